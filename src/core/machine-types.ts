@@ -4,9 +4,9 @@
  * perform effects. Types only.
  */
 import type { Job, JobType, Resources } from '../job/model.ts';
-import type { ExecutionOrder, RunEvent } from './execution.ts';
+import type { ExecutionOrder, Phase, RunEvent } from './execution.ts';
 import type { ExecutionId, Hlc, JobId, Millis, NodeId, PublicKey, RequestId, StoreId } from './ids.ts';
-import type { Answer, Gossip, Message, Query } from './messages.ts';
+import type { Answer, Gossip, JobRecords, JobState, Message, Query } from './messages.ts';
 import type { AnyRecord, Certified, Epoch, RecordType, Signed, Slot } from './records.ts';
 import type { SlotValue } from './messages.ts';
 import type { Refusal } from './refusals.ts';
@@ -211,11 +211,53 @@ export interface Limits {
   readonly retentionMs: number;
 }
 
+/**
+ * What a checker or a status page may see of a node. Derived on demand; nothing in it can be used to
+ * change the node.
+ */
+export interface Inspection {
+  readonly node: NodeId;
+  readonly store: StoreId;
+  readonly jobs: readonly JobInspection[];
+  readonly executions: readonly ExecutionInspection[];
+  readonly capacity: Resources;
+  /** Reserved by executions that are not terminal. */
+  readonly reserved: Resources;
+  /** Held for bids. */
+  readonly held: Resources;
+  readonly holds: readonly { readonly job: JobId; readonly since: Millis; readonly until: Millis }[];
+  readonly members: number;
+  readonly refused: Readonly<Partial<Record<RefuseCode, number>>>;
+}
+
+export interface JobInspection {
+  readonly job: JobId;
+  /** This node is one of its keepers. */
+  readonly keeper: boolean;
+  /** The epoch this node leads now; null when it does not. */
+  readonly leading: Epoch | null;
+  /** Keeper: the highest epoch promised or accepted. */
+  readonly promised: Epoch | null;
+  readonly state: JobState;
+  /** Everything this node knows for certain about the job. */
+  readonly records: JobRecords;
+}
+
+export interface ExecutionInspection {
+  readonly job: JobId;
+  readonly execution: ExecutionId;
+  readonly partition: number;
+  readonly attempt: number;
+  readonly phase: Phase;
+  readonly epoch: Epoch;
+}
+
 export interface Machine {
   /** One input in, everything the world must now do out. Synchronous. Never throws for remote data. */
   handle(input: Input, now: Millis, wall: Hlc): readonly Effect[];
   /** When to be woken at the latest; null = only by input. The driver keeps exactly one timer. */
   nextWake(): Millis | null;
+  inspect(): Inspection;
 }
 
 export type { AnyRecord, RecordType };

@@ -1,0 +1,64 @@
+/**
+ * The port of an engine: what runs a program and how it reports. `docker/` and `wasm/` are the
+ * adapters; `node/runner.ts` is the only caller.
+ */
+import type { ExecutionFailure, ExecutionOrder, Usage } from '../core/execution.ts';
+import type { ExecutionId } from '../core/ids.ts';
+
+/** A directory or file of the host that the program sees at `target`. */
+export interface Mount {
+  /** Absolute host path. */
+  readonly source: string;
+  /** Path inside the execution; absolute for docker. */
+  readonly target: string;
+  readonly writable: boolean;
+}
+
+/** What an engine is handed once inputs are on disk. */
+export interface EngineRun {
+  readonly order: ExecutionOrder;
+  /** Inputs, then one writable mount per ResultPath (its host directory exists already). */
+  readonly mounts: readonly Mount[];
+  /** The complete environment, `BACALHAU_*` and `SHOAL_*` included (see `environmentOf`). */
+  readonly env: Readonly<Record<string, string>>;
+  /** Host files that receive the program's output; the engine creates and caps them. */
+  readonly stdoutPath: string;
+  readonly stderrPath: string;
+  /** Bytes kept of stdout and of stderr each; the rest is counted and dropped. */
+  readonly outputMaxBytes: number;
+  /** Directory of the node's own for this execution; the engine may keep files in it. */
+  readonly scratchDir: string;
+}
+
+/** How a program ended. A signal by the engine itself (limit, timeout) is a failure, not an exit code. */
+export type EngineOutcome =
+  | { readonly type: 'exited'; readonly exitCode: number; readonly usage: Usage; readonly outputDropped: boolean }
+  | { readonly type: 'failed'; readonly failure: ExecutionFailure; readonly usage: Usage | null };
+
+export interface EngineStatus {
+  readonly available: boolean;
+  /** One line for a person: a version, or why not and the remedy. */
+  readonly detail: string;
+  /** Things that work but that an operator should know. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * The port of an engine. Implementations never throw for what a job does; they throw only for
+ * their own defects. Cancelling is the signal: the engine stops the program and everything it
+ * started, then resolves with `failed` and code `cancelled`.
+ */
+export interface Engine {
+  readonly name: string;
+  /** Asked at start and then every minute; must answer within 10 s. */
+  probe(signal: AbortSignal): Promise<EngineStatus>;
+  /** Runs to the end. `onStarted` is called once, when the program itself begins to run. */
+  run(run: EngineRun, onStarted: () => void, signal: AbortSignal): Promise<EngineOutcome>;
+  /**
+   * Takes up a run that an earlier process of this node left behind.
+   * @returns null when nothing of it is left; the runner then starts it anew or gives it up.
+   */
+  reattach(run: EngineRun, onStarted: () => void, signal: AbortSignal): Promise<EngineOutcome | null>;
+  /** Removes whatever carries this node's mark and belongs to no execution in `keep`. @returns what it removed. */
+  sweep(keep: ReadonlySet<ExecutionId>): Promise<readonly string[]>;
+}
