@@ -65,6 +65,8 @@ export type Input =
   | { readonly type: 'query'; readonly request: RequestId; readonly query: Query }
   | { readonly type: 'run-event'; readonly execution: ExecutionId; readonly event: RunEvent }
   | { readonly type: 'replicated'; readonly execution: ExecutionId; readonly cid: string; readonly done: boolean }
+  /** A DAG is complete here (or no longer); makes bids for jobs that read it more attractive. */
+  | { readonly type: 'content'; readonly cid: string; readonly local: boolean }
   /** Begin to leave: take nothing new, tell the others. */
   | { readonly type: 'drain' };
 
@@ -200,7 +202,10 @@ export interface Limits {
   readonly probeTimeoutMs: number;
   readonly suspectMs: number;
   readonly resendMs: number;
+  /** Attempts of one partition that may fail or be lost before the job fails. */
   readonly maxAttempts: number;
+  /** Attempts of one partition that may come to nothing (never started) beside those. */
+  readonly maxMisses: number;
   readonly retryBackoffMs: number;
   readonly advertMinMs: number;
   readonly leaderGapMs: number;

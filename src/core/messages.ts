@@ -47,6 +47,8 @@ export type Message =
   | { readonly type: 'admitted'; readonly job: JobId; readonly vote: Signed<'vote'> }
   | { readonly type: 'not-admitted'; readonly job: JobId; readonly refusal: Refusal }
   | { readonly type: 'activate'; readonly spec: Signed<'spec'>; readonly admission: Certified<'admission'> }
+  /** You speak of a job that I should keep and do not have: send `activate`. */
+  | { readonly type: 'job-wanted'; readonly job: JobId }
   /** Keeper to keeper: send me your admission vote again, nobody activated this job. */
   | { readonly type: 'votes-wanted'; readonly job: JobId; readonly admission: RecordId }
   // — bidding
@@ -78,7 +80,7 @@ export type Message =
   /** Leader to bidder: not you (now); the hold may go. */
   | { readonly type: 'bid-closed'; readonly job: JobId; readonly version: number }
   // — epochs and slots
-  | { readonly type: 'prepare'; readonly job: JobId; readonly epoch: Epoch }
+  | { readonly type: 'prepare'; readonly job: JobId; readonly grant: Signed<'grant'> }
   | {
       readonly type: 'promise';
       readonly job: JobId;
@@ -96,6 +98,9 @@ export type Message =
       readonly job: JobId;
       readonly epoch: Epoch;
       readonly values: readonly { readonly slot: Slot; readonly value: SlotValue }[];
+      /** What the values rest on; the keeper stores it with them. */
+      readonly states: readonly Signed<'state'>[];
+      readonly commands: readonly Signed<'command'>[];
     }
   | { readonly type: 'voted'; readonly job: JobId; readonly votes: readonly Signed<'vote'>[] }
   | { readonly type: 'commit'; readonly job: JobId; readonly values: readonly CertifiedValue[] }
@@ -138,6 +143,8 @@ export type Message =
   // — commands of the owner
   | { readonly type: 'command'; readonly command: Signed<'command'> }
   | { readonly type: 'command-ack'; readonly job: JobId; readonly sequence: number }
+  // — membership: on connecting, so that nobody waits for the next gossip
+  | { readonly type: 'advert'; readonly advert: Signed<'advert'> }
   // — liveness
   | { readonly type: 'ping'; readonly nonce: number }
   | { readonly type: 'pong'; readonly nonce: number }
@@ -157,6 +164,8 @@ export type Query =
 export type Answer =
   | { readonly type: 'job'; readonly records: JobRecords; readonly waiting: WaitingView | null }
   | { readonly type: 'ambiguous'; readonly jobs: readonly JobId[] }
+  /** Not here, but one of these should know (leader first). */
+  | { readonly type: 'elsewhere'; readonly job: JobId; readonly nodes: readonly NodeId[] }
   | { readonly type: 'none' }
   | { readonly type: 'jobs'; readonly jobs: readonly JobSummary[] };
 
