@@ -32,6 +32,23 @@ export type Failure =
   | { readonly code: 'mesh-unreachable'; readonly why: string }
   | { readonly code: 'peer-unreachable'; readonly node: string; readonly why: string }
   | { readonly code: 'timeout'; readonly what: string; readonly ms: number }
+  /** The HTTP API: what is wrong with a request before it means anything. */
+  | { readonly code: 'route-not-found'; readonly method: string; readonly path: string }
+  | { readonly code: 'method-not-allowed'; readonly method: string; readonly path: string; readonly allowed: readonly string[] }
+  | { readonly code: 'media-type-refused'; readonly given: string; readonly expected: string }
+  | { readonly code: 'body-too-large'; readonly maxBytes: number }
+  | { readonly code: 'rate-limited'; readonly retryAfterMs: number }
+  | { readonly code: 'origin-refused'; readonly header: string; readonly value: string }
+  | { readonly code: 'key-required' }
+  | { readonly code: 'not-supported'; readonly feature: string; readonly instead: string }
+  /** The command line. */
+  | { readonly code: 'usage'; readonly what: string; readonly hint: string }
+  | { readonly code: 'prefix-too-short'; readonly ref: string; readonly minDigits: number }
+  | { readonly code: 'output-exists'; readonly path: string }
+  | { readonly code: 'result-conflict'; readonly path: string; readonly first: string; readonly second: string }
+  | { readonly code: 'job-failed'; readonly job: string; readonly state: string; readonly why: string }
+  | { readonly code: 'program-failed'; readonly job: string; readonly exitCodes: readonly number[] }
+  | { readonly code: 'interrupted'; readonly what: string }
   | { readonly code: 'internal'; readonly what: string };
 
 export type FailureCode = Failure['code'];
@@ -92,6 +109,36 @@ export function describe(failure: Failure): string {
       return `Node ${failure.node} cannot be reached: ${failure.why}.`;
     case 'timeout':
       return `${failure.what} took longer than ${failure.ms} ms.`;
+    case 'route-not-found':
+      return `There is nothing at ${failure.method} ${failure.path}.`;
+    case 'method-not-allowed':
+      return `${failure.path} does not take ${failure.method}; it takes ${failure.allowed.join(', ')}.`;
+    case 'media-type-refused':
+      return `The body is ${failure.given}; ${failure.expected} is expected.`;
+    case 'body-too-large':
+      return `The body is larger than the ${failure.maxBytes} bytes allowed. Add large data with \`shoal cid add\` and name it by CID.`;
+    case 'rate-limited':
+      return `Too many requests. Try again in ${Math.ceil(failure.retryAfterMs / 1000)} s.`;
+    case 'origin-refused':
+      return `The ${failure.header} header "${failure.value}" is not one of this peer. Use 127.0.0.1 or localhost.`;
+    case 'key-required':
+      return 'This peer wants an API key. Set SHOAL_API_KEY to one of its keys.';
+    case 'not-supported':
+      return `${failure.feature} is not supported by shoal. ${failure.instead}`;
+    case 'usage':
+      return failure.what;
+    case 'prefix-too-short':
+      return `${failure.ref} is too short: give at least ${failure.minDigits} digits of the id.`;
+    case 'output-exists':
+      return `${failure.path} exists already. Choose another --output-dir, or replace it with --overwrite.`;
+    case 'result-conflict':
+      return `Both ${failure.first} and ${failure.second} contain ${failure.path}. Use --raw to keep the results apart.`;
+    case 'job-failed':
+      return `Job ${failure.job} ended ${failure.state}: ${failure.why}`;
+    case 'program-failed':
+      return `Job ${failure.job} is done, but its program ended with exit code ${failure.exitCodes.join(', ')}.`;
+    case 'interrupted':
+      return failure.what;
     case 'internal':
       return `A defect in shoal: ${failure.what}.`;
     case 'job-not-found':

@@ -1,0 +1,127 @@
+/**
+ * The port that the HTTP API needs from a node. `node/service.ts` is the adapter; the tests have a
+ * small one in memory. Nothing here knows HTTP: failures are `ShoalError`s, streams are async
+ * iterables, and the API alone decides on status codes, paging and JSON shapes.
+ */
+import type { ContentStore } from '../lib/content.ts';
+import type { Job } from '../job/model.ts';
+import type { JobRecords, JobState, JobSummary, WaitingView } from '../core/messages.ts';
+import type { AdvertBody, Certified } from '../core/records.ts';
+
+/** The answer to a submission: the job is on W keepers' disks. */
+export interface Submitted {
+  readonly jobId: string;
+  /** Names this submission in Bacalhau's answers; a bare uuid is fine. */
+  readonly evaluationId: string;
+  /** Complete sentences about what was ignored or will be slow. */
+  readonly warnings: readonly string[];
+  /** The keeper signatures: proof that the job is durable. */
+  readonly receipt: Certified<'admission'>;
+  /** True when the same idempotency token had been submitted before. */
+  readonly again: boolean;
+}
+
+export interface JobView {
+  readonly records: JobRecords;
+  /** Why partitions wait; null when none does or nobody reachable knows. */
+  readonly waiting: WaitingView | null;
+  readonly state: JobState;
+}
+
+export interface NodeView {
+  readonly advert: AdvertBody;
+  readonly self: boolean;
+  readonly connected: boolean;
+  /** Wall clock, milliseconds; 0 = never heard directly. */
+  readonly lastSeen: number;
+  /** Wall clock, milliseconds; null while not connected. */
+  readonly connectedSince: number | null;
+  /** Round trip of the last ping, milliseconds; null when there is none. */
+  readonly latencyMs: number | null;
+  /** Why it cannot be reached, in words; null when there is no problem. */
+  readonly problem: string | null;
+}
+
+export interface LogLine {
+  readonly stream: 'stdout' | 'stderr';
+  /** Text with its line end; the last one of a stream may lack it. */
+  readonly line: string;
+}
+
+export interface LogRequest {
+  /** Job id, unambiguous prefix or name. */
+  readonly job: string;
+  readonly namespace: string;
+  /** Execution id or unambiguous prefix; null = the latest that was not discarded. */
+  readonly execution: string | null;
+  /** Start from now instead of from the beginning. */
+  readonly tail: boolean;
+  /** Stay until the execution ends instead of ending at what there is. */
+  readonly follow: boolean;
+}
+
+export interface PeerProblem {
+  /** Peer id or multiaddr that was dialled. */
+  readonly peer: string;
+  /** Short and stable: `connection refused`, `wrong network`, `no answer`, … */
+  readonly problem: string;
+  /** Wall clock, milliseconds. */
+  readonly at: number;
+}
+
+export interface SelfInfo {
+  readonly node: string;
+  /** Version of this software without a leading `v`. */
+  readonly version: string;
+  readonly network: string;
+  /** Hex of the owner's public key. */
+  readonly owner: string;
+  readonly addresses: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** Wall clock, milliseconds. */
+  readonly startedAt: number;
+  readonly peersConnected: number;
+  readonly peerProblems: readonly PeerProblem[];
+  /** Jobs this node keeps and has not forgotten. */
+  readonly jobsKept: number;
+  readonly executionsRunning: number;
+}
+
+/** One thing `doctor` looked at. */
+export interface Finding {
+  /** What was looked at, e.g. `engine docker`, `store`, `clock`, `peers`. */
+  readonly subject: string;
+  readonly level: 'ok' | 'warning' | 'problem';
+  /** One sentence. */
+  readonly detail: string;
+  /** What to do about it; '' when there is nothing to do. */
+  readonly remedy: string;
+}
+
+export interface ShoalService {
+  /** @throws ShoalError of every submission problem; see `Problem` in the core. */
+  submit(job: Job, options: { readonly idempotencyToken: string | null }): Promise<Submitted>;
+  /**
+   * Stops a job; stopping a stopped one succeeds.
+   * @returns the id that Bacalhau calls an evaluation; '' when there was nothing left to do.
+   * @throws ShoalError `job-not-found`, `job-ambiguous`, `job-terminal`, `not-owner`, `keepers-unreachable`.
+   */
+  stop(ref: string, namespace: string, reason: string): Promise<{ readonly evaluationId: string }>;
+  /** @throws ShoalError `job-not-found`, `job-ambiguous`. */
+  getJob(ref: string, namespace: string): Promise<JobView>;
+  /** In any order. `namespace` null = all. `limit`: 1 … 10,000 newest jobs. */
+  listJobs(query: { readonly namespace: string | null; readonly limit: number }): Promise<readonly JobSummary[]>;
+  nodes(): Promise<readonly NodeView[]>;
+  /**
+   * The lines of one execution as they come. Ends by itself as `LogRequest` says, or on the signal.
+   * @throws ShoalError `job-not-found`, `job-ambiguous`, `execution-not-found`, `logs-unavailable`.
+   */
+  logs(request: LogRequest, signal: AbortSignal): AsyncIterable<LogLine>;
+  readonly content: ContentStore;
+  self(): Promise<SelfInfo>;
+  /** The effective configuration with secrets replaced. */
+  config(): Promise<Readonly<Record<string, unknown>>>;
+  doctor(): Promise<readonly Finding[]>;
+  /** Prometheus text exposition. */
+  metrics(): Promise<string>;
+}
