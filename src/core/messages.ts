@@ -143,6 +143,11 @@ export type Message =
   // — commands of the owner
   | { readonly type: 'command'; readonly command: Signed<'command'> }
   | { readonly type: 'command-ack'; readonly job: JobId; readonly sequence: number }
+  // — keepers watch their leader
+  /** Keeper to leader, every 10 s: do you lead these? At most 256. */
+  | { readonly type: 'lead-check'; readonly jobs: readonly JobId[] }
+  /** Leader to keeper: of those asked about, these I do not lead. For closed ones a `commit` comes. */
+  | { readonly type: 'not-leading'; readonly jobs: readonly JobId[] }
   // — membership: on connecting, so that nobody waits for the next gossip
   | { readonly type: 'advert'; readonly advert: Signed<'advert'> }
   // — liveness

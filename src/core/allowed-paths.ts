@@ -1,0 +1,40 @@
+/**
+ * The node's allow-list of host paths (Bacalhau's `AllowListedLocalPaths`): globs with `**` for any
+ * depth and an optional `:ro` (default) or `:rw`. Pure text; whether a path is a symlink out of its
+ * place is checked again when it is staged.
+ */
+
+interface Rule {
+  readonly pattern: RegExp;
+  readonly writable: boolean;
+}
+
+function parseRule(text: string): Rule {
+  const mode = /:(ro|rw)$/.exec(text)?.[1];
+  const glob = mode === undefined ? text : text.slice(0, -3);
+  return { pattern: globPattern(glob), writable: mode === 'rw' };
+}
+
+/** `**` any depth (also none), `*` within a name, `?` one character; everything else is itself. */
+function globPattern(glob: string): RegExp {
+  let source = '';
+  for (let at = 0; at < glob.length; at += 1) {
+    const char = glob.charAt(at);
+    if (glob.startsWith('/**', at) && (at + 3 === glob.length || glob.charAt(at + 3) === '/')) {
+      source += '(?:/.*)?';
+      at += 2;
+    } else if (glob.startsWith('**', at)) {
+      source += '.*';
+      at += 1;
+    } else if (char === '*') source += '[^/]*';
+    else if (char === '?') source += '[^/]';
+    else source += char.replace(/[\\^$.|+()[\]{}]/g, '\\$&');
+  }
+  return new RegExp(`^${source}$`);
+}
+
+/** True when a rule covers `path` (absolute, normalised) with the access wanted. */
+export function pathAllowed(rules: readonly string[], path: string, writable: boolean): boolean {
+  if (!path.startsWith('/') || path.split('/').includes('..')) return false;
+  return rules.map(parseRule).some((rule) => rule.pattern.test(path) && (rule.writable || !writable));
+}

@@ -1,0 +1,50 @@
+/**
+ * What this node has promised: reservations of executions and short holds of bids. Both count fully,
+ * so that what runs never exceeds what was advertised (invariant S11).
+ */
+import type { Resources } from '../job/model.ts';
+import { after } from './ids.ts';
+import type { JobId } from './ids.ts';
+import { isTerminal } from './ledger.ts';
+import { minus, nothing, plus } from './resources.ts';
+import type { Core } from './state.ts';
+
+/** Sum of the executions that are not terminal, and their number. */
+export function busyHeld(core: Core): { reserved: Resources; held: Resources; running: number } {
+  let reserved = nothing;
+  let running = 0;
+  for (const execution of core.executions.values()) {
+    if (isTerminal(execution.stored.state.body.phase)) continue;
+    reserved = plus(reserved, execution.resources);
+    running += 1;
+  }
+  let held = nothing;
+  for (const hold of core.holds.values()) held = plus(held, hold.resources);
+  return { reserved, held, running };
+}
+
+/** Capacity less reservations and holds. */
+export function freeNow(core: Core): Resources {
+  const capacity = core.profile?.capacity ?? nothing;
+  const { reserved, held } = busyHeld(core);
+  return minus(minus(capacity, reserved), held);
+}
+
+/** Gives a hold back. @returns whether there was one */
+export function releaseHold(core: Core, job: JobId): boolean {
+  return core.holds.delete(job);
+}
+
+/** Drops holds that nobody used in time. */
+export function expireHolds(core: Core): boolean {
+  let expired = false;
+  for (const [job, hold] of core.holds) {
+    if (hold.until <= core.now) {
+      core.holds.delete(job);
+      expired = true;
+    } else core.timers.set('holds', hold.until);
+  }
+  return expired;
+}
+
+export const holdUntil = (core: Core) => after(core.now, core.config.limits.bidTtlMs);

@@ -1,0 +1,118 @@
+/**
+ * Whether a node takes a job: every check gives its reason, and all reasons are given, so that the
+ * leader can say which one keeps how many nodes out. Pure: profile and spec in, refusals out.
+ */
+import { isFavour, matches } from '../job/constraints.ts';
+import type { Job, Resources } from '../job/model.ts';
+import { pathAllowed } from './allowed-paths.ts';
+import type { Profile } from './machine-types.ts';
+import type { SpecBody } from './records.ts';
+import type { Refusal } from './refusals.ts';
+import { shortages } from './resources.ts';
+
+/** Reasons that stand whatever else runs on the node now. Empty = this node can run the job. */
+export function refusalsFor(profile: Profile, spec: SpecBody): readonly Refusal[] {
+  return [
+    ...policyRefusals(profile, spec),
+    ...pluginRefusals(profile, spec.spec),
+    ...constraintRefusals(profile, spec.spec),
+    ...accessRefusals(profile, spec.spec),
+    ...shortages(spec.spec.Task.resources, profile.capacity).map(
+      (short): Refusal => ({
+        code: 'too-big',
+        resource: short.resource,
+        wanted: short.wanted,
+        capacity: short.available,
+      }),
+    ),
+  ];
+}
+
+/** Reasons that pass with time: what is missing in `free` now. */
+export function busyRefusals(wanted: Resources, free: Resources): readonly Refusal[] {
+  return shortages(wanted, free).map((short) => ({
+    code: 'busy',
+    resource: short.resource,
+    wanted: short.wanted,
+    free: short.available,
+  }));
+}
+
+function policyRefusals(profile: Profile, spec: SpecBody): readonly Refusal[] {
+  const { policy } = profile;
+  const refusals: Refusal[] = [];
+  if (policy.draining) refusals.push({ code: 'draining' });
+  const owners = policy.allowOwners;
+  if (policy.denyOwners.includes(spec.owner) || (owners.length > 0 && !owners.includes(spec.owner))) {
+    refusals.push({ code: 'owner-not-allowed' });
+  }
+  const namespace = spec.spec.Namespace;
+  const spaces = policy.allowNamespaces;
+  if (policy.denyNamespaces.includes(namespace) || (spaces.length > 0 && !spaces.includes(namespace))) {
+    refusals.push({ code: 'namespace-not-allowed', namespace });
+  }
+  return refusals;
+}
+
+function pluginRefusals(profile: Profile, job: Job): readonly Refusal[] {
+  const { Engine, Publisher, InputSources } = job.Task;
+  const refusals: Refusal[] = [];
+  if (job.Type !== 'batch') {
+    refusals.push({ code: 'unsupported', feature: `jobs of type ${job.Type}` });
+  }
+  const engine = profile.engines[Engine.Type];
+  if (engine === undefined || !engine.available) {
+    refusals.push({
+      code: 'engine-missing',
+      engine: Engine.Type,
+      detail: engine?.detail ?? 'no such engine here',
+    });
+  }
+  if (Publisher.Type !== '' && !profile.publishers.includes(Publisher.Type)) {
+    refusals.push({ code: 'publisher-missing', publisher: Publisher.Type });
+  }
+  for (const type of new Set(InputSources.map((input) => input.Source.Type))) {
+    if (!profile.sources.includes(type)) refusals.push({ code: 'source-missing', source: type });
+  }
+  return refusals;
+}
+
+function constraintRefusals(profile: Profile, job: Job): readonly Refusal[] {
+  return job.Constraints.filter(
+    (constraint) => !isFavour(constraint) && !matches(constraint, profile.labels),
+  ).map((constraint) => ({
+    code: 'constraint',
+    constraint,
+    actual: profile.labels[constraint.Key] ?? null,
+  }));
+}
+
+function accessRefusals(profile: Profile, job: Job): readonly Refusal[] {
+  const { Engine, Env, InputSources, Network } = job.Task;
+  const refusals: Refusal[] = [];
+  const network =
+    profile.networks[`${Engine.Type}/${Network.Type}`] ?? profile.networks[Network.Type];
+  if (network === undefined || !network.allowed) {
+    refusals.push({ code: 'network', network: Network.Type, detail: network?.detail ?? '' });
+  }
+  for (const { Source } of InputSources) {
+    if (Source.Type !== 'localdirectory') continue;
+    const path = String(Source.Params['SourcePath'] ?? '');
+    const writable = Source.Params['ReadWrite'] === true;
+    if (!pathAllowed(profile.allowedPaths, path, writable)) {
+      refusals.push({ code: 'path-not-allowed', path, writable });
+    }
+  }
+  for (const value of Object.values(Env)) {
+    const variable = /^env:(.+)$/.exec(value)?.[1];
+    if (variable !== undefined && !profile.allowedEnv.includes(variable)) {
+      refusals.push({ code: 'env-not-allowed', variable });
+    }
+  }
+  const images = profile.policy.allowImages;
+  const image = Engine.Params['Image'];
+  if (typeof image === 'string' && images.length > 0 && !images.some((p) => image.startsWith(p))) {
+    refusals.push({ code: 'image-not-allowed', image });
+  }
+  return refusals;
+}

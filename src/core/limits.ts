@@ -1,0 +1,46 @@
+/**
+ * The protocol's constants with the reason for each. Times in milliseconds on the monotonic clock,
+ * sizes in bytes.
+ */
+import type { Limits } from './machine-types.ts';
+
+export const defaultLimits: Limits = {
+  /** Five keepers survive two losses; repair within 20 s makes losing all of them a 5e-7 event at 20 % churn per minute. */
+  keepersMax: 5,
+  /** After this a client is told that its keepers do not answer; the admission itself goes on. */
+  admitTimeoutMs: 20_000,
+  /** A hold that nobody used is given back after this. */
+  bidTtlMs: 10_000,
+  /** How long a leader waits for more bids once it has one; answers take milliseconds, a stalled node must not hold up a job. */
+  bidWindowMs: 250,
+  /** An assigned node must say `started` within this, else the next attempt goes elsewhere. */
+  startTimeoutMs: 5_000,
+  leaseRenewMs: 5_000,
+  /** Four renewals missed. With probing, a dead executor is replaced well within 30 s. */
+  leaseLostMs: 20_000,
+  probeMs: 2_000,
+  probeTimeoutMs: 1_000,
+  /** Suspicion to death. Silent leader: 2 + 1 + 1 + 5 s and one prepare round stay below 20 s. */
+  suspectMs: 5_000,
+  /** First repetition of an unanswered message; doubles up to 16 times this. */
+  resendMs: 1_000,
+  maxAttempts: 3,
+  /** Assignments that nobody took up. They cost nothing, but must end. */
+  maxMisses: 20,
+  /** Before the second attempt of a partition; doubles with each further one. */
+  retryBackoffMs: 1_000,
+  /** Adverts: max(this, members × 50 ms), so the mesh carries at most 20 a second. */
+  advertMinMs: 5_000,
+  /** A leader that did not run for this long confirms its epoch before it acts again. */
+  leaderGapMs: 3_000,
+  /** A leader that did not hear W keepers for this long does the same. */
+  leaderAloneMs: 15_000,
+  /** A larger spec is fetched from the leader: gossip messages stay below 32 KiB. */
+  announceSpecMaxBytes: 16_384,
+  /** For one holder to make its copy; a result of 1 GB at 10 MB/s. */
+  replicateTimeoutMs: 120_000,
+  /** Live jobs one keeper takes. */
+  jobsMax: 10_000,
+  /** Ledgers of closed jobs are kept for a week. */
+  retentionMs: 7 * 24 * 3_600_000,
+};

@@ -1,0 +1,65 @@
+/** Arithmetic of resources. All values are ≥ 0; units are those of `Resources`. */
+import type { Resources } from '../job/model.ts';
+import type { ResourceName } from './refusals.ts';
+
+export const nothing: Resources = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+
+const fields: readonly (readonly [ResourceName, keyof Resources])[] = [
+  ['cpu', 'cpuMillis'],
+  ['memory', 'memoryBytes'],
+  ['disk', 'diskBytes'],
+  ['gpu', 'gpus'],
+];
+
+export const plus = (a: Resources, b: Resources): Resources => ({
+  cpuMillis: a.cpuMillis + b.cpuMillis,
+  memoryBytes: a.memoryBytes + b.memoryBytes,
+  diskBytes: a.diskBytes + b.diskBytes,
+  gpus: a.gpus + b.gpus,
+});
+
+/** a − b, never below zero. */
+export const minus = (a: Resources, b: Resources): Resources => ({
+  cpuMillis: Math.max(0, a.cpuMillis - b.cpuMillis),
+  memoryBytes: Math.max(0, a.memoryBytes - b.memoryBytes),
+  diskBytes: Math.max(0, a.diskBytes - b.diskBytes),
+  gpus: Math.max(0, a.gpus - b.gpus),
+});
+
+export const times = (a: Resources, n: number): Resources => ({
+  cpuMillis: a.cpuMillis * n,
+  memoryBytes: a.memoryBytes * n,
+  diskBytes: a.diskBytes * n,
+  gpus: a.gpus * n,
+});
+
+/** The resources of which `wanted` is more than `available`. */
+export function shortages(
+  wanted: Resources,
+  available: Resources,
+): readonly { resource: ResourceName; wanted: number; available: number }[] {
+  return fields
+    .map(([resource, key]) => ({ resource, wanted: wanted[key], available: available[key] }))
+    .filter((entry) => entry.wanted > entry.available);
+}
+
+export const fits = (wanted: Resources, available: Resources): boolean =>
+  shortages(wanted, available).length === 0;
+
+/** How many times `wanted` fits into `available`; at most `limit`. */
+export function howOften(wanted: Resources, available: Resources, limit: number): number {
+  let count = limit;
+  for (const [, key] of fields) {
+    if (wanted[key] > 0) count = Math.min(count, Math.floor(available[key] / wanted[key]));
+  }
+  return Math.max(0, count);
+}
+
+/** Share of the capacity that is free, 0 … 1: the scarcest of CPU and memory decides. */
+export function freeShare(free: Resources, capacity: Resources): number {
+  const share = (part: number, whole: number): number => (whole === 0 ? 1 : part / whole);
+  return Math.min(
+    share(free.cpuMillis, capacity.cpuMillis),
+    share(free.memoryBytes, capacity.memoryBytes),
+  );
+}

@@ -1,0 +1,322 @@
+/**
+ * The state of one node and the few verbs every part of the core uses on it. The parts (`sponsor`,
+ * `keeper`, `leader`, `executor`, `bidder`, `members`, `detector`, `directory`) are functions over
+ * this; none keeps state of its own.
+ */
+import type { Resources } from '../job/model.ts';
+import type { ExecutionId, Hlc, JobId, Millis, NodeId, RecordId, RequestId } from './ids.ts';
+import type { Ledger } from './ledger.ts';
+import type {
+  Effect,
+  MachineConfig,
+  NoteEvent,
+  Profile,
+  RefuseCode,
+  Reply,
+  StoredExecution,
+  StoreWrite,
+} from './machine-types.ts';
+import type {
+  AcceptedValue,
+  Announcement,
+  CertifiedValue,
+  JobSummary,
+  Message,
+  Query,
+  SlotValue,
+} from './messages.ts';
+import type { Refusal } from './refusals.ts';
+import type { Certified, Epoch, RecordType, Signed, Slot } from './records.ts';
+import type { Signer, Suite } from './suite.ts';
+import { asHlc } from './ids.ts';
+import type { Bodies } from './records.ts';
+import { Timers } from './timers.ts';
+
+/** Another node as this one sees it. */
+export interface Member {
+  advert: Signed<'advert'>;
+  /** When this node first and last heard from it. */
+  readonly since: Millis;
+  heardAt: Millis;
+}
+
+/** A bid as the leader keeps it. */
+export interface Bid {
+  readonly node: NodeId;
+  readonly free: Resources;
+  readonly capacity: Resources;
+  slots: number;
+  readonly running: number;
+  readonly locality: number;
+  readonly at: Millis;
+}
+
+/** A value this leader has proposed and not yet seen committed. */
+export interface Proposal {
+  readonly slot: Slot;
+  readonly value: SlotValue;
+  readonly states: readonly Signed<'state'>[];
+  readonly commands: readonly Signed<'command'>[];
+  readonly votes: Map<NodeId, Signed<'vote'>>;
+}
+
+/** How far the second copy of a result is. */
+export interface Replication {
+  readonly cid: string;
+  /** The node asked to make it; null when nobody is left to ask. */
+  holder: NodeId | null;
+  deadline: Millis;
+  done: boolean;
+  /** Nodes that were asked and did not make it. */
+  readonly failed: Set<NodeId>;
+}
+
+/** What a leader knows beside the ledger. All of it is lost with the leadership, and may be. */
+export interface Lead {
+  readonly epoch: Epoch;
+  /** `preparing`: collecting promises; `confirming`: asking whether the epoch still stands. */
+  mode: 'preparing' | 'leading' | 'confirming';
+  /** Signed when promises are first asked for; the first epoch needs none. */
+  grant: Signed<'grant'> | null;
+  /** When this candidacy or leadership began. */
+  readonly since: Millis;
+  /** A promise is complete when all its parts are here. */
+  readonly promises: Map<NodeId, { vote: Signed<'vote'>; parts: Set<number>; of: number }>;
+  /** The highest accepted value seen in promises, by slot. */
+  readonly inherited: Map<Slot, AcceptedValue>;
+  readonly proposals: Map<Slot, Proposal>;
+  /** Committed slots each keeper has not acknowledged yet. */
+  readonly unacked: Map<NodeId, Set<Slot>>;
+  resendAt: Millis;
+  resendMs: number;
+  /** Rounds of bidding announced so far. */
+  round: number;
+  /** When the current round was announced; null while nobody is wanted. */
+  announcedAt: Millis | null;
+  nextRoundAt: Millis;
+  /** The members that had not answered the current round were asked directly. */
+  invited: boolean;
+  /** Since when an execution has been wanting a node. */
+  waitingSince: Millis | null;
+  readonly bids: Map<NodeId, Bid>;
+  readonly declines: Map<NodeId, readonly Refusal[]>;
+  /** Assigned executions whose node has not said `started` yet. */
+  readonly starting: Map<ExecutionId, { readonly deadline: Millis; resendAt: Millis }>;
+  /** Last sign of life of an execution. */
+  readonly heard: Map<ExecutionId, Millis>;
+  /** Executions given up: refused or not taken up, or lost with their node. */
+  readonly givenUp: Map<ExecutionId, 'missed' | 'lost'>;
+  /** When this leader first saw that an execution had failed; the back-off counts from here. */
+  readonly failedAt: Map<ExecutionId, Millis>;
+  readonly replications: Map<ExecutionId, Replication>;
+  /** Executors that were told who leads. */
+  readonly introduced: Set<ExecutionId>;
+  /** Executors that still have to hear of the close. */
+  readonly closing: Set<NodeId>;
+  closingUntil: Millis;
+}
+
+/** A job this node keeps. */
+export interface KeptJob {
+  readonly ledger: Ledger;
+  /** The highest epoch promised; durable before it was answered. */
+  promised: Epoch;
+  /** The highest epoch heard of: who is believed to lead. */
+  seen: Epoch;
+  readonly accepted: Map<Slot, AcceptedValue>;
+  readonly activatedAt: Millis;
+  lead: Lead | null;
+  /** When this keeper may try to take over; null while the leader is believed alive. */
+  candidateAt: Millis | null;
+  /** Failed tries to lead since the last success; slows down the next. */
+  tries: number;
+  closedAt: Millis | null;
+}
+
+/** An admission this keeper has voted for and nobody activated yet. */
+export interface PendingJob {
+  readonly spec: Signed<'spec'>;
+  readonly admission: Signed<'admission'>;
+  readonly vote: Signed<'vote'>;
+  readonly since: Millis;
+  readonly votes: Map<NodeId, Signed<'vote'>>;
+}
+
+/** An admission this node sponsors. */
+export interface Submission {
+  readonly spec: Signed<'spec'>;
+  readonly admission: Signed<'admission'>;
+  readonly votes: Map<NodeId, Signed<'vote'>>;
+  certified: Certified<'admission'> | null;
+  readonly refused: Set<NodeId>;
+  /** Keepers that acknowledged the activation. */
+  readonly activated: Set<NodeId>;
+  /** Local requests waiting for the outcome. */
+  readonly waiting: { readonly request: RequestId; readonly deadline: Millis; readonly again: boolean }[];
+  resendAt: Millis;
+  resendMs: number;
+}
+
+/** An execution on this node. */
+export interface LocalExecution {
+  stored: StoredExecution;
+  readonly resources: Resources;
+  /** Highest epoch seen for the job; lower ones are not obeyed. */
+  epoch: Epoch;
+  leaderHeardAt: Millis;
+  /** Keepers that have the last state on disk. */
+  readonly acked: Set<NodeId>;
+  resendAt: Millis;
+  resendMs: number;
+  cancelling: boolean;
+}
+
+export interface Hold {
+  readonly job: JobId;
+  readonly version: number;
+  readonly resources: Resources;
+  readonly since: Millis;
+  readonly until: Millis;
+  readonly leader: NodeId;
+}
+
+/** What this node heard about a job it does not keep. */
+export interface IndexEntry {
+  summary: JobSummary;
+  /** Who should know more, leader first. */
+  nodes: readonly NodeId[];
+}
+
+/** A look-up under way for a local request. */
+export interface Lookup {
+  readonly request: RequestId;
+  readonly query: Query;
+  readonly asked: Set<NodeId>;
+  readonly deadline: Millis;
+  readonly found: Map<JobId, JobSummary>;
+  outstanding: number;
+  /** What to do with the job's records when they come, instead of replying. */
+  readonly then: 'reply' | { readonly stop: string };
+  fallback: Message | null;
+}
+
+/** A peer being watched by pings. */
+export interface Watch {
+  nonce: number;
+  sentAt: Millis | null;
+  /** Missed in a row. */
+  misses: number;
+  suspectSince: Millis | null;
+  unreachable: number;
+  dead: boolean;
+}
+
+/** A stop under way for a local request: durable on W keepers before it is answered. */
+export interface Stopping {
+  readonly command: Signed<'command'>;
+  readonly keepers: readonly NodeId[];
+  readonly acked: Set<NodeId>;
+  readonly requests: RequestId[];
+  readonly deadline: Millis;
+  resendAt: Millis;
+}
+
+export interface Core {
+  readonly config: MachineConfig;
+  readonly suite: Suite;
+  readonly self: NodeId;
+  now: Millis;
+  hlc: Hlc;
+  /** The last moment this node was running. */
+  ranAt: Millis;
+  readonly timers: Timers;
+  readonly out: Effect[];
+  readonly writes: StoreWrite[];
+  /** Messages to this node itself, handled within the same input. */
+  readonly inbox: Message[];
+  profile: Profile | null;
+  draining: boolean;
+  advertSequence: number;
+  readonly members: Map<NodeId, Member>;
+  readonly connected: Set<NodeId>;
+  readonly heardAt: Map<NodeId, Millis>;
+  readonly watches: Map<NodeId, Watch>;
+  readonly stops: Map<JobId, Stopping>;
+  readonly startedAt: Millis;
+  readonly relayedPings: Map<number, { readonly from: NodeId; readonly nonce: number; readonly at: Millis }>;
+  nonce: number;
+  readonly kept: Map<JobId, KeptJob>;
+  readonly pending: Map<JobId, PendingJob>;
+  readonly submissions: Map<JobId, Submission>;
+  readonly executions: Map<ExecutionId, LocalExecution>;
+  readonly holds: Map<JobId, Hold>;
+  /** Jobs this node would take if it had room. */
+  readonly wishes: Map<JobId, Announcement>;
+  /** Announcements whose spec is on its way. */
+  readonly awaitingSpec: Map<JobId, Announcement>;
+  readonly index: Map<JobId, IndexEntry>;
+  /** Jobs known to be closed, with the proof; bounded. */
+  readonly closed: Map<JobId, Certified<'close'>>;
+  readonly lookups: Map<RequestId, Lookup>;
+  readonly replicas: Map<string, { readonly job: JobId; readonly asker: NodeId; readonly execution: ExecutionId }>;
+  readonly local: Set<string>;
+  readonly refused: Partial<Record<RefuseCode, number>>;
+}
+
+export function send(core: Core, to: NodeId, message: Message): void {
+  if (to === core.self) core.inbox.push(message);
+  else core.out.push({ type: 'send', to, message });
+}
+
+export function persist(core: Core, write: StoreWrite): void {
+  core.writes.push(write);
+}
+
+export function refuse(core: Core, from: NodeId, code: RefuseCode, fault: boolean): void {
+  core.refused[code] = (core.refused[code] ?? 0) + 1;
+  core.out.push({ type: 'refuse', from, code, fault });
+}
+
+export function reply(core: Core, request: RequestId, answer: Reply): void {
+  core.out.push({ type: 'reply', request, reply: answer });
+}
+
+export function note(core: Core, event: NoteEvent, data: Readonly<Record<string, string | number>>): void {
+  core.out.push({ type: 'note', event, data });
+}
+
+/** Signs with the next tick of the hybrid logical clock. */
+export function seal<T extends RecordType>(
+  core: Core,
+  type: T,
+  body: Bodies[T],
+  signer: Signer = 'node',
+): Signed<T> {
+  core.hlc = asHlc(Math.round((core.hlc + 0.001) * 1000) / 1000);
+  return core.suite.seal(type, body, core.hlc, signer);
+}
+
+/** Wall clock in whole milliseconds; for expiry and display only. */
+export const wallMs = (core: Core): number => Math.floor(core.hlc);
+
+/** Stores a committed value or another record of a job's ledger. */
+export function persistCommitted(core: Core, job: JobId, slot: Slot, value: CertifiedValue): void {
+  persist(core, {
+    table: 'records',
+    job,
+    key: slot,
+    value: { record: value.record, votes: value.votes },
+  });
+}
+
+/** A bounded map: the oldest entries make room. */
+export function remember<K, V>(map: Map<K, V>, key: K, value: V, max: number): void {
+  map.delete(key);
+  map.set(key, value);
+  for (const oldest of map.keys()) {
+    if (map.size <= max) return;
+    map.delete(oldest);
+  }
+}
+
+export type { RecordId };
