@@ -8,6 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import { ShoalError } from '../core/failure.ts';
 import type { Limits } from '../core/machine-types.ts';
 import { defaultLimits } from '../core/limits.ts';
+import { errorCode } from '../lib/durable-file.ts';
 import { fromEnvironment, fromFile, fromFlags } from './layers.ts';
 import type { FlagValues, Layer, Setting } from './layers.ts';
 import { leaves } from './leaves.ts';
@@ -97,14 +98,11 @@ async function readLayer(
   try {
     return { file, layer: fromFile(await readFile(file, 'utf8'), file, dirname(file)) };
   } catch (error) {
-    if (typeof named !== 'string' && codeOf(error) === 'ENOENT') return { file: null, layer: { settings: [], problems: [] } };
-    const problem = `The configuration file ${file} cannot be read: ${codeOf(error) ?? String(error)}.`;
+    if (typeof named !== 'string' && errorCode(error) === 'ENOENT') return { file: null, layer: { settings: [], problems: [] } };
+    const problem = `The configuration file ${file} cannot be read: ${errorCode(error) ?? String(error)}.`;
     return { file, layer: { settings: [], problems: [problem] } };
   }
 }
-
-const codeOf = (error: unknown): string | null =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
 
 function defaultPath(path: string, input: LoadInput): Setting {
   const name = path === 'node.dataDir' ? '' : 'owner.key';

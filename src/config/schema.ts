@@ -86,12 +86,26 @@ const api = z.strictObject({
 const docker = z.strictObject({
   enabled: z.boolean().default(true).describe('offer the docker engine where a daemon answers'),
   socket: z.string().default('').describe('socket of the Docker daemon; empty = DOCKER_HOST or /var/run/docker.sock'),
+  /** Not root: a way out of the container then ends as nobody. */
+  user: z.string().regex(/^(\d{1,10}:\d{1,10})?$/, 'expected uid:gid, or nothing for the user of the image').default('65534:65534')
+    .describe('user and group of every program; empty = as the image says'),
+  readonlyRootfs: z.boolean().default(true).describe('the file system of the image cannot be written to'),
+  tmpfsBytes: bytes().default(64 * MB).describe('size of /tmp, /var/tmp and /run in a container each, in memory'),
+  capabilities: z.array(z.string().regex(/^[A-Z_]+$/, 'expected a name such as CHOWN')).max(40).default([])
+    .describe('capabilities given to programs; none unless the owners are trusted'),
   /** Stops fork bombs; interpreters with a thread pool per core stay well below. */
-  pidsMax: z.int().min(8).max(100_000).default(512).describe('processes and threads of one container'),
+  pidsLimit: z.int().min(1).max(100_000).default(512).describe('processes and threads of one container'),
+  openFilesMax: z.int().min(16).max(1_048_576).default(4_096).describe('open files per process of a container'),
+  /** Needed only after a crash of this peer: while it lives it reads the output itself. */
+  logMaxBytes: bytes().default(64 * MB).describe('output that the Docker daemon keeps of one container'),
   /** Pulling does not count as run time, so it needs a bound of its own. */
   pullTimeoutMs: ms(1_000).default(15 * 60_000).describe('time for pulling one image'),
-  stopGraceMs: ms(0).default(5_000).describe('time between asking a container to stop and killing it'),
-  tmpMaxBytes: bytes().default(64 * MB).describe('size of /tmp in a container, in memory'),
+  skipPull: z.boolean().default(false).describe('run only images that are here already'),
+  stopGraceMs: ms(0).max(10_000).default(5_000).describe('time between asking a container to stop and killing it'),
+  lostAfterMs: ms(0).default(30_000).describe('how long the Docker daemon may be away before a run counts as lost'),
+  /** Below the range from which Linux takes ports for outgoing connections. */
+  portFirst: z.int().min(1_024).max(65_535).default(20_000).describe('first host port for ports that jobs ask for'),
+  portLast: z.int().min(1_024).max(65_535).default(32_000).describe('last of them'),
 });
 
 const wasm = z.strictObject({

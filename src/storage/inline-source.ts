@@ -1,0 +1,112 @@
+/**
+ * Inputs of type `inline`: a `data:` URL inside the spec. A gzip-compressed tar becomes a directory,
+ * anything else a file at the target. The copy belongs to one execution, so it may write to it.
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import { decodeDataUrl } from '../job/inline.ts';
+import { errorCode } from '../lib/durable-file.ts';
+import { diskError } from './content-failures.ts';
+import { StorageError } from './source.ts';
+import type { Source } from './source.ts';
+import { TarError, isTar, readTar } from './tar.ts';
+
+const unzip = promisify(gunzip);
+const GZIP_TYPES = ['application/gzip', 'application/x-gzip', 'application/tar+gzip', 'application/x-tgz'];
+/** A 10 MB archive of empty files would otherwise make millions of them. */
+const ENTRIES_MAX = 10_000;
+
+/** @param maxBytes of one input, as it is and once it is unpacked. */
+export function createInlineSource(maxBytes: number): Source {
+  return {
+    type: 'inline',
+    async stage(input, context) {
+      const limit = Math.min(maxBytes, context.maxBytes);
+      const what = `The inline input for ${input.Target}`;
+      const { bytes, mediaType } = payload(input.Source.Params['URL'], what, limit);
+      const archive = isGzip(bytes, mediaType) ? await unpacked(bytes, what, limit) : null;
+      context.signal.throwIfAborted();
+      try {
+        const written =
+          archive !== null && isTar(archive)
+            ? await writeTree(archive, context.destination, what)
+            : await writeOne(bytes, context.destination);
+        return {
+          mounts: [{ source: context.destination, target: input.Target, writable: true }],
+          bytes: written,
+          cleanup: async () => {},
+        };
+      } catch (error) {
+        throw contradiction(error, what) ?? diskError(error, what);
+      }
+    },
+  };
+}
+
+function payload(url: unknown, what: string, limit: number): { readonly bytes: Uint8Array; readonly mediaType: string } {
+  if (typeof url !== 'string') throw new StorageError('spec', 'input-invalid', `${what} has no URL.`);
+  const decoded = decodeDataUrl(url);
+  if (!decoded.ok) throw new StorageError('spec', 'input-invalid', `${what} cannot be read: its URL ${decoded.why}.`);
+  if (decoded.bytes.length > limit) throw tooLarge(what, limit);
+  return decoded;
+}
+
+function isGzip(bytes: Uint8Array, mediaType: string): boolean {
+  const type = mediaType.split(';')[0]?.trim().toLowerCase() ?? '';
+  return GZIP_TYPES.includes(type) && bytes[0] === 0x1f && bytes[1] === 0x8b;
+}
+
+/** zlib stops at the limit, so a bomb costs no more memory than that. */
+async function unpacked(bytes: Uint8Array, what: string, limit: number): Promise<Uint8Array> {
+  try {
+    return await unzip(bytes, { maxOutputLength: Math.max(1, limit) });
+  } catch (error) {
+    if (error instanceof RangeError) throw tooLarge(what, limit);
+    throw new StorageError('spec', 'input-invalid', `${what} is damaged: it cannot be decompressed.`, { cause: error });
+  }
+}
+
+async function writeTree(archive: Uint8Array, destination: string, what: string): Promise<number> {
+  const entries = treeOf(archive, what);
+  let bytes = 0;
+  await mkdir(destination, { mode: 0o755 });
+  for (const entry of entries) {
+    const path = join(destination, entry.path);
+    if (entry.kind === 'directory') {
+      await mkdir(path, { recursive: true, mode: 0o755 });
+    } else {
+      await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+      await writeFile(path, entry.bytes, { mode: entry.executable ? 0o755 : 0o644 });
+      bytes += entry.bytes.length;
+    }
+  }
+  return bytes;
+}
+
+function treeOf(archive: Uint8Array, what: string): ReturnType<typeof readTar> {
+  try {
+    const entries = readTar(archive);
+    if (entries.length <= ENTRIES_MAX) return entries;
+    throw new StorageError('limit', 'input-too-large', `${what} holds more than ${ENTRIES_MAX} files.`);
+  } catch (error) {
+    if (!(error instanceof TarError)) throw error;
+    throw new StorageError('spec', 'input-invalid', `${what} ${error.message}.`, { cause: error });
+  }
+}
+
+async function writeOne(bytes: Uint8Array, destination: string): Promise<number> {
+  await writeFile(destination, bytes, { mode: 0o644, flag: 'wx' });
+  return bytes.length;
+}
+
+/** One name as a file and as a directory, or a name that no file may have. */
+function contradiction(error: unknown, what: string): StorageError | null {
+  const code = errorCode(error);
+  if (code === null || !['EEXIST', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG', 'EINVAL'].includes(code)) return null;
+  return new StorageError('spec', 'input-invalid', `${what} holds names that cannot be written (${code}).`, { cause: error });
+}
+
+const tooLarge = (what: string, limit: number): StorageError =>
+  new StorageError('limit', 'input-too-large', `${what} holds more than the ${limit} bytes allowed. Add it with \`shoal cid add\` and name it by CID.`);

@@ -1,0 +1,36 @@
+/**
+ * Inputs of type `ipfs`: a DAG fetched by its CID, from the nodes likely to hold it first, and
+ * written to a copy that belongs to one execution alone. Read-only inside.
+ */
+import type { ContentStore } from '../lib/content.ts';
+import { inputError } from './content-failures.ts';
+import { StorageError } from './source.ts';
+import type { Source } from './source.ts';
+
+export function createIpfsSource(content: ContentStore): Source {
+  return {
+    type: 'ipfs',
+    async stage(input, context) {
+      const cid = input.Source.Params['CID'];
+      if (typeof cid !== 'string' || cid === '') {
+        throw new StorageError('spec', 'input-invalid', `The input at ${input.Target} names no CID.`);
+      }
+      try {
+        const { maxBytes, signal } = context;
+        const written = await content.writeTo(cid, context.destination, {
+          holders: context.order.holders,
+          maxBytes,
+          signal,
+        });
+        return {
+          mounts: [{ source: context.destination, target: input.Target, writable: false }],
+          bytes: written.bytes,
+          cleanup: async () => {},
+        };
+      } catch (error) {
+        context.signal.throwIfAborted();
+        throw inputError(error, `The input ${cid} for ${input.Target}`);
+      }
+    },
+  };
+}
