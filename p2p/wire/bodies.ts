@@ -1,0 +1,155 @@
+/**
+ * The shape of every record's body: one table, complete by the compiler. All bodies are plain, so a
+ * body in memory is exactly what is encoded.
+ */
+import type {
+  AcceptBody,
+  AdmissionBody,
+  AdvertBody,
+  AssignBody,
+  Bodies,
+  CloseBody,
+  CommandBody,
+  GrantBody,
+  RecordType,
+  SpecBody,
+  StateBody,
+  VoteBody,
+} from '../../src/core/records.ts';
+import * as common from './common-shapes.ts';
+import { job } from './job-shape.ts';
+import { flag, integer, list, literal, map, nullable, oneOf, text } from './shape.ts';
+import type { Shape } from './shape.ts';
+
+const { count, epoch, executionId, jobId, nodeId, ordinal, recordId } = common;
+
+/** Keepers of one job (protocol part 4). */
+export const KEEPERS_MAX = 5;
+
+const exitCode: Shape<number> = integer(-0x8000_0000, 0xffff_ffff);
+const names: Shape<readonly string[]> = list(text(64, 1), 64);
+
+const spec = map<SpecBody>({
+  job: jobId,
+  owner: common.publicKey,
+  version: ordinal,
+  nonce: common.nonce,
+  spec: job,
+  notAfter: common.wallMs,
+});
+
+const admission = map<AdmissionBody>({
+  job: jobId,
+  version: ordinal,
+  spec: recordId,
+  config: ordinal,
+  keepers: list(common.keeper, KEEPERS_MAX, 1),
+  sponsor: nodeId,
+});
+
+const vote = map<VoteBody>({
+  job: jobId,
+  of: recordId,
+  slot: common.slot,
+  epoch,
+  store: common.storeId,
+});
+
+const command = map<CommandBody>({
+  job: jobId,
+  sequence: ordinal,
+  command: literal('stop'),
+  reason: common.sentence,
+  notAfter: common.wallMs,
+});
+
+const grant = map<GrantBody>({ job: jobId, epoch });
+
+const assign = map<AssignBody>({
+  job: jobId,
+  version: ordinal,
+  partition: ordinal,
+  attempt: ordinal,
+  execution: executionId,
+  node: nodeId,
+  epoch,
+});
+
+const state = map<StateBody>({
+  job: jobId,
+  version: ordinal,
+  partition: ordinal,
+  attempt: ordinal,
+  execution: executionId,
+  node: nodeId,
+  sequence: ordinal,
+  phase: oneOf({
+    accepted: true,
+    preparing: true,
+    starting: true,
+    running: true,
+    publishing: true,
+    completed: true,
+    failed: true,
+    cancelled: true,
+    lost: true,
+  }),
+  exitCode: nullable(exitCode),
+  result: common.result,
+  failure: nullable(common.executionFailure),
+  output: nullable(common.outputHead),
+  usage: nullable(common.usage),
+});
+
+const accept = map<AcceptBody>({
+  job: jobId,
+  version: ordinal,
+  partition: ordinal,
+  attempt: ordinal,
+  execution: executionId,
+  node: nodeId,
+  exitCode,
+  result: common.result,
+  holders: common.nodes,
+});
+
+const close = map<CloseBody>({
+  job: jobId,
+  version: ordinal,
+  outcome: oneOf({ completed: true, failed: true, stopped: true }),
+  code: common.code,
+  message: common.sentence,
+  evidence: list(recordId, 256),
+});
+
+const advert = map<AdvertBody>({
+  node: nodeId,
+  store: common.storeId,
+  sequence: count,
+  addresses: list(text(512, 1), 64),
+  labels: common.labels,
+  engines: names,
+  publishers: names,
+  sources: names,
+  capacity: common.resources,
+  free: common.resources,
+  running: count,
+  keeps: flag,
+  software: text(128),
+});
+
+export const bodies: { readonly [T in RecordType]: Shape<Bodies[T]> } = {
+  spec,
+  admission,
+  vote,
+  command,
+  grant,
+  assign,
+  state,
+  accept,
+  close,
+  advert,
+};
+
+export const isRecordType = (type: unknown): type is RecordType =>
+  typeof type === 'string' && Object.hasOwn(bodies, type);

@@ -1,0 +1,191 @@
+/**
+ * The envelope of a signed record: the canonical dag-cbor map `{t, v, by, hlc, net, sig, body}` and
+ * its way to and from `Signed`. The id of a record is the hash of exactly these bytes, so they are
+ * made or checked once and kept with the record. Does not sign or verify; `suite.ts` does.
+ */
+import { asHlc, asPublicKey, asRecordId } from '../../src/core/ids.ts';
+import type { Hlc, PublicKey } from '../../src/core/ids.ts';
+import type { AnyRecord, Bodies, RecordType } from '../../src/core/records.ts';
+import { bodies, isRecordType } from './bodies.ts';
+import { bytesOfHex, hexOf, joinBytes, sameBytes } from './bytes.ts';
+import { decodeCbor, encodeCbor, nestingFault, refused } from './cbor.ts';
+import type { Refused } from './cbor.ts';
+import { bad, Faults, isMap } from './shape.ts';
+
+/** Large enough for a spec with inline parameters, small enough to be held by the thousand. */
+export const ENVELOPE_MAX_BYTES = 65_536;
+export const ENVELOPE_VERSION = 1;
+/** Microseconds that survive the way through a double of milliseconds unchanged (until 2112). */
+const HLC_MAX = 2 ** 52 - 1;
+
+/** sha-256; text is hashed as UTF-8. 32 bytes. */
+export type Sha256 = (data: Uint8Array | string) => Uint8Array;
+
+/** What a signature covers and a record carries beside its body. */
+export interface Heading<T extends RecordType = RecordType> {
+  readonly type: T;
+  readonly by: PublicKey;
+  readonly hlc: Hlc;
+}
+
+export type DecodedRecord = { readonly ok: true; readonly record: AnyRecord } | Refused;
+export type EncodedBody = { readonly ok: true; readonly bytes: Uint8Array } | Refused;
+
+export interface Envelopes {
+  readonly net: string;
+  /** The envelope's bytes; the same array each time, not to be changed. */
+  encode(record: AnyRecord): Uint8Array;
+  /** Checks form and shape, not the signature. Never throws; keeps no reference to `bytes`. */
+  decode(bytes: Uint8Array): DecodedRecord;
+  /** What is hashed and signed: everything but the signature, under the record type's domain. */
+  signingInput(heading: Heading, body: Uint8Array): Uint8Array;
+  /** The same for an existing record. */
+  signingInputOf(record: AnyRecord): Uint8Array;
+  /** A record of its parts; `body` must be the encoding of `value`. */
+  assemble<T extends RecordType>(heading: Heading<T>, value: Bodies[T], body: Uint8Array, sig: Uint8Array): AnyRecord;
+}
+
+interface Encoded {
+  readonly net: string;
+  readonly bytes: Uint8Array;
+  /** Length of everything before the key `sig`. */
+  readonly headLength: number;
+}
+
+/** Shared by all codecs of the process: the record object is the key, so it lives as long as the record. */
+const encodings = new WeakMap<AnyRecord, Encoded>();
+
+const SIG_BYTES = 64;
+/** dag-cbor sorts keys by length first, so `sig` and `body` always come last, in this order. */
+const SIG_KEY = Uint8Array.of(0x63, 0x73, 0x69, 0x67, 0x58, SIG_BYTES);
+const BODY_KEY = Uint8Array.of(0x64, 0x62, 0x6f, 0x64, 0x79);
+const MAP_OF_6 = Uint8Array.of(0xa6);
+const MAP_OF_7 = Uint8Array.of(0xa7);
+const KEYS = 7;
+
+/**
+ * Checks and encodes a body that this process is about to sign.
+ * The 1 KiB kept free is for the rest of the envelope.
+ */
+export function encodeBody<T extends RecordType>(type: T, body: Bodies[T]): EncodedBody {
+  const faults = new Faults();
+  if (bodies[type].read(body, faults) === bad) return refused('bad-shape', faults.place);
+  const bytes = tryEncode(body);
+  if (bytes === null) return refused('bad-shape');
+  if (bytes.length > ENVELOPE_MAX_BYTES - 1_024) return refused('too-large');
+  // The envelope itself is one level.
+  return nestingFault(bytes, 1) ? refused('too-deep') : { ok: true, bytes };
+}
+
+/** null for the odd map that the encoder takes for an IPLD link. */
+function tryEncode(body: unknown): Uint8Array | null {
+  try {
+    return encodeCbor(body);
+  } catch {
+    return null;
+  }
+}
+
+/** Milliseconds with a counter in thousandths, as the whole number that is signed. */
+const hlcNumber = (hlc: Hlc): number => Math.round(hlc * 1_000);
+
+/** The value that a time has after a journey; seal with this one so that both ends hold the same. */
+export const wireHlc = (hlc: Hlc): Hlc => asHlc(hlcNumber(hlc) / 1_000);
+
+/** `net` separates meshes: records of another one are refused with `wrong-net`. */
+export function createEnvelopes(options: { readonly net: string; readonly sha256: Sha256 }): Envelopes {
+  const { net, sha256 } = options;
+  const domains = domainsOf(net);
+
+  function head(heading: Heading): Uint8Array {
+    const by = bytesOfHex(heading.by);
+    if (by === null) throw new TypeError(`${heading.by} is not a public key`);
+    const fields = { t: heading.type, v: ENVELOPE_VERSION, by, hlc: hlcNumber(heading.hlc), net };
+    return encodeCbor(fields).subarray(1);
+  }
+
+  function encodingOf(record: AnyRecord): Encoded {
+    const known = encodings.get(record);
+    if (known?.net === net) return known;
+    const start = head(record);
+    const body = encodeCbor(record.body);
+    const bytes = joinBytes(MAP_OF_7, start, SIG_KEY, record.sig, BODY_KEY, body);
+    const encoded = { net, bytes, headLength: 1 + start.length };
+    encodings.set(record, encoded);
+    return encoded;
+  }
+
+  function assemble<T extends RecordType>(heading: Heading<T>, value: Bodies[T], body: Uint8Array, sig: Uint8Array) {
+    const start = head(heading);
+    const bytes = joinBytes(MAP_OF_7, start, SIG_KEY, sig, BODY_KEY, body);
+    const sigAt = 1 + start.length + SIG_KEY.length;
+    const { type, by, hlc } = heading;
+    const id = asRecordId(hexOf(sha256(bytes)));
+    const own = bytes.subarray(sigAt, sigAt + SIG_BYTES);
+    // The pair of type and body is correlated by the signature of this function.
+    const record = { type, body: value, by, hlc, sig: own, id } as unknown as AnyRecord;
+    encodings.set(record, { net, bytes, headLength: 1 + start.length });
+    return record;
+  }
+
+  function decode(bytes: Uint8Array): DecodedRecord {
+    const decoded = decodeCbor(bytes, ENVELOPE_MAX_BYTES);
+    if (!decoded.ok) return decoded;
+    const parts = readParts(decoded.value, net);
+    if (!parts.ok) return parts;
+    const body = tryEncode(parts.body);
+    if (body === null) return refused('bad-shape', parts.heading.type);
+    const record = assemble(parts.heading, parts.body, body, parts.sig);
+    return sameBytes(encodingOf(record).bytes, bytes) ? { ok: true, record } : refused('not-canonical');
+  }
+
+  return {
+    net,
+    encode: (record) => encodingOf(record).bytes,
+    decode,
+    signingInput: (heading, body) =>
+      joinBytes(domains[heading.type], MAP_OF_6, head(heading), BODY_KEY, body),
+    signingInputOf(record) {
+      const { bytes, headLength } = encodingOf(record);
+      const rest = bytes.subarray(headLength + SIG_KEY.length + SIG_BYTES);
+      return joinBytes(domains[record.type], MAP_OF_6, bytes.subarray(1, headLength), rest);
+    },
+    assemble,
+  };
+}
+
+/** One domain per mesh and type, as a cbor text so that it ends where it says it does. */
+function domainsOf(net: string): Readonly<Record<RecordType, Uint8Array>> {
+  const entries = Object.keys(bodies).map((type) => [type, encodeCbor(`shoal/record/1/${net}/${type}`)]);
+  return Object.fromEntries(entries) as Record<RecordType, Uint8Array>;
+}
+
+type Parts =
+  | {
+      readonly ok: true;
+      readonly heading: Heading;
+      readonly body: Bodies[RecordType];
+      readonly sig: Uint8Array;
+    }
+  | Refused;
+
+const isBytes = (value: unknown, length: number): value is Uint8Array =>
+  value instanceof Uint8Array && value.length === length;
+
+function readParts(value: unknown, net: string): Parts {
+  if (!isMap(value)) return refused('bad-shape');
+  if (value['v'] !== ENVELOPE_VERSION) return refused(typeof value['v'] === 'number' ? 'wrong-version' : 'bad-shape', 'v');
+  if (value['net'] !== net) return refused(typeof value['net'] === 'string' ? 'wrong-net' : 'bad-shape', 'net');
+  const { t: type, by, hlc, sig } = value;
+  if (Object.keys(value).length !== KEYS || !('body' in value)) return refused('bad-shape');
+  if (!isBytes(by, 32) || !isBytes(sig, SIG_BYTES)) return refused('bad-shape', 'by');
+  if (typeof hlc !== 'number' || !Number.isSafeInteger(hlc) || hlc < 0 || hlc > HLC_MAX) {
+    return refused('bad-shape', 'hlc');
+  }
+  if (!isRecordType(type)) return refused(typeof type === 'string' ? 'unknown-type' : 'bad-shape', 't');
+  const faults = new Faults();
+  const body = bodies[type].read(value['body'], faults);
+  if (body === bad) return refused(faults.code, `${type}.${faults.place}`);
+  const heading = { type, by: asPublicKey(hexOf(by)), hlc: asHlc(hlc / 1_000) };
+  return { ok: true, heading, body, sig };
+}

@@ -1,0 +1,113 @@
+/**
+ * Records inside messages and rows: they travel as their envelope's bytes, so that what is signed is
+ * never taken apart and put together again on the way. Reading one checks its form, not its signature.
+ */
+import type { ExecutionOrder } from '../../src/core/execution.ts';
+import type {
+  AcceptedValue,
+  CertifiedValue,
+  JobRecords,
+  SlotValue,
+} from '../../src/core/messages.ts';
+import type { AnyRecord, Certified, RecordType, Signed } from '../../src/core/records.ts';
+import { KEEPERS_MAX } from './bodies.ts';
+import * as common from './common-shapes.ts';
+import type { Envelopes } from './envelope.ts';
+import { jobType, task } from './job-shape.ts';
+import { bad, list, map, nullable } from './shape.ts';
+import type { Shape } from './shape.ts';
+
+/** What the frame limit leaves; bounds the work of checking, not the size. */
+export const MANY = 10_000;
+
+export type RecordShapes = ReturnType<typeof createRecordShapes>;
+
+/** The shapes of everything made of records, for one mesh. */
+export function createRecordShapes(envelopes: Envelopes) {
+  const spec = record(envelopes, 'spec');
+  const vote = record(envelopes, 'vote');
+  const admission = certified(record(envelopes, 'admission'), vote);
+  const grant = certified(record(envelopes, 'grant'), vote);
+  const value = anyOf<SlotValue>(envelopes, { assign: true, accept: true, close: true });
+  const certifiedValue = certified(value, vote) as Shape<CertifiedValue>;
+  const states = list(record(envelopes, 'state'), MANY);
+  const commands = list(record(envelopes, 'command'), MANY);
+  return {
+    spec,
+    vote,
+    votes: list(vote, MANY),
+    advert: record(envelopes, 'advert'),
+    command: record(envelopes, 'command'),
+    state: record(envelopes, 'state'),
+    sealedAdmission: record(envelopes, 'admission'),
+    sealedGrant: record(envelopes, 'grant'),
+    admission,
+    grant: nullable(grant),
+    assign: certified(record(envelopes, 'assign'), vote),
+    close: certified(record(envelopes, 'close'), vote),
+    value,
+    certifiedValue,
+    states,
+    commands,
+    accepted: map<AcceptedValue>({ slot: common.slot, epoch: common.epoch, value }),
+    jobRecords: map<JobRecords>({
+      spec,
+      admission,
+      grant: nullable(grant),
+      commands,
+      committed: list(certifiedValue, MANY),
+      states,
+    }),
+  };
+}
+
+/** The shape of what an executor carries out; it has no records in it. */
+export const order: Shape<ExecutionOrder> = map<ExecutionOrder>({
+  execution: common.executionId,
+  job: common.jobId,
+  jobType,
+  jobName: common.name,
+  namespace: common.name,
+  version: common.ordinal,
+  partition: common.ordinal,
+  partitionCount: common.ordinal,
+  attempt: common.ordinal,
+  epoch: common.count,
+  task,
+  holders: common.nodes,
+  timeoutMs: common.count,
+});
+
+/** A record of exactly one type. */
+function record<T extends RecordType>(envelopes: Envelopes, type: T): Shape<Signed<T>> {
+  const only = { [type]: true } as Readonly<Record<RecordType, true>>;
+  return anyOf<AnyRecord>(envelopes, only) as unknown as Shape<Signed<T>>;
+}
+
+/** A record of one of several types. */
+export function anyOf<R extends AnyRecord>(
+  envelopes: Envelopes,
+  types: Readonly<Record<R['type'], true>>,
+): Shape<R> {
+  return {
+    plain: false,
+    read(value, faults) {
+      if (!(value instanceof Uint8Array)) return bad;
+      const decoded = envelopes.decode(value);
+      if (!decoded.ok) return faults.because(decoded.code, decoded.place);
+      return Object.hasOwn(types, decoded.record.type) ? (decoded.record as R) : bad;
+    },
+    write: (value) => envelopes.encode(value),
+  };
+}
+
+/** A record with its keepers' votes; whether they suffice is for the core to say. */
+export function certified<R>(
+  shape: Shape<R>,
+  vote: Shape<Signed<'vote'>>,
+): Shape<{ readonly record: R; readonly votes: Certified<RecordType>['votes'] }> {
+  return map<{ readonly record: R; readonly votes: Certified<RecordType>['votes'] }>({
+    record: shape,
+    votes: list(vote, KEEPERS_MAX),
+  });
+}

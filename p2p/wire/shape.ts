@@ -1,0 +1,186 @@
+/**
+ * Shapes of decoded values: small checkers that combine, each of which reads (checks a value from
+ * outside) and writes (gives what the encoder takes). Strict: a missing or unknown key is refused.
+ * Most shapes are plain, that is the checked value is passed on as it is, which keeps a record's
+ * check at a few microseconds. Knows no bytes; `cbor.ts` does.
+ */
+import type { WireCode } from './cbor.ts';
+
+/** What `read` returns for a value that does not fit. */
+export const bad: unique symbol = Symbol('bad');
+export type Bad = typeof bad;
+
+/** Collects the first fault of one reading. */
+export class Faults {
+  code: WireCode = 'bad-shape';
+  place = '';
+
+  /** Keeps the innermost code; the place grows outwards. */
+  at(key: string | number): Bad {
+    this.place = this.place === '' ? String(key) : `${key}.${this.place}`;
+    return bad;
+  }
+
+  because(code: WireCode, place: string): Bad {
+    this.code = code;
+    this.place = place;
+    return bad;
+  }
+}
+
+export interface Shape<T> {
+  read(value: unknown, faults: Faults): T | Bad;
+  write(value: T): unknown;
+  /** True when reading and writing pass the very same value on. */
+  readonly plain: boolean;
+}
+
+/** The type a shape describes. */
+export type Shaped<S> = S extends Shape<infer T> ? T : never;
+
+const same = <T>(value: T): unknown => value;
+
+/** A plain shape made of a test. */
+export function test<T>(fits: (value: unknown) => boolean): Shape<T> {
+  return { read: (value) => (fits(value) ? (value as T) : bad), write: same, plain: true };
+}
+
+/** `maxLength` counts UTF-16 units. */
+export const text = <T extends string = string>(maxLength: number, minLength = 0): Shape<T> =>
+  test((value) => {
+    if (typeof value !== 'string') return false;
+    return value.length >= minLength && value.length <= maxLength;
+  });
+
+/** The pattern must be anchored, without flags. */
+export const pattern = <T extends string = string>(expression: RegExp): Shape<T> =>
+  test((value) => typeof value === 'string' && expression.test(value));
+
+export const integer = <T extends number = number>(min: number, max: number): Shape<T> =>
+  test((value) => Number.isSafeInteger(value) && Number(value) >= min && Number(value) <= max);
+
+/** A finite number, fractions allowed: only where nothing signed depends on its last bit. */
+export const fraction = (min: number, max: number): Shape<number> =>
+  test((value) => typeof value === 'number' && value >= min && value <= max);
+
+export const flag: Shape<boolean> = test((value) => typeof value === 'boolean');
+
+export const literal = <const T extends string | number | boolean>(wanted: T): Shape<T> =>
+  test((value) => value === wanted);
+
+/** One of a closed union of strings; the record makes the compiler check that none is forgotten. */
+export function oneOf<T extends string>(names: Readonly<Record<T, true>>): Shape<T> {
+  const known = new Set<unknown>(Object.keys(names));
+  return test((value) => known.has(value));
+}
+
+export function nullable<T>(shape: Shape<T>): Shape<T | null> {
+  return {
+    plain: shape.plain,
+    read: (value, faults) => (value === null ? null : shape.read(value, faults)),
+    write: shape.plain ? same : (value) => (value === null ? null : shape.write(value)),
+  };
+}
+
+export function list<T>(shape: Shape<T>, max: number, min = 0): Shape<readonly T[]> {
+  return {
+    plain: shape.plain,
+    read(value, faults) {
+      if (!Array.isArray(value) || value.length > max || value.length < min) return bad;
+      const members: T[] = [];
+      for (const [index, member] of value.entries()) {
+        const read = shape.read(member, faults);
+        if (read === bad) return faults.at(index);
+        if (!shape.plain) members.push(read);
+      }
+      return shape.plain ? (value as readonly T[]) : members;
+    },
+    write: shape.plain ? same : (value) => value.map((member) => shape.write(member)),
+  };
+}
+
+export function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+}
+
+/** A map with free keys. */
+export function dictionary<T>(
+  shape: Shape<T>,
+  max: number,
+  maxKeyLength: number,
+): Shape<Readonly<Record<string, T>>> {
+  return {
+    plain: true,
+    read(value, faults) {
+      if (!isMap(value)) return bad;
+      const keys = Object.keys(value);
+      if (keys.length > max) return bad;
+      for (const key of keys) {
+        if (key.length > maxKeyLength) return bad;
+        if (shape.read(value[key], faults) === bad) return faults.at('*');
+      }
+      return value as Readonly<Record<string, T>>;
+    },
+    write: same,
+  };
+}
+
+/** One shape per key of `T`; the compiler refuses a table that lacks or invents one. */
+export type Fields<T> = { readonly [K in keyof T]-?: Shape<T[K]> };
+
+/** A map with exactly these keys. */
+export function map<T extends object>(fields: Fields<T>): Shape<T> {
+  const entries = Object.entries(fields) as readonly (readonly [string, Shape<unknown>])[];
+  const plain = entries.every(([, shape]) => shape.plain);
+  const count = entries.length;
+  return {
+    plain,
+    read(value, faults) {
+      if (!isMap(value) || Object.keys(value).length !== count) return bad;
+      const copy: Record<string, unknown> = plain ? (value as Record<string, unknown>) : {};
+      for (const [key, shape] of entries) {
+        // An own key with an undefined value does not occur in decoded data, so absent is undefined.
+        const read = Object.hasOwn(value, key) ? shape.read(value[key], faults) : bad;
+        if (read === bad) return faults.at(key);
+        if (!plain) copy[key] = read;
+      }
+      return copy as T;
+    },
+    write: plain ? same : (value) => writeFields(entries, value as Readonly<Record<string, unknown>>),
+  };
+}
+
+function writeFields(
+  entries: readonly (readonly [string, Shape<unknown>])[],
+  value: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const written: Record<string, unknown> = {};
+  for (const [key, shape] of entries) written[key] = shape.write(value[key]);
+  return written;
+}
+
+/** A shape per member of a union, chosen by the string under `tag`. */
+export type Variants<U, Tag extends keyof U> = {
+  readonly [K in U[Tag] & string]: Shape<Extract<U, { readonly [T in Tag]: K }>>;
+};
+
+/** A union of maps told apart by one key; a table that lacks a member does not compile. */
+export function union<U extends object, Tag extends keyof U & string>(
+  tag: Tag,
+  variants: Variants<U, Tag>,
+): Shape<U> {
+  const shapes = new Map(Object.entries(variants)) as ReadonlyMap<unknown, Shape<U>>;
+  return {
+    plain: [...shapes.values()].every((shape) => shape.plain),
+    read(value, faults) {
+      if (!isMap(value)) return bad;
+      const shape = shapes.get(value[tag]);
+      return shape === undefined ? faults.at(tag) : shape.read(value, faults);
+    },
+    write(value) {
+      const shape = shapes.get(value[tag]);
+      if (shape === undefined) throw new TypeError(`no shape for ${tag} ${String(value[tag])}`);
+      return shape.write(value);
+    },
+  };
+}
