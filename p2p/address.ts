@@ -1,0 +1,88 @@
+/**
+ * Addresses as people and peers write them: checks multiaddrs, tells how far one reaches, and picks
+ * what a node announces. Dials nothing.
+ */
+import { networkInterfaces } from 'node:os';
+import { isIP } from 'node:net';
+import { multiaddr } from '@multiformats/multiaddr';
+import type { Multiaddr } from '@multiformats/multiaddr';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { asNodeId } from '../src/core/ids.ts';
+import type { NodeId } from '../src/core/ids.ts';
+import type { Failure } from '../src/core/failure.ts';
+import { brief } from './log.ts';
+
+export interface PeerAddress {
+  readonly peer: NodeId;
+  readonly address: Multiaddr;
+}
+
+export type AddressCheck =
+  | { readonly ok: true; readonly value: PeerAddress }
+  | { readonly ok: false; readonly failure: Failure & { readonly code: 'multiaddr-invalid' } };
+
+/** Checks an address that must name the peer behind it. `self`: this node, which it must not name. */
+export function checkPeerAddress(text: string, self: NodeId | null): AddressCheck {
+  const bad = (why: string): AddressCheck => ({
+    ok: false,
+    failure: { code: 'multiaddr-invalid', value: brief(text), why },
+  });
+  let address: Multiaddr;
+  try {
+    address = multiaddr(text);
+  } catch (error) {
+    return bad(brief(error instanceof Error ? error.message : String(error)));
+  }
+  const parts = address.getComponents();
+  const peer = parts.findLast((part) => part.name === 'p2p')?.value;
+  if (peer === undefined) {
+    return bad('it does not name the peer; it must end in /p2p/ and the peer id, as `shoal id` prints it');
+  }
+  try {
+    peerIdFromString(peer);
+  } catch {
+    return bad(`"${brief(peer)}" is not a peer id`);
+  }
+  const port = parts.find((part) => part.name === 'tcp')?.value;
+  if (port === undefined) return bad('it has no TCP port, e.g. /ip4/192.0.2.1/tcp/4001/p2p/…');
+  const number = Number(port);
+  if (!Number.isInteger(number) || number < 1 || number > 65_535) {
+    return bad(`the port is ${brief(port)}; it must be between 1 and 65535`);
+  }
+  if (peer === self) return bad('it is the address of this peer itself');
+  return { ok: true, value: { peer: asNodeId(peer), address } };
+}
+
+/** How far an address reaches: this machine, its network, anywhere. */
+export type Reach = 0 | 1 | 2;
+
+export function reachOf(address: Multiaddr): Reach {
+  const host = address.getComponents().find((part) => HOSTS.has(part.name));
+  if (host?.value === undefined) return 2;
+  if (isIP(host.value) === 0) return host.value === 'localhost' ? 0 : 2;
+  if (LOOPBACK.test(host.value)) return 0;
+  return PRIVATE.test(host.value) ? 1 : 2;
+}
+
+const HOSTS = new Set(['ip4', 'ip6', 'dns', 'dns4', 'dns6', 'dnsaddr']);
+const LOOPBACK = /^(127\.|0\.|::1$|::$|::ffff:127\.)/i;
+const PRIVATE =
+  /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|f[cd]|fe[89ab])/i;
+
+/**
+ * What is announced of what a transport listens on. Few addresses, because every dial tries them all:
+ * no loopback where there is another one, and none of the bridges of container engines, which look
+ * the same on every machine and lead a dial to the wrong peer.
+ */
+export function announced(addresses: readonly Multiaddr[]): Multiaddr[] {
+  const bridges = new Set(
+    Object.entries(networkInterfaces())
+      .filter(([name]) => /^(docker|br-|veth|virbr|cni|podman)/.test(name))
+      .flatMap(([, entries]) => (entries ?? []).map((entry) => entry.address)),
+  );
+  const outside = addresses.filter((address) => {
+    const host = address.getComponents().find((part) => HOSTS.has(part.name))?.value ?? '';
+    return reachOf(address) > 0 && !bridges.has(host);
+  });
+  return outside.length > 0 ? outside : [...addresses];
+}

@@ -1,0 +1,200 @@
+/**
+ * Blocks on disk: blockstore-fs with what it lacks. It hides every failure to open a file as "not
+ * found", so a node out of file descriptors would deny having its own data; and it does not sync, so
+ * a file may be damaged after a crash. Here such failures are thrown, the number of open files is
+ * bounded, and each block is hashed when it is first read after a start. Knows nothing of DAGs.
+ */
+import { createHash } from 'node:crypto';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { FsBlockstore } from 'blockstore-fs';
+import { NextToLast } from 'blockstore-fs/sharding';
+import type { Blockstore, InputPair, Pair } from 'interface-blockstore';
+import { NotFoundError } from 'interface-store';
+import type { CID } from 'multiformats/cid';
+import type { Log } from './log.ts';
+
+/** Multicodec of sha2-256, the only hash that blocks of this mesh are named by. */
+export const SHA2_256 = 0x12;
+/** Files open at once; the usual limit per process is 1,024 and sockets need most of them. */
+const OPEN_FILES = 64;
+/** Blocks remembered as verified, about 100 bytes each; beyond that the memory starts anew. */
+const VERIFIED_MAX = 500_000;
+
+/** The name of a block apart from its codec: the store is keyed by it. */
+export type BlockKey = string;
+
+export interface StoredBlock {
+  readonly key: BlockKey;
+  readonly bytes: number;
+  /** Wall clock, milliseconds. */
+  readonly modifiedAt: number;
+}
+
+export interface BlockFiles extends Blockstore {
+  open(): Promise<void>;
+  keyOf(cid: CID): BlockKey;
+  /** The block in one piece, or null when it is not here. @throws when the disk fails. */
+  read(cid: CID): Promise<Uint8Array | null>;
+  /** Stores bytes whose hash the caller has checked. */
+  write(cid: CID, bytes: Uint8Array): Promise<void>;
+  /** Every file, for garbage collection and for the size of the store. */
+  files(): AsyncIterable<StoredBlock>;
+  remove(key: BlockKey): Promise<void>;
+  /** Told of every block that is put, stored or already there. */
+  onPut(listener: (key: BlockKey) => void): void;
+}
+
+/** True when the bytes are what the CID says; false for a hash other than sha2-256 too. */
+export function matches(cid: CID, bytes: Uint8Array): boolean {
+  if (cid.multihash.code !== SHA2_256) return false;
+  const digest = createHash('sha256').update(bytes).digest();
+  return digest.equals(cid.multihash.digest);
+}
+
+const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error ? String(error.code) : '';
+
+/** At most `max` tasks at a time, the others in order of arrival. */
+function limiter(max: number): <T>(task: () => Promise<T>) => Promise<T> {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (task) => {
+    if (running >= max) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running += 1;
+    try {
+      return await task();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running -= 1;
+      else next();
+    }
+  };
+}
+
+export function createBlockFiles(directory: string, log: Log): BlockFiles {
+  const sharding = new NextToLast();
+  const inner = new FsBlockstore(directory, { shardingStrategy: sharding });
+  const verified = new Set<BlockKey>();
+  const limited = limiter(OPEN_FILES);
+  const listeners: ((key: BlockKey) => void)[] = [];
+
+  const keyOf = (cid: CID): BlockKey => sharding.encode(cid).file;
+  const fileOf = (key: BlockKey): string => {
+    const name = key.slice(0, key.indexOf('.'));
+    return path.join(inner.path, name.slice(-2), key);
+  };
+  const trust = (key: BlockKey): void => {
+    if (verified.size >= VERIFIED_MAX) verified.clear();
+    verified.add(key);
+  };
+
+  const read = (cid: CID): Promise<Uint8Array | null> =>
+    limited(async () => {
+      const key = keyOf(cid);
+      let bytes: Uint8Array;
+      try {
+        bytes = await readFile(fileOf(key));
+      } catch (error) {
+        if (codeOf(error) === 'ENOENT') return null;
+        throw error;
+      }
+      if (verified.has(key)) return bytes;
+      if (cid.multihash.code === SHA2_256 && !matches(cid, bytes)) {
+        // Cut short by a crash, or rotten: to everyone above it is missing, and is fetched again.
+        log.warn({ cid: cid.toString(), bytes: bytes.byteLength }, 'blocks.damaged');
+        await rm(fileOf(key), { force: true });
+        return null;
+      }
+      trust(key);
+      return bytes;
+    });
+
+  const write = async (cid: CID, bytes: Uint8Array): Promise<void> => {
+    const key = keyOf(cid);
+    for (const listener of listeners) listener(key);
+    await limited(() => Promise.resolve(inner.put(cid, bytes)));
+    trust(key);
+  };
+
+  const store: BlockFiles = {
+    open: () => inner.open(),
+    keyOf,
+    read,
+    write,
+    async remove(key) {
+      verified.delete(key);
+      await rm(fileOf(key), { force: true });
+    },
+    onPut: (listener) => listeners.push(listener),
+    files: () => listFiles(inner.path),
+    async has(cid) {
+      const key = keyOf(cid);
+      if (!verified.has(key)) return (await read(cid)) !== null;
+      const size = await limited(() => sizeOf(fileOf(key)));
+      return size !== null;
+    },
+    async put(cid, value) {
+      await write(cid, await joined(value));
+      return cid;
+    },
+    async *putMany(source: Iterable<InputPair> | AsyncIterable<InputPair>) {
+      for await (const { cid, bytes } of source) {
+        await write(cid, await joined(bytes));
+        yield cid;
+      }
+    },
+    async *get(cid) {
+      const bytes = await read(cid);
+      if (bytes === null) throw new NotFoundError(`no block ${cid.toString()}`);
+      yield bytes;
+    },
+    async *getMany(source): AsyncGenerator<Pair> {
+      for await (const cid of source) yield { cid, bytes: store.get(cid) as AsyncGenerator<Uint8Array> };
+    },
+    async delete(cid) {
+      await store.remove(keyOf(cid));
+    },
+    async *deleteMany(source) {
+      for await (const cid of source) {
+        await store.remove(keyOf(cid));
+        yield cid;
+      }
+    },
+    getAll: () => inner.getAll(),
+  };
+  return store;
+}
+
+async function joined(
+  value: Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<Uint8Array> {
+  if (value instanceof Uint8Array) return value;
+  const parts: Uint8Array[] = [];
+  for await (const part of value) parts.push(part);
+  return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+}
+
+async function sizeOf(file: string): Promise<number | null> {
+  try {
+    return (await stat(file)).size;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+async function* listFiles(root: string): AsyncGenerator<StoredBlock> {
+  for (const shard of await readdir(root, { withFileTypes: true })) {
+    if (!shard.isDirectory()) continue;
+    for (const key of await readdir(path.join(root, shard.name))) {
+      if (!key.endsWith('.data')) continue;
+      try {
+        const info = await stat(path.join(root, shard.name, key));
+        yield { key, bytes: info.size, modifiedAt: info.mtimeMs };
+      } catch (error) {
+        if (codeOf(error) !== 'ENOENT') throw error;
+      }
+    }
+  }
+}

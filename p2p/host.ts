@@ -1,0 +1,338 @@
+/**
+ * Builds the libp2p node and Helia from our config, and joins the parts of this folder to one host.
+ * The only file with a libp2p options object: every value that is not a default has its reason here.
+ * Helia owns the node's life cycle; the stores are closed by whoever opened them.
+ */
+import { createHeliaLight } from 'helia';
+import { withBitswap } from '@helia/bitswap';
+import { withLibp2pLight } from '@helia/libp2p';
+import type { HeliaWithLibp2p } from '@helia/libp2p';
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
+import { gossipsub } from '@libp2p/gossipsub';
+import type { GossipSub } from '@libp2p/gossipsub';
+import { identify, identifyPush } from '@libp2p/identify';
+import type { Connection, Libp2p, PrivateKey, Stream } from '@libp2p/interface';
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht';
+import { mdns } from '@libp2p/mdns';
+import { noise } from '@libp2p/noise';
+import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import { ping } from '@libp2p/ping';
+import { preSharedKey } from '@libp2p/pnet';
+import { tcp } from '@libp2p/tcp';
+import { yamux } from '@libp2p/yamux';
+import type { Datastore } from 'interface-datastore';
+import type { Libp2pOptions } from 'libp2p';
+import { ShoalError } from '../src/core/failure.ts';
+import type { Failure } from '../src/core/failure.ts';
+import { asNodeId } from '../src/core/ids.ts';
+import type { NodeId } from '../src/core/ids.ts';
+import { announced } from './address.ts';
+import { createBlockFiles } from './blockstore.ts';
+import type { BlockFiles } from './blockstore.ts';
+import { checkBootstrap, createDiscovery } from './discovery.ts';
+import type { DiscoveryLimits, PeerStatus } from './discovery.ts';
+import { createGossip, gossipsubOptions } from './gossip.ts';
+import type { Decoded, GossipPort } from './gossip.ts';
+import { libp2pLogger } from './log.ts';
+import type { Log } from './log.ts';
+import { createPresence } from './presence.ts';
+import { createHello, helloProtocol } from './protocols/hello.ts';
+import type { HelloService } from './protocols/hello.ts';
+import { createMessages, messageProtocol } from './protocols/messages.ts';
+import type { MessageLimits, Messages } from './protocols/messages.ts';
+
+export interface HostConfig {
+  /** The mesh: 1 … 63 of a–z, 0–9 and `-`; part of every protocol name. */
+  readonly network: string;
+  /** Version of this program, told to other peers. */
+  readonly version: string;
+  /** Ed25519 seed, 32 bytes: the identity of this node. */
+  readonly seed: Uint8Array;
+  /** Multiaddrs, e.g. `/ip4/0.0.0.0/tcp/4001`. */
+  readonly listen: readonly string[];
+  /** Multiaddrs to announce instead of those listened on; empty = those. */
+  readonly announce: readonly string[];
+  /** Multiaddrs of first peers, each with `/p2p/<id>`. */
+  readonly bootstrap: readonly string[];
+  /** Bytes of a swarm key file, or null for an open mesh. */
+  readonly swarmKey: Uint8Array | null;
+  readonly mdns: boolean;
+  readonly dht: boolean;
+  /** Directory of the blocks. */
+  readonly blocksPath: string;
+  /** Write libp2p's own lines to the log, at debug. */
+  readonly libp2pLines: boolean;
+  readonly maxConnections: number;
+  readonly discovery: DiscoveryLimits;
+  readonly messages: MessageLimits;
+}
+
+export interface HostDeps {
+  /** Peer store, DHT and pins; stays open after {@link Host.stop}. */
+  readonly datastore: Datastore;
+  readonly log: Log;
+  /**
+   * The one decision about who may connect, in either direction, after the handshake proved who it
+   * is. Membership certificates will be checked behind it.
+   */
+  readonly admit: (peer: NodeId) => boolean;
+  readonly decodeGossip: (bytes: Uint8Array) => Decoded;
+}
+
+export interface Host {
+  readonly nodeId: NodeId;
+  /** Announced addresses, each with `/p2p/<id>`. */
+  addresses(): readonly string[];
+  /** Members connected now. */
+  peers(): readonly NodeId[];
+  /** Every peer known, with the reason why it is not connected. */
+  status(): readonly PeerStatus[];
+  /** Bootstrap addresses that were skipped. */
+  readonly rejected: readonly Failure[];
+  readonly messages: Messages;
+  readonly gossip: GossipPort;
+  /** @throws ShoalError `multiaddr-invalid`, `peer-unreachable`. */
+  dial(address: string): Promise<NodeId>;
+  readonly libp2p: Libp2p;
+  stop(): Promise<void>;
+}
+
+type Services = { pubsub: GossipSub };
+type StreamHandler = (stream: Stream, connection: Connection) => void | Promise<void>;
+
+/** One row per protocol that this host answers. */
+interface ProtocolRow {
+  readonly protocol: string;
+  readonly handler: StreamHandler;
+  /** Streams that one connection may have open towards us. */
+  readonly maxInboundStreams: number;
+}
+
+/**
+ * Starts a node and returns when it listens; joining the mesh goes on in the background.
+ * @throws ShoalError `config-invalid`, `port-in-use`, `key-invalid`.
+ */
+export async function createHost(config: HostConfig, deps: HostDeps): Promise<Host> {
+  const { log } = deps;
+  const privateKey = await generateKeyPairFromSeed('Ed25519', config.seed);
+  const nodeId = asNodeId(peerIdFromPrivateKey(privateKey).toString());
+  const bootstrap = checkBootstrap(config.bootstrap, nodeId);
+  for (const failure of bootstrap.bad) {
+    log.warn({ why: new ShoalError(failure).message }, 'bootstrap.skipped');
+  }
+
+  let helia: HeliaWithLibp2p<Services> | null = null;
+  const libp2p = (): Libp2p<Services> => {
+    if (helia === null) throw new ShoalError({ code: 'internal', what: 'the node is not started' });
+    return helia.libp2p;
+  };
+  const protocol = messageProtocol(config.network);
+  const presence = createPresence(protocol);
+  const messages = createMessages({
+    network: libp2p, protocol, presence, limits: config.messages, log,
+  });
+  let hello: HelloService | null = null;
+  const discovery = createDiscovery({
+    libp2p, presence, hello: () => hello ?? missing('hello'), self: nodeId,
+    limits: config.discovery, log,
+  });
+  hello = createHello({
+    network: libp2p, protocol: helloProtocol(config.network), self: nodeId,
+    agent: `shoal/${config.version}`, log, known: discovery.known,
+    onPeers: (peers) => discovery.learn(peers, 'exchange'),
+  });
+  const gossip = createGossip({
+    network: config.network, libp2p, decode: deps.decodeGossip, presence, log,
+    redial: discovery.redial,
+  });
+  const rows: ProtocolRow[] = [
+    { protocol, handler: messages.handle, maxInboundStreams: 4 },
+    { protocol: helloProtocol(config.network), handler: hello.handle, maxInboundStreams: 4 },
+  ];
+
+  const blocks = createBlockFiles(config.blocksPath, log);
+  await blocks.open();
+  const started = await startHelia(config, deps, privateKey, blocks, rows);
+  helia = started;
+  presence.attach(started.libp2p);
+  gossip.start();
+  await discovery.start(bootstrap.good);
+
+  return {
+    nodeId,
+    addresses: () => started.libp2p.getMultiaddrs().map(String),
+    peers: presence.members,
+    status: discovery.status,
+    rejected: bootstrap.bad,
+    messages,
+    gossip,
+    dial: discovery.dial,
+    libp2p: started.libp2p,
+    async stop() {
+      discovery.stop();
+      gossip.stop();
+      messages.stop();
+      await started.stop();
+    },
+  };
+}
+
+const missing = (what: string): never => {
+  throw new ShoalError({ code: 'internal', what: `${what} is not started` });
+};
+
+async function startHelia(
+  config: HostConfig,
+  deps: HostDeps,
+  privateKey: PrivateKey,
+  blocks: BlockFiles,
+  rows: readonly ProtocolRow[],
+): Promise<HeliaWithLibp2p<Services>> {
+  const logger = libp2pLogger(deps.log, config.libp2pLines);
+  const base = createHeliaLight({ blockstore: blocks, datastore: deps.datastore, logger });
+  const options = libp2pOptions(config, deps, privateKey, rows);
+  const helia = withBitswap(withLibp2pLight(base, { ...options, logger }), {
+    // A server keeps at most 1,024 wants per peer and silently drops the rest. The documented name,
+    // maxWantlistSize, has no effect; this one is read.
+    ...{ maxWantListSize: 100_000 },
+    // 10 by default; further updates of a want list are dropped with a log line only.
+    sendBlocksMaxQueueLength: 1_000,
+    messageSendTimeout: 30_000,
+    messageReceiveTimeout: 30_000,
+    sendBlocksTimeout: 30_000,
+  });
+  try {
+    await helia.start();
+  } catch (error) {
+    await helia.stop().catch(() => {});
+    throw startFailure(error, config);
+  }
+  return helia;
+}
+
+function startFailure(error: unknown, config: HostConfig): Error {
+  const text = error instanceof Error ? `${error.message} ${flat(error)}` : String(error);
+  if (/EADDRINUSE/.test(text)) {
+    return new ShoalError({ code: 'port-in-use', address: config.listen.join(', ') }, { cause: error });
+  }
+  if (/listen|EADDRNOTAVAIL|EACCES/i.test(text)) {
+    const problems = [`The peer cannot listen at ${config.listen.join(', ')}: ${text.trim()}`];
+    return new ShoalError({ code: 'config-invalid', problems }, { cause: error });
+  }
+  return error instanceof Error ? error : new Error(text);
+}
+
+const flat = (error: Error): string =>
+  error instanceof AggregateError ? error.errors.map(String).join(' ') : String(error.cause ?? '');
+
+function libp2pOptions(
+  config: HostConfig,
+  deps: HostDeps,
+  privateKey: PrivateKey,
+  rows: readonly ProtocolRow[],
+): Libp2pOptions<Services> {
+  const refused = (peer: { toString(): string }): boolean => !deps.admit(asNodeId(peer.toString()));
+  return {
+    privateKey,
+    datastore: deps.datastore,
+    nodeInfo: { name: 'shoal', version: config.version, userAgent: `shoal/${config.version}` },
+    addresses: {
+      listen: [...config.listen],
+      announce: [...config.announce],
+      announceFilter: (addresses) => (config.announce.length > 0 ? addresses : announced(addresses)),
+    },
+    transports: [tcp({ backlog: 511, dialOpts: { noDelay: true }, listenOpts: { noDelay: true } })],
+    connectionEncrypters: [noise()],
+    streamMuxers: [
+      yamux({
+        streamOptions: {
+          // A paused stream may still get a whole window: with the defaults (16 MiB window, 4 MiB
+          // buffer) a slow reader loses its stream.
+          maxStreamWindowSize: 4 << 20,
+          maxReadBufferLength: 8 << 20,
+          // Unlimited by default: a slow peer would cost us memory.
+          maxWriteBufferLength: 32 << 20,
+        },
+      }),
+    ],
+    ...(config.swarmKey === null
+      ? {}
+      : { connectionProtector: preSharedKey({ psk: config.swarmKey, timeout: 5_000 }) }),
+    connectionManager: {
+      maxConnections: config.maxConnections,
+      // 5 per second and source address by default: of 30 peers behind one address that join one
+      // seed at once, 25 were turned away, and nothing tries again for them.
+      inboundConnectionThreshold: 1_000,
+      // 10 by default: the second gate that a wave of joins runs into.
+      maxIncomingPendingConnections: 250,
+      maxParallelDials: 50,
+      // Addresses per dial: each may eat seconds.
+      maxPeerAddrsToDial: 8,
+      dialTimeout: 8_000,
+      addressDialTimeout: 4_000,
+      // Reconnecting is ours: this queue gives up after five attempts and forgets the peer.
+      reconnectRetries: 0,
+    },
+    connectionMonitor: {
+      // By default one missed ping aborts the connection with all its streams: a busy event loop or
+      // a bulk transfer is enough. Liveness is decided by the core's own probes.
+      abortConnectionOnPingFailure: false,
+    },
+    peerStore: {
+      // One hour and six hours by default: a peer that was off overnight would know nobody.
+      maxAddressAge: 30 * 24 * 3_600_000,
+      maxPeerAge: 30 * 24 * 3_600_000,
+    },
+    connectionGater: {
+      denyDialPeer: refused,
+      denyInboundEncryptedConnection: refused,
+      denyOutboundEncryptedConnection: refused,
+    },
+    // No bootstrap list, no delegated routing, no UPnP, no automatic TLS: a mesh talks to its members.
+    peerDiscovery: config.mdns ? [mdns({ serviceTag: mdnsTag(config.network) })] : [],
+    services: services(config, rows),
+  };
+}
+
+/** Names the mesh, so that two meshes on one LAN do not even dial each other. */
+const mdnsTag = (network: string): string => `_shoal-${network}._udp.local`;
+
+type ServiceFactories = NonNullable<Libp2pOptions<Services>['services']>;
+
+function services(config: HostConfig, rows: readonly ProtocolRow[]): ServiceFactories {
+  const all = {
+    identify: identify(),
+    identifyPush: identifyPush(),
+    ping: ping(),
+    pubsub: gossipsub(gossipsubOptions(config.network)),
+    // Registered before anything listens, so that the first identify already names them.
+    protocols: (components: { registrar: Registrar }) => ({
+      async beforeStart() {
+        for (const row of rows) {
+          await components.registrar.handle(row.protocol, row.handler, {
+            maxInboundStreams: row.maxInboundStreams,
+            maxOutboundStreams: 64,
+          });
+        }
+      },
+      start() {},
+      stop() {},
+    }),
+  };
+  const dht = kadDHT({
+    protocol: `/shoal/${config.network}/kad/1.0.0`,
+    // Without both of these a mesh of private addresses has an empty table: it would stay a client
+    // until it sees a public address, and private ones are stripped from every answer.
+    clientMode: false,
+    peerInfoMapper: passthroughMapper,
+  });
+  return (config.dht ? { ...all, dht } : all) as ServiceFactories;
+}
+
+interface Registrar {
+  handle(
+    protocol: string,
+    handler: StreamHandler,
+    options: { maxInboundStreams: number; maxOutboundStreams: number },
+  ): Promise<void>;
+}

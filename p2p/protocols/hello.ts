@@ -1,0 +1,103 @@
+/**
+ * `/shoal/<net>/hello/1`: two peers that have just met, or meet again from time to time, tell each
+ * other whom else they are connected to. One JSON frame each way. It finds peers; it is no proof of
+ * anything, and dials nothing itself.
+ */
+import type { Connection, Libp2p, Stream } from '@libp2p/interface';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { z } from 'zod';
+import { asNodeId } from '../../src/core/ids.ts';
+import type { NodeId } from '../../src/core/ids.ts';
+import { checkPeerAddress, reachOf } from '../address.ts';
+import type { PeerAddress } from '../address.ts';
+import { reasonOf } from '../log.ts';
+import type { Log } from '../log.ts';
+import { encodeFrames, readFrames } from './frames.ts';
+
+export const helloProtocol = (network: string): string => `/shoal/${network}/hello/1`;
+
+const MAX_BYTES = 64 * 1024;
+/** More would not fit the degree that a node keeps anyway. */
+const MAX_PEERS = 64;
+/** Each is dialled in turn: few, or one dead peer eats the whole dial budget. */
+const MAX_ADDRESSES = 4;
+const HELLO_MS = 10_000;
+
+const Hello = z.object({
+  agent: z.string().max(100),
+  peers: z.array(z.array(z.string().max(300)).max(MAX_ADDRESSES)).max(MAX_PEERS),
+});
+
+export interface HelloDeps {
+  readonly network: () => Libp2p;
+  readonly protocol: string;
+  readonly self: NodeId;
+  readonly agent: string;
+  readonly log: Log;
+  /** Addresses, each ending in /p2p/<id>, of connected members. */
+  readonly known: () => readonly (readonly string[])[];
+  readonly onPeers: (peers: readonly PeerAddress[], from: NodeId) => void;
+}
+
+export interface HelloService {
+  handle(stream: Stream, connection: Connection): Promise<void>;
+  /** Asks one member. Never throws. @returns false when it did not answer. */
+  greet(peer: NodeId): Promise<boolean>;
+}
+
+export function createHello(deps: HelloDeps): HelloService {
+  const own = (): Uint8Array => {
+    const peers = deps.known().slice(0, MAX_PEERS).map((list) => list.slice(0, MAX_ADDRESSES));
+    return encodeFrames([Buffer.from(JSON.stringify({ agent: deps.agent, peers }))]);
+  };
+
+  /** One hello out, one hello in; the order does not matter to either side. */
+  const exchange = async (stream: Stream, connection: Connection): Promise<void> => {
+    const reader = readFrames(stream, { maxBytes: MAX_BYTES, highWater: MAX_BYTES });
+    try {
+      stream.send(own());
+      const frame = await reader.next(HELLO_MS, null);
+      if (frame !== null) accept(frame, connection);
+      await stream.close({ signal: AbortSignal.timeout(HELLO_MS) });
+    } catch (error) {
+      stream.abort(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    }
+  };
+
+  const accept = (frame: Uint8Array, connection: Connection): void => {
+    const hello = Hello.parse(JSON.parse(Buffer.from(frame).toString('utf8')));
+    // Whom we reach over the internet must not send us to dial inside our own network: addresses
+    // that reach less far than the informant's own connection are not taken.
+    const reach = reachOf(connection.remoteAddr);
+    const peers = hello.peers.flat().flatMap((text) => {
+      const check = checkPeerAddress(text, deps.self);
+      return check.ok && reachOf(check.value.address) >= reach ? [check.value] : [];
+    });
+    deps.onPeers(peers, asNodeId(connection.remotePeer.toString()));
+  };
+
+  return {
+    async handle(stream, connection) {
+      try {
+        await exchange(stream, connection);
+      } catch (error) {
+        deps.log.debug({ why: reasonOf(error) }, 'hello.failed');
+      }
+    },
+    async greet(peer) {
+      try {
+        const id = peerIdFromString(peer);
+        const signal = AbortSignal.timeout(HELLO_MS);
+        const stream = await deps.network().dialProtocol(id, deps.protocol, { signal });
+        const connection = deps.network().getConnections(id)[0];
+        if (connection === undefined) throw new Error('the connection is gone');
+        await exchange(stream, connection);
+        return true;
+      } catch (error) {
+        deps.log.debug({ peer, why: reasonOf(error) }, 'hello.failed');
+        return false;
+      }
+    },
+  };
+}

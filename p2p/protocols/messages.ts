@@ -1,0 +1,272 @@
+/**
+ * `/shoal/<net>/msg/1`: one long-lived stream per pair and direction that carries all core messages,
+ * as length-prefixed frames whose content belongs to the caller. Delivery is at most once and in
+ * order per stream; after a reset the next message opens a new one. Nothing is repeated here: the
+ * core repeats what has had no effect.
+ */
+import type { Connection, Libp2p, Stream } from '@libp2p/interface';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { asNodeId } from '../../src/core/ids.ts';
+import type { NodeId } from '../../src/core/ids.ts';
+import { reasonOf } from '../log.ts';
+import type { Log } from '../log.ts';
+import type { Presence } from '../presence.ts';
+import { drained, eachPiece, encodeFrames, frameParser } from './frames.ts';
+
+export const messageProtocol = (network: string): string => `/shoal/${network}/msg/1`;
+
+/** Largest message, bytes: a promise with its records is the largest, and comes in parts. */
+export const MAX_MESSAGE = 1024 * 1024;
+/** Frames put into one write, bytes: one Noise frame is 64 KiB, more only delays the first. */
+const BATCH = 64 * 1024;
+/** A peer that does not answer the dial or the negotiation for so long is unreachable for now. */
+const OPEN_MS = 5_000;
+/** A peer that reads nothing for so long is stuck; its queue would only grow. */
+const STALL_MS = 15_000;
+
+export interface MessageHandlers {
+  /** A returned promise pauses the stream of that peer until it settles. */
+  onFrame(from: NodeId, frame: Uint8Array): void | Promise<void>;
+  onConnected(peer: NodeId): void;
+  onDisconnected(peer: NodeId): void;
+  /** What was queued for the peer is dropped: it cannot be dialled, reads nothing, or its queue is full. */
+  onUnreachable(peer: NodeId): void;
+}
+
+export interface MessageStats {
+  readonly sent: number;
+  readonly received: number;
+  readonly droppedOverflow: number;
+  readonly droppedUnreachable: number;
+  readonly queuedFrames: number;
+  readonly queuedBytes: number;
+  readonly resets: number;
+}
+
+export interface Messages {
+  /**
+   * Queues a frame; never waits. @returns false when it was dropped because the queue is full or the
+   * frame is larger than {@link MAX_MESSAGE}.
+   */
+  send(to: NodeId, frame: Uint8Array): boolean;
+  /** Once: whom to tell. Members that are connected already are reported at once. */
+  listen(handlers: MessageHandlers): void;
+  stats(): MessageStats;
+}
+
+export interface MessageLimits {
+  /** Frames that may wait for one peer. */
+  readonly queueFrames: number;
+  /** Bytes that may wait for one peer. */
+  readonly queueBytes: number;
+}
+
+interface Outbox {
+  readonly peer: NodeId;
+  frames: Uint8Array[];
+  bytes: number;
+  stream: Stream | null;
+  busy: boolean;
+}
+
+export interface MessagesDeps {
+  readonly network: () => Libp2p;
+  readonly protocol: string;
+  readonly presence: Presence;
+  readonly limits: MessageLimits;
+  readonly log: Log;
+}
+
+export interface MessageService extends Messages {
+  /** For the registrar: an inbound stream. */
+  handle(stream: Stream, connection: Connection): void;
+  stop(): void;
+}
+
+export function createMessages(deps: MessagesDeps): MessageService {
+  const outboxes = new Map<NodeId, Outbox>();
+  const counts = { sent: 0, received: 0, droppedOverflow: 0, droppedUnreachable: 0, resets: 0 };
+  let handlers: MessageHandlers | null = null;
+  let stopped = false;
+
+  const outboxOf = (peer: NodeId): Outbox => {
+    let outbox = outboxes.get(peer);
+    if (outbox === undefined) {
+      outbox = { peer, frames: [], bytes: 0, stream: null, busy: false };
+      outboxes.set(peer, outbox);
+    }
+    return outbox;
+  };
+
+  const giveUp = (outbox: Outbox, error: unknown): void => {
+    counts.droppedUnreachable += outbox.frames.length;
+    deps.log.debug({ peer: outbox.peer, why: reasonOf(error) }, 'messages.unreachable');
+    outbox.frames = [];
+    outbox.bytes = 0;
+    outboxes.delete(outbox.peer);
+    if (!stopped) handlers?.onUnreachable(outbox.peer);
+  };
+
+  const open = async (outbox: Outbox): Promise<Stream> => {
+    const stream = await deps.network().dialProtocol(peerIdFromString(outbox.peer), deps.protocol, {
+      signal: AbortSignal.timeout(OPEN_MS),
+    });
+    stream.addEventListener('close', (event) => {
+      if (outbox.stream === stream) outbox.stream = null;
+      if (event.error !== undefined) counts.resets += 1;
+    });
+    outbox.stream = stream;
+    return stream;
+  };
+
+  /** Empties one outbox; a stream that breaks under a batch is replaced once for that batch. */
+  const flush = async (outbox: Outbox): Promise<void> => {
+    let failures = 0;
+    while (outbox.frames.length > 0) {
+      try {
+        const stream = outbox.stream ?? (await open(outbox));
+        if (stream.writeStatus !== 'writable') {
+          outbox.stream = null;
+          throw new Error('the stream is closed');
+        }
+        const batch = takeBatch(outbox);
+        counts.sent += batch.length;
+        if (!stream.send(encodeFrames(batch))) await drained(stream, STALL_MS);
+        failures = 0;
+      } catch (error) {
+        const stream = outbox.stream;
+        outbox.stream = null;
+        stream?.abort(error instanceof Error ? error : new Error(String(error)));
+        failures += 1;
+        if (failures > 1 || stream === null || stopped) return giveUp(outbox, error);
+      }
+    }
+  };
+
+  const start = (outbox: Outbox): void => {
+    if (outbox.busy) return;
+    outbox.busy = true;
+    // A microtask later, so that everything the core sends in one turn shares one write.
+    queueMicrotask(() => {
+      flush(outbox)
+        .catch((error: unknown) => giveUp(outbox, error))
+        .finally(() => {
+          outbox.busy = false;
+          if (outbox.frames.length > 0 && outboxes.get(outbox.peer) === outbox) start(outbox);
+        });
+    });
+  };
+
+  deps.presence.listen({
+    onConnected: (peer) => handlers?.onConnected(peer),
+    onDisconnected: (peer) => {
+      const outbox = outboxes.get(peer);
+      if (outbox !== undefined && outbox.frames.length === 0 && !outbox.busy) outboxes.delete(peer);
+      handlers?.onDisconnected(peer);
+    },
+  });
+
+  return {
+    send(to, frame) {
+      if (stopped) return false;
+      const outbox = outboxOf(to);
+      const full =
+        outbox.frames.length >= deps.limits.queueFrames ||
+        outbox.bytes + frame.byteLength > deps.limits.queueBytes;
+      if (full || frame.byteLength > MAX_MESSAGE) {
+        counts.droppedOverflow += 1;
+        if (full) queueMicrotask(() => handlers?.onUnreachable(to));
+        else deps.log.error({ bytes: frame.byteLength, maxBytes: MAX_MESSAGE }, 'messages.oversized');
+        return false;
+      }
+      outbox.frames.push(frame);
+      outbox.bytes += frame.byteLength;
+      start(outbox);
+      return true;
+    },
+    listen(given) {
+      handlers = given;
+      for (const peer of deps.presence.members()) given.onConnected(peer);
+    },
+    stats() {
+      let queuedFrames = 0;
+      let queuedBytes = 0;
+      for (const outbox of outboxes.values()) {
+        queuedFrames += outbox.frames.length;
+        queuedBytes += outbox.bytes;
+      }
+      return { ...counts, queuedFrames, queuedBytes };
+    },
+    handle(stream, connection) {
+      deps.presence.seen(connection.remotePeer);
+      receive(stream, asNodeId(connection.remotePeer.toString()), deps.log, (from, frame) => {
+        counts.received += 1;
+        return handlers?.onFrame(from, frame);
+      });
+    },
+    stop() {
+      stopped = true;
+      for (const outbox of outboxes.values()) outbox.stream?.abort(new Error('shutting down'));
+      outboxes.clear();
+    },
+  };
+}
+
+function takeBatch(outbox: Outbox): Uint8Array[] {
+  let count = 0;
+  let bytes = 0;
+  for (const frame of outbox.frames) {
+    if (count > 0 && bytes + frame.byteLength > BATCH) break;
+    bytes += frame.byteLength;
+    count += 1;
+  }
+  const batch = outbox.frames.slice(0, count);
+  outbox.frames = outbox.frames.slice(count);
+  outbox.bytes -= bytes;
+  return batch;
+}
+
+/** Hands over each frame; while a handler's promise is pending the stream is paused. */
+function receive(
+  stream: Stream,
+  from: NodeId,
+  log: Log,
+  onFrame: (from: NodeId, frame: Uint8Array) => void | Promise<void>,
+): void {
+  const waiting: Uint8Array[] = [];
+  let draining = false;
+  const drain = async (): Promise<void> => {
+    for (let frame = waiting.shift(); frame !== undefined; frame = waiting.shift()) {
+      await onFrame(from, frame);
+    }
+  };
+  const parse = frameParser(MAX_MESSAGE, (frame) => {
+    if (draining) {
+      waiting.push(frame);
+      return;
+    }
+    const pending = onFrame(from, frame);
+    if (pending === undefined) return;
+    draining = true;
+    stream.pause();
+    pending
+      .then(drain)
+      .catch((error: unknown) => log.error({ from, why: reasonOf(error) }, 'messages.handler-failed'))
+      .finally(() => {
+        draining = false;
+        if (stream.readStatus === 'paused') stream.resume();
+      });
+  });
+  stream.addEventListener('message', (event) => {
+    try {
+      eachPiece(event.data, parse);
+    } catch (error) {
+      log.debug({ from, why: reasonOf(error) }, 'messages.refused');
+      stream.abort(error instanceof Error ? error : new Error(String(error)));
+    }
+  });
+  // The other side ended its half: end ours, or the stream would count against the limit for ever.
+  stream.addEventListener('remoteCloseWrite', () => {
+    stream.close().catch(() => stream.abort(new Error('closed by the peer')));
+  });
+}
