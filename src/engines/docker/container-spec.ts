@@ -1,0 +1,178 @@
+/**
+ * What a container is allowed: turns an order into Docker's create options. Pure.
+ *
+ * The rule is "nothing but what the job was given": no network unless the spec asks, no
+ * capabilities, no gain of privileges, the default system call filter, own process, IPC and cgroup
+ * namespaces, memory without swap, a limit on processes and open files, no core dumps.
+ *
+ * Two locks are left open on purpose, because a job written for Bacalhau must run as it was written:
+ * - The root file system is writable unless `readonlyRootfs` is set. Ordinary images write beside
+ *   themselves (`__pycache__`, `/root/.cache`, a log next to the program), and all of it is a layer
+ *   that is thrown away with the container; what it could fill is the disk, which a read-only
+ *   root would not prevent either, as the result directories are writable.
+ * - The program runs as the image's own user unless `user` is set. Result directories belong to the
+ *   node and many images have files only root may read. Without capabilities this root may not
+ *   override file permissions, change owners, mount, trace, or reach the host; what remains is that
+ *   files it writes belong to root. A node that takes jobs of strangers sets `user`, or runs a
+ *   rootless engine, where that root is nobody.
+ */
+import type { ContainerCreateOptions, HostConfig, PortMap } from 'dockerode';
+import type { Network, Resources } from '../../job/model.ts';
+import type { EngineRun } from '../engine.ts';
+import type { DockerEngineConfig } from './config.ts';
+import { LABELS, containerName } from './config.ts';
+import type { DockerParams } from './params.ts';
+import { mergeEnvironment } from './params.ts';
+
+/** A published port; `hostIp` and `hostPort` mean nothing in host mode. */
+export interface BoundPort {
+  readonly name: string;
+  readonly hostIp: string;
+  readonly hostPort: number;
+  readonly containerPort: number;
+}
+
+/** Parts of the hardening that old engines do not know; each is given up only when refused. */
+export interface Abilities {
+  readonly privateCgroup: boolean;
+  readonly init: boolean;
+}
+
+/** Docker refuses less. */
+const MEMORY_MIN_BYTES = 6 * 1024 * 1024;
+/** Docker refuses less than a hundredth of a core. */
+const CPU_MIN_MILLIS = 10;
+/** Killed before the node itself when the machine runs out of memory; 0 … 1000. */
+const OOM_SCORE_ADJ = 500;
+
+export function createOptionsOf(
+  run: EngineRun,
+  params: DockerParams,
+  ports: readonly BoundPort[],
+  config: DockerEngineConfig,
+  abilities: Abilities,
+): ContainerCreateOptions {
+  const { order } = run;
+  const env = mergeEnvironment({ ...run.env, ...portVariables(ports) }, params.environment);
+  return {
+    name: containerName(order.execution),
+    Image: params.image,
+    ...(params.entrypoint.length > 0 ? { Entrypoint: [...params.entrypoint] } : {}),
+    ...(params.parameters.length > 0 ? { Cmd: [...params.parameters] } : {}),
+    ...(params.workingDirectory === '' ? {} : { WorkingDir: params.workingDirectory }),
+    ...(config.user === null ? {} : { User: config.user }),
+    Env: [...env],
+    Labels: {
+      [LABELS.mesh]: config.meshLabel,
+      [LABELS.node]: config.nodeLabel,
+      [LABELS.job]: order.job,
+      [LABELS.execution]: order.execution,
+      [LABELS.attempt]: String(order.attempt),
+    },
+    Tty: false,
+    AttachStdin: false,
+    AttachStdout: true,
+    AttachStderr: true,
+    OpenStdin: false,
+    StopTimeout: Math.ceil(config.stopGraceMs / 1000),
+    ExposedPorts: Object.fromEntries(ports.map((port) => [`${port.containerPort}/tcp`, {}])),
+    HostConfig: hostConfigOf(run, ports, config, abilities),
+  };
+}
+
+function hostConfigOf(
+  run: EngineRun,
+  ports: readonly BoundPort[],
+  config: DockerEngineConfig,
+  abilities: Abilities,
+): HostConfig {
+  const { resources, Network: network } = run.order.task;
+  const mode = networkMode(network);
+  return {
+    NetworkMode: mode,
+    ...(mode === 'bridge' ? { PortBindings: portBindings(ports) } : {}),
+    Privileged: false,
+    CapDrop: ['ALL'],
+    CapAdd: [...config.capabilities],
+    SecurityOpt: ['no-new-privileges:true'],
+    ReadonlyRootfs: config.readonlyRootfs,
+    ...(config.readonlyRootfs ? { Tmpfs: tmpfs(config.tmpfsBytes) } : {}),
+    ...limitsOf(resources),
+    PidsLimit: config.pidsLimit,
+    OomScoreAdj: OOM_SCORE_ADJ,
+    Ulimits: [
+      { Name: 'nofile', Soft: config.openFilesMax, Hard: config.openFilesMax },
+      { Name: 'core', Soft: 0, Hard: 0 },
+    ],
+    IpcMode: 'private',
+    ...(abilities.privateCgroup ? { CgroupnsMode: 'private' as const } : {}),
+    Init: abilities.init,
+    AutoRemove: false,
+    RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
+    LogConfig: {
+      Type: 'local',
+      Config: { 'max-size': String(config.logMaxBytes), 'max-file': '1', compress: 'false' },
+    },
+    Mounts: run.mounts.map((mount) => ({
+      Type: 'bind' as const,
+      Source: mount.source,
+      Target: mount.target,
+      ReadOnly: !mount.writable,
+      BindOptions: { Propagation: 'rprivate' as const },
+    })),
+  };
+}
+
+/** Memory without swap; 0 means no limit, as in the spec. */
+function limitsOf(resources: Resources): HostConfig {
+  const memory = Math.max(MEMORY_MIN_BYTES, Math.ceil(resources.memoryBytes));
+  const cpu = Math.max(CPU_MIN_MILLIS, resources.cpuMillis);
+  return {
+    ...(resources.memoryBytes > 0 ? { Memory: memory, MemorySwap: memory } : {}),
+    ...(resources.cpuMillis > 0 ? { NanoCpus: Math.round(cpu * 1e6) } : {}),
+    ...(resources.gpus > 0
+      ? { DeviceRequests: [{ Driver: '', Count: resources.gpus, Capabilities: [['gpu']] }] }
+      : {}),
+  };
+}
+
+function tmpfs(bytes: number): Record<string, string> {
+  const options = `rw,nosuid,nodev,mode=1777,size=${bytes}`;
+  return { '/tmp': options, '/var/tmp': options, '/run': options };
+}
+
+/** `Default` means none here: a job reaches the network only when its spec says so. */
+export function networkMode(network: Network): 'none' | 'bridge' | 'host' {
+  switch (network.Type) {
+    case 'Bridge':
+      return 'bridge';
+    case 'Host':
+    case 'Full':
+      return 'host';
+    case 'Default':
+    case 'None':
+    case 'HTTP':
+      return 'none';
+  }
+}
+
+function portBindings(ports: readonly BoundPort[]): PortMap {
+  return Object.fromEntries(
+    ports.map((port) => [
+      `${port.containerPort}/tcp`,
+      [{ HostIp: port.hostIp, HostPort: String(port.hostPort) }],
+    ]),
+  );
+}
+
+/** How a program learns its ports: `BACALHAU_HOST_PORT_<name>`, `BACALHAU_PORT_<name>`, same as `SHOAL_`. */
+function portVariables(ports: readonly BoundPort[]): Record<string, string> {
+  const variables: Record<string, string> = {};
+  for (const port of ports) {
+    for (const prefix of ['BACALHAU', 'SHOAL']) {
+      variables[`${prefix}_HOST_PORT_${port.name}`] = String(port.hostPort);
+      variables[`${prefix}_PORT_${port.name}`] = String(port.containerPort);
+    }
+  }
+  return variables;
+}

@@ -1,0 +1,246 @@
+/**
+ * The docker engine: runs one execution as one hardened container and reports how it ended. Data
+ * goes in and out by bind mounts only. It keeps no state of its own that a crash could lose: the
+ * container's name is made of the execution's id, so a later process finds it.
+ *
+ * It does not fetch inputs, publish results, decide who may run what, or filter HTTP: a job that
+ * asks for `HTTP` is refused here too, should it ever get this far, rather than given more network.
+ */
+import { chmod } from 'node:fs/promises';
+import type { ExecutionFailure, ExecutionOrder } from '../../core/execution.ts';
+import type { ExecutionId } from '../../core/ids.ts';
+import type { Engine, EngineOutcome, EngineRun, EngineStatus } from '../engine.ts';
+import type { DockerApi, EngineFacts } from './api.ts';
+import { DockerCallError, connectDocker } from './api.ts';
+import type { DockerEngineConfig } from './config.ts';
+import { LABELS, containerName } from './config.ts';
+import { createOptionsOf } from './container-spec.ts';
+import type { Abilities } from './container-spec.ts';
+import { failureOf, startFailure, unavailable } from './failures.ts';
+import { ensureImage } from './image.ts';
+import { cancelled } from './outcome.ts';
+import { readDockerParams } from './params.ts';
+import type { DockerParams } from './params.ts';
+import { choosePorts } from './ports.ts';
+import { statusOf, unavailableStatus } from './probe.ts';
+import { superviseContainer } from './session.ts';
+import { inspectPatiently } from './watch.ts';
+
+/** What the engine has learned about the Docker it talks to, and what it is doing. */
+interface Shared {
+  readonly config: DockerEngineConfig;
+  readonly connect: () => Promise<DockerApi>;
+  abilities: Abilities;
+  facts: EngineFacts | null;
+  /** Executions of this process: never swept, as they remove their containers themselves. */
+  readonly active: Set<ExecutionId>;
+}
+
+/** @param config complete; loads the Docker client only when it is first needed. */
+export function createDockerEngine(config: DockerEngineConfig): Engine {
+  let connection: Promise<DockerApi> | null = null;
+  const shared: Shared = {
+    config,
+    connect: () => (connection ??= connectDocker(config.socketPath)),
+    abilities: { privateCgroup: true, init: true },
+    facts: null,
+    active: new Set(),
+  };
+  return {
+    name: 'docker',
+    probe: () => probe(shared),
+    run: (run, onStarted, signal) =>
+      tracked(shared, run, () => runContainer(shared, run, onStarted, signal)),
+    reattach: (run, onStarted, signal) =>
+      tracked(shared, run, () => reattach(shared, run, onStarted, signal)),
+    sweep: (keep) => sweep(shared, keep),
+  };
+}
+
+const failed = (failure: ExecutionFailure): EngineOutcome => ({
+  type: 'failed',
+  failure,
+  usage: null,
+});
+
+async function tracked<T>(shared: Shared, run: EngineRun, work: () => Promise<T>): Promise<T> {
+  shared.active.add(run.order.execution);
+  try {
+    return await work();
+  } finally {
+    shared.active.delete(run.order.execution);
+  }
+}
+
+async function probe(shared: Shared): Promise<EngineStatus> {
+  const api = await shared.connect();
+  try {
+    shared.facts = await api.facts();
+    return statusOf(shared.facts);
+  } catch (error) {
+    if (!(error instanceof DockerCallError)) throw error;
+    shared.facts = null;
+    return unavailableStatus(error.api, shared.config.socketPath);
+  }
+}
+
+async function runContainer(
+  shared: Shared,
+  run: EngineRun,
+  onStarted: () => void,
+  signal: AbortSignal,
+): Promise<EngineOutcome> {
+  const { config } = shared;
+  const read = readDockerParams(run.order.task);
+  if (!read.ok) return failed(read.failure);
+  if (run.order.task.Network.Type === 'HTTP') {
+    const text = 'This node cannot restrict a job to single domains (Network.Type HTTP).';
+    return failed(failureOf('network-unsupported', 'node', text));
+  }
+  const api = await shared.connect();
+  try {
+    shared.facts ??= await api.facts();
+    const imageFailure = await ensureImage(api, read.params.image, shared.facts, {
+      skipPull: config.skipPull,
+      pullTimeoutMs: config.pullTimeoutMs,
+      onProgress: (text) => config.onProgress(run.order.execution, text),
+    }, signal);
+    if (imageFailure !== null) return failed(imageFailure);
+    await openResultDirectories(run);
+    return await createAndRun(shared, api, run, read.params, onStarted, signal);
+  } catch (error) {
+    if (error instanceof DockerCallError) return failed(startFailure(error.api));
+    throw error;
+  }
+}
+
+/**
+ * The program may run as any user of the image, so everybody may write to the result directories;
+ * their parent directory is the node's own (0700), so nobody else of this machine gets there.
+ */
+async function openResultDirectories(run: EngineRun): Promise<void> {
+  const targets = new Set(run.order.task.ResultPaths.map((result) => result.Path));
+  for (const mount of run.mounts) {
+    if (mount.writable && targets.has(mount.target)) await chmod(mount.source, 0o777);
+  }
+}
+
+async function createAndRun(
+  shared: Shared,
+  api: DockerApi,
+  run: EngineRun,
+  params: DockerParams,
+  onStarted: () => void,
+  signal: AbortSignal,
+): Promise<EngineOutcome> {
+  const { config } = shared;
+  for (;;) {
+    if (signal.aborted) return failed(cancelled());
+    const chosen = await choosePorts(run.order.task.Network, config.portFirst, config.portLast);
+    if (!chosen.ok) return failed(chosen.failure);
+    try {
+      const options = createOptionsOf(run, params, chosen.ports, config, shared.abilities);
+      const id = await createFresh(api, options, config.nodeLabel);
+      if (id === null) return failed(nameTaken(run.order));
+      return await superviseContainer({ api, config, run, id, found: null, onStarted, signal });
+    } catch (error) {
+      await removeOwn(api, run.order, config.nodeLabel);
+      const weaker = error instanceof DockerCallError ? giveUpAbility(shared, error) : null;
+      if (weaker === null) throw error;
+      shared.abilities = weaker;
+    }
+  }
+}
+
+/** What to leave out when an old engine refused a part of the hardening; null when it was not that. */
+function giveUpAbility(shared: Shared, error: DockerCallError): Abilities | null {
+  const { abilities } = shared;
+  if (abilities.privateCgroup && /cgroup ?namespace/i.test(error.api.text)) {
+    return { ...abilities, privateCgroup: false };
+  }
+  if (abilities.init && /docker-init/.test(error.api.text)) return { ...abilities, init: false };
+  return null;
+}
+
+const NAME_IN_USE = 409;
+
+/** Creates the container; one of the same name is ours and left over, and makes room. */
+async function createFresh(
+  api: DockerApi,
+  options: Parameters<DockerApi['create']>[0],
+  nodeLabel: string,
+): Promise<string | null> {
+  try {
+    return await api.create(options);
+  } catch (error) {
+    if (!(error instanceof DockerCallError) || error.api.status !== NAME_IN_USE) throw error;
+    const name = options.name ?? '';
+    const old = await api.inspect(name);
+    if (old !== null && old.Config.Labels[LABELS.node] !== nodeLabel) return null;
+    await api.remove(name);
+    return api.create(options);
+  }
+}
+
+/** Clears away what a failed start left; what cannot be removed now is swept later. */
+async function removeOwn(api: DockerApi, order: ExecutionOrder, nodeLabel: string): Promise<void> {
+  const left = await api.inspect(containerName(order.execution)).catch(() => null);
+  if (left?.Config.Labels[LABELS.node] !== nodeLabel) return;
+  await api.remove(left.Id).catch(() => undefined);
+}
+
+function nameTaken(order: ExecutionOrder): ExecutionFailure {
+  const text = `A container named ${containerName(order.execution)} of another node is on this machine.`;
+  return failureOf('container-name-taken', 'node', text);
+}
+
+async function reattach(
+  shared: Shared,
+  run: EngineRun,
+  onStarted: () => void,
+  signal: AbortSignal,
+): Promise<EngineOutcome | null> {
+  const { config } = shared;
+  const api = await shared.connect();
+  const name = containerName(run.order.execution);
+  try {
+    // With Docker away "nothing is left" would be a guess, and the program might run twice.
+    const container = await inspectPatiently(api, name, config.lostAfterMs, signal);
+    if (container === null || container.Config.Labels[LABELS.node] !== config.nodeLabel) return null;
+    if (container.State.Status === 'created') {
+      await api.remove(container.Id);
+      return null;
+    }
+    const found = container.State;
+    return await superviseContainer({
+      api, config, run, id: container.Id, found, onStarted, signal,
+    });
+  } catch (error) {
+    if (!(error instanceof DockerCallError)) throw error;
+    return failed(signal.aborted ? cancelled() : unavailable(error.api));
+  }
+}
+
+async function sweep(shared: Shared, keep: ReadonlySet<ExecutionId>): Promise<readonly string[]> {
+  const { config, active } = shared;
+  const api = await shared.connect();
+  const removed: string[] = [];
+  try {
+    const kept: ReadonlySet<string> = new Set([...keep, ...active]);
+    const found = await api.list([
+      `${LABELS.node}=${config.nodeLabel}`,
+      `${LABELS.mesh}=${config.meshLabel}`,
+    ]);
+    for (const container of found) {
+      const execution = container.labels[LABELS.execution] ?? '';
+      // An execution that began while the list was on its way is not a leftover.
+      if (kept.has(execution) || (active as ReadonlySet<string>).has(execution)) continue;
+      await api.remove(container.id);
+      removed.push(container.name);
+    }
+  } catch (error) {
+    // Docker is away: the next sweep finds what is left.
+    if (!(error instanceof DockerCallError)) throw error;
+  }
+  return removed;
+}

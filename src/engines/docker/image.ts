@@ -1,0 +1,164 @@
+/**
+ * Makes sure that an image is here before a container is made of it: local first, then one pull with
+ * its progress told. A newer image of the same tag in the registry is not looked for, as in Bacalhau.
+ */
+import type { ExecutionFailure } from '../../core/execution.ts';
+import type { DockerApi, EngineFacts, ImageFacts } from './api.ts';
+import { DockerCallError } from './api.ts';
+import { failureOf, pullFailure, startFailure } from './failures.ts';
+import { jsonLines } from './lines.ts';
+
+export interface ImageOptions {
+  readonly skipPull: boolean;
+  readonly pullTimeoutMs: number;
+  readonly onProgress: (text: string) => void;
+}
+
+/** Milliseconds between two progress texts; a pull reports hundreds of times a second. */
+const PROGRESS_EVERY_MS = 1000;
+
+/** Machines that run programs of another kind natively: engine → images. */
+const ALSO_RUNS: Readonly<Record<string, readonly string[]>> = {
+  amd64: ['386'],
+  arm64: ['arm'],
+};
+
+/** @returns null when the image can be used, else why not. Aborting gives `cancelled`. */
+export async function ensureImage(
+  api: DockerApi,
+  image: string,
+  facts: EngineFacts,
+  options: ImageOptions,
+  signal: AbortSignal,
+): Promise<ExecutionFailure | null> {
+  try {
+    const local = await api.inspectImage(image);
+    if (local !== null && runsOn(facts, local)) return null;
+    if (options.skipPull) {
+      return local === null ? notHere(image) : wrongPlatform(image, local, facts);
+    }
+    const failure = await pullImage(api, image, facts, options, signal);
+    if (failure !== null) return failure;
+    const pulled = await api.inspectImage(image);
+    if (pulled === null) {
+      const text = `The image ${image} was pulled and is gone again.`;
+      return failureOf('image-pull-failed', 'transient', text);
+    }
+    return runsOn(facts, pulled) ? null : wrongPlatform(image, pulled, facts);
+  } catch (error) {
+    if (error instanceof DockerCallError) return startFailure(error.api);
+    throw error;
+  }
+}
+
+/** True when programs of this image can run on this engine; images without a mark are trusted. */
+export function runsOn(engine: EngineFacts, image: ImageFacts): boolean {
+  const sameOs = image.os === '' || image.os === engine.os;
+  const { architecture } = image;
+  const sameKind =
+    architecture === '' ||
+    architecture === engine.architecture ||
+    (ALSO_RUNS[engine.architecture]?.includes(architecture) ?? false);
+  return sameOs && sameKind;
+}
+
+function notHere(image: string): ExecutionFailure {
+  const text = `The image ${image} is not on this node, and pulling is switched off here.`;
+  return failureOf('image-not-present', 'node', text);
+}
+
+function wrongPlatform(image: string, is: ImageFacts, engine: EngineFacts): ExecutionFailure {
+  const text = `The image ${image} is for ${is.os}/${is.architecture}, this node is ${engine.os}/${engine.architecture}.`;
+  return failureOf('image-platform', 'node', text);
+}
+
+async function pullImage(
+  api: DockerApi,
+  image: string,
+  facts: EngineFacts,
+  options: ImageOptions,
+  signal: AbortSignal,
+): Promise<ExecutionFailure | null> {
+  const late = AbortSignal.timeout(options.pullTimeoutMs);
+  const stop = AbortSignal.any([signal, late]);
+  const interrupted = (): ExecutionFailure | null => {
+    if (signal.aborted) return failureOf('cancelled', 'transient', 'Stopped while pulling.');
+    if (!late.aborted) return null;
+    const text = `Pulling ${image} took longer than ${options.pullTimeoutMs / 1000} s.`;
+    return failureOf('image-pull-failed', 'transient', text);
+  };
+  options.onProgress(`pulling ${image}`);
+  const progress = createProgress(image, options.onProgress);
+  try {
+    const stream = await api.pull(image, `${facts.os}/${facts.architecture}`, stop);
+    const onAbort = (): void => void stream.destroy(new Error('stopped'));
+    stop.addEventListener('abort', onAbort, { once: true });
+    if (stop.aborted) onAbort();
+    try {
+      return (await readPull(image, jsonLines(stream), progress, interrupted)) ?? null;
+    } finally {
+      stop.removeEventListener('abort', onAbort);
+    }
+  } catch (error) {
+    const why = interrupted();
+    if (why !== null) return why;
+    if (error instanceof DockerCallError) return pullFailure(image, error.api);
+    throw error;
+  }
+}
+
+interface PullLine {
+  readonly id?: string;
+  readonly status?: string;
+  readonly error?: string;
+  readonly progressDetail?: { readonly current?: number; readonly total?: number };
+}
+
+async function readPull(
+  image: string,
+  lines: AsyncGenerator<unknown, boolean>,
+  progress: (line: PullLine) => void,
+  interrupted: () => ExecutionFailure | null,
+): Promise<ExecutionFailure | null> {
+  for (;;) {
+    const next = await lines.next();
+    if (next.done === true) {
+      if (next.value) return interrupted();
+      const text = 'the connection to Docker broke off';
+      return interrupted() ?? pullFailure(image, { status: null, errno: 'unreachable', text });
+    }
+    const line = next.value as PullLine;
+    if (typeof line.error === 'string') {
+      return pullFailure(image, { status: 200, errno: null, text: line.error });
+    }
+    progress(line);
+  }
+}
+
+/** Adds up the layers' progress and tells it now and then. */
+function createProgress(image: string, tell: (text: string) => void): (line: PullLine) => void {
+  const layers = new Map<string, { current: number; total: number; done: boolean }>();
+  let toldAt = performance.now();
+  return (line) => {
+    if (line.id === undefined || line.status === undefined) return;
+    if (line.status.startsWith('Pulling from')) return;
+    const layer = layers.get(line.id) ?? { current: 0, total: 0, done: false };
+    layers.set(line.id, layer);
+    if (line.status === 'Downloading') {
+      layer.current = line.progressDetail?.current ?? layer.current;
+      layer.total = line.progressDetail?.total ?? layer.total;
+    }
+    if (line.status === 'Pull complete' || line.status === 'Already exists') layer.done = true;
+    const all = [...layers.values()];
+    const finished = all.every((one) => one.done);
+    const now = performance.now();
+    if (!finished && now - toldAt < PROGRESS_EVERY_MS) return;
+    toldAt = now;
+    const megabytes = (pick: 'current' | 'total'): string =>
+      (all.reduce((sum, one) => sum + one[pick], 0) / 1e6).toFixed(1);
+    const done = all.filter((one) => one.done).length;
+    tell(
+      `pulling ${image}: ${done} of ${all.length} layers, ${megabytes('current')} of ${megabytes('total')} MB`,
+    );
+  };
+}

@@ -1,0 +1,181 @@
+/**
+ * One container under supervision: its output into files, its time limit, cancelling, its end, and
+ * its removal once everything about it is known. Whether it is started here or found running makes
+ * no difference from then on.
+ */
+import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { EngineOutcome, EngineRun } from '../engine.ts';
+import type { DockerApi } from './api.ts';
+import type { DockerEngineConfig } from './config.ts';
+import { outcomeOf } from './outcome.ts';
+import { openOutputFiles } from './output.ts';
+import type { OutputFiles } from './output.ts';
+import { createStopper, readStopReason } from './stopper.ts';
+import type { Stopper } from './stopper.ts';
+import { createUsageMeter } from './usage.ts';
+import { watchContainer } from './watch.ts';
+import type { ContainerState, Ending } from './watch.ts';
+
+export interface SessionOptions {
+  readonly api: DockerApi;
+  readonly config: DockerEngineConfig;
+  readonly run: EngineRun;
+  /** The container's id. */
+  readonly id: string;
+  /** null: created just now and to be started; else it was found like this. */
+  readonly found: ContainerState | null;
+  readonly onStarted: () => void;
+  readonly signal: AbortSignal;
+}
+
+/** The rest of the output normally follows the exit within milliseconds. */
+const OUTPUT_LATE_MS = 10_000;
+/** Longest time Node's timers can wait. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+/**
+ * Starts the container unless it was found, and sees it through.
+ * @throws DockerCallError when it cannot be started; the container is then still there.
+ */
+export async function superviseContainer(options: SessionOptions): Promise<EngineOutcome> {
+  const { api, config, run, id, found } = options;
+  const files = await openOutputFiles(run.stdoutPath, run.stderrPath, run.outputMaxBytes);
+  const stopper = createStopper(api, id, config.stopGraceMs, run.scratchDir);
+  const output = createOutputCopy(api, id, files, () => stopper.stop('output-not-written'));
+  const watch = await watchContainer(api, {
+    id,
+    condition: found === null ? 'next-exit' : 'not-running',
+    lostAfterMs: config.lostAfterMs,
+    onBack: () => output.repeat(),
+    giveUp: stopper.giveUp,
+  }).catch(async (error: unknown) => {
+    await files.close();
+    throw error;
+  });
+  try {
+    if (found === null) {
+      output.follow(await api.attach(id));
+      await api.start(id);
+    } else {
+      output.repeat();
+    }
+  } catch (error) {
+    watch.abandon();
+    output.abandon();
+    await files.close();
+    throw error;
+  }
+  options.onStarted();
+  const startedAt = found === null ? Date.now() : Date.parse(found.StartedAt);
+  const disarm = armStops(options, stopper, startedAt);
+  const meter = createUsageMeter(api, id);
+  watch.begin();
+  const ending = await watch.ending;
+  meter.stop();
+  disarm();
+  stopper.settle();
+  await output.finish();
+  const earlier = found === null ? null : await readStopReason(run.scratchDir);
+  await api.remove(id).catch(() => undefined); // what cannot be removed now is swept later
+  return outcomeOf({
+    order: run.order,
+    ending,
+    stopped: stopper.reason() ?? earlier,
+    unwatched: found !== null && !found.Running,
+    stderrHead: files.stderrHead(),
+    outputDropped: files.dropped() || output.incomplete(config.logMaxBytes),
+    usage: meter.read(wallMsOf(ending, startedAt)),
+  });
+}
+
+/** Docker's own times where there are any, as this process may not have been there all the time. */
+function wallMsOf(ending: Ending, startedAt: number): number {
+  const { state } = ending;
+  const measured =
+    state === null ? Number.NaN : Date.parse(state.FinishedAt) - Date.parse(state.StartedAt);
+  const wallMs = Number.isFinite(measured) && measured >= 0 ? measured : Date.now() - startedAt;
+  return Math.max(0, Math.round(wallMs));
+}
+
+/** Connects the caller's signal and the time limit with the stopper. @returns what disconnects them */
+function armStops(options: SessionOptions, stopper: Stopper, startedAt: number): () => void {
+  const { signal, run } = options;
+  const onAbort = (): void => stopper.stop('cancelled');
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  let timer: NodeJS.Timeout | undefined;
+  const arm = (): void => {
+    const left = startedAt + run.order.timeoutMs - Date.now();
+    if (left <= 0) stopper.stop('execution-timeout');
+    else timer = setTimeout(arm, Math.min(left, TIMER_MAX_MS));
+  };
+  if (run.order.timeoutMs > 0 && options.found?.Running !== false) arm();
+  return () => {
+    signal.removeEventListener('abort', onAbort);
+    clearTimeout(timer);
+  };
+}
+
+/** The copying of a container's output, which may have to be taken up again. */
+interface OutputCopy {
+  /** Copies a stream that begins where the program begins. */
+  follow(stream: Readable): void;
+  /** Lets go of the stream in use and copies the container's whole log, leaving out what is known. */
+  repeat(): void;
+  /** Waits for the rest and closes the files. */
+  finish(): Promise<void>;
+  abandon(): void;
+  /** True when the log may have lost its beginning before it was read. */
+  incomplete(logMaxBytes: number): boolean;
+}
+
+function createOutputCopy(
+  api: DockerApi,
+  id: string,
+  files: OutputFiles,
+  onWriteError: () => void,
+): OutputCopy {
+  let current: Readable | null = null;
+  let repeated = false;
+  let work: Promise<void> = Promise.resolve();
+
+  const copy = async (stream: Readable): Promise<void> => {
+    try {
+      await files.copy(stream);
+    } catch {
+      stream.destroy();
+      onWriteError();
+    }
+  };
+  const follow = (stream: Readable): void => {
+    current = stream;
+    work = copy(stream);
+  };
+  return {
+    follow,
+    repeat() {
+      current?.destroy();
+      repeated = true;
+      work = work.then(async () => {
+        files.rewind();
+        // Docker may be gone again already; then it is repeated once more when it is back.
+        const log = await api.logs(id).catch(() => null);
+        if (log === null) return;
+        current = log;
+        await copy(log);
+      });
+    },
+    async finish() {
+      const timer = new AbortController();
+      const late = delay(OUTPUT_LATE_MS, 'late' as const, { signal: timer.signal });
+      const ended = await Promise.race([work, late.catch(() => undefined)]);
+      timer.abort();
+      if (ended === 'late') current?.destroy();
+      await work;
+      await files.close();
+    },
+    abandon: () => void current?.destroy(),
+    incomplete: (logMaxBytes) => repeated && files.seenBytes() > logMaxBytes,
+  };
+}
