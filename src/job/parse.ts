@@ -1,0 +1,160 @@
+/**
+ * A job spec from its text (YAML or JSON) or from a decoded request body to the normalised `Job`.
+ * Templates are rendered before (`template.ts`); what each field means is read in `normalise.ts`.
+ */
+import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
+import type { Document } from 'yaml';
+import type { Job } from './model.ts';
+import { readJob, type Mode } from './normalise.ts';
+import { createReport, firstOf, type Place, type PlaceFinder, type Problem, type Step } from './problem.ts';
+
+export type ParseResult =
+  | { readonly ok: true; readonly job: Job; readonly warnings: readonly Problem[] }
+  | { readonly ok: false; readonly problems: readonly Problem[]; readonly warnings: readonly Problem[] };
+
+export interface ParseOptions {
+  /** File name for places. */
+  readonly sourceName: string;
+  /** Default `strict`. */
+  readonly mode?: Mode;
+}
+
+/** Characters; ten megabytes inline take thirteen of text. */
+const TEXT_MAX = 16 * 1024 * 1024;
+/** Beyond it a few lines of YAML could stand for gigabytes. */
+const ALIASES_MAX = 100;
+
+/** A spec from its text. An empty `Name` stands for the job's id, which is not known yet. Never throws. */
+export function parseJob(text: string, options: ParseOptions): ParseResult {
+  const source = options.sourceName;
+  const start: Place = { source, line: 1, column: 1 };
+  if (text.length > TEXT_MAX) {
+    const message = `the spec has ${text.length} characters; at most ${TEXT_MAX} are read`;
+    return refused([{ place: start, path: '', code: 'unreadable', message }]);
+  }
+  const lines = new LineCounter();
+  let decoded: Decoded;
+  try {
+    decoded = decode(text, lines, source);
+  } catch (error) {
+    const message = `not readable as YAML or JSON: ${whyUndecodable(error)}`;
+    return refused([{ place: start, path: '', code: 'unreadable', message }]);
+  }
+  if (decoded.problems.length > 0) return refused(decoded.problems);
+  if (decoded.value === null || decoded.value === undefined) {
+    return refused([{ place: start, path: '', code: 'empty', message: 'the spec is empty' }]);
+  }
+  const placeOf = createPlaceFinder(decoded.document, lines, source);
+  return read(decoded.value, placeOf, options.mode ?? 'strict', decoded.warnings);
+}
+
+/** A spec from decoded JSON; problems have a path but no place. Never throws. */
+export function parseJobValue(value: unknown, options: { readonly mode?: Mode } = {}): ParseResult {
+  if (value === null || value === undefined) {
+    return refused([{ place: null, path: '', code: 'empty', message: 'the spec is empty' }]);
+  }
+  return read(value, () => null, options.mode ?? 'lenient', []);
+}
+
+function read(
+  value: unknown,
+  placeOf: PlaceFinder,
+  mode: Mode,
+  earlier: readonly Problem[],
+): ParseResult {
+  const report = createReport(placeOf);
+  const job = readJob(report, { value, path: '', steps: [] }, mode);
+  const warnings = [...earlier, ...report.warnings()];
+  if (job === null) return { ok: false, problems: report.problems(), warnings };
+  return { ok: true, job, warnings };
+}
+
+function refused(problems: readonly Problem[]): ParseResult {
+  return { ok: false, problems: firstOf(problems), warnings: [] };
+}
+
+interface Decoded {
+  readonly document: Document;
+  readonly value: unknown;
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/** @throws what the YAML library throws for alias bombs and bottomless nesting. */
+function decode(text: string, lineCounter: LineCounter, source: string): Decoded {
+  const document = parseDocument(text, {
+    lineCounter,
+    merge: true,
+    prettyErrors: false,
+    stringKeys: true,
+    uniqueKeys: true,
+  });
+  const at = (offset: number): Place => placeAt(lineCounter, text, offset, source);
+  const several = document.errors.find((error) => error.code === 'MULTIPLE_DOCS');
+  const errors = document.errors.filter((error) => error !== several);
+  const problems = errors.map((error): Problem => ({
+    place: at(error.pos[0]),
+    path: '',
+    code: error.code === 'DUPLICATE_KEY' ? 'duplicate' : 'unreadable',
+    message: `not readable as YAML or JSON: ${error.message}`,
+  }));
+  const warnings = document.warnings.map((warning): Problem => ({
+    place: at(warning.pos[0]),
+    path: '',
+    code: 'doubtful',
+    message: warning.message,
+  }));
+  if (several !== undefined) {
+    const message = 'only the first document of the file is read';
+    warnings.push({ place: at(several.pos[0]), path: '', code: 'ignored', message });
+  }
+  const value: unknown = problems.length > 0 ? null : document.toJS({ maxAliasCount: ALIASES_MAX });
+  return { document, value, problems, warnings: firstOf(warnings) };
+}
+
+function whyUndecodable(error: unknown): string {
+  if (error instanceof RangeError) return 'it is nested too deeply';
+  if (error instanceof Error) return error.message;
+  return String(error);
+}
+
+/** Line and column of an offset, kept inside the text. */
+function placeAt(lines: LineCounter, text: string, offset: number, source: string): Place {
+  const { line, col } = lines.linePos(Math.min(Math.max(offset, 0), text.length));
+  return { source, line: Math.max(line, 1), column: Math.max(col, 1) };
+}
+
+function createPlaceFinder(document: Document, lines: LineCounter, source: string): PlaceFinder {
+  return (steps, part) => {
+    const { line, col } = lines.linePos(offsetOf(document, steps, part));
+    return { source, line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+}
+
+/** Where the value or key at the end of the way begins; the nearest parent when it is not there. */
+function offsetOf(document: Document, steps: readonly Step[], part: 'value' | 'key'): number {
+  let node: unknown = document.contents;
+  let offset = startOf(node) ?? 0;
+  let keyOffset = offset;
+  for (const step of steps) {
+    if (isAlias(node)) node = node.resolve(document);
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === step);
+      if (pair === undefined) return offset;
+      keyOffset = startOf(pair.key) ?? offset;
+      node = pair.value;
+    } else if (isSeq(node) && typeof step === 'number') {
+      node = node.items[step];
+      keyOffset = startOf(node) ?? offset;
+    } else return offset;
+    // Nothing after the colon has no place of its own worth pointing at.
+    const blank = node === null || (isScalar(node) && node.value === null && !node.source);
+    offset = blank ? keyOffset : (startOf(node) ?? keyOffset);
+  }
+  return part === 'key' ? keyOffset : offset;
+}
+
+function startOf(node: unknown): number | null {
+  const ranged = node as { readonly range?: readonly [number, number, number] | null } | null | undefined;
+  return ranged?.range?.[0] ?? null;
+}

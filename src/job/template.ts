@@ -1,0 +1,161 @@
+/**
+ * Go templates in a job spec: renders the text before it is read as YAML, with the user's variables
+ * and a missing one as an error. The façade over the template library: what differs from Go and
+ * can be mended from outside is mended here. Only the CLI renders templates, on the user's own file;
+ * a peer never does.
+ */
+import { createEngine, TemplateError, MissingFieldError } from '@promptctl/go-template-js';
+import type { FuncMap, Template } from '@promptctl/go-template-js';
+import { closest, show, type Place, type Problem } from './problem.ts';
+
+export type Rendered =
+  | { readonly ok: true; readonly text: string }
+  | { readonly ok: false; readonly problem: Problem };
+
+type Variables = ReadonlyMap<string, string>;
+
+/** What the library prints for a nil value; Go's parser refuses a nil where it would be printed. */
+const NO_VALUE = '<no value>';
+
+/**
+ * Renders `text` with `variables` as the data (`{{.name}}`, `{{index . "na-me"}}`). Never throws.
+ * @param sourceName file name for the place of a problem.
+ */
+export function renderTemplate(text: string, variables: Variables, sourceName = 'template'): Rendered {
+  // Own Map: what a template can reach must be nothing but texts.
+  const data = new Map(variables);
+  try {
+    const template = engine.parse(text);
+    const unknown = [...template.referencedFunctions()].find((name) => name in Object.prototype);
+    if (unknown !== undefined) {
+      const place = placeOfText(text, unknown, sourceName);
+      return failed(place, `function ${show(unknown)} is not defined`);
+    }
+    return print(template, data, text, sourceName);
+  } catch (error) {
+    return explain(error, data, sourceName);
+  }
+}
+
+function print(
+  template: Template<string>,
+  data: Variables,
+  text: string,
+  sourceName: string,
+): Rendered {
+  const parts = template.evaluate(data);
+  const literal = [text, ...data.values()].some((value) => value.includes(NO_VALUE));
+  if (!literal && parts.includes(NO_VALUE)) {
+    return failed(placeOfText(text, 'nil', sourceName), 'nil is not a value that can be printed');
+  }
+  return { ok: true, text: parts.join('') };
+}
+
+function explain(error: unknown, data: Variables, sourceName: string): Rendered {
+  if (error instanceof MissingFieldError) {
+    const name = error.path[0] ?? '';
+    const place = { source: sourceName, line: error.pos.line, column: error.pos.column };
+    if (error.path.length > 1 && data.has(name)) {
+      return failed(place, `${show(name)} is a text and has no field ${show(error.path[1])}`);
+    }
+    const near = closest(name, [...data.keys()]);
+    const hint = near === null ? '' : ` Did you mean ${show(near)}?`;
+    return failed(
+      place,
+      `the template variable ${show(name)} has no value; give it with -V ${name}=VALUE.${hint}`,
+    );
+  }
+  if (error instanceof TemplateError) {
+    const place = { source: sourceName, line: error.pos.line, column: error.pos.column };
+    return failed(place, error.message);
+  }
+  // The library has no error of its own for endless recursion, and none for its own defects.
+  const why = error instanceof RangeError ? 'it never comes to an end' : String(error);
+  return failed(null, `the template cannot be rendered: ${why}`);
+}
+
+function failed(place: Place | null, message: string): Rendered {
+  return { ok: false, problem: { place, path: '', code: 'template', message } };
+}
+
+/** Where a word first stands in an action, for the cases in which the library does not say. */
+function placeOfText(text: string, word: string, sourceName: string): Place | null {
+  for (const action of text.matchAll(/\{\{[^]*?\}\}/g)) {
+    const within = action[0].search(new RegExp(`\\b${word}\\b`));
+    if (within < 0) continue;
+    const before = text.slice(0, action.index + within).split('\n');
+    return { source: sourceName, line: before.length, column: (before.at(-1) ?? '').length + 1 };
+  }
+  return null;
+}
+
+/** As in Go, where the data is a `map[string]string`: a key that is not there gives the empty text. */
+function index(collection: unknown, ...keys: readonly (string | number | bigint)[]): unknown {
+  let value = collection;
+  for (const key of keys) {
+    if (value instanceof Map && typeof key === 'string') {
+      value = value.get(key) ?? '';
+    } else if (typeof value === 'string' && typeof key !== 'string') {
+      const code = value.charCodeAt(Number(key));
+      if (Number.isNaN(code)) throw new Error(`index out of range: ${key}`);
+      value = code;
+    } else {
+      throw new Error(`a ${typeof value} cannot be indexed with ${show(key)}`);
+    }
+  }
+  return value;
+}
+
+const plainEngine = createEngine<string>({ fromString: (text) => text, missingKey: 'error' });
+
+/** One value by one verb, formatted by the library. */
+const formatOne = plainEngine.parse('{{printf .format .value}}');
+
+const ZERO_PADDED = /%([-+# ]*)0([-+# 0]*)(\d+)(\.\d+)?([dfFeEgGxXob])/g;
+const VERB = /%[-+# 0]*\d*(?:\.\d+)?([a-zA-Z%])/g;
+
+/** The library's printf pads numbers with blanks where the verb asks for zeros (`%03d`). */
+function printf(format: string, ...args: readonly unknown[]): string {
+  const verbs = [...format.matchAll(VERB)].filter((verb) => verb[1] !== '%');
+  const values = args.map((value, at) => zeroPadded(verbs[at]?.[0] ?? '', value) ?? value);
+  let at = 0;
+  const rewritten = format.replace(VERB, (verb, letter: string) => {
+    if (letter === '%') return verb;
+    const padded = at < args.length && zeroPadded(verb, args[at]) !== null;
+    at += 1;
+    return padded ? '%s' : verb;
+  });
+  return formatAll(rewritten, values);
+}
+
+function zeroPadded(verb: string, value: unknown): string | null {
+  const parts = [...verb.matchAll(ZERO_PADDED)][0];
+  if (parts === undefined || (typeof value !== 'number' && typeof value !== 'bigint')) return null;
+  const flags = `${parts[1]}${parts[2]}`.replaceAll('0', '');
+  if (flags.includes('-')) return null;
+  const text = formatAll(`%${flags}${parts[4] ?? ''}${parts[5]}`, [value]);
+  const sign = /^[-+ ]/.exec(text)?.[0] ?? '';
+  return sign + text.slice(sign.length).padStart(Number(parts[3]) - sign.length, '0');
+}
+
+function formatAll(format: string, values: readonly unknown[]): string {
+  if (values.length === 1) {
+    return formatOne.evaluate(new Map<string, unknown>([['format', format], ['value', values[0]]])).join('');
+  }
+  const names = values.map((_, at) => `v${at}`);
+  const template = plainEngine.parse(`{{printf .format ${names.map((name) => `.${name}`).join(' ')}}}`);
+  const data = new Map<string, unknown>([['format', format]]);
+  names.forEach((name, at) => data.set(name, values[at]));
+  return template.evaluate(data).join('');
+}
+
+const functions: FuncMap = {
+  index: { fn: index, argTypes: ['collection', 'index-key'] },
+  printf: { fn: printf, argTypes: ['string', 'value'], returnType: 'string' },
+};
+
+const engine = createEngine<string>({
+  fromString: (text) => text,
+  missingKey: 'error',
+  funcs: functions,
+});
