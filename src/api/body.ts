@@ -1,0 +1,81 @@
+/**
+ * Reads a JSON body: bounded in bytes, in depth and in time, and without keys that would reach into
+ * an object's prototype.
+ */
+import type { Readable } from 'node:stream';
+import { ShoalError, type Failure } from '../core/failure.ts';
+
+/** As in Bacalhau: inline inputs make large specs; what a record may hold is checked later. */
+export const BODY_MAX_BYTES = 10_000_000;
+/** A spec needs nine levels. */
+const DEPTH_MAX = 64;
+/** A body that takes longer than this is not sent by a client that works. */
+const READ_MAX_MS = 20_000;
+
+const refuse = (failure: Failure): never => {
+  throw new ShoalError(failure);
+};
+
+const invalid = (expected: string, value = 'it'): never =>
+  refuse({ code: 'request-invalid', place: 'body', value, expected });
+
+async function readText(body: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const deadline = AbortSignal.timeout(READ_MAX_MS);
+  const stop = (): void => void body.destroy(new ShoalError({ code: 'timeout', what: 'Reading the body', ms: READ_MAX_MS }));
+  deadline.addEventListener('abort', stop, { once: true });
+  try {
+    // The stream must outlive a refusal: destroying it would cut the answer off.
+    for await (const chunk of body.iterator({ destroyOnReturn: false })) {
+      const piece = chunk as Buffer;
+      bytes += piece.length;
+      if (bytes > BODY_MAX_BYTES) refuse({ code: 'body-too-large', maxBytes: BODY_MAX_BYTES });
+      chunks.push(piece);
+    }
+  } finally {
+    deadline.removeEventListener('abort', stop);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Brackets are counted outside of strings, so the parser never sees what would nest too deep. */
+function checkDepth(text: string): void {
+  let depth = 0;
+  let quoted = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text[at];
+    if (quoted) {
+      if (char === '\\') at += 1;
+      else if (char === '"') quoted = false;
+    } else if (char === '"') quoted = true;
+    else if (char === '{' || char === '[') {
+      depth += 1;
+      if (depth > DEPTH_MAX) invalid(`JSON of at most ${DEPTH_MAX} levels`);
+    } else if (char === '}' || char === ']') depth -= 1;
+  }
+}
+
+function refusePrototypeKeys(key: string, value: unknown): unknown {
+  if (key === '__proto__') invalid('no key of that name', '__proto__');
+  if (key === 'constructor' && typeof value === 'object' && value !== null && Object.hasOwn(value, 'prototype')) {
+    invalid('no key of that name', 'constructor.prototype');
+  }
+  return value;
+}
+
+/**
+ * @returns the value; `{}` for an empty body, which some clients send with DELETE.
+ * @throws ShoalError `request-invalid`, `body-too-large`, `timeout`.
+ */
+export async function readJson(body: Readable): Promise<unknown> {
+  const text = await readText(body);
+  if (text.trim() === '') return {};
+  checkDepth(text);
+  try {
+    return JSON.parse(text, refusePrototypeKeys);
+  } catch (error) {
+    if (error instanceof ShoalError) throw error;
+    return invalid('JSON', 'the text');
+  }
+}

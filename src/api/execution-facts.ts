@@ -1,0 +1,121 @@
+/**
+ * What the records of a job say about each of its executions, gathered in one place so that the
+ * lists, the history and the results tell the same story. Pure; no JSON.
+ */
+import type { Phase } from '../core/execution.ts';
+import type { JobRecords } from '../core/messages.ts';
+import type { AcceptBody, CloseBody, Signed } from '../core/records.ts';
+
+export interface ExecutionFacts {
+  readonly id: string;
+  readonly node: string;
+  readonly version: number;
+  readonly partition: number;
+  readonly attempt: number;
+  /** null for ops and daemon jobs, whose nodes decide for themselves. */
+  readonly assign: Signed<'assign'> | null;
+  /** By rising sequence; may begin late or have gaps. */
+  readonly states: readonly Signed<'state'>[];
+  readonly accept: Signed<'accept'> | null;
+  readonly standing: Standing;
+}
+
+/** How the job sees an execution; `phase` is what its node said last. */
+export interface Standing {
+  readonly phase: Phase | 'assigned';
+  /** Nobody wants it to go on: it ended, was replaced, or the job is over. */
+  readonly wanted: boolean;
+  /** Why it is not wanted, or how it ended; '' while it goes on as planned. */
+  readonly why: string;
+}
+
+const TERMINAL: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'lost']);
+
+export const isTerminalPhase = (phase: string): boolean => TERMINAL.has(phase);
+
+/** The record that closed the job's present version, if any. */
+export function closeOf(records: JobRecords): Signed<'close'> | null {
+  for (const { record } of records.committed) if (record.type === 'close') return record;
+  return null;
+}
+
+interface Gathered {
+  assign: Signed<'assign'> | null;
+  accept: Signed<'accept'> | null;
+  states: Signed<'state'>[];
+  body: { execution: string; node: string; version: number; partition: number; attempt: number };
+}
+
+function gather(records: JobRecords): Map<string, Gathered> {
+  const found = new Map<string, Gathered>();
+  const at = (body: Gathered['body']): Gathered => {
+    const known = found.get(body.execution);
+    if (known !== undefined) return known;
+    const fresh: Gathered = { assign: null, accept: null, states: [], body };
+    found.set(body.execution, fresh);
+    return fresh;
+  };
+  for (const { record } of records.committed) {
+    if (record.type === 'assign') at(record.body).assign = record;
+    if (record.type === 'accept') at(record.body).accept = record;
+  }
+  for (const state of records.states) at(state.body).states.push(state);
+  for (const one of found.values()) one.states.sort((a, b) => a.body.sequence - b.body.sequence);
+  return found;
+}
+
+function standingOf(one: Gathered, close: CloseBody | null, accepted: AcceptBody | null, latestAttempt: number): Standing {
+  const last = one.states.at(-1)?.body;
+  const phase = last?.phase ?? (one.accept === null ? 'assigned' : 'completed');
+  if (phase === 'completed') {
+    const mine = accepted === null || accepted.execution === one.body.execution;
+    return { phase, wanted: false, why: mine ? '' : `the result of ${accepted.execution} was accepted instead` };
+  }
+  if (last?.failure) return { phase, wanted: false, why: last.failure.message };
+  if (isTerminalPhase(phase)) return { phase, wanted: false, why: '' };
+  if (accepted !== null && accepted.execution !== one.body.execution) {
+    return { phase: 'cancelled', wanted: false, why: `the result of ${accepted.execution} was accepted instead` };
+  }
+  if (close !== null) return { phase: 'cancelled', wanted: false, why: `the job is ${close.outcome}` };
+  if (one.body.attempt < latestAttempt) {
+    return { phase: 'lost', wanted: false, why: `nothing was heard of it; attempt ${latestAttempt} replaced it` };
+  }
+  return { phase, wanted: true, why: '' };
+}
+
+/** Every execution of the job, by partition, attempt and id. */
+export function executionFacts(records: JobRecords): readonly ExecutionFacts[] {
+  const gathered = [...gather(records).values()];
+  const close = closeOf(records)?.body ?? null;
+  const byPartition = records.spec.body.spec.Type === 'batch' || records.spec.body.spec.Type === 'service';
+  const accepted = new Map<number, AcceptBody>();
+  const latest = new Map<number, number>();
+  for (const one of gathered) {
+    if (one.accept !== null) accepted.set(one.body.partition, one.accept.body);
+    if (one.assign !== null) {
+      latest.set(one.body.partition, Math.max(latest.get(one.body.partition) ?? 0, one.body.attempt));
+    }
+  }
+  const facts = gathered.map((one) => ({
+    id: one.body.execution,
+    node: one.body.node,
+    version: one.body.version,
+    partition: one.body.partition,
+    attempt: one.body.attempt,
+    assign: one.assign,
+    states: one.states,
+    accept: one.accept,
+    standing: standingOf(
+      one,
+      close,
+      byPartition ? (accepted.get(one.body.partition) ?? null) : null,
+      byPartition ? (latest.get(one.body.partition) ?? 0) : 0,
+    ),
+  }));
+  const order = (a: ExecutionFacts, b: ExecutionFacts): number =>
+    a.partition - b.partition || a.attempt - b.attempt || (a.id < b.id ? -1 : 1);
+  return facts.sort(order);
+}
+
+/** `n-` and the last 8 characters of a peer id: the part in which two peer ids differ. */
+export const shortNode = (node: string): string => `n-${node.slice(-8)}`;

@@ -1,0 +1,201 @@
+/**
+ * The story of a job, told from its records: one event per fact, in Bacalhau's shape. The records
+ * are a set that grows by merging, so an older fact may arrive late; `HistoryBook` therefore keeps
+ * the order in which this peer first showed each event, and a reader that pages never misses one.
+ */
+import type { StateBody, Signed } from '../core/records.ts';
+import type { JobRecords } from '../core/messages.ts';
+import { shortNode } from './execution-facts.ts';
+import { rfc3339 } from './times.ts';
+import type { EventJson, HistoryJson } from './types.ts';
+
+/** An event without its number. `key` is the same wherever it is derived. */
+export interface StoryEvent {
+  readonly key: string;
+  /** Wall clock, milliseconds. */
+  readonly at: number;
+  readonly execution: string | null;
+  readonly version: number;
+  readonly topic: string;
+  readonly message: string;
+  readonly details: Readonly<Record<string, string>>;
+}
+
+type PhaseWords = Readonly<Record<StateBody['phase'], { readonly topic: string; readonly message: string }>>;
+
+const PHASES: PhaseWords = {
+  accepted: { topic: 'Exec Scanning', message: 'Accepted by the node' },
+  preparing: { topic: 'Downloading Inputs', message: 'Fetching inputs' },
+  starting: { topic: 'Preparing Environment', message: 'Preparing the environment' },
+  running: { topic: 'Running Execution', message: 'Running' },
+  publishing: { topic: 'Publishing Results', message: 'Publishing results' },
+  completed: { topic: 'Execution', message: 'Completed' },
+  failed: { topic: 'Execution', message: 'Failed' },
+  cancelled: { topic: 'Execution', message: 'Cancelled' },
+  lost: { topic: 'Execution', message: 'Lost' },
+};
+
+/** What a person can do about a failure of each class. */
+const HINTS = {
+  spec: 'The job itself must be changed; other nodes would fail in the same way.',
+  limit: 'Raise the limit in the job, or let it use less.',
+  node: 'Another node is tried.',
+  transient: 'It is tried again.',
+} as const;
+
+function stateDetails(body: StateBody): Record<string, string> {
+  const details: Record<string, string> = { NodeID: body.node, NewState: body.phase };
+  if (body.exitCode !== null) details['ExitCode'] = String(body.exitCode);
+  if (body.failure === null) return details;
+  const again = body.failure.class === 'node' || body.failure.class === 'transient';
+  return {
+    ...details,
+    IsError: 'true',
+    ErrorCode: body.failure.code,
+    Hint: HINTS[body.failure.class],
+    Retryable: String(again),
+    FailsExecution: 'true',
+  };
+}
+
+function stateEvent(record: Signed<'state'>): StoryEvent {
+  const { body } = record;
+  const words = PHASES[body.phase];
+  let message = words.message;
+  if (body.phase === 'completed') message = `Completed with exit code ${body.exitCode ?? 0}`;
+  if (body.failure !== null) message = `${words.message}: ${body.failure.message}`;
+  return {
+    key: record.id,
+    at: record.hlc,
+    execution: body.execution,
+    version: body.version,
+    topic: words.topic,
+    message,
+    details: stateDetails(body),
+  };
+}
+
+function committedEvent(record: JobRecords['committed'][number]['record']): StoryEvent {
+  const base = { key: record.id, at: record.hlc, version: record.body.version };
+  switch (record.type) {
+    case 'assign':
+      return {
+        ...base,
+        execution: record.body.execution,
+        topic: 'Scheduling',
+        message: `Assigned to ${shortNode(record.body.node)} (attempt ${record.body.attempt + 1})`,
+        details: { NodeID: record.body.node, NewState: 'assigned' },
+      };
+    case 'accept':
+      return {
+        ...base,
+        execution: record.body.execution,
+        topic: 'State Update',
+        message: `Result of ${shortNode(record.body.node)} accepted (exit code ${record.body.exitCode})`,
+        details: { NodeID: record.body.node, ...(record.body.result === null ? {} : { CID: record.body.result.cid }) },
+      };
+    case 'close': {
+      const failed = record.body.outcome === 'failed';
+      return {
+        ...base,
+        execution: null,
+        topic: 'State Update',
+        message: `Job ${record.body.outcome}: ${record.body.message}`,
+        details: {
+          NewState: record.body.outcome,
+          Reason: record.body.code,
+          ...(failed ? { IsError: 'true', ErrorCode: record.body.code } : {}),
+        },
+      };
+    }
+  }
+}
+
+function jobEvents(records: JobRecords): StoryEvent[] {
+  const { spec, admission, commands } = records;
+  const version = spec.body.version;
+  return [
+    {
+      key: spec.id,
+      at: spec.hlc,
+      execution: null,
+      version,
+      topic: 'Submission',
+      message: 'Job submitted',
+      details: {},
+    },
+    {
+      key: admission.record.id,
+      at: admission.record.hlc,
+      execution: null,
+      version,
+      topic: 'Submission',
+      message: `Job admitted: on disk at ${admission.votes.length} of ${admission.record.body.keepers.length} keepers`,
+      details: {},
+    },
+    ...commands.map((command) => ({
+      key: command.id,
+      at: command.hlc,
+      execution: null,
+      version,
+      topic: 'State Update',
+      message: `Stop requested: ${command.body.reason}`,
+      details: { Reason: command.body.reason },
+    })),
+  ];
+}
+
+/** Every event the records tell, by time; ties by key, so every node orders them alike. */
+export function storyOf(records: JobRecords): StoryEvent[] {
+  const events = [
+    ...jobEvents(records),
+    ...records.committed.map(({ record }) => committedEvent(record)),
+    ...records.states.map(stateEvent),
+  ];
+  return events.sort((a, b) => a.at - b.at || (a.key < b.key ? -1 : 1));
+}
+
+/** Jobs whose order is remembered; beyond that the one not asked for longest is forgotten. */
+const JOBS_MAX = 1000;
+
+/** Numbers the events of each job in the order in which this process first saw them. */
+export class HistoryBook {
+  readonly #jobs = new Map<string, { readonly keys: Set<string>; readonly events: StoryEvent[] }>();
+
+  /** All events so far; the number of an event never changes while the process lives. */
+  tell(records: JobRecords): HistoryJson[] {
+    const job = records.spec.body.job;
+    const page = this.#jobs.get(job) ?? { keys: new Set<string>(), events: [] };
+    this.#jobs.delete(job);
+    this.#jobs.set(job, page);
+    for (const event of storyOf(records)) {
+      if (page.keys.has(event.key)) continue;
+      page.keys.add(event.key);
+      page.events.push(event);
+    }
+    for (const oldest of this.#jobs.keys()) {
+      if (this.#jobs.size <= JOBS_MAX) break;
+      this.#jobs.delete(oldest);
+    }
+    return page.events.map((event, index) => historyJson(job, event, index + 1));
+  }
+}
+
+function historyJson(job: string, event: StoryEvent, number: number): HistoryJson {
+  const time = rfc3339(event.at);
+  const told: EventJson = {
+    Message: event.message,
+    Topic: event.topic,
+    Timestamp: time,
+    Details: event.details,
+  };
+  return {
+    SeqNum: number,
+    Type: event.execution === null ? 'JobLevel' : 'ExecutionLevel',
+    JobID: job,
+    JobVersion: event.version,
+    ...(event.execution === null ? {} : { ExecutionID: event.execution }),
+    Event: told,
+    Time: time,
+  };
+}

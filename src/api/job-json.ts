@@ -1,0 +1,239 @@
+/**
+ * A job and its executions in Bacalhau's JSON, derived from the records. Pure and deterministic: the
+ * same records give the same text on every node.
+ */
+import type { Phase } from '../core/execution.ts';
+import type { JobRecords, JobState, JobSummary, WaitingView } from '../core/messages.ts';
+import { jobToBacalhau } from '../job/to-bacalhau.ts';
+import type { Job, Resources } from '../job/model.ts';
+import { closeOf, executionFacts, type ExecutionFacts } from './execution-facts.ts';
+import { explainRefusal, explainWaiting } from './explain.ts';
+import type { JobView } from './service.ts';
+import { nanosOf } from './times.ts';
+import type {
+  ExecutionJson,
+  JobAnswer,
+  JobJson,
+  ResourcesJson,
+  ResultJson,
+  RunOutputJson,
+  TaskJson,
+  WaitingJson,
+} from './types.ts';
+
+/** The latest moment that any record of the job carries, wall-clock milliseconds. */
+function modifiedAt(records: JobRecords): number {
+  const times = [
+    records.spec.hlc,
+    ...records.commands.map((command) => command.hlc),
+    ...records.committed.map(({ record }) => record.hlc),
+    ...records.states.map((state) => state.hlc),
+  ];
+  return times.reduce((latest, hlc) => Math.max(latest, hlc), 0);
+}
+
+function messageOf(view: JobView): string {
+  const close = closeOf(view.records);
+  if (close !== null) return close.body.message;
+  if (view.waiting === null || view.waiting.partitionsWaiting === 0) return '';
+  return explainWaiting(view.waiting).join('; ');
+}
+
+/** The job itself. `Revision` counts the records, so it rises with every change. */
+export function jobJson(view: JobView): JobJson {
+  const { records, state } = view;
+  const { spec } = records;
+  return {
+    ID: spec.body.job,
+    ...specJson(spec.body.spec),
+    Name: spec.body.spec.Name || spec.body.job,
+    State: { StateType: state, Message: messageOf(view) },
+    Version: spec.body.version,
+    Revision: 1 + records.commands.length + records.committed.length + records.states.length,
+    CreateTime: nanosOf(spec.hlc),
+    ModifyTime: nanosOf(modifiedAt(records)),
+  };
+}
+
+type SpecJson = Omit<JobJson, 'ID' | 'State' | 'Version' | 'Revision' | 'CreateTime' | 'ModifyTime'>;
+
+/** What the owner asked for, as Bacalhau writes it. */
+export function specJson(job: Job): SpecJson {
+  return jobToBacalhau(job) as unknown as SpecJson;
+}
+
+const EMPTY_TASK: Omit<TaskJson, 'Engine'> = {
+  Name: 'main',
+  Publisher: { Type: '', Params: {} },
+  Env: {},
+  Meta: {},
+  InputSources: [],
+  ResultPaths: [],
+  Resources: { CPU: '', Memory: '', Disk: '', GPU: '' },
+  Network: { Type: 'Default', Domains: [], Ports: [] },
+  Timeouts: { ExecutionTimeout: 0, QueueTimeout: 0, TotalTimeout: 0 },
+};
+
+/**
+ * A line of the job list as a job: what a summary does not carry is empty. Clients read `Tasks[0]`
+ * without looking, so it is always there.
+ */
+export function summaryJson(summary: JobSummary): JobJson {
+  return {
+    ID: summary.job,
+    Name: summary.name || summary.job,
+    Namespace: summary.namespace,
+    Type: summary.jobType,
+    Priority: 0,
+    Count: summary.count,
+    Constraints: [],
+    Meta: {},
+    Labels: summary.labels,
+    Tasks: [{ ...EMPTY_TASK, Engine: { Type: summary.engine, Params: {} } }],
+    State: { StateType: summary.state, Message: '' },
+    Version: summary.version,
+    Revision: 1,
+    CreateTime: nanosOf(summary.createdAt),
+    ModifyTime: nanosOf(summary.modifiedAt),
+  };
+}
+
+/** Bacalhau's numbers of `ComputeState`. */
+const COMPUTE_STATE: Readonly<Record<Phase | 'assigned', number>> = {
+  assigned: 3,
+  accepted: 5,
+  preparing: 5,
+  starting: 5,
+  running: 6,
+  publishing: 7,
+  completed: 9,
+  failed: 10,
+  cancelled: 11,
+  lost: 10,
+};
+
+/** Cores and bytes, zero members left out. */
+export function resourcesJson(resources: Resources): ResourcesJson {
+  return {
+    ...(resources.cpuMillis > 0 ? { CPU: resources.cpuMillis / 1000 } : {}),
+    ...(resources.memoryBytes > 0 ? { Memory: resources.memoryBytes } : {}),
+    ...(resources.diskBytes > 0 ? { Disk: resources.diskBytes } : {}),
+    ...(resources.gpus > 0 ? { GPU: resources.gpus } : {}),
+  };
+}
+
+function runOutput(facts: ExecutionFacts): RunOutputJson | null {
+  const last = facts.states.at(-1)?.body;
+  const exitCode = last?.exitCode ?? facts.accept?.body.exitCode ?? null;
+  const output = last?.output ?? null;
+  if (exitCode === null && output === null) return null;
+  return {
+    Stdout: output?.stdout ?? '',
+    StdoutTruncated: output?.stdoutTruncated ?? false,
+    stderr: output?.stderr ?? '',
+    StderrTruncated: output?.stderrTruncated ?? false,
+    ExitCode: exitCode ?? -1,
+    ErrorMsg: last?.failure?.message ?? '',
+  };
+}
+
+function neighbours(all: readonly ExecutionFacts[], facts: ExecutionFacts): { previous: string; next: string } {
+  const at = (attempt: number): string =>
+    all.find((one) => one.assign !== null && one.partition === facts.partition && one.attempt === attempt)?.id ?? '';
+  return facts.assign === null
+    ? { previous: '', next: '' }
+    : { previous: at(facts.attempt - 1), next: at(facts.attempt + 1) };
+}
+
+/** Every execution of the job, by partition and attempt. */
+export function executionsJson(records: JobRecords): ExecutionJson[] {
+  const { job, spec } = records.spec.body;
+  const all = executionFacts(records);
+  return all.map((facts) => {
+    const { previous, next } = neighbours(all, facts);
+    const { standing } = facts;
+    const created = facts.assign?.hlc ?? facts.states[0]?.hlc ?? records.spec.hlc;
+    const changed = Math.max(created, facts.states.at(-1)?.hlc ?? 0, facts.accept?.hlc ?? 0);
+    const result = resultOf(facts);
+    return {
+      ID: facts.id,
+      Namespace: spec.Namespace,
+      EvalID: '',
+      Name: facts.id,
+      NodeID: facts.node,
+      JobID: job,
+      JobVersion: facts.version,
+      AllocatedResources: { Tasks: { [spec.Task.Name]: resourcesJson(spec.Task.resources) } },
+      DesiredState: { StateType: standing.wanted ? 1 : 2, Message: standing.why },
+      ComputeState: { StateType: COMPUTE_STATE[standing.phase], Message: standing.why },
+      PublishedResult: result === null ? null : { Type: 'ipfs', Params: result.Params },
+      RunOutput: runOutput(facts),
+      PreviousExecution: previous,
+      NextExecution: next,
+      FollowupEvalID: '',
+      PartitionIndex: facts.partition,
+      Revision: 1 + facts.states.length,
+      CreateTime: nanosOf(created),
+      ModifyTime: nanosOf(changed),
+      Attempt: facts.attempt,
+      Phase: standing.phase,
+    };
+  });
+}
+
+function resultOf(facts: ExecutionFacts): ResultJson | null {
+  const last = facts.states.at(-1)?.body;
+  const ref = facts.accept?.body.result ?? last?.result ?? null;
+  if (ref === null) return null;
+  const holders = facts.accept?.body.holders ?? [];
+  return {
+    Type: 'ipfs',
+    Params: {
+      CID: ref.cid,
+      Bytes: ref.bytes,
+      Partition: facts.partition,
+      ExecutionID: facts.id,
+      NodeID: facts.node,
+      ExitCode: facts.accept?.body.exitCode ?? last?.exitCode ?? 0,
+      Holders: holders.length > 0 ? holders : [facts.node],
+    },
+  };
+}
+
+/**
+ * What the job produced, by partition: the accepted results of a batch job, every completed one of
+ * an ops job. Holders are the nodes to ask first.
+ */
+export function resultsJson(records: JobRecords): ResultJson[] {
+  const decided = records.spec.body.spec.Type === 'batch' || records.spec.body.spec.Type === 'service';
+  return executionFacts(records)
+    .filter((facts) => (decided ? facts.accept !== null : facts.standing.phase === 'completed'))
+    .map(resultOf)
+    .filter((result) => result !== null);
+}
+
+export function waitingJson(view: WaitingView): WaitingJson {
+  return {
+    NodesKnown: view.nodesKnown,
+    NodesAnswered: view.nodesAnswered,
+    PartitionsWaiting: view.partitionsWaiting,
+    KeepersReached: view.keepersReached,
+    Keepers: view.keepers,
+    Refusals: view.refusals.map(({ refusal, nodes }) => ({
+      Code: refusal.code,
+      Nodes: nodes,
+      Text: explainRefusal(refusal),
+    })),
+    Explanation: explainWaiting(view),
+  };
+}
+
+/** Completed, failed or stopped: nothing more will happen to it. */
+export const isOver = (state: JobState): boolean =>
+  state === 'Completed' || state === 'Failed' || state === 'Stopped';
+
+/** The answer about one job without its lists. */
+export function jobAnswer(view: JobView): JobAnswer {
+  const waits = view.waiting !== null && !isOver(view.state);
+  return { Job: jobJson(view), Waiting: waits ? waitingJson(view.waiting) : null };
+}

@@ -1,0 +1,79 @@
+/**
+ * Puts an uploaded file tree into a directory of the daemon's own, from where the content store reads
+ * it. The client's paths are only ever taken below that directory.
+ */
+import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ShoalError, type Failure } from '../core/failure.ts';
+import { whyUnsafe } from '../lib/safe-path.ts';
+import { decodeTree, TreeFormatError, type TreeItem } from '../lib/tree-stream.ts';
+
+/** As many entries as a published result may have. */
+const ENTRIES_MAX = 100_000;
+
+const refuse = (failure: Failure): never => {
+  throw new ShoalError(failure);
+};
+
+async function writeItem(root: string, item: TreeItem): Promise<void> {
+  const target = join(root, ...item.path.split('/'));
+  if (item.kind === 'directory') {
+    await mkdir(target, { recursive: true });
+    return;
+  }
+  await mkdir(dirname(target), { recursive: true });
+  // `wx`: a path given twice is refused instead of written over.
+  const file = await open(target, 'wx', 0o600);
+  try {
+    for await (const chunk of item.data) await file.writeFile(chunk);
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeTree(root: string, source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<void> {
+  let entries = 0;
+  let bytes = 0;
+  for await (const item of decodeTree(source)) {
+    const why = whyUnsafe(item.path);
+    if (why !== null) refuse({ code: 'path-unsafe', path: item.path.slice(0, 200), why });
+    entries += 1;
+    bytes += item.bytes;
+    if (entries > ENTRIES_MAX) {
+      refuse({ code: 'request-invalid', place: 'upload', value: `more than ${ENTRIES_MAX} entries`, expected: 'fewer; pack them into an archive' });
+    }
+    if (bytes > maxBytes) refuse({ code: 'content-too-large', cid: 'The upload', bytes, maxBytes });
+    await writeItem(root, item);
+  }
+}
+
+function asFailure(error: unknown): unknown {
+  if (error instanceof TreeFormatError) {
+    return new ShoalError({ code: 'request-invalid', place: 'upload', value: 'the stream', expected: `a whole file tree (${error.message})` });
+  }
+  const code = (error as { readonly code?: unknown } | null)?.code;
+  if (code === 'EEXIST' || code === 'ENOTDIR' || code === 'EISDIR') {
+    return new ShoalError({ code: 'request-invalid', place: 'upload', value: 'the tree', expected: 'each path once' });
+  }
+  if (code === 'ENOSPC') return new ShoalError({ code: 'store-unusable', path: 'of this peer', why: 'the disk is full' }, { cause: error });
+  return error;
+}
+
+/** Receives a tree, hands its directory to `use`, and removes it again whatever happens. */
+export async function withReceivedTree<T>(
+  source: AsyncIterable<Uint8Array>,
+  spoolDir: string,
+  maxBytes: number,
+  use: (directory: string) => Promise<T>,
+): Promise<T> {
+  await mkdir(spoolDir, { recursive: true, mode: 0o700 });
+  const root = await mkdtemp(join(spoolDir, 'upload-'));
+  try {
+    await writeTree(root, source, maxBytes).catch((error: unknown) => {
+      throw asFailure(error);
+    });
+    return await use(root);
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * `/shoal/content`: bytes into and out of the content store. The daemon never reads a path that a
+ * client names: clients send bytes, and get bytes.
+ */
+import { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ShoalError } from '../../core/failure.ts';
+import type { FetchOptions } from '../../lib/content.ts';
+import { whyUnsafe } from '../../lib/safe-path.ts';
+import { TREE_MEDIA_TYPE } from '../../lib/tree-stream.ts';
+import { errorJson, failureOf } from '../failures.ts';
+import { clientSignal, param, send, text, texts } from '../http.ts';
+import { withReceivedTree } from '../receive-tree.ts';
+import type { ContentLine } from '../types.ts';
+import type { RouteContext } from './context.ts';
+
+const HOLDERS_MAX = 16;
+
+async function* limited(source: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const chunk of source) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw new ShoalError({ code: 'content-too-large', cid: 'The upload', bytes, maxBytes });
+    yield chunk;
+  }
+}
+
+/** Takes the first item at once, so that what fails at the start still gets a status of its own. */
+async function started<T>(source: AsyncIterable<T>): Promise<AsyncGenerator<T>> {
+  const iterator = source[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  return (async function* () {
+    try {
+      for (let next = first; next.done !== true; next = await iterator.next()) yield next.value;
+    } finally {
+      await iterator.return?.();
+    }
+  })();
+}
+
+function upload({ service, spoolDir, uploadMaxBytes, stopping }: RouteContext) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const body = request.body;
+    if (!(body instanceof Readable)) {
+      throw new ShoalError({ code: 'media-type-refused', given: 'JSON', expected: `application/octet-stream or ${TREE_MEDIA_TYPE}` });
+    }
+    const signal = clientSignal(reply, stopping);
+    // The request must outlive a refusal: destroying it would cut the answer off.
+    const bytes: AsyncIterable<Uint8Array> = body.iterator({ destroyOnReturn: false });
+    if (request.headers['content-type']?.startsWith(TREE_MEDIA_TYPE)) {
+      const added = await withReceivedTree(bytes, spoolDir, uploadMaxBytes, (path) => service.content.add(path, signal));
+      return send(reply, { CID: added.cid, Bytes: added.bytes, Dropped: added.dropped });
+    }
+    const added = await service.content.addStream(limited(bytes, uploadMaxBytes), signal);
+    return send(reply, { CID: added.cid, Bytes: added.bytes, Dropped: [] });
+  };
+}
+
+async function* listLines(context: RouteContext, cid: string, options: FetchOptions, requestId: string): AsyncGenerator<string> {
+  const line = (value: ContentLine): string => `${JSON.stringify(value)}\n`;
+  let entries = 0;
+  let bytes = 0;
+  try {
+    for await (const entry of await started(context.service.content.list(cid, options))) {
+      entries += 1;
+      bytes += entry.bytes;
+      yield line({ entry });
+    }
+    yield line({ end: { entries, bytes } });
+  } catch (error) {
+    // Before the first line the request as a whole fails; after it only a last line can say so.
+    if (entries === 0) throw error;
+    yield line({ error: errorJson(failureOf(error).failure, requestId) });
+  }
+}
+
+export function contentRoutes(app: FastifyInstance, context: RouteContext): void {
+  const optionsOf = (request: FastifyRequest, reply: FastifyReply): FetchOptions => ({
+    holders: texts(request, 'holder').slice(0, HOLDERS_MAX),
+    maxBytes: context.fetchMaxBytes,
+    signal: clientSignal(reply, context.stopping),
+  });
+  app.post('/shoal/content', upload(context));
+  app.get('/shoal/content/:cid/list', async (request, reply) => {
+    const lines = await started(listLines(context, param(request, 'cid'), optionsOf(request, reply), request.id));
+    return reply.type('application/x-ndjson; charset=utf-8').send(Readable.from(lines));
+  });
+  app.get('/shoal/content/:cid/file', async (request, reply) => {
+    const path = text(request, 'path');
+    const why = path === '' ? null : whyUnsafe(path);
+    if (why !== null) throw new ShoalError({ code: 'path-unsafe', path: path.slice(0, 200), why });
+    const bytes = await started(context.service.content.read(param(request, 'cid'), path, optionsOf(request, reply)));
+    return reply
+      .type('application/octet-stream')
+      .header('content-disposition', 'attachment')
+      .send(Readable.from(bytes, { objectMode: false }));
+  });
+}

@@ -1,0 +1,20 @@
+/** What every route file is handed. */
+import type { HistoryBook } from '../history.ts';
+import type { ShoalService } from '../service.ts';
+
+export interface RouteContext {
+  readonly service: ShoalService;
+  readonly history: HistoryBook;
+  /** Version of shoal without a leading `v`. */
+  readonly version: string;
+  /** Directory for uploads under way; created when needed. */
+  readonly spoolDir: string;
+  /** Bytes that one upload may have. */
+  readonly uploadMaxBytes: number;
+  /** Bytes of a DAG that may be fetched for a client. */
+  readonly fetchMaxBytes: number;
+  /** Fires when the server stops: streams end then. */
+  readonly stopping: AbortSignal;
+  /** Told of every error that is not the client's, for the log. */
+  readonly onDefect: (error: unknown, requestId: string) => void;
+}

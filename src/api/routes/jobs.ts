@@ -1,0 +1,166 @@
+/** `/orchestrator/jobs`: submitting, looking up, listing and stopping jobs. */
+import { createHash } from 'node:crypto';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ShoalError } from '../../core/failure.ts';
+import type { JobSummary } from '../../core/messages.ts';
+import type { Job } from '../../job/model.ts';
+import { parseJobValue } from '../../job/parse.ts';
+import { formatProblem } from '../../job/problem.ts';
+import { diffLines } from '../diff.ts';
+import { bodyOf, count, invalid, labelFilter, member, namespaceOf, pageOf, param, send, text } from '../http.ts';
+import { executionsJson, jobAnswer, resultsJson, specJson, summaryJson } from '../job-json.ts';
+import { cut, type Page } from '../paging.ts';
+import type { JobView } from '../service.ts';
+import type { ExecutionJson, JobAnswer, ListJson } from '../types.ts';
+import type { RouteContext } from './context.ts';
+
+/** Jobs looked at for one list; the newest ones. */
+const LIST_MAX = 10_000;
+
+/** The job of a body. @throws ShoalError `spec-invalid` with every problem. */
+function jobOf(body: Readonly<Record<string, unknown>>): { readonly job: Job; readonly warnings: readonly string[] } {
+  const value = member(body, 'Job');
+  if (value === undefined) throw new ShoalError({ code: 'spec-invalid', problems: ['Job: it is missing from the body'] });
+  const parsed = parseJobValue(value);
+  if (!parsed.ok) throw new ShoalError({ code: 'spec-invalid', problems: parsed.problems.map(formatProblem) });
+  return { job: parsed.job, warnings: parsed.warnings.map(formatProblem) };
+}
+
+/** A token of the client, whatever its form, as one of bounded size. */
+function tokenOf(request: FastifyRequest, body: Readonly<Record<string, unknown>>): string | null {
+  const given = request.headers['idempotency-key'] ?? member(body, 'IdempotencyToken');
+  if (typeof given !== 'string' || given === '') return null;
+  return createHash('sha256').update(given).digest('hex');
+}
+
+/** A version that is not the present one is not kept. @throws ShoalError `request-invalid`. */
+export function checkVersion(request: FastifyRequest, view: JobView): void {
+  const asked = count(request, 'job_version') ?? 0;
+  const have = view.records.spec.body.version;
+  if (asked !== 0 && asked !== have) throw invalid('job_version', String(asked), `${have}, the only version of this job`);
+}
+
+const wholeList = <T>(items: readonly T[]): ListJson<T> => ({ NextToken: '', Items: items });
+
+type Order<T> = (a: T, b: T) => number;
+
+function sorted<T>(items: readonly T[], page: Page, orders: Readonly<Record<string, Order<T>>>): T[] {
+  const order = Object.hasOwn(orders, page.orderBy) ? orders[page.orderBy] : undefined;
+  if (order === undefined) {
+    throw invalid('order_by', page.orderBy, Object.keys(orders).filter(Boolean).join(', '));
+  }
+  const list = [...items].sort(order);
+  return page.reverse ? list.reverse() : list;
+}
+
+const created: Order<JobSummary> = (a, b) => a.createdAt - b.createdAt || (a.job < b.job ? -1 : 1);
+const modified: Order<JobSummary> = (a, b) => a.modifiedAt - b.modifiedAt || (a.job < b.job ? -1 : 1);
+const JOB_ORDERS = { '': created, created_at: created, modified_at: modified };
+
+const executionCreated: Order<ExecutionJson> = (a, b) => Number(BigInt(a.CreateTime) - BigInt(b.CreateTime));
+const executionModified: Order<ExecutionJson> = (a, b) => Number(BigInt(a.ModifyTime) - BigInt(b.ModifyTime));
+const EXECUTION_ORDERS = {
+  '': executionCreated,
+  created_at: executionCreated,
+  create_time: executionCreated,
+  modified_at: executionModified,
+  modify_time: executionModified,
+};
+
+function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
+  const submit = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const body = bodyOf(request);
+    const { job, warnings } = jobOf(body);
+    const done = await service.submit(job, { idempotencyToken: tokenOf(request, body) });
+    return send(reply, {
+      JobID: done.jobId,
+      EvaluationID: done.evaluationId,
+      Warnings: [...warnings, ...done.warnings],
+      Receipt: {
+        Keepers: done.receipt.record.body.keepers.length,
+        Signed: done.receipt.votes.length,
+        Again: done.again,
+      },
+    });
+  };
+  app.put('/orchestrator/jobs', submit);
+  app.post('/orchestrator/jobs', submit);
+  app.put('/orchestrator/jobs/diff', async (request, reply) => {
+    const { job, warnings } = jobOf(bodyOf(request));
+    const before = await presentSpec(service, job);
+    return send(reply, { Diff: diffLines(before, JSON.stringify(specJson(job), null, 2)), Warnings: warnings });
+  });
+  app.put('/orchestrator/jobs/:id/rerun', async () => {
+    throw new ShoalError({ code: 'not-supported', feature: 'Running a job again', instead: 'Submit its spec again.' });
+  });
+}
+
+/** The spec of the job that has this name now; '' when there is none. */
+async function presentSpec(service: RouteContext['service'], job: Job): Promise<string> {
+  if (job.Name === '') return '';
+  try {
+    const view = await service.getJob(job.Name, job.Namespace);
+    return JSON.stringify(specJson(view.records.spec.body.spec), null, 2);
+  } catch (error) {
+    const code = error instanceof ShoalError ? error.failure.code : '';
+    if (code === 'job-not-found' || code === 'job-ambiguous') return '';
+    throw error;
+  }
+}
+
+function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext): void {
+  const lookup = async (request: FastifyRequest): Promise<JobView> => {
+    const view = await service.getJob(param(request, 'id'), namespaceOf(request));
+    checkVersion(request, view);
+    return view;
+  };
+  app.get('/orchestrator/jobs/:id', async (request, reply) => {
+    const view = await lookup(request);
+    const include = new Set(text(request, 'include').split(',').map((name) => name.trim().toLowerCase()));
+    const answer: JobAnswer = {
+      ...jobAnswer(view),
+      ...(include.has('executions') ? { Executions: wholeList(executionsJson(view.records)) } : {}),
+      ...(include.has('history') ? { History: wholeList(history.tell(view.records)) } : {}),
+    };
+    return send(reply, answer);
+  });
+  app.get('/orchestrator/jobs/:id/executions', async (request, reply) => {
+    const page = pageOf(request, reply);
+    const executions = executionsJson((await lookup(request)).records);
+    const { items, next } = cut(sorted(executions, page, EXECUTION_ORDERS), page);
+    return send(reply, { NextToken: next, Items: items });
+  });
+  app.get('/orchestrator/jobs/:id/versions', async (request, reply) =>
+    send(reply, wholeList([jobAnswer(await lookup(request)).Job])),
+  );
+  app.get('/orchestrator/jobs/:id/results', async (request, reply) => {
+    const view = await lookup(request);
+    const { Type } = view.records.spec.body.spec;
+    if (Type === 'service' || Type === 'daemon') throw invalid('job', Type, 'a batch or ops job; others have no results');
+    return send(reply, wholeList(resultsJson(view.records)));
+  });
+}
+
+export function jobRoutes(app: FastifyInstance, context: RouteContext): void {
+  const { service } = context;
+  submitRoutes(app, context);
+  lookupRoutes(app, context);
+  app.get('/orchestrator/jobs', async (request, reply) => {
+    const page = pageOf(request, reply);
+    const namespace = text(request, 'namespace');
+    const wanted = labelFilter(request);
+    const all = await service.listJobs({
+      namespace: namespace === '' || namespace === '*' ? null : namespace,
+      limit: LIST_MAX,
+    });
+    const jobs = all.filter((job) => wanted(job.labels));
+    const { items, next } = cut(sorted(jobs, page, JOB_ORDERS), page);
+    return send(reply, { NextToken: next, Items: items.map(summaryJson) });
+  });
+  app.delete('/orchestrator/jobs/:id', async (request, reply) => {
+    const given = member(bodyOf(request), 'reason') ?? text(request, 'reason');
+    const reason = typeof given === 'string' && given !== '' ? given.slice(0, 500) : 'Stopped at user request';
+    const { evaluationId } = await service.stop(param(request, 'id'), namespaceOf(request), reason);
+    return send(reply, { EvaluationID: evaluationId });
+  });
+}

@@ -1,0 +1,75 @@
+/**
+ * `/orchestrator/jobs/<id>/logs`: lines over a websocket. Clients expect the upgrade first and every
+ * error as a frame after it, then a normal close.
+ */
+import type { WebSocket } from '@fastify/websocket';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { describe } from '../../core/failure.ts';
+import { failureOf } from '../failures.ts';
+import { flag, namespaceOf, param, text } from '../http.ts';
+import type { LogRequest } from '../service.ts';
+import type { LogFrame } from '../types.ts';
+import type { RouteContext } from './context.ts';
+
+/** A client that is gone without a word is noticed after two of these. */
+const HEARTBEAT_MS = 15_000;
+const NORMAL_CLOSE = 1000;
+
+function requestOf(request: FastifyRequest): LogRequest {
+  return {
+    job: param(request, 'id'),
+    namespace: namespaceOf(request),
+    execution: text(request, 'execution_id') || null,
+    tail: flag(request, 'tail'),
+    follow: flag(request, 'follow'),
+  };
+}
+
+/** Resolves when the frame has left, so that a slow reader slows the source. */
+function sendFrame(socket: WebSocket, frame: LogFrame): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.send(JSON.stringify(frame), (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+/** Pings the client; one that did not answer the last ping is cut off. @returns what stops it. */
+function keepAlive(socket: WebSocket): () => void {
+  let answered = true;
+  socket.on('pong', () => {
+    answered = true;
+  });
+  const timer = setInterval(() => {
+    if (!answered) socket.terminate();
+    answered = false;
+    if (socket.readyState === socket.OPEN) socket.ping();
+  }, HEARTBEAT_MS);
+  return () => clearInterval(timer);
+}
+
+async function stream(socket: WebSocket, request: FastifyRequest, context: RouteContext): Promise<void> {
+  const gone = new AbortController();
+  socket.on('close', () => gone.abort());
+  socket.on('error', () => gone.abort());
+  const signal = AbortSignal.any([gone.signal, context.stopping]);
+  const quiet = keepAlive(socket);
+  try {
+    for await (const { stream: from, line } of context.service.logs(requestOf(request), signal)) {
+      if (signal.aborted) break;
+      await sendFrame(socket, { value: { Type: from === 'stdout' ? 1 : 2, Line: line } });
+    }
+  } catch (error) {
+    if (gone.signal.aborted) return;
+    const { failure, defect } = failureOf(error);
+    if (defect) context.onDefect(error, request.id);
+    await sendFrame(socket, { error: describe(failure), code: failure.code, value: { Type: 0, Line: '' } }).catch(() => {});
+  } finally {
+    quiet();
+    socket.close(NORMAL_CLOSE);
+  }
+}
+
+export function logRoutes(app: FastifyInstance, context: RouteContext): void {
+  app.get('/orchestrator/jobs/:id/logs', { websocket: true }, (socket, request) => {
+    void stream(socket, request, context);
+  });
+}

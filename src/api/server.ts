@@ -1,0 +1,222 @@
+/**
+ * The HTTP server: guards, body parsing, error answers, and the routes of the resource files. It
+ * speaks Bacalhau's API under `/api/v1` and shoal's own additions under `/api/v1/shoal`. What a node
+ * does is behind `ShoalService`; nothing here knows the mesh.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import websocket from '@fastify/websocket';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { ShoalError } from '../core/failure.ts';
+import { TREE_MEDIA_TYPE } from '../lib/tree-stream.ts';
+import { readJson } from './body.ts';
+import { errorJson, failureOf } from './failures.ts';
+import { checkRequest, isLoopback, RateLimit, type GuardOptions } from './guards.ts';
+import { HistoryBook } from './history.ts';
+import { send } from './http.ts';
+import { agentRoutes } from './routes/agent.ts';
+import { authRoutes } from './routes/auth.ts';
+import { contentRoutes } from './routes/content.ts';
+import type { RouteContext } from './routes/context.ts';
+import { historyRoutes } from './routes/history.ts';
+import { jobRoutes } from './routes/jobs.ts';
+import { logRoutes } from './routes/logs.ts';
+import { nodeRoutes } from './routes/nodes.ts';
+import { metricsRoute, statusRoutes } from './routes/status.ts';
+import type { ShoalService } from './service.ts';
+import { versionHeaders } from './version.ts';
+
+export interface ApiOptions extends GuardOptions {
+  /** 0 = any free port. */
+  readonly port: number;
+  /** Take requests from other machines without a key. Only looked at when `host` is not loopback. */
+  readonly insecure: boolean;
+  /** Directory of the daemon's own for uploads under way. */
+  readonly spoolDir: string;
+  /** Bytes one upload may have. */
+  readonly uploadMaxBytes: number;
+  /** Bytes of a DAG that may be fetched for a client. */
+  readonly fetchMaxBytes: number;
+  /** Requests per second and client address; as many at once. Bacalhau: 1,000. */
+  readonly requestsPerSecond: number;
+  /** shoal's version without a leading `v`. */
+  readonly version: string;
+  /** Told of every error that is a defect of ours, for the log. */
+  readonly onDefect: (error: unknown, requestId: string) => void;
+}
+
+export interface ApiServer {
+  /** For tests (`inject`) and for routes beside the API, such as the dashboard's files. */
+  readonly app: FastifyInstance;
+  /** @throws ShoalError `port-in-use`. @returns where it listens. */
+  start(): Promise<{ readonly host: string; readonly port: number }>;
+  /** Ends streams, closes connections; resolves when the port is free. */
+  stop(): Promise<void>;
+}
+
+/** Names and selectors are longer than what the router takes by default. */
+const PARAM_MAX_CHARACTERS = 1024;
+const HEADERS_MAX_MS = 5_000;
+const CONNECTIONS_MAX = 512;
+
+const BASE = '/api/v1';
+
+const first = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);
+
+function addGuards(app: FastifyInstance, options: ApiOptions): void {
+  const limit = new RateLimit(options.requestsPerSecond, () => performance.now());
+  const headers = versionHeaders(options.version);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ ...headers, 'x-request-id': request.id, 'x-content-type-options': 'nosniff' });
+    const path = request.url.split('?', 1)[0] ?? '';
+    checkRequest(
+      {
+        host: request.headers.host,
+        origin: first(request.headers.origin),
+        fetchSite: first(request.headers['sec-fetch-site']),
+        authorization: request.headers.authorization,
+        path,
+      },
+      options,
+    );
+    if (path !== `${BASE}/agent/alive` && path !== '/livez') limit.take(request.ip);
+  });
+}
+
+function addParsers(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', async (_request: FastifyRequest, body: Readable) => readJson(body));
+  const asStream = async (_request: FastifyRequest, body: Readable): Promise<Readable> => body;
+  app.addContentTypeParser('application/octet-stream', asStream);
+  app.addContentTypeParser(TREE_MEDIA_TYPE, asStream);
+  // A page of another site can send a form or plain text without asking, but not these types.
+  app.addHook('preParsing', async (request) => {
+    const mutates = request.method === 'PUT' || request.method === 'POST';
+    if (!mutates || request.headers['content-type'] !== undefined) return;
+    throw new ShoalError({ code: 'media-type-refused', given: 'of no type', expected: 'application/json' });
+  });
+  app.addHook('preHandler', async (request) => {
+    const streams = request.routeOptions.url === `${BASE}/shoal/content`;
+    const sent = request.headers['content-type'] ?? '';
+    if (!streams && request.body !== undefined && !sent.startsWith('application/json')) {
+      throw new ShoalError({ code: 'media-type-refused', given: sent.slice(0, 80), expected: 'application/json' });
+    }
+  });
+}
+
+function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, options: ApiOptions): FastifyReply {
+  const { failure, defect } = failureOf(error);
+  if (defect) options.onDefect(error, request.id);
+  if (failure.code === 'rate-limited') reply.header('retry-after', Math.ceil(failure.retryAfterMs / 1000));
+  if (failure.code === 'method-not-allowed') reply.header('allow', failure.allowed.join(', '));
+  if (failure.code === 'key-required') reply.header('www-authenticate', 'Bearer');
+  const body = errorJson(failure, request.id);
+  return send(reply, body, body.Status);
+}
+
+/** `/a/:id/b` as an expression that fits its paths. */
+const patternOf = (url: string): RegExp => new RegExp(`^${url.replace(/:[a-z]+/gi, '[^/]+')}$`);
+
+/** What is not there: another method of a known path is told apart from an unknown path. */
+function addNotFound(app: FastifyInstance): void {
+  const routes: { readonly pattern: RegExp; readonly methods: readonly string[] }[] = [];
+  app.addHook('onRoute', (route) => {
+    routes.push({ pattern: patternOf(route.url), methods: [route.method].flat() });
+  });
+  app.setNotFoundHandler(async (request) => {
+    const path = request.url.split('?', 1)[0] ?? '';
+    const allowed = [...new Set(routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods))];
+    const { method } = request;
+    const shown = path.slice(0, 200);
+    throw allowed.length === 0 || allowed.includes(method)
+      ? new ShoalError({ code: 'route-not-found', method, path: shown })
+      : new ShoalError({ code: 'method-not-allowed', method, path: shown, allowed });
+  });
+}
+
+function addRoutes(app: FastifyInstance, context: RouteContext): void {
+  const redirects = { '/version': 'agent/version', '/livez': 'agent/alive' };
+  for (const [from, to] of Object.entries(redirects)) {
+    app.get(from, async (_request, reply) => reply.redirect(`${BASE}/${to}`, 301));
+  }
+  metricsRoute(app, context);
+  app.register(
+    async (api) => {
+      agentRoutes(api, context);
+      authRoutes(api);
+      jobRoutes(api, context);
+      historyRoutes(api, context);
+      logRoutes(api, context);
+      nodeRoutes(api, context);
+      contentRoutes(api, context);
+      statusRoutes(api, context);
+    },
+    { prefix: BASE },
+  );
+}
+
+const REQUEST_ID = /^[\w.:-]{1,64}$/;
+
+function createApp(options: ApiOptions): FastifyInstance {
+  const app: FastifyInstance = fastify({
+    logger: false,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: PARAM_MAX_CHARACTERS, ignoreTrailingSlash: true },
+    genReqId: (raw) => {
+      const given = first(raw.headers['x-request-id']);
+      return given !== undefined && REQUEST_ID.test(given) ? given : randomUUID();
+    },
+    frameworkErrors: (error, request, reply) => {
+      void answerError(error, request, reply as FastifyReply, options);
+    },
+  });
+  app.server.headersTimeout = HEADERS_MAX_MS;
+  app.server.maxConnections = CONNECTIONS_MAX;
+  app.setErrorHandler((error, request, reply) => answerError(error, request, reply, options));
+  return app;
+}
+
+/** @throws ShoalError `config-invalid` – it would be open to other machines without key or `insecure`. */
+export async function createApiServer(service: ShoalService, options: ApiOptions): Promise<ApiServer> {
+  if (!isLoopback(options.host) && options.apiKeys.length === 0 && !options.insecure) {
+    const problem = `api.host: ${options.host} is open to other machines; give API keys, or say --insecure.`;
+    throw new ShoalError({ code: 'config-invalid', problems: [problem] });
+  }
+  const stopping = new AbortController();
+  const app = createApp(options);
+  addNotFound(app);
+  addGuards(app, options);
+  addParsers(app);
+  await app.register(websocket, { options: { maxPayload: 4096 } });
+  const { version, spoolDir, uploadMaxBytes, fetchMaxBytes, onDefect } = options;
+  addRoutes(app, {
+    service,
+    history: new HistoryBook(),
+    version,
+    spoolDir,
+    uploadMaxBytes,
+    fetchMaxBytes,
+    stopping: stopping.signal,
+    onDefect,
+  });
+  return {
+    app,
+    start: () => listen(app, options),
+    stop: async () => {
+      stopping.abort(new ShoalError({ code: 'interrupted', what: 'The peer is stopping.' }));
+      await app.close();
+    },
+  };
+}
+
+async function listen(app: FastifyInstance, options: ApiOptions): Promise<{ readonly host: string; readonly port: number }> {
+  try {
+    await app.listen({ host: options.host, port: options.port });
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code !== 'EADDRINUSE') throw error;
+    throw new ShoalError({ code: 'port-in-use', address: `${options.host}:${options.port}` }, { cause: error });
+  }
+  const address = app.server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : options.port;
+  return { host: options.host, port };
+}

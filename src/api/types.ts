@@ -1,0 +1,272 @@
+/**
+ * The JSON that the HTTP API speaks: Bacalhau's shapes where it has them, shoal's own below. Types
+ * only, shared with the CLI and the dashboard.
+ */
+import type { FailureCode } from '../core/failure.ts';
+import type { Constraint, InputSource, Json, Network, ResourceTexts, ResultPath, Timeouts } from '../job/model.ts';
+
+/** Nanoseconds since 1970: a bigint when written by us, either when read back. */
+export type Nanos = bigint | number;
+
+export interface SpecConfigJson {
+  readonly Type: string;
+  readonly Params: { readonly [key: string]: Json };
+}
+
+export interface TaskJson {
+  readonly Name: string;
+  readonly Engine: SpecConfigJson;
+  readonly Publisher: SpecConfigJson;
+  readonly Env: Readonly<Record<string, string>>;
+  readonly Meta: Readonly<Record<string, string>>;
+  readonly InputSources: readonly InputSource[];
+  readonly ResultPaths: readonly ResultPath[];
+  readonly Resources: ResourceTexts;
+  readonly Network: Network;
+  readonly Timeouts: Timeouts;
+}
+
+export interface StateJson<T> {
+  readonly StateType: T;
+  readonly Message: string;
+}
+
+export interface JobJson {
+  readonly ID: string;
+  readonly Name: string;
+  readonly Namespace: string;
+  readonly Type: string;
+  readonly Priority: number;
+  readonly Count: number;
+  readonly Constraints: readonly Constraint[];
+  readonly Meta: Readonly<Record<string, string>>;
+  readonly Labels: Readonly<Record<string, string>>;
+  readonly Tasks: readonly TaskJson[];
+  readonly State: StateJson<string>;
+  readonly Version: number;
+  readonly Revision: number;
+  readonly CreateTime: Nanos;
+  readonly ModifyTime: Nanos;
+}
+
+export interface ResourcesJson {
+  readonly CPU?: number;
+  readonly Memory?: number;
+  readonly Disk?: number;
+  readonly GPU?: number;
+}
+
+/** Bacalhau's keys, its lower-case `stderr` included. */
+export interface RunOutputJson {
+  readonly Stdout: string;
+  readonly StdoutTruncated: boolean;
+  readonly stderr: string;
+  readonly StderrTruncated: boolean;
+  readonly ExitCode: number;
+  readonly ErrorMsg: string;
+}
+
+export interface ExecutionJson {
+  readonly ID: string;
+  readonly Namespace: string;
+  readonly EvalID: string;
+  readonly Name: string;
+  readonly NodeID: string;
+  readonly JobID: string;
+  readonly JobVersion: number;
+  readonly AllocatedResources: { readonly Tasks: Readonly<Record<string, ResourcesJson>> };
+  readonly DesiredState: StateJson<number>;
+  readonly ComputeState: StateJson<number>;
+  readonly PublishedResult: SpecConfigJson | null;
+  readonly RunOutput: RunOutputJson | null;
+  readonly PreviousExecution: string;
+  readonly NextExecution: string;
+  readonly FollowupEvalID: string;
+  readonly PartitionIndex: number;
+  readonly Revision: number;
+  readonly CreateTime: Nanos;
+  readonly ModifyTime: Nanos;
+  /** shoal's own: which try of its partition this is, from 0. */
+  readonly Attempt: number;
+  /** shoal's own: the phase in words (`assigned`, `preparing`, …, `completed`). */
+  readonly Phase: string;
+}
+
+export interface EventJson {
+  readonly Message: string;
+  readonly Topic: string;
+  /** RFC 3339. */
+  readonly Timestamp: string;
+  readonly Details: Readonly<Record<string, string>>;
+}
+
+export interface HistoryJson {
+  readonly SeqNum: number;
+  readonly Type: 'JobLevel' | 'ExecutionLevel';
+  readonly JobID: string;
+  readonly JobVersion: number;
+  readonly ExecutionID?: string;
+  readonly Event: EventJson;
+  readonly Time: string;
+}
+
+/** Result of one partition: where its DAG is. */
+export interface ResultJson {
+  readonly Type: string;
+  readonly Params: {
+    readonly CID: string;
+    readonly Bytes: number;
+    readonly Partition: number;
+    readonly ExecutionID: string;
+    readonly NodeID: string;
+    readonly ExitCode: number;
+    readonly Holders: readonly string[];
+  };
+}
+
+export interface ListJson<T> {
+  readonly NextToken: string;
+  readonly Items: readonly T[];
+}
+
+/** shoal's own member of a job answer: why it waits. */
+export interface WaitingJson {
+  readonly NodesKnown: number;
+  readonly NodesAnswered: number;
+  readonly PartitionsWaiting: number;
+  readonly KeepersReached: number;
+  readonly Keepers: number;
+  readonly Refusals: readonly { readonly Code: string; readonly Nodes: number; readonly Text: string }[];
+  /** Lines for a person. */
+  readonly Explanation: readonly string[];
+}
+
+export interface JobAnswer {
+  readonly Job: JobJson;
+  readonly Executions?: ListJson<ExecutionJson>;
+  readonly History?: ListJson<HistoryJson>;
+  readonly Waiting: WaitingJson | null;
+}
+
+export interface SubmitAnswer {
+  readonly JobID: string;
+  readonly EvaluationID: string;
+  readonly Warnings: readonly string[];
+  /** shoal's own: how many keepers signed that the job is on their disks. */
+  readonly Receipt: { readonly Keepers: number; readonly Signed: number; readonly Again: boolean };
+}
+
+export interface DiffAnswer {
+  readonly Diff: string;
+  readonly Warnings: readonly string[];
+}
+
+export interface NodeInfoJson {
+  readonly NodeID: string;
+  readonly NodeType: 'Compute' | 'Requester';
+  readonly Labels: Readonly<Record<string, string>>;
+  readonly SupportedProtocols: readonly string[];
+  readonly ComputeNodeInfo: {
+    readonly ExecutionEngines: readonly string[];
+    readonly Publishers: readonly string[];
+    readonly StorageSources: readonly string[];
+    readonly MaxCapacity: ResourcesJson;
+    readonly QueueCapacity: ResourcesJson;
+    readonly AvailableCapacity: ResourcesJson;
+    readonly MaxJobRequirements: ResourcesJson;
+    readonly RunningExecutions: number;
+    readonly EnqueuedExecutions: number;
+    readonly address: string;
+  };
+  readonly BacalhauVersion: VersionJson;
+}
+
+export interface NodeStateJson {
+  readonly Info: NodeInfoJson;
+  readonly Membership: 'APPROVED';
+  readonly Connection: 'CONNECTED' | 'DISCONNECTED';
+  readonly ConnectionState: {
+    readonly Status: 'CONNECTED' | 'DISCONNECTED';
+    readonly LastHeartbeat: string;
+    readonly ConnectedSince: string;
+    readonly DisconnectedSince: string;
+    readonly LastError: string;
+  };
+  /** shoal's own. */
+  readonly Shoal: {
+    readonly Self: boolean;
+    readonly Addresses: readonly string[];
+    readonly LatencyMs: number | null;
+    readonly Keeps: boolean;
+  };
+}
+
+export interface VersionJson {
+  readonly Major: string;
+  readonly Minor: string;
+  /** The Bacalhau API that is spoken. */
+  readonly GitVersion: string;
+  readonly GitCommit: string;
+  readonly BuildDate: string;
+  readonly GOOS: string;
+  readonly GOARCH: string;
+  /** shoal's own version. */
+  readonly Shoal: string;
+}
+
+export interface ErrorJson {
+  readonly Status: number;
+  readonly Message: string;
+  readonly RequestID: string;
+  /** Bacalhau's code, e.g. `NotFound`. */
+  readonly Code: string;
+  readonly Component: string;
+  readonly Hint?: string;
+  /** `code`: the failure code of shoal, `retryable`: `true` or `false`. */
+  readonly Details: Readonly<Record<string, string>> & { readonly code: FailureCode };
+}
+
+/** `GET /api/v1/shoal/status`. Times are RFC 3339. */
+export interface StatusJson {
+  readonly NodeID: string;
+  readonly Version: string;
+  readonly Network: string;
+  readonly Owner: string;
+  readonly Addresses: readonly string[];
+  readonly Labels: Readonly<Record<string, string>>;
+  readonly StartedAt: string;
+  readonly UptimeMs: number;
+  readonly PeersConnected: number;
+  readonly PeerProblems: readonly { readonly Peer: string; readonly Problem: string; readonly At: string }[];
+  readonly JobsKept: number;
+  readonly ExecutionsRunning: number;
+}
+
+export interface FindingJson {
+  readonly Subject: string;
+  readonly Level: 'ok' | 'warning' | 'problem';
+  readonly Detail: string;
+  readonly Remedy: string;
+}
+
+/** Answer to an upload. */
+export interface ContentJson {
+  readonly CID: string;
+  readonly Bytes: number;
+  /** What was left out, each with its reason. */
+  readonly Dropped: readonly string[];
+}
+
+/** One line of `GET /api/v1/shoal/content/<cid>/list`; the last is `end` or `error`. */
+export type ContentLine =
+  | { readonly entry: { readonly path: string; readonly kind: 'file' | 'directory' | 'symlink'; readonly bytes: number } }
+  | { readonly end: { readonly entries: number; readonly bytes: number } }
+  | { readonly error: ErrorJson };
+
+/** A frame of the log websocket. Type 1 = stdout, 2 = stderr, 0 = none (an error). */
+export interface LogFrame {
+  readonly value: { readonly Type: 0 | 1 | 2; readonly Line: string };
+  readonly error?: string;
+  /** shoal's own: the failure code beside `error`. */
+  readonly code?: string;
+}

@@ -1,0 +1,30 @@
+/**
+ * JSON with whole numbers that do not fit a double: nanoseconds since 1970 do not. They are bigints
+ * here and plain integer text on the wire. Everything else is ordinary JSON.
+ */
+
+/** What V8 has and the library's types do not know yet. */
+interface JsonWithRaw {
+  rawJSON(text: string): unknown;
+  parse(text: string, reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown): unknown;
+}
+const json = JSON as unknown as JsonWithRaw;
+
+/** As `JSON.stringify`, with bigints as integer text. `indent`: spaces, 0 = one line. */
+export function stringifyExact(value: unknown, indent: number): string {
+  const exact = (_key: string, member: unknown): unknown =>
+    typeof member === 'bigint' ? json.rawJSON(member.toString()) : member;
+  return JSON.stringify(value, exact, indent) ?? 'null';
+}
+
+/**
+ * As `JSON.parse`, with integers beyond 2^53 as bigints.
+ * @throws SyntaxError as `JSON.parse` does.
+ */
+export function parseExact(text: string): unknown {
+  return json.parse(text, (_key, value, context) => {
+    if (typeof value !== 'number' || Number.isSafeInteger(value)) return value;
+    const source = context.source ?? '';
+    return /^-?\d+$/.test(source) ? BigInt(source) : value;
+  });
+}

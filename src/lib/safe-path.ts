@@ -1,0 +1,30 @@
+/** Whether a relative path from somebody else may become a path on this machine. Decides only; touches no disk. */
+
+/** Names that Windows gives to devices, whatever their extension. */
+const WINDOWS_DEVICE = /^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)/i;
+
+const DEPTH_MAX = 64;
+const NAME_MAX_BYTES = 255;
+
+/** @returns why the path is refused, in words that fit after "refused: "; null when it is safe. */
+export function whyUnsafe(path: string): string | null {
+  if (path.startsWith('/')) return 'it is absolute';
+  const names = path.split('/');
+  if (names.length > DEPTH_MAX) return `it is deeper than ${DEPTH_MAX} directories`;
+  for (const name of names) {
+    const why = whyNameUnsafe(name);
+    if (why !== null) return why;
+  }
+  return null;
+}
+
+function whyNameUnsafe(name: string): string | null {
+  if (name === '') return 'it has an empty name in it';
+  if (name === '.' || name === '..') return `it has "${name}" in it`;
+  if (name.includes('\0')) return 'it has a NUL in it';
+  if (name.includes('\\')) return 'it has a backslash in it';
+  if (/^[a-z]:/i.test(name)) return 'it names a drive';
+  if (WINDOWS_DEVICE.test(name)) return `"${name}" is a device name on Windows`;
+  if (new TextEncoder().encode(name).length > NAME_MAX_BYTES) return `a name in it is longer than ${NAME_MAX_BYTES} bytes`;
+  return null;
+}
