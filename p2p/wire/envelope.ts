@@ -15,8 +15,8 @@ import { bad, Faults, isMap } from './shape.ts';
 /** Large enough for a spec with inline parameters, small enough to be held by the thousand. */
 export const ENVELOPE_MAX_BYTES = 65_536;
 export const ENVELOPE_VERSION = 1;
-/** Microseconds that survive the way through a double of milliseconds unchanged (until 2112). */
-const HLC_MAX = 2 ** 52 - 1;
+/** Until 2109 a double of milliseconds can tell thousandths apart. */
+const HLC_MAX = 2 ** 42 * 1_000 - 1;
 
 /** sha-256; text is hashed as UTF-8. 32 bytes. */
 export type Sha256 = (data: Uint8Array | string) => Uint8Array;
@@ -87,10 +87,16 @@ function tryEncode(body: unknown): Uint8Array | null {
 }
 
 /** Milliseconds with a counter in thousandths, as the whole number that is signed. */
-const hlcNumber = (hlc: Hlc): number => Math.round(hlc * 1_000);
+function hlcNumber(hlc: Hlc): number {
+  // Taken apart before it is multiplied: times a thousand as a whole it would be rounded to a neighbour.
+  const wall = Math.floor(hlc);
+  return wall * 1_000 + Math.round((hlc - wall) * 1_000);
+}
+
+const hlcOf = (number: number): Hlc => asHlc(Math.floor(number / 1_000) + (number % 1_000) / 1_000);
 
 /** The value that a time has after a journey; seal with this one so that both ends hold the same. */
-export const wireHlc = (hlc: Hlc): Hlc => asHlc(hlcNumber(hlc) / 1_000);
+export const wireHlc = (hlc: Hlc): Hlc => hlcOf(hlcNumber(hlc));
 
 /** `net` separates meshes: records of another one are refused with `wrong-net`. */
 export function createEnvelopes(options: { readonly net: string; readonly sha256: Sha256 }): Envelopes {
@@ -186,6 +192,6 @@ function readParts(value: unknown, net: string): Parts {
   const faults = new Faults();
   const body = bodies[type].read(value['body'], faults);
   if (body === bad) return refused(faults.code, `${type}.${faults.place}`);
-  const heading = { type, by: asPublicKey(hexOf(by)), hlc: asHlc(hlc / 1_000) };
+  const heading = { type, by: asPublicKey(hexOf(by)), hlc: hlcOf(hlc) };
   return { ok: true, heading, body, sig };
 }

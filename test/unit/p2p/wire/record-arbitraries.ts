@@ -1,0 +1,214 @@
+/** Generators of valid record bodies and jobs, one per type, complete by the compiler. */
+import fc from 'fast-check';
+import type { Arbitrary } from 'fast-check';
+import type { ExecutionFailure, OutputHead, ResultRef, Usage } from '../../../../src/core/execution.ts';
+import {
+  asExecutionId,
+  asHlc,
+  asJobId,
+  asPublicKey,
+  asRecordId,
+  asStoreId,
+  uuidOf,
+} from '../../../../src/core/ids.ts';
+import type { NodeId } from '../../../../src/core/ids.ts';
+import type { Bodies, Epoch, Keeper, RecordType, Slot } from '../../../../src/core/records.ts';
+import type { Job, Json, Resources, SpecConfig, Task } from '../../../../src/job/model.ts';
+import { peerIdOf } from '../../../../p2p/wire/peer-id.ts';
+
+/** Objects like those a decoder makes. */
+export const record = <T>(model: { [K in keyof T]: Arbitrary<T[K]> }): Arbitrary<T> =>
+  fc.record(model, { noNullPrototype: true }) as Arbitrary<T>;
+
+const hex = (digits: number): Arbitrary<string> =>
+  fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: digits, maxLength: digits });
+
+export const jobIds = hex(32).map((digits) => asJobId(`j-${uuidOf(digits)}`));
+export const executionIds = hex(32).map((digits) => asExecutionId(`e-${uuidOf(digits)}`));
+export const nodeIds: Arbitrary<NodeId> = fc.uint8Array({ minLength: 32, maxLength: 32 }).map(peerIdOf);
+export const storeIds = hex(32).map(asStoreId);
+export const recordIds = hex(64).map(asRecordId);
+export const publicKeys = hex(64).map(asPublicKey);
+/** Any text, characters outside the basic plane included, but no halves of a pair: UTF-8 has none. */
+export const texts = fc.string({ unit: 'binary', maxLength: 12 });
+export const ordinals = fc.nat(0xffff_ffff);
+export const counts = fc.nat({ max: Number.MAX_SAFE_INTEGER });
+export const hlcs = fc
+  .tuple(fc.nat({ max: 2 ** 42 - 1 }), fc.nat(999))
+  .map(([wall, counter]) => asHlc(wall + counter / 1_000));
+export const cids = fc.constantFrom(
+  'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi',
+  'QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG',
+);
+export const dictionaries = fc.dictionary(texts, texts, { maxKeys: 4, noNullPrototype: true });
+export const few = <T>(arbitrary: Arbitrary<T>): Arbitrary<T[]> => fc.array(arbitrary, { maxLength: 3 });
+
+export const epochs: Arbitrary<Epoch> = record({ config: ordinals, number: counts, leader: nodeIds });
+const keepers: Arbitrary<Keeper> = record({ node: nodeIds, store: storeIds });
+
+const index = fc.nat(999_999);
+export const slots: Arbitrary<Slot> = fc.oneof(
+  fc.constantFrom<Slot>('admission', 'grant', 'close'),
+  index.map((partition): Slot => `accept/${partition}`),
+  fc.tuple(index, index).map(([partition, attempt]): Slot => `assign/${partition}/${attempt}`),
+);
+
+export const resources: Arbitrary<Resources> = record({
+  cpuMillis: counts,
+  memoryBytes: counts,
+  diskBytes: counts,
+  gpus: counts,
+});
+
+const jsons = fc
+  .jsonValue({ maxDepth: 3, noUnicodeString: false })
+  // Minus zero is encoded as zero, which JSON cannot tell apart either.
+  .map((value): Json => JSON.parse(JSON.stringify(value)) as Json);
+const params = fc.dictionary(texts, jsons, { maxKeys: 4, noNullPrototype: true });
+const specConfigs: Arbitrary<SpecConfig> = record({ Type: texts, Params: params });
+
+export const tasks: Arbitrary<Task> = record({
+  Name: texts,
+  Engine: specConfigs,
+  Publisher: specConfigs,
+  Env: dictionaries,
+  Meta: dictionaries,
+  InputSources: few(record({ Source: specConfigs, Alias: texts, Target: texts })),
+  ResultPaths: few(record({ Name: texts, Path: texts })),
+  ResourcesConfig: record({ CPU: texts, Memory: texts, Disk: texts, GPU: texts }),
+  resources,
+  Network: record({
+    Type: fc.constantFrom('Default', 'None', 'Host', 'Full', 'HTTP', 'Bridge'),
+    Domains: few(texts),
+    Ports: few(
+      record({ Name: texts, Static: fc.nat(65_535), Target: fc.nat(65_535), HostNetwork: texts }),
+    ),
+  }),
+  Timeouts: record({ ExecutionTimeout: counts, QueueTimeout: counts, TotalTimeout: counts }),
+});
+
+export const constraints = record({
+  Key: texts,
+  Operator: fc.constantFrom('=', '!=', 'in', 'notin', 'exists', '!', 'gt', 'lt'),
+  Values: few(texts),
+});
+
+export const jobTypes = fc.constantFrom('batch', 'ops', 'daemon', 'service');
+
+export const jobs: Arbitrary<Job> = record({
+  Name: texts,
+  Namespace: texts,
+  Type: jobTypes,
+  Priority: fc.maxSafeInteger(),
+  Count: fc.nat(1_000_000),
+  Constraints: few(constraints),
+  Meta: dictionaries,
+  Labels: dictionaries,
+  Task: tasks,
+});
+
+const codes = fc.constantFrom('completed', 'image-not-found', 'attempts-exhausted');
+const exitCodes = fc.integer();
+const results: Arbitrary<ResultRef | null> = fc.option(record({ cid: cids, bytes: counts }));
+const failures: Arbitrary<ExecutionFailure> = record({
+  code: codes,
+  class: fc.constantFrom('spec', 'node', 'transient', 'limit'),
+  message: texts,
+});
+const outputs: Arbitrary<OutputHead> = record({
+  stdout: texts,
+  stdoutTruncated: fc.boolean(),
+  stderr: texts,
+  stderrTruncated: fc.boolean(),
+});
+const usages: Arbitrary<Usage> = record({
+  cpuMs: fc.option(counts),
+  peakMemoryBytes: fc.option(counts),
+  wallMs: counts,
+});
+
+const place = { job: jobIds, version: ordinals, partition: ordinals, attempt: ordinals };
+
+export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]> } = {
+  spec: record({
+    job: jobIds,
+    owner: publicKeys,
+    version: ordinals,
+    nonce: hex(32),
+    spec: jobs,
+    notAfter: counts,
+  }),
+  admission: record({
+    job: jobIds,
+    version: ordinals,
+    spec: recordIds,
+    config: ordinals,
+    keepers: fc.array(keepers, { minLength: 1, maxLength: 5 }),
+    sponsor: nodeIds,
+  }),
+  vote: record({ job: jobIds, of: recordIds, slot: slots, epoch: epochs, store: storeIds }),
+  command: record({
+    job: jobIds,
+    sequence: ordinals,
+    command: fc.constant('stop'),
+    reason: texts,
+    notAfter: counts,
+  }),
+  grant: record({ job: jobIds, epoch: epochs }),
+  assign: record({ ...place, execution: executionIds, node: nodeIds, epoch: epochs }),
+  state: record({
+    ...place,
+    execution: executionIds,
+    node: nodeIds,
+    sequence: ordinals,
+    phase: fc.constantFrom(
+      'accepted',
+      'preparing',
+      'starting',
+      'running',
+      'publishing',
+      'completed',
+      'failed',
+      'cancelled',
+      'lost',
+    ),
+    exitCode: fc.option(exitCodes),
+    result: results,
+    failure: fc.option(failures),
+    output: fc.option(outputs),
+    usage: fc.option(usages),
+  }),
+  accept: record({
+    ...place,
+    execution: executionIds,
+    node: nodeIds,
+    exitCode: exitCodes,
+    result: results,
+    holders: few(nodeIds),
+  }),
+  close: record({
+    job: jobIds,
+    version: ordinals,
+    outcome: fc.constantFrom('completed', 'failed', 'stopped'),
+    code: codes,
+    message: texts,
+    evidence: few(recordIds),
+  }),
+  advert: record({
+    node: nodeIds,
+    store: storeIds,
+    sequence: counts,
+    addresses: few(fc.constantFrom('/ip4/127.0.0.1/tcp/4001', '/dns4/peer.example/tcp/4001')),
+    labels: dictionaries,
+    engines: few(fc.constantFrom('docker', 'wasm', 'noop')),
+    publishers: few(fc.constantFrom('ipfs', 's3')),
+    sources: few(fc.constantFrom('ipfs', 'url')),
+    capacity: resources,
+    free: resources,
+    running: counts,
+    keeps: fc.boolean(),
+    software: texts,
+  }),
+};
+
+export const recordTypes = Object.keys(bodyArbitraries) as readonly RecordType[];
