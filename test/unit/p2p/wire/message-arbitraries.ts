@@ -1,0 +1,242 @@
+/** Generators of every message and gossip, complete by the compiler; records in them are really signed. */
+import fc from 'fast-check';
+import type { Arbitrary } from 'fast-check';
+import { asRequestId } from '../../../../src/core/ids.ts';
+import type {
+  Announcement,
+  Answer,
+  CertifiedValue,
+  Gossip,
+  GossipType,
+  JobRecords,
+  JobSummary,
+  Message,
+  MessageType,
+  SlotValue,
+  WaitingView,
+} from '../../../../src/core/messages.ts';
+import type { Refusal } from '../../../../src/core/refusals.ts';
+import type { Certified, RecordType, Signed } from '../../../../src/core/records.ts';
+import { signed } from './fixtures.ts';
+import {
+  cids,
+  constraints,
+  counts,
+  dictionaries,
+  epochs,
+  executionIds,
+  few,
+  jobIds,
+  jobTypes,
+  nodeIds,
+  ordinals,
+  record,
+  recordIds,
+  resources,
+  slots,
+  texts,
+} from './record-arbitraries.ts';
+
+type Of<U, K extends string, V> = Extract<U, { readonly [T in K]: V }>;
+type Arbitraries<U extends { readonly type: string }> = {
+  readonly [T in U['type']]: Arbitrary<Of<U, 'type', T>>;
+};
+
+const is = <const T>(value: T): Arbitrary<T> => fc.constant(value);
+const votes = fc.array(signed('vote'), { maxLength: 5 });
+const certified = <T extends RecordType>(type: T): Arbitrary<Certified<T>> =>
+  record<Certified<T>>({ record: signed(type) as Arbitrary<Signed<T>>, votes });
+
+const values: Arbitrary<SlotValue> = fc.oneof(signed('assign'), signed('accept'), signed('close'));
+const certifiedValues: Arbitrary<CertifiedValue> = fc.oneof(
+  certified('assign'),
+  certified('accept'),
+  certified('close'),
+);
+const grants = fc.option(certified('grant'));
+
+export const jobRecords: Arbitrary<JobRecords> = record<JobRecords>({
+  spec: signed('spec'),
+  admission: certified('admission'),
+  grant: grants,
+  commands: few(signed('command')),
+  committed: few(certifiedValues),
+  states: few(signed('state')),
+});
+
+const resourceNames = fc.constantFrom('cpu', 'memory', 'disk', 'gpu');
+
+const refusalTable: { readonly [C in Refusal['code']]: Arbitrary<Of<Refusal, 'code', C>> } = {
+  'engine-missing': record({ code: is('engine-missing'), engine: texts, detail: texts }),
+  'publisher-missing': record({ code: is('publisher-missing'), publisher: texts }),
+  'source-missing': record({ code: is('source-missing'), source: texts }),
+  constraint: record<Of<Refusal, 'code', 'constraint'>>({
+    code: is('constraint'),
+    constraint: constraints,
+    actual: fc.option(texts),
+  }),
+  'too-big': record({ code: is('too-big'), resource: resourceNames, wanted: counts, capacity: counts }),
+  busy: record({ code: is('busy'), resource: resourceNames, wanted: counts, free: counts }),
+  network: record({ code: is('network'), network: texts, detail: texts }),
+  'path-not-allowed': record({ code: is('path-not-allowed'), path: texts, writable: fc.boolean() }),
+  'env-not-allowed': record({ code: is('env-not-allowed'), variable: texts }),
+  'owner-not-allowed': record({ code: is('owner-not-allowed') }),
+  'namespace-not-allowed': record({ code: is('namespace-not-allowed'), namespace: texts }),
+  'image-not-allowed': record({ code: is('image-not-allowed'), image: texts }),
+  unsupported: record({ code: is('unsupported'), feature: texts }),
+  draining: record({ code: is('draining') }),
+  'store-full': record({ code: is('store-full') }),
+  expired: record({ code: is('expired') }),
+};
+const refusal: Arbitrary<Refusal> = fc.oneof(...Object.values(refusalTable));
+
+const summaries: Arbitrary<JobSummary> = record<JobSummary>({
+  job: jobIds,
+  version: ordinals,
+  name: texts,
+  namespace: texts,
+  jobType: jobTypes,
+  engine: texts,
+  state: fc.constantFrom('Pending', 'Queued', 'Running', 'Completed', 'Failed', 'Stopped'),
+  count: counts,
+  labels: dictionaries,
+  createdAt: counts,
+  modifiedAt: counts,
+});
+
+const waiting: Arbitrary<WaitingView> = record<WaitingView>({
+  nodesKnown: counts,
+  nodesAnswered: counts,
+  refusals: few(record({ refusal, nodes: counts })),
+  partitionsWaiting: counts,
+  keepersReached: counts,
+  keepers: counts,
+});
+
+const answerTable: Arbitraries<Answer> = {
+  job: record<Of<Answer, 'type', 'job'>>({ type: is('job'), records: jobRecords, waiting: fc.option(waiting) }),
+  ambiguous: record<Of<Answer, 'type', 'ambiguous'>>({ type: is('ambiguous'), jobs: few(jobIds) }),
+  elsewhere: record<Of<Answer, 'type', 'elsewhere'>>({ type: is('elsewhere'), job: jobIds, nodes: few(nodeIds) }),
+  none: record({ type: is('none') }),
+  jobs: record<Of<Answer, 'type', 'jobs'>>({ type: is('jobs'), jobs: few(summaries) }),
+};
+
+const announcement: Arbitrary<Announcement> = record<Announcement>({
+  job: jobIds,
+  version: ordinals,
+  leader: nodeIds,
+  epoch: epochs,
+  round: ordinals,
+  need: counts,
+  spec: fc.option(signed('spec')),
+  notAgain: few(nodeIds),
+});
+
+type M<T extends MessageType> = Of<Message, 'type', T>;
+const about = { job: jobIds, execution: executionIds };
+const bidding = { job: jobIds, version: ordinals };
+const request = fc.uuid().map(asRequestId);
+const nonce = counts;
+
+export const messageArbitraries: Arbitraries<Message> = {
+  admit: record<M<'admit'>>({ type: is('admit'), spec: signed('spec'), admission: signed('admission') }),
+  admitted: record<M<'admitted'>>({ type: is('admitted'), job: jobIds, vote: signed('vote') }),
+  'not-admitted': record<M<'not-admitted'>>({ type: is('not-admitted'), job: jobIds, refusal }),
+  activate: record<M<'activate'>>({
+    type: is('activate'),
+    spec: signed('spec'),
+    admission: certified('admission'),
+  }),
+  'job-wanted': record<M<'job-wanted'>>({ type: is('job-wanted'), job: jobIds }),
+  'votes-wanted': record<M<'votes-wanted'>>({ type: is('votes-wanted'), job: jobIds, admission: recordIds }),
+  invite: record<M<'invite'>>({ type: is('invite'), announcement }),
+  'spec-wanted': record<M<'spec-wanted'>>({ type: is('spec-wanted'), ...bidding }),
+  spec: record<M<'spec'>>({ type: is('spec'), spec: signed('spec') }),
+  bid: record<M<'bid'>>({
+    type: is('bid'),
+    ...bidding,
+    round: ordinals,
+    free: resources,
+    capacity: resources,
+    slots: counts,
+    running: counts,
+    locality: fc.double({ min: 0, max: 1, noNaN: true }).map(Math.abs),
+  }),
+  decline: record<M<'decline'>>({ type: is('decline'), ...bidding, round: ordinals, refusals: few(refusal) }),
+  'bid-closed': record<M<'bid-closed'>>({ type: is('bid-closed'), ...bidding }),
+  prepare: record<M<'prepare'>>({ type: is('prepare'), job: jobIds, grant: signed('grant') }),
+  promise: record<M<'promise'>>({
+    type: is('promise'),
+    job: jobIds,
+    epoch: epochs,
+    vote: signed('vote'),
+    part: ordinals,
+    parts: ordinals,
+    accepted: few(record({ slot: slots, epoch: epochs, value: values })),
+    records: jobRecords,
+  }),
+  outdated: record<M<'outdated'>>({ type: is('outdated'), job: jobIds, promised: epochs }),
+  propose: record<M<'propose'>>({
+    type: is('propose'),
+    job: jobIds,
+    epoch: epochs,
+    values: few(record({ slot: slots, value: values })),
+    states: few(signed('state')),
+    commands: few(signed('command')),
+  }),
+  voted: record<M<'voted'>>({ type: is('voted'), job: jobIds, votes }),
+  commit: record<M<'commit'>>({ type: is('commit'), job: jobIds, values: few(certifiedValues) }),
+  'commit-ack': record<M<'commit-ack'>>({ type: is('commit-ack'), job: jobIds, slots: few(slots) }),
+  assign: record<M<'assign'>>({
+    type: is('assign'),
+    spec: signed('spec'),
+    admission: certified('admission'),
+    grant: grants,
+    assigns: few(certified('assign')),
+    holders: few(nodeIds),
+  }),
+  started: record<M<'started'>>({ type: is('started'), job: jobIds, executions: few(executionIds) }),
+  'not-started': record<M<'not-started'>>({ type: is('not-started'), ...about, refusals: few(refusal) }),
+  states: record<M<'states'>>({ type: is('states'), states: few(signed('state')) }),
+  'states-ack': record<M<'states-ack'>>({
+    type: is('states-ack'),
+    seen: few(record({ execution: executionIds, sequence: ordinals })),
+  }),
+  renew: record<M<'renew'>>({ type: is('renew'), executions: few(record(about)) }),
+  renewed: record<M<'renewed'>>({ type: is('renewed'), executions: few(executionIds) }),
+  leads: record<M<'leads'>>({ type: is('leads'), job: jobIds, epoch: epochs, grant: grants }),
+  cancel: record<M<'cancel'>>({ type: is('cancel'), ...about, because: certifiedValues }),
+  closed: record<M<'closed'>>({ type: is('closed'), job: jobIds, close: certified('close') }),
+  replicate: record<M<'replicate'>>({ type: is('replicate'), ...about, cid: cids, holders: few(nodeIds) }),
+  replicated: record<M<'replicated'>>({ type: is('replicated'), ...about, cid: cids, done: fc.boolean() }),
+  command: record<M<'command'>>({ type: is('command'), command: signed('command') }),
+  'command-ack': record<M<'command-ack'>>({ type: is('command-ack'), job: jobIds, sequence: ordinals }),
+  'lead-check': record<M<'lead-check'>>({ type: is('lead-check'), jobs: few(jobIds) }),
+  'not-leading': record<M<'not-leading'>>({ type: is('not-leading'), jobs: few(jobIds) }),
+  advert: record<M<'advert'>>({ type: is('advert'), advert: signed('advert') }),
+  ping: record<M<'ping'>>({ type: is('ping'), nonce }),
+  pong: record<M<'pong'>>({ type: is('pong'), nonce }),
+  'ping-for-me': record<M<'ping-for-me'>>({ type: is('ping-for-me'), nonce, target: nodeIds }),
+  find: fc.oneof(
+    record<M<'find'>>({
+      type: is('find'),
+      request,
+      query: record({ type: is('job'), ref: texts, namespace: texts }),
+    }),
+    record<M<'find'>>({
+      type: is('find'),
+      request,
+      query: record({ type: is('jobs'), namespace: fc.option(texts), limit: fc.nat(1_000) }),
+    }),
+  ),
+  found: record<M<'found'>>({ type: is('found'), request, answer: fc.oneof(...Object.values(answerTable)) }),
+};
+
+type G<T extends GossipType> = Of<Gossip, 'type', T>;
+
+export const gossipArbitraries: Arbitraries<Gossip> = {
+  announce: record<G<'announce'>>({ type: is('announce'), announcement }),
+  advert: record<G<'advert'>>({ type: is('advert'), advert: signed('advert') }),
+  closed: record<G<'closed'>>({ type: is('closed'), close: certified('close'), summary: summaries }),
+  leaving: record<G<'leaving'>>({ type: is('leaving'), node: nodeIds }),
+};

@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { decode as decodeAnyway, encode } from '@ipld/dag-cbor';
+import fc from 'fast-check';
+import { createMessageCodec, GOSSIP_MAX_BYTES, MESSAGE_MAX_BYTES } from '../../../../p2p/wire/messages.ts';
+import { asExecutionId, asJobId } from '../../../../src/core/ids.ts';
+import type { Gossip, Message } from '../../../../src/core/messages.ts';
+import { anyRecord, damage, envelopes, messages, sha256, signed } from './fixtures.ts';
+import { gossipArbitraries, messageArbitraries } from './message-arbitraries.ts';
+
+/** Signatures are views of larger arrays on one side and Buffers on the other; only bytes count. */
+const comparable = (value: unknown): string =>
+  JSON.stringify(value, (_, member: unknown) =>
+    member instanceof Uint8Array ? Buffer.from(member).toString('hex') : member,
+  );
+
+const sorted = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => [k, sorted(v)]));
+};
+
+function assertSame(actual: unknown, expected: unknown): void {
+  const plain = (value: unknown): unknown => sorted(JSON.parse(comparable(value)));
+  assert.deepEqual(plain(actual), plain(expected));
+}
+
+const anyMessage: fc.Arbitrary<Message> = fc.oneof(...Object.values<fc.Arbitrary<Message>>(messageArbitraries));
+
+for (const [type, arbitrary] of Object.entries<fc.Arbitrary<Message>>(messageArbitraries)) {
+  test(`a ${type} message comes back as it went, and has one encoding`, () => {
+    fc.assert(
+      fc.property(arbitrary, (message) => {
+        const bytes = messages.encodeMessage(message);
+        const decoded = messages.decodeMessage(bytes);
+        assert.ok(decoded.ok, JSON.stringify(decoded));
+        assertSame(decoded.message, message);
+        assert.deepEqual(messages.encodeMessage(decoded.message), bytes);
+      }),
+      { numRuns: 15 },
+    );
+  });
+}
+
+for (const [type, arbitrary] of Object.entries<fc.Arbitrary<Gossip>>(gossipArbitraries)) {
+  test(`gossip of type ${type} comes back as it went`, () => {
+    fc.assert(
+      fc.property(arbitrary, (gossip) => {
+        const decoded = messages.decodeGossip(messages.encodeGossip(gossip));
+        assert.ok(decoded.ok, JSON.stringify(decoded));
+        assertSame(decoded.gossip, gossip);
+      }),
+      { numRuns: 25 },
+    );
+  });
+}
+
+test('random bytes are refused and never throw', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      assert.equal(messages.decodeMessage(bytes).ok, false);
+      assert.equal(messages.decodeGossip(bytes).ok, false);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test('any CBOR value that is no message is refused and never throws', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), fc.constantFrom(...Object.keys(messageArbitraries)), (value, type) => {
+      assert.equal(messages.decodeMessage(encode(value)).ok, false);
+      const framed = typeof value === 'object' && !Array.isArray(value) ? value : { job: value };
+      const decoded = messages.decodeMessage(encode({ ...framed, type, v: 1 }));
+      assert.ok(!decoded.ok && decoded.code === 'bad-shape', JSON.stringify(decoded));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('a damaged message is refused, or is another message in canonical form', () => {
+  fc.assert(
+    fc.property(
+      anyMessage.chain((message) => damage(messages.encodeMessage(message))),
+      (bytes) => {
+        const decoded = messages.decodeMessage(bytes);
+        if (decoded.ok) assert.deepEqual(Buffer.from(messages.encodeMessage(decoded.message)), Buffer.from(bytes));
+      },
+    ),
+    { numRuns: 600 },
+  );
+});
+
+test('a record travels as the bytes that were signed', () => {
+  fc.assert(
+    fc.property(signed('spec'), (spec) => {
+      const frame: { spec: Uint8Array } = decodeAnyway(messages.encodeMessage({ type: 'spec', spec }));
+      assert.deepEqual(Buffer.from(frame.spec), Buffer.from(envelopes.encode(spec)));
+    }),
+    { numRuns: 20 },
+  );
+});
+
+const codeOf = (value: unknown): string => {
+  const decoded = messages.decodeMessage(encode(value));
+  return decoded.ok ? 'ok' : decoded.code;
+};
+
+test('each way in which a frame is wrong has its code', () => {
+  const job = asJobId('j-00000000-0000-8000-8000-000000000000');
+  const execution = asExecutionId('e-00000000-0000-8000-8000-000000000000');
+  const cases: readonly (readonly [string, string, unknown])[] = [
+    ['a message', 'ok', { v: 1, type: 'ping', nonce: 1 }],
+    ['a later version', 'wrong-version', { v: 2, type: 'ping', nonce: 1 }],
+    ['no version', 'bad-shape', { type: 'ping', nonce: 1 }],
+    ['an unknown type', 'unknown-type', { v: 1, type: 'sync', nonce: 1 }],
+    ['a type that objects inherit', 'unknown-type', { v: 1, type: 'toString' }],
+    ['a type that is no text', 'bad-shape', { v: 1, type: 1 }],
+    ['an unknown field', 'bad-shape', { v: 1, type: 'ping', nonce: 1, more: 1 }],
+    ['a missing field', 'bad-shape', { v: 1, type: 'ping' }],
+    ['a field of another type', 'bad-shape', { v: 1, type: 'ping', nonce: '1' }],
+    ['a number with a fraction', 'bad-shape', { v: 1, type: 'ping', nonce: 0.5 }],
+    ['a number beyond 2^53', 'bad-shape', { v: 1, type: 'ping', nonce: 2n ** 60n }],
+    ['no map', 'bad-shape', [1, 'ping', 1]],
+    ['an execution id for a job id', 'bad-shape', { v: 1, type: 'job-wanted', job: execution }],
+    ['a short id', 'bad-shape', { v: 1, type: 'job-wanted', job: job.slice(0, 10) }],
+    ['a record that is none', 'not-cbor', { v: 1, type: 'spec', spec: new Uint8Array(0) }],
+    ['a record as a map', 'bad-shape', { v: 1, type: 'spec', spec: {} }],
+    ['a slot with a leading zero', 'bad-shape', { v: 1, type: 'commit-ack', job, slots: ['accept/01'] }],
+    ['too many jobs', 'bad-shape', { v: 1, type: 'lead-check', jobs: Array(257).fill(job) }],
+  ];
+  for (const [name, code, value] of cases) assert.equal(codeOf(value), code, name);
+});
+
+test('a record of another mesh or of another type is refused inside a message', () => {
+  const [grant] = fc.sample(signed('grant'), 1);
+  const [spec] = fc.sample(signed('spec'), 1);
+  assert.ok(grant !== undefined && spec !== undefined);
+  assert.equal(codeOf({ v: 1, type: 'spec', spec: envelopes.encode(grant) }), 'bad-shape');
+  const elsewhere = createMessageCodec({ net: 'other', sha256 });
+  const refusal = elsewhere.decodeMessage(messages.encodeMessage({ type: 'spec', spec }));
+  assert.deepEqual(refusal, { ok: false, code: 'wrong-net', place: 'spec.spec.net' });
+});
+
+test('frames over the limit are refused unread', () => {
+  const message = messages.decodeMessage(new Uint8Array(MESSAGE_MAX_BYTES + 1));
+  assert.ok(!message.ok && message.code === 'too-large');
+  const gossip = messages.decodeGossip(new Uint8Array(GOSSIP_MAX_BYTES + 1));
+  assert.ok(!gossip.ok && gossip.code === 'too-large');
+});
+
+test('gossip is no message and a message is no gossip, unless they share a name and a form', () => {
+  fc.assert(
+    fc.property(gossipArbitraries.announce, messageArbitraries.bid, (gossip, message) => {
+      assert.equal(messages.decodeMessage(messages.encodeGossip(gossip)).ok, false);
+      assert.equal(messages.decodeGossip(messages.encodeMessage(message)).ok, false);
+    }),
+    { numRuns: 10 },
+  );
+});
+
+test('every record can be encoded again from its parts alone', () => {
+  fc.assert(
+    fc.property(anyRecord, (record) => {
+      assert.deepEqual(envelopes.encode({ ...record }), envelopes.encode(record));
+    }),
+    { numRuns: 50 },
+  );
+});
