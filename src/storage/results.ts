@@ -84,7 +84,7 @@ export async function checkResult(directory: string, limits: ResultLimits, signa
   const linked = new Set<string>();
   let entries = 0;
   let bytes = 0;
-  for await (const entry of walk(directory, limits.depthMax, signal)) {
+  for await (const entry of walk(directory, { depthMax: limits.depthMax, skipClosed: false }, signal)) {
     entries += 1;
     if (entries > limits.entriesMax) throw tooMany(limits.entriesMax);
     if (entry.kind === 'other' || entry.problem !== null) {
@@ -103,12 +103,13 @@ export async function checkResult(directory: string, limits: ResultLimits, signa
 
 /**
  * Bytes that a tree takes up on disk (allocated blocks), not following symlinks. Stops counting
- * above `enough`. Files that vanish while it looks count as nothing: the program may be running.
+ * above `enough`. Files that vanish while it looks count as nothing: the program may be running. So
+ * do directories that only the program may read.
  */
 export async function diskUsage(directory: string, enough: number, signal: AbortSignal): Promise<number> {
   const linked = new Set<string>();
   let bytes = 0;
-  for await (const entry of walk(directory, Number.POSITIVE_INFINITY, signal)) {
+  for await (const entry of walk(directory, { depthMax: Number.POSITIVE_INFINITY, skipClosed: true }, signal)) {
     if (entry.inode !== null && linked.has(entry.inode)) continue;
     if (entry.inode !== null) linked.add(entry.inode);
     bytes += entry.allocated;
@@ -130,19 +131,25 @@ interface Walked {
   readonly problem: string | null;
 }
 
+interface WalkOptions {
+  readonly depthMax: number;
+  /** Pass over directories that this node may not read, instead of failing. */
+  readonly skipClosed: boolean;
+}
+
 /** Depth first. Names are bytes, because a program may make names that are not UTF-8. */
-async function* walk(root: string, depthMax: number, signal: AbortSignal): AsyncGenerator<Walked> {
+async function* walk(root: string, options: WalkOptions, signal: AbortSignal): AsyncGenerator<Walked> {
   const pending: { readonly path: Buffer; readonly depth: number }[] = [{ path: Buffer.alloc(0), depth: 0 }];
   const rootBytes = Buffer.from(root);
   for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
-    for await (const name of namesIn(joined(rootBytes, at.path))) {
+    for await (const name of namesIn(joined(rootBytes, at.path), options.skipClosed)) {
       signal.throwIfAborted();
       const path = at.path.length === 0 ? name : joined(at.path, name);
       const entry = await look(rootBytes, path);
       if (entry === null) continue;
       yield entry;
       if (entry.kind !== 'directory' || entry.problem !== null) continue;
-      if (at.depth + 1 > depthMax) throw tooDeep(depthMax, entry.path);
+      if (at.depth + 1 > options.depthMax) throw tooDeep(options.depthMax, entry.path);
       pending.push({ path, depth: at.depth + 1 });
     }
   }
@@ -152,7 +159,7 @@ const joined = (directory: Buffer, name: Buffer): Buffer =>
   name.length === 0 ? directory : Buffer.concat([directory, Buffer.from('/'), name]);
 
 /** Names in a directory, as they come; none when it is gone or something else took its place. */
-async function* namesIn(path: Buffer): AsyncGenerator<Buffer> {
+async function* namesIn(path: Buffer, skipClosed: boolean): AsyncGenerator<Buffer> {
   try {
     const guard = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
     await guard.close();
@@ -160,7 +167,8 @@ async function* namesIn(path: Buffer): AsyncGenerator<Buffer> {
     const directory = await opendir(path, { encoding: 'buffer' as BufferEncoding });
     for await (const entry of directory) yield entry.name as unknown as Buffer;
   } catch (error) {
-    if (!['ENOENT', 'ELOOP', 'ENOTDIR'].includes(errorCode(error) ?? '')) throw error;
+    const gone = ['ENOENT', 'ELOOP', 'ENOTDIR', ...(skipClosed ? ['EACCES', 'EPERM'] : [])];
+    if (!gone.includes(errorCode(error) ?? '')) throw error;
   }
 }
 
