@@ -82,8 +82,7 @@ function splitReference(text: string): Parts {
 function splitDomain(name: string): { domain: string; path: string } {
   const slash = name.indexOf('/');
   const first = name.slice(0, slash);
-  const isHost =
-    slash >= 0 && (/[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase());
+  const isHost = slash >= 0 && (/[.:]/.test(first) || first === 'localhost');
   if (!isHost) return { domain: 'docker.io', path: name };
   const domain = first === 'index.docker.io' ? 'docker.io' : first;
   return { domain, path: name.slice(slash + 1) };
