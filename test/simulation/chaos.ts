@@ -1,0 +1,205 @@
+/**
+ * Carries out a fault plan: crashes, lost disks, pauses, partitions, clock jumps, replays, forgeries;
+ * and at the end heals what it broke. Respects what makes the healed phase provable: at most a
+ * minority of any job's keepers loses its disk, because this version does not replace keepers.
+ */
+import type { NodeId, StoreId } from '../../src/core/ids.ts';
+import { asHlc } from '../../src/core/ids.ts';
+import type { Message } from '../../src/core/messages.ts';
+import type { AdmissionBody } from '../../src/core/records.ts';
+import type { Facts } from './facts.ts';
+import { majorityOf } from './facts.ts';
+import { createFastSuite, forge, nodeKey, ownerKey } from './fast-suite.ts';
+import { healed } from './faults.ts';
+import type { Observer } from './observer.ts';
+import { createPartitions } from './partitions.ts';
+import type { Random } from './random.ts';
+import type { SimNode } from './sim-node.ts';
+import type { World } from './world.ts';
+
+export interface Chaos {
+  readonly observer: Observer;
+  /** Begins to break things, as often as the world's present plan says. */
+  begin(world: World, facts: Facts): void;
+  /** Ends every fault and brings nodes back; some may stay dead where every job can do without. */
+  heal(): void;
+}
+
+/** Messages remembered for replays. */
+const RECORDED_MAX = 200;
+
+export function createChaos(random: Random): Chaos {
+  const recorded: { from: SimNode; to: NodeId; message: Message }[] = [];
+  let begun: Begun | null = null;
+  return {
+    observer: {
+      onSend: (from, to, message) => {
+        // Reservoir of old messages: later ones replace earlier ones at random.
+        if (begun === null || begun.world.faults().replaysPerMinute === 0) return;
+        const entry = { from: from as SimNode, to, message };
+        if (recorded.length < RECORDED_MAX) recorded.push(entry);
+        else if (random.chance(0.05)) recorded[random.integer(0, RECORDED_MAX - 1)] = entry;
+      },
+    },
+    begin: (world, facts) => {
+      begun = { world, facts, random, recorded, lostStores: new Set(), over: false };
+      schedule(begun);
+    },
+    heal: () => {
+      if (begun !== null) heal(begun);
+    },
+  };
+}
+
+interface Begun {
+  readonly world: World;
+  readonly facts: Facts;
+  readonly random: Random;
+  readonly recorded: readonly { readonly from: SimNode; readonly to: NodeId; readonly message: Message }[];
+  readonly lostStores: Set<string>;
+  over: boolean;
+}
+
+function schedule(chaos: Begun): void {
+  const { world, random } = chaos;
+  const every = (label: string, rate: Parameters<World['everyMinute']>[0], action: () => void): void =>
+    world.everyMinute(rate, random.fork(label), action);
+  const partitions = createPartitions(world, random.fork('partitions'));
+
+  every('crashes', (plan) => plan.crashesPerMinute, () => crash(chaos, random.pick(world.nodes)));
+  every('blackouts', (plan) => plan.blackoutsPerMinute, () => {
+    world.tell('the whole mesh goes down', null, null);
+    for (const node of world.nodes) crash(chaos, node);
+  });
+  every('pauses', (plan) => plan.pausesPerMinute, () => pause(chaos, random.pick(world.nodes)));
+  every('partitions', (plan) => plan.partitionsPerMinute, () => partitions.begin());
+  every('clock jumps', (plan) => plan.skewJumpsPerMinute, () => {
+    const node = random.pick(world.nodes);
+    node.skewMs = random.integer(-world.faults().skewMs, world.faults().skewMs);
+    world.tell(`${node.id} has its wall clock set to ${node.skewMs} ms off`, node, null);
+  });
+  every('replays', (plan) => plan.replaysPerMinute, () => replay(chaos));
+  every('forgeries', (plan) => plan.forgeriesPerMinute, () => forgeStop(chaos));
+}
+
+function crash(chaos: Begun, node: SimNode): void {
+  const { world, random } = chaos;
+  if (!node.up) return;
+  const plan = world.faults();
+  const loseDisk = random.chance(plan.diskLossRate) && mayLose(chaos, node);
+  if (loseDisk) chaos.lostStores.add(keeperText(node.id, node.store.id));
+  world.tell(`${node.id} crashes${loseDisk ? ' and loses its disk' : ''}`, node, null);
+  world.crashNode(node, loseDisk);
+  world.queue.after(random.integer(plan.restartMinMs, plan.restartMaxMs), () => {
+    if (node.up || chaos.over) return;
+    world.tell(`${node.id} starts again`, node, null);
+    world.startNode(node);
+  });
+}
+
+function pause(chaos: Begun, node: SimNode): void {
+  const { world, random } = chaos;
+  if (!node.up || node.paused) return;
+  const plan = world.faults();
+  // Most pauses are short; a few take the whole range.
+  const share = random.next() ** 3;
+  const ms = Math.floor(plan.pauseMinMs + share * (plan.pauseMaxMs - plan.pauseMinMs));
+  const { incarnation } = node;
+  world.tell(`${node.id} is stopped for ${ms} ms`, node, null);
+  node.pause();
+  world.queue.after(ms, () => {
+    if (node.incarnation === incarnation) node.resume();
+  });
+}
+
+const keeperText = (node: NodeId, store: StoreId): string => `${node}|${store}`;
+
+/** Every admission that anyone has seen so far, certified or not. */
+const admissionsOf = (facts: Facts): readonly AdmissionBody[] =>
+  [...facts.jobs.values()].flatMap((job) => [...job.admissions.values()]);
+
+/** Whether every job would still have its majority if these keepers were gone for good. */
+function survives(facts: Facts, isGone: (node: NodeId, store: StoreId) => boolean): boolean {
+  return admissionsOf(facts).every(({ keepers }) => {
+    const gone = keepers.filter(({ node, store }) => isGone(node, store)).length;
+    return keepers.length - gone >= majorityOf(keepers.length);
+  });
+}
+
+/**
+ * A disk may be lost while every job keeps a majority of its keepers. Besides, no more nodes than a
+ * minority of the smallest usual keeper set lose one: an admission made from stale adverts may name
+ * stores that are gone already.
+ */
+function mayLose(chaos: Begun, node: SimNode): boolean {
+  const { world, facts, lostStores } = chaos;
+  const size = Math.min(5, world.nodes.length);
+  const minority = Math.floor((size - 1) / 2);
+  const losers = new Set([...lostStores].map((text) => text.split('|')[0]));
+  if (!losers.has(node.id) && losers.size >= minority) return false;
+  const gone = new Set([...lostStores, keeperText(node.id, node.store.id)]);
+  return survives(facts, (id, store) => gone.has(keeperText(id, store)));
+}
+
+function replay(chaos: Begun): void {
+  const { world, random, recorded } = chaos;
+  if (recorded.length === 0) return;
+  const { from, to, message } = random.pick(recorded);
+  const target = world.nodes.find((node) => node.id === to);
+  if (target === undefined) return;
+  world.tell(`an old ${message.type} of ${from.id} reaches ${to} again`, target, null);
+  target.deliver({ type: 'message', from: from.id, message });
+}
+
+/** A stop that the owner did not sign: with another key, or with no key that fits. */
+function forgeStop(chaos: Begun): void {
+  const { world, facts, random } = chaos;
+  const jobs = [...facts.jobs.values()].filter((job) => job.spec !== null);
+  if (jobs.length === 0) return;
+  const { job, spec, admitted } = random.pick(jobs);
+  const stranger = createFastSuite({ node: nodeKey(60_000), owner: ownerKey(60_000), freeze: false });
+  const body = {
+    job,
+    sequence: random.integer(1, 3),
+    command: 'stop' as const,
+    reason: 'forged',
+    notAfter: Number.MAX_SAFE_INTEGER,
+  };
+  const own = stranger.seal('command', body, asHlc(random.pick(world.nodes).wall()), 'owner');
+  const command = random.chance(0.5) ? own : forge(own, spec?.owner ?? own.by);
+  for (const { node: id } of admitted?.body.keepers ?? []) {
+    const target = world.nodes.find((node) => node.id === id);
+    world.tell(`a forged stop reaches ${id}`, target ?? null, job);
+    target?.deliver({ type: 'message', from: random.pick(world.nodes).id, message: { type: 'command', command } });
+  }
+}
+
+function heal(chaos: Begun): void {
+  const { world, facts, random } = chaos;
+  const before = world.faults();
+  const dead = new Set<NodeId>();
+  for (const node of random.shuffled(world.nodes)) {
+    // Half of the mesh must stay, and clients need every owner's first node to talk to.
+    if (node.index < world.owners.length || dead.size + 1 > world.nodes.length / 2) continue;
+    if (!random.chance(before.deadRate)) continue;
+    dead.add(node.id);
+    const gone = (id: NodeId, store: StoreId): boolean =>
+      dead.has(id) || chaos.lostStores.has(keeperText(id, store));
+    if (!survives(facts, gone)) dead.delete(node.id);
+  }
+  chaos.over = true;
+  world.setFaults(healed(before));
+  world.network.restoreAll();
+  world.tell(`faults end; ${dead.size} nodes stay dead`, null, null);
+  for (const node of world.nodes) {
+    if (dead.has(node.id)) {
+      if (node.up) world.crashNode(node, false);
+    } else if (!node.up) world.startNode(node);
+    else node.resume();
+  }
+  for (const node of world.nodes) {
+    for (const peer of world.neighbours(node)) {
+      if (peer.index > node.index) world.hint('peer-connected', node, peer, random.integer(1, 2_000));
+    }
+  }
+}

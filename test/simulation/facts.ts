@@ -1,0 +1,252 @@
+/**
+ * What is true about each job, gathered from outside: every record and every vote that left a node
+ * or reached a disk. Certificates are counted here by code of its own, not by the core's. The
+ * checkers judge; this file only reports two values for one slot and certificates that prove nothing.
+ */
+import type { JobId } from '../../src/core/ids.ts';
+import type { StoreWrite } from '../../src/core/machine-types.ts';
+import type { Gossip, JobRecords, Message, SlotValue } from '../../src/core/messages.ts';
+import type { AdmissionBody, AnyRecord, Certified, Epoch, RecordType, Signed, SpecBody } from '../../src/core/records.ts';
+import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';
+import type { NodeView, Observer } from './observer.ts';
+
+export interface JobFacts {
+  readonly job: JobId;
+  spec: SpecBody | null;
+  /** Every admission seen, by record id; more than one certified is a violation. */
+  readonly admissions: Map<string, AdmissionBody>;
+  /** W keepers signed this admission. */
+  admitted: { readonly body: AdmissionBody; readonly at: number } | null;
+  /** Certified values by slot. */
+  readonly chosen: Map<string, { readonly record: SlotValue; readonly at: number }>;
+  /** Epochs that some keeper promised, as text, with the first time. */
+  readonly epochs: Map<string, number>;
+}
+
+export interface Facts {
+  readonly jobs: Map<JobId, JobFacts>;
+  readonly observer: Observer;
+  /** When the job's close was certified; null while it is open. */
+  closedAt(job: JobId): number | null;
+}
+
+export interface FactsContext {
+  now(): number;
+  violation(checker: string, node: NodeView | null, job: JobId | null, message: string): void;
+}
+
+export const majorityOf = (keepers: number): number => Math.floor(keepers / 2) + 1;
+export const epochText = (epoch: Epoch): string =>
+  `${epoch.config}.${epoch.number}.${epoch.leader}`;
+
+/** One word for what a committed value says. */
+export function valueText(value: SlotValue): string {
+  switch (value.type) {
+    case 'assign':
+      return `${value.body.execution} on ${value.body.node}`;
+    case 'accept':
+      return `${value.body.execution} result ${value.body.result?.cid.slice(0, 14) ?? 'none'}`;
+    case 'close':
+      return `${value.body.outcome} (${value.body.code})`;
+  }
+}
+
+const slotText = (value: SlotValue): string => {
+  if (value.type === 'close') return 'close';
+  const { partition } = value.body;
+  return value.type === 'accept' ? `accept/${partition}` : `assign/${partition}/${value.body.attempt}`;
+};
+
+const { verify } = createFastSuite({ node: nodeKey(0), owner: ownerKey(0), freeze: false });
+
+export function createFacts(context: FactsContext): Facts {
+  const jobs = new Map<JobId, JobFacts>();
+  /** Objects already looked at: messages repeat them. */
+  const seen = new WeakSet<object>();
+  const proposed = new Map<string, SlotValue>();
+  /** The one value that may be proposed in a ballot. */
+  const ballots = new Map<string, string>();
+  /** Voters by value and ballot. */
+  const voters = new Map<string, Set<string>>();
+
+  const factsOf = (job: JobId): JobFacts => {
+    const known = jobs.get(job);
+    if (known !== undefined) return known;
+    const fresh: JobFacts = {
+      job,
+      spec: null,
+      admissions: new Map(),
+      admitted: null,
+      chosen: new Map(),
+      epochs: new Map(),
+    };
+    jobs.set(job, fresh);
+    return fresh;
+  };
+
+  const seeAdmission = (admission: Signed<'admission'>): void => {
+    if (verify(admission)) factsOf(admission.body.job).admissions.set(admission.id, admission.body);
+  };
+
+  const choose = (node: NodeView, value: SlotValue): void => {
+    const facts = factsOf(value.body.job);
+    const slot = slotText(value);
+    const known = facts.chosen.get(slot);
+    if (known === undefined) {
+      facts.chosen.set(slot, { record: value, at: context.now() });
+      return;
+    }
+    if (known.record.id === value.id) return;
+    const checker = value.type === 'assign' ? 'S4' : 'S2';
+    const both = `${valueText(known.record)} and ${valueText(value)}`;
+    context.violation(checker, node, value.body.job, `two certified values in ${slot}: ${both}`);
+  };
+
+  const admit = (node: NodeView, id: string, body: AdmissionBody): void => {
+    const facts = factsOf(body.job);
+    facts.admitted ??= { body, at: context.now() };
+    if (facts.admitted.body !== body && [...facts.admissions].some(([other]) => other !== id)) {
+      const same = JSON.stringify(facts.admitted.body) === JSON.stringify(body);
+      if (!same) context.violation('S1', node, body.job, 'two different admissions are certified');
+    }
+  };
+
+  /** A vote counts for its ballot and value; W of them choose, whether anyone noticed or not. */
+  const seeVote = (node: NodeView, vote: Signed<'vote'>): void => {
+    if (seen.has(vote) || !verify(vote)) return;
+    seen.add(vote);
+    const { job, of, slot, epoch, store } = vote.body;
+    const facts = factsOf(job);
+    if (slot === 'grant' && !facts.epochs.has(epochText(epoch))) {
+      facts.epochs.set(epochText(epoch), context.now());
+    }
+    for (const [id, admission] of facts.admissions) {
+      const signer = nodeIdOf(vote.by);
+      const keeps = admission.keepers.some((keeper) => keeper.node === signer && keeper.store === store);
+      if (!keeps || (slot === 'admission' && of !== id)) continue;
+      const ballot = `${job}|${id}|${slot}|${of}|${epochText(epoch)}`;
+      const set = voters.get(ballot) ?? new Set();
+      voters.set(ballot, set.add(signer));
+      if (set.size < majorityOf(admission.keepers.length)) continue;
+      if (slot === 'admission') admit(node, id, admission);
+      const value = proposed.get(of);
+      if (value !== undefined) choose(node, value);
+    }
+  };
+
+  const seeValue = (value: SlotValue): void => {
+    if (verify(value)) proposed.set(value.id, value);
+  };
+
+  /** A certificate that an honest node shows must prove what it says. */
+  const seeCertified = (node: NodeView, certified: Certified<RecordType>): void => {
+    if (seen.has(certified.votes)) return;
+    seen.add(certified.votes);
+    const record = certified.record as AnyRecord;
+    if (record.type === 'admission') seeAdmission(record);
+    if (record.type === 'assign' || record.type === 'accept' || record.type === 'close') seeValue(record);
+    for (const vote of certified.votes) seeVote(node, vote);
+    if (!('job' in record.body)) return;
+    const { job } = record.body;
+    const problem = weakness(certified, factsOf(job));
+    if (problem !== null) {
+      context.violation('S13', node, job, `shows a ${record.type} certificate that ${problem}`);
+    }
+  };
+
+  const seeRecords = (node: NodeView, records: JobRecords): void => {
+    factsOf(records.spec.body.job).spec ??= records.spec.body;
+    seeCertified(node, records.admission);
+    if (records.grant !== null) seeCertified(node, records.grant);
+    for (const value of records.committed) seeCertified(node, value);
+  };
+
+  const seeMessage = (node: NodeView, message: Message): void => {
+    switch (message.type) {
+      case 'admit':
+        factsOf(message.spec.body.job).spec ??= message.spec.body;
+        return seeAdmission(message.admission);
+      case 'admitted':
+        return seeVote(node, message.vote);
+      case 'activate':
+        factsOf(message.spec.body.job).spec ??= message.spec.body;
+        return seeCertified(node, message.admission);
+      case 'promise':
+        seeVote(node, message.vote);
+        return seeRecords(node, message.records);
+      case 'propose':
+        return message.values.forEach(({ slot, value }) => {
+          seeValue(value);
+          const ballot = `${message.job}|${slot}|${epochText(message.epoch)}`;
+          const known = ballots.get(ballot) ?? value.id;
+          ballots.set(ballot, known);
+          if (known === value.id) return;
+          const text = `proposes two values for ${slot} in epoch ${epochText(message.epoch)}`;
+          context.violation('S9', node, message.job, text);
+        });
+      case 'voted':
+        return message.votes.forEach((vote) => seeVote(node, vote));
+      case 'commit':
+        return message.values.forEach((value) => seeCertified(node, value));
+      case 'assign':
+        seeCertified(node, message.admission);
+        if (message.grant !== null) seeCertified(node, message.grant);
+        return message.assigns.forEach((value) => seeCertified(node, value));
+      case 'leads':
+        return message.grant === null ? undefined : seeCertified(node, message.grant);
+      case 'cancel':
+        return seeCertified(node, message.because);
+      case 'closed':
+        return seeCertified(node, message.close);
+      case 'found':
+        return message.answer.type === 'job' ? seeRecords(node, message.answer.records) : undefined;
+      default:
+        return undefined;
+    }
+  };
+
+  const seeWrite = (node: NodeView, write: StoreWrite): void => {
+    if (write.value === null) return;
+    if (write.table === 'records') {
+      const { record, votes } = write.value;
+      if (record.type === 'spec') factsOf(write.job).spec ??= record.body;
+      if (record.type === 'admission') seeAdmission(record);
+      if (votes.length > 0) seeCertified(node, { record, votes });
+    }
+    if (write.table === 'accepted') seeValue(write.value.value);
+  };
+
+  return {
+    jobs,
+    closedAt: (job) => jobs.get(job)?.chosen.get('close')?.at ?? null,
+    observer: {
+      onSend: (node, _to, message) => seeMessage(node, message),
+      onGossip: (node, gossip: Gossip) => {
+        if (gossip.type === 'closed') seeCertified(node, gossip.close);
+      },
+      onDurable: (node, writes) => writes.forEach((write) => seeWrite(node, write)),
+    },
+  };
+}
+
+/** Why this certificate proves nothing; null when it is good. */
+function weakness(certified: Certified<RecordType>, facts: JobFacts): string | null {
+  const { record, votes } = certified;
+  if (!verify(record as AnyRecord)) return 'certifies a record with a bad signature';
+  const admissions = record.type === 'admission'
+    ? [record.body as AdmissionBody]
+    : [...facts.admissions.values()];
+  if (admissions.length === 0) return null;
+  if (votes.length === 0) return 'has no votes';
+  const ballots = new Set(votes.map((vote) => epochText(vote.body.epoch)));
+  if (ballots.size !== 1) return 'mixes votes of several epochs';
+  if (votes.some((vote) => vote.body.of !== record.id)) return 'holds votes for another record';
+  if (!votes.every((vote) => verify(vote))) return 'holds a vote with a bad signature';
+  const enough = admissions.some(({ keepers }) => {
+    const voted = keepers.filter(({ node, store }) =>
+      votes.some((vote) => nodeIdOf(vote.by) === node && vote.body.store === store),
+    );
+    return voted.length >= majorityOf(keepers.length);
+  });
+  return enough ? null : 'has fewer votes than a majority of the keepers';
+}

@@ -1,0 +1,169 @@
+/**
+ * The liveness invariants, checked once the faults are over (L1, L4, L7), and what must be true of a
+ * mesh that has come to rest (S1, S2's visible side, S6, S10, S12).
+ */
+import type { JobId } from '../../src/core/ids.ts';
+import type { Inspection } from '../../src/core/machine-types.ts';
+import type { CheckersContext } from './checkers.ts';
+import type { JobFacts } from './facts.ts';
+import { valueText } from './facts.ts';
+import type { NodeView } from './observer.ts';
+import type { ClientJob } from './workload.ts';
+import { isAccepted } from './workload.ts';
+
+export interface LivenessContext extends CheckersContext {
+  readonly nodes: readonly NodeView[];
+  readonly clients: readonly ClientJob[];
+  /** When the faults ended. */
+  healedAt(): number;
+}
+
+/** A stop must have reached every executor after this; a slow clock and one fsync included. */
+const STOP_BOUND_MS = 33_000;
+/** After this much of the healed phase nobody has a reason to start another epoch. */
+export const CALM_AFTER_MS = 150_000;
+
+/** A job that the mesh owes an end: someone holds, or could hold, a receipt. */
+const isOwed = (facts: JobFacts): boolean => facts.admitted !== null && facts.spec !== null;
+
+/** Jobs that are still open, clients' and orphans alike. */
+export function openJobs(context: LivenessContext): readonly JobFacts[] {
+  return [...context.facts.jobs.values()].filter(
+    (facts) => isOwed(facts) && facts.chosen.get('close') === undefined,
+  );
+}
+
+/** Clients that still have no answer. */
+export const openClients = (context: LivenessContext): readonly ClientJob[] =>
+  context.clients.filter((client) => client.refused === null && !isAccepted(client));
+
+/** L4: looks at every stop that was taken long enough ago. Called every few seconds while healed. */
+export function checkStops(context: LivenessContext): void {
+  for (const client of context.clients) {
+    for (const ticket of client.tickets.values()) {
+      if (ticket.stopTakenAt === null) continue;
+      const due = Math.max(ticket.stopTakenAt, context.healedAt()) + STOP_BOUND_MS;
+      if (context.now() < due || context.now() > due + 10_000) continue;
+      for (const node of context.nodes) {
+        if (!node.up) continue;
+        const running = node.runs().find((run) => run.active && run.order.job === ticket.job);
+        if (running === undefined) continue;
+        const text = `${running.order.execution} still runs ${STOP_BOUND_MS} ms after the stop`;
+        context.violation('L4', node, ticket.job, text);
+      }
+    }
+  }
+}
+
+/** L1: everything must be over when the healed phase reaches its bound. */
+export function checkEnded(context: LivenessContext): void {
+  for (const facts of openJobs(context)) {
+    const { spec } = facts;
+    const what = `${spec?.spec.Type} ${spec?.spec.Name}`;
+    context.violation('L1', null, facts.job, `${what} has not ended`);
+  }
+  for (const client of openClients(context)) {
+    context.violation('L1', null, null, `the client of ${client.spec.Name} never got a receipt`);
+  }
+}
+
+/** L7: epochs that began after the mesh had every reason to be calm. */
+export function checkCalm(context: LivenessContext): void {
+  for (const facts of context.facts.jobs.values()) {
+    for (const [epoch, at] of facts.epochs) {
+      if (at < context.healedAt() + CALM_AFTER_MS) continue;
+      context.violation('L7', null, facts.job, `epoch ${epoch} began at ${at} ms`);
+    }
+  }
+}
+
+/** What must hold once every job is over and the last messages have been delivered. */
+export function checkRest(context: LivenessContext): void {
+  const inspections = new Map<NodeView, Inspection>();
+  for (const node of context.nodes) if (node.up) inspections.set(node, node.inspect());
+  for (const facts of context.facts.jobs.values()) {
+    if (!isOwed(facts)) continue;
+    checkKeepers(context, facts, inspections);
+    checkClose(context, facts);
+    checkAttempts(context, facts);
+  }
+  for (const node of context.nodes) {
+    if (!node.up) continue;
+    for (const run of node.runs()) {
+      if (!run.active || context.facts.closedAt(run.order.job) === null) continue;
+      context.violation('S10', node, run.order.job, `${run.order.execution} runs on after the close`);
+    }
+  }
+}
+
+/** S1: every keeper that is up with its disk knows the job, and all say the same about it. */
+function checkKeepers(
+  context: LivenessContext,
+  facts: JobFacts,
+  inspections: ReadonlyMap<NodeView, Inspection>,
+): void {
+  const close = facts.chosen.get('close')?.record;
+  for (const { node: id, store } of facts.admitted?.body.keepers ?? []) {
+    const node = context.nodes.find((candidate) => candidate.id === id);
+    const inspection = node === undefined ? undefined : inspections.get(node);
+    if (node === undefined || inspection === undefined || node.store.id !== store) continue;
+    const job = inspection.jobs.find((candidate) => candidate.job === facts.job);
+    if (job === undefined) {
+      // One that never voted need not have heard of a job whose sponsor died.
+      if (holdsVote(facts, node)) context.violation('S1', node, facts.job, 'a keeper lost the job');
+      continue;
+    }
+    const known = job.records.committed.find(({ record }) => record.type === 'close')?.record;
+    if (close !== undefined && known?.id !== close.id) {
+      const text = `says ${job.state}, but the close is ${valueText(close)}`;
+      context.violation('L3', node, facts.job, text);
+    }
+  }
+}
+
+/** The keeper's own disk says that it has this job. */
+const holdsVote = (facts: JobFacts, node: NodeView): boolean =>
+  node.store.rows('records').some((row) => row.job === facts.job);
+
+/** S6 and S7: a close rests on what its outcome claims. */
+function checkClose(context: LivenessContext, facts: JobFacts): void {
+  const close = facts.chosen.get('close')?.record;
+  if (close?.type !== 'close' || facts.spec === null) return;
+  const { outcome, code } = close.body;
+  const wrong = (text: string): void => context.violation('S7', null, facts.job, text);
+  if (outcome === 'stopped' && !context.stopAsked(facts.job)) {
+    context.violation('S6', null, facts.job, 'closed as stopped, but its owner never asked');
+  }
+  if (outcome === 'completed') {
+    for (let partition = 0; partition < facts.spec.spec.Count; partition += 1) {
+      if (!facts.chosen.has(`accept/${partition}`)) wrong(`completed without accept/${partition}`);
+    }
+  }
+  if (outcome === 'failed' && code === 'attempts-exhausted') {
+    const attempts = attemptsByPartition(facts);
+    if (Math.max(0, ...attempts.values()) < context.limits.maxAttempts) {
+      wrong(`attempts-exhausted after ${[...attempts.values()].join(', ')} attempts`);
+    }
+  }
+}
+
+function attemptsByPartition(facts: JobFacts): ReadonlyMap<number, number> {
+  const attempts = new Map<number, number>();
+  for (const { record } of facts.chosen.values()) {
+    if (record.type !== 'assign') continue;
+    attempts.set(record.body.partition, (attempts.get(record.body.partition) ?? 0) + 1);
+  }
+  return attempts;
+}
+
+/** S12: tries are bounded, those that nobody took up too. */
+function checkAttempts(context: LivenessContext, facts: JobFacts): void {
+  const { maxAttempts, maxMisses } = context.limits;
+  if (facts.spec?.spec.Type !== 'batch') return;
+  for (const [partition, attempts] of attemptsByPartition(facts)) {
+    if (attempts <= maxAttempts + maxMisses) continue;
+    context.violation('S12', null, facts.job, `${attempts} attempts of partition ${partition}`);
+  }
+}
+
+export type { JobId };

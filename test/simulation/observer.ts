@@ -1,0 +1,57 @@
+/**
+ * What the world tells its onlookers: checkers, statistics, timelines. Observers only look; the
+ * world runs the same with or without them. Types only.
+ */
+import type { JobId, NodeId, StoreId } from '../../src/core/ids.ts';
+import type { Effect, Input, Inspection, Reply, StoreWrite } from '../../src/core/machine-types.ts';
+import type { Gossip, Message } from '../../src/core/messages.ts';
+import type { SimRun } from './sim-runner.ts';
+import type { SimStore } from './sim-store.ts';
+import type { ClientJob } from './workload.ts';
+
+/** A node as an observer may see it. */
+export interface NodeView {
+  readonly index: number;
+  readonly id: NodeId;
+  readonly up: boolean;
+  readonly paused: boolean;
+  /** Counts process starts. */
+  readonly incarnation: number;
+  readonly store: SimStore;
+  /** The node's own monotonic clock. */
+  now(): number;
+  runs(): readonly SimRun[];
+  /** Expensive: derived by the machine at each call. */
+  inspect(): Inspection;
+}
+
+export interface Violation {
+  /** `S2`, `L1`, …: the invariant's name in the list of promises. */
+  readonly checker: string;
+  readonly node: NodeId | null;
+  readonly job: JobId | null;
+  readonly atMs: number;
+  readonly message: string;
+}
+
+export interface Observer {
+  /** Before the machine sees it. */
+  onInput?(node: NodeView, input: Input): void;
+  /** After the machine handled it; its effects have not happened yet. */
+  onHandled?(node: NodeView, input: Input, effects: readonly Effect[]): void;
+  /** An effect happens: it is past every barrier before it. */
+  onEffect?(node: NodeView, effect: Effect): void;
+  /** Rows reached the disk. Called before they replace the older ones. */
+  onDurable?(node: NodeView, writes: readonly StoreWrite[]): void;
+  onSend?(node: NodeView, to: NodeId, message: Message): void;
+  onGossip?(node: NodeView, gossip: Gossip): void;
+  onReply?(node: NodeView, job: ClientJob | null, reply: Reply): void;
+  /** A process began, with what its disk held. */
+  onStart?(node: NodeView): void;
+  /** A process ended; `diskLost`: with its disk, whose id this was. */
+  onCrash?(node: NodeView, diskLost: StoreId | null): void;
+  /** The machine itself failed: an assertion, or an error it must not throw. */
+  onDefect?(node: NodeView, input: Input | null, error: unknown): void;
+  /** A fault or another event of the world, in words. */
+  onWorld?(text: string, node: NodeView | null, job: JobId | null): void;
+}

@@ -1,0 +1,269 @@
+/**
+ * One simulated node: the machine, its clocks, its disk and its effect queue. This is the driver's
+ * twin: one queue, one timer. Effects leave in order; a `persist` holds back everything behind it
+ * until its group commit is on disk, and a crash loses what was not.
+ */
+import type { Hlc, Millis, NodeId, PublicKey, StoreId } from '../../src/core/ids.ts';
+import { asHlc, asMillis, asStoreId } from '../../src/core/ids.ts';
+import type { Effect, Input, Inspection, Machine, MachineConfig, Profile, Restored, StoreWrite } from '../../src/core/machine-types.ts';
+import type { Suite } from '../../src/core/suite.ts';
+import type { EventQueue } from './event-queue.ts';
+import type { FaultPlan } from './faults.ts';
+import type { NodeView, Observer } from './observer.ts';
+import type { Random } from './random.ts';
+import type { SimRun, SimRunner } from './sim-runner.ts';
+import type { SimStore, Table } from './sim-store.ts';
+import { createSimStore } from './sim-store.ts';
+
+export type MachineFactory = (config: MachineConfig, suite: Suite, restored: Restored) => Machine;
+
+export interface SimNodeContext {
+  readonly index: number;
+  readonly id: NodeId;
+  readonly owner: PublicKey;
+  readonly suite: Suite;
+  readonly profile: Profile;
+  readonly queue: EventQueue;
+  readonly random: Random;
+  readonly runner: SimRunner;
+  readonly observer: Required<Observer>;
+  readonly create: (store: StoreId, restored: Restored) => Machine;
+  /** Tables a planted bug loses at every restart. */
+  readonly forgetsAtRestart: readonly Table[];
+  faults(): FaultPlan;
+  /** Performs everything but `persist`. */
+  perform(node: SimNode, effect: Effect): void;
+}
+
+type Queued = { readonly effect: Effect; synced: boolean };
+
+/** Wall clock at the start of every simulation: an arbitrary day. */
+const EPOCH_MS = 1_800_000_000_000;
+/** A machine that asks to be woken this often in a row without doing anything is spinning. */
+const IDLE_WAKES_MAX = 2_000;
+
+export class SimNode implements NodeView {
+  readonly index: number;
+  readonly id: NodeId;
+  readonly owner: PublicKey;
+  store: SimStore;
+  up = false;
+  paused = false;
+  incarnation = 0;
+  /** Wall clock error, milliseconds. */
+  skewMs = 0;
+  /** Speed of the monotonic clock: 1 = exact. */
+  rate = 1;
+
+  readonly #context: SimNodeContext;
+  #machine: Machine | null = null;
+  #bootedAt = 0;
+  #lastWall = 0;
+  #effects: Queued[] = [];
+  #syncing = false;
+  #backlog: Input[] = [];
+  #timerAt: number | null = null;
+  #idleWakes = 0;
+  #stores = 0;
+
+  constructor(context: SimNodeContext) {
+    this.#context = context;
+    this.index = context.index;
+    this.id = context.id;
+    this.owner = context.owner;
+    this.store = createSimStore(this.#newStoreId());
+  }
+
+  now(): Millis {
+    return asMillis(Math.floor((this.#context.queue.now() - this.#bootedAt) * this.rate));
+  }
+
+  runs(): readonly SimRun[] {
+    return this.#context.runner.runs();
+  }
+
+  inspect(): Inspection {
+    if (this.#machine === null) throw new Error(`${this.id} is down and cannot be inspected`);
+    return this.#machine.inspect();
+  }
+
+  start(): void {
+    const context = this.#context;
+    this.up = true;
+    this.paused = false;
+    this.incarnation += 1;
+    this.#bootedAt = context.queue.now();
+    this.#lastWall = 0;
+    if (this.incarnation > 1) this.store.drop(context.forgetsAtRestart);
+    const restored = this.store.restore();
+    context.runner.attach(new Set(restored.executions.map(({ order }) => order.execution)));
+    try {
+      this.#machine = context.create(this.store.id, restored);
+    } catch (error) {
+      context.observer.onDefect(this, null, error);
+      this.crash(false);
+      return;
+    }
+    context.observer.onStart(this);
+    this.deliver({ type: 'profile', profile: context.profile });
+  }
+
+  /** The process dies now. `loseDisk`: it comes back with an empty store under a new id. */
+  crash(loseDisk: boolean): void {
+    if (!this.up) return;
+    const context = this.#context;
+    this.#loseUnsynced();
+    this.up = false;
+    this.paused = false;
+    this.#machine = null;
+    this.#backlog = [];
+    this.#timerAt = null;
+    const lost = this.store.id;
+    if (loseDisk) this.store = createSimStore(this.#newStoreId());
+    context.runner.detach(loseDisk ? 1 : context.faults().runLossRate);
+    context.observer.onCrash(this, loseDisk ? lost : null);
+  }
+
+  /** SIGSTOP: nothing is handled, the clocks go on, what arrives waits. */
+  pause(): void {
+    if (this.up) this.paused = true;
+  }
+
+  /** SIGCONT: the timer and what waited come in an order nobody promised. */
+  resume(): void {
+    if (!this.up || !this.paused) return;
+    this.paused = false;
+    const waiting = this.#backlog;
+    this.#backlog = [];
+    this.#flush();
+    const timerFirst = this.#context.random.chance(0.5);
+    if (timerFirst) this.#wakeIfDue();
+    for (const input of waiting) this.deliver(input);
+    if (!timerFirst) this.#wakeIfDue();
+    this.#schedule();
+  }
+
+  deliver(input: Input): void {
+    if (!this.up) return;
+    if (this.paused) {
+      this.#backlog.push(input);
+      return;
+    }
+    const machine = this.#machine as Machine;
+    const observer = this.#context.observer;
+    observer.onInput(this, input);
+    let effects: readonly Effect[];
+    try {
+      effects = machine.handle(input, this.now(), this.wall());
+    } catch (error) {
+      observer.onDefect(this, input, error);
+      this.crash(false);
+      this.#context.queue.after(1_000, () => {
+        if (!this.up) this.start();
+      });
+      return;
+    }
+    observer.onHandled(this, input, effects);
+    this.#idleWakes = input.type === 'wake' && effects.length === 0 ? this.#idleWakes + 1 : 0;
+    if (this.#idleWakes === IDLE_WAKES_MAX) {
+      observer.onDefect(this, input, new Error(`${IDLE_WAKES_MAX} wakes in a row without an effect`));
+    }
+    for (const effect of effects) this.#effects.push({ effect, synced: false });
+    this.#flush();
+    this.#schedule();
+  }
+
+  /** Physical wall clock with the skew; never runs back within one process. */
+  wall(): Hlc {
+    const physical = EPOCH_MS + this.#context.queue.now() + this.skewMs;
+    this.#lastWall = physical > this.#lastWall ? physical : this.#lastWall + 0.001;
+    return asHlc(this.#lastWall);
+  }
+
+  #newStoreId(): StoreId {
+    this.#stores += 1;
+    const name = `${String(this.#context.index).padStart(4, '0')}${String(this.#stores).padStart(4, '0')}`;
+    return asStoreId(name.padEnd(32, '0'));
+  }
+
+  #flush(): void {
+    while (this.up && !this.paused && this.#effects.length > 0) {
+      const head = this.#effects[0] as Queued;
+      if (head.effect.type === 'persist' && !head.synced) {
+        this.#sync();
+        return;
+      }
+      this.#effects.shift();
+      this.#context.observer.onEffect(this, head.effect);
+      if (head.effect.type !== 'persist') this.#context.perform(this, head.effect);
+    }
+  }
+
+  /** Group commit: one fsync for every write that waits when it begins. */
+  #sync(): void {
+    if (this.#syncing) return;
+    this.#syncing = true;
+    const group = this.#effects.filter(({ effect, synced }) => effect.type === 'persist' && !synced);
+    const { incarnation } = this;
+    const { queue, random } = this.#context;
+    const plan = this.#context.faults();
+    const slow = random.chance(plan.fsyncSlowRate);
+    const wait = slow ? random.integer(plan.fsyncMs, plan.fsyncSlowMs) : plan.fsyncMs;
+    queue.after(wait, () => {
+      if (incarnation !== this.incarnation || !this.up) return;
+      this.#syncing = false;
+      for (const item of group) this.#makeDurable(item);
+      this.#flush();
+    });
+  }
+
+  #makeDurable(item: Queued): void {
+    const { effect } = item;
+    if (effect.type !== 'persist') return;
+    item.synced = true;
+    this.#context.observer.onDurable(this, effect.writes as readonly StoreWrite[]);
+    this.store.apply(effect.writes);
+  }
+
+  /** A log is written from the front: of a sync under way any number of first groups may have made it. */
+  #loseUnsynced(): void {
+    if (this.#syncing) {
+      const waiting = this.#effects.filter(({ effect, synced }) => effect.type === 'persist' && !synced);
+      const kept = this.#context.random.integer(0, waiting.length);
+      for (const item of waiting.slice(0, kept)) this.#makeDurable(item);
+    }
+    this.#syncing = false;
+    this.#effects = [];
+  }
+
+  #wakeIfDue(): void {
+    const wake = this.#machine?.nextWake() ?? null;
+    if (this.up && wake !== null && wake <= this.now()) this.deliver({ type: 'wake' });
+  }
+
+  /** Keeps one timer: an earlier one that rings in vain only looks again. */
+  #schedule(): void {
+    if (!this.up || this.paused) return;
+    const wake = this.#machine?.nextWake() ?? null;
+    if (wake === null) return;
+    const { queue } = this.#context;
+    const at = Math.max(queue.now() + 1, this.#worldTime(wake));
+    if (this.#timerAt !== null && this.#timerAt <= at) return;
+    this.#timerAt = at;
+    const { incarnation } = this;
+    queue.after(at - queue.now(), () => {
+      if (incarnation !== this.incarnation || this.#timerAt !== at) return;
+      this.#timerAt = null;
+      if (this.paused) return;
+      this.#wakeIfDue();
+      this.#schedule();
+    });
+  }
+
+  /** The first whole instant of the world at which this node's clock shows `wake`. */
+  #worldTime(wake: number): number {
+    let at = Math.ceil(this.#bootedAt + wake / this.rate);
+    while (Math.floor((at - this.#bootedAt) * this.rate) < wake) at += 1;
+    return at;
+  }
+}
