@@ -1,0 +1,98 @@
+/** A content store in memory: a CID is made from the hash of what it names. Not IPFS; the API cannot tell. */
+import { createHash } from 'node:crypto';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ShoalError } from '../../../src/core/failure.ts';
+import type { ContentEntry, ContentRef, ContentStore, FetchOptions } from '../../../src/lib/content.ts';
+
+type Tree = ReadonlyMap<string, Uint8Array | null>;
+
+const sum = (tree: Tree): number => [...tree.values()].reduce((bytes, data) => bytes + (data?.length ?? 0), 0);
+
+function cidOf(tree: Tree): string {
+  const hash = createHash('sha256');
+  for (const [path, data] of [...tree].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hash.update(`${path}\0${data === null ? 'd' : 'f'}\0`).update(data ?? '');
+  }
+  return `bafy${hash.digest('hex')}`;
+}
+
+export class FakeContent implements ContentStore {
+  readonly trees = new Map<string, Tree>();
+  /** Set to make the reading of this path break off after some bytes. */
+  breakAt: string | null = null;
+  /** How often each path was read. */
+  readonly reads = new Map<string, number>();
+
+  /** Stores a tree; `''` as only path is a single file, `null` a directory. */
+  put(tree: Readonly<Record<string, string | null>>): ContentRef {
+    const entries = Object.entries(tree).map(([path, text]) => [path, text === null ? null : Buffer.from(text)] as const);
+    return this.#keep(new Map(entries));
+  }
+
+  #keep(tree: Tree): ContentRef {
+    const cid = cidOf(tree);
+    this.trees.set(cid, tree);
+    return { cid, bytes: sum(tree) };
+  }
+
+  #get(cid: string, options: FetchOptions): Tree {
+    if (!cid.startsWith('bafy')) throw new ShoalError({ code: 'cid-invalid', value: cid.slice(0, 80), why: 'unknown encoding' });
+    const tree = this.trees.get(cid);
+    if (tree === undefined) throw new ShoalError({ code: 'content-not-found', cid, asked: options.holders.length });
+    return tree;
+  }
+
+  async add(path: string): Promise<ContentRef & { readonly dropped: readonly string[] }> {
+    const tree = new Map<string, Uint8Array | null>();
+    const walk = async (directory: string, prefix: string): Promise<void> => {
+      for (const name of (await readdir(directory)).sort()) {
+        const full = join(directory, name);
+        const isDirectory = (await stat(full)).isDirectory();
+        tree.set(`${prefix}${name}`, isDirectory ? null : await readFile(full));
+        if (isDirectory) await walk(full, `${prefix}${name}/`);
+      }
+    };
+    await walk(path, '');
+    return { ...this.#keep(tree), dropped: [] };
+  }
+
+  async addStream(bytes: AsyncIterable<Uint8Array>): Promise<ContentRef> {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of bytes) chunks.push(chunk);
+    return this.#keep(new Map([['', Buffer.concat(chunks)]]));
+  }
+
+  async writeTo(): Promise<never> {
+    throw new ShoalError({ code: 'internal', what: 'the API never writes to a path' });
+  }
+
+  async replicate(cid: string, options: FetchOptions): Promise<ContentRef> {
+    return { cid, bytes: sum(this.#get(cid, options)) };
+  }
+
+  async *list(cid: string, options: FetchOptions): AsyncGenerator<ContentEntry> {
+    const tree = this.#get(cid, options);
+    if (!tree.has('')) yield { path: '', kind: 'directory', bytes: 0 };
+    for (const [path, data] of tree) {
+      yield { path, kind: data === null ? 'directory' : 'file', bytes: data?.length ?? 0 };
+    }
+  }
+
+  async *read(cid: string, path: string, options: FetchOptions): AsyncGenerator<Uint8Array> {
+    const data = this.#get(cid, options).get(path);
+    if (data === undefined || data === null) throw new ShoalError({ code: 'path-not-found', path });
+    this.reads.set(path, (this.reads.get(path) ?? 0) + 1);
+    if (this.breakAt === path) {
+      yield data.subarray(0, Math.floor(data.length / 2));
+      throw new ShoalError({ code: 'content-corrupt', cid, why: 'a block is missing' });
+    }
+    yield data;
+  }
+
+  async has(cid: string): Promise<boolean> {
+    return this.trees.has(cid);
+  }
+  async pin(): Promise<void> {}
+  async unpin(): Promise<void> {}
+}
