@@ -1,8 +1,9 @@
 /**
  * Environment variables of a task: the `Env` map and Docker's `EnvironmentVariables` list.
  */
-import { readItems, readText, readTextMap } from './reader.ts';
+import { reportMissing } from './params.ts';
 import { show, type Field, type Report } from './problem.ts';
+import { readItems, readText, readTextMap } from './reader.ts';
 
 /** What the node itself tells the program. Bacalhau refuses only the first in `Env`. */
 const SYSTEM_PREFIX = 'BACALHAU_';
@@ -19,7 +20,7 @@ export function readEnv(report: Report, field: Field): Readonly<Record<string, s
   for (const [key, { text, field: at }] of readTextMap(report, field)) {
     const why = whyNotName(key);
     if (why !== null) report.problemAtKey(at, key.startsWith(SYSTEM_PREFIX) ? 'reserved' : 'malformed', why);
-    else if (text === '') report.problem(at, 'required', `the variable ${key} has no value`);
+    else if (text === '') reportMissing(report, at, `the value of ${key}`);
     if (key.startsWith(SHOAL_PREFIX)) {
       report.warningAtKey(at, 'reserved', `${key} may be replaced: names beginning with SHOAL_ are the node's`);
     }

@@ -64,9 +64,9 @@ function reportForeign(report: Report, struct: Struct, mode: Mode): void {
     const field = struct.get(name);
     if (isUnset(field)) continue;
     if (mode === 'strict') {
-      report.problemAtKey(field, 'server-field', `${name} is set by the mesh and cannot be given`);
+      report.problemAtKey(field, 'server-field', 'this is set by the mesh and cannot be given');
     } else {
-      report.warningAtKey(field, 'ignored', `${name} is set by the mesh; what is given is ignored`);
+      report.warningAtKey(field, 'ignored', 'this is set by the mesh; what is given is ignored');
     }
   }
   for (const { key, field } of struct.unknown) {

@@ -6,7 +6,7 @@ import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yam
 import type { Document } from 'yaml';
 import type { Job } from './model.ts';
 import { readJob, type Mode } from './normalise.ts';
-import { createReport, firstOf, type Place, type PlaceFinder, type Problem, type Step } from './problem.ts';
+import { createReport, firstOf, NO_SOURCE, type Place, type Problem, type SourceText, type Step } from './problem.ts';
 
 export type ParseResult =
   | { readonly ok: true; readonly job: Job; readonly warnings: readonly Problem[] }
@@ -44,8 +44,7 @@ export function parseJob(text: string, options: ParseOptions): ParseResult {
   if (decoded.value === null || decoded.value === undefined) {
     return refused([{ place: start, path: '', code: 'empty', message: 'the spec is empty' }]);
   }
-  const placeOf = createPlaceFinder(decoded.document, lines, source);
-  return read(decoded.value, placeOf, options.mode ?? 'strict', decoded.warnings);
+  return read(decoded.value, createSourceText(decoded.document, lines, source), options.mode ?? 'strict', decoded.warnings);
 }
 
 /** A spec from decoded JSON; problems have a path but no place. Never throws. */
@@ -53,16 +52,16 @@ export function parseJobValue(value: unknown, options: { readonly mode?: Mode } 
   if (value === null || value === undefined) {
     return refused([{ place: null, path: '', code: 'empty', message: 'the spec is empty' }]);
   }
-  return read(value, () => null, options.mode ?? 'lenient', []);
+  return read(value, NO_SOURCE, options.mode ?? 'lenient', []);
 }
 
 function read(
   value: unknown,
-  placeOf: PlaceFinder,
+  source: SourceText,
   mode: Mode,
   earlier: readonly Problem[],
 ): ParseResult {
-  const report = createReport(placeOf);
+  const report = createReport(source);
   const job = readJob(report, { value, path: '', steps: [] }, mode);
   const warnings = [...earlier, ...report.warnings()];
   if (job === null) return { ok: false, problems: report.problems(), warnings };
@@ -91,12 +90,18 @@ function decode(text: string, lineCounter: LineCounter, source: string): Decoded
   });
   const at = (offset: number): Place => placeAt(lineCounter, text, offset, source);
   const several = document.errors.find((error) => error.code === 'MULTIPLE_DOCS');
-  const errors = document.errors.filter((error) => error !== several);
-  const problems = errors.map((error): Problem => ({
+  // One slip makes several errors at one position; only the first of them tells what it was.
+  const errors = new Map(
+    document.errors
+      .filter((error) => error !== several)
+      .map((error) => [error.pos[0], error] as const)
+      .reverse(),
+  );
+  const problems = [...errors.values()].map((error): Problem => ({
     place: at(error.pos[0]),
     path: '',
     code: error.code === 'DUPLICATE_KEY' ? 'duplicate' : 'unreadable',
-    message: `not readable as YAML or JSON: ${error.message}`,
+    message: `not readable as YAML or JSON: ${whyUndecodable(error)}`,
   }));
   const warnings = document.warnings.map((warning): Problem => ({
     place: at(warning.pos[0]),
@@ -113,7 +118,8 @@ function decode(text: string, lineCounter: LineCounter, source: string): Decoded
 }
 
 function whyUndecodable(error: unknown): string {
-  if (error instanceof RangeError) return 'it is nested too deeply';
+  const tooDeep = /call stack/i;
+  if (error instanceof Error && tooDeep.test(error.message)) return 'it is nested too deeply';
   if (error instanceof Error) return error.message;
   return String(error);
 }
@@ -124,34 +130,49 @@ function placeAt(lines: LineCounter, text: string, offset: number, source: strin
   return { source, line: Math.max(line, 1), column: Math.max(col, 1) };
 }
 
-function createPlaceFinder(document: Document, lines: LineCounter, source: string): PlaceFinder {
-  return (steps, part) => {
-    const { line, col } = lines.linePos(offsetOf(document, steps, part));
-    return { source, line: Math.max(line, 1), column: Math.max(col, 1) };
+function createSourceText(document: Document, lines: LineCounter, source: string): SourceText {
+  return {
+    placeOf(steps, part) {
+      const found = find(document, steps);
+      const { line, col } = lines.linePos(part === 'key' ? found.keyOffset : found.offset);
+      return { source, line: Math.max(line, 1), column: Math.max(col, 1) };
+    },
+    writtenAt(steps) {
+      const { node } = find(document, steps);
+      return isScalar(node) ? (node.source ?? null) : null;
+    },
   };
 }
 
-/** Where the value or key at the end of the way begins; the nearest parent when it is not there. */
-function offsetOf(document: Document, steps: readonly Step[], part: 'value' | 'key'): number {
+interface Found {
+  /** Null when the way leads to nothing; the offsets are then those of the nearest parent. */
+  readonly node: unknown;
+  readonly offset: number;
+  readonly keyOffset: number;
+}
+
+function find(document: Document, steps: readonly Step[]): Found {
   let node: unknown = document.contents;
   let offset = startOf(node) ?? 0;
   let keyOffset = offset;
+  const nothing = (): Found => ({ node: null, offset, keyOffset: offset });
   for (const step of steps) {
     if (isAlias(node)) node = node.resolve(document);
     if (isMap(node)) {
       const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === step);
-      if (pair === undefined) return offset;
+      if (pair === undefined) return nothing();
       keyOffset = startOf(pair.key) ?? offset;
       node = pair.value;
     } else if (isSeq(node) && typeof step === 'number') {
       node = node.items[step];
       keyOffset = startOf(node) ?? offset;
-    } else return offset;
+    } else return nothing();
     // Nothing after the colon has no place of its own worth pointing at.
     const blank = node === null || (isScalar(node) && node.value === null && !node.source);
     offset = blank ? keyOffset : (startOf(node) ?? keyOffset);
   }
-  return part === 'key' ? keyOffset : offset;
+  if (isAlias(node)) node = node.resolve(document);
+  return { node, offset, keyOffset };
 }
 
 function startOf(node: unknown): number | null {

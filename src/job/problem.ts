@@ -76,8 +76,16 @@ export interface Field {
   readonly steps: readonly Step[];
 }
 
-/** Finds the place of a value or of its key; the nearest parent's when there is none. */
-export type PlaceFinder = (steps: readonly Step[], part: 'value' | 'key') => Place | null;
+/** The text a spec was written in. */
+export interface SourceText {
+  /** The place of a value or of its key; the nearest parent's when there is none. */
+  placeOf(steps: readonly Step[], part: 'value' | 'key'): Place | null;
+  /** A scalar as it was written (`3.10`, not 3.1); null when that is not known. */
+  writtenAt(steps: readonly Step[]): string | null;
+}
+
+/** For values that came without text. */
+export const NO_SOURCE: SourceText = { placeOf: () => null, writtenAt: () => null };
 
 /** Collects problems and warnings while a spec is read. */
 export interface Report {
@@ -86,17 +94,19 @@ export interface Report {
   /** As `problem` and `warning`, but the place is that of the key. */
   problemAtKey(field: Field, code: ProblemCode, message: string): void;
   warningAtKey(field: Field, code: ProblemCode, message: string): void;
+  /** A scalar as it was written; null when that is not known. */
+  writtenAt(field: Field): string | null;
   /** In the order of the text, at most `PROBLEMS_MAX` and one that says how many more there are. */
   problems(): readonly Problem[];
   warnings(): readonly Problem[];
   failed(): boolean;
 }
 
-export function createReport(placeOf: PlaceFinder): Report {
+export function createReport(source: SourceText): Report {
   const problems = createList();
   const warnings = createList();
   const make = (field: Field, part: 'value' | 'key', code: ProblemCode, message: string) => ({
-    place: placeOf(field.steps, part),
+    place: source.placeOf(field.steps, part),
     path: field.path,
     code,
     message,
@@ -106,6 +116,7 @@ export function createReport(placeOf: PlaceFinder): Report {
     warning: (field, code, message) => warnings.add(make(field, 'value', code, message)),
     problemAtKey: (field, code, message) => problems.add(make(field, 'key', code, message)),
     warningAtKey: (field, code, message) => warnings.add(make(field, 'key', code, message)),
+    writtenAt: (field) => source.writtenAt(field.steps),
     problems: () => problems.shown(),
     warnings: () => warnings.shown(),
     failed: () => problems.count() > 0,

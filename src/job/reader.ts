@@ -1,6 +1,7 @@
 /**
  * Reads decoded YAML or JSON the way Go's JSON decoder does for Bacalhau: keys of structures match
- * in any case, `null` stands for "not given", and nothing is converted from one type to another.
+ * in any case and `null` stands for "not given". Of the conversions only one is made: a number or
+ * boolean where a text belongs is the text that was written.
  * Every reader is total: on a wrong type it reports a problem and returns the empty value, so that
  * reading goes on and finds the rest.
  */
@@ -48,7 +49,9 @@ function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
  */
 export function readStruct(report: Report, field: Field, names: readonly string[]): Struct | null {
   if (isGiven(field) && !isMap(field.value)) {
-    report.problem(field, 'wrong-type', `expected a map with ${names.join(', ')}, got ${show(field.value)}`);
+    const some = names.length === 0 ? '' : ` with ${names.slice(0, 4).join(', ')}`;
+    const more = names.length > 4 ? ', …' : '';
+    report.problem(field, 'wrong-type', `expected a map${some}${more}, got ${show(field.value)}`);
     return null;
   }
   const canonical = new Map(names.map((name) => [name.toLowerCase(), name]));
@@ -96,8 +99,9 @@ function isSafeKey(report: Report, field: Field, key: string): boolean {
 export function readText(report: Report, field: Field): string {
   if (!isGiven(field)) return '';
   const { value } = field;
+  if (typeof value === 'number' || typeof value === 'boolean') return scalarText(report, field);
   if (typeof value !== 'string') {
-    report.problem(field, 'wrong-type', `expected text, got ${show(value)}${quoteHint(value)}`);
+    report.problem(field, 'wrong-type', `expected text, got ${show(value)}`);
     return '';
   }
   if (!isStorable(value)) {
@@ -112,9 +116,13 @@ function isStorable(text: string): boolean {
   return !text.includes('\0') && text.isWellFormed();
 }
 
-function quoteHint(value: unknown): string {
-  const scalar = typeof value === 'number' || typeof value === 'boolean';
-  return scalar ? `; write it in quotes: "${String(value)}"` : '';
+/** `GPU: 1` and `VERSION: 3.10` mean the text; in JSON the number may already have lost its zero. */
+function scalarText(report: Report, field: Field): string {
+  const written = report.writtenAt(field);
+  if (written !== null) return written;
+  const text = String(field.value);
+  report.warning(field, 'doubtful', `expected text; ${text} is taken as "${text}"`);
+  return text;
 }
 
 /** A whole number within the range; null when not given or wrong. */

@@ -111,7 +111,7 @@ const plainEngine = createEngine<string>({ fromString: (text) => text, missingKe
 /** One value by one verb, formatted by the library. */
 const formatOne = plainEngine.parse('{{printf .format .value}}');
 
-const ZERO_PADDED = /%([-+# ]*)0([-+# 0]*)(\d+)(\.\d+)?([dfFeEgGxXob])/g;
+const ZERO_PADDED = /%([-+# ]*)0([-+# 0]*)(\d+)(\.\d+)?([dfFeEgGxXob])/;
 const VERB = /%[-+# 0]*\d*(?:\.\d+)?([a-zA-Z%])/g;
 
 /** The library's printf pads numbers with blanks where the verb asks for zeros (`%03d`). */
@@ -129,11 +129,12 @@ function printf(format: string, ...args: readonly unknown[]): string {
 }
 
 function zeroPadded(verb: string, value: unknown): string | null {
-  const parts = [...verb.matchAll(ZERO_PADDED)][0];
-  if (parts === undefined || (typeof value !== 'number' && typeof value !== 'bigint')) return null;
+  const parts = ZERO_PADDED.exec(verb);
+  if (parts === null || (typeof value !== 'number' && typeof value !== 'bigint')) return null;
   const flags = `${parts[1]}${parts[2]}`.replaceAll('0', '');
   if (flags.includes('-')) return null;
-  const text = formatAll(`%${flags}${parts[4] ?? ''}${parts[5]}`, [value]);
+  const plain = formatAll(`%${flags}${parts[4] ?? ''}${parts[5]}`, [value]);
+  const text = flags.includes('+') && /^\d/.test(plain) ? `+${plain}` : plain;
   const sign = /^[-+ ]/.exec(text)?.[0] ?? '';
   return sign + text.slice(sign.length).padStart(Number(parts[3]) - sign.length, '0');
 }
