@@ -1,0 +1,317 @@
+/**
+ * An open directory of a program, on top of `host-tree.ts`: opens, lists, creates, renames and
+ * removes. Read-only mounts refuse every change here, before the host is asked. Links of either
+ * kind can be neither made nor followed.
+ */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  unlinkSync,
+} from 'node:fs';
+import type { Stats } from 'node:fs';
+import { Fd, wasi } from '@bjorn3/browser_wasi_shim';
+import { attempt, ERRNO, WasiError } from './errno.ts';
+import {
+  filestatOf,
+  filestatWithoutHost,
+  filetypeOf,
+  HostFile,
+  inodeOf,
+  timesOf,
+} from './host-file.ts';
+import { exists, isDirectory } from './host-tree.ts';
+import type { HostTree, Place } from './host-tree.ts';
+import type { Quota } from './quota.ts';
+
+/** Every right of preview 1: what may really be done is decided by the mount, not by rights. */
+const ALL_RIGHTS = (1n << 29n) - 1n;
+
+interface OpenFlags {
+  readonly create: boolean;
+  readonly exclusive: boolean;
+  readonly truncate: boolean;
+  readonly directory: boolean;
+  readonly read: boolean;
+  readonly write: boolean;
+  readonly append: boolean;
+}
+
+interface Opened {
+  ret: number;
+  fd_obj: Fd | null;
+}
+
+function openFlagsOf(oflags: number, rights: bigint, fdflags: number): OpenFlags {
+  const has = (flag: number): boolean => (oflags & flag) !== 0;
+  return {
+    create: has(wasi.OFLAGS_CREAT),
+    exclusive: has(wasi.OFLAGS_EXCL),
+    truncate: has(wasi.OFLAGS_TRUNC),
+    directory: has(wasi.OFLAGS_DIRECTORY),
+    read: (rights & BigInt(wasi.RIGHTS_FD_READ)) !== 0n,
+    write: (rights & BigInt(wasi.RIGHTS_FD_WRITE)) !== 0n,
+    append: (fdflags & wasi.FDFLAGS_APPEND) !== 0,
+  };
+}
+
+export class HostDirectory extends Fd {
+  readonly #tree: HostTree;
+  readonly #quota: Quota;
+  readonly #path: readonly string[];
+  /** Name the program finds it under before it has opened anything; null = not a preopen. */
+  readonly #preopen: string | null;
+  /** Names in the order of the listing under way; a cookie is a position in it. */
+  #listing: readonly string[] = [];
+
+  constructor(tree: HostTree, quota: Quota, path: readonly string[], preopen: string | null) {
+    super();
+    this.#tree = tree;
+    this.#quota = quota;
+    this.#path = path;
+    this.#preopen = preopen;
+  }
+
+  override fd_fdstat_get(): { ret: number; fdstat: wasi.Fdstat } {
+    const fdstat = new wasi.Fdstat(wasi.FILETYPE_DIRECTORY, 0);
+    fdstat.fs_rights_base = ALL_RIGHTS;
+    fdstat.fs_rights_inherited = ALL_RIGHTS;
+    return { ret: ERRNO.OK, fdstat };
+  }
+
+  override fd_prestat_get(): { ret: number; prestat: wasi.Prestat | null } {
+    if (this.#preopen === null) return { ret: ERRNO.BADF, prestat: null };
+    return { ret: ERRNO.OK, prestat: wasi.Prestat.dir(this.#preopen) };
+  }
+
+  override fd_filestat_get(): { ret: number; filestat: wasi.Filestat | null } {
+    return this.path_filestat_get(0, '.');
+  }
+
+  override path_filestat_get(_flags: number, path: string): { ret: number; filestat: wasi.Filestat | null } {
+    return attempt<{ ret: number; filestat: wasi.Filestat | null }>(
+      () => {
+        const place = this.#existing(path);
+        const filestat =
+          place.stat === null ? filestatWithoutHost(wasi.FILETYPE_DIRECTORY) : filestatOf(place.stat);
+        return { ret: ERRNO.OK, filestat };
+      },
+      (ret) => ({ ret, filestat: null }),
+    );
+  }
+
+  override fd_readdir_single(cookie: bigint): { ret: number; dirent: wasi.Dirent | null } {
+    return attempt<{ ret: number; dirent: wasi.Dirent | null }>(
+      () => {
+        if (cookie === 0n) this.#listing = this.#names();
+        for (let at = Number(cookie); at < this.#listing.length; at += 1) {
+          const name = this.#listing[at] ?? '';
+          const entry = this.#entry(name);
+          if (entry === null) continue;
+          const next = BigInt(at + 1);
+          return { ret: ERRNO.OK, dirent: new wasi.Dirent(next, entry.ino, name, entry.filetype) };
+        }
+        return { ret: ERRNO.OK, dirent: null };
+      },
+      (ret) => ({ ret, dirent: null }),
+    );
+  }
+
+  override path_open(
+    _lookup: number,
+    path: string,
+    oflags: number,
+    rights: bigint,
+    _inheriting: bigint,
+    fdflags: number,
+  ): Opened {
+    return attempt<Opened>(
+      () => {
+        const flags = openFlagsOf(oflags, rights, fdflags);
+        const place = this.#tree.resolve(this.#path, path);
+        if (exists(place) && flags.create && flags.exclusive) throw new WasiError(ERRNO.EXIST);
+        if (isDirectory(place)) {
+          if (flags.truncate) throw new WasiError(ERRNO.ISDIR);
+          const directory = new HostDirectory(this.#tree, this.#quota, place.path, null);
+          return { ret: ERRNO.OK, fd_obj: directory };
+        }
+        return { ret: ERRNO.OK, fd_obj: this.#openFile(place, path, flags) };
+      },
+      (ret) => ({ ret, fd_obj: null }),
+    );
+  }
+
+  override path_create_directory(path: string): number {
+    return this.#change(() => {
+      const place = this.#tree.resolve(this.#path, path);
+      if (exists(place)) throw new WasiError(ERRNO.EXIST);
+      const host = writableHostOf(place);
+      this.#createEntry(() => mkdirSync(host, 0o755));
+    });
+  }
+
+  override path_remove_directory(path: string): number {
+    return this.#change(() => {
+      const place = this.#existing(path);
+      if (!isDirectory(place)) throw new WasiError(ERRNO.NOTDIR);
+      rmdirSync(movableHostOf(place));
+      this.#quota.giveBackEntry();
+    });
+  }
+
+  override path_unlink_file(path: string): number {
+    return this.#change(() => {
+      const place = this.#existing(path);
+      if (isDirectory(place)) throw new WasiError(ERRNO.ISDIR);
+      unlinkSync(movableHostOf(place));
+      if (place.stat !== null) this.#forget(place.stat);
+    });
+  }
+
+  override path_filestat_set_times(
+    _flags: number,
+    path: string,
+    access: bigint,
+    modified: bigint,
+    flags: number,
+  ): number {
+    return this.#change(() => {
+      const place = this.#existing(path);
+      const host = writableHostOf(place);
+      if (place.stat !== null) lutimesSync(host, ...timesOf(place.stat, access, modified, flags));
+    });
+  }
+
+  override path_readlink(path: string): { ret: number; data: string | null } {
+    // A symlink was refused on the way; anything else has no target.
+    const read = (): number => (exists(this.#existing(path)) ? ERRNO.INVAL : ERRNO.NOENT);
+    return { ret: attempt(read, (errno) => errno), data: null };
+  }
+
+  /** `path_rename`, which the shim cannot express for files that it does not hold itself. */
+  rename(from: string, directory: HostDirectory, to: string): number {
+    return this.#change(() => {
+      const source = this.#existing(from);
+      const target = directory.#tree.resolve(directory.#path, to);
+      const sourceHost = movableHostOf(source);
+      const targetHost = movableHostOf(target);
+      if (!isDirectory(source) && to.endsWith('/')) throw new WasiError(ERRNO.NOTDIR);
+      renameSync(sourceHost, targetHost);
+      if (target.stat === null || (source.stat !== null && inodeOf(source.stat) === inodeOf(target.stat))) return;
+      if (target.stat.isDirectory()) this.#quota.giveBackEntry();
+      else this.#forget(target.stat);
+    });
+  }
+
+  #change(operation: () => void): number {
+    return attempt(() => {
+      operation();
+      return ERRNO.OK;
+    }, (errno) => errno);
+  }
+
+  #existing(path: string): Place {
+    const place = this.#tree.resolve(this.#path, path);
+    if (!exists(place)) throw new WasiError(ERRNO.NOENT);
+    return place;
+  }
+
+  #createEntry<T>(create: () => T): T {
+    this.#quota.takeEntry();
+    try {
+      return create();
+    } catch (error) {
+      this.#quota.giveBackEntry();
+      throw error;
+    }
+  }
+
+  #forget(stat: Stats): void {
+    this.#quota.removed(inodeOf(stat), stat.nlink > 1 ? 0 : stat.size);
+  }
+
+  #names(): readonly string[] {
+    const place = this.#existing('.');
+    const names = new Set(place.mountedBelow);
+    if (place.stat !== null && place.host !== null) {
+      for (const name of readdirSync(place.host)) names.add(name);
+    }
+    return [...names];
+  }
+
+  /** null for what the program is not to see: symlinks, and what is gone since the listing began. */
+  #entry(name: string): { ino: bigint; filetype: number } | null {
+    return attempt<{ ino: bigint; filetype: number } | null>(
+      () => {
+        const { stat } = this.#existing(name);
+        if (stat === null) return { ino: 1n, filetype: wasi.FILETYPE_DIRECTORY };
+        return { ino: BigInt(stat.ino), filetype: filetypeOf(stat) };
+      },
+      () => null,
+    );
+  }
+
+  #openFile(place: Place, path: string, flags: OpenFlags): HostFile {
+    if (!exists(place) && !flags.create) throw new WasiError(ERRNO.NOENT);
+    if (flags.directory || path.endsWith('/')) throw new WasiError(ERRNO.NOTDIR);
+    // Pipes, sockets and devices of the host are no business of a program.
+    if (place.stat !== null && !place.stat.isFile()) throw new WasiError(ERRNO.ACCES);
+    const changes = flags.write || flags.truncate || place.stat === null;
+    const host = changes ? writableHostOf(place) : hostOf(place);
+    const descriptor =
+      place.stat === null
+        ? this.#createEntry(() => openSync(host, hostFlagsOf(flags, true), 0o644))
+        : openSync(host, hostFlagsOf(flags, false));
+    return this.#adopt(descriptor, host, place, flags);
+  }
+
+  /** Makes sure that what was opened is what was looked at, then empties it if asked to. */
+  #adopt(descriptor: number, host: string, place: Place, flags: OpenFlags): HostFile {
+    try {
+      const stat = fstatSync(descriptor);
+      const swapped = place.stat !== null && inodeOf(place.stat) !== inodeOf(stat);
+      if (!stat.isFile() || swapped) throw new WasiError(ERRNO.LOOP);
+      if (flags.truncate && stat.size > 0) {
+        ftruncateSync(descriptor, 0);
+        this.#quota.giveBack(stat.size);
+      }
+      return new HostFile({ ...flags, descriptor, host, stat, quota: this.#quota });
+    } catch (error) {
+      closeSync(descriptor);
+      throw error;
+    }
+  }
+}
+
+function hostFlagsOf(flags: OpenFlags, create: boolean): number {
+  // Truncating needs a descriptor that may write, even when the program only asked to read.
+  const writes = flags.write || flags.truncate;
+  const mode = writes ? constants.O_RDWR : constants.O_RDONLY;
+  // Exclusive always: if something has appeared since the walk, it was not examined.
+  const creation = create ? constants.O_CREAT | constants.O_EXCL : 0;
+  return mode | creation | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+}
+
+function hostOf(place: Place): string {
+  if (place.host === null) throw new WasiError(ERRNO.NOENT);
+  return place.host;
+}
+
+function writableHostOf(place: Place): string {
+  if (place.host === null || place.mount?.writable !== true) throw new WasiError(ERRNO.ROFS);
+  return place.host;
+}
+
+/** As `writableHostOf`, for what is removed or replaced: a mount point must stay. */
+function movableHostOf(place: Place): string {
+  const host = writableHostOf(place);
+  if (place.fixed) throw new WasiError(ERRNO.BUSY);
+  return host;
+}

@@ -1,0 +1,117 @@
+/**
+ * The command line of a runner process: Node's permission flags, V8's limits, and the small tools
+ * of the system that wrap it where they exist. Starts nothing but those tools, to see that they work.
+ */
+import { execFile } from 'node:child_process';
+import { access, constants, realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+/** Marks a runner in the process table; followed by the execution id and its scratch directory. */
+export const MARK = '--shoal-wasm-run';
+
+const SHIM = '@bjorn3/browser_wasi_shim';
+const TOOL_CHECK_MS = 5_000;
+/** Room for compiled code and our own objects; the program's memory is not in this heap. */
+const HEAP_MIB = 256;
+
+/** Absolute paths; null where the tool is missing or does not do what is needed. */
+export interface Tools {
+  /** util-linux: sets resource limits, then becomes the runner. */
+  readonly prlimit: string | null;
+  /** util-linux: makes the kernel end the runner with its parent, and drops privileges. */
+  readonly setpriv: string | null;
+}
+
+export interface Launch {
+  readonly nodePath: string;
+  readonly runnerPath: string;
+  readonly tools: Tools;
+  /** Files and directories that the runner may read, apart from its own code. */
+  readonly readable: readonly string[];
+  readonly writable: readonly string[];
+  readonly cpuSeconds: number;
+  readonly openFilesMax: number;
+  /** What `sweep` finds it by. */
+  readonly execution: string;
+  readonly scratchDir: string;
+}
+
+/** Descriptors of the runner itself: pipes, event loop, modules being read. */
+const OWN_DESCRIPTORS = 64;
+
+function prlimitArguments(cpuSeconds: number, descriptors: number): readonly string[] {
+  // Soft below hard: the soft limit ends the process by SIGXCPU, which tells this cause from others.
+  return [`--cpu=${cpuSeconds}:${cpuSeconds + 1}`, `--nofile=${descriptors}`, '--core=0', '--'];
+}
+
+function setprivArguments(): readonly string[] {
+  const always = ['--pdeathsig', 'KILL', '--no-new-privs'];
+  // Root keeps the right to open what the daemon could open (mounts of other users), and no other.
+  const asRoot = ['--inh-caps=-all', '--bounding-set=-all,+dac_override'];
+  return process.getuid?.() === 0 ? [...always, ...asRoot, '--'] : [...always, '--'];
+}
+
+/** Looks the tools up in `directories` and tries each with the very arguments that will be used. */
+export async function findTools(directories: readonly string[]): Promise<Tools> {
+  const [prlimit, setpriv] = await Promise.all([
+    findTool(directories, 'prlimit', prlimitArguments(60, 256)),
+    findTool(directories, 'setpriv', setprivArguments()),
+  ]);
+  return { prlimit, setpriv };
+}
+
+async function findTool(
+  directories: readonly string[],
+  name: string,
+  args: readonly string[],
+): Promise<string | null> {
+  for (const directory of directories) {
+    const path = join(directory, name);
+    try {
+      await access(path, constants.X_OK);
+      await promisify(execFile)(path, [...args, path, '--version'], { timeout: TOOL_CHECK_MS, env: {} });
+      return path;
+    } catch {
+      // Missing, too old, or without the right to do it: the next directory, or the fallback.
+    }
+  }
+  return null;
+}
+
+/** The program and arguments of one runner. */
+export async function commandOf(launch: Launch): Promise<{ file: string; args: readonly string[] }> {
+  const { tools } = launch;
+  const code = await codeOf(launch.runnerPath);
+  const node = [
+    launch.nodePath,
+    '--permission',
+    ...[...code, ...launch.readable].map((path) => `--allow-fs-read=${path}`),
+    ...launch.writable.map((path) => `--allow-fs-write=${path}`),
+    // Only the watcher of `runner.ts` is a thread, and only where the kernel does not watch.
+    ...(tools.setpriv === null ? ['--allow-worker'] : []),
+    `--max-old-space-size=${HEAP_MIB}`,
+    '--disallow-code-generation-from-strings',
+    '--disable-sigusr1',
+    '--no-addons',
+    '--no-warnings',
+    launch.runnerPath,
+    MARK,
+    launch.execution,
+    launch.scratchDir,
+  ];
+  const setpriv = tools.setpriv === null ? [] : [tools.setpriv, ...setprivArguments()];
+  const limits = prlimitArguments(launch.cpuSeconds, launch.openFilesMax + OWN_DESCRIPTORS);
+  const prlimit = tools.prlimit === null ? [] : [tools.prlimit, ...limits];
+  const [file, ...args] = [...prlimit, ...setpriv, ...node];
+  if (file === undefined) throw new Error('the command of a runner is never empty');
+  return { file, args };
+}
+
+/** What Node reads to start the runner: one bundled file, or the sources and the shim. */
+async function codeOf(runnerPath: string): Promise<readonly string[]> {
+  if (!runnerPath.endsWith('.ts')) return [runnerPath];
+  const shim = dirname(dirname(fileURLToPath(import.meta.resolve(SHIM))));
+  return [dirname(runnerPath), await realpath(shim)];
+}

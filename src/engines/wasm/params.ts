@@ -1,0 +1,106 @@
+/**
+ * What a task says about its module: reads the engine's Params and finds the module files among the
+ * mounts. Reads directory entries, never a file's content.
+ */
+import { lstat, readdir } from 'node:fs/promises';
+import { join, posix } from 'node:path';
+import type { ExecutionFailure } from '../../core/execution.ts';
+import type { Json, SpecConfig } from '../../job/model.ts';
+import type { Mount } from '../engine.ts';
+
+export interface WasmParams {
+  /** Target of the input that holds the entry module. */
+  readonly entryModule: string;
+  readonly entrypoint: string;
+  /** `argv[1]` and on. */
+  readonly parameters: readonly string[];
+  /** Targets of the inputs with modules to instantiate first, in order. */
+  readonly importModules: readonly string[];
+}
+
+export type Found<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: ExecutionFailure };
+
+const found = <T>(value: T): Found<T> => ({ ok: true, value });
+const wrong = (code: string, message: string): Found<never> => ({
+  ok: false,
+  failure: { code, class: 'spec', message: message.slice(0, 1_000) },
+});
+
+export function readParams(engine: SpecConfig): Found<WasmParams> {
+  const { EntryModule, Entrypoint, Parameters, ImportModules } = engine.Params;
+  const problem = (what: string): Found<never> => wrong('wasm-params-invalid', `Engine.Params.${what}.`);
+  if (typeof EntryModule !== 'string' || EntryModule.trim() === '') {
+    return problem('EntryModule must be the Target of an input source');
+  }
+  if (Entrypoint !== undefined && Entrypoint !== null && typeof Entrypoint !== 'string') {
+    return problem('Entrypoint must be the name of an exported function');
+  }
+  const parameters = textsOf(Parameters);
+  if (parameters === null) return problem('Parameters must be a list of texts without NUL');
+  const importModules = textsOf(ImportModules);
+  if (importModules === null) return problem('ImportModules must be a list of Targets of input sources');
+  return found({
+    entryModule: EntryModule.trim(),
+    entrypoint: Entrypoint || '_start',
+    parameters,
+    importModules,
+  });
+}
+
+/** null when it is not a list of texts; a missing value is the empty list. */
+function textsOf(value: Json | undefined): readonly string[] | null {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) return null;
+  const texts: string[] = [];
+  for (const item of value as readonly Json[]) {
+    // A NUL would end an argument early and so let the program see another one than was written.
+    if (typeof item !== 'string' || item.includes('\0')) return null;
+    texts.push(item);
+  }
+  return texts;
+}
+
+/** Components of a target: relative ones mean the same below `/`. `..` cannot lead above it. */
+export function componentsOf(target: string): readonly string[] {
+  return posix.resolve('/', target).split('/').filter((name) => name !== '');
+}
+
+/**
+ * Host path of the module that `target` names.
+ * @param bytesMax largest module accepted here.
+ */
+export async function findModule(
+  target: string,
+  mounts: readonly Mount[],
+  bytesMax: number,
+): Promise<Found<string>> {
+  const wanted = componentsOf(target).join('/');
+  const mount = mounts.find((one) => componentsOf(one.target).join('/') === wanted);
+  if (mount === undefined) {
+    return wrong('wasm-module-missing', `No input source has the Target "${target}", where the module should be.`);
+  }
+  const file = await moduleFileOf(mount.source, target);
+  if (!file.ok) return file;
+  const { size } = await lstat(file.value);
+  if (size <= bytesMax) return file;
+  return wrong(
+    'wasm-module-too-large',
+    `The module at "${target}" has ${size} bytes, more than the ${bytesMax} that this node takes.`,
+  );
+}
+
+async function moduleFileOf(source: string, target: string): Promise<Found<string>> {
+  const stat = await lstat(source).catch(() => null);
+  if (stat?.isFile()) return found(source);
+  if (!stat?.isDirectory()) {
+    return wrong('wasm-module-missing', `The input at "${target}" is neither a file nor a directory.`);
+  }
+  const entries = await readdir(source, { withFileTypes: true });
+  const modules = entries.filter((entry) => entry.isFile() && entry.name.endsWith('.wasm'));
+  const [only, ...others] = modules;
+  if (only !== undefined && others.length === 0) return found(join(source, only.name));
+  return wrong(
+    'wasm-module-missing',
+    `The directory at "${target}" holds ${modules.length} .wasm files and must hold exactly one.`,
+  );
+}

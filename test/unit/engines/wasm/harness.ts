@@ -1,0 +1,146 @@
+/** What the tests of the wasm engine share: an engine in a temporary directory, and runs of fixtures. */
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { environmentOf } from '../../../../src/core/execution.ts';
+import type { ExecutionOrder } from '../../../../src/core/execution.ts';
+import { asExecutionId, asJobId } from '../../../../src/core/ids.ts';
+import type { Engine, EngineOutcome, EngineRun, Mount } from '../../../../src/engines/engine.ts';
+import { createWasmEngine } from '../../../../src/engines/wasm/engine.ts';
+import type { WasmEngineConfig } from '../../../../src/engines/wasm/engine.ts';
+import type { Json, Resources } from '../../../../src/job/model.ts';
+
+const REPOSITORY = join(import.meta.dirname, '../../../..');
+export const FIXTURES = join(REPOSITORY, 'test/fixtures/wasm');
+export const RUNNER = join(REPOSITORY, 'src/engines/wasm/runner.ts');
+export const WORD_COUNT = join(REPOSITORY, 'examples/word-count/word-count.wasm');
+export const MIB = 1 << 20;
+
+export function configIn(directory: string, changes: Partial<WasmEngineConfig> = {}): WasmEngineConfig {
+  return {
+    nodePath: process.execPath,
+    runnerPath: RUNNER,
+    scratchRoot: directory,
+    toolDirectories: ['/usr/bin', '/bin'],
+    maxModuleBytes: 64 * MIB,
+    cpuSecondsMax: 60,
+    memoryBytesMax: 4096 * MIB,
+    memoryAllowanceBytes: 256 * MIB,
+    diskBytesMax: 64 * MIB,
+    filesMax: 1_000,
+    openFilesMax: 256,
+    pollMs: 50,
+    ...changes,
+  };
+}
+
+export interface Program {
+  /** A fixture's name without ending, or an absolute path. */
+  readonly module: string;
+  readonly params?: Readonly<Record<string, Json>>;
+  readonly mounts?: readonly Mount[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly resources?: Partial<Resources>;
+  readonly timeoutMs?: number;
+  readonly outputMaxBytes?: number;
+  readonly execution?: string;
+}
+
+export interface Ran {
+  readonly outcome: EngineOutcome;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly started: boolean;
+}
+
+export interface Bench {
+  readonly directory: string;
+  readonly engine: Engine;
+  /** A new empty directory. */
+  folder(name: string): string;
+  runOf(program: Program): EngineRun;
+  run(program: Program, signal?: AbortSignal): Promise<Ran>;
+  remove(): void;
+}
+
+export function createBench(changes: Partial<WasmEngineConfig> = {}): Bench {
+  const directory = realpathSync(mkdtempSync(join(tmpdir(), 'shoal-wasm-')));
+  return benchIn(directory, changes);
+}
+
+export function benchIn(directory: string, changes: Partial<WasmEngineConfig> = {}): Bench {
+  const engine = createWasmEngine(configIn(directory, changes));
+  let runs = 0;
+  const bench: Bench = {
+    directory,
+    engine,
+    folder: (name) => {
+      const path = join(directory, name);
+      mkdirSync(path, { recursive: true });
+      return path;
+    },
+    runOf: (program) => {
+      runs += 1;
+      const scratchDir = bench.folder(`scratch-${process.pid}-${runs}`);
+      const order = orderOf(program, `e-${runs}`);
+      const path = program.module.startsWith('/') ? program.module : join(FIXTURES, `${program.module}.wasm`);
+      return {
+        order,
+        mounts: [{ source: path, target: '/main.wasm', writable: false }, ...(program.mounts ?? [])],
+        env: program.env ?? environmentOf(order),
+        stdoutPath: join(scratchDir, 'stdout'),
+        stderrPath: join(scratchDir, 'stderr'),
+        outputMaxBytes: program.outputMaxBytes ?? MIB,
+        scratchDir,
+      };
+    },
+    run: async (program, signal = new AbortController().signal) => {
+      const run = bench.runOf(program);
+      let started = false;
+      const outcome = await engine.run(run, () => {
+        started = true;
+      }, signal);
+      return { outcome, started, stdout: textIn(run.stdoutPath), stderr: textIn(run.stderrPath) };
+    },
+    remove: () => rmSync(directory, { recursive: true, force: true }),
+  };
+  return bench;
+}
+
+function textIn(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function orderOf(program: Program, execution: string): ExecutionOrder {
+  return {
+    execution: asExecutionId(program.execution ?? execution),
+    job: asJobId('j-1'),
+    jobType: 'batch',
+    jobName: 'test',
+    namespace: 'default',
+    version: 1,
+    partition: 0,
+    partitionCount: 1,
+    attempt: 0,
+    epoch: 1,
+    holders: [],
+    timeoutMs: program.timeoutMs ?? 60_000,
+    task: {
+      Name: 'main',
+      Engine: { Type: 'wasm', Params: { EntryModule: '/main.wasm', ...program.params } },
+      Publisher: { Type: '', Params: {} },
+      Env: {},
+      Meta: {},
+      InputSources: [],
+      ResultPaths: [],
+      ResourcesConfig: { CPU: '', Memory: '', Disk: '', GPU: '' },
+      resources: { cpuMillis: 100, memoryBytes: 64 * MIB, diskBytes: 0, gpus: 0, ...program.resources },
+      Network: { Type: 'None', Domains: [], Ports: [] },
+      Timeouts: { ExecutionTimeout: 0, QueueTimeout: 0, TotalTimeout: 0 },
+    },
+  };
+}
