@@ -113,6 +113,7 @@ export function createBlockFiles(directory: string, log: Log): BlockFiles {
   const write = async (cid: CID, bytes: Uint8Array): Promise<void> => {
     const key = keyOf(cid);
     for (const listener of listeners) listener(key);
+    if (verified.has(key) && (await limited(() => sizeOf(fileOf(key)))) !== null) return;
     await limited(() => Promise.resolve(inner.put(cid, bytes)));
     trust(key);
   };

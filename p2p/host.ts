@@ -29,17 +29,25 @@ import type { NodeId } from '../src/core/ids.ts';
 import { announced } from './address.ts';
 import { createBlockFiles } from './blockstore.ts';
 import type { BlockFiles } from './blockstore.ts';
+import { createContentStore } from './content.ts';
+import type { HostContent } from './content.ts';
 import { checkBootstrap, createDiscovery } from './discovery.ts';
 import type { DiscoveryLimits, PeerStatus } from './discovery.ts';
+import { createProvider, findProviders, swapBlocks } from './exchange.ts';
+import { createFetcher } from './fetch.ts';
 import { createGossip, gossipsubOptions } from './gossip.ts';
-import type { Decoded, GossipPort } from './gossip.ts';
+import type { Decoded, GossipPort, GossipStats } from './gossip.ts';
 import { libp2pLogger } from './log.ts';
 import type { Log } from './log.ts';
 import { createPresence } from './presence.ts';
+import { blocksProtocol, createBlocks } from './protocols/blocks.ts';
+import type { BlocksStats } from './protocols/blocks.ts';
 import { createHello, helloProtocol } from './protocols/hello.ts';
 import type { HelloService } from './protocols/hello.ts';
 import { createMessages, messageProtocol } from './protocols/messages.ts';
-import type { MessageLimits, Messages } from './protocols/messages.ts';
+import type { MessageLimits, Messages, MessageStats } from './protocols/messages.ts';
+import { createTail, tailProtocol } from './protocols/tail.ts';
+import type { Tail } from './protocols/tail.ts';
 
 export interface HostConfig {
   /** The mesh: 1 … 63 of a–z, 0–9 and `-`; part of every protocol name. */
@@ -65,6 +73,10 @@ export interface HostConfig {
   readonly maxConnections: number;
   readonly discovery: DiscoveryLimits;
   readonly messages: MessageLimits;
+  /** Size at which unpinned blocks are collected, bytes. */
+  readonly contentQuotaBytes: number;
+  /** Block requests of other peers served at the same time. */
+  readonly servesMax: number;
 }
 
 export interface HostDeps {
@@ -91,10 +103,24 @@ export interface Host {
   readonly rejected: readonly Failure[];
   readonly messages: Messages;
   readonly gossip: GossipPort;
+  readonly content: HostContent;
+  readonly tail: Tail;
   /** @throws ShoalError `multiaddr-invalid`, `peer-unreachable`. */
   dial(address: string): Promise<NodeId>;
+  /** For gauges; costs a few additions. */
+  gauges(): HostGauges;
   readonly libp2p: Libp2p;
   stop(): Promise<void>;
+}
+
+export interface HostGauges {
+  readonly members: number;
+  readonly connections: number;
+  readonly dialQueue: number;
+  readonly knownPeers: number;
+  readonly messages: MessageStats;
+  readonly gossip: GossipStats;
+  readonly blocks: BlocksStats;
 }
 
 type Services = { pubsub: GossipSub };
@@ -145,33 +171,65 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     network: config.network, libp2p, decode: deps.decodeGossip, presence, log,
     redial: discovery.redial,
   });
+  const blocks = createBlockFiles(config.blocksPath, log);
+  await blocks.open();
+  const bulk = createBlocks({
+    network: libp2p, protocol: blocksProtocol(config.network), read: blocks.read, log,
+    servesMax: config.servesMax,
+  });
+  const tail = createTail({ network: libp2p, protocol: tailProtocol(config.network), log });
   const rows: ProtocolRow[] = [
     { protocol, handler: messages.handle, maxInboundStreams: 4 },
     { protocol: helloProtocol(config.network), handler: hello.handle, maxInboundStreams: 4 },
+    { protocol: blocksProtocol(config.network), handler: bulk.handle, maxInboundStreams: 16 },
+    { protocol: tailProtocol(config.network), handler: tail.handle, maxInboundStreams: 64 },
   ];
-
-  const blocks = createBlockFiles(config.blocksPath, log);
-  await blocks.open();
   const started = await startHelia(config, deps, privateKey, blocks, rows);
   helia = started;
-  presence.attach(started.libp2p);
+  const node = started.libp2p;
+  const provider = createProvider(() => node, log);
+  const fetcher = createFetcher({
+    self: nodeId, blocks, protocol: bulk, members: presence.members, log,
+    bitswap: (wants, from, signal) => swapBlocks(started, presence.members(), wants, from, signal),
+    providers: (root, signal) =>
+      config.dht ? findProviders(node, root, signal, log) : Promise.resolve([]),
+  });
+  const content = createContentStore({
+    blocks, datastore: deps.datastore, fetcher, quotaBytes: config.contentQuotaBytes, log,
+    provide: (root) => {
+      if (config.dht) provider.provide(root);
+    },
+  });
+  presence.attach(node);
   gossip.start();
   await discovery.start(bootstrap.good);
 
   return {
     nodeId,
-    addresses: () => started.libp2p.getMultiaddrs().map(String),
+    addresses: () => node.getMultiaddrs().map(String),
     peers: presence.members,
     status: discovery.status,
     rejected: bootstrap.bad,
     messages,
     gossip,
+    content,
+    tail,
     dial: discovery.dial,
-    libp2p: started.libp2p,
+    gauges: () => ({
+      members: presence.members().length,
+      connections: node.getConnections().length,
+      dialQueue: node.getDialQueue().length,
+      knownPeers: discovery.status().length,
+      messages: messages.stats(),
+      gossip: gossip.stats(),
+      blocks: bulk.stats(),
+    }),
+    libp2p: node,
     async stop() {
       discovery.stop();
       gossip.stop();
       messages.stop();
+      provider.stop();
       await started.stop();
     },
   };

@@ -71,6 +71,7 @@ export function testNodes(): {
         blocksPath: path.join(directory, 'blocks'), libp2pLines: false, maxConnections: 200,
         discovery: { fullMeshMax: 50, degree: 16 },
         messages: { queueFrames: 4_096, queueBytes: 16 << 20 },
+        contentQuotaBytes: 1 << 30, servesMax: 16,
         ...changes,
       };
       const all: HostDeps = {

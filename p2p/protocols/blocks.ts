@@ -1,0 +1,263 @@
+/**
+ * `/shoal/<net>/blocks/1`: whole DAGs at the speed of the link. The requester names blocks, the holder
+ * streams each with everything below it in depth-first order, back-pressured; the requester checks
+ * every hash. Resuming is asking for less: the caller walks what it has and names only what is
+ * missing. Serves what is in the block store and nothing else; writes nothing itself.
+ */
+import type { Connection, Libp2p, Stream } from '@libp2p/interface';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { CID } from 'multiformats/cid';
+import { Uint8ArrayList } from 'uint8arraylist';
+import type { NodeId } from '../../src/core/ids.ts';
+import { factsOf, mayHaveLinks } from '../dag.ts';
+import { reasonOf } from '../log.ts';
+import type { Log } from '../log.ts';
+import { encodeFrames, prefixOf, readFrames, write } from './frames.ts';
+import type { FrameReader } from './frames.ts';
+
+export const blocksProtocol = (network: string): string => `/shoal/${network}/blocks/1`;
+
+/** First byte of a frame. Requests: fetch with all below, fetch these only, do you have it? */
+const FETCH_DEEP = 1;
+const FETCH_FLAT = 2;
+const HAS = 3;
+/** Answers: a block, a block I lack, end of this request, too many requests now, has or has not. */
+const BLOCK = 11;
+const MISSING = 12;
+const DONE = 13;
+const BUSY = 14;
+const HAS_ANSWER = 15;
+
+/** Blocks of others may be 2 MiB; ours are 1 MiB and a little. */
+const MAX_BLOCK = 4 << 20;
+const MAX_REQUEST = 64 * 1024;
+/** CIDs per request: 36 bytes each stay far below {@link MAX_REQUEST}. */
+export const REQUEST_MAX = 512;
+/** Blocks read ahead of the one being sent. */
+const READ_AHEAD = 6;
+/** Unread bytes at which the requester lets the holder wait. */
+const HIGH_WATER = 8 << 20;
+/** A holder waits so long for the next request or for the requester to read. */
+const SERVE_IDLE_MS = 30_000;
+const OPEN_MS = 5_000;
+/** Blocks of one request are remembered, so that shared subtrees are sent once; beyond, it ends. */
+const SEEN_MAX = 1_000_000;
+
+export interface BlocksDeps {
+  readonly network: () => Libp2p;
+  readonly protocol: string;
+  readonly read: (cid: CID) => Promise<Uint8Array | null>;
+  readonly log: Log;
+  /** Requests served at the same time, over all peers. */
+  readonly servesMax: number;
+}
+
+export interface BlocksStats {
+  readonly serving: number;
+  readonly servedBytes: number;
+  readonly refusedBusy: number;
+}
+
+export interface BlocksService {
+  handle(stream: Stream, connection: Connection): Promise<void>;
+  /** Opens a session with one holder. @throws when it cannot be reached or speaks another protocol. */
+  open(peer: NodeId, signal: AbortSignal): Promise<BlockSession>;
+  stats(): BlocksStats;
+}
+
+export interface BlockSession {
+  /**
+   * Streams the wanted blocks in order.
+   * @param stallMs give up when nothing complete arrives for so long.
+   * @returns per item the block, or `bytes: null` when the holder lacks it.
+   * @throws HolderBusy, or when the stream breaks or stalls.
+   */
+  fetch(wants: readonly CID[], deep: boolean, stallMs: number): AsyncGenerator<Received>;
+  has(cid: CID, ms: number): Promise<boolean>;
+  close(): void;
+}
+
+export interface Received {
+  readonly cid: CID;
+  /** Not yet checked against the CID. */
+  readonly bytes: Uint8Array | null;
+}
+
+export class HolderBusy extends Error {
+  override readonly name = 'HolderBusy';
+}
+
+// — the holder's side
+
+export function createBlocks(deps: BlocksDeps): BlocksService {
+  const counts = { serving: 0, servedBytes: 0, refusedBusy: 0 };
+
+  const serve = async (stream: Stream, request: Uint8Array): Promise<void> => {
+    const [kind] = request;
+    const wants = decodeCids(request.subarray(1));
+    if (kind === HAS) {
+      const [cid] = wants;
+      const has = cid !== undefined && (await deps.read(cid)) !== null;
+      return write(stream, encodeFrames([Uint8Array.of(HAS_ANSWER, has ? 1 : 0)]), SERVE_IDLE_MS);
+    }
+    if (kind !== FETCH_DEEP && kind !== FETCH_FLAT) throw new Error(`unknown request ${kind}`);
+    if (counts.serving >= deps.servesMax) {
+      counts.refusedBusy += 1;
+      return write(stream, encodeFrames([Uint8Array.of(BUSY)]), SERVE_IDLE_MS);
+    }
+    counts.serving += 1;
+    try {
+      for await (const { cid, bytes } of walk(wants, kind === FETCH_DEEP, deps.read)) {
+        const name = cid.bytes;
+        if (bytes === null) {
+          const frame = Buffer.concat([Uint8Array.of(MISSING), name]);
+          await write(stream, encodeFrames([frame]), SERVE_IDLE_MS);
+          continue;
+        }
+        const head = Buffer.concat([
+          prefixOf(2 + name.byteLength + bytes.byteLength),
+          Uint8Array.of(BLOCK, name.byteLength),
+          name,
+        ]);
+        counts.servedBytes += bytes.byteLength;
+        // The block itself goes down to the encryption without a copy.
+        await write(stream, new Uint8ArrayList(head, bytes), SERVE_IDLE_MS);
+      }
+      await write(stream, encodeFrames([Uint8Array.of(DONE)]), SERVE_IDLE_MS);
+    } finally {
+      counts.serving -= 1;
+    }
+  };
+
+  return {
+    stats: () => ({ ...counts }),
+    async handle(stream, connection) {
+      const reader = readFrames(stream, { maxBytes: MAX_REQUEST, highWater: MAX_REQUEST });
+      try {
+        for (;;) {
+          const request = await reader.next(SERVE_IDLE_MS, null);
+          if (request === null) break;
+          await serve(stream, request);
+        }
+        await stream.close({ signal: AbortSignal.timeout(SERVE_IDLE_MS) });
+      } catch (error) {
+        const peer = connection.remotePeer.toString();
+        deps.log.debug({ peer, why: reasonOf(error) }, 'blocks.serve-ended');
+        stream.abort(error instanceof Error ? error : new Error(String(error)));
+      }
+    },
+    async open(peer, signal) {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(OPEN_MS)]);
+      const stream = await deps
+        .network()
+        .dialProtocol(peerIdFromString(peer), deps.protocol, { signal: limit });
+      return session(stream, signal);
+    },
+  };
+}
+
+/** Depth first, each block once, reading ahead of what is taken. */
+async function* walk(
+  roots: readonly CID[],
+  deep: boolean,
+  read: (cid: CID) => Promise<Uint8Array | null>,
+): AsyncGenerator<Received> {
+  const stack = roots.toReversed();
+  const seen = new Set<string>();
+  const ahead = new Map<string, Promise<Uint8Array | null>>();
+  const fetchAhead = (cid: CID): Promise<Uint8Array | null> => {
+    const key = cid.toString();
+    let pending = ahead.get(key);
+    if (pending === undefined) {
+      pending = read(cid);
+      // Its error is met when its turn comes; until then it must not count as unhandled.
+      pending.catch(() => {});
+      ahead.set(key, pending);
+    }
+    return pending;
+  };
+  for (let cid = stack.pop(); cid !== undefined; cid = stack.pop()) {
+    const key = cid.toString();
+    if (seen.has(key)) continue;
+    if (seen.size >= SEEN_MAX) throw new Error('more blocks than one request may name');
+    seen.add(key);
+    const pending = fetchAhead(cid);
+    for (let i = stack.length - 1; i >= 0 && ahead.size < READ_AHEAD; i -= 1) {
+      const next = stack[i];
+      if (next !== undefined && !seen.has(next.toString())) void fetchAhead(next);
+    }
+    const bytes = await pending;
+    ahead.delete(key);
+    if (deep && bytes !== null && mayHaveLinks(cid)) {
+      for (const link of factsOf(cid, bytes).links.toReversed()) stack.push(link.cid);
+    }
+    yield { cid, bytes };
+  }
+}
+
+// — the requester's side
+
+function session(stream: Stream, signal: AbortSignal): BlockSession {
+  const reader = readFrames(stream, { maxBytes: MAX_BLOCK + 256, highWater: HIGH_WATER });
+  return {
+    async *fetch(wants, deep, stallMs) {
+      for (let at = 0; at < wants.length; at += REQUEST_MAX) {
+        const part = wants.slice(at, at + REQUEST_MAX);
+        const request = encodeCids(deep ? FETCH_DEEP : FETCH_FLAT, part);
+        await write(stream, encodeFrames([request]), stallMs);
+        yield* answers(reader, stallMs, signal);
+      }
+    },
+    async has(cid, ms) {
+      await write(stream, encodeFrames([encodeCids(HAS, [cid])]), ms);
+      const frame = await reader.next(ms, signal);
+      return frame !== null && frame[0] === HAS_ANSWER && frame[1] === 1;
+    },
+    close() {
+      stream.abort(new Error('done'));
+    },
+  };
+}
+
+async function* answers(
+  reader: FrameReader,
+  stallMs: number,
+  signal: AbortSignal,
+): AsyncGenerator<Received> {
+  for (;;) {
+    const frame = await reader.next(stallMs, signal);
+    if (frame === null) throw new Error('the holder ended the stream early');
+    switch (frame[0]) {
+      case BLOCK: {
+        const end = 2 + (frame[1] ?? 0);
+        yield { cid: CID.decode(frame.subarray(2, end)), bytes: frame.subarray(end) };
+        break;
+      }
+      case MISSING:
+        yield { cid: CID.decode(frame.subarray(1)), bytes: null };
+        break;
+      case DONE:
+        return;
+      case BUSY:
+        throw new HolderBusy('the holder serves too many requests now');
+      default:
+        throw new Error(`unknown answer ${frame[0]}`);
+    }
+  }
+}
+
+function encodeCids(kind: number, cids: readonly CID[]): Uint8Array {
+  const parts = cids.flatMap((cid) => [Uint8Array.of(cid.bytes.byteLength), cid.bytes]);
+  return Buffer.concat([Uint8Array.of(kind), ...parts]);
+}
+
+function decodeCids(bytes: Uint8Array): CID[] {
+  const cids: CID[] = [];
+  for (let at = 0; at < bytes.byteLength; ) {
+    const end = at + 1 + (bytes[at] ?? 0);
+    cids.push(CID.decode(bytes.subarray(at + 1, end)));
+    at = end;
+  }
+  if (cids.length > REQUEST_MAX) throw new Error(`${cids.length} blocks in one request`);
+  return cids;
+}
