@@ -52,7 +52,7 @@ export interface Checkers {
 
 export function createCheckers(context: CheckersContext): Checkers {
   const memory = new Map<string, Remembered>();
-  /** The record behind each (execution, sequence) that was ever sent. */
+  /** The end that was told of each execution. */
   const states = new Map<string, string>();
   const inputs = new Map<NodeView, number>();
   /** The highest epoch whose order a process obeyed, by node, incarnation and job. */
@@ -263,7 +263,7 @@ function checkForward(
   if (TERMINAL.has(from) && from !== to) back(`goes from ${from} to ${to}`);
 }
 
-/** Votes leave only when what they say is on disk; a state is said once. */
+/** Votes leave only when what they say is on disk; an execution ends once. */
 function checkMessage(
   context: CheckersContext,
   node: NodeView,
@@ -280,23 +280,30 @@ function checkMessage(
     case 'promise': {
       const { job, epoch } = message;
       const promised = past.promised.get(job);
+      // The first epoch comes with the admission itself.
+      if (promised === undefined && epoch.number === 0) return;
       if (promised !== undefined && compareBallots(promised, epoch) >= 0) return;
       return context.violation('S8', node, job, `promises ${epochText(epoch)} before it is on disk`);
     }
     case 'voted':
       for (const { body } of message.votes) {
         const { job, slot, of, epoch } = body;
+        // What is committed already may be voted for again under any epoch.
+        if (past.held.has(`${job}|${of}`)) continue;
         if (past.held.has(`${job}|${slot}|${of}|${epochText(epoch)}`)) continue;
         context.violation('S8', node, job, `votes in ${slot} before that is on disk`);
       }
       return;
     case 'states':
       for (const state of message.states) {
-        const key = `${state.body.execution}|${state.body.sequence}|${node.store.id}`;
-        const known = states.get(key);
-        if (known === undefined) states.set(key, state.id);
-        if (known === undefined || known === state.id || state.body.node !== node.id) continue;
-        context.violation('S8', node, state.body.job, `says two things in ${key}`);
+        // What happened on the way may be told again after a crash; the end is told once.
+        if (!TERMINAL.has(state.body.phase) || state.body.node !== node.id) continue;
+        const key = `${state.body.execution}|${node.store.id}`;
+        const known = states.get(key) ?? state.id;
+        states.set(key, known);
+        if (known !== state.id) {
+          context.violation('S8', node, state.body.job, `gives two ends to ${state.body.execution}`);
+        }
       }
       return;
     default:

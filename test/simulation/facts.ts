@@ -211,7 +211,9 @@ export function createFacts(context: FactsContext): Facts {
       const { record, votes } = write.value;
       if (record.type === 'spec') factsOf(write.job).spec ??= record.body;
       if (record.type === 'admission') seeAdmission(record);
-      if (votes.length > 0) seeCertified(node, { record, votes });
+      // An admission under way lies there with its keeper's own vote: no certificate yet.
+      if (write.key === 'pending') votes.forEach((vote) => seeVote(node, vote));
+      else if (votes.length > 0) seeCertified(node, { record, votes });
     }
     if (write.table === 'accepted') seeValue(write.value.value);
   };

@@ -1,0 +1,92 @@
+/**
+ * The whole core in simulated meshes: every seed breaks things in its own way, heals them, and must
+ * keep every promise. A failing seed prints its options and its timeline; it then belongs into
+ * `seeds.json`, with a reason, for good.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import type { Plant, SimulationOptions } from './options.ts';
+import { quietOptions, swarmOptions } from './options.ts';
+import { describeViolations } from './report.ts';
+import type { Report } from './run.ts';
+import { simulate } from './run.ts';
+
+interface RecordedSeed {
+  readonly seed: number;
+  /** As given on the command line; null: drawn from the seed. */
+  readonly nodes: number | null;
+  readonly jobs: number | null;
+  /** What was broken. */
+  readonly reason: string;
+}
+
+const recorded = JSON.parse(
+  readFileSync(new URL('./seeds.json', import.meta.url), 'utf8'),
+) as readonly RecordedSeed[];
+
+const drawn = (seed: number): SimulationOptions => swarmOptions(seed, { nodes: null, jobs: null });
+
+/** @throws AssertionError with everything needed to start looking. */
+function mustHold(options: SimulationOptions): Report {
+  const report = simulate(options);
+  if (report.violations.length === 0) return report;
+  assert.fail(describeViolations(simulate({ ...options, timeline: true })));
+}
+
+describe('simulated meshes', () => {
+  const SEEDS = 200;
+  const GROUP = 25;
+  for (let first = 1; first <= SEEDS; first += GROUP) {
+    const last = first + GROUP - 1;
+    it(`keep every promise under the faults of seeds ${first} to ${last}`, () => {
+      for (let seed = first; seed <= last; seed += 1) mustHold(drawn(seed));
+    });
+  }
+
+  it('keep every promise under the faults of every seed that ever failed', () => {
+    for (const { seed, nodes, jobs } of recorded) mustHold(swarmOptions(seed, { nodes, jobs }));
+  });
+
+  it('do exactly the same when run again from the same seed', () => {
+    for (const seed of [3, 14, 159]) {
+      const [one, other] = [simulate(drawn(seed)), simulate(drawn(seed))];
+      assert.equal(one.traceHash, other.traceHash, `seed ${seed}`);
+      assert.equal(one.inputs, other.inputs, `seed ${seed}`);
+      assert.notEqual(one.traceHash, simulate(drawn(seed + 1)).traceHash, `seed ${seed}`);
+    }
+  });
+
+  it('finish every job of a quiet mesh of 1,000 nodes, without one failover', () => {
+    const report = mustHold(quietOptions(7, 1_000, 50));
+    for (const { job, chosen, epochs } of report.jobs) {
+      const close = chosen.get('close')?.record;
+      assert.ok(close?.type === 'close' && close.body.outcome === 'completed', `${job} completed`);
+      assert.equal(epochs.size, 0, `${job} changed its leader`);
+    }
+  });
+});
+
+describe('planted bugs', () => {
+  /** The checkers must see the bug within this many seeds, each with more crashes than usual. */
+  const SEEDS_MAX = 40;
+  const foundBy = (plant: Plant): readonly string[] => {
+    for (let seed = 1; seed <= SEEDS_MAX; seed += 1) {
+      const options = drawn(seed);
+      const plan = { ...options.plan, crashesPerMinute: 6, lossRate: 0.1 };
+      const { violations } = simulate({ ...options, plan, plant });
+      if (violations.length > 0) return violations.map(({ checker }) => checker);
+    }
+    return [];
+  };
+
+  it('keepers that forget their promises at a restart are found', () => {
+    const checkers = foundBy('forget-promises');
+    assert.ok(checkers.some((name) => ['S8', 'S2', 'S4', 'S9'].includes(name)), checkers.join(' '));
+  });
+
+  it('keepers that keep quiet about what they accepted are found', () => {
+    const checkers = foundBy('silent-promises');
+    assert.ok(checkers.some((name) => ['S2', 'S4'].includes(name)), checkers.join(' '));
+  });
+});
