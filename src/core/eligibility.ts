@@ -2,7 +2,7 @@
  * Whether a node takes a job: every check gives its reason, and all reasons are given, so that the
  * leader can say which one keeps how many nodes out. Pure: profile and spec in, refusals out.
  */
-import { isFavour, matches } from '../job/constraints.ts';
+import { favourOf, matches } from '../job/constraints.ts';
 import type { Job, Resources } from '../job/model.ts';
 import { pathAllowed } from './allowed-paths.ts';
 import type { Profile } from './machine-types.ts';
@@ -79,7 +79,7 @@ function pluginRefusals(profile: Profile, job: Job): readonly Refusal[] {
 
 function constraintRefusals(profile: Profile, job: Job): readonly Refusal[] {
   return job.Constraints.filter(
-    (constraint) => !isFavour(constraint) && !matches(constraint, profile.labels),
+    (constraint) => favourOf(constraint) === null && !matches(constraint, profile.labels),
   ).map((constraint) => ({
     code: 'constraint',
     constraint,

@@ -4,7 +4,7 @@
  * this; none keeps state of its own.
  */
 import type { Resources } from '../job/model.ts';
-import type { ExecutionId, Hlc, JobId, Millis, NodeId, RecordId, RequestId } from './ids.ts';
+import type { ExecutionId, Hlc, JobId, Millis, NodeId, RequestId } from './ids.ts';
 import type { Ledger } from './ledger.ts';
 import type {
   Effect,
@@ -19,6 +19,7 @@ import type {
 import type {
   AcceptedValue,
   Announcement,
+  Answer,
   CertifiedValue,
   JobSummary,
   Message,
@@ -71,6 +72,13 @@ export interface Replication {
   readonly failed: Set<NodeId>;
 }
 
+/** An assignment that was committed; its node has not said `started` yet. */
+export interface Starting {
+  readonly assign: Certified<'assign'>;
+  readonly deadline: Millis;
+  resendAt: Millis;
+}
+
 /** What a leader knows beside the ledger. All of it is lost with the leadership, and may be. */
 export interface Lead {
   readonly epoch: Epoch;
@@ -87,6 +95,8 @@ export interface Lead {
   readonly proposals: Map<Slot, Proposal>;
   /** Committed slots each keeper has not acknowledged yet. */
   readonly unacked: Map<NodeId, Set<Slot>>;
+  /** Commits sent at least once, as `node|slot`. */
+  readonly flushed: Set<string>;
   resendAt: Millis;
   resendMs: number;
   /** Rounds of bidding announced so far. */
@@ -98,10 +108,12 @@ export interface Lead {
   invited: boolean;
   /** Since when an execution has been wanting a node. */
   waitingSince: Millis | null;
+  /** Executions wanting a node when last looked at. */
+  open: number;
   readonly bids: Map<NodeId, Bid>;
   readonly declines: Map<NodeId, readonly Refusal[]>;
   /** Assigned executions whose node has not said `started` yet. */
-  readonly starting: Map<ExecutionId, { readonly deadline: Millis; resendAt: Millis }>;
+  readonly starting: Map<ExecutionId, Starting>;
   /** Last sign of life of an execution. */
   readonly heard: Map<ExecutionId, Millis>;
   /** Executions given up: refused or not taken up, or lost with their node. */
@@ -111,6 +123,8 @@ export interface Lead {
   readonly replications: Map<ExecutionId, Replication>;
   /** Executors that were told who leads. */
   readonly introduced: Set<ExecutionId>;
+  /** Executions told to stop because another result was accepted. */
+  readonly cancelled: Set<ExecutionId>;
   /** Executors that still have to hear of the close. */
   readonly closing: Set<NodeId>;
   closingUntil: Millis;
@@ -124,7 +138,8 @@ export interface KeptJob {
   /** The highest epoch heard of: who is believed to lead. */
   seen: Epoch;
   readonly accepted: Map<Slot, AcceptedValue>;
-  readonly activatedAt: Millis;
+  /** Counts the TotalTimeout; after a restart it is set back by the age of the spec. */
+  activatedAt: Millis;
   lead: Lead | null;
   /** When this keeper may try to take over; null while the leader is believed alive. */
   candidateAt: Millis | null;
@@ -193,11 +208,17 @@ export interface Lookup {
   readonly query: Query;
   readonly asked: Set<NodeId>;
   readonly deadline: Millis;
+  /** Lists: the newest summary of each job. */
   readonly found: Map<JobId, JobSummary>;
+  /** Jobs that the reference may mean. */
+  readonly candidates: Set<JobId>;
+  /** Nodes asked that did not answer yet. */
   outstanding: number;
-  /** What to do with the job's records when they come, instead of replying. */
+  best: Extract<Answer, { type: 'job' }> | null;
+  /** Nothing fresher is to be expected. */
+  complete: boolean;
+  /** What to do with the job's records when they come. */
   readonly then: 'reply' | { readonly stop: string };
-  fallback: Message | null;
 }
 
 /** A peer being watched by pings. */
@@ -234,6 +255,8 @@ export interface Core {
   readonly writes: StoreWrite[];
   /** Messages to this node itself, handled within the same input. */
   readonly inbox: Message[];
+  /** Kept jobs that something happened to: looked at again before the input is done. */
+  readonly dirty: Set<JobId>;
   profile: Profile | null;
   draining: boolean;
   advertSequence: number;
@@ -242,7 +265,8 @@ export interface Core {
   readonly heardAt: Map<NodeId, Millis>;
   readonly watches: Map<NodeId, Watch>;
   readonly stops: Map<JobId, Stopping>;
-  readonly startedAt: Millis;
+  /** When this process began to run. */
+  startedAt: Millis;
   readonly relayedPings: Map<number, { readonly from: NodeId; readonly nonce: number; readonly at: Millis }>;
   nonce: number;
   readonly kept: Map<JobId, KeptJob>;
@@ -266,6 +290,11 @@ export interface Core {
 export function send(core: Core, to: NodeId, message: Message): void {
   if (to === core.self) core.inbox.push(message);
   else core.out.push({ type: 'send', to, message });
+}
+
+/** Something happened to a kept job: decide again what it needs. */
+export function touch(core: Core, job: JobId): void {
+  core.dirty.add(job);
 }
 
 export function persist(core: Core, write: StoreWrite): void {
@@ -318,5 +347,3 @@ export function remember<K, V>(map: Map<K, V>, key: K, value: V, max: number): v
     map.delete(oldest);
   }
 }
-
-export type { RecordId };

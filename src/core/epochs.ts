@@ -1,0 +1,237 @@
+/**
+ * Becoming and staying leader of a job (protocol parts 2, 4 and 7): the first epoch comes with the
+ * admission, later ones with the promises of W keepers. Whoever becomes leader takes over what any of
+ * them had accepted.
+ */
+import { slotOf, validVote } from './certificate.ts';
+import { jobTimer, learn, propose } from './commit.ts';
+import { compareEpochs, majority, sameEpoch } from './epoch.ts';
+import { after } from './ids.ts';
+import type { NodeId } from './ids.ts';
+import { isTerminal, mergeCommand, mergeGrant, mergeState } from './ledger.ts';
+import type { AcceptedValue, JobRecords, Message } from './messages.ts';
+import type { AdmissionBody, Certified, Epoch } from './records.ts';
+import type { Core, KeptJob, Lead } from './state.ts';
+import { note, persist, refuse, seal, send, touch, wallMs } from './state.ts';
+import { checkCommand, checkCommitted, checkGrant, checkState, isKeeper } from './verify.ts';
+
+/** A candidacy without W promises ends after this; the next one waits longer. */
+const candidacyMs = 3_000;
+/** Two candidates must not meet for ever: the pause doubles, and differs by rank. */
+const retryMs = 2_000;
+
+export function newLead(core: Core, epoch: Epoch, mode: Lead['mode']): Lead {
+  return {
+    epoch,
+    mode,
+    grant: null,
+    since: core.now,
+    promises: new Map(),
+    inherited: new Map(),
+    proposals: new Map(),
+    unacked: new Map(),
+    flushed: new Set(),
+    resendAt: core.now,
+    resendMs: core.config.limits.resendMs,
+    round: 0,
+    announcedAt: null,
+    nextRoundAt: core.now,
+    invited: false,
+    waitingSince: null,
+    open: 0,
+    bids: new Map(),
+    declines: new Map(),
+    starting: new Map(),
+    heard: new Map(),
+    givenUp: new Map(),
+    failedAt: new Map(),
+    replications: new Map(),
+    introduced: new Set(),
+    cancelled: new Set(),
+    closing: new Set(),
+    closingUntil: core.now,
+  };
+}
+
+export const rankOf = (admission: AdmissionBody, node: NodeId): number =>
+  admission.keepers.findIndex((keeper) => keeper.node === node);
+
+/** Begins to ask for promises under the next higher number. */
+export function standForLeader(core: Core, kept: KeptJob): void {
+  const { job, admission } = kept.ledger;
+  const number = Math.max(kept.seen.number, kept.promised.number) + 1;
+  const epoch: Epoch = { config: admission.record.body.config, number, leader: core.self };
+  kept.lead = newLead(core, epoch, 'preparing');
+  kept.seen = epoch;
+  kept.candidateAt = null;
+  askPromises(core, kept, kept.lead);
+  core.timers.set(`job:${job}`, after(core.now, candidacyMs));
+}
+
+function askPromises(core: Core, kept: KeptJob, lead: Lead): void {
+  lead.grant ??= seal(core, 'grant', { job: kept.ledger.job, epoch: lead.epoch });
+  for (const { node } of kept.ledger.admission.record.body.keepers) {
+    const promise = lead.promises.get(node);
+    if (promise !== undefined && promise.parts.size === promise.of) continue;
+    send(core, node, { type: 'prepare', job: kept.ledger.job, grant: lead.grant });
+  }
+  lead.resendAt = after(core.now, lead.resendMs);
+  core.timers.set(jobTimer(kept), lead.resendAt);
+}
+
+/** Asks the keepers whether this epoch still stands, and does nothing until W of them say so. */
+export function confirmLead(core: Core, kept: KeptJob, lead: Lead): void {
+  lead.mode = 'confirming';
+  lead.promises.clear();
+  lead.resendMs = core.config.limits.resendMs;
+  askPromises(core, kept, lead);
+}
+
+/** The part of the job timer that concerns a candidacy or a confirmation under way. */
+export function tickEpoch(core: Core, kept: KeptJob, lead: Lead): void {
+  if (lead.mode === 'preparing' && core.now - lead.since >= candidacyMs) {
+    const rank = rankOf(kept.ledger.admission.record.body, core.self);
+    const pause = retryMs * 2 ** Math.min(kept.tries, 4) + rank * retryMs;
+    kept.lead = null;
+    kept.tries += 1;
+    kept.candidateAt = after(core.now, pause);
+    core.timers.set(jobTimer(kept), kept.candidateAt);
+    return;
+  }
+  if (lead.resendAt <= core.now) {
+    lead.resendMs = Math.min(2 * lead.resendMs, 16 * core.config.limits.resendMs);
+    askPromises(core, kept, lead);
+  }
+  core.timers.set(jobTimer(kept), lead.resendAt);
+}
+
+export function onPromise(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'promise' }>,
+): void {
+  const { lead } = kept;
+  const admission = kept.ledger.admission.record.body;
+  if (lead === null || lead.grant === null || lead.mode === 'leading') return;
+  if (!sameEpoch(message.epoch, lead.epoch)) return;
+  if (core.suite.nodeOf(message.vote.by) !== from) return;
+  if (!validVote(message.vote, admission, lead.grant.id, 'grant', core.suite)) {
+    return refuse(core, from, 'bad-signature', true);
+  }
+  takeRecords(core, from, kept, message.records);
+  for (const accepted of message.accepted) inherit(core, kept, lead, accepted);
+  const promise = lead.promises.get(from) ?? { vote: message.vote, parts: new Set(), of: message.parts };
+  lead.promises.set(from, promise);
+  promise.parts.add(message.part);
+  const complete = [...lead.promises.values()].filter((p) => p.parts.size === p.of);
+  if (complete.length < majority(admission.keepers.length)) return;
+  const votes = complete.map((p) => p.vote);
+  takeOffice(core, kept, lead, { record: lead.grant, votes });
+}
+
+/** The highest ballot per slot wins: what may have been chosen is proposed again. */
+function inherit(core: Core, kept: KeptJob, lead: Lead, accepted: AcceptedValue): void {
+  const { slot, value } = accepted;
+  const admission = kept.ledger.admission.record.body;
+  if (!isKeeper(admission, core.suite.nodeOf(value.by)) || !core.suite.verify(value)) return;
+  const known = lead.inherited.get(slot);
+  if (known === undefined || compareEpochs(accepted.epoch, known.epoch) > 0) {
+    lead.inherited.set(slot, accepted);
+  }
+}
+
+function takeOffice(core: Core, kept: KeptJob, lead: Lead, grant: Certified<'grant'>): void {
+  const { job } = kept.ledger;
+  const confirmed = lead.mode === 'confirming';
+  lead.mode = 'leading';
+  kept.tries = 0;
+  kept.candidateAt = null;
+  if (mergeGrant(kept.ledger, grant) === 'new') {
+    const value = { record: grant.record, votes: grant.votes };
+    persist(core, { table: 'records', job, key: 'grant', value });
+  }
+  note(core, 'job.leading', { job, epoch: lead.epoch.number, confirmed: confirmed ? 1 : 0 });
+  const open = [...lead.inherited.values()].filter(({ slot }) => !kept.ledger.committed.has(slot));
+  lead.inherited.clear();
+  const states = [...kept.ledger.states.values()].filter((state) =>
+    open.some(({ value }) => restsOn(value, state.body.execution)),
+  );
+  const support = { states, commands: [...kept.ledger.commands.values()] };
+  propose(core, kept, lead, open.map(({ value }) => value), support);
+  // Followers may have missed what the last leader committed.
+  for (const { node } of kept.ledger.admission.record.body.keepers) {
+    if (node === core.self || confirmed) continue;
+    lead.unacked.set(node, new Set(kept.ledger.committed.keys()));
+  }
+  touch(core, job);
+}
+
+const restsOn = (value: AcceptedValue['value'], execution: string): boolean =>
+  value.type === 'accept' && value.body.execution === execution;
+
+/** Another epoch is higher: whatever this node was, it is not the leader now. */
+export function stepDown(core: Core, kept: KeptJob, higher: Epoch): void {
+  if (compareEpochs(higher, kept.seen) > 0) kept.seen = higher;
+  const { lead } = kept;
+  if (lead === null || compareEpochs(higher, lead.epoch) <= 0) return;
+  kept.lead = null;
+  note(core, 'job.stepped-down', { job: kept.ledger.job, epoch: lead.epoch.number, for: higher.number });
+  touch(core, kept.ledger.job);
+}
+
+/** Merges what another keeper knows of the job. */
+export function takeRecords(core: Core, from: NodeId, kept: KeptJob, records: JobRecords): void {
+  const { ledger } = kept;
+  const admission = ledger.admission.record.body;
+  const { suite } = core;
+  for (const value of records.committed) {
+    if (ledger.committed.has(slotOf(value.record))) continue;
+    const verdict = checkCommitted(suite, admission, value);
+    if (verdict === 'good') learn(core, kept, value);
+    else refuse(core, from, verdict.code, verdict.fault);
+  }
+  for (const state of records.states) takeState(core, from, kept, state);
+  for (const command of records.commands) {
+    if (ledger.commands.get(command.body.sequence)?.id === command.id) continue;
+    const verdict = checkCommand(suite, ledger.spec, command, wallMs(core));
+    if (verdict !== 'good') refuse(core, from, verdict.code, verdict.fault);
+    else takeCommand(core, kept, command);
+  }
+  if (records.grant !== null && checkGrant(suite, admission, records.grant) === 'good') {
+    mergeGrant(ledger, records.grant);
+    stepDown(core, kept, records.grant.record.body.epoch);
+  }
+}
+
+/** @returns whether the state is in the ledger now */
+export function takeState(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  state: JobRecords['states'][number],
+): boolean {
+  const { job } = kept.ledger;
+  if (kept.ledger.states.get(state.body.execution)?.id === state.id) return true;
+  const verdict = checkState(core.suite, job, state);
+  if (verdict !== 'good') {
+    refuse(core, from, verdict.code, verdict.fault);
+    return false;
+  }
+  if (mergeState(kept.ledger, state) !== 'new') return true;
+  // Only how an execution ended must survive; what it is doing now is told again with its lease.
+  if (isTerminal(state.body.phase)) {
+    const key = `state/${state.body.execution}`;
+    persist(core, { table: 'records', job, key, value: { record: state, votes: [] } });
+  }
+  touch(core, job);
+  return true;
+}
+
+export function takeCommand(core: Core, kept: KeptJob, command: JobRecords['commands'][number]): void {
+  const { job } = kept.ledger;
+  if (mergeCommand(kept.ledger, command) !== 'new') return;
+  const key = `command/${command.body.sequence}`;
+  persist(core, { table: 'records', job, key, value: { record: command, votes: [] } });
+  touch(core, job);
+}
