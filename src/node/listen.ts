@@ -38,12 +38,10 @@ export async function planListen(addresses: readonly string[], movable: boolean)
 }
 
 function isFree(host: string, port: number): Promise<boolean> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     const probe = createServer();
-    probe.once('error', (error) => {
-      if (errorCode(error) === 'EADDRINUSE') resolve(false);
-      else reject(error);
-    });
+    // Other errors (no such address, no permission) are told better by whoever listens there.
+    probe.once('error', (error) => resolve(errorCode(error) !== 'EADDRINUSE'));
     probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve(true)));
   });
 }
