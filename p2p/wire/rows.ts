@@ -1,0 +1,67 @@
+/**
+ * Rows of the durable store as bytes and back: the same canonical encoding and the same strict
+ * shapes as on the wire, with records as their envelopes. A row that does not fit is damaged, or was
+ * written by another version; the store sets it aside.
+ */
+import type { StoreWrite } from '../../src/core/machine-types.ts';
+import { decodeCanonical, encodeCbor } from './cbor.ts';
+import * as common from './common-shapes.ts';
+import { createEnvelopes } from './envelope.ts';
+import type { Envelopes, Sha256 } from './envelope.ts';
+import { anyOf, createRecordShapes, order } from './record-shapes.ts';
+import { bad, Faults, map } from './shape.ts';
+import type { Shape } from './shape.ts';
+
+export type Table = StoreWrite['table'];
+export type RowOf<T extends Table> = NonNullable<Extract<StoreWrite, { readonly table: T }>['value']>;
+
+export interface RowCodec {
+  /** @throws TypeError for a value that breaks its own type. */
+  encodeRow<T extends Table>(table: T, value: RowOf<T>): Uint8Array;
+  /** null when the bytes are no row of this table and version. Never throws. */
+  decodeRow<T extends Table>(table: T, bytes: Uint8Array): RowOf<T> | null;
+}
+
+/** An execution has a task, an admission, an assignment and a state: four records of at most 64 KiB. */
+const ROW_MAX_BYTES = 524_288;
+
+export function createRowCodec(options: { readonly net: string; readonly sha256: Sha256 }): RowCodec {
+  const shapes = createRowShapes(createEnvelopes(options));
+  return {
+    encodeRow: (table, value) => encodeCbor(shapes[table].write(value)),
+    decodeRow(table, bytes) {
+      const decoded = decodeCanonical(bytes, ROW_MAX_BYTES);
+      if (!decoded.ok) return null;
+      const value = shapes[table].read(decoded.value, new Faults());
+      return value === bad ? null : value;
+    },
+  };
+}
+
+function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<RowOf<T>> } {
+  const records = createRecordShapes(envelopes);
+  const record: Shape<RowOf<'records'>['record']> = anyOf(envelopes, {
+    spec: true,
+    admission: true,
+    vote: true,
+    command: true,
+    grant: true,
+    assign: true,
+    state: true,
+    accept: true,
+    close: true,
+    advert: true,
+  });
+  return {
+    records: map<RowOf<'records'>>({ record, votes: records.votes }),
+    promises: common.epoch,
+    accepted: map<RowOf<'accepted'>>({ epoch: common.epoch, value: records.value }),
+    executions: map<RowOf<'executions'>>({
+      order,
+      assign: records.assign,
+      admission: records.admission,
+      state: records.state,
+    }),
+    submissions: map<RowOf<'submissions'>>({ spec: records.spec, admission: records.sealedAdmission }),
+  };
+}

@@ -1,0 +1,88 @@
+/**
+ * Reading everything back: each row is hashed again, rows that do not match or cannot be decoded are
+ * moved to the quarantine, the others become `Restored`.
+ */
+import type { DatabaseSync } from 'node:sqlite';
+import { asJobId } from '../core/ids.ts';
+import type { JobId } from '../core/ids.ts';
+import type { Restored } from '../core/machine-types.ts';
+import type { Slot } from '../core/records.ts';
+import { combine, NOTHING_PROMISED } from './identity.ts';
+import type { RowCodec, RowOf, Table } from './row-codec.ts';
+import { isPromise, rowHash, tables } from './schema.ts';
+
+export interface DamagedRow {
+  readonly table: Table;
+  readonly job: string;
+  readonly key: string;
+  readonly why: 'hash' | 'form';
+  /** Finds the row even when its key is what was damaged. */
+  readonly rowid: number;
+}
+
+export interface Scan {
+  readonly restored: Restored;
+  readonly damaged: readonly DamagedRow[];
+  /** The digest of the promises found, to compare with the one that was kept. */
+  readonly promised: Uint8Array;
+}
+
+interface Row<T extends Table> {
+  readonly job: JobId;
+  readonly key: string;
+  readonly value: RowOf<T>;
+}
+
+type Found = { readonly [T in Table]: Row<T>[] };
+
+/** @throws Error of SQLite when a page cannot be read. */
+export function scan(database: DatabaseSync, codec: RowCodec): Scan {
+  const found: Found = { records: [], promises: [], accepted: [], executions: [], submissions: [] };
+  const damaged: DamagedRow[] = [];
+  let promised = NOTHING_PROMISED;
+  for (const table of tables) {
+    const rows = database.prepare(
+      `SELECT rowid, job, key, bytes, sha256 FROM ${table} ORDER BY job, key`,
+    );
+    for (const row of rows.iterate()) {
+      const job = String(row['job']);
+      const key = String(row['key']);
+      // A damaged header can make another type of it, whatever the schema says.
+      const bytes = row['bytes'] instanceof Uint8Array ? row['bytes'] : new Uint8Array();
+      const hash = rowHash([table, job, key], bytes);
+      if (isPromise(table)) promised = combine(promised, hash);
+      const value = isSame(row['sha256'], hash) ? codec.decodeRow(table, bytes) : 'hash';
+      if (value === 'hash' || value === null) {
+        damaged.push({ table, job, key, why: value ?? 'form', rowid: Number(row['rowid']) });
+      } else {
+        // The table and the type of its rows are one by the codec's signature.
+        (found[table] as Row<Table>[]).push({ job: asJobId(job), key, value });
+      }
+    }
+  }
+  return { restored: restoredOf(found), damaged, promised };
+}
+
+const restoredOf = (found: Found): Restored => ({
+  records: found.records,
+  promises: found.promises,
+  accepted: found.accepted.map(({ job, key, value }) => ({ job, key: key as Slot, value })),
+  executions: found.executions.map(({ value }) => value),
+  submissions: found.submissions.map(({ value }) => value),
+});
+
+const isSame = (stored: unknown, hash: Buffer): boolean =>
+  stored instanceof Uint8Array && hash.equals(stored);
+
+/** Moves rows out of their tables; their bytes are kept for whoever wants to look. */
+export function quarantine(database: DatabaseSync, rows: readonly DamagedRow[]): void {
+  for (const { table, why, rowid } of rows) {
+    database
+      .prepare(
+        `INSERT INTO quarantine(origin, job, key, bytes, sha256, why)
+         SELECT ?, job, key, bytes, sha256, ? FROM ${table} WHERE rowid = ?`,
+      )
+      .run(table, why, rowid);
+    database.prepare(`DELETE FROM ${table} WHERE rowid = ?`).run(rowid);
+  }
+}

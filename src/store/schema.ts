@@ -1,0 +1,45 @@
+/** The tables of the durable store. Each row carries a hash of its place and its bytes. */
+import { createHash } from 'node:crypto';
+import type { DatabaseSync } from 'node:sqlite';
+import type { Table } from './row-codec.ts';
+
+export const SCHEMA_VERSION = 1;
+
+/** In the order in which they are restored; complete by the compiler. */
+const TABLES: Readonly<Record<Table, true>> = {
+  records: true,
+  promises: true,
+  accepted: true,
+  executions: true,
+  submissions: true,
+};
+export const tables = Object.keys(TABLES) as readonly Table[];
+
+/** What a keeper has answered for: forgetting one of these rows breaks a promise. */
+export const isPromise = (table: Table): boolean => table === 'promises' || table === 'accepted';
+
+const rowTable = (table: Table): string => `
+  CREATE TABLE IF NOT EXISTS ${table}(
+    job TEXT NOT NULL, key TEXT NOT NULL, bytes BLOB NOT NULL, sha256 BLOB NOT NULL,
+    PRIMARY KEY (job, key)
+  ) STRICT;`;
+
+/** The quarantine takes any types: what comes here is damaged. */
+export function createTables(database: DatabaseSync): void {
+  database.exec(`
+    CREATE TABLE IF NOT EXISTS meta(
+      one INTEGER PRIMARY KEY CHECK (one = 1),
+      schema INTEGER NOT NULL, store TEXT NOT NULL, generation INTEGER NOT NULL,
+      promised BLOB NOT NULL, sha256 BLOB NOT NULL
+    ) STRICT;
+    ${tables.map(rowTable).join('')}
+    CREATE TABLE IF NOT EXISTS quarantine(origin, job, key, bytes, sha256, why);
+    CREATE TABLE IF NOT EXISTS kv(
+      key TEXT NOT NULL UNIQUE, value TEXT NOT NULL, until INTEGER, sha256 BLOB NOT NULL
+    ) STRICT;`);
+}
+
+/** sha-256 over where a row is and what it holds, so that damage to either is noticed. */
+export function rowHash(place: readonly string[], bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(JSON.stringify(place)).update(bytes).digest();
+}

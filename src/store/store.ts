@@ -1,0 +1,181 @@
+/**
+ * The durable store: what a node has promised, recorded and runs. One SQLite file in WAL mode with
+ * `synchronous = FULL`, so that what `apply` has returned from survives a crash and a power cut.
+ * What is found damaged at the start is set aside and reported (`open-checked.ts`). Knows no
+ * formats; its codec does.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { ShoalError } from '../core/failure.ts';
+import type { StoreId } from '../core/ids.ts';
+import type { Restored, StoreWrite } from '../core/machine-types.ts';
+import { openGeneration } from './generation.ts';
+import type { Generation } from './generation.ts';
+import { combine, writeIdentity } from './identity.ts';
+import { createKeyValues } from './key-values.ts';
+import type { KeyValues } from './key-values.ts';
+import { openChecked } from './open-checked.ts';
+import type { Checked, StoreProblem } from './open-checked.ts';
+import type { RowCodec, RowOf, Table } from './row-codec.ts';
+import { scan } from './scan.ts';
+import { isPromise, rowHash, tables } from './schema.ts';
+import { closeSqlite, inTransaction, sqliteFault, storeUnusable } from './sqlite.ts';
+
+export interface StoreDeps {
+  readonly codec: RowCodec;
+  /** That many random bytes. */
+  readonly random: (length: number) => Uint8Array;
+}
+
+export interface Store {
+  /** Identity of this store; another one than before when promises may have been forgotten. */
+  readonly id: StoreId;
+  /** Found when it was opened; empty when all is well. */
+  readonly problems: readonly StoreProblem[];
+  /**
+   * All of it or nothing, on disk when it returns.
+   * @throws ShoalError `store-unusable`: nothing was written. When the disk was full the next call may
+   * succeed; after an I/O error every later one throws.
+   */
+  apply(writes: readonly StoreWrite[]): void;
+  /** Everything that is on disk. */
+  restore(): Restored;
+  readonly kv: KeyValues;
+  /** Idempotent. */
+  close(): void;
+}
+
+/** Opens or creates the store in `dir`. The caller holds the lock of the directory. @throws ShoalError `store-unusable`. */
+export function openStore(dir: string, deps: StoreDeps): Store {
+  const path = join(dir, 'store.db');
+  let generation: Generation | null = null;
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    generation = openGeneration(join(dir, 'store.generation'));
+    const checked = openChecked({ path, generation, ...deps });
+    return createStore({ path, generation, codec: deps.codec, ...checked });
+  } catch (error) {
+    generation?.close();
+    throw error instanceof ShoalError ? error : storeUnusable(path, error);
+  }
+}
+
+interface Parts extends Checked {
+  readonly path: string;
+  readonly generation: Generation;
+  readonly codec: RowCodec;
+}
+
+interface Row {
+  readonly table: Table;
+  readonly job: string;
+  readonly key: string;
+  /** null deletes. */
+  readonly bytes: Uint8Array | null;
+}
+
+function createStore(parts: Parts): Store {
+  const { path, database, generation, codec, problems } = parts;
+  // Read once already for the check; given away at the first chance, since the machine holds it then.
+  let restored: Restored | null = parts.restored;
+  let identity = parts.identity;
+  let failed: ShoalError | null = null;
+  const write = writeIdentity(database);
+  const statements = new Map(tables.map((table) => [table, rowStatements(database, table)]));
+
+  /** Runs work in one transaction; an error that speaks against the disk ends the store's life. */
+  function commit<T>(work: () => T): T {
+    if (failed !== null) throw failed;
+    try {
+      return inTransaction(database, work);
+    } catch (error) {
+      const fault = sqliteFault(error);
+      const unusable = storeUnusable(path, error);
+      if (fault === 'io' || fault === 'damaged') {
+        // After a failed write the page cache may hold what the disk does not: nothing here can be trusted.
+        failed = unusable;
+        generation.markLost();
+      }
+      throw unusable;
+    }
+  }
+
+  function putRow({ table, job, key, bytes }: Row, promised: Uint8Array): Uint8Array {
+    const statement = statements.get(table);
+    if (statement === undefined) throw new TypeError(`no table ${String(table)}`);
+    const before = isPromise(table) ? statement.hash.get(job, key)?.['sha256'] : undefined;
+    let digest = before instanceof Uint8Array ? combine(promised, before) : promised;
+    if (bytes === null) {
+      statement.remove.run(job, key);
+      return digest;
+    }
+    const hash = rowHash([table, job, key], bytes);
+    if (isPromise(table)) digest = combine(digest, hash);
+    statement.put.run(job, key, bytes, hash);
+    return digest;
+  }
+
+  return {
+    id: identity.store,
+    problems,
+    kv: createKeyValues(database, commit),
+    restore() {
+      const everything = restored ?? scan(database, codec).restored;
+      restored = null;
+      return everything;
+    },
+    apply(writes) {
+      if (writes.length === 0) return;
+      restored = null;
+      const rows = writes.map((one) => rowOf(codec, one));
+      const next = commit(() => {
+        let promised = identity.promised;
+        for (const row of rows) promised = putRow(row, promised);
+        const changed = { ...identity, generation: identity.generation + 1, promised };
+        write(changed);
+        return changed;
+      });
+      identity = next;
+      count(generation, next.generation);
+    },
+    close() {
+      if (!database.isOpen) return;
+      closeSqlite(database);
+      generation.sync();
+      generation.close();
+    },
+  };
+}
+
+/** The commit counts; a counter that lags behind only makes an old backup harder to notice. */
+function count(generation: Generation, value: number): void {
+  try {
+    generation.set(value);
+  } catch {
+    // Written again with the next commit.
+  }
+}
+
+interface RowStatements {
+  readonly put: StatementSync;
+  readonly remove: StatementSync;
+  readonly hash: StatementSync;
+}
+
+function rowStatements(database: DatabaseSync, table: Table): RowStatements {
+  return {
+    put: database.prepare(
+      `INSERT INTO ${table}(job, key, bytes, sha256) VALUES (?, ?, ?, ?)
+       ON CONFLICT(job, key) DO UPDATE SET bytes = excluded.bytes, sha256 = excluded.sha256`,
+    ),
+    remove: database.prepare(`DELETE FROM ${table} WHERE job = ? AND key = ?`),
+    hash: database.prepare(`SELECT sha256 FROM ${table} WHERE job = ? AND key = ?`),
+  };
+}
+
+function rowOf(codec: RowCodec, write: StoreWrite): Row {
+  const { table, job, key, value } = write;
+  const bytes = value === null ? null : codec.encodeRow(table, value as RowOf<typeof table>);
+  return { table, job, key, bytes };
+}
