@@ -21,7 +21,6 @@ export interface SimNodeContext {
   readonly index: number;
   readonly id: NodeId;
   readonly owner: PublicKey;
-  readonly suite: Suite;
   readonly profile: Profile;
   readonly queue: EventQueue;
   readonly random: Random;

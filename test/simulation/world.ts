@@ -3,8 +3,7 @@
  * clients. Performs the effects of the machines and tells its observers. Injects nothing by itself:
  * `chaos.ts` breaks things, `checkers.ts` watches, `run.ts` puts it all together.
  */
-import type { NodeId, PublicKey, StoreId } from '../../src/core/ids.ts';
-import type { JobId } from '../../src/core/ids.ts';
+import type { JobId, NodeId, PublicKey, StoreId } from '../../src/core/ids.ts';
 import type { Effect, Limits, Profile } from '../../src/core/machine-types.ts';
 import type { Message } from '../../src/core/messages.ts';
 import type { EventQueue } from './event-queue.ts';
@@ -17,6 +16,7 @@ import type { Observer } from './observer.ts';
 import type { Random } from './random.ts';
 import type { MachineFactory } from './sim-node.ts';
 import { SimNode } from './sim-node.ts';
+import type { SimRunner } from './sim-runner.ts';
 import { createSimRunner } from './sim-runner.ts';
 import type { Table } from './sim-store.ts';
 import type { ClientJob, Clients } from './workload.ts';
@@ -60,59 +60,105 @@ export interface World {
   addClients(jobs: readonly ClientJob[], random: Random): Clients;
 }
 
+/** What the parts of a world share while it is being put together. */
+interface Site {
+  readonly options: WorldOptions;
+  readonly random: Random;
+  readonly queue: EventQueue;
+  readonly observer: Required<Observer>;
+  readonly nodes: SimNode[];
+  readonly byId: Map<NodeId, SimNode>;
+  readonly runners: SimRunner[];
+  readonly network: Network;
+  readonly owners: readonly PublicKey[];
+  plan: FaultPlan;
+  clients: Clients | null;
+}
+
 export function createWorld(options: WorldOptions, random: Random): World {
   const queue = createEventQueue();
-  const observer = joinObservers(options.observers);
-  const byId = new Map<NodeId, SimNode>();
   const nodes: SimNode[] = [];
-  const owners = Array.from({ length: options.owners }, (_, index) => ownerKey(index));
-  let plan = options.plan;
-  let clients: Clients | null = null;
-  const faults = (): FaultPlan => plan;
   const network = createNetwork({
     nodes: options.nodes,
     queue,
     random: random.fork('network'),
-    faults,
+    faults: () => site.plan,
     isUp: (index) => (nodes[index] as SimNode).up,
   });
-  const replication = random.fork('replication');
-
-  const send = (from: SimNode, to: NodeId, original: Message): void => {
-    const message = options.tamper === null ? original : options.tamper(original);
-    if (options.freeze) freezeDeep(message);
-    observer.onSend(from, to, message);
-    const target = byId.get(to);
-    const input = { type: 'message', from: from.id, message } as const;
-    if (target === undefined) return;
-    if (target === from) {
-      queue.after(0, () => target.deliver(input));
-      return;
-    }
-    network.unicast(
-      from.index,
-      target.index,
-      () => target.deliver(input),
-      () => from.deliver({ type: 'unreachable', node: to }),
-    );
+  const site: Site = {
+    options, random, queue, nodes, network,
+    observer: joinObservers(options.observers),
+    byId: new Map(),
+    runners: [],
+    owners: Array.from({ length: options.owners }, (_, index) => ownerKey(index)),
+    plan: options.plan,
+    clients: null,
   };
+  addNodes(site);
+  const edges = connect(nodes, random.fork('topology'));
+  const world: World = {
+    queue, nodes, network,
+    owners: site.owners,
+    observer: site.observer,
+    faults: () => site.plan,
+    setFaults: (next) => {
+      site.plan = next;
+    },
+    tell: (text, node, job) => site.observer.onWorld(text, node, job),
+    neighbours: (node) => edges[node.index] as readonly SimNode[],
+    ...createComings(site, edges),
+    everyMinute: (rate, own, action) => repeat(site, rate, own, action),
+    addClients: (jobs, own) => {
+      site.clients = createClients(world, jobs, own);
+      return site.clients;
+    },
+  };
+  return world;
+}
 
-  /** Fetching works while one holder is up and reachable both ways. */
-  const replicate = (node: SimNode, effect: Extract<Effect, { type: 'replicate' }>): void => {
-    queue.after(replication.integer(100, 5_000), () => {
-      const reachable = effect.holders.some((id) => {
-        const holder = byId.get(id);
-        return holder?.up === true && network.linked(node.index, holder.index) && network.linked(holder.index, node.index);
-      });
-      const done = reachable && !replication.chance(plan.replicateFailRate);
-      node.deliver({ type: 'replicated', execution: effect.execution, cid: effect.cid, done });
+function addNodes(site: Site): void {
+  const { options, random, queue, observer, nodes, owners } = site;
+  const faults = (): FaultPlan => site.plan;
+  const indices = Array.from({ length: options.nodes }, (_, index) => index);
+  const holes = new Set(random.fork('black holes').shuffled(indices).slice(0, options.plan.blackHoles));
+  const perform = createPerformer(site);
+  for (const index of indices) {
+    const runner = createSimRunner({
+      queue, faults,
+      random: random.fork(`runner ${index}`),
+      blackHole: holes.has(index),
+      // Events arrive as inputs of their own, never inside the effect that started the run.
+      emit: (execution, event) =>
+        queue.after(0, () => nodes[index]?.deliver({ type: 'run-event', execution, event })),
     });
-  };
+    const owner = owners[index % owners.length] as PublicKey;
+    const suite = createFastSuite({ node: nodeKey(index), owner, freeze: options.freeze });
+    const id = nodeIdOf(nodeKey(index));
+    const own = random.fork(`node ${index}`);
+    const node = new SimNode({
+      index, id, owner, queue, observer, faults, perform, runner,
+      profile: profileOf(index, id),
+      random: own,
+      create: (store: StoreId, restored) =>
+        options.create({ node: id, store, limits: options.limits }, suite, restored),
+      forgetsAtRestart: options.forgetsAtRestart,
+    });
+    node.skewMs = own.integer(-site.plan.skewMs, site.plan.skewMs);
+    node.rate = 1 + own.between(-site.plan.clockRate, site.plan.clockRate);
+    nodes.push(node);
+    site.byId.set(id, node);
+    site.runners.push(runner);
+  }
+}
 
-  const perform = (node: SimNode, effect: Effect): void => {
+/** What happens when a node's effect is past every barrier before it. */
+function createPerformer(site: Site): (node: SimNode, effect: Effect) => void {
+  const { options, queue, observer, nodes, network } = site;
+  const replication = site.random.fork('replication');
+  return (node, effect) => {
     switch (effect.type) {
       case 'send':
-        return send(node, effect.to, effect.message);
+        return send(site, node, effect.to, effect.message);
       case 'gossip': {
         const { gossip } = effect;
         if (options.freeze) freezeDeep(gossip);
@@ -121,16 +167,16 @@ export function createWorld(options: WorldOptions, random: Random): World {
         return network.broadcast(node.index, (to) => (nodes[to] as SimNode).deliver(input));
       }
       case 'run':
-        return runners[node.index]?.run(effect.order, effect.resume);
+        return site.runners[node.index]?.run(effect.order, effect.resume);
       case 'cancel-run':
-        return runners[node.index]?.cancel(effect.execution);
+        return site.runners[node.index]?.cancel(effect.execution);
       case 'forget-run':
-        return runners[node.index]?.forget(effect.execution);
+        return site.runners[node.index]?.forget(effect.execution);
       case 'replicate':
-        return replicate(node, effect);
+        return replicate(site, node, effect, replication);
       case 'reply': {
-        const job = clients?.jobOf(effect.request) ?? null;
-        queue.after(1, () => clients?.onReply(effect.request, effect.reply));
+        const job = site.clients?.jobOf(effect.request) ?? null;
+        queue.after(1, () => site.clients?.onReply(effect.request, effect.reply));
         return observer.onReply(node, job, effect.reply);
       }
       case 'persist':
@@ -139,92 +185,96 @@ export function createWorld(options: WorldOptions, random: Random): World {
         return undefined;
     }
   };
+}
 
-  const holes = new Set(
-    random.fork('black holes').shuffled(Array.from({ length: options.nodes }, (_, index) => index))
-      .slice(0, options.plan.blackHoles),
-  );
-  const runners = Array.from({ length: options.nodes }, (_, index) =>
-    createSimRunner({
-      queue,
-      random: random.fork(`runner ${index}`),
-      blackHole: holes.has(index),
-      faults,
-      // Events arrive as inputs of their own, never inside the effect that started the run.
-      emit: (execution, event) =>
-        queue.after(0, () => nodes[index]?.deliver({ type: 'run-event', execution, event })),
-    }),
-  );
-  for (let index = 0; index < options.nodes; index += 1) {
-    const owner = owners[index % owners.length] as PublicKey;
-    const suite = createFastSuite({ node: nodeKey(index), owner, freeze: options.freeze });
-    const id = nodeIdOf(nodeKey(index));
-    const own = random.fork(`node ${index}`);
-    const node = new SimNode({
-      index, id, owner, suite, queue, observer, faults, perform,
-      profile: profileOf(index, id),
-      random: own,
-      runner: runners[index] as ReturnType<typeof createSimRunner>,
-      create: (store: StoreId, restored) =>
-        options.create({ node: id, store, limits: options.limits }, suite, restored),
-      forgetsAtRestart: options.forgetsAtRestart,
-    });
-    node.skewMs = own.integer(-plan.skewMs, plan.skewMs);
-    node.rate = 1 + own.between(-plan.clockRate, plan.clockRate);
-    nodes.push(node);
-    byId.set(id, node);
+function send(site: Site, from: SimNode, to: NodeId, original: Message): void {
+  const { options, queue, observer, network } = site;
+  const message = options.tamper === null ? original : options.tamper(original);
+  if (options.freeze) freezeDeep(message);
+  observer.onSend(from, to, message);
+  const target = site.byId.get(to);
+  const input = { type: 'message', from: from.id, message } as const;
+  if (target === undefined) return;
+  if (target === from) {
+    queue.after(0, () => target.deliver(input));
+    return;
   }
+  const deliver = (): void => target.deliver(input);
+  const undelivered = (): void => from.deliver({ type: 'unreachable', node: to });
+  network.unicast(from.index, target.index, deliver, undelivered);
+}
 
-  const edges = connect(nodes, random.fork('topology'));
-  const hints = random.fork('hints');
+/** Fetching works while one holder is up and reachable both ways. */
+function replicate(
+  site: Site,
+  node: SimNode,
+  effect: Extract<Effect, { type: 'replicate' }>,
+  random: Random,
+): void {
+  const { queue, network } = site;
+  queue.after(random.integer(100, 5_000), () => {
+    const reachable = effect.holders.some((id) => {
+      const holder = site.byId.get(id);
+      if (holder?.up !== true) return false;
+      return network.linked(node.index, holder.index) && network.linked(holder.index, node.index);
+    });
+    const done = reachable && !random.chance(site.plan.replicateFailRate);
+    node.deliver({ type: 'replicated', execution: effect.execution, cid: effect.cid, done });
+  });
+}
+
+/** Starts and ends of processes, and what their neighbours notice of them. */
+function createComings(
+  site: Site,
+  edges: readonly (readonly SimNode[])[],
+): Pick<World, 'hint' | 'startNode' | 'crashNode'> {
+  const random = site.random.fork('hints');
   const hint: World['hint'] = (type, one, other, delayMs) => {
     for (const [node, peer] of [[one, other], [other, one]] as const) {
-      queue.after(delayMs, () => {
+      site.queue.after(delayMs, () => {
         if (type === 'peer-connected' && !peer.up) return;
         node.deliver({ type, node: peer.id });
       });
     }
   };
-
-  const world: World = {
-    queue, nodes, network, owners, observer, faults, hint,
-    setFaults: (next) => {
-      plan = next;
-    },
-    tell: (text, node, job) => observer.onWorld(text, node, job),
-    neighbours: (node) => edges[node.index] as readonly SimNode[],
+  const neighbours = (node: SimNode): readonly SimNode[] => edges[node.index] as readonly SimNode[];
+  return {
+    hint,
     startNode: (node) => {
       node.start();
-      for (const peer of world.neighbours(node)) {
-        if (peer.up) hint('peer-connected', node, peer, hints.integer(1, 1_000));
+      for (const peer of neighbours(node)) {
+        if (peer.up) hint('peer-connected', node, peer, random.integer(1, 1_000));
       }
     },
     crashNode: (node, loseDisk) => {
       node.crash(loseDisk);
-      for (const peer of world.neighbours(node)) {
-        if (hints.chance(plan.silentRate)) continue;
-        if (peer.up) hint('peer-disconnected', node, peer, hints.integer(1, 200));
+      for (const peer of neighbours(node)) {
+        if (peer.up && !random.chance(site.plan.silentRate)) {
+          hint('peer-disconnected', node, peer, random.integer(1, 200));
+        }
       }
     },
-    everyMinute: (rate, own, action) => {
-      const next = (): void => {
-        const perMinute = rate(plan);
-        // Switched off now: look again later, another phase may switch it on.
-        if (perMinute <= 0) return queue.after(60_000, next);
-        const wait = (-Math.log(1 - own.next()) * 60_000) / perMinute;
-        return queue.after(wait, () => {
-          if (rate(plan) > 0) action();
-          next();
-        });
-      };
-      next();
-    },
-    addClients: (jobs, own) => {
-      clients = createClients(world, jobs, own);
-      return clients;
-    },
   };
-  return world;
+}
+
+/** Runs `action` at exponentially distributed moments while the present plan wants it. */
+function repeat(
+  site: Site,
+  rate: (plan: FaultPlan) => number,
+  random: Random,
+  action: () => void,
+): void {
+  const next = (): void => {
+    const perMinute = rate(site.plan);
+    // Switched off now: look again later, another phase may switch it on.
+    if (perMinute <= 0) return site.queue.after(60_000, next);
+    const wait = (-Math.log(1 - random.next()) * 60_000) / perMinute;
+    return site.queue.after(wait, () => {
+      if (rate(site.plan) > 0) action();
+      next();
+    });
+  };
+  next();
 }
 
 function connect(nodes: readonly SimNode[], random: Random): readonly (readonly SimNode[])[] {
