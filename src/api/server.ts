@@ -184,10 +184,11 @@ export async function createApiServer(service: ShoalService, options: ApiOptions
   }
   const stopping = new AbortController();
   const app = createApp(options);
+  // First: its hook must have marked an upgrade before a guard can refuse it, or its socket stays open.
+  await app.register(websocket, { options: { maxPayload: 4096 } });
   addNotFound(app);
   addGuards(app, options);
   addParsers(app);
-  await app.register(websocket, { options: { maxPayload: 4096 } });
   const { version, spoolDir, uploadMaxBytes, fetchMaxBytes, onDefect } = options;
   addRoutes(app, {
     service,
