@@ -15,12 +15,14 @@ import type { Shape } from './shape.ts';
 export type Table = StoreWrite['table'];
 export type RowOf<T extends Table> = NonNullable<Extract<StoreWrite, { readonly table: T }>['value']>;
 
-export interface RowCodec {
+export interface TableCodec<Row> {
   /** @throws TypeError for a value that breaks its own type. */
-  encodeRow<T extends Table>(table: T, value: RowOf<T>): Uint8Array;
+  encode(row: Row): Uint8Array;
   /** null when the bytes are no row of this table and version. Never throws. */
-  decodeRow<T extends Table>(table: T, bytes: Uint8Array): RowOf<T> | null;
+  decode(bytes: Uint8Array): Row | null;
 }
+
+export type RowCodec = { readonly [T in Table]: TableCodec<RowOf<T>> };
 
 /** An execution has a task, an admission, an assignment and a state: four records of at most 64 KiB. */
 const ROW_MAX_BYTES = 524_288;
@@ -28,12 +30,22 @@ const ROW_MAX_BYTES = 524_288;
 export function createRowCodec(options: { readonly net: string; readonly sha256: Sha256 }): RowCodec {
   const shapes = createRowShapes(createEnvelopes(options));
   return {
-    encodeRow: (table, value) => encodeCbor(shapes[table].write(value)),
-    decodeRow(table, bytes) {
+    records: tableCodec(shapes.records),
+    promises: tableCodec(shapes.promises),
+    accepted: tableCodec(shapes.accepted),
+    executions: tableCodec(shapes.executions),
+    submissions: tableCodec(shapes.submissions),
+  };
+}
+
+function tableCodec<Row>(shape: Shape<Row>): TableCodec<Row> {
+  return {
+    encode: (row) => encodeCbor(shape.write(row)),
+    decode(bytes) {
       const decoded = decodeCanonical(bytes, ROW_MAX_BYTES);
       if (!decoded.ok) return null;
-      const value = shapes[table].read(decoded.value, new Faults());
-      return value === bad ? null : value;
+      const row = shape.read(decoded.value, new Faults());
+      return row === bad ? null : row;
     },
   };
 }

@@ -13,7 +13,7 @@ import type { RowCodec } from './row-codec.ts';
 import { quarantine, scan } from './scan.ts';
 import type { DamagedRow, Scan } from './scan.ts';
 import { createTables, isPromise, SCHEMA_VERSION } from './schema.ts';
-import { inTransaction, openSqlite, setAside, sqliteFault, storeUnusable } from './sqlite.ts';
+import { inTransaction, isDamage, openSqlite, setAside, storeUnusable } from './sqlite.ts';
 
 /** What an operator should know after opening. `detail` is a sentence without a full stop. */
 export interface StoreProblem {
@@ -58,7 +58,7 @@ function tryOpen(options: OpenOptions, known: readonly StoreProblem[]): Checked 
       return settle(database, scan(database, options.codec), options, known);
     }
   } catch (error) {
-    if (sqliteFault(error) !== 'damaged') {
+    if (!isDamage(error)) {
       database.close();
       throw error;
     }
@@ -71,7 +71,7 @@ function tryConnect(path: string): DatabaseSync | 'damaged' {
   try {
     return openSqlite(path, 'FULL');
   } catch (error) {
-    if (sqliteFault(error) === 'damaged') return 'damaged';
+    if (isDamage(error)) return 'damaged';
     throw error;
   }
 }

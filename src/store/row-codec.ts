@@ -7,8 +7,10 @@ import type { StoreWrite } from '../core/machine-types.ts';
 export type Table = StoreWrite['table'];
 export type RowOf<T extends Table> = NonNullable<Extract<StoreWrite, { readonly table: T }>['value']>;
 
-export interface RowCodec {
-  encodeRow<T extends Table>(table: T, value: RowOf<T>): Uint8Array;
+export interface TableCodec<Row> {
+  encode(row: Row): Uint8Array;
   /** null when the bytes are no row of this table. Never throws. */
-  decodeRow<T extends Table>(table: T, bytes: Uint8Array): RowOf<T> | null;
+  decode(bytes: Uint8Array): Row | null;
 }
+
+export type RowCodec = { readonly [T in Table]: TableCodec<RowOf<T>> };

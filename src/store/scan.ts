@@ -51,11 +51,11 @@ export function scan(database: DatabaseSync, codec: RowCodec): Scan {
       const bytes = row['bytes'] instanceof Uint8Array ? row['bytes'] : new Uint8Array();
       const hash = rowHash([table, job, key], bytes);
       if (isPromise(table)) promised = combine(promised, hash);
-      const value = isSame(row['sha256'], hash) ? codec.decodeRow(table, bytes) : 'hash';
+      const value = isSame(row['sha256'], hash) ? codec[table].decode(bytes) : 'hash';
       if (value === 'hash' || value === null) {
         damaged.push({ table, job, key, why: value ?? 'form', rowid: Number(row['rowid']) });
       } else {
-        // The table and the type of its rows are one by the codec's signature.
+        // Each table's codec gives rows of that table.
         (found[table] as Row<Table>[]).push({ job: asJobId(job), key, value });
       }
     }

@@ -6,10 +6,14 @@ import { DatabaseSync } from 'node:sqlite';
 import { ShoalError } from '../core/failure.ts';
 
 /** Result codes of SQLite (https://sqlite.org/rescode.html). */
+const SQLITE_PERM = 3;
 const SQLITE_BUSY = 5;
+const SQLITE_NOMEM = 7;
+const SQLITE_READONLY = 8;
 const SQLITE_IOERR = 10;
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
+const SQLITE_CANTOPEN = 14;
 const SQLITE_NOTADB = 26;
 
 export type SqliteFault =
@@ -23,9 +27,12 @@ export type SqliteFault =
   | 'busy'
   | 'other';
 
+/** 0 when the error is not SQLite's. */
+const resultCode = (error: unknown): number =>
+  error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0;
+
 export function sqliteFault(error: unknown): SqliteFault {
-  const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0;
-  switch (code) {
+  switch (resultCode(error)) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return 'damaged';
@@ -38,6 +45,27 @@ export function sqliteFault(error: unknown): SqliteFault {
     default:
       return 'other';
   }
+}
+
+/** The surroundings are at fault, and the file may be sound. */
+const SURROUNDINGS: ReadonlySet<number> = new Set([
+  SQLITE_PERM,
+  SQLITE_BUSY,
+  SQLITE_NOMEM,
+  SQLITE_READONLY,
+  SQLITE_IOERR,
+  SQLITE_FULL,
+  SQLITE_CANTOPEN,
+]);
+
+/**
+ * True when an error while opening means that the file is damaged. More than `damaged` above: where
+ * the schema or a number was hit, SQLite complains of unknown columns, or Node of integers out of range.
+ */
+export function isDamage(error: unknown): boolean {
+  const code = resultCode(error);
+  if (code !== 0) return !SURROUNDINGS.has(code);
+  return error instanceof Error && 'code' in error && error.code === 'ERR_OUT_OF_RANGE';
 }
 
 /**

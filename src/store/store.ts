@@ -17,7 +17,7 @@ import { createKeyValues } from './key-values.ts';
 import type { KeyValues } from './key-values.ts';
 import { openChecked } from './open-checked.ts';
 import type { Checked, StoreProblem } from './open-checked.ts';
-import type { RowCodec, RowOf, Table } from './row-codec.ts';
+import type { RowCodec, Table, TableCodec } from './row-codec.ts';
 import { scan } from './scan.ts';
 import { isPromise, rowHash, tables } from './schema.ts';
 import { closeSqlite, inTransaction, sqliteFault, storeUnusable } from './sqlite.ts';
@@ -176,6 +176,7 @@ function rowStatements(database: DatabaseSync, table: Table): RowStatements {
 
 function rowOf(codec: RowCodec, write: StoreWrite): Row {
   const { table, job, key, value } = write;
-  const bytes = value === null ? null : codec.encodeRow(table, value as RowOf<typeof table>);
-  return { table, job, key, bytes };
+  // A write's value is a row of its table; the compiler does not follow that through the index.
+  const { encode } = codec[table] as TableCodec<StoreWrite['value']>;
+  return { table, job, key, bytes: value === null ? null : encode(value) };
 }
