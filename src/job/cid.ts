@@ -34,13 +34,13 @@ const decoder = base32.decoder
 
 /** The CID without `ipfs://` or `/ipfs/`: CIDv0 as it is, CIDv1 in base32. Never throws. */
 export function normaliseCid(text: string): CidText {
-  const bare = text
-    .trim()
+  const trimmed = text.trim();
+  if (trimmed.length > TEXT_MAX) return { ok: false, why: `is longer than ${TEXT_MAX} characters` };
+  const bare = trimmed
     .replace(/^ipfs:\/\//i, '')
     .replace(/^\/?ipfs\//, '')
     .replace(/\/+$/, '');
   if (bare === '') return { ok: false, why: 'is empty' };
-  if (bare.length > TEXT_MAX) return { ok: false, why: `is longer than ${TEXT_MAX} characters` };
   if (bare.includes('/')) {
     return { ok: false, why: 'names a path below a CID; give the CID of that file or directory itself' };
   }

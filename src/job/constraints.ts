@@ -107,7 +107,9 @@ export function whyUnusable({ Key, Operator, Values }: Constraint): string | nul
   if (!isLabelKey(plainKey)) {
     return `${show(Key)} is no label key: at most 63 of A-Z a-z 0-9 . _ -, beginning and ending with a letter or digit, with an optional DNS prefix and /`;
   }
-  if ((Operator === 'gt' || Operator === 'lt') && parseInt64(Values[0] ?? '') === null) {
+  if (Operator === 'gt' || Operator === 'lt') {
+    // No check as a label value: Kubernetes refuses -1 for its sign, although it compares with it.
+    if (parseInt64(Values[0] ?? '') !== null) return null;
     return `operator ${Operator} compares whole numbers, got ${show(Values[0])}`;
   }
   const bad = Values.find((value) => !isLabelValue(value));

@@ -10,6 +10,8 @@ export type DataUrl =
   /** `why`: the end of a sentence that begins with the URL. */
   | { readonly ok: false; readonly why: string };
 
+/** Characters; keeps the patterns below from reading megabytes over and over. */
+const HEAD_MAX = 1024;
 const DEFAULT_MEDIA_TYPE = 'text/plain;charset=US-ASCII';
 
 /** The bytes of a `data:` URL, base64 or percent-encoded. Never throws. */
@@ -18,6 +20,7 @@ export function decodeDataUrl(url: string): DataUrl {
   if (!/^data:/i.test(text)) return { ok: false, why: 'does not begin with "data:"' };
   const comma = text.indexOf(',');
   if (comma < 0) return { ok: false, why: 'has no comma between its type and its data' };
+  if (comma > HEAD_MAX) return { ok: false, why: `has a type longer than ${HEAD_MAX} characters` };
   const head = text.slice('data:'.length, comma);
   const isBase64 = /;\s*base64\s*$/i.test(head);
   const mediaType = head.replace(/;\s*base64\s*$/i, '').trim() || DEFAULT_MEDIA_TYPE;
@@ -39,16 +42,17 @@ export function encodeDataUrl(bytes: Uint8Array, mediaType = 'application/octet-
 function decodeBase64(data: string): Uint8Array {
   const plain = data
     .replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
-    .replace(/\s+/g, '')
-    .replace(/=+$/, '')
+    .replace(/\s/g, '')
     .replaceAll('-', '+')
     .replaceAll('_', '/');
-  return base64.baseDecode(plain);
+  let end = plain.length;
+  while (plain[end - 1] === '=') end -= 1;
+  return base64.baseDecode(plain.slice(0, end));
 }
 
 function percentDecode(data: string): Uint8Array {
-  if (!data.isWellFormed()) throw new RangeError('lone surrogate');
-  const source = fromString(data);
+  // Beyond ASCII a character stands for its UTF-8 bytes; half of a surrogate pair throws here.
+  const source = fromString(data.replace(/[^\0-\x7f]+/g, encodeURIComponent));
   const bytes = new Uint8Array(source.length);
   let length = 0;
   for (let index = 0; index < source.length; index += 1) {

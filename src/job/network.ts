@@ -20,7 +20,8 @@ const PORT_MAX = 65_535;
 const DOMAIN = /^\.?(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+[a-z0-9-]*[a-z][a-z0-9-]*$/;
 /** As lenient as Bacalhau, whose pattern is satisfied by a domain anywhere in the text. */
 const DOMAIN_WITHIN = /[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.[a-z]{2,}/;
-const DOMAIN_TEXT_MAX = 1024;
+/** Characters; a domain has at most 253. */
+const DOMAIN_TEXT_MAX = 256;
 
 export function readNetwork(report: Report, field: Field): Network {
   const struct = readKnown(report, field, ['Type', 'Domains', 'Ports']);

@@ -2,7 +2,7 @@
  * A job spec from its text (YAML or JSON) or from a decoded request body to the normalised `Job`.
  * Templates are rendered before (`template.ts`); what each field means is read in `normalise.ts`.
  */
-import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
 import type { Job } from './model.ts';
 import { readJob, type Mode } from './normalise.ts';
@@ -32,10 +32,10 @@ export function parseJob(text: string, options: ParseOptions): ParseResult {
     const message = `the spec has ${text.length} characters; at most ${TEXT_MAX} are read`;
     return refused([{ place: start, path: '', code: 'unreadable', message }]);
   }
-  const lines = new LineCounter();
+  const at = createPlaces(text, source);
   let decoded: Decoded;
   try {
-    decoded = decode(text, lines, source);
+    decoded = decode(text, at);
   } catch (error) {
     const message = `not readable as YAML or JSON: ${whyUndecodable(error)}`;
     return refused([{ place: start, path: '', code: 'unreadable', message }]);
@@ -44,7 +44,7 @@ export function parseJob(text: string, options: ParseOptions): ParseResult {
   if (decoded.value === null || decoded.value === undefined) {
     return refused([{ place: start, path: '', code: 'empty', message: 'the spec is empty' }]);
   }
-  return read(decoded.value, createSourceText(decoded.document, lines, source), options.mode ?? 'strict', decoded.warnings);
+  return read(decoded.value, createSourceText(decoded.document, at), options.mode ?? 'strict', decoded.warnings);
 }
 
 /** A spec from decoded JSON; problems have a path but no place. Never throws. */
@@ -80,16 +80,16 @@ interface Decoded {
 }
 
 /** @throws what the YAML library throws for alias bombs and bottomless nesting. */
-function decode(text: string, lineCounter: LineCounter, source: string): Decoded {
+function decode(text: string, at: (offset: number) => Place): Decoded {
   const document = parseDocument(text, {
-    lineCounter,
     merge: true,
     prettyErrors: false,
     stringKeys: true,
     uniqueKeys: true,
   });
-  const at = (offset: number): Place => placeAt(lineCounter, text, offset, source);
   const several = document.errors.find((error) => error.code === 'MULTIPLE_DOCS');
+  const bottomless = document.errors.find(isTooDeep);
+  if (bottomless !== undefined) throw bottomless;
   // One slip makes several errors at one position; only the first of them tells what it was.
   const errors = new Map(
     document.errors
@@ -101,7 +101,7 @@ function decode(text: string, lineCounter: LineCounter, source: string): Decoded
     place: at(error.pos[0]),
     path: '',
     code: error.code === 'DUPLICATE_KEY' ? 'duplicate' : 'unreadable',
-    message: `not readable as YAML or JSON: ${whyUndecodable(error)}`,
+    message: `not readable as YAML or JSON: ${error.message}`,
   }));
   const warnings = document.warnings.map((warning): Problem => ({
     place: at(warning.pos[0]),
@@ -118,24 +118,37 @@ function decode(text: string, lineCounter: LineCounter, source: string): Decoded
 }
 
 function whyUndecodable(error: unknown): string {
-  const tooDeep = /call stack/i;
-  if (error instanceof Error && tooDeep.test(error.message)) return 'it is nested too deeply';
-  if (error instanceof Error) return error.message;
-  return String(error);
+  if (isTooDeep(error)) return 'it is nested too deeply';
+  return error instanceof Error ? error.message : String(error);
 }
 
-/** Line and column of an offset, kept inside the text. */
-function placeAt(lines: LineCounter, text: string, offset: number, source: string): Place {
-  const { line, col } = lines.linePos(Math.min(Math.max(offset, 0), text.length));
-  return { source, line: Math.max(line, 1), column: Math.max(col, 1) };
+/** The YAML library has no limit of its own: it reports that the engine ran out of stack. */
+function isTooDeep(error: unknown): boolean {
+  return error instanceof Error && /call stack/i.test(error.message);
 }
 
-function createSourceText(document: Document, lines: LineCounter, source: string): SourceText {
+/** Line and column of an offset, kept inside the text. (The library's own counter loses lines.) */
+function createPlaces(text: string, source: string): (offset: number) => Place {
+  const starts = [0];
+  for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', end + 1)) starts.push(end + 1);
+  return (offset) => {
+    const inside = Math.min(Math.max(offset, 0), text.length);
+    let low = 0;
+    let high = starts.length - 1;
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if ((starts[middle] ?? 0) <= inside) low = middle;
+      else high = middle - 1;
+    }
+    return { source, line: low + 1, column: inside - (starts[low] ?? 0) + 1 };
+  };
+}
+
+function createSourceText(document: Document, at: (offset: number) => Place): SourceText {
   return {
     placeOf(steps, part) {
       const found = find(document, steps);
-      const { line, col } = lines.linePos(part === 'key' ? found.keyOffset : found.offset);
-      return { source, line: Math.max(line, 1), column: Math.max(col, 1) };
+      return at(part === 'key' ? found.keyOffset : found.offset);
     },
     writtenAt(steps) {
       const { node } = find(document, steps);

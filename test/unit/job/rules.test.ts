@@ -291,9 +291,19 @@ describe('places', () => {
   });
 
   it('follows aliases to what they stand for', () => {
-    const text = 'Type: batch\nTasks: [{Name: m, Engine: &e {Type: docker, Params: {Image: A}}}, {Engine: *e}]';
+    const text = [
+      'Type: batch',
+      'Tasks:',
+      '  - Name: m',
+      '    Engine: {Type: noop}',
+      '    InputSources:',
+      '      - {Target: /a, Source: &s {Type: ipfs, Params: {CID: Qm}}}',
+      '      - {Target: /b, Source: *s}',
+    ].join('\n');
+    const why = '"Qm" has 2 characters; a CID that begins with Qm has 46';
     assert.deepEqual(lines(parse(text)), [
-      'job.yaml:2:62 Tasks[0].Engine.Params.Image: "A" is no image reference: its name must be in lower case',
+      `job.yaml:6:60 Tasks[0].InputSources[0].Source.Params.CID: ${why}`,
+      `job.yaml:6:60 Tasks[0].InputSources[1].Source.Params.CID: ${why}`,
     ]);
   });
 
