@@ -4,8 +4,17 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { createDockerEngine } from '../../src/engines/docker/docker-engine.ts';
-import { IMAGE, dockerMissing, engineConfig, runOnce, shortOf, until } from './support.ts';
-import { createWorkspace, docker, runOf } from './support.ts';
+import {
+  IMAGE,
+  createWorkspace,
+  docker,
+  dockerMissing,
+  engineConfig,
+  runOf,
+  runOnce,
+  shortOf,
+  until,
+} from './support.ts';
 
 const skip = await dockerMissing();
 /** Doubles a text until it needs more memory than there is. */

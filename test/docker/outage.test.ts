@@ -29,9 +29,9 @@ const skip = (await dockerMissing()) || (await ownEngineMissing());
 const never = new AbortController().signal;
 
 async function ownEngineMissing(): Promise<string | false> {
-  const found = await promisify(execFile)('sh', ['-c', 'command -v dockerd && command -v containerd']).catch(() => null);
+  const found = await promisify(execFile)('sh', ['-c', 'command -v dockerd && command -v containerd && command -v unshare']).catch(() => null);
   if (found !== null && process.getuid?.() === 0) return false;
-  const why = 'a Docker engine of its own needs root, dockerd and containerd';
+  const why = 'a Docker engine of its own needs root, dockerd, containerd and unshare';
   process.stderr.write(`\n*** TESTS OF DOCKER GOING AWAY LEFT OUT: ${why}\n\n`);
   return why;
 }
@@ -56,9 +56,11 @@ async function createOwnDocker(...flags: string[]): Promise<OwnDocker> {
 
   const call = (...args: string[]): Promise<string> => docker('--host', host, ...args);
   const start = async (): Promise<void> => {
+    // In a network of its own: an engine without a bridge removes the one that it finds.
     engine = spawn(
-      'dockerd',
+      'unshare',
       [
+        ...['--net', 'dockerd'],
         ...['--host', host, '--containerd', join(directory, 'containerd.sock')],
         ...['--data-root', join(directory, 'data'), '--exec-root', join(directory, 'exec')],
         ...['--pidfile', join(directory, 'pid'), '--bridge', 'none'],

@@ -100,13 +100,15 @@ async function runContainer(
   const api = await shared.connect();
   try {
     shared.facts ??= await api.facts();
-    const imageFailure = await ensureImage(api, read.params.image, shared.facts, {
+    const pull = {
       skipPull: config.skipPull,
       pullTimeoutMs: config.pullTimeoutMs,
-      onProgress: (text) => config.onProgress(run.order.execution, text),
-    }, signal);
+      onProgress: (text: string) => config.onProgress(run.order.execution, text),
+    };
+    const imageFailure = await ensureImage(api, read.params.image, shared.facts, pull, signal);
     if (imageFailure !== null) return failed(imageFailure);
-    await openResultDirectories(run);
+    const closed = await openResultDirectories(run);
+    if (closed !== null) return failed(closed);
     return await createAndRun(shared, api, run, read.params, onStarted, signal);
   } catch (error) {
     if (error instanceof DockerCallError) return failed(startFailure(error.api));
@@ -118,11 +120,19 @@ async function runContainer(
  * The program may run as any user of the image, so everybody may write to the result directories;
  * their parent directory is the node's own (0700), so nobody else of this machine gets there.
  */
-async function openResultDirectories(run: EngineRun): Promise<void> {
+async function openResultDirectories(run: EngineRun): Promise<ExecutionFailure | null> {
   const targets = new Set(run.order.task.ResultPaths.map((result) => result.Path));
   for (const mount of run.mounts) {
-    if (mount.writable && targets.has(mount.target)) await chmod(mount.source, 0o777);
+    if (!mount.writable || !targets.has(mount.target)) continue;
+    const opened = await chmod(mount.source, 0o777).then(
+      () => true,
+      () => false,
+    );
+    if (opened) continue;
+    const text = `The directory for the result path ${mount.target} cannot be used on this node.`;
+    return failureOf('result-path-unusable', 'node', text);
   }
+  return null;
 }
 
 async function createAndRun(
@@ -212,9 +222,8 @@ async function reattach(
       return null;
     }
     const found = container.State;
-    return await superviseContainer({
-      api, config, run, id: container.Id, found, onStarted, signal,
-    });
+    const { Id: id } = container;
+    return await superviseContainer({ api, config, run, id, found, onStarted, signal });
   } catch (error) {
     if (!(error instanceof DockerCallError)) throw error;
     return failed(signal.aborted ? cancelled() : unavailable(error.api));

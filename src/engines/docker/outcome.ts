@@ -3,8 +3,7 @@
  * our own kill, the kernel's for want of memory, and a kill by a stopping Docker engine all look like
  * exit code 137.
  */
-import type { ExecutionFailure, Usage } from '../../core/execution.ts';
-import type { ExecutionOrder } from '../../core/execution.ts';
+import type { ExecutionFailure, ExecutionOrder, Usage } from '../../core/execution.ts';
 import type { EngineOutcome } from '../engine.ts';
 import { failureOf, initFailure } from './failures.ts';
 import type { StopReason } from './stopper.ts';
@@ -68,13 +67,16 @@ function stoppedFailure(reason: StopReason, order: ExecutionOrder): ExecutionFai
       return failureOf('execution-timeout', 'limit', text);
     }
     case 'output-not-written':
-      return failureOf(
-        'output-not-written',
-        'node',
-        'The output of the program could not be written on this node; its disk may be full.',
-      );
+      return outputNotWritten();
   }
 }
+
+export const outputNotWritten = (): ExecutionFailure =>
+  failureOf(
+    'output-not-written',
+    'node',
+    'The output of the program could not be written on this node; its disk may be full.',
+  );
 
 export const cancelled = (): ExecutionFailure =>
   failureOf('cancelled', 'transient', 'The execution was stopped.');

@@ -8,14 +8,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { EngineOutcome, EngineRun } from '../engine.ts';
 import type { DockerApi } from './api.ts';
 import type { DockerEngineConfig } from './config.ts';
-import { outcomeOf } from './outcome.ts';
+import { outcomeOf, outputNotWritten } from './outcome.ts';
 import { openOutputFiles } from './output.ts';
 import type { OutputFiles } from './output.ts';
 import { createStopper, readStopReason } from './stopper.ts';
 import type { Stopper } from './stopper.ts';
 import { createUsageMeter } from './usage.ts';
 import { watchContainer } from './watch.ts';
-import type { ContainerState, Ending } from './watch.ts';
+import type { ContainerState, Ending, Watch } from './watch.ts';
 
 export interface SessionOptions {
   readonly api: DockerApi;
@@ -39,42 +39,76 @@ const TIMER_MAX_MS = 2 ** 31 - 1;
  * @throws DockerCallError when it cannot be started; the container is then still there.
  */
 export async function superviseContainer(options: SessionOptions): Promise<EngineOutcome> {
-  const { api, config, run, id, found } = options;
-  const files = await openOutputFiles(run.stdoutPath, run.stderrPath, run.outputMaxBytes);
+  const { api, config, run, id } = options;
+  const files = await openOutputFiles(run.stdoutPath, run.stderrPath, run.outputMaxBytes).catch(
+    () => null,
+  );
+  if (files === null) {
+    await api.remove(id);
+    return { type: 'failed', failure: outputNotWritten(), usage: null };
+  }
   const stopper = createStopper(api, id, config.stopGraceMs, run.scratchDir);
   const output = createOutputCopy(api, id, files, () => stopper.stop('output-not-written'));
+  try {
+    const watch = await startWatched(options, stopper, output);
+    return await seeThrough(options, { files, stopper, output, watch });
+  } finally {
+    stopper.settle();
+    output.abandon();
+    await files.close();
+  }
+}
+
+/** Everything listens before the program begins, so that nothing of a short one is missed. */
+async function startWatched(
+  options: SessionOptions,
+  stopper: Stopper,
+  output: OutputCopy,
+): Promise<Watch> {
+  const { api, id, found } = options;
   const watch = await watchContainer(api, {
     id,
     condition: found === null ? 'next-exit' : 'not-running',
-    lostAfterMs: config.lostAfterMs,
+    lostAfterMs: options.config.lostAfterMs,
     onBack: () => output.repeat(),
     giveUp: stopper.giveUp,
-  }).catch(async (error: unknown) => {
-    await files.close();
-    throw error;
   });
+  if (found !== null) {
+    output.repeat();
+    return watch;
+  }
   try {
-    if (found === null) {
-      output.follow(await api.attach(id));
-      await api.start(id);
-    } else {
-      output.repeat();
-    }
+    output.follow(await api.attach(id));
+    await api.start(id);
   } catch (error) {
     watch.abandon();
-    output.abandon();
-    await files.close();
     throw error;
   }
+  return watch;
+}
+
+interface Supervision {
+  readonly files: OutputFiles;
+  readonly stopper: Stopper;
+  readonly output: OutputCopy;
+  readonly watch: Watch;
+}
+
+async function seeThrough(
+  options: SessionOptions,
+  { files, stopper, output, watch }: Supervision,
+): Promise<EngineOutcome> {
+  const { api, config, run, id, found } = options;
   options.onStarted();
   const startedAt = found === null ? Date.now() : Date.parse(found.StartedAt);
   const disarm = armStops(options, stopper, startedAt);
   const meter = createUsageMeter(api, id);
   watch.begin();
-  const ending = await watch.ending;
-  meter.stop();
-  disarm();
-  stopper.settle();
+  const ending = await watch.ending.finally(() => {
+    meter.stop();
+    disarm();
+    stopper.settle();
+  });
   await output.finish();
   const earlier = found === null ? null : await readStopReason(run.scratchDir);
   await api.remove(id).catch(() => undefined); // what cannot be removed now is swept later
@@ -123,7 +157,7 @@ interface OutputCopy {
   follow(stream: Readable): void;
   /** Lets go of the stream in use and copies the container's whole log, leaving out what is known. */
   repeat(): void;
-  /** Waits for the rest and closes the files. */
+  /** Waits for the rest. */
   finish(): Promise<void>;
   abandon(): void;
   /** True when the log may have lost its beginning before it was read. */
@@ -173,7 +207,6 @@ function createOutputCopy(
       timer.abort();
       if (ended === 'late') current?.destroy();
       await work;
-      await files.close();
     },
     abandon: () => void current?.destroy(),
     incomplete: (logMaxBytes) => repeated && files.seenBytes() > logMaxBytes,

@@ -142,7 +142,9 @@ async function follow(
       if (listener === null) {
         // Not at once: Docker may be going down, and would answer and break off again and again.
         await delay(RETRY_MS);
-        listener = await listen(api, options, notes).catch(() => null);
+        // It may have ended since it was looked at, so the next exit is the wrong thing to wait for.
+        const again = { ...options, condition: 'not-running' } as const;
+        listener = await listen(api, again, notes).catch(() => null);
       }
     }
   } finally {
