@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdir, realpath, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import type { Json } from '../../../src/job/model.ts';
+import { createLocalSource } from '../../../src/storage/local-source.ts';
+import { failureOf, inputOf, place } from './support.ts';
+import type { Place } from './support.ts';
+
+/** A machine with `open` (readable), `work` (writable) and `secret` (closed). */
+async function machine(): Promise<Place & { stage(params: Readonly<Record<string, Json>>): Promise<string> }> {
+  const here = await place();
+  for (const name of ['open/deep', 'work', 'secret']) await mkdir(join(here.path, name), { recursive: true });
+  await writeFile(join(here.path, 'open/data.txt'), 'data');
+  await writeFile(join(here.path, 'secret/key'), 'key');
+  const source = createLocalSource('localdirectory', [`${here.path}/open/**`, `${here.path}/work/**:rw`]);
+  return {
+    ...here,
+    async stage(params) {
+      const staged = await source.stage(inputOf('localdirectory', params, '/in'), here.context('unused'));
+      assert.equal(staged.bytes, 0);
+      const mount = staged.mounts[0];
+      return `${mount?.source} ${mount?.target} ${mount?.writable ? 'rw' : 'ro'}`;
+    },
+  };
+}
+
+describe('local inputs', () => {
+  it('are mounted as they are, for reading unless writing was asked for and is allowed', async () => {
+    await using here = await machine();
+    const at = (path: string): string => join(here.path, path);
+    assert.equal(await here.stage({ SourcePath: at('open') }), `${at('open')} /in ro`);
+    assert.equal(await here.stage({ SourcePath: at('open/data.txt') }), `${at('open/data.txt')} /in ro`);
+    assert.equal(await here.stage({ SourcePath: at('work') }), `${at('work')} /in ro`);
+    for (const ReadWrite of [true, 'true']) {
+      assert.equal(await here.stage({ SourcePath: `${at('work')}/`, ReadWrite }), `${at('work')} /in rw`);
+    }
+    assert.ok(!existsSync(at('unused')));
+  });
+
+  it('are refused outside of what the operator opened', async () => {
+    await using here = await machine();
+    const cases: readonly Readonly<Record<string, Json>>[] = [
+      { SourcePath: join(here.path, 'secret') },
+      { SourcePath: `${here.path}/open/../secret` },
+      { SourcePath: here.path },
+      { SourcePath: `${here.path}/opener` },
+      { SourcePath: '/' },
+      { SourcePath: join(here.path, 'open'), ReadWrite: true },
+    ];
+    for (const params of cases) {
+      assert.equal(await failureOf(here.stage(params)), 'node path-not-allowed', JSON.stringify(params));
+    }
+    for (const SourcePath of ['open', '', 7, `${here.path}/open/\0`]) {
+      assert.equal(await failureOf(here.stage({ SourcePath })), 'spec input-invalid', String(SourcePath));
+    }
+  });
+
+  it('do not lead out through symlinks, wherever in the path they are', async () => {
+    await using here = await machine();
+    await symlink('../secret', join(here.path, 'open/way-out'));
+    await symlink(join(here.path, 'secret/key'), join(here.path, 'open/file-out'));
+    await symlink(join(here.path, 'open'), join(here.path, 'work/to-open'));
+    await symlink(join(here.path, 'open/deep'), join(here.path, 'open/inside'));
+    for (const path of ['open/way-out', 'open/way-out/key', 'open/file-out']) {
+      assert.equal(await failureOf(here.stage({ SourcePath: join(here.path, path) })), 'node path-not-allowed', path);
+    }
+    // A link in a writable place to a readable one must not make that one writable.
+    const params = { SourcePath: join(here.path, 'work/to-open'), ReadWrite: true };
+    assert.equal(await failureOf(here.stage(params)), 'node path-not-allowed');
+    assert.equal(await here.stage({ SourcePath: join(here.path, 'open/inside') }), `${join(here.path, 'open/deep')} /in ro`);
+  });
+
+  it('follow a symlink that the operator put into the rule', async () => {
+    await using here = await place();
+    await mkdir(join(here.path, 'disk1/data'), { recursive: true });
+    await symlink('disk1', join(here.path, 'disk'));
+    for (const rule of [`${here.path}/disk/**`, `${here.path}/disk/data`]) {
+      const source = createLocalSource('local', [rule]);
+      const staged = await source.stage(inputOf('local', { SourcePath: `${here.path}/disk/data` }), here.context('unused'));
+      assert.equal(staged.mounts[0]?.source, await realpath(join(here.path, 'disk1/data')), rule);
+    }
+  });
+
+  it('are created only when that was asked for, and only where it is allowed', async () => {
+    await using here = await machine();
+    const at = (path: string): string => join(here.path, path);
+    await symlink('../secret', at('work/way-out'));
+    assert.equal(await failureOf(here.stage({ SourcePath: at('work/new') })), 'node path-not-found');
+    assert.equal(
+      await failureOf(here.stage({ SourcePath: at('work/way-out/new'), ReadWrite: true, CreateAs: 'dir' })),
+      'node path-not-allowed',
+    );
+    assert.ok(!existsSync(at('secret/new')));
+    assert.equal(await here.stage({ SourcePath: at('work/a/b'), ReadWrite: true, CreateAs: 'dir' }), `${at('work/a/b')} /in rw`);
+    assert.ok((await stat(at('work/a/b'))).isDirectory());
+    assert.equal(await here.stage({ SourcePath: at('work/c/f'), ReadWrite: true, CreateAs: 'file' }), `${at('work/c/f')} /in rw`);
+    assert.ok((await stat(at('work/c/f'))).isFile());
+    assert.equal(await failureOf(here.stage({ SourcePath: at('work/c/f'), CreateAs: 'dir' })), 'spec input-kind');
+    assert.equal(await failureOf(here.stage({ SourcePath: at('work/a'), CreateAs: 'file' })), 'spec input-kind');
+  });
+});

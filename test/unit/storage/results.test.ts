@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { link, mkdir, readFile, readdir, symlink, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { assembleResult, checkResult, diskUsage, resultNameProblem } from '../../../src/storage/results.ts';
+import type { ResultLimits } from '../../../src/storage/results.ts';
+import { failureOf, place } from './support.ts';
+
+const signal = new AbortController().signal;
+const limits: ResultLimits = { entriesMax: 1_000, depthMax: 10, bytesMax: 1_000_000 };
+
+describe('a result', () => {
+  it('is stdout, stderr, exitCode and one entry per name, however often it is put together', async () => {
+    await using here = await place();
+    const at = (path: string): string => join(here.path, path);
+    await mkdir(at('outputs/data'), { recursive: true });
+    await writeFile(at('outputs/data/x'), 'x');
+    await writeFile(at('stdout'), 'printed');
+    const parts = {
+      directory: at('results'),
+      stdoutPath: at('stdout'),
+      stderrPath: at('stderr'),
+      exitCode: 3,
+      outputsDirectory: at('outputs'),
+      names: ['data', 'never-made'],
+    };
+    await assembleResult(parts);
+    await assembleResult(parts);
+    assert.deepEqual((await readdir(at('results'))).sort(), ['data', 'exitCode', 'stderr', 'stdout']);
+    assert.equal(await readFile(at('results/exitCode'), 'utf8'), '3');
+    assert.equal(await readFile(at('results/stdout'), 'utf8'), 'printed');
+    assert.equal(await readFile(at('results/stderr'), 'utf8'), '');
+    assert.equal(await readFile(at('results/data/x'), 'utf8'), 'x');
+    assert.equal(await readFile(at('stdout'), 'utf8'), 'printed', 'the log stays where it is read');
+  });
+
+  it('takes only names that are one plain file name', () => {
+    for (const name of ['', '.', '..', 'a/b', '../x', 'a\\b', 'a\0', 'stdout', 'stderr', 'exitCode', 'x'.repeat(256)]) {
+      assert.notEqual(resultNameProblem(name), null, JSON.stringify(name));
+    }
+    for (const name of ['outputs', '.hidden', 'a b', 'ü', 'x'.repeat(255)]) assert.equal(resultNameProblem(name), null, name);
+  });
+
+  it('loses special files and names that are not UTF-8, and is never left through a symlink', async () => {
+    await using here = await place();
+    const root = join(here.path, 'result');
+    await mkdir(join(root, 'sub'), { recursive: true });
+    await mkdir(join(here.path, 'outside'));
+    await writeFile(join(here.path, 'outside/big'), Buffer.alloc(2_000_000));
+    await symlink('../../outside', join(root, 'sub/link'));
+    await writeFile(Buffer.concat([Buffer.from(`${root}/sub/`), Buffer.from([0xff])]), 'x');
+    await writeFile(join(root, 'sub/file'), 'kept');
+    execFileSync('mkfifo', [join(root, 'sub/pipe')]);
+    const checked = await checkResult(root, limits, signal);
+    assert.equal(checked.bytes, 4);
+    assert.equal(checked.dropped.length, 2, checked.dropped.join());
+    assert.deepEqual((await readdir(join(root, 'sub'))).sort(), ['file', 'link']);
+    assert.ok(existsSync(join(here.path, 'outside/big')));
+  });
+
+  it('is refused when it has too many entries, bytes or levels', async () => {
+    await using here = await place();
+    const root = join(here.path, 'result');
+    await mkdir(join(root, 'a/b/c'), { recursive: true });
+    for (const name of ['1', '2', '3']) await writeFile(join(root, name), 'xxxx');
+    await link(join(root, '1'), join(root, 'same'));
+    const check = (less: Partial<ResultLimits>): Promise<string> => failureOf(checkResult(root, { ...limits, ...less }, signal));
+    assert.equal(await check({}), 'no failure');
+    assert.equal(await check({ entriesMax: 7, depthMax: 3, bytesMax: 12 }), 'no failure');
+    assert.equal(await check({ entriesMax: 6 }), 'limit result-too-many-files');
+    assert.equal(await check({ depthMax: 2 }), 'limit result-too-deep');
+    assert.equal(await check({ bytesMax: 11 }), 'limit result-too-large');
+    await truncate(join(root, '2'), 10_000_000_000);
+    assert.equal(await check({}), 'limit result-too-large', 'a file with a hole is published at its full length');
+  });
+});
+
+it('disk usage counts what is allocated, once for each file, and does not follow symlinks', async () => {
+  await using here = await place();
+  const root = join(here.path, 'out');
+  await mkdir(root);
+  await mkdir(join(here.path, 'elsewhere'));
+  await writeFile(join(here.path, 'elsewhere/big'), Buffer.alloc(1_000_000, 1));
+  const before = await diskUsage(root, Number.POSITIVE_INFINITY, signal);
+  await symlink('../elsewhere', join(root, 'link'));
+  await writeFile(join(root, 'hole'), '');
+  await truncate(join(root, 'hole'), 1_000_000_000);
+  await writeFile(join(root, 'full'), Buffer.alloc(100_000, 1));
+  await link(join(root, 'full'), join(root, 'again'));
+  const used = (await diskUsage(root, Number.POSITIVE_INFINITY, signal)) - before;
+  assert.ok(used >= 100_000 && used < 200_000, `used ${used}`);
+});
