@@ -33,7 +33,7 @@ export function readApiError(error: unknown): ApiError {
   };
   const status = typeof thrown.statusCode === 'number' ? thrown.statusCode : null;
   const told = thrown.json?.message ?? thrown.message;
-  const text = typeof told === 'string' ? told.trim() : String(error);
+  const text = typeof told === 'string' ? told.trim() : 'an error without words';
   const code = typeof thrown.code === 'string' ? thrown.code : 'unreachable';
   return { status, errno: status === null ? code : null, text };
 }
