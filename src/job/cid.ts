@@ -42,7 +42,10 @@ export function normaliseCid(text: string): CidText {
     .replace(/\/+$/, '');
   if (bare === '') return { ok: false, why: 'is empty' };
   if (bare.includes('/')) {
-    return { ok: false, why: 'names a path below a CID; give the CID of that file or directory itself' };
+    return {
+      ok: false,
+      why: 'names a path below a CID; give the CID of that file or directory itself',
+    };
   }
   const cid = parseCid(bare);
   if (cid === null) return { ok: false, why: whyNot(bare) };
@@ -76,6 +79,7 @@ function whyUnusable(cid: CID): string | null {
       ? null
       : `has an identity hash of ${digest.length} bytes; at most ${IDENTITY_MAX_BYTES} are allowed`;
   }
-  if (HASHES.includes(code)) return digest.length === (code === 0x12 ? 32 : 64) ? null : 'is cut off';
+  if (HASHES.includes(code))
+    return digest.length === (code === 0x12 ? 32 : 64) ? null : 'is cut off';
   return `has the hash function 0x${code.toString(16)}; only sha2-256 and sha2-512 can be verified`;
 }

@@ -11,7 +11,16 @@ type Labels = Readonly<Record<string, string>>;
 /** A key with this prefix expresses a wish on the rest of the key; it never keeps a node out. */
 const FAVOUR_PREFIX = 'favour_';
 
-const OPERATORS: readonly ConstraintOperator[] = ['=', '!=', 'in', 'notin', 'exists', '!', 'gt', 'lt'];
+const OPERATORS: readonly ConstraintOperator[] = [
+  '=',
+  '!=',
+  'in',
+  'notin',
+  'exists',
+  '!',
+  'gt',
+  'lt',
+];
 
 /** Signed 64-bit integers, as Go reads them. */
 const INTEGER = /^[+-]?\d{1,19}$/;

@@ -33,7 +33,8 @@ const image: ParamReader = (report, field) => {
   const text = readText(report, field).trim();
   const why = text === '' ? null : whyNotImage(text);
   if (text === '') reportMissing(report, field, 'the image to run');
-  else if (why !== null) report.problem(field, 'malformed', `${show(text)} is no image reference: ${why}`);
+  else if (why !== null)
+    report.problem(field, 'malformed', `${show(text)} is no image reference: ${why}`);
   return text;
 };
 
@@ -68,7 +69,8 @@ export function readEngine(report: Report, field: Field): ReadEngine {
   const plugIn = readPlugIn(report, field);
   const { type: Type, params } = plugIn;
   if (Type === 'wasm') return readWasm(report, params);
-  if (Type === '') reportMissing(report, plugIn.typeField, 'the type of the engine (docker or wasm)');
+  if (Type === '')
+    reportMissing(report, plugIn.typeField, 'the type of the engine (docker or wasm)');
   else if (!ENGINES.includes(Type)) warnUnknownType(report, plugIn, 'engine', ENGINES);
   const Params =
     Type === 'docker' ? readParams(report, params, DOCKER) : readFreeParams(report, params);
@@ -95,7 +97,8 @@ function readWasm(report: Report, params: Field): ReadEngine {
       const items = readItems(report, field);
       const targets = items.map((item, index) => {
         const target = readModule(item, legacyImportTarget(index));
-        if (target === '') reportMissing(report, item, 'the target of the input that is the module');
+        if (target === '')
+          reportMissing(report, item, 'the target of the input that is the module');
         return target;
       });
       return targets.length === 0 ? undefined : targets;

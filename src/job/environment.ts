@@ -10,7 +10,8 @@ const SYSTEM_PREFIX = 'BACALHAU_';
 const SHOAL_PREFIX = 'SHOAL_';
 
 /** Names of variables that mostly carry secrets. */
-const SECRET_NAME = /(?:^|_)(?:SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SECRET)_?KEY)(?:_|$)/i;
+const SECRET_NAME =
+  /(?:^|_)(?:SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SECRET)_?KEY)(?:_|$)/i;
 /** Characters; shorter values (`none`, `root`) are placeholders rather than secrets. */
 const SECRET_MIN = 8;
 
@@ -19,10 +20,15 @@ export function readEnv(report: Report, field: Field): Readonly<Record<string, s
   const env: [string, string][] = [];
   for (const [key, { text, field: at }] of readTextMap(report, field)) {
     const why = whyNotName(key);
-    if (why !== null) report.problemAtKey(at, key.startsWith(SYSTEM_PREFIX) ? 'reserved' : 'malformed', why);
+    if (why !== null)
+      report.problemAtKey(at, key.startsWith(SYSTEM_PREFIX) ? 'reserved' : 'malformed', why);
     else if (text === '') reportMissing(report, at, `the value of ${key}`);
     if (key.startsWith(SHOAL_PREFIX)) {
-      report.warningAtKey(at, 'reserved', `${key} may be replaced: names beginning with SHOAL_ are the node's`);
+      report.warningAtKey(
+        at,
+        'reserved',
+        `${key} may be replaced: names beginning with SHOAL_ are the node's`,
+      );
     }
     warnSecret(report, at, key, text);
     env.push([key, text]);
@@ -48,7 +54,11 @@ export function readEnvironmentList(report: Report, field: Field): readonly stri
     if (equals < 0 || key === '') {
       report.problem(item, 'malformed', `expected NAME=value, got ${show(text)}`);
     } else if (/^(?:BACALHAU_|SHOAL_)/i.test(key)) {
-      report.problem(item, 'reserved', `names beginning with ${SYSTEM_PREFIX} or ${SHOAL_PREFIX} are the node's, got ${show(key)}`);
+      report.problem(
+        item,
+        'reserved',
+        `names beginning with ${SYSTEM_PREFIX} or ${SHOAL_PREFIX} are the node's, got ${show(key)}`,
+      );
     }
     warnSecret(report, item, key, value);
     return `${key}=${value}`;

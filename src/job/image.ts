@@ -8,7 +8,8 @@ const NAME_MAX = 255;
 /** Characters of a whole reference: name, tag (128) and digest. */
 const REFERENCE_MAX = 600;
 
-const HOST = /^(?:(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])(?:\.(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9]))*|\[[0-9a-fA-F:]+\])(?::\d{1,5})?$/;
+const HOST =
+  /^(?:(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])(?:\.(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9]))*|\[[0-9a-fA-F:]+\])(?::\d{1,5})?$/;
 const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const TAG = /^\w[\w.-]{0,127}$/;
 const DIGEST = /^[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$/;
@@ -39,7 +40,8 @@ function isDigest(digest: string): boolean {
 function whyNotName(name: string): string | null {
   const parts = name.split('/');
   const first = parts[0] ?? '';
-  const looksLikeHost = /[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase();
+  const looksLikeHost =
+    /[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase();
   const path = parts.length > 1 && looksLikeHost ? parts.slice(1) : parts;
   if (path !== parts && !HOST.test(first)) return 'its registry is malformed';
   if (path.some((part) => part !== part.toLowerCase())) return 'its name must be in lower case';

@@ -39,7 +39,11 @@ export function readNetwork(report: Report, field: Field): Network {
   }
   if (items.length === 0 && Type === 'HTTP') {
     const hint = 'add Domains, or use another type';
-    report.problem(struct.get('Type'), 'required', `network type HTTP needs at least one domain; ${hint}`);
+    report.problem(
+      struct.get('Type'),
+      'required',
+      `network type HTTP needs at least one domain; ${hint}`,
+    );
   }
   if (Ports.length > 0 && !TYPES_WITH_PORTS.includes(Type)) {
     report.problemAtKey(ports, 'conflict', `ports need network type Bridge or Host, not ${Type}`);
@@ -56,7 +60,11 @@ function readType(report: Report, field: Field): NetworkType {
   const type = TYPES.find((name) => name.toLowerCase() === text.toLowerCase());
   if (type !== undefined) return type;
   const hint = suggestion(text, TYPES);
-  report.problem(field, 'unknown-value', `expected one of ${TYPES.join(', ')}, got ${show(text)}.${hint}`);
+  report.problem(
+    field,
+    'unknown-value',
+    `expected one of ${TYPES.join(', ')}, got ${show(text)}.${hint}`,
+  );
   return 'Default';
 }
 
@@ -65,11 +73,19 @@ function readDomain(report: Report, field: Field): string {
   if (domain.length <= DOMAIN_TEXT_MAX) {
     if (DOMAIN.test(domain) || isIpAddress(domain)) return domain;
     if (DOMAIN_WITHIN.test(domain)) {
-      report.warning(field, 'doubtful', `${show(domain)} is no plain domain name and may match nothing`);
+      report.warning(
+        field,
+        'doubtful',
+        `${show(domain)} is no plain domain name and may match nothing`,
+      );
       return domain;
     }
   }
-  report.problem(field, 'malformed', `expected a domain such as example.com, .example.com or an IP address, got ${show(domain)}`);
+  report.problem(
+    field,
+    'malformed',
+    `expected a domain such as example.com, .example.com or an IP address, got ${show(domain)}`,
+  );
   return '';
 }
 
@@ -80,20 +96,36 @@ function readPort(report: Report, field: Field, type: NetworkType): Port | null 
   const Name = readText(report, name);
   if (!PORT_NAME.test(Name) || Name.length > PORT_NAME_MAX) {
     const expected = `a name of letters, digits and _, not beginning with a digit, at most ${PORT_NAME_MAX} long`;
-    report.problem(name, Name === '' ? 'required' : 'malformed', `expected ${expected}, got ${show(Name)}`);
+    report.problem(
+      name,
+      Name === '' ? 'required' : 'malformed',
+      `expected ${expected}, got ${show(Name)}`,
+    );
   }
   const Static = readInteger(report, struct.get('Static'), { min: 0, max: PORT_MAX }) ?? 0;
   if (Static > 0 && Static < STATIC_MIN) {
-    report.problem(struct.get('Static'), 'out-of-range', `expected 0 (any) or ${STATIC_MIN} to ${PORT_MAX}, got ${Static}`);
+    report.problem(
+      struct.get('Static'),
+      'out-of-range',
+      `expected 0 (any) or ${STATIC_MIN} to ${PORT_MAX}, got ${Static}`,
+    );
   }
   const target = struct.get('Target');
   const Target = readInteger(report, target, { min: 0, max: PORT_MAX }) ?? 0;
   if (Target > 0 && (type === 'Host' || type === 'Full')) {
-    report.problem(target, 'conflict', `network type ${type} has no port mapping; leave Target out`);
+    report.problem(
+      target,
+      'conflict',
+      `network type ${type} has no port mapping; leave Target out`,
+    );
   }
   const HostNetwork = readText(report, struct.get('HostNetwork')).trim();
   if (HostNetwork !== '' && !isIpAddress(HostNetwork)) {
-    report.problem(struct.get('HostNetwork'), 'malformed', `expected an IP address, got ${show(HostNetwork)}`);
+    report.problem(
+      struct.get('HostNetwork'),
+      'malformed',
+      `expected an IP address, got ${show(HostNetwork)}`,
+    );
   }
   return { Name, Static, Target, HostNetwork };
 }
@@ -122,7 +154,10 @@ export function isIpAddress(text: string): boolean {
 
 function isIpv4(text: string): boolean {
   const parts = text.split('.');
-  return parts.length === 4 && parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256);
+  return (
+    parts.length === 4 &&
+    parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256)
+  );
 }
 
 function isIpv6(text: string): boolean {

@@ -8,9 +8,18 @@ import { readEnv } from './environment.ts';
 import type { InputSource, Job, JobType, ResultPath, Task, Timeouts } from './model.ts';
 import { readNetwork } from './network.ts';
 import { reportMissing } from './params.ts';
-import { cleanPath, isWithin } from './paths.ts';
+import { targetPath } from './paths.ts';
 import { hasControlCharacters, show, suggestion, type Field, type Report } from './problem.ts';
-import { isGiven, readInteger, readItems, readKnown, readStruct, readText, readTextMap, type Struct } from './reader.ts';
+import {
+  isGiven,
+  readInteger,
+  readItems,
+  readKnown,
+  readStruct,
+  readText,
+  readTextMap,
+  type Struct,
+} from './reader.ts';
 import { readResources } from './resources.ts';
 import { checkDuplicates, readEach, readInput, readPublisher, readResultPath } from './sources.ts';
 
@@ -22,13 +31,29 @@ export type Mode = 'strict' | 'lenient';
 
 const JOB_TYPES: readonly JobType[] = ['batch', 'ops', 'daemon', 'service'];
 const JOB_FIELDS = [
-  'Name', 'Namespace', 'Type', 'Priority', 'Count', 'Constraints', 'Meta', 'Labels', 'Tasks',
-]; // prettier-ignore
+  'Name',
+  'Namespace',
+  'Type',
+  'Priority',
+  'Count',
+  'Constraints',
+  'Meta',
+  'Labels',
+  'Tasks',
+];
 const SERVER_FIELDS = ['ID', 'State', 'Version', 'Revision', 'CreateTime', 'ModifyTime'];
 const TASK_FIELDS = [
-  'Name', 'Engine', 'Publisher', 'Env', 'Meta', 'InputSources', 'ResultPaths', 'Resources',
-  'Network', 'Timeouts',
-]; // prettier-ignore
+  'Name',
+  'Engine',
+  'Publisher',
+  'Env',
+  'Meta',
+  'InputSources',
+  'ResultPaths',
+  'Resources',
+  'Network',
+  'Timeouts',
+];
 
 const DEFAULT_NAMESPACE = 'default';
 const RESERVED_META = 'bacalhau.org/';
@@ -91,7 +116,11 @@ function readType(report: Report, field: Field): JobType | null {
   if (text === '') reportMissing(report, field, `the job type (${JOB_TYPES.join(', ')})`);
   else {
     const hint = suggestion(text, JOB_TYPES);
-    report.problem(field, 'unknown-value', `expected one of ${JOB_TYPES.join(', ')}, got ${show(text)}.${hint}`);
+    report.problem(
+      field,
+      'unknown-value',
+      `expected one of ${JOB_TYPES.join(', ')}, got ${show(text)}.${hint}`,
+    );
   }
   return null;
 }
@@ -101,9 +130,17 @@ function readName(report: Report, field: Field): string {
   if (text !== '' && text.trim() === '') {
     report.problem(field, 'malformed', 'expected a name, got only blanks');
   } else if (hasControlCharacters(text)) {
-    report.warning(field, 'doubtful', `${show(text)} holds control characters, which are shown escaped`);
+    report.warning(
+      field,
+      'doubtful',
+      `${show(text)} holds control characters, which are shown escaped`,
+    );
   } else if (text.length > NAME_DOUBTFUL) {
-    report.warning(field, 'doubtful', `the name is ${text.length} characters long and is shown cut`);
+    report.warning(
+      field,
+      'doubtful',
+      `the name is ${text.length} characters long and is shown cut`,
+    );
   }
   return text;
 }
@@ -168,7 +205,11 @@ function readTask(report: Report, field: Field): Task | null {
   const ResultPaths = readResultPaths(report, struct.get('ResultPaths'), engine, InputSources);
   if (ResultPaths.length > 0 && Publisher.Type === '') {
     const hint = 'add "Publisher: {Type: ipfs}" to the task';
-    report.problemAtKey(struct.get('ResultPaths'), 'required', `result paths need a publisher; ${hint}`);
+    report.problemAtKey(
+      struct.get('ResultPaths'),
+      'required',
+      `result paths need a publisher; ${hint}`,
+    );
   }
   const { texts, resources } = readResources(report, struct.get('Resources'));
   return {
@@ -188,13 +229,17 @@ function readTask(report: Report, field: Field): Task | null {
 
 function readInputs(report: Report, field: Field, read: ReadEngine): readonly InputSource[] {
   const engine = read.engine.Type;
-  const own = readEach(report, field, (item) => readInput(report, item, { engine, defaultTarget: '' }));
+  const own = readEach(report, field, (item) =>
+    readInput(report, item, { engine, defaultTarget: '' }),
+  );
   const all = [...own, ...read.inputs];
   checkDuplicates(report, all, 'the alias', (input) => input.Alias);
-  checkDuplicates(report, all, 'the target', (input) => (input.Target === '' ? '' : cleanPath(input.Target)));
-  const targets = all.map(({ value }) => cleanPath(value.Target));
+  checkDuplicates(report, all, 'the target', (input) =>
+    input.Target === '' ? '' : targetPath(input.Target),
+  );
+  const targets = new Set(all.map(({ value }) => targetPath(value.Target)));
   for (const { target, field: at } of read.modules) {
-    if (targets.some((path) => isWithin(cleanPath(target), path))) continue;
+    if (targets.has(targetPath(target))) continue;
     const message = `no input source has the target ${show(target)}; the module must be one of the inputs`;
     report.problem(at, 'conflict', message);
   }
@@ -209,10 +254,12 @@ function readResultPaths(
 ): readonly ResultPath[] {
   const all = readEach(report, field, (item) => readResultPath(report, item, engine));
   checkDuplicates(report, all, 'the name', (result) => result.Name);
-  checkDuplicates(report, all, 'the path', (result) => (result.Path === '' ? '' : cleanPath(result.Path)));
-  const targets = new Set(inputs.map((input) => cleanPath(input.Target)));
+  checkDuplicates(report, all, 'the path', (result) =>
+    result.Path === '' ? '' : targetPath(result.Path),
+  );
+  const targets = new Set(inputs.map((input) => targetPath(input.Target)));
   for (const { value, field: at } of all) {
-    if (engine !== 'docker' || !targets.has(cleanPath(value.Path))) continue;
+    if (engine !== 'docker' || !targets.has(targetPath(value.Path))) continue;
     report.problem(at, 'conflict', `${show(value.Path)} is already the target of an input`);
   }
   return all.map(({ value }) => value);

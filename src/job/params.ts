@@ -3,7 +3,15 @@
  * parameters get their canonical spelling and are checked, unknown ones are kept as written.
  */
 import type { Json, SpecConfig } from './model.ts';
-import { isGiven, readBoolean, readJson, readKnown, readStruct, readText, readTexts } from './reader.ts';
+import {
+  isGiven,
+  readBoolean,
+  readJson,
+  readKnown,
+  readStruct,
+  readText,
+  readTexts,
+} from './reader.ts';
 import { show, suggestion, type Field, type Report } from './problem.ts';
 
 /** Reads one parameter; `undefined` leaves it out. */
@@ -22,14 +30,19 @@ export interface PlugIn {
 /** `{Type, Params}`; a plug-in that is not given has the type ''. */
 export function readPlugIn(report: Report, field: Field): PlugIn {
   const struct = readKnown(report, field, ['Type', 'Params']);
-  if (struct === null) return { type: '', typeField: field, params: { ...field, value: undefined } };
+  if (struct === null)
+    return { type: '', typeField: field, params: { ...field, value: undefined } };
   const typeField = struct.get('Type');
   const type = readText(report, typeField).trim().toLowerCase();
   return { type, typeField, params: struct.get('Params') };
 }
 
 /** The parameters with their canonical names, then the unknown ones. */
-export function readParams(report: Report, field: Field, readers: ParamReaders): SpecConfig['Params'] {
+export function readParams(
+  report: Report,
+  field: Field,
+  readers: ParamReaders,
+): SpecConfig['Params'] {
   const names = Object.keys(readers);
   const struct = readStruct(report, field, names);
   if (struct === null) return {};
@@ -59,14 +72,20 @@ export function readFreeParams(report: Report, field: Field): SpecConfig['Params
 }
 
 /** Warns of a type that is none of ours: accepted, but no node may have it. */
-export function warnUnknownType(report: Report, plugIn: PlugIn, kind: string, known: readonly string[]): void {
+export function warnUnknownType(
+  report: Report,
+  plugIn: PlugIn,
+  kind: string,
+  known: readonly string[],
+): void {
   const hint = suggestion(plugIn.type, known);
   const message = `${show(plugIn.type)} is no ${kind} of shoal; the job waits for a node that has it.${hint}`;
   report.warning(plugIn.typeField, 'doubtful', message);
 }
 
 /** Text without blanks around it; left out when empty. */
-export const optionalText: ParamReader = (report, field) => readText(report, field).trim() || undefined;
+export const optionalText: ParamReader = (report, field) =>
+  readText(report, field).trim() || undefined;
 
 /** Text that must be there. `what`: for the message. */
 export function requiredText(what: string): ParamReader {
@@ -89,7 +108,8 @@ export const optionalTexts: ParamReader = (report, field) => {
   return texts.length === 0 ? undefined : texts;
 };
 
-export const optionalBoolean: ParamReader = (report, field) => readBoolean(report, field) ?? undefined;
+export const optionalBoolean: ParamReader = (report, field) =>
+  readBoolean(report, field) ?? undefined;
 
 /** One of the words, in any case; left out when empty. */
 export function optionalWord(words: readonly string[]): ParamReader {
@@ -99,7 +119,11 @@ export function optionalWord(words: readonly string[]): ParamReader {
     const word = words.find((candidate) => candidate.toLowerCase() === text.toLowerCase());
     if (word === undefined) {
       const hint = suggestion(text, words);
-      report.problem(field, 'unknown-value', `expected one of ${words.join(', ')}, got ${show(text)}.${hint}`);
+      report.problem(
+        field,
+        'unknown-value',
+        `expected one of ${words.join(', ')}, got ${show(text)}.${hint}`,
+      );
     }
     return word;
   };

@@ -6,11 +6,23 @@ import { isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
 import type { Job } from './model.ts';
 import { readJob, type Mode } from './normalise.ts';
-import { createReport, firstOf, NO_SOURCE, type Place, type Problem, type SourceText, type Step } from './problem.ts';
+import {
+  createReport,
+  firstOf,
+  NO_SOURCE,
+  type Place,
+  type Problem,
+  type SourceText,
+  type Step,
+} from './problem.ts';
 
 export type ParseResult =
   | { readonly ok: true; readonly job: Job; readonly warnings: readonly Problem[] }
-  | { readonly ok: false; readonly problems: readonly Problem[]; readonly warnings: readonly Problem[] };
+  | {
+      readonly ok: false;
+      readonly problems: readonly Problem[];
+      readonly warnings: readonly Problem[];
+    };
 
 export interface ParseOptions {
   /** File name for places. */
@@ -44,7 +56,12 @@ export function parseJob(text: string, options: ParseOptions): ParseResult {
   if (decoded.value === null || decoded.value === undefined) {
     return refused([{ place: start, path: '', code: 'empty', message: 'the spec is empty' }]);
   }
-  return read(decoded.value, createSourceText(decoded.document, at), options.mode ?? 'strict', decoded.warnings);
+  return read(
+    decoded.value,
+    createSourceText(decoded.document, at),
+    options.mode ?? 'strict',
+    decoded.warnings,
+  );
 }
 
 /** A spec from decoded JSON; problems have a path but no place. Never throws. */
@@ -97,18 +114,22 @@ function decode(text: string, at: (offset: number) => Place): Decoded {
       .map((error) => [error.pos[0], error] as const)
       .reverse(),
   );
-  const problems = [...errors.values()].map((error): Problem => ({
-    place: at(error.pos[0]),
-    path: '',
-    code: error.code === 'DUPLICATE_KEY' ? 'duplicate' : 'unreadable',
-    message: `not readable as YAML or JSON: ${error.message}`,
-  }));
-  const warnings = document.warnings.map((warning): Problem => ({
-    place: at(warning.pos[0]),
-    path: '',
-    code: 'doubtful',
-    message: warning.message,
-  }));
+  const problems = [...errors.values()].map(
+    (error): Problem => ({
+      place: at(error.pos[0]),
+      path: '',
+      code: error.code === 'DUPLICATE_KEY' ? 'duplicate' : 'unreadable',
+      message: `not readable as YAML or JSON: ${error.message}`,
+    }),
+  );
+  const warnings = document.warnings.map(
+    (warning): Problem => ({
+      place: at(warning.pos[0]),
+      path: '',
+      code: 'doubtful',
+      message: warning.message,
+    }),
+  );
   if (several !== undefined) {
     const message = 'only the first document of the file is read';
     warnings.push({ place: at(several.pos[0]), path: '', code: 'ignored', message });
@@ -130,7 +151,8 @@ function isTooDeep(error: unknown): boolean {
 /** Line and column of an offset, kept inside the text. (The library's own counter loses lines.) */
 function createPlaces(text: string, source: string): (offset: number) => Place {
   const starts = [0];
-  for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', end + 1)) starts.push(end + 1);
+  for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', end + 1))
+    starts.push(end + 1);
   return (offset) => {
     const inside = Math.min(Math.max(offset, 0), text.length);
     let low = 0;
@@ -189,6 +211,9 @@ function find(document: Document, steps: readonly Step[]): Found {
 }
 
 function startOf(node: unknown): number | null {
-  const ranged = node as { readonly range?: readonly [number, number, number] | null } | null | undefined;
+  const ranged = node as
+    | { readonly range?: readonly [number, number, number] | null }
+    | null
+    | undefined;
   return ranged?.range?.[0] ?? null;
 }

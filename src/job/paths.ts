@@ -16,6 +16,11 @@ export function cleanPath(path: string): string {
   return (absolute ? '/' : '') + kept.join('/') || '.';
 }
 
+/** What a target means: relative ones are taken below `/`. */
+export function targetPath(target: string): string {
+  return cleanPath(`/${target}`);
+}
+
 /** True when `path` is `parent` or below it; both cleaned. */
 export function isWithin(path: string, parent: string): boolean {
   if (path === parent || parent === '/') return true;

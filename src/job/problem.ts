@@ -1,7 +1,7 @@
 /**
- * What is wrong or doubtful in a job spec: its place in the text, its path in the spec and a sentence
- * with the value and what was expected. Collects all of them, so that a user mends a spec in one
- * go. Does not decide what is wrong: that is done where each part is read.
+ * What is wrong or doubtful in a job spec: its place in the text, its path in the spec and a
+ * sentence with the value and what was expected. Collects all of them, so that a user mends a spec
+ * in one go. Does not decide what is wrong: that is done where each part is read.
  */
 
 /** A position in the text; line and column count from 1. */
@@ -170,12 +170,13 @@ function quote(text: string): string {
   return JSON.stringify(cut.toWellFormed()).replace(CONTROL_ALL, escapeCharacter);
 }
 
-// C1 controls, zero-width and bidirectional characters: JSON leaves them as they are.
-const CONTROL_ALL = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/;
+// Controls, zero-width and bidirectional characters, line separators. JSON escapes only the first 32.
+const CONTROL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+const CONTROL_ALL = new RegExp(CONTROL, 'gu');
 
 function escapeCharacter(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  const hex = (character.codePointAt(0) ?? 0).toString(16).padStart(4, '0');
+  return hex.length === 4 ? `\\u${hex}` : `\\u{${hex}}`;
 }
 
 /** True when a terminal or a table would show the text as something else than it is. */

@@ -180,7 +180,10 @@ export function readTexts(report: Report, field: Field): readonly string[] {
 }
 
 /** A map of texts with free keys: their case is kept, blanks around them are not. */
-export function readTextMap(report: Report, field: Field): ReadonlyMap<string, { text: string; field: Field }> {
+export function readTextMap(
+  report: Report,
+  field: Field,
+): ReadonlyMap<string, { text: string; field: Field }> {
   const result = new Map<string, { text: string; field: Field }>();
   if (!isGiven(field)) return result;
   if (!isMap(field.value)) {
@@ -215,7 +218,9 @@ export function readJson(report: Report, field: Field, depth = 0): Json {
     return null;
   }
   if (Array.isArray(value)) {
-    return value.map((item: unknown, index) => readJson(report, itemOf(field, index, item), depth + 1));
+    return value.map((item: unknown, index) =>
+      readJson(report, itemOf(field, index, item), depth + 1),
+    );
   }
   if (isMap(value)) return readJsonMap(report, field, value, depth);
   report.problem(field, 'wrong-type', 'expected text, a number, true, false, a list or a map');

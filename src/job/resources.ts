@@ -19,6 +19,7 @@ const GPUS_MAX = 1_000_000;
 /** Bytes; a bare number below this is most likely meant in other units. */
 const BARE_BYTES_DOUBTFUL = 1024 * 1024;
 
+// biome-ignore format: a table reads better in its own lines
 const BYTE_UNITS: Readonly<Record<string, number>> = {
   '': 1, b: 1,
   k: 1e3, kb: 1e3, ki: 1024, kib: 1024,
@@ -27,7 +28,7 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
   t: 1e12, tb: 1e12, ti: 1024 ** 4, tib: 1024 ** 4,
   p: 1e15, pb: 1e15, pi: 1024 ** 5, pib: 1024 ** 5,
   e: 1e18, eb: 1e18, ei: 1024 ** 6, eib: 1024 ** 6,
-}; // prettier-ignore
+};
 
 /** Thousandths of a core of `500m`, `0.5`, `2`; rounded up. Null when it is none. */
 export function parseCpu(text: string): number | null {
@@ -94,7 +95,12 @@ export function readResources(report: Report, field: Field): ReadResources {
     Disk: text('Disk'),
     GPU: text('GPU'),
   };
-  const read = (name: string, value: string, parse: (text: string) => number | null, units: string) => {
+  const read = (
+    name: string,
+    value: string,
+    parse: (text: string) => number | null,
+    units: string,
+  ) => {
     if (value === '') return 0;
     const parsed = parse(value);
     const at = struct?.get(name) ?? field;
@@ -103,7 +109,8 @@ export function readResources(report: Report, field: Field): ReadResources {
   };
   const bytes = 'a size such as 512mb, 1gi or 100000 (bytes)';
   const resources: Resources = {
-    cpuMillis: read('CPU', texts.CPU, parseCpu, 'cores such as 500m, 0.5 or 2') || FALLBACK_CPU_MILLIS,
+    cpuMillis:
+      read('CPU', texts.CPU, parseCpu, 'cores such as 500m, 0.5 or 2') || FALLBACK_CPU_MILLIS,
     memoryBytes: read('Memory', texts.Memory, parseBytes, bytes) || FALLBACK_MEMORY_BYTES,
     diskBytes: read('Disk', texts.Disk, parseBytes, bytes),
     gpus: read('GPU', texts.GPU, parseGpus, 'a whole number of devices'),

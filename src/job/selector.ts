@@ -98,7 +98,11 @@ function readOne(tokens: Tokens): Constraint {
     case '>':
     case '<':
       tokens.next();
-      return { Key, Operator: operator.text === '>' ? 'gt' : 'lt', Values: [readWord(tokens, 'a number')] };
+      return {
+        Key,
+        Operator: operator.text === '>' ? 'gt' : 'lt',
+        Values: [readWord(tokens, 'a number')],
+      };
     case 'in':
     case 'notin':
       tokens.next();

@@ -67,7 +67,11 @@ const httpUrl: ParamReader = (report, field) => {
   } else if (parts[2] === undefined) {
     report.problem(field, 'malformed', `${show(text)} names no file: it has no path`);
   } else if (parts[1]?.includes('@') === true) {
-    report.warning(field, 'doubtful', 'the URL holds a password, and every peer of the mesh can read a spec');
+    report.warning(
+      field,
+      'doubtful',
+      'the URL holds a password, and every peer of the mesh can read a spec',
+    );
   }
   return text;
 };
@@ -79,7 +83,11 @@ const sourcePath: ParamReader = (report, field) => {
     return '';
   }
   if (!text.startsWith('/') || text.split('/').includes('..')) {
-    report.warning(field, 'doubtful', `${show(text)} is no plain absolute path; nodes allow only such`);
+    report.warning(
+      field,
+      'doubtful',
+      `${show(text)} is no plain absolute path; nodes allow only such`,
+    );
     return text;
   }
   return cleanPath(text);
@@ -104,7 +112,11 @@ const partition: ParamReader = (report, field) => {
     report.problem(field, 'required', 'partition type regex needs a Pattern');
   }
   if (Type === 'substring' && Number(EndIndex) <= Number(StartIndex)) {
-    report.problem(field, 'conflict', 'partition type substring needs an EndIndex above the StartIndex');
+    report.problem(
+      field,
+      'conflict',
+      'partition type substring needs an EndIndex above the StartIndex',
+    );
   }
   if (Type === 'date' && DateFormat === undefined) {
     report.problem(field, 'required', 'partition type date needs a DateFormat');
@@ -195,7 +207,8 @@ export function readInput(
     reportMissing(report, target, 'the path at which the program sees this input');
   } else {
     const why = whyNotMountable(Target, options.engine);
-    if (why !== null) report.problem(target, 'unsafe', `${show(Target)} cannot be a target: ${why}`);
+    if (why !== null)
+      report.problem(target, 'unsafe', `${show(Target)} cannot be a target: ${why}`);
   }
   const Source = readSource(report, struct.get('Source'));
   return { Source, Alias: readText(report, struct.get('Alias')), Target };
@@ -222,7 +235,8 @@ export function readResultPath(report: Report, field: Field, engine: string): Re
     report.problem(path, 'malformed', `expected an absolute path, got ${show(Path)}`);
   } else {
     const why = whyNotMountable(Path, engine);
-    if (why !== null) report.problem(path, 'unsafe', `${show(Path)} cannot be a result path: ${why}`);
+    if (why !== null)
+      report.problem(path, 'unsafe', `${show(Path)} cannot be a result path: ${why}`);
   }
   return { Name, Path };
 }
@@ -255,4 +269,3 @@ export function readEach<T>(
     return value === null ? [] : [{ value, field: item }];
   });
 }
-

@@ -1,8 +1,8 @@
 /**
  * Go templates in a job spec: renders the text before it is read as YAML, with the user's variables
  * and a missing one as an error. The façade over the template library: what differs from Go and
- * can be mended from outside is mended here. Only the CLI renders templates, on the user's own file;
- * a peer never does.
+ * can be mended from outside is mended here. Only the CLI renders templates, on the user's own
+ * file; a peer never does.
  */
 import { createEngine, TemplateError, MissingFieldError } from '@promptctl/go-template-js';
 import type { FuncMap, Template } from '@promptctl/go-template-js';
@@ -21,7 +21,11 @@ const NO_VALUE = '<no value>';
  * Renders `text` with `variables` as the data (`{{.name}}`, `{{index . "na-me"}}`). Never throws.
  * @param sourceName file name for the place of a problem.
  */
-export function renderTemplate(text: string, variables: Variables, sourceName = 'template'): Rendered {
+export function renderTemplate(
+  text: string,
+  variables: Variables,
+  sourceName = 'template',
+): Rendered {
   // Own Map: what a template can reach must be nothing but texts.
   const data = new Map(variables);
   try {
@@ -141,10 +145,19 @@ function zeroPadded(verb: string, value: unknown): string | null {
 
 function formatAll(format: string, values: readonly unknown[]): string {
   if (values.length === 1) {
-    return formatOne.evaluate(new Map<string, unknown>([['format', format], ['value', values[0]]])).join('');
+    return formatOne
+      .evaluate(
+        new Map<string, unknown>([
+          ['format', format],
+          ['value', values[0]],
+        ]),
+      )
+      .join('');
   }
   const names = values.map((_, at) => `v${at}`);
-  const template = plainEngine.parse(`{{printf .format ${names.map((name) => `.${name}`).join(' ')}}}`);
+  const template = plainEngine.parse(
+    `{{printf .format ${names.map((name) => `.${name}`).join(' ')}}}`,
+  );
   const data = new Map<string, unknown>([['format', format]]);
   names.forEach((name, at) => data.set(name, values[at]));
   return template.evaluate(data).join('');

@@ -1,7 +1,7 @@
 /**
  * A `Job` as Bacalhau writes it in JSON: the task inside `Tasks`, resources as text, no computed
- * members. What a server owns (ID, State, Version, Revision, times) is added by the API. Reading the
- * result back gives an equal job.
+ * members. What a server owns (ID, State, Version, Revision, times) is added by the API. Reading
+ * the result back gives an equal job.
  */
 import type { Job, Json, Task } from './model.ts';
 

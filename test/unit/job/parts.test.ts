@@ -16,39 +16,91 @@ import type { Constraint, ConstraintOperator } from '../../../src/job/model.ts';
 import { isIpAddress } from '../../../src/job/network.ts';
 import { cleanPath, isWithin } from '../../../src/job/paths.ts';
 import { closest } from '../../../src/job/problem.ts';
-import { formatBytes, formatCpu, parseBytes, parseCpu, parseGpus } from '../../../src/job/resources.ts';
+import {
+  formatBytes,
+  formatCpu,
+  parseBytes,
+  parseCpu,
+  parseGpus,
+} from '../../../src/job/resources.ts';
 import { parseSelector } from '../../../src/job/selector.ts';
 
 describe('resources', () => {
   it('reads CPU as Kubernetes does, in thousandths of a core', () => {
     const cases: readonly (readonly [string, number | null])[] = [
-      ['500m', 500], ['0.5', 500], ['2', 2000], ['.25', 250], ['1.', 1000], ['0', 0], ['0.0001', 1],
-      ['0.57', 570], ['1500.5m', 1501], ['', null], ['-1', null], ['m', null], ['1 m', null], ['1e3', null],
-      ['NaN', null], ['1k', null], ['999999999999', null],
-    ]; // prettier-ignore
+      ['500m', 500],
+      ['0.5', 500],
+      ['2', 2000],
+      ['.25', 250],
+      ['1.', 1000],
+      ['0', 0],
+      ['0.0001', 1],
+      ['0.57', 570],
+      ['1500.5m', 1501],
+      ['', null],
+      ['-1', null],
+      ['m', null],
+      ['1 m', null],
+      ['1e3', null],
+      ['NaN', null],
+      ['1k', null],
+      ['999999999999', null],
+    ];
     for (const [text, expected] of cases) assert.equal(parseCpu(text), expected, text);
   });
 
   it('reads sizes as go-humanize does', () => {
     const cases: readonly (readonly [string, number | null])[] = [
-      ['512mb', 512e6], ['1gb', 1e9], ['1Gi', 1024 ** 3], ['1.5kib', 1536], ['100000', 1e5], ['4 kB', 4000],
-      ['2m', 2e6], ['1,000b', 1000], ['0.1', 0], ['0', 0], ['', null], ['-1', null], ['1e99gb', null],
-      ['512mbs', null], ['1.2.3', null], ['.', null], ['10eb', null], ['1constructor', null],
-    ]; // prettier-ignore
+      ['512mb', 512e6],
+      ['1gb', 1e9],
+      ['1Gi', 1024 ** 3],
+      ['1.5kib', 1536],
+      ['100000', 1e5],
+      ['4 kB', 4000],
+      ['2m', 2e6],
+      ['1,000b', 1000],
+      ['0.1', 0],
+      ['0', 0],
+      ['', null],
+      ['-1', null],
+      ['1e99gb', null],
+      ['512mbs', null],
+      ['1.2.3', null],
+      ['.', null],
+      ['10eb', null],
+      ['1constructor', null],
+    ];
     for (const [text, expected] of cases) assert.equal(parseBytes(text), expected, text);
   });
 
   it('reads whole devices only', () => {
-    assert.deepEqual(['0', '4', '-1', '1.5', 'x', '9999999999'].map(parseGpus), [0, 4, null, null, null, null]);
+    assert.deepEqual(['0', '4', '-1', '1.5', 'x', '9999999999'].map(parseGpus), [
+      0,
+      4,
+      null,
+      null,
+      null,
+      null,
+    ]);
   });
 
   it('writes sizes for people', () => {
-    assert.deepEqual([0, 999, 1500, 512e6, 999_960_000].map(formatBytes), ['0 B', '999 B', '1.5 kB', '512 MB', '1 GB']);
+    assert.deepEqual([0, 999, 1500, 512e6, 999_960_000].map(formatBytes), [
+      '0 B',
+      '999 B',
+      '1.5 kB',
+      '512 MB',
+      '1 GB',
+    ]);
     assert.deepEqual([0, 500, 2000, 1250].map(formatCpu), ['0', '500m', '2', '1250m']);
   });
 });
 
-const has = (Operator: ConstraintOperator, ...Values: readonly string[]): Constraint => ({ Key: 'k', Operator, Values });
+const has = (Operator: ConstraintOperator, ...Values: readonly string[]): Constraint => ({
+  Key: 'k',
+  Operator,
+  Values,
+});
 
 describe('constraints', () => {
   /** [constraint, without the label, and for each value of the label]. */
@@ -59,9 +111,17 @@ describe('constraints', () => {
     [has('notin', 'a', 'b'), true, { a: false, b: false, c: true }],
     [has('exists'), false, { a: true, '': true }],
     [has('!'), true, { a: false, '': false }],
-    [has('gt', '5'), false, { '5': false, '6': true, '-6': false, x: false, '5.5': false, '': false }],
+    [
+      has('gt', '5'),
+      false,
+      { '5': false, '6': true, '-6': false, x: false, '5.5': false, '': false },
+    ],
     [has('lt', '5'), false, { '5': false, '4': true, '-6': true, x: false }],
-    [has('gt', '9223372036854775806'), false, { '9223372036854775807': true, '9223372036854775808': false }],
+    [
+      has('gt', '9223372036854775806'),
+      false,
+      { '9223372036854775807': true, '9223372036854775808': false },
+    ],
   ];
 
   it('match by the rules of Kubernetes', () => {
@@ -83,7 +143,10 @@ describe('constraints', () => {
     const demand: Constraint = { Key: 'zone', Operator: '=', Values: ['a'] };
     assert.deepEqual([isFavour(wish), isFavour(demand)], [true, false]);
     assert.deepEqual(favourOf(wish), demand);
-    assert.deepEqual(splitConstraints([wish, has('exists')]), { required: [has('exists')], favoured: [demand] });
+    assert.deepEqual(splitConstraints([wish, has('exists')]), {
+      required: [has('exists')],
+      favoured: [demand],
+    });
   });
 });
 
@@ -109,7 +172,10 @@ describe('selectors', () => {
       ],
     });
     assert.deepEqual(parseSelector('  '), { ok: true, constraints: [] });
-    assert.deepEqual(parseSelector('in in (in)'), { ok: true, constraints: [{ Key: 'in', Operator: 'in', Values: ['in'] }] });
+    assert.deepEqual(parseSelector('in in (in)'), {
+      ok: true,
+      constraints: [{ Key: 'in', Operator: 'in', Values: ['in'] }],
+    });
   });
 
   it('say where they are wrong', () => {
@@ -137,9 +203,26 @@ describe('selectors', () => {
     const name = fc.stringMatching(/^[a-z][a-z0-9._-]{0,5}[a-z0-9]$/);
     const constraint = fc.oneof(
       fc.record({ Key: name, Operator: fc.constantFrom('=', '!='), Values: fc.tuple(name) }, PLAIN),
-      fc.record({ Key: name, Operator: fc.constantFrom('in', 'notin'), Values: fc.uniqueArray(name, { minLength: 1 }) }, PLAIN),
-      fc.record({ Key: name, Operator: fc.constantFrom('exists', '!'), Values: fc.constant([]) }, PLAIN),
-      fc.record({ Key: name, Operator: fc.constantFrom('gt', 'lt'), Values: fc.tuple(fc.integer().map(String)) }, PLAIN),
+      fc.record(
+        {
+          Key: name,
+          Operator: fc.constantFrom('in', 'notin'),
+          Values: fc.uniqueArray(name, { minLength: 1 }),
+        },
+        PLAIN,
+      ),
+      fc.record(
+        { Key: name, Operator: fc.constantFrom('exists', '!'), Values: fc.constant([]) },
+        PLAIN,
+      ),
+      fc.record(
+        {
+          Key: name,
+          Operator: fc.constantFrom('gt', 'lt'),
+          Values: fc.tuple(fc.integer().map(String)),
+        },
+        PLAIN,
+      ),
     ) as fc.Arbitrary<Constraint>;
     fc.assert(
       fc.property(fc.array(constraint), (constraints) => {
@@ -147,8 +230,13 @@ describe('selectors', () => {
         assert.deepEqual(parseSelector(text), { ok: true, constraints });
       }),
     );
-    const noise = fc.string({ unit: fc.constantFrom('a', '=', '!', '(', ')', ',', ' ', 'in', '<', '-', '\0') });
-    fc.assert(fc.property(noise, (text) => void parseSelector(text)), { numRuns: 1000 });
+    const noise = fc.string({
+      unit: fc.constantFrom('a', '=', '!', '(', ')', ',', ' ', 'in', '<', '-', '\0'),
+    });
+    fc.assert(
+      fc.property(noise, (text) => void parseSelector(text)),
+      { numRuns: 1000 },
+    );
   });
 });
 
@@ -161,7 +249,8 @@ describe('CIDs', () => {
       assert.deepEqual(normaliseCid(text), { ok: true, cid: V0 }, text);
     }
     const base16 = 'f01551220a948904f2f0f479b8f8197694b30184b0d2ed1c1cd2a1ec0fb85d299a192a447';
-    for (const text of [V1, `IPFS://${V1}`, base16]) assert.deepEqual(normaliseCid(text), { ok: true, cid: V1 });
+    for (const text of [V1, `IPFS://${V1}`, base16])
+      assert.deepEqual(normaliseCid(text), { ok: true, cid: V1 });
   });
 
   it('are refused with the reason', () => {
@@ -190,18 +279,45 @@ describe('image references', () => {
 
   it('are taken as Docker takes them', () => {
     const good = [
-      'ubuntu', 'ubuntu:24.04', 'a/b', 'ghcr.io/a/b_c:V1', 'localhost:5000/x', `a@${digest}`, `a:b@${digest}`,
-      '[::1]:5000/a', 'Host/path', 'a--b/c__d.e', 'my-kinesis-consumer:latest', 'a'.repeat(255),
-    ]; // prettier-ignore
+      'ubuntu',
+      'ubuntu:24.04',
+      'a/b',
+      'ghcr.io/a/b_c:V1',
+      'localhost:5000/x',
+      `a@${digest}`,
+      `a:b@${digest}`,
+      '[::1]:5000/a',
+      'Host/path',
+      'a--b/c__d.e',
+      'my-kinesis-consumer:latest',
+      'a'.repeat(255),
+    ];
     for (const reference of good) assert.equal(whyNotImage(reference), null, reference);
   });
 
   it('are refused when Docker would refuse them', () => {
     const bad = [
-      '', 'Ubuntu', 'http://a/b', 'a b', 'a:', 'a:-x', 'a@sha256:abc', 'a//b', '/a', 'a/', '-a', 'a_-b', 'a..b',
-      `a:${'t'.repeat(129)}`, 'a'.repeat(256), 'a:5000/B', 'x'.repeat(5000), 'a\n',
-    ]; // prettier-ignore
-    for (const reference of bad) assert.notEqual(whyNotImage(reference), null, JSON.stringify(reference));
+      '',
+      'Ubuntu',
+      'http://a/b',
+      'a b',
+      'a:',
+      'a:-x',
+      'a@sha256:abc',
+      'a//b',
+      '/a',
+      'a/',
+      '-a',
+      'a_-b',
+      'a..b',
+      `a:${'t'.repeat(129)}`,
+      'a'.repeat(256),
+      'a:5000/B',
+      'x'.repeat(5000),
+      'a\n',
+    ];
+    for (const reference of bad)
+      assert.notEqual(whyNotImage(reference), null, JSON.stringify(reference));
   });
 });
 
@@ -231,24 +347,63 @@ describe('data URLs', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         const url = encodeDataUrl(bytes);
-        assert.equal(url, `data:application/octet-stream;base64,${Buffer.from(bytes).toString('base64')}`);
-        assert.deepEqual(decodeDataUrl(url), { ok: true, bytes, mediaType: 'application/octet-stream' });
+        assert.equal(
+          url,
+          `data:application/octet-stream;base64,${Buffer.from(bytes).toString('base64')}`,
+        );
+        assert.deepEqual(decodeDataUrl(url), {
+          ok: true,
+          bytes,
+          mediaType: 'application/octet-stream',
+        });
       }),
     );
-    fc.assert(fc.property(fc.string({ unit: 'binary' }), (data) => void decodeDataUrl(`data:${data}`)));
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (data) => void decodeDataUrl(`data:${data}`)),
+    );
   });
 });
 
 describe('paths, addresses and near words', () => {
   it('cleans paths as Go does', () => {
-    const cases = { '/a//b/./c/../d/': '/a/b/d', '/..': '/', '../a': '../a', 'a/../..': '..', '': '.', '/': '/' };
-    for (const [path, expected] of Object.entries(cases)) assert.equal(cleanPath(path), expected, path);
-    assert.deepEqual([isWithin('/a/b', '/a'), isWithin('/ab', '/a'), isWithin('/a', '/'), isWithin('/', '/a')], [true, false, true, false]);
+    const cases = {
+      '/a//b/./c/../d/': '/a/b/d',
+      '/..': '/',
+      '../a': '../a',
+      'a/../..': '..',
+      '': '.',
+      '/': '/',
+    };
+    for (const [path, expected] of Object.entries(cases))
+      assert.equal(cleanPath(path), expected, path);
+    assert.deepEqual(
+      [isWithin('/a/b', '/a'), isWithin('/ab', '/a'), isWithin('/a', '/'), isWithin('/', '/a')],
+      [true, false, true, false],
+    );
   });
 
   it('knows an IP address', () => {
-    const good = ['0.0.0.0', '255.1.2.3', '::', '::1', 'fe80::1', '1:2:3:4:5:6:7:8', '::ffff:1.2.3.4'];
-    const bad = ['', '1.2.3', '256.1.1.1', '01.2.3.4', ':::', '1::2::3', '1:2:3:4:5:6:7', 'g::', '1.2.3.4:', 'a'];
+    const good = [
+      '0.0.0.0',
+      '255.1.2.3',
+      '::',
+      '::1',
+      'fe80::1',
+      '1:2:3:4:5:6:7:8',
+      '::ffff:1.2.3.4',
+    ];
+    const bad = [
+      '',
+      '1.2.3',
+      '256.1.1.1',
+      '01.2.3.4',
+      ':::',
+      '1::2::3',
+      '1:2:3:4:5:6:7',
+      'g::',
+      '1.2.3.4:',
+      'a',
+    ];
     for (const address of good) assert.equal(isIpAddress(address), true, address);
     for (const address of bad) assert.equal(isIpAddress(address), false, address);
   });

@@ -9,17 +9,42 @@ import { formatProblem, PROBLEMS_MAX } from '../../../src/job/problem.ts';
 import { jobToBacalhau } from '../../../src/job/to-bacalhau.ts';
 
 const SPECS = ['batch', 'ops', 'daemon', 'service'].map((name) =>
-  readFileSync(new URL(`../../fixtures/specs/${name}.yaml`, import.meta.url), 'utf8').replaceAll(/\{\{.*\}\}/g, 'x'),
+  readFileSync(new URL(`../../fixtures/specs/${name}.yaml`, import.meta.url), 'utf8').replaceAll(
+    /\{\{.*\}\}/g,
+    'x',
+  ),
 );
 
 const word = fc.oneof(
   fc.string({ maxLength: 8 }),
   fc.string({ unit: 'binary', maxLength: 4 }),
   fc.constantFrom(
-    '/data', 'ipfs', 'docker', 'wasm', 'batch', 'ops', 'ubuntu', 'main', '500m', '1gb', 'HTTP', 'Bridge', 'a.com',
-    'KEY=value', 'PATH', '=', 'in', 'region', 'data:,x', 'http://a/b', '\0', '__proto__', 'true',
-    'QmSYE8dVx6RTdDFFhBu51JjFG1fwwPdUJoXZ4ZNXvfoK2V', '',
-  ), // prettier-ignore
+    '/data',
+    'ipfs',
+    'docker',
+    'wasm',
+    'batch',
+    'ops',
+    'ubuntu',
+    'main',
+    '500m',
+    '1gb',
+    'HTTP',
+    'Bridge',
+    'a.com',
+    'KEY=value',
+    'PATH',
+    '=',
+    'in',
+    'region',
+    'data:,x',
+    'http://a/b',
+    '\0',
+    '__proto__',
+    'true',
+    'QmSYE8dVx6RTdDFFhBu51JjFG1fwwPdUJoXZ4ZNXvfoK2V',
+    '',
+  ),
 );
 
 /** A good value mostly, so that the reading gets past the first rule. */
@@ -27,7 +52,10 @@ function mostly<T>(good: fc.Arbitrary<T>): fc.Arbitrary<unknown> {
   return fc.oneof(
     { arbitrary: good, weight: 60 },
     { arbitrary: fc.jsonValue({ maxDepth: 2 }), weight: 1 },
-    { arbitrary: fc.constantFrom(undefined, null, Number.NaN, -0, Infinity, () => 1, new Map(), 1n), weight: 1 },
+    {
+      arbitrary: fc.constantFrom(undefined, null, Number.NaN, -0, Infinity, () => 1, new Map(), 1n),
+      weight: 1,
+    },
     { arbitrary: word, weight: 1 },
   );
 }
@@ -47,9 +75,14 @@ const plugIn = (type: string, params: Readonly<Record<string, fc.Arbitrary<unkno
 const free = fc.dictionary(word, fc.jsonValue({ maxDepth: 3 }), { maxKeys: 3 });
 const engine = fc.oneof(
   plugIn('docker', { Image: mostly(name), Entrypoint: texts, PARAMETERS: texts }),
-  plugIn('docker', { image: mostly(name), EnvironmentVariables: mostly(fc.array(fc.constant(' A = b '))) }),
+  plugIn('docker', {
+    image: mostly(name),
+    EnvironmentVariables: mostly(fc.array(fc.constant(' A = b '))),
+  }),
   plugIn('wasm', { EntryModule: mostly(fc.constant('/mod/a')), EntryPoint: mostly(name) }),
-  plugIn('wasm', { EntryModule: mostly(fc.constant({ Source: { Type: 'ipfs', Params: { CID } } })) }),
+  plugIn('wasm', {
+    EntryModule: mostly(fc.constant({ Source: { Type: 'ipfs', Params: { CID } } })),
+  }),
   fc.record({ Type: name, Params: mostly(free) }),
 );
 const source = fc.oneof(
@@ -70,7 +103,10 @@ const port = fc.record(
 );
 const network = fc.oneof(
   fc.record({ Type: mostly(fc.constantFrom('bridge', 'Host')), Ports: listOf(port) }),
-  fc.record({ type: mostly(fc.constant('http')), DOMAINS: mostly(fc.array(fc.domain(), { minLength: 1 })) }),
+  fc.record({
+    type: mostly(fc.constant('http')),
+    DOMAINS: mostly(fc.array(fc.domain(), { minLength: 1 })),
+  }),
 );
 const size = mostly(fc.constantFrom('', '1gb', '512 Mb', '2', '0'));
 const seconds = mostly(fc.constantFrom(0, 5));
@@ -84,7 +120,9 @@ const task = fc.record(
     Meta: textMap,
     InputSources: listOf(fc.record({ Source: mostly(source), Alias: name, Target: mostly(path) })),
     ResultPaths: listOf(fc.record({ Name: name, Path: mostly(path) })),
-    Resources: mostly(fc.record({ CPU: mostly(fc.constantFrom('0.5', '2', '')), memory: size, Disk: size })),
+    Resources: mostly(
+      fc.record({ CPU: mostly(fc.constantFrom('0.5', '2', '')), memory: size, Disk: size }),
+    ),
     Network: mostly(network),
     Timeouts: mostly(fc.record({ QueueTimeout: seconds, ExecutionTimeout: seconds })),
   },
@@ -93,7 +131,11 @@ const task = fc.record(
 
 const constraint = fc.oneof(
   fc.record({ Key: name, Operator: fc.constantFrom('=', '==', '!='), Values: fc.tuple(name) }),
-  fc.record({ Key: name, Operator: fc.constantFrom('in', 'notin'), Values: fc.array(name, { minLength: 1 }) }),
+  fc.record({
+    Key: name,
+    Operator: fc.constantFrom('in', 'notin'),
+    Values: fc.array(name, { minLength: 1 }),
+  }),
   fc.record({ Key: name, Operator: fc.constantFrom('exists', '!') }),
 );
 
@@ -143,15 +185,26 @@ describe('every spec', () => {
   });
 
   it('of any shape whatever never throws', () => {
-    fc.assert(fc.property(fc.anything({ withMap: true, withNullPrototype: true }), (value) => check(parseJobValue(value))), { numRuns: 1000 });
+    fc.assert(
+      fc.property(fc.anything({ withMap: true, withNullPrototype: true }), (value) =>
+        check(parseJobValue(value)),
+      ),
+      { numRuns: 1000 },
+    );
   });
 
   it('of hostile length is read in linear time', () => {
     const long = 300_000;
     const urls = [
-      `data:${';base64 '.repeat(long)}x,`, `data:;base64,${'='.repeat(long)}x`, `data:,${'%'.repeat(long)}`,
-      `http://${'a@'.repeat(long)}`, ' '.repeat(long), '/'.repeat(long), 'a-'.repeat(long), '1.'.repeat(long),
-    ]; // prettier-ignore
+      `data:${';base64 '.repeat(long)}x,`,
+      `data:;base64,${'='.repeat(long)}x`,
+      `data:,${'%'.repeat(long)}`,
+      `http://${'a@'.repeat(long)}`,
+      ' '.repeat(long),
+      '/'.repeat(long),
+      'a-'.repeat(long),
+      '1.'.repeat(long),
+    ];
     const inputs = urls.flatMap((URL) => [
       { Target: URL, Source: { Type: 'inline', Params: { URL } } },
       { Target: URL, Source: { Type: 'ipfs', Params: { CID: URL } } },
@@ -177,9 +230,29 @@ describe('every spec', () => {
       text: fc.constantFrom(...SPECS),
       at: fc.nat(1500),
       remove: fc.nat(30),
-      insert: fc.oneof(word, fc.constantFrom('\t', '\n', ': ', '- ', '{', '[', '&a ', '*a', '"', '#', '<<: ', '? ', '!!set ', '---\n')),
+      insert: fc.oneof(
+        word,
+        fc.constantFrom(
+          '\t',
+          '\n',
+          ': ',
+          '- ',
+          '{',
+          '[',
+          '&a ',
+          '*a',
+          '"',
+          '#',
+          '<<: ',
+          '? ',
+          '!!set ',
+          '---\n',
+        ),
+      ),
     });
-    const damaged = damage.map(({ text, at, remove, insert }) => text.slice(0, at) + insert + text.slice(at + remove));
+    const damaged = damage.map(
+      ({ text, at, remove, insert }) => text.slice(0, at) + insert + text.slice(at + remove),
+    );
     fc.assert(
       fc.property(fc.oneof(damaged, fc.string({ unit: 'binary' })), (text) => {
         const result = parseJob(text, { sourceName: 'f' });
@@ -188,9 +261,15 @@ describe('every spec', () => {
         for (const { place, code } of [...(result.ok ? [] : result.problems), ...result.warnings]) {
           if (code === 'more') continue;
           assert.ok(place !== null);
-          assert.ok(place.line >= 1 && place.line <= lines.length, `line ${place.line} of ${lines.length}`);
+          assert.ok(
+            place.line >= 1 && place.line <= lines.length,
+            `line ${place.line} of ${lines.length}`,
+          );
           const width = lines[place.line - 1]?.length ?? 0;
-          assert.ok(place.column >= 1 && place.column <= width + 1, `column ${place.column} of ${width}`);
+          assert.ok(
+            place.column >= 1 && place.column <= width + 1,
+            `column ${place.column} of ${width}`,
+          );
         }
       }),
       { numRuns: 1000 },

@@ -26,16 +26,20 @@ function jobOf(task: Json, job: Json = {}): Job {
   return result.job;
 }
 
-const docker = (params: Json): Json => ({ Engine: { Type: 'docker', Params: { Image: 'a', ...params } } });
+const docker = (params: Json): Json => ({
+  Engine: { Type: 'docker', Params: { Image: 'a', ...params } },
+});
 const input = (source: Json, more: Json = {}): Json => ({
   InputSources: [{ Source: source, Target: '/in', ...more }],
 });
 const result = (path: Json): Json => ({ Publisher: { Type: 'ipfs' }, ResultPaths: [path] });
 const network = (value: Json): Json => ({ Network: value });
-const port = (value: Json, type = 'Bridge'): Json => network({ Type: type, Ports: [{ Name: 'p', ...value }] });
+const port = (value: Json, type = 'Bridge'): Json =>
+  network({ Type: type, Ports: [{ Name: 'p', ...value }] });
 const constraint = (value: unknown): Json => ({ Constraints: [value] });
 
 /** [what is wrong, task, job, the problems]. */
+// biome-ignore format: a table reads better in its own lines
 const REFUSED: readonly (readonly [string, Json, Json, readonly string[]])[] = [
   ['no type', {}, { Type: undefined }, ['Type: the job type (batch, ops, daemon, service) is missing']],
   ['unknown type', {}, { Type: 'cron' }, ['Type: expected one of batch, ops, daemon, service, got "cron".']],
@@ -121,7 +125,7 @@ const REFUSED: readonly (readonly [string, Json, Json, readonly string[]])[] = [
   ['s3 publisher without key', { Publisher: { Type: 's3', Params: { Bucket: 'b' } } }, {}, ['Tasks[0].Publisher.Params.Key: the key to store the results under is missing']],
   ['prototype key', JSON.parse('{"Meta": {"__proto__": "x"}}') as Json, {}, ['Tasks[0].Meta.__proto__: the key __proto__ cannot be used']],
   ['deep parameters', { Engine: { Type: 'x', Params: { a: [[[[[[[[[1]]]]]]]]] } } }, {}, ['Tasks[0].Engine.Params.a[0][0][0][0][0][0][0][0]: nested deeper than 8 levels']],
-]; // prettier-ignore
+];
 
 describe('rules of a job spec', () => {
   for (const [what, task, job, expected] of REFUSED) {
@@ -136,7 +140,17 @@ describe('rules of a job spec', () => {
     const job = jobOf({});
     assert.deepEqual(
       { ...job, Task: null },
-      { Name: '', Namespace: 'default', Type: 'batch', Priority: 0, Count: 1, Constraints: [], Meta: {}, Labels: {}, Task: null },
+      {
+        Name: '',
+        Namespace: 'default',
+        Type: 'batch',
+        Priority: 0,
+        Count: 1,
+        Constraints: [],
+        Meta: {},
+        Labels: {},
+        Task: null,
+      },
     );
     assert.deepEqual(job.Task, {
       Name: 'main',
@@ -163,12 +177,17 @@ describe('rules of a job spec', () => {
     const value = {
       TYPE: 'batch',
       labels: { teAm: 'a', ' Job purpose ': 'b' },
-      tasks: [{ name: 'main', engine: { type: ' Docker ', params: { IMAGE: 'a', entryPoint: ['x'] } } }],
+      tasks: [
+        { name: 'main', engine: { type: ' Docker ', params: { IMAGE: 'a', entryPoint: ['x'] } } },
+      ],
     };
     const parsed = parseJobValue(value, { mode: 'strict' });
     assert.ok(parsed.ok, lines(parsed).join('\n'));
     assert.deepEqual(parsed.job.Labels, { teAm: 'a', 'Job purpose': 'b' });
-    assert.deepEqual(parsed.job.Task.Engine, { Type: 'docker', Params: { Image: 'a', Entrypoint: ['x'] } });
+    assert.deepEqual(parsed.job.Task.Engine, {
+      Type: 'docker',
+      Params: { Image: 'a', Entrypoint: ['x'] },
+    });
     assert.deepEqual(parsed.warnings, []);
   });
 
@@ -178,18 +197,40 @@ describe('rules of a job spec', () => {
   });
 
   it('accepts overlapping targets, and relative ones for wasm', () => {
-    const nested = { InputSources: [{ Source: IPFS, Target: '/a' }, { Source: IPFS, Target: '/a/b' }] };
+    const nested = {
+      InputSources: [
+        { Source: IPFS, Target: '/a' },
+        { Source: IPFS, Target: '/a/b' },
+      ],
+    };
     assert.equal(jobOf(nested).Task.InputSources.length, 2);
-    assert.equal(jobOf({ Engine: WASM, InputSources: [MODULE] }).Task.InputSources[0]?.Target, 'mod.wasm');
+    const below = [{ ...MODULE, Target: '/mod.wasm' }];
+    assert.equal(jobOf({ Engine: WASM, InputSources: below }).Task.InputSources.length, 1);
+    assert.equal(
+      jobOf({ Engine: WASM, InputSources: [MODULE] }).Task.InputSources[0]?.Target,
+      'mod.wasm',
+    );
   });
 
   it('normalises parameters to their spelling and type', () => {
     const source = (value: Json) => jobOf(input(value)).Task.InputSources[0]?.Source;
-    assert.deepEqual(source({ Type: 'LocalDirectory', Params: { sourcepath: '/a//b/', readwrite: 'true', createas: 'DIR' } }), {
-      Type: 'localdirectory',
-      Params: { SourcePath: '/a/b', ReadWrite: true, CreateAs: 'dir' },
-    });
-    assert.deepEqual(source({ Type: 'ipfs', Params: { cid: 'ipfs://QmSYE8dVx6RTdDFFhBu51JjFG1fwwPdUJoXZ4ZNXvfoK2V/' } }), IPFS);
+    assert.deepEqual(
+      source({
+        Type: 'LocalDirectory',
+        Params: { sourcepath: '/a//b/', readwrite: 'true', createas: 'DIR' },
+      }),
+      {
+        Type: 'localdirectory',
+        Params: { SourcePath: '/a/b', ReadWrite: true, CreateAs: 'dir' },
+      },
+    );
+    assert.deepEqual(
+      source({
+        Type: 'ipfs',
+        Params: { cid: 'ipfs://QmSYE8dVx6RTdDFFhBu51JjFG1fwwPdUJoXZ4ZNXvfoK2V/' },
+      }),
+      IPFS,
+    );
     assert.deepEqual(source({ Type: 's3', Params: { bucket: 'b', versionId: 'v', odd: 1 } }), {
       Type: 's3',
       Params: { Bucket: 'b', VersionID: 'v', odd: 1 },
@@ -225,7 +266,11 @@ describe('rules of a job spec', () => {
   });
 
   it('takes ports on Bridge and Host', () => {
-    const ports = [{ Name: 'a' }, { Name: 'b', Static: 2000, Target: 80, HostNetwork: '::1' }, { Name: 'c' }];
+    const ports = [
+      { Name: 'a' },
+      { Name: 'b', Static: 2000, Target: 80, HostNetwork: '::1' },
+      { Name: 'c' },
+    ];
     assert.deepEqual(jobOf(network({ Type: 'bridge', Ports: ports })).Task.Network.Ports, [
       { Name: 'a', Static: 0, Target: 0, HostNetwork: '' },
       { Name: 'b', Static: 2000, Target: 80, HostNetwork: '::1' },
@@ -236,6 +281,7 @@ describe('rules of a job spec', () => {
 });
 
 /** [what, task, job, the warnings]. */
+// biome-ignore format: a table reads better in its own lines
 const WARNED: readonly (readonly [string, Json, Json, readonly string[]])[] = [
   ['unknown key of a task', { Publsher: {} }, {}, ['Tasks[0].Publsher: unknown field "Publsher" is ignored. Did you mean "Publisher"?']],
   ['unknown parameter', docker({ Imgae: 'x' }), {}, ['Tasks[0].Engine.Params.Imgae: unknown parameter "Imgae" is kept but not used. Did you mean "Image"?']],
@@ -250,7 +296,7 @@ const WARNED: readonly (readonly [string, Json, Json, readonly string[]])[] = [
     'ID: this is set by the mesh; what is given is ignored',
     'State: this is set by the mesh; what is given is ignored',
   ]],
-]; // prettier-ignore
+];
 
 describe('warnings of a job spec', () => {
   for (const [what, task, job, expected] of WARNED) {
@@ -261,8 +307,15 @@ describe('warnings of a job spec', () => {
     });
   }
 
-  it('passes in silence over what clients send for a server\'s field they leave alone', () => {
-    const unset = { ID: '', State: { StateType: 'Undefined', Message: '' }, Version: 0, Revision: 0, CreateTime: 0, ModifyTime: 0 };
+  it("passes in silence over what clients send for a server's field they leave alone", () => {
+    const unset = {
+      ID: '',
+      State: { StateType: 'Undefined', Message: '' },
+      Version: 0,
+      Revision: 0,
+      CreateTime: 0,
+      ModifyTime: 0,
+    };
     assert.deepEqual(parseJobValue(specOf({}, unset)).warnings, []);
   });
 });
@@ -311,11 +364,23 @@ describe('places', () => {
     const cases: readonly (readonly [string, RegExp])[] = [
       ['', /^job\.yaml:1:1: the spec is empty$/],
       ['# only a comment\n', /^job\.yaml:1:1: the spec is empty$/],
-      ['[]', /^job\.yaml:1:1: expected a map with Name, Namespace, Type, Priority, …, got a list of 0$/],
+      [
+        '[]',
+        /^job\.yaml:1:1: expected a map with Name, Namespace, Type, Priority, …, got a list of 0$/,
+      ],
       ['Name: [1', /^job\.yaml:1:\d+: not readable as YAML or JSON: /],
-      ['Name: a\nName: b\n', /^job\.yaml:2:1: not readable as YAML or JSON: Map keys must be unique$/],
-      ['\tName: a', /^job\.yaml:1:1: not readable as YAML or JSON: Tabs are not allowed as indentation$/],
-      ['['.repeat(50_000), /^job\.yaml:1:\d+: not readable as YAML or JSON: it is nested too deeply$/],
+      [
+        'Name: a\nName: b\n',
+        /^job\.yaml:2:1: not readable as YAML or JSON: Map keys must be unique$/,
+      ],
+      [
+        '\tName: a',
+        /^job\.yaml:1:1: not readable as YAML or JSON: Tabs are not allowed as indentation$/,
+      ],
+      [
+        '['.repeat(50_000),
+        /^job\.yaml:1:\d+: not readable as YAML or JSON: it is nested too deeply$/,
+      ],
     ];
     for (const [text, expected] of cases) {
       const found = lines(parse(text));
@@ -333,16 +398,22 @@ describe('places', () => {
   });
 
   it('shows at most twenty problems and says how many more there are', () => {
-    const constraints = Array.from({ length: 25 }, () => ({ Key: '', Operator: '=', Values: ['a'] }));
+    const constraints = Array.from({ length: 25 }, () => ({
+      Key: '',
+      Operator: '=',
+      Values: ['a'],
+    }));
     const found = lines(parseJobValue(specOf({}, { Constraints: constraints })));
     assert.equal(found.length, PROBLEMS_MAX + 1);
     assert.equal(found.at(-1), '… and 5 more');
   });
 
   it('reads JSON with tabs, text that looks like a number as written, and only the first document', () => {
-    const json = '{\n\t"Type": "batch",\n\t"Tasks": [\n\t\t{"Name": "m", "Engine": {"Type": "noop"}}\n\t]\n}';
+    const json =
+      '{\n\t"Type": "batch",\n\t"Tasks": [\n\t\t{"Name": "m", "Engine": {"Type": "noop"}}\n\t]\n}';
     assert.equal(parse(json).ok, true);
-    const yaml = 'Type: batch\nTasks:\n- {Name: m, Engine: {Type: noop}, Env: {V: 3.10}, Resources: {GPU: 1}}\n---\nb: 1\n';
+    const yaml =
+      'Type: batch\nTasks:\n- {Name: m, Engine: {Type: noop}, Env: {V: 3.10}, Resources: {GPU: 1}}\n---\nb: 1\n';
     const parsed = parse(yaml);
     assert.ok(parsed.ok, lines(parsed).join('\n'));
     assert.equal(parsed.job.Task.Env['V'], '3.10');
@@ -354,6 +425,8 @@ describe('places', () => {
 
   it('never prints a character that a terminal obeys', () => {
     const found = lines(parseJobValue(specOf({}, { Type: '\u001b[31m\u202etxt' })));
-    assert.deepEqual(found, ['Type: expected one of batch, ops, daemon, service, got "\\u001b[31m\\u202etxt".']);
+    assert.deepEqual(found, [
+      'Type: expected one of batch, ops, daemon, service, got "\\u001b[31m\\u202etxt".',
+    ]);
   });
 });

@@ -64,7 +64,10 @@ describe('sample specs', () => {
         Meta: { 'Task goal': 'show how to create declarative descriptions' },
         InputSources: [
           {
-            Source: { Type: 'ipfs', Params: { CID: 'QmSYE8dVx6RTdDFFhBu51JjFG1fwwPdUJoXZ4ZNXvfoK2V' } },
+            Source: {
+              Type: 'ipfs',
+              Params: { CID: 'QmSYE8dVx6RTdDFFhBu51JjFG1fwwPdUJoXZ4ZNXvfoK2V' },
+            },
             Alias: '',
             Target: '/data',
           },
@@ -86,7 +89,9 @@ describe('sample specs', () => {
 
   it('normalises == to = and the source that may be written to', () => {
     const daemon = readSpec('daemon.yaml');
-    assert.deepEqual(daemon.Constraints, [{ Key: 'service', Operator: '=', Values: ['WebService'] }]);
+    assert.deepEqual(daemon.Constraints, [
+      { Key: 'service', Operator: '=', Values: ['WebService'] },
+    ]);
     assert.equal(daemon.Count, 0);
     assert.deepEqual(daemon.Task.InputSources[1]?.Source, {
       Type: 'localdirectory',

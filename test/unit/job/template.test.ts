@@ -50,7 +50,11 @@ describe('templates', () => {
     } else {
       it(`${template} gives what Go gives`, () => {
         const result = renderTemplate(template, VARIABLES);
-        assert.equal(result.ok, error === undefined, result.ok ? result.text : result.problem.message);
+        assert.equal(
+          result.ok,
+          error === undefined,
+          result.ok ? result.text : result.problem.message,
+        );
         if (result.ok) assert.equal(result.text, text);
       });
     }
@@ -65,7 +69,10 @@ describe('templates', () => {
 
   it('says where the text is not a template', () => {
     assert.match(render('Name: {{ if .n }}'), /^error: job\.yaml:1:\d+: expected `\{\{end\}\}`/);
-    assert.match(render('a\n {{ constructor }}'), /^error: job\.yaml:2:5: function "constructor" is not defined/);
+    assert.match(
+      render('a\n {{ constructor }}'),
+      /^error: job\.yaml:2:5: function "constructor" is not defined/,
+    );
     assert.match(render('{{ .query.foo }}'), /"query" is a text and has no field "foo"/);
   });
 
@@ -82,7 +89,10 @@ describe('templates', () => {
     const values = fc.string({ unit: 'binary' });
     fc.assert(
       fc.property(values, (value) => {
-        assert.equal(render('<{{.v}}|{{index . "v"}}>', new Map([['v', value]])), `<${value}|${value}>`);
+        assert.equal(
+          render('<{{.v}}|{{index . "v"}}>', new Map([['v', value]])),
+          `<${value}|${value}>`,
+        );
       }),
       { numRuns: 200 },
     );
@@ -90,9 +100,31 @@ describe('templates', () => {
 
   it('never throws, and never reaches anything but the variables', () => {
     const word = fc.constantFrom(
-      '{{', '}}', '.query', '.constructor', '.__proto__', 'printf', '"%d"', 'index', '.', '(', ')', 'if',
-      'end', 'range', 'nil', '|', ' ', '$x', ':=', '1', 'call', '"constructor"', 'define "T"', 'template "T" .',
-    ); // prettier-ignore
+      '{{',
+      '}}',
+      '.query',
+      '.constructor',
+      '.__proto__',
+      'printf',
+      '"%d"',
+      'index',
+      '.',
+      '(',
+      ')',
+      'if',
+      'end',
+      'range',
+      'nil',
+      '|',
+      ' ',
+      '$x',
+      ':=',
+      '1',
+      'call',
+      '"constructor"',
+      'define "T"',
+      'template "T" .',
+    );
     fc.assert(
       fc.property(fc.array(word, { maxLength: 14 }), (words) => {
         const text = render(words.join(' '));
@@ -103,6 +135,9 @@ describe('templates', () => {
   });
 
   it('ends for a template that calls itself', () => {
-    assert.match(render('{{define "T"}}{{template "T" .}}{{end}}{{template "T" .}}'), /^error: .*never comes to an end/);
+    assert.match(
+      render('{{define "T"}}{{template "T" .}}{{end}}{{template "T" .}}'),
+      /^error: .*never comes to an end/,
+    );
   });
 });
