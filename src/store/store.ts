@@ -141,9 +141,15 @@ function createStore(parts: Parts): Store {
     },
     close() {
       if (!database.isOpen) return;
-      closeSqlite(database);
-      generation.sync();
-      generation.close();
+      try {
+        closeSqlite(database);
+        generation.sync();
+      } catch (error) {
+        // Nothing acknowledged depends on an orderly end, and who has failed has said so already.
+        if (failed === null && sqliteFault(error) !== 'full') throw storeUnusable(path, error);
+      } finally {
+        generation.close();
+      }
     },
   };
 }
