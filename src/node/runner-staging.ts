@@ -50,6 +50,7 @@ async function stageInputs(options: StagingOptions): Promise<readonly Mount[]> {
   const signal = AbortSignal.any([options.signal, failed.signal]);
   const works = order.task.InputSources.map(async (input, index) => {
     try {
+      signal.throwIfAborted();
       const source = sourceOf(sources, input.Source.Type);
       const destination = join(files.inputs, String(index));
       return await source.stage(input, { order, destination, maxBytes: inputMaxBytes, signal });

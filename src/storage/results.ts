@@ -102,14 +102,15 @@ export async function checkResult(directory: string, limits: ResultLimits, signa
 }
 
 /**
- * Bytes that a tree takes up on disk (allocated blocks), not following symlinks. Stops counting
+ * Bytes that a tree or file takes up on disk (allocated blocks), not following symlinks. Stops counting
  * above `enough`. Files that vanish while it looks count as nothing: the program may be running. So
  * do directories that only the program may read.
  */
-export async function diskUsage(directory: string, enough: number, signal: AbortSignal): Promise<number> {
+export async function diskUsage(root: string, enough: number, signal: AbortSignal): Promise<number> {
   const linked = new Set<string>();
-  let bytes = 0;
-  for await (const entry of walk(directory, { depthMax: Number.POSITIVE_INFINITY, skipClosed: true }, signal)) {
+  // The root counts too: it may be a single file.
+  let bytes = (await look(Buffer.from(root), Buffer.alloc(0)))?.allocated ?? 0;
+  for await (const entry of walk(root, { depthMax: Number.POSITIVE_INFINITY, skipClosed: true }, signal)) {
     if (entry.inode !== null && linked.has(entry.inode)) continue;
     if (entry.inode !== null) linked.add(entry.inode);
     bytes += entry.allocated;
