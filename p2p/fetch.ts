@@ -95,8 +95,9 @@ export function createFetcher(deps: FetchDeps): Fetcher {
     try {
       session = await deps.protocol.open(peer, signal);
       const intake = createIntake(deps, task, peer);
-      for await (const { cid, bytes } of session.fetch(task.wants, task.deep, STALL_MS)) {
-        if (bytes !== null) await intake.take(cid, bytes);
+      for await (const { cid, bytes, release } of session.fetch(task.wants, task.deep, STALL_MS)) {
+        // Links of other blocks are views into their bytes; raw ones have none.
+        if (bytes !== null) await intake.take(cid, bytes, mayHaveLinks(cid) ? undefined : release);
       }
       await intake.settle();
     } catch (error) {
@@ -221,7 +222,7 @@ const tooLarge = (task: Task, bytes: number): ShoalError =>
 
 /** Checks what arrives and writes it, a few blocks at a time beside the receiving. */
 function createIntake(deps: FetchDeps, task: Task, peer: NodeId): {
-  take(cid: CID, bytes: Uint8Array): Promise<void>;
+  take(cid: CID, bytes: Uint8Array, release: (() => void) | undefined): Promise<void>;
   settle(): Promise<void>;
 } {
   const expected = new Set(task.wants.map((cid) => cid.toString()));
@@ -232,7 +233,7 @@ function createIntake(deps: FetchDeps, task: Task, peer: NodeId): {
     return new ShoalError({ code: 'content-corrupt', cid: cid.toString(), why });
   };
   return {
-    async take(cid, bytes) {
+    async take(cid, bytes, release) {
       const key = cid.toString();
       // Or a holder could fill the disk with blocks that nobody asked for.
       if (!expected.delete(key)) throw corrupt(cid, 'a block that was not asked for');
@@ -246,7 +247,10 @@ function createIntake(deps: FetchDeps, task: Task, peer: NodeId): {
         .catch((error: unknown) => {
           failure ??= error;
         })
-        .finally(() => writing.delete(write));
+        .finally(() => {
+          writing.delete(write);
+          release?.();
+        });
       writing.add(write);
       if (writing.size >= WRITES_MAX) await Promise.race(writing);
       if (failure !== null) throw failure;

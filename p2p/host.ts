@@ -299,7 +299,7 @@ function libp2pOptions(
       announce: [...config.announce],
       announceFilter: (addresses) => (config.announce.length > 0 ? addresses : announced(addresses)),
     },
-    transports: [tcp({ backlog: 511, dialOpts: { noDelay: true }, listenOpts: { noDelay: true } })],
+    transports: [tcp({ backlog: 511, dialOpts: SOCKET_DIALLED, listenOpts: SOCKET_ACCEPTED })],
     connectionEncrypters: [noise()],
     streamMuxers: [
       yamux({
@@ -354,6 +354,14 @@ function libp2pOptions(
 
 /** Names the mesh, so that two meshes on one LAN do not even dial each other. */
 const mdnsTag = (network: string): string => `_shoal-${network}._udp.local`;
+
+/**
+ * Node's sockets ask to wait after 64 KiB, which is one Noise frame: bulk transfer would stop for a
+ * turn of the event loop per frame. The two ways to say so differ in Node; the transport passes both on.
+ */
+const SOCKET_BUFFER = 1 << 20;
+const SOCKET_DIALLED = { noDelay: true, writableHighWaterMark: SOCKET_BUFFER };
+const SOCKET_ACCEPTED = { noDelay: true, highWaterMark: SOCKET_BUFFER };
 
 type ServiceFactories = NonNullable<Libp2pOptions<Services>['services']>;
 

@@ -81,6 +81,8 @@ export interface Received {
   readonly cid: CID;
   /** Not yet checked against the CID. */
   readonly bytes: Uint8Array | null;
+  /** Call when nothing refers to `bytes` any more; its memory is used again. */
+  readonly release?: () => void;
 }
 
 export class HolderBusy extends Error {
@@ -230,7 +232,9 @@ async function* answers(
     switch (frame[0]) {
       case BLOCK: {
         const end = 2 + (frame[1] ?? 0);
-        yield { cid: CID.decode(frame.subarray(2, end)), bytes: frame.subarray(end) };
+        // The CID is copied out: it lives longer than the memory of the block.
+        const cid = CID.decode(new Uint8Array(frame.subarray(2, end)));
+        yield { cid, bytes: frame.subarray(end), release: () => reader.release(frame) };
         break;
       }
       case MISSING:
