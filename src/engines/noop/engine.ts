@@ -19,7 +19,8 @@ interface NoopParams {
 export function createNoopEngine(): Engine {
   return {
     name: 'noop',
-    probe: () => Promise.resolve({ available: true, detail: 'runs nothing, for tests', warnings: [] }),
+    probe: () =>
+      Promise.resolve({ available: true, detail: 'runs nothing, for tests', warnings: [] }),
     run: runNoop,
     // Nothing of a run outlives the process that waits.
     reattach: () => Promise.resolve(null),
@@ -27,19 +28,31 @@ export function createNoopEngine(): Engine {
   };
 }
 
-async function runNoop(run: EngineRun, onStarted: () => void, signal: AbortSignal): Promise<EngineOutcome> {
+async function runNoop(
+  run: EngineRun,
+  onStarted: () => void,
+  signal: AbortSignal,
+): Promise<EngineOutcome> {
   const startedAt = performance.now();
-  const failed = (code: string, kind: ExecutionFailure['class'], message: string): EngineOutcome => ({
+  const failed = (
+    code: string,
+    kind: ExecutionFailure['class'],
+    message: string,
+  ): EngineOutcome => ({
     type: 'failed',
     failure: { code, class: kind, message },
-    usage: { cpuMs: null, peakMemoryBytes: null, wallMs: Math.round(performance.now() - startedAt) },
+    usage: {
+      cpuMs: null,
+      peakMemoryBytes: null,
+      wallMs: Math.round(performance.now() - startedAt),
+    },
   });
   const params = readParams(run.order.task.Engine);
   if (params === null) {
     return failed(
       'noop-params-invalid',
       'spec',
-      'Engine.Params of noop: Milliseconds ≥ 0, ExitCode 0 to 255, Fail a text; each may be left out.',
+      'Engine.Params of noop: Milliseconds ≥ 0, ExitCode 0 to 255, Fail a text; all optional.',
     );
   }
   const line = `noop ${run.order.execution} partition ${run.order.partition}\n`;
@@ -53,7 +66,8 @@ async function runNoop(run: EngineRun, onStarted: () => void, signal: AbortSigna
   if (!(await wait(tooLong ? timeoutMs : params.milliseconds, signal))) {
     return failed('cancelled', 'transient', 'The execution was stopped on request.');
   }
-  if (tooLong) return failed('execution-timeout', 'limit', `Execution timed out after ${timeoutMs / 1000} s.`);
+  if (tooLong)
+    return failed('execution-timeout', 'limit', `Execution timed out after ${timeoutMs / 1000} s.`);
   if (params.fail !== null) return failed('noop-failed', 'spec', params.fail.slice(0, 1_000));
   return {
     type: 'exited',

@@ -56,7 +56,9 @@ export async function runChild(
   signal: AbortSignal,
 ): Promise<EngineOutcome> {
   const startedAt = performance.now();
-  const child = spawn(run.file, run.args, { cwd: '/', env: {}, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
+  const child = startChild(run);
+  if (typeof child === 'string')
+    return { type: 'failed', failure: runnerNotStarted(child), usage: null };
   const watch: Watch = { killedFor: null, report: null, seen: null };
   const kill = (reason: ExecutionFailure): void => {
     watch.killedFor ??= reason;
@@ -82,8 +84,25 @@ export async function runChild(
   }
 }
 
+/** @returns why it could not be started, where Node throws that (a command line too long, say). */
+function startChild(run: ChildRun): ChildProcess | string {
+  try {
+    return spawn(run.file, run.args, {
+      cwd: '/',
+      env: {},
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    });
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
 type End =
-  | { readonly type: 'closed'; readonly code: number | null; readonly signal: NodeJS.Signals | null }
+  | {
+      readonly type: 'closed';
+      readonly code: number | null;
+      readonly signal: NodeJS.Signals | null;
+    }
   | { readonly type: 'not-started'; readonly why: string };
 
 function endOf(child: ChildProcess): Promise<End> {
@@ -111,7 +130,10 @@ async function converse(
   head.writeUInt32LE(body.length);
   pipe.write(Buffer.concat([head, body]));
   try {
-    for await (const line of createInterface({ input: pipe, crlfDelay: Number.POSITIVE_INFINITY })) {
+    for await (const line of createInterface({
+      input: pipe,
+      crlfDelay: Number.POSITIVE_INFINITY,
+    })) {
       const report: RunnerReport = JSON.parse(line);
       if (report.type === 'started') onStarted();
       else watch.report = report;
@@ -155,11 +177,13 @@ function watchLimits(
     const now = child.pid === undefined ? null : usageOf(child.pid);
     if (now === null) return;
     watch.seen = now;
-    if (now.memoryBytes > run.residentBytesMax) kill(memoryExceeded(now.memoryBytes, run.residentBytesMax));
+    if (now.memoryBytes > run.residentBytesMax)
+      kill(memoryExceeded(now.memoryBytes, run.residentBytesMax));
     // Also where the kernel counts: whichever notices first says the same.
     if (now.cpuMs >= run.cpuSeconds * 1000) kill(cpuExceeded(run.cpuSeconds));
   }, run.pollMs);
-  const timeout = run.timeoutMs > 0 ? setTimeout(() => kill(timedOut(run.timeoutMs)), run.timeoutMs) : null;
+  const timeout =
+    run.timeoutMs > 0 ? setTimeout(() => kill(timedOut(run.timeoutMs)), run.timeoutMs) : null;
   return () => {
     clearInterval(poll);
     if (timeout !== null) clearTimeout(timeout);
@@ -167,7 +191,8 @@ function watchLimits(
 }
 
 function usageAtEnd(watch: Watch, wallMs: number): Usage {
-  const reported = watch.report === null || watch.report.type === 'started' ? null : watch.report.usage;
+  const reported =
+    watch.report === null || watch.report.type === 'started' ? null : watch.report.usage;
   return {
     cpuMs: reported?.cpuMs ?? watch.seen?.cpuMs ?? null,
     peakMemoryBytes: reported?.peakMemoryBytes ?? watch.seen?.peakMemoryBytes ?? null,
@@ -186,7 +211,8 @@ function outcomeOf(
   // A program that ended by itself did so, even if a limit was reached in the same moment; but an
   // output that could not be stored is lost either way.
   const ownEnd = killedFor?.code === 'output-unwritable' ? null : report;
-  if (ownEnd?.type === 'exited') return { type: 'exited', exitCode: ownEnd.exitCode, usage, outputDropped };
+  if (ownEnd?.type === 'exited')
+    return { type: 'exited', exitCode: ownEnd.exitCode, usage, outputDropped };
   if (killedFor !== null) return failed(killedFor);
   if (ownEnd?.type === 'failed') return failed(failureOfRunner(ownEnd.code, ownEnd.message));
   if (end.type === 'not-started') return failed(runnerNotStarted(end.why));

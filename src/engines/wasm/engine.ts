@@ -3,81 +3,58 @@
  * model, with nothing but its mounts. Prepares a run and cleans up after lost ones; the process
  * itself is `child.ts`, what happens inside it `runner.ts`. Needs no Docker and offers no network.
  */
-import { access, constants, lstat, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import type { ExecutionFailure } from '../../core/execution.ts';
+import { access, constants, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { asExecutionId } from '../../core/ids.ts';
-import type { Engine, EngineOutcome, EngineRun, EngineStatus, Mount } from '../engine.ts';
+import type { Engine, EngineOutcome, EngineRun, EngineStatus } from '../engine.ts';
 import { runChild } from './child.ts';
-import { cancelled, mountUnusable } from './failures.ts';
+import { cancelled, runnerNotStarted } from './failures.ts';
 import { commandOf, findTools } from './launch.ts';
 import type { Tools } from './launch.ts';
-import { componentsOf, findModule, readParams } from './params.ts';
-import type { Found } from './params.ts';
+import { commonOrder, prepare } from './prepare.ts';
+import type { WasmEngineConfig } from './prepare.ts';
 import { executionOf, findRunners } from './process-table.ts';
-import { MEMORY_PAGES_MAX, PAGE_BYTES } from './wire.ts';
-import type { RunnerMount, RunnerOrder } from './wire.ts';
-
-export interface WasmEngineConfig {
-  /** Absolute path of the Node.js program, 24 or newer. */
-  readonly nodePath: string;
-  /** Absolute path of `runner.ts`, or of its bundle (any other ending). */
-  readonly runnerPath: string;
-  /** Directory of this node in which every `scratchDir` lies; marks its runners in the process table. */
-  readonly scratchRoot: string;
-  /** Where `prlimit` and `setpriv` are looked for, e.g. `/usr/bin`. */
-  readonly toolDirectories: readonly string[];
-  /** Largest module, bytes. */
-  readonly maxModuleBytes: number;
-  /** CPU time of one execution, whole seconds ≥ 1. */
-  readonly cpuSecondsMax: number;
-  /** Linear memory where the task names none, and the most it gets; bytes ≤ 4 GiB. */
-  readonly memoryBytesMax: number;
-  /** What the process may hold besides the linear memory (Node itself, compiled code); bytes. */
-  readonly memoryAllowanceBytes: number;
-  /** Growth of writable mounts where the task names no disk, and the most it gets; bytes. */
-  readonly diskBytesMax: number;
-  /** Files and directories that one execution may create. */
-  readonly filesMax: number;
-  /** Descriptors that one execution may hold. */
-  readonly openFilesMax: number;
-  /** Milliseconds between two looks at memory and CPU time of a running program. */
-  readonly pollMs: number;
-}
+import { PAGE_BYTES } from './wire.ts';
+import type { RunnerOrder } from './wire.ts';
 
 /** `(module (func (export "_start")))`: what the engine runs to see that it works. */
-const SELF_TEST = Buffer.from(
+const SELF_TEST_MODULE = Buffer.from(
   '0061736d01000000' + '010401600000' + '03020100' + '070a01065f73746172740000' + '0a040102000b',
   'hex',
 );
-const SELF_TEST_MS = 8_000;
+const SELF_TEST = { execution: 'probe', timeoutMs: 8_000 };
 const SELF_TEST_PAGES = 16;
 
-/** The part of a task that asks for something, 0 meaning nothing in particular. */
-const shareOf = (wanted: number, max: number): number => (wanted > 0 ? Math.min(wanted, max) : max);
+type Start = (
+  order: RunnerOrder,
+  files: Pick<EngineRun, 'stdoutPath' | 'stderrPath' | 'outputMaxBytes' | 'scratchDir'>,
+  task: { readonly execution: string; readonly timeoutMs: number },
+  onStarted: () => void,
+  signal: AbortSignal,
+) => Promise<EngineOutcome>;
 
 export function createWasmEngine(config: WasmEngineConfig): Engine {
+  const limits = { cpuSeconds: config.cpuSecondsMax, openFilesMax: config.openFilesMax };
   const running = new Set<number>();
   let tools: Promise<Tools> | null = null;
   let tested = false;
 
-  const start = async (
-    order: RunnerOrder,
-    files: Pick<EngineRun, 'stdoutPath' | 'stderrPath' | 'outputMaxBytes' | 'scratchDir'>,
-    execution: string,
-    timeoutMs: number,
-    onStarted: () => void,
-    signal: AbortSignal,
-  ): Promise<EngineOutcome> => {
-    const known = await (tools ??= findTools(config.toolDirectories));
+  const start: Start = async (order, files, { execution, timeoutMs }, onStarted, signal) => {
+    const known = await (tools ??= findTools(config.toolDirectories, limits));
+    const runnerPath = await realpath(config.runnerPath).catch(() => null);
+    if (runnerPath === null) {
+      const failure = runnerNotStarted(`${config.runnerPath} is not there`);
+      return { type: 'failed', failure, usage: null };
+    }
     const { file, args } = await commandOf({
       nodePath: config.nodePath,
-      runnerPath: await realpath(config.runnerPath),
+      runnerPath,
       tools: known,
-      readable: [...new Set([order.module, ...order.imports, ...order.mounts.map(({ source }) => source)])],
+      readable: [
+        ...new Set([order.module, ...order.imports, ...order.mounts.map(({ source }) => source)]),
+      ],
       writable: order.mounts.filter(({ writable }) => writable).map(({ source }) => source),
-      cpuSeconds: config.cpuSecondsMax,
-      openFilesMax: config.openFilesMax,
+      limits,
       execution,
       scratchDir: files.scratchDir,
     });
@@ -123,7 +100,7 @@ export function createWasmEngine(config: WasmEngineConfig): Engine {
     name: 'wasm',
 
     probe: async (signal) => {
-      const found = await (tools ??= findTools(config.toolDirectories));
+      const found = await (tools ??= findTools(config.toolDirectories, limits));
       const why = tested ? await unreadable(config) : await selfTest(config, start, signal);
       // A failure may come from a tool that was replaced: look again next time.
       if (why !== null) tools = null;
@@ -135,8 +112,7 @@ export function createWasmEngine(config: WasmEngineConfig): Engine {
       if (signal.aborted) return { type: 'failed', failure: cancelled(), usage: null };
       const prepared = await prepare(config, run);
       if (!prepared.ok) return { type: 'failed', failure: prepared.failure, usage: null };
-      const { execution, timeoutMs } = run.order;
-      return start(prepared.value, run, execution, timeoutMs, onStarted, signal);
+      return start(prepared.value, run, run.order, onStarted, signal);
     },
 
     // A runner ends with its parent, so nothing can be taken up; should one have stayed behind all
@@ -150,103 +126,34 @@ export function createWasmEngine(config: WasmEngineConfig): Engine {
   };
 }
 
-/** Everything the runner must know, with host paths checked. */
-async function prepare(config: WasmEngineConfig, run: EngineRun): Promise<Found<RunnerOrder>> {
-  const { task } = run.order;
-  const params = readParams(task.Engine);
-  if (!params.ok) return params;
-  const mounts: RunnerMount[] = [];
-  for (const mount of run.mounts) {
-    const checked = await checkMount(mount);
-    if (!checked.ok) return checked;
-    mounts.push(checked.value);
-  }
-  const sources = mounts.map(({ source, target, writable }) => ({ source, target: target.join('/'), writable }));
-  const modules: string[] = [];
-  for (const target of [...params.value.importModules, params.value.entryModule]) {
-    const module = await findModule(target, sources, config.maxModuleBytes);
-    if (!module.ok) return module;
-    modules.push(module.value);
-  }
-  const { memoryBytes, diskBytes } = task.resources;
-  return {
-    ok: true,
-    value: {
-      ...commonOrder(config),
-      module: modules.at(-1) ?? '',
-      imports: modules.slice(0, -1),
-      entrypoint: params.value.entrypoint,
-      args: ['', ...params.value.parameters],
-      env: run.env,
-      mounts,
-      memoryPagesMax: pagesOf(shareOf(memoryBytes, config.memoryBytesMax)),
-      diskBytes: shareOf(diskBytes, config.diskBytesMax),
-    },
-  };
-}
-
-const pagesOf = (bytes: number): number => Math.min(MEMORY_PAGES_MAX, Math.max(1, Math.floor(bytes / PAGE_BYTES)));
-
-function commonOrder(
-  config: WasmEngineConfig,
-): Pick<RunnerOrder, 'maxModuleBytes' | 'filesMax' | 'openFilesMax' | 'parentPid' | 'watchParent'> {
-  return {
-    maxModuleBytes: config.maxModuleBytes,
-    filesMax: config.filesMax,
-    openFilesMax: config.openFilesMax,
-    parentPid: process.pid,
-    watchParent: false,
-  };
-}
-
-/** The permission model compares paths as they really are, so links above a mount are resolved here. */
-async function checkMount(mount: Mount): Promise<Found<RunnerMount>> {
-  const refuse = (why: string): Found<never> => {
-    const failure: ExecutionFailure = mountUnusable(mount.target, why);
-    return { ok: false, failure };
-  };
-  // An asterisk would widen Node's permission to everything that begins with what is before it.
-  if (mount.source.includes('*')) return refuse('its path on this node has an asterisk');
-  try {
-    const source = join(await realpath(dirname(mount.source)), basename(mount.source));
-    const stat = await lstat(source);
-    if (!stat.isDirectory() && !stat.isFile()) return refuse('it is neither a file nor a directory');
-    return { ok: true, value: { source, target: componentsOf(mount.target), writable: mount.writable } };
-  } catch (error) {
-    return refuse(error instanceof Error && 'code' in error ? String(error.code) : String(error));
-  }
-}
-
 /** @returns what is not there any more; null when all is. */
 async function unreadable(config: WasmEngineConfig): Promise<string | null> {
   for (const [path, mode] of [
     [config.nodePath, constants.X_OK],
     [config.runnerPath, constants.R_OK],
   ] as const) {
-    const usable = await access(path, mode).then(() => true, () => false);
+    const usable = await access(path, mode).then(
+      () => true,
+      () => false,
+    );
     if (!usable) return `${path} cannot be used`;
   }
   return null;
 }
 
-type Start = (
-  order: RunnerOrder,
-  files: Pick<EngineRun, 'stdoutPath' | 'stderrPath' | 'outputMaxBytes' | 'scratchDir'>,
-  execution: string,
-  timeoutMs: number,
-  onStarted: () => void,
-  signal: AbortSignal,
-) => Promise<EngineOutcome>;
-
 /** Runs an empty module through everything. @returns why that failed; null when it did not. */
-async function selfTest(config: WasmEngineConfig, start: Start, signal: AbortSignal): Promise<string | null> {
+async function selfTest(
+  config: WasmEngineConfig,
+  start: Start,
+  signal: AbortSignal,
+): Promise<string | null> {
   const missing = await unreadable(config);
   if (missing !== null) return missing;
   const scratchDir = await mkdtemp(join(config.scratchRoot, 'probe-')).catch(() => null);
   if (scratchDir === null) return `${config.scratchRoot} cannot be written`;
   try {
     const module = join(await realpath(scratchDir), 'empty.wasm');
-    await writeFile(module, SELF_TEST);
+    await writeFile(module, SELF_TEST_MODULE);
     const order: RunnerOrder = {
       ...commonOrder(config),
       module,
@@ -260,7 +167,7 @@ async function selfTest(config: WasmEngineConfig, start: Start, signal: AbortSig
     };
     const [stdoutPath, stderrPath] = [join(scratchDir, 'stdout'), join(scratchDir, 'stderr')];
     const files = { stdoutPath, stderrPath, outputMaxBytes: PAGE_BYTES, scratchDir };
-    const outcome = await start(order, files, 'probe', SELF_TEST_MS, () => {}, signal);
+    const outcome = await start(order, files, SELF_TEST, () => {}, signal);
     return outcome.type === 'exited' ? null : outcome.failure.message;
   } finally {
     await rm(scratchDir, { recursive: true, force: true });
@@ -268,16 +175,21 @@ async function selfTest(config: WasmEngineConfig, start: Start, signal: AbortSig
 }
 
 function statusOf(why: string | null, tools: Tools): EngineStatus {
-  if (why !== null) return { available: false, detail: `Wasm modules cannot run here: ${why}`, warnings: [] };
+  if (why !== null)
+    return { available: false, detail: `Wasm modules cannot run here: ${why}`, warnings: [] };
   const warnings: string[] = [];
   if (tools.prlimit === null) {
-    warnings.push('prlimit was not found: CPU time is polled, so a program may exceed its limit a little.');
+    warnings.push(
+      'prlimit was not found: CPU time is polled, so a program may exceed its limit a little.',
+    );
   }
   if (tools.setpriv === null) {
-    warnings.push('setpriv was not found: a thread in each runner watches for the end of this process.');
+    warnings.push(
+      'setpriv was not found: a thread in each runner watches for the end of this process.',
+    );
   }
   if (process.getuid?.() === 0) {
-    warnings.push('This node runs as root, and so do wasm runners, without capabilities but one. Use an own user.');
+    warnings.push('This node runs as root, and so do wasm runners. Start it as a user of its own.');
   }
   return { available: true, detail: 'WASI preview 1', warnings };
 }

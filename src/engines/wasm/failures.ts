@@ -46,7 +46,7 @@ export const timedOut = (timeoutMs: number): ExecutionFailure =>
   failure(
     'execution-timeout',
     'limit',
-    `Execution timed out after ${timeoutMs / 1000} s. Raise Timeouts.ExecutionTimeout if the program needs longer.`,
+    `Execution timed out after ${timeoutMs / 1000} s. Raise Timeouts.ExecutionTimeout if need be.`,
   );
 
 export const cpuExceeded = (cpuSeconds: number): ExecutionFailure =>
@@ -60,7 +60,8 @@ export const memoryExceeded = (bytes: number, bytesMax: number): ExecutionFailur
   failure(
     'out-of-memory',
     'limit',
-    `The program and its runner used ${bytes} bytes of memory, more than the ${bytesMax} allowed. Raise Resources.Memory.`,
+    `The program used ${bytes} bytes of memory with its runner, more than the ${bytesMax} ` +
+      'allowed. Raise Resources.Memory.',
   );
 
 export const killedFromOutside = (): ExecutionFailure =>
@@ -71,7 +72,11 @@ export const killedFromOutside = (): ExecutionFailure =>
   );
 
 export const runnerCrashed = (how: string): ExecutionFailure =>
-  failure('wasm-runner-crashed', 'node', `The wasm runner ended (${how}) before the program did; see its stderr.`);
+  failure(
+    'wasm-runner-crashed',
+    'node',
+    `The wasm runner ended (${how}) before the program did; see its stderr.`,
+  );
 
 export const runnerNotStarted = (why: string): ExecutionFailure =>
   failure('wasm-runner-crashed', 'node', `The wasm runner could not be started: ${why}.`);
@@ -80,4 +85,8 @@ export const outputUnwritable = (why: string): ExecutionFailure =>
   failure('output-unwritable', 'node', `The output of the program could not be stored: ${why}.`);
 
 export const mountUnusable = (target: string, why: string): ExecutionFailure =>
-  failure('mount-unusable', 'node', `What belongs at "${target}" cannot be given to the program: ${why}.`);
+  failure(
+    'mount-unusable',
+    'node',
+    `What belongs at "${target}" cannot be given to the program: ${why}.`,
+  );

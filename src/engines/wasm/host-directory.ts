@@ -95,12 +95,17 @@ export class HostDirectory extends Fd {
     return this.path_filestat_get(0, '.');
   }
 
-  override path_filestat_get(_flags: number, path: string): { ret: number; filestat: wasi.Filestat | null } {
+  override path_filestat_get(
+    _flags: number,
+    path: string,
+  ): { ret: number; filestat: wasi.Filestat | null } {
     return attempt<{ ret: number; filestat: wasi.Filestat | null }>(
       () => {
         const place = this.#existing(path);
         const filestat =
-          place.stat === null ? filestatWithoutHost(wasi.FILETYPE_DIRECTORY) : filestatOf(place.stat);
+          place.stat === null
+            ? filestatWithoutHost(wasi.FILETYPE_DIRECTORY)
+            : filestatOf(place.stat);
         return { ret: ERRNO.OK, filestat };
       },
       (ret) => ({ ret, filestat: null }),
@@ -204,17 +209,24 @@ export class HostDirectory extends Fd {
       const targetHost = movableHostOf(target);
       if (!isDirectory(source) && to.endsWith('/')) throw new WasiError(ERRNO.NOTDIR);
       renameSync(sourceHost, targetHost);
-      if (target.stat === null || (source.stat !== null && inodeOf(source.stat) === inodeOf(target.stat))) return;
+      if (
+        target.stat === null ||
+        (source.stat !== null && inodeOf(source.stat) === inodeOf(target.stat))
+      )
+        return;
       if (target.stat.isDirectory()) this.#quota.giveBackEntry();
       else this.#forget(target.stat);
     });
   }
 
   #change(operation: () => void): number {
-    return attempt(() => {
-      operation();
-      return ERRNO.OK;
-    }, (errno) => errno);
+    return attempt(
+      () => {
+        operation();
+        return ERRNO.OK;
+      },
+      (errno) => errno,
+    );
   }
 
   #existing(path: string): Place {
@@ -246,7 +258,7 @@ export class HostDirectory extends Fd {
     return [...names];
   }
 
-  /** null for what the program is not to see: symlinks, and what is gone since the listing began. */
+  /** null for what the program is not to see: symlinks, and what is gone meanwhile. */
   #entry(name: string): { ino: bigint; filetype: number } | null {
     return attempt<{ ino: bigint; filetype: number } | null>(
       () => {

@@ -1,8 +1,16 @@
 /**
- * The descriptors of a program: an open host file, its output streams, and its empty input. What may
- * be opened is decided in `host-directory.ts`.
+ * An open file of the host as a program's descriptor. What may be opened is decided in
+ * `host-directory.ts`.
  */
-import { closeSync, fstatSync, ftruncateSync, lstatSync, lutimesSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  lutimesSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import type { Stats } from 'node:fs';
 import { Fd, wasi } from '@bjorn3/browser_wasi_shim';
 import { attempt, ERRNO, WasiError } from './errno.ts';
@@ -51,7 +59,12 @@ export function filestatWithoutHost(filetype: number): wasi.Filestat {
 }
 
 /** Access and modification time in seconds, from the arguments of the `set_times` calls. */
-export function timesOf(stat: Stats, access: bigint, modified: bigint, flags: number): [number, number] {
+export function timesOf(
+  stat: Stats,
+  access: bigint,
+  modified: bigint,
+  flags: number,
+): [number, number] {
   const pick = (given: bigint, set: number, now: number, kept: number): number => {
     if ((flags & now) !== 0) return Date.now() / 1000;
     return (flags & set) === 0 ? kept / 1000 : Number(given) / 1e9;
@@ -107,11 +120,14 @@ export class HostFile extends Fd {
   }
 
   override fd_close(): number {
-    return attempt(() => {
-      this.#quota.closed(this.#inode, this.#stat().size);
-      closeSync(this.#descriptor);
-      return ERRNO.OK;
-    }, (errno) => errno);
+    return attempt(
+      () => {
+        this.#quota.closed(this.#inode, this.#stat().size);
+        closeSync(this.#descriptor);
+        return ERRNO.OK;
+      },
+      (errno) => errno,
+    );
   }
 
   override fd_fdstat_get(): { ret: number; fdstat: wasi.Fdstat | null } {
@@ -119,7 +135,8 @@ export class HostFile extends Fd {
     const fdstat = new wasi.Fdstat(wasi.FILETYPE_REGULAR_FILE, flags);
     const always = wasi.RIGHTS_FD_SEEK | wasi.RIGHTS_FD_TELL | wasi.RIGHTS_FD_FILESTAT_GET;
     const reading = this.#access.read ? wasi.RIGHTS_FD_READ : 0;
-    const writing = wasi.RIGHTS_FD_WRITE | wasi.RIGHTS_FD_FILESTAT_SET_SIZE | wasi.RIGHTS_FD_ALLOCATE;
+    const writing =
+      wasi.RIGHTS_FD_WRITE | wasi.RIGHTS_FD_FILESTAT_SET_SIZE | wasi.RIGHTS_FD_ALLOCATE;
     fdstat.fs_rights_base = BigInt(always | reading | (this.#access.write ? writing : 0));
     return { ret: ERRNO.OK, fdstat };
   }
@@ -137,41 +154,54 @@ export class HostFile extends Fd {
   }
 
   override fd_filestat_set_size(size: bigint): number {
-    return attempt(() => {
-      this.#requireWritable();
-      this.#resize(this.#stat().size, offsetOf(size));
-      return ERRNO.OK;
-    }, (errno) => errno);
+    return attempt(
+      () => {
+        this.#requireWritable();
+        this.#resize(this.#stat().size, offsetOf(size));
+        return ERRNO.OK;
+      },
+      (errno) => errno,
+    );
   }
 
   override fd_allocate(offset: bigint, length: bigint): number {
-    return attempt(() => {
-      this.#requireWritable();
-      const { size } = this.#stat();
-      this.#resize(size, Math.max(size, offsetOf(offset + length)));
-      return ERRNO.OK;
-    }, (errno) => errno);
+    return attempt(
+      () => {
+        this.#requireWritable();
+        const { size } = this.#stat();
+        this.#resize(size, Math.max(size, offsetOf(offset + length)));
+        return ERRNO.OK;
+      },
+      (errno) => errno,
+    );
   }
 
   override fd_filestat_set_times(access: bigint, modified: bigint, flags: number): number {
-    return attempt(() => {
-      this.#requireWritable();
-      const times = timesOf(this.#stat(), access, modified, flags);
-      // Node's permission model has no times by descriptor, so the file must still have its name.
-      const named = lstatSync(this.#host, { throwIfNoEntry: false });
-      if (named === undefined || inodeOf(named) !== this.#inode) throw new WasiError(ERRNO.NOTSUP);
-      lutimesSync(this.#host, ...times);
-      return ERRNO.OK;
-    }, (errno) => errno);
+    return attempt(
+      () => {
+        this.#requireWritable();
+        const times = timesOf(this.#stat(), access, modified, flags);
+        // Node's permission model has no times by descriptor, so the file must still have its name.
+        const named = lstatSync(this.#host, { throwIfNoEntry: false });
+        if (named === undefined || inodeOf(named) !== this.#inode)
+          throw new WasiError(ERRNO.NOTSUP);
+        lutimesSync(this.#host, ...times);
+        return ERRNO.OK;
+      },
+      (errno) => errno,
+    );
   }
 
   override fd_pread(size: number, offset: bigint): { ret: number; data: Uint8Array } {
-    return attempt(() => {
-      if (!this.#access.read) throw new WasiError(ERRNO.BADF);
-      const bytes = new Uint8Array(Math.min(size, TRANSFER_BYTES_MAX));
-      const count = readSync(this.#descriptor, bytes, 0, bytes.length, offsetOf(offset));
-      return { ret: ERRNO.OK, data: bytes.subarray(0, count) };
-    }, (ret) => ({ ret, data: NOTHING }));
+    return attempt(
+      () => {
+        if (!this.#access.read) throw new WasiError(ERRNO.BADF);
+        const bytes = new Uint8Array(Math.min(size, TRANSFER_BYTES_MAX));
+        const count = readSync(this.#descriptor, bytes, 0, bytes.length, offsetOf(offset));
+        return { ret: ERRNO.OK, data: bytes.subarray(0, count) };
+      },
+      (ret) => ({ ret, data: NOTHING }),
+    );
   }
 
   override fd_read(size: number): { ret: number; data: Uint8Array } {
@@ -188,27 +218,33 @@ export class HostFile extends Fd {
   }
 
   override fd_write(data: Uint8Array): { ret: number; nwritten: number } {
-    return attempt(() => {
-      if (this.#append) this.#position = this.#stat().size;
-      const nwritten = this.#write(data, this.#position);
-      this.#position += nwritten;
-      return { ret: ERRNO.OK, nwritten };
-    }, (ret) => ({ ret, nwritten: 0 }));
+    return attempt(
+      () => {
+        if (this.#append) this.#position = this.#stat().size;
+        const nwritten = this.#write(data, this.#position);
+        this.#position += nwritten;
+        return { ret: ERRNO.OK, nwritten };
+      },
+      (ret) => ({ ret, nwritten: 0 }),
+    );
   }
 
   override fd_seek(offset: bigint, whence: number): { ret: number; offset: bigint } {
-    return attempt(() => {
-      const origins: Record<number, () => number> = {
-        [wasi.WHENCE_SET]: () => 0,
-        [wasi.WHENCE_CUR]: () => this.#position,
-        [wasi.WHENCE_END]: () => this.#stat().size,
-      };
-      const origin = origins[whence];
-      const position = origin === undefined ? -1n : BigInt(origin()) + offset;
-      if (position < 0n) throw new WasiError(ERRNO.INVAL);
-      this.#position = offsetOf(position);
-      return { ret: ERRNO.OK, offset: position };
-    }, (ret) => ({ ret, offset: 0n }));
+    return attempt(
+      () => {
+        const origins: Record<number, () => number> = {
+          [wasi.WHENCE_SET]: () => 0,
+          [wasi.WHENCE_CUR]: () => this.#position,
+          [wasi.WHENCE_END]: () => this.#stat().size,
+        };
+        const origin = origins[whence];
+        const position = origin === undefined ? -1n : BigInt(origin()) + offset;
+        if (position < 0n) throw new WasiError(ERRNO.INVAL);
+        this.#position = offsetOf(position);
+        return { ret: ERRNO.OK, offset: position };
+      },
+      (ret) => ({ ret, offset: 0n }),
+    );
   }
 
   override fd_tell(): { ret: number; offset: bigint } {
@@ -253,60 +289,5 @@ export class HostFile extends Fd {
       this.#quota.giveBack(granted - Math.min(granted, Math.max(0, position + written - size)));
     }
     return written;
-  }
-}
-
-/** stdin (always at its end), stdout or stderr. The parent caps and stores what is written. */
-export class StreamFile extends Fd {
-  readonly #descriptor: number | null;
-
-  /** @param descriptor the host descriptor that takes the output; null = an empty input. */
-  constructor(descriptor: number | null) {
-    super();
-    this.#descriptor = descriptor;
-  }
-
-  override fd_fdstat_get(): { ret: number; fdstat: wasi.Fdstat } {
-    // Not a character device: programs take that for a terminal.
-    const fdstat = new wasi.Fdstat(wasi.FILETYPE_UNKNOWN, 0);
-    fdstat.fs_rights_base = BigInt(this.#descriptor === null ? wasi.RIGHTS_FD_READ : wasi.RIGHTS_FD_WRITE);
-    return { ret: ERRNO.OK, fdstat };
-  }
-
-  override fd_fdstat_set_flags(): number {
-    return ERRNO.OK;
-  }
-
-  override fd_filestat_get(): { ret: number; filestat: wasi.Filestat } {
-    return { ret: ERRNO.OK, filestat: filestatWithoutHost(wasi.FILETYPE_UNKNOWN) };
-  }
-
-  override fd_read(): { ret: number; data: Uint8Array } {
-    return { ret: this.#descriptor === null ? ERRNO.OK : ERRNO.BADF, data: NOTHING };
-  }
-
-  override fd_write(data: Uint8Array): { ret: number; nwritten: number } {
-    const descriptor = this.#descriptor;
-    if (descriptor === null) return { ret: ERRNO.BADF, nwritten: 0 };
-    return attempt(
-      () => ({ ret: ERRNO.OK, nwritten: writeSync(descriptor, data) }),
-      (ret) => ({ ret, nwritten: 0 }),
-    );
-  }
-
-  override fd_seek(): { ret: number; offset: bigint } {
-    return { ret: ERRNO.SPIPE, offset: 0n };
-  }
-
-  override fd_tell(): { ret: number; offset: bigint } {
-    return { ret: ERRNO.SPIPE, offset: 0n };
-  }
-
-  override fd_pread(): { ret: number; data: Uint8Array } {
-    return { ret: ERRNO.SPIPE, data: NOTHING };
-  }
-
-  override fd_pwrite(): { ret: number; nwritten: number } {
-    return { ret: ERRNO.SPIPE, nwritten: 0 };
   }
 }

@@ -8,7 +8,7 @@ import type { Stats } from 'node:fs';
 import { ERRNO, WasiError } from './errno.ts';
 import type { RunnerMount } from './wire.ts';
 
-/** NAME_MAX and PATH_MAX of Linux; longer ones could only come from an attack on the walk itself. */
+/** NAME_MAX of Linux, and a depth that PATH_MAX allows only for names of one or two letters. */
 const NAME_BYTES_MAX = 255;
 const DEPTH_MAX = 1_024;
 
@@ -42,7 +42,9 @@ interface Step {
 }
 
 export const isDirectory = (place: Place): boolean =>
-  place.stat === null ? place.mountedBelow.length > 0 || place.path.length === 0 : place.stat.isDirectory();
+  place.stat === null
+    ? place.mountedBelow.length > 0 || place.path.length === 0
+    : place.stat.isDirectory();
 
 export const exists = (place: Place): boolean => place.stat !== null || isDirectory(place);
 
@@ -75,7 +77,7 @@ export class HostTree {
     const steps: Step[] = [this.#rootStep()];
     for (const name of base) steps.push(this.#descend(lastOf(steps), name));
     for (const name of path.split('/')) {
-      // An empty last component is a trailing slash: as in POSIX, fine for a directory yet to be made.
+      // A trailing slash: as in POSIX, fine for a directory that is yet to be made.
       if (name === '' && !exists(lastOf(steps).place)) continue;
       requireDirectory(lastOf(steps).place);
       if (name === '' || name === '.') continue;

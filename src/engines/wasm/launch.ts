@@ -1,6 +1,6 @@
 /**
- * The command line of a runner process: Node's permission flags, V8's limits, and the small tools
- * of the system that wrap it where they exist. Starts nothing but those tools, to see that they work.
+ * The command line of a runner process: Node's permission flags, and the small tools of the system
+ * that wrap it where they exist. Starts only those tools, to see that they work.
  */
 import { execFile } from 'node:child_process';
 import { access, constants, realpath } from 'node:fs/promises';
@@ -24,6 +24,13 @@ export interface Tools {
   readonly setpriv: string | null;
 }
 
+export interface Limits {
+  /** CPU time of one runner, whole seconds. */
+  readonly cpuSeconds: number;
+  /** Descriptors that a program may hold. */
+  readonly openFilesMax: number;
+}
+
 export interface Launch {
   readonly nodePath: string;
   readonly runnerPath: string;
@@ -31,8 +38,7 @@ export interface Launch {
   /** Files and directories that the runner may read, apart from its own code. */
   readonly readable: readonly string[];
   readonly writable: readonly string[];
-  readonly cpuSeconds: number;
-  readonly openFilesMax: number;
+  readonly limits: Limits;
   /** What `sweep` finds it by. */
   readonly execution: string;
   readonly scratchDir: string;
@@ -41,9 +47,10 @@ export interface Launch {
 /** Descriptors of the runner itself: pipes, event loop, modules being read. */
 const OWN_DESCRIPTORS = 64;
 
-function prlimitArguments(cpuSeconds: number, descriptors: number): readonly string[] {
-  // Soft below hard: the soft limit ends the process by SIGXCPU, which tells this cause from others.
-  return [`--cpu=${cpuSeconds}:${cpuSeconds + 1}`, `--nofile=${descriptors}`, '--core=0', '--'];
+function prlimitArguments({ cpuSeconds, openFilesMax }: Limits): readonly string[] {
+  // Soft below hard: the soft limit ends the process by SIGXCPU, which tells the cause.
+  const cpu = `--cpu=${cpuSeconds}:${cpuSeconds + 1}`;
+  return [cpu, `--nofile=${openFilesMax + OWN_DESCRIPTORS}`, '--core=0', '--'];
 }
 
 function setprivArguments(): readonly string[] {
@@ -54,9 +61,9 @@ function setprivArguments(): readonly string[] {
 }
 
 /** Looks the tools up in `directories` and tries each with the very arguments that will be used. */
-export async function findTools(directories: readonly string[]): Promise<Tools> {
+export async function findTools(directories: readonly string[], limits: Limits): Promise<Tools> {
   const [prlimit, setpriv] = await Promise.all([
-    findTool(directories, 'prlimit', prlimitArguments(60, 256)),
+    findTool(directories, 'prlimit', prlimitArguments(limits)),
     findTool(directories, 'setpriv', setprivArguments()),
   ]);
   return { prlimit, setpriv };
@@ -71,7 +78,10 @@ async function findTool(
     const path = join(directory, name);
     try {
       await access(path, constants.X_OK);
-      await promisify(execFile)(path, [...args, path, '--version'], { timeout: TOOL_CHECK_MS, env: {} });
+      await promisify(execFile)(path, [...args, path, '--version'], {
+        timeout: TOOL_CHECK_MS,
+        env: {},
+      });
       return path;
     } catch {
       // Missing, too old, or without the right to do it: the next directory, or the fallback.
@@ -81,7 +91,9 @@ async function findTool(
 }
 
 /** The program and arguments of one runner. */
-export async function commandOf(launch: Launch): Promise<{ file: string; args: readonly string[] }> {
+export async function commandOf(
+  launch: Launch,
+): Promise<{ file: string; args: readonly string[] }> {
   const { tools } = launch;
   const code = await codeOf(launch.runnerPath);
   const node = [
@@ -102,8 +114,7 @@ export async function commandOf(launch: Launch): Promise<{ file: string; args: r
     launch.scratchDir,
   ];
   const setpriv = tools.setpriv === null ? [] : [tools.setpriv, ...setprivArguments()];
-  const limits = prlimitArguments(launch.cpuSeconds, launch.openFilesMax + OWN_DESCRIPTORS);
-  const prlimit = tools.prlimit === null ? [] : [tools.prlimit, ...limits];
+  const prlimit = tools.prlimit === null ? [] : [tools.prlimit, ...prlimitArguments(launch.limits)];
   const [file, ...args] = [...prlimit, ...setpriv, ...node];
   if (file === undefined) throw new Error('the command of a runner is never empty');
   return { file, args };

@@ -30,6 +30,11 @@ export class ModuleError extends Error {
   }
 }
 
+/** What an error says; long texts may come from a module and are cut where they are shown. */
+export function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 const MAGIC = [0x00, 0x61, 0x73, 0x6d];
 const SECTION = { custom: 0, import: 2, memory: 5 };
 const IMPORT = { function: 0, table: 1, memory: 2, global: 3, tag: 4 };
@@ -124,7 +129,8 @@ export function checkMemories(facts: ModuleFacts, pagesMax: number): void {
     throw new ModuleError('wasm-memory-64', 'its memory has 64-bit addresses: build it for wasm32');
   }
   if (memory.minPages > BigInt(pagesMax)) {
-    const limit = pagesMax === MEMORY_PAGES_MAX ? 'possible' : 'given to the task (Resources.Memory)';
+    const limit =
+      pagesMax === MEMORY_PAGES_MAX ? 'possible' : 'given to the task (Resources.Memory)';
     throw new ModuleError(
       'wasm-memory-minimum',
       `it needs ${memory.minPages} pages of 64 KiB to start, more than the ${pagesMax} ${limit}`,
@@ -165,7 +171,8 @@ function importedMemories(section: Reader): Memory[] {
     } else if (kind === IMPORT.tag) {
       section.byte();
       section.number();
-    } else throw new ModuleError('wasm-invalid', `it imports something of the unknown kind ${kind}`);
+    } else
+      throw new ModuleError('wasm-invalid', `it imports something of the unknown kind ${kind}`);
   }
   return memories;
 }

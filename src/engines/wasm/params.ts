@@ -7,6 +7,7 @@ import { join, posix } from 'node:path';
 import type { ExecutionFailure } from '../../core/execution.ts';
 import type { Json, SpecConfig } from '../../job/model.ts';
 import type { Mount } from '../engine.ts';
+import { mountUnusable } from './failures.ts';
 
 export interface WasmParams {
   /** Target of the input that holds the entry module. */
@@ -18,7 +19,9 @@ export interface WasmParams {
   readonly importModules: readonly string[];
 }
 
-export type Found<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: ExecutionFailure };
+export type Found<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly failure: ExecutionFailure };
 
 const found = <T>(value: T): Found<T> => ({ ok: true, value });
 const wrong = (code: string, message: string): Found<never> => ({
@@ -28,7 +31,8 @@ const wrong = (code: string, message: string): Found<never> => ({
 
 export function readParams(engine: SpecConfig): Found<WasmParams> {
   const { EntryModule, Entrypoint, Parameters, ImportModules } = engine.Params;
-  const problem = (what: string): Found<never> => wrong('wasm-params-invalid', `Engine.Params.${what}.`);
+  const problem = (what: string): Found<never> =>
+    wrong('wasm-params-invalid', `Engine.Params.${what}.`);
   if (typeof EntryModule !== 'string' || EntryModule.trim() === '') {
     return problem('EntryModule must be the Target of an input source');
   }
@@ -38,7 +42,8 @@ export function readParams(engine: SpecConfig): Found<WasmParams> {
   const parameters = textsOf(Parameters);
   if (parameters === null) return problem('Parameters must be a list of texts without NUL');
   const importModules = textsOf(ImportModules);
-  if (importModules === null) return problem('ImportModules must be a list of Targets of input sources');
+  if (importModules === null)
+    return problem('ImportModules must be a list of Targets of input sources');
   return found({
     entryModule: EntryModule.trim(),
     entrypoint: Entrypoint || '_start',
@@ -62,7 +67,10 @@ function textsOf(value: Json | undefined): readonly string[] | null {
 
 /** Components of a target: relative ones mean the same below `/`. `..` cannot lead above it. */
 export function componentsOf(target: string): readonly string[] {
-  return posix.resolve('/', target).split('/').filter((name) => name !== '');
+  return posix
+    .resolve('/', target)
+    .split('/')
+    .filter((name) => name !== '');
 }
 
 /**
@@ -77,11 +85,17 @@ export async function findModule(
   const wanted = componentsOf(target).join('/');
   const mount = mounts.find((one) => componentsOf(one.target).join('/') === wanted);
   if (mount === undefined) {
-    return wrong('wasm-module-missing', `No input source has the Target "${target}", where the module should be.`);
+    return wrong(
+      'wasm-module-missing',
+      `No input source has the Target "${target}", where the module should be.`,
+    );
   }
-  const file = await moduleFileOf(mount.source, target);
+  const file = await moduleFileOf(mount.source, target).catch((error: unknown) => {
+    const failure = mountUnusable(target, error instanceof Error ? error.message : String(error));
+    return { ok: false, failure } as const;
+  });
   if (!file.ok) return file;
-  const { size } = await lstat(file.value);
+  const size = (await lstat(file.value).catch(() => null))?.size ?? 0;
   if (size <= bytesMax) return file;
   return wrong(
     'wasm-module-too-large',
@@ -93,7 +107,10 @@ async function moduleFileOf(source: string, target: string): Promise<Found<strin
   const stat = await lstat(source).catch(() => null);
   if (stat?.isFile()) return found(source);
   if (!stat?.isDirectory()) {
-    return wrong('wasm-module-missing', `The input at "${target}" is neither a file nor a directory.`);
+    return wrong(
+      'wasm-module-missing',
+      `The input at "${target}" is neither a file nor a directory.`,
+    );
   }
   const entries = await readdir(source, { withFileTypes: true });
   const modules = entries.filter((entry) => entry.isFile() && entry.name.endsWith('.wasm'));

@@ -4,26 +4,26 @@
  * permission model with an empty environment. Imports only the shim and files beside it, because
  * each one costs start-up time and must be readable inside the sandbox.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { readSync, writeSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { WASIProcExit } from '@bjorn3/browser_wasi_shim';
 import { HostDirectory } from './host-directory.ts';
-import { StreamFile } from './host-file.ts';
 import { HostTree } from './host-tree.ts';
-import { checkMemories, ModuleError, readModule } from './module.ts';
+import { callIfThere, instantiate, load, requireEntry } from './load.ts';
+import type { Libraries } from './load.ts';
+import { ModuleError, textOf } from './module.ts';
 import { Quota } from './quota.ts';
-import { createSystem, WASI_MODULE } from './system.ts';
+import { StreamFile } from './stream-file.ts';
+import { createSystem } from './system.ts';
 import type { System } from './system.ts';
 import { MEMORY_PAGES_MAX, PAGE_BYTES } from './wire.ts';
 import type { RunnerOrder, RunnerReport, RunnerUsage } from './wire.ts';
 
 const CONTROL = 3;
+/** Leaves room for the sentence around it. */
 const MESSAGE_CHARACTERS_MAX = 800;
 /** A trap with this share of the limit in use is taken for an allocation that was refused. */
 const NEARLY_FULL = 0.75;
-/** What a module without a memory may still call. */
-const MEMORYLESS_CALLS = ['proc_exit', 'sched_yield'];
-
 /** Ends the process when the other end of the control pipe closes, even while the program loops. */
 const WATCHER = `
 const { readSync } = require('node:fs');
@@ -39,15 +39,6 @@ for (;;) {
 }
 process.kill(process.pid, 'SIGKILL');
 `;
-
-/** A compiled module, its imports known to be there. */
-interface Loaded {
-  readonly names: readonly string[];
-  readonly module: WebAssembly.Module;
-  readonly system: System;
-}
-
-type Libraries = Map<string, { readonly loaded: Loaded; instance: WebAssembly.Instance | null }>;
 
 function readFully(bytes: Uint8Array): boolean {
   let at = 0;
@@ -78,7 +69,10 @@ function report(message: RunnerReport): void {
 
 function usage(): RunnerUsage {
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
-  return { cpuMs: Math.round((userCPUTime + systemCPUTime) / 1000), peakMemoryBytes: maxRSS * 1024 };
+  return {
+    cpuMs: Math.round((userCPUTime + systemCPUTime) / 1000),
+    peakMemoryBytes: maxRSS * 1024,
+  };
 }
 
 /** At once, and also when the watcher is blocked in a read; nothing is left to be flushed. */
@@ -99,89 +93,6 @@ function limitMemory(pages: number): void {
     return;
   }
   throw new Error('this version of Node.js cannot limit the memory of a module');
-}
-
-function readModuleFile(path: string, bytesMax: number): Uint8Array<ArrayBuffer> {
-  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  const { size } = fstatSync(descriptor);
-  if (size > bytesMax) {
-    throw new ModuleError('wasm-module-too-large', `it has ${size} bytes, more than the ${bytesMax} allowed`);
-  }
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (let count = -1; count !== 0; at += count) count = readSync(descriptor, bytes, at, size - at, at);
-  closeSync(descriptor);
-  return bytes.subarray(0, at);
-}
-
-function compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
-  try {
-    return new WebAssembly.Module(bytes);
-  } catch (error) {
-    throw new ModuleError('wasm-invalid', `it does not compile: ${textOf(error)}`, { cause: error });
-  }
-}
-
-function load(path: string, order: RunnerOrder, libraries: Libraries, createOwnSystem: () => System): Loaded {
-  const bytes = readModuleFile(path, order.maxModuleBytes);
-  const facts = readModule(bytes);
-  checkMemories(facts, order.memoryPagesMax);
-  const module = compile(bytes);
-  const system = createOwnSystem();
-  checkImports(module, system, libraries);
-  const file = (path.split('/').at(-1) ?? '').replace(/\.wasm$/, '');
-  const names = facts.name === null ? [file] : [facts.name, facts.name.replace(/\.wasm$/, ''), file];
-  return { names, module, system };
-}
-
-function checkImports(module: WebAssembly.Module, system: System, libraries: Libraries): void {
-  let needsMemory = WebAssembly.Module.exports(module).some(({ name, kind }) => name === 'memory' && kind === 'memory')
-    ? null
-    : '';
-  for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
-    const library = libraries.get(from);
-    const known =
-      from === WASI_MODULE
-        ? kind === 'function' && Object.hasOwn(system.imports, name)
-        : library !== undefined &&
-          WebAssembly.Module.exports(library.loaded.module).some((offered) => offered.name === name);
-    if (!known) throw new ModuleError('wasm-unknown-import', unknownImport(from, name, kind));
-    if (kind === 'memory') needsMemory = null;
-    if (needsMemory === '' && from === WASI_MODULE && !MEMORYLESS_CALLS.includes(name)) needsMemory = name;
-  }
-  if (needsMemory) {
-    throw new ModuleError('wasm-memory-missing', `it calls ${needsMemory} but exports no memory named "memory"`);
-  }
-}
-
-function unknownImport(from: string, name: string, kind: string): string {
-  const remedy = from.startsWith('wasi')
-    ? `only functions of ${WASI_MODULE} are offered`
-    : `no module of ImportModules before it is named "${from}" and exports that`;
-  return `it imports the ${kind} "${from}"."${name}", and ${remedy}`;
-}
-
-function instantiate({ module, system }: Loaded, libraries: Libraries): WebAssembly.Instance {
-  const imports: WebAssembly.Imports = Object.create(null) as WebAssembly.Imports;
-  let imported: WebAssembly.Memory | null = null;
-  for (const { module: from, name } of WebAssembly.Module.imports(module)) {
-    const library = libraries.get(from)?.instance;
-    if (!library) continue;
-    const value = library.exports[name];
-    if (value === undefined) continue;
-    (imports[from] ??= Object.create(null) as WebAssembly.ModuleImports)[name] = value;
-    if (value instanceof WebAssembly.Memory) imported = value;
-  }
-  imports[WASI_MODULE] = system.imports;
-  const instance = new WebAssembly.Instance(module, imports);
-  const memory = instance.exports['memory'] ?? imported;
-  if (memory instanceof WebAssembly.Memory) system.attach(memory);
-  return instance;
-}
-
-function callIfThere(instance: WebAssembly.Instance, name: string): void {
-  const initialize = instance.exports[name];
-  if (typeof initialize === 'function') initialize();
 }
 
 /** Runs the program to its end. @returns its exit code. */
@@ -211,10 +122,14 @@ function run(order: RunnerOrder, onMemory: (memory: WebAssembly.Memory) => void)
     if (memory instanceof WebAssembly.Memory) onMemory(memory);
     const entry = instance.exports[order.entrypoint];
     if (typeof entry !== 'function' || entry.length > 0) {
-      throw new ModuleError('wasm-entry-missing', `its function "${order.entrypoint}" takes arguments`);
+      throw new ModuleError(
+        'wasm-entry-missing',
+        `its function "${order.entrypoint}" takes arguments`,
+      );
     }
     // A command initialises itself; a library called at another function must be initialised first.
-    if (order.entrypoint !== '_start' && order.entrypoint !== '_initialize') callIfThere(instance, '_initialize');
+    if (order.entrypoint !== '_start' && order.entrypoint !== '_initialize')
+      callIfThere(instance, '_initialize');
     entry();
     return 0;
   } catch (error) {
@@ -223,48 +138,46 @@ function run(order: RunnerOrder, onMemory: (memory: WebAssembly.Memory) => void)
   }
 }
 
-function requireEntry(module: WebAssembly.Module, entrypoint: string): void {
-  const functions = WebAssembly.Module.exports(module)
-    .filter(({ kind }) => kind === 'function')
-    .map(({ name }) => name);
-  if (functions.includes(entrypoint)) return;
-  const some = functions.slice(0, 5).join(', ') || 'none';
-  throw new ModuleError('wasm-entry-missing', `it exports no function "${entrypoint}" (it exports: ${some})`);
-}
-
 /** 0 … 255 as on POSIX, except that no code above 255 may turn into success. */
 function exitCodeOf(code: number): number {
   const unsigned = code >>> 0;
-  return unsigned <= 255 ? unsigned : (unsigned & 255) || 255;
-}
-
-function textOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.slice(0, MESSAGE_CHARACTERS_MAX);
+  return unsigned <= 255 ? unsigned : unsigned & 255 || 255;
 }
 
 /** Where a trap happened, as V8 writes it; '' when it does not say. */
 function placeOf(error: unknown): string {
-  const frame = error instanceof Error ? /wasm-function\[\d+\](?::0x[0-9a-f]+)?/.exec(error.stack ?? '') : null;
+  const frame =
+    error instanceof Error ? /wasm-function\[\d+\](?::0x[0-9a-f]+)?/.exec(error.stack ?? '') : null;
   return frame === null ? '' : ` in ${frame[0]}`;
 }
 
-function failureOf(error: unknown, order: RunnerOrder, memory: WebAssembly.Memory | null): RunnerReport {
-  const failed = (code: Extract<RunnerReport, { type: 'failed' }>['code'], message: string): RunnerReport => ({
+function failureOf(
+  error: unknown,
+  order: RunnerOrder,
+  memory: WebAssembly.Memory | null,
+): RunnerReport {
+  const failed = (
+    code: Extract<RunnerReport, { type: 'failed' }>['code'],
+    message: string,
+  ): RunnerReport => ({
     type: 'failed',
     code,
     message: message.slice(0, MESSAGE_CHARACTERS_MAX),
     usage: usage(),
   });
   if (error instanceof ModuleError) return failed(error.code, error.message);
-  if (error instanceof WebAssembly.LinkError) return failed('wasm-unknown-import', `it cannot be linked: ${textOf(error)}`);
+  if (error instanceof WebAssembly.LinkError)
+    return failed('wasm-unknown-import', `it cannot be linked: ${textOf(error)}`);
   const overflow = error instanceof RangeError && error.message.includes('call stack');
   if (error instanceof RangeError && !overflow) return failed('out-of-memory', textOf(error));
-  const isTrap = error instanceof WebAssembly.RuntimeError || error instanceof WebAssembly.Exception;
+  const isTrap =
+    error instanceof WebAssembly.RuntimeError || error instanceof WebAssembly.Exception;
   if (!isTrap && !overflow) return failed('wasm-runner-failed', textOf(error));
   const held = memory?.buffer.byteLength ?? 0;
   const limit = order.memoryPagesMax * PAGE_BYTES;
-  const what = overflow ? 'the call stack is used up' : textOf(error) || 'an exception was not caught';
+  const what = overflow
+    ? 'the call stack is used up'
+    : textOf(error) || 'an exception was not caught';
   const text = `${what}${placeOf(error)}`;
   if (!overflow && held >= limit * NEARLY_FULL) {
     return failed('out-of-memory', `${text}, with ${held} of the ${limit} bytes of memory in use`);

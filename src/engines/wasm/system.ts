@@ -1,32 +1,25 @@
 /**
  * The system calls of a program: the shim's `wasi_snapshot_preview1` with what it gets wrong or
- * leaves out written anew (clocks, random numbers, waiting, descriptors, renaming, argument sizes),
- * and every call guarded against hostile lengths and pointers. Opens no host file itself.
+ * leaves out written anew (here descriptors, renaming, argument sizes and random numbers; beside
+ * it `clock.ts` and `transfer.ts`), and every call guarded against hostile lengths and pointers.
+ * Opens no host file itself.
  */
-import { WASI, WASIProcExit, wasi } from '@bjorn3/browser_wasi_shim';
+import { WASI, WASIProcExit } from '@bjorn3/browser_wasi_shim';
 import type { Fd } from '@bjorn3/browser_wasi_shim';
+import { openAt } from './calls.ts';
+import type { Argument, Call, Descriptors } from './calls.ts';
+import { clockCalls } from './clock.ts';
 import { ERRNO, errnoOf, WasiError } from './errno.ts';
 import { HostDirectory } from './host-directory.ts';
+import { transferCalls } from './transfer.ts';
 
 export const WASI_MODULE = 'wasi_snapshot_preview1';
 
-/** 1 ms: finer clocks help only to spy on neighbours through caches. */
-const CLOCK_NANOSECONDS = 1_000_000n;
 const FIRST_FREE_DESCRIPTOR = 3;
 const PATH_BYTES_MAX = 4_096;
 /** IOV_MAX of Linux, for both buffers and subscriptions. */
 const VECTOR_MAX = 1_024;
 const RANDOM_BYTES_MAX = 65_536;
-const SUBSCRIPTION_BYTES = 48;
-const EVENT_BYTES = 32;
-/** Longest single wait; `Atomics.wait` takes no more than 2^31 ms on some platforms. */
-const WAIT_MS_MAX = 2 ** 30;
-
-type Argument = number | bigint;
-type Call = (...args: Argument[]) => unknown;
-
-/** Descriptors of one program, shared by all its modules. */
-export type Descriptors = (Fd | undefined)[];
 
 export interface SystemOptions {
   readonly args: readonly string[];
@@ -51,12 +44,21 @@ const LENGTHS: Readonly<Record<string, readonly (readonly [index: number, max: n
   path_create_directory: [[2, PATH_BYTES_MAX]],
   path_filestat_get: [[3, PATH_BYTES_MAX]],
   path_filestat_set_times: [[3, PATH_BYTES_MAX]],
-  path_link: [[3, PATH_BYTES_MAX], [6, PATH_BYTES_MAX]],
+  path_link: [
+    [3, PATH_BYTES_MAX],
+    [6, PATH_BYTES_MAX],
+  ],
   path_open: [[3, PATH_BYTES_MAX]],
   path_readlink: [[2, PATH_BYTES_MAX]],
   path_remove_directory: [[2, PATH_BYTES_MAX]],
-  path_rename: [[2, PATH_BYTES_MAX], [5, PATH_BYTES_MAX]],
-  path_symlink: [[1, PATH_BYTES_MAX], [4, PATH_BYTES_MAX]],
+  path_rename: [
+    [2, PATH_BYTES_MAX],
+    [5, PATH_BYTES_MAX],
+  ],
+  path_symlink: [
+    [1, PATH_BYTES_MAX],
+    [4, PATH_BYTES_MAX],
+  ],
   path_unlink_file: [[2, PATH_BYTES_MAX]],
   poll_oneoff: [[2, VECTOR_MAX]],
 };
@@ -71,6 +73,7 @@ export function createSystem(options: SystemOptions): System {
   const calls: Record<string, Call> = {
     ...shim.wasiImport,
     ...descriptorCalls(descriptors, options.openFilesMax, memory),
+    ...transferCalls(descriptors, memory),
     ...clockCalls(descriptors, memory),
     ...processCalls(options.args, memory),
   };
@@ -93,7 +96,8 @@ function guarded(name: string, call: Call): Call {
   return (...given) => {
     const args = given.map((value) => (typeof value === 'number' ? value >>> 0 : value));
     for (const [index, max] of lengths) {
-      if (Number(args[index]) > max) return max === PATH_BYTES_MAX ? ERRNO.NAMETOOLONG : ERRNO.INVAL;
+      if (Number(args[index]) > max)
+        return max === PATH_BYTES_MAX ? ERRNO.NAMETOOLONG : ERRNO.INVAL;
     }
     try {
       return call(...args);
@@ -121,11 +125,7 @@ function descriptorCalls(
   openFilesMax: number,
   memory: () => WebAssembly.Memory,
 ): Record<string, Call> {
-  const at = (value: Argument | undefined): Fd => {
-    const descriptor = descriptors[Number(value)];
-    if (descriptor === undefined) throw new WasiError(ERRNO.BADF);
-    return descriptor;
-  };
+  const at = (value: Argument | undefined): Fd => openAt(descriptors, value);
   const text = (pointer: Argument | undefined, length: Argument | undefined): string =>
     textAt(memory(), Number(pointer), Number(length));
   return {
@@ -147,14 +147,16 @@ function descriptorCalls(
     path_rename: (fromDirectory, from, fromLength, toDirectory, to, toLength) => {
       const source = at(fromDirectory);
       const target = at(toDirectory);
-      if (!(source instanceof HostDirectory) || !(target instanceof HostDirectory)) return ERRNO.NOTDIR;
+      if (!(source instanceof HostDirectory) || !(target instanceof HostDirectory))
+        return ERRNO.NOTDIR;
       return source.rename(text(from, fromLength), target, text(to, toLength));
     },
     path_create_directory: (directory, path, length) =>
       at(directory).path_create_directory(text(path, length)),
     path_remove_directory: (directory, path, length) =>
       at(directory).path_remove_directory(text(path, length)),
-    path_unlink_file: (directory, path, length) => at(directory).path_unlink_file(text(path, length)),
+    path_unlink_file: (directory, path, length) =>
+      at(directory).path_unlink_file(text(path, length)),
     path_link: () => ERRNO.NOTSUP,
     path_symlink: () => ERRNO.NOTSUP,
     fd_renumber: (from, to) => {
@@ -182,92 +184,10 @@ function freeDescriptor(descriptors: Descriptors, openFilesMax: number): number 
   throw new WasiError(ERRNO.MFILE);
 }
 
-/** Nanoseconds, in whole milliseconds. */
-function clockNow(clock: number): bigint {
-  const cpu = (): number => {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1000;
-  };
-  const readings: Record<number, () => number> = {
-    [wasi.CLOCKID_REALTIME]: () => Date.now(),
-    [wasi.CLOCKID_MONOTONIC]: () => performance.now(),
-    [wasi.CLOCKID_PROCESS_CPUTIME_ID]: cpu,
-    [wasi.CLOCKID_THREAD_CPUTIME_ID]: cpu,
-  };
-  const reading = readings[clock];
-  if (reading === undefined) throw new WasiError(ERRNO.INVAL);
-  return BigInt(Math.floor(reading())) * CLOCK_NANOSECONDS;
-}
-
-interface Subscription {
-  readonly userdata: bigint;
-  readonly type: number;
-  /** Nanoseconds to wait; 0 for what is ready now. */
-  readonly waitNanoseconds: bigint;
-  readonly errno: number;
-}
-
-/** Reads one subscription itself: the shim looks for the flags of a clock at a wrong offset. */
-function subscriptionAt(view: DataView, pointer: number, descriptors: Descriptors): Subscription {
-  const userdata = view.getBigUint64(pointer, true);
-  const type = view.getUint8(pointer + 8);
-  if (type !== wasi.EVENTTYPE_CLOCK) {
-    const open = descriptors[view.getUint32(pointer + 16, true)] !== undefined;
-    return { userdata, type, waitNanoseconds: 0n, errno: open ? ERRNO.OK : ERRNO.BADF };
-  }
-  const clock = view.getUint32(pointer + 16, true);
-  if (clock !== wasi.CLOCKID_REALTIME && clock !== wasi.CLOCKID_MONOTONIC) {
-    return { userdata, type, waitNanoseconds: 0n, errno: ERRNO.INVAL };
-  }
-  const timeout = view.getBigUint64(pointer + 24, true);
-  const absolute = (view.getUint16(pointer + 40, true) & wasi.SUBCLOCKFLAGS_SUBSCRIPTION_CLOCK_ABSTIME) !== 0;
-  const left = absolute ? timeout - clockNow(clock) : timeout;
-  return { userdata, type, waitNanoseconds: left > 0n ? left : 0n, errno: ERRNO.OK };
-}
-
-function clockCalls(descriptors: Descriptors, memory: () => WebAssembly.Memory): Record<string, Call> {
-  const view = (): DataView => new DataView(memory().buffer);
-  const sleeper = new Int32Array(new SharedArrayBuffer(4));
-  return {
-    clock_res_get: (clock, result) => {
-      clockNow(Number(clock));
-      view().setBigUint64(Number(result), CLOCK_NANOSECONDS, true);
-      return ERRNO.OK;
-    },
-    clock_time_get: (clock, _precision, result) => {
-      view().setBigUint64(Number(result), clockNow(Number(clock)), true);
-      return ERRNO.OK;
-    },
-    sched_yield: () => ERRNO.OK,
-    poll_oneoff: (input, output, count, written) => {
-      if (Number(count) === 0) return ERRNO.INVAL;
-      const subscriptions: Subscription[] = [];
-      for (let at = 0; at < Number(count); at += 1) {
-        subscriptions.push(subscriptionAt(view(), Number(input) + at * SUBSCRIPTION_BYTES, descriptors));
-      }
-      let shortest = subscriptions[0]?.waitNanoseconds ?? 0n;
-      for (const { waitNanoseconds } of subscriptions) {
-        if (waitNanoseconds < shortest) shortest = waitNanoseconds;
-      }
-      if (shortest > 0n) Atomics.wait(sleeper, 0, 0, Math.min(Number(shortest) / 1e6, WAIT_MS_MAX));
-      const due = subscriptions.filter(({ waitNanoseconds }) => waitNanoseconds <= shortest);
-      due.forEach((event, index) => writeEvent(view(), Number(output) + index * EVENT_BYTES, event));
-      view().setUint32(Number(written), due.length, true);
-      return ERRNO.OK;
-    },
-  };
-}
-
-function writeEvent(view: DataView, pointer: number, event: Subscription): void {
-  view.setBigUint64(pointer, event.userdata, true);
-  view.setUint16(pointer + 8, event.errno, true);
-  view.setUint8(pointer + 10, event.type);
-  // Bytes readable or writable: unknown, at least one; and no hang-up.
-  view.setBigUint64(pointer + 16, event.type === wasi.EVENTTYPE_CLOCK ? 0n : 1n, true);
-  view.setUint16(pointer + 24, 0, true);
-}
-
-function processCalls(args: readonly string[], memory: () => WebAssembly.Memory): Record<string, Call> {
+function processCalls(
+  args: readonly string[],
+  memory: () => WebAssembly.Memory,
+): Record<string, Call> {
   return {
     // The shim counts characters where bytes are meant, so other text than ASCII would overflow.
     args_sizes_get: (count, size) => {

@@ -1,6 +1,6 @@
 /**
- * The part of the WebAssembly interface of JavaScript that the runner uses. TypeScript ships it only
- * with the browser's library, which must not be visible in a daemon's code.
+ * The part of the WebAssembly interface of JavaScript that the runner uses. TypeScript ships it
+ * only with the browser's library, which must not be visible in a daemon's code.
  */
 declare namespace WebAssembly {
   type ExternalKind = 'function' | 'global' | 'memory' | 'table' | 'tag';

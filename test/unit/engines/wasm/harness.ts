@@ -1,22 +1,27 @@
-/** What the tests of the wasm engine share: an engine in a temporary directory, and runs of fixtures. */
+/** What the tests of the wasm engine share: an engine in a temporary directory, and its runs. */
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buildSync } from 'esbuild';
 import { environmentOf } from '../../../../src/core/execution.ts';
 import type { ExecutionOrder } from '../../../../src/core/execution.ts';
 import { asExecutionId, asJobId } from '../../../../src/core/ids.ts';
 import type { Engine, EngineOutcome, EngineRun, Mount } from '../../../../src/engines/engine.ts';
 import { createWasmEngine } from '../../../../src/engines/wasm/engine.ts';
-import type { WasmEngineConfig } from '../../../../src/engines/wasm/engine.ts';
+import type { WasmEngineConfig } from '../../../../src/engines/wasm/prepare.ts';
 import type { Json, Resources } from '../../../../src/job/model.ts';
 
 const REPOSITORY = join(import.meta.dirname, '../../../..');
 export const FIXTURES = join(REPOSITORY, 'test/fixtures/wasm');
+/** The runner as sources. */
 export const RUNNER = join(REPOSITORY, 'src/engines/wasm/runner.ts');
 export const WORD_COUNT = join(REPOSITORY, 'examples/word-count/word-count.wasm');
 export const MIB = 1 << 20;
 
-export function configIn(directory: string, changes: Partial<WasmEngineConfig> = {}): WasmEngineConfig {
+export function configIn(
+  directory: string,
+  changes: Partial<WasmEngineConfig> = {},
+): WasmEngineConfig {
   return {
     nodePath: process.execPath,
     runnerPath: RUNNER,
@@ -63,9 +68,18 @@ export interface Bench {
   remove(): void;
 }
 
+/** Bundles the runner as the build does. @returns its path. */
+export function bundleRunner(directory: string): string {
+  const outfile = join(directory, 'wasm-runner.js');
+  const options = { bundle: true, platform: 'node', format: 'esm' } as const;
+  buildSync({ entryPoints: [RUNNER], outfile, logLevel: 'silent', ...options });
+  return outfile;
+}
+
+/** An engine with the bundled runner, which starts faster than the sources. */
 export function createBench(changes: Partial<WasmEngineConfig> = {}): Bench {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'shoal-wasm-')));
-  return benchIn(directory, changes);
+  return benchIn(directory, { runnerPath: bundleRunner(directory), ...changes });
 }
 
 export function benchIn(directory: string, changes: Partial<WasmEngineConfig> = {}): Bench {
@@ -83,10 +97,15 @@ export function benchIn(directory: string, changes: Partial<WasmEngineConfig> = 
       runs += 1;
       const scratchDir = bench.folder(`scratch-${process.pid}-${runs}`);
       const order = orderOf(program, `e-${runs}`);
-      const path = program.module.startsWith('/') ? program.module : join(FIXTURES, `${program.module}.wasm`);
+      const path = program.module.startsWith('/')
+        ? program.module
+        : join(FIXTURES, `${program.module}.wasm`);
       return {
         order,
-        mounts: [{ source: path, target: '/main.wasm', writable: false }, ...(program.mounts ?? [])],
+        mounts: [
+          { source: path, target: '/main.wasm', writable: false },
+          ...(program.mounts ?? []),
+        ],
         env: program.env ?? environmentOf(order),
         stdoutPath: join(scratchDir, 'stdout'),
         stderrPath: join(scratchDir, 'stderr'),
@@ -97,14 +116,37 @@ export function benchIn(directory: string, changes: Partial<WasmEngineConfig> = 
     run: async (program, signal = new AbortController().signal) => {
       const run = bench.runOf(program);
       let started = false;
-      const outcome = await engine.run(run, () => {
-        started = true;
-      }, signal);
+      const outcome = await engine.run(
+        run,
+        () => {
+          started = true;
+        },
+        signal,
+      );
       return { outcome, started, stdout: textIn(run.stdoutPath), stderr: textIn(run.stderrPath) };
     },
     remove: () => rmSync(directory, { recursive: true, force: true }),
   };
   return bench;
+}
+
+/** Waits until `holds` does; fails with `what` after 10 s. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`not within 10 s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** The failure of a run, or what it did instead. */
+export function failureOf({ outcome }: Ran): { readonly code: string; readonly class: string } {
+  if (outcome.type === 'exited') return { code: `exited ${outcome.exitCode}`, class: 'none' };
+  return { code: outcome.failure.code, class: outcome.failure.class };
+}
+
+export function exitCodeOf({ outcome, stderr }: Ran): number | string {
+  return outcome.type === 'exited' ? outcome.exitCode : `${outcome.failure.message} ${stderr}`;
 }
 
 function textIn(path: string): string {
@@ -138,7 +180,13 @@ function orderOf(program: Program, execution: string): ExecutionOrder {
       InputSources: [],
       ResultPaths: [],
       ResourcesConfig: { CPU: '', Memory: '', Disk: '', GPU: '' },
-      resources: { cpuMillis: 100, memoryBytes: 64 * MIB, diskBytes: 0, gpus: 0, ...program.resources },
+      resources: {
+        cpuMillis: 100,
+        memoryBytes: 64 * MIB,
+        diskBytes: 0,
+        gpus: 0,
+        ...program.resources,
+      },
       Network: { Type: 'None', Domains: [], Ports: [] },
       Timeouts: { ExecutionTimeout: 0, QueueTimeout: 0, TotalTimeout: 0 },
     },

@@ -1,0 +1,128 @@
+/**
+ * Turns a run into an order for the runner: the task's parameters, its limits within the node's,
+ * and host paths that are checked. Starts nothing and writes nothing.
+ */
+import { lstat, realpath } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { EngineRun, Mount } from '../engine.ts';
+import { failure, mountUnusable } from './failures.ts';
+import { componentsOf, findModule, readParams } from './params.ts';
+import type { Found } from './params.ts';
+import { MEMORY_PAGES_MAX, PAGE_BYTES } from './wire.ts';
+import type { RunnerMount, RunnerOrder } from './wire.ts';
+
+export interface WasmEngineConfig {
+  /** Absolute path of the Node.js program, 24 or newer. */
+  readonly nodePath: string;
+  /** Absolute path of `runner.ts`, or of its bundle (any other ending). */
+  readonly runnerPath: string;
+  /** Directory of this node in which every `scratchDir` lies; by it `sweep` knows its runners. */
+  readonly scratchRoot: string;
+  /** Where `prlimit` and `setpriv` are looked for, e.g. `/usr/bin`. */
+  readonly toolDirectories: readonly string[];
+  /** Largest module, bytes. */
+  readonly maxModuleBytes: number;
+  /** CPU time of one execution, whole seconds ≥ 1. */
+  readonly cpuSecondsMax: number;
+  /** Linear memory where the task names none, and the most it gets; bytes ≤ 4 GiB. */
+  readonly memoryBytesMax: number;
+  /** What the process may hold besides the linear memory (Node itself, compiled code); bytes. */
+  readonly memoryAllowanceBytes: number;
+  /** Growth of writable mounts where the task names no disk, and the most it gets; bytes. */
+  readonly diskBytesMax: number;
+  /** Files and directories that one execution may create. */
+  readonly filesMax: number;
+  /** Descriptors that one execution may hold. */
+  readonly openFilesMax: number;
+  /** Milliseconds between two looks at memory and CPU time of a running program. */
+  readonly pollMs: number;
+}
+
+/** The part of a task that asks for something, 0 meaning nothing in particular. */
+const shareOf = (wanted: number, max: number): number => (wanted > 0 ? Math.min(wanted, max) : max);
+
+/** Everything the runner must know, with host paths checked. */
+export async function prepare(
+  config: WasmEngineConfig,
+  run: EngineRun,
+): Promise<Found<RunnerOrder>> {
+  const { task } = run.order;
+  const params = readParams(task.Engine);
+  if (!params.ok) return params;
+  for (const [name, value] of Object.entries(run.env)) {
+    if (`${name}${value}`.includes('\0')) {
+      const message = `The environment variable ${JSON.stringify(name)} holds a NUL.`;
+      return { ok: false, failure: failure('wasm-params-invalid', 'spec', message) };
+    }
+  }
+  const mounts: RunnerMount[] = [];
+  for (const mount of run.mounts) {
+    const checked = await checkMount(mount);
+    if (!checked.ok) return checked;
+    mounts.push(checked.value);
+  }
+  const sources = mounts.map(({ source, target, writable }) => ({
+    source,
+    target: target.join('/'),
+    writable,
+  }));
+  const modules: string[] = [];
+  for (const target of [...params.value.importModules, params.value.entryModule]) {
+    const module = await findModule(target, sources, config.maxModuleBytes);
+    if (!module.ok) return module;
+    modules.push(module.value);
+  }
+  const { memoryBytes, diskBytes } = task.resources;
+  return {
+    ok: true,
+    value: {
+      ...commonOrder(config),
+      module: modules.at(-1) ?? '',
+      imports: modules.slice(0, -1),
+      entrypoint: params.value.entrypoint,
+      args: ['', ...params.value.parameters],
+      env: run.env,
+      mounts,
+      memoryPagesMax: pagesOf(shareOf(memoryBytes, config.memoryBytesMax)),
+      diskBytes: shareOf(diskBytes, config.diskBytesMax),
+    },
+  };
+}
+
+const pagesOf = (bytes: number): number =>
+  Math.min(MEMORY_PAGES_MAX, Math.max(1, Math.floor(bytes / PAGE_BYTES)));
+
+/** What is the same for every run of this node. */
+export function commonOrder(
+  config: WasmEngineConfig,
+): Pick<RunnerOrder, 'maxModuleBytes' | 'filesMax' | 'openFilesMax' | 'parentPid' | 'watchParent'> {
+  return {
+    maxModuleBytes: config.maxModuleBytes,
+    filesMax: config.filesMax,
+    openFilesMax: config.openFilesMax,
+    parentPid: process.pid,
+    watchParent: false,
+  };
+}
+
+/** The permission model compares real paths, so links above a mount are resolved here. */
+async function checkMount(mount: Mount): Promise<Found<RunnerMount>> {
+  const refuse = (why: string): Found<never> => ({
+    ok: false,
+    failure: mountUnusable(mount.target, why),
+  });
+  // An asterisk would widen Node's permission to everything that begins with what is before it.
+  if (mount.source.includes('*')) return refuse('its path on this node has an asterisk');
+  try {
+    const source = join(await realpath(dirname(mount.source)), basename(mount.source));
+    const stat = await lstat(source);
+    if (!stat.isDirectory() && !stat.isFile())
+      return refuse('it is neither a file nor a directory');
+    return {
+      ok: true,
+      value: { source, target: componentsOf(mount.target), writable: mount.writable },
+    };
+  } catch (error) {
+    return refuse(error instanceof Error && 'code' in error ? String(error.code) : String(error));
+  }
+}
