@@ -105,7 +105,7 @@ function accessRefusals(profile: Profile, job: Job): readonly Refusal[] {
   }
   for (const value of Object.values(Env)) {
     const variable = /^env:(.+)$/.exec(value)?.[1];
-    if (variable !== undefined && !profile.allowedEnv.includes(variable)) {
+    if (variable !== undefined && !profile.allowedEnv.some((rule) => covers(rule, variable))) {
       refusals.push({ code: 'env-not-allowed', variable });
     }
   }
@@ -115,4 +115,10 @@ function accessRefusals(profile: Profile, job: Job): readonly Refusal[] {
     refusals.push({ code: 'image-not-allowed', image });
   }
   return refusals;
+}
+
+/** `*` in a rule stands for anything. */
+function covers(rule: string, variable: string): boolean {
+  const parts = rule.split('*').map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'));
+  return new RegExp(`^${parts.join('.*')}$`).test(variable);
 }

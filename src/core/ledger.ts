@@ -4,7 +4,7 @@
  * same ledger (invariant S16). Records are checked *before* they come here (`verify.ts`).
  */
 import { compareEpochs } from './epoch.ts';
-import { certifiedEpoch, slotOf } from './certificate.ts';
+import { slotOf } from './certificate.ts';
 import type { Phase } from './execution.ts';
 import type { ExecutionId, JobId } from './ids.ts';
 import type { CertifiedValue, JobRecords, JobState, JobSummary } from './messages.ts';
@@ -135,6 +135,16 @@ export function recordsOf(ledger: Ledger): JobRecords {
   };
 }
 
+/** The ledger that records handed over by another node make. They were checked before. */
+export function ledgerOf(records: JobRecords): Ledger {
+  const ledger = createLedger(records.spec, records.admission);
+  if (records.grant !== null) mergeGrant(ledger, records.grant);
+  for (const value of records.committed) mergeCommitted(ledger, value);
+  for (const state of records.states) mergeState(ledger, state);
+  for (const command of records.commands) mergeCommand(ledger, command);
+  return ledger;
+}
+
 /** The attempts of a partition, first to last. */
 export function attemptsOf(partition: Partition | undefined): readonly Attempt[] {
   if (partition === undefined) return [];
@@ -175,14 +185,4 @@ export function summaryOf(ledger: Ledger, waiting: boolean): JobSummary {
     createdAt: Math.floor(ledger.spec.hlc),
     modifiedAt: Math.floor(modified),
   };
-}
-
-/** The highest epoch this ledger proves. */
-export function provenEpoch(ledger: Ledger) {
-  let highest = ledger.grant?.record.body.epoch ?? null;
-  for (const value of ledger.committed.values()) {
-    const epoch = certifiedEpoch(value);
-    if (highest === null || compareEpochs(epoch, highest) > 0) highest = epoch;
-  }
-  return highest;
 }

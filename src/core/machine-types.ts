@@ -257,12 +257,22 @@ export interface ExecutionInspection {
   readonly epoch: Epoch;
 }
 
+/** Another node as this one sees it. */
+export interface Sighting {
+  readonly advert: Signed<'advert'>;
+  readonly connected: boolean;
+  /** Since it was last heard, milliseconds. */
+  readonly silentMs: number;
+}
+
 export interface Machine {
   /** One input in, everything the world must now do out. Synchronous. Never throws for remote data. */
   handle(input: Input, now: Millis, wall: Hlc): readonly Effect[];
   /** When to be woken at the latest; null = only by input. The driver keeps exactly one timer. */
   nextWake(): Millis | null;
   inspect(): Inspection;
+  /** The other nodes, and this node's own advert once it has a profile. */
+  sightings(): readonly Sighting[];
 }
 
 export type { AnyRecord, RecordType };

@@ -43,8 +43,9 @@ import type {
   Machine,
   MachineConfig,
   Restored,
+  Sighting,
 } from './machine-types.ts';
-import { advertise, greet, takeAdvert } from './members.ts';
+import { advertise, greet, ownAdvert, takeAdvert } from './members.ts';
 import type { Gossip, Message } from './messages.ts';
 import { inviteNewcomer, onBid, onDecline, waitingView } from './place.ts';
 import { nothing } from './resources.ts';
@@ -125,6 +126,7 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
     handle,
     nextWake: () => (booted ? core.timers.next() : asMillis(0)),
     inspect: () => inspect(core),
+    sightings: () => sightings(core),
   };
 }
 
@@ -517,4 +519,15 @@ function inspect(core: Core): Inspection {
     members: core.members.size + 1,
     refused: { ...core.refused },
   };
+}
+
+function sightings(core: Core): readonly Sighting[] {
+  const own = ownAdvert(core);
+  const self = own === null ? [] : [{ advert: own, connected: true, silentMs: 0 }];
+  const others = [...core.members.values()].map(({ advert, heardAt }) => ({
+    advert,
+    connected: core.connected.has(advert.body.node),
+    silentMs: core.now - Math.max(heardAt, core.heardAt.get(advert.body.node) ?? heardAt),
+  }));
+  return [...self, ...others];
 }

@@ -171,8 +171,8 @@ function fateOf(
     if (!observed.failedAt.has(execution)) draft.failed.push(execution);
     return 'failed';
   }
-  // Cancelled without a close or another result: the node gave it up.
-  if (phase !== null && isTerminal(phase)) return 'lost';
+  // Cancelled without a close or another result: its node is leaving. That is nobody's failure.
+  if (phase !== null && isTerminal(phase)) return 'missed';
   const givenUp = observed.givenUp.get(execution);
   if (givenUp !== undefined) return givenUp;
   const silentAt = after(

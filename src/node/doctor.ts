@@ -1,0 +1,92 @@
+/** What this machine can run and what keeps it from running more: the findings behind `shoal doctor`. */
+import { statfs } from 'node:fs/promises';
+import type { Host } from '../../p2p/host.ts';
+import type { Finding } from '../api/service.ts';
+import type { Config } from '../config/schema.ts';
+import type { Engine } from '../engines/engine.ts';
+import type { Store } from '../store/store.ts';
+
+export interface DoctorDeps {
+  readonly config: Config;
+  readonly engines: ReadonlyMap<string, Engine>;
+  readonly host: Host;
+  readonly store: Store;
+}
+
+const probeMs = 10_000;
+const lowDiskBytes = 1_000_000_000;
+
+export async function diagnose(deps: DoctorDeps): Promise<readonly Finding[]> {
+  return [
+    runtimeFinding(),
+    ...(await engineFindings(deps)),
+    ...storeFindings(deps),
+    await diskFinding(deps),
+    ...peerFindings(deps),
+  ];
+}
+
+const ok = (subject: string, detail: string): Finding => ({ subject, level: 'ok', detail, remedy: '' });
+
+function runtimeFinding(): Finding {
+  return ok('runtime', `Node.js ${process.versions.node} on ${process.platform}/${process.arch}`);
+}
+
+async function engineFindings({ engines, config }: DoctorDeps): Promise<readonly Finding[]> {
+  const disabled = (['wasm', 'docker'] as const)
+    .filter((name) => !config.engines[name].enabled)
+    .map((name) => ok(`engine ${name}`, 'switched off by the configuration'));
+  const probed = await Promise.all(
+    [...engines].map(async ([name, engine]): Promise<readonly Finding[]> => {
+      const subject = `engine ${name}`;
+      const status = await engine.probe(AbortSignal.timeout(probeMs));
+      if (!status.available) {
+        return [{ subject, level: 'problem', detail: status.detail, remedy: `Jobs of engine ${name} are refused until this is mended.` }];
+      }
+      const warnings = status.warnings.map((detail): Finding => ({ subject, level: 'warning', detail, remedy: '' }));
+      return [ok(subject, status.detail), ...warnings];
+    }),
+  );
+  return [...disabled, ...probed.flat()];
+}
+
+function storeFindings({ store }: DoctorDeps): readonly Finding[] {
+  if (store.problems.length === 0) return [ok('store', `healthy, id ${store.id.slice(0, 8)}`)];
+  return store.problems.map((problem) => ({
+    subject: 'store',
+    level: 'warning',
+    detail: Object.values(problem).join(': '),
+    remedy: 'Nothing to do: what was damaged is fetched again from other nodes.',
+  }));
+}
+
+async function diskFinding({ config }: DoctorDeps): Promise<Finding> {
+  const { dataDir } = config.node;
+  const disk = await statfs(dataDir);
+  const free = disk.bavail * disk.bsize;
+  const detail = `${(free / 1e9).toFixed(1)} GB free at ${dataDir}`;
+  if (free >= lowDiskBytes) return ok('disk', detail);
+  return { subject: 'disk', level: 'problem', detail, remedy: 'Free some space, or choose another --data-dir.' };
+}
+
+function peerFindings({ host }: DoctorDeps): readonly Finding[] {
+  const connected = host.peers().length;
+  const rejected = host.rejected.map((failure): Finding => ({
+    subject: 'bootstrap',
+    level: 'warning',
+    detail: 'value' in failure ? String(failure.value) : failure.code,
+    remedy: 'Correct or remove this --bootstrap address.',
+  }));
+  const unreachable = host.status().flatMap((peer): readonly Finding[] =>
+    peer.problem === null || peer.state === 'connected'
+      ? []
+      : [{ subject: `peer ${peer.peer}`, level: 'warning', detail: peer.problem.why, remedy: 'It is tried again by itself.' }],
+  );
+  const alone: Finding = {
+    subject: 'peers',
+    level: 'warning',
+    detail: 'connected to nobody',
+    remedy: 'Start another peer with --bootstrap and one of the addresses of this one.',
+  };
+  return [connected > 0 ? ok('peers', `${connected} connected`) : alone, ...rejected, ...unreachable];
+}

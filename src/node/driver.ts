@@ -1,0 +1,144 @@
+/**
+ * The only place where time meets the core: one queue of inputs, one timer, one clock. All inputs
+ * that wait are handled together, what they want written goes to disk in one transaction (group
+ * commit), and only then do their other effects leave the process.
+ */
+import { performance } from 'node:perf_hooks';
+import { asHlc, asMillis } from '../core/ids.ts';
+import type { RequestId } from '../core/ids.ts';
+import { asRequestId } from '../core/ids.ts';
+import type { Effect, Input, Machine, Reply, StoreWrite } from '../core/machine-types.ts';
+import type { Log } from '../lib/log.ts';
+
+/** Everything an effect may need of the world. None of these may throw. */
+export interface DriverPorts {
+  /** One durable transaction. @throws when the store cannot be used: the node then ends. */
+  readonly persist: (writes: readonly StoreWrite[]) => void;
+  readonly perform: (effect: Exclude<Effect, { type: 'persist' | 'reply' }>) => void;
+  /** Told once, with the last inputs, when the core or the store broke: nothing is handled any more. */
+  readonly onFatal: (error: unknown, lastInputs: readonly string[]) => void;
+  readonly log: Log;
+}
+
+export interface Driver {
+  push(input: Input): void;
+  /** Hands in a request and waits for its reply. */
+  request(make: (request: RequestId) => Input): Promise<Reply>;
+  /** Handles what waits, then stops the timer. Later inputs are dropped. */
+  stop(): void;
+  /** For metrics: inputs waiting, inputs handled, longest batch in milliseconds since last asked. */
+  gauges(): { readonly queued: number; readonly handled: number; readonly slowestMs: number };
+}
+
+/** Inputs handled before their writes are committed; bounds the delay of the first of them. */
+const batchMax = 512;
+const inputsKept = 200;
+/** Longest time that Node's timers take. */
+const timerMaxMs = 2_147_483_647;
+
+export function createDriver(machine: Machine, ports: DriverPorts): Driver {
+  const queue: Input[] = [];
+  const waiting = new Map<RequestId, (reply: Reply) => void>();
+  const last: Input[] = [];
+  let timer: NodeJS.Timeout | null = null;
+  let scheduled = false;
+  let ended = false;
+  let requests = 0;
+  let handled = 0;
+  let slowestMs = 0;
+
+  function schedule(): void {
+    if (scheduled || ended) return;
+    scheduled = true;
+    setImmediate(drain);
+  }
+
+  function drain(): void {
+    scheduled = false;
+    if (ended) return;
+    const started = performance.now();
+    try {
+      commit(queue.splice(0, batchMax));
+    } catch (error) {
+      fail(error);
+      return;
+    }
+    slowestMs = Math.max(slowestMs, performance.now() - started);
+    if (queue.length > 0) schedule();
+    else wind();
+  }
+
+  function commit(inputs: readonly Input[]): void {
+    const effects: Effect[] = [];
+    const wall = asHlc(Date.now());
+    for (const input of inputs) {
+      last.push(input);
+      ports.log.trace({ input: input.type }, 'core.input');
+      effects.push(...machine.handle(input, asMillis(performance.now()), wall));
+    }
+    if (last.length > inputsKept) last.splice(0, last.length - inputsKept);
+    handled += inputs.length;
+    const writes = effects.flatMap((effect) => (effect.type === 'persist' ? effect.writes : []));
+    if (writes.length > 0) ports.persist(writes);
+    for (const effect of effects) {
+      if (effect.type === 'persist') continue;
+      if (effect.type !== 'reply') ports.perform(effect);
+      else {
+        waiting.get(effect.request)?.(effect.reply);
+        waiting.delete(effect.request);
+      }
+    }
+  }
+
+  /** Keeps exactly one timer. */
+  function wind(): void {
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    const wake = machine.nextWake();
+    if (wake === null || ended) return;
+    const ms = Math.min(timerMaxMs, Math.max(0, Math.ceil(wake - performance.now())));
+    timer = setTimeout(() => push({ type: 'wake' }), ms);
+  }
+
+  function fail(error: unknown): void {
+    ended = true;
+    if (timer !== null) clearTimeout(timer);
+    ports.onFatal(error, last.map(inputLine));
+  }
+
+  function push(input: Input): void {
+    if (ended) return;
+    queue.push(input);
+    schedule();
+  }
+
+  return {
+    push,
+    request(make) {
+      requests += 1;
+      const request = asRequestId(`r${requests}`);
+      return new Promise((resolve) => {
+        waiting.set(request, resolve);
+        push(make(request));
+      });
+    },
+    stop() {
+      if (ended) return;
+      if (queue.length > 0) drain();
+      ended = true;
+      if (timer !== null) clearTimeout(timer);
+    },
+    gauges() {
+      const slowest = slowestMs;
+      slowestMs = 0;
+      return { queued: queue.length, handled, slowestMs: slowest };
+    },
+  };
+}
+
+/** An input as a line of JSON, for the file that a crash leaves behind; bytes as hexadecimal digits. */
+function inputLine(input: Input): string {
+  return JSON.stringify(input, (_key, value: unknown) =>
+    value instanceof Uint8Array ? `0x${Buffer.from(value).toString('hex')}` : value,
+  );
+}

@@ -1,0 +1,61 @@
+/** The engines that the configuration enables, with every limit they are told. */
+import { join } from 'node:path';
+import type { Config } from '../config/schema.ts';
+import type { NodeId } from '../core/ids.ts';
+import { createDockerEngine } from '../engines/docker/docker-engine.ts';
+import type { Engine } from '../engines/engine.ts';
+import { createNoopEngine } from '../engines/noop/engine.ts';
+import { createWasmEngine } from '../engines/wasm/engine.ts';
+import type { Log } from '../lib/log.ts';
+
+export interface EngineSurroundings {
+  readonly nodeId: NodeId;
+  readonly log: Log;
+}
+
+/** Linear memory of wasm cannot grow beyond its 32-bit addresses. */
+const wasmMemoryMax = 4 * 1024 ** 3;
+/** Node itself and compiled code; measured 44 MiB for a small module, with room for large ones. */
+const wasmAllowanceBytes = 256 * 1024 ** 2;
+
+/** The bundle brings the runner of wasm programs as a file beside itself; the sources run from where they lie. */
+const runnerPath = import.meta.filename.endsWith('.ts')
+  ? join(import.meta.dirname, '..', 'engines', 'wasm', 'runner.ts')
+  : join(import.meta.dirname, 'wasm-runner.js');
+
+export function createEngines(config: Config, { nodeId, log }: EngineSurroundings): ReadonlyMap<string, Engine> {
+  const { docker, wasm, noop } = config.engines;
+  const engines: Engine[] = [];
+  if (wasm.enabled) {
+    engines.push(
+      createWasmEngine({
+        nodePath: process.execPath,
+        runnerPath,
+        scratchRoot: join(config.node.dataDir, 'executions'),
+        toolDirectories: ['/usr/bin', '/bin', '/usr/sbin', '/sbin'],
+        maxModuleBytes: wasm.moduleMaxBytes,
+        cpuSecondsMax: 24 * 3_600,
+        memoryBytesMax: wasmMemoryMax,
+        memoryAllowanceBytes: wasmAllowanceBytes,
+        diskBytesMax: config.storage.resultMaxBytes,
+        filesMax: config.storage.resultEntriesMax,
+        openFilesMax: wasm.openFilesMax,
+        pollMs: 100,
+      }),
+    );
+  }
+  if (docker.enabled) {
+    engines.push(
+      createDockerEngine({
+        ...docker,
+        socketPath: docker.socket === '' ? null : docker.socket,
+        user: docker.user === '' ? null : docker.user,
+        nodeLabel: nodeId,
+        meshLabel: config.network.id,
+        onProgress: (execution, text) => log.info({ execution, text }, 'image.pull'),
+      }),
+    );
+  }
+  if (noop.enabled) engines.push(createNoopEngine());
+  return new Map(engines.map((engine) => [engine.name, engine]));
+}

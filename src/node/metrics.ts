@@ -1,0 +1,44 @@
+/** The figures of one node for Prometheus: messages, refusals, events, queues, peers. */
+import type { Host } from '../../p2p/host.ts';
+import type { Machine } from '../core/machine-types.ts';
+import { createMetrics } from '../lib/metrics.ts';
+import type { Driver } from './driver.ts';
+
+export interface NodeMetrics {
+  sent(type: string): void;
+  /** Remote input that was refused; the peer itself is no label, or a flood would make a million of them. */
+  refused(code: string): void;
+  noted(event: string): void;
+  text(): Promise<string>;
+}
+
+export function createNodeMetrics(deps: {
+  readonly host: () => Host;
+  readonly driver: () => Driver;
+  readonly machine: Machine;
+}): NodeMetrics {
+  const metrics = createMetrics(true);
+  const sent = metrics.counter('shoal_messages_sent_total', 'Messages handed to the transport.', ['type']);
+  const refused = metrics.counter('shoal_refused_total', 'Remote input refused, by reason.', ['code']);
+  const events = metrics.counter('shoal_events_total', 'Things that happened to jobs, executions and peers.', ['event']);
+  const { gauge } = metrics;
+  gauge('shoal_peers', 'Members of the mesh connected now.', () => deps.host().gauges().members);
+  gauge('shoal_connections', 'Open connections.', () => deps.host().gauges().connections);
+  gauge('shoal_message_queue_bytes', 'Bytes waiting to be sent to peers.', () => deps.host().gauges().messages.queuedBytes);
+  gauge('shoal_messages_dropped', 'Messages dropped since the start: queue full or peer unreachable.', () => {
+    const { droppedOverflow, droppedUnreachable } = deps.host().gauges().messages;
+    return droppedOverflow + droppedUnreachable;
+  });
+  gauge('shoal_gossip_queued', 'Gossip messages waiting for the core.', () => deps.host().gauges().gossip.queued);
+  gauge('shoal_gossip_healed', 'Gossip streams found deaf and renewed since the start.', () => deps.host().gauges().gossip.healed);
+  gauge('shoal_core_queue', 'Inputs waiting for the core.', () => deps.driver().gauges().queued);
+  gauge('shoal_core_slowest_batch_ms', 'Longest batch of the core since the last scrape.', () => deps.driver().gauges().slowestMs);
+  gauge('shoal_jobs_kept', 'Jobs this node keeps.', () => deps.machine.inspect().jobs.length);
+  gauge('shoal_executions', 'Executions of this node that are not forgotten.', () => deps.machine.inspect().executions.length);
+  return {
+    sent: (type) => sent.inc({ type }),
+    refused: (code) => refused.inc({ code }),
+    noted: (event) => events.inc({ event }),
+    text: () => metrics.text(),
+  };
+}

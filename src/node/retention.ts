@@ -1,0 +1,47 @@
+/**
+ * How long results stay: each one this node made or copied is pinned until its retention time is
+ * over, then unpinned; what nobody pins is collected when the quota is reached.
+ */
+import type { HostContent } from '../../p2p/content.ts';
+import type { Log } from '../lib/log.ts';
+import type { KeyValues } from '../store/key-values.ts';
+
+export interface Retention {
+  /** Keeps a result, pinned already, for the retention time from now on. */
+  hold(cid: string): void;
+  stop(): void;
+}
+
+const prefix = 'result/';
+const roundMs = 15 * 60_000;
+
+export function createRetention(deps: {
+  readonly kv: KeyValues;
+  readonly content: HostContent;
+  readonly retentionMs: number;
+  readonly log: Log;
+}): Retention {
+  const { kv, content, retentionMs, log } = deps;
+
+  async function round(): Promise<void> {
+    const now = Date.now();
+    for (const { key, until } of kv.list(prefix)) {
+      if (until === null || until > now) continue;
+      await content.unpin(key.slice(prefix.length));
+      kv.delete(key);
+    }
+    kv.expire(now);
+    const { removedBlocks, removedBytes } = await content.collect();
+    if (removedBlocks > 0) log.info({ removedBlocks, removedBytes }, 'content.collected');
+  }
+
+  const timer = setInterval(
+    () => void round().catch((error: unknown) => log.warn({ error: String(error) }, 'content.collect-failed')),
+    roundMs,
+  );
+  timer.unref();
+  return {
+    hold: (cid) => kv.put(`${prefix}${cid}`, '', Date.now() + retentionMs),
+    stop: () => clearInterval(timer),
+  };
+}

@@ -1,0 +1,44 @@
+/**
+ * `shoal serve`: a peer in the foreground. Prints what a person needs to join others to it, and
+ * turns Ctrl-C into a clean leave; a second Ctrl-C ends at once.
+ */
+import { homedir } from 'node:os';
+import type { FlagValues } from '../config/layers.ts';
+import { loadConfig } from '../config/load.ts';
+import { startPeer } from './start.ts';
+import { version } from './version.ts';
+
+/** @throws ShoalError of everything a person can put right. Resolves when the peer has stopped. */
+export async function serve(flags: FlagValues): Promise<void> {
+  const loaded = await loadConfig({
+    flags,
+    env: process.env,
+    home: homedir(),
+    cwd: process.cwd(),
+  });
+  const peer = await startPeer(loaded, version());
+  print(`shoal ${version()}`);
+  print(`peer id    ${peer.nodeId}`);
+  for (const address of peer.addresses) print(`bootstrap  ${address}`);
+  print(`api        http://${peer.api.host.includes(':') ? `[${peer.api.host}]` : peer.api.host}:${peer.api.port}`);
+  print('ready      Ctrl-C leaves the mesh and stops');
+  const leave = (signal: NodeJS.Signals): void => {
+    process.once('SIGINT', () => process.exit(130));
+    process.once('SIGTERM', () => process.exit(143));
+    print(`leaving    ${signal}; once more to stop at once`);
+    void peer.stop();
+  };
+  process.once('SIGINT', leave);
+  process.once('SIGTERM', leave);
+  try {
+    await peer.ended;
+  } finally {
+    process.removeListener('SIGINT', leave);
+    process.removeListener('SIGTERM', leave);
+  }
+  print('stopped');
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

@@ -1,0 +1,215 @@
+/**
+ * What the HTTP API asks of a node, answered by the driver and the host: the adapter of the API's
+ * port. Requests become inputs of the core; streams and content go straight to the host.
+ */
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import type { LogLine, LogRequest, NodeView, SelfInfo, ShoalService, Submitted } from '../api/service.ts';
+import { ShoalError } from '../core/failure.ts';
+import { asJobId, asNodeId } from '../core/ids.ts';
+import type { ExecutionId, JobId, NodeId } from '../core/ids.ts';
+import { attemptsOf, ledgerOf, stateOf } from '../core/ledger.ts';
+import type { Ledger } from '../core/ledger.ts';
+import type { Machine, Reply } from '../core/machine-types.ts';
+import type { Query } from '../core/messages.ts';
+import { decodeDataUrl } from '../job/inline.ts';
+import type { InputSource, Job } from '../job/model.ts';
+import type { ContentStore } from '../lib/content.ts';
+import type { KeyValues } from '../store/key-values.ts';
+import type { Driver } from './driver.ts';
+import { decodeLogLines } from './log-frames.ts';
+
+export interface ServiceDeps {
+  readonly driver: Driver;
+  readonly machine: Machine;
+  readonly self: NodeId;
+  readonly content: ContentStore;
+  readonly kv: KeyValues;
+  /** Size of the spec as a record, bytes. */
+  readonly specBytes: (job: Job) => number;
+  readonly specMaxBytes: number;
+  /** How long a submitted spec stays valid beyond its own timeout, milliseconds. */
+  readonly specValidMs: number;
+  /** Log lines of an execution of this node. */
+  readonly localLogs: (execution: ExecutionId, options: LogOptions, signal: AbortSignal) => AsyncIterable<LogLine>;
+  /** The same, from the node that runs it. */
+  readonly remoteLogs: (node: NodeId, request: Uint8Array, signal: AbortSignal) => AsyncIterable<Uint8Array>;
+  readonly peers: () => readonly PeerView[];
+  readonly selfInfo: () => Omit<SelfInfo, 'jobsKept' | 'executionsRunning'>;
+  readonly config: () => Readonly<Record<string, unknown>>;
+  readonly doctor: ShoalService['doctor'];
+  readonly metrics: () => Promise<string>;
+}
+
+export interface LogOptions {
+  readonly tail: boolean;
+  readonly follow: boolean;
+}
+
+/** What the host knows of a peer. */
+export interface PeerView {
+  readonly peer: string;
+  readonly connected: boolean;
+  readonly problem: string | null;
+}
+
+/** A token is good for as long as a client may reasonably repeat itself. */
+const tokenMs = 24 * 3_600_000;
+/** Inline inputs above this travel as content, by CID: a record holds at most 64 KiB. */
+const inlineInRecordBytes = 8_192;
+
+export function createService(deps: ServiceDeps): ShoalService {
+  return {
+    submit: (job, { idempotencyToken }) => submit(deps, job, idempotencyToken),
+    stop: (ref, namespace, reason) => stop(deps, ref, namespace, reason),
+    getJob: async (ref, namespace) => {
+      const { records, waiting } = await findJob(deps, ref, namespace);
+      return { records, waiting, state: stateOf(ledgerOf(records), waiting !== null) };
+    },
+    listJobs: async ({ namespace, limit }) => {
+      const answer = await ask(deps, { type: 'jobs', namespace, limit });
+      return answer.type === 'jobs' ? answer.jobs : [];
+    },
+    nodes: async () => nodeViews(deps),
+    logs: (request, signal) => logs(deps, request, signal),
+    content: deps.content,
+    self: async () => {
+      const { jobs, executions } = deps.machine.inspect();
+      return { ...deps.selfInfo(), jobsKept: jobs.length, executionsRunning: executions.length };
+    },
+    config: async () => deps.config(),
+    doctor: deps.doctor,
+    metrics: deps.metrics,
+  };
+}
+
+function failedReply(reply: Extract<Reply, { type: 'failed' }>): ShoalError {
+  return new ShoalError(reply.problem);
+}
+
+async function ask(deps: ServiceDeps, query: Query) {
+  const reply = await deps.driver.request((request) => ({ type: 'query', request, query }));
+  if (reply.type === 'failed') throw failedReply(reply);
+  if (reply.type !== 'answer') throw new ShoalError({ code: 'internal', what: `a query was answered with ${reply.type}` });
+  return reply.answer;
+}
+
+async function findJob(deps: ServiceDeps, ref: string, namespace: string) {
+  const answer = await ask(deps, { type: 'job', ref, namespace });
+  if (answer.type !== 'job') throw new ShoalError({ code: 'job-not-found', ref });
+  return answer;
+}
+
+// — submitting
+
+async function submit(deps: ServiceDeps, job: Job, token: string | null): Promise<Submitted> {
+  const key = token === null ? null : createHash('sha256').update(token).digest('hex');
+  const known = key === null ? null : deps.kv.get(`token/${key}`);
+  if (known !== null && (known.until === null || known.until > Date.now())) {
+    const { records } = await findJob(deps, known.value, job.Namespace);
+    return submitted(asJobId(known.value), records.admission, [], true);
+  }
+  const warnings: string[] = [];
+  const spec = await moveLargeInputs(deps, job, warnings);
+  const bytes = deps.specBytes(spec);
+  if (bytes > deps.specMaxBytes) {
+    throw new ShoalError({ code: 'spec-too-large', bytes, maxBytes: deps.specMaxBytes });
+  }
+  const nonce = key?.slice(0, 32) ?? randomBytes(16).toString('hex');
+  const { ExecutionTimeout, QueueTimeout, TotalTimeout } = spec.Task.Timeouts;
+  const longestMs = 1000 * Math.max(TotalTimeout, ExecutionTimeout + QueueTimeout);
+  const notAfter = Date.now() + deps.specValidMs + longestMs;
+  const reply = await deps.driver.request((request) => ({ type: 'submit', request, spec, nonce, notAfter }));
+  if (reply.type === 'failed') throw failedReply(reply);
+  if (reply.type !== 'accepted') throw new ShoalError({ code: 'internal', what: `a submission was answered with ${reply.type}` });
+  if (key !== null) deps.kv.put(`token/${key}`, reply.job, Date.now() + tokenMs);
+  return submitted(reply.job, reply.receipt, warnings, reply.again);
+}
+
+function submitted(job: JobId, receipt: Submitted['receipt'], warnings: readonly string[], again: boolean): Submitted {
+  return { jobId: job, evaluationId: randomUUID(), warnings, receipt, again };
+}
+
+/** Large inline files are added to IPFS and named by their CID; archives stay, their unpacking is part of `inline`. */
+async function moveLargeInputs(deps: ServiceDeps, job: Job, warnings: string[]): Promise<Job> {
+  const InputSources = await Promise.all(
+    job.Task.InputSources.map((input) => moveLargeInput(deps, input, warnings)),
+  );
+  return { ...job, Task: { ...job.Task, InputSources } };
+}
+
+async function moveLargeInput(deps: ServiceDeps, input: InputSource, warnings: string[]): Promise<InputSource> {
+  const url = input.Source.Params['URL'];
+  if (input.Source.Type !== 'inline' || typeof url !== 'string' || url.length <= inlineInRecordBytes) return input;
+  const decoded = decodeDataUrl(url);
+  if (!decoded.ok || isGzip(decoded.bytes)) return input;
+  const { cid } = await deps.content.addStream(one(decoded.bytes), AbortSignal.timeout(60_000));
+  warnings.push(`The inline input for ${input.Target} (${decoded.bytes.length} bytes) travels as ${cid}.`);
+  return { ...input, Source: { Type: 'ipfs', Params: { CID: cid } } };
+}
+
+const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
+
+async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+async function stop(deps: ServiceDeps, ref: string, namespace: string, reason: string) {
+  const { records } = await findJob(deps, ref, namespace);
+  const { job } = records.spec.body;
+  const outcome = ledgerOf(records).close?.record.body.outcome;
+  if (outcome === 'stopped') return { evaluationId: '' };
+  const reply = await deps.driver.request((request) => ({ type: 'stop', request, job, reason }));
+  if (reply.type === 'failed') throw failedReply(reply);
+  return { evaluationId: randomUUID() };
+}
+
+// — nodes
+
+function nodeViews(deps: ServiceDeps): readonly NodeView[] {
+  const peers = new Map(deps.peers().map((peer) => [peer.peer, peer]));
+  const now = Date.now();
+  return deps.machine.sightings().map(({ advert, silentMs }) => {
+    const { node } = advert.body;
+    const self = node === deps.self;
+    const peer = peers.get(node);
+    return {
+      advert: advert.body,
+      self,
+      connected: self || peer?.connected === true,
+      lastSeen: Math.round(now - silentMs),
+      connectedSince: null,
+      latencyMs: null,
+      problem: peer?.problem ?? null,
+    };
+  });
+}
+
+// — logs
+
+async function* logs(deps: ServiceDeps, request: LogRequest, signal: AbortSignal): AsyncGenerator<LogLine> {
+  const { records } = await findJob(deps, request.job, request.namespace);
+  const ledger = ledgerOf(records);
+  const { execution, node } = chooseExecution(ledger, request.execution);
+  const options = { tail: request.tail, follow: request.follow };
+  if (node === deps.self) {
+    yield* deps.localLogs(execution, options, signal);
+    return;
+  }
+  const asked = new TextEncoder().encode(JSON.stringify({ execution, ...options }));
+  yield* decodeLogLines(deps.remoteLogs(node, asked, signal), execution);
+}
+
+/** The execution named, else the newest one that was not discarded. */
+function chooseExecution(ledger: Ledger, ref: string | null): { execution: ExecutionId; node: NodeId } {
+  const all = [...ledger.partitions.values()].flatMap((partition) => attemptsOf(partition));
+  const found = all
+    .filter((attempt) => ref === null || attempt.assign.record.body.execution.startsWith(ref))
+    .sort((a, b) => a.assign.record.hlc - b.assign.record.hlc);
+  const live = found.filter(({ state }) => state?.body.phase !== 'cancelled' && state?.body.phase !== 'failed');
+  const chosen = live.at(-1) ?? found.at(-1);
+  if (chosen === undefined) {
+    throw new ShoalError({ code: 'execution-not-found', ref: ref ?? `of job ${ledger.job}` });
+  }
+  const { execution, node } = chosen.assign.record.body;
+  return { execution, node: asNodeId(node) };
+}
