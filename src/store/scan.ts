@@ -65,7 +65,7 @@ export function scan(database: DatabaseSync, codec: RowCodec): Scan {
 
 const restoredOf = (found: Found): Restored => ({
   records: found.records,
-  promises: found.promises,
+  promises: found.promises.map(({ job, value }) => ({ job, value })),
   accepted: found.accepted.map(({ job, key, value }) => ({ job, key: key as Slot, value })),
   executions: found.executions.map(({ value }) => value),
   submissions: found.submissions.map(({ value }) => value),
