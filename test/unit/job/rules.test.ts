@@ -265,6 +265,17 @@ describe('rules of a job spec', () => {
     assert.deepEqual(job.Task.Engine, { Type: 'flibble', Params: { a: [1, null, { b: true }] } });
   });
 
+  it('takes timeouts that fill the total exactly', () => {
+    const Timeouts = { ExecutionTimeout: 4, QueueTimeout: 6, TotalTimeout: 10 };
+    assert.deepEqual(jobOf({ Timeouts }).Task.Timeouts, Timeouts);
+  });
+
+  it('keeps no negative zero, which a record would not give back', () => {
+    const { Params } = jobOf({ Engine: { Type: 'x', Params: { a: -0, b: [-0] } } }).Task.Engine;
+    assert.deepEqual(Params, { a: 0, b: [0] });
+    assert.equal(Object.is(jobOf({}, { Priority: -0 }).Priority, 0), true);
+  });
+
   it('takes ports on Bridge and Host', () => {
     const ports = [
       { Name: 'a' },
