@@ -36,7 +36,7 @@ export function parseCpu(text: string): number | null {
   if (parts === null) return null;
   const millis = Number(parts[1]) * (parts[2] === 'm' ? 1 : 1000);
   if (millis > CPU_MAX * 1000) return null;
-  // Without the first rounding 0.069 cores would be 70 thousandths, by binary fractions.
+  // Without the first rounding 2.007 cores would be 2008 thousandths, by binary fractions.
   return Math.ceil(Number(millis.toFixed(6)));
 }
 
