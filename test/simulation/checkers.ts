@@ -82,11 +82,12 @@ export function createCheckers(context: CheckersContext): Checkers {
           checkObeyed(context, node, input.message, effects, obeyed);
         }
         if (context.inspectEvery === 0) return;
-        const count = (inputs.get(node) ?? 0) + 1;
+        // The first input after a start, then every n-th: what was on disk must be there at once.
+        const count = (inputs.get(node) ?? -1) + 1;
         inputs.set(node, count);
         if (count % context.inspectEvery === 0) inspect(node);
       },
-      onStart: inspect,
+      onStart: (node) => inputs.delete(node),
       onDurable: (node, writes) => checkWrites(context, node, writes, remembered(node)),
       onSend: (node, _to, message) => checkMessage(context, node, message, remembered(node), states),
       onEffect: (node, effect) => {
@@ -154,7 +155,9 @@ function checkMemory(
 ): void {
   for (const job of seen.jobs) {
     const before = past.promised.get(job.job);
-    if (!job.keeper || before === undefined) continue;
+    // A closed job has no ballots any more: its close is all that matters.
+    const closed = job.records.committed.some(({ record }) => record.type === 'close');
+    if (!job.keeper || before === undefined || closed) continue;
     if (job.promised !== null && compareBallots(job.promised, before) >= 0) continue;
     const now = job.promised === null ? 'nothing' : epochText(job.promised);
     context.violation('S8', node, job.job, `promised ${epochText(before)} and now knows ${now}`);
@@ -177,7 +180,9 @@ function checkWrites(
 ): void {
   // Promises first: an acceptance may raise the promise in the same write.
   for (const write of writes) {
-    if (write.table !== 'promises' || write.value === null) continue;
+    // A node that only executes the job keeps there the epoch it obeys: no promise to anyone.
+    const keeps = node.store.get('records', write.job, 'admission') !== null;
+    if (write.table !== 'promises' || write.value === null || !keeps) continue;
     const before = past.promised.get(write.job);
     if (before !== undefined && compareBallots(write.value, before) < 0) {
       const both = `${epochText(before)} to ${epochText(write.value)}`;

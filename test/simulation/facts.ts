@@ -117,7 +117,7 @@ export function createFacts(context: FactsContext): Facts {
     seen.add(vote);
     const { job, of, slot, epoch, store } = vote.body;
     const facts = factsOf(job);
-    if (slot === 'grant' && !facts.epochs.has(epochText(epoch))) {
+    if (slot === 'grant' && epoch.number > 0 && !facts.epochs.has(epochText(epoch))) {
       facts.epochs.set(epochText(epoch), context.now());
     }
     for (const [id, admission] of facts.admissions) {

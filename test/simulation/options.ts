@@ -66,7 +66,8 @@ export function quietOptions(seed: number, nodes: number, jobs: number): Simulat
     owners: Math.min(10, nodes),
     workload: { jobs, spreadMs: 120_000, countMax: 3, runMaxMs: 60_000, serviceRate: 0 },
     plan: NO_FAULTS,
-    safetyMs: 0,
+    // Long enough for every node to have started.
+    safetyMs: 2_000,
     healBoundMs: 1_800_000,
     inspectEvery: 0,
     freeze: nodes <= 20,

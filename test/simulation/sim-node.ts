@@ -87,6 +87,7 @@ export class SimNode implements NodeView {
   }
 
   start(): void {
+    if (this.up) throw new Error(`${this.id} is up already`);
     const context = this.#context;
     this.up = true;
     this.paused = false;

@@ -241,6 +241,7 @@ function createComings(
   return {
     hint,
     startNode: (node) => {
+      if (node.up) return;
       node.start();
       for (const peer of neighbours(node)) {
         if (peer.up) hint('peer-connected', node, peer, random.integer(1, 1_000));
