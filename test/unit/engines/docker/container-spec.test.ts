@@ -96,7 +96,7 @@ test('a container gets every lock, its limits, and the labels it is found by', (
   assert.equal(host.Privileged, false);
   assert.equal(host.NetworkMode, 'none');
   assert.equal(host.IpcMode, 'private');
-  assert.equal(host.CgroupnsMode, 'private');
+  assert.equal((host as { CgroupnsMode?: string }).CgroupnsMode, 'private');
   assert.equal(host.Init, true);
   assert.equal(host.Memory, host.MemorySwap);
   assert.equal(host.NanoCpus, 250_000_000);
