@@ -1,8 +1,8 @@
 /**
  * Canonical dag-cbor, in and out. Bytes from outside are scanned before anything is built from them
- * (size, nesting, forms dag-cbor does not have), then decoded, then encoded again and compared, because
- * the decoder alone accepts unsorted keys and would give one value several encodings. Knows no
- * shapes: `shape.ts` does.
+ * (size, nesting, forms dag-cbor does not have), then decoded, then encoded again and compared,
+ * because the decoder alone accepts unsorted keys and would give one value several encodings. Knows
+ * no shapes: `shape.ts` does.
  */
 import { decode, encode } from '@ipld/dag-cbor';
 import { sameBytes } from './bytes.ts';
@@ -33,7 +33,9 @@ export type Decoded = { readonly ok: true; readonly value: unknown } | Refused;
 
 export const refused = (code: WireCode, place = ''): Refused => ({ ok: false, code, place });
 
-/** Encodes canonically. @throws Error for what dag-cbor has no form for (undefined, NaN, functions). */
+/**
+ * Encodes canonically. @throws Error for what dag-cbor has no form for (undefined, NaN, functions).
+ */
 export function encodeCbor(value: unknown): Uint8Array {
   return encode(value);
 }

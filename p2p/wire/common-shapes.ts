@@ -3,7 +3,14 @@
  * field from filling a frame; what a value means is checked by the core.
  */
 import type { ExecutionFailure, OutputHead, ResultRef, Usage } from '../../src/core/execution.ts';
-import type { ExecutionId, JobId, NodeId, PublicKey, RecordId, StoreId } from '../../src/core/ids.ts';
+import type {
+  ExecutionId,
+  JobId,
+  NodeId,
+  PublicKey,
+  RecordId,
+  StoreId,
+} from '../../src/core/ids.ts';
 import type { Epoch, Keeper, Slot } from '../../src/core/records.ts';
 import type { Resources } from '../../src/job/model.ts';
 import { dictionary, flag, integer, list, map, nullable, oneOf, pattern, text } from './shape.ts';

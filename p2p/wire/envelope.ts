@@ -42,7 +42,12 @@ export interface Envelopes {
   /** The same for an existing record. */
   signingInputOf(record: AnyRecord): Uint8Array;
   /** A record of its parts; `body` must be the encoding of `value`. */
-  assemble<T extends RecordType>(heading: Heading<T>, value: Bodies[T], body: Uint8Array, sig: Uint8Array): AnyRecord;
+  assemble<T extends RecordType>(
+    heading: Heading<T>,
+    value: Bodies[T],
+    body: Uint8Array,
+    sig: Uint8Array,
+  ): AnyRecord;
 }
 
 interface Encoded {
@@ -52,7 +57,10 @@ interface Encoded {
   readonly headLength: number;
 }
 
-/** Shared by all codecs of the process: the record object is the key, so it lives as long as the record. */
+/**
+ * Shared by all codecs of the process: the record object is the key, so it lives as long as the
+ * record.
+ */
 const encodings = new WeakMap<AnyRecord, Encoded>();
 
 const SIG_BYTES = 64;
@@ -88,18 +96,24 @@ function tryEncode(body: unknown): Uint8Array | null {
 
 /** Milliseconds with a counter in thousandths, as the whole number that is signed. */
 function hlcNumber(hlc: Hlc): number {
-  // Taken apart before it is multiplied: times a thousand as a whole it would be rounded to a neighbour.
+  // Taken apart before it is multiplied: times a thousand as a whole it would be rounded to a
+  // neighbour.
   const wall = Math.floor(hlc);
   return wall * 1_000 + Math.round((hlc - wall) * 1_000);
 }
 
 const hlcOf = (number: number): Hlc => asHlc(Math.floor(number / 1_000) + (number % 1_000) / 1_000);
 
-/** The value that a time has after a journey; seal with this one so that both ends hold the same. */
+/**
+ * The value that a time has after a journey; seal with this one so that both ends hold the same.
+ */
 export const wireHlc = (hlc: Hlc): Hlc => hlcOf(hlcNumber(hlc));
 
 /** `net` separates meshes: records of another one are refused with `wrong-net`. */
-export function createEnvelopes(options: { readonly net: string; readonly sha256: Sha256 }): Envelopes {
+export function createEnvelopes(options: {
+  readonly net: string;
+  readonly sha256: Sha256;
+}): Envelopes {
   const { net, sha256 } = options;
   const domains = domainsOf(net);
 
@@ -121,7 +135,12 @@ export function createEnvelopes(options: { readonly net: string; readonly sha256
     return encoded;
   }
 
-  function assemble<T extends RecordType>(heading: Heading<T>, value: Bodies[T], body: Uint8Array, sig: Uint8Array) {
+  function assemble<T extends RecordType>(
+    heading: Heading<T>,
+    value: Bodies[T],
+    body: Uint8Array,
+    sig: Uint8Array,
+  ) {
     const start = head(heading);
     const bytes = joinBytes(MAP_OF_7, start, SIG_KEY, sig, BODY_KEY, body);
     const sigAt = 1 + start.length + SIG_KEY.length;
@@ -142,7 +161,9 @@ export function createEnvelopes(options: { readonly net: string; readonly sha256
     const body = tryEncode(parts.body);
     if (body === null) return refused('bad-shape', parts.heading.type);
     const record = assemble(parts.heading, parts.body, body, parts.sig);
-    return sameBytes(encodingOf(record).bytes, bytes) ? { ok: true, record } : refused('not-canonical');
+    return sameBytes(encodingOf(record).bytes, bytes)
+      ? { ok: true, record }
+      : refused('not-canonical');
   }
 
   return {
@@ -162,7 +183,10 @@ export function createEnvelopes(options: { readonly net: string; readonly sha256
 
 /** One domain per mesh and type, as a cbor text so that it ends where it says it does. */
 function domainsOf(net: string): Readonly<Record<RecordType, Uint8Array>> {
-  const entries = Object.keys(bodies).map((type) => [type, encodeCbor(`shoal/record/1/${net}/${type}`)]);
+  const entries = Object.keys(bodies).map((type) => [
+    type,
+    encodeCbor(`shoal/record/1/${net}/${type}`),
+  ]);
   return Object.fromEntries(entries) as Record<RecordType, Uint8Array>;
 }
 
@@ -180,15 +204,18 @@ const isBytes = (value: unknown, length: number): value is Uint8Array =>
 
 function readParts(value: unknown, net: string): Parts {
   if (!isMap(value)) return refused('bad-shape');
-  if (value['v'] !== ENVELOPE_VERSION) return refused(typeof value['v'] === 'number' ? 'wrong-version' : 'bad-shape', 'v');
-  if (value['net'] !== net) return refused(typeof value['net'] === 'string' ? 'wrong-net' : 'bad-shape', 'net');
+  if (value['v'] !== ENVELOPE_VERSION)
+    return refused(typeof value['v'] === 'number' ? 'wrong-version' : 'bad-shape', 'v');
+  if (value['net'] !== net)
+    return refused(typeof value['net'] === 'string' ? 'wrong-net' : 'bad-shape', 'net');
   const { t: type, by, hlc, sig } = value;
   if (Object.keys(value).length !== KEYS || !('body' in value)) return refused('bad-shape');
   if (!isBytes(by, 32) || !isBytes(sig, SIG_BYTES)) return refused('bad-shape', 'by');
   if (typeof hlc !== 'number' || !Number.isSafeInteger(hlc) || hlc < 0 || hlc > HLC_MAX) {
     return refused('bad-shape', 'hlc');
   }
-  if (!isRecordType(type)) return refused(typeof type === 'string' ? 'unknown-type' : 'bad-shape', 't');
+  if (!isRecordType(type))
+    return refused(typeof type === 'string' ? 'unknown-type' : 'bad-shape', 't');
   const faults = new Faults();
   const body = bodies[type].read(value['body'], faults);
   if (body === bad) return refused(faults.code, `${type}.${faults.place}`);

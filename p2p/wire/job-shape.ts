@@ -26,7 +26,9 @@ const TEXT_MAX = 65_536;
 
 const long = text(TEXT_MAX);
 
-/** JSON as a user may write it in parameters; the depth bound keeps a hostile value off the stack. */
+/**
+ * JSON as a user may write it in parameters; the depth bound keeps a hostile value off the stack.
+ */
 function isJson(value: unknown, depth: number): boolean {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return true;
   if (typeof value === 'number') return Number.isFinite(value);
@@ -44,7 +46,8 @@ const json: Shape<Json> = test((value) => isJson(value, MAX_NESTING));
 
 const params: Shape<Readonly<Record<string, Json>>> = {
   ...dictionary(json, ENTRIES_MAX, 256),
-  read: (value) => (isMap(value) && isJson(value, MAX_NESTING) ? (value as Readonly<Record<string, Json>>) : bad),
+  read: (value) =>
+    isMap(value) && isJson(value, MAX_NESTING) ? (value as Readonly<Record<string, Json>>) : bad,
 };
 
 const specConfig: Shape<SpecConfig> = map<SpecConfig>({ Type: text(64), Params: params });
@@ -53,7 +56,16 @@ const texts: Shape<Readonly<Record<string, string>>> = dictionary(long, ENTRIES_
 
 export const constraint: Shape<Constraint> = map<Constraint>({
   Key: text(1_024),
-  Operator: oneOf({ '=': true, '!=': true, in: true, notin: true, exists: true, '!': true, gt: true, lt: true }),
+  Operator: oneOf({
+    '=': true,
+    '!=': true,
+    in: true,
+    notin: true,
+    exists: true,
+    '!': true,
+    gt: true,
+    lt: true,
+  }),
   Values: list(text(4_096), ENTRIES_MAX),
 });
 
@@ -105,7 +117,12 @@ export const task: Shape<Task> = map<Task>({
   Timeouts: timeouts,
 });
 
-export const jobType: Shape<Job['Type']> = oneOf({ batch: true, ops: true, daemon: true, service: true });
+export const jobType: Shape<Job['Type']> = oneOf({
+  batch: true,
+  ops: true,
+  daemon: true,
+  service: true,
+});
 
 export const job: Shape<Job> = map<Job>({
   Name: name,

@@ -1,112 +1,30 @@
 /**
- * The shape of every message and every gossip: two tables, complete by the compiler. Field for field
- * as in `src/core/messages.ts`; the tables say only what can be carried, the core decides what it means.
+ * The shape of every message and every gossip: two tables, complete by the compiler. Field for
+ * field as in `src/core/messages.ts`; the tables say only what can be carried, the core decides
+ * what it means.
  */
 import type { JobId } from '../../src/core/ids.ts';
 import type {
   Announcement,
-  Answer,
   Gossip,
-  JobState,
-  JobSummary,
+  GossipType,
   Message,
   MessageType,
-  GossipType,
-  Query,
-  WaitingView,
 } from '../../src/core/messages.ts';
-import type { Refusal } from '../../src/core/refusals.ts';
+import { answer, jobSummary, query, refusal, refusals, request } from './about-jobs.ts';
 import * as common from './common-shapes.ts';
-import { constraint } from './job-shape.ts';
+import type { Envelopes } from './envelope.ts';
 import { createRecordShapes, MANY } from './record-shapes.ts';
 import type { RecordShapes } from './record-shapes.ts';
-import type { Envelopes } from './envelope.ts';
-import { flag, fraction, integer, list, literal, map, nullable, oneOf, text, union } from './shape.ts';
+import { flag, fraction, list, literal, map, nullable } from './shape.ts';
 import type { Shape } from './shape.ts';
 
-const { cid, count, epoch, executionId, jobId, name, nodeId, nodes, ordinal, resources } = common;
+const { cid, count, epoch, executionId, jobId, nodeId, nodes, ordinal, resources } = common;
 
 type OneMessage<T extends MessageType> = Extract<Message, { readonly type: T }>;
 type OneGossip<T extends GossipType> = Extract<Gossip, { readonly type: T }>;
 export type MessageShapes = { readonly [T in MessageType]: Shape<OneMessage<T>> };
 export type GossipShapes = { readonly [T in GossipType]: Shape<OneGossip<T>> };
-
-const detail = text(1_024);
-const resourceName = oneOf({ cpu: true, memory: true, disk: true, gpu: true });
-
-type OneRefusal<C extends Refusal['code']> = Extract<Refusal, { readonly code: C }>;
-
-const refusal: Shape<Refusal> = union<Refusal, 'code'>('code', {
-  'engine-missing': map<OneRefusal<'engine-missing'>>({ code: literal('engine-missing'), engine: name, detail }),
-  'publisher-missing': map<OneRefusal<'publisher-missing'>>({ code: literal('publisher-missing'), publisher: name }),
-  'source-missing': map<OneRefusal<'source-missing'>>({ code: literal('source-missing'), source: name }),
-  constraint: map<OneRefusal<'constraint'>>({ code: literal('constraint'), constraint, actual: nullable(text(4_096)) }),
-  'too-big': map<OneRefusal<'too-big'>>({ code: literal('too-big'), resource: resourceName, wanted: count, capacity: count }),
-  busy: map<OneRefusal<'busy'>>({ code: literal('busy'), resource: resourceName, wanted: count, free: count }),
-  network: map<OneRefusal<'network'>>({ code: literal('network'), network: name, detail }),
-  'path-not-allowed': map<OneRefusal<'path-not-allowed'>>({ code: literal('path-not-allowed'), path: text(4_096), writable: flag }),
-  'env-not-allowed': map<OneRefusal<'env-not-allowed'>>({ code: literal('env-not-allowed'), variable: name }),
-  'owner-not-allowed': map<OneRefusal<'owner-not-allowed'>>({ code: literal('owner-not-allowed') }),
-  'namespace-not-allowed': map<OneRefusal<'namespace-not-allowed'>>({ code: literal('namespace-not-allowed'), namespace: name }),
-  'image-not-allowed': map<OneRefusal<'image-not-allowed'>>({ code: literal('image-not-allowed'), image: text(4_096) }),
-  unsupported: map<OneRefusal<'unsupported'>>({ code: literal('unsupported'), feature: detail }),
-  draining: map<OneRefusal<'draining'>>({ code: literal('draining') }),
-  'store-full': map<OneRefusal<'store-full'>>({ code: literal('store-full') }),
-  expired: map<OneRefusal<'expired'>>({ code: literal('expired') }),
-});
-const refusals = list(refusal, 64);
-
-const jobState: Shape<JobState> = oneOf({
-  Pending: true,
-  Queued: true,
-  Running: true,
-  Completed: true,
-  Failed: true,
-  Stopped: true,
-});
-
-export const jobSummary: Shape<JobSummary> = map<JobSummary>({
-  job: jobId,
-  version: ordinal,
-  name,
-  namespace: name,
-  jobType: text(64),
-  engine: text(64),
-  state: jobState,
-  count,
-  labels: common.labels,
-  createdAt: common.wallMs,
-  modifiedAt: common.wallMs,
-});
-
-const waiting: Shape<WaitingView> = map<WaitingView>({
-  nodesKnown: count,
-  nodesAnswered: count,
-  refusals: list(map<WaitingView['refusals'][number]>({ refusal, nodes: count }), 64),
-  partitionsWaiting: count,
-  keepersReached: count,
-  keepers: count,
-});
-
-const request = text<OneMessage<'find'>['request']>(128, 1);
-
-type OneQuery<T extends Query['type']> = Extract<Query, { readonly type: T }>;
-
-const query: Shape<Query> = union<Query, 'type'>('type', {
-  job: map<OneQuery<'job'>>({ type: literal('job'), ref: name, namespace: name }),
-  jobs: map<OneQuery<'jobs'>>({ type: literal('jobs'), namespace: nullable(name), limit: integer(0, 1_000_000) }),
-});
-
-type OneAnswer<T extends Answer['type']> = Extract<Answer, { readonly type: T }>;
-
-const answer = (records: RecordShapes): Shape<Answer> =>
-  union<Answer, 'type'>('type', {
-    job: map<OneAnswer<'job'>>({ type: literal('job'), records: records.jobRecords, waiting: nullable(waiting) }),
-    ambiguous: map<OneAnswer<'ambiguous'>>({ type: literal('ambiguous'), jobs: list<JobId>(jobId, 1_000) }),
-    elsewhere: map<OneAnswer<'elsewhere'>>({ type: literal('elsewhere'), job: jobId, nodes }),
-    none: map<OneAnswer<'none'>>({ type: literal('none') }),
-    jobs: map<OneAnswer<'jobs'>>({ type: literal('jobs'), jobs: list(jobSummary, MANY) }),
-  });
 
 const announcementOf = (records: RecordShapes): Shape<Announcement> =>
   map<Announcement>({
@@ -124,7 +42,11 @@ function admissionShapes({ spec, sealedAdmission, vote, admission }: RecordShape
   return {
     admit: map<OneMessage<'admit'>>({ type: literal('admit'), spec, admission: sealedAdmission }),
     admitted: map<OneMessage<'admitted'>>({ type: literal('admitted'), job: jobId, vote }),
-    'not-admitted': map<OneMessage<'not-admitted'>>({ type: literal('not-admitted'), job: jobId, refusal }),
+    'not-admitted': map<OneMessage<'not-admitted'>>({
+      type: literal('not-admitted'),
+      job: jobId,
+      refusal,
+    }),
     activate: map<OneMessage<'activate'>>({ type: literal('activate'), spec, admission }),
     'job-wanted': map<OneMessage<'job-wanted'>>({ type: literal('job-wanted'), job: jobId }),
     'votes-wanted': map<OneMessage<'votes-wanted'>>({
@@ -152,7 +74,12 @@ function biddingShapes(records: RecordShapes) {
       running: count,
       locality: fraction(0, 1),
     }),
-    decline: map<OneMessage<'decline'>>({ type: literal('decline'), ...about, round: ordinal, refusals }),
+    decline: map<OneMessage<'decline'>>({
+      type: literal('decline'),
+      ...about,
+      round: ordinal,
+      refusals,
+    }),
     'bid-closed': map<OneMessage<'bid-closed'>>({ type: literal('bid-closed'), ...about }),
   };
 }
@@ -161,7 +88,11 @@ function slotShapes(records: RecordShapes) {
   const { value, certifiedValue, states, commands, votes, vote, sealedGrant } = records;
   type Proposed = OneMessage<'propose'>['values'][number];
   return {
-    prepare: map<OneMessage<'prepare'>>({ type: literal('prepare'), job: jobId, grant: sealedGrant }),
+    prepare: map<OneMessage<'prepare'>>({
+      type: literal('prepare'),
+      job: jobId,
+      grant: sealedGrant,
+    }),
     promise: map<OneMessage<'promise'>>({
       type: literal('promise'),
       job: jobId,
@@ -172,7 +103,11 @@ function slotShapes(records: RecordShapes) {
       accepted: list(records.accepted, MANY),
       records: records.jobRecords,
     }),
-    outdated: map<OneMessage<'outdated'>>({ type: literal('outdated'), job: jobId, promised: epoch }),
+    outdated: map<OneMessage<'outdated'>>({
+      type: literal('outdated'),
+      job: jobId,
+      promised: epoch,
+    }),
     propose: map<OneMessage<'propose'>>({
       type: literal('propose'),
       job: jobId,
@@ -182,7 +117,11 @@ function slotShapes(records: RecordShapes) {
       commands,
     }),
     voted: map<OneMessage<'voted'>>({ type: literal('voted'), job: jobId, votes }),
-    commit: map<OneMessage<'commit'>>({ type: literal('commit'), job: jobId, values: list(certifiedValue, MANY) }),
+    commit: map<OneMessage<'commit'>>({
+      type: literal('commit'),
+      job: jobId,
+      values: list(certifiedValue, MANY),
+    }),
     'commit-ack': map<OneMessage<'commit-ack'>>({
       type: literal('commit-ack'),
       job: jobId,
@@ -207,7 +146,11 @@ function executionShapes(records: RecordShapes) {
       holders: nodes,
     }),
     started: map<OneMessage<'started'>>({ type: literal('started'), job: jobId, executions }),
-    'not-started': map<OneMessage<'not-started'>>({ type: literal('not-started'), ...about, refusals }),
+    'not-started': map<OneMessage<'not-started'>>({
+      type: literal('not-started'),
+      ...about,
+      refusals,
+    }),
     states: map<OneMessage<'states'>>({ type: literal('states'), states }),
     'states-ack': map<OneMessage<'states-ack'>>({
       type: literal('states-ack'),
@@ -219,10 +162,24 @@ function executionShapes(records: RecordShapes) {
     }),
     renewed: map<OneMessage<'renewed'>>({ type: literal('renewed'), executions }),
     leads: map<OneMessage<'leads'>>({ type: literal('leads'), job: jobId, epoch, grant }),
-    cancel: map<OneMessage<'cancel'>>({ type: literal('cancel'), ...about, because: certifiedValue }),
+    cancel: map<OneMessage<'cancel'>>({
+      type: literal('cancel'),
+      ...about,
+      because: certifiedValue,
+    }),
     closed: map<OneMessage<'closed'>>({ type: literal('closed'), job: jobId, close }),
-    replicate: map<OneMessage<'replicate'>>({ type: literal('replicate'), ...about, cid, holders: nodes }),
-    replicated: map<OneMessage<'replicated'>>({ type: literal('replicated'), ...about, cid, done: flag }),
+    replicate: map<OneMessage<'replicate'>>({
+      type: literal('replicate'),
+      ...about,
+      cid,
+      holders: nodes,
+    }),
+    replicated: map<OneMessage<'replicated'>>({
+      type: literal('replicated'),
+      ...about,
+      cid,
+      done: flag,
+    }),
   };
 }
 
@@ -231,13 +188,21 @@ function otherShapes(records: RecordShapes) {
   const jobs = list<JobId>(jobId, 256);
   return {
     command: map<OneMessage<'command'>>({ type: literal('command'), command: records.command }),
-    'command-ack': map<OneMessage<'command-ack'>>({ type: literal('command-ack'), job: jobId, sequence: ordinal }),
+    'command-ack': map<OneMessage<'command-ack'>>({
+      type: literal('command-ack'),
+      job: jobId,
+      sequence: ordinal,
+    }),
     'lead-check': map<OneMessage<'lead-check'>>({ type: literal('lead-check'), jobs }),
     'not-leading': map<OneMessage<'not-leading'>>({ type: literal('not-leading'), jobs }),
     advert: map<OneMessage<'advert'>>({ type: literal('advert'), advert: records.advert }),
     ping: map<OneMessage<'ping'>>({ type: literal('ping'), nonce }),
     pong: map<OneMessage<'pong'>>({ type: literal('pong'), nonce }),
-    'ping-for-me': map<OneMessage<'ping-for-me'>>({ type: literal('ping-for-me'), nonce, target: nodeId }),
+    'ping-for-me': map<OneMessage<'ping-for-me'>>({
+      type: literal('ping-for-me'),
+      nonce,
+      target: nodeId,
+    }),
     find: map<OneMessage<'find'>>({ type: literal('find'), request, query }),
     found: map<OneMessage<'found'>>({ type: literal('found'), request, answer: answer(records) }),
   };
@@ -257,9 +222,16 @@ export function createMessageShapes(envelopes: Envelopes): MessageShapes {
 export function createGossipShapes(envelopes: Envelopes): GossipShapes {
   const records = createRecordShapes(envelopes);
   return {
-    announce: map<OneGossip<'announce'>>({ type: literal('announce'), announcement: announcementOf(records) }),
+    announce: map<OneGossip<'announce'>>({
+      type: literal('announce'),
+      announcement: announcementOf(records),
+    }),
     advert: map<OneGossip<'advert'>>({ type: literal('advert'), advert: records.advert }),
-    closed: map<OneGossip<'closed'>>({ type: literal('closed'), close: records.close, summary: jobSummary }),
+    closed: map<OneGossip<'closed'>>({
+      type: literal('closed'),
+      close: records.close,
+      summary: jobSummary,
+    }),
     leaving: map<OneGossip<'leaving'>>({ type: literal('leaving'), node: nodeId }),
   };
 }

@@ -1,7 +1,7 @@
 /**
  * Frames: one message or one gossip as bytes and back. A frame is the canonical dag-cbor map of the
- * message itself with the version under `v`; records in it are byte strings that hold their envelopes.
- * Shapes are in `message-shapes.ts`; who may send what is the core's business.
+ * message itself with the version under `v`; records in it are byte strings that hold their
+ * envelopes. Shapes are in `message-shapes.ts`; who may send what is the core's business.
  */
 import type { Gossip, Message } from '../../src/core/messages.ts';
 import { decodeCanonical, encodeCbor, refused } from './cbor.ts';
@@ -15,7 +15,9 @@ import type { Shape } from './shape.ts';
 export const MESSAGE_VERSION = 1;
 /** A part of a long answer stays well below; a larger frame is refused before it is read. */
 export const MESSAGE_MAX_BYTES = 1_048_576;
-/** An announcement with the largest inline spec (16 KiB) or a certified close, with room to spare. */
+/**
+ * An announcement with the largest inline spec (16 KiB) or a certified close, with room to spare.
+ */
 export const GOSSIP_MAX_BYTES = 65_536;
 
 export type DecodedMessage = { readonly ok: true; readonly message: Message } | Refused;
@@ -23,14 +25,19 @@ export type DecodedGossip = { readonly ok: true; readonly gossip: Gossip } | Ref
 
 /** Decoding never throws. Encoding throws only for a value that breaks its own type. */
 export interface MessageCodec {
-  /** May exceed `MESSAGE_MAX_BYTES` if the core put too much into one message; the sender checks. */
+  /**
+   * May exceed `MESSAGE_MAX_BYTES` if the core put too much into one message; the sender checks.
+   */
   encodeMessage(message: Message): Uint8Array;
   decodeMessage(bytes: Uint8Array): DecodedMessage;
   encodeGossip(gossip: Gossip): Uint8Array;
   decodeGossip(bytes: Uint8Array): DecodedGossip;
 }
 
-export function createMessageCodec(options: { readonly net: string; readonly sha256: Sha256 }): MessageCodec {
+export function createMessageCodec(options: {
+  readonly net: string;
+  readonly sha256: Sha256;
+}): MessageCodec {
   const envelopes = createEnvelopes(options);
   const messages = frames<Message>(createMessageShapes(envelopes), MESSAGE_MAX_BYTES);
   const gossips = frames<Gossip>(createGossipShapes(envelopes), GOSSIP_MAX_BYTES);
@@ -54,7 +61,8 @@ function frames<U extends { readonly type: string }>(
   table: Readonly<Record<U['type'], unknown>>,
   maxBytes: number,
 ) {
-  // Each shape fits the member of the union whose type is its key, which the table's type has checked.
+  // Each shape fits the member of the union whose type is its key, which the table's type has
+  // checked.
   const shapes = new Map(Object.entries(table)) as unknown as ReadonlyMap<unknown, Shape<U>>;
   return {
     encode(value: U): Uint8Array {
@@ -72,10 +80,13 @@ function frames<U extends { readonly type: string }>(
       }
       const { type } = fields;
       const shape = shapes.get(type);
-      if (shape === undefined) return refused(typeof type === 'string' ? 'unknown-type' : 'bad-shape', 'type');
+      if (shape === undefined)
+        return refused(typeof type === 'string' ? 'unknown-type' : 'bad-shape', 'type');
       const faults = new Faults();
       const value = shape.read(fields, faults);
-      return value === bad ? refused(faults.code, `${String(type)}.${faults.place}`) : { ok: true, value };
+      return value === bad
+        ? refused(faults.code, `${String(type)}.${faults.place}`)
+        : { ok: true, value };
     },
   };
 }

@@ -1,6 +1,7 @@
 /**
- * A node's name from its key: the libp2p peer id of an Ed25519 key, computed without libp2p, because
- * the codecs must stay pure. It is the identity multihash of the protobuf-encoded public key.
+ * A node's name from its key: the libp2p peer id of an Ed25519 key, computed without libp2p,
+ * because the codecs must stay pure. It is the identity multihash of the protobuf-encoded public
+ * key.
  */
 import { base58btc } from 'multiformats/bases/base58';
 import { asNodeId } from '../../src/core/ids.ts';

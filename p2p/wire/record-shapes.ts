@@ -1,6 +1,7 @@
 /**
- * Records inside messages and rows: they travel as their envelope's bytes, so that what is signed is
- * never taken apart and put together again on the way. Reading one checks its form, not its signature.
+ * Records inside messages and rows: they travel as their envelope's bytes, so that what is signed
+ * is never taken apart and put together again on the way. Reading one checks its form, not its
+ * signature.
  */
 import type { ExecutionOrder } from '../../src/core/execution.ts';
 import type {

@@ -1,7 +1,7 @@
 /**
  * Rows of the durable store as bytes and back: the same canonical encoding and the same strict
- * shapes as on the wire, with records as their envelopes. A row that does not fit is damaged, or was
- * written by another version; the store sets it aside.
+ * shapes as on the wire, with records as their envelopes. A row that does not fit is damaged, or
+ * was written by another version; the store sets it aside.
  */
 import type { StoreWrite } from '../../src/core/machine-types.ts';
 import { decodeCanonical, encodeCbor } from './cbor.ts';
@@ -13,7 +13,9 @@ import { bad, Faults, map } from './shape.ts';
 import type { Shape } from './shape.ts';
 
 export type Table = StoreWrite['table'];
-export type RowOf<T extends Table> = NonNullable<Extract<StoreWrite, { readonly table: T }>['value']>;
+export type RowOf<T extends Table> = NonNullable<
+  Extract<StoreWrite, { readonly table: T }>['value']
+>;
 
 export interface TableCodec<Row> {
   /** @throws TypeError for a value that breaks its own type. */
@@ -24,10 +26,15 @@ export interface TableCodec<Row> {
 
 export type RowCodec = { readonly [T in Table]: TableCodec<RowOf<T>> };
 
-/** An execution has a task, an admission, an assignment and a state: four records of at most 64 KiB. */
+/**
+ * An execution has a task, an admission, an assignment and a state: four records of at most 64 KiB.
+ */
 const ROW_MAX_BYTES = 524_288;
 
-export function createRowCodec(options: { readonly net: string; readonly sha256: Sha256 }): RowCodec {
+export function createRowCodec(options: {
+  readonly net: string;
+  readonly sha256: Sha256;
+}): RowCodec {
   const shapes = createRowShapes(createEnvelopes(options));
   return {
     records: tableCodec(shapes.records),
@@ -74,6 +81,9 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
       admission: records.admission,
       state: records.state,
     }),
-    submissions: map<RowOf<'submissions'>>({ spec: records.spec, admission: records.sealedAdmission }),
+    submissions: map<RowOf<'submissions'>>({
+      spec: records.spec,
+      admission: records.sealedAdmission,
+    }),
   };
 }

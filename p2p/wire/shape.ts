@@ -100,7 +100,12 @@ export function list<T>(shape: Shape<T>, max: number, min = 0): Shape<readonly T
 }
 
 export function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Uint8Array)
+  );
 }
 
 /** A map with free keys. */
@@ -139,14 +144,17 @@ export function map<T extends object>(fields: Fields<T>): Shape<T> {
       if (!isMap(value) || Object.keys(value).length !== count) return bad;
       const copy: Record<string, unknown> = plain ? (value as Record<string, unknown>) : {};
       for (const [key, shape] of entries) {
-        // An own key with an undefined value does not occur in decoded data, so absent is undefined.
+        // An own key with an undefined value does not occur in decoded data, so absent is
+        // undefined.
         const read = Object.hasOwn(value, key) ? shape.read(value[key], faults) : bad;
         if (read === bad) return faults.at(key);
         if (!plain) copy[key] = read;
       }
       return copy as T;
     },
-    write: plain ? same : (value) => writeFields(entries, value as Readonly<Record<string, unknown>>),
+    write: plain
+      ? same
+      : (value) => writeFields(entries, value as Readonly<Record<string, unknown>>),
   };
 }
 

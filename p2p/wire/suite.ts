@@ -13,7 +13,9 @@ import type { Sha256 } from './envelope.ts';
 import { peerIdOf } from './peer-id.ts';
 import { createRecent } from './recent.ts';
 
-/** What a suite needs of a cryptography library. Seeds, keys and hashes are 32 bytes, signatures 64. */
+/**
+ * What a suite needs of a cryptography library. Seeds, keys and hashes are 32 bytes, signatures 64.
+ */
 export interface Crypto {
   readonly sha256: Sha256;
   publicKeyOf(seed: Uint8Array): Uint8Array;
@@ -36,7 +38,10 @@ const KEYS_MAX = 4_096;
 export function createSuite(options: SuiteOptions): Suite {
   const { net, crypto } = options;
   const envelopes = createEnvelopes({ net, sha256: crypto.sha256 });
-  const seeds: Readonly<Record<Signer, Uint8Array>> = { node: options.nodeSeed, owner: options.ownerSeed };
+  const seeds: Readonly<Record<Signer, Uint8Array>> = {
+    node: options.nodeSeed,
+    owner: options.ownerSeed,
+  };
   const keys: Readonly<Record<Signer, PublicKey>> = {
     node: asPublicKey(hexOf(crypto.publicKeyOf(options.nodeSeed))),
     owner: asPublicKey(hexOf(crypto.publicKeyOf(options.ownerSeed))),
@@ -45,7 +50,12 @@ export function createSuite(options: SuiteOptions): Suite {
   const checked = new WeakSet<AnyRecord>();
   const nodes = createRecent<PublicKey, NodeId>(KEYS_MAX);
 
-  function seal<T extends RecordType>(type: T, body: Bodies[T], hlc: Hlc, signer: Signer): Signed<T> {
+  function seal<T extends RecordType>(
+    type: T,
+    body: Bodies[T],
+    hlc: Hlc,
+    signer: Signer,
+  ): Signed<T> {
     const encoded = encodeBody(type, body);
     // Submissions and engine reports are checked at the door, so this is our own defect.
     if (!encoded.ok) throw unsealable(type, encoded.code, encoded.place);
@@ -97,5 +107,8 @@ export function createSuite(options: SuiteOptions): Suite {
 
 function unsealable(type: RecordType, code: string, place: string): ShoalError {
   const where = place === '' ? '' : ` at ${place}`;
-  return new ShoalError({ code: 'internal', what: `a ${type} record cannot be signed: ${code}${where}` });
+  return new ShoalError({
+    code: 'internal',
+    what: `a ${type} record cannot be signed: ${code}${where}`,
+  });
 }

@@ -31,7 +31,9 @@ export function createCrypto(): NodeCrypto {
   return {
     sha256: (data) => hash('sha256', data, 'buffer'),
     publicKeyOf: (seed) =>
-      createPublicKey(privateKey(seed)).export({ format: 'der', type: 'spki' }).subarray(SPKI.length),
+      createPublicKey(privateKey(seed))
+        .export({ format: 'der', type: 'spki' })
+        .subarray(SPKI.length),
     sign: (seed, message) => sign(null, message, privateKey(seed)),
     verify(key, message, signature) {
       if (key.length !== 32 || signature.length !== 64) return false;

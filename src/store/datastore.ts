@@ -26,7 +26,10 @@ interface Connection {
 /** A page of a query; between pages other work of the process gets its turn. */
 const PAGE_ROWS = 256;
 
-/** The base class of `datastore-core` filters, orders and cuts queries; this one finds what has a prefix. */
+/**
+ * The base class of `datastore-core` filters, orders and cuts queries; this one finds what has a
+ * prefix.
+ */
 export class SqliteDatastore extends BaseDatastore {
   readonly #path: string;
   #connection: Connection | null = null;
@@ -147,8 +150,13 @@ function connect(path: string): Connection {
 function prepare(path: string): Connection {
   const database = openSqlite(path, 'NORMAL');
   try {
-    database.exec('CREATE TABLE IF NOT EXISTS pairs(key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID');
-    const below = 'FROM pairs WHERE key > ? AND key >= ? AND key < ? || char(1114111) ORDER BY key LIMIT ?';
+    database.exec(
+      `CREATE TABLE IF NOT EXISTS pairs(
+         key TEXT PRIMARY KEY, value BLOB NOT NULL
+       ) STRICT, WITHOUT ROWID`,
+    );
+    const below =
+      'FROM pairs WHERE key > ? AND key >= ? AND key < ? || char(1114111) ORDER BY key LIMIT ?';
     return {
       database,
       put: database.prepare(

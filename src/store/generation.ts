@@ -1,11 +1,14 @@
 /**
- * A counter beside the store that rises with every commit, so that a store which was put back from a
- * backup is noticed: it is behind its counter. The counter is written after the commit and not
+ * A counter beside the store that rises with every commit, so that a store which was put back from
+ * a backup is noticed: it is behind its counter. The counter is written after the commit and not
  * synced each time, so it may lag after a power cut, but it is never ahead of an honest store.
  */
 import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 
-/** `unreadable`: not there, or not what was written. `lost`: the store was given up after a disk error. */
+/**
+ * `unreadable`: not there, or not what was written. `lost`: the store was given up after a disk
+ * error.
+ */
 export type GenerationRead = number | 'unreadable' | 'lost';
 
 export interface Generation {

@@ -13,7 +13,10 @@ export interface Identity {
   readonly store: StoreId;
   /** Commits so far. */
   readonly generation: number;
-  /** The hashes of all rows of promises and accepted, combined by exclusive or: shows when one is missing. */
+  /**
+   * The hashes of all rows of promises and accepted, combined by exclusive or: shows when one is
+   * missing.
+   */
   readonly promised: Uint8Array;
 }
 
@@ -47,7 +50,8 @@ export function readIdentity(database: DatabaseSync): Identity | 'absent' | 'dam
 
 export function writeIdentity(database: DatabaseSync): (identity: Identity) => void {
   const statement = database.prepare(
-    'INSERT OR REPLACE INTO meta(one, schema, store, generation, promised, sha256) VALUES (1, ?, ?, ?, ?, ?)',
+    `INSERT OR REPLACE INTO meta(one, schema, store, generation, promised, sha256)
+     VALUES (1, ?, ?, ?, ?, ?)`,
   );
   return (identity) => {
     const { store, generation, promised } = identity;

@@ -14,7 +14,9 @@ export interface KeyValue {
 
 /** Each call is one commit; use `putAll` for many. @throws ShoalError `store-unusable`. */
 export interface KeyValues {
-  /** null when there is none, or when its row is damaged. Expired ones are returned until `expire`. */
+  /**
+   * null when there is none, or when its row is damaged. Expired ones are returned until `expire`.
+   */
   get(key: string): KeyValue | null;
   /** Replaces; the entry counts as the newest of its kind. */
   put(key: string, value: string, until: number | null): void;
@@ -31,19 +33,27 @@ export interface KeyValues {
 const hashOf = ({ key, value, until }: KeyValue): Buffer =>
   rowHash(['kv', key, String(until)], Buffer.from(value));
 
+/** Keys with a prefix, given twice, by the index: up to the last character there is. */
+const BELOW = 'key >= ? AND key < ? || char(1114111)';
+
 /** `commit` runs work in a transaction and words its errors. */
-export function createKeyValues(database: DatabaseSync, commit: <T>(work: () => T) => T): KeyValues {
+export function createKeyValues(
+  database: DatabaseSync,
+  commit: <T>(work: () => T) => T,
+): KeyValues {
   const get = database.prepare('SELECT key, value, until, sha256 FROM kv WHERE key = ?');
   // A replaced row gets a new rowid, the highest so far, so rowids tell which was written last.
-  const put = database.prepare('INSERT OR REPLACE INTO kv(key, value, until, sha256) VALUES (?, ?, ?, ?)');
+  const put = database.prepare(
+    'INSERT OR REPLACE INTO kv(key, value, until, sha256) VALUES (?, ?, ?, ?)',
+  );
   const remove = database.prepare('DELETE FROM kv WHERE key = ?');
   const list = database.prepare(
-    'SELECT key, value, until, sha256 FROM kv WHERE key >= ? AND key < ? || char(1114111) ORDER BY rowid',
+    `SELECT key, value, until, sha256 FROM kv WHERE ${BELOW} ORDER BY rowid`,
   );
   const expire = database.prepare('DELETE FROM kv WHERE until < ?');
   const trim = database.prepare(
     `DELETE FROM kv WHERE rowid IN (
-       SELECT rowid FROM kv WHERE key >= ? AND key < ? || char(1114111) ORDER BY rowid DESC LIMIT -1 OFFSET ?)`,
+       SELECT rowid FROM kv WHERE ${BELOW} ORDER BY rowid DESC LIMIT -1 OFFSET ?)`,
   );
   const putOne = (entry: KeyValue): void => {
     put.run(entry.key, entry.value, entry.until, hashOf(entry));

@@ -1,8 +1,19 @@
 /**
- * The key files of a peer: its own key, its owner's, and the key of a private mesh. A private key is
- * 64 hex digits in a file that only its user may read, made at first use. Does no cryptography.
+ * The key files of a peer: its own key, its owner's, and the key of a private mesh. A private key
+ * is 64 hex digits in a file that only its user may read, made at first use. Does no cryptography.
  */
-import { closeSync, existsSync, fstatSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { ShoalError } from '../core/failure.ts';
 
@@ -98,14 +109,16 @@ function readSmall(path: string): { readonly text: string; readonly mode: number
   try {
     const stat = fstatSync(file);
     if (!stat.isFile()) throw invalid(path, 'it is not a file');
-    if (stat.size > KEY_FILE_MAX_BYTES) throw invalid(path, `it has ${stat.size} bytes, too many for a key`);
+    if (stat.size > KEY_FILE_MAX_BYTES)
+      throw invalid(path, `it has ${stat.size} bytes, too many for a key`);
     return { text: readFileSync(file, 'latin1'), mode: stat.mode };
   } finally {
     closeSync(file);
   }
 }
 
-const invalid = (path: string, why: string): ShoalError => new ShoalError({ code: 'key-invalid', path, why });
+const invalid = (path: string, why: string): ShoalError =>
+  new ShoalError({ code: 'key-invalid', path, why });
 
 const codeOf = (error: unknown): unknown =>
   error instanceof Error && 'code' in error ? error.code : undefined;

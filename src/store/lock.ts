@@ -1,7 +1,7 @@
 /**
  * One peer per data directory. The lock itself is held by the operating system (SQLite's lock on a
- * file of its own), so it is gone the moment its process is, however that ended, and none can ever be
- * stale; the process id beside it is for people and messages only.
+ * file of its own), so it is gone the moment its process is, however that ended, and none can ever
+ * be stale; the process id beside it is for people and messages only.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,10 @@ export function lockDataDir(dir: string): DataDirLock {
   } catch (error) {
     lock?.close();
     if (sqliteFault(error) !== 'busy') throw storeUnusable(path, error);
-    throw new ShoalError({ code: 'data-dir-locked', path: dir, pid: readPid(pidPath) }, { cause: error });
+    throw new ShoalError(
+      { code: 'data-dir-locked', path: dir, pid: readPid(pidPath) },
+      { cause: error },
+    );
   }
   const held = lock;
   return {

@@ -7,7 +7,13 @@ import type { DatabaseSync } from 'node:sqlite';
 import { ShoalError } from '../core/failure.ts';
 import type { Restored } from '../core/machine-types.ts';
 import type { Generation } from './generation.ts';
-import { newStoreId, NOTHING_PROMISED, readIdentity, renewalReason, writeIdentity } from './identity.ts';
+import {
+  newStoreId,
+  NOTHING_PROMISED,
+  readIdentity,
+  renewalReason,
+  writeIdentity,
+} from './identity.ts';
 import type { Identity, RenewalReason } from './identity.ts';
 import type { RowCodec } from './row-codec.ts';
 import { quarantine, scan } from './scan.ts';
@@ -97,7 +103,10 @@ function settle(
   const found = readIdentity(database);
   const counted = typeof generation.found === 'number' ? generation.found : 0;
   const problems = [...known, ...damaged.map(rowProblem)];
-  const reason = found === 'absent' ? null : renewalReason(found, generation.found, soundPromises(found, scanned));
+  const reason =
+    found === 'absent'
+      ? null
+      : renewalReason(found, generation.found, soundPromises(found, scanned));
 
   if (typeof found === 'object' && reason === null) {
     if (damaged.length > 0) inTransaction(database, () => quarantine(database, damaged));
@@ -146,8 +155,11 @@ const LOST: StoreProblem = {
 
 const RENEWALS: Readonly<Record<RenewalReason, string>> = {
   'identity-damaged': 'the identity of the store was damaged; it goes on under a new one',
-  'promises-damaged': 'promises of this keeper are damaged or missing; the store has a new identity',
-  'older-backup': 'the store is older than its counter, as after a backup was put back; it has a new identity',
-  'counter-unreadable': 'the counter beside the store is missing or damaged; the store has a new identity',
+  'promises-damaged':
+    'promises of this keeper are damaged or missing; the store has a new identity',
+  'older-backup':
+    'the store is older than its counter, as after a backup was put back; it has a new identity',
+  'counter-unreadable':
+    'the counter beside the store is missing or damaged; the store has a new identity',
   'disk-failed': 'the disk failed when the store was written last; the store has a new identity',
 };

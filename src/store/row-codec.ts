@@ -1,11 +1,13 @@
 /**
- * What the store needs of an encoding: one row as bytes and back. The adapter is `p2p/wire/rows.ts`;
- * the store itself knows no format. Types only.
+ * What the store needs of an encoding: one row as bytes and back. The adapter is
+ * `p2p/wire/rows.ts`; the store itself knows no format. Types only.
  */
 import type { StoreWrite } from '../core/machine-types.ts';
 
 export type Table = StoreWrite['table'];
-export type RowOf<T extends Table> = NonNullable<Extract<StoreWrite, { readonly table: T }>['value']>;
+export type RowOf<T extends Table> = NonNullable<
+  Extract<StoreWrite, { readonly table: T }>['value']
+>;
 
 export interface TableCodec<Row> {
   encode(row: Row): Uint8Array;

@@ -1,6 +1,6 @@
 /**
- * Reading everything back: each row is hashed again, rows that do not match or cannot be decoded are
- * moved to the quarantine, the others become `Restored`.
+ * Reading everything back: each row is hashed again, rows that do not match or cannot be decoded
+ * are moved to the quarantine, the others become `Restored`.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { asJobId } from '../core/ids.ts';

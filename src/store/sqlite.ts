@@ -1,5 +1,6 @@
 /**
- * Opening SQLite files the way this project needs them, and telling its errors apart. Knows no tables.
+ * Opening SQLite files the way this project needs them, and telling its errors apart. Knows no
+ * tables.
  */
 import { existsSync, renameSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
@@ -60,7 +61,8 @@ const SURROUNDINGS: ReadonlySet<number> = new Set([
 
 /**
  * True when an error while opening means that the file is damaged. More than `damaged` above: where
- * the schema or a number was hit, SQLite complains of unknown columns, or Node of integers out of range.
+ * the schema or a number was hit, SQLite complains of unknown columns, or Node of integers out of
+ * range.
  */
 export function isDamage(error: unknown): boolean {
   const code = resultCode(error);

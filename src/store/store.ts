@@ -35,8 +35,8 @@ export interface Store {
   readonly problems: readonly StoreProblem[];
   /**
    * All of it or nothing, on disk when it returns.
-   * @throws ShoalError `store-unusable`: nothing was written. When the disk was full the next call may
-   * succeed; after an I/O error every later one throws.
+   * @throws ShoalError `store-unusable`: nothing was written. When the disk was full the next call
+   * may succeed; after an I/O error every later one throws.
    */
   apply(writes: readonly StoreWrite[]): void;
   /** Everything that is on disk. */
@@ -46,7 +46,10 @@ export interface Store {
   close(): void;
 }
 
-/** Opens or creates the store in `dir`. The caller holds the lock of the directory. @throws ShoalError `store-unusable`. */
+/**
+ * Opens or creates the store in `dir`. The caller holds the lock of the directory. @throws
+ * ShoalError `store-unusable`.
+ */
 export function openStore(dir: string, deps: StoreDeps): Store {
   const path = join(dir, 'store.db');
   let generation: Generation | null = null;
@@ -77,7 +80,8 @@ interface Row {
 
 function createStore(parts: Parts): Store {
   const { path, database, generation, codec, problems } = parts;
-  // Read once already for the check; given away at the first chance, since the machine holds it then.
+  // Read once already for the check; given away at the first chance, since the machine holds it
+  // then.
   let restored: Restored | null = parts.restored;
   let identity = parts.identity;
   let failed: ShoalError | null = null;
@@ -93,7 +97,8 @@ function createStore(parts: Parts): Store {
       const fault = sqliteFault(error);
       const unusable = storeUnusable(path, error);
       if (fault === 'io' || fault === 'damaged') {
-        // After a failed write the page cache may hold what the disk does not: nothing here can be trusted.
+        // After a failed write the page cache may hold what the disk does not: nothing here can be
+        // trusted.
         failed = unusable;
         generation.markLost();
       }

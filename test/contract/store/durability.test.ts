@@ -1,9 +1,20 @@
-/** What the store promises when its process, its disk or its directory is treated badly. Real processes. */
+/**
+ * What the store promises when its process, its disk or its directory is treated badly. Real
+ * processes.
+ */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -12,20 +23,32 @@ import type { TestContext } from 'node:test';
 import { ShoalError } from '../../../src/core/failure.ts';
 import { lockDataDir } from '../../../src/store/lock.ts';
 import { openStore } from '../../../src/store/store.ts';
-import { codec, jobNumber, opened, promiseWrite, recordWrite, temporary } from '../../unit/store/fixtures.ts';
+import {
+  codec,
+  jobNumber,
+  opened,
+  promiseWrite,
+  recordWrite,
+  temporary,
+} from '../../unit/store/fixtures.ts';
 
 const WRITER = new URL('../../unit/store/writer.ts', import.meta.url).pathname;
 const DEADLINE_MS = 30_000;
 
 /** Starts the writer; it is killed after the test. */
 function start(context: TestContext, dir: string, mode: string): ChildProcess {
-  const child = spawn(process.execPath, [WRITER, dir, mode], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [WRITER, dir, mode], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   context.after(() => child.kill('SIGKILL'));
   return child;
 }
 
 /** Collects lines until `enough`, then kills the process and collects what it still had said. */
-async function linesUntilKilled(child: ChildProcess, enough: (lines: readonly string[]) => boolean): Promise<string[]> {
+async function linesUntilKilled(
+  child: ChildProcess,
+  enough: (lines: readonly string[]) => boolean,
+): Promise<string[]> {
   const lines: string[] = [];
   const timer = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS);
   assert.ok(child.stdout);
@@ -41,7 +64,10 @@ test('kill -9 in the middle of writing loses nothing that was acknowledged', asy
   const dir = temporary(context);
   let id: string | undefined;
   for (const commits of [1, 40, 97]) {
-    const lines = await linesUntilKilled(start(context, dir, 'write'), ({ length }) => length >= commits);
+    const lines = await linesUntilKilled(
+      start(context, dir, 'write'),
+      ({ length }) => length >= commits,
+    );
     assert.ok(lines.length >= commits, `the writer ended after ${lines.length} commits`);
     const [last, storeId] = (lines.at(-1) ?? '').split(' ');
     const highest = Number(last);
@@ -55,7 +81,10 @@ test('kill -9 in the middle of writing loses nothing that was acknowledged', asy
       assert.ok(known.has(jobNumber(number)), `record ${number} of ${highest} is missing`);
     }
     const promised = new Map(restored.promises.map(({ job, value }) => [job, value.number]));
-    assert.ok((promised.get(jobNumber(highest % 5)) ?? -1) >= highest, 'the last promise is missing');
+    assert.ok(
+      (promised.get(jobNumber(highest % 5)) ?? -1) >= highest,
+      'the last promise is missing',
+    );
     store.close();
   }
 });
@@ -111,16 +140,22 @@ function failureOf(work: () => void): ShoalError {
   assert.fail('it did not fail');
 }
 
-test('a full disk is told, costs nothing acknowledged, and ends when there is space again', { skip: onlyRoot }, (context) => {
+test('a full disk is told, costs nothing acknowledged, and ends when there is space again', {
+  skip: onlyRoot,
+}, (context) => {
   const dir = smallDisk(context, '2m');
   const store = opened(context, dir);
   const ballast = join(dir, 'ballast');
   writeFileSync(ballast, new Uint8Array(1_000_000));
   let written = 0;
   const failure = failureOf(() => {
-    for (; written < 10_000; written += 1) store.apply([recordWrite(written), promiseWrite(written % 3, written)]);
+    for (; written < 10_000; written += 1)
+      store.apply([recordWrite(written), promiseWrite(written % 3, written)]);
   });
-  assert.ok(failure.failure.code === 'store-unusable' && /the disk is full/.test(failure.message), failure.message);
+  assert.ok(
+    failure.failure.code === 'store-unusable' && /the disk is full/.test(failure.message),
+    failure.message,
+  );
   assert.ok(written > 10, `the disk was full after ${written} commits`);
   failureOf(() => store.apply([recordWrite(written)]));
   assert.equal(store.restore().records.length, written, 'what is there can still be read');
@@ -140,7 +175,9 @@ test('a store that cannot be created for want of space is told', { skip: onlyRoo
   assert.equal(failure.failure.code, 'store-unusable');
 });
 
-test('after an I/O error the store is lost: it says so, and comes back with a new id', { skip: onlyRoot }, (context) => {
+test('after an I/O error the store is lost: it says so, and comes back with a new id', {
+  skip: onlyRoot,
+}, (context) => {
   const dir = smallDisk(context, '2m');
   const store = opened(context, dir);
   store.apply([recordWrite(1), promiseWrite(1, 1)]);
@@ -161,7 +198,10 @@ test('after an I/O error the store is lost: it says so, and comes back with a ne
   failureOf(() => store.apply([promiseWrite(1, 3)]));
   store.close();
   const again = opened(context, dir);
-  assert.deepEqual(again.problems.map(({ code }) => code), ['disk-failed']);
+  assert.deepEqual(
+    again.problems.map(({ code }) => code),
+    ['disk-failed'],
+  );
   assert.notEqual(again.id, store.id);
   assert.deepEqual([again.restore().promises.length, again.restore().records.length], [0, 1]);
   again.close();

@@ -50,7 +50,9 @@ const puts: fc.Arbitrary<StoreWrite> = fc.oneof(
   fc.tuple(small, fc.nat(100)).map(([job, ballot]) => promiseWrite(job, ballot)),
   fc.tuple(small, small).map(([job, partition]) => acceptedWrite(job, partition)),
 );
-const writes = fc.tuple(puts, fc.boolean()).map(([put, keep]) => (keep ? put : ({ ...put, value: null } as StoreWrite)));
+const writes = fc
+  .tuple(puts, fc.boolean())
+  .map(([put, keep]) => (keep ? put : ({ ...put, value: null } as StoreWrite)));
 const histories = fc.array(fc.array(writes, { maxLength: 6 }), { maxLength: 8 });
 
 /** Records by their id, everything else as it is, in the order of rows. */
@@ -58,23 +60,42 @@ function comparable(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) return value.map(comparable);
   if ('sig' in value && 'id' in value) return value.id;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, comparable(member)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => [key, comparable(member)]),
+  );
 }
 
 /** The laws that need no comparison, for one store at a time. */
-for (const [name, create] of [['in memory', inMemory], ['on disk', onDisk]] as const) {
+for (const [name, create] of [
+  ['in memory', inMemory],
+  ['on disk', onDisk],
+] as const) {
   test(`${name}: nothing written is nothing restored`, () => {
     const subject = create();
     subject.apply([]);
-    const nothing: Restored = { records: [], promises: [], accepted: [], executions: [], submissions: [] };
+    const nothing: Restored = {
+      records: [],
+      promises: [],
+      accepted: [],
+      executions: [],
+      submissions: [],
+    };
     assert.deepEqual(subject.restart(), nothing);
     subject.end();
   });
 
   test(`${name}: the last write of a key wins, also within one call`, () => {
     const subject = create();
-    subject.apply([promiseWrite(1, 1), promiseWrite(1, 3), promiseWrite(2, 1), { ...promiseWrite(2, 1), value: null } as StoreWrite]);
-    assert.deepEqual(subject.restart().promises.map(({ value }) => value.number), [3]);
+    subject.apply([
+      promiseWrite(1, 1),
+      promiseWrite(1, 3),
+      promiseWrite(2, 1),
+      { ...promiseWrite(2, 1), value: null } as StoreWrite,
+    ]);
+    assert.deepEqual(
+      subject.restart().promises.map(({ value }) => value.number),
+      [3],
+    );
     subject.end();
   });
 }

@@ -46,11 +46,20 @@ test('an empty value is a value', async (context) => {
 
 test('many at once, in order', async (context) => {
   const datastore = openIn(context);
-  const pairs = Array.from({ length: 100 }, (_, at) => ({ key: new Key(`/many/${at}`), value: bytes(`v${at}`) }));
+  const pairs = Array.from({ length: 100 }, (_, at) => ({
+    key: new Key(`/many/${at}`),
+    value: bytes(`v${at}`),
+  }));
   const keys = await all(datastore.putMany(pairs));
-  assert.deepEqual(keys.map(String), pairs.map(({ key }) => key.toString()));
+  assert.deepEqual(
+    keys.map(String),
+    pairs.map(({ key }) => key.toString()),
+  );
   const got = await all(datastore.getMany(keys));
-  assert.deepEqual(got.map(({ value }) => textOf(value)), pairs.map(({ value }) => textOf(value)));
+  assert.deepEqual(
+    got.map(({ value }) => textOf(value)),
+    pairs.map(({ value }) => textOf(value)),
+  );
   await all(datastore.deleteMany(keys.slice(1)));
   assert.deepEqual((await all(datastore.queryKeys({}))).map(String), ['/many/0']);
 });
@@ -81,7 +90,8 @@ test('a batch with a value that cannot be stored changes nothing', async (contex
 
 test('queries: prefix, filters, orders, offset and limit', async (context) => {
   const datastore = openIn(context);
-  for (const name of ['/a/1', '/a/2', '/a/3', '/ab/1', '/b/1', '/é/1']) await datastore.put(new Key(name), bytes(name));
+  for (const name of ['/a/1', '/a/2', '/a/3', '/ab/1', '/b/1', '/é/1'])
+    await datastore.put(new Key(name), bytes(name));
   const names = async (query: Parameters<typeof datastore.query>[0]) =>
     (await all(datastore.query(query))).map(({ key, value }) => {
       assert.equal(key.toString(), textOf(value));
@@ -93,15 +103,20 @@ test('queries: prefix, filters, orders, offset and limit', async (context) => {
   assert.deepEqual(await names({ prefix: '/é' }), ['/é/1']);
   assert.deepEqual(await names({ prefix: '/none' }), []);
   assert.deepEqual(await names({ prefix: '/a/', offset: 1, limit: 1 }), ['/a/2']);
-  assert.deepEqual(await names({ filters: [({ key }) => key.toString().endsWith('1')], limit: 2 }), ['/a/1', '/ab/1']);
-  const backwards = (a: { key: Key }, b: { key: Key }) => (a.key.toString() < b.key.toString() ? 1 : -1);
+  assert.deepEqual(
+    await names({ filters: [({ key }) => key.toString().endsWith('1')], limit: 2 }),
+    ['/a/1', '/ab/1'],
+  );
+  const backwards = (a: { key: Key }, b: { key: Key }) =>
+    a.key.toString() < b.key.toString() ? 1 : -1;
   assert.deepEqual(await names({ prefix: '/a/', orders: [backwards] }), ['/a/3', '/a/2', '/a/1']);
 });
 
 test('a query over many pages sees each key once, while others write and delete', async (context) => {
   const datastore = openIn(context);
   const batch = datastore.batch();
-  for (let at = 0; at < 1_000; at += 1) batch.put(new Key(`/page/${String(at).padStart(4, '0')}`), bytes('x'));
+  for (let at = 0; at < 1_000; at += 1)
+    batch.put(new Key(`/page/${String(at).padStart(4, '0')}`), bytes('x'));
   await batch.commit();
   const seen: string[] = [];
   for await (const key of datastore.queryKeys({ prefix: '/page' })) {
@@ -141,7 +156,10 @@ test('it is there again after closing and opening, and closed in between', async
 
 test('a damaged file is set aside, one that cannot be opened is told', async (context) => {
   const dir = temporary(context);
-  writeFileSync(join(dir, 'datastore.db'), 'no database at all, but long enough to be looked at'.repeat(20));
+  writeFileSync(
+    join(dir, 'datastore.db'),
+    'no database at all, but long enough to be looked at'.repeat(20),
+  );
   const datastore = openIn(context, dir);
   await datastore.put(new Key('/a'), bytes('x'));
   const impossible = new SqliteDatastore(join(dir, 'datastore.db', 'below-a-file'));

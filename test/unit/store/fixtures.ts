@@ -7,7 +7,15 @@ import type { TestContext } from 'node:test';
 import fc from 'fast-check';
 import { createRowCodec } from '../../../p2p/wire/rows.ts';
 import { createSuite } from '../../../p2p/wire/suite.ts';
-import { asExecutionId, asHlc, asJobId, asNodeId, asRecordId, asStoreId, uuidOf } from '../../../src/core/ids.ts';
+import {
+  asExecutionId,
+  asHlc,
+  asJobId,
+  asNodeId,
+  asRecordId,
+  asStoreId,
+  uuidOf,
+} from '../../../src/core/ids.ts';
 import type { JobId } from '../../../src/core/ids.ts';
 import type { StoreWrite } from '../../../src/core/machine-types.ts';
 import type { Signed } from '../../../src/core/records.ts';

@@ -45,7 +45,10 @@ test('a key that others may read or write is refused with the remedy', (context)
   loadKey(path, randomBytes);
   for (const mode of [0o640, 0o604, 0o620, 0o666]) {
     chmodSync(path, mode);
-    assert.match(complaint(() => loadKey(path, randomBytes)), new RegExp(`mode 0${mode.toString(8)}\\); run \`chmod 600`));
+    assert.match(
+      complaint(() => loadKey(path, randomBytes)),
+      new RegExp(`mode 0${mode.toString(8)}\\); run \`chmod 600`),
+    );
   }
   chmodSync(path, 0o400);
   loadKey(path, randomBytes);
@@ -54,21 +57,42 @@ test('a key that others may read or write is refused with the remedy', (context)
 test('a file that holds no key is refused, never overwritten', (context) => {
   const dir = temporary(context);
   const path = join(dir, 'node.key');
-  for (const content of ['', 'x', 'ab'.repeat(31), 'AB'.repeat(32), `${'ab'.repeat(32)}\n\n`, randomBytes(32)]) {
+  for (const content of [
+    '',
+    'x',
+    'ab'.repeat(31),
+    'AB'.repeat(32),
+    `${'ab'.repeat(32)}\n\n`,
+    randomBytes(32),
+  ]) {
     writeFileSync(path, content, { mode: 0o600 });
-    assert.match(complaint(() => loadKey(path, randomBytes)), /64 hex digits/);
+    assert.match(
+      complaint(() => loadKey(path, randomBytes)),
+      /64 hex digits/,
+    );
   }
   writeFileSync(path, 'x'.repeat(2_000));
-  assert.match(complaint(() => loadKey(path, randomBytes)), /too many/);
+  assert.match(
+    complaint(() => loadKey(path, randomBytes)),
+    /too many/,
+  );
   mkdirSync(join(dir, 'directory'));
-  assert.match(complaint(() => loadKey(join(dir, 'directory'), randomBytes)), /not a file/);
+  assert.match(
+    complaint(() => loadKey(join(dir, 'directory'), randomBytes)),
+    /not a file/,
+  );
 });
 
 const SWARM = `/key/swarm/psk/1.0.0/\n/base16/\n${'0f'.repeat(32)}\n`;
 
 test('the key of a private mesh is read in the format of kubo, with any line ends', (context) => {
   const path = join(temporary(context), 'swarm.key');
-  for (const text of [SWARM, SWARM.trimEnd(), SWARM.replaceAll('\n', '\r\n'), SWARM.replaceAll('0f', '0F')]) {
+  for (const text of [
+    SWARM,
+    SWARM.trimEnd(),
+    SWARM.replaceAll('\n', '\r\n'),
+    SWARM.replaceAll('0f', '0F'),
+  ]) {
     writeFileSync(path, text);
     assert.equal(Buffer.from(readSwarmKey(path)).toString(), SWARM);
   }
@@ -76,7 +100,10 @@ test('the key of a private mesh is read in the format of kubo, with any line end
 
 test('each way in which a swarm key file is wrong is told', (context) => {
   const path = join(temporary(context), 'swarm.key');
-  assert.equal(complaint(() => readSwarmKey(path)), 'it does not exist');
+  assert.equal(
+    complaint(() => readSwarmKey(path)),
+    'it does not exist',
+  );
   const cases: readonly (readonly [string, RegExp])[] = [
     ['', /first line/],
     [SWARM.replace('1.0.0', '2.0.0'), /first line/],
@@ -88,6 +115,9 @@ test('each way in which a swarm key file is wrong is told', (context) => {
   ];
   for (const [text, why] of cases) {
     writeFileSync(path, text);
-    assert.match(complaint(() => readSwarmKey(path)), why);
+    assert.match(
+      complaint(() => readSwarmKey(path)),
+      why,
+    );
   }
 });

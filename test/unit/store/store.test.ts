@@ -1,10 +1,25 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { StoreWrite } from '../../../src/core/machine-types.ts';
-import { acceptedWrite, grant, jobNumber, opened, promiseWrite, recordWrite, temporary } from './fixtures.ts';
+import {
+  acceptedWrite,
+  grant,
+  jobNumber,
+  opened,
+  promiseWrite,
+  recordWrite,
+  temporary,
+} from './fixtures.ts';
 
 const codes = (store: { readonly problems: readonly { readonly code: string }[] }): string[] =>
   store.problems.map(({ code }) => code);
@@ -17,7 +32,9 @@ function tamper(dir: string, work: (database: DatabaseSync) => void): void {
 }
 
 const ofGrant = (write: StoreWrite) =>
-  write.table === 'records' && write.value !== null ? { job: write.job, key: write.key, id: write.value.record.id } : null;
+  write.table === 'records' && write.value !== null
+    ? { job: write.job, key: write.key, id: write.value.record.id }
+    : null;
 
 test('what was written is there again, each table in order, under the same id', (context) => {
   const dir = temporary(context);
@@ -30,7 +47,10 @@ test('what was written is there again, each table in order, under the same id', 
   assert.deepEqual(codes(again), []);
   assert.equal(again.id, store.id);
   assert.deepEqual(again.restore(), before);
-  assert.deepEqual(before.records.map(({ job }) => job), [jobNumber(1), jobNumber(2)]);
+  assert.deepEqual(
+    before.records.map(({ job }) => job),
+    [jobNumber(1), jobNumber(2)],
+  );
   assert.equal(before.promises[0]?.value.number, 7);
   assert.equal(before.accepted[0]?.key, 'assign/3/0');
 });
@@ -55,7 +75,10 @@ test('a later write replaces, null deletes, and restore tells the present', (con
     { ...recordWrite(9), value: null } as StoreWrite,
   ]);
   const { promises, accepted, records } = store.restore();
-  assert.deepEqual(promises.map(({ job, value }) => [job, value.number]), [[jobNumber(1), 2]]);
+  assert.deepEqual(
+    promises.map(({ job, value }) => [job, value.number]),
+    [[jobNumber(1), 2]],
+  );
   assert.deepEqual([accepted.length, records.length], [0, 0]);
 });
 
@@ -64,7 +87,8 @@ test('the digest of the promises follows every change: no false alarm after repl
   const store = opened(context, dir);
   for (let round = 0; round < 20; round += 1) {
     store.apply([promiseWrite(round % 3, round), acceptedWrite(round % 4, round % 2)]);
-    if (round % 5 === 0) store.apply([{ ...acceptedWrite(round % 4, round % 2), value: null } as StoreWrite]);
+    if (round % 5 === 0)
+      store.apply([{ ...acceptedWrite(round % 4, round % 2), value: null } as StoreWrite]);
   }
   store.close();
   const again = opened(context, dir);
@@ -74,7 +98,12 @@ test('the digest of the promises follows every change: no false alarm after repl
 test('a transaction that fails in the middle leaves nothing behind', (context) => {
   const dir = temporary(context);
   const store = opened(context, dir);
-  const wrong = { table: 'promises', job: jobNumber(3), key: Symbol('no key'), value: null } as never;
+  const wrong = {
+    table: 'promises',
+    job: jobNumber(3),
+    key: Symbol('no key'),
+    value: null,
+  } as never;
   assert.throws(() => store.apply([promiseWrite(1, 1), wrong]), { name: 'ShoalError' });
   assert.equal(store.restore().promises.length, 0);
   store.apply([promiseWrite(1, 1)]);
@@ -86,7 +115,14 @@ for (const table of ['records', 'promises', 'accepted'] as const) {
   test(`a damaged byte in ${table} is found, set aside and reported; the others are served`, (context) => {
     const dir = temporary(context);
     const store = opened(context, dir);
-    store.apply([recordWrite(1), recordWrite(2), promiseWrite(1, 1), promiseWrite(2, 2), acceptedWrite(1, 1), acceptedWrite(2, 1)]);
+    store.apply([
+      recordWrite(1),
+      recordWrite(2),
+      promiseWrite(1, 1),
+      promiseWrite(2, 2),
+      acceptedWrite(1, 1),
+      acceptedWrite(2, 1),
+    ]);
     store.close();
     tamper(dir, (database) => {
       const row = database.prepare(`SELECT bytes FROM ${table} WHERE job = ?`).get(jobNumber(1));
@@ -96,7 +132,10 @@ for (const table of ['records', 'promises', 'accepted'] as const) {
     });
     const again = opened(context, dir);
     const restored = again.restore();
-    assert.deepEqual(restored.records.map(({ job }) => job), table === 'records' ? [jobNumber(2)] : [jobNumber(1), jobNumber(2)]);
+    assert.deepEqual(
+      restored.records.map(({ job }) => job),
+      table === 'records' ? [jobNumber(2)] : [jobNumber(1), jobNumber(2)],
+    );
     if (table === 'records') {
       assert.deepEqual(codes(again), ['row-damaged']);
       assert.equal(again.id, store.id, 'a record can be fetched again');
@@ -112,7 +151,10 @@ for (const table of ['records', 'promises', 'accepted'] as const) {
     third.close();
     tamper(dir, (database) => {
       const rows = database.prepare('SELECT origin, job, why FROM quarantine').all();
-      assert.deepEqual(rows.map((row) => ({ ...row })), [{ origin: table, job: jobNumber(1), why: 'hash' }]);
+      assert.deepEqual(
+        rows.map((row) => ({ ...row })),
+        [{ origin: table, job: jobNumber(1), why: 'hash' }],
+      );
     });
   });
 }
@@ -131,7 +173,14 @@ test('a row that hashes well but is no row of its table is set aside', (context)
   const dir = temporary(context);
   const store = opened(context, dir);
   const job = jobNumber(1);
-  store.apply([{ table: 'promises', job, key: 'promise', value: { config: 0, number: 1, leader: 'nobody' } as never }]);
+  store.apply([
+    {
+      table: 'promises',
+      job,
+      key: 'promise',
+      value: { config: 0, number: 1, leader: 'nobody' } as never,
+    },
+  ]);
   store.close();
   assert.deepEqual(codes(opened(context, dir)), ['row-damaged', 'promises-damaged']);
 });
@@ -141,7 +190,9 @@ test('a promise that is missing altogether is noticed', (context) => {
   const store = opened(context, dir);
   store.apply([promiseWrite(1, 1), promiseWrite(2, 2)]);
   store.close();
-  tamper(dir, (database) => database.prepare('DELETE FROM promises WHERE job = ?').run(jobNumber(2)));
+  tamper(dir, (database) =>
+    database.prepare('DELETE FROM promises WHERE job = ?').run(jobNumber(2)),
+  );
   const again = opened(context, dir);
   assert.deepEqual(codes(again), ['promises-damaged']);
   assert.notEqual(again.id, store.id);
@@ -172,7 +223,8 @@ test('a store that lost its newest commits gets a new id', (context) => {
   const longer = opened(context, dir);
   longer.apply([promiseWrite(1, 2)]);
   // The log holds the second commit; without it the file is sound but old.
-  for (const suffix of ['', '-shm', '-wal']) copyFileSync(join(dir, `store.db${suffix}`), join(dir, `copy${suffix}`));
+  for (const suffix of ['', '-shm', '-wal'])
+    copyFileSync(join(dir, `store.db${suffix}`), join(dir, `copy${suffix}`));
   longer.close();
   copyFileSync(join(dir, 'copy'), join(dir, 'store.db'));
   const again = opened(context, dir);
@@ -195,7 +247,10 @@ test('a counter that is missing or damaged costs the id', (context) => {
   const dir = temporary(context);
   let last = opened(context, dir);
   last.close();
-  for (const damage of [() => rmSync(join(dir, 'store.generation')), () => writeFileSync(join(dir, 'store.generation'), 'x')]) {
+  for (const damage of [
+    () => rmSync(join(dir, 'store.generation')),
+    () => writeFileSync(join(dir, 'store.generation'), 'x'),
+  ]) {
     damage();
     const again = opened(context, dir);
     assert.deepEqual(codes(again), ['counter-unreadable']);
@@ -212,7 +267,10 @@ test('a store that is gone is begun anew, and said so', (context) => {
   store.close();
   rmSync(join(dir, 'store.db'));
   const again = opened(context, dir);
-  assert.deepEqual([codes(again), again.restore().records, again.id === store.id], [['store-lost'], [], false]);
+  assert.deepEqual(
+    [codes(again), again.restore().records, again.id === store.id],
+    [['store-lost'], [], false],
+  );
 });
 
 test('a damaged identity is replaced', (context) => {
@@ -231,7 +289,10 @@ test('a damaged identity is replaced', (context) => {
 test('a file that is no database is set aside and a new one begun', (context) => {
   const dir = temporary(context);
   for (const number of [1, 2]) {
-    writeFileSync(join(dir, 'store.db'), 'this is not a database, however long one looks at it'.repeat(50));
+    writeFileSync(
+      join(dir, 'store.db'),
+      'this is not a database, however long one looks at it'.repeat(50),
+    );
     const store = opened(context, dir);
     assert.deepEqual(codes(store), ['store-damaged']);
     store.apply([recordWrite(1)]);
@@ -249,7 +310,12 @@ test('whatever bytes of the file are damaged, the store opens and serves only wh
   store.close();
   const sound = readFileSync(join(dir, 'store.db'));
   const counter = readFileSync(join(dir, 'store.generation'));
-  const ids = new Map(Array.from({ length: 60 }, (_, number) => [jobNumber(number), grant(jobNumber(number), number).id]));
+  const ids = new Map(
+    Array.from({ length: 60 }, (_, number) => [
+      jobNumber(number),
+      grant(jobNumber(number), number).id,
+    ]),
+  );
   // A fixed walk over the file, so that a failure can be repeated.
   let state = 7;
   const next = (max: number): number => (state = (state * 1_103_515_245 + 12_345) % 2 ** 31) % max;
@@ -263,9 +329,11 @@ test('whatever bytes of the file are damaged, the store opens and serves only wh
     writeFileSync(join(dir, 'store.generation'), counter);
     const again = opened(context, dir);
     const restored = again.restore();
-    for (const { job, value } of restored.records) assert.equal(value.record.id, ids.get(job), `round ${round}`);
+    for (const { job, value } of restored.records)
+      assert.equal(value.record.id, ids.get(job), `round ${round}`);
     if (again.id === store.id) assert.equal(restored.promises.length, 20, `round ${round}`);
-    for (const { job, value } of restored.promises) assert.equal(job, jobNumber(value.number), `round ${round}`);
+    for (const { job, value } of restored.promises)
+      assert.equal(job, jobNumber(value.number), `round ${round}`);
     again.close();
     for (const name of readdirSync(dir)) if (name.startsWith('store.db')) rmSync(join(dir, name));
   }
@@ -282,7 +350,10 @@ test('a store of a newer version is left alone', (context) => {
 test('a directory that cannot be used is told by a failure of its own', (context) => {
   const dir = temporary(context);
   writeFileSync(join(dir, 'file'), '');
-  assert.throws(() => opened(context, join(dir, 'file')), { name: 'ShoalError', message: /cannot be used/ });
+  assert.throws(() => opened(context, join(dir, 'file')), {
+    name: 'ShoalError',
+    message: /cannot be used/,
+  });
 });
 
 test('closing twice is closing once', (context) => {
@@ -297,7 +368,13 @@ test('closing twice is closing once', (context) => {
 test('small facts: put, replace, list in order of writing, expire and trim', (context) => {
   const dir = temporary(context);
   const { kv, ...store } = opened(context, dir);
-  kv.putAll([1, 2, 3].map((number) => ({ key: `token/${number}`, value: `job ${number}`, until: number * 10 })));
+  kv.putAll(
+    [1, 2, 3].map((number) => ({
+      key: `token/${number}`,
+      value: `job ${number}`,
+      until: number * 10,
+    })),
+  );
   kv.put('tokens', 'another kind', null);
   kv.put('token/1', 'job 1 again', null);
   const names = (prefix: string) => kv.list(prefix).map(({ key }) => key);
@@ -315,5 +392,9 @@ test('small facts: put, replace, list in order of writing, expire and trim', (co
     database.exec(`UPDATE kv SET value = 'job 2'`);
   });
   const again = opened(context, dir);
-  assert.deepEqual([again.kv.get('token/1'), again.kv.list('')], [null, []], 'a damaged fact is none');
+  assert.deepEqual(
+    [again.kv.get('token/1'), again.kv.list('')],
+    [null, []],
+    'a damaged fact is none',
+  );
 });

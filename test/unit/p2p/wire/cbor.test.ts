@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeCanonical, decodeCbor, encodeCbor, MAX_NESTING } from '../../../../p2p/wire/cbor.ts';
 
-const bytesOf = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
+const bytesOf = (hex: string): Uint8Array =>
+  Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
 
 const codeOf = (hex: string): string => {
   const decoded = decodeCanonical(bytesOf(hex), 1_000);

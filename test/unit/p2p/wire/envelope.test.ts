@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decode as decodeAnyway, encode } from '@ipld/dag-cbor';
 import fc from 'fast-check';
-import { createEnvelopes, encodeBody, ENVELOPE_MAX_BYTES, wireHlc } from '../../../../p2p/wire/envelope.ts';
+import {
+  createEnvelopes,
+  encodeBody,
+  ENVELOPE_MAX_BYTES,
+  wireHlc,
+} from '../../../../p2p/wire/envelope.ts';
 import { asHlc } from '../../../../src/core/ids.ts';
 import type { AnyRecord } from '../../../../src/core/records.ts';
 import { bodyArbitraries, hlcs, jobs, recordTypes } from './record-arbitraries.ts';
@@ -113,10 +118,26 @@ test('each field that is wrong has its code', () => {
     ['a time before 1970', 'bad-shape', { ...fields, hlc: -1 }],
     ['a time beyond what survives', 'bad-shape', { ...fields, hlc: 2 ** 42 * 1_000 }],
     ['an unknown field', 'bad-shape', { ...fields, extra: 1 }],
-    ['a field in place of another', 'bad-shape', { t: fields['t'], v: 1, by: fields['by'], net: fields['net'], hlc: 1, sig: fields['sig'], boddy: body }],
+    [
+      'a field in place of another',
+      'bad-shape',
+      {
+        t: fields['t'],
+        v: 1,
+        by: fields['by'],
+        net: fields['net'],
+        hlc: 1,
+        sig: fields['sig'],
+        boddy: body,
+      },
+    ],
     ['an unknown field in the body', 'bad-shape', { ...fields, body: { ...body, extra: 1 } }],
     ['a field missing in the body', 'bad-shape', { ...fields, body: { job: body['job'] } }],
-    ['a field exchanged in the body', 'bad-shape', { ...fields, body: { job: body['job'], toString: 1 } }],
+    [
+      'a field exchanged in the body',
+      'bad-shape',
+      { ...fields, body: { job: body['job'], toString: 1 } },
+    ],
     ['a body that is a list', 'bad-shape', { ...fields, body: [] }],
     ['a body that is missing', 'bad-shape', { ...fields, body: null }],
   ];
@@ -128,7 +149,10 @@ test('a record over 64 KiB is refused, whether it arrives or is about to be sign
   assert.equal(codeOf(new Uint8Array(ENVELOPE_MAX_BYTES + 1)), 'too-large');
   const body = one(bodyArbitraries.spec);
   const Env = { LARGE: 'x'.repeat(65_000) };
-  const encoded = encodeBody('spec', { ...body, spec: { ...body.spec, Task: { ...body.spec.Task, Env } } });
+  const encoded = encodeBody('spec', {
+    ...body,
+    spec: { ...body.spec, Task: { ...body.spec.Task, Env } },
+  });
   assert.deepEqual(encoded, { ok: false, code: 'too-large', place: '' });
 });
 
@@ -154,7 +178,10 @@ test('a spec that nests too deeply, or that would become a link, cannot be signe
 
 test('a map that looks like a link is refused on arrival without throwing', () => {
   const fields = fieldsOf(one(signed('advert')) as AnyRecord);
-  const bytes = encode({ ...fields, body: { ...(fields['body'] as object), labels: { '/': 'x', bytez: 'x' } } });
+  const bytes = encode({
+    ...fields,
+    body: { ...(fields['body'] as object), labels: { '/': 'x', bytez: 'x' } },
+  });
   // The encoder would not write it, so the key is made by hand: `bytez` becomes `bytes`.
   const at = Buffer.from(bytes).indexOf('bytez');
   bytes[at + 4] = 's'.charCodeAt(0);
@@ -167,7 +194,10 @@ test('keys that objects treat specially survive', () => {
   const record = suite.seal('advert', { ...body, labels }, asHlc(1), 'node') as AnyRecord;
   const back = recordOf(envelopes.encode(record));
   assert.equal(back.type, 'advert');
-  assert.deepEqual(Object.entries((back.body as typeof body).labels).toSorted(), [['__proto__', 'a'], ['constructor', 'b']]);
+  assert.deepEqual(Object.entries((back.body as typeof body).labels).toSorted(), [
+    ['__proto__', 'a'],
+    ['constructor', 'b'],
+  ]);
   assert.equal(suite.verify(back), true);
 });
 

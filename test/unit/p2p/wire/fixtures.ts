@@ -20,9 +20,11 @@ export const suite = createSuite({ net, nodeSeed, ownerSeed, crypto });
 
 /** Really signed records of one type. */
 export const signed = <T extends RecordType>(type: T): Arbitrary<Signed<T>> =>
-  fc.record({ body: bodyArbitraries[type] as Arbitrary<Bodies[T]>, hlc: hlcs }).map(({ body, hlc }) =>
-    suite.seal(type, body, hlc, type === 'spec' || type === 'command' ? 'owner' : 'node'),
-  );
+  fc
+    .record({ body: bodyArbitraries[type] as Arbitrary<Bodies[T]>, hlc: hlcs })
+    .map(({ body, hlc }) =>
+      suite.seal(type, body, hlc, type === 'spec' || type === 'command' ? 'owner' : 'node'),
+    );
 
 export const anyRecord: Arbitrary<AnyRecord> = fc
   .constantFrom(...(Object.keys(bodyArbitraries) as RecordType[]))
@@ -32,13 +34,20 @@ export const anyRecord: Arbitrary<AnyRecord> = fc
 export const damage = (bytes: Uint8Array): Arbitrary<Uint8Array> =>
   fc.oneof(
     fc
-      .array(fc.tuple(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 })), { minLength: 1, maxLength: 4 })
+      .array(fc.tuple(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 })), {
+        minLength: 1,
+        maxLength: 4,
+      })
       .map((changes) => {
         const copy = Uint8Array.from(bytes);
         for (const [at, change] of changes) copy[at] = (copy[at] ?? 0) ^ change;
         return copy;
       }),
     fc.nat(bytes.length - 1).map((length) => bytes.slice(0, length)),
-    fc.uint8Array({ minLength: 1, maxLength: 8 }).map((more) => Uint8Array.from([...bytes, ...more])),
-    fc.nat(bytes.length - 1).map((at) => Uint8Array.from([...bytes.slice(0, at), ...bytes.slice(at + 1)])),
+    fc
+      .uint8Array({ minLength: 1, maxLength: 8 })
+      .map((more) => Uint8Array.from([...bytes, ...more])),
+    fc
+      .nat(bytes.length - 1)
+      .map((at) => Uint8Array.from([...bytes.slice(0, at), ...bytes.slice(at + 1)])),
   );

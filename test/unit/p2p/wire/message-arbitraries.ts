@@ -1,4 +1,7 @@
-/** Generators of every message and gossip, complete by the compiler; records in them are really signed. */
+/**
+ * Generators of every message and gossip, complete by the compiler; records in them are really
+ * signed.
+ */
 import fc from 'fast-check';
 import type { Arbitrary } from 'fast-check';
 import { asRequestId } from '../../../../src/core/ids.ts';
@@ -75,7 +78,12 @@ const refusalTable: { readonly [C in Refusal['code']]: Arbitrary<Of<Refusal, 'co
     constraint: constraints,
     actual: fc.option(texts),
   }),
-  'too-big': record({ code: is('too-big'), resource: resourceNames, wanted: counts, capacity: counts }),
+  'too-big': record({
+    code: is('too-big'),
+    resource: resourceNames,
+    wanted: counts,
+    capacity: counts,
+  }),
   busy: record({ code: is('busy'), resource: resourceNames, wanted: counts, free: counts }),
   network: record({ code: is('network'), network: texts, detail: texts }),
   'path-not-allowed': record({ code: is('path-not-allowed'), path: texts, writable: fc.boolean() }),
@@ -114,9 +122,17 @@ const waiting: Arbitrary<WaitingView> = record<WaitingView>({
 });
 
 const answerTable: Arbitraries<Answer> = {
-  job: record<Of<Answer, 'type', 'job'>>({ type: is('job'), records: jobRecords, waiting: fc.option(waiting) }),
+  job: record<Of<Answer, 'type', 'job'>>({
+    type: is('job'),
+    records: jobRecords,
+    waiting: fc.option(waiting),
+  }),
   ambiguous: record<Of<Answer, 'type', 'ambiguous'>>({ type: is('ambiguous'), jobs: few(jobIds) }),
-  elsewhere: record<Of<Answer, 'type', 'elsewhere'>>({ type: is('elsewhere'), job: jobIds, nodes: few(nodeIds) }),
+  elsewhere: record<Of<Answer, 'type', 'elsewhere'>>({
+    type: is('elsewhere'),
+    job: jobIds,
+    nodes: few(nodeIds),
+  }),
   none: record({ type: is('none') }),
   jobs: record<Of<Answer, 'type', 'jobs'>>({ type: is('jobs'), jobs: few(summaries) }),
 };
@@ -139,7 +155,11 @@ const request = fc.uuid().map(asRequestId);
 const nonce = counts;
 
 export const messageArbitraries: Arbitraries<Message> = {
-  admit: record<M<'admit'>>({ type: is('admit'), spec: signed('spec'), admission: signed('admission') }),
+  admit: record<M<'admit'>>({
+    type: is('admit'),
+    spec: signed('spec'),
+    admission: signed('admission'),
+  }),
   admitted: record<M<'admitted'>>({ type: is('admitted'), job: jobIds, vote: signed('vote') }),
   'not-admitted': record<M<'not-admitted'>>({ type: is('not-admitted'), job: jobIds, refusal }),
   activate: record<M<'activate'>>({
@@ -148,7 +168,11 @@ export const messageArbitraries: Arbitraries<Message> = {
     admission: certified('admission'),
   }),
   'job-wanted': record<M<'job-wanted'>>({ type: is('job-wanted'), job: jobIds }),
-  'votes-wanted': record<M<'votes-wanted'>>({ type: is('votes-wanted'), job: jobIds, admission: recordIds }),
+  'votes-wanted': record<M<'votes-wanted'>>({
+    type: is('votes-wanted'),
+    job: jobIds,
+    admission: recordIds,
+  }),
   invite: record<M<'invite'>>({ type: is('invite'), announcement }),
   'spec-wanted': record<M<'spec-wanted'>>({ type: is('spec-wanted'), ...bidding }),
   spec: record<M<'spec'>>({ type: is('spec'), spec: signed('spec') }),
@@ -162,7 +186,12 @@ export const messageArbitraries: Arbitraries<Message> = {
     running: counts,
     locality: fc.double({ min: 0, max: 1, noNaN: true }).map(Math.abs),
   }),
-  decline: record<M<'decline'>>({ type: is('decline'), ...bidding, round: ordinals, refusals: few(refusal) }),
+  decline: record<M<'decline'>>({
+    type: is('decline'),
+    ...bidding,
+    round: ordinals,
+    refusals: few(refusal),
+  }),
   'bid-closed': record<M<'bid-closed'>>({ type: is('bid-closed'), ...bidding }),
   prepare: record<M<'prepare'>>({ type: is('prepare'), job: jobIds, grant: signed('grant') }),
   promise: record<M<'promise'>>({
@@ -195,8 +224,16 @@ export const messageArbitraries: Arbitraries<Message> = {
     assigns: few(certified('assign')),
     holders: few(nodeIds),
   }),
-  started: record<M<'started'>>({ type: is('started'), job: jobIds, executions: few(executionIds) }),
-  'not-started': record<M<'not-started'>>({ type: is('not-started'), ...about, refusals: few(refusal) }),
+  started: record<M<'started'>>({
+    type: is('started'),
+    job: jobIds,
+    executions: few(executionIds),
+  }),
+  'not-started': record<M<'not-started'>>({
+    type: is('not-started'),
+    ...about,
+    refusals: few(refusal),
+  }),
   states: record<M<'states'>>({ type: is('states'), states: few(signed('state')) }),
   'states-ack': record<M<'states-ack'>>({
     type: is('states-ack'),
@@ -207,10 +244,24 @@ export const messageArbitraries: Arbitraries<Message> = {
   leads: record<M<'leads'>>({ type: is('leads'), job: jobIds, epoch: epochs, grant: grants }),
   cancel: record<M<'cancel'>>({ type: is('cancel'), ...about, because: certifiedValues }),
   closed: record<M<'closed'>>({ type: is('closed'), job: jobIds, close: certified('close') }),
-  replicate: record<M<'replicate'>>({ type: is('replicate'), ...about, cid: cids, holders: few(nodeIds) }),
-  replicated: record<M<'replicated'>>({ type: is('replicated'), ...about, cid: cids, done: fc.boolean() }),
+  replicate: record<M<'replicate'>>({
+    type: is('replicate'),
+    ...about,
+    cid: cids,
+    holders: few(nodeIds),
+  }),
+  replicated: record<M<'replicated'>>({
+    type: is('replicated'),
+    ...about,
+    cid: cids,
+    done: fc.boolean(),
+  }),
   command: record<M<'command'>>({ type: is('command'), command: signed('command') }),
-  'command-ack': record<M<'command-ack'>>({ type: is('command-ack'), job: jobIds, sequence: ordinals }),
+  'command-ack': record<M<'command-ack'>>({
+    type: is('command-ack'),
+    job: jobIds,
+    sequence: ordinals,
+  }),
   'lead-check': record<M<'lead-check'>>({ type: is('lead-check'), jobs: few(jobIds) }),
   'not-leading': record<M<'not-leading'>>({ type: is('not-leading'), jobs: few(jobIds) }),
   advert: record<M<'advert'>>({ type: is('advert'), advert: signed('advert') }),
@@ -229,7 +280,11 @@ export const messageArbitraries: Arbitraries<Message> = {
       query: record({ type: is('jobs'), namespace: fc.option(texts), limit: fc.nat(1_000) }),
     }),
   ),
-  found: record<M<'found'>>({ type: is('found'), request, answer: fc.oneof(...Object.values(answerTable)) }),
+  found: record<M<'found'>>({
+    type: is('found'),
+    request,
+    answer: fc.oneof(...Object.values(answerTable)),
+  }),
 };
 
 type G<T extends GossipType> = Of<Gossip, 'type', T>;
@@ -237,6 +292,10 @@ type G<T extends GossipType> = Of<Gossip, 'type', T>;
 export const gossipArbitraries: Arbitraries<Gossip> = {
   announce: record<G<'announce'>>({ type: is('announce'), announcement }),
   advert: record<G<'advert'>>({ type: is('advert'), advert: signed('advert') }),
-  closed: record<G<'closed'>>({ type: is('closed'), close: certified('close'), summary: summaries }),
+  closed: record<G<'closed'>>({
+    type: is('closed'),
+    close: certified('close'),
+    summary: summaries,
+  }),
   leaving: record<G<'leaving'>>({ type: is('leaving'), node: nodeIds }),
 };

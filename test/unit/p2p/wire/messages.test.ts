@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decode as decodeAnyway, encode } from '@ipld/dag-cbor';
 import fc from 'fast-check';
-import { createMessageCodec, GOSSIP_MAX_BYTES, MESSAGE_MAX_BYTES } from '../../../../p2p/wire/messages.ts';
+import {
+  createMessageCodec,
+  GOSSIP_MAX_BYTES,
+  MESSAGE_MAX_BYTES,
+} from '../../../../p2p/wire/messages.ts';
 import { asExecutionId, asJobId } from '../../../../src/core/ids.ts';
 import type { Gossip, Message } from '../../../../src/core/messages.ts';
 import { anyRecord, damage, envelopes, messages, sha256, signed } from './fixtures.ts';
@@ -17,7 +21,11 @@ const comparable = (value: unknown): string =>
 const sorted = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => [k, sorted(v)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([k, v]) => [k, sorted(v)]),
+  );
 };
 
 function assertSame(actual: unknown, expected: unknown): void {
@@ -25,7 +33,9 @@ function assertSame(actual: unknown, expected: unknown): void {
   assert.deepEqual(plain(actual), plain(expected));
 }
 
-const anyMessage: fc.Arbitrary<Message> = fc.oneof(...Object.values<fc.Arbitrary<Message>>(messageArbitraries));
+const anyMessage: fc.Arbitrary<Message> = fc.oneof(
+  ...Object.values<fc.Arbitrary<Message>>(messageArbitraries),
+);
 
 for (const [type, arbitrary] of Object.entries<fc.Arbitrary<Message>>(messageArbitraries)) {
   test(`a ${type} message comes back as it went, and has one encoding`, () => {
@@ -67,12 +77,16 @@ test('random bytes are refused and never throw', () => {
 
 test('any CBOR value that is no message is refused and never throws', () => {
   fc.assert(
-    fc.property(fc.jsonValue(), fc.constantFrom(...Object.keys(messageArbitraries)), (value, type) => {
-      assert.equal(messages.decodeMessage(encode(value)).ok, false);
-      const framed = typeof value === 'object' && !Array.isArray(value) ? value : { job: value };
-      const decoded = messages.decodeMessage(encode({ ...framed, type, v: 1 }));
-      assert.ok(!decoded.ok && decoded.code === 'bad-shape', JSON.stringify(decoded));
-    }),
+    fc.property(
+      fc.jsonValue(),
+      fc.constantFrom(...Object.keys(messageArbitraries)),
+      (value, type) => {
+        assert.equal(messages.decodeMessage(encode(value)).ok, false);
+        const framed = typeof value === 'object' && !Array.isArray(value) ? value : { job: value };
+        const decoded = messages.decodeMessage(encode({ ...framed, type, v: 1 }));
+        assert.ok(!decoded.ok && decoded.code === 'bad-shape', JSON.stringify(decoded));
+      },
+    ),
     { numRuns: 500 },
   );
 });
@@ -83,7 +97,11 @@ test('a damaged message is refused, or is another message in canonical form', ()
       anyMessage.chain((message) => damage(messages.encodeMessage(message))),
       (bytes) => {
         const decoded = messages.decodeMessage(bytes);
-        if (decoded.ok) assert.deepEqual(Buffer.from(messages.encodeMessage(decoded.message)), Buffer.from(bytes));
+        if (decoded.ok)
+          assert.deepEqual(
+            Buffer.from(messages.encodeMessage(decoded.message)),
+            Buffer.from(bytes),
+          );
       },
     ),
     { numRuns: 600 },
@@ -93,7 +111,9 @@ test('a damaged message is refused, or is another message in canonical form', ()
 test('a record travels as the bytes that were signed', () => {
   fc.assert(
     fc.property(signed('spec'), (spec) => {
-      const frame: { spec: Uint8Array } = decodeAnyway(messages.encodeMessage({ type: 'spec', spec }));
+      const frame: { spec: Uint8Array } = decodeAnyway(
+        messages.encodeMessage({ type: 'spec', spec }),
+      );
       assert.deepEqual(Buffer.from(frame.spec), Buffer.from(envelopes.encode(spec)));
     }),
     { numRuns: 20 },
@@ -125,7 +145,11 @@ test('each way in which a frame is wrong has its code', () => {
     ['a short id', 'bad-shape', { v: 1, type: 'job-wanted', job: job.slice(0, 10) }],
     ['a record that is none', 'not-cbor', { v: 1, type: 'spec', spec: new Uint8Array(0) }],
     ['a record as a map', 'bad-shape', { v: 1, type: 'spec', spec: {} }],
-    ['a slot with a leading zero', 'bad-shape', { v: 1, type: 'commit-ack', job, slots: ['accept/01'] }],
+    [
+      'a slot with a leading zero',
+      'bad-shape',
+      { v: 1, type: 'commit-ack', job, slots: ['accept/01'] },
+    ],
     ['too many jobs', 'bad-shape', { v: 1, type: 'lead-check', jobs: Array(257).fill(job) }],
   ];
   for (const [name, code, value] of cases) assert.equal(codeOf(value), code, name);

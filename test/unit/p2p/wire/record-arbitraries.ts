@@ -1,7 +1,12 @@
 /** Generators of valid record bodies and jobs, one per type, complete by the compiler. */
 import fc from 'fast-check';
 import type { Arbitrary } from 'fast-check';
-import type { ExecutionFailure, OutputHead, ResultRef, Usage } from '../../../../src/core/execution.ts';
+import type {
+  ExecutionFailure,
+  OutputHead,
+  ResultRef,
+  Usage,
+} from '../../../../src/core/execution.ts';
 import {
   asExecutionId,
   asHlc,
@@ -25,11 +30,15 @@ const hex = (digits: number): Arbitrary<string> =>
 
 export const jobIds = hex(32).map((digits) => asJobId(`j-${uuidOf(digits)}`));
 export const executionIds = hex(32).map((digits) => asExecutionId(`e-${uuidOf(digits)}`));
-export const nodeIds: Arbitrary<NodeId> = fc.uint8Array({ minLength: 32, maxLength: 32 }).map(peerIdOf);
+export const nodeIds: Arbitrary<NodeId> = fc
+  .uint8Array({ minLength: 32, maxLength: 32 })
+  .map(peerIdOf);
 export const storeIds = hex(32).map(asStoreId);
 export const recordIds = hex(64).map(asRecordId);
 export const publicKeys = hex(64).map(asPublicKey);
-/** Any text, characters outside the basic plane included, but no halves of a pair: UTF-8 has none. */
+/**
+ * Any text, characters outside the basic plane included, but no halves of a pair: UTF-8 has none.
+ */
 export const texts = fc.string({ unit: 'binary', maxLength: 12 });
 export const ordinals = fc.nat(0xffff_ffff);
 export const counts = fc.nat({ max: Number.MAX_SAFE_INTEGER });
@@ -41,9 +50,14 @@ export const cids = fc.constantFrom(
   'QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG',
 );
 export const dictionaries = fc.dictionary(texts, texts, { maxKeys: 4, noNullPrototype: true });
-export const few = <T>(arbitrary: Arbitrary<T>): Arbitrary<T[]> => fc.array(arbitrary, { maxLength: 3 });
+export const few = <T>(arbitrary: Arbitrary<T>): Arbitrary<T[]> =>
+  fc.array(arbitrary, { maxLength: 3 });
 
-export const epochs: Arbitrary<Epoch> = record({ config: ordinals, number: counts, leader: nodeIds });
+export const epochs: Arbitrary<Epoch> = record({
+  config: ordinals,
+  number: counts,
+  leader: nodeIds,
+});
 const keepers: Arbitrary<Keeper> = record({ node: nodeIds, store: storeIds });
 
 const index = fc.nat(999_999);

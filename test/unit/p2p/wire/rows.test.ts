@@ -7,7 +7,19 @@ import type { RowOf, Table, TableCodec } from '../../../../p2p/wire/rows.ts';
 import type { ExecutionOrder } from '../../../../src/core/execution.ts';
 import type { Certified, RecordType, Signed } from '../../../../src/core/records.ts';
 import { anyRecord, damage, sha256, signed } from './fixtures.ts';
-import { counts, epochs, executionIds, few, jobIds, jobTypes, nodeIds, ordinals, record, tasks, texts } from './record-arbitraries.ts';
+import {
+  counts,
+  epochs,
+  executionIds,
+  few,
+  jobIds,
+  jobTypes,
+  nodeIds,
+  ordinals,
+  record,
+  tasks,
+  texts,
+} from './record-arbitraries.ts';
 
 const codec = createRowCodec({ net: 'test', sha256 });
 const votes = fc.array(signed('vote'), { maxLength: 5 });
@@ -43,7 +55,10 @@ const rows: { readonly [T in Table]: Arbitrary<RowOf<T>> } = {
     admission: certified('admission'),
     state: signed('state'),
   }),
-  submissions: record<RowOf<'submissions'>>({ spec: signed('spec'), admission: signed('admission') }),
+  submissions: record<RowOf<'submissions'>>({
+    spec: signed('spec'),
+    admission: signed('admission'),
+  }),
 };
 
 for (const table of Object.keys(rows) as Table[]) {

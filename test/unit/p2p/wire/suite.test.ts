@@ -9,7 +9,16 @@ import { createSuite } from '../../../../p2p/wire/suite.ts';
 import { asPublicKey } from '../../../../src/core/ids.ts';
 import type { AnyRecord } from '../../../../src/core/records.ts';
 import { bodyArbitraries, hlcs } from './record-arbitraries.ts';
-import { anyRecord, crypto, envelopes, net, nodeSeed, ownerSeed, signed, suite } from './fixtures.ts';
+import {
+  anyRecord,
+  crypto,
+  envelopes,
+  net,
+  nodeSeed,
+  ownerSeed,
+  signed,
+  suite,
+} from './fixtures.ts';
 
 const fresh = (overrides: Partial<Parameters<typeof createSuite>[0]> = {}) =>
   createSuite({ net, nodeSeed, ownerSeed, crypto, ...overrides });
@@ -31,7 +40,10 @@ test('a sealed record is valid to everyone in the mesh, by object and by bytes',
 test('sealing the same body twice gives the same record', () => {
   fc.assert(
     fc.property(bodyArbitraries.state, hlcs, (body, hlc) => {
-      assert.deepEqual(fresh().seal('state', body, hlc, 'node'), fresh().seal('state', body, hlc, 'node'));
+      assert.deepEqual(
+        fresh().seal('state', body, hlc, 'node'),
+        fresh().seal('state', body, hlc, 'node'),
+      );
     }),
     { numRuns: 20 },
   );
@@ -144,10 +156,15 @@ test('signatures are those that libp2p makes and takes', () => {
 
 test('malformed keys and signatures are invalid and never throw', () => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 40 }), seeds, fc.uint8Array({ maxLength: 70 }), (short, key, sig) => {
-      assert.equal(crypto.verify(short, key, sig), false);
-      assert.equal(crypto.verify(key, short, sig), false);
-    }),
+    fc.property(
+      fc.uint8Array({ maxLength: 40 }),
+      seeds,
+      fc.uint8Array({ maxLength: 70 }),
+      (short, key, sig) => {
+        assert.equal(crypto.verify(short, key, sig), false);
+        assert.equal(crypto.verify(key, short, sig), false);
+      },
+    ),
   );
 });
 
@@ -161,5 +178,8 @@ test('a bounded memory forgets what was used longest ago', () => {
   recent.set('b', 2);
   assert.equal(recent.get('a'), 1);
   recent.set('c', 3);
-  assert.deepEqual([recent.get('a'), recent.get('b'), recent.get('c'), recent.size], [1, undefined, 3, 2]);
+  assert.deepEqual(
+    [recent.get('a'), recent.get('b'), recent.get('c'), recent.size],
+    [1, undefined, 3, 2],
+  );
 });

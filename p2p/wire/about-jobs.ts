@@ -1,0 +1,140 @@
+/**
+ * Shapes of what nodes tell each other about jobs without signing it: refusals, summaries,
+ * questions and answers. Part of `message-shapes.ts`, which has the messages themselves.
+ */
+import type { JobId, RequestId } from '../../src/core/ids.ts';
+import type { Answer, JobState, JobSummary, Query, WaitingView } from '../../src/core/messages.ts';
+import type { Refusal } from '../../src/core/refusals.ts';
+import * as common from './common-shapes.ts';
+import { constraint } from './job-shape.ts';
+import { MANY } from './record-shapes.ts';
+import type { RecordShapes } from './record-shapes.ts';
+import { flag, integer, list, literal, map, nullable, oneOf, text, union } from './shape.ts';
+import type { Shape } from './shape.ts';
+
+const { count, jobId, name, nodes, ordinal } = common;
+
+const detail = text(1_024);
+const resourceName = oneOf({ cpu: true, memory: true, disk: true, gpu: true });
+
+type OneRefusal<C extends Refusal['code']> = Extract<Refusal, { readonly code: C }>;
+
+export const refusal: Shape<Refusal> = union<Refusal, 'code'>('code', {
+  'engine-missing': map<OneRefusal<'engine-missing'>>({
+    code: literal('engine-missing'),
+    engine: name,
+    detail,
+  }),
+  'publisher-missing': map<OneRefusal<'publisher-missing'>>({
+    code: literal('publisher-missing'),
+    publisher: name,
+  }),
+  'source-missing': map<OneRefusal<'source-missing'>>({
+    code: literal('source-missing'),
+    source: name,
+  }),
+  constraint: map<OneRefusal<'constraint'>>({
+    code: literal('constraint'),
+    constraint,
+    actual: nullable(text(4_096)),
+  }),
+  'too-big': map<OneRefusal<'too-big'>>({
+    code: literal('too-big'),
+    resource: resourceName,
+    wanted: count,
+    capacity: count,
+  }),
+  busy: map<OneRefusal<'busy'>>({
+    code: literal('busy'),
+    resource: resourceName,
+    wanted: count,
+    free: count,
+  }),
+  network: map<OneRefusal<'network'>>({ code: literal('network'), network: name, detail }),
+  'path-not-allowed': map<OneRefusal<'path-not-allowed'>>({
+    code: literal('path-not-allowed'),
+    path: text(4_096),
+    writable: flag,
+  }),
+  'env-not-allowed': map<OneRefusal<'env-not-allowed'>>({
+    code: literal('env-not-allowed'),
+    variable: name,
+  }),
+  'owner-not-allowed': map<OneRefusal<'owner-not-allowed'>>({ code: literal('owner-not-allowed') }),
+  'namespace-not-allowed': map<OneRefusal<'namespace-not-allowed'>>({
+    code: literal('namespace-not-allowed'),
+    namespace: name,
+  }),
+  'image-not-allowed': map<OneRefusal<'image-not-allowed'>>({
+    code: literal('image-not-allowed'),
+    image: text(4_096),
+  }),
+  unsupported: map<OneRefusal<'unsupported'>>({ code: literal('unsupported'), feature: detail }),
+  draining: map<OneRefusal<'draining'>>({ code: literal('draining') }),
+  'store-full': map<OneRefusal<'store-full'>>({ code: literal('store-full') }),
+  expired: map<OneRefusal<'expired'>>({ code: literal('expired') }),
+});
+export const refusals: Shape<readonly Refusal[]> = list(refusal, 64);
+
+const jobState: Shape<JobState> = oneOf({
+  Pending: true,
+  Queued: true,
+  Running: true,
+  Completed: true,
+  Failed: true,
+  Stopped: true,
+});
+
+export const jobSummary: Shape<JobSummary> = map<JobSummary>({
+  job: jobId,
+  version: ordinal,
+  name,
+  namespace: name,
+  jobType: text(64),
+  engine: text(64),
+  state: jobState,
+  count,
+  labels: common.labels,
+  createdAt: common.wallMs,
+  modifiedAt: common.wallMs,
+});
+
+const waiting: Shape<WaitingView> = map<WaitingView>({
+  nodesKnown: count,
+  nodesAnswered: count,
+  refusals: list(map<WaitingView['refusals'][number]>({ refusal, nodes: count }), 64),
+  partitionsWaiting: count,
+  keepersReached: count,
+  keepers: count,
+});
+
+export const request: Shape<RequestId> = text(128, 1);
+
+type OneQuery<T extends Query['type']> = Extract<Query, { readonly type: T }>;
+
+export const query: Shape<Query> = union<Query, 'type'>('type', {
+  job: map<OneQuery<'job'>>({ type: literal('job'), ref: name, namespace: name }),
+  jobs: map<OneQuery<'jobs'>>({
+    type: literal('jobs'),
+    namespace: nullable(name),
+    limit: integer(0, 1_000_000),
+  }),
+});
+
+type OneAnswer<T extends Answer['type']> = Extract<Answer, { readonly type: T }>;
+
+export const answer = (records: RecordShapes): Shape<Answer> =>
+  union<Answer, 'type'>('type', {
+    job: map<OneAnswer<'job'>>({
+      type: literal('job'),
+      records: records.jobRecords,
+      waiting: nullable(waiting),
+    }),
+    ambiguous: map<OneAnswer<'ambiguous'>>({
+      type: literal('ambiguous'),
+      jobs: list<JobId>(jobId, 1_000),
+    }),
+    elsewhere: map<OneAnswer<'elsewhere'>>({ type: literal('elsewhere'), job: jobId, nodes }),
+    none: map<OneAnswer<'none'>>({ type: literal('none') }),
+    jobs: map<OneAnswer<'jobs'>>({ type: literal('jobs'), jobs: list(jobSummary, MANY) }),
+  });
