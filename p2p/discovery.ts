@@ -23,11 +23,15 @@ import type { HelloService } from './protocols/hello.ts';
 /** Marks members in the peer store, which is on disk: this is the memory across restarts. */
 const TAG = 'shoal-member';
 const TICK_MS = 150;
-const GREET_MS = 30_000;
+/** Members are asked whom they know: often while there is news, seldom when there is none. */
+const GREET_FIRST_MS = 1_000;
+const GREET_MAX_MS = 30_000;
 const BACKOFF_FIRST_MS = 500;
 /** A peer that comes back is found within a minute, however long it was away. */
 const BACKOFF_MAX_MS = 60_000;
 const DIAL_MS = 8_000;
+/** A connection that has not become a membership after this long is no member's. */
+const SETTLE_MS = 5_000;
 const PARALLEL_DIALS = 8;
 /** Strangers that nobody could reach are dropped after this many failures; bootstraps never. */
 const STRANGER_TRIES = 12;
@@ -111,6 +115,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
   const candidates = new Map<NodeId, Candidate>();
   let timer: NodeJS.Timeout | null = null;
   let greetAt = 0;
+  let greetMs = GREET_FIRST_MS;
   let dialling = 0;
   let stopped = false;
 
@@ -120,6 +125,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       const known = candidates.get(peer);
       if (known === undefined) {
         if (candidates.size >= CANDIDATES_MAX) continue;
+        greetMs = GREET_FIRST_MS;
         candidates.set(peer, {
           peer, origin, addresses: [address], attempts: 0, dialling: false, problem: null,
           nextAt: performance.now() + firstDelay(origin, deps.self, peer),
@@ -135,9 +141,8 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     dialling += 1;
     try {
       await connect(deps, candidate);
-      candidate.problem = null;
-      // A connection is not membership yet; identify decides within a moment.
-      candidate.nextAt = performance.now() + BACKOFF_FIRST_MS * 4;
+      candidate.problem = await settled(deps, candidate);
+      candidate.nextAt = performance.now() + BACKOFF_MAX_MS;
     } catch (error) {
       if (stopped) return;
       candidate.attempts += 1;
@@ -168,7 +173,8 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       void attempt(candidate);
     }
     if (now >= greetAt && members > 0) {
-      greetAt = now + GREET_MS * (0.75 + Math.random() / 2);
+      greetAt = now + greetMs * (0.75 + Math.random() / 2);
+      greetMs = Math.min(GREET_MAX_MS, greetMs * 2);
       const list = deps.presence.members();
       const peer = list[Math.floor(Math.random() * list.length)];
       if (peer !== undefined) void deps.hello().greet(peer);
@@ -177,6 +183,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
 
   deps.presence.listen({
     onConnected(peer) {
+      greetMs = GREET_FIRST_MS;
       void remember(deps, peer, candidates);
       // The one that dialled asks; the answer carries both lists.
       const id = peerIdFromString(peer);
@@ -266,6 +273,22 @@ async function connect(deps: DiscoveryDeps, candidate: Candidate): Promise<void>
   if (node.getConnections(peer).length > 0) return;
   const addresses = candidate.addresses.map((one) => multiaddr(withPeer(one, candidate.peer)));
   await node.dial(addresses, { signal: AbortSignal.timeout(DIAL_MS) });
+}
+
+/**
+ * A connection is not membership: the other side may turn us away after the handshake, belong to
+ * another mesh, or be a plain IPFS node, which may stay.
+ */
+async function settled(deps: DiscoveryDeps, candidate: Candidate): Promise<DialProblem | null> {
+  const peer = peerIdFromString(candidate.peer);
+  const end = performance.now() + SETTLE_MS;
+  while (performance.now() < end && !deps.presence.has(candidate.peer)) {
+    if (candidate.problem?.problem === 'wrong-network') return candidate.problem;
+    if (deps.libp2p().getConnections(peer).length === 0) throw new Error('StreamClosedError: it hung up');
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  if (deps.presence.has(candidate.peer)) return null;
+  return { problem: 'wrong-network', why: 'it does not speak the protocols of this mesh' };
 }
 
 /** Keeps a member in the peer store and learns the addresses that identify brought. */

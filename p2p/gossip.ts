@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { StrictNoSign, TopicValidatorResult } from '@libp2p/gossipsub';
 import type { GossipSub, GossipsubOpts, Message } from '@libp2p/gossipsub';
+import type { Identify, IdentifyPush } from '@libp2p/identify';
 import type { Libp2p, PeerId } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { asNodeId } from '../src/core/ids.ts';
@@ -24,8 +25,10 @@ const QUEUE_MAX = 2_048;
 /** Messages handed over per event loop turn, so that a burst does not hold up the streams. */
 const TURN_MAX = 64;
 const WATCH_MS = 2_000;
-/** A fresh connection has so long to exchange subscriptions before it counts as deaf. */
-const DEAF_AFTER_MS = 6_000;
+/** A fresh connection has so long to exchange subscriptions before anyone wonders. */
+const FRESH_MS = 4_000;
+/** Deaf for so long, although identified again: the connection is given up. */
+const DEAF_AFTER_MS = 5_000;
 /** At most one hang-up per peer in this time. */
 const HEAL_PAUSE_MS = 15_000;
 
@@ -134,9 +137,15 @@ const topicScore = {
   invalidMessageDeliveriesWeight: -1, invalidMessageDeliveriesDecay: 0.995,
 } as const;
 
+export type GossipServices = {
+  pubsub: GossipSub;
+  identify: Identify;
+  identifyPush: IdentifyPush;
+};
+
 export interface GossipDeps {
   readonly network: string;
-  readonly libp2p: () => Libp2p<{ pubsub: GossipSub }>;
+  readonly libp2p: () => Libp2p<GossipServices>;
   readonly decode: (bytes: Uint8Array) => Decoded;
   readonly presence: Presence;
   readonly log: Log;
@@ -236,29 +245,51 @@ export function createGossip(deps: GossipDeps): GossipService {
 /**
  * One reset of the gossip stream leaves two peers deaf to each other for ever while their connection
  * looks healthy: publishing then reaches nobody, without an error. Every member subscribes to the
- * adverts, so a member that is missing among the subscribers is deaf; closing the connection and
- * dialling again heals it in under a second.
+ * adverts, so a member that is missing among the subscribers is deaf. Gossipsub opens new streams
+ * when a peer is identified, so that is tried first: it disturbs nothing else on the connection. If
+ * the peer stays deaf the connection is closed and dialled again, which always heals it.
  */
 function healer(deps: GossipDeps, topic: string, onHealed: () => void): () => void {
-  const healedAt = new Map<NodeId, number>();
+  const deaf = new Map<NodeId, { since: number; hungUpAt: number }>();
+
+  const nudge = (peer: NodeId): void => {
+    const { services } = deps.libp2p();
+    const [connection] = deps.libp2p().getConnections(peerIdFromString(peer));
+    if (connection === undefined) return;
+    const signal = AbortSignal.timeout(DEAF_AFTER_MS);
+    Promise.all([services.identify.identify(connection, { signal }), services.identifyPush.push()])
+      .catch((error: unknown) => deps.log.debug({ peer, why: reasonOf(error) }, 'gossip.nudge-failed'));
+  };
+
+  const hangUp = (peer: NodeId): void => {
+    deps.log.warn({ peer }, 'gossip.deaf');
+    deps
+      .libp2p()
+      .hangUp(peerIdFromString(peer))
+      .catch((error: unknown) => deps.log.debug({ why: reasonOf(error) }, 'gossip.hangup-failed'))
+      .finally(() => deps.redial(peer));
+  };
+
   return () => {
-    const node = deps.libp2p();
     const now = performance.now();
-    const hearing = new Set(node.services.pubsub.getSubscribers(topic).map(String));
-    for (const peer of deps.presence.members()) {
-      const since = deps.presence.since(peer) ?? now;
-      if (hearing.has(peer) || now - since < DEAF_AFTER_MS) continue;
-      if (now - (healedAt.get(peer) ?? -HEAL_PAUSE_MS) < HEAL_PAUSE_MS) continue;
-      healedAt.set(peer, now);
-      deps.log.warn({ peer }, 'gossip.deaf');
-      node
-        .hangUp(peerIdFromString(peer))
-        .catch((error: unknown) => deps.log.debug({ why: reasonOf(error) }, 'gossip.hangup-failed'))
-        .finally(() => {
-          onHealed();
-          deps.redial(peer);
-        });
+    const hearing = new Set(deps.libp2p().services.pubsub.getSubscribers(topic).map(String));
+    const members = deps.presence.members();
+    for (const peer of members) {
+      const state = deaf.get(peer);
+      if (hearing.has(peer)) {
+        if (state !== undefined && deaf.delete(peer)) onHealed();
+      } else if (state === undefined) {
+        if (now - (deps.presence.since(peer) ?? now) < FRESH_MS) continue;
+        deaf.set(peer, { since: now, hungUpAt: -HEAL_PAUSE_MS });
+        nudge(peer);
+      } else if (now - state.since >= DEAF_AFTER_MS && now - state.hungUpAt >= HEAL_PAUSE_MS) {
+        state.hungUpAt = now;
+        hangUp(peer);
+      }
     }
-    for (const [peer, at] of healedAt) if (now - at > HEAL_PAUSE_MS) healedAt.delete(peer);
+    // The state outlives the gap of a redial; a peer that is gone for good is forgotten.
+    for (const [peer, state] of deaf) {
+      if (!members.includes(peer) && now - state.since > 60_000) deaf.delete(peer);
+    }
   };
 }

@@ -9,7 +9,6 @@ import { withLibp2pLight } from '@helia/libp2p';
 import type { HeliaWithLibp2p } from '@helia/libp2p';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import { gossipsub } from '@libp2p/gossipsub';
-import type { GossipSub } from '@libp2p/gossipsub';
 import { identify, identifyPush } from '@libp2p/identify';
 import type { Connection, Libp2p, PrivateKey, Stream } from '@libp2p/interface';
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht';
@@ -36,7 +35,7 @@ import type { DiscoveryLimits, PeerStatus } from './discovery.ts';
 import { createProvider, findProviders, swapBlocks } from './exchange.ts';
 import { createFetcher } from './fetch.ts';
 import { createGossip, gossipsubOptions } from './gossip.ts';
-import type { Decoded, GossipPort, GossipStats } from './gossip.ts';
+import type { Decoded, GossipPort, GossipServices, GossipStats } from './gossip.ts';
 import { libp2pLogger } from './log.ts';
 import type { Log } from './log.ts';
 import { createPresence } from './presence.ts';
@@ -123,7 +122,7 @@ export interface HostGauges {
   readonly blocks: BlocksStats;
 }
 
-type Services = { pubsub: GossipSub };
+type Services = GossipServices;
 type StreamHandler = (stream: Stream, connection: Connection) => void | Promise<void>;
 
 /** One row per protocol that this host answers. */
