@@ -15,8 +15,10 @@ const daemons = new Set<ChildProcess>();
 before(() => {
   bench = createBench();
 });
-after(() => {
+after(async () => {
   for (const daemon of daemons) daemon.kill('SIGKILL');
+  // Only after a failure is anything left to sweep, and then it would loop on.
+  await bench.engine.sweep(new Set());
   bench.remove();
 });
 

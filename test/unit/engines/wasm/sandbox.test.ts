@@ -87,6 +87,14 @@ test('of all its tries only those inside its mounts were done', () => {
   assert.equal(said.split('\n').filter((line) => line.includes('denied')).length, 46, said);
 });
 
+test('changing an input is refused as on a read-only file system, before the host is asked', () => {
+  const writes = said.split('\n').filter((line) => line.startsWith('write /inputs/'));
+  assert.deepEqual(writes, [
+    'write /inputs/new.txt: denied (Read-only file system)',
+    'write /inputs/plain.txt: denied (Read-only file system)',
+  ]);
+});
+
 test('symlinks are not listed, and there are no descriptors but the streams and the root', () => {
   const lines = said.split('\n');
   const listed = (path: string): string[] | undefined =>
