@@ -1,0 +1,181 @@
+/**
+ * The HTTP API as a command sees it. Over `node:http`, because a fetch gives up after five minutes
+ * without a byte, which a transfer over a slow mesh may take. Every answer but 200 is an error.
+ */
+import { Agent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { ShoalError } from '../core/failure.ts';
+import { parseExact, stringifyExact } from '../lib/exact-json.ts';
+import type { ErrorJson, LogFrame } from '../api/types.ts';
+import { RemoteError } from './errors.ts';
+
+export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
+
+export interface Client {
+  /** For people: `127.0.0.1:1234`. */
+  readonly address: string;
+  get<T>(path: string, query?: Query): Promise<T>;
+  send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, body: unknown, signal?: AbortSignal): Promise<T>;
+  upload<T>(path: string, mediaType: string, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<T>;
+  /** The bytes of an answer as they come; ends with an error when it breaks off. */
+  download(path: string, query: Query, signal: AbortSignal): Promise<Readable>;
+  /** The frames of a log stream; ends when the peer closes it or the signal fires. */
+  frames(path: string, query: Query, signal: AbortSignal): AsyncIterable<LogFrame>;
+  close(): void;
+}
+
+/** Longer than the slowest honest answer: an admission may take 20 s. */
+const ANSWER_MAX_MS = 60_000;
+const ERROR_MAX_BYTES = 1_000_000;
+
+/** The base of every path. `host`: a name, an address or a whole URL. */
+export function baseUrl(host: string, port: string): URL {
+  const text = host.includes('://') ? host : `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`;
+  const invalid = (): never => {
+    throw new ShoalError({ code: 'usage', what: `"${text}" is not the address of an API.`, hint: 'Give --api-host and --api-port, e.g. 127.0.0.1 and 1234.' });
+  };
+  if (!URL.canParse(text)) return invalid();
+  const url = new URL(text);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') return invalid();
+  if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1';
+  if (url.hostname === '[::]') url.hostname = '[::1]';
+  return url;
+}
+
+function withQuery(base: URL, path: string, query: Query): URL {
+  const url = new URL(`${base.origin}${base.pathname.replace(/\/$/, '')}/api/v1${path}`);
+  for (const [name, value] of Object.entries(query)) {
+    if (value === undefined || value === '' || value === false) continue;
+    for (const one of Array.isArray(value) ? value : [value]) url.searchParams.append(name, String(one));
+  }
+  return url;
+}
+
+const UNREACHABLE = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'EAI_AGAIN', 'EPIPE', 'EACCES']);
+
+function transportError(error: unknown, address: string): unknown {
+  const { code } = (error ?? {}) as { readonly code?: string };
+  if (code !== undefined && UNREACHABLE.has(code)) return new ShoalError({ code: 'daemon-unreachable', address }, { cause: error });
+  if (code !== undefined && code.startsWith('HPE_')) return notAPeer(address);
+  return error;
+}
+
+const notAPeer = (address: string): ShoalError =>
+  new ShoalError({ code: 'peer-unreachable', node: address, why: 'what answers there is not a shoal peer' });
+
+async function textOf(answer: Readable, maxBytes = Number.POSITIVE_INFINITY): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of answer) {
+    chunks.push(chunk as Buffer);
+    bytes += (chunk as Buffer).length;
+    if (bytes > maxBytes) break;
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function errorOf(text: string, address: string): Error {
+  try {
+    const answer = JSON.parse(text) as Partial<ErrorJson>;
+    if (typeof answer.Message === 'string' && typeof answer.Details?.code === 'string') return new RemoteError(answer as ErrorJson);
+  } catch {
+    // Not JSON: not one of ours, which the line below says.
+  }
+  return notAPeer(address);
+}
+
+class HttpClient implements Client {
+  readonly address: string;
+  readonly #base: URL;
+  readonly #key: string;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 8 });
+
+  constructor(base: URL, key: string) {
+    this.#base = base;
+    this.#key = key;
+    this.address = base.host;
+  }
+
+  async #request(method: string, url: URL, headers: Record<string, string>, body: Readable | null, signal: AbortSignal | null, waitMs: number) {
+    const options: RequestOptions = { method, headers: this.#key === '' ? headers : { ...headers, authorization: `Bearer ${this.#key}` } };
+    if (signal !== null) options.signal = signal;
+    const send = url.protocol === 'https:' ? (await import('node:https')).request : httpRequest;
+    if (url.protocol === 'http:') options.agent = this.#agent;
+    const request = send(url, options);
+    if (waitMs > 0) {
+      request.setTimeout(waitMs, () => {
+        request.destroy(new ShoalError({ code: 'timeout', what: `The answer of ${this.address}`, ms: waitMs }));
+      });
+    }
+    const answered = new Promise<IncomingMessage>((resolve, reject) => {
+      request.once('response', resolve);
+      request.once('error', (error) => reject(transportError(error, this.address)));
+    });
+    // What breaks the body breaks the request, and so the answer; nothing to wait for here.
+    if (body === null) request.end();
+    else pipeline(body, request).catch(() => {});
+    const answer = await answered;
+    if (answer.statusCode === 200) return answer;
+    throw errorOf(await textOf(answer, ERROR_MAX_BYTES), this.address);
+  }
+
+  async #json<T>(answer: IncomingMessage): Promise<T> {
+    const text = await textOf(answer).catch((error: unknown) => {
+      throw transportError(error, this.address);
+    });
+    try {
+      return parseExact(text) as T;
+    } catch {
+      throw notAPeer(this.address);
+    }
+  }
+
+  async get<T>(path: string, query: Query = {}): Promise<T> {
+    return this.#json<T>(await this.#request('GET', withQuery(this.#base, path, query), {}, null, null, ANSWER_MAX_MS));
+  }
+
+  async send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, body: unknown, signal?: AbortSignal): Promise<T> {
+    const text = stringifyExact(body, 0);
+    const headers = { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) };
+    const url = withQuery(this.#base, path, {});
+    return this.#json<T>(await this.#request(method, url, headers, Readable.from([text]), signal ?? null, ANSWER_MAX_MS));
+  }
+
+  async upload<T>(path: string, mediaType: string, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<T> {
+    const body = Readable.from(bytes, { objectMode: false });
+    const url = withQuery(this.#base, path, {});
+    return this.#json<T>(await this.#request('POST', url, { 'content-type': mediaType }, body, signal, 0));
+  }
+
+  async download(path: string, query: Query, signal: AbortSignal): Promise<Readable> {
+    return this.#request('GET', withQuery(this.#base, path, query), {}, null, signal, 0);
+  }
+
+  async *frames(path: string, query: Query, signal: AbortSignal): AsyncGenerator<LogFrame> {
+    const url = withQuery(this.#base, path, query);
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+    const { socketFrames } = await import('./frames.ts');
+    const address = this.address;
+    yield* socketFrames(url, this.#key, signal, () => new ShoalError({ code: 'daemon-unreachable', address }));
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+}
+
+export interface Connection {
+  readonly apiHost?: string;
+  readonly apiPort?: string;
+}
+
+/** Flags, then `SHOAL_*`, then `BACALHAU_*`, then 127.0.0.1:1234. */
+export function createClient(flags: Connection, env: Readonly<Record<string, string | undefined>>): Client {
+  const host = flags.apiHost || env['SHOAL_API_HOST'] || env['BACALHAU_API_HOST'] || '127.0.0.1';
+  const port = flags.apiPort || env['SHOAL_API_PORT'] || env['BACALHAU_API_PORT'] || '1234';
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
+    throw new ShoalError({ code: 'usage', what: `"${port}" is not a port; expected 1 to 65535.`, hint: '' });
+  }
+  return new HttpClient(baseUrl(host, port), env['SHOAL_API_KEY'] || env['BACALHAU_API_KEY'] || '');
+}

@@ -1,0 +1,86 @@
+/** `job describe`: everything about a job on one page, and in words why it waits. */
+import { formatDuration } from '../../lib/units.ts';
+import type { ExecutionJson, HistoryJson, JobAnswer } from '../../api/types.ts';
+import { executionDetailColumns, historyColumns } from '../columns.ts';
+import type { CommandCode } from '../command.ts';
+import { jobPath, jobRef } from '../ids.ts';
+import type { Io } from '../io.ts';
+import { keyValues, printLines, printList, printValue } from '../output.ts';
+import { dateTime, msOfNanos, painter, plainText, shortId } from '../text.ts';
+
+interface Options {
+  readonly namespace: string;
+  readonly output: 'text' | 'json' | 'yaml';
+  readonly pretty?: boolean;
+}
+
+function header({ Job }: JobAnswer): string[] {
+  const created = msOfNanos(Job.CreateTime);
+  const modified = msOfNanos(Job.ModifyTime);
+  const counted = Job.Type === 'batch' || Job.Type === 'service';
+  return keyValues([
+    ['ID', Job.ID],
+    ['Name', Job.Name],
+    ['Namespace', Job.Namespace],
+    ['Type', Job.Type],
+    ['State', Job.State.StateType],
+    ...(Job.State.Message === '' ? [] : [['Message', Job.State.Message] as const]),
+    ...(counted ? [['Count', String(Job.Count)] as const] : []),
+    ['Created Time', dateTime(created)],
+    ['Modified Time', `${dateTime(modified)} (${formatDuration(modified - created)} later)`],
+    ['Version', String(Job.Version)],
+  ]);
+}
+
+const ORDER = ['assigned', 'accepted', 'preparing', 'starting', 'running', 'publishing', 'completed', 'failed', 'lost'];
+
+function summary(executions: readonly ExecutionJson[]): string[] {
+  const counts = ORDER.map((phase) => [phase, executions.filter(({ Phase }) => Phase === phase).length] as const);
+  return keyValues(
+    counts.filter(([, count]) => count > 0).map(([phase, count]) => [`${phase.charAt(0).toUpperCase()}${phase.slice(1)}`, String(count)]),
+  );
+}
+
+/** Of the newest execution that printed anything. */
+function standardOutput(executions: readonly ExecutionJson[]): string[] {
+  const output = executions.find(({ RunOutput }) => RunOutput !== null && (RunOutput.Stdout !== '' || RunOutput.stderr !== ''))?.RunOutput;
+  if (output === undefined || output === null) return [];
+  const lines = [output.Stdout, output.stderr].filter((text) => text !== '').map((text) => plainText(text).replace(/\n$/, ''));
+  return output.StdoutTruncated || output.StderrTruncated ? [...lines, '... Output truncated'] : lines;
+}
+
+const heading = (io: Io, title: string): Promise<void> => printLines(io, ['', painter(io, 'stdout', false)('bold', title)]);
+
+async function section(io: Io, title: string, lines: readonly string[]): Promise<void> {
+  if (lines.length === 0) return;
+  await heading(io, title);
+  await printLines(io, lines);
+}
+
+async function histories(io: Io, events: readonly HistoryJson[], executions: readonly ExecutionJson[]): Promise<void> {
+  const shown = historyColumns.filter(({ title }) => title === 'Time' || title === 'Topic' || title === 'Event');
+  await heading(io, 'Job History');
+  await printList(io, events.filter(({ Type }) => Type === 'JobLevel'), shown, {});
+  if (executions.length > 0) {
+    await heading(io, 'Executions');
+    await printList(io, executions, executionDetailColumns, {});
+  }
+  for (const { ID } of executions) {
+    await heading(io, `Execution ${shortId(ID)} History`);
+    await printList(io, events.filter(({ ExecutionID }) => ExecutionID === ID), shown, {});
+  }
+}
+
+export const jobDescribe: CommandCode<Options> = async ({ io, client }, [ref], options) => {
+  const answer = await client().get<JobAnswer>(jobPath(jobRef(ref)), {
+    namespace: options.namespace,
+    include: 'executions,history',
+  });
+  if (options.output !== 'text') return printValue(io, answer, options.output, options.pretty === true);
+  const newestFirst = [...(answer.Executions?.Items ?? [])].sort((a, b) => Number(BigInt(b.CreateTime) - BigInt(a.CreateTime)));
+  await printLines(io, header(answer));
+  await section(io, 'Why it waits', (answer.Waiting?.Explanation ?? []).map((line) => `- ${plainText(line)}`));
+  await section(io, 'Summary', summary(newestFirst));
+  await histories(io, answer.History?.Items ?? [], newestFirst);
+  await section(io, 'Standard Output', standardOutput(newestFirst));
+};

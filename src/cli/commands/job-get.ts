@@ -1,0 +1,97 @@
+/** `job get`: fetches what a job produced and lays it into one directory. */
+import { join, resolve } from 'node:path';
+import { ShoalError } from '../../core/failure.ts';
+import type { JobAnswer } from '../../api/types.ts';
+import type { CommandCode, CommandContext } from '../command.ts';
+import { jobPath, jobRef } from '../ids.ts';
+import { mergeResults } from '../merge-results.ts';
+import { outcomeOf, type Outcome } from '../outcome.ts';
+import { printLines } from '../output.ts';
+import { checkTarget, closePartial, openPartial } from '../partial.ts';
+import { shortId } from '../text.ts';
+import { fetchContent, Progress } from '../transfer.ts';
+import { waitForJob } from '../waiting.ts';
+
+interface Options {
+  readonly namespace: string;
+  readonly outputDir?: string;
+  readonly raw?: boolean;
+  readonly wait?: boolean;
+  readonly overwrite?: boolean;
+}
+
+export interface FetchRequest {
+  readonly job: string;
+  readonly outcome: Outcome;
+  readonly outputDir: string | undefined;
+  readonly raw: boolean;
+  readonly overwrite: boolean;
+}
+
+/** Fetches all results of a job; says where they are. @throws ShoalError `output-exists`, `result-conflict`, … */
+export async function fetchResults({ io, client }: CommandContext, request: FetchRequest): Promise<void> {
+  const { results } = request.outcome;
+  const target = resolve(io.cwd, request.outputDir ?? `job-${shortId(request.job)}`);
+  await checkTarget(target, io.cwd, request.overwrite);
+  const partial = await openPartial(target, JSON.stringify(results.map(({ Params }) => [Params.ExecutionID, Params.CID])));
+  const stop = new AbortController();
+  const release = io.onInterrupt(() => stop.abort());
+  const raw = join(partial, 'raw');
+  try {
+    for (const [index, { Params }] of results.entries()) {
+      await fetchContent({
+        client: client(),
+        cid: Params.CID,
+        holders: Params.Holders,
+        destination: join(raw, Params.ExecutionID),
+        fileName: 'result',
+        progress: new Progress(io, `Result ${index + 1} of ${results.length}:`),
+        signal: stop.signal,
+      });
+    }
+  } finally {
+    release();
+  }
+  const merged = join(partial, 'merged');
+  if (!request.raw) {
+    const named = results.map(({ Params }) => ({
+      name: `${shortId(Params.ExecutionID)} (partition ${Params.Partition})`,
+      directory: join(raw, Params.ExecutionID),
+    }));
+    await mergeResults(named, merged);
+  }
+  await closePartial(partial, request.raw ? raw : merged, target);
+  await printLines(io, [`Results of ${results.length === 1 ? 'one execution' : `${results.length} executions`} are in ${target}`]);
+}
+
+/** @throws ShoalError `result-not-ready` – the job is not over and has nothing to give yet. */
+function checkReady({ answer, results }: Outcome): void {
+  const { ID, State } = answer.Job;
+  const over = ['Completed', 'Failed', 'Stopped'].includes(State.StateType);
+  if (!over && (results.length === 0 || results.length < answer.Job.Count)) {
+    throw new ShoalError({ code: 'result-not-ready', job: ID, state: State.StateType });
+  }
+}
+
+export const jobGet: CommandCode<Options> = async (context, [given], options) => {
+  const { io } = context;
+  const client = context.client();
+  const { namespace } = options;
+  const { Job } = await client.get<JobAnswer>(jobPath(jobRef(given)), { namespace });
+  if (options.wait === true) {
+    await waitForJob({ io, client, job: Job.ID, namespace, quiet: false, untilRunning: false, timeoutMs: 0 });
+  }
+  const outcome = await outcomeOf(client, Job.ID, namespace);
+  checkReady(outcome);
+  if (outcome.results.length === 0) {
+    const why = Job.Tasks[0]?.Publisher.Type ? '' : ' Its task names no publisher.';
+    return printLines(io, [`Job ${Job.ID} has no results.${why}`]);
+  }
+  await fetchResults(context, {
+    job: Job.ID,
+    outcome,
+    outputDir: options.outputDir,
+    raw: options.raw === true,
+    overwrite: options.overwrite === true,
+  });
+};

@@ -1,0 +1,16 @@
+/** `job validate`: reads a spec as `job run` does and says what is wrong with it. Needs no peer. */
+import type { CommandCode } from '../command.ts';
+import { printLines, printValue } from '../output.ts';
+import { readSpec, type TemplateOptions } from '../spec-source.ts';
+
+interface Options extends TemplateOptions {
+  readonly output: 'text' | 'json';
+  readonly pretty?: boolean;
+}
+
+export const jobValidate: CommandCode<Options> = async ({ io }, [file], options) => {
+  const { warnings } = await readSpec(io, file, options);
+  if (options.output === 'json') return printValue(io, { valid: true, warnings }, 'json', options.pretty === true);
+  for (const warning of warnings) io.stderr.write(`Warning: ${warning}\n`);
+  await printLines(io, ['OK']);
+};

@@ -1,0 +1,37 @@
+/** How a finished job came out: its state, the exit codes that count, its results. */
+import { ShoalError } from '../core/failure.ts';
+import type { ExecutionJson, JobAnswer, ListJson, ResultJson } from '../api/types.ts';
+import type { Client } from './client.ts';
+import { jobPath } from './ids.ts';
+
+export interface Outcome {
+  readonly answer: JobAnswer;
+  /** Those that ended by themselves and count, by partition. */
+  readonly ended: readonly { readonly execution: string; readonly partition: number; readonly node: string; readonly exitCode: number }[];
+  readonly results: readonly ResultJson[];
+}
+
+/** An execution whose exit code is the job's: completed, and not one that another one made needless. */
+function counts(execution: ExecutionJson): boolean {
+  return execution.Phase === 'completed' && execution.ComputeState.Message === '' && execution.RunOutput !== null;
+}
+
+export async function outcomeOf(client: Client, job: string, namespace: string): Promise<Outcome> {
+  const answer = await client.get<JobAnswer>(jobPath(job), { namespace, include: 'executions' });
+  const ended = (answer.Executions?.Items ?? [])
+    .filter(counts)
+    .map((one) => ({ execution: one.ID, partition: one.PartitionIndex, node: one.NodeID, exitCode: one.RunOutput?.ExitCode ?? 0 }));
+  const hasResults = answer.Job.Type === 'batch' || answer.Job.Type === 'ops';
+  const results = hasResults ? (await client.get<ListJson<ResultJson>>(`${jobPath(job)}/results`, { namespace })).Items : [];
+  return { answer, ended, results };
+}
+
+/** @throws ShoalError `job-failed`, `program-failed` – what makes a command end with 5. */
+export function checkOutcome({ answer, ended }: Outcome): void {
+  const { ID, State } = answer.Job;
+  if (State.StateType === 'Failed' || State.StateType === 'Stopped') {
+    throw new ShoalError({ code: 'job-failed', job: ID, state: State.StateType, why: State.Message || 'no reason was given' });
+  }
+  const exitCodes = ended.map(({ exitCode }) => exitCode).filter((code) => code !== 0);
+  if (exitCodes.length > 0) throw new ShoalError({ code: 'program-failed', job: ID, exitCodes: [...new Set(exitCodes)] });
+}

@@ -1,0 +1,86 @@
+/**
+ * Lists and values on stdout: a table without borders, CSV, JSON or YAML. The same rows feed all of
+ * them; JSON and YAML print the API's items as they are.
+ */
+import { stringifyExact } from '../lib/exact-json.ts';
+import { write, type Io } from './io.ts';
+import { painter, plainLine, plainText } from './text.ts';
+
+export type OutputFormat = 'table' | 'csv' | 'json' | 'yaml';
+
+export interface OutputOptions {
+  readonly output?: OutputFormat;
+  readonly pretty?: boolean;
+  readonly hideHeader?: boolean;
+  /** False for `--no-style`. */
+  readonly style?: boolean;
+  readonly wide?: boolean;
+}
+
+export interface Column<T> {
+  readonly title: string;
+  /** May hold remote text; it is made harmless here. */
+  readonly value: (item: T) => string;
+  /** Characters shown unless `--wide`; the rest becomes `…`. */
+  readonly maxWidth?: number;
+}
+
+/** A list in the format asked for. */
+export async function printList<T>(io: Io, items: readonly T[], columns: readonly Column<T>[], options: OutputOptions): Promise<void> {
+  const format = options.output ?? 'table';
+  if (format === 'json' || format === 'yaml') {
+    await printValue(io, items, format, options.pretty === true);
+    return;
+  }
+  const rows = items.map((item) => columns.map((column) => plainLine(column.value(item))));
+  const titles = columns.map((column) => column.title);
+  const lines = format === 'csv' ? csv(titles, rows, options) : table(io, titles, rows, columns, options);
+  await write(io.stdout, lines.map((line) => `${line}\n`).join(''));
+}
+
+function csv(titles: readonly string[], rows: readonly (readonly string[])[], options: OutputOptions): string[] {
+  const cell = (text: string): string => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const all = options.hideHeader === true ? rows : [titles, ...rows];
+  return all.map((row) => row.map(cell).join(','));
+}
+
+function table<T>(
+  io: Io,
+  titles: readonly string[],
+  rows: readonly (readonly string[])[],
+  columns: readonly Column<T>[],
+  options: OutputOptions,
+): string[] {
+  const paint = painter(io, 'stdout', options.style === false);
+  const shorten = (text: string, index: number): string => {
+    const max = columns[index]?.maxWidth;
+    return options.wide === true || max === undefined || text.length <= max ? text : `${text.slice(0, max - 1)}…`;
+  };
+  const shown = rows.map((row) => row.map(shorten));
+  const upper = titles.map((title) => title.toUpperCase());
+  const withHeader = options.hideHeader === true ? shown : [upper, ...shown];
+  const widths = titles.map((_, index) => Math.max(0, ...withHeader.map((row) => (row[index] ?? '').length)));
+  return withHeader.map((row, line) => {
+    const text = row.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join('  ').trimEnd();
+    return line === 0 && options.hideHeader !== true ? paint('bold', text) : text;
+  });
+}
+
+/** Any value as JSON or YAML. JSON keeps remote text as it is: it escapes control characters itself. */
+export async function printValue(io: Io, value: unknown, format: 'json' | 'yaml', pretty: boolean): Promise<void> {
+  if (format === 'json') {
+    await write(io.stdout, `${stringifyExact(value, pretty ? 2 : 0)}\n`);
+    return;
+  }
+  const { stringify } = await import('yaml');
+  await write(io.stdout, stringify(value, { lineWidth: 0 }));
+}
+
+/** `KEY    value` lines, keys in one column. */
+export function keyValues(pairs: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(0, ...pairs.map(([key]) => key.length));
+  return pairs.map(([key, value]) => `${key.padEnd(width)}  ${plainText(value)}`.trimEnd());
+}
+
+export const printLines = (io: Io, lines: readonly string[]): Promise<void> =>
+  write(io.stdout, lines.map((line) => `${line}\n`).join(''));

@@ -1,0 +1,36 @@
+/** Text on a terminal: making remote text harmless, times as people read them, styles. */
+import { stripVTControlCharacters, styleText } from 'node:util';
+import type { Io } from './io.ts';
+
+/** What is left after escape sequences are gone and could still move a cursor or reverse a line. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to take out
+const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+
+/** Remote text without escape sequences and control characters; line ends and tabs stay. */
+export function plainText(text: string): string {
+  return stripVTControlCharacters(text).replace(CONTROL, '');
+}
+
+/** The same on one line. */
+export const plainLine = (text: string): string => plainText(text).replace(/\s+/g, ' ').trim();
+
+export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+export type Painter = (style: Style, text: string) => string;
+
+/** Paints on a terminal, unless NO_COLOR is set or `plain` is asked for. */
+export function painter(io: Io, stream: 'stdout' | 'stderr', plain: boolean): Painter {
+  const colours = io.terminal[stream] && !plain && !io.env['NO_COLOR'] && io.env['TERM'] !== 'dumb';
+  return (style, text) => (colours ? styleText(style, text, { validateStream: false }) : text);
+}
+
+/** `2026-01-02 03:04:05` in UTC. */
+export const dateTime = (ms: number): string => new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
+
+/** Milliseconds of nanoseconds. */
+export const msOfNanos = (nanos: bigint | number): number => Number(BigInt(nanos) / 1_000_000n);
+
+/** `j-1a2b3c4d`. */
+export const shortId = (id: string): string => id.slice(0, 10);
+
+/** `n-` and the last 8 characters of a peer id. */
+export const shortNode = (node: string): string => `n-${node.slice(-8)}`;

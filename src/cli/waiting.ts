@@ -1,0 +1,131 @@
+/**
+ * Waits for a job by paging through its history: prints each event as it comes, says in words why
+ * nothing happens, and stops when the job is over, has begun (for what never ends), time is up, or the
+ * user has had enough.
+ */
+import { ShoalError } from '../core/failure.ts';
+import { pause } from '../lib/abort.ts';
+import { formatDuration } from '../lib/units.ts';
+import type { ExecutionJson, HistoryJson, JobAnswer, ListJson } from '../api/types.ts';
+import type { Client } from './client.ts';
+import { jobPath } from './ids.ts';
+import type { Io } from './io.ts';
+import { StatusLine } from './status-line.ts';
+import { painter, plainLine, shortId, type Painter } from './text.ts';
+
+const POLL_MIN_MS = 150;
+const POLL_MAX_MS = 1000;
+/** While nothing happens, the reason is asked for at this interval. */
+const REASON_MS = 2000;
+const PAGE = 100;
+
+export interface WaitOptions {
+  readonly io: Io;
+  readonly client: Client;
+  readonly job: string;
+  readonly namespace: string;
+  /** Print no events. */
+  readonly quiet: boolean;
+  /** Service and daemon jobs: it has begun is enough. */
+  readonly untilRunning: boolean;
+  /** Milliseconds; 0 = for ever. */
+  readonly timeoutMs: number;
+}
+
+/** `e-…` with 8 digits, blank for a job-level event. */
+function eventLine(event: HistoryJson, paint: Painter): string[] {
+  const { Details, Message, Topic } = event.Event;
+  const failed = Details['IsError'] === 'true';
+  const time = event.Time.slice(11, 19);
+  const text = `${Topic.padEnd(22)}${plainLine(Message)}`;
+  const line = `${paint('dim', time)}  ${shortId(event.ExecutionID ?? '').padEnd(10)}  ${failed ? paint('red', text) : text}`;
+  const hint = plainLine(Details['Hint'] ?? '');
+  return failed && hint !== '' ? [line, `${' '.repeat(22)}Hint: ${hint}`] : [line];
+}
+
+function summary(executions: readonly ExecutionJson[], answer: JobAnswer, startedAt: number): string {
+  const count = (phases: readonly string[]): number => executions.filter(({ Phase }) => phases.includes(Phase)).length;
+  const done = count(['completed']);
+  const running = count(['running', 'publishing']);
+  const coming = count(['assigned', 'accepted', 'preparing', 'starting']);
+  const parts = [`${done}/${Math.max(answer.Job.Count, executions.length)} done`];
+  if (running > 0) parts.push(`${running} running`);
+  if (coming > 0) parts.push(`${coming} starting`);
+  const why = answer.Waiting?.Explanation[0];
+  if (why !== undefined && running + coming === 0) parts.push(`waiting: ${why}`);
+  return `${answer.Job.State.StateType}: ${parts.join(', ')} (${formatDuration(Math.floor((Date.now() - startedAt) / 1000) * 1000)})`;
+}
+
+class Waiter {
+  readonly #options: WaitOptions;
+  readonly #line: StatusLine;
+  readonly #paint: Painter;
+  readonly #startedAt = Date.now();
+  #lastReason = '';
+  #reasonAt = 0;
+
+  constructor(options: WaitOptions) {
+    this.#options = options;
+    this.#line = new StatusLine(options.io, options.quiet);
+    this.#paint = painter(options.io, 'stderr', false);
+  }
+
+  /** @returns how it ended. */
+  async run(signal: AbortSignal): Promise<'over' | 'running' | 'interrupted' | 'timeout'> {
+    const { client, job, namespace, untilRunning, timeoutMs } = this.#options;
+    const path = `${jobPath(job)}/history`;
+    let token = '';
+    let wait = POLL_MIN_MS;
+    try {
+      for (;;) {
+        const page = await client.get<ListJson<HistoryJson>>(path, { namespace, event_type: 'all', limit: PAGE, next_token: token });
+        for (const event of page.Items) for (const text of eventLine(event, this.#paint)) this.#line.say(text);
+        token = page.NextToken;
+        if (token === '') return 'over';
+        if (untilRunning && page.Items.some(({ Event }) => Event.Details['NewState'] === 'running')) return 'running';
+        if (timeoutMs > 0 && Date.now() - this.#startedAt >= timeoutMs) return 'timeout';
+        wait = page.Items.length > 0 ? POLL_MIN_MS : Math.min(POLL_MAX_MS, wait * 1.5);
+        await this.#explain();
+        if (!(await pause(wait, signal))) return 'interrupted';
+      }
+    } finally {
+      this.#line.clear();
+    }
+  }
+
+  /** The line in place on a terminal; elsewhere a line whenever the reason to wait changes. */
+  async #explain(): Promise<void> {
+    if (this.#options.quiet || Date.now() - this.#reasonAt < REASON_MS) return;
+    this.#reasonAt = Date.now();
+    const { client, job, namespace, io } = this.#options;
+    const answer = await client.get<JobAnswer>(jobPath(job), { namespace, include: 'executions' });
+    this.#line.now(summary(answer.Executions?.Items ?? [], answer, this.#startedAt));
+    const reason = (answer.Waiting?.Explanation ?? []).map(plainLine).join('; ');
+    if (!io.terminal.stderr && reason !== '' && reason !== this.#lastReason) this.#line.say(`Waiting: ${reason}`);
+    this.#lastReason = reason;
+  }
+}
+
+/** How a user goes on after leaving a job alone. */
+const goOn = (job: string): string => `\`shoal job describe ${job}\` shows how far it is, \`shoal job stop ${job}\` stops it.`;
+
+/**
+ * Waits as `options` say.
+ * @throws ShoalError `interrupted` on Ctrl-C, `timeout`; the job goes on in both cases.
+ */
+export async function waitForJob(options: WaitOptions): Promise<'over' | 'running'> {
+  const stopping = new AbortController();
+  const release = options.io.onInterrupt(() => stopping.abort());
+  try {
+    const end = await new Waiter(options).run(stopping.signal);
+    if (end === 'interrupted') {
+      throw new ShoalError({ code: 'interrupted', what: `No longer waiting. Job ${options.job} goes on. ${goOn(options.job)}` });
+    }
+    if (end === 'timeout') {
+      throw new ShoalError({ code: 'timeout', what: `Waiting for job ${options.job}, which goes on,`, ms: options.timeoutMs });
+    }
+    return end;
+  } finally {
+    release();
+  }
+}
