@@ -71,7 +71,8 @@ class Cursor {
   readonly #path: string;
   readonly #lines: LineSplitter;
   #offset: number;
-  #inode: number | null = null;
+  /** Which file it was: an inode's number is used again soon. */
+  #identity: string | null = null;
 
   constructor(stream: LogLine['stream'], path: string, offset: number) {
     this.#path = path;
@@ -84,10 +85,11 @@ class Cursor {
     const file = await openIfThere(this.#path);
     if (file === null) return;
     try {
-      const { ino, size } = await file.stat();
+      const { ino, size, birthtimeMs } = await file.stat();
+      const identity = `${ino}:${birthtimeMs}`;
       // An execution that was begun anew has new files.
-      if ((this.#inode !== null && this.#inode !== ino) || size < this.#offset) this.#offset = 0;
-      this.#inode = ino;
+      if ((this.#identity !== null && this.#identity !== identity) || size < this.#offset) this.#offset = 0;
+      this.#identity = identity;
       const before = this.#offset;
       const buffer = Buffer.alloc(CHUNK_BYTES);
       while (!signal.aborted) {

@@ -7,7 +7,7 @@ import { asExecutionId } from '../../../src/core/ids.ts';
 import { encodeDataUrl } from '../../../src/job/inline.ts';
 import type { Source } from '../../../src/storage/source.ts';
 import { inputOf } from '../storage/support.ts';
-import { failureOf, shell, world } from './support.ts';
+import { eventually, failureOf, shell, world } from './support.ts';
 
 const ipfs = { Publisher: { Type: 'ipfs', Params: {} } };
 const outputs = { ResultPaths: [{ Name: 'data', Path: '/out' }] };
@@ -132,8 +132,9 @@ describe('limits of an execution', () => {
     await using w = await world({ sources: new Map([['inline', slow]]) });
     w.runner.start(shell('echo begun; sleep 60', { InputSources: [inputOf('inline', {})] }, { timeoutMs: 300 }), false);
     await w.phase('preparing');
-    // Longer than the budget, before the program begins: the timer must not run yet.
-    await new Promise((resolve) => setTimeout(resolve, 400));
+    // The whole budget passes before the program begins.
+    const budget = performance.now() + 350;
+    await eventually('the budget has passed', () => performance.now() > budget);
     arrive();
     const last = await w.last();
     assert.equal(failureOf(last), 'limit execution-timeout');
@@ -192,7 +193,7 @@ describe('cancelling', () => {
     w.runner.start(shell('echo begun; echo $$ > "$SCRATCH/../shell"; sleep 60; echo late', ipfs), false);
     await w.phase('running');
     const note = join(w.executionsDir, 'e-1', 'shell');
-    while (!existsSync(note)) await new Promise((resolve) => setImmediate(resolve));
+    await eventually('the program notes that it runs', () => existsSync(note));
     w.runner.cancel(e1, 'stopped by its owner');
     const last = await w.last();
     assert.ok(last.type === 'cancelled');
@@ -232,7 +233,7 @@ describe('the files of an execution', () => {
     await w.last();
     w.runner.forget(e1);
     const at = (path: string): string => join(w.executionsDir, 'e-1', path);
-    while (!existsSync(at('forgotten.json')) || existsSync(at('scratch'))) await new Promise((resolve) => setImmediate(resolve));
+    await eventually('the working files are gone', () => existsSync(at('forgotten.json')) && !existsSync(at('scratch')));
     for (const gone of ['inputs', 'outputs', 'results', 'scratch']) assert.ok(!existsSync(at(gone)), gone);
     assert.equal(await readFile(at('logs/stdout'), 'utf8'), 'done\n');
     now += 999;
@@ -247,7 +248,7 @@ describe('the files of an execution', () => {
     await using w = await world({ sources: endless().sources });
     w.runner.start(shell('true', { InputSources: [inputOf('inline', {})] }), false);
     const order = join(w.executionsDir, 'e-1', 'order.json');
-    while (!existsSync(order)) await new Promise((resolve) => setImmediate(resolve));
+    await eventually('the order is written', () => existsSync(order));
     await w.runner.sweep();
     assert.deepEqual(w.engine.swept.map((keep) => [...keep]), [['e-1']]);
     assert.ok(existsSync(order));

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { ExecutionOrder, RunEvent } from '../../../src/core/execution.ts';
 import type { ExecutionId } from '../../../src/core/ids.ts';
 import type { Engine } from '../../../src/engines/engine.ts';
+import { pause } from '../../../src/lib/abort.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { createRunner } from '../../../src/node/runner.ts';
 import type { Runner, RunnerOptions } from '../../../src/node/runner.ts';
@@ -108,6 +109,15 @@ export async function world(options: WorldOptions = {}): Promise<World> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** Waits for a condition; `what` says what was waited for in vain. */
+export async function eventually(what: string, condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`never: ${what}`);
+    await pause(5, new AbortController().signal);
+  }
 }
 
 /** An order of the shell engine. */
