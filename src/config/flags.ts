@@ -39,7 +39,7 @@ export const serveFlags: readonly ServeFlag[] = [
   list('--listen', 'MULTIADDR', 'network.listen', 'address to listen on for peers'),
   list('--announce', 'MULTIADDR', 'network.announce', 'address told to peers instead of those found'),
   list('--bootstrap', 'MULTIADDR', 'network.bootstrap', 'peer to join the mesh through (…/p2p/<peer id>)'),
-  toggle('--no-mdns', 'network.mdns', false, 'do not look for peers on the local network'),
+  toggle('--mdns', 'network.mdns', true, 'look for peers on the local network'),
 
   value('--api-host', 'ADDRESS', 'api.host', 'address the HTTP API listens on'),
   value('--api-port', 'PORT', 'api.port', 'port the HTTP API listens on; 0 lets the system choose'),

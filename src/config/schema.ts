@@ -67,7 +67,8 @@ const network = z.strictObject({
   listenFallback: z.boolean().default(true).describe('take another port when a port of the default listen addresses is in use'),
   announce: z.array(multiaddr).max(20).default([]).describe('addresses told to peers instead of those found'),
   bootstrap: z.array(multiaddr).max(100).default([]).describe('peers to join the mesh through'),
-  mdns: z.boolean().default(true).describe('look for peers on the local network'),
+  /** Only on request: a peer tells its presence to nobody who was not named. */
+  mdns: z.boolean().default(false).describe('look for peers on the local network'),
   swarmKey: keyFile.default('').describe('file of the pre-shared key of a private mesh; empty = none'),
   /** Each connection may buffer some MiB, so this bounds memory. */
   connectionsMax: z.int().min(4).max(10_000).default(200).describe('open connections to peers'),
@@ -86,10 +87,11 @@ const api = z.strictObject({
 const docker = z.strictObject({
   enabled: z.boolean().default(true).describe('offer the docker engine where a daemon answers'),
   socket: z.string().default('').describe('socket of the Docker daemon; empty = DOCKER_HOST or /var/run/docker.sock'),
-  /** Not root: a way out of the container then ends as nobody. */
-  user: z.string().regex(/^(\d{1,10}:\d{1,10})?$/, 'expected uid:gid, or nothing for the user of the image').default('65534:65534')
+  /** The image's own: jobs written for Bacalhau expect it, and without capabilities even its root can do little. */
+  user: z.string().regex(/^(\d{1,10}:\d{1,10})?$/, 'expected uid:gid, or nothing for the user of the image').default('')
     .describe('user and group of every program; empty = as the image says'),
-  readonlyRootfs: z.boolean().default(true).describe('the file system of the image cannot be written to'),
+  /** Off: many images write beside their program (caches, compiled files), and their layer goes with the container. */
+  readonlyRootfs: z.boolean().default(false).describe('the file system of the image cannot be written to'),
   tmpfsBytes: bytes().default(64 * MB).describe('size of /tmp, /var/tmp and /run in a container each, in memory'),
   capabilities: z.array(z.string().regex(/^[A-Z_]+$/, 'expected a name such as CHOWN')).max(40).default([])
     .describe('capabilities given to programs; none unless the owners are trusted'),
