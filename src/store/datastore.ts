@@ -141,7 +141,7 @@ function connect(path: string): Connection {
   try {
     return prepare(path);
   } catch (error) {
-    if (!isDamage(error)) throw error;
+    if (!isDamage(path, error)) throw error;
     setAside(path);
     return prepare(path);
   }

@@ -64,7 +64,7 @@ function tryOpen(options: OpenOptions, known: readonly StoreProblem[]): Checked 
       return settle(database, scan(database, options.codec), options, known);
     }
   } catch (error) {
-    if (!isDamage(error)) {
+    if (!isDamage(options.path, error)) {
       database.close();
       throw error;
     }
@@ -77,7 +77,7 @@ function tryConnect(path: string): DatabaseSync | 'damaged' {
   try {
     return openSqlite(path, 'FULL');
   } catch (error) {
-    if (isDamage(error)) return 'damaged';
+    if (isDamage(path, error)) return 'damaged';
     throw error;
   }
 }
@@ -109,7 +109,11 @@ function settle(
       : renewalReason(found, generation.found, soundPromises(found, scanned));
 
   if (typeof found === 'object' && reason === null) {
-    if (damaged.length > 0) inTransaction(database, () => quarantine(database, damaged));
+    inTransaction(database, () => {
+      quarantine(database, damaged);
+      // Written again as it is: a store that can be read but not written must not start to promise.
+      writeIdentity(database)(found);
+    });
     anchor(generation, found);
     return { database, identity: found, restored, problems };
   }

@@ -2,7 +2,8 @@
  * Opening SQLite files the way this project needs them, and telling its errors apart. Knows no
  * tables.
  */
-import { existsSync, renameSync } from 'node:fs';
+import { accessSync, constants, existsSync, renameSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { ShoalError } from '../core/failure.ts';
 
@@ -53,7 +54,6 @@ const SURROUNDINGS: ReadonlySet<number> = new Set([
   SQLITE_PERM,
   SQLITE_BUSY,
   SQLITE_NOMEM,
-  SQLITE_READONLY,
   SQLITE_IOERR,
   SQLITE_FULL,
   SQLITE_CANTOPEN,
@@ -62,12 +62,23 @@ const SURROUNDINGS: ReadonlySet<number> = new Set([
 /**
  * True when an error while opening means that the file is damaged. More than `damaged` above: where
  * the schema or a number was hit, SQLite complains of unknown columns, or Node of integers out of
- * range.
+ * range; where the header was, of a file that it may only read.
  */
-export function isDamage(error: unknown): boolean {
+export function isDamage(path: string, error: unknown): boolean {
   const code = resultCode(error);
+  if (code === SQLITE_READONLY) return isWritable(path);
   if (code !== 0) return !SURROUNDINGS.has(code);
   return error instanceof Error && 'code' in error && error.code === 'ERR_OUT_OF_RANGE';
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    accessSync(dirname(path), constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**

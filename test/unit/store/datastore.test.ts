@@ -118,6 +118,7 @@ test('a query over many pages sees each key once, while others write and delete'
   for (let at = 0; at < 1_000; at += 1)
     batch.put(new Key(`/page/${String(at).padStart(4, '0')}`), bytes('x'));
   await batch.commit();
+  assert.equal((await all(datastore.query({ prefix: '/page', limit: 2_000 }))).length, 1_000);
   const seen: string[] = [];
   for await (const key of datastore.queryKeys({ prefix: '/page' })) {
     seen.push(key.toString());

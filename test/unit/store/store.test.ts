@@ -339,6 +339,23 @@ test('whatever bytes of the file are damaged, the store opens and serves only wh
   }
 });
 
+test('a file that claims a format SQLite cannot write is damaged', (context) => {
+  const dir = temporary(context);
+  const store = opened(context, dir);
+  store.apply([recordWrite(1)]);
+  store.close();
+  const bytes = readFileSync(join(dir, 'store.db'));
+  // Bytes 18 and 19 of the header: the versions for writing and reading.
+  for (const at of [18, 19]) {
+    const damaged = Buffer.from(bytes);
+    damaged[at] = 9;
+    writeFileSync(join(dir, 'store.db'), damaged);
+    const again = opened(context, dir);
+    assert.deepEqual(codes(again), ['store-damaged'], `byte ${at}`);
+    again.close();
+  }
+});
+
 test('a store of a newer version is left alone', (context) => {
   const dir = temporary(context);
   opened(context, dir).close();

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import fc from 'fast-check';
+import { encodeBody } from '../../../../p2p/wire/envelope.ts';
 import { createRecent } from '../../../../p2p/wire/recent.ts';
 import { createSuite } from '../../../../p2p/wire/suite.ts';
 import { asPublicKey } from '../../../../src/core/ids.ts';
@@ -70,6 +71,33 @@ test('no part of a valid record can be exchanged', () => {
       assert.equal(suite.verify(one), true);
     }),
     { numRuns: 30 },
+  );
+});
+
+test('a record whose id is right is still invalid under a signature of someone else', () => {
+  fc.assert(
+    fc.property(
+      bodyArbitraries.command,
+      hlcs,
+      fc.constantFrom('node', 'random'),
+      (body, hlc, who) => {
+        const encoded = encodeBody('command', body);
+        assert.ok(encoded.ok);
+        const heading = { type: 'command', by: suite.owner, hlc } as const;
+        const digest = crypto.sha256(envelopes.signingInput(heading, encoded.bytes));
+        const wrong = who === 'node' ? crypto.sign(nodeSeed, digest) : new Uint8Array(64).fill(7);
+        const forged = envelopes.assemble(heading, body, encoded.bytes, wrong);
+        assert.equal(suite.verify(forged), false);
+        const right = envelopes.assemble(
+          heading,
+          body,
+          encoded.bytes,
+          crypto.sign(ownerSeed, digest),
+        );
+        assert.equal(suite.verify(right), true);
+      },
+    ),
+    { numRuns: 20 },
   );
 });
 
