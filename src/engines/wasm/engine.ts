@@ -2,12 +2,18 @@
  * The `wasm` engine: runs a WASI preview 1 module in a process of its own, under Node's permission
  * model, with nothing but its mounts. Prepares a run and cleans up after lost ones; the process
  * itself is `child.ts`, what happens inside it `runner.ts`. Needs no Docker and offers no network.
+ *
+ * Three things differ from Bacalhau: a plain return is exit code 0 (there -1), result paths are
+ * mounted at their Path (there at `/<Name>`), and there is no host module `wasi:http/requests`. CPU
+ * shares are not enforced, CPU time is. A daemon that runs as root runs its runners as root too,
+ * without any capability but that to open files: another user could not reach the data directory.
  */
 import { access, constants, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asExecutionId } from '../../core/ids.ts';
 import type { Engine, EngineOutcome, EngineRun, EngineStatus } from '../engine.ts';
 import { runChild } from './child.ts';
+import type { ChildRun } from './child.ts';
 import { cancelled, runnerNotStarted } from './failures.ts';
 import { commandOf, findTools } from './launch.ts';
 import type { Tools } from './launch.ts';
@@ -33,79 +39,27 @@ type Start = (
   signal: AbortSignal,
 ) => Promise<EngineOutcome>;
 
+/** The state of one engine: what it found on this machine, and the runners it has started. */
+interface State {
+  readonly config: WasmEngineConfig;
+  readonly running: Set<number>;
+  tools: Promise<Tools> | null;
+  tested: boolean;
+}
+
 export function createWasmEngine(config: WasmEngineConfig): Engine {
-  const limits = { cpuSeconds: config.cpuSecondsMax, openFilesMax: config.openFilesMax };
-  const running = new Set<number>();
-  let tools: Promise<Tools> | null = null;
-  let tested = false;
-
-  const start: Start = async (order, files, { execution, timeoutMs }, onStarted, signal) => {
-    const known = await (tools ??= findTools(config.toolDirectories, limits));
-    const runnerPath = await realpath(config.runnerPath).catch(() => null);
-    if (runnerPath === null) {
-      const failure = runnerNotStarted(`${config.runnerPath} is not there`);
-      return { type: 'failed', failure, usage: null };
-    }
-    const { file, args } = await commandOf({
-      nodePath: config.nodePath,
-      runnerPath,
-      tools: known,
-      readable: [
-        ...new Set([order.module, ...order.imports, ...order.mounts.map(({ source }) => source)]),
-      ],
-      writable: order.mounts.filter(({ writable }) => writable).map(({ source }) => source),
-      limits,
-      execution,
-      scratchDir: files.scratchDir,
-    });
-    let own: number | null = null;
-    const onPid = (pid: number | null): void => {
-      if (own !== null) running.delete(own);
-      if (pid !== null) running.add(pid);
-      own = pid;
-    };
-    const run = {
-      file,
-      args,
-      order: { ...order, watchParent: known.setpriv === null },
-      stdoutPath: files.stdoutPath,
-      stderrPath: files.stderrPath,
-      outputMaxBytes: files.outputMaxBytes,
-      timeoutMs,
-      cpuSeconds: config.cpuSecondsMax,
-      residentBytesMax: order.memoryPagesMax * PAGE_BYTES + config.memoryAllowanceBytes,
-      pollMs: config.pollMs,
-    };
-    return runChild(run, onStarted, onPid, signal);
-  };
-
-  const kill = async (wanted: (execution: string) => boolean): Promise<readonly string[]> => {
-    const removed: string[] = [];
-    for (const { pid, execution } of await findRunners(config.scratchRoot)) {
-      // What this process started itself ends by its own signal.
-      if (running.has(pid) || !wanted(execution)) continue;
-      // Looked at again, because the number may have gone to another process meanwhile.
-      if ((await executionOf(pid, config.scratchRoot)) !== execution) continue;
-      try {
-        process.kill(pid, 'SIGKILL');
-        removed.push(`wasm runner ${pid} of ${execution}`);
-      } catch {
-        // Gone meanwhile, or another user's.
-      }
-    }
-    return removed;
-  };
-
+  const state: State = { config, running: new Set(), tools: null, tested: false };
+  const start: Start = (...args) => startRunner(state, ...args);
   return {
     name: 'wasm',
 
     probe: async (signal) => {
-      const found = await (tools ??= findTools(config.toolDirectories, limits));
-      const why = tested ? await unreadable(config) : await selfTest(config, start, signal);
+      const tools = await toolsOf(state);
+      const why = state.tested ? await unreadable(config) : await selfTest(config, start, signal);
       // A failure may come from a tool that was replaced: look again next time.
-      if (why !== null) tools = null;
-      tested = why === null;
-      return statusOf(why, found);
+      if (why !== null) state.tools = null;
+      state.tested = why === null;
+      return statusOf(why, tools);
     },
 
     run: async (run, onStarted, signal) => {
@@ -118,12 +72,81 @@ export function createWasmEngine(config: WasmEngineConfig): Engine {
     // A runner ends with its parent, so nothing can be taken up; should one have stayed behind all
     // the same, it must not write beside the new one.
     reattach: async (run) => {
-      await kill((execution) => execution === run.order.execution);
+      await killRunners(state, (execution) => execution === run.order.execution);
       return null;
     },
 
-    sweep: (keep) => kill((execution) => !keep.has(asExecutionId(execution))),
+    sweep: (keep) => killRunners(state, (execution) => !keep.has(asExecutionId(execution))),
   };
+}
+
+function toolsOf(state: State): Promise<Tools> {
+  const { toolDirectories, cpuSecondsMax, openFilesMax } = state.config;
+  state.tools ??= findTools(toolDirectories, { cpuSeconds: cpuSecondsMax, openFilesMax });
+  return state.tools;
+}
+
+async function startRunner(
+  state: State,
+  ...[order, files, task, onStarted, signal]: Parameters<Start>
+): Promise<EngineOutcome> {
+  const { config, running } = state;
+  const tools = await toolsOf(state);
+  const runnerPath = await realpath(config.runnerPath).catch(() => null);
+  if (runnerPath === null) {
+    const failure = runnerNotStarted(`${config.runnerPath} is not there`);
+    return { type: 'failed', failure, usage: null };
+  }
+  const sources = order.mounts.map(({ source }) => source);
+  const command = await commandOf({
+    nodePath: config.nodePath,
+    runnerPath,
+    tools,
+    readable: [...new Set([order.module, ...order.imports, ...sources])],
+    writable: order.mounts.filter(({ writable }) => writable).map(({ source }) => source),
+    limits: { cpuSeconds: config.cpuSecondsMax, openFilesMax: config.openFilesMax },
+    execution: task.execution,
+    scratchDir: files.scratchDir,
+  });
+  const run: ChildRun = {
+    ...command,
+    order: { ...order, watchParent: tools.setpriv === null },
+    stdoutPath: files.stdoutPath,
+    stderrPath: files.stderrPath,
+    outputMaxBytes: files.outputMaxBytes,
+    timeoutMs: task.timeoutMs,
+    cpuSeconds: config.cpuSecondsMax,
+    residentBytesMax: order.memoryPagesMax * PAGE_BYTES + config.memoryAllowanceBytes,
+    pollMs: config.pollMs,
+  };
+  let own: number | null = null;
+  const onPid = (pid: number | null): void => {
+    if (own !== null) running.delete(own);
+    if (pid !== null) running.add(pid);
+    own = pid;
+  };
+  return runChild(run, onStarted, onPid, signal);
+}
+
+/** @returns what was killed, in words. */
+async function killRunners(
+  { config, running }: State,
+  wanted: (execution: string) => boolean,
+): Promise<readonly string[]> {
+  const removed: string[] = [];
+  for (const { pid, execution } of await findRunners(config.scratchRoot)) {
+    // What this process started itself ends by its own signal.
+    if (running.has(pid) || !wanted(execution)) continue;
+    // Looked at again, because the number may have gone to another process meanwhile.
+    if ((await executionOf(pid, config.scratchRoot)) !== execution) continue;
+    try {
+      process.kill(pid, 'SIGKILL');
+      removed.push(`wasm runner ${pid} of ${execution}`);
+    } catch {
+      // Gone meanwhile, or another user's.
+    }
+  }
+  return removed;
 }
 
 /** @returns what is not there any more; null when all is. */

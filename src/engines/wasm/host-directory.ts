@@ -1,7 +1,8 @@
 /**
  * An open directory of a program, on top of `host-tree.ts`: opens, lists, creates, renames and
  * removes. Read-only mounts refuse every change here, before the host is asked. Links of either
- * kind can be neither made nor followed.
+ * kind can be neither made nor followed. A directory is held by its path, so one that is renamed
+ * while open is gone for its descriptor.
  */
 import {
   closeSync,
