@@ -3,10 +3,10 @@
  * or reached a disk. Certificates are counted here by code of its own, not by the core's. The
  * checkers judge; this file only reports two values for one slot and certificates that prove nothing.
  */
-import type { JobId } from '../../src/core/ids.ts';
+import type { JobId, NodeId } from '../../src/core/ids.ts';
 import type { StoreWrite } from '../../src/core/machine-types.ts';
 import type { Gossip, JobRecords, Message, SlotValue } from '../../src/core/messages.ts';
-import type { AdmissionBody, AnyRecord, Certified, Epoch, RecordType, Signed, SpecBody } from '../../src/core/records.ts';
+import type { AdmissionBody, AnyRecord, Certified, Epoch, RecordType, Signed, SpecBody, VoteBody } from '../../src/core/records.ts';
 import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';
 import type { NodeView, Observer } from './observer.ts';
 
@@ -35,6 +35,9 @@ export interface FactsContext {
   violation(checker: string, node: NodeView | null, job: JobId | null, message: string): void;
 }
 
+/** What a vote says, or a keeper's disk. */
+type Counted = Pick<VoteBody, 'job' | 'of' | 'slot' | 'epoch' | 'store'> & { readonly signer: NodeId };
+
 export const majorityOf = (keepers: number): number => Math.floor(keepers / 2) + 1;
 export const epochText = (epoch: Epoch): string =>
   `${epoch.config}.${epoch.number}.${epoch.leader}`;
@@ -51,7 +54,7 @@ export function valueText(value: SlotValue): string {
   }
 }
 
-const slotText = (value: SlotValue): string => {
+export const slotText = (value: SlotValue): string => {
   if (value.type === 'close') return 'close';
   const { partition } = value.body;
   return value.type === 'accept' ? `accept/${partition}` : `assign/${partition}/${value.body.attempt}`;
@@ -111,17 +114,10 @@ export function createFacts(context: FactsContext): Facts {
     }
   };
 
-  /** A vote counts for its ballot and value; W of them choose, whether anyone noticed or not. */
-  const seeVote = (node: NodeView, vote: Signed<'vote'>): void => {
-    if (seen.has(vote) || !verify(vote)) return;
-    seen.add(vote);
-    const { job, of, slot, epoch, store } = vote.body;
-    const facts = factsOf(job);
-    if (slot === 'grant' && epoch.number > 0 && !facts.epochs.has(epochText(epoch))) {
-      facts.epochs.set(epochText(epoch), context.now());
-    }
-    for (const [id, admission] of facts.admissions) {
-      const signer = nodeIdOf(vote.by);
+  /** W keepers that hold a value under one ballot have chosen it, whether anyone noticed or not. */
+  const count = (node: NodeView, vote: Counted): void => {
+    const { job, of, slot, epoch, signer, store } = vote;
+    for (const [id, admission] of factsOf(job).admissions) {
       const keeps = admission.keepers.some((keeper) => keeper.node === signer && keeper.store === store);
       if (!keeps || (slot === 'admission' && of !== id)) continue;
       const ballot = `${job}|${id}|${slot}|${of}|${epochText(epoch)}`;
@@ -132,6 +128,18 @@ export function createFacts(context: FactsContext): Facts {
       const value = proposed.get(of);
       if (value !== undefined) choose(node, value);
     }
+  };
+
+  const seeVote = (node: NodeView, vote: Signed<'vote'>): void => {
+    if (seen.has(vote) || !verify(vote)) return;
+    seen.add(vote);
+    const { job, slot, epoch } = vote.body;
+    const { epochs } = factsOf(job);
+    // Number 0 comes with the admission; being confirmed does not make it a new epoch.
+    if (slot === 'grant' && epoch.number > 0 && !epochs.has(epochText(epoch))) {
+      epochs.set(epochText(epoch), context.now());
+    }
+    count(node, { ...vote.body, signer: nodeIdOf(vote.by) });
   };
 
   const seeValue = (value: SlotValue): void => {
@@ -215,7 +223,12 @@ export function createFacts(context: FactsContext): Facts {
       if (write.key === 'pending') votes.forEach((vote) => seeVote(node, vote));
       else if (votes.length > 0) seeCertified(node, { record, votes });
     }
-    if (write.table === 'accepted') seeValue(write.value.value);
+    if (write.table === 'accepted') {
+      const { epoch, value } = write.value;
+      seeValue(value);
+      // A leader's own vote never travels: its disk is the witness.
+      count(node, { job: write.job, of: value.id, slot: write.key, epoch, signer: node.id, store: node.store.id });
+    }
   };
 
   return {

@@ -2,11 +2,10 @@
  * The liveness invariants, checked once the faults are over (L1, L4, L7), and what must be true of a
  * mesh that has come to rest (S1, S2's visible side, S6, S10, S12).
  */
-import type { JobId } from '../../src/core/ids.ts';
 import type { Inspection } from '../../src/core/machine-types.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { JobFacts } from './facts.ts';
-import { valueText } from './facts.ts';
+import { slotText, valueText } from './facts.ts';
 import type { NodeView } from './observer.ts';
 import type { ClientJob } from './workload.ts';
 import { isAccepted } from './workload.ts';
@@ -113,10 +112,15 @@ function checkKeepers(
       if (holdsVote(facts, node)) context.violation('S1', node, facts.job, 'a keeper lost the job');
       continue;
     }
-    const known = job.records.committed.find(({ record }) => record.type === 'close')?.record;
-    if (close !== undefined && known?.id !== close.id) {
+    const known = new Map(job.records.committed.map(({ record }) => [slotText(record), record]));
+    if (close !== undefined && known.get('close')?.id !== close.id) {
       const text = `says ${job.state}, but the close is ${valueText(close)}`;
       context.violation('L3', node, facts.job, text);
+    }
+    const results = job.state === 'Completed' ? (facts.spec?.spec.Count ?? 0) : 0;
+    for (let partition = 0; partition < results; partition += 1) {
+      if (known.has(`accept/${partition}`)) continue;
+      context.violation('L3', node, facts.job, `is Completed without accept/${partition}`);
     }
   }
 }
@@ -165,5 +169,3 @@ function checkAttempts(context: LivenessContext, facts: JobFacts): void {
     context.violation('S12', null, facts.job, `${attempts} attempts of partition ${partition}`);
   }
 }
-
-export type { JobId };

@@ -68,12 +68,14 @@ describe('simulated meshes', () => {
 });
 
 describe('planted bugs', () => {
-  /** The checkers must see the bug within this many seeds, each with more crashes than usual. */
+  /** The checkers must see the bug within this many seeds. */
   const SEEDS_MAX = 40;
+  /** More failovers than usual: both bugs show only when a leader is followed by another. */
+  const harsh = { crashesPerMinute: 12, lossRate: 0.2, pausesPerMinute: 6, pauseMaxMs: 30_000 };
   const foundBy = (plant: Plant): readonly string[] => {
     for (let seed = 1; seed <= SEEDS_MAX; seed += 1) {
       const options = drawn(seed);
-      const plan = { ...options.plan, crashesPerMinute: 6, lossRate: 0.1 };
+      const plan = { ...options.plan, ...harsh, blackoutsPerMinute: 0, diskLossRate: 0 };
       const { violations } = simulate({ ...options, plan, plant });
       if (violations.length > 0) return violations.map(({ checker }) => checker);
     }
@@ -81,12 +83,11 @@ describe('planted bugs', () => {
   };
 
   it('keepers that forget their promises at a restart are found', () => {
-    const checkers = foundBy('forget-promises');
-    assert.ok(checkers.some((name) => ['S8', 'S2', 'S4', 'S9'].includes(name)), checkers.join(' '));
+    assert.ok(foundBy('forget-promises').includes('S8'));
   });
 
   it('keepers that keep quiet about what they accepted are found', () => {
     const checkers = foundBy('silent-promises');
-    assert.ok(checkers.some((name) => ['S2', 'S4'].includes(name)), checkers.join(' '));
+    assert.ok(checkers.some((name) => name === 'S2' || name === 'S4'), checkers.join(' '));
   });
 });

@@ -27,6 +27,7 @@ function scripted(answer: (input: Input) => readonly Effect[]): MachineFactory {
     handle: (input) => answer(input),
     nextWake: () => null,
     inspect: () => assert.fail('a scripted machine is not inspected'),
+    sightings: () => [],
   }) satisfies Machine;
 }
 
