@@ -42,12 +42,12 @@ export function createMessageCodec(options: {
   const messages = frames<Message>(createMessageShapes(envelopes), MESSAGE_MAX_BYTES);
   const gossips = frames<Gossip>(createGossipShapes(envelopes), GOSSIP_MAX_BYTES);
   return {
-    encodeMessage: messages.encode,
+    encodeMessage: (message) => messages.encode(message),
     decodeMessage(bytes) {
       const read = messages.decode(bytes);
       return read.ok ? { ok: true, message: read.value } : read;
     },
-    encodeGossip: gossips.encode,
+    encodeGossip: (gossip) => gossips.encode(gossip),
     decodeGossip(bytes) {
       const read = gossips.decode(bytes);
       return read.ok ? { ok: true, gossip: read.value } : read;

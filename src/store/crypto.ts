@@ -13,7 +13,8 @@ const SPKI = Buffer.from('302a300506032b6570032100', 'hex');
 const KEYS_MAX = 4_096;
 
 export interface NodeCrypto {
-  sha256(data: Uint8Array | string): Uint8Array;
+  /** Text is hashed as UTF-8. 32 bytes. */
+  readonly sha256: (data: Uint8Array | string) => Uint8Array;
   /** The public key (32 bytes) of a 32-byte seed. */
   publicKeyOf(seed: Uint8Array): Uint8Array;
   sign(seed: Uint8Array, message: Uint8Array): Uint8Array;

@@ -188,6 +188,6 @@ function rowStatements(database: DatabaseSync, table: Table): RowStatements {
 function rowOf(codec: RowCodec, write: StoreWrite): Row {
   const { table, job, key, value } = write;
   // A write's value is a row of its table; the compiler does not follow that through the index.
-  const { encode } = codec[table] as TableCodec<StoreWrite['value']>;
-  return { table, job, key, bytes: value === null ? null : encode(value) };
+  const rows = codec[table] as TableCodec<StoreWrite['value']>;
+  return { table, job, key, bytes: value === null ? null : rows.encode(value) };
 }

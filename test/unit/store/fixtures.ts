@@ -4,18 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import fc from 'fast-check';
 import { createRowCodec } from '../../../p2p/wire/rows.ts';
 import { createSuite } from '../../../p2p/wire/suite.ts';
-import {
-  asExecutionId,
-  asHlc,
-  asJobId,
-  asNodeId,
-  asRecordId,
-  asStoreId,
-  uuidOf,
-} from '../../../src/core/ids.ts';
+import { asExecutionId, asHlc, asJobId, asNodeId, uuidOf } from '../../../src/core/ids.ts';
 import type { JobId } from '../../../src/core/ids.ts';
 import type { StoreWrite } from '../../../src/core/machine-types.ts';
 import type { Signed } from '../../../src/core/records.ts';
@@ -79,14 +70,3 @@ export const acceptedWrite = (number: number, partition: number): StoreWrite => 
   key: `assign/${partition}/0`,
   value: { epoch, value: assign(jobNumber(number), partition) },
 });
-
-/** Only what a keeper has on disk about each job: enough to compare two states. */
-export const storeId = asStoreId('0'.repeat(32));
-export const recordId = asRecordId('0'.repeat(64));
-
-/** The same value for the same seed, whatever the machine. */
-export function sample<T>(arbitrary: fc.Arbitrary<T>, seed = 1): T {
-  const [value] = fc.sample(arbitrary, { numRuns: 1, seed });
-  if (value === undefined) throw new Error('the generator gave nothing');
-  return value;
-}
