@@ -90,6 +90,8 @@ export function executionFiles(executionsDir: string, execution: ExecutionId): E
       return text === null ? null : (JSON.parse(text) as ExecutionFacts[typeof name]);
     },
     async reset() {
+      // What an earlier try noted is no longer true.
+      await empty(['prepared', 'started', 'forgotten'].map((name) => join(directory, `${name}.json`)));
       await empty([inputs, outputs, results, scratch, logs]);
       for (const path of [directory, inputs, outputs, scratch, logs]) {
         await mkdir(path, { recursive: true, mode: 0o700 });
@@ -109,7 +111,8 @@ export async function openUp(path: string, writable: boolean): Promise<void> {
   if (found.isSymbolicLink()) return;
   const isDirectory = found.isDirectory();
   const execute = isDirectory || (found.mode & 0o100) !== 0 ? 0o111 : 0;
-  await chmod(path, (found.mode & 0o777) | (writable ? 0o666 : 0o444) | execute);
+  const mode = (found.mode & 0o777) | (writable ? 0o666 : 0o444) | execute;
+  if (mode !== (found.mode & 0o777)) await chmod(path, mode);
   if (!isDirectory) return;
   for (const name of await readdir(path)) await openUp(join(path, name), writable);
 }

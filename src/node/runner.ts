@@ -3,16 +3,16 @@
  * its engine and a sequence of events; a crash at any point is continued, not repeated. How many run
  * at a time is the core's decision alone. Never throws for what a job does.
  */
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import type { ExecutionOrder, RunEvent } from '../core/execution.ts';
 import type { ExecutionId } from '../core/ids.ts';
-import { asExecutionId } from '../core/ids.ts';
 import { pause } from '../lib/abort.ts';
 import type { Log } from '../lib/log.ts';
 import { carryOut, heads } from './runner-execution.ts';
 import type { Carried, Workshop } from './runner-execution.ts';
-import { executionFiles, isExecutionDirectory } from './runner-files.ts';
-import type { ExecutionFiles, FinalEvent } from './runner-files.ts';
+import { executionFiles } from './runner-files.ts';
+import type { FinalEvent } from './runner-files.ts';
+import { createSweeper } from './runner-sweep.ts';
 
 export interface RunnerOptions extends Workshop {
   /** Directory of all executions; made when it is not there. */
@@ -38,7 +38,7 @@ export interface Runner {
   isActive(execution: ExecutionId): boolean;
   /**
    * Removes what nobody needs: files past their time, and what engines have left of executions that
-   * are not active. Call it only once everything restored has been started again.
+   * nobody goes on with. To be called every minute or so.
    */
   sweep(): Promise<void>;
   /** Ends all programs without a word to the core, and waits at most `deadlineMs` for them. */
@@ -59,6 +59,7 @@ export function createRunner(options: RunnerOptions): Runner {
   const active = new Map<ExecutionId, { readonly abort: AbortController }>();
   /** Work under way, the clearing up after the last event included. */
   const background = new Set<Promise<void>>();
+  const sweeper = createSweeper(options);
   let stopping = false;
 
   const tell = (execution: ExecutionId, event: RunEvent): void => {
@@ -98,11 +99,11 @@ export function createRunner(options: RunnerOptions): Runner {
       else inBackground(execution, cancelIdle(options, execution, (event) => tell(execution, event)));
     },
     forget(execution) {
-      inBackground(execution, markForgotten(executionFiles(options.executionsDir, execution), options.now()));
+      inBackground(execution, markForgotten(options, execution));
     },
     keep: () => new Set(active.keys()),
     isActive: (execution) => active.has(execution),
-    sweep: () => sweep(options, new Set(active.keys())),
+    sweep: () => sweeper(new Set(active.keys())),
     async stop(deadlineMs) {
       stopping = true;
       for (const run of active.values()) run.abort.abort(new RunEnd('stop', 'the node stops'));
@@ -163,42 +164,8 @@ async function cancelIdle(options: RunnerOptions, execution: ExecutionId, tell: 
   tell({ type: 'cancelled', output: null });
 }
 
-async function markForgotten(files: ExecutionFiles, at: number): Promise<void> {
+async function markForgotten(options: RunnerOptions, execution: ExecutionId): Promise<void> {
+  const files = executionFiles(options.executionsDir, execution);
   const known = (await files.read('order')) ?? (await files.read('final'));
-  if (known !== null && (await files.read('forgotten')) === null) await files.write('forgotten', { at });
-}
-
-async function sweep(options: RunnerOptions, keep: ReadonlySet<ExecutionId>): Promise<void> {
-  for (const engine of options.engines.values()) {
-    try {
-      const removed = await engine.sweep(keep);
-      if (removed.length > 0) options.log.info({ engine: engine.name, removed: removed.length }, 'engine.swept');
-    } catch (error) {
-      options.log.warn({ error, engine: engine.name }, 'engine.sweep-failed');
-    }
-  }
-  await mkdir(options.executionsDir, { recursive: true, mode: 0o700 });
-  for (const name of await readdir(options.executionsDir)) {
-    const execution = asExecutionId(name);
-    if (!isExecutionDirectory(name) || keep.has(execution)) continue;
-    try {
-      await sweepOne(options, executionFiles(options.executionsDir, execution));
-    } catch (error) {
-      options.log.warn({ error, execution }, 'execution.sweep-failed');
-    }
-  }
-}
-
-async function sweepOne(options: RunnerOptions, files: ExecutionFiles): Promise<void> {
-  const forgotten = await files.read('forgotten');
-  if (forgotten !== null) {
-    if (options.now() - forgotten.at >= options.settings.logRetentionMs) await files.remove();
-    return;
-  }
-  // Not active and never ended: its order is unknown to the core, so nobody will go on with it.
-  if ((await files.read('final')) === null) {
-    await files.clear();
-    await mkdir(files.directory, { recursive: true });
-    await files.write('forgotten', { at: options.now() });
-  }
+  if (known !== null && (await files.read('forgotten')) === null) await files.write('forgotten', { at: options.now() });
 }

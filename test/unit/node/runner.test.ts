@@ -4,6 +4,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { asExecutionId } from '../../../src/core/ids.ts';
+import { executionFiles } from '../../../src/node/runner-files.ts';
 import { encodeDataUrl } from '../../../src/job/inline.ts';
 import type { Source } from '../../../src/storage/source.ts';
 import { inputOf } from '../storage/support.ts';
@@ -252,5 +253,26 @@ describe('the files of an execution', () => {
     await w.runner.sweep();
     assert.deepEqual(w.engine.swept.map((keep) => [...keep]), [['e-1']]);
     assert.ok(existsSync(order));
+  });
+
+  it('that are not over are given up only when nobody takes them up for a while', async () => {
+    let now = 1_000_000;
+    await using w = await world({ now: () => now });
+    const order = shell('true');
+    const files = executionFiles(w.executionsDir, e1);
+    await files.reset();
+    await files.write('order', order);
+    await w.runner.sweep();
+    now += 29_999;
+    await w.runner.sweep();
+    assert.deepEqual(w.engine.swept.map((keep) => [...keep]), [['e-1'], ['e-1']], 'its program may be running');
+    assert.ok(existsSync(files.scratch));
+    now += 1;
+    await w.runner.sweep();
+    assert.deepEqual([...(w.engine.swept[2] ?? [])], []);
+    assert.ok(!existsSync(files.scratch));
+    now += 1_000;
+    await w.runner.sweep();
+    assert.ok(!existsSync(files.directory));
   });
 });
