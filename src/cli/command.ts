@@ -2,7 +2,8 @@
  * What a command is and how commander reaches it: the code of a command is loaded only when it runs,
  * so that `version` does not pay for YAML. Also the rules for flags that commander leaves open.
  */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import type { Command } from 'commander';
 import { ShoalError } from '../core/failure.ts';
 import { createClient, type Client, type Connection } from './client.ts';
 import type { ExitCode } from './exit-codes.ts';

@@ -113,11 +113,11 @@ function resolve(core: Core, ref: string, namespace: string): readonly JobId[] {
 // — asking
 
 /** Answers a local request, asking around when this node cannot say by itself. */
-export function onQuery(core: Core, request: RequestId, query: Query, then: Lookup['then']): void {
+export function onQuery(core: Core, request: RequestId, query: Query, purpose: Lookup['purpose']): void {
   const lookup: Lookup = {
     request,
     query,
-    then,
+    purpose,
     asked: new Set([core.self]),
     outstanding: 0,
     deadline: after(core.now, lookupMs),
@@ -227,7 +227,7 @@ function settle(core: Core, lookup: Lookup): void {
   if (lookup.outstanding > 0 && !lookup.complete && core.now < lookup.deadline) return;
   core.lookups.delete(lookup.request);
   core.timers.clear(`lookup:${lookup.request}`);
-  const { request, query, then, best } = lookup;
+  const { request, query, purpose, best } = lookup;
   if (query.type === 'jobs') {
     const jobs = [...lookup.found.values()].sort((a, b) => b.createdAt - a.createdAt);
     const answer: Answer = { type: 'jobs', jobs: jobs.slice(0, query.limit) };
@@ -240,8 +240,8 @@ function settle(core: Core, lookup: Lookup): void {
   if (best === null) {
     return reply(core, request, { type: 'failed', problem: { code: 'job-not-found', ref: query.ref } });
   }
-  if (then === 'reply') return reply(core, request, { type: 'answer', answer: best });
-  stopJob(core, request, best.records, then.stop);
+  if (purpose === 'reply') return reply(core, request, { type: 'answer', answer: best });
+  stopJob(core, request, best.records, purpose.stop);
 }
 
 export function tickLookup(core: Core, request: RequestId): void {

@@ -31,7 +31,7 @@ import type { Certified, Epoch, RecordType, Signed, Slot } from './records.ts';
 import type { Signer, Suite } from './suite.ts';
 import { asHlc } from './ids.ts';
 import type { Bodies } from './records.ts';
-import { Timers } from './timers.ts';
+import type { Timers } from './timers.ts';
 
 /** Another node as this one sees it. */
 export interface Member {
@@ -218,7 +218,7 @@ export interface Lookup {
   /** Nothing fresher is to be expected. */
   complete: boolean;
   /** What to do with the job's records when they come. */
-  readonly then: 'reply' | { readonly stop: string };
+  readonly purpose: 'reply' | { readonly stop: string };
 }
 
 /** A peer being watched by pings. */

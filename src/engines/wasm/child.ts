@@ -5,7 +5,8 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { Duplex, Readable } from 'node:stream';
+import { Duplex } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { ExecutionFailure, Usage } from '../../core/execution.ts';
 import type { EngineOutcome } from '../engine.ts';
 import {

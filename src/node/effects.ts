@@ -1,0 +1,91 @@
+/** Performs the effects of the core: each one is handed to the part of the peer that can do it. */
+import type { Host } from '../../p2p/host.ts';
+import type { MessageCodec } from '../../p2p/wire/messages.ts';
+import type { JobId } from '../core/ids.ts';
+import type { Effect, NoteEvent } from '../core/machine-types.ts';
+import type { Gossip } from '../core/messages.ts';
+import type { Log } from '../lib/log.ts';
+import type { Driver } from './driver.ts';
+import type { NodeMetrics } from './metrics.ts';
+import type { Retention } from './retention.ts';
+import type { Runner } from './runner.ts';
+
+/** What performs the effects of the core. */
+export interface Hands {
+  readonly host: Host;
+  readonly codec: MessageCodec;
+  readonly log: Log;
+  readonly metrics: NodeMetrics;
+  readonly runner: () => Runner;
+  readonly replicate: (effect: Extract<Effect, { type: 'replicate' }>) => void;
+}
+
+export function perform(hands: Hands, effect: Exclude<Effect, { type: 'persist' | 'reply' }>): void {
+  const { host, codec, log, metrics, runner } = hands;
+  switch (effect.type) {
+    case 'send':
+      host.messages.send(effect.to, codec.encodeMessage(effect.message));
+      metrics.sent(effect.message.type);
+      return;
+    case 'gossip':
+      host.gossip.publish(codec.encodeGossip(effect.gossip), jobOfGossip(effect.gossip));
+      return;
+    case 'run':
+      return runner().start(effect.order, effect.resume);
+    case 'cancel-run':
+      return runner().cancel(effect.execution, effect.why);
+    case 'forget-run':
+      return runner().forget(effect.execution);
+    case 'replicate':
+      return hands.replicate(effect);
+    case 'refuse':
+      metrics.refused(effect.code);
+      log.debug({ code: effect.code, from: effect.from, fault: effect.fault }, 'record.refused');
+      return;
+    case 'note':
+      metrics.noted(effect.event);
+      log[noisy.has(effect.event) ? 'debug' : 'info']({ ...effect.data }, effect.event);
+  }
+}
+
+/** Events that come several times per job; an operator wants a handful. */
+const noisy: ReadonlySet<NoteEvent> = new Set<NoteEvent>([
+  'execution.phase',
+  'job.activated',
+  'job.admitted',
+  'peer.suspect',
+]);
+
+/** The shard a gossip message belongs to; adverts and farewells have a topic of their own. */
+function jobOfGossip(gossip: Gossip): JobId | null {
+  if (gossip.type === 'announce') return gossip.announcement.job;
+  return gossip.type === 'closed' ? gossip.summary.job : null;
+}
+
+/** A second copy of a result must not keep a stream busy for ever. */
+const replicateMs = 600_000;
+
+/** Makes copies of other nodes' results, and tells the core how it went. */
+export function createReplicator(deps: {
+  readonly host: Host;
+  readonly driver: Driver;
+  readonly retention: Retention;
+  readonly resultMaxBytes: number;
+  readonly log: Log;
+}): Hands['replicate'] {
+  const { host, driver, retention, log } = deps;
+  const copy = async (cid: string, holders: readonly string[]): Promise<boolean> => {
+    try {
+      const signal = AbortSignal.timeout(replicateMs);
+      await host.content.replicate(cid, { holders, maxBytes: deps.resultMaxBytes, signal });
+      retention.hold(cid);
+      return true;
+    } catch (error) {
+      log.warn({ cid, error: String(error) }, 'result.not-replicated');
+      return false;
+    }
+  };
+  return ({ cid, holders, execution }) => {
+    void copy(cid, holders).then((done) => driver.push({ type: 'replicated', execution, cid, done }));
+  };
+}
