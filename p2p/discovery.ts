@@ -29,7 +29,7 @@ const GREET_MAX_MS = 30_000;
 const BACKOFF_FIRST_MS = 500;
 /** A peer that comes back is found within a minute, however long it was away. */
 const BACKOFF_MAX_MS = 60_000;
-const DIAL_MS = 8_000;
+const DIAL_MS = 10_000;
 /** A connection that has not become a membership after this long is no member's. */
 const SETTLE_MS = 5_000;
 const PARALLEL_DIALS = 8;
@@ -163,7 +163,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     const now = performance.now();
     const members = deps.presence.members().length;
     const full = members + 1 >= deps.limits.fullMeshMax;
-    let room = full ? deps.limits.degree - members : PARALLEL_DIALS;
+    let room = (full ? deps.limits.degree : deps.limits.fullMeshMax - 1) - members - dialling;
     const due = [...candidates.values()]
       .filter((one) => !one.dialling && one.nextAt <= now && !deps.presence.has(one.peer))
       .sort((a, b) => a.nextAt - b.nextAt);

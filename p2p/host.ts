@@ -323,10 +323,8 @@ function libp2pOptions(
       // 10 by default: the second gate that a wave of joins runs into.
       maxIncomingPendingConnections: 250,
       maxParallelDials: 50,
-      // Addresses per dial: each may eat seconds.
+      // 25 by default, and each may eat seconds.
       maxPeerAddrsToDial: 8,
-      dialTimeout: 8_000,
-      addressDialTimeout: 4_000,
       // Reconnecting is ours: this queue gives up after five attempts and forgets the peer.
       reconnectRetries: 0,
     },
