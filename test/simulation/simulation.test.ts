@@ -58,10 +58,14 @@ describe('simulated meshes', () => {
   });
 
   it('finish every job of a quiet mesh of 1,000 nodes, without one failover', () => {
-    const report = mustHold(quietOptions(7, 1_000, 50));
+    const options = quietOptions(7, 1_000, 50);
+    const workload = { ...options.workload, spreadMs: 10_000, runMaxMs: 10_000 };
+    const report = mustHold({ ...options, workload });
     for (const { job, chosen, epochs } of report.jobs) {
       const close = chosen.get('close')?.record;
-      assert.ok(close?.type === 'close' && close.body.outcome === 'completed', `${job} completed`);
+      assert.ok(close?.type === 'close', `${job} is over`);
+      // Some jobs are given less time than they need.
+      assert.match(close.body.code, /^(completed|execution-timeout)$/, job);
       assert.equal(epochs.size, 0, `${job} changed its leader`);
     }
   });
