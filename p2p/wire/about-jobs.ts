@@ -14,7 +14,11 @@ import type { Shape } from './shape.ts';
 
 const { count, jobId, name, nodes, ordinal } = common;
 
-const detail = text(1_024);
+/**
+ * Refusals repeat what a spec says, so a text may be as long as there: one that does not pass is a
+ * refusal that nobody hears of.
+ */
+const said = text(65_536);
 const resourceName = oneOf({ cpu: true, memory: true, disk: true, gpu: true });
 
 type OneRefusal<C extends Refusal['code']> = Extract<Refusal, { readonly code: C }>;
@@ -22,21 +26,21 @@ type OneRefusal<C extends Refusal['code']> = Extract<Refusal, { readonly code: C
 export const refusal: Shape<Refusal> = union<Refusal, 'code'>('code', {
   'engine-missing': map<OneRefusal<'engine-missing'>>({
     code: literal('engine-missing'),
-    engine: name,
-    detail,
+    engine: said,
+    detail: said,
   }),
   'publisher-missing': map<OneRefusal<'publisher-missing'>>({
     code: literal('publisher-missing'),
-    publisher: name,
+    publisher: said,
   }),
   'source-missing': map<OneRefusal<'source-missing'>>({
     code: literal('source-missing'),
-    source: name,
+    source: said,
   }),
   constraint: map<OneRefusal<'constraint'>>({
     code: literal('constraint'),
     constraint,
-    actual: nullable(text(4_096)),
+    actual: nullable(said),
   }),
   'too-big': map<OneRefusal<'too-big'>>({
     code: literal('too-big'),
@@ -50,26 +54,26 @@ export const refusal: Shape<Refusal> = union<Refusal, 'code'>('code', {
     wanted: count,
     free: count,
   }),
-  network: map<OneRefusal<'network'>>({ code: literal('network'), network: name, detail }),
+  network: map<OneRefusal<'network'>>({ code: literal('network'), network: said, detail: said }),
   'path-not-allowed': map<OneRefusal<'path-not-allowed'>>({
     code: literal('path-not-allowed'),
-    path: text(4_096),
+    path: said,
     writable: flag,
   }),
   'env-not-allowed': map<OneRefusal<'env-not-allowed'>>({
     code: literal('env-not-allowed'),
-    variable: name,
+    variable: said,
   }),
   'owner-not-allowed': map<OneRefusal<'owner-not-allowed'>>({ code: literal('owner-not-allowed') }),
   'namespace-not-allowed': map<OneRefusal<'namespace-not-allowed'>>({
     code: literal('namespace-not-allowed'),
-    namespace: name,
+    namespace: said,
   }),
   'image-not-allowed': map<OneRefusal<'image-not-allowed'>>({
     code: literal('image-not-allowed'),
-    image: text(4_096),
+    image: said,
   }),
-  unsupported: map<OneRefusal<'unsupported'>>({ code: literal('unsupported'), feature: detail }),
+  unsupported: map<OneRefusal<'unsupported'>>({ code: literal('unsupported'), feature: said }),
   draining: map<OneRefusal<'draining'>>({ code: literal('draining') }),
   'store-full': map<OneRefusal<'store-full'>>({ code: literal('store-full') }),
   expired: map<OneRefusal<'expired'>>({ code: literal('expired') }),
