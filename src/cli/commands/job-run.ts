@@ -6,7 +6,7 @@ import type { Job } from '../../job/model.ts';
 import type { DiffAnswer, SubmitAnswer } from '../../api/types.ts';
 import type { Client } from '../client.ts';
 import type { CommandCode, CommandContext } from '../command.ts';
-import { codeOf } from '../errors.ts';
+import { codeOf, tell } from '../errors.ts';
 import { jobRef } from '../ids.ts';
 import { write, type Io } from '../io.ts';
 import { printLogs } from '../logs.ts';
@@ -84,6 +84,17 @@ const outcomeValue = ({ answer, ended, results }: Outcome): object => ({
   Results: results,
 });
 
+/** An execution that came to nothing has no output; how the job came out is what counts then. */
+async function followLogs(context: CommandContext, id: string, namespace: string): Promise<void> {
+  try {
+    await printLogs(context, { job: id, namespace, execution: '', follow: true, tail: false });
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== 'logs-unavailable' && code !== 'execution-not-found') throw error;
+    context.io.stderr.write(`${tell(error).message}\n`);
+  }
+}
+
 async function attend(context: CommandContext, job: Job, id: string, options: JobRunOptions): Promise<void> {
   const { io } = context;
   const client = context.client();
@@ -99,7 +110,7 @@ async function attend(context: CommandContext, job: Job, id: string, options: Jo
   };
   if (options.follow === true) {
     await waitForJob({ ...waiting, untilRunning: true, quiet: true });
-    await printLogs(context, { job: id, namespace: job.Namespace, execution: '', follow: true, tail: false });
+    await followLogs(context, id, job.Namespace);
   }
   const end = await waitForJob({ ...waiting, quiet: silent || options.follow === true });
   if (end === 'running') {

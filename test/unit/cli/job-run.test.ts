@@ -1,0 +1,204 @@
+/** `job run` and `job validate` against a real port: waiting, exit codes, templates, Ctrl-C. */
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { FakeJob } from '../api/fake-service.ts';
+import { SPEC } from '../api/api-server.ts';
+import { createCli, runAlone } from './cli.ts';
+
+const stdin = JSON.stringify(SPEC);
+const OUT_OF_MEMORY = { code: 'out-of-memory', class: 'limit', message: 'It used more than 512 MB.' } as const;
+
+test('a job that is completed ends with 0, tells its events on stderr and the outcome on stdout', async () => {
+  const cli = await createCli();
+  cli.api.service.onSubmit = (job) => {
+    job.complete();
+    job.close('completed');
+  };
+  const { code, out, err } = await cli.run(['job', 'run'], { stdin });
+  const { id } = cli.api.service.jobs[0] as FakeJob;
+  assert.equal(code, 0, err);
+  assert.match(out, new RegExp(`^Job ${id} is submitted\\.\nJob ${id} is Completed`));
+  assert.match(out, /partition 0 on n-Aaaaaaaa: exit code 0/);
+  assert.match(err, /^03:04:0\d {2}e-[0-9a-f]{8} {2}Running Execution {5}Running$/m);
+  assert.ok(!err.includes('\u001b'), 'no escape sequence where there is no terminal');
+});
+
+test('a program that ends with another code than 0, a failed and a stopped job end with 5 and say why', async () => {
+  const cases: readonly (readonly [(job: FakeJob) => void, RegExp])[] = [
+    [(job) => { job.complete(0, { exitCode: 7 }); job.close('completed'); }, /program-failed.*exit code 7/],
+    [(job) => { job.assign(); job.report('failed', { failure: OUT_OF_MEMORY }); job.close('failed', 'attempts-exhausted', 'partition 0: It used more than 512 MB.'); }, /job-failed.*512 MB/],
+    [(job) => job.stop('enough'), /job-failed.*Stopped.*enough/],
+  ];
+  for (const [scenario, expected] of cases) {
+    const cli = await createCli();
+    cli.api.service.onSubmit = scenario;
+    const { code, err } = await cli.run(['job', 'run', '--output', 'json'], { stdin });
+    assert.equal(code, 5, err);
+    assert.match(err.trim().split('\n').at(-1) ?? '', expected);
+  }
+});
+
+test('the exit code of an attempt that was replaced does not count', async () => {
+  const cli = await createCli();
+  cli.api.service.onSubmit = (job) => {
+    job.assign(0, 0);
+    job.assign(0, 1);
+    job.report('completed', { exitCode: 0 }, 0, 1);
+    job.accept(0, 1);
+    job.report('completed', { exitCode: 9 }, 0, 0);
+    job.close('completed');
+  };
+  assert.equal((await cli.run(['job', 'run'], { stdin })).code, 0);
+});
+
+test('--id-only prints the id and nothing else; --wait=false and --no-wait do not wait', async () => {
+  const cli = await createCli();
+  for (const flags of [['--id-only', '--no-wait'], ['--id-only', '--wait=false'], ['--id-only=true', '--wait=false']]) {
+    const { code, out, err } = await cli.run(['job', 'run', ...flags], { stdin });
+    assert.deepEqual([code, out, err], [0, `${cli.api.service.jobs.at(-1)?.id}\n`, ''], flags.join(' '));
+  }
+});
+
+test('JSON gives the state, the exit codes and the results', async () => {
+  const cli = await createCli();
+  cli.api.service.onSubmit = (job) => {
+    job.complete(0, { result: { cid: 'bafyone', bytes: 1 } });
+    job.close('completed');
+  };
+  const { code, out } = await cli.run(['job', 'run', '--output', 'json'], { stdin });
+  const value = JSON.parse(out);
+  assert.equal(code, 0);
+  assert.equal(value.State.StateType, 'Completed');
+  assert.equal(value.Executions[0].ExitCode, 0);
+  assert.equal(value.Results[0].Params.CID, 'bafyone');
+});
+
+test('Ctrl-C while waiting names the job, leaves it running and ends with 130', async () => {
+  const cli = await createCli();
+  cli.api.service.onSubmit = (job) => job.assign();
+  const onErr = (text: string, interrupt: () => void): void => {
+    if (text.includes('Assigned')) interrupt();
+  };
+  const { code, err } = await cli.run(['job', 'run'], { stdin, onErr });
+  const job = cli.api.service.jobs[0] as FakeJob;
+  assert.equal(code, 130);
+  assert.match(err, new RegExp(`${job.id} goes on.*shoal job stop ${job.id}`));
+  assert.equal(job.state, 'Running');
+});
+
+test('a wait that is too long ends with 4 and the job goes on', async () => {
+  const cli = await createCli();
+  const { code, err } = await cli.run(['job', 'run', '--wait-timeout', '1', '--output', 'json'], { stdin });
+  assert.equal(code, 4, err);
+  assert.equal(JSON.parse(err).error.code, 'timeout');
+  assert.equal(cli.api.service.jobs[0]?.state, 'Pending');
+});
+
+test('without a terminal the reason to wait is a line, said once', async () => {
+  const cli = await createCli();
+  cli.api.service.onSubmit = (job) => {
+    job.waiting = {
+      nodesKnown: 2,
+      nodesAnswered: 2,
+      refusals: [{ refusal: { code: 'engine-missing', engine: 'docker', detail: 'not installed' }, nodes: 2 }],
+      partitionsWaiting: 1,
+      keepersReached: 2,
+      keepers: 2,
+    };
+  };
+  const onErr = (text: string, interrupt: () => void): void => {
+    if (text.includes('Waiting:')) interrupt();
+  };
+  const { err } = await cli.run(['job', 'run'], { stdin, onErr });
+  assert.match(err, /^Waiting: 2 of 2 nodes: engine docker is not available \(not installed\)$/m);
+});
+
+test('on a terminal progress is one line that is rewritten and taken away', async () => {
+  const cli = await createCli();
+  cli.api.service.onSubmit = (job) => job.assign();
+  const onErr = (text: string, interrupt: () => void): void => {
+    if (text.includes('Running: 0/1 done, 1 starting')) interrupt();
+  };
+  const { err } = await cli.run(['job', 'run'], { stdin, tty: true, env: { NO_COLOR: '1' }, onErr });
+  assert.match(err, /\r\u001b\[KRunning: 0\/1 done/);
+  assert.match(err, /\r\u001b\[KError: No longer waiting/);
+  assert.ok(!err.includes('\u001b[2m'), 'NO_COLOR is heeded');
+});
+
+test('escape sequences in what a peer says reach no terminal', async () => {
+  const cli = await createCli();
+  const evil = 'x\u001b]0;owned\u0007\u001b[2Jy\u202ez';
+  cli.api.service.onSubmit = (job) => {
+    job.assign();
+    job.report('failed', { failure: { ...OUT_OF_MEMORY, message: evil } });
+    job.close('failed', 'attempts-exhausted', evil);
+  };
+  const ran = await cli.run(['job', 'run'], { stdin });
+  const described = await cli.run(['job', 'describe', 'hello'], { tty: true, env: { NO_COLOR: '1' } });
+  for (const text of [ran.out, ran.err, described.out, described.err]) {
+    assert.ok(!/[\u0007\u001b\u202e]/.test(text), JSON.stringify(text));
+  }
+  assert.match(ran.err, /xyz/);
+});
+
+test('a service job is let go when it runs', async () => {
+  const cli = await createCli();
+  cli.api.service.onSubmit = (job) => {
+    job.assign();
+    job.report('running');
+  };
+  const { code, out } = await cli.run(['job', 'run'], { stdin: JSON.stringify({ ...SPEC, Type: 'service' }) });
+  assert.equal(code, 0);
+  assert.match(out, /is running\. It ends when it is stopped/);
+});
+
+test('--follow prints the output of the program and ends with its exit code', async () => {
+  const cli = await createCli();
+  cli.api.service.onSubmit = (job) => {
+    job.logLines = [{ stream: 'stdout', line: 'out\n' }, { stream: 'stderr', line: 'err\n' }];
+    job.complete(0, { exitCode: 3 });
+    job.close('completed');
+  };
+  const { code, out, err } = await cli.run(['job', 'run', '--follow'], { stdin });
+  assert.equal(code, 5);
+  assert.match(out, /submitted\.\nout\n$/);
+  assert.match(err, /^err\n/);
+});
+
+test('--dry-run submits nothing and shows the difference', async () => {
+  const cli = await createCli();
+  const { code, out } = await cli.run(['job', 'run', '--dry-run'], { stdin });
+  assert.equal(code, 0);
+  assert.match(out, /^\+ {3}"Type": "batch",$/m);
+  assert.equal(cli.api.service.jobs.length, 0);
+});
+
+test('templates take -V over -E, name the place of what is missing, and can be left alone', async () => {
+  const cli = await createCli();
+  const file = 'job.yaml';
+  const spec = 'Name: {{.name}}\nType: batch\nTasks:\n  - Name: main\n    Engine: {Type: noop}\n';
+  await writeFile(join(cli.cwd, file), spec);
+  const both = ['job', 'run', file, '--no-wait', '-E', 'na*', '-V', 'name=from-flag'];
+  assert.equal((await cli.run(both, { env: { name: 'from-env' } })).code, 0);
+  assert.equal((await cli.run(both.slice(0, -2), { env: { name: 'from-env' } })).code, 0);
+  assert.deepEqual(cli.api.service.submitted.map(({ Name }) => Name), ['from-flag', 'from-env']);
+  const missing = await cli.run(['job', 'run', file]);
+  assert.equal(missing.code, 2);
+  assert.match(missing.err, /job\.yaml:1:\d+.*name/);
+  const literal = { stdin: 'Name: "{{.x}}"\nType: batch\nTasks: [{Name: main, Engine: {Type: noop}}]\n' };
+  assert.equal((await cli.run(['job', 'run', '--no-template', '--no-wait'], literal)).code, 0);
+  assert.equal(cli.api.service.submitted.at(-1)?.Name, '{{.x}}');
+});
+
+test('validate needs no peer: OK, or every problem with its place, and 2', async () => {
+  const good = await runAlone(['job', 'validate'], '/', { stdin });
+  assert.deepEqual([good.code, good.out], [0, 'OK\n']);
+  const bad = await runAlone(['job', 'validate', '--output', 'json'], '/', { stdin: 'Type: cron\nConut: 3\n' });
+  assert.equal(bad.code, 2);
+  const { error } = JSON.parse(bad.err);
+  assert.equal(error.code, 'spec-invalid');
+  assert.match(error.message, /<stdin>:1:\d+ Type/);
+  assert.match(error.message, /<stdin>:2:\d+ Conut/);
+});
