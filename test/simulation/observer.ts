@@ -1,6 +1,6 @@
 /**
  * What the world tells its onlookers: checkers, statistics, timelines. Observers only look; the
- * world runs the same with or without them. Types only.
+ * world runs the same with or without them.
  */
 import type { JobId, NodeId, StoreId } from '../../src/core/ids.ts';
 import type { Effect, Input, Inspection, Reply, StoreWrite } from '../../src/core/machine-types.ts';
@@ -54,4 +54,24 @@ export interface Observer {
   onDefect?(node: NodeView, input: Input | null, error: unknown): void;
   /** A fault or another event of the world, in words. */
   onWorld?(text: string, node: NodeView | null, job: JobId | null): void;
+}
+
+const OBSERVED = [
+  'onInput', 'onHandled', 'onEffect', 'onDurable', 'onSend', 'onGossip', 'onReply', 'onStart',
+  'onCrash', 'onDefect', 'onWorld',
+] as const satisfies readonly (keyof Observer)[];
+
+/** One observer that calls them all, in order; the hooks that nobody has cost nothing. */
+export function joinObservers(observers: readonly Observer[]): Required<Observer> {
+  const joined: Partial<Record<keyof Observer, (...things: readonly never[]) => void>> = {};
+  for (const hook of OBSERVED) {
+    const all = observers.flatMap((observer) => {
+      const method = observer[hook] as ((...things: readonly never[]) => void) | undefined;
+      return method === undefined ? [] : [method.bind(observer)];
+    });
+    joined[hook] = (...things) => {
+      for (const method of all) method(...things);
+    };
+  }
+  return joined as unknown as Required<Observer>;
 }

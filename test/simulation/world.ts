@@ -4,37 +4,22 @@
  * `chaos.ts` breaks things, `checkers.ts` watches, `run.ts` puts it all together.
  */
 import type { JobId, NodeId, PublicKey, StoreId } from '../../src/core/ids.ts';
-import type { Effect, Limits, Profile } from '../../src/core/machine-types.ts';
-import type { Message } from '../../src/core/messages.ts';
 import type { EventQueue } from './event-queue.ts';
 import { createEventQueue } from './event-queue.ts';
-import { createFastSuite, freezeDeep, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';
+import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';
 import type { Network } from './network.ts';
 import { createNetwork } from './network.ts';
 import type { Observer } from './observer.ts';
+import { joinObservers } from './observer.ts';
+import type { Site, WorldOptions } from './perform.ts';
+import { createPerformer } from './perform.ts';
+import { profileOf } from './profile.ts';
 import type { Random } from './random.ts';
-import type { MachineFactory } from './sim-node.ts';
 import { SimNode } from './sim-node.ts';
-import type { SimRunner } from './sim-runner.ts';
 import { createSimRunner } from './sim-runner.ts';
-import type { Table } from './sim-store.ts';
 import type { ClientJob, Clients } from './workload.ts';
 import { createClients } from './workload.ts';
-
-export interface WorldOptions {
-  readonly nodes: number;
-  readonly owners: number;
-  readonly plan: FaultPlan;
-  readonly limits: Limits;
-  readonly create: MachineFactory;
-  readonly observers: readonly Observer[];
-  /** Freeze every record and message, to catch whoever changes one: costs time. */
-  readonly freeze: boolean;
-  readonly forgetsAtRestart: readonly Table[];
-  /** A planted bug in transit: what is really sent in place of a message. */
-  readonly tamper: ((message: Message) => Message) | null;
-}
 
 /** Up to this size every node is connected with every other; beyond, with this many. */
 const FULL_MESH_MAX = 40;
@@ -58,21 +43,6 @@ export interface World {
   /** Runs `action` at random moments, as often per minute as the present plan says. */
   everyMinute(rate: (plan: FaultPlan) => number, random: Random, action: () => void): void;
   addClients(jobs: readonly ClientJob[], random: Random): Clients;
-}
-
-/** What the parts of a world share while it is being put together. */
-interface Site {
-  readonly options: WorldOptions;
-  readonly random: Random;
-  readonly queue: EventQueue;
-  readonly observer: Required<Observer>;
-  readonly nodes: SimNode[];
-  readonly byId: Map<NodeId, SimNode>;
-  readonly runners: SimRunner[];
-  readonly network: Network;
-  readonly owners: readonly PublicKey[];
-  plan: FaultPlan;
-  clients: Clients | null;
 }
 
 export function createWorld(options: WorldOptions, random: Random): World {
@@ -151,78 +121,6 @@ function addNodes(site: Site): void {
   }
 }
 
-/** What happens when a node's effect is past every barrier before it. */
-function createPerformer(site: Site): (node: SimNode, effect: Effect) => void {
-  const { options, queue, observer, nodes, network } = site;
-  const replication = site.random.fork('replication');
-  return (node, effect) => {
-    switch (effect.type) {
-      case 'send':
-        return send(site, node, effect.to, effect.message);
-      case 'gossip': {
-        const { gossip } = effect;
-        if (options.freeze) freezeDeep(gossip);
-        observer.onGossip(node, gossip);
-        const input = { type: 'gossip', from: node.id, gossip } as const;
-        return network.broadcast(node.index, (to) => (nodes[to] as SimNode).deliver(input));
-      }
-      case 'run':
-        return site.runners[node.index]?.run(effect.order, effect.resume);
-      case 'cancel-run':
-        return site.runners[node.index]?.cancel(effect.execution);
-      case 'forget-run':
-        return site.runners[node.index]?.forget(effect.execution);
-      case 'replicate':
-        return replicate(site, node, effect, replication);
-      case 'reply': {
-        const job = site.clients?.jobOf(effect.request) ?? null;
-        queue.after(1, () => site.clients?.onReply(effect.request, effect.reply));
-        return observer.onReply(node, job, effect.reply);
-      }
-      case 'persist':
-      case 'refuse':
-      case 'note':
-        return undefined;
-    }
-  };
-}
-
-function send(site: Site, from: SimNode, to: NodeId, original: Message): void {
-  const { options, queue, observer, network } = site;
-  const message = options.tamper === null ? original : options.tamper(original);
-  if (options.freeze) freezeDeep(message);
-  observer.onSend(from, to, message);
-  const target = site.byId.get(to);
-  const input = { type: 'message', from: from.id, message } as const;
-  if (target === undefined) return;
-  if (target === from) {
-    queue.after(0, () => target.deliver(input));
-    return;
-  }
-  const deliver = (): void => target.deliver(input);
-  const undelivered = (): void => from.deliver({ type: 'unreachable', node: to });
-  network.unicast(from.index, target.index, deliver, undelivered);
-}
-
-/** Fetching works while one holder is up and reachable both ways. */
-function replicate(
-  site: Site,
-  node: SimNode,
-  effect: Extract<Effect, { type: 'replicate' }>,
-  random: Random,
-): void {
-  const { queue, network } = site;
-  queue.after(random.integer(100, 5_000), () => {
-    const reachable = effect.holders.some((id) => {
-      const holder = site.byId.get(id);
-      if (holder?.up !== true) return false;
-      return network.linked(node.index, holder.index) && network.linked(holder.index, node.index);
-    });
-    const done = reachable && !random.chance(site.plan.replicateFailRate);
-    node.deliver({ type: 'replicated', execution: effect.execution, cid: effect.cid, done });
-  });
-}
-
 /** Starts and ends of processes, and what their neighbours notice of them. */
 function createComings(
   site: Site,
@@ -293,56 +191,4 @@ function connect(nodes: readonly SimNode[], random: Random): readonly (readonly 
     while ((sets[index]?.size ?? 0) < NEIGHBOURS / 2) join(index, random.integer(0, nodes.length - 1));
   }
   return sets.map((set) => [...set]);
-}
-
-function profileOf(index: number, id: NodeId): Profile {
-  return {
-    labels: { zone: `z${index % 5}` },
-    engines: { docker: { available: true, detail: 'simulated' } },
-    publishers: ['ipfs'],
-    sources: ['ipfs'],
-    capacity: {
-      cpuMillis: 4_000,
-      memoryBytes: 8 * 1_073_741_824,
-      diskBytes: 100 * 1_073_741_824,
-      gpus: 0,
-    },
-    addresses: [`/ip4/10.${index >> 16}.${(index >> 8) & 255}.${index & 255}/tcp/1234/p2p/${id}`],
-    software: 'shoal/simulated',
-    networks: {
-      None: { allowed: true, detail: '' },
-      Default: { allowed: true, detail: '' },
-      Host: { allowed: false, detail: 'not here' },
-    },
-    allowedPaths: [],
-    allowedEnv: [],
-    policy: {
-      allowOwners: [],
-      denyOwners: [],
-      allowNamespaces: [],
-      denyNamespaces: [],
-      allowImages: [],
-      draining: false,
-    },
-  };
-}
-
-const OBSERVED = [
-  'onInput', 'onHandled', 'onEffect', 'onDurable', 'onSend', 'onGossip', 'onReply', 'onStart',
-  'onCrash', 'onDefect', 'onWorld',
-] as const satisfies readonly (keyof Observer)[];
-
-/** One observer that calls them all, in order; the hooks that nobody has cost nothing. */
-export function joinObservers(observers: readonly Observer[]): Required<Observer> {
-  const joined: Partial<Record<keyof Observer, (...things: readonly never[]) => void>> = {};
-  for (const hook of OBSERVED) {
-    const all = observers.flatMap((observer) => {
-      const method = observer[hook] as ((...things: readonly never[]) => void) | undefined;
-      return method === undefined ? [] : [method.bind(observer)];
-    });
-    joined[hook] = (...things) => {
-      for (const method of all) method(...things);
-    };
-  }
-  return joined as unknown as Required<Observer>;
 }

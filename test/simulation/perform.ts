@@ -1,0 +1,118 @@
+/**
+ * What the parts of a world share, and how the effects of its machines are carried out: messages into
+ * the network, orders to the runner, answers to the clients.
+ */
+import type { NodeId, PublicKey } from '../../src/core/ids.ts';
+import type { Effect, Limits } from '../../src/core/machine-types.ts';
+import type { Message } from '../../src/core/messages.ts';
+import type { EventQueue } from './event-queue.ts';
+import { freezeDeep } from './fast-suite.ts';
+import type { FaultPlan } from './faults.ts';
+import type { Network } from './network.ts';
+import type { Observer } from './observer.ts';
+import type { Random } from './random.ts';
+import type { MachineFactory, SimNode } from './sim-node.ts';
+import type { SimRunner } from './sim-runner.ts';
+import type { Table } from './sim-store.ts';
+import type { Clients } from './workload.ts';
+
+export interface WorldOptions {
+  readonly nodes: number;
+  readonly owners: number;
+  readonly plan: FaultPlan;
+  readonly limits: Limits;
+  readonly create: MachineFactory;
+  readonly observers: readonly Observer[];
+  /** Freeze every record and message, to catch whoever changes one: costs time. */
+  readonly freeze: boolean;
+  readonly forgetsAtRestart: readonly Table[];
+  /** A planted bug in transit: what is really sent in place of a message. */
+  readonly tamper: ((message: Message) => Message) | null;
+}
+
+/** What the parts of a world share while it is being put together. */
+export interface Site {
+  readonly options: WorldOptions;
+  readonly random: Random;
+  readonly queue: EventQueue;
+  readonly observer: Required<Observer>;
+  readonly nodes: SimNode[];
+  readonly byId: Map<NodeId, SimNode>;
+  readonly runners: SimRunner[];
+  readonly network: Network;
+  readonly owners: readonly PublicKey[];
+  plan: FaultPlan;
+  clients: Clients | null;
+}
+
+/** What happens when a node's effect is past every barrier before it. */
+export function createPerformer(site: Site): (node: SimNode, effect: Effect) => void {
+  const { options, queue, observer, nodes, network } = site;
+  const replication = site.random.fork('replication');
+  return (node, effect) => {
+    switch (effect.type) {
+      case 'send':
+        return send(site, node, effect.to, effect.message);
+      case 'gossip': {
+        const { gossip } = effect;
+        if (options.freeze) freezeDeep(gossip);
+        observer.onGossip(node, gossip);
+        const input = { type: 'gossip', from: node.id, gossip } as const;
+        return network.broadcast(node.index, (to) => (nodes[to] as SimNode).deliver(input));
+      }
+      case 'run':
+        return site.runners[node.index]?.run(effect.order, effect.resume);
+      case 'cancel-run':
+        return site.runners[node.index]?.cancel(effect.execution);
+      case 'forget-run':
+        return site.runners[node.index]?.forget(effect.execution);
+      case 'replicate':
+        return replicate(site, node, effect, replication);
+      case 'reply': {
+        const job = site.clients?.jobOf(effect.request) ?? null;
+        queue.after(1, () => site.clients?.onReply(effect.request, effect.reply));
+        return observer.onReply(node, job, effect.reply);
+      }
+      case 'persist':
+      case 'refuse':
+      case 'note':
+        return undefined;
+    }
+  };
+}
+
+function send(site: Site, from: SimNode, to: NodeId, original: Message): void {
+  const { options, queue, observer, network } = site;
+  const message = options.tamper === null ? original : options.tamper(original);
+  if (options.freeze) freezeDeep(message);
+  observer.onSend(from, to, message);
+  const target = site.byId.get(to);
+  const input = { type: 'message', from: from.id, message } as const;
+  if (target === undefined) return;
+  if (target === from) {
+    queue.after(0, () => target.deliver(input));
+    return;
+  }
+  const deliver = (): void => target.deliver(input);
+  const undelivered = (): void => from.deliver({ type: 'unreachable', node: to });
+  network.unicast(from.index, target.index, deliver, undelivered);
+}
+
+/** Fetching works while one holder is up and reachable both ways. */
+function replicate(
+  site: Site,
+  node: SimNode,
+  effect: Extract<Effect, { type: 'replicate' }>,
+  random: Random,
+): void {
+  const { queue, network } = site;
+  queue.after(random.integer(100, 5_000), () => {
+    const reachable = effect.holders.some((id) => {
+      const holder = site.byId.get(id);
+      if (holder?.up !== true) return false;
+      return network.linked(node.index, holder.index) && network.linked(holder.index, node.index);
+    });
+    const done = reachable && !random.chance(site.plan.replicateFailRate);
+    node.deliver({ type: 'replicated', execution: effect.execution, cid: effect.cid, done });
+  });
+}

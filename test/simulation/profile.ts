@@ -1,0 +1,35 @@
+/** What a simulated node offers: the same everywhere but for its zone and address. */
+import type { NodeId } from '../../src/core/ids.ts';
+import type { Profile } from '../../src/core/machine-types.ts';
+
+export function profileOf(index: number, id: NodeId): Profile {
+  return {
+    labels: { zone: `z${index % 5}` },
+    engines: { docker: { available: true, detail: 'simulated' } },
+    publishers: ['ipfs'],
+    sources: ['ipfs'],
+    capacity: {
+      cpuMillis: 4_000,
+      memoryBytes: 8 * 1_073_741_824,
+      diskBytes: 100 * 1_073_741_824,
+      gpus: 0,
+    },
+    addresses: [`/ip4/10.${index >> 16}.${(index >> 8) & 255}.${index & 255}/tcp/1234/p2p/${id}`],
+    software: 'shoal/simulated',
+    networks: {
+      None: { allowed: true, detail: '' },
+      Default: { allowed: true, detail: '' },
+      Host: { allowed: false, detail: 'not here' },
+    },
+    allowedPaths: [],
+    allowedEnv: [],
+    policy: {
+      allowOwners: [],
+      denyOwners: [],
+      allowNamespaces: [],
+      denyNamespaces: [],
+      allowImages: [],
+      draining: false,
+    },
+  };
+}
