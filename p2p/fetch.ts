@@ -58,6 +58,8 @@ interface Task {
   readonly options: FetchOptions;
   readonly asked: Set<NodeId>;
   readonly corrupt: Set<NodeId>;
+  /** Speak our protocol: what they do not give by it, bitswap would only wait for. */
+  readonly spoke: Set<NodeId>;
   wants: readonly CID[];
   received: number;
   budget: number;
@@ -94,6 +96,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
     task.asked.add(peer);
     try {
       session = await deps.protocol.open(peer, signal);
+      task.spoke.add(peer);
       const intake = createIntake(deps, task, peer);
       for await (const { cid, bytes, release } of session.fetch(task.wants, task.deep, STALL_MS)) {
         // Links of other blocks are views into their bytes; raw ones have none.
@@ -149,9 +152,10 @@ export function createFetcher(deps: FetchDeps): Fetcher {
 
   const swap = async (task: Task, peers: readonly NodeId[]): Promise<boolean> => {
     let progress = false;
+    const plain = peers.filter((peer) => peer !== deps.self && !task.spoke.has(peer));
     while (task.wants.length > 0) {
       let got = 0;
-      for await (const cid of deps.bitswap(task.wants, peers, task.options.signal)) {
+      for await (const cid of deps.bitswap(task.wants, plain, task.options.signal)) {
         const bytes = await blocks.read(cid);
         if (bytes === null) continue;
         got += 1;
@@ -168,7 +172,8 @@ export function createFetcher(deps: FetchDeps): Fetcher {
     missing,
     async ensure(root, wants, deep, options) {
       const task: Task = {
-        root, deep, options, wants, asked: new Set(), corrupt: new Set(), received: 0,
+        root, deep, options, wants, asked: new Set(), corrupt: new Set(), spoke: new Set(),
+        received: 0,
         budget: options.maxBytes + overhead(options.maxBytes), total: 0,
       };
       if (!(await remaining(task))) return;

@@ -15,6 +15,8 @@ import { MAX_DEPTH, MAX_ENTRIES } from './files.ts';
 
 /** Chunk size of the importer's default profile, bytes; reads of the same size spare copies. */
 const CHUNK = 1 << 20;
+/** Read at the end of a file, in case it grew. */
+const PROBE = 1_024;
 const MAX_NAME_BYTES = 255;
 
 export interface Imported {
@@ -133,16 +135,20 @@ async function* fileBytes(file: string, tally: Tally, signal: AbortSignal): Asyn
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   const handle = await open(file, flags);
   try {
-    if (!(await handle.stat()).isFile()) {
+    const info = await handle.stat();
+    if (!info.isFile()) {
       throw new ShoalError({ code: 'path-unsafe', path: file, why: 'it changed while it was read' });
     }
-    for (;;) {
+    for (let done = 0; ; ) {
       signal.throwIfAborted();
-      const buffer = Buffer.allocUnsafeSlow(CHUNK);
-      const { bytesRead } = await handle.read(buffer, 0, CHUNK, null);
+      // No larger than what is left: a mebibyte per small file would cost more than the file.
+      const size = Math.min(CHUNK, Math.max(info.size - done, PROBE));
+      const buffer = Buffer.allocUnsafe(size);
+      const { bytesRead } = await handle.read(buffer, 0, size, null);
       if (bytesRead === 0) return;
+      done += bytesRead;
       tally.bytes += bytesRead;
-      yield bytesRead === CHUNK ? buffer : buffer.subarray(0, bytesRead);
+      yield buffer.subarray(0, bytesRead);
     }
   } finally {
     await handle.close();
