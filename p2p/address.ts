@@ -27,6 +27,10 @@ export function checkPeerAddress(text: string, self: NodeId | null): AddressChec
     ok: false,
     failure: { code: 'multiaddr-invalid', value: brief(text), why },
   });
+  const badPort = /\/tcp\/(\d{1,9})(?:\/|$)/.exec(text)?.[1];
+  if (badPort !== undefined && (Number(badPort) < 1 || Number(badPort) > 65_535)) {
+    return bad(`the port is ${badPort}; it must be between 1 and 65535`);
+  }
   let address: Multiaddr;
   try {
     address = multiaddr(text);
@@ -43,11 +47,8 @@ export function checkPeerAddress(text: string, self: NodeId | null): AddressChec
   } catch {
     return bad(`"${brief(peer)}" is not a peer id`);
   }
-  const port = parts.find((part) => part.name === 'tcp')?.value;
-  if (port === undefined) return bad('it has no TCP port, e.g. /ip4/192.0.2.1/tcp/4001/p2p/…');
-  const number = Number(port);
-  if (!Number.isInteger(number) || number < 1 || number > 65_535) {
-    return bad(`the port is ${brief(port)}; it must be between 1 and 65535`);
+  if (!parts.some((part) => part.name === 'tcp')) {
+    return bad('it has no TCP port, e.g. /ip4/192.0.2.1/tcp/4001/p2p/…');
   }
   if (peer === self) return bad('it is the address of this peer itself');
   return { ok: true, value: { peer: asNodeId(peer), address } };
