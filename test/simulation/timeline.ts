@@ -18,7 +18,7 @@ export interface Timeline {
 const LINES_MAX = 200_000;
 /** Messages that say how a job goes; the rest is noise at this level. */
 const TOLD: ReadonlySet<Message['type']> = new Set([
-  'admit', 'admitted', 'not-admitted', 'activate', 'votes-wanted', 'prepare', 'promise', 'outdated',
+  'admit', 'admitted', 'not-admitted', 'activate', 'prepare', 'promise', 'outdated',
   'propose', 'voted', 'commit', 'assign', 'started', 'not-started', 'leads', 'cancel', 'closed',
   'command', 'command-ack', 'bid', 'decline', 'states',
 ]);
