@@ -23,10 +23,11 @@ async function readText(body: Readable): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   const deadline = AbortSignal.timeout(READ_MAX_MS);
-  const stop = (): void => void body.destroy(new ShoalError({ code: 'timeout', what: 'Reading the body', ms: READ_MAX_MS }));
+  const stop = (): void =>
+    void body.destroy(new ShoalError({ code: 'timeout', what: 'Reading the body', ms: READ_MAX_MS }));
   deadline.addEventListener('abort', stop, { once: true });
   try {
-    // The stream must outlive a refusal: destroying it would cut the answer off.
+    // The stream must outlive a refusal: destroying it resets the connection, perhaps before the answer.
     for await (const chunk of body.iterator({ destroyOnReturn: false })) {
       const piece = chunk as Buffer;
       bytes += piece.length;
@@ -58,7 +59,12 @@ function checkDepth(text: string): void {
 
 function refusePrototypeKeys(key: string, value: unknown): unknown {
   if (key === '__proto__') invalid('no key of that name', '__proto__');
-  if (key === 'constructor' && typeof value === 'object' && value !== null && Object.hasOwn(value, 'prototype')) {
+  if (
+    key === 'constructor' &&
+    typeof value === 'object' &&
+    value !== null &&
+    Object.hasOwn(value, 'prototype')
+  ) {
     invalid('no key of that name', 'constructor.prototype');
   }
   return value;

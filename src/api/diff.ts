@@ -39,7 +39,9 @@ function merge(left: readonly string[], right: readonly string[]): string {
 
 /** At [row][column]: how many lines the rests from there have in common. */
 function lengths(left: readonly string[], right: readonly string[]): number[][] {
-  const table: number[][] = Array.from({ length: left.length + 1 }, () => new Array<number>(right.length + 1).fill(0));
+  const table: number[][] = Array.from({ length: left.length + 1 }, () =>
+    new Array<number>(right.length + 1).fill(0),
+  );
   for (let row = left.length - 1; row >= 0; row -= 1) {
     for (let column = right.length - 1; column >= 0; column -= 1) {
       const line = table[row] as number[];

@@ -64,21 +64,38 @@ function gather(records: JobRecords): Map<string, Gathered> {
   return found;
 }
 
-function standingOf(one: Gathered, close: CloseBody | null, accepted: AcceptBody | null, latestAttempt: number): Standing {
+function standingOf(
+  one: Gathered,
+  close: CloseBody | null,
+  accepted: AcceptBody | null,
+  latestAttempt: number,
+): Standing {
   const last = one.states.at(-1)?.body;
   const phase = last?.phase ?? (one.accept === null ? 'assigned' : 'completed');
   if (phase === 'completed') {
     const mine = accepted === null || accepted.execution === one.body.execution;
-    return { phase, wanted: false, why: mine ? '' : `the result of ${accepted.execution} was accepted instead` };
+    return {
+      phase,
+      wanted: false,
+      why: mine ? '' : `the result of ${accepted.execution} was accepted instead`,
+    };
   }
   if (last?.failure) return { phase, wanted: false, why: last.failure.message };
   if (isTerminalPhase(phase)) return { phase, wanted: false, why: '' };
   if (accepted !== null && accepted.execution !== one.body.execution) {
-    return { phase: 'cancelled', wanted: false, why: `the result of ${accepted.execution} was accepted instead` };
+    return {
+      phase: 'cancelled',
+      wanted: false,
+      why: `the result of ${accepted.execution} was accepted instead`,
+    };
   }
   if (close !== null) return { phase: 'cancelled', wanted: false, why: `the job is ${close.outcome}` };
   if (one.body.attempt < latestAttempt) {
-    return { phase: 'lost', wanted: false, why: `nothing was heard of it; attempt ${latestAttempt} replaced it` };
+    return {
+      phase: 'lost',
+      wanted: false,
+      why: `nothing was heard of it; attempt ${latestAttempt} replaced it`,
+    };
   }
   return { phase, wanted: true, why: '' };
 }

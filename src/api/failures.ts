@@ -109,7 +109,12 @@ function frameworkFailure(error: { readonly code?: unknown; readonly statusCode?
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return { code: 'media-type-refused', given: 'of another type', expected: 'application/json' };
     case 'FST_ERR_BAD_URL':
-      return { code: 'request-invalid', place: 'URL', value: 'the path', expected: 'well-formed percent-encoding' };
+      return {
+        code: 'request-invalid',
+        place: 'URL',
+        value: 'the path',
+        expected: 'well-formed percent-encoding',
+      };
     default:
       break;
   }
@@ -124,8 +129,15 @@ function frameworkFailure(error: { readonly code?: unknown; readonly statusCode?
  * of about the request; such an error is for the log only.
  */
 export function failureOf(thrown: unknown): { readonly failure: Failure; readonly defect: boolean } {
-  if (thrown instanceof ShoalError) return { failure: thrown.failure, defect: thrown.failure.code === 'internal' };
+  if (thrown instanceof ShoalError)
+    return { failure: thrown.failure, defect: thrown.failure.code === 'internal' };
   const known = typeof thrown === 'object' && thrown !== null ? frameworkFailure(thrown) : null;
   if (known !== null) return { failure: known, defect: false };
-  return { failure: { code: 'internal', what: 'the request could not be carried out; the log of the peer says more' }, defect: true };
+  return {
+    failure: {
+      code: 'internal',
+      what: 'the request could not be carried out; the log of the peer says more',
+    },
+    defect: true,
+  };
 }

@@ -31,7 +31,13 @@ export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 
 /** Paths that answer without a key: a load balancer and a client that has not logged in ask them. */
-const OPEN_PATHS = new Set(['/livez', '/version', '/api/v1/agent/alive', '/api/v1/agent/version', '/api/v1/agent/authconfig']);
+const OPEN_PATHS = new Set([
+  '/livez',
+  '/version',
+  '/api/v1/agent/alive',
+  '/api/v1/agent/version',
+  '/api/v1/agent/authconfig',
+]);
 
 /**
  * The port is not compared: a tunnel or a published container port changes it, and a page that
@@ -65,7 +71,8 @@ const clip = (text: string): string => text.slice(0, 80);
 /** @throws ShoalError `origin-refused`, `key-required`. */
 export function checkRequest(request: GuardedRequest, options: GuardOptions): void {
   const host = request.host ?? '';
-  if (!hostAllowed(host, options)) throw new ShoalError({ code: 'origin-refused', header: 'Host', value: clip(host) });
+  if (!hostAllowed(host, options))
+    throw new ShoalError({ code: 'origin-refused', header: 'Host', value: clip(host) });
   const { origin, fetchSite } = request;
   if (origin !== undefined && !originAllowed(origin, host, options)) {
     throw new ShoalError({ code: 'origin-refused', header: 'Origin', value: clip(origin) });
@@ -74,7 +81,12 @@ export function checkRequest(request: GuardedRequest, options: GuardOptions): vo
   if (foreign && (origin === undefined || !options.allowedOrigins.includes(origin))) {
     throw new ShoalError({ code: 'origin-refused', header: 'Sec-Fetch-Site', value: fetchSite });
   }
-  if (options.apiKeys.length === 0 || OPEN_PATHS.has(request.path) || /^\/api\/v1\/auth(\/|$)/.test(request.path)) return;
+  if (
+    options.apiKeys.length === 0 ||
+    OPEN_PATHS.has(request.path) ||
+    /^\/api\/v1\/auth(\/|$)/.test(request.path)
+  )
+    return;
   if (!keyAllowed(request.authorization, options.apiKeys)) throw new ShoalError({ code: 'key-required' });
 }
 
@@ -102,7 +114,10 @@ export class RateLimit {
     this.#buckets.set(client, bucket);
     if (this.#buckets.size > CLIENTS_MAX) this.#forgetFull(at);
     if (bucket.tokens < 1) {
-      throw new ShoalError({ code: 'rate-limited', retryAfterMs: Math.ceil(((1 - bucket.tokens) / this.#perSecond) * 1000) });
+      throw new ShoalError({
+        code: 'rate-limited',
+        retryAfterMs: Math.ceil(((1 - bucket.tokens) / this.#perSecond) * 1000),
+      });
     }
     bucket.tokens -= 1;
   }

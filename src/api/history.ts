@@ -92,7 +92,10 @@ function committedEvent(record: JobRecords['committed'][number]['record']): Stor
         execution: record.body.execution,
         topic: 'State Update',
         message: `Result of ${shortNode(record.body.node)} accepted (exit code ${record.body.exitCode})`,
-        details: { NodeID: record.body.node, ...(record.body.result === null ? {} : { CID: record.body.result.cid }) },
+        details: {
+          NodeID: record.body.node,
+          ...(record.body.result === null ? {} : { CID: record.body.result.cid }),
+        },
       };
     case 'close': {
       const failed = record.body.outcome === 'failed';

@@ -91,7 +91,8 @@ export function labelFilter(request: FastifyRequest): (labels: Readonly<Record<s
   const constraints: Constraint[] = [];
   for (const selector of texts(request, 'labels')) {
     const parsed = parseSelector(selector);
-    if (!parsed.ok) throw invalid('labels', selector, `a selector; column ${parsed.column}: ${parsed.message}`);
+    if (!parsed.ok)
+      throw invalid('labels', selector, `a selector; column ${parsed.column}: ${parsed.message}`);
     constraints.push(...parsed.constraints);
   }
   return (labels) => constraints.every((constraint) => matches(constraint, labels));
@@ -108,7 +109,8 @@ export function send(reply: FastifyReply, value: unknown, status = 200): Fastify
 export function clientSignal(reply: FastifyReply, stopping: AbortSignal): AbortSignal {
   const gone = new AbortController();
   reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) gone.abort(new ShoalError({ code: 'interrupted', what: 'The client is gone.' }));
+    if (!reply.raw.writableFinished)
+      gone.abort(new ShoalError({ code: 'interrupted', what: 'The client is gone.' }));
   });
   return AbortSignal.any([gone.signal, stopping]);
 }

@@ -137,9 +137,13 @@ function runOutput(facts: ExecutionFacts): RunOutputJson | null {
   };
 }
 
-function neighbours(all: readonly ExecutionFacts[], facts: ExecutionFacts): { previous: string; next: string } {
+function neighbours(
+  all: readonly ExecutionFacts[],
+  facts: ExecutionFacts,
+): { previous: string; next: string } {
   const at = (attempt: number): string =>
-    all.find((one) => one.assign !== null && one.partition === facts.partition && one.attempt === attempt)?.id ?? '';
+    all.find((one) => one.assign !== null && one.partition === facts.partition && one.attempt === attempt)
+      ?.id ?? '';
   return facts.assign === null
     ? { previous: '', next: '' }
     : { previous: at(facts.attempt - 1), next: at(facts.attempt + 1) };

@@ -33,11 +33,19 @@ export function decodeToken(token: string): Page {
     });
   }
   const [, orderBy = '', reverse, limit, offset] = match;
-  return { orderBy, reverse: reverse === 'Y', limit: Math.min(Number(limit), LIMIT_MAX), offset: Number(offset) };
+  return {
+    orderBy,
+    reverse: reverse === 'Y',
+    limit: Math.min(Number(limit), LIMIT_MAX),
+    offset: Number(offset),
+  };
 }
 
 /** The items of a page and the token of the next one; '' when there is none. */
-export function cut<T>(items: readonly T[], page: Page): { readonly items: readonly T[]; readonly next: string } {
+export function cut<T>(
+  items: readonly T[],
+  page: Page,
+): { readonly items: readonly T[]; readonly next: string } {
   const end = page.limit === 0 ? items.length : page.offset + page.limit;
   const next = end < items.length ? encodeToken({ ...page, offset: end }) : '';
   return { items: items.slice(page.offset, end), next };

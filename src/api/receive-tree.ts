@@ -40,7 +40,12 @@ async function writeTree(root: string, source: AsyncIterable<Uint8Array>, maxByt
     entries += 1;
     bytes += item.bytes;
     if (entries > ENTRIES_MAX) {
-      refuse({ code: 'request-invalid', place: 'upload', value: `more than ${ENTRIES_MAX} entries`, expected: 'fewer; pack them into an archive' });
+      refuse({
+        code: 'request-invalid',
+        place: 'upload',
+        value: `more than ${ENTRIES_MAX} entries`,
+        expected: 'fewer; pack them into an archive',
+      });
     }
     if (bytes > maxBytes) refuse({ code: 'content-too-large', cid: 'The upload', bytes, maxBytes });
     await writeItem(root, item);
@@ -49,13 +54,27 @@ async function writeTree(root: string, source: AsyncIterable<Uint8Array>, maxByt
 
 function asFailure(error: unknown): unknown {
   if (error instanceof TreeFormatError) {
-    return new ShoalError({ code: 'request-invalid', place: 'upload', value: 'the stream', expected: `a whole file tree (${error.message})` });
+    return new ShoalError({
+      code: 'request-invalid',
+      place: 'upload',
+      value: 'the stream',
+      expected: `a whole file tree (${error.message})`,
+    });
   }
   const code = (error as { readonly code?: unknown } | null)?.code;
   if (code === 'EEXIST' || code === 'ENOTDIR' || code === 'EISDIR') {
-    return new ShoalError({ code: 'request-invalid', place: 'upload', value: 'the tree', expected: 'each path once' });
+    return new ShoalError({
+      code: 'request-invalid',
+      place: 'upload',
+      value: 'the tree',
+      expected: 'each path once',
+    });
   }
-  if (code === 'ENOSPC') return new ShoalError({ code: 'store-unusable', path: 'of this peer', why: 'the disk is full' }, { cause: error });
+  if (code === 'ENOSPC')
+    return new ShoalError(
+      { code: 'store-unusable', path: 'of this peer', why: 'the disk is full' },
+      { cause: error },
+    );
   return error;
 }
 

@@ -61,7 +61,8 @@ const CONNECTIONS_MAX = 512;
 
 const BASE = '/api/v1';
 
-const first = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value);
+const first = (value: string | string[] | undefined): string | undefined =>
+  Array.isArray(value) ? value[0] : value;
 
 function addGuards(app: FastifyInstance, options: ApiOptions): void {
   const limit = new RateLimit(options.requestsPerSecond, () => performance.now());
@@ -85,7 +86,9 @@ function addGuards(app: FastifyInstance, options: ApiOptions): void {
 
 function addParsers(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', async (_request: FastifyRequest, body: Readable) => readJson(body));
+  app.addContentTypeParser('application/json', async (_request: FastifyRequest, body: Readable) =>
+    readJson(body),
+  );
   const asStream = async (_request: FastifyRequest, body: Readable): Promise<Readable> => body;
   app.addContentTypeParser('application/octet-stream', asStream);
   app.addContentTypeParser(TREE_MEDIA_TYPE, asStream);
@@ -99,12 +102,21 @@ function addParsers(app: FastifyInstance): void {
     const streams = request.routeOptions.url === `${BASE}/shoal/content`;
     const sent = request.headers['content-type'] ?? '';
     if (!streams && request.body !== undefined && !sent.startsWith('application/json')) {
-      throw new ShoalError({ code: 'media-type-refused', given: sent.slice(0, 80), expected: 'application/json' });
+      throw new ShoalError({
+        code: 'media-type-refused',
+        given: sent.slice(0, 80),
+        expected: 'application/json',
+      });
     }
   });
 }
 
-function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, options: ApiOptions): FastifyReply {
+function answerError(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: ApiOptions,
+): FastifyReply {
   const { failure, defect } = failureOf(error);
   if (defect) options.onDefect(error, request.id);
   if (failure.code === 'rate-limited') reply.header('retry-after', Math.ceil(failure.retryAfterMs / 1000));
@@ -125,7 +137,9 @@ function addNotFound(app: FastifyInstance): void {
   });
   app.setNotFoundHandler(async (request) => {
     const path = request.url.split('?', 1)[0] ?? '';
-    const allowed = [...new Set(routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods))];
+    const allowed = [
+      ...new Set(routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods)),
+    ];
     const { method } = request;
     const shown = path.slice(0, 200);
     throw allowed.length === 0 || allowed.includes(method)
@@ -210,12 +224,18 @@ export async function createApiServer(service: ShoalService, options: ApiOptions
   };
 }
 
-async function listen(app: FastifyInstance, options: ApiOptions): Promise<{ readonly host: string; readonly port: number }> {
+async function listen(
+  app: FastifyInstance,
+  options: ApiOptions,
+): Promise<{ readonly host: string; readonly port: number }> {
   try {
     await app.listen({ host: options.host, port: options.port });
   } catch (error) {
     if ((error as { readonly code?: unknown }).code !== 'EADDRINUSE') throw error;
-    throw new ShoalError({ code: 'port-in-use', address: `${options.host}:${options.port}` }, { cause: error });
+    throw new ShoalError(
+      { code: 'port-in-use', address: `${options.host}:${options.port}` },
+      { cause: error },
+    );
   }
   const address = app.server.address();
   const port = typeof address === 'object' && address !== null ? address.port : options.port;

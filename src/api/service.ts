@@ -110,7 +110,10 @@ export interface ShoalService {
   /** @throws ShoalError `job-not-found`, `job-ambiguous`. */
   getJob(ref: string, namespace: string): Promise<JobView>;
   /** In any order. `namespace` null = all. `limit`: 1 … 10,000 newest jobs. */
-  listJobs(query: { readonly namespace: string | null; readonly limit: number }): Promise<readonly JobSummary[]>;
+  listJobs(query: {
+    readonly namespace: string | null;
+    readonly limit: number;
+  }): Promise<readonly JobSummary[]>;
   nodes(): Promise<readonly NodeView[]>;
   /**
    * The lines of one execution as they come. Ends by itself as `LogRequest` says, or on the signal.

@@ -3,7 +3,15 @@
  * only, shared with the CLI and the dashboard.
  */
 import type { FailureCode } from '../core/failure.ts';
-import type { Constraint, InputSource, Json, Network, ResourceTexts, ResultPath, Timeouts } from '../job/model.ts';
+import type {
+  Constraint,
+  InputSource,
+  Json,
+  Network,
+  ResourceTexts,
+  ResultPath,
+  Timeouts,
+} from '../job/model.ts';
 
 /** Nanoseconds since 1970: a bigint when written by us, either when read back. */
 export type Nanos = bigint | number;
@@ -259,7 +267,13 @@ export interface ContentJson {
 
 /** One line of `GET /api/v1/shoal/content/<cid>/list`; the last is `end` or `error`. */
 export type ContentLine =
-  | { readonly entry: { readonly path: string; readonly kind: 'file' | 'directory' | 'symlink'; readonly bytes: number } }
+  | {
+      readonly entry: {
+        readonly path: string;
+        readonly kind: 'file' | 'directory' | 'symlink';
+        readonly bytes: number;
+      };
+    }
   | { readonly end: { readonly entries: number; readonly bytes: number } }
   | { readonly error: ErrorJson };
 

@@ -17,7 +17,12 @@ export interface Client {
   readonly address: string;
   get<T>(path: string, query?: Query): Promise<T>;
   send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, body: unknown, signal?: AbortSignal): Promise<T>;
-  upload<T>(path: string, mediaType: string, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<T>;
+  upload<T>(
+    path: string,
+    mediaType: string,
+    bytes: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<T>;
   /** The bytes of an answer as they come; ends with an error when it breaks off. */
   download(path: string, query: Query, signal: AbortSignal): Promise<Readable>;
   /** The frames of a log stream; ends when the peer closes it or the signal fires. */
@@ -31,9 +36,15 @@ const ERROR_MAX_BYTES = 1_000_000;
 
 /** The base of every path. `host`: a name, an address or a whole URL. */
 export function baseUrl(host: string, port: string): URL {
-  const text = host.includes('://') ? host : `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`;
+  const text = host.includes('://')
+    ? host
+    : `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`;
   const invalid = (): never => {
-    throw new ShoalError({ code: 'usage', what: `"${text}" is not the address of an API.`, hint: 'Give --api-host and --api-port, e.g. 127.0.0.1 and 1234.' });
+    throw new ShoalError({
+      code: 'usage',
+      what: `"${text}" is not the address of an API.`,
+      hint: 'Give --api-host and --api-port, e.g. 127.0.0.1 and 1234.',
+    });
   };
   if (!URL.canParse(text)) return invalid();
   const url = new URL(text);
@@ -52,11 +63,22 @@ function withQuery(base: URL, path: string, query: Query): URL {
   return url;
 }
 
-const UNREACHABLE = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'EAI_AGAIN', 'EPIPE', 'EACCES']);
+const UNREACHABLE = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ETIMEDOUT',
+  'EAI_AGAIN',
+  'EPIPE',
+  'EACCES',
+]);
 
 function transportError(error: unknown, address: string): unknown {
   const { code } = (error ?? {}) as { readonly code?: string };
-  if (code !== undefined && UNREACHABLE.has(code)) return new ShoalError({ code: 'daemon-unreachable', address }, { cause: error });
+  if (code !== undefined && UNREACHABLE.has(code))
+    return new ShoalError({ code: 'daemon-unreachable', address }, { cause: error });
   if (code !== undefined && code.startsWith('HPE_')) return notAPeer(address);
   return error;
 }
@@ -78,7 +100,8 @@ async function textOf(answer: Readable, maxBytes = Number.POSITIVE_INFINITY): Pr
 function errorOf(text: string, address: string): Error {
   try {
     const answer = JSON.parse(text) as Partial<ErrorJson>;
-    if (typeof answer.Message === 'string' && typeof answer.Details?.code === 'string') return new RemoteError(answer as ErrorJson);
+    if (typeof answer.Message === 'string' && typeof answer.Details?.code === 'string')
+      return new RemoteError(answer as ErrorJson);
   } catch {
     // Not JSON: not one of ours, which the line below says.
   }
@@ -97,15 +120,27 @@ class HttpClient implements Client {
     this.address = base.host;
   }
 
-  async #request(method: string, url: URL, headers: Record<string, string>, body: Readable | null, signal: AbortSignal | null, waitMs: number) {
-    const options: RequestOptions = { method, headers: this.#key === '' ? headers : { ...headers, authorization: `Bearer ${this.#key}` } };
+  async #request(
+    method: string,
+    url: URL,
+    headers: Record<string, string>,
+    body: Readable | null,
+    signal: AbortSignal | null,
+    waitMs: number,
+  ) {
+    const options: RequestOptions = {
+      method,
+      headers: this.#key === '' ? headers : { ...headers, authorization: `Bearer ${this.#key}` },
+    };
     if (signal !== null) options.signal = signal;
     const send = url.protocol === 'https:' ? (await import('node:https')).request : httpRequest;
     if (url.protocol === 'http:') options.agent = this.#agent;
     const request = send(url, options);
     if (waitMs > 0) {
       request.setTimeout(waitMs, () => {
-        request.destroy(new ShoalError({ code: 'timeout', what: `The answer of ${this.address}`, ms: waitMs }));
+        request.destroy(
+          new ShoalError({ code: 'timeout', what: `The answer of ${this.address}`, ms: waitMs }),
+        );
       });
     }
     const answered = new Promise<IncomingMessage>((resolve, reject) => {
@@ -132,17 +167,31 @@ class HttpClient implements Client {
   }
 
   async get<T>(path: string, query: Query = {}): Promise<T> {
-    return this.#json<T>(await this.#request('GET', withQuery(this.#base, path, query), {}, null, null, ANSWER_MAX_MS));
+    return this.#json<T>(
+      await this.#request('GET', withQuery(this.#base, path, query), {}, null, null, ANSWER_MAX_MS),
+    );
   }
 
-  async send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, body: unknown, signal?: AbortSignal): Promise<T> {
+  async send<T>(
+    method: 'PUT' | 'POST' | 'DELETE',
+    path: string,
+    body: unknown,
+    signal?: AbortSignal,
+  ): Promise<T> {
     const text = stringifyExact(body, 0);
     const headers = { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) };
     const url = withQuery(this.#base, path, {});
-    return this.#json<T>(await this.#request(method, url, headers, Readable.from([text]), signal ?? null, ANSWER_MAX_MS));
+    return this.#json<T>(
+      await this.#request(method, url, headers, Readable.from([text]), signal ?? null, ANSWER_MAX_MS),
+    );
   }
 
-  async upload<T>(path: string, mediaType: string, bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<T> {
+  async upload<T>(
+    path: string,
+    mediaType: string,
+    bytes: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<T> {
     const body = Readable.from(bytes, { objectMode: false });
     const url = withQuery(this.#base, path, {});
     return this.#json<T>(await this.#request('POST', url, { 'content-type': mediaType }, body, signal, 0));
@@ -157,7 +206,12 @@ class HttpClient implements Client {
     url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
     const { socketFrames } = await import('./frames.ts');
     const address = this.address;
-    yield* socketFrames(url, this.#key, signal, () => new ShoalError({ code: 'daemon-unreachable', address }));
+    yield* socketFrames(
+      url,
+      this.#key,
+      signal,
+      () => new ShoalError({ code: 'daemon-unreachable', address }),
+    );
   }
 
   close(): void {

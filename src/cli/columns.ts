@@ -59,7 +59,10 @@ const groups: Readonly<Record<string, readonly Column<NodeStateJson>[]>> = {
   labels: [
     {
       title: 'Labels',
-      value: (node) => Object.entries(node.Info.Labels).map(([key, value]) => `${key}=${value}`).join(' '),
+      value: (node) =>
+        Object.entries(node.Info.Labels)
+          .map(([key, value]) => `${key}=${value}`)
+          .join(' '),
       maxWidth: 60,
     },
   ],

@@ -30,7 +30,11 @@ export interface Run {
 }
 
 /** Makes `command` run what `load` brings. */
-export function runs<Options>(command: Command, run: Run, load: () => Promise<CommandCode<Options>>): Command {
+export function runs<Options>(
+  command: Command,
+  run: Run,
+  load: () => Promise<CommandCode<Options>>,
+): Command {
   refuseTwice(command);
   return command.action(async () => {
     const options = command.optsWithGlobals() as Options & Connection;
@@ -55,14 +59,20 @@ export function refuseTwice(command: Command): void {
     command.on(`option:${option.name()}`, () => {
       given += 1;
       if (given < 2) return;
-      throw new ShoalError({ code: 'usage', what: `${option.long ?? option.flags} is given twice.`, hint: 'Give it once.' });
+      throw new ShoalError({
+        code: 'usage',
+        what: `${option.long ?? option.flags} is given twice.`,
+        hint: 'Give it once.',
+      });
     });
   }
 }
 
 /** An option whose values add up to a list. */
 export function listOption(flags: string, description: string): Option {
-  const option = new Option(flags, description).argParser((value: string, before: readonly string[] | undefined) => [...(before ?? []), value]);
+  const option = new Option(flags, description).argParser(
+    (value: string, before: readonly string[] | undefined) => [...(before ?? []), value],
+  );
   repeated.add(option);
   return option;
 }
@@ -70,7 +80,8 @@ export function listOption(flags: string, description: string): Option {
 /** A whole number of at least `min`. */
 export function integerOption(flags: string, description: string, min: number): Option {
   return new Option(flags, description).argParser((value: string) => {
-    if (!/^\d{1,15}$/.test(value) || Number(value) < min) throw new InvalidArgumentError(`Expected a whole number of at least ${min}.`);
+    if (!/^\d{1,15}$/.test(value) || Number(value) < min)
+      throw new InvalidArgumentError(`Expected a whole number of at least ${min}.`);
     return Number(value);
   });
 }
@@ -78,7 +89,11 @@ export function integerOption(flags: string, description: string, min: number): 
 /** The flags of everything that prints a list. */
 export function withListOutput(command: Command): Command {
   return command
-    .addOption(new Option('--output <format>', 'how to print').choices(['table', 'csv', 'json', 'yaml']).default('table'))
+    .addOption(
+      new Option('--output <format>', 'how to print')
+        .choices(['table', 'csv', 'json', 'yaml'])
+        .default('table'),
+    )
     .option('--pretty', 'indent JSON')
     .option('--hide-header', 'leave the column titles out')
     .option('--no-style', 'no colours')

@@ -31,7 +31,12 @@ export interface Told {
 }
 
 /** Failures of our own that may go away by themselves. */
-const RETRYABLE: ReadonlySet<string> = new Set(['daemon-unreachable', 'timeout', 'peer-unreachable', 'interrupted']);
+const RETRYABLE: ReadonlySet<string> = new Set([
+  'daemon-unreachable',
+  'timeout',
+  'peer-unreachable',
+  'interrupted',
+]);
 
 /** Puts any thrown value into words. What is not a known failure is a defect: exit code 1. */
 export function tell(error: unknown): Told {
@@ -59,7 +64,14 @@ export function tell(error: unknown): Told {
     };
   }
   const message = error instanceof Error ? error.message : String(error);
-  return { code: 'internal', message: `A defect in shoal: ${plainText(message)}`, path: '', hint: '', retryable: false, exitCode: 1 };
+  return {
+    code: 'internal',
+    message: `A defect in shoal: ${plainText(message)}`,
+    path: '',
+    hint: '',
+    retryable: false,
+    exitCode: 1,
+  };
 }
 
 /** The lines for stderr. */
@@ -68,7 +80,9 @@ export function errorText(told: Told, asJson: boolean): string {
     const { exitCode: _exitCode, ...error } = told;
     return `${JSON.stringify({ error })}\n`;
   }
-  const lines = told.message.split('\n').map((line, index) => (index === 0 ? `Error: ${line}` : `       ${line}`));
+  const lines = told.message
+    .split('\n')
+    .map((line, index) => (index === 0 ? `Error: ${line}` : `       ${line}`));
   if (told.hint !== '') lines.push(`Hint: ${told.hint}`);
   return `${lines.join('\n')}\n`;
 }

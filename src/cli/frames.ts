@@ -2,13 +2,21 @@
 import type { LogFrame } from '../api/types.ts';
 
 /** Node's `WebSocket` takes headers, which the browser's does not, so the types do not know. */
-type SocketFactory = new (url: URL, options: { readonly headers: Readonly<Record<string, string>> }) => WebSocket;
+type SocketFactory = new (
+  url: URL,
+  options: { readonly headers: Readonly<Record<string, string>> },
+) => WebSocket;
 
 /**
  * Ends at a normal close or at the signal.
  * @throws what `unreachable` makes when the connection fails or is cut.
  */
-export async function* socketFrames(url: URL, key: string, signal: AbortSignal, unreachable: () => Error): AsyncGenerator<LogFrame> {
+export async function* socketFrames(
+  url: URL,
+  key: string,
+  signal: AbortSignal,
+  unreachable: () => Error,
+): AsyncGenerator<LogFrame> {
   const headers: Record<string, string> = key === '' ? {} : { authorization: `Bearer ${key}` };
   const socket = new (WebSocket as unknown as SocketFactory)(url, { headers });
   const frames: LogFrame[] = [];

@@ -10,9 +10,15 @@ const DIGITS_MIN = 6;
  */
 export function jobRef(text: string | undefined): string {
   const ref = (text ?? '').trim();
-  if (ref === '') throw new ShoalError({ code: 'usage', what: 'Which job? Give its id or name.', hint: '`shoal job list` lists them.' });
+  if (ref === '')
+    throw new ShoalError({
+      code: 'usage',
+      what: 'Which job? Give its id or name.',
+      hint: '`shoal job list` lists them.',
+    });
   const digits = /^[je]-([0-9a-f-]*)$/i.exec(ref)?.[1]?.replaceAll('-', '');
-  if (digits !== undefined && digits.length < DIGITS_MIN) throw new ShoalError({ code: 'prefix-too-short', ref, minDigits: DIGITS_MIN });
+  if (digits !== undefined && digits.length < DIGITS_MIN)
+    throw new ShoalError({ code: 'prefix-too-short', ref, minDigits: DIGITS_MIN });
   return ref;
 }
 

@@ -24,12 +24,24 @@ export interface LogOptions {
 export async function printLogs({ io, client }: CommandContext, options: LogOptions): Promise<void> {
   const stop = new AbortController();
   const release = io.onInterrupt(() => stop.abort());
-  const query = { namespace: options.namespace, execution_id: options.execution, follow: options.follow, tail: options.tail };
+  const query = {
+    namespace: options.namespace,
+    execution_id: options.execution,
+    follow: options.follow,
+    tail: options.tail,
+  };
   try {
     for await (const frame of client().frames(`${jobPath(options.job)}/logs`, query, stop.signal)) {
       if (frame.error !== undefined) {
         const Details = { code: frame.code ?? 'internal', retryable: 'false' } as ErrorJson['Details'];
-        throw new RemoteError({ Status: 0, Message: frame.error, RequestID: '', Code: '', Component: '', Details });
+        throw new RemoteError({
+          Status: 0,
+          Message: frame.error,
+          RequestID: '',
+          Code: '',
+          Component: '',
+          Details,
+        });
       }
       const to = frame.value.Type === 2 ? 'stderr' : 'stdout';
       const { Line } = frame.value;

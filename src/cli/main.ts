@@ -11,7 +11,21 @@ import type { Io } from './io.ts';
 import { createProgram } from './program.ts';
 
 /** `--wait=false` as Bacalhau's scripts write it, in commander's form. */
-const SWITCHES = new Set(['wait', 'follow', 'id-only', 'pretty', 'hide-header', 'no-style', 'wide', 'dry-run', 'raw', 'tail', 'quiet', 'download', 'overwrite']);
+const SWITCHES = new Set([
+  'wait',
+  'follow',
+  'id-only',
+  'pretty',
+  'hide-header',
+  'no-style',
+  'wide',
+  'dry-run',
+  'raw',
+  'tail',
+  'quiet',
+  'download',
+  'overwrite',
+]);
 
 /** Switches written `--name=true` or `--name=false` become `--name`, `--no-name` or nothing. */
 export function normaliseSwitches(argv: readonly string[]): string[] {
@@ -27,7 +41,9 @@ export function normaliseSwitches(argv: readonly string[]): string[] {
 
 /** Whether errors are wanted as JSON, even when the arguments do not parse. */
 function wantsJson(argv: readonly string[]): boolean {
-  return argv.some((arg, index) => arg === '--output=json' || (arg === '--output' && argv[index + 1] === 'json'));
+  return argv.some(
+    (arg, index) => arg === '--output=json' || (arg === '--output' && argv[index + 1] === 'json'),
+  );
 }
 
 /** Commander's own complaint as a failure of ours; null when it only printed help. */
@@ -35,7 +51,10 @@ function usageOf(error: CommanderError): ShoalError | null {
   if (error.exitCode === 0) return null;
   const [what = '', ...rest] = error.message.replace(/^error: /, '').split('\n');
   const hint = rest.join(' ').replace(/^\((.*)\)$/, '$1');
-  const said = error.code === 'commander.help' ? 'A command is missing.' : `${what.charAt(0).toUpperCase()}${what.slice(1)}.`.replace(/\.\.$/, '.');
+  const said =
+    error.code === 'commander.help'
+      ? 'A command is missing.'
+      : `${what.charAt(0).toUpperCase()}${what.slice(1)}.`.replace(/\.\.$/, '.');
   return new ShoalError({ code: 'usage', what: said, hint: hint || '`--help` shows what can be given.' });
 }
 

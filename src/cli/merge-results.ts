@@ -32,14 +32,24 @@ export async function mergeResults(results: readonly RawResult[], target: string
   for (const { directory } of results) await move(directory, target, results.length > 1);
 }
 
-async function findConflicts({ name, directory }: RawResult, path: string, owners: Map<string, string>, several: boolean): Promise<void> {
+async function findConflicts(
+  { name, directory }: RawResult,
+  path: string,
+  owners: Map<string, string>,
+  several: boolean,
+): Promise<void> {
   for (const entry of await readdir(join(directory, path), { withFileTypes: true })) {
     const below = path === '' ? entry.name : `${path}/${entry.name}`;
     const kind = entry.isDirectory() ? 'directory' : 'file';
     const owner = owners.get(below);
     const isShared = kind === 'directory' || (several && path === '' && APPENDED.has(below));
     if (owner !== undefined && !(isShared && owner.startsWith(`${kind} `))) {
-      throw new ShoalError({ code: 'result-conflict', path: below, first: owner.slice(owner.indexOf(' ') + 1), second: name });
+      throw new ShoalError({
+        code: 'result-conflict',
+        path: below,
+        first: owner.slice(owner.indexOf(' ') + 1),
+        second: name,
+      });
     }
     owners.set(below, `${kind} ${name}`);
     if (kind === 'directory') await findConflicts({ name, directory }, below, owners, several);

@@ -7,22 +7,36 @@ import { jobPath } from './ids.ts';
 export interface Outcome {
   readonly answer: JobAnswer;
   /** Those that ended by themselves and count, by partition. */
-  readonly ended: readonly { readonly execution: string; readonly partition: number; readonly node: string; readonly exitCode: number }[];
+  readonly ended: readonly {
+    readonly execution: string;
+    readonly partition: number;
+    readonly node: string;
+    readonly exitCode: number;
+  }[];
   readonly results: readonly ResultJson[];
 }
 
 /** An execution whose exit code is the job's: completed, and not one that another one made needless. */
 function counts(execution: ExecutionJson): boolean {
-  return execution.Phase === 'completed' && execution.ComputeState.Message === '' && execution.RunOutput !== null;
+  return (
+    execution.Phase === 'completed' && execution.ComputeState.Message === '' && execution.RunOutput !== null
+  );
 }
 
 export async function outcomeOf(client: Client, job: string, namespace: string): Promise<Outcome> {
   const answer = await client.get<JobAnswer>(jobPath(job), { namespace, include: 'executions' });
   const ended = (answer.Executions?.Items ?? [])
     .filter(counts)
-    .map((one) => ({ execution: one.ID, partition: one.PartitionIndex, node: one.NodeID, exitCode: one.RunOutput?.ExitCode ?? 0 }));
+    .map((one) => ({
+      execution: one.ID,
+      partition: one.PartitionIndex,
+      node: one.NodeID,
+      exitCode: one.RunOutput?.ExitCode ?? 0,
+    }));
   const hasResults = answer.Job.Type === 'batch' || answer.Job.Type === 'ops';
-  const results = hasResults ? (await client.get<ListJson<ResultJson>>(`${jobPath(job)}/results`, { namespace })).Items : [];
+  const results = hasResults
+    ? (await client.get<ListJson<ResultJson>>(`${jobPath(job)}/results`, { namespace })).Items
+    : [];
   return { answer, ended, results };
 }
 
@@ -30,8 +44,14 @@ export async function outcomeOf(client: Client, job: string, namespace: string):
 export function checkOutcome({ answer, ended }: Outcome): void {
   const { ID, State } = answer.Job;
   if (State.StateType === 'Failed' || State.StateType === 'Stopped') {
-    throw new ShoalError({ code: 'job-failed', job: ID, state: State.StateType, why: State.Message || 'no reason was given' });
+    throw new ShoalError({
+      code: 'job-failed',
+      job: ID,
+      state: State.StateType,
+      why: State.Message || 'no reason was given',
+    });
   }
   const exitCodes = ended.map(({ exitCode }) => exitCode).filter((code) => code !== 0);
-  if (exitCodes.length > 0) throw new ShoalError({ code: 'program-failed', job: ID, exitCodes: [...new Set(exitCodes)] });
+  if (exitCodes.length > 0)
+    throw new ShoalError({ code: 'program-failed', job: ID, exitCodes: [...new Set(exitCodes)] });
 }

@@ -26,7 +26,12 @@ export interface Column<T> {
 }
 
 /** A list in the format asked for. */
-export async function printList<T>(io: Io, items: readonly T[], columns: readonly Column<T>[], options: OutputOptions): Promise<void> {
+export async function printList<T>(
+  io: Io,
+  items: readonly T[],
+  columns: readonly Column<T>[],
+  options: OutputOptions,
+): Promise<void> {
   const format = options.output ?? 'table';
   if (format === 'json' || format === 'yaml') {
     await printValue(io, items, format, options.pretty === true);
@@ -38,7 +43,11 @@ export async function printList<T>(io: Io, items: readonly T[], columns: readonl
   await write(io.stdout, lines.map((line) => `${line}\n`).join(''));
 }
 
-function csv(titles: readonly string[], rows: readonly (readonly string[])[], options: OutputOptions): string[] {
+function csv(
+  titles: readonly string[],
+  rows: readonly (readonly string[])[],
+  options: OutputOptions,
+): string[] {
   const cell = (text: string): string => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const all = options.hideHeader === true ? rows : [titles, ...rows];
   return all.map((row) => row.map(cell).join(','));
@@ -54,20 +63,30 @@ function table<T>(
   const paint = painter(io, 'stdout', options.style === false);
   const shorten = (text: string, index: number): string => {
     const max = columns[index]?.maxWidth;
-    return options.wide === true || max === undefined || text.length <= max ? text : `${text.slice(0, max - 1)}…`;
+    return options.wide === true || max === undefined || text.length <= max
+      ? text
+      : `${text.slice(0, max - 1)}…`;
   };
   const shown = rows.map((row) => row.map(shorten));
   const upper = titles.map((title) => title.toUpperCase());
   const withHeader = options.hideHeader === true ? shown : [upper, ...shown];
   const widths = titles.map((_, index) => Math.max(0, ...withHeader.map((row) => (row[index] ?? '').length)));
   return withHeader.map((row, line) => {
-    const text = row.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join('  ').trimEnd();
+    const text = row
+      .map((cell, index) => cell.padEnd(widths[index] ?? 0))
+      .join('  ')
+      .trimEnd();
     return line === 0 && options.hideHeader !== true ? paint('bold', text) : text;
   });
 }
 
 /** Any value as JSON or YAML. JSON keeps remote text as it is: it escapes control characters itself. */
-export async function printValue(io: Io, value: unknown, format: 'json' | 'yaml', pretty: boolean): Promise<void> {
+export async function printValue(
+  io: Io,
+  value: unknown,
+  format: 'json' | 'yaml',
+  pretty: boolean,
+): Promise<void> {
   if (format === 'json') {
     await write(io.stdout, `${stringifyExact(value, pretty ? 2 : 0)}\n`);
     return;

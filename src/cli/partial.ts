@@ -24,7 +24,11 @@ export async function checkTarget(target: string, cwd: string, overwrite: boolea
   if (kind === 'something' && !overwrite) throw new ShoalError({ code: 'output-exists', path: target });
   const way = relative(target, cwd);
   if (kind !== 'nothing' && !/^\.\.(\/|$)/.test(way)) {
-    throw new ShoalError({ code: 'path-unsafe', path: target, why: 'it holds the working directory; name a directory in it' });
+    throw new ShoalError({
+      code: 'path-unsafe',
+      path: target,
+      why: 'it holds the working directory; name a directory in it',
+    });
   }
 }
 

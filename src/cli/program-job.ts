@@ -1,6 +1,14 @@
 /** The `job` commands: names, arguments and flags. */
 import type { Command } from 'commander';
-import { integerOption, listOption, runs, withListOutput, withNamespace, withValueOutput, type Run } from './command.ts';
+import {
+  integerOption,
+  listOption,
+  runs,
+  withListOutput,
+  withNamespace,
+  withValueOutput,
+  type Run,
+} from './command.ts';
 
 const JOB = 'id, beginning of the id, or name';
 const FILE = 'YAML or JSON file; - or nothing for stdin';
@@ -13,20 +21,34 @@ function withTemplate(command: Command): Command {
 }
 
 function addRun(job: Command, run: Run): void {
-  const command = withTemplate(job.command('run').description('submit a job and wait for it').argument('[file]', FILE))
+  const command = withTemplate(
+    job.command('run').description('submit a job and wait for it').argument('[file]', FILE),
+  )
     .option('--wait', 'wait for the end', true)
     .option('--no-wait', 'do not wait for the end')
     .option('-f, --follow', "show the job's output instead of its events")
     .option('--id-only', 'print nothing but the id')
     .option('--dry-run', 'show what would be submitted, and what would change')
-    .addOption(integerOption('--wait-timeout <seconds>', 'give up waiting after this time (the job goes on)', 1))
+    .addOption(
+      integerOption('--wait-timeout <seconds>', 'give up waiting after this time (the job goes on)', 1),
+    )
     .addOption(integerOption('--wait-timeout-secs <seconds>', 'the same', 1).hideHelp())
     .option('--download', 'fetch the results when it is done')
     .option('--output-dir <dir>', 'where --download puts them')
     .option('--hide-warnings', 'print no warnings about the spec');
-  runs(withValueOutput(command, ['text', 'json'], 'text'), run, async () => (await import('./commands/job-run.ts')).jobRun);
-  const validate = withTemplate(job.command('validate').description('check a spec without submitting it').argument('[file]', FILE));
-  runs(withValueOutput(validate, ['text', 'json'], 'text'), run, async () => (await import('./commands/job-validate.ts')).jobValidate);
+  runs(
+    withValueOutput(command, ['text', 'json'], 'text'),
+    run,
+    async () => (await import('./commands/job-run.ts')).jobRun,
+  );
+  const validate = withTemplate(
+    job.command('validate').description('check a spec without submitting it').argument('[file]', FILE),
+  );
+  runs(
+    withValueOutput(validate, ['text', 'json'], 'text'),
+    run,
+    async () => (await import('./commands/job-validate.ts')).jobValidate,
+  );
 }
 
 function addLists(job: Command, run: Run): void {
@@ -47,14 +69,22 @@ function addLists(job: Command, run: Run): void {
     .addOption(integerOption('--limit <n>', 'at most this many', 1).default(20))
     .option('--order-by <field>', 'created_at or modified_at', 'created_at')
     .option('--order-reversed', 'newest first');
-  runs(withListOutput(withNamespace(executions)), run, async () => (await import('./commands/job-executions.ts')).jobExecutions);
+  runs(
+    withListOutput(withNamespace(executions)),
+    run,
+    async () => (await import('./commands/job-executions.ts')).jobExecutions,
+  );
   const history = job
     .command('history')
     .description('list what happened to a job')
     .argument('<job>', JOB)
     .option('--event-type <type>', 'all, job or execution', 'all')
     .option('--execution-id <id>', 'only this execution');
-  runs(withListOutput(withNamespace(history)), run, async () => (await import('./commands/job-history.ts')).jobHistory);
+  runs(
+    withListOutput(withNamespace(history)),
+    run,
+    async () => (await import('./commands/job-history.ts')).jobHistory,
+  );
 }
 
 /** The `job` group. */
@@ -62,8 +92,15 @@ export function addJobCommands(program: Command, run: Run): void {
   const job = program.command('job').description('submit, watch and stop jobs');
   addRun(job, run);
   addLists(job, run);
-  const describe = job.command('describe').description('show everything about a job, and why it waits').argument('<job>', JOB);
-  runs(withNamespace(withValueOutput(describe, ['text', 'yaml', 'json'], 'text')), run, async () => (await import('./commands/job-describe.ts')).jobDescribe);
+  const describe = job
+    .command('describe')
+    .description('show everything about a job, and why it waits')
+    .argument('<job>', JOB);
+  runs(
+    withNamespace(withValueOutput(describe, ['text', 'yaml', 'json'], 'text')),
+    run,
+    async () => (await import('./commands/job-describe.ts')).jobDescribe,
+  );
   const logs = job
     .command('logs')
     .description('print the output of an execution')
@@ -72,7 +109,12 @@ export function addJobCommands(program: Command, run: Run): void {
     .option('-f, --follow', 'stay until it ends')
     .option('-t, --tail', 'from now on instead of from the beginning');
   runs(withNamespace(logs), run, async () => (await import('./commands/job-logs.ts')).jobLogs);
-  const stop = job.command('stop').description('stop a job').argument('<job>', JOB).option('--quiet', 'print nothing').option('--reason <text>', 'kept in the history');
+  const stop = job
+    .command('stop')
+    .description('stop a job')
+    .argument('<job>', JOB)
+    .option('--quiet', 'print nothing')
+    .option('--reason <text>', 'kept in the history');
   runs(withNamespace(stop), run, async () => (await import('./commands/job-stop.ts')).jobStop);
   const get = job
     .command('get')

@@ -27,5 +27,11 @@ function given(options: Readonly<Record<string, unknown>>): FlagRecord {
 export function addServe(program: Command, run: Run): void {
   const serve = program.command('serve').description('run a peer in this process');
   for (const serveFlag of serveFlags) if (!GLOBAL.has(serveFlag.flag)) serve.addOption(optionOf(serveFlag));
-  runs<Readonly<Record<string, unknown>>>(serve, run, async () => ({ io }, _args, options) => io.startDaemon(given(options)));
+  runs<Readonly<Record<string, unknown>>>(
+    serve,
+    run,
+    async () =>
+      ({ io }, _args, options) =>
+        io.startDaemon(given(options)),
+  );
 }

@@ -11,18 +11,35 @@ function addNodeCommands(program: Command, run: Run): void {
     .description('list the nodes this peer knows')
     .option('--labels <selector>', 'only nodes with these labels, e.g. "region=eu, gpu"')
     .option('--filter-status <status>', 'only connected or disconnected ones')
-    .option('--order-by <field>', 'id, status, available_cpu, available_memory, available_disk or available_gpu')
+    .option(
+      '--order-by <field>',
+      'id, status, available_cpu, available_memory, available_disk or available_gpu',
+    )
     .option('--order-reversed', 'last first')
     .option('--show <groups>', 'columns: labels, version, features, capacity', 'labels,capacity');
   runs(withListOutput(list), run, async () => (await import('./commands/node-list.ts')).nodeList);
-  const describe = node.command('describe').description('show one node').argument('<node>', 'peer id, its beginning, or n-…');
-  runs(withValueOutput(describe, ['yaml', 'json'], 'yaml'), run, async () => (await import('./commands/node-describe.ts')).nodeDescribe);
+  const describe = node
+    .command('describe')
+    .description('show one node')
+    .argument('<node>', 'peer id, its beginning, or n-…');
+  runs(
+    withValueOutput(describe, ['yaml', 'json'], 'yaml'),
+    run,
+    async () => (await import('./commands/node-describe.ts')).nodeDescribe,
+  );
 }
 
 function addContentCommands(program: Command, run: Run): void {
   const cid = program.command('cid').description('content by its CID');
-  const add = cid.command('add').description('add a file or directory to this peer and print its CID').argument('<path>', 'file, directory, or - for stdin');
-  runs(withValueOutput(add, ['text', 'json'], 'text'), run, async () => (await import('./commands/cid-add.ts')).cidAdd);
+  const add = cid
+    .command('add')
+    .description('add a file or directory to this peer and print its CID')
+    .argument('<path>', 'file, directory, or - for stdin');
+  runs(
+    withValueOutput(add, ['text', 'json'], 'text'),
+    run,
+    async () => (await import('./commands/cid-add.ts')).cidAdd,
+  );
   const get = cid
     .command('get')
     .description('fetch content through this peer')
@@ -34,7 +51,12 @@ function addContentCommands(program: Command, run: Run): void {
 
 function addAgentCommands(program: Command, run: Run): void {
   const agent = program.command('agent').description('the peer this command talks to');
-  const parts = { alive: 'whether it answers', version: 'its version', node: 'what it offers', config: 'its configuration' };
+  const parts = {
+    alive: 'whether it answers',
+    version: 'its version',
+    node: 'what it offers',
+    config: 'its configuration',
+  };
   for (const [name, description] of Object.entries(parts)) {
     const command = withValueOutput(agent.command(name).description(description), ['yaml', 'json'], 'yaml');
     runs(command, run, async () => {
@@ -42,16 +64,28 @@ function addAgentCommands(program: Command, run: Run): void {
       return agentPart(name);
     });
   }
-  const config = withValueOutput(program.command('config').description("the peer's effective configuration"), ['yaml', 'json'], 'yaml');
+  const config = withValueOutput(
+    program.command('config').description("the peer's effective configuration"),
+    ['yaml', 'json'],
+    'yaml',
+  );
   runs(config, run, async () => (await import('./commands/agent.ts')).agentPart('config'));
 }
 
 function addOwnCommands(program: Command, run: Run): void {
-  const version = program.command('version').description('versions of this command and of the peer').option('--client', 'of this command only');
+  const version = program
+    .command('version')
+    .description('versions of this command and of the peer')
+    .option('--client', 'of this command only');
   runs(withListOutput(version), run, async () => (await import('./commands/version.ts')).version);
-  const doctor = program.command('doctor').description('check the peer and say what to do; exit code 3 when there is a problem');
+  const doctor = program
+    .command('doctor')
+    .description('check the peer and say what to do; exit code 3 when there is a problem');
   runs(withListOutput(doctor), run, async () => (await import('./commands/doctor.ts')).doctor);
-  program.command('completion').description('print the completion script of a shell').argument('<shell>', 'bash, zsh, fish or powershell');
+  program
+    .command('completion')
+    .description('print the completion script of a shell')
+    .argument('<shell>', 'bash, zsh, fish or powershell');
 }
 
 /** The whole tree, wired to one run. */
@@ -69,7 +103,10 @@ export function createProgram(run: Run): Command {
       getOutHelpWidth: () => run.io.columns(),
       getErrHelpWidth: () => run.io.columns(),
     })
-    .option('--api-host <host>', 'peer to talk to: host name, address or URL (SHOAL_API_HOST; default 127.0.0.1)')
+    .option(
+      '--api-host <host>',
+      'peer to talk to: host name, address or URL (SHOAL_API_HOST; default 127.0.0.1)',
+    )
     .option('--api-port <port>', 'its port (SHOAL_API_PORT; default 1234)');
   refuseTwice(program);
   addServe(program, run);
@@ -80,4 +117,3 @@ export function createProgram(run: Run): Command {
   addOwnCommands(program, run);
   return program;
 }
-

@@ -32,7 +32,10 @@ async function readAll(stdin: Readable): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-async function readText(io: Io, file: string | undefined): Promise<{ readonly text: string; readonly sourceName: string }> {
+async function readText(
+  io: Io,
+  file: string | undefined,
+): Promise<{ readonly text: string; readonly sourceName: string }> {
   if (file === undefined || file === '-') {
     if (io.terminal.stdin) io.stderr.write('Reading the spec from the terminal; end with Ctrl-D.\n');
     return { text: await readAll(io.stdin), sourceName: '<stdin>' };
@@ -51,7 +54,8 @@ function variablesOf(io: Io, options: TemplateOptions): Map<string, string> {
   const variables = new Map<string, string>();
   if (options.templateEnvs !== undefined) {
     const pattern = environmentPattern(options.templateEnvs);
-    for (const [name, value] of Object.entries(io.env)) if (value !== undefined && pattern.test(name)) variables.set(name, value);
+    for (const [name, value] of Object.entries(io.env))
+      if (value !== undefined && pattern.test(name)) variables.set(name, value);
   }
   for (const pair of options.templateVars ?? []) {
     const at = pair.indexOf('=');
@@ -66,7 +70,10 @@ function environmentPattern(text: string): RegExp {
   try {
     return new RegExp(`^(?:${text.replace(/(?<![.\])])\*/g, '.*')})$`);
   } catch (cause) {
-    throw new ShoalError({ code: 'usage', what: `-E ${text}: it is not a regular expression.`, hint: '' }, { cause });
+    throw new ShoalError(
+      { code: 'usage', what: `-E ${text}: it is not a regular expression.`, hint: '' },
+      { cause },
+    );
   }
 }
 
@@ -76,15 +83,23 @@ export interface SpecSource {
 }
 
 /** @throws ShoalError `spec-invalid` with every problem at its place, `path-not-found`, `usage`. */
-export async function readSpec(io: Io, file: string | undefined, options: TemplateOptions): Promise<SpecSource> {
+export async function readSpec(
+  io: Io,
+  file: string | undefined,
+  options: TemplateOptions,
+): Promise<SpecSource> {
   const source = await readText(io, file);
   const text = options.template === false ? source.text : await rendered(source, variablesOf(io, options));
   const parsed = parseJob(text, { sourceName: source.sourceName });
-  if (!parsed.ok) throw new ShoalError({ code: 'spec-invalid', problems: parsed.problems.map(formatProblem) });
+  if (!parsed.ok)
+    throw new ShoalError({ code: 'spec-invalid', problems: parsed.problems.map(formatProblem) });
   return { job: parsed.job, warnings: parsed.warnings.map(formatProblem) };
 }
 
-async function rendered({ text, sourceName }: { readonly text: string; readonly sourceName: string }, variables: Map<string, string>): Promise<string> {
+async function rendered(
+  { text, sourceName }: { readonly text: string; readonly sourceName: string },
+  variables: Map<string, string>,
+): Promise<string> {
   if (!text.includes('{{')) return text;
   const { renderTemplate } = await import('../job/template.ts');
   const result = renderTemplate(text, variables, sourceName);

@@ -77,14 +77,19 @@ export interface TransferOptions {
 
 /** @throws ShoalError `content-corrupt` – the list breaks off. */
 async function listOf({ client, cid, holders, signal }: TransferOptions): Promise<readonly Entry[]> {
-  const answer = await client.download(`/shoal/content/${encodeURIComponent(cid)}/list`, { holder: holders }, signal);
+  const answer = await client.download(
+    `/shoal/content/${encodeURIComponent(cid)}/list`,
+    { holder: holders },
+    signal,
+  );
   const entries: Entry[] = [];
   for await (const text of createInterface({ input: answer, crlfDelay: Number.POSITIVE_INFINITY })) {
     const line = JSON.parse(text) as ContentLine;
     if ('error' in line) throw new RemoteError(line.error);
     if ('end' in line) return entries;
     entries.push(line.entry);
-    if (entries.length > ENTRIES_MAX) refuse({ code: 'content-too-large', cid, bytes: entries.length, maxBytes: ENTRIES_MAX });
+    if (entries.length > ENTRIES_MAX)
+      refuse({ code: 'content-too-large', cid, bytes: entries.length, maxBytes: ENTRIES_MAX });
   }
   return refuse({ code: 'content-corrupt', cid, why: 'its list of files breaks off' });
 }
@@ -98,7 +103,8 @@ function checked(entries: readonly Entry[], progress: Progress): readonly Entry[
     if (why !== null) refuse({ code: 'path-unsafe', path, why });
     const folded = path.normalize('NFC').toLowerCase();
     const other = seen.get(folded);
-    if (other !== undefined) refuse({ code: 'path-unsafe', path, why: `it and "${other}" are the same name on some disks` });
+    if (other !== undefined)
+      refuse({ code: 'path-unsafe', path, why: `it and "${other}" are the same name on some disks` });
     seen.set(folded, path);
     if (kind === 'symlink') progress.say(`Left out: ${path} is a symbolic link`);
     return kind !== 'symlink';
@@ -106,10 +112,17 @@ function checked(entries: readonly Entry[], progress: Progress): readonly Entry[
 }
 
 async function sizeOf(path: string): Promise<number | null> {
-  return stat(path).then(({ size }) => size, () => null);
+  return stat(path).then(
+    ({ size }) => size,
+    () => null,
+  );
 }
 
-async function fetchFile(entry: Entry, target: string, { client, cid, holders, progress, signal }: TransferOptions): Promise<void> {
+async function fetchFile(
+  entry: Entry,
+  target: string,
+  { client, cid, holders, progress, signal }: TransferOptions,
+): Promise<void> {
   const part = `${target}.shoal-part`;
   const query = { path: entry.path, holder: holders };
   const answer = await client.download(`/shoal/content/${encodeURIComponent(cid)}/file`, query, signal);
@@ -127,21 +140,42 @@ async function fetchFile(entry: Entry, target: string, { client, cid, holders, p
   } finally {
     await file.close();
   }
-  if (bytes !== entry.bytes) refuse({ code: 'content-corrupt', cid, why: `${entry.path || 'the file'} has ${bytes} bytes instead of ${entry.bytes}` });
+  if (bytes !== entry.bytes)
+    refuse({
+      code: 'content-corrupt',
+      cid,
+      why: `${entry.path || 'the file'} has ${bytes} bytes instead of ${entry.bytes}`,
+    });
   await rename(part, target);
 }
 
 async function checkSpace(directory: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(directory);
   const free = bavail * bsize;
-  if (free < bytes) refuse({ code: 'store-unusable', path: directory, why: `${formatBytes(bytes)} are needed and ${formatBytes(free)} are free` });
+  if (free < bytes)
+    refuse({
+      code: 'store-unusable',
+      path: directory,
+      why: `${formatBytes(bytes)} are needed and ${formatBytes(free)} are free`,
+    });
 }
 
 function asInterrupt(error: unknown, { cid, signal }: TransferOptions): unknown {
-  if (signal.aborted) return new ShoalError({ code: 'interrupted', what: 'Interrupted. The same command goes on where it stopped.' }, { cause: error });
+  if (signal.aborted)
+    return new ShoalError(
+      { code: 'interrupted', what: 'Interrupted. The same command goes on where it stopped.' },
+      { cause: error },
+    );
   const { code } = (error ?? {}) as { readonly code?: string };
   if (code === 'ECONNRESET' || code === 'ABORT_ERR' || code === 'ERR_STREAM_PREMATURE_CLOSE') {
-    return new ShoalError({ code: 'content-corrupt', cid, why: 'the transfer broke off; the same command goes on where it stopped' }, { cause: error });
+    return new ShoalError(
+      {
+        code: 'content-corrupt',
+        cid,
+        why: 'the transfer broke off; the same command goes on where it stopped',
+      },
+      { cause: error },
+    );
   }
   return error;
 }
@@ -155,7 +189,11 @@ async function transfer(options: TransferOptions): Promise<'file' | 'directory'>
   await mkdir(root, { recursive: true });
   await checkSpace(root, progress.total);
   for (const entry of entries) {
-    const target = isFile ? (fileName === null ? destination : join(destination, fileName)) : join(destination, ...entry.path.split('/'));
+    const target = isFile
+      ? fileName === null
+        ? destination
+        : join(destination, fileName)
+      : join(destination, ...entry.path.split('/'));
     if (entry.kind === 'directory') {
       await mkdir(target, { recursive: true });
       continue;

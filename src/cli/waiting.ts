@@ -44,7 +44,8 @@ function eventLine(event: HistoryJson, paint: Painter): string[] {
 }
 
 function summary(executions: readonly ExecutionJson[], answer: JobAnswer, startedAt: number): string {
-  const count = (phases: readonly string[]): number => executions.filter(({ Phase }) => phases.includes(Phase)).length;
+  const count = (phases: readonly string[]): number =>
+    executions.filter(({ Phase }) => phases.includes(Phase)).length;
   const done = count(['completed']);
   const running = count(['running', 'publishing']);
   const coming = count(['assigned', 'accepted', 'preparing', 'starting']);
@@ -78,11 +79,18 @@ class Waiter {
     let wait = POLL_MIN_MS;
     try {
       for (;;) {
-        const page = await client.get<ListJson<HistoryJson>>(path, { namespace, event_type: 'all', limit: PAGE, next_token: token });
-        for (const event of page.Items) for (const text of eventLine(event, this.#paint)) this.#line.say(text);
+        const page = await client.get<ListJson<HistoryJson>>(path, {
+          namespace,
+          event_type: 'all',
+          limit: PAGE,
+          next_token: token,
+        });
+        for (const event of page.Items)
+          for (const text of eventLine(event, this.#paint)) this.#line.say(text);
         token = page.NextToken;
         if (token === '') return 'over';
-        if (untilRunning && page.Items.some(({ Event }) => Event.Details['NewState'] === 'running')) return 'running';
+        if (untilRunning && page.Items.some(({ Event }) => Event.Details['NewState'] === 'running'))
+          return 'running';
         if (timeoutMs > 0 && Date.now() - this.#startedAt >= timeoutMs) return 'timeout';
         wait = page.Items.length > 0 ? POLL_MIN_MS : Math.min(POLL_MAX_MS, wait * 1.5);
         await this.#explain();
@@ -101,13 +109,15 @@ class Waiter {
     const answer = await client.get<JobAnswer>(jobPath(job), { namespace, include: 'executions' });
     this.#line.now(summary(answer.Executions?.Items ?? [], answer, this.#startedAt));
     const reason = (answer.Waiting?.Explanation ?? []).map(plainLine).join('; ');
-    if (!io.terminal.stderr && reason !== '' && reason !== this.#lastReason) this.#line.say(`Waiting: ${reason}`);
+    if (!io.terminal.stderr && reason !== '' && reason !== this.#lastReason)
+      this.#line.say(`Waiting: ${reason}`);
     this.#lastReason = reason;
   }
 }
 
 /** How a user goes on after leaving a job alone. */
-const goOn = (job: string): string => `\`shoal job describe ${job}\` shows how far it is, \`shoal job stop ${job}\` stops it.`;
+const goOn = (job: string): string =>
+  `\`shoal job describe ${job}\` shows how far it is, \`shoal job stop ${job}\` stops it.`;
 
 /**
  * Waits as `options` say.
@@ -119,10 +129,17 @@ export async function waitForJob(options: WaitOptions): Promise<'over' | 'runnin
   try {
     const end = await new Waiter(options).run(stopping.signal);
     if (end === 'interrupted') {
-      throw new ShoalError({ code: 'interrupted', what: `No longer waiting. Job ${options.job} goes on. ${goOn(options.job)}` });
+      throw new ShoalError({
+        code: 'interrupted',
+        what: `No longer waiting. Job ${options.job} goes on. ${goOn(options.job)}`,
+      });
     }
     if (end === 'timeout') {
-      throw new ShoalError({ code: 'timeout', what: `Waiting for job ${options.job}, which goes on,`, ms: options.timeoutMs });
+      throw new ShoalError({
+        code: 'timeout',
+        what: `Waiting for job ${options.job}, which goes on,`,
+        ms: options.timeoutMs,
+      });
     }
     return end;
   } finally {

@@ -6,7 +6,10 @@
 /** What V8 has and the library's types do not know yet. */
 interface JsonWithRaw {
   rawJSON(text: string): unknown;
-  parse(text: string, reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown): unknown;
+  parse(
+    text: string,
+    reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
+  ): unknown;
 }
 const json = JSON as unknown as JsonWithRaw;
 

@@ -25,6 +25,7 @@ function whyNameUnsafe(name: string): string | null {
   if (name.includes('\\')) return 'it has a backslash in it';
   if (/^[a-z]:/i.test(name)) return 'it names a drive';
   if (WINDOWS_DEVICE.test(name)) return `"${name}" is a device name on Windows`;
-  if (new TextEncoder().encode(name).length > NAME_MAX_BYTES) return `a name in it is longer than ${NAME_MAX_BYTES} bytes`;
+  if (new TextEncoder().encode(name).length > NAME_MAX_BYTES)
+    return `a name in it is longer than ${NAME_MAX_BYTES} bytes`;
   return null;
 }

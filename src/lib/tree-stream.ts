@@ -93,7 +93,12 @@ function entryOf(header: Uint8Array): TreeEntry {
   if (typeof path !== 'string' || (kind !== 'file' && kind !== 'directory')) {
     throw new TreeFormatError('an entry has neither path nor kind');
   }
-  if (typeof bytes !== 'number' || !Number.isSafeInteger(bytes) || bytes < 0 || (kind === 'directory' && bytes > 0)) {
+  if (
+    typeof bytes !== 'number' ||
+    !Number.isSafeInteger(bytes) ||
+    bytes < 0 ||
+    (kind === 'directory' && bytes > 0)
+  ) {
     throw new TreeFormatError(`${path} has no usable size`);
   }
   return { path, kind, bytes };

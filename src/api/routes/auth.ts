@@ -12,7 +12,10 @@ const METHOD = 'ClientKey';
 export function authRoutes(app: FastifyInstance): void {
   const phrase = randomBytes(32).toString('base64');
   app.get('/auth', async (_request, reply) =>
-    send(reply, { NextToken: '', Methods: { [METHOD]: { type: 'challenge', params: { InputPhrase: phrase } } } }),
+    send(reply, {
+      NextToken: '',
+      Methods: { [METHOD]: { type: 'challenge', params: { InputPhrase: phrase } } },
+    }),
   );
   const authenticate = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const method = param(request, 'name');

@@ -20,7 +20,8 @@ async function* limited(source: AsyncIterable<Uint8Array>, maxBytes: number): As
   let bytes = 0;
   for await (const chunk of source) {
     bytes += chunk.length;
-    if (bytes > maxBytes) throw new ShoalError({ code: 'content-too-large', cid: 'The upload', bytes, maxBytes });
+    if (bytes > maxBytes)
+      throw new ShoalError({ code: 'content-too-large', cid: 'The upload', bytes, maxBytes });
     yield chunk;
   }
 }
@@ -42,13 +43,19 @@ function upload({ service, spoolDir, uploadMaxBytes, stopping }: RouteContext) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const body = request.body;
     if (!(body instanceof Readable)) {
-      throw new ShoalError({ code: 'media-type-refused', given: 'JSON', expected: `application/octet-stream or ${TREE_MEDIA_TYPE}` });
+      throw new ShoalError({
+        code: 'media-type-refused',
+        given: 'JSON',
+        expected: `application/octet-stream or ${TREE_MEDIA_TYPE}`,
+      });
     }
     const signal = clientSignal(reply, stopping);
-    // The request must outlive a refusal: destroying it would cut the answer off.
+    // The request must outlive a refusal: destroying it resets the connection, perhaps before the answer.
     const bytes: AsyncIterable<Uint8Array> = body.iterator({ destroyOnReturn: false });
     if (request.headers['content-type']?.startsWith(TREE_MEDIA_TYPE)) {
-      const added = await withReceivedTree(bytes, spoolDir, uploadMaxBytes, (path) => service.content.add(path, signal));
+      const added = await withReceivedTree(bytes, spoolDir, uploadMaxBytes, (path) =>
+        service.content.add(path, signal),
+      );
       return send(reply, { CID: added.cid, Bytes: added.bytes, Dropped: added.dropped });
     }
     const added = await service.content.addStream(limited(bytes, uploadMaxBytes), signal);
@@ -56,7 +63,12 @@ function upload({ service, spoolDir, uploadMaxBytes, stopping }: RouteContext) {
   };
 }
 
-async function* listLines(context: RouteContext, cid: string, options: FetchOptions, requestId: string): AsyncGenerator<string> {
+async function* listLines(
+  context: RouteContext,
+  cid: string,
+  options: FetchOptions,
+  requestId: string,
+): AsyncGenerator<string> {
   const line = (value: ContentLine): string => `${JSON.stringify(value)}\n`;
   let entries = 0;
   let bytes = 0;
@@ -82,14 +94,18 @@ export function contentRoutes(app: FastifyInstance, context: RouteContext): void
   });
   app.post('/shoal/content', upload(context));
   app.get('/shoal/content/:cid/list', async (request, reply) => {
-    const lines = await started(listLines(context, param(request, 'cid'), optionsOf(request, reply), request.id));
+    const lines = await started(
+      listLines(context, param(request, 'cid'), optionsOf(request, reply), request.id),
+    );
     return reply.type('application/x-ndjson; charset=utf-8').send(Readable.from(lines));
   });
   app.get('/shoal/content/:cid/file', async (request, reply) => {
     const path = text(request, 'path');
     const why = path === '' ? null : whyUnsafe(path);
     if (why !== null) throw new ShoalError({ code: 'path-unsafe', path: path.slice(0, 200), why });
-    const bytes = await started(context.service.content.read(param(request, 'cid'), path, optionsOf(request, reply)));
+    const bytes = await started(
+      context.service.content.read(param(request, 'cid'), path, optionsOf(request, reply)),
+    );
     return reply
       .type('application/octet-stream')
       .header('content-disposition', 'attachment')

@@ -28,7 +28,8 @@ function historyPage(request: FastifyRequest): Page {
 function executionOf(view: JobView, ref: string): { readonly id: string; readonly over: boolean } {
   const facts = executionFacts(view.records).filter((one) => one.id.startsWith(ref));
   const [only] = facts;
-  if (only === undefined || facts.length > 1) throw new ShoalError({ code: 'execution-not-found', ref: ref.slice(0, 80) });
+  if (only === undefined || facts.length > 1)
+    throw new ShoalError({ code: 'execution-not-found', ref: ref.slice(0, 80) });
   return { id: only.id, over: isTerminalPhase(only.standing.phase) };
 }
 

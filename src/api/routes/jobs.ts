@@ -7,7 +7,18 @@ import type { Job } from '../../job/model.ts';
 import { parseJobValue } from '../../job/parse.ts';
 import { formatProblem } from '../../job/problem.ts';
 import { diffLines } from '../diff.ts';
-import { bodyOf, count, invalid, labelFilter, member, namespaceOf, pageOf, param, send, text } from '../http.ts';
+import {
+  bodyOf,
+  count,
+  invalid,
+  labelFilter,
+  member,
+  namespaceOf,
+  pageOf,
+  param,
+  send,
+  text,
+} from '../http.ts';
 import { executionsJson, jobAnswer, resultsJson, specJson, summaryJson } from '../job-json.ts';
 import { cut, type Page } from '../paging.ts';
 import type { JobView } from '../service.ts';
@@ -18,11 +29,16 @@ import type { RouteContext } from './context.ts';
 const LIST_MAX = 10_000;
 
 /** The job of a body. @throws ShoalError `spec-invalid` with every problem. */
-function jobOf(body: Readonly<Record<string, unknown>>): { readonly job: Job; readonly warnings: readonly string[] } {
+function jobOf(body: Readonly<Record<string, unknown>>): {
+  readonly job: Job;
+  readonly warnings: readonly string[];
+} {
   const value = member(body, 'Job');
-  if (value === undefined) throw new ShoalError({ code: 'spec-invalid', problems: ['Job: it is missing from the body'] });
+  if (value === undefined)
+    throw new ShoalError({ code: 'spec-invalid', problems: ['Job: it is missing from the body'] });
   const parsed = parseJobValue(value);
-  if (!parsed.ok) throw new ShoalError({ code: 'spec-invalid', problems: parsed.problems.map(formatProblem) });
+  if (!parsed.ok)
+    throw new ShoalError({ code: 'spec-invalid', problems: parsed.problems.map(formatProblem) });
   return { job: parsed.job, warnings: parsed.warnings.map(formatProblem) };
 }
 
@@ -37,7 +53,8 @@ function tokenOf(request: FastifyRequest, body: Readonly<Record<string, unknown>
 export function checkVersion(request: FastifyRequest, view: JobView): void {
   const asked = count(request, 'job_version') ?? 0;
   const have = view.records.spec.body.version;
-  if (asked !== 0 && asked !== have) throw invalid('job_version', String(asked), `${have}, the only version of this job`);
+  if (asked !== 0 && asked !== have)
+    throw invalid('job_version', String(asked), `${have}, the only version of this job`);
 }
 
 const wholeList = <T>(items: readonly T[]): ListJson<T> => ({ NextToken: '', Items: items });
@@ -88,10 +105,17 @@ function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
   app.put('/orchestrator/jobs/diff', async (request, reply) => {
     const { job, warnings } = jobOf(bodyOf(request));
     const before = await presentSpec(service, job);
-    return send(reply, { Diff: diffLines(before, JSON.stringify(specJson(job), null, 2)), Warnings: warnings });
+    return send(reply, {
+      Diff: diffLines(before, JSON.stringify(specJson(job), null, 2)),
+      Warnings: warnings,
+    });
   });
   app.put('/orchestrator/jobs/:id/rerun', async () => {
-    throw new ShoalError({ code: 'not-supported', feature: 'Running a job again', instead: 'Submit its spec again.' });
+    throw new ShoalError({
+      code: 'not-supported',
+      feature: 'Running a job again',
+      instead: 'Submit its spec again.',
+    });
   });
 }
 
@@ -116,7 +140,11 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
   };
   app.get('/orchestrator/jobs/:id', async (request, reply) => {
     const view = await lookup(request);
-    const include = new Set(text(request, 'include').split(',').map((name) => name.trim().toLowerCase()));
+    const include = new Set(
+      text(request, 'include')
+        .split(',')
+        .map((name) => name.trim().toLowerCase()),
+    );
     const answer: JobAnswer = {
       ...jobAnswer(view),
       ...(include.has('executions') ? { Executions: wholeList(executionsJson(view.records)) } : {}),
@@ -136,7 +164,8 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
   app.get('/orchestrator/jobs/:id/results', async (request, reply) => {
     const view = await lookup(request);
     const { Type } = view.records.spec.body.spec;
-    if (Type === 'service' || Type === 'daemon') throw invalid('job', Type, 'a batch or ops job; others have no results');
+    if (Type === 'service' || Type === 'daemon')
+      throw invalid('job', Type, 'a batch or ops job; others have no results');
     return send(reply, wholeList(resultsJson(view.records)));
   });
 }
@@ -159,7 +188,8 @@ export function jobRoutes(app: FastifyInstance, context: RouteContext): void {
   });
   app.delete('/orchestrator/jobs/:id', async (request, reply) => {
     const given = member(bodyOf(request), 'reason') ?? text(request, 'reason');
-    const reason = typeof given === 'string' && given !== '' ? given.slice(0, 500) : 'Stopped at user request';
+    const reason =
+      typeof given === 'string' && given !== '' ? given.slice(0, 500) : 'Stopped at user request';
     const { evaluationId } = await service.stop(param(request, 'id'), namespaceOf(request), reason);
     return send(reply, { EvaluationID: evaluationId });
   });

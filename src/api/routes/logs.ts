@@ -61,7 +61,11 @@ async function stream(socket: WebSocket, request: FastifyRequest, context: Route
     if (gone.signal.aborted) return;
     const { failure, defect } = failureOf(error);
     if (defect) context.onDefect(error, request.id);
-    await sendFrame(socket, { error: describe(failure), code: failure.code, value: { Type: 0, Line: '' } }).catch(() => {});
+    await sendFrame(socket, {
+      error: describe(failure),
+      code: failure.code,
+      value: { Type: 0, Line: '' },
+    }).catch(() => {});
   } finally {
     quiet();
     socket.close(NORMAL_CLOSE);

@@ -17,10 +17,16 @@ export function nodeRoutes(app: FastifyInstance, { service }: RouteContext): voi
   app.get('/orchestrator/nodes', async (request, reply) => {
     const page = pageOf(request, reply);
     const labels = labelFilter(request);
-    const approval = filterOf('filter-approval', text(request, 'filter-approval'), ['APPROVED', 'PENDING', 'REJECTED']);
+    const approval = filterOf('filter-approval', text(request, 'filter-approval'), [
+      'APPROVED',
+      'PENDING',
+      'REJECTED',
+    ]);
     const status = filterOf('filter-status', text(request, 'filter-status'), ['CONNECTED', 'DISCONNECTED']);
     const wanted = (node: NodeView): boolean =>
-      labels(node.advert.labels) && approval('APPROVED') && status(node.self || node.connected ? 'CONNECTED' : 'DISCONNECTED');
+      labels(node.advert.labels) &&
+      approval('APPROVED') &&
+      status(node.self || node.connected ? 'CONNECTED' : 'DISCONNECTED');
     const nodes = orderNodes((await service.nodes()).filter(wanted), page.orderBy, page.reverse);
     const { items, next } = cut(nodes, page);
     return send(reply, { NextToken: next, Nodes: items.map(nodeStateJson) });

@@ -18,7 +18,11 @@ export function statusRoutes(app: FastifyInstance, { service }: RouteContext): v
       StartedAt: rfc3339(self.startedAt),
       UptimeMs: Math.max(0, Date.now() - self.startedAt),
       PeersConnected: self.peersConnected,
-      PeerProblems: self.peerProblems.map(({ peer, problem, at }) => ({ Peer: peer, Problem: problem, At: rfc3339(at) })),
+      PeerProblems: self.peerProblems.map(({ peer, problem, at }) => ({
+        Peer: peer,
+        Problem: problem,
+        At: rfc3339(at),
+      })),
       JobsKept: self.jobsKept,
       ExecutionsRunning: self.executionsRunning,
     };

@@ -34,7 +34,8 @@ async function* walk(root: string, prefix: string, dropped: string[]): AsyncGene
       yield { path, kind: 'directory', bytes: 0, data: none() };
       yield* walk(root, path, dropped);
     } else if (found.isFile()) yield { path, kind: 'file', bytes: found.size, data: createReadStream(full) };
-    else if (found.isSymbolicLink()) dropped.push(`${path}: it is a symbolic link (to ${await readlink(full)})`);
+    else if (found.isSymbolicLink())
+      dropped.push(`${path}: it is a symbolic link (to ${await readlink(full)})`);
     else dropped.push(`${path}: it is neither a file nor a directory`);
   }
 }
@@ -54,17 +55,41 @@ export const cidAdd: CommandCode<Options> = async ({ io, client }, [given = ''],
   const dropped: string[] = [];
   const stop = new AbortController();
   const release = io.onInterrupt(() => stop.abort());
-  const bytes = kind === 'directory' ? encodeTree(walk(path, '', dropped)) : kind === 'file' ? createReadStream(path) : io.stdin;
+  const bytes =
+    kind === 'directory'
+      ? encodeTree(walk(path, '', dropped))
+      : kind === 'file'
+        ? createReadStream(path)
+        : io.stdin;
   const mediaType = kind === 'directory' ? TREE_MEDIA_TYPE : 'application/octet-stream';
   try {
-    const added = await client().upload<ContentJson>('/shoal/content', mediaType, counted(bytes, progress), stop.signal);
+    const added = await client().upload<ContentJson>(
+      '/shoal/content',
+      mediaType,
+      counted(bytes, progress),
+      stop.signal,
+    );
     progress.end();
     for (const left of [...dropped, ...added.Dropped]) io.stderr.write(`Left out: ${plainText(left)}\n`);
-    if (options.output === 'json') await printValue(io, { ...added, Dropped: [...dropped, ...added.Dropped] }, 'json', options.pretty === true);
+    if (options.output === 'json')
+      await printValue(
+        io,
+        { ...added, Dropped: [...dropped, ...added.Dropped] },
+        'json',
+        options.pretty === true,
+      );
     else await printLines(io, [added.CID]);
   } catch (error) {
-    if (stop.signal.aborted) throw new ShoalError({ code: 'interrupted', what: 'Interrupted; nothing was added.' }, { cause: error });
-    if (error instanceof TreeFormatError) throw new ShoalError({ code: 'usage', what: `${error.message}.`, hint: 'Add it when nothing writes to it.' }, { cause: error });
+    if (stop.signal.aborted)
+      throw new ShoalError(
+        { code: 'interrupted', what: 'Interrupted; nothing was added.' },
+        { cause: error },
+      );
+    if (error instanceof TreeFormatError)
+      throw new ShoalError(
+        { code: 'usage', what: `${error.message}.`, hint: 'Add it when nothing writes to it.' },
+        { cause: error },
+      );
     throw error;
   } finally {
     progress.end();

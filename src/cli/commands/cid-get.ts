@@ -21,7 +21,15 @@ export const cidGet: CommandCode<Options> = async ({ io, client }, [given = '', 
   const release = io.onInterrupt(() => stop.abort());
   const content = join(partial, 'content');
   try {
-    await fetchContent({ client: client(), cid, holders: [], destination: content, fileName: null, progress: new Progress(io, 'Fetching'), signal: stop.signal });
+    await fetchContent({
+      client: client(),
+      cid,
+      holders: [],
+      destination: content,
+      fileName: null,
+      progress: new Progress(io, 'Fetching'),
+      signal: stop.signal,
+    });
   } finally {
     release();
   }

@@ -32,24 +32,43 @@ function header({ Job }: JobAnswer): string[] {
   ]);
 }
 
-const ORDER = ['assigned', 'accepted', 'preparing', 'starting', 'running', 'publishing', 'completed', 'failed', 'lost'];
+const ORDER = [
+  'assigned',
+  'accepted',
+  'preparing',
+  'starting',
+  'running',
+  'publishing',
+  'completed',
+  'failed',
+  'lost',
+];
 
 function summary(executions: readonly ExecutionJson[]): string[] {
-  const counts = ORDER.map((phase) => [phase, executions.filter(({ Phase }) => Phase === phase).length] as const);
+  const counts = ORDER.map(
+    (phase) => [phase, executions.filter(({ Phase }) => Phase === phase).length] as const,
+  );
   return keyValues(
-    counts.filter(([, count]) => count > 0).map(([phase, count]) => [`${phase.charAt(0).toUpperCase()}${phase.slice(1)}`, String(count)]),
+    counts
+      .filter(([, count]) => count > 0)
+      .map(([phase, count]) => [`${phase.charAt(0).toUpperCase()}${phase.slice(1)}`, String(count)]),
   );
 }
 
 /** Of the newest execution that printed anything. */
 function standardOutput(executions: readonly ExecutionJson[]): string[] {
-  const output = executions.find(({ RunOutput }) => RunOutput !== null && (RunOutput.Stdout !== '' || RunOutput.stderr !== ''))?.RunOutput;
+  const output = executions.find(
+    ({ RunOutput }) => RunOutput !== null && (RunOutput.Stdout !== '' || RunOutput.stderr !== ''),
+  )?.RunOutput;
   if (output === undefined || output === null) return [];
-  const lines = [output.Stdout, output.stderr].filter((text) => text !== '').map((text) => plainText(text).replace(/\n$/, ''));
+  const lines = [output.Stdout, output.stderr]
+    .filter((text) => text !== '')
+    .map((text) => plainText(text).replace(/\n$/, ''));
   return output.StdoutTruncated || output.StderrTruncated ? [...lines, '... Output truncated'] : lines;
 }
 
-const heading = (io: Io, title: string): Promise<void> => printLines(io, ['', painter(io, 'stdout', false)('bold', title)]);
+const heading = (io: Io, title: string): Promise<void> =>
+  printLines(io, ['', painter(io, 'stdout', false)('bold', title)]);
 
 async function section(io: Io, title: string, lines: readonly string[]): Promise<void> {
   if (lines.length === 0) return;
@@ -57,17 +76,33 @@ async function section(io: Io, title: string, lines: readonly string[]): Promise
   await printLines(io, lines);
 }
 
-async function histories(io: Io, events: readonly HistoryJson[], executions: readonly ExecutionJson[]): Promise<void> {
-  const shown = historyColumns.filter(({ title }) => title === 'Time' || title === 'Topic' || title === 'Event');
+async function histories(
+  io: Io,
+  events: readonly HistoryJson[],
+  executions: readonly ExecutionJson[],
+): Promise<void> {
+  const shown = historyColumns.filter(
+    ({ title }) => title === 'Time' || title === 'Topic' || title === 'Event',
+  );
   await heading(io, 'Job History');
-  await printList(io, events.filter(({ Type }) => Type === 'JobLevel'), shown, {});
+  await printList(
+    io,
+    events.filter(({ Type }) => Type === 'JobLevel'),
+    shown,
+    {},
+  );
   if (executions.length > 0) {
     await heading(io, 'Executions');
     await printList(io, executions, executionDetailColumns, {});
   }
   for (const { ID } of executions) {
     await heading(io, `Execution ${shortId(ID)} History`);
-    await printList(io, events.filter(({ ExecutionID }) => ExecutionID === ID), shown, {});
+    await printList(
+      io,
+      events.filter(({ ExecutionID }) => ExecutionID === ID),
+      shown,
+      {},
+    );
   }
 }
 
@@ -77,9 +112,15 @@ export const jobDescribe: CommandCode<Options> = async ({ io, client }, [ref], o
     include: 'executions,history',
   });
   if (options.output !== 'text') return printValue(io, answer, options.output, options.pretty === true);
-  const newestFirst = [...(answer.Executions?.Items ?? [])].sort((a, b) => Number(BigInt(b.CreateTime) - BigInt(a.CreateTime)));
+  const newestFirst = [...(answer.Executions?.Items ?? [])].sort((a, b) =>
+    Number(BigInt(b.CreateTime) - BigInt(a.CreateTime)),
+  );
   await printLines(io, header(answer));
-  await section(io, 'Why it waits', (answer.Waiting?.Explanation ?? []).map((line) => `- ${plainText(line)}`));
+  await section(
+    io,
+    'Why it waits',
+    (answer.Waiting?.Explanation ?? []).map((line) => `- ${plainText(line)}`),
+  );
   await section(io, 'Summary', summary(newestFirst));
   await histories(io, answer.History?.Items ?? [], newestFirst);
   await section(io, 'Standard Output', standardOutput(newestFirst));

@@ -33,7 +33,10 @@ export async function fetchResults({ io, client }: CommandContext, request: Fetc
   const { results } = request.outcome;
   const target = resolve(io.cwd, request.outputDir ?? `job-${shortId(request.job)}`);
   await checkTarget(target, io.cwd, request.overwrite);
-  const partial = await openPartial(target, JSON.stringify(results.map(({ Params }) => [Params.ExecutionID, Params.CID])));
+  const partial = await openPartial(
+    target,
+    JSON.stringify(results.map(({ Params }) => [Params.ExecutionID, Params.CID])),
+  );
   const stop = new AbortController();
   const release = io.onInterrupt(() => stop.abort());
   const raw = join(partial, 'raw');
@@ -61,7 +64,9 @@ export async function fetchResults({ io, client }: CommandContext, request: Fetc
     await mergeResults(named, merged);
   }
   await closePartial(partial, request.raw ? raw : merged, target);
-  await printLines(io, [`Results of ${results.length === 1 ? 'one execution' : `${results.length} executions`} are in ${target}`]);
+  await printLines(io, [
+    `Results of ${results.length === 1 ? 'one execution' : `${results.length} executions`} are in ${target}`,
+  ]);
 }
 
 /** @throws ShoalError `result-not-ready` – the job is not over and has nothing to give yet. */

@@ -14,7 +14,11 @@ interface Options extends OutputOptions {
 
 const PAGE = 500;
 
-async function everything(client: Client, path: string, query: Readonly<Record<string, string | number | undefined>>): Promise<HistoryJson[]> {
+async function everything(
+  client: Client,
+  path: string,
+  query: Readonly<Record<string, string | number | undefined>>,
+): Promise<HistoryJson[]> {
   const events: HistoryJson[] = [];
   for (let token = ''; ; ) {
     const page = await client.get<ListJson<HistoryJson>>(path, { ...query, limit: PAGE, next_token: token });

@@ -44,25 +44,34 @@ async function submit(io: Io, client: Client, job: Job): Promise<SubmitAnswer> {
   const body = { Job: jobToBacalhau(job), IdempotencyToken: randomUUID() };
   const stop = new AbortController();
   const release = io.onInterrupt(() => stop.abort());
-  const once = (): Promise<SubmitAnswer> => client.send<SubmitAnswer>('PUT', '/orchestrator/jobs', body, stop.signal);
+  const once = (): Promise<SubmitAnswer> =>
+    client.send<SubmitAnswer>('PUT', '/orchestrator/jobs', body, stop.signal);
   try {
     return await once().catch((error: unknown) => {
-      const cause = error instanceof Error ? (error.cause as { readonly code?: string } | undefined) : undefined;
+      const cause =
+        error instanceof Error ? (error.cause as { readonly code?: string } | undefined) : undefined;
       if (codeOf(error) === 'daemon-unreachable' && cause?.code === 'ECONNRESET') return once();
       throw error;
     });
   } catch (error) {
     if (!stop.signal.aborted) throw error;
-    const what = 'Interrupted before the peer answered: the job may or may not have been submitted. `shoal job list` shows it if it was.';
+    const what =
+      'Interrupted before the peer answered: the job may or may not have been submitted. `shoal job list` shows it if it was.';
     throw new ShoalError({ code: 'interrupted', what }, { cause: error });
   } finally {
     release();
   }
 }
 
-async function dryRun(context: CommandContext, { job, warnings }: SpecSource, options: JobRunOptions): Promise<void> {
+async function dryRun(
+  context: CommandContext,
+  { job, warnings }: SpecSource,
+  options: JobRunOptions,
+): Promise<void> {
   const { io } = context;
-  const answer = await context.client().send<DiffAnswer>('PUT', '/orchestrator/jobs/diff', { Job: jobToBacalhau(job) });
+  const answer = await context
+    .client()
+    .send<DiffAnswer>('PUT', '/orchestrator/jobs/diff', { Job: jobToBacalhau(job) });
   warn(io, [...warnings, ...answer.Warnings], options);
   if (options.output === 'json') await printValue(io, answer, 'json', options.pretty === true);
   else await write(io.stdout, `${plainText(answer.Diff)}\n`);
@@ -70,8 +79,11 @@ async function dryRun(context: CommandContext, { job, warnings }: SpecSource, op
 
 function outcomeLines({ answer, ended, results }: Outcome): string[] {
   const { ID, State } = answer.Job;
-  const lines = [`Job ${ID} is ${State.StateType}${State.Message === '' ? '' : `: ${plainText(State.Message)}`}`];
-  for (const { partition, node, exitCode } of ended) lines.push(`  partition ${partition} on ${shortNode(node)}: exit code ${exitCode}`);
+  const lines = [
+    `Job ${ID} is ${State.StateType}${State.Message === '' ? '' : `: ${plainText(State.Message)}`}`,
+  ];
+  for (const { partition, node, exitCode } of ended)
+    lines.push(`  partition ${partition} on ${shortNode(node)}: exit code ${exitCode}`);
   lines.push('', `To see what happened:     shoal job describe ${ID}`);
   if (results.length > 0) lines.push(`To fetch the results:     shoal job get ${ID}`);
   return lines;
@@ -80,7 +92,12 @@ function outcomeLines({ answer, ended, results }: Outcome): string[] {
 const outcomeValue = ({ answer, ended, results }: Outcome): object => ({
   JobID: answer.Job.ID,
   State: answer.Job.State,
-  Executions: ended.map((one) => ({ ID: one.execution, PartitionIndex: one.partition, NodeID: one.node, ExitCode: one.exitCode })),
+  Executions: ended.map((one) => ({
+    ID: one.execution,
+    PartitionIndex: one.partition,
+    NodeID: one.node,
+    ExitCode: one.exitCode,
+  })),
   Results: results,
 });
 
@@ -114,14 +131,21 @@ async function attend(context: CommandContext, job: Job, id: string, options: Jo
   }
   const end = await waitForJob({ ...waiting, quiet: silent || options.follow === true });
   if (end === 'running') {
-    if (!silent) await printLines(io, [`Job ${id} is running. It ends when it is stopped: shoal job stop ${id}`]);
+    if (!silent)
+      await printLines(io, [`Job ${id} is running. It ends when it is stopped: shoal job stop ${id}`]);
     return;
   }
   const outcome = await outcomeOf(client, id, job.Namespace);
   if (options.output === 'json') await printValue(io, outcomeValue(outcome), 'json', options.pretty === true);
   else if (!silent && options.follow !== true) await printLines(io, outcomeLines(outcome));
   if (options.download === true && outcome.results.length > 0) {
-    await fetchResults(context, { job: id, outcome, outputDir: options.outputDir, raw: false, overwrite: false });
+    await fetchResults(context, {
+      job: id,
+      outcome,
+      outputDir: options.outputDir,
+      raw: false,
+      overwrite: false,
+    });
   }
   checkOutcome(outcome);
 }
@@ -134,7 +158,9 @@ export const jobRun: CommandCode<JobRunOptions> = async (context, [file], option
   const id = jobRef(answer.JobID);
   warn(io, [...new Set([...spec.warnings, ...answer.Warnings])], options);
   if (options.idOnly === true) await write(io.stdout, `${id}\n`);
-  else if (options.output === 'json' && !options.wait) await printValue(io, answer, 'json', options.pretty === true);
-  else if (options.output !== 'json') await printLines(io, [`Job ${id} is submitted${answer.Receipt.Again ? ' (it was already)' : ''}.`]);
+  else if (options.output === 'json' && !options.wait)
+    await printValue(io, answer, 'json', options.pretty === true);
+  else if (options.output !== 'json')
+    await printLines(io, [`Job ${id} is submitted${answer.Receipt.Again ? ' (it was already)' : ''}.`]);
   if (options.wait) await attend(context, spec.job, id, options);
 };

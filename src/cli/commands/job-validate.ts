@@ -10,7 +10,8 @@ interface Options extends TemplateOptions {
 
 export const jobValidate: CommandCode<Options> = async ({ io }, [file], options) => {
   const { warnings } = await readSpec(io, file, options);
-  if (options.output === 'json') return printValue(io, { valid: true, warnings }, 'json', options.pretty === true);
+  if (options.output === 'json')
+    return printValue(io, { valid: true, warnings }, 'json', options.pretty === true);
   for (const warning of warnings) io.stderr.write(`Warning: ${warning}\n`);
   await printLines(io, ['OK']);
 };

@@ -9,6 +9,8 @@ interface Options {
 }
 
 export const nodeDescribe: CommandCode<Options> = async ({ io, client }, [ref = ''], options) => {
-  const { Node } = await client().get<{ readonly Node: NodeStateJson }>(`/orchestrator/nodes/${encodeURIComponent(ref)}`);
+  const { Node } = await client().get<{ readonly Node: NodeStateJson }>(
+    `/orchestrator/nodes/${encodeURIComponent(ref)}`,
+  );
   await printValue(io, Node, options.output, options.pretty === true);
 };

@@ -14,10 +14,17 @@ interface Options extends OutputOptions {
 }
 
 export const nodeList: CommandCode<Options> = async ({ io, client }, _args, options) => {
-  const show = options.show.split(',').map((name) => name.trim()).filter(Boolean);
+  const show = options.show
+    .split(',')
+    .map((name) => name.trim())
+    .filter(Boolean);
   const unknown = show.find((name) => !nodeGroups.includes(name));
   if (unknown !== undefined) {
-    throw new ShoalError({ code: 'usage', what: `--show ${unknown}: there is no such group.`, hint: `Groups: ${nodeGroups.join(', ')}.` });
+    throw new ShoalError({
+      code: 'usage',
+      what: `--show ${unknown}: there is no such group.`,
+      hint: `Groups: ${nodeGroups.join(', ')}.`,
+    });
   }
   const { Nodes } = await client().get<{ readonly Nodes: readonly NodeStateJson[] }>('/orchestrator/nodes', {
     labels: options.labels,

@@ -9,7 +9,13 @@ export const SPEC = {
   Type: 'batch',
   Count: 1,
   Labels: { team: 'a' },
-  Tasks: [{ Name: 'main', Engine: { Type: 'docker', Params: { Image: 'busybox', Parameters: ['true'] } }, Publisher: { Type: 'ipfs' } }],
+  Tasks: [
+    {
+      Name: 'main',
+      Engine: { Type: 'docker', Params: { Image: 'busybox', Parameters: ['true'] } },
+      Publisher: { Type: 'ipfs' },
+    },
+  ],
 } as const;
 
 export const apiOptions = (changes: Partial<ApiOptions> = {}): ApiOptions => ({
@@ -31,7 +37,12 @@ export const apiOptions = (changes: Partial<ApiOptions> = {}): ApiOptions => ({
 export interface TestApi {
   readonly service: FakeService;
   readonly server: ApiServer;
-  call(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<Called>;
+  call(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<Called>;
 }
 
 export interface Called {
@@ -54,12 +65,21 @@ export async function createTestApi(changes: Partial<ApiOptions> = {}): Promise<
       const answer = await server.app.inject({
         method: method as 'GET',
         url: path.startsWith('/api') || path.startsWith('//') ? path : `/api/v1${path}`,
-        headers: { host: '127.0.0.1:1234', ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+        headers: {
+          host: '127.0.0.1:1234',
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
         ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
       });
       const text = answer.body;
       const isJson = String(answer.headers['content-type']).startsWith('application/json');
-      return { status: answer.statusCode, headers: answer.headers, text, json: (isJson ? JSON.parse(text) : {}) as Loose };
+      return {
+        status: answer.statusCode,
+        headers: answer.headers,
+        text,
+        json: (isJson ? JSON.parse(text) : {}) as Loose,
+      };
     },
   };
 }

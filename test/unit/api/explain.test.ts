@@ -6,7 +6,9 @@ import type { WaitingView } from '../../../src/core/messages.ts';
 import type { Refusal, RefusalCode } from '../../../src/core/refusals.ts';
 import type { Constraint } from '../../../src/job/model.ts';
 
-type Cases = { readonly [Code in RefusalCode]: readonly [Omit<Extract<Refusal, { code: Code }>, 'code'>, string] };
+type Cases = {
+  readonly [Code in RefusalCode]: readonly [Omit<Extract<Refusal, { code: Code }>, 'code'>, string];
+};
 
 const region: Constraint = { Key: 'region', Operator: 'in', Values: ['eu', 'us'] };
 
@@ -14,11 +16,23 @@ const CASES: Cases = {
   'engine-missing': [{ engine: 'docker', detail: '' }, 'engine docker is not available'],
   'publisher-missing': [{ publisher: 's3' }, 'publisher s3 is not available'],
   'source-missing': [{ source: 's3' }, 'input source s3 is not available'],
-  constraint: [{ constraint: region, actual: null }, 'constraint region in (eu, us) does not hold (no such label)'],
-  'too-big': [{ resource: 'cpu', wanted: 64_000, capacity: 7_500 }, 'cpu: wants 64 cores, has 7.5 cores in all (never fits)'],
+  constraint: [
+    { constraint: region, actual: null },
+    'constraint region in (eu, us) does not hold (no such label)',
+  ],
+  'too-big': [
+    { resource: 'cpu', wanted: 64_000, capacity: 7_500 },
+    'cpu: wants 64 cores, has 7.5 cores in all (never fits)',
+  ],
   busy: [{ resource: 'gpu', wanted: 2, free: 1 }, 'gpu: wants 2 GPUs, has 1 GPU free (busy)'],
-  network: [{ network: 'Host', detail: 'see --allow-network' }, 'network Host is not allowed there (see --allow-network)'],
-  'path-not-allowed': [{ path: '/data', writable: true }, 'the path /data may not be written there (--allow-path)'],
+  network: [
+    { network: 'Host', detail: 'see --allow-network' },
+    'network Host is not allowed there (see --allow-network)',
+  ],
+  'path-not-allowed': [
+    { path: '/data', writable: true },
+    'the path /data may not be written there (--allow-path)',
+  ],
   'env-not-allowed': [{ variable: 'TOKEN' }, 'the variable TOKEN is not set or may not be forwarded there'],
   'owner-not-allowed': [{}, 'jobs of this owner are not taken there'],
   'namespace-not-allowed': [{ namespace: 'test' }, 'jobs of namespace test are not taken there'],
@@ -46,7 +60,10 @@ test('each operator of a constraint reads as it is written', () => {
     [{ Key: 'a', Operator: 'lt', Values: ['5'] }, 'a < 5'],
   ];
   for (const [constraint, text] of cases) {
-    assert.equal(explainRefusal({ code: 'constraint', constraint, actual: 'x' }), `constraint ${text} does not hold (x)`);
+    assert.equal(
+      explainRefusal({ code: 'constraint', constraint, actual: 'x' }),
+      `constraint ${text} does not hold (x)`,
+    );
   }
 });
 
@@ -54,7 +71,10 @@ test('a job that waits names missing keepers first, then reasons by weight, then
   const view: WaitingView = {
     nodesKnown: 5,
     nodesAnswered: 3,
-    refusals: [{ refusal: { code: 'store-full' }, nodes: 1 }, { refusal: { code: 'draining' }, nodes: 2 }],
+    refusals: [
+      { refusal: { code: 'store-full' }, nodes: 1 },
+      { refusal: { code: 'draining' }, nodes: 2 },
+    ],
     partitionsWaiting: 1,
     keepersReached: 2,
     keepers: 5,
@@ -65,8 +85,17 @@ test('a job that waits names missing keepers first, then reasons by weight, then
     "1 of 5 nodes: the node's disk is full",
     '2 of 5 nodes: no answer yet',
   ]);
-  const calm = { ...view, nodesKnown: 1, nodesAnswered: 1, refusals: [], keepersReached: 5, partitionsWaiting: 2 };
+  const calm = {
+    ...view,
+    nodesKnown: 1,
+    nodesAnswered: 1,
+    refusals: [],
+    keepersReached: 5,
+    partitionsWaiting: 2,
+  };
   assert.deepEqual(explainWaiting(calm), ['2 executions wait for a free node']);
-  assert.deepEqual(explainWaiting({ ...calm, nodesKnown: 0, nodesAnswered: 0 }), ['no node is known that could run it']);
+  assert.deepEqual(explainWaiting({ ...calm, nodesKnown: 0, nodesAnswered: 0 }), [
+    'no node is known that could run it',
+  ]);
   assert.deepEqual(explainWaiting({ ...calm, partitionsWaiting: 0 }), []);
 });

@@ -7,7 +7,8 @@ import type { ContentEntry, ContentRef, ContentStore, FetchOptions } from '../..
 
 type Tree = ReadonlyMap<string, Uint8Array | null>;
 
-const sum = (tree: Tree): number => [...tree.values()].reduce((bytes, data) => bytes + (data?.length ?? 0), 0);
+const sum = (tree: Tree): number =>
+  [...tree.values()].reduce((bytes, data) => bytes + (data?.length ?? 0), 0);
 
 function cidOf(tree: Tree): string {
   const hash = createHash('sha256');
@@ -26,7 +27,9 @@ export class FakeContent implements ContentStore {
 
   /** Stores a tree; `''` as only path is a single file, `null` a directory. */
   put(tree: Readonly<Record<string, string | null>>): ContentRef {
-    const entries = Object.entries(tree).map(([path, text]) => [path, text === null ? null : Buffer.from(text)] as const);
+    const entries = Object.entries(tree).map(
+      ([path, text]) => [path, text === null ? null : Buffer.from(text)] as const,
+    );
     return this.#keep(new Map(entries));
   }
 
@@ -37,9 +40,11 @@ export class FakeContent implements ContentStore {
   }
 
   #get(cid: string, options: FetchOptions): Tree {
-    if (!cid.startsWith('bafy')) throw new ShoalError({ code: 'cid-invalid', value: cid.slice(0, 80), why: 'unknown encoding' });
+    if (!cid.startsWith('bafy'))
+      throw new ShoalError({ code: 'cid-invalid', value: cid.slice(0, 80), why: 'unknown encoding' });
     const tree = this.trees.get(cid);
-    if (tree === undefined) throw new ShoalError({ code: 'content-not-found', cid, asked: options.holders.length });
+    if (tree === undefined)
+      throw new ShoalError({ code: 'content-not-found', cid, asked: options.holders.length });
     return tree;
   }
 

@@ -5,11 +5,29 @@
 import { createHash } from 'node:crypto';
 import type { ExecutionFailure, OutputHead, Phase, ResultRef } from '../../../src/core/execution.ts';
 import { ShoalError } from '../../../src/core/failure.ts';
-import { asExecutionId, asHlc, asJobId, asNodeId, asPublicKey, asRecordId, asStoreId, uuidOf } from '../../../src/core/ids.ts';
+import {
+  asExecutionId,
+  asHlc,
+  asJobId,
+  asNodeId,
+  asPublicKey,
+  asRecordId,
+  asStoreId,
+  uuidOf,
+} from '../../../src/core/ids.ts';
 import type { CertifiedValue, JobState, JobSummary, WaitingView } from '../../../src/core/messages.ts';
 import type { AdvertBody, Bodies, CloseOutcome, RecordType, Signed } from '../../../src/core/records.ts';
 import type { Job } from '../../../src/job/model.ts';
-import type { Finding, JobView, LogLine, LogRequest, NodeView, SelfInfo, ShoalService, Submitted } from '../../../src/api/service.ts';
+import type {
+  Finding,
+  JobView,
+  LogLine,
+  LogRequest,
+  NodeView,
+  SelfInfo,
+  ShoalService,
+  Submitted,
+} from '../../../src/api/service.ts';
 import { FakeContent } from './fake-content.ts';
 
 export const NODE_A = asNodeId('12D3KooWAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAaaaaaaa');
@@ -44,7 +62,14 @@ export class FakeJob {
     this.#service = service;
     const job = asJobId(`j-${uuidOf(hash(nonce))}`);
     this.id = job;
-    this.#spec = service.sign('spec', { job, owner: OWNER, version: 1, nonce, spec, notAfter: START_MS + 1e9 });
+    this.#spec = service.sign('spec', {
+      job,
+      owner: OWNER,
+      version: 1,
+      nonce,
+      spec,
+      notAfter: START_MS + 1e9,
+    });
     this.#admission = service.sign('admission', {
       job,
       version: 1,
@@ -114,7 +139,13 @@ export class FakeJob {
   }
 
   stop(reason: string): void {
-    const body = { job: asJobId(this.id), sequence: 1, command: 'stop', reason, notAfter: START_MS + 1e9 } as const;
+    const body = {
+      job: asJobId(this.id),
+      sequence: 1,
+      command: 'stop',
+      reason,
+      notAfter: START_MS + 1e9,
+    } as const;
     this.#commands.push(this.#service.sign('command', body));
     this.close('stopped', 'stopped-by-owner', reason);
   }
@@ -201,7 +232,13 @@ export class FakeService implements ShoalService {
       this.onSubmit(fake);
     }
     const receipt = fake.view().records.admission;
-    return { jobId: fake.id, evaluationId: uuidOf(hash(fake.id)), warnings: [], receipt, again: known !== undefined };
+    return {
+      jobId: fake.id,
+      evaluationId: uuidOf(hash(fake.id)),
+      warnings: [],
+      receipt,
+      again: known !== undefined,
+    };
   }
 
   find(ref: string, namespace: string): FakeJob {
@@ -230,9 +267,14 @@ export class FakeService implements ShoalService {
     return this.find(ref, namespace).view();
   }
 
-  async listJobs(query: { readonly namespace: string | null; readonly limit: number }): Promise<readonly JobSummary[]> {
+  async listJobs(query: {
+    readonly namespace: string | null;
+    readonly limit: number;
+  }): Promise<readonly JobSummary[]> {
     this.#check();
-    return this.jobs.map((job) => job.summary()).filter((job) => query.namespace === null || job.namespace === query.namespace);
+    return this.jobs
+      .map((job) => job.summary())
+      .filter((job) => query.namespace === null || job.namespace === query.namespace);
   }
 
   async nodes(): Promise<readonly NodeView[]> {
@@ -240,13 +282,23 @@ export class FakeService implements ShoalService {
     const base = { connectedSince: START_MS, latencyMs: 1.5, problem: null, lastSeen: START_MS };
     return [
       { advert: advert(NODE_A, { region: 'eu' }, 4), self: true, connected: true, ...base, latencyMs: null },
-      { advert: advert(NODE_B, { region: 'us' }, 8), self: false, connected: false, ...base, connectedSince: null, problem: 'no answer' },
+      {
+        advert: advert(NODE_B, { region: 'us' }, 8),
+        self: false,
+        connected: false,
+        ...base,
+        connectedSince: null,
+        problem: 'no answer',
+      },
     ];
   }
 
   async *logs(request: LogRequest, signal: AbortSignal): AsyncGenerator<LogLine> {
     const job = this.find(request.job, request.namespace);
-    if (request.execution !== null && !job.view().records.states.some(({ body }) => body.execution.startsWith(request.execution ?? ''))) {
+    if (
+      request.execution !== null &&
+      !job.view().records.states.some(({ body }) => body.execution.startsWith(request.execution ?? ''))
+    ) {
       throw new ShoalError({ code: 'execution-not-found', ref: request.execution });
     }
     this.logsOpened += 1;
@@ -282,7 +334,12 @@ export class FakeService implements ShoalService {
   async doctor(): Promise<readonly Finding[]> {
     return [
       { subject: 'engine wasm', level: 'ok', detail: 'ready', remedy: '' },
-      { subject: 'engine docker', level: 'warning', detail: 'no answer from the daemon', remedy: 'Start Docker.' },
+      {
+        subject: 'engine docker',
+        level: 'warning',
+        detail: 'no answer from the daemon',
+        remedy: 'Start Docker.',
+      },
     ];
   }
 

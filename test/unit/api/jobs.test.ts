@@ -19,7 +19,11 @@ async function submitted(api: TestApi, changes: object = {}): Promise<FakeJob> {
 test('a submitted job is answered with its id and the signed receipt, on PUT and on POST', async () => {
   const api = await createTestApi();
   for (const method of ['PUT', 'POST']) {
-    const { status, json } = await api.call(method, '/orchestrator/jobs', { Job: SPEC, Force: false, Credential: 'x' });
+    const { status, json } = await api.call(method, '/orchestrator/jobs', {
+      Job: SPEC,
+      Force: false,
+      Credential: 'x',
+    });
     assert.equal(status, 200);
     assert.match(String(json['JobID']), /^j-[0-9a-f-]{36}$/);
     assert.deepEqual(json['Receipt'], { Keepers: 2, Signed: 0, Again: false });
@@ -112,7 +116,10 @@ test('an execution that was replaced without a word counts as failed, one of a s
     const { json } = await api.call('GET', `/orchestrator/jobs/${job.id}/executions`);
     return json['Items']?.[index]?.['ComputeState'];
   };
-  assert.deepEqual(await stateOf(0), { StateType: 10, Message: 'nothing was heard of it; attempt 1 replaced it' });
+  assert.deepEqual(await stateOf(0), {
+    StateType: 10,
+    Message: 'nothing was heard of it; attempt 1 replaced it',
+  });
   job.stop('enough');
   assert.deepEqual(await stateOf(1), { StateType: 11, Message: 'the job is stopped' });
 });
@@ -124,8 +131,14 @@ test('results name the accepted CIDs by partition and who holds them', async () 
   job.complete(0, { result: { cid: 'bafyone', bytes: 1 } });
   const { json } = await api.call('GET', `/orchestrator/jobs/${job.id}/results`);
   assert.deepEqual(
-    (json['Items'] as never as Record<string, Record<string, unknown>>[]).map((item) => [item['Type'], item['Params']?.['CID']]),
-    [['ipfs', 'bafyone'], ['ipfs', 'bafytwo']],
+    (json['Items'] as never as Record<string, Record<string, unknown>>[]).map((item) => [
+      item['Type'],
+      item['Params']?.['CID'],
+    ]),
+    [
+      ['ipfs', 'bafyone'],
+      ['ipfs', 'bafytwo'],
+    ],
   );
   assert.deepEqual(json['Items']?.[0]?.['Params']?.['Holders'], [NODE_A, NODE_B]);
 });
@@ -141,7 +154,10 @@ test('history keeps its token until all is told and the job is over', async () =
   const job = await submitted(api);
   const path = `/orchestrator/jobs/${job.id}/history?limit=2`;
   const first = await api.call('GET', path);
-  assert.deepEqual((first.json['Items'] as never as { SeqNum: number }[]).map((item) => item.SeqNum), [1, 2]);
+  assert.deepEqual(
+    (first.json['Items'] as never as { SeqNum: number }[]).map((item) => item.SeqNum),
+    [1, 2],
+  );
   const token = String(first.json['NextToken']);
   const empty = await api.call('GET', `${path}&next_token=${token}`);
   assert.deepEqual(empty.json['Items'], []);
@@ -170,7 +186,10 @@ test('an event whose record arrives late is told at the end, not lost between pa
   api.service.getJob = async () => ({ ...view, records: { ...job.view().records, committed: [] } });
   const before = await api.call('GET', `/orchestrator/jobs/${job.id}/history`);
   api.service.getJob = getJob;
-  const after = await api.call('GET', `/orchestrator/jobs/${job.id}/history?next_token=${String(before.json['NextToken'])}`);
+  const after = await api.call(
+    'GET',
+    `/orchestrator/jobs/${job.id}/history?next_token=${String(before.json['NextToken'])}`,
+  );
   assert.equal(early.length, 1);
   assert.equal(after.json['Items']?.length, 1);
   assert.equal(after.json['Items']?.[0]?.['Event']?.['Topic'], 'Scheduling');
@@ -181,8 +200,13 @@ test('history of one execution ends with that execution; types are told apart', 
   const job = await submitted(api, { Count: 2 });
   const execution = job.assign(0);
   job.assign(1);
-  job.report('failed', { failure: { code: 'out-of-memory', class: 'limit', message: 'It used more than 512 MB.' } });
-  const one = await api.call('GET', `/orchestrator/jobs/${job.id}/history?execution_id=${execution.slice(0, 12)}`);
+  job.report('failed', {
+    failure: { code: 'out-of-memory', class: 'limit', message: 'It used more than 512 MB.' },
+  });
+  const one = await api.call(
+    'GET',
+    `/orchestrator/jobs/${job.id}/history?execution_id=${execution.slice(0, 12)}`,
+  );
   assert.equal(one.json['NextToken'], '');
   assert.equal(one.json['Items']?.length, 2);
   const failed = one.json['Items']?.[1]?.['Event'];
@@ -190,7 +214,9 @@ test('history of one execution ends with that execution; types are told apart', 
   assert.equal(failed?.['Details']?.['ErrorCode'], 'out-of-memory');
   assert.match(String(failed?.['Details']?.['Hint']), /limit/);
   const jobLevel = await api.call('GET', `/orchestrator/jobs/${job.id}/history?event_type=job`);
-  assert.ok((jobLevel.json['Items'] as never as { Type: string }[]).every((item) => item.Type === 'JobLevel'));
+  assert.ok(
+    (jobLevel.json['Items'] as never as { Type: string }[]).every((item) => item.Type === 'JobLevel'),
+  );
 });
 
 test('jobs are listed oldest first, filtered by labels, and paged by tokens that carry the order', async () => {
@@ -264,8 +290,18 @@ test('a dry run shows what would change and submits nothing', async () => {
 
 test('failures of the node keep their code, status and retry hint', async () => {
   const cases = [
-    [{ code: 'keepers-unreachable', job: asJobId('j-1'), reached: 1, needed: 2 }, 503, 'ServiceUnavailable', 'true'],
-    [{ code: 'not-owner', job: asJobId('j-1'), owner: asPublicKey('ff'.repeat(32)) }, 403, 'Forbidden', 'false'],
+    [
+      { code: 'keepers-unreachable', job: asJobId('j-1'), reached: 1, needed: 2 },
+      503,
+      'ServiceUnavailable',
+      'true',
+    ],
+    [
+      { code: 'not-owner', job: asJobId('j-1'), owner: asPublicKey('ff'.repeat(32)) },
+      403,
+      'Forbidden',
+      'false',
+    ],
     [{ code: 'job-not-found', ref: 'j-1' }, 404, 'NotFound', 'false'],
     [{ code: 'draining' }, 503, 'ServiceUnavailable', 'true'],
   ] as const;

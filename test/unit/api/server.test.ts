@@ -17,7 +17,14 @@ const ROUTES = ['/agent/alive', '/orchestrator/jobs', '/orchestrator/nodes', '/s
 
 test('a Host that is not this machine is refused before anything is looked up', async () => {
   const api = await createTestApi();
-  for (const host of ['evil.example', '127.0.0.1.evil.example', 'localhost.evil.example:1234', '10.0.0.5', '[fe80::1]', 'a b']) {
+  for (const host of [
+    'evil.example',
+    '127.0.0.1.evil.example',
+    'localhost.evil.example:1234',
+    '10.0.0.5',
+    '[fe80::1]',
+    'a b',
+  ]) {
     const answer = await api.call('GET', '/orchestrator/jobs', undefined, { host });
     assert.ok(answer.status === 403 || answer.status === 400, `${host}: ${answer.status}`);
   }
@@ -49,8 +56,16 @@ test('with API keys every request needs one, liveness and the login exchange exc
   const api = await createTestApi({ apiKeys: ['first-key', 'second-key'] });
   for (const path of ROUTES.slice(1)) {
     assert.equal((await api.call('GET', path)).status, 401, path);
-    assert.equal((await api.call('GET', path, undefined, { authorization: 'Bearer wrong' })).status, 401, path);
-    assert.equal((await api.call('GET', path, undefined, { authorization: 'Bearer second-key' })).status, 200, path);
+    assert.equal(
+      (await api.call('GET', path, undefined, { authorization: 'Bearer wrong' })).status,
+      401,
+      path,
+    );
+    assert.equal(
+      (await api.call('GET', path, undefined, { authorization: 'Bearer second-key' })).status,
+      200,
+      path,
+    );
   }
   assert.equal((await api.call('GET', '/agent/alive')).status, 200);
   assert.equal((await api.call('GET', '/auth')).status, 200);
@@ -81,21 +96,27 @@ test('bad bodies are told apart and never a defect', async () => {
   const defects: unknown[] = [];
   const api = await createTestApi({ onDefect: (error) => defects.push(error) });
   const json = { 'content-type': 'application/json' };
-  const put = (body: string, headers: Readonly<Record<string, string>> = json) => api.call('PUT', '/orchestrator/jobs', body, headers);
-  const cases: readonly (readonly [string, Promise<{ status: number }>, number])[] = [
+  const put = (body: string, headers: Readonly<Record<string, string>> = json) =>
+    api.call('PUT', '/orchestrator/jobs', body, headers);
+  const deep = `{"Job":${'['.repeat(100)}${']'.repeat(100)}}`;
+  const cases: readonly (readonly [string, Promise<{ status: number; text: string }>, number, RegExp?])[] = [
     ['not JSON', put('{"Job":'), 400],
     ['an array', put('[]'), 400],
     ['a text', put('"x"'), 400],
     ['nothing', put(''), 400],
-    ['too deep', put(`{"Job":${'['.repeat(100_000)}`), 400],
-    ['a prototype key', put('{"__proto__":{"x":1},"Job":{}}'), 400],
-    ['a constructor key', put('{"constructor":{"prototype":{}}}'), 400],
+    ['too deep', put(deep), 400, /at most 64 levels/],
+    ['far too deep', put(`{"Job":${'['.repeat(100_000)}`), 400, /at most 64 levels/],
+    ['a prototype key', put('{"__proto__":{"x":1},"Job":{}}'), 400, /no key of that name/],
+    ['a constructor key', put('{"constructor":{"prototype":{}}}'), 400, /no key of that name/],
     ['a form', put('a=b', { 'content-type': 'application/x-www-form-urlencoded' }), 415],
     ['plain text', put('{}', { 'content-type': 'text/plain' }), 415],
     ['bytes', put('{}', { 'content-type': 'application/octet-stream' }), 415],
     ['too large', put(`{"Job":"${'x'.repeat(10_000_001)}"}`), 413],
   ];
-  for (const [name, answer, status] of cases) assert.equal((await answer).status, status, name);
+  for (const [name, answer, status, words] of cases) {
+    assert.equal((await answer).status, status, name);
+    assert.match((await answer).text, words ?? /"Status":4/, name);
+  }
   assert.deepEqual(defects, []);
 });
 
@@ -133,7 +154,8 @@ test('unknown paths, other methods and bad parameters are answered in the error 
     const answer = await api.call(method, path);
     assert.equal(answer.status, status, `${method} ${path}: ${answer.text}`);
     assert.equal(answer.json['Status'], status, path);
-    for (const part of ['Message', 'RequestID', 'Code', 'Component']) assert.equal(typeof answer.json[part], 'string', `${path} ${part}`);
+    for (const part of ['Message', 'RequestID', 'Code', 'Component'])
+      assert.equal(typeof answer.json[part], 'string', `${path} ${part}`);
     assert.ok(!/\bat .*\.ts/.test(answer.text), `no stack: ${answer.text}`);
   }
   assert.equal((await api.call('DELETE', '/agent/alive')).headers['allow'], 'GET, HEAD');
@@ -142,14 +164,32 @@ test('unknown paths, other methods and bad parameters are answered in the error 
 test('any query and any reference gives an answer below 500', async () => {
   const api = await createTestApi();
   await api.call('PUT', '/orchestrator/jobs', { Job: SPEC });
-  const name = fc.constantFrom('limit', 'next_token', 'order_by', 'reverse', 'labels', 'include', 'since', 'event_type', 'job_version', 'execution_id', 'namespace');
+  const name = fc.constantFrom(
+    'limit',
+    'next_token',
+    'order_by',
+    'reverse',
+    'labels',
+    'include',
+    'since',
+    'event_type',
+    'job_version',
+    'execution_id',
+    'namespace',
+  );
   const tail = fc.constantFrom('', '/history', '/executions', '/results', '/versions');
   await fc.assert(
-    fc.asyncProperty(fc.string({ maxLength: 20 }), tail, name, fc.string({ maxLength: 20 }), async (ref, path, key, value) => {
-      const url = `/orchestrator/jobs/${encodeURIComponent(ref) || 'hello'}${path}?${key}=${encodeURIComponent(value)}`;
-      const answer = await api.call('GET', url);
-      assert.ok(answer.status < 500 && answer.status >= 200, `${url}: ${answer.status} ${answer.text}`);
-    }),
+    fc.asyncProperty(
+      fc.string({ maxLength: 20 }),
+      tail,
+      name,
+      fc.string({ maxLength: 20 }),
+      async (ref, path, key, value) => {
+        const url = `/orchestrator/jobs/${encodeURIComponent(ref) || 'hello'}${path}?${key}=${encodeURIComponent(value)}`;
+        const answer = await api.call('GET', url);
+        assert.ok(answer.status < 500 && answer.status >= 200, `${url}: ${answer.status} ${answer.text}`);
+      },
+    ),
     { numRuns: 150 },
   );
 });
@@ -202,18 +242,31 @@ test('agent, login and redirects answer as Bacalhau does', async () => {
 test('nodes have what a scheduler offers, and are found by id, beginning and short name', async () => {
   const api = await createTestApi();
   const list = await api.call('GET', '/orchestrator/nodes?order_by=available_cpu');
-  assert.deepEqual((list.json['Nodes'] as never as { Connection: string }[]).map((node) => node.Connection), ['DISCONNECTED', 'CONNECTED']);
+  assert.deepEqual(
+    (list.json['Nodes'] as never as { Connection: string }[]).map((node) => node.Connection),
+    ['DISCONNECTED', 'CONNECTED'],
+  );
   const id = String(list.json['Nodes']?.[1]?.['Info']?.['NodeID']);
   for (const ref of [id, id.slice(0, 20), `n-${id.slice(-8)}`]) {
-    assert.equal((await api.call('GET', `/orchestrator/nodes/${ref}`)).json['Node']?.['Info']?.['NodeID'], id, ref);
+    assert.equal(
+      (await api.call('GET', `/orchestrator/nodes/${ref}`)).json['Node']?.['Info']?.['NodeID'],
+      id,
+      ref,
+    );
   }
   const some = await api.call('GET', '/orchestrator/nodes?labels=region%3Dus&filter-status=disconnected');
   assert.equal(some.json['Nodes']?.length, 1);
   assert.equal(some.json['Nodes']?.[0]?.['ConnectionState']?.['LastError'], 'no answer');
-  assert.deepEqual(some.json['Nodes']?.[0]?.['Info']?.['ComputeNodeInfo']?.['AvailableCapacity'], { CPU: 7.5, Memory: 8e9, Disk: 1e11 });
+  assert.deepEqual(some.json['Nodes']?.[0]?.['Info']?.['ComputeNodeInfo']?.['AvailableCapacity'], {
+    CPU: 7.5,
+    Memory: 8e9,
+    Disk: 1e11,
+  });
 });
 
-async function listening(changes: Parameters<typeof createTestApi>[0] = {}): Promise<TestApi & { readonly port: number }> {
+async function listening(
+  changes: Parameters<typeof createTestApi>[0] = {},
+): Promise<TestApi & { readonly port: number }> {
   const api = await createTestApi(changes);
   const { port } = await api.server.start();
   after(() => api.server.stop());
@@ -221,7 +274,11 @@ async function listening(changes: Parameters<typeof createTestApi>[0] = {}): Pro
 }
 
 interface Heard {
-  readonly frames: { readonly error?: string; readonly code?: string; readonly value: { readonly Type: number; readonly Line: string } }[];
+  readonly frames: {
+    readonly error?: string;
+    readonly code?: string;
+    readonly value: { readonly Type: number; readonly Line: string };
+  }[];
   readonly code: number;
 }
 
@@ -241,10 +298,16 @@ test('logs come as frames over a real socket and end with a normal close; errors
   await api.call('PUT', '/orchestrator/jobs', { Job: SPEC });
   const job = api.service.jobs[0];
   assert.ok(job);
-  job.logLines = [{ stream: 'stdout', line: 'one\n' }, { stream: 'stderr', line: 'two\n' }];
+  job.logLines = [
+    { stream: 'stdout', line: 'one\n' },
+    { stream: 'stderr', line: 'two\n' },
+  ];
   const base = `ws://127.0.0.1:${api.port}/api/v1/orchestrator/jobs`;
   const heard = await listen(`${base}/${job.id}/logs`);
-  assert.deepEqual(heard.frames, [{ value: { Type: 1, Line: 'one\n' } }, { value: { Type: 2, Line: 'two\n' } }]);
+  assert.deepEqual(heard.frames, [
+    { value: { Type: 1, Line: 'one\n' } },
+    { value: { Type: 2, Line: 'two\n' } },
+  ]);
   assert.equal(heard.code, 1000);
   const missing = await listen(`${base}/j-ffffffff/logs`);
   assert.equal(missing.frames[0]?.code, 'job-not-found');
@@ -259,7 +322,9 @@ test('a client that leaves ends the log stream at its source', async () => {
   assert.ok(job);
   job.assign();
   job.logLines = [{ stream: 'stdout', line: 'one\n' }];
-  await listen(`ws://127.0.0.1:${api.port}/api/v1/orchestrator/jobs/${job.id}/logs?follow=true`, (socket) => socket.close(1000));
+  await listen(`ws://127.0.0.1:${api.port}/api/v1/orchestrator/jobs/${job.id}/logs?follow=true`, (socket) =>
+    socket.close(1000),
+  );
   const deadline = Date.now() + 5000;
   while (api.service.logsClosed < api.service.logsOpened || api.service.logsOpened === 0) {
     assert.ok(Date.now() < deadline, 'the stream must end');
@@ -275,9 +340,12 @@ test('stopping the server ends followed logs and frees the port', async () => {
   assert.ok(job);
   job.assign();
   job.logLines = [{ stream: 'stdout', line: 'one\n' }];
-  const heard = listen(`ws://127.0.0.1:${port}/api/v1/orchestrator/jobs/${job.id}/logs?follow=true`, (socket) => {
-    socket.addEventListener('message', () => void api.server.stop(), { once: true });
-  });
+  const heard = listen(
+    `ws://127.0.0.1:${port}/api/v1/orchestrator/jobs/${job.id}/logs?follow=true`,
+    (socket) => {
+      socket.addEventListener('message', () => void api.server.stop(), { once: true });
+    },
+  );
   assert.equal((await heard).frames.length, 1);
 });
 
@@ -305,13 +373,23 @@ test('a port in use is named', async () => {
   const address = other.address();
   assert.ok(typeof address === 'object' && address !== null);
   const server = await createApiServer(new FakeService(), apiOptions({ port: address.port }));
-  await assert.rejects(server.start(), (error) => error instanceof ShoalError && error.failure.code === 'port-in-use');
+  await assert.rejects(
+    server.start(),
+    (error) => error instanceof ShoalError && error.failure.code === 'port-in-use',
+  );
 });
 
 async function* items(tree: Readonly<Record<string, string>>): AsyncGenerator<TreeItem> {
   for (const [path, text] of Object.entries(tree)) {
     const data = Buffer.from(text);
-    yield { path, kind: 'file', bytes: data.length, data: (async function* () { yield data; })() };
+    yield {
+      path,
+      kind: 'file',
+      bytes: data.length,
+      data: (async function* () {
+        yield data;
+      })(),
+    };
   }
 }
 
@@ -326,17 +404,23 @@ test('content goes in as a tree or a stream and comes out by path', async () => 
   after(() => rm(spoolDir, { recursive: true, force: true }));
   const api = await listening({ spoolDir });
   const url = `http://127.0.0.1:${api.port}/api/v1/shoal/content`;
-  const post = (type: string, body: Uint8Array) => fetch(url, { method: 'POST', headers: { 'content-type': type }, body });
+  const post = (type: string, body: Uint8Array) =>
+    fetch(url, { method: 'POST', headers: { 'content-type': type }, body });
   const tree = await post('application/x-shoal-tree', await treeBytes({ 'a.txt': 'A', 'dir/b.txt': 'BB' }));
   assert.equal(tree.status, 200);
   const { CID, Bytes } = (await tree.json()) as { CID: string; Bytes: number };
   assert.equal(Bytes, 3);
-  const lines = (await (await fetch(`${url}/${CID}/list`)).text()).trim().split('\n').map((line) => JSON.parse(line));
+  const lines = (await (await fetch(`${url}/${CID}/list`)).text())
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
   assert.deepEqual(lines.at(-1), { end: { entries: 4, bytes: 3 } });
   assert.ok(lines.some((line) => line.entry?.path === 'dir/b.txt' && line.entry.bytes === 2));
   assert.equal(await (await fetch(`${url}/${CID}/file?path=dir/b.txt`)).text(), 'BB');
   assert.equal((await fetch(`${url}/${CID}/file?path=missing`)).status, 404);
-  const single = (await (await post('application/octet-stream', Buffer.from('hello'))).json()) as { CID: string };
+  const single = (await (await post('application/octet-stream', Buffer.from('hello'))).json()) as {
+    CID: string;
+  };
   assert.equal(await (await fetch(`${url}/${single.CID}/file`)).text(), 'hello');
   assert.deepEqual(await readdir(spoolDir), [], 'nothing is left behind');
 });
@@ -353,7 +437,7 @@ test('uploads that would escape, repeat, break off or be too large are refused a
     ['below a file', await treeBytes({ a: 'x', 'a/b': 'y' }), 400],
     ['broken off', whole.subarray(0, -5), 400],
     ['garbage', Buffer.from('ffffffffffff'), 400],
-    ['too large', await treeBytes({ big: 'x'.repeat(2000) }), 413],
+    ['too large', await treeBytes({ big: 'x'.repeat(8_000_000) }), 413],
   ];
   for (const [name, body, status] of cases) {
     const answer = await fetch(`http://127.0.0.1:${api.port}/api/v1/shoal/content`, {
@@ -363,6 +447,12 @@ test('uploads that would escape, repeat, break off or be too large are refused a
     });
     assert.equal(answer.status, status, `${name}: ${await answer.text()}`);
   }
+  const stream = await fetch(`http://127.0.0.1:${api.port}/api/v1/shoal/content`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/octet-stream' },
+    body: Buffer.alloc(8_000_000),
+  });
+  assert.equal(stream.status, 413, 'the refusal arrives although the body was not read');
   assert.deepEqual(await readdir(spoolDir), []);
 });
 

@@ -47,7 +47,11 @@ class Sink extends Writable {
 }
 
 /** Runs without a peer: what a command does alone. */
-export async function runAlone(args: readonly string[], cwd: string, options: CliOptions & { readonly started?: FlagRecord[] } = {}): Promise<Ran> {
+export async function runAlone(
+  args: readonly string[],
+  cwd: string,
+  options: CliOptions & { readonly started?: FlagRecord[] } = {},
+): Promise<Ran> {
   const listeners = new Set<() => void>();
   const interrupt = (): void => {
     for (const listener of [...listeners]) listener();

@@ -25,7 +25,10 @@ test('job list is a table, CSV, exact JSON or YAML', async () => {
     await list(),
     `CREATED              ID          NAME    JOB     TYPE   STATE\n2026-01-02 03:04:06  ${job.id.slice(0, 10)}  a, "b"  docker  batch  Pending\n`,
   );
-  assert.equal(await list('--output', 'csv', '--hide-header'), `2026-01-02 03:04:06,${job.id.slice(0, 10)},"a, ""b""",docker,batch,Pending\n`);
+  assert.equal(
+    await list('--output', 'csv', '--hide-header'),
+    `2026-01-02 03:04:06,${job.id.slice(0, 10)},"a, ""b""",docker,batch,Pending\n`,
+  );
   const json = await list('--output', 'json');
   assert.match(json, /"CreateTime":1767323046000000000,/);
   assert.equal((parseExact(json) as { ID: string }[])[0]?.ID, job.id);
@@ -40,7 +43,8 @@ test('long names are shortened unless --wide', async () => {
 
 test('a longer list says how to go on', async () => {
   const cli = await createCli();
-  for (const Name of ['a', 'b', 'c']) await cli.api.call('PUT', '/orchestrator/jobs', { Job: { ...SPEC, Name } });
+  for (const Name of ['a', 'b', 'c'])
+    await cli.api.call('PUT', '/orchestrator/jobs', { Job: { ...SPEC, Name } });
   const first = await cli.run(['job', 'list', '--limit', '2', '--output', 'csv', '--hide-header']);
   const token = /--next-token (\S+)/.exec(first.err)?.[1];
   assert.ok(token);
@@ -50,23 +54,58 @@ test('a longer list says how to go on', async () => {
 
 test('describe has its sections, and the reasons of a job that waits', async () => {
   const { cli, job } = await withJob();
-  job.waiting = { nodesKnown: 1, nodesAnswered: 1, refusals: [{ refusal: { code: 'draining' }, nodes: 1 }], partitionsWaiting: 1, keepersReached: 1, keepers: 3 };
+  job.waiting = {
+    nodesKnown: 1,
+    nodesAnswered: 1,
+    refusals: [{ refusal: { code: 'draining' }, nodes: 1 }],
+    partitionsWaiting: 1,
+    keepersReached: 1,
+    keepers: 3,
+  };
   const waiting = await cli.run(['job', 'describe', job.id]);
-  assert.match(waiting.out, /\nWhy it waits\n- job waits for keepers \(1 of 3\)\n- 1 of 1 node: the node is shutting down/);
-  job.complete(0, { output: { stdout: 'hello\n', stdoutTruncated: true, stderr: '', stderrTruncated: false } });
+  assert.match(
+    waiting.out,
+    /\nWhy it waits\n- job waits for keepers \(1 of 3\)\n- 1 of 1 node: the node is shutting down/,
+  );
+  job.complete(0, {
+    output: { stdout: 'hello\n', stdoutTruncated: true, stderr: '', stderrTruncated: false },
+  });
   job.close('completed');
   const { out } = await cli.run(['job', 'describe', 'hello']);
   const titles = out.split('\n\n').map((part) => part.split('\n')[0]);
   const execution = job.executionId(0, 0).slice(0, 10);
-  assert.deepEqual(titles, [`ID             ${job.id}`, 'Summary', 'Job History', 'Executions', `Execution ${execution} History`, 'Standard Output']);
+  assert.deepEqual(titles, [
+    `ID             ${job.id}`,
+    'Summary',
+    'Job History',
+    'Executions',
+    `Execution ${execution} History`,
+    'Standard Output',
+  ]);
   assert.match(out, /Standard Output\nhello\n\.\.\. Output truncated\n$/);
-  assert.equal((parseExact((await cli.run(['job', 'describe', job.id, '--output', 'json'])).out) as { Job: { ID: string } }).Job.ID, job.id);
+  assert.equal(
+    (
+      parseExact((await cli.run(['job', 'describe', job.id, '--output', 'json'])).out) as {
+        Job: { ID: string };
+      }
+    ).Job.ID,
+    job.id,
+  );
 });
 
 test('history and executions list everything', async () => {
   const { cli, job } = await withJob();
   job.complete();
-  const history = await cli.run(['job', 'history', job.id, '--event-type', 'execution', '--output', 'csv', '--hide-header']);
+  const history = await cli.run([
+    'job',
+    'history',
+    job.id,
+    '--event-type',
+    'execution',
+    '--output',
+    'csv',
+    '--hide-header',
+  ]);
   assert.equal(history.out.trim().split('\n').length, 4);
   const executions = await cli.run(['job', 'executions', job.id, '--hide-header']);
   assert.match(executions.out, /n-Aaaaaaaa {2}3 +Completed {2}Stopped\n$/);
@@ -86,7 +125,10 @@ test('stop: running, stopped and completed jobs all end with 0; an unknown one w
 
 test('logs: both streams apart, errors with their code', async () => {
   const { cli, job } = await withJob();
-  job.logLines = [{ stream: 'stdout', line: '\u001b[31mred\u001b[0m\n' }, { stream: 'stderr', line: 'oops\n' }];
+  job.logLines = [
+    { stream: 'stdout', line: '\u001b[31mred\u001b[0m\n' },
+    { stream: 'stderr', line: 'oops\n' },
+  ];
   const piped = await cli.run(['job', 'logs', job.id]);
   assert.deepEqual([piped.code, piped.out, piped.err], [0, '\u001b[31mred\u001b[0m\n', 'oops\n']);
   assert.equal((await cli.run(['job', 'logs', job.id], { tty: true })).out, 'red\n');
@@ -111,8 +153,19 @@ test('following logs ends on Ctrl-C with 130, at the source too', async () => {
 
 test('nodes: groups of columns, filters, one node, and a group that does not exist', async () => {
   const cli = await createCli();
-  const list = await cli.run(['node', 'list', '--labels', 'region=eu', '--hide-header', '--show', 'labels,features']);
-  assert.equal(list.out, 'n-Aaaaaaaa (this)  Compute  APPROVED  CONNECTED  region=eu  docker wasm  ipfs inline  ipfs\n');
+  const list = await cli.run([
+    'node',
+    'list',
+    '--labels',
+    'region=eu',
+    '--hide-header',
+    '--show',
+    'labels,features',
+  ]);
+  assert.equal(
+    list.out,
+    'n-Aaaaaaaa (this)  Compute  APPROVED  CONNECTED  region=eu  docker wasm  ipfs inline  ipfs\n',
+  );
   assert.match((await cli.run(['node', 'describe', 'n-Bbbbbbbb'])).out, /NodeID: 12D3KooWB/);
   assert.equal((await cli.run(['node', 'describe', 'nobody'])).code, 3);
   const wrong = await cli.run(['node', 'list', '--show', 'beauty']);
@@ -126,17 +179,39 @@ test('agent, config, doctor and version print what the peer says', async () => {
   assert.match((await cli.run(['config'])).out, /swarmKey: "\*{8}"/);
   const doctor = await cli.run(['doctor']);
   assert.deepEqual([doctor.code, /warning +engine docker/.test(doctor.out)], [0, true]);
-  cli.api.service.doctor = async () => [{ subject: 'store', level: 'problem', detail: 'read-only', remedy: 'Free the disk.' }];
+  cli.api.service.doctor = async () => [
+    { subject: 'store', level: 'problem', detail: 'read-only', remedy: 'Free the disk.' },
+  ];
   assert.equal((await cli.run(['doctor'])).code, 3);
   assert.match((await cli.run(['version'])).out, /0\.1\.0 {3}0\.1\.0\n$/);
 });
 
 test('serve hands its flags on as they were given', async () => {
   const cli = await createCli();
-  const { code, err } = await cli.run(['--api-port', '99', 'serve', '--mdns', '--label', 'a=b', '--label', 'c=d', '--noop', '--no-docker', '--data-dir', '/x']);
+  const { code, err } = await cli.run([
+    '--api-port',
+    '99',
+    'serve',
+    '--mdns',
+    '--label',
+    'a=b',
+    '--label',
+    'c=d',
+    '--noop',
+    '--no-docker',
+    '--data-dir',
+    '/x',
+  ]);
   assert.equal(code, 0, err);
   assert.deepEqual(cli.started, [
-    { '--api-port': '99', '--mdns': true, '--label': ['a=b', 'c=d'], '--noop': true, '--no-docker': true, '--data-dir': '/x' },
+    {
+      '--api-port': '99',
+      '--mdns': true,
+      '--label': ['a=b', 'c=d'],
+      '--noop': true,
+      '--no-docker': true,
+      '--data-dir': '/x',
+    },
   ]);
 });
 
@@ -186,7 +261,10 @@ test('no peer ends with 4 and says how to start one; what is no peer is told apa
   const nobody = await runAlone(['--api-port', '1', 'job', 'list', '--output', 'json'], '/');
   assert.equal(nobody.code, 4);
   const { error } = JSON.parse(nobody.err);
-  assert.deepEqual([error.code, error.retryable, error.path, error.hint], ['daemon-unreachable', true, '', '']);
+  assert.deepEqual(
+    [error.code, error.retryable, error.path, error.hint],
+    ['daemon-unreachable', true, '', ''],
+  );
   assert.match(error.message, /shoal serve/);
   assert.match((await runAlone(['--api-port', '1', 'version'], '/')).out, /no peer answers/);
 });
@@ -207,26 +285,54 @@ test('the address comes from flags, then SHOAL_, then BACALHAU_ variables; the k
   assert.equal((await cli.run(['job', 'list'])).code, 3);
   const env = { SHOAL_API_KEY: 'secret-key' };
   assert.equal((await cli.run(['job', 'list'], { env })).code, 0);
-  assert.equal((await cli.run(['job', 'list', '--api-port', port], { env: { ...env, SHOAL_API_PORT: '1' } })).code, 0);
-  assert.equal((await runAlone(['job', 'list'], '/', { env: { ...env, BACALHAU_API_PORT: port, BACALHAU_API_HOST: 'localhost' } })).code, 0);
-  assert.equal((await runAlone(['job', 'list', '--api-host', `http://127.0.0.1:${port}/`], '/', { env })).code, 0);
+  assert.equal(
+    (await cli.run(['job', 'list', '--api-port', port], { env: { ...env, SHOAL_API_PORT: '1' } })).code,
+    0,
+  );
+  assert.equal(
+    (
+      await runAlone(['job', 'list'], '/', {
+        env: { ...env, BACALHAU_API_PORT: port, BACALHAU_API_HOST: 'localhost' },
+      })
+    ).code,
+    0,
+  );
+  assert.equal(
+    (await runAlone(['job', 'list', '--api-host', `http://127.0.0.1:${port}/`], '/', { env })).code,
+    0,
+  );
 });
 
 test('hosts of every form become a base', () => {
-  const cases = { '0.0.0.0': 'http://127.0.0.1:1234/', '::1': 'http://[::1]:1234/', '[::1]': 'http://[::1]:1234/', host: 'http://host:1234/', 'https://h/x': 'https://h/x' };
-  for (const [host, expected] of Object.entries(cases)) assert.equal(baseUrl(host, '1234').href, expected, host);
+  const cases = {
+    '0.0.0.0': 'http://127.0.0.1:1234/',
+    '::1': 'http://[::1]:1234/',
+    '[::1]': 'http://[::1]:1234/',
+    host: 'http://host:1234/',
+    'https://h/x': 'https://h/x',
+  };
+  for (const [host, expected] of Object.entries(cases))
+    assert.equal(baseUrl(host, '1234').href, expected, host);
 });
 
 test('switches may be written with true and false; what comes after -- is left alone', () => {
-  assert.deepEqual(normaliseSwitches(['--wait=false', '--raw=true', '--raw=false', '--label=true', '--', '--wait=false']), [
-    '--no-wait', '--raw', '--label=true', '--', '--wait=false',
-  ]);
+  assert.deepEqual(
+    normaliseSwitches(['--wait=false', '--raw=true', '--raw=false', '--label=true', '--', '--wait=false']),
+    ['--no-wait', '--raw', '--label=true', '--', '--wait=false'],
+  );
 });
 
 const PROCESS = new URL('./process.ts', import.meta.url).pathname;
 
-async function spawned(args: readonly string[], env: Readonly<Record<string, string>>, read: (out: NodeJS.ReadableStream) => void): Promise<number | null> {
-  const child = spawn(process.execPath, [PROCESS, ...args], { env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+async function spawned(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  read: (out: NodeJS.ReadableStream) => void,
+): Promise<number | null> {
+  const child = spawn(process.execPath, [PROCESS, ...args], {
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let err = '';
   child.stderr.on('data', (chunk) => (err += String(chunk)));
   read(child.stdout);
@@ -237,7 +343,10 @@ async function spawned(args: readonly string[], env: Readonly<Record<string, str
 
 test('a reader that has enough ends the command quietly', async () => {
   const { cli, job } = await withJob();
-  job.logLines = Array.from({ length: 20_000 }, (_, index) => ({ stream: 'stdout' as const, line: `${index} ${'x'.repeat(80)}\n` }));
+  job.logLines = Array.from({ length: 20_000 }, (_, index) => ({
+    stream: 'stdout' as const,
+    line: `${index} ${'x'.repeat(80)}\n`,
+  }));
   const code = await spawned(['job', 'logs', job.id], { SHOAL_API_PORT: String(cli.port) }, (out) => {
     out.once('data', () => (out as unknown as { destroy(): void }).destroy());
   });
@@ -247,10 +356,15 @@ test('a reader that has enough ends the command quietly', async () => {
 test('the shell is helped: a script for each, and suggestions for commands and flags', async () => {
   const printed = async (...args: string[]): Promise<string> => {
     let out = '';
-    assert.equal(await spawned(args, {}, (stream) => stream.on('data', (chunk) => (out += String(chunk)))), 0, args.join(' '));
+    assert.equal(
+      await spawned(args, {}, (stream) => stream.on('data', (chunk) => (out += String(chunk)))),
+      0,
+      args.join(' '),
+    );
     return out;
   };
-  for (const shell of ['bash', 'zsh', 'fish', 'powershell']) assert.match(await printed('completion', shell), /complete/i, shell);
+  for (const shell of ['bash', 'zsh', 'fish', 'powershell'])
+    assert.match(await printed('completion', shell), /complete/i, shell);
   assert.match(await printed('complete', '--', 'job', 'd'), /^describe\t/m);
   assert.match(await printed('complete', '--', 'job', 'run', '--dry'), /^--dry-run/m);
 });

@@ -8,7 +8,11 @@ import { SPEC } from '../api/api-server.ts';
 import { createCli, runAlone } from './cli.ts';
 
 const stdin = JSON.stringify(SPEC);
-const OUT_OF_MEMORY = { code: 'out-of-memory', class: 'limit', message: 'It used more than 512 MB.' } as const;
+const OUT_OF_MEMORY = {
+  code: 'out-of-memory',
+  class: 'limit',
+  message: 'It used more than 512 MB.',
+} as const;
 
 test('a job that is completed ends with 0, tells its events on stderr and the outcome on stdout', async () => {
   const cli = await createCli();
@@ -27,8 +31,21 @@ test('a job that is completed ends with 0, tells its events on stderr and the ou
 
 test('a program that ends with another code than 0, a failed and a stopped job end with 5 and say why', async () => {
   const cases: readonly (readonly [(job: FakeJob) => void, RegExp])[] = [
-    [(job) => { job.complete(0, { exitCode: 7 }); job.close('completed'); }, /program-failed.*exit code 7/],
-    [(job) => { job.assign(); job.report('failed', { failure: OUT_OF_MEMORY }); job.close('failed', 'attempts-exhausted', 'partition 0: It used more than 512 MB.'); }, /job-failed.*512 MB/],
+    [
+      (job) => {
+        job.complete(0, { exitCode: 7 });
+        job.close('completed');
+      },
+      /program-failed.*exit code 7/,
+    ],
+    [
+      (job) => {
+        job.assign();
+        job.report('failed', { failure: OUT_OF_MEMORY });
+        job.close('failed', 'attempts-exhausted', 'partition 0: It used more than 512 MB.');
+      },
+      /job-failed.*512 MB/,
+    ],
     [(job) => job.stop('enough'), /job-failed.*Stopped.*enough/],
   ];
   for (const [scenario, expected] of cases) {
@@ -55,7 +72,11 @@ test('the exit code of an attempt that was replaced does not count', async () =>
 
 test('--id-only prints the id and nothing else; --wait=false and --no-wait do not wait', async () => {
   const cli = await createCli();
-  for (const flags of [['--id-only', '--no-wait'], ['--id-only', '--wait=false'], ['--id-only=true', '--wait=false']]) {
+  for (const flags of [
+    ['--id-only', '--no-wait'],
+    ['--id-only', '--wait=false'],
+    ['--id-only=true', '--wait=false'],
+  ]) {
     const { code, out, err } = await cli.run(['job', 'run', ...flags], { stdin });
     assert.deepEqual([code, out, err], [0, `${cli.api.service.jobs.at(-1)?.id}\n`, ''], flags.join(' '));
   }
@@ -102,7 +123,9 @@ test('without a terminal the reason to wait is a line, said once', async () => {
     job.waiting = {
       nodesKnown: 2,
       nodesAnswered: 2,
-      refusals: [{ refusal: { code: 'engine-missing', engine: 'docker', detail: 'not installed' }, nodes: 2 }],
+      refusals: [
+        { refusal: { code: 'engine-missing', engine: 'docker', detail: 'not installed' }, nodes: 2 },
+      ],
       partitionsWaiting: 1,
       keepersReached: 2,
       keepers: 2,
@@ -149,7 +172,9 @@ test('a service job is let go when it runs', async () => {
     job.assign();
     job.report('running');
   };
-  const { code, out } = await cli.run(['job', 'run'], { stdin: JSON.stringify({ ...SPEC, Type: 'service' }) });
+  const { code, out } = await cli.run(['job', 'run'], {
+    stdin: JSON.stringify({ ...SPEC, Type: 'service' }),
+  });
   assert.equal(code, 0);
   assert.match(out, /is running\. It ends when it is stopped/);
 });
@@ -157,7 +182,10 @@ test('a service job is let go when it runs', async () => {
 test('--follow prints the output of the program and ends with its exit code', async () => {
   const cli = await createCli();
   cli.api.service.onSubmit = (job) => {
-    job.logLines = [{ stream: 'stdout', line: 'out\n' }, { stream: 'stderr', line: 'err\n' }];
+    job.logLines = [
+      { stream: 'stdout', line: 'out\n' },
+      { stream: 'stderr', line: 'err\n' },
+    ];
     job.complete(0, { exitCode: 3 });
     job.close('completed');
   };
@@ -183,7 +211,10 @@ test('templates take -V over -E, name the place of what is missing, and can be l
   const both = ['job', 'run', file, '--no-wait', '-E', 'na*', '-V', 'name=from-flag'];
   assert.equal((await cli.run(both, { env: { name: 'from-env' } })).code, 0);
   assert.equal((await cli.run(both.slice(0, -2), { env: { name: 'from-env' } })).code, 0);
-  assert.deepEqual(cli.api.service.submitted.map(({ Name }) => Name), ['from-flag', 'from-env']);
+  assert.deepEqual(
+    cli.api.service.submitted.map(({ Name }) => Name),
+    ['from-flag', 'from-env'],
+  );
   const missing = await cli.run(['job', 'run', file]);
   assert.equal(missing.code, 2);
   assert.match(missing.err, /job\.yaml:1:\d+.*name/);
@@ -195,7 +226,9 @@ test('templates take -V over -E, name the place of what is missing, and can be l
 test('validate needs no peer: OK, or every problem with its place, and 2', async () => {
   const good = await runAlone(['job', 'validate'], '/', { stdin });
   assert.deepEqual([good.code, good.out], [0, 'OK\n']);
-  const bad = await runAlone(['job', 'validate', '--output', 'json'], '/', { stdin: 'Type: cron\nConut: 3\n' });
+  const bad = await runAlone(['job', 'validate', '--output', 'json'], '/', {
+    stdin: 'Type: cron\nConut: 3\n',
+  });
   assert.equal(bad.code, 2);
   const { error } = JSON.parse(bad.err);
   assert.equal(error.code, 'spec-invalid');

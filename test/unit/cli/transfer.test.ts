@@ -10,7 +10,9 @@ import { createCli, type Cli } from './cli.ts';
 type Tree = Readonly<Record<string, string | null>>;
 
 /** A completed job whose partitions produced these trees. */
-async function finished(trees: readonly Tree[]): Promise<{ readonly cli: Cli; readonly job: FakeJob; readonly dir: string }> {
+async function finished(
+  trees: readonly Tree[],
+): Promise<{ readonly cli: Cli; readonly job: FakeJob; readonly dir: string }> {
   const cli = await createCli();
   await cli.api.call('PUT', '/orchestrator/jobs', { Job: { ...SPEC, Count: trees.length } });
   const job = cli.api.service.jobs[0] as FakeJob;
@@ -22,7 +24,11 @@ async function finished(trees: readonly Tree[]): Promise<{ readonly cli: Cli; re
 async function treeOf(directory: string): Promise<Record<string, string>> {
   const names = await readdir(directory, { recursive: true, withFileTypes: true });
   const files = names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  const texts = await Promise.all(files.sort().map(async (file) => [file.slice(directory.length + 1), await readFile(file, 'utf8')] as const));
+  const texts = await Promise.all(
+    files
+      .sort()
+      .map(async (file) => [file.slice(directory.length + 1), await readFile(file, 'utf8')] as const),
+  );
   return Object.fromEntries(texts);
 }
 
@@ -48,7 +54,10 @@ test('a file, a directory and stdin become content and come back the same', asyn
   const file = await cli.run(['cid', 'add', 'tree/a.txt']);
   assert.equal((await cli.run(['cid', 'get', file.out.trim(), 'one.txt'])).code, 0);
   assert.equal(await readFile(join(cli.cwd, 'one.txt'), 'utf8'), 'A');
-  assert.deepEqual((await readdir(cli.cwd)).filter((name) => name.endsWith('.partial')), []);
+  assert.deepEqual(
+    (await readdir(cli.cwd)).filter((name) => name.endsWith('.partial')),
+    [],
+  );
 });
 
 test('wrong paths and CIDs are told apart', async () => {
@@ -61,7 +70,9 @@ test('wrong paths and CIDs are told apart', async () => {
 });
 
 test('one result is its directory', async () => {
-  const { cli, job, dir } = await finished([{ stdout: 'hi\n', stderr: '', exitCode: '0', outputs: null, 'outputs/x.txt': 'X' }]);
+  const { cli, job, dir } = await finished([
+    { stdout: 'hi\n', stderr: '', exitCode: '0', outputs: null, 'outputs/x.txt': 'X' },
+  ]);
   const { code, out, err } = await cli.run(['job', 'get', job.id]);
   assert.deepEqual([code, out], [0, `Results of one execution are in ${dir}\n`], err);
   assert.deepEqual(await treeOf(dir), { stdout: 'hi\n', stderr: '', exitCode: '0', 'outputs/x.txt': 'X' });
@@ -73,19 +84,37 @@ test('several results are merged: output appended by partition, directories laid
     { stdout: 'second\n', exitCode: '1', 'outputs/1.txt': 'one' },
   ]);
   assert.equal((await cli.run(['job', 'get', job.id])).code, 0);
-  assert.deepEqual(await treeOf(dir), { stdout: 'first\nsecond\n', exitCode: '01', 'outputs/0.txt': 'zero', 'outputs/1.txt': 'one' });
+  assert.deepEqual(await treeOf(dir), {
+    stdout: 'first\nsecond\n',
+    exitCode: '01',
+    'outputs/0.txt': 'zero',
+    'outputs/1.txt': 'one',
+  });
 });
 
 test('two files of one name are refused with both owners; --raw keeps them apart without fetching again', async () => {
-  const trees = [{ stdout: 'a', 'outputs/x.txt': '1' }, { stdout: 'b', 'outputs/x.txt': '2' }];
+  const trees = [
+    { stdout: 'a', 'outputs/x.txt': '1' },
+    { stdout: 'b', 'outputs/x.txt': '2' },
+  ];
   const { cli, job, dir } = await finished(trees);
   const refused = await cli.run(['job', 'get', job.id]);
   assert.equal(refused.code, 3);
   const [first, second] = [job.executionId(0, 0), job.executionId(1, 0)];
-  assert.match(refused.err, new RegExp(`Both ${first.slice(0, 10)} \\(partition 0\\) and ${second.slice(0, 10)} \\(partition 1\\) contain outputs/x\\.txt`));
+  assert.match(
+    refused.err,
+    new RegExp(
+      `Both ${first.slice(0, 10)} \\(partition 0\\) and ${second.slice(0, 10)} \\(partition 1\\) contain outputs/x\\.txt`,
+    ),
+  );
   const raw = await cli.run(['job', 'get', job.id, '--raw']);
   assert.equal(raw.code, 0, raw.err);
-  assert.deepEqual(await treeOf(dir), { [`${first}/stdout`]: 'a', [`${first}/outputs/x.txt`]: '1', [`${second}/stdout`]: 'b', [`${second}/outputs/x.txt`]: '2' });
+  assert.deepEqual(await treeOf(dir), {
+    [`${first}/stdout`]: 'a',
+    [`${first}/outputs/x.txt`]: '1',
+    [`${second}/stdout`]: 'b',
+    [`${second}/outputs/x.txt`]: '2',
+  });
   assert.equal(cli.api.service.content.reads.get('outputs/x.txt'), 2);
 });
 
@@ -94,7 +123,8 @@ test('a directory that is not empty is kept unless --overwrite, and the working 
   await mkdir(join(cli.cwd, 'mine'));
   await mkdir(join(cli.cwd, 'empty'));
   await writeFile(join(cli.cwd, 'mine/old'), 'old');
-  const into = (dir: string, ...flags: string[]) => cli.run(['job', 'get', job.id, '--output-dir', dir, ...flags]);
+  const into = (dir: string, ...flags: string[]) =>
+    cli.run(['job', 'get', job.id, '--output-dir', dir, ...flags]);
   assert.equal((await into('mine')).code, 3);
   assert.deepEqual(await treeOf(join(cli.cwd, 'mine')), { old: 'old' });
   assert.equal((await into('mine', '--overwrite')).code, 0);
@@ -133,6 +163,13 @@ test('names that would leave the directory or fall together are refused', async 
     assert.equal(code, 3, `${JSON.stringify(name)}: ${err}`);
     assert.match(err, /refused/);
   }
+  const outside = await finished([{ stdout: '', '../../../escaped': null }]);
+  assert.equal(
+    (await outside.cli.run(['job', 'get', outside.job.id])).code,
+    3,
+    'a directory is refused like a file',
+  );
+  assert.ok(!(await readdir(outside.cli.cwd)).includes('escaped'));
   const { cli, job } = await finished([{ 'Read.me': '1', 'read.ME': '2' }]);
   assert.match((await cli.run(['job', 'get', job.id])).err, /same name on some disks/);
 });
@@ -166,7 +203,9 @@ test('job run --download fetches into the directory asked for', async () => {
     job.complete(0, { result: cli.api.service.content.put({ stdout: 'done' }) });
     job.close('completed');
   };
-  const { code, err } = await cli.run(['job', 'run', '--download', '--output-dir', 'out'], { stdin: JSON.stringify(SPEC) });
+  const { code, err } = await cli.run(['job', 'run', '--download', '--output-dir', 'out'], {
+    stdin: JSON.stringify(SPEC),
+  });
   assert.equal(code, 0, err);
   assert.deepEqual(await treeOf(join(cli.cwd, 'out')), { stdout: 'done' });
 });

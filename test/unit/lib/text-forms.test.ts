@@ -14,18 +14,58 @@ test('whole numbers of any size survive JSON', () => {
       assert.equal(BigInt((parseExact(text) as { value: bigint | number }).value), value);
     }),
   );
-  assert.deepEqual(parseExact('[1.5, 1e300, 123, "9007199254740993"]'), [1.5, 1e300, 123, '9007199254740993']);
+  assert.deepEqual(parseExact('[1.5, 1e300, 123, "9007199254740993"]'), [
+    1.5,
+    1e300,
+    123,
+    '9007199254740993',
+  ]);
 });
 
 test('bytes and durations as people read them', () => {
-  const bytes = { 0: '0 B', 999: '999 B', 1000: '1.0 kB', 999_949: '999.9 kB', 999_950: '1.0 MB', 4e9: '4.0 GB', 1e18: '1000.0 PB' };
+  const bytes = {
+    0: '0 B',
+    999: '999 B',
+    1000: '1.0 kB',
+    999_949: '999.9 kB',
+    999_950: '1.0 MB',
+    4e9: '4.0 GB',
+    1e18: '1000.0 PB',
+  };
   for (const [value, text] of Object.entries(bytes)) assert.equal(formatBytes(Number(value)), text, value);
-  const durations = { 0: '0s', 1500: '1.5s', 45_000: '45s', 192_000: '3m12s', 7_500_000: '2h05m', 273_600_000: '3d4h' };
-  for (const [value, text] of Object.entries(durations)) assert.equal(formatDuration(Number(value)), text, value);
+  const durations = {
+    0: '0s',
+    1500: '1.5s',
+    45_000: '45s',
+    192_000: '3m12s',
+    7_500_000: '2h05m',
+    273_600_000: '3d4h',
+  };
+  for (const [value, text] of Object.entries(durations))
+    assert.equal(formatDuration(Number(value)), text, value);
 });
 
 test('a path is safe only when each of its names is', () => {
-  for (const path of ['a', 'a/b.txt', '.hidden', 'ä/ö', 'a b', 'console', '...']) assert.equal(whyUnsafe(path), null, path);
-  const bad = ['', '/', '/a', 'a/', 'a//b', '.', '..', 'a/..', 'a/./b', 'a\\b', 'c:', 'C:/x', 'NUL', 'com1.txt', 'a\0', 'x'.repeat(256), 'a/'.repeat(70) + 'b'];
+  for (const path of ['a', 'a/b.txt', '.hidden', 'ä/ö', 'a b', 'console', '...'])
+    assert.equal(whyUnsafe(path), null, path);
+  const bad = [
+    '',
+    '/',
+    '/a',
+    'a/',
+    'a//b',
+    '.',
+    '..',
+    'a/..',
+    'a/./b',
+    'a\\b',
+    'c:',
+    'C:/x',
+    'NUL',
+    'com1.txt',
+    'a\0',
+    'x'.repeat(256),
+    'a/'.repeat(70) + 'b',
+  ];
   for (const path of bad) assert.notEqual(whyUnsafe(path), null, JSON.stringify(path));
 });

@@ -11,7 +11,14 @@ interface Plain {
 async function* source(items: readonly Plain[]): AsyncGenerator<TreeItem> {
   for (const { path, data } of items) {
     const bytes = data ?? new Uint8Array(0);
-    yield { path, kind: data === null ? 'directory' : 'file', bytes: bytes.length, data: (async function* () { yield bytes; })() };
+    yield {
+      path,
+      kind: data === null ? 'directory' : 'file',
+      bytes: bytes.length,
+      data: (async function* () {
+        yield bytes;
+      })(),
+    };
   }
 }
 
@@ -34,7 +41,10 @@ async function decoded(bytes: Uint8Array, size: number): Promise<Plain[]> {
 }
 
 const trees = fc.array(
-  fc.record({ path: fc.string({ maxLength: 30 }), data: fc.option(fc.uint8Array({ maxLength: 200 })) }, { noNullPrototype: true }),
+  fc.record(
+    { path: fc.string({ maxLength: 30 }), data: fc.option(fc.uint8Array({ maxLength: 200 })) },
+    { noNullPrototype: true },
+  ),
   { maxLength: 8 },
 );
 
@@ -48,20 +58,45 @@ test('any tree in any portions comes back the same', async () => {
 });
 
 test('a stream that is cut anywhere, or is no tree, is refused with a TreeFormatError', async () => {
-  const whole = await bytesOf(encodeTree(source([{ path: 'a', data: Buffer.from('hello') }, { path: 'b', data: null }])));
+  const whole = await bytesOf(
+    encodeTree(
+      source([
+        { path: 'a', data: Buffer.from('hello') },
+        { path: 'b', data: null },
+      ]),
+    ),
+  );
   for (let length = 0; length < whole.length; length += 1) {
     await assert.rejects(decoded(whole.subarray(0, length), 7), TreeFormatError, `cut at ${length}`);
   }
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 60 }), async (bytes) => {
-      await decoded(bytes, 16).catch((error: unknown) => assert.ok(error instanceof TreeFormatError, String(error)));
+      await decoded(bytes, 16).catch((error: unknown) =>
+        assert.ok(error instanceof TreeFormatError, String(error)),
+      );
     }),
   );
 });
 
 test('a file that changes while it is read is noticed by the sender', async () => {
-  const item = (bytes: number): TreeItem => ({ path: 'a', kind: 'file', bytes, data: (async function* () { yield Buffer.from('four'); })() });
+  const item = (bytes: number): TreeItem => ({
+    path: 'a',
+    kind: 'file',
+    bytes,
+    data: (async function* () {
+      yield Buffer.from('four');
+    })(),
+  });
   for (const bytes of [3, 5]) {
-    await assert.rejects(bytesOf(encodeTree((async function* () { yield item(bytes); })())), TreeFormatError);
+    await assert.rejects(
+      bytesOf(
+        encodeTree(
+          (async function* () {
+            yield item(bytes);
+          })(),
+        ),
+      ),
+      TreeFormatError,
+    );
   }
 });
