@@ -49,11 +49,6 @@ function admissionShapes({ spec, sealedAdmission, vote, admission }: RecordShape
     }),
     activate: map<OneMessage<'activate'>>({ type: literal('activate'), spec, admission }),
     'job-wanted': map<OneMessage<'job-wanted'>>({ type: literal('job-wanted'), job: jobId }),
-    'votes-wanted': map<OneMessage<'votes-wanted'>>({
-      type: literal('votes-wanted'),
-      job: jobId,
-      admission: common.recordId,
-    }),
   };
 }
 

@@ -89,14 +89,29 @@ export function onVoted(
       continue;
     }
     proposal.votes.set(from, vote);
-    if (proposal.votes.size < majority(admission.keepers.length)) continue;
-    lead.proposals.delete(proposal.slot);
-    const certified = { record: proposal.value, votes: [...proposal.votes.values()] };
-    learn(core, kept, certified as CertifiedValue);
-    for (const { node } of admission.keepers) {
+  }
+  settleProposals(core, kept, lead);
+}
+
+/**
+ * What has W votes is committed; the close last, and not before every accept it rests on: whoever
+ * knows a completed job's close shall know its results.
+ */
+function settleProposals(core: Core, kept: KeptJob, lead: Lead): void {
+  const { keepers } = kept.ledger.admission.record.body;
+  const chosen = [...lead.proposals.values()]
+    .filter((proposal) => proposal.votes.size >= majority(keepers.length))
+    .sort((a, b) => Number(a.slot === 'close') - Number(b.slot === 'close'));
+  for (const proposal of chosen) {
+    const { slot, value } = proposal;
+    const accepting = [...lead.proposals.keys()].some((open) => open.startsWith('accept/'));
+    if (value.type === 'close' && value.body.outcome === 'completed' && accepting) return;
+    lead.proposals.delete(slot);
+    learn(core, kept, { record: value, votes: [...proposal.votes.values()] } as CertifiedValue);
+    for (const { node } of keepers) {
       if (node === core.self) continue;
       const open = lead.unacked.get(node) ?? new Set();
-      lead.unacked.set(node, open.add(proposal.slot));
+      lead.unacked.set(node, open.add(slot));
     }
   }
 }

@@ -20,6 +20,7 @@ const lookupMs = 2_000;
 const fanOut = 64;
 const listMax = 1_000;
 const stopMs = 20_000;
+const reasonMax = 500;
 const stopResendMs = 1_000;
 /** A stop is valid for a day: long enough for a partition, too short to be replayed for ever. */
 const commandValidMs = 24 * 3_600_000;
@@ -268,7 +269,8 @@ function stopJob(core: Core, request: RequestId, records: JobRecords, reason: st
   }
   const sequence = Math.max(0, ...records.commands.map((command) => command.body.sequence)) + 1;
   const notAfter = Math.floor(core.hlc) + commandValidMs;
-  const command = seal(core, 'command', { job, sequence, command: 'stop', reason, notAfter }, 'owner');
+  const body = { job, sequence, command: 'stop', reason: reason.slice(0, reasonMax), notAfter } as const;
+  const command = seal(core, 'command', body, 'owner');
   const keepers = records.admission.record.body.keepers.map(({ node }) => node);
   core.stops.set(job, {
     command,

@@ -20,6 +20,8 @@ import type { Core, LocalExecution } from './state.ts';
 import { note, persist, refuse, seal, send, wallMs } from './state.ts';
 import { checkActivation, checkCommitted, checkGrant, grantedEpoch } from './verify.ts';
 
+const notBid: readonly Refusal[] = [{ code: 'expired' }];
+
 type AssignMessage = Extract<Message, { type: 'assign' }>;
 
 const timerOf = (execution: ExecutionId): string => `exec:${execution}`;
@@ -41,6 +43,9 @@ export function onAssign(core: Core, from: NodeId, message: AssignMessage): void
   if (seen !== null && compareEpochs(epoch, seen) < 0) {
     return refuse(core, from, 'outdated-epoch', false);
   }
+  // Only what was bid for just now is taken up: an assignment that was delayed for minutes, or comes a
+  // second time after its execution was forgotten, finds no hold.
+  const held = releaseHold(core, job);
   const started: ExecutionId[] = [];
   for (const assign of assigns) {
     const { execution } = assign.record.body;
@@ -50,7 +55,7 @@ export function onAssign(core: Core, from: NodeId, message: AssignMessage): void
       continue;
     }
     if (close !== undefined) continue;
-    const refusals = take(core, from, message, assign, epoch);
+    const refusals = held ? take(core, from, message, assign, epoch) : notBid;
     if (refusals === null) started.push(execution);
     else send(core, from, { type: 'not-started', job, execution, refusals });
   }
@@ -85,7 +90,6 @@ function take(
     refuse(core, from, 'contradiction', true);
     return [{ code: 'expired' }];
   }
-  releaseHold(core, body.job);
   if (core.profile === null || core.draining) return [{ code: 'draining' }];
   const wanted = spec.body.spec.Task.resources;
   const refusals = [...refusalsFor(core.profile, spec.body), ...busyRefusals(wanted, freeNow(core))];

@@ -62,14 +62,17 @@ export function onAdmit(core: Core, from: NodeId, message: Extract<Message, { ty
   send(core, from, { type: 'admitted', job, vote });
 }
 
-/** Nobody activated the job: ask the other keepers for their votes; W of them activate it. */
+/**
+ * Nobody activated the job: its sponsor may be gone, and the other keepers may never have heard of it.
+ * Hand it to them as the sponsor would; W votes activate it.
+ */
 export function tickPending(core: Core, job: JobId): void {
   const pending = core.pending.get(job);
   if (pending === undefined) return;
   if (pending.spec.body.notAfter < wallMs(core)) return dropPending(core, job);
   for (const { node } of pending.admission.body.keepers) {
     if (node === core.self || pending.votes.has(node)) continue;
-    send(core, node, { type: 'votes-wanted', job, admission: pending.admission.id });
+    send(core, node, { type: 'admit', spec: pending.spec, admission: pending.admission });
   }
   core.timers.set(`pending:${job}`, after(core.now, orphanMs));
 }
@@ -80,23 +83,7 @@ function dropPending(core: Core, job: JobId): void {
   persist(core, { table: 'records', job, key: 'spec', value: null });
 }
 
-export function onVotesWanted(
-  core: Core,
-  from: NodeId,
-  message: Extract<Message, { type: 'votes-wanted' }>,
-): void {
-  const { job } = message;
-  const kept = core.kept.get(job);
-  if (kept !== undefined) {
-    const { spec, admission } = kept.ledger;
-    return send(core, from, { type: 'activate', spec, admission });
-  }
-  const pending = core.pending.get(job);
-  if (pending?.admission.id !== message.admission) return;
-  send(core, from, { type: 'admitted', job, vote: pending.vote });
-}
-
-/** A co-keeper's vote, asked for by `votes-wanted`. The sponsor's own collecting is in `sponsor.ts`. */
+/** A co-keeper's vote for a job nobody activated. The sponsor's own collecting is in `sponsor.ts`. */
 export function onCoVote(core: Core, from: NodeId, message: Extract<Message, { type: 'admitted' }>): void {
   const pending = core.pending.get(message.job);
   if (pending === undefined || core.suite.nodeOf(message.vote.by) !== from) return;
@@ -234,10 +221,14 @@ export function onPropose(
   kept: KeptJob,
   message: Extract<Message, { type: 'propose' }>,
 ): void {
-  const { job, admission } = kept.ledger;
+  const { job, admission, close, committed } = kept.ledger;
   const { epoch } = message;
   if (epoch.leader !== from || !isKeeper(admission.record.body, from)) {
     return refuse(core, from, 'not-keeper', true);
+  }
+  // A closed job takes no values; its promises may be forgotten already, so the close must answer.
+  if (close !== null) {
+    return send(core, from, { type: 'commit', job, values: [...committed.values()] });
   }
   if (compareEpochs(epoch, kept.promised) < 0) {
     refuse(core, from, 'outdated-epoch', false);

@@ -290,8 +290,6 @@ function onMessage(core: Core, from: NodeId, message: Message): void {
       if (ledger === undefined) return;
       return send(core, from, { type: 'activate', spec: ledger.spec, admission: ledger.admission });
     }
-    case 'votes-wanted':
-      return keeper.onVotesWanted(core, from, message);
     case 'invite':
       return onAnnouncement(core, from, message.announcement, true);
     case 'spec-wanted': {
@@ -330,7 +328,7 @@ type Other = Exclude<
   Message,
   {
     type:
-      | 'admit' | 'admitted' | 'not-admitted' | 'activate' | 'job-wanted' | 'votes-wanted'
+      | 'admit' | 'admitted' | 'not-admitted' | 'activate' | 'job-wanted'
       | 'invite' | 'spec-wanted' | 'spec' | 'bid' | 'decline' | 'bid-closed'
       | 'prepare' | 'propose' | 'commit';
   }

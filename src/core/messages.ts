@@ -4,7 +4,7 @@
  * it; whatever outlives the channel is a signed record inside. Types only.
  */
 import type { Resources } from '../job/model.ts';
-import type { ExecutionId, JobId, NodeId, RecordId, RequestId } from './ids.ts';
+import type { ExecutionId, JobId, NodeId, RequestId } from './ids.ts';
 import type { Refusal } from './refusals.ts';
 import type { AnyRecord, Certified, Epoch, Signed, Slot } from './records.ts';
 
@@ -42,15 +42,13 @@ export interface WaitingView {
 }
 
 export type Message =
-  // — admission: sponsor and keepers
+  // — admission: sponsor and keepers; a keeper that waits in vain for `activate` sends `admit` to the others
   | { readonly type: 'admit'; readonly spec: Signed<'spec'>; readonly admission: Signed<'admission'> }
   | { readonly type: 'admitted'; readonly job: JobId; readonly vote: Signed<'vote'> }
   | { readonly type: 'not-admitted'; readonly job: JobId; readonly refusal: Refusal }
   | { readonly type: 'activate'; readonly spec: Signed<'spec'>; readonly admission: Certified<'admission'> }
   /** You speak of a job that I should keep and do not have: send `activate`. */
   | { readonly type: 'job-wanted'; readonly job: JobId }
-  /** Keeper to keeper: send me your admission vote again, nobody activated this job. */
-  | { readonly type: 'votes-wanted'; readonly job: JobId; readonly admission: RecordId }
   // — bidding
   /** The announcement again, directly, to a node that gossip may have missed. */
   | { readonly type: 'invite'; readonly announcement: Announcement }
