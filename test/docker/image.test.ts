@@ -1,4 +1,6 @@
-/** Pulling: from a real registry on loopback, and from servers that answer as broken registries do. */
+/**
+ * Pulling: from a real registry on loopback, and from servers that answer as broken registries do.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -57,8 +59,9 @@ describe('a registry on loopback', { skip: skipRegistry }, () => {
       registry.kill();
       await rm(directory, { recursive: true, force: true });
     };
-    await until('the registry answers', async () =>
-      (await fetch(`http://${host}/v2/`).catch(() => null))?.ok ?? false,
+    await until(
+      'the registry answers',
+      async () => (await fetch(`http://${host}/v2/`).catch(() => null))?.ok ?? false,
     );
     // A layer that no image on this machine has, so that there is something to pull.
     const context = join(directory, 'context');
@@ -160,7 +163,11 @@ test('a pull is cancelled at once', { skip }, async () => {
     () => controller.abort(),
     async (host) => {
       const engine = createDockerEngine(engineConfig());
-      const { outcome } = await runOnce({ params: params(`${host}/a/b:1`) }, engine, controller.signal);
+      const { outcome } = await runOnce(
+        { params: params(`${host}/a/b:1`) },
+        engine,
+        controller.signal,
+      );
       assert.equal(shortOf(outcome), 'failed cancelled/transient');
     },
   );

@@ -20,18 +20,22 @@ const skip = await dockerMissing();
 /** Doubles a text until it needs more memory than there is. */
 const MEMORY_HOG = 'x=aaaaaaaa; while true; do x=$x$x; done';
 
-test('a program without memory left fails as out-of-memory, not as a plain kill', { skip }, async () => {
+test('a program without memory left fails as out-of-memory, not as a plain kill', {
+  skip,
+}, async () => {
   const ran = await runOnce({ script: MEMORY_HOG, memoryBytes: 32 * 1024 * 1024 });
   assert.equal(shortOf(ran.outcome), 'failed out-of-memory/limit');
   assert.match(ran.outcome.type === 'failed' ? ran.outcome.failure.message : '', /32 MiB/);
 });
 
 test('a program that kills itself is not taken for out-of-memory', { skip }, async () => {
-  const ran = await runOnce({ script: 'sh -c \'kill -9 $$\'; exit $?' });
+  const ran = await runOnce({ script: "sh -c 'kill -9 $$'; exit $?" });
   assert.equal(shortOf(ran.outcome), 'exited 137');
 });
 
-test('a program that copes with a helper killed for memory ends with its own code', { skip }, async () => {
+test('a program that copes with a helper killed for memory ends with its own code', {
+  skip,
+}, async () => {
   const ran = await runOnce({
     script: `sh -c '${MEMORY_HOG}'; echo helper $?; exit 0`,
     memoryBytes: 32 * 1024 * 1024,
@@ -77,7 +81,8 @@ test('host networking reaches a server on the machine itself', { skip }, async (
 test('a port of a bridged job is bound to loopback and told to the program', { skip }, async () => {
   await using workspace = await createWorkspace();
   const run = runOf(workspace, {
-    script: 'echo $BACALHAU_HOST_PORT_web $BACALHAU_PORT_web; echo ok > /tmp/i; httpd -f -p 8080 -h /tmp',
+    script:
+      'echo $BACALHAU_HOST_PORT_web $BACALHAU_PORT_web; echo ok > /tmp/i; httpd -f -p 8080 -h /tmp',
     network: {
       Type: 'Bridge',
       Ports: [{ Name: 'web', Static: 0, Target: 8080, HostNetwork: '' }],
@@ -102,7 +107,9 @@ test('a port of a bridged job is bound to loopback and told to the program', { s
   }
 });
 
-test('a container has no capabilities, cannot gain any, and sees only its own', { skip }, async () => {
+test('a container has no capabilities, cannot gain any, and sees only its own', {
+  skip,
+}, async () => {
   const script = [
     'grep -E "^(CapEff|CapBnd|NoNewPrivs|Seccomp):" /proc/self/status',
     'echo core $(ulimit -c) files $(ulimit -n)',
@@ -125,11 +132,13 @@ test('the root file system is writable or not as configured, /tmp always', { ski
   const script = 'touch /etc/x 2>/dev/null && echo root; touch /tmp/x && echo tmp';
   const open = await runOnce({ script });
   assert.equal(open.stdout, 'root\ntmp\n');
+  const everywhere =
+    'for d in /etc /tmp /var/tmp /run; do touch $d/x 2>/dev/null && echo $d; done; true';
   const locked = await runOnce(
-    { script },
+    { script: everywhere },
     createDockerEngine(engineConfig({ readonlyRootfs: true, user: '65534:65534' })),
   );
-  assert.equal(locked.stdout, 'tmp\n');
+  assert.equal(locked.stdout, '/tmp\n/var/tmp\n/run\n');
 });
 
 test('every way a spec can be wrong is the spec’s fault, and says so', { skip }, async () => {

@@ -29,7 +29,10 @@ const skip = (await dockerMissing()) || (await ownEngineMissing());
 const never = new AbortController().signal;
 
 async function ownEngineMissing(): Promise<string | false> {
-  const found = await promisify(execFile)('sh', ['-c', 'command -v dockerd && command -v containerd && command -v unshare']).catch(() => null);
+  const found = await promisify(execFile)('sh', [
+    '-c',
+    'command -v dockerd && command -v containerd && command -v unshare',
+  ]).catch(() => null);
   if (found !== null && process.getuid?.() === 0) return false;
   const why = 'a Docker engine of its own needs root, dockerd, containerd and unshare';
   process.stderr.write(`\n*** TESTS OF DOCKER GOING AWAY LEFT OUT: ${why}\n\n`);
@@ -139,26 +142,36 @@ async function loadImage(own: OwnDocker): Promise<void> {
 const engineOf = (own: OwnDocker, lostAfterMs: number): Engine =>
   createDockerEngine(engineConfig({ socketPath: own.socket, lostAfterMs }));
 
-test('a program that outlives its Docker is followed to its end, no output missing', { skip }, async () => {
+test('a program that outlives its Docker is followed to its end, no output missing', {
+  skip,
+}, async () => {
   await using own = await createOwnDocker('--live-restore');
   await own.start();
   await loadImage(own);
   await using workspace = await createWorkspace();
   const run = runOf(workspace, {
-    script: 'echo one; until [ -e /outputs/two ]; do sleep 0.1; done; echo two; until [ -e /outputs/go ]; do sleep 0.1; done; echo three; exit 7',
+    script:
+      'echo one; until [ -e /outputs/two ]; do sleep 0.1; done; echo two; until [ -e /outputs/go ]; do sleep 0.1; done; echo three; exit 7',
   });
-  const ending = engineOf(own, 60_000).run(run, () => undefined, never);
+  let started = 0;
+  const ending = engineOf(own, 60_000).run(run, () => (started += 1), never);
   const output = (): Promise<string> => readFile(run.stdoutPath, 'utf8').catch(() => '');
-  await until('the first line', async () => (await output()) === 'one\n');
+  await until('the first line', async () => started === 1 && (await output()) === 'one\n');
   await own.stop('SIGKILL');
   await writeFile(join(workspace.results, 'two'), '');
   await own.start();
-  await until('the line printed while nobody listened', async () => (await output()) === 'one\ntwo\n');
+  await until(
+    'the line printed while nobody listened',
+    async () => (await output()) === 'one\ntwo\n',
+  );
   await writeFile(join(workspace.results, 'go'), '');
   let ended = '';
   void ending.then((outcome) => (ended = shortOf(outcome)));
   // Less than the interval of looking without a hint: being told must work again after the break.
-  assert.equal(await until('the end is noticed', async () => ended !== '' && ended, 10_000), 'exited 7');
+  assert.equal(
+    await until('the end is noticed', async () => ended !== '' && ended, 10_000),
+    'exited 7',
+  );
   assert.equal(await output(), 'one\ntwo\nthree\n');
 });
 
@@ -178,7 +191,9 @@ test('a program that Docker took down with it is lost, not ended', { skip }, asy
   }
 });
 
-test('a Docker that stays away loses its runs, can be told, and starts nothing', { skip }, async () => {
+test('a Docker that stays away loses its runs, can be told, and starts nothing', {
+  skip,
+}, async () => {
   await using own = await createOwnDocker();
   await own.start();
   await loadImage(own);
@@ -200,7 +215,9 @@ test('a Docker that stays away loses its runs, can be told, and starts nothing',
   assert.deepEqual(await engine.sweep(new Set()), []);
 });
 
-test('a Docker that answers is told with its version and what an operator should know', { skip }, async () => {
+test('a Docker that answers is told with its version and what an operator should know', {
+  skip,
+}, async () => {
   const status = await createDockerEngine(engineConfig()).probe(never);
   assert.equal(status.available, true);
   assert.match(status.detail, /^Docker \d+\.\d+/);

@@ -1,4 +1,7 @@
-/** A node process dies with kill -9 while a container runs; the next one takes it up, or clears it away. */
+/**
+ * A node process dies with kill -9 while a container runs; the next one takes it up, or clears it
+ * away.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -50,7 +53,8 @@ test('a program that still runs is taken up with all of its output', { skip }, a
   const config = engineConfig();
   await using workspace = await createWorkspace();
   const run = await abandonedRun(workspace, config, {
-    script: 'echo before; echo oops >&2; until [ -e /outputs/go ]; do sleep 0.1; done; echo after; exit 4',
+    script:
+      'echo before; echo oops >&2; until [ -e /outputs/go ]; do sleep 0.1; done; echo after; exit 4',
   });
   assert.equal(await statusOf(run), 'running');
   let started = 0;
@@ -87,7 +91,11 @@ test('a run that is taken up can be cancelled', { skip }, async () => {
   const config = engineConfig();
   await using workspace = await createWorkspace();
   const run = await abandonedRun(workspace, config, { script: 'sleep 300' });
-  const outcome = await createDockerEngine(config).reattach(run, () => undefined, AbortSignal.abort());
+  const outcome = await createDockerEngine(config).reattach(
+    run,
+    () => undefined,
+    AbortSignal.abort(),
+  );
   assert.equal(shortOf(outcome), 'failed cancelled/transient');
   assert.deepEqual(await containersOf(config.nodeLabel), []);
 });
@@ -133,7 +141,9 @@ test('a leftover container of the same execution makes room for a new run', { sk
   assert.equal(await readFile(run.stdoutPath, 'utf8'), 'once\n');
 });
 
-test('a sweep removes this node’s leftovers, and nothing that is kept or another’s', { skip }, async () => {
+test('a sweep removes this node’s leftovers, and nothing that is kept or another’s', {
+  skip,
+}, async () => {
   const mine = engineConfig();
   const other = engineConfig();
   await using workspace = await createWorkspace();

@@ -31,7 +31,9 @@ test('stdout, stderr and the exit code of a program come back apart', { skip }, 
   assert.deepEqual(await containersOf(config.nodeLabel), []);
 });
 
-test('the environment is the node’s, then the engine’s own variables over it', { skip }, async () => {
+test('the environment is the node’s, then the engine’s own variables over it', {
+  skip,
+}, async () => {
   const ran = await runOnce({
     env: { FROM_TASK: 'task', BOTH: 'task', BACALHAU_JOB_TYPE: 'forged' },
     params: {
@@ -55,7 +57,9 @@ test('a program that is not root writes to its result path', { skip }, async () 
   assert.equal((await stat(workspace.directory)).mode & 0o777, 0o700);
 });
 
-test('inputs are seen at their target, and read-only ones cannot be written', { skip }, async () => {
+test('inputs are seen at their target, and read-only ones cannot be written', {
+  skip,
+}, async () => {
   await using workspace = await createWorkspace();
   const source = join(workspace.directory, 'input');
   await mkdir(source, { mode: 0o755 });
@@ -80,7 +84,10 @@ test('output beyond the limit is dropped and the program runs on', { skip }, asy
 });
 
 test('a run past its time limit is stopped, even when it ignores SIGTERM', { skip }, async () => {
-  const ran = await runOnce({ script: 'trap "" TERM; sleep 300 & wait; sleep 300', timeoutMs: 1000 });
+  const ran = await runOnce({
+    script: 'trap "" TERM; sleep 300 & wait; sleep 300',
+    timeoutMs: 1000,
+  });
   assert.equal(shortOf(ran.outcome), 'failed execution-timeout/limit');
 });
 
@@ -90,7 +97,10 @@ test('cancelling stops a running program and removes its container', { skip }, a
   await using workspace = await createWorkspace();
   const run = runOf(workspace, { script: 'echo up; sleep 300' });
   const running = createDockerEngine(config).run(run, () => undefined, controller.signal);
-  await until('the program runs', async () => (await readFile(run.stdoutPath, 'utf8').catch(() => '')) !== '');
+  await until(
+    'the program runs',
+    async () => (await readFile(run.stdoutPath, 'utf8').catch(() => '')) !== '',
+  );
   controller.abort();
   assert.equal(shortOf(await running), 'failed cancelled/transient');
   assert.deepEqual(await containersOf(config.nodeLabel), []);

@@ -1,6 +1,7 @@
 /**
- * What the Docker tests share: whether Docker is here, an engine with everything set, and orders for
- * it. Containers of one test file carry their own node label, so that files can run side by side.
+ * What the Docker tests share: whether Docker is here, an engine with everything set, and orders
+ * for it. Containers of one test file carry their own node label, so that files can run side by
+ * side.
  */
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';

@@ -196,7 +196,8 @@ function containerCalls(
         ),
       ),
     async exited(id, condition, signal) {
-      // What it answers, inspecting says better; and it may never answer when Docker dies meanwhile.
+      // What it answers, inspecting says better; and it may never answer when Docker dies
+      // meanwhile.
       return client
         .getContainer(id)
         .wait({ condition, abortSignal: signal })

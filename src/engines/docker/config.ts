@@ -13,11 +13,17 @@ export interface DockerEngineConfig {
   readonly meshLabel: string;
   /** `uid:gid` that every program runs as; null = the image's own user. */
   readonly user: string | null;
-  /** True: the image's file system cannot be written to, `/tmp`, `/var/tmp` and `/run` are in memory. */
+  /**
+   * True: the image's file system cannot be written to, `/tmp`, `/var/tmp` and `/run` are in
+   * memory.
+   */
   readonly readonlyRootfs: boolean;
   /** Size of each of those in bytes; counts as memory of the program. */
   readonly tmpfsBytes: number;
-  /** Capabilities given back after all were dropped, e.g. `CHOWN`; empty unless the operator trusts owners. */
+  /**
+   * Capabilities given back after all were dropped, e.g. `CHOWN`; empty unless the operator trusts
+   * owners.
+   */
   readonly capabilities: readonly string[];
   /** Processes and threads of one execution; ≥ 1. */
   readonly pidsLimit: number;
@@ -49,5 +55,8 @@ export const LABELS = {
   attempt: 'shoal.attempt',
 } as const;
 
-/** The name is made of the execution's id alone, so a container is found even if nothing was written down. */
+/**
+ * The name is made of the execution's id alone, so a container is found even if nothing was written
+ * down.
+ */
 export const containerName = (execution: ExecutionId): string => `shoal-${execution}`;

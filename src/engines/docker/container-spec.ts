@@ -5,7 +5,8 @@
  * capabilities, no gain of privileges, the default system call filter, own process, IPC and cgroup
  * namespaces, memory without swap, a limit on processes and open files, no core dumps.
  *
- * Two locks are left open on purpose, because a job written for Bacalhau must run as it was written:
+ * Two locks are left open on purpose, because a job written for Bacalhau must run as it was
+ * written:
  * - The root file system is writable unless `readonlyRootfs` is set. Ordinary images write beside
  *   themselves (`__pycache__`, `/root/.cache`, a log next to the program), and all of it is a layer
  *   that is thrown away with the container; what it could fill is the disk, which a read-only
@@ -96,7 +97,7 @@ function hostConfigOf(
     CapAdd: [...config.capabilities],
     SecurityOpt: ['no-new-privileges:true'],
     ReadonlyRootfs: config.readonlyRootfs,
-    ...(config.readonlyRootfs ? { Tmpfs: tmpfs(config.tmpfsBytes) } : {}),
+    ...(config.readonlyRootfs ? { Tmpfs: tmpfs(config) } : {}),
     ...limitsOf(resources),
     PidsLimit: config.pidsLimit,
     OomScoreAdj: OOM_SCORE_ADJ,
@@ -136,8 +137,14 @@ function limitsOf(resources: Resources): HostConfig {
   };
 }
 
-function tmpfs(bytes: number): Record<string, string> {
-  const options = `rw,nosuid,nodev,mode=1777,size=${bytes}`;
+/**
+ * Where the image has the directory, the kernel's mount takes its mode and not the one asked for;
+ * so the program's user is made the owner where it is known.
+ */
+function tmpfs(config: DockerEngineConfig): Record<string, string> {
+  const [, uid, gid] = /^(\d+):(\d+)$/.exec(config.user ?? '') ?? [];
+  const owner = uid === undefined ? '' : `,uid=${uid},gid=${gid}`;
+  const options = `rw,nosuid,nodev,mode=1777,size=${config.tmpfsBytes}${owner}`;
   return { '/tmp': options, '/var/tmp': options, '/run': options };
 }
 
@@ -165,7 +172,10 @@ function portBindings(ports: readonly BoundPort[]): PortMap {
   );
 }
 
-/** How a program learns its ports: `BACALHAU_HOST_PORT_<name>`, `BACALHAU_PORT_<name>`, same as `SHOAL_`. */
+/**
+ * How a program learns its ports: `BACALHAU_HOST_PORT_<name>`, `BACALHAU_PORT_<name>`, same as
+ * `SHOAL_`.
+ */
 function portVariables(ports: readonly BoundPort[]): Record<string, string> {
   const variables: Record<string, string> = {};
   for (const port of ports) {

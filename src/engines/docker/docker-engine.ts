@@ -162,7 +162,9 @@ async function createAndRun(
   }
 }
 
-/** What to leave out when an old engine refused a part of the hardening; null when it was not that. */
+/**
+ * What to leave out when an old engine refused a part of the hardening; null when it was not that.
+ */
 function giveUpAbility(shared: Shared, error: DockerCallError): Abilities | null {
   const { abilities } = shared;
   if (abilities.privateCgroup && /cgroup ?namespace/i.test(error.api.text)) {
@@ -216,7 +218,8 @@ async function reattach(
   try {
     // With Docker away "nothing is left" would be a guess, and the program might run twice.
     const container = await inspectPatiently(api, name, config.lostAfterMs, signal);
-    if (container === null || container.Config.Labels[LABELS.node] !== config.nodeLabel) return null;
+    if (container === null || container.Config.Labels[LABELS.node] !== config.nodeLabel)
+      return null;
     if (container.State.Status === 'created') {
       await api.remove(container.Id);
       return null;

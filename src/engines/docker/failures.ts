@@ -1,8 +1,8 @@
 /**
  * Puts what went wrong in Docker into the words and classes of the mesh: the class decides whether
  * another node is tried. Pure. Docker tells causes apart only by its wording, so the patterns here
- * are from the engine's own messages; what none of them knows is the node's fault, which is safe: it
- * is tried elsewhere.
+ * are from the engine's own messages; what none of them knows is the node's fault, which is safe:
+ * it is tried elsewhere.
  */
 import type { ExecutionFailure, FailureClass } from '../../core/execution.ts';
 

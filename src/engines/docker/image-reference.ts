@@ -1,7 +1,7 @@
 /**
- * The grammar of image references (`docker.io/library/python:3.12@sha256:…`), so that a mistyped one
- * is told at once and in words, instead of after a round trip to a registry. It does not resolve
- * anything: whether the image exists is the registry's business.
+ * The grammar of image references (`docker.io/library/python:3.12@sha256:…`), so that a mistyped
+ * one is told at once and in words, instead of after a round trip to a registry. It does not
+ * resolve anything: whether the image exists is the registry's business.
  */
 
 export interface ImageReference {
@@ -78,7 +78,9 @@ function splitReference(text: string): Parts {
   return { name: rest.slice(0, colon), tag: rest.slice(colon + 1), digest };
 }
 
-/** The part before the first slash is a host only when it looks like one: `a/b` is on Docker Hub. */
+/**
+ * The part before the first slash is a host only when it looks like one: `a/b` is on Docker Hub.
+ */
 function splitDomain(name: string): { domain: string; path: string } {
   const slash = name.indexOf('/');
   const first = name.slice(0, slash);

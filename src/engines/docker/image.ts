@@ -1,6 +1,7 @@
 /**
- * Makes sure that an image is here before a container is made of it: local first, then one pull with
- * its progress told. A newer image of the same tag in the registry is not looked for, as in Bacalhau.
+ * Makes sure that an image is here before a container is made of it: local first, then one pull
+ * with its progress told. A newer image of the same tag in the registry is not looked for, as in
+ * Bacalhau.
  */
 import type { ExecutionFailure } from '../../core/execution.ts';
 import type { DockerApi, EngineFacts, ImageFacts } from './api.ts';

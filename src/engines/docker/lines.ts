@@ -1,13 +1,16 @@
 /**
- * Reads the newline-delimited JSON that Docker's long answers consist of (pulls, events, statistics).
- * A stream that breaks off just ends; what that means is the caller's business.
+ * Reads the newline-delimited JSON that Docker's long answers consist of (pulls, events,
+ * statistics). A stream that breaks off just ends; what that means is the caller's business.
  */
 import type { Readable } from 'node:stream';
 
 /** Longest line taken; a longer one is skipped, so that an answer cannot fill the memory. */
 const LINE_MAX_BYTES = 1024 * 1024;
 
-/** Yields each line that is JSON. @returns true when the stream ended by itself, false when it broke. */
+/**
+ * Yields each line that is JSON. @returns true when the stream ended by itself, false when it
+ * broke.
+ */
 export async function* jsonLines(stream: Readable): AsyncGenerator<unknown, boolean> {
   let rest = '';
   stream.setEncoding('utf8');

@@ -1,7 +1,7 @@
 /**
- * Reads the outcome of a run from how its container ended. Pure. The order of the questions matters:
- * our own kill, the kernel's for want of memory, and a kill by a stopping Docker engine all look like
- * exit code 137.
+ * Reads the outcome of a run from how its container ended. Pure. The order of the questions
+ * matters: our own kill, the kernel's for want of memory, and a kill by a stopping Docker engine
+ * all look like exit code 137.
  */
 import type { ExecutionFailure, ExecutionOrder, Usage } from '../../core/execution.ts';
 import type { EngineOutcome } from '../engine.ts';

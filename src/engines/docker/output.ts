@@ -1,6 +1,7 @@
 /**
  * Takes a program's output apart and writes it to two files, each up to a limit. It reads on when a
- * file is full: a program that prints too much is not stopped by that, its rest is counted and dropped.
+ * file is full: a program that prints too much is not stopped by that, its rest is counted and
+ * dropped.
  */
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -16,8 +17,8 @@ export interface OutputPart {
 }
 
 /**
- * Takes apart Docker's multiplexed stream: frames of `[stream, 0, 0, 0, length (4 bytes, big endian)]`
- * and payload, cut anywhere into chunks.
+ * Takes apart Docker's multiplexed stream: frames of `[stream, 0, 0, 0, length (4 bytes, big
+ * endian)]` and payload, cut anywhere into chunks.
  * @returns a function from chunk to the payload bytes in it, in order
  */
 export function createDemultiplexer(): (chunk: Buffer) => readonly OutputPart[] {
@@ -99,7 +100,8 @@ export async function openOutputFiles(
       const demultiplex = createDemultiplexer();
       const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
       for (;;) {
-        // A stream that breaks off is Docker's end, told by other means; only writing may fail here.
+        // A stream that breaks off is Docker's end, told by other means; only writing may fail
+        // here.
         const next = await chunks.next().catch(() => ({ done: true as const, value: undefined }));
         if (next.done === true) return;
         await take(demultiplex(next.value));

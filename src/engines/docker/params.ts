@@ -1,6 +1,6 @@
 /**
- * Reads a docker task's parameters into something typed, or says what is wrong with them. Pure: what
- * only Docker can know (does the image exist, is the command in it) is found out later.
+ * Reads a docker task's parameters into something typed, or says what is wrong with them. Pure:
+ * what only Docker can know (does the image exist, is the command in it) is found out later.
  */
 import type { ExecutionFailure } from '../../core/execution.ts';
 import type { Json, Task } from '../../job/model.ts';
@@ -35,7 +35,10 @@ export function readDockerParams(task: Task): ParamsResult {
   const given = task.Engine.Params;
   const image = given['Image'];
   if (typeof image !== 'string') {
-    return wrong('image-reference-invalid', 'Engine.Params.Image is missing: name the image to run.');
+    return wrong(
+      'image-reference-invalid',
+      'Engine.Params.Image is missing: name the image to run.',
+    );
   }
   const reference = parseImageReference(image);
   if (!reference.ok) {
@@ -95,7 +98,10 @@ function environmentProblem(environment: readonly string[]): ParamsResult | null
   return null;
 }
 
-/** The whole environment: the node's facts and the task's variables, then the engine's own, which win. */
+/**
+ * The whole environment: the node's facts and the task's variables, then the engine's own, which
+ * win.
+ */
 export function mergeEnvironment(
   env: Readonly<Record<string, string>>,
   entries: readonly string[],

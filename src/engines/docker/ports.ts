@@ -17,7 +17,9 @@ export type PortsResult =
   | { readonly ok: true; readonly ports: readonly BoundPort[] }
   | { readonly ok: false; readonly failure: ExecutionFailure };
 
-/** Free host ports for everything the job asks for; `first` and `last` bound those it leaves open. */
+/**
+ * Free host ports for everything the job asks for; `first` and `last` bound those it leaves open.
+ */
 export async function choosePorts(
   network: Network,
   first: number,

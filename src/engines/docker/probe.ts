@@ -1,6 +1,6 @@
 /**
- * Says whether Docker can be used here, and what an operator should know about it. It warns and never
- * refuses: whose jobs a node takes is its operator's decision.
+ * Says whether Docker can be used here, and what an operator should know about it. It warns and
+ * never refuses: whose jobs a node takes is its operator's decision.
  */
 import type { EngineStatus } from '../engine.ts';
 import type { EngineFacts } from './api.ts';

@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EngineOutcome, EngineRun } from '../engine.ts';
 import type { DockerApi } from './api.ts';
+import { DockerCallError } from './api.ts';
 import type { DockerEngineConfig } from './config.ts';
 import { outcomeOf, outputNotWritten } from './outcome.ts';
 import { openOutputFiles } from './output.ts';
@@ -14,7 +15,7 @@ import type { OutputFiles } from './output.ts';
 import { createStopper, readStopReason } from './stopper.ts';
 import type { Stopper } from './stopper.ts';
 import { createUsageMeter } from './usage.ts';
-import { watchContainer } from './watch.ts';
+import { inspectPatiently, watchContainer } from './watch.ts';
 import type { ContainerState, Ending, Watch } from './watch.ts';
 
 export interface SessionOptions {
@@ -31,6 +32,8 @@ export interface SessionOptions {
 
 /** The rest of the output normally follows the exit within milliseconds. */
 const OUTPUT_LATE_MS = 10_000;
+/** Time until a log that ended is looked at again. */
+const LOG_AGAIN_MS = 500;
 /** Longest time Node's timers can wait. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
@@ -81,10 +84,25 @@ async function startWatched(
     output.follow(await api.attach(id));
     await api.start(id);
   } catch (error) {
+    if (await didStart(options, error)) {
+      output.repeat();
+      return watch;
+    }
     watch.abandon();
     throw error;
   }
   return watch;
+}
+
+/**
+ * A start that Docker did not answer may have happened all the same; taking it for failed would leave
+ * a program running that nobody knows of.
+ */
+async function didStart(options: SessionOptions, error: unknown): Promise<boolean> {
+  if (!(error instanceof DockerCallError) || error.api.status !== null) return false;
+  const { api, config, id, signal } = options;
+  const container = await inspectPatiently(api, id, config.lostAfterMs, signal).catch(() => null);
+  return container !== null && container.State.Status !== 'created';
 }
 
 interface Supervision {
@@ -109,7 +127,7 @@ async function seeThrough(
     disarm();
     stopper.settle();
   });
-  await output.finish();
+  await output.finish(ending.type === 'ended');
   const earlier = found === null ? null : await readStopReason(run.scratchDir);
   await api.remove(id).catch(() => undefined); // what cannot be removed now is swept later
   return outcomeOf({
@@ -132,7 +150,9 @@ function wallMsOf(ending: Ending, startedAt: number): number {
   return Math.max(0, Math.round(wallMs));
 }
 
-/** Connects the caller's signal and the time limit with the stopper. @returns what disconnects them */
+/**
+ * Connects the caller's signal and the time limit with the stopper. @returns what disconnects them
+ */
 function armStops(options: SessionOptions, stopper: Stopper, startedAt: number): () => void {
   const { signal, run } = options;
   const onAbort = (): void => stopper.stop('cancelled');
@@ -155,10 +175,12 @@ function armStops(options: SessionOptions, stopper: Stopper, startedAt: number):
 interface OutputCopy {
   /** Copies a stream that begins where the program begins. */
   follow(stream: Readable): void;
-  /** Lets go of the stream in use and copies the container's whole log, leaving out what is known. */
+  /**
+   * Lets go of the stream in use and copies the container's whole log, leaving out what is known.
+   */
   repeat(): void;
-  /** Waits for the rest. */
-  finish(): Promise<void>;
+  /** Waits for the rest. `readable`: the container has ended and is still there. */
+  finish(readable: boolean): Promise<void>;
   abandon(): void;
   /** True when the log may have lost its beginning before it was read. */
   incomplete(logMaxBytes: number): boolean;
@@ -170,11 +192,14 @@ function createOutputCopy(
   files: OutputFiles,
   onWriteError: () => void,
 ): OutputCopy {
+  const finished = new AbortController();
   let current: Readable | null = null;
-  let repeated = false;
+  /** How often the log was taken up; a copy of an earlier time gives way. */
+  let turn = 0;
   let work: Promise<void> = Promise.resolve();
 
   const copy = async (stream: Readable): Promise<void> => {
+    current = stream;
     try {
       await files.copy(stream);
     } catch {
@@ -182,33 +207,47 @@ function createOutputCopy(
       onWriteError();
     }
   };
-  const follow = (stream: Readable): void => {
-    current = stream;
-    work = copy(stream);
+  const copyLog = async (mine: number): Promise<void> => {
+    files.rewind();
+    const log = await api.logs(id).catch(() => null);
+    if (log === null) return;
+    if (mine === turn) await copy(log);
+    else log.destroy();
+  };
+  // A Docker that has just come back may end a log though the program goes on.
+  const keepCopying = async (mine: number): Promise<void> => {
+    while (mine === turn && !finished.signal.aborted) {
+      await copyLog(mine);
+      await delay(LOG_AGAIN_MS, undefined, { signal: finished.signal }).catch(() => undefined);
+    }
+  };
+  /** Waits for the copy under way, but not for ever. */
+  const settled = async (): Promise<void> => {
+    const timer = setTimeout(() => current?.destroy(), OUTPUT_LATE_MS);
+    await work;
+    clearTimeout(timer);
   };
   return {
-    follow,
+    follow(stream) {
+      work = copy(stream);
+    },
     repeat() {
       current?.destroy();
-      repeated = true;
-      work = work.then(async () => {
-        files.rewind();
-        // Docker may be gone again already; then it is repeated once more when it is back.
-        const log = await api.logs(id).catch(() => null);
-        if (log === null) return;
-        current = log;
-        await copy(log);
-      });
+      turn += 1;
+      const mine = turn;
+      work = work.then(() => keepCopying(mine));
     },
-    async finish() {
-      const timer = new AbortController();
-      const late = delay(OUTPUT_LATE_MS, 'late' as const, { signal: timer.signal });
-      const ended = await Promise.race([work, late.catch(() => undefined)]);
-      timer.abort();
-      if (ended === 'late') current?.destroy();
-      await work;
+    async finish(readable) {
+      finished.abort();
+      await settled();
+      if (!readable || turn === 0) return;
+      work = copyLog(turn);
+      await settled();
     },
-    abandon: () => void current?.destroy(),
-    incomplete: (logMaxBytes) => repeated && files.seenBytes() > logMaxBytes,
+    abandon() {
+      finished.abort();
+      current?.destroy();
+    },
+    incomplete: (logMaxBytes) => turn > 0 && files.seenBytes() > logMaxBytes,
   };
 }

@@ -11,7 +11,9 @@ export type StopReason = 'cancelled' | 'execution-timeout' | 'output-not-written
 
 const REASONS: readonly StopReason[] = ['cancelled', 'execution-timeout', 'output-not-written'];
 const FILE = 'docker-stopped';
-/** A container that cannot be killed within this time (a process stuck in the kernel) is given up. */
+/**
+ * A container that cannot be killed within this time (a process stuck in the kernel) is given up.
+ */
 const GIVE_UP_MS = 60_000;
 const RETRY_MS = 1000;
 

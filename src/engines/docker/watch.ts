@@ -30,7 +30,10 @@ export interface WatchOptions {
   readonly condition: 'next-exit' | 'not-running';
   /** How long Docker may stay away, milliseconds. */
   readonly lostAfterMs: number;
-  /** Called each time Docker is back and the container still there; its output must be taken up anew. */
+  /**
+   * Called each time Docker is back and the container still there; its output must be taken up
+   * anew.
+   */
   readonly onBack: () => void;
   /** Ends the watch as `unreachable`: stopping the container failed for too long. */
   readonly giveUp: AbortSignal;
@@ -45,7 +48,10 @@ export interface Watch {
   abandon(): void;
 }
 
-/** Looks at the container even without a hint: a Docker client may wait for an answer that never comes. */
+/**
+ * Looks at the container even without a hint: a Docker client may wait for an answer that never
+ * comes.
+ */
 const LOOK_EVERY_MS = 15_000;
 /** Time between two tries while Docker is away. */
 const RETRY_MS = 500;
@@ -142,7 +148,8 @@ async function follow(
       if (listener === null) {
         // Not at once: Docker may be going down, and would answer and break off again and again.
         await delay(RETRY_MS);
-        // It may have ended since it was looked at, so the next exit is the wrong thing to wait for.
+        // It may have ended since it was looked at, so the next exit is the wrong thing to wait
+        // for.
         const again = { ...options, condition: 'not-running' } as const;
         listener = await listen(api, again, notes).catch(() => null);
       }
@@ -153,11 +160,7 @@ async function follow(
 }
 
 /** Waits for the hint, but not longer than `ms`. @returns null when it did not come */
-async function firstOf(
-  hint: Promise<Hint>,
-  ms: number,
-  giveUp: AbortSignal,
-): Promise<Hint | null> {
+async function firstOf(hint: Promise<Hint>, ms: number, giveUp: AbortSignal): Promise<Hint | null> {
   const timer = new AbortController();
   const signal = AbortSignal.any([timer.signal, giveUp]);
   const late = delay(ms, null, { signal }).catch(() => null);
@@ -192,7 +195,9 @@ async function look(
   }
 }
 
-/** Inspects with patience. @returns null when the container is not there. @throws DockerCallError */
+/**
+ * Inspects with patience. @returns null when the container is not there. @throws DockerCallError
+ */
 export async function inspectPatiently(
   api: DockerApi,
   id: string,
