@@ -18,20 +18,45 @@ export interface ServeFlag {
 }
 
 const value = (flag: `--${string}`, argument: string, path: string, help: string): ServeFlag => ({
-  flag, argument, path, repeatable: false, sets: null, help,
+  flag,
+  argument,
+  path,
+  repeatable: false,
+  sets: null,
+  help,
 });
 const list = (flag: `--${string}`, argument: string, path: string, help: string): ServeFlag => ({
-  flag, argument, path, repeatable: true, sets: null, help,
+  flag,
+  argument,
+  path,
+  repeatable: true,
+  sets: null,
+  help,
 });
 const toggle = (flag: `--${string}`, path: string, sets: boolean, help: string): ServeFlag => ({
-  flag, argument: null, path, repeatable: false, sets, help,
+  flag,
+  argument: null,
+  path,
+  repeatable: false,
+  sets,
+  help,
 });
 
 /** In the order in which help shows them. */
 export const serveFlags: readonly ServeFlag[] = [
-  value('--config', 'FILE', '', 'configuration file (default: config.yaml in the data directory, if there is one)'),
+  value(
+    '--config',
+    'FILE',
+    '',
+    'configuration file (default: config.yaml in the data directory, if there is one)',
+  ),
   value('--data-dir', 'DIR', 'node.dataDir', 'where this peer keeps its keys, records, content and logs'),
-  value('--owner-key', 'FILE', 'node.ownerKey', 'key that signs the jobs submitted through this peer; made at first use'),
+  value(
+    '--owner-key',
+    'FILE',
+    'node.ownerKey',
+    'key that signs the jobs submitted through this peer; made at first use',
+  ),
   list('--label', 'KEY=VALUE', 'node.labels', 'label that jobs can select this peer by'),
 
   value('--network-id', 'NAME', 'network.id', 'mesh to belong to; peers of different meshes never mix'),
@@ -43,7 +68,12 @@ export const serveFlags: readonly ServeFlag[] = [
 
   value('--api-host', 'ADDRESS', 'api.host', 'address the HTTP API listens on'),
   value('--api-port', 'PORT', 'api.port', 'port the HTTP API listens on; 0 lets the system choose'),
-  toggle('--api-insecure', 'api.insecure', true, 'allow an API address that other machines can reach; it has no access control'),
+  toggle(
+    '--api-insecure',
+    'api.insecure',
+    true,
+    'allow an API address that other machines can reach; it has no access control',
+  ),
 
   toggle('--no-docker', 'engines.docker.enabled', false, 'run no docker jobs'),
   value('--docker-socket', 'PATH', 'engines.docker.socket', 'socket of the Docker daemon'),
@@ -52,7 +82,12 @@ export const serveFlags: readonly ServeFlag[] = [
 
   value('--cpu', 'AMOUNT', 'capacity.cpu', 'processors to give to jobs: cores (2, 500m) or a share (80%)'),
   value('--memory', 'AMOUNT', 'capacity.memory', 'memory to give to jobs: an amount (4GB) or a share (80%)'),
-  value('--disk', 'AMOUNT', 'capacity.disk', 'disk to give to jobs: an amount (20GB) or a share of what is free (80%)'),
+  value(
+    '--disk',
+    'AMOUNT',
+    'capacity.disk',
+    'disk to give to jobs: an amount (20GB) or a share of what is free (80%)',
+  ),
   value('--gpu', 'AMOUNT', 'capacity.gpu', 'GPUs to give to jobs: a count or a share (100%)'),
 
   list('--allow-owner', 'KEY', 'policy.allowOwners', 'take jobs of this owner key only'),
@@ -60,8 +95,18 @@ export const serveFlags: readonly ServeFlag[] = [
   list('--allow-namespace', 'NAME', 'policy.allowNamespaces', 'take jobs of this namespace only'),
   list('--deny-namespace', 'NAME', 'policy.denyNamespaces', 'take no jobs of this namespace'),
   list('--allow-image', 'PREFIX', 'policy.allowImages', 'run only images whose reference begins with this'),
-  list('--allow-network', 'TYPE', 'policy.networks', 'network type that jobs may have here (None, Default, Bridge, Host)'),
-  list('--allow-path', 'GLOB[:rw]', 'policy.allowedPaths', 'path of this machine that jobs may read, or write with :rw'),
+  list(
+    '--allow-network',
+    'TYPE',
+    'policy.networks',
+    'network type that jobs may have here (None, Default, Bridge, Host)',
+  ),
+  list(
+    '--allow-path',
+    'GLOB[:rw]',
+    'policy.allowedPaths',
+    'path of this machine that jobs may read, or write with :rw',
+  ),
   list('--allow-env', 'PATTERN', 'policy.allowedEnv', 'variable of this process that jobs may ask for'),
 
   value('--max-attempts', 'N', 'jobs.maxAttempts', 'tries of one partition before its job fails'),

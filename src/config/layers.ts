@@ -27,7 +27,8 @@ export interface Layer {
 export type FlagValues = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 /** Variables that are not settings: the file itself, what a job is given, and those of tests. */
-const notSettings = /^SHOAL_(CONFIG|EXECUTION_ID|JOB_ID|JOB_TYPE|PARTITION_INDEX|PARTITION_COUNT|ATTEMPT|EPOCH|(HOST_)?PORT_.*|TEST_.*)$/;
+const notSettings =
+  /^SHOAL_(CONFIG|EXECUTION_ID|JOB_ID|JOB_TYPE|PARTITION_INDEX|PARTITION_COUNT|ATTEMPT|EPOCH|(HOST_)?PORT_.*|TEST_.*)$/;
 
 const hint = (name: string, known: Iterable<string>): string => {
   const near = nearest(name, known);
@@ -42,7 +43,8 @@ export function fromEnvironment(env: Readonly<Record<string, string | undefined>
     if (!name.startsWith('SHOAL_') || text === undefined || notSettings.test(name)) continue;
     const leaf = byVariable.get(name);
     const origin = `environment ${name}`;
-    if (leaf === undefined) problems.push(`${name} (environment) is no setting.${hint(name, byVariable.keys())}`);
+    if (leaf === undefined)
+      problems.push(`${name} (environment) is no setting.${hint(name, byVariable.keys())}`);
     else add(leaf, fromText(leaf.kind, text), text, origin, settings, problems);
   }
   return { settings, problems };
@@ -59,7 +61,8 @@ export function fromFlags(values: FlagValues): Layer {
     if (entry === undefined || leaf === undefined) {
       problems.push(`${flag} is no flag of serve.${hint(flag, byFlag.keys())}`);
     } else if (entry.sets !== null) {
-      if (given !== false) settings.push({ path: leaf.path, value: entry.sets, origin: `flag ${flag}`, base: null });
+      if (given !== false)
+        settings.push({ path: leaf.path, value: entry.sets, origin: `flag ${flag}`, base: null });
     } else {
       const texts = typeof given === 'object' ? given : [String(given)];
       add(leaf, fromTexts(leaf.kind, texts), texts.join(' '), `flag ${flag}`, settings, problems);
@@ -88,7 +91,8 @@ export function fromFile(text: string, file: string, directory: string): Layer {
     offset === undefined ? `file ${file}` : `file ${file}:${lines.linePos(offset).line}`;
   const problems = document.errors.map((error) => `${place(error.pos[0])}: ${error.message.split('\n')[0]}`);
   if (problems.length > 0 || document.contents === null) return { settings: [], problems };
-  if (!isMap(document.contents)) return { settings: [], problems: [`file ${file}: expected sections such as "network:".`] };
+  if (!isMap(document.contents))
+    return { settings: [], problems: [`file ${file}: expected sections such as "network:".`] };
   const settings: Setting[] = [];
   const visit = (map: YAMLMap, prefix: string): void => {
     for (const pair of map.items) {
@@ -99,7 +103,8 @@ export function fromFile(text: string, file: string, directory: string): Layer {
       if (leaves.has(path)) {
         const node: unknown = pair.value;
         const value: unknown = hasJs(node) ? node.toJS(document, { maxAliasCount: 100 }) : node;
-        if (value !== null && value !== undefined) settings.push({ path, value, origin: at, base: directory });
+        if (value !== null && value !== undefined)
+          settings.push({ path, value, origin: at, base: directory });
       } else if (!isSection) {
         problems.push(`${path} (${at}) is no setting.${hint(path, leaves.keys())}`);
       } else if (isMap(pair.value)) {
@@ -117,5 +122,4 @@ interface JsNode {
   toJS(document: unknown, options: { readonly maxAliasCount: number }): unknown;
 }
 
-const hasJs = (node: unknown): node is JsNode =>
-  typeof node === 'object' && node !== null && 'toJS' in node;
+const hasJs = (node: unknown): node is JsNode => typeof node === 'object' && node !== null && 'toJS' in node;

@@ -82,14 +82,20 @@ export function fromText(kind: LeafKind, text: string): { readonly value: unknow
 }
 
 /** The values of a repeated flag; commas inside a value stay. */
-export function fromTexts(kind: LeafKind, texts: readonly string[]): { readonly value: unknown } | Unreadable {
+export function fromTexts(
+  kind: LeafKind,
+  texts: readonly string[],
+): { readonly value: unknown } | Unreadable {
   if (kind === 'list') return { value: texts };
   if (kind === 'map') return mapOf(texts);
   return texts.length === 1 ? fromText(kind, texts[0] ?? '') : { expected: 'one value' };
 }
 
 const parts = (text: string): string[] =>
-  text.split(',').map((part) => part.trim()).filter((part) => part !== '');
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
 
 function mapOf(pairs: readonly string[]): { readonly value: unknown } | Unreadable {
   const entries = pairs.map((pair) => {

@@ -61,13 +61,18 @@ export async function loadConfig(input: LoadInput): Promise<LoadedConfig> {
   const problems = layers.flatMap((each) => each.problems);
   const parsed = configSchema.safeParse(treeOf(chosen.values()));
   if (!parsed.success) problems.push(...parsed.error.issues.map((issue) => problemOf(issue, chosen)));
-  const hostProblem = apiHostProblem(chosen.get('api.host')?.value ?? '127.0.0.1', chosen.get('api.insecure')?.value);
+  const hostProblem = apiHostProblem(
+    chosen.get('api.host')?.value ?? '127.0.0.1',
+    chosen.get('api.insecure')?.value,
+  );
   if (hostProblem !== null) problems.push(problemOf({ path: ['api', 'host'], message: hostProblem }, chosen));
   if (!parsed.success || problems.length > 0) {
     throw new ShoalError({ code: 'config-invalid', problems });
   }
   const origins = new Map(
-    [...chosen.values()].filter((setting) => setting.origin !== 'default').map((setting) => [setting.path, setting.origin]),
+    [...chosen.values()]
+      .filter((setting) => setting.origin !== 'default')
+      .map((setting) => [setting.path, setting.origin]),
   );
   return { config: deepFreeze(parsed.data), origins, file };
 }
@@ -92,13 +97,18 @@ async function readLayer(
   later: readonly Layer[],
 ): Promise<{ readonly file: string | null; readonly layer: Layer }> {
   const named = input.flags['--config'] ?? input.env['SHOAL_CONFIG'];
-  const dataDir = later.flatMap((layer) => layer.settings).findLast((setting) => setting.path === 'node.dataDir');
-  const directory = dataDir === undefined ? defaultPath('node.dataDir', input).value : expanded(dataDir, input);
-  const file = typeof named === 'string' ? absolute(named, input.cwd, input) : join(String(directory), 'config.yaml');
+  const dataDir = later
+    .flatMap((layer) => layer.settings)
+    .findLast((setting) => setting.path === 'node.dataDir');
+  const directory =
+    dataDir === undefined ? defaultPath('node.dataDir', input).value : expanded(dataDir, input);
+  const file =
+    typeof named === 'string' ? absolute(named, input.cwd, input) : join(String(directory), 'config.yaml');
   try {
     return { file, layer: fromFile(await readFile(file, 'utf8'), file, dirname(file)) };
   } catch (error) {
-    if (typeof named !== 'string' && errorCode(error) === 'ENOENT') return { file: null, layer: { settings: [], problems: [] } };
+    if (typeof named !== 'string' && errorCode(error) === 'ENOENT')
+      return { file: null, layer: { settings: [], problems: [] } };
     const problem = `The configuration file ${file} cannot be read: ${errorCode(error) ?? String(error)}.`;
     return { file, layer: { settings: [], problems: [problem] } };
   }
@@ -111,7 +121,13 @@ function defaultPath(path: string, input: LoadInput): Setting {
 
 function expanded(setting: Setting, input: LoadInput): unknown {
   const { value } = setting;
-  if (!pathSettings.includes(setting.path) || typeof value !== 'string' || value === '' || looksLikeKey(value)) return value;
+  if (
+    !pathSettings.includes(setting.path) ||
+    typeof value !== 'string' ||
+    value === '' ||
+    looksLikeKey(value)
+  )
+    return value;
   return absolute(value, setting.base ?? input.cwd, input);
 }
 
@@ -151,7 +167,8 @@ function problemOf(
 
 function valueAt(value: unknown, keys: readonly string[]): unknown {
   return keys.reduce<unknown>(
-    (at, key) => (typeof at === 'object' && at !== null ? (at as Readonly<Record<string, unknown>>)[key] : undefined),
+    (at, key) =>
+      typeof at === 'object' && at !== null ? (at as Readonly<Record<string, unknown>>)[key] : undefined,
     value,
   );
 }

@@ -26,9 +26,7 @@ const capacityText = (unit: 'count' | 'bytes', what: string) =>
       `expected ${what}`,
     );
 
-const multiaddr = z
-  .string()
-  .regex(/^(\/[^/\s]+)+$/, 'expected a multiaddr such as /ip4/192.0.2.7/tcp/4711');
+const multiaddr = z.string().regex(/^(\/[^/\s]+)+$/, 'expected a multiaddr such as /ip4/192.0.2.7/tcp/4711');
 
 /** Files hold keys, so what looks like a key itself is a mistake that must not be printed. */
 const keyFile = z
@@ -40,31 +38,56 @@ const keyFile = z
 
 /** True for key material: several lines, or one long run of hexadecimal digits or base64. */
 export function looksLikeKey(text: string): boolean {
-  return /[\r\n]/.test(text) || /^(0x)?[0-9a-f]{40,}$/i.test(text) || /^[A-Za-z0-9+][A-Za-z0-9+/_-]{42,}={0,2}$/.test(text);
+  return (
+    /[\r\n]/.test(text) ||
+    /^(0x)?[0-9a-f]{40,}$/i.test(text) ||
+    /^[A-Za-z0-9+][A-Za-z0-9+/_-]{42,}={0,2}$/.test(text)
+  );
 }
 
 const node = z.strictObject({
-  dataDir: z.string().min(1).default('~/.shoal').describe('keys, records, content, logs and working files of this peer'),
+  dataDir: z
+    .string()
+    .min(1)
+    .default('~/.shoal')
+    .describe('keys, records, content, logs and working files of this peer'),
   /** Outside dataDir on purpose: it belongs to the person, who may run several peers. */
-  ownerKey: keyFile.min(1).default('~/.shoal/owner.key').describe('file of the key that signs jobs; made at first use'),
-  labels: z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, 'expected letters, digits, ".", "_", "-", "/", at most 63'), z.string().max(256))
+  ownerKey: keyFile
+    .min(1)
+    .default('~/.shoal/owner.key')
+    .describe('file of the key that signs jobs; made at first use'),
+  labels: z
+    .record(
+      z
+        .string()
+        .regex(
+          /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/,
+          'expected letters, digits, ".", "_", "-", "/", at most 63',
+        ),
+      z.string().max(256),
+    )
     .refine((labels) => Object.keys(labels).length <= 100, 'expected at most 100 labels')
-    .default({}).describe('labels that jobs can select this peer by, beside the automatic ones'),
-});
-
-const gossip = z.strictObject({
-  /** Mesh degree of gossipsub: 6 neighbours deliver within a few hops at a few thousand peers. */
-  degree: z.int().min(2).max(16).default(6).describe('neighbours per topic'),
-  heartbeatMs: ms(100).default(1_000).describe('interval of mesh maintenance'),
-  messageMaxBytes: z.int().min(1_024).max(1_048_576).default(32_768).describe('largest gossip message taken or sent'),
+    .default({})
+    .describe('labels that jobs can select this peer by, beside the automatic ones'),
 });
 
 const network = z.strictObject({
-  id: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'expected lower-case letters, digits, ".", "_", "-", at most 63').default('shoal')
+  id: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'expected lower-case letters, digits, ".", "_", "-", at most 63')
+    .default('shoal')
     .describe('mesh to belong to; part of every signature and protocol name'),
   /** A fixed port, because a firewall rule needs one. */
-  listen: z.array(multiaddr).min(1).max(20).default(['/ip4/0.0.0.0/tcp/4711']).describe('addresses to listen on for peers'),
-  listenFallback: z.boolean().default(true).describe('take another port when a port of the default listen addresses is in use'),
+  listen: z
+    .array(multiaddr)
+    .min(1)
+    .max(20)
+    .default(['/ip4/0.0.0.0/tcp/4711'])
+    .describe('addresses to listen on for peers'),
+  listenFallback: z
+    .boolean()
+    .default(true)
+    .describe('take another port when a port of the default listen addresses is in use'),
   announce: z.array(multiaddr).max(20).default([]).describe('addresses told to peers instead of those found'),
   bootstrap: z.array(multiaddr).max(100).default([]).describe('peers to join the mesh through'),
   /** Only on request: a peer tells its presence to nobody who was not named. */
@@ -72,9 +95,6 @@ const network = z.strictObject({
   swarmKey: keyFile.default('').describe('file of the pre-shared key of a private mesh; empty = none'),
   /** Each connection may buffer some MiB, so this bounds memory. */
   connectionsMax: z.int().min(4).max(10_000).default(200).describe('open connections to peers'),
-  incomingPendingMax: z.int().min(1).max(1_000).default(20).describe('connections in their handshake at a time'),
-  inboundPerSecondMax: z.int().min(1).max(10_000).default(10).describe('new inbound connections a second from one address'),
-  gossip: gossip.prefault({}),
 });
 
 const api = z.strictObject({
@@ -86,87 +106,167 @@ const api = z.strictObject({
 
 const docker = z.strictObject({
   enabled: z.boolean().default(true).describe('offer the docker engine where a daemon answers'),
-  socket: z.string().default('').describe('socket of the Docker daemon; empty = DOCKER_HOST or /var/run/docker.sock'),
+  socket: z
+    .string()
+    .default('')
+    .describe('socket of the Docker daemon; empty = DOCKER_HOST or /var/run/docker.sock'),
   /** The image's own: jobs written for Bacalhau expect it, and without capabilities even its root can do little. */
-  user: z.string().regex(/^(\d{1,10}:\d{1,10})?$/, 'expected uid:gid, or nothing for the user of the image').default('')
+  user: z
+    .string()
+    .regex(/^(\d{1,10}:\d{1,10})?$/, 'expected uid:gid, or nothing for the user of the image')
+    .default('')
     .describe('user and group of every program; empty = as the image says'),
   /** Off: many images write beside their program (caches, compiled files), and their layer goes with the container. */
   readonlyRootfs: z.boolean().default(false).describe('the file system of the image cannot be written to'),
-  tmpfsBytes: bytes().default(64 * MB).describe('size of /tmp, /var/tmp and /run in a container each, in memory'),
-  capabilities: z.array(z.string().regex(/^[A-Z_]+$/, 'expected a name such as CHOWN')).max(40).default([])
+  tmpfsBytes: bytes()
+    .default(64 * MB)
+    .describe('size of /tmp, /var/tmp and /run in a container each, in memory'),
+  capabilities: z
+    .array(z.string().regex(/^[A-Z_]+$/, 'expected a name such as CHOWN'))
+    .max(40)
+    .default([])
     .describe('capabilities given to programs; none unless the owners are trusted'),
   /** Stops fork bombs; interpreters with a thread pool per core stay well below. */
   pidsLimit: z.int().min(1).max(100_000).default(512).describe('processes and threads of one container'),
-  openFilesMax: z.int().min(16).max(1_048_576).default(4_096).describe('open files per process of a container'),
+  openFilesMax: z
+    .int()
+    .min(16)
+    .max(1_048_576)
+    .default(4_096)
+    .describe('open files per process of a container'),
   /** Needed only after a crash of this peer: while it lives it reads the output itself. */
-  logMaxBytes: bytes().default(64 * MB).describe('output that the Docker daemon keeps of one container'),
+  logMaxBytes: bytes()
+    .default(64 * MB)
+    .describe('output that the Docker daemon keeps of one container'),
   /** Pulling does not count as run time, so it needs a bound of its own. */
-  pullTimeoutMs: ms(1_000).default(15 * 60_000).describe('time for pulling one image'),
+  pullTimeoutMs: ms(1_000)
+    .default(15 * 60_000)
+    .describe('time for pulling one image'),
   skipPull: z.boolean().default(false).describe('run only images that are here already'),
-  stopGraceMs: ms(0).max(10_000).default(5_000).describe('time between asking a container to stop and killing it'),
-  lostAfterMs: ms(0).default(30_000).describe('how long the Docker daemon may be away before a run counts as lost'),
+  stopGraceMs: ms(0)
+    .max(10_000)
+    .default(5_000)
+    .describe('time between asking a container to stop and killing it'),
+  lostAfterMs: ms(0)
+    .default(30_000)
+    .describe('how long the Docker daemon may be away before a run counts as lost'),
   /** Below the range from which Linux takes ports for outgoing connections. */
-  portFirst: z.int().min(1_024).max(65_535).default(20_000).describe('first host port for ports that jobs ask for'),
+  portFirst: z
+    .int()
+    .min(1_024)
+    .max(65_535)
+    .default(20_000)
+    .describe('first host port for ports that jobs ask for'),
   portLast: z.int().min(1_024).max(65_535).default(32_000).describe('last of them'),
 });
 
 const wasm = z.strictObject({
   enabled: z.boolean().default(true).describe('offer the wasm engine'),
   /** Compiling takes memory of many times the module. */
-  moduleMaxBytes: z.int().min(1_024).max(GB).default(64 * MB).describe('largest module'),
-  /** A wasm program is one thread; more at a time than there are cores only slows all down. */
-  threadsMax: z.int().min(0).max(1_024).default(0).describe('programs running at a time; 0 = one per core given to jobs'),
+  moduleMaxBytes: z
+    .int()
+    .min(1_024)
+    .max(GB)
+    .default(64 * MB)
+    .describe('largest module'),
   openFilesMax: z.int().min(3).max(65_536).default(1_024).describe('files a program may have open'),
 });
 
-const noop = z.strictObject({ enabled: z.boolean().default(false).describe('take jobs of the noop engine (for tests)') });
+const noop = z.strictObject({
+  enabled: z.boolean().default(false).describe('take jobs of the noop engine (for tests)'),
+});
 
 const capacity = z.strictObject({
-  cpu: capacityText('count', 'cores (2, 0.5, 500m) or a share (80%)').default('80%').describe('processors for jobs'),
-  memory: capacityText('bytes', 'an amount (4GB, 512MiB) or a share (80%)').default('80%').describe('memory for jobs'),
-  disk: capacityText('bytes', 'an amount (20GB) or a share of what is free (80%)').default('80%').describe('disk for jobs'),
+  cpu: capacityText('count', 'cores (2, 0.5, 500m) or a share (80%)')
+    .default('80%')
+    .describe('processors for jobs'),
+  memory: capacityText('bytes', 'an amount (4GB, 512MiB) or a share (80%)')
+    .default('80%')
+    .describe('memory for jobs'),
+  disk: capacityText('bytes', 'an amount (20GB) or a share of what is free (80%)')
+    .default('80%')
+    .describe('disk for jobs'),
   gpu: capacityText('count', 'a count or a share (100%)').default('100%').describe('GPUs for jobs'),
 });
 
 const policy = z.strictObject({
-  allowOwners: z.array(ownerKeyText()).max(10_000).default([]).describe('owner keys whose jobs are taken; empty = all'),
+  allowOwners: z
+    .array(ownerKeyText())
+    .max(10_000)
+    .default([])
+    .describe('owner keys whose jobs are taken; empty = all'),
   denyOwners: z.array(ownerKeyText()).max(10_000).default([]).describe('owner keys whose jobs are refused'),
   allowNamespaces: words().default([]).describe('namespaces whose jobs are taken; empty = all'),
   denyNamespaces: words().default([]).describe('namespaces whose jobs are refused'),
   allowImages: words().default([]).describe('beginnings of image references that may run; empty = all'),
   /** Host is not among them: such a job reaches everything that listens on this machine's loopback. */
-  networks: z.array(z.enum(['None', 'Default', 'Bridge', 'Host'])).default(['None', 'Default', 'Bridge'])
+  networks: z
+    .array(z.enum(['None', 'Default', 'Bridge', 'Host']))
+    .default(['None', 'Default', 'Bridge'])
     .describe('network types that jobs may have here'),
-  allowedPaths: z.array(z.string().regex(/^\/[^\0]*$/, 'expected an absolute path, with globs and :ro or :rw')).max(1_000).default([])
+  allowedPaths: z
+    .array(z.string().regex(/^\/[^\0]*$/, 'expected an absolute path, with globs and :ro or :rw'))
+    .max(1_000)
+    .default([])
     .describe('paths of this machine that jobs may read (:ro, the default) or write (:rw)'),
   allowedEnv: words().default([]).describe('variables of this process that jobs may ask for; * = anything'),
 });
 
 const jobs = z.strictObject({
-  maxAttempts: z.int().min(1).max(100).default(defaultLimits.maxAttempts).describe('tries of one partition before its job fails'),
-  retentionMs: ms(60_000).default(defaultLimits.retentionMs).describe('how long the records of a finished job are kept'),
+  maxAttempts: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(defaultLimits.maxAttempts)
+    .describe('tries of one partition before its job fails'),
+  retentionMs: ms(60_000)
+    .default(defaultLimits.retentionMs)
+    .describe('how long the records of a finished job are kept'),
 });
 
 const storage = z.strictObject({
   /** All inputs of one execution together. */
-  inputMaxBytes: bytes().default(100 * GB).describe('largest input of one execution'),
-  inlineMaxBytes: z.int().min(0).max(100 * MB).default(10 * MB).describe('largest inline input once it is unpacked'),
+  inputMaxBytes: bytes()
+    .default(100 * GB)
+    .describe('largest input of one execution'),
+  inlineMaxBytes: z
+    .int()
+    .min(0)
+    .max(100 * MB)
+    .default(10 * MB)
+    .describe('largest inline input once it is unpacked'),
   outputMaxBytes: bytes().default(GB).describe('bytes kept of stdout and of stderr'),
-  resultMaxBytes: bytes().default(10 * GB).describe('largest result of one execution'),
+  resultMaxBytes: bytes()
+    .default(10 * GB)
+    .describe('largest result of one execution'),
   /** A DAG of more entries takes minutes to import and to list. */
-  resultEntriesMax: z.int().min(1).max(10_000_000).default(100_000).describe('files and directories of one result'),
+  resultEntriesMax: z
+    .int()
+    .min(1)
+    .max(10_000_000)
+    .default(100_000)
+    .describe('files and directories of one result'),
   resultDepthMax: z.int().min(1).max(1_000).default(64).describe('nested directories of one result'),
-  logRetentionMs: ms(0).default(HOUR_MS).describe('how long logs and working files of a finished execution are kept here'),
+  logRetentionMs: ms(0)
+    .default(HOUR_MS)
+    .describe('how long logs and working files of a finished execution are kept here'),
   diskPollMs: ms(10).default(2_000).describe('interval of measuring the disk that a running job uses'),
 });
 
 const results = z.strictObject({
-  retentionMs: ms(60_000).default(7 * DAY_MS).describe('how long a result is kept on its holders'),
-  quotaBytes: bytes().default(50 * GB).describe('disk for results and other content; what is pinned is not removed for it'),
+  retentionMs: ms(60_000)
+    .default(7 * DAY_MS)
+    .describe('how long a result is kept on its holders'),
+  quotaBytes: bytes()
+    .default(50 * GB)
+    .describe('disk for results and other content; what is pinned is not removed for it'),
 });
 
 const logging = z.strictObject({
-  level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info').describe('least level that is logged'),
+  level: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .describe('least level that is logged'),
 });
 
 function ownerKeyText() {
@@ -183,17 +283,19 @@ export function apiHostProblem(host: unknown, insecure: unknown): string | null 
 }
 
 export const configSchema = z.strictObject({
-    node: node.prefault({}),
-    network: network.prefault({}),
-    api: api.prefault({}),
-    engines: z.strictObject({ docker: docker.prefault({}), wasm: wasm.prefault({}), noop: noop.prefault({}) }).prefault({}),
-    capacity: capacity.prefault({}),
-    policy: policy.prefault({}),
-    jobs: jobs.prefault({}),
-    storage: storage.prefault({}),
-    results: results.prefault({}),
-    logging: logging.prefault({}),
-  });
+  node: node.prefault({}),
+  network: network.prefault({}),
+  api: api.prefault({}),
+  engines: z
+    .strictObject({ docker: docker.prefault({}), wasm: wasm.prefault({}), noop: noop.prefault({}) })
+    .prefault({}),
+  capacity: capacity.prefault({}),
+  policy: policy.prefault({}),
+  jobs: jobs.prefault({}),
+  storage: storage.prefault({}),
+  results: results.prefault({}),
+  logging: logging.prefault({}),
+});
 
 type DeepReadonly<T> = T extends readonly (infer Item)[]
   ? readonly DeepReadonly<Item>[]

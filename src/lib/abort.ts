@@ -41,7 +41,10 @@ export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(new DOMException(`took longer than ${ms} ms`, 'TimeoutError')), ms);
+  const timer = setTimeout(
+    () => controller.abort(new DOMException(`took longer than ${ms} ms`, 'TimeoutError')),
+    ms,
+  );
   const signal = parent === null ? controller.signal : AbortSignal.any([parent, controller.signal]);
   try {
     return await abortable(work(signal), signal);

@@ -40,7 +40,15 @@ export function limited(text: string, max = 200): string {
 
 /** `12:00:01.250 info  runner  execution.ended execution=e-1a2b exitCode=0` */
 function readable(line: string): string {
-  const { time, level, component, event, error, node: _, ...data } = JSON.parse(line) as Record<string, unknown>;
+  const {
+    time,
+    level,
+    component,
+    event,
+    error,
+    node: _,
+    ...data
+  } = JSON.parse(line) as Record<string, unknown>;
   const head = [
     String(time).slice(11, 23),
     String(level).padEnd(5),

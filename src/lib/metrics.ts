@@ -33,7 +33,8 @@ export function createMetrics(process_: boolean): Metrics {
   if (process_) collectDefaultMetrics({ register: registry });
   return {
     registry,
-    counter: (name, help, labels) => new Counter({ name, help, labelNames: [...labels], registers: [registry] }),
+    counter: (name, help, labels) =>
+      new Counter({ name, help, labelNames: [...labels], registers: [registry] }),
     gauge(name, help, read) {
       const gauge: Gauge = new Gauge({ name, help, registers: [registry], collect: () => gauge.set(read()) });
     },

@@ -38,7 +38,8 @@ export async function* decodeLogLines(
     while (rest.length >= HEAD_BYTES) {
       const code = rest.readUInt8(0);
       const length = rest.readUInt32BE(1);
-      if ((code !== codes.stdout && code !== codes.stderr) || length > LINE_MAX_BYTES) throw damaged(execution);
+      if ((code !== codes.stdout && code !== codes.stderr) || length > LINE_MAX_BYTES)
+        throw damaged(execution);
       if (rest.length < HEAD_BYTES + length) break;
       const line = rest.toString('utf8', HEAD_BYTES, HEAD_BYTES + length);
       rest = rest.subarray(HEAD_BYTES + length);

@@ -27,7 +27,9 @@ export interface LogSource {
   readonly isActive: (execution: ExecutionId) => boolean;
   readonly content: ContentStore;
   /** Where the published result is; null when there is none. */
-  readonly resultOf: (execution: ExecutionId) => { readonly cid: string; readonly holders: readonly string[] } | null;
+  readonly resultOf: (
+    execution: ExecutionId,
+  ) => { readonly cid: string; readonly holders: readonly string[] } | null;
   /** Bytes of one stream that are read from a published result. */
   readonly outputMaxBytes: number;
 }
@@ -55,7 +57,9 @@ export async function* readLogs(
     yield* fromResult(source, execution, options, signal);
     return;
   }
-  const cursors = STREAMS.map((stream, index) => new Cursor(stream, paths[stream], options.tail ? (sizes[index] ?? 0) : 0));
+  const cursors = STREAMS.map(
+    (stream, index) => new Cursor(stream, paths[stream], options.tail ? (sizes[index] ?? 0) : 0),
+  );
   for (;;) {
     // Asked before reading: what was written until the end is then read in this round.
     const last = !options.follow || !source.isActive(execution);
@@ -168,7 +172,8 @@ async function* fromResult(
   const fetching = { holders: result.holders, maxBytes: source.outputMaxBytes, signal };
   for (const stream of STREAMS) {
     const lines = new LineSplitter(stream);
-    for await (const chunk of source.content.read(result.cid, stream, fetching)) yield* lines.push(Buffer.from(chunk));
+    for await (const chunk of source.content.read(result.cid, stream, fetching))
+      yield* lines.push(Buffer.from(chunk));
     yield* lines.end();
   }
 }

@@ -44,7 +44,11 @@ export async function machineFacts(dataDir: string, root: string): Promise<Machi
   return {
     cores: Math.min(availableParallelism(), limits.cores ?? Number.POSITIVE_INFINITY),
     // Without a limit Node reports absurdly large values or 0, so both are cut to what is there.
-    memoryBytes: Math.min(totalmem(), limits.memoryBytes ?? Number.POSITIVE_INFINITY, process.constrainedMemory() || Number.POSITIVE_INFINITY),
+    memoryBytes: Math.min(
+      totalmem(),
+      limits.memoryBytes ?? Number.POSITIVE_INFINITY,
+      process.constrainedMemory() || Number.POSITIVE_INFINITY,
+    ),
     diskBytes: disk.bavail * disk.bsize,
     gpus,
     operatingSystem: systems[platform()] ?? platform(),
@@ -62,12 +66,16 @@ export async function groupLimits(root: string): Promise<GroupLimits> {
     return line?.split(':').slice(2).join(':') ?? null;
   };
   const two = upwards(mount, pathOf(/^$/) ?? '/');
-  const cpuOne = ['cpu', 'cpu,cpuacct'].flatMap((name) => upwards(join(mount, name), pathOf(/(^|,)cpu(,|$)/) ?? '/'));
+  const cpuOne = ['cpu', 'cpu,cpuacct'].flatMap((name) =>
+    upwards(join(mount, name), pathOf(/(^|,)cpu(,|$)/) ?? '/'),
+  );
   const memoryOne = upwards(join(mount, 'memory'), pathOf(/(^|,)memory(,|$)/) ?? '/');
   const cores = await Promise.all([
     ...two.map(async (path) => quota((await textOf(join(path, 'cpu.max')))?.trim().split(' '))),
     ...cpuOne.map(async (path) => {
-      const [limit, period] = await Promise.all(['cpu.cfs_quota_us', 'cpu.cfs_period_us'].map((name) => textOf(join(path, name))));
+      const [limit, period] = await Promise.all(
+        ['cpu.cfs_quota_us', 'cpu.cfs_period_us'].map((name) => textOf(join(path, name))),
+      );
       return quota([limit?.trim() ?? '', period?.trim() ?? '']);
     }),
   ]);
@@ -115,7 +123,14 @@ export function findGpus(): Promise<readonly Gpu[]> {
   const query = ['--query-gpu=name,memory.total', '--format=csv,noheader,nounits'];
   return new Promise((resolve) => {
     execFile('nvidia-smi', query, { timeout: GPU_QUERY_MS, killSignal: 'SIGKILL' }, (error, stdout) => {
-      resolve(error === null ? stdout.split('\n').filter((line) => line.trim() !== '').map(gpuOf) : []);
+      resolve(
+        error === null
+          ? stdout
+              .split('\n')
+              .filter((line) => line.trim() !== '')
+              .map(gpuOf)
+          : [],
+      );
     });
   });
 }

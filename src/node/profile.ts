@@ -83,7 +83,8 @@ export function createProfiler(options: ProfilerOptions): Profiler {
     async refresh() {
       if (!stop.signal.aborted) await lookOnce();
     },
-    warnings: () => [...statuses].flatMap(([name, status]) => status.warnings.map((warning) => `${name}: ${warning}`)),
+    warnings: () =>
+      [...statuses].flatMap(([name, status]) => status.warnings.map((warning) => `${name}: ${warning}`)),
     async stop() {
       stop.abort();
       if (timer !== null) clearInterval(timer);
@@ -92,7 +93,10 @@ export function createProfiler(options: ProfilerOptions): Profiler {
   };
 }
 
-async function probeAll(engines: ReadonlyMap<string, Engine>, signal: AbortSignal): Promise<ReadonlyMap<string, EngineStatus>> {
+async function probeAll(
+  engines: ReadonlyMap<string, Engine>,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, EngineStatus>> {
   const probes = [...engines].map(async ([name, engine]): Promise<[string, EngineStatus]> => {
     try {
       return [name, await withDeadline(PROBE_MS, signal, (deadline) => engine.probe(deadline))];
@@ -105,7 +109,11 @@ async function probeAll(engines: ReadonlyMap<string, Engine>, signal: AbortSigna
 }
 
 /** An operator hears of an engine when it comes, goes or complains about something new. */
-function report(log: Log, before: ReadonlyMap<string, EngineStatus>, now: ReadonlyMap<string, EngineStatus>): void {
+function report(
+  log: Log,
+  before: ReadonlyMap<string, EngineStatus>,
+  now: ReadonlyMap<string, EngineStatus>,
+): void {
   for (const [engine, status] of now) {
     const earlier = before.get(engine);
     const { available, detail } = status;
@@ -119,12 +127,21 @@ function report(log: Log, before: ReadonlyMap<string, EngineStatus>, now: Readon
   }
 }
 
-function profileOf(options: ProfilerOptions, facts: MachineFacts, statuses: ReadonlyMap<string, EngineStatus>): Profile {
+function profileOf(
+  options: ProfilerOptions,
+  facts: MachineFacts,
+  statuses: ReadonlyMap<string, EngineStatus>,
+): Profile {
   const { config } = options;
   const { policy } = config;
   return {
     labels: { ...automaticLabels(facts), ...config.node.labels },
-    engines: { ...disabledEngines(config.engines), ...Object.fromEntries([...statuses].map(([name, { available, detail }]) => [name, { available, detail }])) },
+    engines: {
+      ...disabledEngines(config.engines),
+      ...Object.fromEntries(
+        [...statuses].map(([name, { available, detail }]) => [name, { available, detail }]),
+      ),
+    },
     publishers: [...options.publishers].filter((name) => name !== ''),
     sources: [...options.sources],
     capacity: capacityOf(config.capacity, facts),
@@ -146,7 +163,9 @@ function profileOf(options: ProfilerOptions, facts: MachineFacts, statuses: Read
 
 function disabledEngines(engines: Config['engines']): Profile['engines'] {
   const off = Object.entries(engines).filter(([name, { enabled }]) => !enabled && name !== 'noop');
-  return Object.fromEntries(off.map(([name]) => [name, { available: false, detail: 'switched off by the operator of this node' }]));
+  return Object.fromEntries(
+    off.map(([name]) => [name, { available: false, detail: 'switched off by the operator of this node' }]),
+  );
 }
 
 /** What is given to jobs of what the machine has. */
@@ -182,7 +201,10 @@ export function networksOf(allowed: Config['policy']['networks']): Profile['netw
   const byPolicy = (type: 'None' | 'Default' | 'Bridge' | 'Host'): NetworkRule =>
     allowed.includes(type)
       ? { allowed: true, detail: '' }
-      : { allowed: false, detail: `the operator of this node allows only ${allowed.join(', ') || 'no network type'}` };
+      : {
+          allowed: false,
+          detail: `the operator of this node allows only ${allowed.join(', ') || 'no network type'}`,
+        };
   const none: NetworkRule = { allowed: false, detail: 'wasm programs have no network; use None or Default' };
   const free: NetworkRule = { allowed: true, detail: '' };
   return {

@@ -25,7 +25,11 @@ function forwarded(
   own: Readonly<Record<string, string | undefined>>,
 ): string {
   if (!allowed.some((pattern) => matches(pattern, variable))) {
-    throw new StorageError('node', 'env-not-allowed', `This node does not give its variable ${variable} to jobs.`);
+    throw new StorageError(
+      'node',
+      'env-not-allowed',
+      `This node does not give its variable ${variable} to jobs.`,
+    );
   }
   const value = own[variable];
   if (value !== undefined) return value;
@@ -34,6 +38,9 @@ function forwarded(
 
 /** `*` stands for anything, everything else for itself. */
 function matches(pattern: string, variable: string): boolean {
-  const source = pattern.split('*').map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&')).join('.*');
+  const source = pattern
+    .split('*')
+    .map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
+    .join('.*');
   return new RegExp(`^${source}$`).test(variable);
 }

@@ -74,7 +74,13 @@ export async function carryOut(carried: Carried): Promise<FinalEvent> {
   try {
     const outcome = (await carried.files.read('outcome')) ?? (await run(carried));
     const result = await publish(carried, outcome);
-    return { type: 'ended', exitCode: outcome.exitCode, result, output: await heads(carried), usage: outcome.usage };
+    return {
+      type: 'ended',
+      exitCode: outcome.exitCode,
+      result,
+      output: await heads(carried),
+      usage: outcome.usage,
+    };
   } catch (error) {
     carried.signal.throwIfAborted();
     const { failure, usage } = explained(error, carried);
@@ -94,14 +100,19 @@ async function run(carried: Carried): Promise<Outcome> {
     throw new RunError({ code: 'engine-missing', class: 'node', message }, null);
   }
   const prepared = await files.read('prepared');
-  const outcome = (prepared === null ? null : await takeUp(carried, engine, prepared)) ?? (await begin(carried, engine));
+  const outcome =
+    (prepared === null ? null : await takeUp(carried, engine, prepared)) ?? (await begin(carried, engine));
   const ended = { exitCode: outcome.exitCode, usage: outcome.usage };
   await files.write('outcome', ended);
   return ended;
 }
 
 /** @returns null when nothing of an earlier run is left and the program had not begun. */
-async function takeUp(carried: Carried, engine: Engine, prepared: ExecutionFacts['prepared']): Promise<Outcome | null> {
+async function takeUp(
+  carried: Carried,
+  engine: Engine,
+  prepared: ExecutionFacts['prepared'],
+): Promise<Outcome | null> {
   const started = await carried.files.read('started');
   const outcome = await watched(carried, prepared, (engineRun, onStarted, signal) =>
     engine.reattach(engineRun, onStarted, signal),
@@ -125,14 +136,26 @@ async function begin(carried: Carried, engine: Engine): Promise<Outcome> {
   const outcome = await watched(carried, prepared, (engineRun, onStarted, engineSignal) =>
     engine.run(engineRun, onStarted, engineSignal),
   );
-  if (outcome === null) throw new RunError({ code: 'engine-broken', class: 'node', message: `The engine ${engine.name} gave no outcome.` }, null);
+  if (outcome === null)
+    throw new RunError(
+      { code: 'engine-broken', class: 'node', message: `The engine ${engine.name} gave no outcome.` },
+      null,
+    );
   return outcome;
 }
 
-type EngineCall = (run: EngineRun, onStarted: () => void, signal: AbortSignal) => Promise<EngineOutcome | null>;
+type EngineCall = (
+  run: EngineRun,
+  onStarted: () => void,
+  signal: AbortSignal,
+) => Promise<EngineOutcome | null>;
 
 /** Calls the engine while the guard watches; the guard's word counts more than the engine's. */
-async function watched(carried: Carried, prepared: ExecutionFacts['prepared'], call: EngineCall): Promise<Outcome | null> {
+async function watched(
+  carried: Carried,
+  prepared: ExecutionFacts['prepared'],
+  call: EngineCall,
+): Promise<Outcome | null> {
   const { order, settings, log } = carried;
   const guard = createGuard({
     timeoutMs: order.timeoutMs,
@@ -156,14 +179,18 @@ async function watched(carried: Carried, prepared: ExecutionFacts['prepared'], c
   const exited = outcome?.type === 'exited';
   const broken = guard.broken();
   // A program that came to its own end just before its time was up has its exit code.
-  if (broken !== null && !(exited && broken.code === TIMEOUT)) throw new RunError(broken, outcome?.usage ?? null);
+  if (broken !== null && !(exited && broken.code === TIMEOUT))
+    throw new RunError(broken, outcome?.usage ?? null);
   if (outcome?.type === 'failed') throw new RunError(outcome.failure, outcome.usage);
   if (outcome?.outputDropped === true) log.warn({ max: settings.outputMaxBytes }, 'execution.output-dropped');
   return outcome;
 }
 
 /** What happens when the program itself begins: phase, clock and marker, once. */
-function startNotes(carried: Carried, guard: Guard): { readonly onStarted: () => void; readonly written: () => Promise<void> } {
+function startNotes(
+  carried: Carried,
+  guard: Guard,
+): { readonly onStarted: () => void; readonly written: () => Promise<void> } {
   let marking: Promise<void> | null = null;
   const mark = async (): Promise<void> => {
     // After a restart the program runs since the time that the earlier process wrote down.
@@ -199,7 +226,10 @@ function engineRunOf(carried: Carried, prepared: ExecutionFacts['prepared']): En
   };
 }
 
-async function publish(carried: Carried, outcome: Outcome): Promise<Extract<FinalEvent, { readonly type: 'ended' }>['result']> {
+async function publish(
+  carried: Carried,
+  outcome: Outcome,
+): Promise<Extract<FinalEvent, { readonly type: 'ended' }>['result']> {
   const { files, log, order, settings, signal } = carried;
   const type = order.task.Publisher.Type;
   if (type === '' || type === 'noop') return null;
@@ -213,19 +243,33 @@ async function publish(carried: Carried, outcome: Outcome): Promise<Extract<Fina
     outputsDirectory: files.outputs,
     names: order.task.ResultPaths.map((path) => path.Name),
   });
-  const limits = { entriesMax: settings.resultEntriesMax, depthMax: settings.resultDepthMax, bytesMax: settings.resultMaxBytes };
+  const limits = {
+    entriesMax: settings.resultEntriesMax,
+    depthMax: settings.resultDepthMax,
+    bytesMax: settings.resultMaxBytes,
+  };
   const checked = await checkResult(files.results, limits, signal);
   const published = await publisher.publish(files.results, signal);
   const dropped = checked.dropped.length + published.dropped.length;
-  if (dropped > 0) log.warn({ dropped, first: (checked.dropped[0] ?? published.dropped[0] ?? '').slice(0, 200) }, 'result.entries-dropped');
+  if (dropped > 0)
+    log.warn(
+      { dropped, first: (checked.dropped[0] ?? published.dropped[0] ?? '').slice(0, 200) },
+      'result.entries-dropped',
+    );
   return published.result;
 }
 
-function explained(error: unknown, carried: Carried): { readonly failure: ExecutionFailure; readonly usage: Usage | null } {
+function explained(
+  error: unknown,
+  carried: Carried,
+): { readonly failure: ExecutionFailure; readonly usage: Usage | null } {
   if (error instanceof RunError) return { failure: error.failure, usage: error.usage };
   const known = diskError(error, 'The execution failed');
   if (known instanceof StorageError) return { failure: known.failure, usage: null };
   carried.log.error({ error }, 'execution.broken');
-  const message = error instanceof ShoalError ? error.message : `The node failed: ${error instanceof Error ? error.message : String(error)}`;
+  const message =
+    error instanceof ShoalError
+      ? error.message
+      : `The node failed: ${error instanceof Error ? error.message : String(error)}`;
   return { failure: { code: 'node-failed', class: 'node', message: message.slice(0, 1_000) }, usage: null };
 }

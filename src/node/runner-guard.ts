@@ -75,7 +75,11 @@ export function createGuard(options: GuardOptions): Guard {
       stop.abort();
       await watching;
       // A program that ends between two measurements is held to the same limit.
-      if (broken === null && options.diskBytes > 0 && (await overDisk(options, new AbortController().signal))) {
+      if (
+        broken === null &&
+        options.diskBytes > 0 &&
+        (await overDisk(options, new AbortController().signal))
+      ) {
         report(diskFailure(options.diskBytes));
       }
     },

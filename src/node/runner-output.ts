@@ -23,7 +23,12 @@ async function headOf(path: string): Promise<{ readonly text: string; readonly t
   try {
     const file = await open(path, 'r');
     try {
-      const { bytesRead, buffer } = await file.read(Buffer.alloc(HEAD_MAX_BYTES + 1), 0, HEAD_MAX_BYTES + 1, 0);
+      const { bytesRead, buffer } = await file.read(
+        Buffer.alloc(HEAD_MAX_BYTES + 1),
+        0,
+        HEAD_MAX_BYTES + 1,
+        0,
+      );
       return headText(buffer.subarray(0, bytesRead), HEAD_MAX_BYTES);
     } finally {
       await file.close();
@@ -38,10 +43,15 @@ async function headOf(path: string): Promise<{ readonly text: string; readonly t
  * At most `max` bytes of UTF-8, never cut inside a character. Bytes that are not UTF-8 become U+FFFD,
  * which is longer than they were, so the text is measured after decoding.
  */
-export function headText(bytes: Uint8Array, max: number): { readonly text: string; readonly truncated: boolean } {
+export function headText(
+  bytes: Uint8Array,
+  max: number,
+): { readonly text: string; readonly truncated: boolean } {
   const tooLong = bytes.length > max;
   // In stream mode the decoder holds back an incomplete character at the end.
-  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes.subarray(0, max), { stream: tooLong });
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes.subarray(0, max), {
+    stream: tooLong,
+  });
   if (Buffer.byteLength(text) <= max) return { text, truncated: tooLong };
   const { read } = new TextEncoder().encodeInto(text, new Uint8Array(max));
   return { text: text.slice(0, read), truncated: true };

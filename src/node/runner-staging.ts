@@ -29,7 +29,10 @@ export async function stage(options: StagingOptions): Promise<ExecutionFacts['pr
   const outputs = await makeOutputs(order, files);
   signal.throwIfAborted();
   const mounts = [...inputs, ...outputs];
-  return { mounts, watched: order.task.resources.diskBytes > 0 ? await watchedBy(mounts, files, signal) : [] };
+  return {
+    mounts,
+    watched: order.task.resources.diskBytes > 0 ? await watchedBy(mounts, files, signal) : [],
+  };
 }
 
 function checkNames(order: ExecutionOrder): void {
@@ -37,7 +40,11 @@ function checkNames(order: ExecutionOrder): void {
   for (const { Name } of order.task.ResultPaths) {
     const problem = seen.has(Name) ? 'is used twice' : resultNameProblem(Name);
     if (problem !== null) {
-      throw new StorageError('spec', 'result-name-invalid', `The result path name ${JSON.stringify(Name)} ${problem}.`);
+      throw new StorageError(
+        'spec',
+        'result-name-invalid',
+        `The result path name ${JSON.stringify(Name)} ${problem}.`,
+      );
     }
     seen.add(Name);
   }
@@ -72,7 +79,11 @@ async function stageInputs(options: StagingOptions): Promise<readonly Mount[]> {
 function checkTotal(staged: readonly Staged[], inputMaxBytes: number): void {
   const bytes = staged.reduce((sum, each) => sum + each.bytes, 0);
   if (bytes > inputMaxBytes) {
-    throw new StorageError('limit', 'input-too-large', `The inputs hold ${bytes} bytes, more than the ${inputMaxBytes} allowed on this node.`);
+    throw new StorageError(
+      'limit',
+      'input-too-large',
+      `The inputs hold ${bytes} bytes, more than the ${inputMaxBytes} allowed on this node.`,
+    );
   }
 }
 
@@ -89,11 +100,18 @@ async function makeOutputs(order: ExecutionOrder, files: ExecutionFiles): Promis
 }
 
 /** Directories of the host that the operator opened are not counted: what lies there stays there. */
-async function watchedBy(mounts: readonly Mount[], files: ExecutionFiles, signal: AbortSignal): Promise<Watched[]> {
+async function watchedBy(
+  mounts: readonly Mount[],
+  files: ExecutionFiles,
+  signal: AbortSignal,
+): Promise<Watched[]> {
   const copies = mounts.filter((mount) => mount.writable && isOwn(mount, files)).map((mount) => mount.source);
   const paths = [files.outputs, ...copies];
   return Promise.all(
-    paths.map(async (path) => ({ path, bytesBefore: await diskUsage(path, Number.POSITIVE_INFINITY, signal) })),
+    paths.map(async (path) => ({
+      path,
+      bytesBefore: await diskUsage(path, Number.POSITIVE_INFINITY, signal),
+    })),
   );
 }
 

@@ -38,13 +38,18 @@ export function createSweeper(options: SweepOptions): (active: ReadonlySet<Execu
         options.log.warn({ error, execution }, 'execution.sweep-failed');
       }
     }
-    for (const execution of idleSince.keys()) if (!keep.has(execution) || active.has(execution)) idleSince.delete(execution);
+    for (const execution of idleSince.keys())
+      if (!keep.has(execution) || active.has(execution)) idleSince.delete(execution);
     for (const engine of options.engines.values()) await sweepEngine(engine, keep, options.log);
   };
 }
 
 /** @returns true when it is not over and may still be taken up. */
-async function sweepOne(options: SweepOptions, execution: ExecutionId, idleSince: Map<ExecutionId, number>): Promise<boolean> {
+async function sweepOne(
+  options: SweepOptions,
+  execution: ExecutionId,
+  idleSince: Map<ExecutionId, number>,
+): Promise<boolean> {
   const files = executionFiles(options.executionsDir, execution);
   const forgotten = await files.read('forgotten');
   if (forgotten !== null) {

@@ -73,7 +73,9 @@ export function createRunner(options: RunnerOptions): Runner {
 
   /** Work that nobody waits for; its failure is logged, never thrown. */
   const inBackground = (execution: ExecutionId, work: Promise<void>): void => {
-    const guarded = work.catch((error: unknown) => options.log.error({ error, execution }, 'execution.files-broken'));
+    const guarded = work.catch((error: unknown) =>
+      options.log.error({ error, execution }, 'execution.files-broken'),
+    );
     background.add(guarded);
     void guarded.finally(() => background.delete(guarded));
   };
@@ -96,7 +98,11 @@ export function createRunner(options: RunnerOptions): Runner {
     cancel(execution, why) {
       const run = active.get(execution);
       if (run !== undefined) run.abort.abort(new RunEnd('cancel', why));
-      else inBackground(execution, cancelIdle(options, execution, (event) => tell(execution, event)));
+      else
+        inBackground(
+          execution,
+          cancelIdle(options, execution, (event) => tell(execution, event)),
+        );
     },
     forget(execution) {
       inBackground(execution, markForgotten(options, execution));
@@ -109,7 +115,10 @@ export function createRunner(options: RunnerOptions): Runner {
       for (const run of active.values()) run.abort.abort(new RunEnd('stop', 'the node stops'));
       const waiting = new AbortController();
       const all = Promise.all(background);
-      const inTime = await Promise.race([all.then(() => true), pause(deadlineMs, waiting.signal).then(() => false)]);
+      const inTime = await Promise.race([
+        all.then(() => true),
+        pause(deadlineMs, waiting.signal).then(() => false),
+      ]);
       waiting.abort();
       if (!inTime) options.log.warn({ executions: [...active.keys()] }, 'runner.stopped-late');
     },
@@ -139,7 +148,12 @@ async function carryThrough(setup: Setup, tell: (event: FinalEvent) => void): Pr
     // Even the files cannot be written: the core still has to hear that this node cannot do it.
     log.error({ error }, 'execution.broken');
     const message = `This node cannot keep its own files: ${error instanceof Error ? error.message : String(error)}`;
-    tell({ type: 'failed', failure: { code: 'node-failed', class: 'node', message: message.slice(0, 1_000) }, output: null, usage: null });
+    tell({
+      type: 'failed',
+      failure: { code: 'node-failed', class: 'node', message: message.slice(0, 1_000) },
+      output: null,
+      usage: null,
+    });
   }
 }
 
@@ -157,7 +171,11 @@ async function lastEvent(carried: Carried): Promise<FinalEvent | null> {
 }
 
 /** Cancels what is on disk but was not taken up again after a restart. */
-async function cancelIdle(options: RunnerOptions, execution: ExecutionId, tell: (event: FinalEvent) => void): Promise<void> {
+async function cancelIdle(
+  options: RunnerOptions,
+  execution: ExecutionId,
+  tell: (event: FinalEvent) => void,
+): Promise<void> {
   const files = executionFiles(options.executionsDir, execution);
   if ((await files.read('order')) === null || (await files.read('final')) !== null) return;
   await files.write('final', { type: 'cancelled', output: null });
@@ -167,5 +185,6 @@ async function cancelIdle(options: RunnerOptions, execution: ExecutionId, tell: 
 async function markForgotten(options: RunnerOptions, execution: ExecutionId): Promise<void> {
   const files = executionFiles(options.executionsDir, execution);
   const known = (await files.read('order')) ?? (await files.read('final'));
-  if (known !== null && (await files.read('forgotten')) === null) await files.write('forgotten', { at: options.now() });
+  if (known !== null && (await files.read('forgotten')) === null)
+    await files.write('forgotten', { at: options.now() });
 }

@@ -33,10 +33,17 @@ export function diskError(error: unknown, what: string): unknown {
   switch (errorCode(error)) {
     case 'ENOSPC':
     case 'EDQUOT':
-      return new StorageError('node', 'disk-full', `${what}: the disk of this node is full.`, { cause: error });
+      return new StorageError('node', 'disk-full', `${what}: the disk of this node is full.`, {
+        cause: error,
+      });
     case 'EACCES':
     case 'EPERM':
-      return new StorageError('node', 'access-denied', `${what}: this node is not allowed to (${String(errorCode(error))}).`, { cause: error });
+      return new StorageError(
+        'node',
+        'access-denied',
+        `${what}: this node is not allowed to (${String(errorCode(error))}).`,
+        { cause: error },
+      );
     default:
       return error;
   }

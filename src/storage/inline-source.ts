@@ -45,10 +45,15 @@ export function createInlineSource(maxBytes: number): Source {
   };
 }
 
-function payload(url: unknown, what: string, limit: number): { readonly bytes: Uint8Array; readonly mediaType: string } {
+function payload(
+  url: unknown,
+  what: string,
+  limit: number,
+): { readonly bytes: Uint8Array; readonly mediaType: string } {
   if (typeof url !== 'string') throw new StorageError('spec', 'input-invalid', `${what} has no URL.`);
   const decoded = decodeDataUrl(url);
-  if (!decoded.ok) throw new StorageError('spec', 'input-invalid', `${what} cannot be read: its URL ${decoded.why}.`);
+  if (!decoded.ok)
+    throw new StorageError('spec', 'input-invalid', `${what} cannot be read: its URL ${decoded.why}.`);
   if (decoded.bytes.length > limit) throw tooLarge(what, limit);
   return decoded;
 }
@@ -64,7 +69,9 @@ async function unpacked(bytes: Uint8Array, what: string, limit: number): Promise
     return await unzip(bytes, { maxOutputLength: Math.max(1, limit) });
   } catch (error) {
     if (error instanceof RangeError) throw tooLarge(what, limit);
-    throw new StorageError('spec', 'input-invalid', `${what} is damaged: it cannot be decompressed.`, { cause: error });
+    throw new StorageError('spec', 'input-invalid', `${what} is damaged: it cannot be decompressed.`, {
+      cause: error,
+    });
   }
 }
 
@@ -105,8 +112,14 @@ async function writeOne(bytes: Uint8Array, destination: string): Promise<number>
 function contradiction(error: unknown, what: string): StorageError | null {
   const code = errorCode(error);
   if (code === null || !['EEXIST', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG', 'EINVAL'].includes(code)) return null;
-  return new StorageError('spec', 'input-invalid', `${what} holds names that cannot be written (${code}).`, { cause: error });
+  return new StorageError('spec', 'input-invalid', `${what} holds names that cannot be written (${code}).`, {
+    cause: error,
+  });
 }
 
 const tooLarge = (what: string, limit: number): StorageError =>
-  new StorageError('limit', 'input-too-large', `${what} holds more than the ${limit} bytes allowed. Add it with \`shoal cid add\` and name it by CID.`);
+  new StorageError(
+    'limit',
+    'input-too-large',
+    `${what} holds more than the ${limit} bytes allowed. Add it with \`shoal cid add\` and name it by CID.`,
+  );

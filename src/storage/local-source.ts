@@ -49,7 +49,11 @@ export function createLocalSource(type: 'localdirectory' | 'local', allowedPaths
 function requestOf(input: InputSource): Request {
   const { SourcePath, ReadWrite, CreateAs } = input.Source.Params;
   if (typeof SourcePath !== 'string' || !isAbsolute(SourcePath) || SourcePath.includes('\0')) {
-    throw new StorageError('spec', 'input-invalid', `The local input for ${input.Target} needs an absolute SourcePath.`);
+    throw new StorageError(
+      'spec',
+      'input-invalid',
+      `The local input for ${input.Target} needs an absolute SourcePath.`,
+    );
   }
   const createAs = String(CreateAs ?? 'noCreate').toLowerCase();
   return {
@@ -63,7 +67,11 @@ function checkAllowed(rules: readonly string[], path: string, request: Request):
   if (pathAllowed(rules, path, request.writable)) return;
   const access = request.writable ? 'write to' : 'read';
   const behind = path === request.path ? '' : ` (it leads to ${path})`;
-  throw new StorageError('node', 'path-not-allowed', `Jobs may not ${access} ${request.path}${behind} on this node.`);
+  throw new StorageError(
+    'node',
+    'path-not-allowed',
+    `Jobs may not ${access} ${request.path}${behind} on this node.`,
+  );
 }
 
 /** The real path to mount: it exists, or is created when that was asked for, and is allowed. */
@@ -93,7 +101,11 @@ async function checkKind(path: string, request: Request): Promise<void> {
   }
   const wanted = request.createAs;
   if ((wanted === 'dir' && !found.isDirectory()) || (wanted === 'file' && !found.isFile())) {
-    throw new StorageError('spec', 'input-kind', `${request.path} exists, but is not a ${wanted === 'dir' ? 'directory' : 'file'}.`);
+    throw new StorageError(
+      'spec',
+      'input-kind',
+      `${request.path} exists, but is not a ${wanted === 'dir' ? 'directory' : 'file'}.`,
+    );
   }
 }
 

@@ -79,7 +79,11 @@ async function linkOrEmpty(from: string, to: string): Promise<void> {
  * Walks the tree, removes what cannot be published and counts the rest.
  * @throws StorageError class limit: `result-too-large`, `result-too-many-files`, `result-too-deep`.
  */
-export async function checkResult(directory: string, limits: ResultLimits, signal: AbortSignal): Promise<CheckedTree> {
+export async function checkResult(
+  directory: string,
+  limits: ResultLimits,
+  signal: AbortSignal,
+): Promise<CheckedTree> {
   const dropped: string[] = [];
   const linked = new Set<string>();
   let entries = 0;
@@ -89,7 +93,8 @@ export async function checkResult(directory: string, limits: ResultLimits, signa
     if (entries > limits.entriesMax) throw tooMany(limits.entriesMax);
     if (entry.kind === 'other' || entry.problem !== null) {
       await rm(entry.absolute, { force: true, recursive: true });
-      if (dropped.length < DROPPED_MAX) dropped.push(`${entry.path}: ${entry.problem ?? 'not a file, directory or symlink'}`);
+      if (dropped.length < DROPPED_MAX)
+        dropped.push(`${entry.path}: ${entry.problem ?? 'not a file, directory or symlink'}`);
       continue;
     }
     if (entry.kind !== 'file') continue;
@@ -177,7 +182,13 @@ async function look(root: Buffer, path: Buffer): Promise<Walked | null> {
   const absolute = joined(root, path);
   try {
     const found = await lstat(absolute);
-    const kind = found.isFile() ? 'file' : found.isDirectory() ? 'directory' : found.isSymbolicLink() ? 'symlink' : 'other';
+    const kind = found.isFile()
+      ? 'file'
+      : found.isDirectory()
+        ? 'directory'
+        : found.isSymbolicLink()
+          ? 'symlink'
+          : 'other';
     return {
       path: path.toString(),
       absolute,
@@ -194,8 +205,20 @@ async function look(root: Buffer, path: Buffer): Promise<Walked | null> {
 }
 
 const tooMany = (max: number): StorageError =>
-  new StorageError('limit', 'result-too-many-files', `The result has more than the ${max} files and directories allowed. Pack them into an archive.`);
+  new StorageError(
+    'limit',
+    'result-too-many-files',
+    `The result has more than the ${max} files and directories allowed. Pack them into an archive.`,
+  );
 const tooLarge = (max: number): StorageError =>
-  new StorageError('limit', 'result-too-large', `The result holds more than the ${max} bytes allowed on this node.`);
+  new StorageError(
+    'limit',
+    'result-too-large',
+    `The result holds more than the ${max} bytes allowed on this node.`,
+  );
 const tooDeep = (max: number, path: string): StorageError =>
-  new StorageError('limit', 'result-too-deep', `The result nests directories deeper than the ${max} levels allowed, at ${path.slice(0, 200)}.`);
+  new StorageError(
+    'limit',
+    'result-too-deep',
+    `The result nests directories deeper than the ${max} levels allowed, at ${path.slice(0, 200)}.`,
+  );

@@ -66,14 +66,22 @@ export class StorageError extends Error {
 export function sourceOf(sources: ReadonlyMap<string, Source>, type: string): Source {
   const source = sources.get(type);
   if (source !== undefined) return source;
-  throw new StorageError('node', 'source-unsupported', `Inputs of type "${type}" are not supported by this node; it supports ${namesOf(sources)}.`);
+  throw new StorageError(
+    'node',
+    'source-unsupported',
+    `Inputs of type "${type}" are not supported by this node; it supports ${namesOf(sources)}.`,
+  );
 }
 
 /** @throws StorageError class node: another node may have it. */
 export function publisherOf(publishers: ReadonlyMap<string, Publisher>, type: string): Publisher {
   const publisher = publishers.get(type);
   if (publisher !== undefined) return publisher;
-  throw new StorageError('node', 'publisher-unsupported', `The publisher "${type}" is not supported by this node; it supports ${namesOf(publishers)}.`);
+  throw new StorageError(
+    'node',
+    'publisher-unsupported',
+    `The publisher "${type}" is not supported by this node; it supports ${namesOf(publishers)}.`,
+  );
 }
 
 const namesOf = (map: ReadonlyMap<string, unknown>): string =>

@@ -16,7 +16,8 @@ describe('amounts of capacity', () => {
       ['12', 1e12, 'bytes', 12],
       ['50%', 1_001, 'bytes', 500.5],
     ];
-    for (const [text, total, unit, expected] of cases) assert.equal(amountOf(text, total, unit), expected, text);
+    for (const [text, total, unit, expected] of cases)
+      assert.equal(amountOf(text, total, unit), expected, text);
   });
 
   it('refuse what is neither an amount nor a share', () => {
@@ -27,10 +28,15 @@ describe('amounts of capacity', () => {
 
   it('never promise more than there is', () => {
     fc.assert(
-      fc.property(fc.nat(), fc.nat(1_000), fc.constantFrom('', 'k', 'm', 'g', 'ki', 'mib', 'tb'), (total, count, unit) => {
-        assert.ok(amountOf(`${count}${unit}`, total, 'bytes') <= total);
-        assert.ok(amountOf(`${count % 101}%`, total, 'bytes') <= total);
-      }),
+      fc.property(
+        fc.nat(),
+        fc.nat(1_000),
+        fc.constantFrom('', 'k', 'm', 'g', 'ki', 'mib', 'tb'),
+        (total, count, unit) => {
+          assert.ok(amountOf(`${count}${unit}`, total, 'bytes') <= total);
+          assert.ok(amountOf(`${count % 101}%`, total, 'bytes') <= total);
+        },
+      ),
     );
   });
 });

@@ -53,7 +53,10 @@ describe('loading the configuration', () => {
   it('lets the file beat defaults, the environment beat the file, and flags beat all', async () => {
     const text = 'api: { port: 1 }\nnetwork:\n  id: from-file\nlogging:\n  level: warn\n';
     const flags = { '--config': await fileWith(text), '--api-port': '3' };
-    const { config, origins } = await load({ flags, env: { SHOAL_API_PORT: '2', SHOAL_NETWORK_ID: 'from-env' } });
+    const { config, origins } = await load({
+      flags,
+      env: { SHOAL_API_PORT: '2', SHOAL_NETWORK_ID: 'from-env' },
+    });
     assert.equal(config.api.port, 3);
     assert.equal(config.network.id, 'from-env');
     assert.equal(config.logging.level, 'warn');
@@ -85,13 +88,19 @@ describe('loading the configuration', () => {
 
   it('reads lists and maps from the environment and from repeated flags', async () => {
     const { config } = await load({
-      env: { SHOAL_POLICY_ALLOWED_PATHS: '/data/**, /scratch/**:rw', SHOAL_ENGINES_DOCKER_ENABLED: 'false' },
-      flags: { '--label': ['region=eu', 'tier=a,b'], '--no-mdns': true, '--bootstrap': ['/ip4/192.0.2.1/tcp/4711'] },
+      env: { SHOAL_POLICY_ALLOWED_PATHS: '/data/**, /scratch/**:rw', SHOAL_ENGINES_WASM_ENABLED: 'false' },
+      flags: {
+        '--label': ['region=eu', 'tier=a,b'],
+        '--no-docker': true,
+        '--mdns': true,
+        '--bootstrap': ['/ip4/192.0.2.1/tcp/4711'],
+      },
     });
     assert.deepEqual(config.policy.allowedPaths, ['/data/**', '/scratch/**:rw']);
     assert.deepEqual(config.node.labels, { region: 'eu', tier: 'a,b' });
-    assert.equal(config.network.mdns, false);
+    assert.equal(config.network.mdns, true);
     assert.equal(config.engines.docker.enabled, false);
+    assert.equal(config.engines.wasm.enabled, false);
     assert.deepEqual(config.network.bootstrap, ['/ip4/192.0.2.1/tcp/4711']);
   });
 
@@ -113,13 +122,18 @@ describe('loading the configuration', () => {
       /^policy\.allowOwners\[0\] = "abc" \(environment SHOAL_POLICY_ALLOW_OWNERS\): expected a public key/,
     ];
     for (const pattern of expected) {
-      assert.ok(problems.some((problem) => pattern.test(problem)), `${pattern} is not in:\n${problems.join('\n')}`);
+      assert.ok(
+        problems.some((problem) => pattern.test(problem)),
+        `${pattern} is not in:\n${problems.join('\n')}`,
+      );
     }
     assert.equal(problems.length, expected.length, problems.join('\n'));
   });
 
   it('refuses YAML that cannot be read, with its line', async () => {
-    const problems = await problemsOf({ flags: { '--config': await fileWith('api:\n  port: 1\n  port: 2\n') } });
+    const problems = await problemsOf({
+      flags: { '--config': await fileWith('api:\n  port: 1\n  port: 2\n') },
+    });
     assert.match(problems.join(), /config\.yaml:3: /);
   });
 
@@ -135,14 +149,19 @@ describe('loading the configuration', () => {
 
   it('never shows a key that stands where its file belongs', async () => {
     const key = 'ab'.repeat(32);
-    const problems = await problemsOf({ flags: { '--swarm-key': key }, env: { SHOAL_NODE_OWNER_KEY: `${key}\n` } });
+    const problems = await problemsOf({
+      flags: { '--swarm-key': key },
+      env: { SHOAL_NODE_OWNER_KEY: `${key}\n` },
+    });
     assert.equal(problems.length, 2);
     assert.ok(!problems.join().includes(key), problems.join());
     assert.match(problems.join(), /redacted/);
   });
 
   it('does not take the variables of a job for settings', async () => {
-    await load({ env: { SHOAL_JOB_ID: 'j-1', SHOAL_EXECUTION_ID: 'e-1', SHOAL_HOST_PORT_web: '1', SHOAL_TEST_SEED: '4' } });
+    await load({
+      env: { SHOAL_JOB_ID: 'j-1', SHOAL_EXECUTION_ID: 'e-1', SHOAL_HOST_PORT_web: '1', SHOAL_TEST_SEED: '4' },
+    });
   });
 
   it('cannot be changed once it is resolved', async () => {

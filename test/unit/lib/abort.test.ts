@@ -23,7 +23,10 @@ describe('waiting that can be given up', () => {
 
   it('ends work at its deadline and passes on what it returns before', async () => {
     assert.equal(await withDeadline(60_000, null, async () => 7), 7);
-    await assert.rejects(withDeadline(1, null, () => new Promise<never>(() => {})), { name: 'TimeoutError' });
+    await assert.rejects(
+      withDeadline(1, null, () => new Promise<never>(() => {})),
+      { name: 'TimeoutError' },
+    );
     const parent = new AbortController();
     const work = withDeadline(60_000, parent.signal, () => new Promise<never>(() => {}));
     parent.abort(new Error('parent'));

@@ -7,24 +7,29 @@ describe('a bounded queue', () => {
   it('keeps the order and the limit of a plain list, whatever is done to it', () => {
     const steps = fc.array(fc.oneof(fc.nat(), fc.constant('shift' as const)), { maxLength: 200 });
     fc.assert(
-      fc.property(steps, fc.integer({ min: 1, max: 5 }), fc.constantFrom('newest', 'oldest'), (actions, max, drop) => {
-        const queue = new BoundedQueue<number>({ max, drop });
-        const model: number[] = [];
-        let lost = 0;
-        for (const action of actions) {
-          if (action === 'shift') {
-            assert.equal(queue.shift(), model.shift());
-            continue;
+      fc.property(
+        steps,
+        fc.integer({ min: 1, max: 5 }),
+        fc.constantFrom('newest', 'oldest'),
+        (actions, max, drop) => {
+          const queue = new BoundedQueue<number>({ max, drop });
+          const model: number[] = [];
+          let lost = 0;
+          for (const action of actions) {
+            if (action === 'shift') {
+              assert.equal(queue.shift(), model.shift());
+              continue;
+            }
+            const full = model.length >= max;
+            if (full) lost += 1;
+            if (full && drop === 'oldest') model.shift();
+            if (!full || drop === 'oldest') model.push(action);
+            assert.equal(queue.push(action), !full);
+            assert.equal(queue.length, model.length);
           }
-          const full = model.length >= max;
-          if (full) lost += 1;
-          if (full && drop === 'oldest') model.shift();
-          if (!full || drop === 'oldest') model.push(action);
-          assert.equal(queue.push(action), !full);
-          assert.equal(queue.length, model.length);
-        }
-        assert.equal(queue.dropped, lost);
-      }),
+          assert.equal(queue.dropped, lost);
+        },
+      ),
     );
   });
 

@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createLog, limited } from '../../../src/lib/log.ts';
 
-function sink(isTTY: boolean): { readonly lines: string[]; readonly isTTY: boolean; write(text: string): void } {
+function sink(isTTY: boolean): {
+  readonly lines: string[];
+  readonly isTTY: boolean;
+  write(text: string): void;
+} {
   const lines: string[] = [];
   return { lines, isTTY, write: (text) => void lines.push(text) };
 }
@@ -10,19 +14,34 @@ function sink(isTTY: boolean): { readonly lines: string[]; readonly isTTY: boole
 describe('the log', () => {
   it('writes one JSON object per line with the event as a name', () => {
     const out = sink(false);
-    createLog('info', out).child({ component: 'runner', node: '12D3' }).info({ execution: 'e-1', ms: 5 }, 'execution.ended');
+    createLog('info', out)
+      .child({ component: 'runner', node: '12D3' })
+      .info({ execution: 'e-1', ms: 5 }, 'execution.ended');
     assert.equal(out.lines.length, 1);
     const { time, ...entry } = JSON.parse(out.lines[0] ?? '') as Record<string, unknown>;
-    assert.deepEqual(entry, { level: 'info', component: 'runner', node: '12D3', execution: 'e-1', ms: 5, event: 'execution.ended' });
+    assert.deepEqual(entry, {
+      level: 'info',
+      component: 'runner',
+      node: '12D3',
+      execution: 'e-1',
+      ms: 5,
+      event: 'execution.ended',
+    });
     assert.match(String(time), /^\d{4}-\d\d-\d\dT.*Z$/);
   });
 
   it('writes one readable line on a terminal, whatever is in the data', () => {
     const out = sink(true);
     const log = createLog('debug', out).child({ component: 'runner' });
-    log.warn({ execution: 'e-1', detail: 'two\nlines \u001b[31m "red"', error: new Error('broken\npipe') }, 'engine.warning');
+    log.warn(
+      { execution: 'e-1', detail: 'two\nlines \u001b[31m "red"', error: new Error('broken\npipe') },
+      'engine.warning',
+    );
     const line = out.lines.join('');
-    assert.match(line, /^\d\d:\d\d:\d\d\.\d{3} warn {2}runner {3}engine\.warning execution=e-1 detail=".*" error="broken pipe"\n$/);
+    assert.match(
+      line,
+      /^\d\d:\d\d:\d\d\.\d{3} warn {2}runner {3}engine\.warning execution=e-1 detail=".*" error="broken pipe"\n$/,
+    );
     assert.ok(!line.slice(0, -1).includes('\n') && !line.includes('\u001b'), JSON.stringify(line));
   });
 

@@ -7,7 +7,9 @@ it('two nodes in one process count apart, and gauges are read at each scrape', a
   let length = 3;
   for (const metrics of [left, right]) metrics.gauge('shoal_queue_length', 'items waiting', () => length);
   const dropped = left.counter('shoal_dropped_total', 'items dropped', ['why']);
-  right.gaugeBy('shoal_jobs', 'jobs by state', 'state', () => (length === 3 ? { running: 2 } : { queued: 1 }));
+  right.gaugeBy('shoal_jobs', 'jobs by state', 'state', () =>
+    length === 3 ? { running: 2 } : { queued: 1 },
+  );
   dropped.inc({ why: 'full' }, 4);
   assert.match(await left.text(), /shoal_dropped_total\{why="full"\} 4/);
   assert.ok(!(await right.text()).includes('shoal_dropped_total'));

@@ -21,6 +21,8 @@ interface Files extends AsyncDisposable {
   readonly stdout: string;
   readonly stderr: string;
   active: boolean;
+  /** Aborts when the test is over, so that a failed one ends. */
+  readonly signal: AbortSignal;
   read(options: LogOptions, signal?: AbortSignal): Promise<LogLine[]>;
 }
 
@@ -30,7 +32,9 @@ async function logFiles(result: string | null = null): Promise<Files> {
   const logs = join(directory, 'e-1', 'logs');
   await mkdir(logs, { recursive: true });
   const content = createFakeContent();
+  const over = new AbortController();
   const files: Files = {
+    signal: over.signal,
     stdout: join(logs, 'stdout'),
     stderr: join(logs, 'stderr'),
     active: false,
@@ -41,8 +45,11 @@ async function logFiles(result: string | null = null): Promise<Files> {
       resultOf: () => (result === null ? null : { cid: result, holders: [] }),
       outputMaxBytes: 1_000_000,
     },
-    read: (options, signal = never) => collected(readLogs(files.source, e1, options, signal)),
-    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+    read: (options, signal = over.signal) => collected(readLogs(files.source, e1, options, signal)),
+    async [Symbol.asyncDispose]() {
+      over.abort();
+      await rm(directory, { recursive: true, force: true });
+    },
   };
   return files;
 }
@@ -55,7 +62,10 @@ async function collected<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 const all = { tail: false, follow: false };
 const textOf = (lines: readonly LogLine[], stream: string): string =>
-  lines.filter((line) => line.stream === stream).map((line) => line.line).join('');
+  lines
+    .filter((line) => line.stream === stream)
+    .map((line) => line.line)
+    .join('');
 
 describe('reading logs', () => {
   it('gives every line of both streams, the unfinished last one too', async () => {
@@ -74,13 +84,19 @@ describe('reading logs', () => {
 
   it('loses nothing of any text, whatever its lines', async () => {
     await using files = await logFiles();
-    const piece = fc.oneof(fc.string({ unit: 'grapheme' }), fc.constant('\n'), fc.constant('x'.repeat(20_000)), fc.constant('😀'.repeat(6_000)));
+    const piece = fc.oneof(
+      fc.string({ unit: 'grapheme' }),
+      fc.constant('\n'),
+      fc.constant('x'.repeat(20_000)),
+      fc.constant('😀'.repeat(6_000)),
+    );
     await fc.assert(
       fc.asyncProperty(fc.array(piece, { maxLength: 12 }), async (pieces) => {
         await writeFile(files.stdout, pieces.join(''));
         const lines = await files.read(all);
         assert.equal(textOf(lines, 'stdout'), pieces.join(''));
-        for (const { line } of lines) assert.ok(Buffer.byteLength(line) <= LINE_MAX_BYTES && line.isWellFormed());
+        for (const { line } of lines)
+          assert.ok(Buffer.byteLength(line) <= LINE_MAX_BYTES && line.isWellFormed());
       }),
       { numRuns: 50 },
     );
@@ -88,10 +104,22 @@ describe('reading logs', () => {
 
   it('follows a program to its end, in the order in which it prints', async () => {
     await using w = await world();
-    w.runner.start(shell('for i in 1 2 3; do echo out $i; sleep 0.2; echo err $i >&2; sleep 0.2; done'), false);
-    const source: LogSource = { executionsDir: w.executionsDir, isActive: (id) => w.runner.isActive(id), content: w.content, resultOf: () => null, outputMaxBytes: 1_000 };
+    w.runner.start(
+      shell('for i in 1 2 3; do echo out $i; sleep 0.2; echo err $i >&2; sleep 0.2; done'),
+      false,
+    );
+    const source: LogSource = {
+      executionsDir: w.executionsDir,
+      isActive: (id) => w.runner.isActive(id),
+      content: w.content,
+      resultOf: () => null,
+      outputMaxBytes: 1_000,
+    };
     const lines = await collected(readLogs(source, e1, { tail: false, follow: true }, never));
-    assert.deepEqual(lines.map(({ line }) => line), ['out 1\n', 'err 1\n', 'out 2\n', 'err 2\n', 'out 3\n', 'err 3\n']);
+    assert.deepEqual(
+      lines.map(({ line }) => line),
+      ['out 1\n', 'err 1\n', 'out 2\n', 'err 2\n', 'out 3\n', 'err 3\n'],
+    );
     await w.last();
   });
 
@@ -101,14 +129,18 @@ describe('reading logs', () => {
     files.active = true;
     const seen: LogLine[] = [];
     const following = (async () => {
-      for await (const line of readLogs(files.source, e1, { tail: true, follow: true }, never)) seen.push(line);
+      for await (const line of readLogs(files.source, e1, { tail: true, follow: true }, files.signal))
+        seen.push(line);
     })();
     await appendFile(files.stderr, 'name? ');
     await eventually('the prompt is shown', () => seen.length === 1);
     await appendFile(files.stderr, 'Ada\n');
     files.active = false;
     await following;
-    assert.deepEqual(seen, [{ stream: 'stderr', line: 'name? ' }, { stream: 'stderr', line: 'Ada\n' }]);
+    assert.deepEqual(seen, [
+      { stream: 'stderr', line: 'name? ' },
+      { stream: 'stderr', line: 'Ada\n' },
+    ]);
   });
 
   it('begins again with an execution that is begun again', async () => {
@@ -117,7 +149,8 @@ describe('reading logs', () => {
     files.active = true;
     const seen: LogLine[] = [];
     const following = (async () => {
-      for await (const line of readLogs(files.source, e1, { tail: false, follow: true }, never)) seen.push(line);
+      for await (const line of readLogs(files.source, e1, { tail: false, follow: true }, files.signal))
+        seen.push(line);
     })();
     await eventually('the first try is read', () => seen.length === 1);
     await rm(files.stdout);
@@ -146,21 +179,31 @@ describe('reading logs', () => {
     await writeFile(join(directory, 'stderr'), '');
     const { cid } = await content.add(directory, never);
     const source = { ...files.source, content, resultOf: () => ({ cid, holders: ['12D3KooWA'] }) };
-    assert.deepEqual(await collected(readLogs(source, e1, { tail: false, follow: true }, never)), [{ stream: 'stdout', line: 'kept\n' }]);
+    assert.deepEqual(await collected(readLogs(source, e1, { tail: false, follow: true }, never)), [
+      { stream: 'stdout', line: 'kept\n' },
+    ]);
     assert.deepEqual(content.fetches[0]?.holders, ['12D3KooWA']);
     const without = readLogs({ ...source, resultOf: () => null }, e1, all, never);
-    await assert.rejects(collected(without), (error) => error instanceof ShoalError && error.failure.code === 'logs-unavailable');
+    await assert.rejects(
+      collected(without),
+      (error) => error instanceof ShoalError && error.failure.code === 'logs-unavailable',
+    );
   });
 });
 
 describe('log frames', () => {
-  const line = fc.record({ stream: fc.constantFrom('stdout' as const, 'stderr' as const), line: fc.string({ unit: 'grapheme' }) }, { noNullPrototype: true });
+  const line = fc.record(
+    { stream: fc.constantFrom('stdout' as const, 'stderr' as const), line: fc.string({ unit: 'grapheme' }) },
+    { noNullPrototype: true },
+  );
 
   it('survive being cut into chunks of any size', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(line), fc.integer({ min: 1, max: 50 }), async (lines, size) => {
         const bytes = Buffer.concat(lines.map(encodeLogLine));
-        const chunks = Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) => bytes.subarray(index * size, (index + 1) * size));
+        const chunks = Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>
+          bytes.subarray(index * size, (index + 1) * size),
+        );
         assert.deepEqual(await collected(decodeLogLines(chunks, 'e-1')), lines);
       }),
     );

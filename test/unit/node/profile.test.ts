@@ -22,8 +22,17 @@ before(async () => {
 });
 after(() => rm(directory, { recursive: true, force: true }));
 
-const configOf = async (flags: Readonly<Record<string, string | boolean | readonly string[]>>): Promise<Config> =>
-  (await loadConfig({ flags: { '--data-dir': directory, ...flags }, env: {}, home: directory, cwd: directory })).config;
+const configOf = async (
+  flags: Readonly<Record<string, string | boolean | readonly string[]>>,
+): Promise<Config> =>
+  (
+    await loadConfig({
+      flags: { '--data-dir': directory, ...flags },
+      env: {},
+      home: directory,
+      cwd: directory,
+    })
+  ).config;
 
 /** Writes files below a fresh root. */
 async function rootWith(files: Readonly<Record<string, string>>): Promise<string> {
@@ -39,8 +48,26 @@ describe('limits of control groups', () => {
   it('are those of the group and all above it, of either version', async () => {
     const cases: readonly [string, Readonly<Record<string, string>>, number | null, number | null][] = [
       ['none', {}, null, null],
-      ['version 2, unlimited', { 'proc/self/cgroup': '0::/\n', 'sys/fs/cgroup/cpu.max': 'max 100000\n', 'sys/fs/cgroup/memory.max': 'max\n' }, null, null],
-      ['version 2, in a container', { 'proc/self/cgroup': '0::/\n', 'sys/fs/cgroup/cpu.max': '50000 100000\n', 'sys/fs/cgroup/memory.max': '268435456\n' }, 0.5, 268_435_456],
+      [
+        'version 2, unlimited',
+        {
+          'proc/self/cgroup': '0::/\n',
+          'sys/fs/cgroup/cpu.max': 'max 100000\n',
+          'sys/fs/cgroup/memory.max': 'max\n',
+        },
+        null,
+        null,
+      ],
+      [
+        'version 2, in a container',
+        {
+          'proc/self/cgroup': '0::/\n',
+          'sys/fs/cgroup/cpu.max': '50000 100000\n',
+          'sys/fs/cgroup/memory.max': '268435456\n',
+        },
+        0.5,
+        268_435_456,
+      ],
       [
         'version 2, a parent is stricter',
         {
@@ -74,7 +101,11 @@ describe('limits of control groups', () => {
 
   it('bound what the machine is said to have', async () => {
     const free = await machineFacts(directory, await rootWith({}));
-    const files = { 'proc/self/cgroup': '0::/\n', 'sys/fs/cgroup/cpu.max': '10000 100000\n', 'sys/fs/cgroup/memory.max': '1000000\n' };
+    const files = {
+      'proc/self/cgroup': '0::/\n',
+      'sys/fs/cgroup/cpu.max': '10000 100000\n',
+      'sys/fs/cgroup/memory.max': '1000000\n',
+    };
     const bound = await machineFacts(directory, await rootWith(files));
     assert.ok(free.cores >= 1 && free.memoryBytes > 1_000_000 && free.diskBytes > 0);
     assert.deepEqual([bound.cores, bound.memoryBytes], [0.1, 1_000_000]);
@@ -91,10 +122,21 @@ it('GPUs are those that the driver tool names, and none when it is missing or br
     await writeFile(tool, '#!/bin/sh\necho "Tesla T4, 15360"\necho "NVIDIA A100 80GB, [N/A]"\n');
     await chmod(tool, 0o755);
     const gpus = await findGpus();
-    assert.deepEqual(gpus, [{ name: 'Tesla T4', memoryMib: 15_360 }, { name: 'NVIDIA A100 80GB', memoryMib: null }]);
+    assert.deepEqual(gpus, [
+      { name: 'Tesla T4', memoryMib: 15_360 },
+      { name: 'NVIDIA A100 80GB', memoryMib: null },
+    ]);
     await writeFile(tool, '#!/bin/sh\necho "driver not loaded"; exit 9\n');
     assert.deepEqual(await findGpus(), []);
-    const facts = { cores: 2, memoryBytes: 1, diskBytes: 1, gpus, operatingSystem: 'linux', architecture: 'arm64', hostName: 'pi' };
+    const facts = {
+      cores: 2,
+      memoryBytes: 1,
+      diskBytes: 1,
+      gpus,
+      operatingSystem: 'linux',
+      architecture: 'arm64',
+      hostName: 'pi',
+    };
     assert.deepEqual(automaticLabels(facts), {
       'Operating-System': 'linux',
       Architecture: 'arm64',
@@ -111,11 +153,30 @@ it('GPUs are those that the driver tool names, and none when it is missing or br
 });
 
 it('capacity is what the operator gives of what the machine has', async () => {
-  const facts = { cores: 2.5, memoryBytes: 10_000, diskBytes: 1_000_000, gpus: [{ name: 'x', memoryMib: 1 }], operatingSystem: 'linux', architecture: 'amd64', hostName: 'h' };
+  const facts = {
+    cores: 2.5,
+    memoryBytes: 10_000,
+    diskBytes: 1_000_000,
+    gpus: [{ name: 'x', memoryMib: 1 }],
+    operatingSystem: 'linux',
+    architecture: 'amd64',
+    hostName: 'h',
+  };
   const byDefault = (await configOf({})).capacity;
-  assert.deepEqual(capacityOf(byDefault, facts), { cpuMillis: 2_000, memoryBytes: 8_000, diskBytes: 800_000, gpus: 1 });
-  const chosen = (await configOf({ '--cpu': '500m', '--memory': '4kb', '--disk': '1TB', '--gpu': '0' })).capacity;
-  assert.deepEqual(capacityOf(chosen, facts), { cpuMillis: 500, memoryBytes: 4_000, diskBytes: 1_000_000, gpus: 0 });
+  assert.deepEqual(capacityOf(byDefault, facts), {
+    cpuMillis: 2_000,
+    memoryBytes: 8_000,
+    diskBytes: 800_000,
+    gpus: 1,
+  });
+  const chosen = (await configOf({ '--cpu': '500m', '--memory': '4kb', '--disk': '1TB', '--gpu': '0' }))
+    .capacity;
+  assert.deepEqual(capacityOf(chosen, facts), {
+    cpuMillis: 500,
+    memoryBytes: 4_000,
+    diskBytes: 1_000_000,
+    gpus: 0,
+  });
 });
 
 it('networks are allowed as the operator says, and the reason is told where they are not', () => {
@@ -136,7 +197,12 @@ describe('the profile', () => {
     const told: Profile[] = [];
     const lines: string[] = [];
     const profiler = createProfiler({
-      config: await configOf({ '--label': ['region=eu'], '--no-docker': true, '--allow-path': ['/data/**'], '--allow-owner': ['ab'.repeat(32)] }),
+      config: await configOf({
+        '--label': ['region=eu'],
+        '--no-docker': true,
+        '--allow-path': ['/data/**'],
+        '--allow-owner': ['ab'.repeat(32)],
+      }),
       engines: new Map([['shell', engine]]),
       sources: ['ipfs', 'inline'],
       publishers: ['', 'ipfs'],
@@ -162,18 +228,24 @@ describe('the profile', () => {
     await profiler.refresh();
     status = { available: false, detail: 'stopped', warnings: [] };
     await profiler.refresh();
-    assert.deepEqual(told.map((profile) => [profile.addresses[0], profile.engines['shell']?.available]), [
-      ['/ip4/192.0.2.1/tcp/1', true],
-      ['/ip4/192.0.2.1/tcp/2', true],
-      ['/ip4/192.0.2.1/tcp/2', false],
-    ]);
+    assert.deepEqual(
+      told.map((profile) => [profile.addresses[0], profile.engines['shell']?.available]),
+      [
+        ['/ip4/192.0.2.1/tcp/1', true],
+        ['/ip4/192.0.2.1/tcp/2', true],
+        ['/ip4/192.0.2.1/tcp/2', false],
+      ],
+    );
     const events = lines.map((line) => (JSON.parse(line) as { event: string }).event);
     assert.deepEqual(events, ['engine.available', 'engine.warning', 'engine.unavailable']);
     await profiler.stop();
   });
 
   it('calls an engine unavailable that fails to answer', async () => {
-    const engine: Engine = { ...createShellEngine(false), probe: () => Promise.reject(new Error('no daemon')) };
+    const engine: Engine = {
+      ...createShellEngine(false),
+      probe: () => Promise.reject(new Error('no daemon')),
+    };
     const profiler = createProfiler({
       config: await configOf({}),
       engines: new Map([['shell', engine]]),
@@ -184,7 +256,10 @@ describe('the profile', () => {
       log: createLog('silent', process.stderr),
       emit: () => {},
     });
-    assert.deepEqual((await profiler.start()).engines['shell'], { available: false, detail: 'does not answer: no daemon' });
+    assert.deepEqual((await profiler.start()).engines['shell'], {
+      available: false,
+      detail: 'does not answer: no daemon',
+    });
     await profiler.stop();
   });
 });
@@ -196,9 +271,18 @@ describe('listen addresses', () => {
     try {
       const taken = `/ip4/127.0.0.1/tcp/${(server.address() as AddressInfo).port}`;
       const other = '/ip4/127.0.0.1/tcp/0';
-      assert.deepEqual(await planListen([taken, other], true), { addresses: [other, other], moved: [{ from: taken, to: other }] });
-      await assert.rejects(planListen([taken], false), (error) => error instanceof ShoalError && error.failure.code === 'port-in-use');
-      assert.deepEqual(await planListen([other, '/dns4/example.org/tcp/1'], false), { addresses: [other, '/dns4/example.org/tcp/1'], moved: [] });
+      assert.deepEqual(await planListen([taken, other], true), {
+        addresses: [other, other],
+        moved: [{ from: taken, to: other }],
+      });
+      await assert.rejects(
+        planListen([taken], false),
+        (error) => error instanceof ShoalError && error.failure.code === 'port-in-use',
+      );
+      assert.deepEqual(await planListen([other, '/dns4/example.org/tcp/1'], false), {
+        addresses: [other, '/dns4/example.org/tcp/1'],
+        moved: [],
+      });
     } finally {
       server.close();
     }

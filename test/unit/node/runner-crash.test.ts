@@ -22,7 +22,12 @@ interface Life {
 }
 
 /** One life of the process: until it told `killAt`, then SIGKILL; or to its own end. */
-async function live(directory: string, order: ExecutionOrder, options: CrashOptions, killAt: string | null): Promise<Life> {
+async function live(
+  directory: string,
+  order: ExecutionOrder,
+  options: CrashOptions,
+  killAt: string | null,
+): Promise<Life> {
   const life = spawn(process.execPath, [child, directory, JSON.stringify(order), JSON.stringify(options)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -57,14 +62,22 @@ async function twoLives(killAt: string, options: Omit<CrashOptions, 'resume'>, s
 
 describe('a process that is killed', () => {
   it('while inputs are fetched leaves an execution that is begun anew', async () => {
-    const { first, second, runs } = await twoLives('preparing', { reattaches: false, hangs: 'source' }, 'echo out');
+    const { first, second, runs } = await twoLives(
+      'preparing',
+      { reattaches: false, hangs: 'source' },
+      'echo out',
+    );
     assert.deepEqual(first.told, ['preparing']);
     assert.deepEqual(second.told, ['preparing', 'starting', 'running', 'publishing', 'ended']);
     assert.equal(runs, 1);
   });
 
   it('while the program runs leaves one that is taken up again and not repeated', async () => {
-    const { first, second, runs } = await twoLives('running', { reattaches: true, hangs: 'nothing' }, 'sleep 0.5; echo out; exit 4');
+    const { first, second, runs } = await twoLives(
+      'running',
+      { reattaches: true, hangs: 'nothing' },
+      'sleep 0.5; echo out; exit 4',
+    );
     assert.deepEqual(first.told, ['preparing', 'starting', 'running']);
     assert.deepEqual(second.told, ['running', 'publishing', 'ended']);
     assert.ok(second.last?.type === 'ended');
@@ -74,7 +87,11 @@ describe('a process that is killed', () => {
   });
 
   it('while the result is published leaves one that is published again and not repeated', async () => {
-    const { second, runs } = await twoLives('publishing', { reattaches: false, hangs: 'publisher' }, 'echo out; exit 5');
+    const { second, runs } = await twoLives(
+      'publishing',
+      { reattaches: false, hangs: 'publisher' },
+      'echo out; exit 5',
+    );
     assert.deepEqual(second.told, ['publishing', 'ended']);
     assert.ok(second.last?.type === 'ended');
     assert.equal(second.last.exitCode, 5);
@@ -83,7 +100,11 @@ describe('a process that is killed', () => {
   });
 
   it('after the end leaves one that tells its end again', async () => {
-    const { first, second, runs } = await twoLives('ended', { reattaches: false, hangs: 'nothing' }, 'echo out');
+    const { first, second, runs } = await twoLives(
+      'ended',
+      { reattaches: false, hangs: 'nothing' },
+      'echo out',
+    );
     assert.deepEqual(second.told, ['ended']);
     assert.deepEqual(second.last, first.last);
     assert.equal(runs, 1);
@@ -118,7 +139,12 @@ async function prepared(facts: { readonly started?: { readonly at: number } }): 
 
 async function secondLife(directory: string): Promise<{ readonly second: Life }> {
   try {
-    const second = await live(directory, shell('echo out'), { reattaches: false, hangs: 'nothing', resume: true }, null);
+    const second = await live(
+      directory,
+      shell('echo out'),
+      { reattaches: false, hangs: 'nothing', resume: true },
+      null,
+    );
     return { second };
   } finally {
     await rm(directory, { recursive: true, force: true });

@@ -37,22 +37,45 @@ describe('an execution', () => {
     assert.deepEqual(w.told(), ['preparing', 'starting', 'running', 'publishing', 'ended']);
     assert.ok(last.type === 'ended' && last.result !== null);
     assert.equal(last.exitCode, 3);
-    assert.deepEqual(last.output, { stdout: 'given', stdoutTruncated: false, stderr: 'problem\n', stderrTruncated: false });
-    assert.deepEqual(w.content.filesOf(last.result.cid), { stdout: 'given', stderr: 'problem\n', exitCode: '3', 'data/file': 'made\n' });
+    assert.deepEqual(last.output, {
+      stdout: 'given',
+      stdoutTruncated: false,
+      stderr: 'problem\n',
+      stderrTruncated: false,
+    });
+    assert.deepEqual(w.content.filesOf(last.result.cid), {
+      stdout: 'given',
+      stderr: 'problem\n',
+      exitCode: '3',
+      'data/file': 'made\n',
+    });
     assert.ok(last.usage.wallMs > 0);
     assert.equal(w.runner.isActive(e1), false);
   });
 
   it('is told the variables of its place, and those of the node that its operator allows', async () => {
-    await using w = await world({ settings: { allowedEnv: ['SITE_*'] }, environment: { SITE_NAME: 'north', OTHER: 'x' } });
+    await using w = await world({
+      settings: { allowedEnv: ['SITE_*'] },
+      environment: { SITE_NAME: 'north', OTHER: 'x' },
+    });
     const script = 'echo "$SHOAL_EXECUTION_ID $BACALHAU_PARTITION_COUNT $SHOAL_ATTEMPT $SITE"';
-    w.runner.start(shell(script, { Env: { SITE: 'env:SITE_NAME' } }, { partitionCount: 4, attempt: 2 }), false);
+    w.runner.start(
+      shell(script, { Env: { SITE: 'env:SITE_NAME' } }, { partitionCount: 4, attempt: 2 }),
+      false,
+    );
     const last = await w.last();
     assert.ok(last.type === 'ended');
     assert.equal(last.output.stdout, 'e-1 4 2 north\n');
     assert.equal(last.result, null);
-    assert.deepEqual(w.told(), ['preparing', 'starting', 'running', 'ended'], 'nothing is published without a publisher');
-    for (const [execution, value, expected] of [['e-2', 'env:OTHER', 'env-not-allowed'], ['e-3', 'env:SITE_GONE', 'env-not-set']] as const) {
+    assert.deepEqual(
+      w.told(),
+      ['preparing', 'starting', 'running', 'ended'],
+      'nothing is published without a publisher',
+    );
+    for (const [execution, value, expected] of [
+      ['e-2', 'env:OTHER', 'env-not-allowed'],
+      ['e-3', 'env:SITE_GONE', 'env-not-set'],
+    ] as const) {
       w.runner.start(shell('true', { Env: { SITE: value } }, { execution: asExecutionId(execution) }), false);
       assert.equal(failureOf(await w.last(execution)), `node ${expected}`);
     }
@@ -60,7 +83,10 @@ describe('an execution', () => {
 
   it('shows at most 2,048 bytes of each output, never half a character', async () => {
     await using w = await world();
-    w.runner.start(shell(`printf 'x'; yes 'ü' | head -n 4000 | tr -d '\\n'; printf '\\377%.0s' $(seq 1000) >&2`), false);
+    w.runner.start(
+      shell(`printf 'x'; yes 'ü' | head -n 4000 | tr -d '\\n'; printf '\\377%.0s' $(seq 1000) >&2`),
+      false,
+    );
     const last = await w.last();
     assert.ok(last.type === 'ended');
     const { stdout, stdoutTruncated, stderr, stderrTruncated } = last.output;
@@ -75,10 +101,27 @@ describe('an execution', () => {
       'no such engine': [{ Engine: { Type: 'podman', Params: {} } }, 'node engine-missing'],
       'no such source': [{ InputSources: [inputOf('s3', {})] }, 'node source-unsupported'],
       'no such publisher': [{ Publisher: { Type: 's3', Params: {} } }, 'node publisher-unsupported'],
-      'input not found': [{ InputSources: [inputOf('ipfs', { CID: 'bafy00' })] }, 'transient input-not-found'],
-      'input too large': [{ InputSources: [inputOf('inline', { URL: `data:,${'x'.repeat(1_001)}` })] }, 'limit input-too-large'],
-      'name of a result path': [{ ResultPaths: [{ Name: '../x', Path: '/out' }] }, 'spec result-name-invalid'],
-      'name used twice': [{ ResultPaths: [{ Name: 'x', Path: '/a' }, { Name: 'x', Path: '/b' }] }, 'spec result-name-invalid'],
+      'input not found': [
+        { InputSources: [inputOf('ipfs', { CID: 'bafy00' })] },
+        'transient input-not-found',
+      ],
+      'input too large': [
+        { InputSources: [inputOf('inline', { URL: `data:,${'x'.repeat(1_001)}` })] },
+        'limit input-too-large',
+      ],
+      'name of a result path': [
+        { ResultPaths: [{ Name: '../x', Path: '/out' }] },
+        'spec result-name-invalid',
+      ],
+      'name used twice': [
+        {
+          ResultPaths: [
+            { Name: 'x', Path: '/a' },
+            { Name: 'x', Path: '/b' },
+          ],
+        },
+        'spec result-name-invalid',
+      ],
     };
     await using w = await world();
     let count = 0;
@@ -131,7 +174,10 @@ describe('limits of an execution', () => {
       },
     };
     await using w = await world({ sources: new Map([['inline', slow]]) });
-    w.runner.start(shell('echo begun; sleep 60', { InputSources: [inputOf('inline', {})] }, { timeoutMs: 300 }), false);
+    w.runner.start(
+      shell('echo begun; sleep 60', { InputSources: [inputOf('inline', {})] }, { timeoutMs: 300 }),
+      false,
+    );
     await w.phase('preparing');
     // The whole budget passes before the program begins.
     const budget = performance.now() + 350;
@@ -149,12 +195,21 @@ describe('limits of an execution', () => {
     const resources = { cpuMillis: 100, memoryBytes: 1_000, diskBytes: 500_000, gpus: 0 };
     await using w = await world();
     const fill = 'head -c 1000000 /dev/zero > "$AT_out/zeros"';
-    for (const [execution, script] of [['e-1', `${fill}; sleep 60`], ['e-2', fill]] as const) {
-      w.runner.start(shell(script, { ...outputs, ...ipfs, resources }, { execution: asExecutionId(execution) }), false);
+    for (const [execution, script] of [
+      ['e-1', `${fill}; sleep 60`],
+      ['e-2', fill],
+    ] as const) {
+      w.runner.start(
+        shell(script, { ...outputs, ...ipfs, resources }, { execution: asExecutionId(execution) }),
+        false,
+      );
       assert.equal(failureOf(await w.last(execution)), 'limit disk-limit-exceeded', execution);
     }
     const modest = 'head -c 100000 /dev/zero > "$AT_out/zeros"';
-    w.runner.start(shell(modest, { ...outputs, ...ipfs, resources }, { execution: asExecutionId('e-3') }), false);
+    w.runner.start(
+      shell(modest, { ...outputs, ...ipfs, resources }, { execution: asExecutionId('e-3') }),
+      false,
+    );
     assert.equal((await w.last('e-3')).type, 'ended');
   });
 
@@ -162,7 +217,10 @@ describe('limits of an execution', () => {
     await using w = await world();
     const resources = { cpuMillis: 100, memoryBytes: 1_000, diskBytes: 500_000, gpus: 0 };
     const input = inputOf('inline', { URL: encodeDataUrl(Buffer.from('given')) }, '/in');
-    w.runner.start(shell('head -c 1000000 /dev/zero >> "$AT_in"', { InputSources: [input], resources }), false);
+    w.runner.start(
+      shell('head -c 1000000 /dev/zero >> "$AT_in"', { InputSources: [input], resources }),
+      false,
+    );
     assert.equal(failureOf(await w.last()), 'limit disk-limit-exceeded');
   });
 
@@ -170,7 +228,11 @@ describe('limits of an execution', () => {
     await using w = await world({ settings: { resultMaxBytes: 1_000, resultEntriesMax: 20 } });
     w.runner.start(shell('head -c 2000 /dev/zero > "$AT_out/zeros"', { ...outputs, ...ipfs }), false);
     assert.equal(failureOf(await w.last()), 'limit result-too-large');
-    const many = shell('for i in $(seq 30); do : > "$AT_out/$i"; done', { ...outputs, ...ipfs }, { execution: asExecutionId('e-2') });
+    const many = shell(
+      'for i in $(seq 30); do : > "$AT_out/$i"; done',
+      { ...outputs, ...ipfs },
+      { execution: asExecutionId('e-2') },
+    );
     w.runner.start(many, false);
     assert.equal(failureOf(await w.last('e-2')), 'limit result-too-many-files');
   });
@@ -234,7 +296,10 @@ describe('the files of an execution', () => {
     await w.last();
     w.runner.forget(e1);
     const at = (path: string): string => join(w.executionsDir, 'e-1', path);
-    await eventually('the working files are gone', () => existsSync(at('forgotten.json')) && !existsSync(at('scratch')));
+    await eventually(
+      'the working files are gone',
+      () => existsSync(at('forgotten.json')) && !existsSync(at('scratch')),
+    );
     for (const gone of ['inputs', 'outputs', 'results', 'scratch']) assert.ok(!existsSync(at(gone)), gone);
     assert.equal(await readFile(at('logs/stdout'), 'utf8'), 'done\n');
     now += 999;
@@ -251,7 +316,10 @@ describe('the files of an execution', () => {
     const order = join(w.executionsDir, 'e-1', 'order.json');
     await eventually('the order is written', () => existsSync(order));
     await w.runner.sweep();
-    assert.deepEqual(w.engine.swept.map((keep) => [...keep]), [['e-1']]);
+    assert.deepEqual(
+      w.engine.swept.map((keep) => [...keep]),
+      [['e-1']],
+    );
     assert.ok(existsSync(order));
   });
 
@@ -265,7 +333,11 @@ describe('the files of an execution', () => {
     await w.runner.sweep();
     now += 29_999;
     await w.runner.sweep();
-    assert.deepEqual(w.engine.swept.map((keep) => [...keep]), [['e-1'], ['e-1']], 'its program may be running');
+    assert.deepEqual(
+      w.engine.swept.map((keep) => [...keep]),
+      [['e-1'], ['e-1']],
+      'its program may be running',
+    );
     assert.ok(existsSync(files.scratch));
     now += 1;
     await w.runner.sweep();

@@ -46,7 +46,9 @@ export function createShellEngine(reattaches: boolean): ShellEngine {
 function launch(run: EngineRun): number {
   const [stdout, stderr] = [openSync(run.stdoutPath, 'w'), openSync(run.stderrPath, 'w')];
   const script = `( ${String(run.order.task.Engine.Params['Script'])}\n); echo $? > "$SCRATCH/exit.new"; mv "$SCRATCH/exit.new" "$SCRATCH/exit"`;
-  const mounts = Object.fromEntries(run.mounts.map(({ source, target }) => [`AT${target.replace(/\W/g, '_')}`, source]));
+  const mounts = Object.fromEntries(
+    run.mounts.map(({ source, target }) => [`AT${target.replace(/\W/g, '_')}`, source]),
+  );
   const child = spawn('/bin/sh', ['-c', script], {
     detached: true,
     stdio: ['ignore', stdout, stderr],
@@ -60,7 +62,12 @@ function launch(run: EngineRun): number {
   return pid;
 }
 
-async function follow(run: EngineRun, pid: number, began: number, signal: AbortSignal): Promise<EngineOutcome> {
+async function follow(
+  run: EngineRun,
+  pid: number,
+  began: number,
+  signal: AbortSignal,
+): Promise<EngineOutcome> {
   const exit = join(run.scratchDir, 'exit');
   while (!existsSync(exit) && (await pause(10, signal)));
   const usage = { cpuMs: null, peakMemoryBytes: null, wallMs: performance.now() - began };
@@ -68,5 +75,9 @@ async function follow(run: EngineRun, pid: number, began: number, signal: AbortS
     return { type: 'exited', exitCode: Number(readFileSync(exit, 'utf8')), usage, outputDropped: false };
   }
   process.kill(-pid, 'SIGKILL');
-  return { type: 'failed', failure: { code: 'cancelled', class: 'node', message: 'The program was stopped.' }, usage };
+  return {
+    type: 'failed',
+    failure: { code: 'cancelled', class: 'node', message: 'The program was stopped.' },
+    usage,
+  };
 }

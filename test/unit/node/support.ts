@@ -68,8 +68,12 @@ export async function world(options: WorldOptions = {}): Promise<World> {
   const waiting = new Set<() => void>();
   const runner = createRunner({
     engines: options.engines ?? new Map([['shell', engine]]),
-    sources: options.sources ?? new Map([createIpfsSource(content), createInlineSource(1_000)].map((each) => [each.type, each])),
-    publishers: options.publishers ?? new Map([createIpfsPublisher(content), createNoopPublisher('')].map((each) => [each.type, each])),
+    sources:
+      options.sources ??
+      new Map([createIpfsSource(content), createInlineSource(1_000)].map((each) => [each.type, each])),
+    publishers:
+      options.publishers ??
+      new Map([createIpfsPublisher(content), createNoopPublisher('')].map((each) => [each.type, each])),
     settings: { ...settings, ...options.settings },
     environment: options.environment ?? {},
     now: options.now ?? Date.now,
@@ -90,7 +94,10 @@ export async function world(options: WorldOptions = {}): Promise<World> {
         waiting.delete(look);
         resolve(hit.event);
       };
-      const deadline = setTimeout(() => reject(new Error(`no ${what} of ${execution}; told: ${JSON.stringify(told)}\n${log.join('')}`)), 20_000);
+      const deadline = setTimeout(
+        () => reject(new Error(`no ${what} of ${execution}; told: ${JSON.stringify(told)}\n${log.join('')}`)),
+        20_000,
+      );
       waiting.add(look);
       look();
     });
@@ -101,9 +108,14 @@ export async function world(options: WorldOptions = {}): Promise<World> {
     engine,
     content,
     log,
-    told: (execution = 'e-1') => told.filter((each) => each.execution === execution).map(({ event }) => (event.type === 'phase' ? event.phase : event.type)),
-    last: async (execution = 'e-1') => (await until('last event', execution, (event) => event.type !== 'phase')) as Last,
-    phase: async (name, execution = 'e-1') => void (await until(name, execution, (event) => event.type === 'phase' && event.phase === name)),
+    told: (execution = 'e-1') =>
+      told
+        .filter((each) => each.execution === execution)
+        .map(({ event }) => (event.type === 'phase' ? event.phase : event.type)),
+    last: async (execution = 'e-1') =>
+      (await until('last event', execution, (event) => event.type !== 'phase')) as Last,
+    phase: async (name, execution = 'e-1') =>
+      void (await until(name, execution, (event) => event.type === 'phase' && event.phase === name)),
     async [Symbol.asyncDispose]() {
       await runner.stop(10_000);
       await rm(directory, { recursive: true, force: true });
@@ -121,8 +133,16 @@ export async function eventually(what: string, condition: () => boolean): Promis
 }
 
 /** An order of the shell engine. */
-export const shell = (script: string, task: Partial<Task> = {}, order: Partial<ExecutionOrder> = {}): ExecutionOrder =>
-  orderOf(order.execution ?? 'e-1', { Engine: { Type: 'shell', Params: { Script: script } }, ...task }, order);
+export const shell = (
+  script: string,
+  task: Partial<Task> = {},
+  order: Partial<ExecutionOrder> = {},
+): ExecutionOrder =>
+  orderOf(
+    order.execution ?? 'e-1',
+    { Engine: { Type: 'shell', Params: { Script: script } }, ...task },
+    order,
+  );
 
 /** The failure of a last event as `class code`. */
 export const failureOf = (event: Last): string =>

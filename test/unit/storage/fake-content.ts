@@ -34,16 +34,24 @@ export function createFakeContent(): FakeContent {
   const find = (cid: string, options: FetchOptions): Tree => {
     fetches.push(options);
     options.signal.throwIfAborted();
-    if (!cid.startsWith('bafy')) throw new ShoalError({ code: 'cid-invalid', value: cid, why: 'it is no CID' });
+    if (!cid.startsWith('bafy'))
+      throw new ShoalError({ code: 'cid-invalid', value: cid, why: 'it is no CID' });
     const tree = trees.get(cid);
-    if (tree === undefined) throw new ShoalError({ code: 'content-not-found', cid, asked: options.holders.length });
+    if (tree === undefined)
+      throw new ShoalError({ code: 'content-not-found', cid, asked: options.holders.length });
     const bytes = sizeOf(tree);
-    if (bytes > options.maxBytes) throw new ShoalError({ code: 'content-too-large', cid, bytes, maxBytes: options.maxBytes });
+    if (bytes > options.maxBytes)
+      throw new ShoalError({ code: 'content-too-large', cid, bytes, maxBytes: options.maxBytes });
     return tree;
   };
   return {
     fetches,
-    filesOf: (cid) => Object.fromEntries(flat(trees.get(cid) ?? new Map(), '').flatMap(([path, tree]) => (tree instanceof Map ? [] : [[path, Buffer.from(tree).toString()]]))),
+    filesOf: (cid) =>
+      Object.fromEntries(
+        flat(trees.get(cid) ?? new Map(), '').flatMap(([path, tree]) =>
+          tree instanceof Map ? [] : [[path, Buffer.from(tree).toString()]],
+        ),
+      ),
     hold() {
       let release = (): void => {};
       gate = new Promise((resolve) => (release = resolve));
@@ -52,7 +60,12 @@ export function createFakeContent(): FakeContent {
     async add(path, signal) {
       const dropped: string[] = [];
       const tree = await read(path, '', dropped);
-      await Promise.race([gate, new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))]);
+      await Promise.race([
+        gate,
+        new Promise<never>((_, reject) =>
+          signal.addEventListener('abort', () => reject(signal.reason as Error)),
+        ),
+      ]);
       signal.throwIfAborted();
       return { ...keep(tree), dropped };
     },
@@ -87,7 +100,9 @@ export function createFakeContent(): FakeContent {
 
 const flat = (tree: Tree, path: string): [string, Tree][] => [
   [path, tree],
-  ...(tree instanceof Map ? [...tree].flatMap(([name, child]) => flat(child, path === '' ? name : `${path}/${name}`)) : []),
+  ...(tree instanceof Map
+    ? [...tree].flatMap(([name, child]) => flat(child, path === '' ? name : `${path}/${name}`))
+    : []),
 ];
 
 const sizeOf = (tree: Tree): number =>

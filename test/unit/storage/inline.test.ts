@@ -11,7 +11,8 @@ import { TarError, isTar, readTar } from '../../../src/storage/tar.ts';
 import { failureOf, inputOf, place } from './support.ts';
 
 const source = createInlineSource(100_000);
-const urlOf = (bytes: Uint8Array, type: string) => inputOf('inline', { URL: encodeDataUrl(bytes, type) }, '/in');
+const urlOf = (bytes: Uint8Array, type: string) =>
+  inputOf('inline', { URL: encodeDataUrl(bytes, type) }, '/in');
 
 /** One ustar entry, for archives that no tar program would make. */
 function entry(name: string, body: string, type = '0', size = body.length): Buffer {
@@ -31,7 +32,10 @@ const archive = (...entries: readonly Buffer[]): Buffer => Buffer.concat([...ent
 describe('inline inputs', () => {
   it('become one file that the job may write to', async () => {
     await using here = await place();
-    const staged = await source.stage(inputOf('inline', { URL: 'data:text/plain,hello%20there' }), here.context('a'));
+    const staged = await source.stage(
+      inputOf('inline', { URL: 'data:text/plain,hello%20there' }),
+      here.context('a'),
+    );
     assert.equal(await readFile(join(here.path, 'a'), 'utf8'), 'hello there');
     assert.deepEqual(staged.mounts, [{ source: join(here.path, 'a'), target: '/in', writable: true }]);
     assert.equal(staged.bytes, 11);
@@ -49,7 +53,11 @@ describe('inline inputs', () => {
       const staged = await source.stage(urlOf(packed, 'application/gzip'), here.context('a'));
       assert.equal(await readFile(join(here.path, 'a', long), 'utf8'), 'long name', format);
       assert.notEqual((await stat(join(here.path, 'a/run.sh'))).mode & 0o100, 0, format);
-      assert.deepEqual((await readdir(join(here.path, 'a'))).sort(), ['d'.repeat(90), 'empty', 'run.sh'], format);
+      assert.deepEqual(
+        (await readdir(join(here.path, 'a'))).sort(),
+        ['d'.repeat(90), 'empty', 'run.sh'],
+        format,
+      );
       assert.equal(staged.bytes, 19, format);
     }
   });
@@ -66,10 +74,24 @@ describe('inline inputs', () => {
     const bomb = gzipSync(archive(entry('zeros', '\0'.repeat(200_000))));
     assert.ok(bomb.length < 2_000);
     const many = gzipSync(Buffer.alloc(50_000_000));
-    assert.equal(await failureOf(source.stage(urlOf(bomb, 'application/gzip'), here.context('a'))), 'limit input-too-large');
-    assert.equal(await failureOf(source.stage(urlOf(many, 'application/gzip'), here.context('a'))), 'limit input-too-large');
-    assert.equal(await failureOf(source.stage(urlOf(Buffer.alloc(100_001), 'text/plain'), here.context('a'))), 'limit input-too-large');
-    assert.equal(await failureOf(source.stage(urlOf(Buffer.alloc(11), 'text/plain'), here.context('a', { maxBytes: 10 }))), 'limit input-too-large');
+    assert.equal(
+      await failureOf(source.stage(urlOf(bomb, 'application/gzip'), here.context('a'))),
+      'limit input-too-large',
+    );
+    assert.equal(
+      await failureOf(source.stage(urlOf(many, 'application/gzip'), here.context('a'))),
+      'limit input-too-large',
+    );
+    assert.equal(
+      await failureOf(source.stage(urlOf(Buffer.alloc(100_001), 'text/plain'), here.context('a'))),
+      'limit input-too-large',
+    );
+    assert.equal(
+      await failureOf(
+        source.stage(urlOf(Buffer.alloc(11), 'text/plain'), here.context('a', { maxBytes: 10 })),
+      ),
+      'limit input-too-large',
+    );
     assert.deepEqual(await readdir(here.path), []);
   });
 
@@ -89,8 +111,16 @@ describe('inline inputs', () => {
     for (const [what, bytes] of Object.entries(bad)) {
       await using here = await place();
       const packed = gzipSync(what === 'cut off' ? bytes : archive(bytes));
-      assert.equal(await failureOf(source.stage(urlOf(packed, 'application/gzip'), here.context('in'))), 'spec input-invalid', what);
-      assert.deepEqual((await readdir(here.path)).filter((name) => name !== 'in'), [], what);
+      assert.equal(
+        await failureOf(source.stage(urlOf(packed, 'application/gzip'), here.context('in'))),
+        'spec input-invalid',
+        what,
+      );
+      assert.deepEqual(
+        (await readdir(here.path)).filter((name) => name !== 'in'),
+        [],
+        what,
+      );
     }
   });
 
@@ -109,21 +139,34 @@ describe('inline inputs', () => {
 
 describe('reading tar archives', () => {
   it('never fails but with a TarError, whatever the bytes', () => {
-    const good = archive(entry('a', 'hello'), entry('b/', '', '5'), entry('pax', '20 path=somewhere/x\n', 'x'), entry('c', 'x'));
-    assert.deepEqual(readTar(good).map(({ path, kind }) => `${kind} ${path}`), ['file a', 'directory b', 'file somewhere/x']);
+    const good = archive(
+      entry('a', 'hello'),
+      entry('b/', '', '5'),
+      entry('pax', '20 path=somewhere/x\n', 'x'),
+      entry('c', 'x'),
+    );
+    assert.deepEqual(
+      readTar(good).map(({ path, kind }) => `${kind} ${path}`),
+      ['file a', 'directory b', 'file somewhere/x'],
+    );
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 8 }), fc.nat(good.length), (changes, cut) => {
-        const bytes = Buffer.from(good);
-        for (const [at, byte] of changes) bytes[at] = byte;
-        for (const each of [bytes, bytes.subarray(0, cut)]) {
-          try {
-            isTar(each);
-            for (const { path } of readTar(each)) assert.ok(!path.split('/').includes('..') && !path.startsWith('/'), path);
-          } catch (error) {
-            assert.ok(error instanceof TarError, String(error));
+      fc.property(
+        fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 8 }),
+        fc.nat(good.length),
+        (changes, cut) => {
+          const bytes = Buffer.from(good);
+          for (const [at, byte] of changes) bytes[at] = byte;
+          for (const each of [bytes, bytes.subarray(0, cut)]) {
+            try {
+              isTar(each);
+              for (const { path } of readTar(each))
+                assert.ok(!path.split('/').includes('..') && !path.startsWith('/'), path);
+            } catch (error) {
+              assert.ok(error instanceof TarError, String(error));
+            }
           }
-        }
-      }),
+        },
+      ),
     );
   });
 });

@@ -26,16 +26,22 @@ describe('inputs by CID', () => {
     assert.deepEqual(staged.mounts, [{ source: join(here.path, 'a'), target: '/inputs', writable: false }]);
     assert.equal(staged.bytes, 5);
     assert.equal(await readFile(join(here.path, 'a/sub/x'), 'utf8'), 'hello');
-    assert.deepEqual(content.fetches.map(({ holders: asked, maxBytes }) => ({ asked, maxBytes })), [{ asked: holders, maxBytes: 77 }]);
+    assert.deepEqual(
+      content.fetches.map(({ holders: asked, maxBytes }) => ({ asked, maxBytes })),
+      [{ asked: holders, maxBytes: 77 }],
+    );
   });
 
   it('fail in the class that says whether another try can help', async () => {
     await using here = await place();
     const content = createFakeContent();
     const source = createIpfsSource(content);
-    const { cid } = await content.addStream((async function* () {
-      yield Buffer.alloc(100);
-    })(), signal);
+    const { cid } = await content.addStream(
+      (async function* () {
+        yield Buffer.alloc(100);
+      })(),
+      signal,
+    );
     const cases: readonly [string, Record<string, string>, number, string][] = [
       ['nobody has it', { CID: 'bafy00' }, 1_000, 'transient input-not-found'],
       ['more than allowed', { CID: cid }, 99, 'limit input-too-large'],
@@ -52,7 +58,10 @@ describe('inputs by CID', () => {
     await using here = await place();
     const why = new Error('cancelled');
     const context = here.context('x', { signal: AbortSignal.abort(why) });
-    await assert.rejects(createIpfsSource(createFakeContent()).stage(inputOf('ipfs', { CID: 'bafy00' }), context), why);
+    await assert.rejects(
+      createIpfsSource(createFakeContent()).stage(inputOf('ipfs', { CID: 'bafy00' }), context),
+      why,
+    );
   });
 });
 
@@ -68,7 +77,10 @@ describe('publishers', () => {
   });
 
   it('of jobs that name none keep nothing', async () => {
-    assert.deepEqual(await createNoopPublisher('').publish('/nowhere', signal), { result: null, dropped: [] });
+    assert.deepEqual(await createNoopPublisher('').publish('/nowhere', signal), {
+      result: null,
+      dropped: [],
+    });
   });
 });
 

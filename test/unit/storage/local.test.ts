@@ -9,7 +9,9 @@ import { failureOf, inputOf, place } from './support.ts';
 import type { Place } from './support.ts';
 
 /** A machine with `open` (readable), `work` (writable) and `secret` (closed). */
-async function machine(): Promise<Place & { stage(params: Readonly<Record<string, Json>>): Promise<string> }> {
+async function machine(): Promise<
+  Place & { stage(params: Readonly<Record<string, Json>>): Promise<string> }
+> {
   const here = await place();
   for (const name of ['open/deep', 'work', 'secret']) await mkdir(join(here.path, name), { recursive: true });
   await writeFile(join(here.path, 'open/data.txt'), 'data');
@@ -64,12 +66,19 @@ describe('local inputs', () => {
     await symlink(join(here.path, 'open'), join(here.path, 'work/to-open'));
     await symlink(join(here.path, 'open/deep'), join(here.path, 'open/inside'));
     for (const path of ['open/way-out', 'open/way-out/key', 'open/file-out']) {
-      assert.equal(await failureOf(here.stage({ SourcePath: join(here.path, path) })), 'node path-not-allowed', path);
+      assert.equal(
+        await failureOf(here.stage({ SourcePath: join(here.path, path) })),
+        'node path-not-allowed',
+        path,
+      );
     }
     // A link in a writable place to a readable one must not make that one writable.
     const params = { SourcePath: join(here.path, 'work/to-open'), ReadWrite: true };
     assert.equal(await failureOf(here.stage(params)), 'node path-not-allowed');
-    assert.equal(await here.stage({ SourcePath: join(here.path, 'open/inside') }), `${join(here.path, 'open/deep')} /in ro`);
+    assert.equal(
+      await here.stage({ SourcePath: join(here.path, 'open/inside') }),
+      `${join(here.path, 'open/deep')} /in ro`,
+    );
   });
 
   it('follow a symlink that the operator put into the rule', async () => {
@@ -78,7 +87,10 @@ describe('local inputs', () => {
     await symlink('disk1', join(here.path, 'disk'));
     for (const rule of [`${here.path}/disk/**`, `${here.path}/disk/data`]) {
       const source = createLocalSource('local', [rule]);
-      const staged = await source.stage(inputOf('local', { SourcePath: `${here.path}/disk/data` }), here.context('unused'));
+      const staged = await source.stage(
+        inputOf('local', { SourcePath: `${here.path}/disk/data` }),
+        here.context('unused'),
+      );
       assert.equal(staged.mounts[0]?.source, await realpath(join(here.path, 'disk1/data')), rule);
     }
   });
@@ -93,11 +105,23 @@ describe('local inputs', () => {
       'node path-not-allowed',
     );
     assert.ok(!existsSync(at('secret/new')));
-    assert.equal(await here.stage({ SourcePath: at('work/a/b'), ReadWrite: true, CreateAs: 'dir' }), `${at('work/a/b')} /in rw`);
+    assert.equal(
+      await here.stage({ SourcePath: at('work/a/b'), ReadWrite: true, CreateAs: 'dir' }),
+      `${at('work/a/b')} /in rw`,
+    );
     assert.ok((await stat(at('work/a/b'))).isDirectory());
-    assert.equal(await here.stage({ SourcePath: at('work/c/f'), ReadWrite: true, CreateAs: 'file' }), `${at('work/c/f')} /in rw`);
+    assert.equal(
+      await here.stage({ SourcePath: at('work/c/f'), ReadWrite: true, CreateAs: 'file' }),
+      `${at('work/c/f')} /in rw`,
+    );
     assert.ok((await stat(at('work/c/f'))).isFile());
-    assert.equal(await failureOf(here.stage({ SourcePath: at('work/c/f'), CreateAs: 'dir' })), 'spec input-kind');
-    assert.equal(await failureOf(here.stage({ SourcePath: at('work/a'), CreateAs: 'file' })), 'spec input-kind');
+    assert.equal(
+      await failureOf(here.stage({ SourcePath: at('work/c/f'), CreateAs: 'dir' })),
+      'spec input-kind',
+    );
+    assert.equal(
+      await failureOf(here.stage({ SourcePath: at('work/a'), CreateAs: 'file' })),
+      'spec input-kind',
+    );
   });
 });

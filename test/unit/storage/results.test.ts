@@ -37,10 +37,23 @@ describe('a result', () => {
   });
 
   it('takes only names that are one plain file name', () => {
-    for (const name of ['', '.', '..', 'a/b', '../x', 'a\\b', 'a\0', 'stdout', 'stderr', 'exitCode', 'x'.repeat(256)]) {
+    for (const name of [
+      '',
+      '.',
+      '..',
+      'a/b',
+      '../x',
+      'a\\b',
+      'a\0',
+      'stdout',
+      'stderr',
+      'exitCode',
+      'x'.repeat(256),
+    ]) {
       assert.notEqual(resultNameProblem(name), null, JSON.stringify(name));
     }
-    for (const name of ['outputs', '.hidden', 'a b', 'ü', 'x'.repeat(255)]) assert.equal(resultNameProblem(name), null, name);
+    for (const name of ['outputs', '.hidden', 'a b', 'ü', 'x'.repeat(255)])
+      assert.equal(resultNameProblem(name), null, name);
   });
 
   it('loses special files and names that are not UTF-8, and is never left through a symlink', async () => {
@@ -50,13 +63,14 @@ describe('a result', () => {
     await mkdir(join(here.path, 'outside'));
     await writeFile(join(here.path, 'outside/big'), Buffer.alloc(2_000_000));
     await symlink('../../outside', join(root, 'sub/link'));
+    await symlink('../../outside/big', join(root, 'sub/link-to-file'));
     await writeFile(Buffer.concat([Buffer.from(`${root}/sub/`), Buffer.from([0xff])]), 'x');
     await writeFile(join(root, 'sub/file'), 'kept');
     execFileSync('mkfifo', [join(root, 'sub/pipe')]);
     const checked = await checkResult(root, limits, signal);
     assert.equal(checked.bytes, 4);
     assert.equal(checked.dropped.length, 2, checked.dropped.join());
-    assert.deepEqual((await readdir(join(root, 'sub'))).sort(), ['file', 'link']);
+    assert.deepEqual((await readdir(join(root, 'sub'))).sort(), ['file', 'link', 'link-to-file']);
     assert.ok(existsSync(join(here.path, 'outside/big')));
   });
 
@@ -66,14 +80,19 @@ describe('a result', () => {
     await mkdir(join(root, 'a/b/c'), { recursive: true });
     for (const name of ['1', '2', '3']) await writeFile(join(root, name), 'xxxx');
     await link(join(root, '1'), join(root, 'same'));
-    const check = (less: Partial<ResultLimits>): Promise<string> => failureOf(checkResult(root, { ...limits, ...less }, signal));
+    const check = (less: Partial<ResultLimits>): Promise<string> =>
+      failureOf(checkResult(root, { ...limits, ...less }, signal));
     assert.equal(await check({}), 'no failure');
     assert.equal(await check({ entriesMax: 7, depthMax: 3, bytesMax: 12 }), 'no failure');
     assert.equal(await check({ entriesMax: 6 }), 'limit result-too-many-files');
     assert.equal(await check({ depthMax: 2 }), 'limit result-too-deep');
     assert.equal(await check({ bytesMax: 11 }), 'limit result-too-large');
     await truncate(join(root, '2'), 10_000_000_000);
-    assert.equal(await check({}), 'limit result-too-large', 'a file with a hole is published at its full length');
+    assert.equal(
+      await check({}),
+      'limit result-too-large',
+      'a file with a hole is published at its full length',
+    );
   });
 });
 

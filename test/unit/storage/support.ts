@@ -8,13 +8,21 @@ import type { InputSource, Json, Task } from '../../../src/job/model.ts';
 import { StorageError } from '../../../src/storage/source.ts';
 import type { StageContext } from '../../../src/storage/source.ts';
 
-export const inputOf = (type: string, params: Readonly<Record<string, Json>>, target = '/in'): InputSource => ({
+export const inputOf = (
+  type: string,
+  params: Readonly<Record<string, Json>>,
+  target = '/in',
+): InputSource => ({
   Source: { Type: type, Params: params },
   Alias: '',
   Target: target,
 });
 
-export function orderOf(execution: string, task: Partial<Task>, order: Partial<ExecutionOrder> = {}): ExecutionOrder {
+export function orderOf(
+  execution: string,
+  task: Partial<Task>,
+  order: Partial<ExecutionOrder> = {},
+): ExecutionOrder {
   return {
     execution: asExecutionId(execution),
     job: asJobId('j-00000000'),
