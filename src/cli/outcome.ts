@@ -25,14 +25,12 @@ function counts(execution: ExecutionJson): boolean {
 
 export async function outcomeOf(client: Client, job: string, namespace: string): Promise<Outcome> {
   const answer = await client.get<JobAnswer>(jobPath(job), { namespace, include: 'executions' });
-  const ended = (answer.Executions?.Items ?? [])
-    .filter(counts)
-    .map((one) => ({
-      execution: one.ID,
-      partition: one.PartitionIndex,
-      node: one.NodeID,
-      exitCode: one.RunOutput?.ExitCode ?? 0,
-    }));
+  const ended = (answer.Executions?.Items ?? []).filter(counts).map((one) => ({
+    execution: one.ID,
+    partition: one.PartitionIndex,
+    node: one.NodeID,
+    exitCode: one.RunOutput?.ExitCode ?? 0,
+  }));
   const hasResults = answer.Job.Type === 'batch' || answer.Job.Type === 'ops';
   const results = hasResults
     ? (await client.get<ListJson<ResultJson>>(`${jobPath(job)}/results`, { namespace })).Items

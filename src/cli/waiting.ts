@@ -8,6 +8,7 @@ import { pause } from '../lib/abort.ts';
 import { formatDuration } from '../lib/units.ts';
 import type { ExecutionJson, HistoryJson, JobAnswer, ListJson } from '../api/types.ts';
 import type { Client } from './client.ts';
+import { codeOf } from './errors.ts';
 import { jobPath } from './ids.ts';
 import type { Io } from './io.ts';
 import { StatusLine } from './status-line.ts';
@@ -17,6 +18,8 @@ const POLL_MIN_MS = 150;
 const POLL_MAX_MS = 1000;
 /** While nothing happens, the reason is asked for at this interval. */
 const REASON_MS = 2000;
+/** A peer that is restarted is back by then. */
+const AWAY_MAX_MS = 15_000;
 const PAGE = 100;
 
 export interface WaitOptions {
@@ -62,6 +65,7 @@ class Waiter {
   readonly #line: StatusLine;
   readonly #paint: Painter;
   readonly #startedAt = Date.now();
+  #heardAt = Date.now();
   #lastReason = '';
   #reasonAt = 0;
 
@@ -73,31 +77,49 @@ class Waiter {
 
   /** @returns how it ended. */
   async run(signal: AbortSignal): Promise<'over' | 'running' | 'interrupted' | 'timeout'> {
-    const { client, job, namespace, untilRunning, timeoutMs } = this.#options;
-    const path = `${jobPath(job)}/history`;
+    const { untilRunning, timeoutMs } = this.#options;
     let token = '';
     let wait = POLL_MIN_MS;
     try {
       for (;;) {
-        const page = await client.get<ListJson<HistoryJson>>(path, {
-          namespace,
-          event_type: 'all',
-          limit: PAGE,
-          next_token: token,
-        });
-        for (const event of page.Items)
-          for (const text of eventLine(event, this.#paint)) this.#line.say(text);
-        token = page.NextToken;
-        if (token === '') return 'over';
-        if (untilRunning && page.Items.some(({ Event }) => Event.Details['NewState'] === 'running'))
+        const page = await this.#page(token);
+        const events = page?.Items ?? [];
+        this.#show(events);
+        token = page?.NextToken ?? token;
+        if (page !== null && token === '') return 'over';
+        if (untilRunning && events.some(({ Event }) => Event.Details['NewState'] === 'running'))
           return 'running';
         if (timeoutMs > 0 && Date.now() - this.#startedAt >= timeoutMs) return 'timeout';
-        wait = page.Items.length > 0 ? POLL_MIN_MS : Math.min(POLL_MAX_MS, wait * 1.5);
-        await this.#explain();
+        wait = events.length > 0 ? POLL_MIN_MS : Math.min(POLL_MAX_MS, wait * 1.5);
+        if (page !== null) await this.#explain();
         if (!(await pause(wait, signal))) return 'interrupted';
       }
     } finally {
       this.#line.clear();
+    }
+  }
+
+  /**
+   * The events after `token`; null while the peer is away, which it may be for a restart.
+   * @throws what the client throws, once the peer was away for too long.
+   */
+  async #page(token: string): Promise<ListJson<HistoryJson> | null> {
+    const { client, job, namespace } = this.#options;
+    const query = { namespace, event_type: 'all', limit: PAGE, next_token: token };
+    try {
+      const page = await client.get<ListJson<HistoryJson>>(`${jobPath(job)}/history`, query);
+      this.#heardAt = Date.now();
+      return page;
+    } catch (error) {
+      if (codeOf(error) !== 'daemon-unreachable' || Date.now() - this.#heardAt > AWAY_MAX_MS) throw error;
+      this.#line.now(`The peer at ${client.address} is away; the job goes on. Waiting for it to come back.`);
+      return null;
+    }
+  }
+
+  #show(events: readonly HistoryJson[]): void {
+    for (const event of events) {
+      for (const text of eventLine(event, this.#paint)) this.#line.say(text);
     }
   }
 
@@ -106,7 +128,11 @@ class Waiter {
     if (this.#options.quiet || Date.now() - this.#reasonAt < REASON_MS) return;
     this.#reasonAt = Date.now();
     const { client, job, namespace, io } = this.#options;
-    const answer = await client.get<JobAnswer>(jobPath(job), { namespace, include: 'executions' });
+    const answer = await client
+      .get<JobAnswer>(jobPath(job), { namespace, include: 'executions' })
+      .catch(() => null);
+    // Whatever it is, the next look at the history meets it too, and says so.
+    if (answer === null) return;
     this.#line.now(summary(answer.Executions?.Items ?? [], answer, this.#startedAt));
     const reason = (answer.Waiting?.Explanation ?? []).map(plainLine).join('; ');
     if (!io.terminal.stderr && reason !== '' && reason !== this.#lastReason)

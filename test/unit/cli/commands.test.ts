@@ -285,6 +285,8 @@ test('the address comes from flags, then SHOAL_, then BACALHAU_ variables; the k
   assert.equal((await cli.run(['job', 'list'])).code, 3);
   const env = { SHOAL_API_KEY: 'secret-key' };
   assert.equal((await cli.run(['job', 'list'], { env })).code, 0);
+  const logs = await cli.run(['job', 'logs', 'nothing'], { env });
+  assert.match(logs.err, /No job nothing/, 'the websocket carries the key too');
   assert.equal(
     (await cli.run(['job', 'list', '--api-port', port], { env: { ...env, SHOAL_API_PORT: '1' } })).code,
     0,

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import type { FakeJob } from '../api/fake-service.ts';
-import { SPEC } from '../api/api-server.ts';
+import { createApiServer } from '../../../src/api/server.ts';
+import { apiOptions, SPEC } from '../api/api-server.ts';
 import { createCli, runAlone } from './cli.ts';
 
 const stdin = JSON.stringify(SPEC);
@@ -234,4 +235,28 @@ test('validate needs no peer: OK, or every problem with its place, and 2', async
   assert.equal(error.code, 'spec-invalid');
   assert.match(error.message, /<stdin>:1:\d+ Type/);
   assert.match(error.message, /<stdin>:2:\d+ Conut/);
+});
+
+test('a peer that is restarted is waited for, and the job is seen to its end', async () => {
+  const cli = await createCli();
+  cli.api.service.onSubmit = (job) => job.assign();
+  const restarts: Promise<void>[] = [];
+  const onErr = (text: string): void => {
+    if (!text.includes('Assigned') || restarts.length > 0) return;
+    const restart = async (): Promise<void> => {
+      await cli.api.server.stop();
+      const again = await createApiServer(cli.api.service, apiOptions({ port: cli.port }));
+      after(() => again.stop());
+      const job = cli.api.service.jobs[0] as FakeJob;
+      job.report('completed', { exitCode: 0 });
+      job.accept();
+      job.close('completed');
+      await again.start();
+    };
+    restarts.push(restart());
+  };
+  const { code, err } = await cli.run(['job', 'run'], { stdin, onErr });
+  assert.equal(code, 0, err);
+  assert.equal(restarts.length, 1);
+  await Promise.all(restarts);
 });
