@@ -123,22 +123,20 @@ export function createMessages(deps: MessagesDeps): MessageService {
   const flush = async (outbox: Outbox): Promise<void> => {
     let failures = 0;
     while (outbox.frames.length > 0) {
+      let stream: Stream | null = null;
       try {
-        const stream = outbox.stream ?? (await open(outbox));
-        if (stream.writeStatus !== 'writable') {
-          outbox.stream = null;
-          throw new Error('the stream is closed');
-        }
+        stream = outbox.stream ?? (await open(outbox));
+        if (stream.writeStatus !== 'writable') throw new Error('the stream is closed');
         const batch = takeBatch(outbox);
         counts.sent += batch.length;
         if (!stream.send(encodeFrames(batch))) await drained(stream, STALL_MS);
         failures = 0;
       } catch (error) {
-        const stream = outbox.stream;
-        outbox.stream = null;
+        if (outbox.stream === stream) outbox.stream = null;
         stream?.abort(error instanceof Error ? error : new Error(String(error)));
         failures += 1;
-        if (failures > 1 || stream === null || stopped) return giveUp(outbox, error);
+        // Null: it could not even be opened. Else a fresh stream gets one more chance.
+        if (stream === null || failures > 1 || stopped) return giveUp(outbox, error);
       }
     }
   };

@@ -20,6 +20,7 @@ import { CID } from 'multiformats/cid';
 import { sha256 } from 'multiformats/hashes/sha2';
 import { createBlockFiles } from '../../../p2p/blockstore.ts';
 import { DAG_PB } from '../../../p2p/dag.ts';
+import { encodeFrames } from '../../../p2p/protocols/frames.ts';
 import { ShoalError } from '../../../src/core/failure.ts';
 import type { FailureCode } from '../../../src/core/failure.ts';
 import type { ContentEntry, FetchOptions } from '../../../src/lib/content.ts';
@@ -223,6 +224,21 @@ describe('holders', () => {
     const error = await fails(b.host.content.replicate(ref.cid, from([evil])), 'content-corrupt');
     assert.ok(error.message.includes(evil.host.nodeId), error.message);
     assert.ok((await b.host.content.usedBytes()) < 1_000_000);
+  });
+
+  test('a block that nobody asked for is refused, although its hash is right', async () => {
+    const [evil, b] = await mesh(2);
+    assert.ok(evil && b);
+    const ref = await evil.host.content.addStream(chunksOf(randomBytes(2_000_000)), never);
+    const extra = randomBytes(1_000);
+    const cid = CID.createV1(0x55, await sha256.digest(extra));
+    const honest = honestHandler(evil);
+    await evil.host.libp2p.unhandle([BLOCKS, '/ipfs/bitswap/1.2.0']);
+    const frame = Buffer.concat([Uint8Array.of(11, cid.bytes.byteLength), cid.bytes, extra]);
+    await evil.host.libp2p.handle(BLOCKS, faulty(honest, (data, seen) =>
+      seen > 0 ? data : Buffer.concat([encodeFrames([frame]), data])));
+    await fails(b.host.content.replicate(ref.cid, from([evil])), 'content-corrupt');
+    assert.equal(await b.host.content.has(cid.toString()), false);
   });
 
   test('a plain IPFS node fetches a result by its CID with bitswap, and we fetch from it', async () => {
