@@ -150,6 +150,8 @@ function createProgress(image: string, tell: (text: string) => void): (line: Pul
       layer.total = line.progressDetail?.total ?? layer.total;
     }
     if (line.status === 'Pull complete' || line.status === 'Already exists') layer.done = true;
+    // Docker does not tell the last bytes of a layer.
+    if (layer.done) layer.current = layer.total;
     const all = [...layers.values()];
     const finished = all.every((one) => one.done);
     const now = performance.now();
