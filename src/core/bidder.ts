@@ -28,7 +28,9 @@ export function onAnnouncement(
   invited: boolean,
 ): void {
   const { job, version, round, need, spec, leader } = announcement;
-  if (core.profile === null || core.closed.has(job)) return;
+  const close = core.closed.get(job);
+  if (close !== undefined) return send(core, leader, { type: 'closed', job, close });
+  if (core.profile === null) return;
   const lot = { job, version, round, need };
   if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;
   const known = spec ?? core.kept.get(job)?.ledger.spec ?? null;

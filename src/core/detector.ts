@@ -7,7 +7,7 @@ import { after } from './ids.ts';
 import type { NodeId } from './ids.ts';
 import { leaderGone, leaderOf } from './keeper.ts';
 import { liveOn, loseNode } from './lead.ts';
-import { aliveMembers } from './members.ts';
+import { aliveMembers, forgetAlive } from './members.ts';
 import type { Message } from './messages.ts';
 import type { Core, Watch } from './state.ts';
 import { note, send } from './state.ts';
@@ -102,6 +102,7 @@ function askOthers(core: Core, node: NodeId, watch: Watch): void {
 
 function declareDead(core: Core, node: NodeId, watch: Watch): void {
   watch.dead = true;
+  forgetAlive(core);
   watch.sentAt = null;
   watch.suspectSince = null;
   note(core, 'peer.dead', { node });
@@ -118,6 +119,7 @@ export function onHeard(core: Core, node: NodeId): void {
   if (watch === undefined) return;
   core.watches.set(node, newWatch());
   if (!watch.dead) return;
+  forgetAlive(core);
   for (const kept of core.kept.values()) {
     if (leaderOf(kept) === node && kept.lead === null) kept.candidateAt = null;
   }

@@ -15,7 +15,7 @@ import type { AcceptedValue, JobRecords, Message, SlotValue } from './messages.t
 import { partitionsOf } from './plan.ts';
 import type { AdmissionBody, Certified, Epoch, Signed, Slot } from './records.ts';
 import { admissionVote } from './sponsor.ts';
-import type { Core, KeptJob } from './state.ts';
+import type { Core, KeptJob, PendingJob } from './state.ts';
 import { note, persist, refuse, remember, seal, send, touch, wallMs } from './state.ts';
 import { checkActivation, checkAdmission, checkCommand, checkCommitted, checkSpec, isKeeper } from './verify.ts';
 
@@ -70,6 +70,7 @@ export function tickPending(core: Core, job: JobId): void {
   const pending = core.pending.get(job);
   if (pending === undefined) return;
   if (pending.spec.body.notAfter < wallMs(core)) return dropPending(core, job);
+  if (activateByVotes(core, pending)) return;
   for (const { node } of pending.admission.body.keepers) {
     if (node === core.self || pending.votes.has(node)) continue;
     send(core, node, { type: 'admit', spec: pending.spec, admission: pending.admission });
@@ -90,8 +91,13 @@ export function onCoVote(core: Core, from: NodeId, message: Extract<Message, { t
   const { body, id } = pending.admission;
   if (!validVote(message.vote, body, id, 'admission', core.suite)) return;
   pending.votes.set(from, message.vote);
-  if (pending.votes.size < majority(body.keepers.length)) return;
-  activate(core, pending.spec, { record: pending.admission, votes: [...pending.votes.values()] });
+  activateByVotes(core, pending);
+}
+
+function activateByVotes(core: Core, { spec, admission, votes }: PendingJob): boolean {
+  if (votes.size < majority(admission.body.keepers.length)) return false;
+  activate(core, spec, { record: admission, votes: [...votes.values()] });
+  return true;
 }
 
 export function onActivate(core: Core, from: NodeId, message: Extract<Message, { type: 'activate' }>): void {
@@ -310,10 +316,9 @@ function wellFounded(kept: KeptJob, value: SlotValue): boolean {
       return state?.phase === 'completed' && same && state.node === value.body.node;
     }
     case 'close': {
-      const { outcome, evidence } = value.body;
-      if (outcome === 'stopped') {
-        return [...ledger.commands.values()].some((command) => evidence.includes(command.id));
-      }
+      const { outcome } = value.body;
+      // Any valid stop of the owner will do: two peers of one owner may each have signed one.
+      if (outcome === 'stopped') return ledger.commands.size > 0;
       if (outcome === 'failed') return true;
       return Array.from({ length: partitionsOf(ledger) }, (_, p) => p).every(
         (p) => ledger.partitions.get(p)?.accept != null || accepted.has(`accept/${p}`),

@@ -45,7 +45,7 @@ import type {
   Restored,
   Sighting,
 } from './machine-types.ts';
-import { advertise, greet, ownAdvert, takeAdvert } from './members.ts';
+import { advertise, forgetAlive, greet, ownAdvert, takeAdvert } from './members.ts';
 import type { Gossip, Message } from './messages.ts';
 import { inviteNewcomer, onBid, onDecline, waitingView } from './place.ts';
 import { nothing } from './resources.ts';
@@ -66,7 +66,6 @@ function createCore(config: MachineConfig, suite: Suite): Core {
     self: config.node,
     now: asMillis(0),
     hlc: asHlc(0),
-    ranAt: asMillis(0),
     startedAt: asMillis(0),
     timers: new Timers(),
     out: [],
@@ -77,6 +76,7 @@ function createCore(config: MachineConfig, suite: Suite): Core {
     draining: false,
     advertSequence: 0,
     members: new Map(),
+    alive: null,
     connected: new Set(),
     heardAt: new Map(),
     watches: new Map(),
@@ -132,7 +132,6 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
 
 function boot(core: Core, restored: Restored, now: Millis): void {
   core.now = now;
-  core.ranAt = now;
   core.startedAt = now;
   restore(core, restored);
   core.timers.set('probe', after(now, core.config.limits.probeMs));
@@ -142,12 +141,10 @@ function boot(core: Core, restored: Restored, now: Millis): void {
 /** Notices when this node did not run for a while: it then accuses nobody, and confirms what it leads. */
 function keepTime(core: Core, now: Millis): void {
   const due = core.timers.next();
-  const gapMs = now - core.ranAt;
   core.now = now;
-  core.ranAt = now;
   if (due === null || due >= now) return;
   onLag(core, now - due);
-  if (gapMs <= core.config.limits.leaderGapMs) return;
+  if (now - due <= core.config.limits.leaderGapMs) return;
   for (const kept of core.kept.values()) {
     if (kept.lead?.mode === 'leading' && kept.ledger.close === null) confirmLead(core, kept, kept.lead);
   }
@@ -201,10 +198,12 @@ function dispatch(core: Core, input: Input): void {
       return reconsider(core);
     case 'peer-connected':
       core.connected.add(input.node);
+      forgetAlive(core);
       onHeard(core, input.node);
       return greet(core, input.node);
     case 'peer-disconnected':
       core.connected.delete(input.node);
+      forgetAlive(core);
       return onDisconnected(core, input.node);
     case 'unreachable':
       return onUnreachable(core, input.node);
@@ -265,6 +264,7 @@ function onGossip(core: Core, from: NodeId, gossip: Gossip): void {
       return dropInterest(core, gossip.summary.job);
     case 'leaving':
       core.members.delete(gossip.node);
+      forgetAlive(core);
   }
 }
 

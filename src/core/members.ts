@@ -25,12 +25,26 @@ const alive = (core: Core, member: Member): boolean =>
   core.connected.has(member.advert.body.node) ||
   core.now - member.heardAt < missedAdverts * advertInterval(core);
 
+/** How stale the list of living members may be; it is asked for with every announcement. */
+const aliveStaleMs = 500;
+
 /** Members believed alive, this node not included. */
 export function aliveMembers(core: Core): readonly Member[] {
-  return [...core.members.values()].filter((member) => {
+  const { alive: cached } = core;
+  const fresh = cached !== null && core.now - cached.at < aliveStaleMs;
+  // A change among a handful of nodes must show at once; among thousands it may take a moment.
+  if (fresh && (cached.of === core.members.size || core.members.size > 64)) return cached.members;
+  const members = [...core.members.values()].filter((member) => {
     const watch = core.watches.get(member.advert.body.node);
     return alive(core, member) && watch?.dead !== true;
   });
+  core.alive = { at: core.now, of: core.members.size, members };
+  return members;
+}
+
+/** Somebody came, went or died: the next question is answered anew. */
+export function forgetAlive(core: Core): void {
+  if (core.members.size <= 64) core.alive = null;
 }
 
 /** This node and all others believed alive. */

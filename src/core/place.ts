@@ -50,7 +50,17 @@ export function fillVacancies(
     }
   }
   inviteSilent(core, kept, lead, vacancies.length);
+  lookAgain(core, kept, lead);
   return waitingOver(core, kept, lead);
+}
+
+/** A timer keeps only its earliest moment, so every moment that matters is named each time. */
+function lookAgain(core: Core, kept: KeptJob, lead: Lead): void {
+  core.timers.set(jobTimer(kept), lead.nextRoundAt);
+  const { bidWindowMs } = core.config.limits;
+  for (const bid of lead.bids.values()) {
+    core.timers.set(jobTimer(kept), after(bid.at, bidWindowMs));
+  }
 }
 
 function announcementOf(core: Core, kept: KeptJob, lead: Lead, need: number): Announcement {
@@ -81,8 +91,6 @@ function announce(core: Core, kept: KeptJob, lead: Lead, need: number): void {
   lead.invited = false;
   lead.round += 1;
   lead.nextRoundAt = after(core.now, pause);
-  core.timers.set(jobTimer(kept), after(core.now, inviteAfterMs));
-  core.timers.set(jobTimer(kept), lead.nextRoundAt);
 }
 
 const answered = (lead: Lead, node: NodeId): boolean => lead.bids.has(node) || lead.declines.has(node);
@@ -189,7 +197,6 @@ export function onBid(
     locality: message.locality,
     at: lead.bids.get(from)?.at ?? core.now,
   });
-  core.timers.set(jobTimer(kept), after(core.now, core.config.limits.bidWindowMs));
   touch(core, job);
 }
 

@@ -248,8 +248,6 @@ export interface Core {
   readonly self: NodeId;
   now: Millis;
   hlc: Hlc;
-  /** The last moment this node was running. */
-  ranAt: Millis;
   readonly timers: Timers;
   readonly out: Effect[];
   readonly writes: StoreWrite[];
@@ -261,6 +259,8 @@ export interface Core {
   draining: boolean;
   advertSequence: number;
   readonly members: Map<NodeId, Member>;
+  /** The members believed alive, as last computed. */
+  alive: { readonly at: Millis; readonly of: number; readonly members: readonly Member[] } | null;
   readonly connected: Set<NodeId>;
   readonly heardAt: Map<NodeId, Millis>;
   readonly watches: Map<NodeId, Watch>;
