@@ -240,23 +240,22 @@ test('validate needs no peer: OK, or every problem with its place, and 2', async
 test('a peer that is restarted is waited for, and the job is seen to its end', async () => {
   const cli = await createCli();
   cli.api.service.onSubmit = (job) => job.assign();
-  const restarts: Promise<void>[] = [];
-  const onErr = (text: string): void => {
-    if (!text.includes('Assigned') || restarts.length > 0) return;
-    const restart = async (): Promise<void> => {
-      await cli.api.server.stop();
-      const again = await createApiServer(cli.api.service, apiOptions({ port: cli.port }));
-      after(() => again.stop());
-      const job = cli.api.service.jobs[0] as FakeJob;
-      job.report('completed', { exitCode: 0 });
-      job.accept();
-      job.close('completed');
-      await again.start();
-    };
-    restarts.push(restart());
+  const steps: Promise<unknown>[] = [];
+  const comeBack = async (): Promise<void> => {
+    const job = cli.api.service.jobs[0] as FakeJob;
+    job.report('completed', { exitCode: 0 });
+    job.accept();
+    job.close('completed');
+    const again = await createApiServer(cli.api.service, apiOptions({ port: cli.port }));
+    after(() => again.stop());
+    await again.start();
   };
-  const { code, err } = await cli.run(['job', 'run'], { stdin, onErr });
+  const onErr = (text: string): void => {
+    if (steps.length === 0 && text.includes('Assigned')) steps.push(cli.api.server.stop());
+    if (steps.length === 1 && text.includes('is away')) steps.push(comeBack());
+  };
+  const { code, err } = await cli.run(['job', 'run'], { stdin, onErr, tty: true });
   assert.equal(code, 0, err);
-  assert.equal(restarts.length, 1);
-  await Promise.all(restarts);
+  assert.equal(steps.length, 2, 'it was away in between');
+  await Promise.all(steps);
 });
