@@ -28,7 +28,10 @@ const config: DockerEngineConfig = {
   onProgress: () => undefined,
 };
 
-const taskOf = (params: Readonly<Record<string, Json>>, resources: Partial<Resources> = {}): Task => ({
+const taskOf = (
+  params: Readonly<Record<string, Json>>,
+  resources: Partial<Resources> = {},
+): Task => ({
   Name: 'main',
   Engine: { Type: 'docker', Params: params },
   Publisher: { Type: '', Params: {} },

@@ -13,16 +13,44 @@ const answered = (status: number, text: string) => ({ status, errno: null, text 
 
 test('what registries answer is classed by whose fault it is', () => {
   const cases: readonly [number, string, string][] = [
-    [404, 'manifest for a/b:1 not found: manifest unknown: manifest unknown', 'image-not-found/spec'],
-    [404, "pull access denied for a/b, repository does not exist or may require 'docker login': denied: requested access to the resource is denied", 'image-not-found/spec'],
+    [
+      404,
+      'manifest for a/b:1 not found: manifest unknown: manifest unknown',
+      'image-not-found/spec',
+    ],
+    [
+      404,
+      "pull access denied for a/b, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
+      'image-not-found/spec',
+    ],
     [404, 'anything a registry may say', 'image-not-found/spec'],
     [500, 'unauthorized: authentication required', 'image-not-found/spec'],
-    [500, 'toomanyrequests: You have reached your pull rate limit. You may increase the limit by authenticating', 'image-pull-failed/transient'],
+    [
+      500,
+      'toomanyrequests: You have reached your pull rate limit. You may increase the limit by authenticating',
+      'image-pull-failed/transient',
+    ],
     [429, 'Too Many Requests', 'image-pull-failed/transient'],
-    [500, 'received unexpected HTTP status: 503 Service Unavailable', 'image-pull-failed/transient'],
-    [500, 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host', 'image-pull-failed/transient'],
-    [500, 'Get "https://x/v2/": net/http: request canceled while waiting for connection (Client.Timeout exceeded)', 'image-pull-failed/transient'],
-    [200, 'no matching manifest for linux/amd64 in the manifest list entries', 'image-platform/node'],
+    [
+      500,
+      'received unexpected HTTP status: 503 Service Unavailable',
+      'image-pull-failed/transient',
+    ],
+    [
+      500,
+      'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host',
+      'image-pull-failed/transient',
+    ],
+    [
+      500,
+      'Get "https://x/v2/": net/http: request canceled while waiting for connection (Client.Timeout exceeded)',
+      'image-pull-failed/transient',
+    ],
+    [
+      200,
+      'no matching manifest for linux/amd64 in the manifest list entries',
+      'image-platform/node',
+    ],
     [200, 'write /var/lib/docker/tmp/x: no space left on device', 'disk-full/node'],
     [400, 'invalid reference format', 'image-reference-invalid/spec'],
   ];
@@ -36,11 +64,27 @@ test('what registries answer is classed by whose fault it is', () => {
 test('what Docker says when it will not start a container is classed by whose fault it is', () => {
   const cases: readonly [number, string, string][] = [
     [400, 'No command specified', 'no-command/spec'],
-    [400, 'OCI runtime create failed: container_linux.go:380: starting container process caused: exec: "nosuch": executable file not found in $PATH: unknown', 'entrypoint-not-found/spec'],
+    [
+      400,
+      'OCI runtime create failed: container_linux.go:380: starting container process caused: exec: "nosuch": executable file not found in $PATH: unknown',
+      'entrypoint-not-found/spec',
+    ],
     [500, 'could not select device driver "" with capabilities: [[gpu]]', 'gpu-unavailable/node'],
-    [500, 'driver failed programming external connectivity: Bind for 127.0.0.1:80 failed: port is already allocated', 'host-port-taken/node'],
-    [400, 'Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available', 'docker-refused/node'],
-    [400, 'invalid mount config for type "bind": bind source path does not exist: /x', 'docker-refused/node'],
+    [
+      500,
+      'driver failed programming external connectivity: Bind for 127.0.0.1:80 failed: port is already allocated',
+      'host-port-taken/node',
+    ],
+    [
+      400,
+      'Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available',
+      'docker-refused/node',
+    ],
+    [
+      400,
+      'invalid mount config for type "bind": bind source path does not exist: /x',
+      'docker-refused/node',
+    ],
     [400, 'unable to find user x: no matching entries in passwd file', 'docker-refused/spec'],
     [500, 'something new', 'docker-refused/node'],
   ];

@@ -65,7 +65,9 @@ test('whatever the text, parsing ends and its result can be written down and par
   const text = fc.oneof(
     fc.string(),
     fc.stringMatching(/^[a-z.:/@_-]{1,40}$/),
-    fc.stringMatching(/^[a-z0-9]{1,9}(\.[a-z]{2,3})?(:[0-9]{1,5})?\/[a-z0-9/._-]{1,20}(:[\w.-]{1,9})?$/),
+    fc.stringMatching(
+      /^[a-z0-9]{1,9}(\.[a-z]{2,3})?(:[0-9]{1,5})?\/[a-z0-9/._-]{1,20}(:[\w.-]{1,9})?$/,
+    ),
   );
   fc.assert(
     fc.property(text, (reference) => {

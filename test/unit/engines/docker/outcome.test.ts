@@ -77,7 +77,10 @@ test('each way a container can end has one outcome', () => {
     ['exited 0', facts(ended(0, { outOfMemory: true }))],
     ['out-of-memory limit', facts(ended(137, { outOfMemory: true }))],
     ['out-of-memory limit', facts(ended(1, { outOfMemory: true, interrupted: true }))],
-    ['execution-timeout limit', facts(ended(137, { signalled: true }), { stopped: 'execution-timeout' })],
+    [
+      'execution-timeout limit',
+      facts(ended(137, { signalled: true }), { stopped: 'execution-timeout' }),
+    ],
     ['cancelled transient', facts(ended(0), { stopped: 'cancelled' })],
     ['cancelled transient', facts(lost('unreachable'), { stopped: 'cancelled' })],
     ['output-not-written node', facts(ended(137), { stopped: 'output-not-written' })],

@@ -59,9 +59,24 @@ test('frames come out whole and in order however the stream is cut', () => {
 
 test('each file is capped by itself and what does not fit is noticed', async () => {
   const files = await openOutputFiles(...paths(), 4);
-  await files.copy(Readable.from([encode([['stdout', 'abc'], ['stderr', 'x']])]));
+  await files.copy(
+    Readable.from([
+      encode([
+        ['stdout', 'abc'],
+        ['stderr', 'x'],
+      ]),
+    ]),
+  );
   assert.equal(files.dropped(), false);
-  await files.copy(Readable.from([encode([['stdout', 'def'], ['stdout', 'g'], ['stderr', 'y']])]));
+  await files.copy(
+    Readable.from([
+      encode([
+        ['stdout', 'def'],
+        ['stdout', 'g'],
+        ['stderr', 'y'],
+      ]),
+    ]),
+  );
   assert.equal(files.dropped(), true);
   assert.equal(files.seenBytes(), 9);
   assert.equal(files.stderrHead(), 'xy');
@@ -70,9 +85,24 @@ test('each file is capped by itself and what does not fit is noticed', async () 
 
 test('a stream that repeats itself after a break adds only what is new', async () => {
   const files = await openOutputFiles(...paths(), 100);
-  await files.copy(Readable.from([encode([['stdout', 'one'], ['stderr', 'a']])]));
+  await files.copy(
+    Readable.from([
+      encode([
+        ['stdout', 'one'],
+        ['stderr', 'a'],
+      ]),
+    ]),
+  );
   files.rewind();
-  await files.copy(Readable.from([encode([['stdout', 'on'], ['stdout', 'etwo'], ['stderr', 'ab']])]));
+  await files.copy(
+    Readable.from([
+      encode([
+        ['stdout', 'on'],
+        ['stdout', 'etwo'],
+        ['stderr', 'ab'],
+      ]),
+    ]),
+  );
   assert.deepEqual(await written(files), ['onetwo', 'ab']);
 });
 
