@@ -1,6 +1,8 @@
 /** `job run` and `job validate` against a real port: waiting, exit codes, templates, Ctrl-C. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { FakeJob } from '../api/fake-service.ts';
@@ -258,4 +260,27 @@ test('a peer that is restarted is waited for, and the job is seen to its end', a
   assert.equal(code, 0, err);
   assert.equal(steps.length, 2, 'it was away in between');
   await Promise.all(steps);
+});
+
+test('an answer that is lost on the way is asked for again, and makes no second job', async () => {
+  const cli = await createCli();
+  let connections = 0;
+  const proxy = createServer((client: Socket) => {
+    connections += 1;
+    const peer = connect(cli.port, '127.0.0.1');
+    client.pipe(peer);
+    client.on('error', () => peer.destroy());
+    if (connections > 1) peer.pipe(client);
+    else peer.once('data', () => client.destroy());
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  after(() => proxy.close());
+  const address = proxy.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const args = ['--api-port', String(address.port), 'job', 'run', '--no-wait'];
+  const { code, out, err } = await cli.run(args, { stdin });
+  assert.equal(code, 0, err);
+  assert.match(out, /submitted \(it was already\)/);
+  assert.deepEqual([connections, cli.api.service.jobs.length], [2, 1]);
 });
