@@ -61,13 +61,19 @@ export function factsOf(cid: CID, bytes: Uint8Array): BlockFacts {
 export const mayHaveLinks = (cid: CID): boolean => cid.code === DAG_PB || cid.code === DAG_CBOR;
 
 const leaf = (kind: BlockKind, payload: Uint8Array): BlockFacts => ({
-  kind, links: [], payload, claimedBytes: payload.byteLength, namePrefix: 0,
+  kind,
+  links: [],
+  payload,
+  claimedBytes: payload.byteLength,
+  namePrefix: 0,
 });
 
 function pbFacts(bytes: Uint8Array): BlockFacts {
   const node = dagPb.decode(bytes);
   const links = node.Links.map((link) => ({
-    name: link.Name ?? '', cid: link.Hash, claimed: link.Tsize ?? 0,
+    name: link.Name ?? '',
+    cid: link.Hash,
+    claimed: link.Tsize ?? 0,
   }));
   const below = links.reduce((sum, link) => sum + link.claimed, 0);
   if (node.Data === undefined) {
@@ -124,7 +130,9 @@ export function parseCid(text: string): CID {
     throw bad(brief(reasonOf(error), 120), error);
   }
   if (cid.multihash.code === IDENTITY && cid.multihash.digest.byteLength > IDENTITY_MAX) {
-    throw bad(`it carries ${cid.multihash.digest.byteLength} bytes in itself; at most ${IDENTITY_MAX} are allowed`);
+    throw bad(
+      `it carries ${cid.multihash.digest.byteLength} bytes in itself; at most ${IDENTITY_MAX} are allowed`,
+    );
   }
   if (cid.multihash.code !== IDENTITY && cid.multihash.code !== 0x12) {
     throw bad(`its hash function 0x${cid.multihash.code.toString(16)} is not supported; sha2-256 is`);

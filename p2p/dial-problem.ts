@@ -42,9 +42,17 @@ export function dialProblem(error: unknown, peer: NodeId): DialProblem {
     return { problem: 'refused', why: 'nothing listens at this address and port' };
   }
   const handshake = named(
-    'EncryptionFailedError', 'InvalidCryptoExchangeError', 'UnexpectedEOFError', 'UnexpectedEOF',
-    'ECONNRESET', 'EPIPE', 'InvalidMessageError', 'ConnectionClosedError', 'Stream closed',
-    'StreamClosedError', 'protect',
+    'EncryptionFailedError',
+    'InvalidCryptoExchangeError',
+    'UnexpectedEOFError',
+    'UnexpectedEOF',
+    'ECONNRESET',
+    'EPIPE',
+    'InvalidMessageError',
+    'ConnectionClosedError',
+    'Stream closed',
+    'StreamClosedError',
+    'protect',
   );
   if (handshake !== undefined) {
     return {

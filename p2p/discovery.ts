@@ -127,7 +127,12 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
         if (candidates.size >= CANDIDATES_MAX) continue;
         greetMs = GREET_FIRST_MS;
         candidates.set(peer, {
-          peer, origin, addresses: [address], attempts: 0, dialling: false, problem: null,
+          peer,
+          origin,
+          addresses: [address],
+          attempts: 0,
+          dialling: false,
+          problem: null,
           nextAt: performance.now() + firstDelay(origin, deps.self, peer),
         });
       } else if (!known.addresses.some((one) => one.equals(address))) {
@@ -187,7 +192,10 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       void remember(deps, peer, candidates);
       // The one that dialled asks; the answer carries both lists.
       const id = peerIdFromString(peer);
-      const outbound = deps.libp2p().getConnections(id).some((one) => one.direction === 'outbound');
+      const outbound = deps
+        .libp2p()
+        .getConnections(id)
+        .some((one) => one.direction === 'outbound');
       if (outbound) void deps.hello().greet(peer);
     },
     onDisconnected(peer) {
@@ -208,7 +216,10 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
         candidate.problem = problem;
         candidate.nextAt = performance.now() + Math.max(backoff(candidate.attempts), 10_000);
       }
-      void deps.libp2p().hangUp(peerIdFromString(peer)).catch(() => {});
+      void deps
+        .libp2p()
+        .hangUp(peerIdFromString(peer))
+        .catch(() => {});
     },
   });
 
@@ -219,7 +230,10 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       learn(await remembered(deps.libp2p()), 'remembered');
       deps.libp2p().addEventListener('peer:discovery', (event) => {
         const peer = asNodeId(event.detail.id.toString());
-        learn(event.detail.multiaddrs.map((address) => ({ peer, address })), 'mdns');
+        learn(
+          event.detail.multiaddrs.map((address) => ({ peer, address })),
+          'mdns',
+        );
       });
       timer = setInterval(tick, TICK_MS);
       tick();
@@ -246,17 +260,22 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       tick();
     },
     known() {
-      return deps.presence.members().map((peer) => {
-        const list = candidates.get(peer)?.addresses ?? [];
-        return list.map((address) => withPeer(address, peer));
-      }).filter((list) => list.length > 0);
+      return deps.presence
+        .members()
+        .map((peer) => {
+          const list = candidates.get(peer)?.addresses ?? [];
+          return list.map((address) => withPeer(address, peer));
+        })
+        .filter((list) => list.length > 0);
     },
     status() {
       const now = performance.now();
       return [...candidates.values()].map((one) => {
         const connected = deps.presence.has(one.peer);
         return {
-          peer: one.peer, origin: one.origin, attempts: one.attempts,
+          peer: one.peer,
+          origin: one.origin,
+          attempts: one.attempts,
           addresses: one.addresses.map(String),
           state: connected ? 'connected' : one.dialling ? 'dialling' : 'waiting',
           problem: connected ? null : one.problem,
@@ -292,18 +311,19 @@ async function settled(deps: DiscoveryDeps, candidate: Candidate): Promise<DialP
 }
 
 /** Keeps a member in the peer store and learns the addresses that identify brought. */
-async function remember(
-  deps: DiscoveryDeps,
-  id: NodeId,
-  candidates: Map<NodeId, Candidate>,
-): Promise<void> {
+async function remember(deps: DiscoveryDeps, id: NodeId, candidates: Map<NodeId, Candidate>): Promise<void> {
   try {
     const peer = await deps.libp2p().peerStore.merge(peerIdFromString(id), {
       tags: { [TAG]: { value: 100 } },
     });
     const addresses = peer.addresses.map((one) => one.multiaddr).slice(0, 8);
     const candidate = candidates.get(id) ?? {
-      peer: id, origin: 'exchange' as const, addresses, attempts: 0, nextAt: 0, dialling: false,
+      peer: id,
+      origin: 'exchange' as const,
+      addresses,
+      attempts: 0,
+      nextAt: 0,
+      dialling: false,
       problem: null,
     };
     candidate.attempts = 0;

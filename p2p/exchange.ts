@@ -68,7 +68,10 @@ export async function* swapBlocks<M extends ServiceMap>(
       for (let cid = wants[at]; cid !== undefined && open.size < WANTS_MAX; cid = wants[at]) {
         at += 1;
         const key = cid;
-        open.set(key, want(key).finally(() => open.delete(key)));
+        open.set(
+          key,
+          want(key).finally(() => open.delete(key)),
+        );
       }
       const arrived = await Promise.race(open.values());
       signal.throwIfAborted();

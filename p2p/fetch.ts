@@ -34,7 +34,11 @@ export interface FetchDeps {
   readonly protocol: BlocksService;
   readonly members: () => readonly NodeId[];
   /** Wants these blocks by bitswap from these peers and any plain IPFS node connected. */
-  readonly bitswap: (wants: readonly CID[], from: readonly NodeId[], signal: AbortSignal) => AsyncIterable<CID>;
+  readonly bitswap: (
+    wants: readonly CID[],
+    from: readonly NodeId[],
+    signal: AbortSignal,
+  ) => AsyncIterable<CID>;
   /** Peers that the DHT names; none when there is no DHT. */
   readonly providers: (root: CID, signal: AbortSignal) => Promise<readonly NodeId[]>;
   readonly log: Log;
@@ -172,9 +176,16 @@ export function createFetcher(deps: FetchDeps): Fetcher {
     missing,
     async ensure(root, wants, deep, options) {
       const task: Task = {
-        root, deep, options, wants, asked: new Set(), corrupt: new Set(), spoke: new Set(),
+        root,
+        deep,
+        options,
+        wants,
+        asked: new Set(),
+        corrupt: new Set(),
+        spoke: new Set(),
         received: 0,
-        budget: options.maxBytes + overhead(options.maxBytes), total: 0,
+        budget: options.maxBytes + overhead(options.maxBytes),
+        total: 0,
       };
       if (!(await remaining(task))) return;
       const holders = options.holders.map(asNodeId);
@@ -222,11 +233,18 @@ function account(task: Task, cid: CID, bytes: Uint8Array): void {
 
 const tooLarge = (task: Task, bytes: number): ShoalError =>
   new ShoalError({
-    code: 'content-too-large', cid: task.root.toString(), bytes, maxBytes: task.options.maxBytes,
+    code: 'content-too-large',
+    cid: task.root.toString(),
+    bytes,
+    maxBytes: task.options.maxBytes,
   });
 
 /** Checks what arrives and writes it, a few blocks at a time beside the receiving. */
-function createIntake(deps: FetchDeps, task: Task, peer: NodeId): {
+function createIntake(
+  deps: FetchDeps,
+  task: Task,
+  peer: NodeId,
+): {
   take(cid: CID, bytes: Uint8Array, release: (() => void) | undefined): Promise<void>;
   settle(): Promise<void>;
 } {

@@ -49,7 +49,11 @@ function badName(name: string): string | null {
 }
 
 const notFiles = (cid: CID): ShoalError =>
-  new ShoalError({ code: 'content-corrupt', cid: cid.toString(), why: 'it is not a UnixFS file or directory' });
+  new ShoalError({
+    code: 'content-corrupt',
+    cid: cid.toString(),
+    why: 'it is not a UnixFS file or directory',
+  });
 
 /** The entries of one directory, through its shards. */
 async function* children(facts: BlockFacts, loader: Loader, depth: number): AsyncGenerator<BlockLink> {
@@ -78,7 +82,12 @@ const tooDeep = (): ShoalError =>
  */
 export async function* walkTree(root: CID, loader: Loader): AsyncGenerator<TreeEntry> {
   let entries = 0;
-  const visit = async function* (cid: CID, at: string, claimed: number, depth: number): AsyncGenerator<TreeEntry> {
+  const visit = async function* (
+    cid: CID,
+    at: string,
+    claimed: number,
+    depth: number,
+  ): AsyncGenerator<TreeEntry> {
     entries += 1;
     if (entries > MAX_ENTRIES) {
       throw new ShoalError({ code: 'path-unsafe', path: at, why: `more than ${MAX_ENTRIES} entries` });
@@ -180,7 +189,12 @@ export async function writeTree(
       limit.left -= bytes;
       if (limit.left >= 0) return;
       const { maxBytes } = options;
-      const failure = { code: 'content-too-large', cid: root.toString(), bytes: maxBytes - limit.left, maxBytes } as const;
+      const failure = {
+        code: 'content-too-large',
+        cid: root.toString(),
+        bytes: maxBytes - limit.left,
+        maxBytes,
+      } as const;
       throw new ShoalError(failure);
     },
   };

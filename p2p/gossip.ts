@@ -89,7 +89,12 @@ export function gossipsubOptions(network: string): Partial<GossipsubOpts> {
     allowPublishToZeroTopicPeers: true,
     ignoreDuplicatePublishError: true,
     // 12 is too many for busy nodes: each message would arrive up to 12 times.
-    D: 6, Dlo: 4, Dhi: 9, Dscore: 3, Dout: 2, Dlazy: 6,
+    D: 6,
+    Dlo: 4,
+    Dhi: 9,
+    Dscore: 3,
+    Dout: 2,
+    Dlazy: 6,
     heartbeatInterval: 1_000,
     mcacheLength: 6,
     mcacheGossip: 3,
@@ -106,13 +111,21 @@ export function gossipsubOptions(network: string): Partial<GossipsubOpts> {
     // Unlimited by default: a peer that reads slowly would cost us memory.
     maxOutboundBufferSize: 8 << 20,
     decodeRpcLimits: {
-      maxSubscriptions: 64, maxMessages: 512, maxControlMessages: 512, maxIhaveMessageIDs: 2_000,
-      maxIwantMessageIDs: 1_000, maxIdontwantMessageIDs: 512, maxPeerInfos: 16,
+      maxSubscriptions: 64,
+      maxMessages: 512,
+      maxControlMessages: 512,
+      maxIhaveMessageIDs: 2_000,
+      maxIwantMessageIDs: 1_000,
+      maxIdontwantMessageIDs: 512,
+      maxPeerInfos: 16,
     },
     maxTopicBytesPerPeer: 96 * 1024,
     scoreThresholds: {
-      gossipThreshold: -10, publishThreshold: -50, graylistThreshold: -80,
-      acceptPXThreshold: 10, opportunisticGraftThreshold: 2,
+      gossipThreshold: -10,
+      publishThreshold: -50,
+      graylistThreshold: -80,
+      acceptPXThreshold: 10,
+      opportunisticGraftThreshold: 2,
     },
     scoreParams: {
       // More than 14 peers behind one address (a laptop, an office, a Docker bridge) would all be
@@ -127,14 +140,25 @@ export function gossipsubOptions(network: string): Partial<GossipsubOpts> {
 
 /** Only first deliveries and invalid messages count: quiet topics must not punish honest peers. */
 const topicScore = {
-  topicWeight: 1, timeInMeshWeight: 0.01, timeInMeshQuantum: 1_000, timeInMeshCap: 300,
-  firstMessageDeliveriesWeight: 0.1, firstMessageDeliveriesDecay: 0.99, firstMessageDeliveriesCap: 50,
+  topicWeight: 1,
+  timeInMeshWeight: 0.01,
+  timeInMeshQuantum: 1_000,
+  timeInMeshCap: 300,
+  firstMessageDeliveriesWeight: 0.1,
+  firstMessageDeliveriesDecay: 0.99,
+  firstMessageDeliveriesCap: 50,
   // The defaults demand 20 deliveries per mesh peer, which a job topic at rest never has.
-  meshMessageDeliveriesWeight: 0, meshMessageDeliveriesDecay: 0.5, meshMessageDeliveriesCap: 1,
-  meshMessageDeliveriesThreshold: 0.5, meshMessageDeliveriesWindow: 10,
-  meshMessageDeliveriesActivation: 5_000, meshFailurePenaltyWeight: 0, meshFailurePenaltyDecay: 0.5,
+  meshMessageDeliveriesWeight: 0,
+  meshMessageDeliveriesDecay: 0.5,
+  meshMessageDeliveriesCap: 1,
+  meshMessageDeliveriesThreshold: 0.5,
+  meshMessageDeliveriesWindow: 10,
+  meshMessageDeliveriesActivation: 5_000,
+  meshFailurePenaltyWeight: 0,
+  meshFailurePenaltyDecay: 0.5,
   // About nine invalid messages lead to the graylist.
-  invalidMessageDeliveriesWeight: -1, invalidMessageDeliveriesDecay: 0.995,
+  invalidMessageDeliveriesWeight: -1,
+  invalidMessageDeliveriesDecay: 0.995,
 } as const;
 
 export type GossipServices = {
@@ -161,7 +185,13 @@ export interface GossipService extends GossipPort {
 export function createGossip(deps: GossipDeps): GossipService {
   const topics = topicsOf(deps.network);
   const counts = {
-    accepted: 0, rejected: 0, ignored: 0, dropped: 0, published: 0, publishedToNobody: 0, healed: 0,
+    accepted: 0,
+    rejected: 0,
+    ignored: 0,
+    dropped: 0,
+    published: 0,
+    publishedToNobody: 0,
+    healed: 0,
   };
   const queue: { gossip: Gossip; from: NodeId }[] = [];
   let sink: ((gossip: Gossip, from: NodeId) => void) | null = null;
@@ -208,13 +238,16 @@ export function createGossip(deps: GossipDeps): GossipService {
         deps.log.error({ bytes: bytes.byteLength, maxBytes: MAX_GOSSIP }, 'gossip.oversized');
         return;
       }
-      deps.libp2p().services.pubsub.publish(topic, bytes).then(
-        ({ recipients }) => {
-          counts.published += 1;
-          if (recipients.length === 0) counts.publishedToNobody += 1;
-        },
-        (error: unknown) => deps.log.debug({ topic, why: reasonOf(error) }, 'gossip.not-published'),
-      );
+      deps
+        .libp2p()
+        .services.pubsub.publish(topic, bytes)
+        .then(
+          ({ recipients }) => {
+            counts.published += 1;
+            if (recipients.length === 0) counts.publishedToNobody += 1;
+          },
+          (error: unknown) => deps.log.debug({ topic, why: reasonOf(error) }, 'gossip.not-published'),
+        );
     },
     listen(onGossip) {
       sink = onGossip;
@@ -257,8 +290,9 @@ function healer(deps: GossipDeps, topic: string, onHealed: () => void): () => vo
     const [connection] = deps.libp2p().getConnections(peerIdFromString(peer));
     if (connection === undefined) return;
     const signal = AbortSignal.timeout(DEAF_AFTER_MS);
-    Promise.all([services.identify.identify(connection, { signal }), services.identifyPush.push()])
-      .catch((error: unknown) => deps.log.debug({ peer, why: reasonOf(error) }, 'gossip.nudge-failed'));
+    Promise.all([services.identify.identify(connection, { signal }), services.identifyPush.push()]).catch(
+      (error: unknown) => deps.log.debug({ peer, why: reasonOf(error) }, 'gossip.nudge-failed'),
+    );
   };
 
   const hangUp = (peer: NodeId): void => {

@@ -19,108 +19,28 @@ import { ping } from '@libp2p/ping';
 import { preSharedKey } from '@libp2p/pnet';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
-import type { Datastore } from 'interface-datastore';
 import type { Libp2pOptions } from 'libp2p';
 import { ShoalError } from '../src/core/failure.ts';
-import type { Failure } from '../src/core/failure.ts';
 import { asNodeId } from '../src/core/ids.ts';
-import type { NodeId } from '../src/core/ids.ts';
 import { announced } from './address.ts';
 import { createBlockFiles } from './blockstore.ts';
 import type { BlockFiles } from './blockstore.ts';
 import { createContentStore } from './content.ts';
-import type { HostContent } from './content.ts';
 import { checkBootstrap, createDiscovery } from './discovery.ts';
-import type { DiscoveryLimits, PeerStatus } from './discovery.ts';
 import { createProvider, findProviders, swapBlocks } from './exchange.ts';
 import { createFetcher } from './fetch.ts';
 import { createGossip, gossipsubOptions } from './gossip.ts';
-import type { Decoded, GossipPort, GossipServices, GossipStats } from './gossip.ts';
+import type { GossipServices } from './gossip.ts';
+import type { Host, HostConfig, HostDeps } from './host-types.ts';
 import { libp2pLogger } from './log.ts';
-import type { Log } from './log.ts';
 import { createPresence } from './presence.ts';
 import { blocksProtocol, createBlocks } from './protocols/blocks.ts';
-import type { BlocksStats } from './protocols/blocks.ts';
 import { createHello, helloProtocol } from './protocols/hello.ts';
 import type { HelloService } from './protocols/hello.ts';
 import { createMessages, messageProtocol } from './protocols/messages.ts';
-import type { MessageLimits, Messages, MessageStats } from './protocols/messages.ts';
 import { createTail, tailProtocol } from './protocols/tail.ts';
-import type { Tail } from './protocols/tail.ts';
 
-export interface HostConfig {
-  /** The mesh: 1 … 63 of a–z, 0–9 and `-`; part of every protocol name. */
-  readonly network: string;
-  /** Version of this program, told to other peers. */
-  readonly version: string;
-  /** Ed25519 seed, 32 bytes: the identity of this node. */
-  readonly seed: Uint8Array;
-  /** Multiaddrs, e.g. `/ip4/0.0.0.0/tcp/4001`. */
-  readonly listen: readonly string[];
-  /** Multiaddrs to announce instead of those listened on; empty = those. */
-  readonly announce: readonly string[];
-  /** Multiaddrs of first peers, each with `/p2p/<id>`. */
-  readonly bootstrap: readonly string[];
-  /** Bytes of a swarm key file, or null for an open mesh. */
-  readonly swarmKey: Uint8Array | null;
-  readonly mdns: boolean;
-  readonly dht: boolean;
-  /** Directory of the blocks. */
-  readonly blocksPath: string;
-  /** Write libp2p's own lines to the log, at debug. */
-  readonly libp2pLines: boolean;
-  readonly maxConnections: number;
-  readonly discovery: DiscoveryLimits;
-  readonly messages: MessageLimits;
-  /** Size at which unpinned blocks are collected, bytes. */
-  readonly contentQuotaBytes: number;
-  /** Block requests of other peers served at the same time. */
-  readonly servesMax: number;
-}
-
-export interface HostDeps {
-  /** Peer store, DHT and pins; stays open after {@link Host.stop}. */
-  readonly datastore: Datastore;
-  readonly log: Log;
-  /**
-   * The one decision about who may connect, in either direction, after the handshake proved who it
-   * is. Membership certificates will be checked behind it.
-   */
-  readonly admit: (peer: NodeId) => boolean;
-  readonly decodeGossip: (bytes: Uint8Array) => Decoded;
-}
-
-export interface Host {
-  readonly nodeId: NodeId;
-  /** Announced addresses, each with `/p2p/<id>`. */
-  addresses(): readonly string[];
-  /** Members connected now. */
-  peers(): readonly NodeId[];
-  /** Every peer known, with the reason why it is not connected. */
-  status(): readonly PeerStatus[];
-  /** Bootstrap addresses that were skipped. */
-  readonly rejected: readonly Failure[];
-  readonly messages: Messages;
-  readonly gossip: GossipPort;
-  readonly content: HostContent;
-  readonly tail: Tail;
-  /** @throws ShoalError `multiaddr-invalid`, `peer-unreachable`. */
-  dial(address: string): Promise<NodeId>;
-  /** For gauges; costs a few additions. */
-  gauges(): HostGauges;
-  readonly libp2p: Libp2p;
-  stop(): Promise<void>;
-}
-
-export interface HostGauges {
-  readonly members: number;
-  readonly connections: number;
-  readonly dialQueue: number;
-  readonly knownPeers: number;
-  readonly messages: MessageStats;
-  readonly gossip: GossipStats;
-  readonly blocks: BlocksStats;
-}
+export type { Host, HostConfig, HostDeps } from './host-types.ts';
 
 type Services = GossipServices;
 type StreamHandler = (stream: Stream, connection: Connection) => void | Promise<void>;
@@ -154,26 +74,45 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
   const protocol = messageProtocol(config.network);
   const presence = createPresence(protocol);
   const messages = createMessages({
-    network: libp2p, protocol, presence, limits: config.messages, log,
+    network: libp2p,
+    protocol,
+    presence,
+    limits: config.messages,
+    log,
   });
   let hello: HelloService | null = null;
   const discovery = createDiscovery({
-    libp2p, presence, hello: () => hello ?? missing('hello'), self: nodeId,
-    limits: config.discovery, log,
+    libp2p,
+    presence,
+    hello: () => hello ?? missing('hello'),
+    self: nodeId,
+    limits: config.discovery,
+    log,
   });
   hello = createHello({
-    network: libp2p, protocol: helloProtocol(config.network), self: nodeId,
-    agent: `shoal/${config.version}`, log, known: discovery.known,
+    network: libp2p,
+    protocol: helloProtocol(config.network),
+    self: nodeId,
+    agent: `shoal/${config.version}`,
+    log,
+    known: discovery.known,
     onPeers: (peers) => discovery.learn(peers, 'exchange'),
   });
   const gossip = createGossip({
-    network: config.network, libp2p, decode: deps.decodeGossip, presence, log,
+    network: config.network,
+    libp2p,
+    decode: deps.decodeGossip,
+    presence,
+    log,
     redial: discovery.redial,
   });
   const blocks = createBlockFiles(config.blocksPath, log);
   await blocks.open();
   const bulk = createBlocks({
-    network: libp2p, protocol: blocksProtocol(config.network), read: blocks.read, log,
+    network: libp2p,
+    protocol: blocksProtocol(config.network),
+    read: blocks.read,
+    log,
     servesMax: config.servesMax,
   });
   const tail = createTail({ network: libp2p, protocol: tailProtocol(config.network), log });
@@ -188,13 +127,20 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
   const node = started.libp2p;
   const provider = createProvider(() => node, log);
   const fetcher = createFetcher({
-    self: nodeId, blocks, protocol: bulk, members: presence.members, log,
+    self: nodeId,
+    blocks,
+    protocol: bulk,
+    members: presence.members,
+    log,
     bitswap: (wants, from, signal) => swapBlocks(started, presence.members(), wants, from, signal),
-    providers: (root, signal) =>
-      config.dht ? findProviders(node, root, signal, log) : Promise.resolve([]),
+    providers: (root, signal) => (config.dht ? findProviders(node, root, signal, log) : Promise.resolve([])),
   });
   const content = createContentStore({
-    blocks, datastore: deps.datastore, fetcher, quotaBytes: config.contentQuotaBytes, log,
+    blocks,
+    datastore: deps.datastore,
+    fetcher,
+    quotaBytes: config.contentQuotaBytes,
+    log,
     provide: (root) => {
       if (config.dht) provider.provide(root);
     },

@@ -39,11 +39,7 @@ interface Candidate {
 }
 
 /** @throws ShoalError `path-not-found`, `path-unsafe` (too many entries, too deep, no file). */
-export async function importPath(
-  source: string,
-  blocks: BlockFiles,
-  signal: AbortSignal,
-): Promise<Imported> {
+export async function importPath(source: string, blocks: BlockFiles, signal: AbortSignal): Promise<Imported> {
   // The caller named this path itself, so it may be a link; nothing below it is followed.
   const root = await realpath(source).catch((error: unknown) => {
     throw new ShoalError({ code: 'path-not-found', path: source }, { cause: error });
@@ -70,15 +66,11 @@ export async function importPath(
 }
 
 /** One file of 1 MiB chunks, raw leaves, CIDv1: what `ipfs add --cid-version=1` of today makes. */
-export async function importBytes(
-  bytes: AsyncIterable<Uint8Array>,
-  blocks: BlockFiles,
-): Promise<CID> {
+export async function importBytes(bytes: AsyncIterable<Uint8Array>, blocks: BlockFiles): Promise<CID> {
   return unixfs({ blockstore: blocks }).addByteStream(bytes);
 }
 
-const emptyDirectory = (blocks: BlockFiles): Promise<CID> =>
-  unixfs({ blockstore: blocks }).addDirectory();
+const emptyDirectory = (blocks: BlockFiles): Promise<CID> => unixfs({ blockstore: blocks }).addDirectory();
 
 async function* walkDirectory(
   root: string,

@@ -206,10 +206,7 @@ export function waitFor(
       settle();
     };
     const onAbort = (): void => done(() => reject(signal?.reason ?? new Error('aborted')));
-    const timer = setTimeout(
-      () => done(() => reject(new Error(`nothing arrived for ${ms} ms`))),
-      ms,
-    );
+    const timer = setTimeout(() => done(() => reject(new Error(`nothing arrived for ${ms} ms`))), ms);
     if (signal?.aborted === true) return onAbort();
     signal?.addEventListener('abort', onAbort);
     arm(() => done(resolve));
@@ -217,11 +214,7 @@ export function waitFor(
 }
 
 /** Writes and waits until the peer takes more. @throws when the peer does not within `ms`. */
-export async function write(
-  stream: Stream,
-  data: Uint8Array | Uint8ArrayList,
-  ms: number,
-): Promise<void> {
+export async function write(stream: Stream, data: Uint8Array | Uint8ArrayList, ms: number): Promise<void> {
   if (!stream.send(data)) await drained(stream, ms);
 }
 

@@ -47,7 +47,10 @@ export interface HelloService {
 
 export function createHello(deps: HelloDeps): HelloService {
   const own = (): Uint8Array => {
-    const peers = deps.known().slice(0, MAX_PEERS).map((list) => list.slice(0, MAX_ADDRESSES));
+    const peers = deps
+      .known()
+      .slice(0, MAX_PEERS)
+      .map((list) => list.slice(0, MAX_ADDRESSES));
     return encodeFrames([Buffer.from(JSON.stringify({ agent: deps.agent, peers }))]);
   };
 

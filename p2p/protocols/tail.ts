@@ -124,9 +124,7 @@ function refuse(stream: Stream, error: unknown): void {
   const text = (error instanceof Error ? error.message : String(error)).slice(0, 300);
   try {
     stream.send(encodeFrames([Buffer.concat([Uint8Array.of(REFUSED), Buffer.from(text)])]));
-    stream
-      .close({ signal: AbortSignal.timeout(OPEN_MS) })
-      .catch(() => stream.abort(new Error('refused')));
+    stream.close({ signal: AbortSignal.timeout(OPEN_MS) }).catch(() => stream.abort(new Error('refused')));
   } catch {
     stream.abort(new Error('refused'));
   }

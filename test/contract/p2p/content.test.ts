@@ -35,7 +35,10 @@ const silent = { ...quiet, error: () => {} };
 const never = new AbortController().signal;
 
 const from = (holders: readonly TestNode[], changes: Partial<FetchOptions> = {}): FetchOptions => ({
-  holders: holders.map((one) => one.host.nodeId), maxBytes: 1 << 30, signal: never, ...changes,
+  holders: holders.map((one) => one.host.nodeId),
+  maxBytes: 1 << 30,
+  signal: never,
+  ...changes,
 });
 
 async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -53,7 +56,10 @@ async function mesh(count: number): Promise<TestNode[]> {
 }
 
 async function fails(work: Promise<unknown>, code: FailureCode): Promise<ShoalError> {
-  const error = await work.then(() => null, (thrown: unknown) => thrown);
+  const error = await work.then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
   assert.ok(error instanceof ShoalError, `expected ${code}, got ${String(error)}`);
   assert.equal(error.failure.code, code, error.message);
   return error;
@@ -108,12 +114,24 @@ describe('trees', () => {
 
     const entries: ContentEntry[] = [];
     for await (const entry of b.host.content.list(ref.cid, from([]))) entries.push(entry);
-    assert.deepEqual(entries.map((one) => `${one.kind} ${one.path} ${one.bytes}`), [
-      'directory  0', 'file a file.txt 5', 'directory deep 0', 'directory deep/er 0', 'directory deep/er/empty 0',
-      'file deep/er/großes.bin 3500000', 'file deep/zero 0', 'symlink inside 0',
-    ]);
+    assert.deepEqual(
+      entries.map((one) => `${one.kind} ${one.path} ${one.bytes}`),
+      [
+        'directory  0',
+        'file a file.txt 5',
+        'directory deep 0',
+        'directory deep/er 0',
+        'directory deep/er/empty 0',
+        'file deep/er/großes.bin 3500000',
+        'file deep/zero 0',
+        'symlink inside 0',
+      ],
+    );
     await fails(b.host.content.writeTo(ref.cid, target, from([a])), 'path-unsafe');
-    assert.deepEqual((await readdir(b.directory)).filter((name) => name.includes('partial')), []);
+    assert.deepEqual(
+      (await readdir(b.directory)).filter((name) => name.includes('partial')),
+      [],
+    );
   });
 
   test('two thousand small files arrive, and one of them can be read alone', async () => {
@@ -143,16 +161,25 @@ describe('trees', () => {
     const file = await content.addStream(chunksOf(Buffer.from('x')), never);
     const cid = CID.parse(file.cid);
     for (const name of ['', '.', '..', 'a/b', 'a\\b', 'a\0b', '../../up']) {
-      const root = await directoryOf(node, [['ok', cid], [name, cid]]);
+      const root = await directoryOf(node, [
+        ['ok', cid],
+        [name, cid],
+      ]);
       await fails(content.writeTo(root, out(node), from([])), 'path-unsafe');
     }
-    const twice = await directoryOf(node, [['same', cid], ['same', cid]]);
+    const twice = await directoryOf(node, [
+      ['same', cid],
+      ['same', cid],
+    ]);
     await assert.rejects(content.writeTo(twice, out(node), from([])));
     let root = file.cid;
     for (let depth = 0; depth < 70; depth += 1) root = await directoryOf(node, [['d', CID.parse(root)]]);
     await fails(content.writeTo(root, out(node), from([])), 'path-unsafe');
     const large = await content.addStream(chunksOf(randomBytes(2_000_000)), never);
-    await fails(content.writeTo(large.cid, out(node), from([], { maxBytes: 1_999_999 })), 'content-too-large');
+    await fails(
+      content.writeTo(large.cid, out(node), from([], { maxBytes: 1_999_999 })),
+      'content-too-large',
+    );
     for (const bad of ['', 'nonsense', 'bafy', `${file.cid}/x`]) await fails(content.has(bad), 'cid-invalid');
     const left = (await readdir(node.directory)).filter((name) => name !== 'blocks');
     assert.deepEqual(left, []);
@@ -235,8 +262,10 @@ describe('holders', () => {
     const honest = honestHandler(evil);
     await evil.host.libp2p.unhandle([BLOCKS, '/ipfs/bitswap/1.2.0']);
     const frame = Buffer.concat([Uint8Array.of(11, cid.bytes.byteLength), cid.bytes, extra]);
-    await evil.host.libp2p.handle(BLOCKS, faulty(honest, (data, seen) =>
-      seen > 0 ? data : Buffer.concat([encodeFrames([frame]), data])));
+    await evil.host.libp2p.handle(
+      BLOCKS,
+      faulty(honest, (data, seen) => (seen > 0 ? data : Buffer.concat([encodeFrames([frame]), data]))),
+    );
     await fails(b.host.content.replicate(ref.cid, from([evil])), 'content-corrupt');
     assert.equal(await b.host.content.has(cid.toString()), false);
   });
@@ -247,21 +276,29 @@ describe('holders', () => {
     const ref = await ours.host.content.addStream(chunksOf(bytes), never);
     const plain = withBitswap(
       withLibp2pLight(createHeliaLight(), {
-        addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] }, transports: [tcp()],
-        connectionEncrypters: [noise()], streamMuxers: [yamux()], services: { identify: identify() },
+        addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+        transports: [tcp()],
+        connectionEncrypters: [noise()],
+        streamMuxers: [yamux()],
+        services: { identify: identify() },
       }),
     );
     await plain.start();
     try {
       await plain.libp2p.dial(multiaddr(first(ours.host)));
       const parts: Uint8Array[] = [];
-      for await (const part of unixfs(plain).cat(CID.parse(ref.cid), { signal: AbortSignal.timeout(20_000) })) {
+      for await (const part of unixfs(plain).cat(CID.parse(ref.cid), {
+        signal: AbortSignal.timeout(20_000),
+      })) {
         parts.push(part);
       }
       assert.ok(bytes.equals(Buffer.concat(parts)));
       const theirs = await unixfs(plain).addBytes(randomBytes(2_200_000));
       await until('identified', async () =>
-        (await ours.host.libp2p.peerStore.get(plain.libp2p.peerId)).protocols.some((one) => one.includes('bitswap')));
+        (await ours.host.libp2p.peerStore.get(plain.libp2p.peerId)).protocols.some((one) =>
+          one.includes('bitswap'),
+        ),
+      );
       const got = await ours.host.content.replicate(theirs.toString(), from([]));
       assert.equal(got.bytes, 2_200_000);
       assert.deepEqual(ours.host.peers(), [], 'a guest is no member');
@@ -276,12 +313,19 @@ describe('holders', () => {
     await until('the pair', () => a.host.peers().length === 1 && b.host.peers().length === 1);
     const ref = await a.host.content.addStream(chunksOf(randomBytes(100_000)), never);
     const named = async (): Promise<boolean> => {
-      for await (const one of b.host.libp2p.contentRouting.findProviders(CID.parse(ref.cid), { signal: AbortSignal.timeout(1_000) })) {
+      for await (const one of b.host.libp2p.contentRouting.findProviders(CID.parse(ref.cid), {
+        signal: AbortSignal.timeout(1_000),
+      })) {
         if (one.id.toString() === a.host.nodeId) return true;
       }
       return false;
     };
-    await until('the provider record', () => named().catch(() => false), () => '', 30_000);
+    await until(
+      'the provider record',
+      () => named().catch(() => false),
+      () => '',
+      30_000,
+    );
   });
 });
 
@@ -295,10 +339,12 @@ describe('the disk', () => {
     const restarted = await b.restart();
     const files = await readdir(b.config.blocksPath, { recursive: true, withFileTypes: true });
     const sizes = await Promise.all(
-      files.filter((one) => one.isFile()).map(async (one) => {
-        const file = path.join(one.parentPath, one.name);
-        return { file, size: (await stat(file)).size };
-      }),
+      files
+        .filter((one) => one.isFile())
+        .map(async (one) => {
+          const file = path.join(one.parentPath, one.name);
+          return { file, size: (await stat(file)).size };
+        }),
     );
     const [victim] = sizes.filter((one) => one.size > 900_000);
     assert.ok(victim !== undefined);
@@ -348,14 +394,21 @@ type Handler = (stream: Stream) => Promise<void>;
 /** What the node does for an honest block request, as the registrar knows it. */
 function honestHandler(node: TestNode): Handler {
   const { components } = node.host.libp2p as unknown as {
-    components: { registrar: { getHandler(name: string): { handler(stream: Stream, connection: unknown): Promise<void> } } };
+    components: {
+      registrar: {
+        getHandler(name: string): { handler(stream: Stream, connection: unknown): Promise<void> };
+      };
+    };
   };
   const { handler } = components.registrar.getHandler(BLOCKS);
   return (stream) => handler(stream, { remotePeer: 'test' });
 }
 
 /** The honest handler behind a stream whose `send` goes through a fault. */
-function faulty(honest: Handler, fault: (data: Uint8Array, seen: number, stream: Stream) => Uint8Array | null): Handler {
+function faulty(
+  honest: Handler,
+  fault: (data: Uint8Array, seen: number, stream: Stream) => Uint8Array | null,
+): Handler {
   return (stream) => {
     const send = stream.send.bind(stream);
     let seen = 0;

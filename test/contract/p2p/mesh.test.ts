@@ -13,10 +13,17 @@ const nodes = testNodes();
 after(() => nodes.stopAll());
 
 const joined = (node: TestNode, count: number): Promise<void> =>
-  until(`${count} peers`, () => node.host.peers().length >= count, () => node.host.status());
+  until(
+    `${count} peers`,
+    () => node.host.peers().length >= count,
+    () => node.host.status(),
+  );
 
 const failureOf = async (work: Promise<unknown>): Promise<ShoalError> => {
-  const error = await work.then(() => null, (thrown: unknown) => thrown);
+  const error = await work.then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
   assert.ok(error instanceof ShoalError, `expected a ShoalError, got ${String(error)}`);
   return error;
 };
@@ -55,9 +62,17 @@ describe('joining', () => {
   test('bad bootstrap addresses are named and skipped; nothing but bad ones is an error', async () => {
     const seed = await nodes.start();
     const id = seed.host.nodeId;
-    const bad = ['garbage', '/ip4/127.0.0.1/tcp/4001', `/ip4/127.0.0.1/tcp/0/p2p/${id}`, `/ip4/127.0.0.1/tcp/70000/p2p/${id}`];
+    const bad = [
+      'garbage',
+      '/ip4/127.0.0.1/tcp/4001',
+      `/ip4/127.0.0.1/tcp/0/p2p/${id}`,
+      `/ip4/127.0.0.1/tcp/70000/p2p/${id}`,
+    ];
     const node = await nodes.start({ bootstrap: [...bad, first(seed.host)] });
-    assert.deepEqual(node.host.rejected.map((failure) => failure.code), bad.map(() => 'multiaddr-invalid'));
+    assert.deepEqual(
+      node.host.rejected.map((failure) => failure.code),
+      bad.map(() => 'multiaddr-invalid'),
+    );
     await joined(node, 1);
     const error = await failureOf(nodes.start({ bootstrap: bad }));
     assert.equal(error.failure.code, 'config-invalid');
@@ -67,7 +82,10 @@ describe('joining', () => {
   test('a node that finds its own address in the list ignores it', async () => {
     const node = await nodes.start();
     const again = await node.restart({ bootstrap: [first(node.host)] });
-    assert.deepEqual(again.host.rejected.map((failure) => failure.code), ['multiaddr-invalid']);
+    assert.deepEqual(
+      again.host.rejected.map((failure) => failure.code),
+      ['multiaddr-invalid'],
+    );
     assert.deepEqual(again.host.status(), []);
     const error = await failureOf(again.host.dial(first(again.host)));
     assert.equal(error.failure.code, 'multiaddr-invalid');
@@ -86,7 +104,11 @@ describe('who may be a peer', () => {
     const here = await nodes.start({ network: 'here' });
     const there = await nodes.start({ network: 'there', bootstrap: [first(here.host)] });
     const reason = (): string | null => problemOf(there, here.host.nodeId);
-    await until('the reason', () => reason() === 'wrong-network', () => there.host.status());
+    await until(
+      'the reason',
+      () => reason() === 'wrong-network',
+      () => there.host.status(),
+    );
     assert.deepEqual([here.host.peers(), there.host.peers()], [[], []]);
     await until('hung up', () => there.host.gauges().connections === 0);
   });
@@ -102,7 +124,12 @@ describe('who may be a peer', () => {
     for (const swarmKey of [other, null]) {
       const stranger = await nodes.start({ swarmKey, bootstrap });
       const reason = (): string | null => problemOf(stranger, seed.host.nodeId);
-      await until('the reason', () => reason() !== null, () => stranger.host.status(), 20_000);
+      await until(
+        'the reason',
+        () => reason() !== null,
+        () => stranger.host.status(),
+        20_000,
+      );
       assert.match(String(reason()), /handshake-failed|timeout/);
       assert.deepEqual(stranger.host.peers(), []);
       await stranger.host.stop();
@@ -116,7 +143,11 @@ describe('who may be a peer', () => {
     await wanted.host.stop();
     const node = await nodes.start({ bootstrap: [address] });
     const reason = (): string | null => problemOf(node, wanted.host.nodeId);
-    await until('the reason', () => reason() !== null, () => node.host.status());
+    await until(
+      'the reason',
+      () => reason() !== null,
+      () => node.host.status(),
+    );
     assert.equal(reason(), 'peer-id-mismatch');
     const error = await failureOf(node.host.dial(address));
     assert.match(error.message, /another peer/);
@@ -140,7 +171,11 @@ describe('staying together', () => {
     await Promise.all([joined(stays, 2), joined(restarts, 2)]);
     await seed.host.stop();
     const again = await restarts.restart();
-    await until('the other peer', () => again.host.peers().includes(stays.host.nodeId), () => again.host.status());
+    await until(
+      'the other peer',
+      () => again.host.peers().includes(stays.host.nodeId),
+      () => again.host.status(),
+    );
   });
 
   test('a peer that was away is found again by the side that stayed', async () => {
@@ -190,7 +225,11 @@ describe('gossip', () => {
       a.host.gossip.publish(Buffer.from(text), null);
     }
     const { gossip } = b.host;
-    await until('all three', () => gossip.stats().rejected === 1 && gossip.stats().ignored === 1 && heard.length === 1, gossip.stats);
+    await until(
+      'all three',
+      () => gossip.stats().rejected === 1 && gossip.stats().ignored === 1 && heard.length === 1,
+      gossip.stats,
+    );
     assert.deepEqual(heard, ['leaving']);
   });
 

@@ -57,8 +57,15 @@ test('what is sent arrives whole and in order, from one byte to the limit', asyn
   const heard = listen(a);
   const sizes = [1, 0, 65_536, 3, MAX_MESSAGE, 65_535, 100_000, 7];
   for (const size of sizes) assert.ok(b.host.messages.send(a.host.nodeId, Buffer.alloc(size, size % 251)));
-  await until('all', () => heard.frames.length === sizes.length, () => heard.frames.length);
-  assert.deepEqual(heard.frames.map((frame) => frame.byteLength), sizes);
+  await until(
+    'all',
+    () => heard.frames.length === sizes.length,
+    () => heard.frames.length,
+  );
+  assert.deepEqual(
+    heard.frames.map((frame) => frame.byteLength),
+    sizes,
+  );
   for (const frame of heard.frames) assert.ok(frame.every((byte) => byte === frame.byteLength % 251));
   assert.equal(streamsOf(b).length, 1, 'one stream carries them all');
 });
@@ -71,9 +78,17 @@ test('after a reset the next message opens a new stream and nobody was disconnec
   await until('the first', () => heard.frames.length === 1);
   for (const [at, side] of [a, b, a].entries()) {
     for (const stream of streamsOf(side)) stream.abort(new Error('reset by the test'));
-    await until('the reset is known', () => streamsOf(b).length === 0, () => streamsOf(b).length);
+    await until(
+      'the reset is known',
+      () => streamsOf(b).length === 0,
+      () => streamsOf(b).length,
+    );
     b.host.messages.send(a.host.nodeId, numbered(at));
-    await until('the next', () => heard.frames.length === at + 2, () => heard.frames.length);
+    await until(
+      'the next',
+      () => heard.frames.length === at + 2,
+      () => heard.frames.length,
+    );
   }
   assert.deepEqual([sender.unreachable, sender.disconnected, heard.disconnected], [[], [], []]);
 });
@@ -88,7 +103,11 @@ test('a stream that breaks while much is under way is replaced, and the rest arr
   });
   const total = 150;
   for (let n = 0; n < total; n += 1) b.host.messages.send(a.host.nodeId, Buffer.alloc(100_000, n));
-  await until('the last', () => heard.frames.at(-1)?.[0] === total - 1, () => [heard.frames.length, b.host.messages.stats()]);
+  await until(
+    'the last',
+    () => heard.frames.at(-1)?.[0] === total - 1,
+    () => [heard.frames.length, b.host.messages.stats()],
+  );
   assert.ok(heard.frames.length < total, 'what was inside the broken streams is lost, and not repeated here');
   assert.deepEqual(sender.unreachable, []);
 });
@@ -109,7 +128,12 @@ test('a slow reader slows the sender down instead of losing anything', async () 
   });
   assert.ok(sent > 0 && sent < total, `sent ${sent}`);
   gate.resolve();
-  await until('all', () => heard.frames.length === total, () => [heard.frames.length, b.host.messages.stats()], 30_000);
+  await until(
+    'all',
+    () => heard.frames.length === total,
+    () => [heard.frames.length, b.host.messages.stats()],
+    30_000,
+  );
   assert.ok(heard.frames.every((frame, n) => frame[0] === n % 251));
 });
 
@@ -120,7 +144,11 @@ test('a full queue drops what comes, says so, and recovers', async () => {
   const accepted = Array.from({ length: 50 }, (_, n) => b.host.messages.send(a.host.nodeId, numbered(n)));
   assert.equal(accepted.filter(Boolean).length, 10);
   await until('the report', () => sender.unreachable.includes(a.host.nodeId));
-  await until('the ten', () => heard.frames.length === 10, () => heard.frames.length);
+  await until(
+    'the ten',
+    () => heard.frames.length === 10,
+    () => heard.frames.length,
+  );
   assert.equal(b.host.messages.stats().droppedOverflow, 40);
   assert.ok(b.host.messages.send(a.host.nodeId, numbered(99)));
   await until('one more', () => heard.frames.length === 11);
@@ -177,8 +205,15 @@ test('a tail streams until its end, passes refusals on, and ends when the reader
   for await (const piece of open('large')) bytes += piece.byteLength;
   assert.equal(bytes, 3 << 20);
 
-  await assert.rejects(async () => { for await (const _ of open('refuse')) void _; }, (error) =>
-    error instanceof ShoalError && error.failure.code === 'peer-unreachable' && /no such execution/.test(error.message));
+  await assert.rejects(
+    async () => {
+      for await (const _ of open('refuse')) void _;
+    },
+    (error) =>
+      error instanceof ShoalError &&
+      error.failure.code === 'peer-unreachable' &&
+      /no such execution/.test(error.message),
+  );
 
   let pieces = 0;
   for await (const _ of open('forever')) {

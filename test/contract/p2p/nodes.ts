@@ -6,7 +6,7 @@ import path from 'node:path';
 import { MemoryDatastore } from 'datastore-core';
 import type { Datastore } from 'interface-datastore';
 import { createHost } from '../../../p2p/host.ts';
-import type { Host, HostConfig, HostDeps } from '../../../p2p/host.ts';
+import type { Host, HostConfig, HostDeps } from '../../../p2p/host-types.ts';
 import type { Gossip } from '../../../src/core/messages.ts';
 
 export interface TestNode {
@@ -44,15 +44,14 @@ export function testNodes(): {
   const hosts = new Set<Host>();
   const directories: string[] = [];
 
-  const start = async (
-    config: HostConfig,
-    deps: HostDeps,
-    directory: string,
-  ): Promise<TestNode> => {
+  const start = async (config: HostConfig, deps: HostDeps, directory: string): Promise<TestNode> => {
     const host = await createHost(config, deps);
     hosts.add(host);
     return {
-      host, config, directory, datastore: deps.datastore,
+      host,
+      config,
+      directory,
+      datastore: deps.datastore,
       async restart(changes = {}) {
         hosts.delete(host);
         await host.stop();
@@ -66,16 +65,29 @@ export function testNodes(): {
       const directory = await mkdtemp(path.join(tmpdir(), 'shoal-p2p-'));
       directories.push(directory);
       const config: HostConfig = {
-        network: 'test', version: '0.0.0', seed: randomBytes(32), listen: ['/ip4/127.0.0.1/tcp/0'],
-        announce: [], bootstrap: [], swarmKey: null, mdns: false, dht: false,
-        blocksPath: path.join(directory, 'blocks'), libp2pLines: false, maxConnections: 200,
+        network: 'test',
+        version: '0.0.0',
+        seed: randomBytes(32),
+        listen: ['/ip4/127.0.0.1/tcp/0'],
+        announce: [],
+        bootstrap: [],
+        swarmKey: null,
+        mdns: false,
+        dht: false,
+        blocksPath: path.join(directory, 'blocks'),
+        libp2pLines: false,
+        maxConnections: 200,
         discovery: { fullMeshMax: 50, degree: 16 },
         messages: { queueFrames: 4_096, queueBytes: 16 << 20 },
-        contentQuotaBytes: 1 << 30, servesMax: 16,
+        contentQuotaBytes: 1 << 30,
+        servesMax: 16,
         ...changes,
       };
       const all: HostDeps = {
-        datastore: new MemoryDatastore(), log: quiet, admit: () => true, decodeGossip: decodeJson,
+        datastore: new MemoryDatastore(),
+        log: quiet,
+        admit: () => true,
+        decodeGossip: decodeJson,
         ...deps,
       };
       return start(config, all, directory);

@@ -44,10 +44,19 @@ test('no text makes the address check throw', () => {
 
 test('an address reaches this machine, its network, or anywhere', () => {
   const cases: Record<string, number> = {
-    '/ip4/127.0.0.1/tcp/1': 0, '/ip6/::1/tcp/1': 0, '/dns4/localhost/tcp/1': 0, '/ip4/10.1.2.3/tcp/1': 1,
-    '/ip4/172.16.0.1/tcp/1': 1, '/ip4/172.32.0.1/tcp/1': 2, '/ip4/192.168.1.1/tcp/1': 1,
-    '/ip4/169.254.1.1/tcp/1': 1, '/ip4/100.64.0.1/tcp/1': 1, '/ip6/fd00::1/tcp/1': 1,
-    '/ip6/fe80::1/tcp/1': 1, '/ip4/203.0.113.5/tcp/1': 2, '/ip6/2001:db8::1/tcp/1': 2,
+    '/ip4/127.0.0.1/tcp/1': 0,
+    '/ip6/::1/tcp/1': 0,
+    '/dns4/localhost/tcp/1': 0,
+    '/ip4/10.1.2.3/tcp/1': 1,
+    '/ip4/172.16.0.1/tcp/1': 1,
+    '/ip4/172.32.0.1/tcp/1': 2,
+    '/ip4/192.168.1.1/tcp/1': 1,
+    '/ip4/169.254.1.1/tcp/1': 1,
+    '/ip4/100.64.0.1/tcp/1': 1,
+    '/ip6/fd00::1/tcp/1': 1,
+    '/ip6/fe80::1/tcp/1': 1,
+    '/ip4/203.0.113.5/tcp/1': 2,
+    '/ip6/2001:db8::1/tcp/1': 2,
     '/dns4/example.org/tcp/1': 2,
   };
   for (const [text, reach] of Object.entries(cases)) assert.equal(reachOf(multiaddr(text)), reach, text);
@@ -64,10 +73,15 @@ test('CIDs are read with their usual prefixes, and refused with a reason', () =>
   const v0 = 'QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG';
   const v1 = parseCid(v0).toString();
   assert.match(v1, /^bafybe/);
-  for (const text of [v1, `/ipfs/${v1}`, `ipfs://${v1}`, ` ${v1} `]) assert.equal(parseCid(text).toString(), v1);
+  for (const text of [v1, `/ipfs/${v1}`, `ipfs://${v1}`, ` ${v1} `])
+    assert.equal(parseCid(text).toString(), v1);
   const blake = 'bafk2bzacedsbpv32ebbrn4mgs77wtc5nj5ajo6gbojhfenzg3vtvuuowqqwbu';
   for (const text of ['', 'x', 'Qm123', v1.slice(0, 20), `${v1}/a`, blake]) {
-    assert.throws(() => parseCid(text), (error) => error instanceof ShoalError && error.failure.code === 'cid-invalid', text);
+    assert.throws(
+      () => parseCid(text),
+      (error) => error instanceof ShoalError && error.failure.code === 'cid-invalid',
+      text,
+    );
   }
   fc.assert(
     fc.property(fc.string(), (text) => {
@@ -98,10 +112,14 @@ test('the reason of a failed dial is found inside nested errors', () => {
     ['just text', 'unreachable'],
     [undefined, 'unreachable'],
   ];
-  for (const [error, problem] of cases) assert.equal(dialProblem(error, SELF).problem, problem, String(error));
+  for (const [error, problem] of cases)
+    assert.equal(dialProblem(error, SELF).problem, problem, String(error));
 });
 
 test('jobs spread evenly over the shards of the announcements', () => {
   const counts = jobsShards(4_000);
-  assert.ok(counts.every((count) => count > 800), counts.join());
+  assert.ok(
+    counts.every((count) => count > 800),
+    counts.join(),
+  );
 });

@@ -15,12 +15,19 @@ function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
 test('frames come back the same however the stream is cut', () => {
   const frame = fc.uint8Array({ maxLength: MAX });
   fc.assert(
-    fc.property(fc.array(frame, { maxLength: 20 }), fc.array(fc.nat(), { maxLength: 30 }), (frames, places) => {
-      const got: Buffer[] = [];
-      const parse = frameParser(MAX, (one) => got.push(Buffer.from(one)));
-      for (const piece of cut(encodeFrames(frames), places)) parse(piece);
-      assert.deepEqual(got, frames.map((one) => Buffer.from(one)));
-    }),
+    fc.property(
+      fc.array(frame, { maxLength: 20 }),
+      fc.array(fc.nat(), { maxLength: 30 }),
+      (frames, places) => {
+        const got: Buffer[] = [];
+        const parse = frameParser(MAX, (one) => got.push(Buffer.from(one)));
+        for (const piece of cut(encodeFrames(frames), places)) parse(piece);
+        assert.deepEqual(
+          got,
+          frames.map((one) => Buffer.from(one)),
+        );
+      },
+    ),
   );
 });
 
@@ -30,10 +37,14 @@ test('a length above the limit is refused before anything is allocated for it', 
       const header = Buffer.alloc(4);
       header.writeUInt32BE(length);
       const allocated: number[] = [];
-      const parse = frameParser(MAX, () => assert.fail('no frame'), (size) => {
-        allocated.push(size);
-        return Buffer.alloc(size);
-      });
+      const parse = frameParser(
+        MAX,
+        () => assert.fail('no frame'),
+        (size) => {
+          allocated.push(size);
+          return Buffer.alloc(size);
+        },
+      );
       assert.throws(() => parse(header), FrameTooLarge);
       assert.deepEqual(allocated, []);
     }),
