@@ -465,6 +465,10 @@ export function checkLeaders(core: Core): void {
       if (kept.lead === null) leaderGone(core, kept);
       continue;
     }
+    // A leader that was found dead before this job came to it is not found dead again.
+    if (core.watches.get(leader)?.dead === true) leaderGone(core, kept);
+    // A stop that this keeper signed for must not wait for the one who brought it.
+    for (const command of kept.ledger.commands.values()) send(core, leader, { type: 'command', command });
     const jobs = byLeader.get(leader) ?? [];
     if (jobs.length < 256) byLeader.set(leader, [...jobs, kept.ledger.job]);
   }

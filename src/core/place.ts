@@ -176,6 +176,14 @@ export function closeRound(core: Core, kept: KeptJob, lead: Lead): void {
   lead.round = 0;
 }
 
+function isChosen(lead: Lead, node: NodeId): boolean {
+  for (const { value } of lead.proposals.values()) {
+    if (value.type === 'assign' && value.body.node === node) return true;
+  }
+  for (const { assign } of lead.starting.values()) if (assign.record.body.node === node) return true;
+  return false;
+}
+
 export function onBid(
   core: Core,
   from: NodeId,
@@ -185,6 +193,8 @@ export function onBid(
   const { lead } = kept;
   const { job, version } = message;
   if (lead?.mode !== 'leading' || lead.waitingSince === null) {
+    // The hold of a node that was just chosen must stay until its assignment is there.
+    if (lead !== null && isChosen(lead, from)) return;
     return send(core, from, { type: 'bid-closed', job, version });
   }
   lead.declines.delete(from);
