@@ -36,7 +36,9 @@ function messageOf(view: JobView): string {
   const close = closeOf(view.records);
   if (close !== null) return close.body.message;
   if (view.waiting === null || view.waiting.partitionsWaiting === 0) return '';
-  return explainWaiting(view.waiting).join('; ');
+  // One reason is enough for a line; `job describe` lists them all.
+  const [first = '', ...more] = explainWaiting(view.waiting);
+  return more.length === 0 ? first : `${first} (and ${more.length} more)`;
 }
 
 /** The job itself. `Revision` counts the records, so it rises with every change. */

@@ -261,12 +261,19 @@ function notEnough(lead: Lead, code: string, message: string): Ending {
   return { outcome: 'failed', code, message: `${message}${why}`, evidence: [] };
 }
 
+/** What makes two refusals one reason: everything but the figures of the node that gave it. */
+function sameReason(refusal: Refusal): string {
+  const nodesOwn = new Set(['free', 'capacity', 'actual', 'detail']);
+  const shared = Object.entries(refusal).filter(([key]) => !nodesOwn.has(key));
+  return JSON.stringify(shared.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 /** Equal reasons counted, the most frequent first. */
 function summarize(lead: Lead): readonly { readonly refusal: Refusal; readonly nodes: number }[] {
   const counts = new Map<string, { refusal: Refusal; nodes: number }>();
   for (const refusals of lead.declines.values()) {
     for (const refusal of refusals) {
-      const key = JSON.stringify({ ...refusal, free: 0, capacity: 0, actual: '' });
+      const key = sameReason(refusal);
       const entry = counts.get(key) ?? { refusal, nodes: 0 };
       entry.nodes += 1;
       counts.set(key, entry);
