@@ -87,7 +87,7 @@ export async function openHost(
       libp2pLines: config.logging.level === 'trace',
       maxConnections: config.network.connectionsMax,
       discovery: { fullMeshMax: 50, degree: 16 },
-      messages: { queueFrames: 20_000, queueBytes: 32 << 20 },
+      messages: { queueFrames: 16_384, queueBytes: 32 << 20 },
       contentQuotaBytes: config.results.quotaBytes,
       servesMax: 16,
     },
