@@ -24,18 +24,19 @@ const common: BuildOptions = {
   platform: 'node',
   format: 'esm',
   target: 'node24',
-  outdir: dist,
   legalComments: 'none',
   logLevel: 'warning',
   // Native add-ons of optional features that are not used.
   external: ['*.node', 'cpu-features', 'node-datachannel'],
 };
 
-export async function buildAll(): Promise<void> {
+/** @param outdir emptied first. */
+export async function buildAll(outdir: string = dist): Promise<void> {
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
-  await rm(dist, { recursive: true, force: true });
+  await rm(outdir, { recursive: true, force: true });
   await build({
     ...common,
+    outdir,
     entryPoints: { shoal: join(root, 'src/main.ts') },
     splitting: true,
     minifySyntax: true,
@@ -45,7 +46,7 @@ export async function buildAll(): Promise<void> {
     define: { SHOAL_VERSION: JSON.stringify(version) },
   });
   // It runs under the permission model and may read nothing but itself: one file, no imports.
-  await build({ ...common, entryPoints: { 'wasm-runner': join(root, 'src/engines/wasm/runner.ts') } });
+  await build({ ...common, outdir, entryPoints: { 'wasm-runner': join(root, 'src/engines/wasm/runner.ts') } });
 }
 
 if (import.meta.main) await buildAll();
