@@ -1,0 +1,163 @@
+/** The HTTP API as a client of the measurements sees it: as little of its own cost as possible. */
+import { Agent, request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
+
+export interface TaskSpec {
+  readonly Name?: string;
+  readonly Engine: { readonly Type: string; readonly Params: object };
+  readonly InputSources?: readonly object[];
+  readonly Publisher?: { readonly Type: string };
+  readonly Resources?: object;
+  readonly Timeouts?: object;
+}
+
+export interface JobSpec {
+  readonly Type: 'batch';
+  readonly Count: number;
+  readonly Tasks: readonly TaskSpec[];
+}
+
+export const batch = (task: TaskSpec): JobSpec => ({
+  Type: 'batch',
+  Count: 1,
+  Tasks: [{ Name: 'main', ...task }],
+});
+
+export interface Execution {
+  readonly NodeID: string;
+  readonly Phase: string;
+}
+
+export interface HistoryEvent {
+  readonly Time: string;
+  readonly Event: { readonly Message: string; readonly Details: Readonly<Record<string, string>> };
+}
+
+export interface JobView {
+  readonly state: string;
+  readonly message: string;
+  readonly executions: readonly Execution[];
+  readonly history: readonly HistoryEvent[];
+}
+
+export interface Download {
+  readonly bytes: number;
+  readonly firstByteMs: number;
+  readonly totalMs: number;
+}
+
+export interface Api {
+  submit(spec: JobSpec): Promise<string>;
+  /** `Completed`, `Running`, … */
+  state(job: string): Promise<string>;
+  job(job: string): Promise<JobView>;
+  /** Asks every `pollMs` until the job is over. @throws Error when it is not `Completed`, or after `limitMs`. */
+  completed(job: string, pollMs: number, limitMs?: number): Promise<void>;
+  addContent(bytes: Iterable<Uint8Array>): Promise<string>;
+  download(cid: string, holder: string): Promise<Download>;
+  /** Peers that this one sees as connected, itself included. */
+  connectedNodes(): Promise<number>;
+  close(): void;
+}
+
+const LIMIT_MS = 60_000;
+const OVER: ReadonlySet<string> = new Set(['Completed', 'Failed', 'Stopped']);
+
+export function createApi(port: number): Api {
+  const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+
+  const open = (
+    method: string,
+    path: string,
+    body: Readable | string | null,
+    type: string,
+  ): Promise<IncomingMessage> =>
+    new Promise((resolve, reject) => {
+      const headers = body === null ? {} : { 'content-type': type };
+      const outgoing = request(
+        { host: '127.0.0.1', port, path: `/api/v1${path}`, method, agent, headers },
+        resolve,
+      );
+      outgoing.once('error', reject);
+      if (body instanceof Readable) body.pipe(outgoing);
+      else outgoing.end(body ?? undefined);
+    });
+
+  const json = async <T>(
+    method: string,
+    path: string,
+    body: Readable | string | null = null,
+    type = 'application/json',
+  ): Promise<T> => {
+    const answer = await open(method, path, body, type);
+    const parts: Buffer[] = [];
+    for await (const part of answer as AsyncIterable<Buffer>) parts.push(part);
+    const text = Buffer.concat(parts).toString();
+    if (answer.statusCode !== 200)
+      throw new Error(`${method} ${path}: ${answer.statusCode} ${text.slice(0, 500)}`);
+    return JSON.parse(text) as T;
+  };
+
+  const stateOf = async (job: string): Promise<string> => {
+    const { Job } = await json<{ Job: { State: { StateType: string } } }>('GET', `/orchestrator/jobs/${job}`);
+    return Job.State.StateType;
+  };
+
+  return {
+    async submit(spec) {
+      const body = JSON.stringify({ Job: spec });
+      return (await json<{ JobID: string }>('PUT', '/orchestrator/jobs', body)).JobID;
+    },
+    state: stateOf,
+    async job(job) {
+      const answer = await json<{
+        Job: { State: { StateType: string; Message: string } };
+        Executions: { Items: readonly Execution[] };
+        History: { Items: readonly HistoryEvent[] };
+      }>('GET', `/orchestrator/jobs/${job}?include=executions,history`);
+      const { StateType, Message } = answer.Job.State;
+      return {
+        state: StateType,
+        message: Message,
+        executions: answer.Executions.Items,
+        history: answer.History.Items,
+      };
+    },
+    async completed(job, pollMs, limitMs = LIMIT_MS) {
+      const deadline = performance.now() + limitMs;
+      for (;;) {
+        const state = await stateOf(job);
+        if (state === 'Completed') return;
+        if (OVER.has(state)) throw new Error(`job ${job} is ${state}`);
+        if (performance.now() > deadline) throw new Error(`job ${job} is ${state} after ${limitMs} ms`);
+        await pause(pollMs);
+      }
+    },
+    async addContent(bytes) {
+      const body = Readable.from(bytes, { objectMode: false });
+      return (await json<{ CID: string }>('POST', '/shoal/content', body, 'application/octet-stream')).CID;
+    },
+    async download(cid, holder) {
+      const began = performance.now();
+      const answer = await open('GET', `/shoal/content/${cid}/file?holder=${holder}`, null, '');
+      if (answer.statusCode !== 200) throw new Error(`GET ${cid}: ${answer.statusCode}`);
+      let bytes = 0;
+      let firstByteMs = 0;
+      for await (const part of answer as AsyncIterable<Buffer>) {
+        if (bytes === 0) firstByteMs = performance.now() - began;
+        bytes += part.length;
+      }
+      return { bytes, firstByteMs, totalMs: performance.now() - began };
+    },
+    async connectedNodes() {
+      const { Nodes } = await json<{ Nodes: readonly { Connection: string }[] }>(
+        'GET',
+        '/orchestrator/nodes',
+      );
+      return Nodes.filter(({ Connection }) => Connection === 'CONNECTED').length;
+    },
+    close: () => agent.destroy(),
+  };
+}
