@@ -1,0 +1,283 @@
+/**
+ * A few machines joined without a network: messages arrive in order and at once, time moves only when
+ * a test moves it. Nothing is random. Faults are what a test asks for; the simulator makes the rest.
+ */
+import assert from 'node:assert/strict';
+import type { ExecutionOrder, RunEvent } from '../../../src/core/execution.ts';
+import { asMillis, asRequestId } from '../../../src/core/ids.ts';
+import type { ExecutionId, NodeId } from '../../../src/core/ids.ts';
+import { defaultLimits } from '../../../src/core/limits.ts';
+import { createMachine } from '../../../src/core/machine.ts';
+import type {
+  Effect, Input, JobInspection, Limits, Machine, Profile, RefuseCode, Reply,
+} from '../../../src/core/machine-types.ts';
+import type { Message, MessageType } from '../../../src/core/messages.ts';
+import type { Job } from '../../../src/job/model.ts';
+import { profileOf } from '../../simulation/profile.ts';
+import { createSimStore } from '../../simulation/sim-store.ts';
+import type { SimStore } from '../../simulation/sim-store.ts';
+import { WALL, at, idOf, storeOf, suiteOf } from './fixtures.ts';
+
+/** More deliveries than this without an end are a loop. */
+const DELIVERIES_MAX = 20_000;
+
+export type EffectOf<T extends Effect['type']> = Extract<Effect, { type: T }>;
+export type MessageOf<T extends MessageType> = Extract<Message, { type: T }>;
+
+export interface Sent {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly message: Message;
+}
+
+/** What happened to one node in one input. */
+export interface Step {
+  readonly node: number;
+  readonly input: Input;
+  readonly effects: readonly Effect[];
+}
+
+export interface ClusterOptions {
+  readonly nodes: number;
+  /** What the programs do; the default runs and ends with exit code 0 at once. */
+  readonly program?: (order: ExecutionOrder, node: number) => readonly RunEvent[];
+  readonly profile?: (node: number) => Partial<Profile>;
+  /** Owner key number of each node; 0 unless told. */
+  readonly owner?: (node: number) => number;
+  readonly limits?: Partial<Limits>;
+}
+
+export const done: readonly RunEvent[] = [
+  { type: 'phase', phase: 'running' },
+  {
+    type: 'ended',
+    exitCode: 0,
+    result: null,
+    output: { stdout: 'hello\n', stdoutTruncated: false, stderr: '', stderrTruncated: false },
+    usage: { cpuMs: 1, peakMemoryBytes: 1, wallMs: 1 },
+  },
+];
+
+interface Node {
+  machine: Machine;
+  store: SimStore;
+  up: boolean;
+  paused: boolean;
+}
+
+export class Cluster {
+  /** Everything that happened, in order. */
+  readonly steps: Step[] = [];
+  readonly sent: Sent[] = [];
+  /** Messages for which this says true never arrive. */
+  lose: (sent: Sent) => boolean = () => false;
+  now = 1_000;
+  readonly #options: ClusterOptions;
+  readonly #nodes: Node[] = [];
+  readonly #queue: { readonly node: number; readonly input: Input }[] = [];
+  #requests = 0;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    for (let index = 0; index < options.nodes; index += 1) {
+      const store = createSimStore(storeOf(index));
+      this.#nodes.push({ machine: this.#create(index, store), store, up: true, paused: false });
+    }
+    for (let index = 0; index < options.nodes; index += 1) this.#boot(index);
+    this.#settle();
+  }
+
+  #create(index: number, store: SimStore): Machine {
+    const limits = { ...defaultLimits, ...this.#options.limits };
+    const config = { node: idOf(index), store: store.id, limits };
+    return createMachine(config, suiteOf(index, this.#options.owner?.(index) ?? 0), store.restore());
+  }
+
+  #boot(index: number): void {
+    const profile = { ...profileOf(index, idOf(index)), ...this.#options.profile?.(index) };
+    this.#queue.push({ node: index, input: { type: 'profile', profile } });
+    for (let other = 0; other < this.#options.nodes; other += 1) {
+      if (other === index || !this.#node(other).up) continue;
+      this.#queue.push({ node: index, input: { type: 'peer-connected', node: idOf(other) } });
+      this.#queue.push({ node: other, input: { type: 'peer-connected', node: idOf(index) } });
+    }
+  }
+
+  #node(index: number): Node {
+    const node = this.#nodes[index];
+    assert.ok(node, `there is a node ${index}`);
+    return node;
+  }
+
+  indexOf(id: NodeId): number {
+    return this.#nodes.findIndex((_, index) => idOf(index) === id);
+  }
+
+  machine(index: number): Machine {
+    return this.#node(index).machine;
+  }
+
+  store(index: number): SimStore {
+    return this.#node(index).store;
+  }
+
+  /** One input to one node, with everything that follows from it at this moment. */
+  input(node: number, input: Input): readonly Effect[] {
+    const before = this.steps.length;
+    this.#queue.push({ node, input });
+    this.#settle();
+    return this.steps[before]?.effects ?? [];
+  }
+
+  message(node: number, from: number, message: Message): readonly Effect[] {
+    return this.input(node, { type: 'message', from: idOf(from), message });
+  }
+
+  submit(node: number, spec: Job, nonce = 'b'.repeat(32)): string {
+    const request = asRequestId(`r-${this.#requests}`);
+    this.#requests += 1;
+    this.input(node, { type: 'submit', request, spec, nonce, notAfter: WALL + 86_400_000 });
+    return request;
+  }
+
+  /** The reply to a request, once there is one. */
+  reply(request: string): Reply | null {
+    for (const { effects } of this.steps) {
+      for (const effect of effects) {
+        if (effect.type === 'reply' && effect.request === request) return effect.reply;
+      }
+    }
+    return null;
+  }
+
+  /** Time goes on; every node is woken when it asked for it. */
+  advance(ms: number): void {
+    const end = this.now + ms;
+    for (;;) {
+      let next: { node: number; at: number } | null = null;
+      this.#nodes.forEach(({ machine, up, paused }, node) => {
+        const due = up && !paused ? machine.nextWake() : null;
+        if (due !== null && due <= end && (next === null || due < next.at)) next = { node, at: due };
+      });
+      if (next === null) break;
+      const { node, at: due } = next as { node: number; at: number };
+      this.now = Math.max(this.now, due);
+      this.input(node, { type: 'wake' });
+    }
+    this.now = end;
+  }
+
+  /** Advances until the condition holds. */
+  until(what: string, condition: () => boolean, withinMs = 120_000): void {
+    const end = this.now + withinMs;
+    while (!condition()) {
+      assert.ok(this.now < end, `within ${withinMs} ms: ${what}`);
+      this.advance(100);
+    }
+  }
+
+  /** The process dies; what was written stays. */
+  crash(node: number): void {
+    this.#node(node).up = false;
+    this.#nodes.forEach((_, other) => {
+      if (other === node) return;
+      this.#queue.push({ node: other, input: { type: 'peer-disconnected', node: idOf(node) } });
+    });
+    this.#settle();
+  }
+
+  restart(index: number): void {
+    const node = this.#node(index);
+    node.machine = this.#create(index, node.store);
+    node.up = true;
+    this.#boot(index);
+    this.#settle();
+  }
+
+  /** The process does not run, and what is sent to it is lost. */
+  pause(node: number): void {
+    this.#node(node).paused = true;
+  }
+
+  resume(node: number): void {
+    this.#node(node).paused = false;
+  }
+
+  job(node: number): JobInspection {
+    const { jobs } = this.machine(node).inspect();
+    assert.equal(jobs.length, 1, `node ${node} keeps one job`);
+    return jobs[0] as JobInspection;
+  }
+
+  /** Effects of one type, of one node or of all. */
+  effects<T extends Effect['type']>(type: T, node: number | null = null): readonly EffectOf<T>[] {
+    return this.steps
+      .filter((step) => node === null || step.node === node)
+      .flatMap(({ effects }) => effects)
+      .filter((effect): effect is EffectOf<T> => effect.type === type);
+  }
+
+  /** Messages of one type that were sent, lost ones included. */
+  messages<T extends MessageType>(type: T): readonly (Sent & { readonly message: MessageOf<T> })[] {
+    return this.sent.filter(({ message }) => message.type === type) as never;
+  }
+
+  /** Reports of a program that the test itself plays. */
+  report(node: number, execution: ExecutionId, events: readonly RunEvent[]): void {
+    for (const event of events) this.input(node, { type: 'run-event', execution, event });
+  }
+
+  #settle(): void {
+    for (let count = 0; this.#queue.length > 0; count += 1) {
+      assert.ok(count < DELIVERIES_MAX, 'the machines come to rest');
+      const { node, input } = this.#queue.shift() as { node: number; input: Input };
+      const { machine, up, paused } = this.#node(node);
+      if (!up || paused) continue;
+      const effects = machine.handle(input, asMillis(this.now), at(this.now));
+      this.steps.push({ node, input, effects });
+      for (const effect of effects) this.#perform(node, effect);
+    }
+  }
+
+  #perform(node: number, effect: Effect): void {
+    switch (effect.type) {
+      case 'persist':
+        return this.#node(node).store.apply(effect.writes);
+      case 'send': {
+        const sent = { from: idOf(node), to: effect.to, message: effect.message };
+        this.sent.push(sent);
+        const to = this.indexOf(effect.to);
+        if (to < 0 || this.lose(sent)) return;
+        this.#queue.push({ node: to, input: { type: 'message', from: sent.from, message: sent.message } });
+        return;
+      }
+      case 'gossip':
+        this.#nodes.forEach((_, other) => {
+          if (other === node) return;
+          this.#queue.push({ node: other, input: { type: 'gossip', from: idOf(node), gossip: effect.gossip } });
+        });
+        return;
+      case 'run': {
+        const events = (this.#options.program ?? (() => done))(effect.order, node);
+        const { execution } = effect.order;
+        for (const event of events) this.#queue.push({ node, input: { type: 'run-event', execution, event } });
+        return;
+      }
+      case 'cancel-run': {
+        const event = { type: 'cancelled', output: null } as const;
+        this.#queue.push({ node, input: { type: 'run-event', execution: effect.execution, event } });
+        return;
+      }
+      case 'replicate': {
+        const { execution, cid } = effect;
+        this.#queue.push({ node, input: { type: 'replicated', execution, cid, done: true } });
+        return;
+      }
+      default:
+    }
+  }
+}
+
+/** The codes of the refusals among effects. */
+export const refusals = (effects: readonly Effect[]): readonly RefuseCode[] =>
+  effects.filter((effect) => effect.type === 'refuse').map(({ code }) => code);

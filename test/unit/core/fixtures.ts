@@ -1,0 +1,186 @@
+/**
+ * Jobs and signed records for the tests of the core, made with the simulator's fast suite. Node number
+ * `index` has the id `idOf(index)`, the store `storeOf(index)` and signs with `suiteOf(index)`; all of
+ * them hold owner key 0 unless told otherwise.
+ */
+import type { ResultRef } from '../../../src/core/execution.ts';
+import { firstEpoch } from '../../../src/core/epoch.ts';
+import { asHlc, asStoreId } from '../../../src/core/ids.ts';
+import type { Hlc, NodeId, RecordId, StoreId } from '../../../src/core/ids.ts';
+import { executionIdOf } from '../../../src/core/place.ts';
+import type {
+  AdmissionBody, AssignBody, Bodies, Certified, CloseBody, CommandBody, Epoch, Signed, Slot, SpecBody, StateBody,
+} from '../../../src/core/records.ts';
+import type { Suite } from '../../../src/core/suite.ts';
+import { slotOf } from '../../../src/core/certificate.ts';
+import { jobIdOf } from '../../../src/core/verify.ts';
+import type { Job, Task } from '../../../src/job/model.ts';
+import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from '../../simulation/fast-suite.ts';
+
+/** The wall clock of these tests begins here. */
+export const WALL = 1_800_000_000_000;
+export const at = (ms: number): Hlc => asHlc(WALL + ms);
+
+export const suiteOf = (index: number, owner = 0): Suite =>
+  createFastSuite({ node: nodeKey(index), owner: ownerKey(owner), freeze: true });
+export const idOf = (index: number): NodeId => nodeIdOf(nodeKey(index));
+export const storeOf = (index: number): StoreId => asStoreId(String(index).padStart(32, '0'));
+export const suite = suiteOf(0);
+
+const task: Task = {
+  Name: 'main',
+  Engine: { Type: 'docker', Params: { Image: 'alpine:3.20' } },
+  Publisher: { Type: '', Params: {} },
+  Env: {},
+  Meta: {},
+  InputSources: [],
+  ResultPaths: [],
+  ResourcesConfig: { CPU: '1', Memory: '1gb', Disk: '', GPU: '' },
+  resources: { cpuMillis: 1_000, memoryBytes: 1_000_000_000, diskBytes: 0, gpus: 0 },
+  Network: { Type: 'None', Domains: [], Ports: [] },
+  Timeouts: { ExecutionTimeout: 0, QueueTimeout: 0, TotalTimeout: 0 },
+};
+
+/** A batch job of one execution, with what the test changes. */
+export const jobWith = (job: Partial<Omit<Job, 'Task'>> = {}, change: Partial<Task> = {}): Job => ({
+  Name: 'sum',
+  Namespace: 'default',
+  Type: 'batch',
+  Priority: 0,
+  Count: 1,
+  Constraints: [],
+  Meta: {},
+  Labels: {},
+  ...job,
+  Task: { ...task, ...change },
+});
+
+export function specOf(job: Job, change: Partial<SpecBody> = {}, signer = suite): Signed<'spec'> {
+  const nonce = change.nonce ?? 'a'.repeat(32);
+  const id = jobIdOf(signer, signer.owner, nonce);
+  const notAfter = WALL + 86_400_000;
+  const body = { job: id, owner: signer.owner, version: 1, nonce, spec: job, notAfter, ...change };
+  return signer.seal('spec', body, at(0), 'owner');
+}
+
+export function admissionOf(
+  spec: Signed<'spec'>,
+  keepers: readonly number[],
+  change: Partial<AdmissionBody> = {},
+): Signed<'admission'> {
+  const body = {
+    job: spec.body.job,
+    version: 1,
+    spec: spec.id,
+    config: 0,
+    keepers: keepers.map((index) => ({ node: idOf(index), store: storeOf(index) })),
+    sponsor: idOf(keepers[0] ?? 0),
+    ...change,
+  };
+  return suiteOf(keepers[0] ?? 0).seal('admission', body, at(0), 'node');
+}
+
+export const voteOf = (
+  index: number,
+  job: SpecBody['job'],
+  of: RecordId,
+  slot: Slot,
+  epoch: Epoch,
+  store = storeOf(index),
+): Signed<'vote'> => suiteOf(index).seal('vote', { job, of, slot, epoch, store }, at(1), 'node');
+
+/** A record with the votes of these nodes. */
+export function certify<T extends 'admission' | 'grant' | 'assign' | 'accept' | 'close'>(
+  record: Signed<T>,
+  slot: Slot,
+  voters: readonly number[],
+  epoch: Epoch,
+): Certified<T> {
+  const { job } = record.body as { readonly job: SpecBody['job'] };
+  return { record, votes: voters.map((index) => voteOf(index, job, record.id, slot, epoch)) };
+}
+
+/** An admitted job: what any node needs to believe in it. */
+export interface Admitted {
+  readonly spec: Signed<'spec'>;
+  readonly admission: Certified<'admission'>;
+  /** Node numbers of the keepers in rank order. */
+  readonly keepers: readonly number[];
+  readonly epoch: Epoch;
+}
+
+export function admitted(job: Job, keepers: readonly number[], change: Partial<SpecBody> = {}): Admitted {
+  const spec = specOf(job, change);
+  const record = admissionOf(spec, keepers);
+  const epoch = firstEpoch(record.body);
+  return { spec, admission: certify(record, 'admission', keepers, epoch), keepers, epoch };
+}
+
+export function assignOf(
+  job: Admitted,
+  what: { readonly partition?: number; readonly attempt?: number; readonly node: number; readonly by?: number },
+  epoch = job.epoch,
+): Signed<'assign'> {
+  const about = {
+    job: job.spec.body.job,
+    version: 1,
+    partition: what.partition ?? 0,
+    attempt: what.attempt ?? 0,
+    node: idOf(what.node),
+  };
+  const execution = executionIdOf(suite, about);
+  const body: AssignBody = { ...about, execution, epoch };
+  return suiteOf(what.by ?? job.keepers[0] ?? 0).seal('assign', body, at(2), 'node');
+}
+
+export function stateOf(assign: Signed<'assign'>, node: number, change: Partial<StateBody>): Signed<'state'> {
+  const { epoch: _, ...about } = assign.body;
+  const body: StateBody = {
+    ...about,
+    sequence: 0,
+    phase: 'running',
+    exitCode: null,
+    result: null,
+    failure: null,
+    output: null,
+    usage: null,
+    ...change,
+  };
+  return suiteOf(node).seal('state', body, at(3), 'node');
+}
+
+export function acceptOf(job: Admitted, state: Signed<'state'>, result: ResultRef | null = state.body.result) {
+  const { version, partition, attempt, execution, node } = state.body;
+  const body = { job: state.body.job, version, partition, attempt, execution, node, exitCode: 0, result, holders: [] };
+  return suiteOf(job.keepers[0] ?? 0).seal('accept', body, at(4), 'node');
+}
+
+export function closeOf(job: Admitted, change: Partial<CloseBody> = {}): Signed<'close'> {
+  const body: Bodies['close'] = {
+    job: job.spec.body.job,
+    version: 1,
+    outcome: 'failed',
+    code: 'attempts-exhausted',
+    message: 'it did not work',
+    evidence: [],
+    ...change,
+  };
+  return suiteOf(job.keepers[0] ?? 0).seal('close', body, at(5), 'node');
+}
+
+export function stopOf(job: Admitted, change: Partial<CommandBody> = {}, signer = suite): Signed<'command'> {
+  const notAfter = WALL + 3_600_000;
+  const body: CommandBody = {
+    job: job.spec.body.job, sequence: 1, command: 'stop', reason: 'enough', notAfter, ...change,
+  };
+  return signer.seal('command', body, at(6), 'owner');
+}
+
+export const grantOf = (job: Admitted, epoch: Epoch, by: number): Signed<'grant'> =>
+  suiteOf(by).seal('grant', { job: job.spec.body.job, epoch }, at(7), 'node');
+
+/** Certified by all keepers of the job. */
+export const committed = <T extends 'assign' | 'accept' | 'close'>(
+  job: Admitted,
+  record: Signed<T>,
+): Certified<T> => certify(record, slotOf(record as Signed<'close'>), job.keepers, job.epoch);
