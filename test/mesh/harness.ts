@@ -4,13 +4,14 @@
  * itself, a process or a container that is left over fails the file.
  */
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import type { ExecutionJson, HistoryJson, JobAnswer, JobJson, ListJson, ResultJson, SubmitAnswer } from '../../src/api/types.ts';
 import { containersOf } from '../docker/support.ts';
 import { Peer } from './peer.ts';
+import { processesWith } from './processes.ts';
 import { createProgram } from './program.ts';
 import type { Program } from './program.ts';
 import { until } from './wait.ts';
@@ -246,7 +247,8 @@ export class Mesh {
     const problems: string[] = [];
     const running = this.peers.filter((peer) => peer.running);
     await Promise.all(running.map((peer) => peer.stop().catch((error: unknown) => problems.push(String(error)))));
-    problems.push(...(await processesIn(this.directory)));
+    const left = await processesWith(this.directory);
+    problems.push(...left.map((line) => `a process is left over: ${line}`));
     if (this.#watched.length > 0) {
       for (const peer of this.peers) {
         const left = await containersOf(peer.nodeId);
@@ -257,18 +259,6 @@ export class Mesh {
     await this.#program.remove();
     if (problems.length > 0) throw new Error(problems.join('\n'));
   }
-}
-
-/** Processes whose command line names this directory. */
-async function processesIn(directory: string): Promise<readonly string[]> {
-  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
-  const lines = await Promise.all(
-    pids.map(async (pid) => {
-      const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-      return line.includes(directory) ? `process ${pid} is left over: ${line.replaceAll('\0', ' ')}` : '';
-    }),
-  );
-  return lines.filter((line) => line !== '');
 }
 
 /** A mesh without peers; taken down after the tests of the file. Call it outside of all hooks and tests. */

@@ -23,7 +23,7 @@ const jobOf = (name: string, task: object, { job = {}, task: more = {} }: Change
 });
 
 /** A job that only takes time. */
-export const noop = (params: { Milliseconds?: number; ExitCode?: number; Fail?: string; Class?: string }, changes: Changes = {}): object =>
+export const noop = (params: { Milliseconds?: number; ExitCode?: number; Fail?: string; FailClass?: string }, changes: Changes = {}): object =>
   jobOf('noop', { Engine: { Type: 'noop', Params: params } }, changes);
 
 /** A shell script in a container. */

@@ -14,7 +14,11 @@ interface NoopParams {
   readonly exitCode: number;
   /** The message to fail with after that time; null = exit. */
   readonly fail: string | null;
+  /** Class of that failure; default `spec`. */
+  readonly failClass: ExecutionFailure['class'];
 }
+
+const failClasses: readonly ExecutionFailure['class'][] = ['spec', 'limit', 'node', 'transient'];
 
 export function createNoopEngine(): Engine {
   return {
@@ -52,7 +56,7 @@ async function runNoop(
     return failed(
       'noop-params-invalid',
       'spec',
-      'Engine.Params of noop: Milliseconds ≥ 0, ExitCode 0 to 255, Fail a text; all optional.',
+      'Engine.Params of noop: Milliseconds ≥ 0, ExitCode 0 to 255, Fail a text, FailClass spec, limit, node or transient; all optional.',
     );
   }
   const line = `noop ${run.order.execution} partition ${run.order.partition}\n`;
@@ -68,7 +72,7 @@ async function runNoop(
   }
   if (tooLong)
     return failed('execution-timeout', 'limit', `Execution timed out after ${timeoutMs / 1000} s.`);
-  if (params.fail !== null) return failed('noop-failed', 'spec', params.fail.slice(0, 1_000));
+  if (params.fail !== null) return failed('noop-failed', params.failClass, params.fail.slice(0, 1_000));
   return {
     type: 'exited',
     exitCode: params.exitCode,
@@ -79,12 +83,14 @@ async function runNoop(
 
 /** null when a parameter is of the wrong kind or out of its range. */
 function readParams(engine: SpecConfig): NoopParams | null {
-  const { Milliseconds, ExitCode, Fail } = engine.Params;
+  const { Milliseconds, ExitCode, Fail, FailClass } = engine.Params;
   const milliseconds = numberIn(Milliseconds, Number.MAX_SAFE_INTEGER);
   const exitCode = numberIn(ExitCode, 255);
   if (milliseconds === null || exitCode === null || !Number.isInteger(exitCode)) return null;
-  if (Fail === undefined || Fail === null) return { milliseconds, exitCode, fail: null };
-  return typeof Fail === 'string' ? { milliseconds, exitCode, fail: Fail } : null;
+  const failClass = failClasses.find((one) => one === (FailClass ?? 'spec'));
+  if (failClass === undefined) return null;
+  if (Fail === undefined || Fail === null) return { milliseconds, exitCode, fail: null, failClass };
+  return typeof Fail === 'string' ? { milliseconds, exitCode, fail: Fail, failClass } : null;
 }
 
 function numberIn(value: Json | undefined, max: number): number | null {

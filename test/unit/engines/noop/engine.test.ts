@@ -52,6 +52,14 @@ test('it fails with the message it is given', async () => {
   assert.equal(outcome.type === 'failed' && outcome.failure.message, 'on purpose');
 });
 
+test('its failure is of the class it is given, and nothing else is taken for a class', async () => {
+  const classOf = (outcome: EngineOutcome): string =>
+    outcome.type === 'failed' ? `${outcome.failure.code} ${outcome.failure.class}` : 'exited';
+  assert.equal(classOf(await run({ Fail: 'x' })), 'noop-failed spec');
+  assert.equal(classOf(await run({ Fail: 'x', FailClass: 'transient' })), 'noop-failed transient');
+  assert.equal(classOf(await run({ Fail: 'x', FailClass: 'odd' })), 'noop-params-invalid spec');
+});
+
 test('a timeout and a cancellation end it early', async () => {
   assert.equal(codeOf(await run({ Milliseconds: 3_600_000 }, 20)), 'execution-timeout');
   const soon = AbortSignal.timeout(20);
