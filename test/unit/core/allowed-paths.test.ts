@@ -11,7 +11,7 @@ type Row = readonly [string, Paths, Paths];
 const reads = (rule: string, path: string): boolean => pathAllowed([rule], path, false);
 
 describe('an allowed path', () => {
-  const table: readonly (readonly [rule: string, covers: readonly string[], not: readonly string[])][] = [
+  const table: readonly Row[] = [
     ['/data', ['/data'], ['/data/', '/data/a', '/dat', '/data2', '/']],
     ['/data/*', ['/data/a', '/data/.a'], ['/data', '/data/a/b', '/database/a']],
     ['/data/**', ['/data', '/data/a', '/data/a/b/c'], ['/data2', '/database', '/']],
