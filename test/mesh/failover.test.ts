@@ -1,0 +1,80 @@
+/** The leader of a job dies, or stands still: another keeper goes on, and nothing is done twice. */
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { createMesh } from './harness.ts';
+import type { Peer } from './peer.ts';
+import { noop } from './specs.ts';
+
+const mesh = await createMesh();
+
+/** Long enough for another keeper to take over while the program still runs. */
+const WORK_MS = 20_000;
+
+interface Running {
+  readonly id: string;
+  readonly leader: Peer;
+  readonly executor: Peer;
+  readonly execution: string;
+  /** Neither leads nor works. */
+  readonly witness: Peer;
+}
+
+/** A job that runs on another peer than the one that leads it. */
+async function runningElsewhere(): Promise<Running> {
+  const alive = mesh.peers.filter((peer) => peer.running);
+  for (;;) {
+    const [sponsor] = alive;
+    assert.ok(sponsor !== undefined);
+    const id = await mesh.submit(sponsor, noop({ Milliseconds: WORK_MS }));
+    const [execution] = await mesh.inPhase(sponsor, id, 'running');
+    const executor = mesh.peerOf(execution?.NodeID ?? '');
+    const leader = mesh.leaders(id).at(-1) ?? assert.fail('nobody leads');
+    const witness = alive.find((peer) => peer !== leader && peer !== executor) ?? assert.fail('too few peers');
+    if (leader !== executor) return { id, leader, executor, execution: execution?.ID ?? '', witness };
+    await mesh.ok(witness, ['job', 'stop', id]);
+  }
+}
+
+const anotherLeads = (id: string, than: Peer, deadlineMs: number): Promise<Peer> =>
+  mesh.until(`another keeper leads ${id}`, () => mesh.leaders(id).findLast((peer) => peer !== than), deadlineMs);
+
+/** One execution, one accepted result, the same at every peer. */
+async function doneOnce({ id, execution }: Running): Promise<void> {
+  for (const peer of mesh.peers.filter((one) => one.running)) {
+    const { Executions, History } = await mesh.reaches(peer, id, 'Completed', 60_000);
+    assert.deepEqual(Executions?.Items.map((one) => one.ID), [execution], peer.name);
+    const accepted = (History?.Items ?? []).filter(({ Event }) => Event.Message.includes('accepted (exit code 0)'));
+    assert.equal(accepted.length, 1, `${peer.name}: ${JSON.stringify(History)}`);
+  }
+}
+
+describe('five peers', () => {
+  before(async () => {
+    await mesh.grow(5);
+  });
+
+  test('when the leader is killed another keeper leads, and the execution goes on', async () => {
+    const running = await runningElsewhere();
+    await running.leader.kill();
+    await anotherLeads(running.id, running.leader, 15_000);
+    await mesh.reaches(running.witness, running.id, 'Completed', 60_000);
+    await running.leader.start();
+    await mesh.joined();
+    await doneOnce(running);
+  });
+
+  test('when the leader stands still another keeper leads, and what it does on waking changes nothing', async () => {
+    const running = await runningElsewhere();
+    running.leader.pause();
+    try {
+      await anotherLeads(running.id, running.leader, 30_000);
+      await mesh.reaches(running.witness, running.id, 'Completed', 60_000);
+    } finally {
+      running.leader.resume();
+    }
+    await mesh.joined();
+    await doneOnce(running);
+    const id = await mesh.submit(running.leader, noop({}));
+    await mesh.reaches(running.leader, id, 'Completed');
+  });
+});
