@@ -67,6 +67,7 @@ class Waiter {
   readonly #startedAt = Date.now();
   #heardAt = Date.now();
   #lastReason = '';
+  #toldReason = '';
   #reasonAt = 0;
 
   constructor(options: WaitOptions) {
@@ -123,7 +124,7 @@ class Waiter {
     }
   }
 
-  /** The line in place on a terminal; elsewhere a line whenever the reason to wait changes. */
+  /** The line in place on a terminal; elsewhere a line for each reason that lasts. */
   async #explain(): Promise<void> {
     if (this.#options.quiet || Date.now() - this.#reasonAt < REASON_MS) return;
     this.#reasonAt = Date.now();
@@ -135,9 +136,12 @@ class Waiter {
     if (answer === null) return;
     this.#line.now(summary(answer.Executions?.Items ?? [], answer, this.#startedAt));
     const reason = (answer.Waiting?.Explanation ?? []).map(plainLine).join('; ');
-    if (!io.terminal.stderr && reason !== '' && reason !== this.#lastReason)
-      this.#line.say(`Waiting: ${reason}`);
+    // Seen twice, it is a reason; once, the bids may just be on their way.
+    const lasting = reason !== '' && reason === this.#lastReason;
     this.#lastReason = reason;
+    if (!lasting || reason === this.#toldReason || io.terminal.stderr) return;
+    this.#toldReason = reason;
+    this.#line.say(`Waiting: ${reason}`);
   }
 }
 
