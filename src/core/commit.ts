@@ -11,7 +11,7 @@ import { mergeCommitted } from './ledger.ts';
 import type { CertifiedValue, Message, SlotValue } from './messages.ts';
 import type { Signed, Slot } from './records.ts';
 import type { Core, KeptJob, Lead } from './state.ts';
-import { note, persist, persistCommitted, refuse, send, touch } from './state.ts';
+import { note, observe, persist, persistCommitted, refuse, send, touch } from './state.ts';
 
 export const jobTimer = (kept: KeptJob): string => `job:${kept.ledger.job}`;
 
@@ -142,6 +142,7 @@ export function learn(core: Core, kept: KeptJob, value: CertifiedValue): boolean
     return false;
   }
   if (merged === 'known') return true;
+  observe(core, value.record.hlc);
   const { job } = kept.ledger;
   persistCommitted(core, job, slot, value);
   if (kept.accepted.delete(slot)) persist(core, { table: 'accepted', job, key: slot, value: null });

@@ -10,7 +10,7 @@ import { recordsOf, summaryOf } from './ledger.ts';
 import type { Answer, Gossip, JobRecords, JobSummary, Message, Query } from './messages.ts';
 import { waitingView } from './place.ts';
 import type { Core, Lookup } from './state.ts';
-import { remember, reply, seal, send } from './state.ts';
+import { remember, reply, seal, send, wallMs } from './state.ts';
 import { checkActivation, checkCommitted, checkState } from './verify.ts';
 
 /** Job summaries heard of and kept. */
@@ -268,7 +268,7 @@ function stopJob(core: Core, request: RequestId, records: JobRecords, reason: st
     return;
   }
   const sequence = Math.max(0, ...records.commands.map((command) => command.body.sequence)) + 1;
-  const notAfter = Math.floor(core.hlc) + commandValidMs;
+  const notAfter = wallMs(core) + commandValidMs;
   const body = { job, sequence, command: 'stop', reason: reason.slice(0, reasonMax), notAfter } as const;
   const command = seal(core, 'command', body, 'owner');
   const keepers = records.admission.record.body.keepers.map(({ node }) => node);

@@ -12,7 +12,7 @@ import { isTerminal, mergeCommand, mergeGrant, mergeState } from './ledger.ts';
 import type { AcceptedValue, JobRecords, Message } from './messages.ts';
 import type { AdmissionBody, Certified, Epoch } from './records.ts';
 import type { Core, KeptJob, Lead } from './state.ts';
-import { note, persist, refuse, seal, send, touch, wallMs } from './state.ts';
+import { note, observe, persist, refuse, seal, send, touch, wallMs } from './state.ts';
 import { checkCommand, checkCommitted, checkGrant, checkState, isKeeper } from './verify.ts';
 
 /** A candidacy without W promises ends after this; the next one waits longer. */
@@ -219,6 +219,7 @@ export function takeState(
     return false;
   }
   if (mergeState(kept.ledger, state) !== 'new') return true;
+  observe(core, state.hlc);
   // Only how an execution ended must survive; what it is doing now is told again with its lease.
   if (isTerminal(state.body.phase)) {
     const key = `state/${state.body.execution}`;

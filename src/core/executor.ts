@@ -17,7 +17,7 @@ import { executionIdOf } from './place.ts';
 import type { Refusal } from './refusals.ts';
 import type { Certified, Epoch, Signed, StateBody } from './records.ts';
 import type { Core, LocalExecution } from './state.ts';
-import { note, persist, refuse, seal, send, wallMs } from './state.ts';
+import { note, observe, persist, refuse, seal, send, wallMs } from './state.ts';
 import { checkActivation, checkCommitted, checkGrant, grantedEpoch } from './verify.ts';
 
 const notBid: readonly Refusal[] = [{ code: 'expired' }];
@@ -94,6 +94,7 @@ function take(
   const wanted = spec.body.spec.Task.resources;
   const refusals = [...refusalsFor(core.profile, spec.body), ...busyRefusals(wanted, freeNow(core))];
   if (refusals.length > 0) return refusals;
+  observe(core, assign.record.hlc);
   const order = orderOf(spec, assign, epoch, message.holders);
   const state = seal(core, 'state', stateBody(body, 0, 'accepted'));
   const stored: StoredExecution = { order, assign, admission, state };

@@ -271,6 +271,8 @@ export interface Machine {
   /** When to be woken at the latest; null = only by input. The driver keeps exactly one timer. */
   nextWake(): Millis | null;
   inspect(): Inspection;
+  /** How much this node has to do; cheap. */
+  load(): { readonly jobsKept: number; readonly executions: number };
   /** The other nodes, and this node's own advert once it has a profile. */
   sightings(): readonly Sighting[];
 }

@@ -45,7 +45,7 @@ import type {
   Restored,
   Sighting,
 } from './machine-types.ts';
-import { advertise, forgetAlive, greet, ownAdvert, takeAdvert } from './members.ts';
+import { advertise, doubtMember, forgetAlive, greet, ownAdvert, takeAdvert } from './members.ts';
 import type { Gossip, Message } from './messages.ts';
 import { inviteNewcomer, onBid, onDecline, waitingView } from './place.ts';
 import { nothing } from './resources.ts';
@@ -65,6 +65,7 @@ function createCore(config: MachineConfig, suite: Suite): Core {
     suite,
     self: config.node,
     now: asMillis(0),
+    wall: asHlc(0),
     hlc: asHlc(0),
     startedAt: asMillis(0),
     timers: new Timers(),
@@ -107,6 +108,7 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
   let booted = false;
 
   function handle(input: Input, now: Millis, wall: Hlc): readonly Effect[] {
+    core.wall = wall;
     core.hlc = wall > core.hlc ? wall : core.hlc;
     if (!booted) {
       booted = true;
@@ -126,6 +128,7 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
     handle,
     nextWake: () => (booted ? core.timers.next() : asMillis(0)),
     inspect: () => inspect(core),
+    load: () => ({ jobsKept: core.kept.size, executions: core.executions.size }),
     sightings: () => sightings(core),
   };
 }
@@ -203,7 +206,7 @@ function dispatch(core: Core, input: Input): void {
       return greet(core, input.node);
     case 'peer-disconnected':
       core.connected.delete(input.node);
-      forgetAlive(core);
+      doubtMember(core, input.node);
       return onDisconnected(core, input.node);
     case 'unreachable':
       return onUnreachable(core, input.node);
@@ -225,7 +228,7 @@ function dispatch(core: Core, input: Input): void {
       return;
     }
     case 'replicated':
-      return onLocalReplica(core, input.cid, input.done);
+      return onLocalReplica(core, input);
     case 'content':
       if (!input.local) core.local.delete(input.cid);
       else if (core.local.size < localMax) core.local.add(input.cid);
@@ -237,13 +240,13 @@ function dispatch(core: Core, input: Input): void {
   }
 }
 
-function onLocalReplica(core: Core, cid: string, done: boolean): void {
-  const wanted = core.replicas.get(cid);
+function onLocalReplica(core: Core, input: Extract<Input, { type: 'replicated' }>): void {
+  const { execution, cid, done } = input;
+  const wanted = core.replicas.get(execution);
   if (wanted === undefined) return;
-  core.replicas.delete(cid);
+  core.replicas.delete(execution);
   if (done) core.local.add(cid);
-  const { job, execution, asker } = wanted;
-  send(core, asker, { type: 'replicated', job, execution, cid, done });
+  send(core, wanted.asker, { type: 'replicated', job: wanted.job, execution, cid, done });
 }
 
 function onGossip(core: Core, from: NodeId, gossip: Gossip): void {
@@ -362,7 +365,7 @@ function onOtherMessage(core: Core, from: NodeId, message: Other): void {
       if (executor.onClosed(core, from, message)) onProvenClose(core, message);
       return;
     case 'replicate':
-      core.replicas.set(message.cid, { job: message.job, asker: from, execution: message.execution });
+      core.replicas.set(message.execution, { job: message.job, asker: from });
       core.out.push({
         type: 'replicate',
         execution: message.execution,

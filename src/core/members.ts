@@ -2,7 +2,7 @@
  * Who is in the mesh: the last advert of each node, and this node's own. A hint for choosing keepers
  * and for sortition; no decision that must be safe rests on it.
  */
-import { after } from './ids.ts';
+import { after, asMillis } from './ids.ts';
 import type { Millis, NodeId } from './ids.ts';
 import { busyHeld, freeNow } from './capacity.ts';
 import { checkAdvert } from './verify.ts';
@@ -40,6 +40,13 @@ export function aliveMembers(core: Core): readonly Member[] {
   });
   core.alive = { at: core.now, of: core.members.size, members };
   return members;
+}
+
+/** Its connection closed: it counts again when it is heard, with its next advert at the latest. */
+export function doubtMember(core: Core, node: NodeId): void {
+  const member = core.members.get(node);
+  if (member !== undefined) member.heardAt = asMillis(core.now - missedAdverts * advertInterval(core));
+  core.alive = null;
 }
 
 /** Somebody came, went or died: the next question is answered anew. */

@@ -98,7 +98,7 @@ function restorePending(core: Core, spec: Signed<'spec'>, row: StoredRecord | un
 
 function resume(core: Core, kept: KeptJob): void {
   const { job, spec, close } = kept.ledger;
-  const age = Math.max(0, core.hlc - spec.hlc);
+  const age = Math.max(0, core.wall - spec.hlc);
   kept.activatedAt = asMillis(core.now - age);
   if (close !== null) {
     remember(core.closed, job, close, 20_000);

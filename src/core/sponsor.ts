@@ -115,7 +115,7 @@ function sendOut(core: Core, submission: Submission): void {
 export function tickSubmission(core: Core, job: JobId): void {
   const submission = core.submissions.get(job);
   if (submission === undefined) return;
-  if (submission.spec.body.notAfter < core.hlc) return forget(core, job);
+  if (submission.spec.body.notAfter < core.wall) return forget(core, job);
   giveUpWaiting(core, submission);
   if (submission.resendAt <= core.now) sendOut(core, submission);
   else core.timers.set(timerOf(job), submission.resendAt);

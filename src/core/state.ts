@@ -247,6 +247,8 @@ export interface Core {
   readonly suite: Suite;
   readonly self: NodeId;
   now: Millis;
+  /** This node's own wall clock. */
+  wall: Hlc;
   hlc: Hlc;
   readonly timers: Timers;
   readonly out: Effect[];
@@ -282,7 +284,8 @@ export interface Core {
   /** Jobs known to be closed, with the proof; bounded. */
   readonly closed: Map<JobId, Certified<'close'>>;
   readonly lookups: Map<RequestId, Lookup>;
-  readonly replicas: Map<string, { readonly job: JobId; readonly asker: NodeId; readonly execution: ExecutionId }>;
+  /** Results this node was asked to copy. */
+  readonly replicas: Map<ExecutionId, { readonly job: JobId; readonly asker: NodeId }>;
   readonly local: Set<string>;
   readonly refused: Partial<Record<RefuseCode, number>>;
 }
@@ -325,8 +328,16 @@ export function seal<T extends RecordType>(
   return core.suite.seal(type, body, core.hlc, signer);
 }
 
+/** A remote clock further ahead than this is wrong, not just faster; it is not followed. */
+const followMs = 60_000;
+
+/** The hybrid part of the clock: what is signed after a record was seen is later than that record. */
+export function observe(core: Core, hlc: Hlc): void {
+  if (hlc > core.hlc && hlc - core.wall < followMs) core.hlc = hlc;
+}
+
 /** Wall clock in whole milliseconds; for expiry and display only. */
-export const wallMs = (core: Core): number => Math.floor(core.hlc);
+export const wallMs = (core: Core): number => Math.floor(core.wall);
 
 /** Stores a committed value or another record of a job's ledger. */
 export function persistCommitted(core: Core, job: JobId, slot: Slot, value: CertifiedValue): void {

@@ -33,8 +33,8 @@ export function createNodeMetrics(deps: {
   gauge('shoal_gossip_healed', 'Gossip streams found deaf and renewed since the start.', () => deps.host().gauges().gossip.healed);
   gauge('shoal_core_queue', 'Inputs waiting for the core.', () => deps.driver().gauges().queued);
   gauge('shoal_core_slowest_batch_ms', 'Longest batch of the core since the last scrape.', () => deps.driver().gauges().slowestMs);
-  gauge('shoal_jobs_kept', 'Jobs this node keeps.', () => deps.machine.inspect().jobs.length);
-  gauge('shoal_executions', 'Executions of this node that are not forgotten.', () => deps.machine.inspect().executions.length);
+  gauge('shoal_jobs_kept', 'Jobs this node keeps.', () => deps.machine.load().jobsKept);
+  gauge('shoal_executions', 'Executions of this node that are not forgotten.', () => deps.machine.load().executions);
   return {
     sent: (type) => sent.inc({ type }),
     refused: (code) => refused.inc({ code }),

@@ -73,8 +73,8 @@ export function createService(deps: ServiceDeps): ShoalService {
     logs: (request, signal) => logs(deps, request, signal),
     content: deps.content,
     self: async () => {
-      const { jobs, executions } = deps.machine.inspect();
-      return { ...deps.selfInfo(), jobsKept: jobs.length, executionsRunning: executions.length };
+      const { jobsKept, executions } = deps.machine.load();
+      return { ...deps.selfInfo(), jobsKept, executionsRunning: executions };
     },
     config: async () => deps.config(),
     doctor: deps.doctor,

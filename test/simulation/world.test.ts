@@ -28,6 +28,7 @@ function scripted(answer: (input: Input) => readonly Effect[]): MachineFactory {
     nextWake: () => null,
     inspect: () => assert.fail('a scripted machine is not inspected'),
     sightings: () => [],
+    load: () => ({ jobsKept: 0, executions: 0 }),
   }) satisfies Machine;
 }
 
