@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after } from 'node:test';
+import { after, afterEach } from 'node:test';
 import type { ExecutionJson, HistoryJson, JobAnswer, JobJson, ListJson, ResultJson, SubmitAnswer } from '../../src/api/types.ts';
 import { containersOf } from '../docker/support.ts';
 import { Peer } from './peer.ts';
@@ -265,6 +265,9 @@ export class Mesh {
 export async function createMesh(): Promise<Mesh> {
   const directory = await mkdtemp(join(tmpdir(), 'shoal-mesh-'));
   const mesh = new Mesh(directory, await createProgram());
+  afterEach(async (context) => {
+    if ('passed' in context && !context.passed) process.stderr.write(`${context.name}\n${await mesh.describe()}\n`);
+  });
   after(() => mesh.close());
   return mesh;
 }

@@ -14,7 +14,7 @@ const START_MS = 60_000;
 /** A peer that does not end by itself within this after SIGTERM has a leak. */
 const STOP_MS = 15_000;
 const REQUEST_MS = 15_000;
-const TAIL_LINES = 25;
+const TAIL_LINES = 40;
 
 export interface PeerOptions {
   readonly name: string;

@@ -1,0 +1,102 @@
+/** Specs written for Bacalhau, as they are: they validate, run, and say what they wait for. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { docker, dockerMissing, IMAGE } from '../docker/support.ts';
+import { createMesh } from './harness.ts';
+import type { Peer } from './peer.ts';
+import { root } from './program.ts';
+
+const BATCH_IMAGE = 'alek5eyk/batchjobexample:1.1';
+const BATCH_CID = 'QmSYE8dVx6RTdDFFhBu51JjFG1fwwPdUJoXZ4ZNXvfoK2V';
+const specPath = (name: string): string => join(root, 'test/fixtures/specs', name);
+
+const mesh = await createMesh();
+
+test('the four specs validate with values for their template variables, and no peer is needed', async () => {
+  const vars = ['query', 'start-time', 'end-time', 'OpenSearchEndpoint', 'AccessLogBucket', 'AWSRegion'];
+  const values = vars.flatMap((name) => ['-V', `${name}=some-${name.toLowerCase()}`]);
+  for (const name of ['batch.yaml', 'ops.yaml', 'daemon.yaml', 'service.yaml']) {
+    const { code, stderr } = await mesh.cli(null, ['job', 'validate', specPath(name), ...values]);
+    assert.equal(code, 0, `${name}: ${stderr}`);
+  }
+});
+
+test('a spec whose template variable has no value is refused with the name of the variable', async () => {
+  const { code, stderr } = await mesh.cli(null, ['job', 'validate', specPath('ops.yaml')]);
+  assert.equal(code, 2, stderr);
+  assert.match(stderr, /query/);
+});
+
+/** An image of that name that holds a `python` which does as the spec expects. @returns how to undo it */
+async function importImage(directory: string): Promise<() => Promise<void>> {
+  const present = await docker('images', '--quiet', BATCH_IMAGE);
+  if (present !== '') return async () => {};
+  const tar = join(directory, 'image.tar');
+  const container = await docker('create', IMAGE, 'true');
+  try {
+    await docker('export', '--output', tar, container);
+  } finally {
+    await docker('rm', container);
+  }
+  await mkdir(join(directory, 'image/bin'), { recursive: true });
+  const python = join(directory, 'image/bin/python');
+  const script = '#!/bin/sh\n[ "$1" = supercalc.py ] && cat /data > /dev/null && echo "$2 is calculated" > "$3"\n';
+  await writeFile(python, script);
+  await chmod(python, 0o755);
+  await promisify(execFile)('tar', ['--append', '--file', tar, '--directory', join(directory, 'image'), 'bin/python']);
+  await docker('import', '--change', 'ENV PATH=/bin', tar, BATCH_IMAGE);
+  return async () => {
+    await docker('rmi', BATCH_IMAGE);
+  };
+}
+
+describe('the batch spec', { skip: await dockerMissing() }, () => {
+  let first: Peer;
+  let spec: string;
+  let undo = async (): Promise<void> => {};
+  before(async () => {
+    mesh.watchContainers();
+    undo = await importImage(mesh.directory);
+    first = (await mesh.grow(3))[0] ?? assert.fail('no peer');
+    const cid = await first.addContent('some data\n');
+    spec = (await readFile(specPath('batch.yaml'), 'utf8')).replace(BATCH_CID, cid);
+  });
+  after(() => undo());
+
+  const offline = (text: string): string =>
+    text.replace(/ {4}Network:[\s\S]*?Type: HTTP\n/, '    Network:\n      Type: None\n');
+
+  test('runs as it is written when it asks for no network', async () => {
+    const printed = await mesh.ok(first, ['job', 'run', '-'], offline(spec));
+    const id = /j-[0-9a-f-]{36}/.exec(printed)?.[0] ?? assert.fail(printed);
+    const results = await mesh.results(first, id);
+    assert.deepEqual(results.map(({ Params }) => [Params.Partition, Params.ExitCode]), [[0, 0], [1, 0]]);
+    // Both partitions write a file of the same name, so they are kept apart.
+    const target = mesh.path('batch');
+    await mesh.ok(first, ['job', 'get', id, '--raw', '--output-dir', target]);
+    for (const { Params } of results) {
+      const file = join(target, Params.ExecutionID, 'outputs/result.txt');
+      assert.equal(await readFile(file, 'utf8'), '5 is calculated\n');
+    }
+  });
+
+  test('with a network that is not offered it waits, says so, and can be stopped', async () => {
+    const id = (await mesh.ok(first, ['job', 'run', '-', '--id-only', '--no-wait'], spec)).trim();
+    await mesh.until('the description names the network', async () =>
+      /3 of 3 nodes: network HTTP is not allowed there/.test(await mesh.ok(first, ['job', 'describe', id])),
+    );
+    await mesh.ok(first, ['job', 'stop', id]);
+    await mesh.reaches(first, id, 'Stopped');
+  });
+
+  test('with a network that is not offered it fails at once when it may not queue', async () => {
+    const impatient = spec.replace('QueueTimeout: 101', 'QueueTimeout: 0');
+    const { code, stderr } = await mesh.cli(first, ['job', 'run', '-'], impatient);
+    assert.equal(code, 5, stderr);
+    assert.match(stderr, /network \(3 nodes\)/);
+  });
+});
