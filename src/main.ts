@@ -3,8 +3,10 @@
  * The first lines keep Node's compile cache, which halves the start of a command.
  */
 import { enableCompileCache } from 'node:module';
+import { join } from 'node:path';
 
-enableCompileCache();
+// Beside the program; where that cannot be written there is no cache, and nothing else changes.
+enableCompileCache(join(import.meta.dirname, 'cache'));
 
 const [{ run }, { processIo }] = await Promise.all([import('./cli/main.ts'), import('./cli/io.ts')]);
 
