@@ -2,19 +2,21 @@
  * Taking up where the last process of this node stopped: jobs it keeps, promises it gave, executions
  * it had, admissions it sponsors. Everything comes from the durable store; nothing is asked of others.
  */
+import { keep } from './admitting.ts';
 import { certifiedEpoch } from './certificate.ts';
 import { compareEpochs, firstEpoch } from './epoch.ts';
-import { addExecution, tickExecution } from './executor.ts';
+import { addExecution } from './executor.ts';
 import { after, asMillis } from './ids.ts';
 import type { JobId } from './ids.ts';
-import { keep, leaderGone } from './keeper.ts';
+import { leaderGone } from './keeper.ts';
 import { isTerminal, mergeCommand, mergeCommitted, mergeGrant, mergeState } from './ledger.ts';
 import type { Restored, StoredRecord } from './machine-types.ts';
 import type { CertifiedValue } from './messages.ts';
 import type { Certified, Signed } from './records.ts';
+import { tickExecution } from './reporting.ts';
 import { createSubmission } from './sponsor.ts';
-import type { Core, KeptJob } from './state.ts';
 import { note, remember, touch } from './state.ts';
+import type { Core, KeptJob } from './state.ts';
 
 export function restore(core: Core, restored: Restored): void {
   const byJob = new Map<JobId, Map<string, StoredRecord>>();

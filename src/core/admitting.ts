@@ -1,0 +1,147 @@
+/**
+ * A keeper's part in admissions: vote for one, wait for its activation, help itself when none comes,
+ * and take the job into keeping.
+ */
+import { validVote } from './certificate.ts';
+import { firstEpoch, majority } from './epoch.ts';
+import { rankOf } from './epochs.ts';
+import { after } from './ids.ts';
+import type { JobId, NodeId } from './ids.ts';
+import { leadFirstEpoch } from './lead.ts';
+import { createLedger } from './ledger.ts';
+import type { Message } from './messages.ts';
+import type { AdmissionBody, Certified, Epoch, Signed } from './records.ts';
+import { admissionVote } from './sponsor.ts';
+import { note, persist, refuse, send, wallMs } from './state.ts';
+import type { Core, KeptJob, PendingJob } from './state.ts';
+import { checkActivation, checkAdmission, checkSpec } from './verify.ts';
+
+/** A job voted for and not activated within this: its sponsor may be gone, the keepers help themselves. */
+const orphanMs = 10_000;
+/** A job is asked about again after this, when its leader may not lead it any more. */
+const leadCheckMs = 10_000;
+
+const asKeeper = (core: Core, admission: AdmissionBody): boolean =>
+  admission.keepers.some((k) => k.node === core.self && k.store === core.config.store);
+
+export function onAdmit(core: Core, from: NodeId, message: Extract<Message, { type: 'admit' }>): void {
+  const { spec, admission } = message;
+  const { job } = spec.body;
+  const kept = core.kept.get(job);
+  const known = kept?.ledger.admission.record ?? core.pending.get(job)?.admission;
+  if (known !== undefined) {
+    // The first admission stands: a second one for the same job would be a second keeper set.
+    if (known.id !== admission.id) return refuse(core, from, 'contradiction', true);
+    return send(core, from, { type: 'admitted', job, vote: admissionVote(core, known) });
+  }
+  if (core.closed.has(job)) return refuse(core, from, 'expired', false);
+  const verdict = checkSpec(core.suite, spec, wallMs(core));
+  const second = verdict === 'good' ? checkAdmission(core.suite, spec, admission) : verdict;
+  if (second !== 'good') return refuse(core, from, second.code, second.fault);
+  if (!asKeeper(core, admission.body)) return refuse(core, from, 'not-keeper', false);
+  if (core.draining || core.kept.size + core.pending.size >= core.config.limits.jobsMax) {
+    const refusal = { code: core.draining ? 'draining' : 'store-full' } as const;
+    return send(core, from, { type: 'not-admitted', job, refusal });
+  }
+  const vote = admissionVote(core, admission);
+  persist(core, { table: 'records', job, key: 'spec', value: { record: spec, votes: [] } });
+  persist(core, { table: 'records', job, key: 'pending', value: { record: admission, votes: [vote] } });
+  core.pending.set(job, { spec, admission, vote, since: core.now, votes: new Map([[core.self, vote]]) });
+  core.timers.set(`pending:${job}`, after(core.now, orphanMs));
+  send(core, from, { type: 'admitted', job, vote });
+}
+
+/**
+ * Nobody activated the job: its sponsor may be gone, and the other keepers may never have heard of it.
+ * Hand it to them as the sponsor would; W votes activate it.
+ */
+export function tickPending(core: Core, job: JobId): void {
+  const pending = core.pending.get(job);
+  if (pending === undefined) return;
+  if (pending.spec.body.notAfter < wallMs(core)) return dropPending(core, job);
+  if (activateByVotes(core, pending)) return;
+  for (const { node } of pending.admission.body.keepers) {
+    if (node === core.self || pending.votes.has(node)) continue;
+    send(core, node, { type: 'admit', spec: pending.spec, admission: pending.admission });
+  }
+  core.timers.set(`pending:${job}`, after(core.now, orphanMs));
+}
+
+function dropPending(core: Core, job: JobId): void {
+  core.pending.delete(job);
+  persist(core, { table: 'records', job, key: 'pending', value: null });
+  persist(core, { table: 'records', job, key: 'spec', value: null });
+}
+
+/** A co-keeper's vote for a job nobody activated. The sponsor's own collecting is in `sponsor.ts`. */
+export function onCoVote(core: Core, from: NodeId, message: Extract<Message, { type: 'admitted' }>): void {
+  const pending = core.pending.get(message.job);
+  if (pending === undefined || core.suite.nodeOf(message.vote.by) !== from) return;
+  const { body, id } = pending.admission;
+  if (!validVote(message.vote, body, id, 'admission', core.suite)) return;
+  pending.votes.set(from, message.vote);
+  activateByVotes(core, pending);
+}
+
+function activateByVotes(core: Core, { spec, admission, votes }: PendingJob): boolean {
+  if (votes.size < majority(admission.body.keepers.length)) return false;
+  activate(core, spec, { record: admission, votes: [...votes.values()] });
+  return true;
+}
+
+export function onActivate(core: Core, from: NodeId, message: Extract<Message, { type: 'activate' }>): void {
+  const { spec, admission } = message;
+  const { job } = spec.body;
+  const kept = core.kept.get(job);
+  if (kept === undefined && !core.closed.has(job)) {
+    const verdict = checkActivation(core.suite, spec, admission, wallMs(core));
+    if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+    if (!asKeeper(core, admission.record.body)) return refuse(core, from, 'not-keeper', false);
+    const voted = core.pending.get(job)?.admission.id;
+    if (voted !== undefined && voted !== admission.record.id) {
+      return refuse(core, from, 'contradiction', true);
+    }
+    activate(core, spec, admission);
+  }
+  send(core, from, { type: 'commit-ack', job, slots: ['admission'] });
+}
+
+function activate(core: Core, spec: Signed<'spec'>, admission: Certified<'admission'>): void {
+  const { job } = spec.body;
+  if (core.pending.delete(job)) persist(core, { table: 'records', job, key: 'pending', value: null });
+  persist(core, { table: 'records', job, key: 'spec', value: { record: spec, votes: [] } });
+  persist(core, {
+    table: 'records',
+    job,
+    key: 'admission',
+    value: { record: admission.record, votes: admission.votes },
+  });
+  const first = firstEpoch(admission.record.body);
+  const kept = keep(core, spec, admission, first);
+  note(core, 'job.activated', { job, rank: rankOf(admission.record.body, core.self) });
+  if (first.leader === core.self) leadFirstEpoch(core, kept);
+  core.timers.set('lead-check', after(core.now, leadCheckMs));
+}
+
+/** Puts a job into this node's keeping; also used when it is read back from disk. */
+export function keep(
+  core: Core,
+  spec: Signed<'spec'>,
+  admission: Certified<'admission'>,
+  promised: Epoch,
+): KeptJob {
+  const kept: KeptJob = {
+    ledger: createLedger(spec, admission),
+    promised,
+    seen: promised,
+    accepted: new Map(),
+    activatedAt: core.now,
+    lead: null,
+    candidateAt: null,
+    tries: 0,
+    closedAt: null,
+  };
+  core.kept.set(spec.body.job, kept);
+  return kept;
+}
+

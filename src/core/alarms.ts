@@ -1,0 +1,54 @@
+/** Which part of the core a timer wakes. */
+import { tickPending } from './admitting.ts';
+import { tickHolds } from './bidder.ts';
+import { probeAll, retryUnreachable, tickWatch } from './detector.ts';
+import { tickLookup } from './directory.ts';
+import { asExecutionId, asJobId, asNodeId, asRequestId } from './ids.ts';
+import { tickJob } from './jobs.ts';
+import { checkLeaders } from './keeper.ts';
+import { renewLeases } from './lease.ts';
+import { advertise } from './members.ts';
+import { tickExecution } from './reporting.ts';
+import { tickSubmission } from './sponsor.ts';
+import type { Core } from './state.ts';
+import { tickStop } from './stop.ts';
+
+/** A timer rang. Keys are `<what>` or `<what>:<id>`. */
+export function ring(core: Core, key: string): void {
+  const colon = key.indexOf(':');
+  const what = colon < 0 ? key : key.slice(0, colon);
+  const id = key.slice(colon + 1);
+  switch (what) {
+    case 'advert':
+      return advertise(core);
+    case 'holds':
+      return tickHolds(core);
+    case 'renew':
+      return renewLeases(core);
+    case 'probe':
+      return probeAll(core);
+    case 'lead-check':
+      return checkLeaders(core);
+    case 'watch':
+      return tickWatch(core, asNodeId(id));
+    case 'retry':
+      return retryUnreachable(core, asNodeId(id));
+    case 'submit':
+      return tickSubmission(core, asJobId(id));
+    case 'pending':
+      return tickPending(core, asJobId(id));
+    case 'exec':
+      return tickExecution(core, asExecutionId(id));
+    case 'lookup':
+      return tickLookup(core, asRequestId(id));
+    case 'stop':
+      return tickStop(core, asJobId(id));
+    case 'job': {
+      const kept = core.kept.get(asJobId(id));
+      return kept === undefined ? undefined : tickJob(core, kept);
+    }
+    default:
+      throw new Error(`a timer without a handler: ${key}`);
+  }
+}
+

@@ -1,0 +1,48 @@
+/** The state of a node that has seen nothing yet. */
+import { asHlc, asMillis } from './ids.ts';
+import type { MachineConfig } from './machine-types.ts';
+import type { Core } from './state.ts';
+import type { Suite } from './suite.ts';
+import { Timers } from './timers.ts';
+
+export function createCore(config: MachineConfig, suite: Suite): Core {
+  return {
+    config,
+    suite,
+    self: config.node,
+    now: asMillis(0),
+    wall: asHlc(0),
+    hlc: asHlc(0),
+    startedAt: asMillis(0),
+    timers: new Timers(),
+    out: [],
+    writes: [],
+    inbox: [],
+    dirty: new Set(),
+    profile: null,
+    draining: false,
+    advertSequence: 0,
+    members: new Map(),
+    alive: null,
+    connected: new Set(),
+    heardAt: new Map(),
+    watches: new Map(),
+    stops: new Map(),
+    relayedPings: new Map(),
+    nonce: 0,
+    kept: new Map(),
+    pending: new Map(),
+    submissions: new Map(),
+    executions: new Map(),
+    holds: new Map(),
+    wishes: new Map(),
+    awaitingSpec: new Map(),
+    index: new Map(),
+    closed: new Map(),
+    lookups: new Map(),
+    replicas: new Map(),
+    local: new Set(),
+    refused: {},
+  };
+}
+

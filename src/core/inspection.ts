@@ -1,0 +1,49 @@
+/** What checkers and status pages may see of a node; derived on demand, changes nothing. */
+import { busyHeld } from './capacity.ts';
+import { recordsOf, stateOf } from './ledger.ts';
+import type { Inspection, Sighting } from './machine-types.ts';
+import { ownAdvert } from './members.ts';
+import { waitingView } from './place.ts';
+import { nothing } from './resources.ts';
+import type { Core } from './state.ts';
+
+export function inspect(core: Core): Inspection {
+  const { reserved, held } = busyHeld(core);
+  return {
+    node: core.self,
+    store: core.config.store,
+    jobs: [...core.kept.values()].map((kept) => ({
+      job: kept.ledger.job,
+      keeper: true,
+      leading: kept.lead !== null && kept.lead.mode === 'leading' ? kept.lead.epoch : null,
+      promised: kept.promised,
+      state: stateOf(kept.ledger, waitingView(core, kept) !== null),
+      records: recordsOf(kept.ledger),
+    })),
+    executions: [...core.executions.values()].map(({ stored, epoch }) => ({
+      job: stored.order.job,
+      execution: stored.order.execution,
+      partition: stored.order.partition,
+      attempt: stored.order.attempt,
+      phase: stored.state.body.phase,
+      epoch,
+    })),
+    capacity: core.profile?.capacity ?? nothing,
+    reserved,
+    held,
+    holds: [...core.holds.values()].map(({ job, since, until }) => ({ job, since, until })),
+    members: core.members.size + 1,
+    refused: { ...core.refused },
+  };
+}
+
+export function sightings(core: Core): readonly Sighting[] {
+  const own = ownAdvert(core);
+  const self = own === null ? [] : [{ advert: own, connected: true, silentMs: 0 }];
+  const others = [...core.members.values()].map(({ advert, heardAt }) => ({
+    advert,
+    connected: core.connected.has(advert.body.node),
+    silentMs: core.now - Math.max(heardAt, core.heardAt.get(advert.body.node) ?? heardAt),
+  }));
+  return [...self, ...others];
+}

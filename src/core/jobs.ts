@@ -1,0 +1,28 @@
+/** Looking at a kept job as a whole: what is due for it, and what its end means on this node. */
+import { dropInterest } from './bidder.ts';
+import { endExecutions } from './ending.ts';
+import { learnClose, tickKept } from './keeper.ts';
+import type { Message } from './messages.ts';
+import type { Core, KeptJob } from './state.ts';
+import { stopOvertaken } from './stop.ts';
+
+export function tickJob(core: Core, kept: KeptJob): void {
+  const closing = kept.ledger.close !== null && kept.closedAt === null;
+  tickKept(core, kept);
+  if (!closing || kept.ledger.close === null) return;
+  const { job } = kept.ledger;
+  dropInterest(core, job);
+  endExecutions(core, job);
+  stopOvertaken(core, job, kept.ledger.close.record.body.outcome);
+}
+
+/** A proven close of a job that runs here, or that this node keeps and had not heard the end of. */
+export function onProvenClose(core: Core, message: Extract<Message, { type: 'closed' }>): void {
+  const { job, close } = message;
+  const kept = core.kept.get(job);
+  if (kept !== undefined) return learnClose(core, kept, close);
+  core.closed.set(job, close);
+  dropInterest(core, job);
+  endExecutions(core, job);
+}
+

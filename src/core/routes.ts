@@ -1,0 +1,228 @@
+/** Which part of the core takes an input, a gossip or a message. The tables are complete by the compiler. */
+import { keptFor, onPrepare, onPropose } from './acceptor.ts';
+import { onActivate, onAdmit, onCoVote } from './admitting.ts';
+import { dropInterest, onAnnouncement, onBidClosed, onSpec, reconsider } from './bidder.ts';
+import { onCommitAck, onVoted } from './commit.ts';
+import { onDisconnected, onHeard, onPing, onPingForMe, onPong, onUnreachable } from './detector.ts';
+import { onFind, onFound, onGossipAnnounce, onGossipClosed, onQuery } from './directory.ts';
+import { endExecutions, onCancel, onClosed } from './ending.ts';
+import { onPromise } from './epochs.ts';
+import { onAssign } from './executor.ts';
+import type { JobId, NodeId } from './ids.ts';
+import { onProvenClose } from './jobs.ts';
+import { onCommand, onCommit, onLeadCheck, onNotLeading, onOutdated, onStates } from './keeper.ts';
+import { onNotStarted, onRenewed, onReplicated, onStarted } from './lead.ts';
+import { onLeads, onRenewedReply } from './lease.ts';
+import type { Input } from './machine-types.ts';
+import { advertise, doubtMember, forgetAlive, greet, takeAdvert } from './members.ts';
+import type { Gossip, Message, MessageType } from './messages.ts';
+import { inviteNewcomer, onBid, onDecline } from './place.ts';
+import type { Signed } from './records.ts';
+import { onRunEvent, onStatesAck } from './reporting.ts';
+import { onActivated, onAdmitted, onNotAdmitted, submit } from './sponsor.ts';
+import { send } from './state.ts';
+import type { Core, KeptJob } from './state.ts';
+import { onCommandAck } from './stop.ts';
+
+/** Jobs whose data this node made or holds, remembered for bids. */
+const localMax = 10_000;
+
+export function dispatch(core: Core, input: Input): void {
+  switch (input.type) {
+    case 'wake':
+      return;
+    case 'message':
+      onHeard(core, input.from);
+      return onMessage(core, input.from, input.message);
+    case 'gossip':
+      return onGossip(core, input.from, input.gossip);
+    case 'profile':
+      core.profile = input.profile;
+      advertise(core);
+      return reconsider(core);
+    case 'peer-connected':
+      core.connected.add(input.node);
+      forgetAlive(core);
+      onHeard(core, input.node);
+      return greet(core, input.node);
+    case 'peer-disconnected':
+      core.connected.delete(input.node);
+      doubtMember(core, input.node);
+      return onDisconnected(core, input.node);
+    case 'unreachable':
+      return onUnreachable(core, input.node);
+    case 'submit':
+      return submit(core, input);
+    case 'stop':
+      return onQuery(
+        core,
+        input.request,
+        { type: 'job', ref: input.job, namespace: 'default' },
+        { stop: input.reason },
+      );
+    case 'query':
+      return onQuery(core, input.request, input.query, 'reply');
+    case 'run-event': {
+      onRunEvent(core, input.execution, input.event);
+      const job = core.executions.get(input.execution)?.stored.order.job;
+      if (job !== undefined && core.closed.has(job)) endExecutions(core, job);
+      return;
+    }
+    case 'replicated':
+      return onLocalReplica(core, input);
+    case 'content':
+      if (!input.local) core.local.delete(input.cid);
+      else if (core.local.size < localMax) core.local.add(input.cid);
+      return;
+    case 'drain':
+      core.draining = true;
+      core.out.push({ type: 'gossip', gossip: { type: 'leaving', node: core.self } });
+      return advertise(core);
+  }
+}
+
+function onLocalReplica(core: Core, input: Extract<Input, { type: 'replicated' }>): void {
+  const { execution, cid, done } = input;
+  const wanted = core.replicas.get(execution);
+  if (wanted === undefined) return;
+  core.replicas.delete(execution);
+  if (done) core.local.add(cid);
+  send(core, wanted.asker, { type: 'replicated', job: wanted.job, execution, cid, done });
+}
+
+function onGossip(core: Core, from: NodeId, gossip: Gossip): void {
+  switch (gossip.type) {
+    case 'announce':
+      onGossipAnnounce(core, gossip);
+      return onAnnouncement(core, from, gossip.announcement, false);
+    case 'advert':
+      return onAdvert(core, from, gossip.advert);
+    case 'closed':
+      onGossipClosed(core, from, gossip);
+      return dropInterest(core, gossip.summary.job);
+    case 'leaving':
+      core.members.delete(gossip.node);
+      forgetAlive(core);
+  }
+}
+
+/** Messages that name one job. */
+type AboutJob = Extract<Message, { readonly job: JobId }>;
+
+type Handler<T extends MessageType> = (
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { readonly type: T }>,
+) => void;
+
+/** A message about a job this node should keep; asks for the job when it does not have it. */
+function asKept<T extends AboutJob['type']>(
+  then: (core: Core, from: NodeId, kept: KeptJob, message: Extract<Message, { type: T }>) => void,
+): Handler<T> {
+  return (core, from, message) => {
+    const kept = keptFor(core, from, (message as AboutJob).job);
+    if (kept !== null) then(core, from, kept, message);
+  };
+}
+
+/** An answer about a job this node keeps; without the job nobody waits for it. */
+function ifKept<T extends AboutJob['type']>(
+  then: (core: Core, from: NodeId, kept: KeptJob, message: Extract<Message, { type: T }>) => void,
+): Handler<T> {
+  return (core, from, message) => {
+    const kept = core.kept.get((message as AboutJob).job);
+    if (kept !== undefined) then(core, from, kept, message);
+  };
+}
+
+
+const handlers: { readonly [T in MessageType]: Handler<T> } = {
+  admit: onAdmit,
+  admitted(core, from, message) {
+    onAdmitted(core, from, message);
+    onCoVote(core, from, message);
+  },
+  'not-admitted': onNotAdmitted,
+  activate: onActivate,
+  'job-wanted'(core, from, { job }) {
+    const ledger = core.kept.get(job)?.ledger;
+    if (ledger === undefined) return;
+    send(core, from, { type: 'activate', spec: ledger.spec, admission: ledger.admission });
+  },
+  invite: (core, from, { announcement }) => onAnnouncement(core, from, announcement, true),
+  'spec-wanted'(core, from, { job }) {
+    const spec = core.kept.get(job)?.ledger.spec;
+    if (spec !== undefined) send(core, from, { type: 'spec', spec });
+  },
+  spec: (core, from, { spec }) => onSpec(core, from, spec),
+  bid(core, from, message) {
+    const kept = core.kept.get(message.job);
+    if (kept !== undefined) return onBid(core, from, kept, message);
+    send(core, from, { type: 'bid-closed', job: message.job, version: message.version });
+  },
+  decline: ifKept(onDecline),
+  'bid-closed': (core, _from, message) => onBidClosed(core, message),
+  prepare: asKept((core, from, kept, { grant }) => onPrepare(core, from, kept, grant)),
+  promise: ifKept(onPromise),
+  outdated: ifKept((core, _from, kept, { promised }) => onOutdated(core, kept, promised)),
+  propose: asKept(onPropose),
+  voted: ifKept(onVoted),
+  commit: asKept(onCommit),
+  'commit-ack'(core, from, message) {
+    if (message.slots.includes('admission')) onActivated(core, from, message.job);
+    const kept = core.kept.get(message.job);
+    if (kept !== undefined) onCommitAck(from, kept, message);
+  },
+  assign: onAssign,
+  started: ifKept((core, _from, kept, message) => onStarted(core, kept, message)),
+  'not-started': ifKept(onNotStarted),
+  states: (core, from, { states }) => onStates(core, from, states),
+  'states-ack': onStatesAck,
+  renew: onRenew,
+  renewed: (core, _from, { executions }) => onRenewedReply(core, executions),
+  leads: onLeads,
+  cancel: onCancel,
+  closed(core, from, message) {
+    if (onClosed(core, from, message)) onProvenClose(core, message);
+  },
+  replicate(core, from, { job, execution, cid, holders }) {
+    core.replicas.set(execution, { job, asker: from });
+    core.out.push({ type: 'replicate', execution, cid, holders });
+  },
+  replicated: ifKept(onReplicated),
+  command: (core, from, { command }) => onCommand(core, from, command),
+  'command-ack': onCommandAck,
+  'lead-check': (core, from, { jobs }) => onLeadCheck(core, from, jobs),
+  'not-leading': (core, from, { jobs }) => onNotLeading(core, from, jobs),
+  advert: (core, from, { advert }) => onAdvert(core, from, advert),
+  ping: (core, from, { nonce }) => onPing(core, from, nonce),
+  pong: (core, from, { nonce }) => onPong(core, from, nonce),
+  'ping-for-me': onPingForMe,
+  find: (core, from, { request, query }) => onFind(core, from, request, query),
+  found: onFound,
+};
+
+export function onMessage(core: Core, from: NodeId, message: Message): void {
+  // The table pairs each type with its own handler; the compiler cannot follow that through the look-up.
+  (handlers[message.type] as Handler<MessageType>)(core, from, message);
+}
+
+function onRenew(core: Core, from: NodeId, message: Extract<Message, { type: 'renew' }>): void {
+  const renewed = message.executions
+    .filter(({ job, execution }) => {
+      const kept = core.kept.get(job);
+      const close = kept?.ledger.close ?? core.closed.get(job);
+      if (close != null) send(core, from, { type: 'closed', job, close });
+      return close == null && kept !== undefined && onRenewed(core, from, kept, execution);
+    })
+    .map(({ execution }) => execution);
+  if (renewed.length > 0) send(core, from, { type: 'renewed', executions: renewed });
+}
+
+/** Somebody told of itself, or was told of; a newcomer is asked at once for what waits for nodes. */
+function onAdvert(core: Core, from: NodeId, advert: Signed<'advert'>): void {
+  const { node } = advert.body;
+  const known = core.members.has(node);
+  takeAdvert(core, from, advert);
+  if (!known && core.members.has(node)) inviteNewcomer(core, node);
+}
