@@ -30,6 +30,10 @@ export function createNodeMetrics(deps: {
     return droppedOverflow + droppedUnreachable;
   });
   gauge('shoal_gossip_queued', 'Gossip messages waiting for the core.', () => deps.host().gauges().gossip.queued);
+  gauge('shoal_gossip_refused', 'Gossip messages refused since the start: malformed, oversized or unknown.', () => {
+    const { rejected, ignored } = deps.host().gauges().gossip;
+    return rejected + ignored;
+  });
   gauge('shoal_gossip_healed', 'Gossip streams found deaf and renewed since the start.', () => deps.host().gauges().gossip.healed);
   gauge('shoal_core_queue', 'Inputs waiting for the core.', () => deps.driver().gauges().queued);
   gauge('shoal_core_slowest_batch_ms', 'Longest batch of the core since the last scrape.', () => deps.driver().gauges().slowestMs);

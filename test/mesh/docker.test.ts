@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { docker as dockerCommand, dockerMissing } from '../docker/support.ts';
+import { runElsewhere } from './elsewhere.ts';
 import { createMesh } from './harness.ts';
 import type { Peer } from './peer.ts';
 import { docker, input } from './specs.ts';
@@ -63,16 +64,14 @@ describe('five peers with Docker', { skip: await dockerMissing() }, () => {
   });
 
   test('an executor that is killed and started again finds its container again, and does not run it twice', async () => {
-    const id = await mesh.submit(first, docker('echo begun; sleep 8; echo ended; echo done > /outputs/file'));
-    const [execution] = await mesh.inPhase(first, id, 'running');
-    const { ID, NodeID } = execution ?? assert.fail('no execution');
-    const executor = mesh.peerOf(NodeID);
+    const job = docker('echo begun; sleep 8; echo ended; echo done > /outputs/file');
+    const { id, executor, execution: ID, witness } = await runElsewhere(mesh, job);
     const before = await containersOfExecution(ID);
     assert.equal(before.length, 1, 'it runs in one container');
     await executor.kill();
     await executor.start();
     assert.deepEqual(await containersOfExecution(ID), before, 'the same container still runs');
-    const { Executions } = await mesh.reaches(first, id, 'Completed', 60_000);
+    const { Executions } = await mesh.reaches(witness, id, 'Completed', 60_000);
     assert.deepEqual(Executions?.Items.map((one) => one.ID), [ID], 'one attempt');
     assert.equal(Executions?.Items[0]?.RunOutput?.Stdout, 'begun\nended\n', 'one run, all of its output');
   });

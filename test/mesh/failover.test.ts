@@ -1,6 +1,8 @@
 /** The leader of a job dies, or stands still: another keeper goes on, and nothing is done twice. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
+import { runElsewhere } from './elsewhere.ts';
+import type { Running } from './elsewhere.ts';
 import { createMesh } from './harness.ts';
 import type { Peer } from './peer.ts';
 import { noop } from './specs.ts';
@@ -9,31 +11,6 @@ const mesh = await createMesh();
 
 /** Long enough for another keeper to take over while the program still runs. */
 const WORK_MS = 20_000;
-
-interface Running {
-  readonly id: string;
-  readonly leader: Peer;
-  readonly executor: Peer;
-  readonly execution: string;
-  /** Neither leads nor works. */
-  readonly witness: Peer;
-}
-
-/** A job that runs on another peer than the one that leads it. */
-async function runningElsewhere(): Promise<Running> {
-  const alive = mesh.peers.filter((peer) => peer.running);
-  for (;;) {
-    const [sponsor] = alive;
-    assert.ok(sponsor !== undefined);
-    const id = await mesh.submit(sponsor, noop({ Milliseconds: WORK_MS }));
-    const [execution] = await mesh.inPhase(sponsor, id, 'running');
-    const executor = mesh.peerOf(execution?.NodeID ?? '');
-    const leader = mesh.leaders(id).at(-1) ?? assert.fail('nobody leads');
-    const witness = alive.find((peer) => peer !== leader && peer !== executor) ?? assert.fail('too few peers');
-    if (leader !== executor) return { id, leader, executor, execution: execution?.ID ?? '', witness };
-    await mesh.ok(witness, ['job', 'stop', id]);
-  }
-}
 
 const anotherLeads = (id: string, than: Peer, deadlineMs: number): Promise<Peer> =>
   mesh.until(`another keeper leads ${id}`, () => mesh.leaders(id).findLast((peer) => peer !== than), deadlineMs);
@@ -54,7 +31,7 @@ describe('five peers', () => {
   });
 
   test('when the leader is killed another keeper leads, and the execution goes on', async () => {
-    const running = await runningElsewhere();
+    const running = await runElsewhere(mesh, noop({ Milliseconds: WORK_MS }));
     await running.leader.kill();
     await anotherLeads(running.id, running.leader, 15_000);
     await mesh.reaches(running.witness, running.id, 'Completed', 60_000);
@@ -64,7 +41,7 @@ describe('five peers', () => {
   });
 
   test('when the leader stands still another keeper leads, and what it does on waking changes nothing', async () => {
-    const running = await runningElsewhere();
+    const running = await runElsewhere(mesh, noop({ Milliseconds: WORK_MS }));
     running.leader.pause();
     try {
       await anotherLeads(running.id, running.leader, 30_000);
