@@ -30,7 +30,11 @@ describe('an allowed path', () => {
   }
 
   it('is only read unless the rule says :rw', () => {
-    for (const [rule, read, write] of [['/d', true, false], ['/d:ro', true, false], ['/d:rw', true, true]] as const) {
+    for (const [rule, read, write] of [
+      ['/d', true, false],
+      ['/d:ro', true, false],
+      ['/d:rw', true, true],
+    ] as const) {
       assert.equal(pathAllowed([rule], '/d', false), read, rule);
       assert.equal(pathAllowed([rule], '/d', true), write, rule);
     }

@@ -7,7 +7,18 @@ import { asJobId } from '../../../src/core/ids.ts';
 import type { Certified, Signed } from '../../../src/core/records.ts';
 import { forge } from '../../simulation/fast-suite.ts';
 import {
-  acceptOf, admitted, assignOf, certify, closeOf, idOf, jobWith, stateOf, storeOf, suite, suiteOf, voteOf,
+  acceptOf,
+  admitted,
+  assignOf,
+  certify,
+  closeOf,
+  idOf,
+  jobWith,
+  stateOf,
+  storeOf,
+  suite,
+  suiteOf,
+  voteOf,
 } from './fixtures.ts';
 
 const job = admitted(jobWith(), [0, 1, 2, 3, 4]);
@@ -38,7 +49,11 @@ describe('a certificate', () => {
     'without votes': [],
     'with one vote too few': good.slice(1),
     'with the same vote repeated': [vote(0), vote(0), vote(1)],
-    'with one keeper voting twice': [vote(0), voteOf(0, job.spec.body.job, assign.id, SLOT, job.epoch), vote(1)],
+    'with one keeper voting twice': [
+      vote(0),
+      voteOf(0, job.spec.body.job, assign.id, SLOT, job.epoch),
+      vote(1),
+    ],
     'with more votes than there are keepers': [...good, ...good],
     'with votes under two epochs': [vote(0), vote(1), vote(2, { epoch: 1 })],
     'with the vote of a node that is no keeper': [vote(0), vote(1), vote(5)],
@@ -47,14 +62,19 @@ describe('a certificate', () => {
     'with a vote for another slot': [vote(0), vote(1), vote(2, { slot: 'close' })],
     'with a vote for another record': [vote(0), vote(1), vote(2, { of: 'spec' })],
     'with a vote for another job': [
-      vote(0), vote(1), voteOf(2, asJobId('j-other'), assign.id, SLOT, job.epoch),
+      vote(0),
+      vote(1),
+      voteOf(2, asJobId('j-other'), assign.id, SLOT, job.epoch),
     ],
     'with a vote that somebody else signed': [vote(0), vote(1), forge(vote(5), suiteKey(2))],
     'with a vote changed after it was signed': [
-      vote(0), vote(1), { ...vote(2, { slot: 'close' }), body: vote(2).body },
+      vote(0),
+      vote(1),
+      { ...vote(2, { slot: 'close' }), body: vote(2).body },
     ],
   };
-  for (const [what, votes] of Object.entries(bad)) it(`${what} is not`, () => assert.equal(valid(votes), false));
+  for (const [what, votes] of Object.entries(bad))
+    it(`${what} is not`, () => assert.equal(valid(votes), false));
 
   it('of a record changed after it was signed is not', () => {
     const changed = { ...assign, body: { ...assign.body, node: idOf(9) } };
@@ -94,7 +114,13 @@ describe('the slot', () => {
 
 describe('a majority', () => {
   it('of the keepers is more than half, and any two share a keeper', () => {
-    for (const [keepers, votes] of [[1, 1], [2, 2], [3, 2], [4, 3], [5, 3]] as const) {
+    for (const [keepers, votes] of [
+      [1, 1],
+      [2, 2],
+      [3, 2],
+      [4, 3],
+      [5, 3],
+    ] as const) {
       assert.equal(majority(keepers), votes, `${keepers} keepers`);
       assert.ok(2 * majority(keepers) > keepers);
     }

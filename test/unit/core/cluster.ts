@@ -9,7 +9,14 @@ import type { ExecutionId, NodeId } from '../../../src/core/ids.ts';
 import { defaultLimits } from '../../../src/core/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
 import type {
-  Effect, Input, JobInspection, Limits, Machine, Profile, RefuseCode, Reply,
+  Effect,
+  Input,
+  JobInspection,
+  Limits,
+  Machine,
+  Profile,
+  RefuseCode,
+  Reply,
 } from '../../../src/core/machine-types.ts';
 import type { Message, MessageType } from '../../../src/core/messages.ts';
 import type { Job } from '../../../src/job/model.ts';
@@ -254,13 +261,17 @@ export class Cluster {
       case 'gossip':
         this.#nodes.forEach((_, other) => {
           if (other === node) return;
-          this.#queue.push({ node: other, input: { type: 'gossip', from: idOf(node), gossip: effect.gossip } });
+          this.#queue.push({
+            node: other,
+            input: { type: 'gossip', from: idOf(node), gossip: effect.gossip },
+          });
         });
         return;
       case 'run': {
         const events = (this.#options.program ?? (() => done))(effect.order, node);
         const { execution } = effect.order;
-        for (const event of events) this.#queue.push({ node, input: { type: 'run-event', execution, event } });
+        for (const event of events)
+          this.#queue.push({ node, input: { type: 'run-event', execution, event } });
         return;
       }
       case 'cancel-run': {

@@ -14,7 +14,9 @@ import type { Step } from './cluster.ts';
 import { jobWith, storeOf } from './fixtures.ts';
 
 const published = done.map((event) =>
-  event.type === 'ended' ? { ...event, result: { cid: 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi', bytes: 9 } } : event,
+  event.type === 'ended'
+    ? { ...event, result: { cid: 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi', bytes: 9 } }
+    : event,
 );
 
 /** Failures, a death of the leader, a restart and a stop: everything a node can promise happens. */
@@ -29,10 +31,13 @@ function eventful(): Cluster {
       return [{ type: 'failed', failure, output: null, usage: null }];
     },
   });
-  const reply = cluster.reply(cluster.submit(0, jobWith({ Count: 3 }, { Publisher: { Type: 'ipfs', Params: {} } })));
+  const reply = cluster.reply(
+    cluster.submit(0, jobWith({ Count: 3 }, { Publisher: { Type: 'ipfs', Params: {} } })),
+  );
   assert.ok(reply?.type === 'accepted');
   cluster.advance(12_000);
-  const leader = [0, 1, 2, 3, 4].find((index) => cluster.job(index).leading !== null) ?? assert.fail('a leader');
+  const leader =
+    [0, 1, 2, 3, 4].find((index) => cluster.job(index).leading !== null) ?? assert.fail('a leader');
   cluster.crash(leader);
   cluster.until('another leads', () =>
     [0, 1, 2, 3, 4].some((index) => index !== leader && cluster.job(index).leading !== null),
@@ -53,13 +58,17 @@ type Check<T extends Message['type']> = (
   store: SimStore,
 ) => string | null;
 
-const missing = (what: string, present: boolean): string | null => (present ? null : `${what} is not on disk`);
+const missing = (what: string, present: boolean): string | null =>
+  present ? null : `${what} is not on disk`;
 const holds = (store: SimStore, job: JobId, key: string, id: string): boolean =>
   store.get('records', job, key)?.record.id === id;
 
 const checks: { readonly [T in Message['type']]?: Check<T> } = {
   admitted: ({ job, vote: { body } }, store) =>
-    missing('the admission', holds(store, job, 'pending', body.of) || holds(store, job, 'admission', body.of)),
+    missing(
+      'the admission',
+      holds(store, job, 'pending', body.of) || holds(store, job, 'admission', body.of),
+    ),
   admit: ({ spec, admission }, store) =>
     missing(
       'the submission',
@@ -69,7 +78,10 @@ const checks: { readonly [T in Message['type']]?: Check<T> } = {
   promise: ({ job, epoch }, store) => {
     const promised = store.get('promises', job, job);
     // The first epoch stands in the admission.
-    return missing('the promise', promised === null ? epoch.number === 0 : compareEpochs(promised, epoch) >= 0);
+    return missing(
+      'the promise',
+      promised === null ? epoch.number === 0 : compareEpochs(promised, epoch) >= 0,
+    );
   },
   voted: ({ job, votes }, store) =>
     votes
@@ -80,7 +92,10 @@ const checks: { readonly [T in Message['type']]?: Check<T> } = {
       })
       .find((why) => why !== null) ?? null,
   started: ({ job, executions }, store) =>
-    missing('an execution', executions.every((id) => store.get('executions', job, id) !== null)),
+    missing(
+      'an execution',
+      executions.every((id) => store.get('executions', job, id) !== null),
+    ),
   states: ({ states }, store) =>
     missing(
       'the end of an execution',
@@ -147,7 +162,10 @@ function lasting({ jobs, executions }: Inspection) {
       .sort((a, b) => (a.job < b.job ? -1 : 1)),
     executions: executions
       .map(({ execution, partition, attempt, phase }) => ({
-        execution, partition, attempt, phase: isTerminal(phase) ? phase : 'accepted',
+        execution,
+        partition,
+        attempt,
+        phase: isTerminal(phase) ? phase : 'accepted',
       }))
       .sort((a, b) => (a.execution < b.execution ? -1 : 1)),
   };
@@ -165,7 +183,8 @@ describe('a machine made from what is on disk', () => {
     'while a job runs': (cluster) => cluster.advance(1_000),
     'after another leader took over': (cluster) => {
       cluster.advance(12_000);
-      const leader = [0, 1, 2].find((index) => cluster.job(index).leading !== null) ?? assert.fail('a leader');
+      const leader =
+        [0, 1, 2].find((index) => cluster.job(index).leading !== null) ?? assert.fail('a leader');
       cluster.crash(leader);
       cluster.advance(15_000);
       cluster.restart(leader);
@@ -173,7 +192,8 @@ describe('a machine made from what is on disk', () => {
     },
     'after the job ended': (cluster) => {
       for (const node of [0, 1, 2]) {
-        for (const { execution } of cluster.machine(node).inspect().executions) cluster.report(node, execution, done);
+        for (const { execution } of cluster.machine(node).inspect().executions)
+          cluster.report(node, execution, done);
       }
       cluster.advance(2_000);
     },
@@ -217,7 +237,8 @@ describe('a machine made from what is on disk', () => {
     const cluster = new Cluster({ nodes: 1, program: () => [] });
     cluster.submit(0, jobWith());
     const lost = createSimStore(storeOf(9));
-    for (const table of ['records', 'promises', 'accepted'] as const) lost.apply(cluster.store(0).rows(table));
+    for (const table of ['records', 'promises', 'accepted'] as const)
+      lost.apply(cluster.store(0).rows(table));
     Object.assign(cluster.store(0), lost);
     cluster.restart(0);
     assert.deepEqual(cluster.machine(0).inspect().jobs, []);

@@ -11,7 +11,9 @@ import { profileOf } from '../../simulation/profile.ts';
 import { idOf, jobWith, specOf, suite } from './fixtures.ts';
 
 const base = profileOf(0, idOf(0));
-const policy = (change: Partial<ExecutorPolicy>): Partial<Profile> => ({ policy: { ...base.policy, ...change } });
+const policy = (change: Partial<ExecutorPolicy>): Partial<Profile> => ({
+  policy: { ...base.policy, ...change },
+});
 const refusals = (job: Job, profile: Partial<Profile> = {}): readonly Refusal[] =>
   refusalsFor({ ...base, ...profile }, specOf(job).body);
 const task = (change: Partial<Task>): Job => jobWith({}, change);
@@ -19,7 +21,9 @@ const docker = (Params: Task['Engine']['Params']): Job => task({ Engine: { Type:
 const needs = (change: Partial<Task['resources']>): Job =>
   task({ resources: { cpuMillis: 1, memoryBytes: 1, diskBytes: 0, gpus: 0, ...change } });
 const input = (Type: string, Params: Task['Engine']['Params'] = {}): Task['InputSources'][number] => ({
-  Source: { Type, Params }, Alias: '', Target: '/inputs',
+  Source: { Type, Params },
+  Alias: '',
+  Target: '/inputs',
 });
 const directory = (SourcePath: string, ReadWrite: boolean): Job =>
   task({ InputSources: [input('localdirectory', { SourcePath, ReadWrite })] });
@@ -34,66 +38,149 @@ type Lasting = Exclude<RefusalCode, 'busy' | 'store-full' | 'expired'>;
 
 const cases: Readonly<Record<Lasting, readonly Case[]>> = {
   'engine-missing': [
-    ['an engine that is not here', { code: 'engine-missing', engine: 'wasm', detail: 'no such engine here' },
-      task({ Engine: { Type: 'wasm', Params: {} } })],
-    ['an engine that does not work, with the reason', { code: 'engine-missing', engine: 'docker', detail: 'no daemon' },
-      jobWith(), { engines: { docker: { available: false, detail: 'no daemon' } } }],
+    [
+      'an engine that is not here',
+      { code: 'engine-missing', engine: 'wasm', detail: 'no such engine here' },
+      task({ Engine: { Type: 'wasm', Params: {} } }),
+    ],
+    [
+      'an engine that does not work, with the reason',
+      { code: 'engine-missing', engine: 'docker', detail: 'no daemon' },
+      jobWith(),
+      { engines: { docker: { available: false, detail: 'no daemon' } } },
+    ],
   ],
   'publisher-missing': [
-    ['a publisher that is not here', { code: 'publisher-missing', publisher: 's3' },
-      task({ Publisher: { Type: 's3', Params: {} } })],
+    [
+      'a publisher that is not here',
+      { code: 'publisher-missing', publisher: 's3' },
+      task({ Publisher: { Type: 's3', Params: {} } }),
+    ],
   ],
   'source-missing': [
-    ['a kind of input that is not here, once however often it is used', { code: 'source-missing', source: 's3' },
-      task({ InputSources: [input('s3'), input('ipfs'), input('s3')] })],
+    [
+      'a kind of input that is not here, once however often it is used',
+      { code: 'source-missing', source: 's3' },
+      task({ InputSources: [input('s3'), input('ipfs'), input('s3')] }),
+    ],
   ],
   constraint: [
-    ['labels that do not match, with the label it has',
-      { code: 'constraint', constraint: { Key: 'zone', Operator: '=', Values: ['z9'] }, actual: 'z0' }, zone('=', 'z9')],
-    ['labels that are missing',
+    [
+      'labels that do not match, with the label it has',
+      { code: 'constraint', constraint: { Key: 'zone', Operator: '=', Values: ['z9'] }, actual: 'z0' },
+      zone('=', 'z9'),
+    ],
+    [
+      'labels that are missing',
       { code: 'constraint', constraint: { Key: 'zone', Operator: 'exists', Values: [] }, actual: null },
-      zone('exists'), { labels: {} }],
+      zone('exists'),
+      { labels: {} },
+    ],
   ],
   'too-big': [
-    ['more CPU than it has', { code: 'too-big', resource: 'cpu', wanted: 4_001, capacity: 4_000 }, needs({ cpuMillis: 4_001 })],
-    ['a GPU where there is none', { code: 'too-big', resource: 'gpu', wanted: 1, capacity: 0 }, needs({ gpus: 1 })],
-    ['more disk than it has', { code: 'too-big', resource: 'disk', wanted: 10, capacity: 9 }, needs({ diskBytes: 10 }),
-      { capacity: { ...base.capacity, diskBytes: 9 } }],
-    ['more memory than it has', { code: 'too-big', resource: 'memory', wanted: 10, capacity: 9 },
-      needs({ memoryBytes: 10 }), { capacity: { ...base.capacity, memoryBytes: 9 } }],
+    [
+      'more CPU than it has',
+      { code: 'too-big', resource: 'cpu', wanted: 4_001, capacity: 4_000 },
+      needs({ cpuMillis: 4_001 }),
+    ],
+    [
+      'a GPU where there is none',
+      { code: 'too-big', resource: 'gpu', wanted: 1, capacity: 0 },
+      needs({ gpus: 1 }),
+    ],
+    [
+      'more disk than it has',
+      { code: 'too-big', resource: 'disk', wanted: 10, capacity: 9 },
+      needs({ diskBytes: 10 }),
+      { capacity: { ...base.capacity, diskBytes: 9 } },
+    ],
+    [
+      'more memory than it has',
+      { code: 'too-big', resource: 'memory', wanted: 10, capacity: 9 },
+      needs({ memoryBytes: 10 }),
+      { capacity: { ...base.capacity, memoryBytes: 9 } },
+    ],
   ],
   network: [
-    ['a network it does not allow, with the reason', { code: 'network', network: 'Host', detail: 'not here' }, network('Host')],
+    [
+      'a network it does not allow, with the reason',
+      { code: 'network', network: 'Host', detail: 'not here' },
+      network('Host'),
+    ],
     ['a network it does not know', { code: 'network', network: 'HTTP', detail: '' }, network('HTTP')],
-    ['a network that this engine cannot give', { code: 'network', network: 'Default', detail: 'no wasm' },
-      network('Default'), { networks: { ...base.networks, 'docker/Default': { allowed: false, detail: 'no wasm' } } }],
+    [
+      'a network that this engine cannot give',
+      { code: 'network', network: 'Default', detail: 'no wasm' },
+      network('Default'),
+      { networks: { ...base.networks, 'docker/Default': { allowed: false, detail: 'no wasm' } } },
+    ],
   ],
   'path-not-allowed': [
-    ['a path outside its list', { code: 'path-not-allowed', path: '/etc', writable: false }, directory('/etc', false), local],
-    ['writing where it allows reading', { code: 'path-not-allowed', path: '/data/a', writable: true },
-      directory('/data/a', true), local],
+    [
+      'a path outside its list',
+      { code: 'path-not-allowed', path: '/etc', writable: false },
+      directory('/etc', false),
+      local,
+    ],
+    [
+      'writing where it allows reading',
+      { code: 'path-not-allowed', path: '/data/a', writable: true },
+      directory('/data/a', true),
+      local,
+    ],
   ],
   'env-not-allowed': [
-    ['a variable of its process that it does not give away', { code: 'env-not-allowed', variable: 'AWS_KEY' },
-      task({ Env: { KEY: 'env:AWS_KEY', PLAIN: 'value', OK: 'env:APP_A' } }), { allowedEnv: ['APP_*'] }],
+    [
+      'a variable of its process that it does not give away',
+      { code: 'env-not-allowed', variable: 'AWS_KEY' },
+      task({ Env: { KEY: 'env:AWS_KEY', PLAIN: 'value', OK: 'env:APP_A' } }),
+      { allowedEnv: ['APP_*'] },
+    ],
   ],
   'owner-not-allowed': [
-    ['an owner on its deny list', { code: 'owner-not-allowed' }, jobWith(), policy({ denyOwners: [suite.owner] })],
-    ['an owner missing in its allow list', { code: 'owner-not-allowed' }, jobWith(), policy({ allowOwners: [ownerKey(1)] })],
+    [
+      'an owner on its deny list',
+      { code: 'owner-not-allowed' },
+      jobWith(),
+      policy({ denyOwners: [suite.owner] }),
+    ],
+    [
+      'an owner missing in its allow list',
+      { code: 'owner-not-allowed' },
+      jobWith(),
+      policy({ allowOwners: [ownerKey(1)] }),
+    ],
   ],
   'namespace-not-allowed': [
-    ['a namespace on its deny list', { code: 'namespace-not-allowed', namespace: 'default' }, jobWith(),
-      policy({ denyNamespaces: ['default'] })],
-    ['a namespace missing in its allow list', { code: 'namespace-not-allowed', namespace: 'default' }, jobWith(),
-      policy({ allowNamespaces: ['prod'] })],
+    [
+      'a namespace on its deny list',
+      { code: 'namespace-not-allowed', namespace: 'default' },
+      jobWith(),
+      policy({ denyNamespaces: ['default'] }),
+    ],
+    [
+      'a namespace missing in its allow list',
+      { code: 'namespace-not-allowed', namespace: 'default' },
+      jobWith(),
+      policy({ allowNamespaces: ['prod'] }),
+    ],
   ],
   'image-not-allowed': [
-    ['an image that begins with none of its prefixes', { code: 'image-not-allowed', image: 'evil/miner' },
-      docker({ Image: 'evil/miner' }), policy({ allowImages: ['alpine:', 'ghcr.io/us/'] })],
+    [
+      'an image that begins with none of its prefixes',
+      { code: 'image-not-allowed', image: 'evil/miner' },
+      docker({ Image: 'evil/miner' }),
+      policy({ allowImages: ['alpine:', 'ghcr.io/us/'] }),
+    ],
   ],
-  unsupported: (['ops', 'daemon', 'service'] as readonly JobType[]).map((Type) => [
-    `jobs of type ${Type}`, { code: 'unsupported', feature: `jobs of type ${Type}` }, jobWith({ Type }),
-  ] as const),
+  unsupported: (['ops', 'daemon', 'service'] as readonly JobType[]).map(
+    (Type) =>
+      [
+        `jobs of type ${Type}`,
+        { code: 'unsupported', feature: `jobs of type ${Type}` },
+        jobWith({ Type }),
+      ] as const,
+  ),
   draining: [['everything while it drains', { code: 'draining' }, jobWith(), policy({ draining: true })]],
 };
 
@@ -115,7 +202,10 @@ describe('a node refuses', () => {
       },
     );
     const profile = policy({
-      draining: true, denyOwners: [suite.owner], denyNamespaces: ['default'], allowImages: ['alpine'],
+      draining: true,
+      denyOwners: [suite.owner],
+      denyNamespaces: ['default'],
+      allowImages: ['alpine'],
     });
     const codes = new Set(refusals(job, profile).map(({ code }) => code));
     assert.deepEqual([...codes].sort(), (Object.keys(cases) as Lasting[]).sort());
@@ -133,7 +223,10 @@ describe('a node takes', () => {
     'a job whose constraint it meets': [zone('in', 'z0', 'z1')],
     'an allowed path for reading': [directory('/data/a', false), local],
     'an allowed path for writing': [directory('/scratch', true), local],
-    'an allowed variable': [task({ Env: { A: 'env:APP_A', B: 'env:HOME' } }), { allowedEnv: ['APP_*', 'HOME'] }],
+    'an allowed variable': [
+      task({ Env: { A: 'env:APP_A', B: 'env:HOME' } }),
+      { allowedEnv: ['APP_*', 'HOME'] },
+    ],
     'an allowed owner, namespace and image': [
       docker({ Image: 'ghcr.io/us/a' }),
       policy({ allowOwners: [suite.owner], allowNamespaces: ['default'], allowImages: ['ghcr.io/us/'] }),

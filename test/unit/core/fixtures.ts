@@ -9,7 +9,17 @@ import { asHlc, asStoreId } from '../../../src/core/ids.ts';
 import type { Hlc, NodeId, RecordId, StoreId } from '../../../src/core/ids.ts';
 import { executionIdOf } from '../../../src/core/place.ts';
 import type {
-  AdmissionBody, AssignBody, Bodies, Certified, CloseBody, CommandBody, Epoch, Signed, Slot, SpecBody, StateBody,
+  AdmissionBody,
+  AssignBody,
+  Bodies,
+  Certified,
+  CloseBody,
+  CommandBody,
+  Epoch,
+  Signed,
+  Slot,
+  SpecBody,
+  StateBody,
 } from '../../../src/core/records.ts';
 import type { Suite } from '../../../src/core/suite.ts';
 import { slotOf } from '../../../src/core/certificate.ts';
@@ -118,7 +128,12 @@ export function admitted(job: Job, keepers: readonly number[], change: Partial<S
 
 export function assignOf(
   job: Admitted,
-  what: { readonly partition?: number; readonly attempt?: number; readonly node: number; readonly by?: number },
+  what: {
+    readonly partition?: number;
+    readonly attempt?: number;
+    readonly node: number;
+    readonly by?: number;
+  },
   epoch = job.epoch,
 ): Signed<'assign'> {
   const about = {
@@ -149,9 +164,23 @@ export function stateOf(assign: Signed<'assign'>, node: number, change: Partial<
   return suiteOf(node).seal('state', body, at(3), 'node');
 }
 
-export function acceptOf(job: Admitted, state: Signed<'state'>, result: ResultRef | null = state.body.result) {
+export function acceptOf(
+  job: Admitted,
+  state: Signed<'state'>,
+  result: ResultRef | null = state.body.result,
+) {
   const { version, partition, attempt, execution, node } = state.body;
-  const body = { job: state.body.job, version, partition, attempt, execution, node, exitCode: 0, result, holders: [] };
+  const body = {
+    job: state.body.job,
+    version,
+    partition,
+    attempt,
+    execution,
+    node,
+    exitCode: 0,
+    result,
+    holders: [],
+  };
   return suiteOf(job.keepers[0] ?? 0).seal('accept', body, at(4), 'node');
 }
 
@@ -171,7 +200,12 @@ export function closeOf(job: Admitted, change: Partial<CloseBody> = {}): Signed<
 export function stopOf(job: Admitted, change: Partial<CommandBody> = {}, signer = suite): Signed<'command'> {
   const notAfter = WALL + 3_600_000;
   const body: CommandBody = {
-    job: job.spec.body.job, sequence: 1, command: 'stop', reason: 'enough', notAfter, ...change,
+    job: job.spec.body.job,
+    sequence: 1,
+    command: 'stop',
+    reason: 'enough',
+    notAfter,
+    ...change,
   };
   return signer.seal('command', body, at(6), 'owner');
 }

@@ -11,7 +11,12 @@ const CID = 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi';
 const published = (): readonly RunEvent[] =>
   done.map((event) => (event.type === 'ended' ? { ...event, result: { cid: CID, bytes: 9 } } : event));
 const failing = (code: 'node' | 'spec') => (): readonly RunEvent[] => [
-  { type: 'failed', failure: { code: `${code}-broken`, class: code, message: 'no' }, output: null, usage: null },
+  {
+    type: 'failed',
+    failure: { code: `${code}-broken`, class: code, message: 'no' },
+    output: null,
+    usage: null,
+  },
 ];
 
 describe('one machine alone', () => {
@@ -116,7 +121,13 @@ describe('one machine alone', () => {
     const expected: ExecutionOrder = {
       ...about,
       execution: executionIdOf(suite, { ...about, node: idOf(0) }),
-      jobType: 'batch', jobName: 'sum', namespace: 'lab', partitionCount: 2, epoch: 0, holders: [], timeoutMs: 5_000,
+      jobType: 'batch',
+      jobName: 'sum',
+      namespace: 'lab',
+      partitionCount: 2,
+      epoch: 0,
+      holders: [],
+      timeoutMs: 5_000,
       task: records.spec.body.spec.Task,
     };
     assert.deepEqual(order, expected);
@@ -203,7 +214,10 @@ describe('several machines', () => {
     cluster.advance(1_000);
     assert.deepEqual(cluster.reply(request), { type: 'stopping', job: submitted.job });
     const kept = [0, 1, 2, 3].flatMap((index) => cluster.machine(index).inspect().jobs);
-    assert.deepEqual(kept.map(({ state }) => state), ['Stopped', 'Stopped', 'Stopped']);
+    assert.deepEqual(
+      kept.map(({ state }) => state),
+      ['Stopped', 'Stopped', 'Stopped'],
+    );
     assert.equal(cluster.effects('cancel-run').length, 2);
   });
 
@@ -270,6 +284,7 @@ describe('an execution', () => {
     const ids = changes.map((change) => executionIdOf(suite, { ...about, ...change }));
     assert.equal(new Set(ids).size, ids.length);
     assert.equal(executionIdOf(suite, about), ids[0]);
-    for (const id of ids) assert.match(id, /^e-[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    for (const id of ids)
+      assert.match(id, /^e-[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   });
 });

@@ -9,8 +9,22 @@ import { forge, nodeKey } from '../../simulation/fast-suite.ts';
 import { Cluster, refusals } from './cluster.ts';
 import type { MessageOf } from './cluster.ts';
 import {
-  acceptOf, admissionOf, admitted, assignOf, certify, closeOf, committed, grantOf, idOf, jobWith, specOf, stateOf,
-  stopOf, storeOf, suite, suiteOf,
+  acceptOf,
+  admissionOf,
+  admitted,
+  assignOf,
+  certify,
+  closeOf,
+  committed,
+  grantOf,
+  idOf,
+  jobWith,
+  specOf,
+  stateOf,
+  stopOf,
+  storeOf,
+  suite,
+  suiteOf,
 } from './fixtures.ts';
 
 /** Nodes 1, 0 and 2 keep the job; 1 leads it; node 0 is the machine under test. */
@@ -24,14 +38,18 @@ const assign = assignOf(job, { node: 7 });
 const ended = stateOf(assign, 7, { phase: 'completed', sequence: 4 });
 const accept = acceptOf(job, ended);
 
-const machine = (limits: Partial<Limits> = {}): Cluster => new Cluster({ nodes: 1, program: () => [], limits });
-function keeper(): Cluster {
-  const cluster = machine();
+const machine = (limits: Partial<Limits> = {}): Cluster =>
+  new Cluster({ nodes: 1, program: () => [], limits });
+function keeper(limits: Partial<Limits> = {}): Cluster {
+  const cluster = machine(limits);
   cluster.message(0, 1, activate);
   assert.equal(cluster.machine(0).inspect().jobs.length, 1);
   return cluster;
 }
-const propose = (values: readonly SlotValue[], change: Partial<MessageOf<'propose'>> = {}): MessageOf<'propose'> => ({
+const propose = (
+  values: readonly SlotValue[],
+  change: Partial<MessageOf<'propose'>> = {},
+): MessageOf<'propose'> => ({
   type: 'propose',
   job: id,
   epoch: job.epoch,
@@ -41,26 +59,35 @@ const propose = (values: readonly SlotValue[], change: Partial<MessageOf<'propos
   ...change,
 });
 const prepare = (epoch: Epoch, by: number): MessageOf<'prepare'> => ({
-  type: 'prepare', job: id, grant: grantOf(job, epoch, by),
+  type: 'prepare',
+  job: id,
+  grant: grantOf(job, epoch, by),
 });
 const sends = (effects: readonly Effect[]): readonly Message[] =>
   effects.flatMap((effect) => (effect.type === 'send' ? [effect.message] : []));
 const types = (effects: readonly Effect[]): readonly string[] => sends(effects).map(({ type }) => type);
-const state = ({ refused: _, ...rest }: Inspection) => rest;
+/** Everything but the count of what was refused. */
+const state = (inspection: Inspection): Inspection => ({ ...inspection, refused: {} });
 
 /** The input is refused with this code, and nothing else happens. */
 function refusedAlone(cluster: Cluster, from: number, message: Message, code: string): void {
   const before = state(cluster.machine(0).inspect());
   const effects = cluster.message(0, from, message);
   assert.deepEqual(refusals(effects), [code]);
-  assert.deepEqual(effects.filter(({ type }) => type === 'persist'), []);
+  assert.deepEqual(
+    effects.filter(({ type }) => type === 'persist'),
+    [],
+  );
   assert.deepEqual(state(cluster.machine(0).inspect()), before);
 }
 
 describe('an admission', () => {
   it('is on disk and voted for by each keeper it names', () => {
     const effects = machine().message(0, 1, admit);
-    assert.deepEqual(effects.map(({ type }) => type), ['persist', 'send']);
+    assert.deepEqual(
+      effects.map(({ type }) => type),
+      ['persist', 'send'],
+    );
     const [voted] = sends(effects);
     assert.ok(voted?.type === 'admitted' && voted.vote.body.of === job.admission.record.id);
     assert.equal(voted.vote.body.store, storeOf(0));
@@ -68,25 +95,39 @@ describe('an admission', () => {
 
   it('that comes again is voted for again, and nothing more', () => {
     const cluster = keeper();
-    assert.deepEqual(cluster.message(0, 1, admit).map(({ type }) => type), ['send']);
+    assert.deepEqual(
+      cluster.message(0, 1, admit).map(({ type }) => type),
+      ['send'],
+    );
   });
 
   const spec = job.spec;
   const cases: Readonly<Record<string, readonly [string, Message]>> = {
     'that does not name this node': ['not-keeper', { ...admit, admission: admissionOf(spec, [1, 2, 3]) }],
-    'that names this node with another store': ['not-keeper', {
-      ...admit,
-      admission: admissionOf(spec, [1, 0, 2], {
-        keepers: [1, 0, 2].map((index) => ({ node: idOf(index), store: storeOf(index + 10) })),
-      }),
-    }],
+    'that names this node with another store': [
+      'not-keeper',
+      {
+        ...admit,
+        admission: admissionOf(spec, [1, 0, 2], {
+          keepers: [1, 0, 2].map((index) => ({ node: idOf(index), store: storeOf(index + 10) })),
+        }),
+      },
+    ],
     'of an expired spec': ['expired', { ...admit, spec: specOf(jobWith(), { notAfter: 5 }) }],
-    'signed by another than its sponsor': ['wrong-signer', {
-      ...admit, admission: admissionOf(spec, [1, 0, 2], { sponsor: idOf(5) }),
-    }],
-    'that was forged': ['bad-signature', {
-      ...admit, admission: forge(admissionOf(spec, [1, 0, 2], { sponsor: idOf(5) }), nodeKey(5)),
-    }],
+    'signed by another than its sponsor': [
+      'wrong-signer',
+      {
+        ...admit,
+        admission: admissionOf(spec, [1, 0, 2], { sponsor: idOf(5) }),
+      },
+    ],
+    'that was forged': [
+      'bad-signature',
+      {
+        ...admit,
+        admission: forge(admissionOf(spec, [1, 0, 2], { sponsor: idOf(5) }), nodeKey(5)),
+      },
+    ],
     'of another spec': ['contradiction', { ...admit, spec: specOf(jobWith(), { nonce: 'c'.repeat(32) }) }],
   };
   for (const [what, [code, message]] of Object.entries(cases)) {
@@ -111,8 +152,14 @@ describe('an admission', () => {
     const full = machine({ jobsMax: 1 });
     full.message(0, 1, admit);
     const another = admitted(jobWith(), [1, 0, 2], { nonce: 'd'.repeat(32) });
-    const [answer] = sends(full.message(0, 1, { ...admit, spec: another.spec, admission: another.admission.record }));
-    assert.deepEqual(answer, { type: 'not-admitted', job: another.spec.body.job, refusal: { code: 'store-full' } });
+    const [answer] = sends(
+      full.message(0, 1, { ...admit, spec: another.spec, admission: another.admission.record }),
+    );
+    assert.deepEqual(answer, {
+      type: 'not-admitted',
+      job: another.spec.body.job,
+      refusal: { code: 'store-full' },
+    });
   });
 
   it('makes a keeper only with W votes', () => {
@@ -123,7 +170,12 @@ describe('an admission', () => {
 
   it('does not make a keeper of a node that it does not name', () => {
     const foreign = admitted(jobWith({ Count: 2 }), [1, 2, 3]);
-    refusedAlone(machine(), 1, { type: 'activate', spec: foreign.spec, admission: foreign.admission }, 'not-keeper');
+    refusedAlone(
+      machine(),
+      1,
+      { type: 'activate', spec: foreign.spec, admission: foreign.admission },
+      'not-keeper',
+    );
   });
 
   it('that nobody activates is handed on to the other keepers, and W votes activate it', () => {
@@ -132,7 +184,10 @@ describe('an admission', () => {
     const mark = cluster.sent.length;
     cluster.advance(10_000);
     const handed = cluster.sent.slice(mark).filter(({ message }) => message.type === 'admit');
-    assert.deepEqual(handed.map(({ to }) => to), [idOf(1), idOf(2)]);
+    assert.deepEqual(
+      handed.map(({ to }) => to),
+      [idOf(1), idOf(2)],
+    );
     const [vote] = certify(job.admission.record, 'admission', [2], job.epoch).votes;
     assert.ok(vote);
     cluster.message(0, 9, { type: 'admitted', job: id, vote });
@@ -150,7 +205,10 @@ describe('a promise', () => {
     assert.equal(effects[0]?.type, 'persist');
     const [promise] = sends(effects);
     assert.ok(promise?.type === 'promise');
-    assert.deepEqual(promise.accepted.map(({ slot, value }) => [slot, value.id]), [['assign/0/0', assign.id]]);
+    assert.deepEqual(
+      promise.accepted.map(({ slot, value }) => [slot, value.id]),
+      [['assign/0/0', assign.id]],
+    );
     assert.deepEqual([promise.part, promise.parts], [0, 1]);
     assert.deepEqual(cluster.job(0).promised, epochOf(1, 2));
   });
@@ -172,7 +230,10 @@ describe('a promise', () => {
   it('is given again for the same epoch without another write', () => {
     const cluster = keeper();
     cluster.message(0, 2, prepare(epochOf(1, 2), 2));
-    assert.deepEqual(cluster.message(0, 2, prepare(epochOf(1, 2), 2)).map(({ type }) => type), ['send']);
+    assert.deepEqual(
+      cluster.message(0, 2, prepare(epochOf(1, 2), 2)).map(({ type }) => type),
+      ['send'],
+    );
   });
 
   const high = epochOf(9, 2);
@@ -180,11 +241,19 @@ describe('a promise', () => {
     'by a node that is no keeper': ['not-keeper', 9, prepare(epochOf(9, 9), 9)],
     'for somebody else': ['wrong-signer', 1, prepare(high, 2)],
     'signed by another': ['wrong-signer', 2, prepare(high, 1)],
-    'that was forged': ['bad-signature', 2, { ...prepare(high, 2), grant: forge(grantOf(job, high, 1), nodeKey(2)) }],
-    'with the grant of another job': ['wrong-signer', 2, {
-      ...prepare(high, 2),
-      grant: grantOf(admitted(jobWith(), [1, 0, 2], { nonce: 'd'.repeat(32) }), high, 2),
-    }],
+    'that was forged': [
+      'bad-signature',
+      2,
+      { ...prepare(high, 2), grant: forge(grantOf(job, high, 1), nodeKey(2)) },
+    ],
+    'with the grant of another job': [
+      'wrong-signer',
+      2,
+      {
+        ...prepare(high, 2),
+        grant: grantOf(admitted(jobWith(), [1, 0, 2], { nonce: 'd'.repeat(32) }), high, 2),
+      },
+    ],
   };
   for (const [what, [code, from, message]] of Object.entries(cases)) {
     it(`asked ${what} is refused`, () => refusedAlone(keeper(), from, message, code));
@@ -195,7 +264,10 @@ describe('a promise', () => {
     const values = Array.from({ length: 400 }, (_, attempt) => assignOf(job, { node: 7, attempt }));
     cluster.message(0, 1, propose(values));
     const parts = sends(cluster.message(0, 2, prepare(epochOf(1, 2), 2)));
-    assert.deepEqual(parts.map((part) => part.type === 'promise' && part.accepted.length), [150, 150, 100]);
+    assert.deepEqual(
+      parts.map((part) => part.type === 'promise' && part.accepted.length),
+      [150, 150, 100],
+    );
     for (const [index, part] of parts.entries()) {
       assert.ok(part.type === 'promise' && part.part === index && part.parts === 3);
     }
@@ -205,7 +277,10 @@ describe('a promise', () => {
 describe('a proposal', () => {
   it('of the leader is accepted, on disk and voted for', () => {
     const effects = keeper().message(0, 1, propose([assign]));
-    assert.deepEqual(effects.map(({ type }) => type), ['persist', 'send']);
+    assert.deepEqual(
+      effects.map(({ type }) => type),
+      ['persist', 'send'],
+    );
     const [voted] = sends(effects);
     assert.ok(voted?.type === 'voted' && voted.votes[0]?.body.of === assign.id);
   });
@@ -250,20 +325,25 @@ describe('a proposal', () => {
     'of a value that no keeper signed': ['wrong-signer', propose([assignOf(job, { node: 7, by: 9 })])],
     'of a forged value': ['bad-signature', propose([forge(assignOf(job, { node: 7, by: 9 }), nodeKey(1))])],
     'of a value in a slot that is not its own': [
-      'wrong-signer', propose([], { values: [{ slot: 'assign/0/1', value: assign }] }),
+      'wrong-signer',
+      propose([], { values: [{ slot: 'assign/0/1', value: assign }] }),
     ],
     'of a result nobody reported': ['contradiction', propose([accept])],
-    'of a result other than the reported one': ['contradiction', propose(
-      [acceptOf(job, ended, { cid: 'bafyother', bytes: 1 })], { states: [ended] },
-    )],
-    'of the result of a failed execution': ['contradiction', propose(
-      [accept], { states: [stateOf(assign, 7, { phase: 'failed', sequence: 9 })] },
-    )],
+    'of a result other than the reported one': [
+      'contradiction',
+      propose([acceptOf(job, ended, { cid: 'bafyother', bytes: 1 })], { states: [ended] }),
+    ],
+    'of the result of a failed execution': [
+      'contradiction',
+      propose([accept], { states: [stateOf(assign, 7, { phase: 'failed', sequence: 9 })] }),
+    ],
     'to close as completed without every result': [
-      'contradiction', propose([accept, closeOf(job, { outcome: 'completed', code: 'completed' })], { states: [ended] }),
+      'contradiction',
+      propose([accept, closeOf(job, { outcome: 'completed', code: 'completed' })], { states: [ended] }),
     ],
     'to close as stopped without a stop of the owner': [
-      'contradiction', propose([closeOf(job, { outcome: 'stopped', code: 'stopped-by-owner' })]),
+      'contradiction',
+      propose([closeOf(job, { outcome: 'stopped', code: 'stopped-by-owner' })]),
     ],
   };
   for (const [what, [code, message]] of Object.entries(refused)) {
@@ -272,7 +352,10 @@ describe('a proposal', () => {
       const effects = cluster.message(0, 1, message);
       assert.deepEqual(refusals(effects), [code]);
       const voted = sends(effects).flatMap((sent) => (sent.type === 'voted' ? sent.votes : []));
-      assert.ok(voted.every(({ body }) => body.slot === 'accept/0'), 'only what is founded is voted for');
+      assert.ok(
+        voted.every(({ body }) => body.slot === 'accept/0'),
+        'only what is founded is voted for',
+      );
     });
   }
 
@@ -284,11 +367,14 @@ describe('a proposal', () => {
     const cluster = keeper();
     assert.deepEqual(types(cluster.message(0, 1, propose([accept], { states: [ended] }))), ['voted']);
     assert.deepEqual(
-      types(cluster.message(0, 1, propose([closeOf(job, stop)], { commands: [stopOf(job)] }))), ['voted'],
+      types(cluster.message(0, 1, propose([closeOf(job, stop)], { commands: [stopOf(job)] }))),
+      ['voted'],
     );
     cluster.message(0, 1, { type: 'activate', spec: single.spec, admission: single.admission });
     const values = [acceptOf(single, end), closeOf(single, { outcome: 'completed', code: 'completed' })];
-    const [voted] = sends(cluster.message(0, 1, { ...propose(values, { states: [end] }), job: single.spec.body.job }));
+    const [voted] = sends(
+      cluster.message(0, 1, { ...propose(values, { states: [end] }), job: single.spec.body.job }),
+    );
     assert.ok(voted?.type === 'voted' && voted.votes.length === 2);
   });
 
@@ -305,7 +391,11 @@ describe('a proposal', () => {
 
 describe('a commit', () => {
   const value = committed(job, assign);
-  const commit = (values: MessageOf<'commit'>['values']): MessageOf<'commit'> => ({ type: 'commit', job: id, values });
+  const commit = (values: MessageOf<'commit'>['values']): MessageOf<'commit'> => ({
+    type: 'commit',
+    job: id,
+    values,
+  });
 
   it('is learned, on disk and acknowledged, whoever brings it', () => {
     const cluster = keeper();
@@ -313,7 +403,10 @@ describe('a commit', () => {
     assert.equal(effects[0]?.type, 'persist');
     assert.deepEqual(sends(effects), [{ type: 'commit-ack', job: id, slots: ['assign/0/0'] }]);
     const again = cluster.message(0, 9, commit([value]));
-    assert.deepEqual(again.map(({ type }) => type), ['send']);
+    assert.deepEqual(
+      again.map(({ type }) => type),
+      ['send'],
+    );
   });
 
   it('with a false certificate is refused', () => {
@@ -331,9 +424,13 @@ describe('a commit', () => {
 });
 
 describe('a closed job', () => {
-  const closed = (): Cluster => {
-    const cluster = keeper();
-    cluster.message(0, 1, { type: 'commit', job: id, values: [committed(job, assign), committed(job, closeOf(job))] });
+  const closed = (limits: Partial<Limits> = {}): Cluster => {
+    const cluster = keeper(limits);
+    cluster.message(0, 1, {
+      type: 'commit',
+      job: id,
+      values: [committed(job, assign), committed(job, closeOf(job))],
+    });
     assert.equal(cluster.job(0).state, 'Failed');
     return cluster;
   };
@@ -349,7 +446,10 @@ describe('a closed job', () => {
       const effects = cluster.message(0, 2, message);
       const [commit] = sends(effects);
       assert.ok(commit?.type === 'commit');
-      assert.deepEqual(commit.values.map(({ record }) => record.type), ['assign', 'close']);
+      assert.deepEqual(
+        commit.values.map(({ record }) => record.type),
+        ['assign', 'close'],
+      );
       assert.equal(effects.length, 1);
       assert.deepEqual(state(cluster.machine(0).inspect()), before);
     });
@@ -359,12 +459,17 @@ describe('a closed job', () => {
     const { execution } = assign.body;
     const renew: Message = { type: 'renew', executions: [{ job: id, execution }] };
     assert.deepEqual(types(closed().message(0, 7, renew)), ['closed']);
-    assert.deepEqual(types(closed().message(0, 7, { type: 'states', states: [ended] })), ['closed', 'states-ack']);
+    assert.deepEqual(types(closed().message(0, 7, { type: 'states', states: [ended] })), [
+      'closed',
+      'states-ack',
+    ]);
   });
 
   it('is forgotten after the retention time, and its rows with it', () => {
-    const cluster = closed();
-    cluster.advance(7 * 24 * 3_600_000);
+    const cluster = closed({ retentionMs: 60_000 });
+    cluster.advance(59_999);
+    assert.equal(cluster.job(0).state, 'Failed');
+    cluster.advance(1);
     assert.deepEqual(cluster.machine(0).inspect().jobs, []);
     for (const table of ['records', 'promises', 'accepted'] as const) {
       assert.deepEqual(cluster.store(0).rows(table), [], table);
@@ -384,44 +489,5 @@ describe('a command of the owner', () => {
     refusedAlone(keeper(), 9, stop(stopOf(job, {}, suiteOf(1, 1))), 'wrong-signer');
     refusedAlone(keeper(), 9, stop(forge(stopOf(job, {}, suiteOf(1, 1)), suite.owner)), 'bad-signature');
     refusedAlone(keeper(), 9, stop(stopOf(job, { notAfter: 5 })), 'expired');
-  });
-});
-
-describe('a leader', () => {
-  const play = () => {
-    const cluster = new Cluster({ nodes: 3, program: () => [{ type: 'phase', phase: 'running' }] });
-    cluster.submit(0, jobWith());
-    cluster.advance(12_000);
-    const leader = [0, 1, 2].find((index) => cluster.job(index).leading !== null) ?? assert.fail('a leader');
-    return { cluster, leader, others: [0, 1, 2].filter((index) => index !== leader) };
-  };
-  const commanding = new Set(['propose', 'commit', 'assign', 'cancel', 'closed']);
-
-  it('that did not run for a while asks the keepers before it acts again', () => {
-    const { cluster, leader } = play();
-    const epoch = cluster.job(leader).leading;
-    // Nobody runs, so nobody takes over meanwhile.
-    cluster.lose = ({ message }) => message.type === 'promise';
-    cluster.now += 10_000;
-    const effects = cluster.input(leader, { type: 'wake' });
-    assert.ok(types(effects).includes('prepare'));
-    assert.deepEqual(types(effects).filter((type) => commanding.has(type)), []);
-    assert.equal(cluster.job(leader).leading, null);
-    cluster.lose = () => false;
-    cluster.until('it leads again', () => cluster.job(leader).leading !== null, 10_000);
-    assert.deepEqual(cluster.job(leader).leading, epoch);
-  });
-
-  it('that was overtaken while it did not run steps down without another word', () => {
-    const { cluster, leader, others } = play();
-    cluster.pause(leader);
-    cluster.until('another leads', () => others.some((index) => cluster.job(index).leading !== null), 30_000);
-    cluster.resume(leader);
-    const mark = cluster.sent.length;
-    const steppedDown = () => cluster.effects('note', leader).some(({ event }) => event === 'job.stepped-down');
-    cluster.until('it steps down', steppedDown, 20_000);
-    assert.equal(cluster.job(leader).leading, null);
-    const said = cluster.sent.slice(mark).filter(({ from }) => from === idOf(leader));
-    assert.deepEqual(said.filter(({ message }) => commanding.has(message.type)), []);
   });
 });

@@ -3,13 +3,33 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Phase } from '../../../src/core/execution.ts';
 import {
-  attemptsOf, createLedger, isTerminal, ledgerOf, mergeCommand, mergeCommitted, mergeGrant, mergeState, recordsOf,
-  stateOf as stateOfJob, summaryOf,
+  attemptsOf,
+  createLedger,
+  isTerminal,
+  ledgerOf,
+  mergeCommand,
+  mergeCommitted,
+  mergeGrant,
+  mergeState,
+  recordsOf,
+  stateOf as stateOfJob,
+  summaryOf,
 } from '../../../src/core/ledger.ts';
 import type { Ledger } from '../../../src/core/ledger.ts';
 import type { CloseOutcome } from '../../../src/core/records.ts';
 import {
-  WALL, acceptOf, admitted, assignOf, certify, closeOf, committed, grantOf, idOf, jobWith, stateOf, stopOf,
+  WALL,
+  acceptOf,
+  admitted,
+  assignOf,
+  certify,
+  closeOf,
+  committed,
+  grantOf,
+  idOf,
+  jobWith,
+  stateOf,
+  stopOf,
 } from './fixtures.ts';
 
 const job = admitted(jobWith({ Labels: { team: 'a' } }), [0]);
@@ -30,8 +50,15 @@ describe('a slot', () => {
 
 describe('a state', () => {
   const phases: Readonly<Record<Phase, boolean>> = {
-    accepted: false, preparing: false, starting: false, running: false, publishing: false,
-    completed: true, failed: true, cancelled: true, lost: true,
+    accepted: false,
+    preparing: false,
+    starting: false,
+    running: false,
+    publishing: false,
+    completed: true,
+    failed: true,
+    cancelled: true,
+    lost: true,
   };
   for (const [phase, terminal] of Object.entries(phases) as [Phase, boolean][]) {
     it(`${phase} is ${terminal ? 'terminal and stands against any later one that is not' : 'not terminal'}`, () => {
@@ -111,7 +138,9 @@ describe('a ledger handed over', () => {
 
 describe('the state of a job', () => {
   const outcomes: Readonly<Record<CloseOutcome, string>> = {
-    completed: 'Completed', failed: 'Failed', stopped: 'Stopped',
+    completed: 'Completed',
+    failed: 'Failed',
+    stopped: 'Stopped',
   };
   for (const [outcome, state] of Object.entries(outcomes) as [CloseOutcome, string][]) {
     it(`closed as ${outcome} is ${state}, whatever waits`, () => {
@@ -141,8 +170,15 @@ describe('a summary', () => {
     const { createdAt, modifiedAt, ...rest } = summaryOf(full(), false);
     assert.deepEqual([createdAt - WALL, modifiedAt - WALL], [0, 5]);
     assert.deepEqual(rest, {
-      job: job.spec.body.job, version: 1, name: 'sum', namespace: 'default', jobType: 'batch', engine: 'docker',
-      state: 'Stopped', count: 1, labels: { team: 'a' },
+      job: job.spec.body.job,
+      version: 1,
+      name: 'sum',
+      namespace: 'default',
+      jobType: 'batch',
+      engine: 'docker',
+      state: 'Stopped',
+      count: 1,
+      labels: { team: 'a' },
     });
     assert.equal(summaryOf(fresh(), false).modifiedAt, WALL);
   });

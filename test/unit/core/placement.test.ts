@@ -27,7 +27,15 @@ const keepersOf = (job: JobId, candidates: readonly KeeperCandidate[], max = 5):
 
 describe('the number of keepers', () => {
   it('is the largest odd number that both the candidates and the limit allow', () => {
-    const table = [[1, 1], [2, 1], [3, 3], [4, 3], [5, 5], [6, 5], [100, 5]] as const;
+    const table = [
+      [1, 1],
+      [2, 1],
+      [3, 3],
+      [4, 3],
+      [5, 5],
+      [6, 5],
+      [100, 5],
+    ] as const;
     for (const [candidates, count] of table) assert.equal(keeperCount(candidates, 5), count, `${candidates}`);
     assert.equal(keeperCount(100, 4), 3);
     assert.equal(keeperCount(100, 1), 1);
@@ -39,7 +47,13 @@ describe('choosing keepers', () => {
   it('gives as many different ones as it should, each with its own store', () => {
     fc.assert(
       fc.property(jobs, fc.integer({ min: 1, max: 20 }), (job, count) => {
-        const chosen = chooseKeepers(job, range(count).map((index) => candidate(index)), 5, NOW, suite);
+        const chosen = chooseKeepers(
+          job,
+          range(count).map((index) => candidate(index)),
+          5,
+          NOW,
+          suite,
+        );
         assert.equal(chosen.length, keeperCount(count, 5));
         assert.equal(new Set(chosen.map(({ node }) => node)).size, chosen.length);
         for (const { node, store } of chosen) assert.equal(node, idOf(Number.parseInt(store, 10)));
@@ -51,7 +65,13 @@ describe('choosing keepers', () => {
     fc.assert(
       fc.property(jobs, fc.shuffledSubarray([...range(12)], { minLength: 12 }), (job, order) => {
         const candidates = range(12).map((index) => candidate(index));
-        assert.deepEqual(keepersOf(job, order.map((index) => candidate(index))), keepersOf(job, candidates));
+        assert.deepEqual(
+          keepersOf(
+            job,
+            order.map((index) => candidate(index)),
+          ),
+          keepersOf(job, candidates),
+        );
       }),
     );
   });
@@ -59,14 +79,23 @@ describe('choosing keepers', () => {
   it('changes at most one keeper when a node joins, and only for the node that joined', () => {
     fc.assert(
       fc.property(jobs, fc.integer({ min: 5, max: 20 }), (job, count) => {
-        const before = keepersOf(job, range(count).map((index) => candidate(index)));
-        const after = keepersOf(job, range(count + 1).map((index) => candidate(index)));
+        const before = keepersOf(
+          job,
+          range(count).map((index) => candidate(index)),
+        );
+        const after = keepersOf(
+          job,
+          range(count + 1).map((index) => candidate(index)),
+        );
         const fresh = after.filter((node) => !before.includes(node));
         assert.ok(fresh.length <= 1);
         for (const node of fresh) assert.equal(node, idOf(count));
         // Those who stay keep their order.
         const stay = after.filter((node) => before.includes(node));
-        assert.deepEqual(stay, before.filter((node) => after.includes(node)));
+        assert.deepEqual(
+          stay,
+          before.filter((node) => after.includes(node)),
+        );
       }),
     );
   });
@@ -88,7 +117,9 @@ describe('choosing keepers', () => {
     fc.assert(
       fc.property(jobs, (job) => {
         const candidates = range(20).map((index) => candidate(index, { host: `host${index % 5}` }));
-        const hosts = keepersOf(job, candidates).map((id) => candidates.find(({ node }) => node === id)?.host);
+        const hosts = keepersOf(job, candidates).map(
+          (id) => candidates.find(({ node }) => node === id)?.host,
+        );
         assert.equal(new Set(hosts).size, 5);
       }),
     );
@@ -113,7 +144,13 @@ describe('choosing keepers', () => {
         const candidates = range(12).map((index) => candidate(index, settled(index) ? {} : young));
         const even = range(12).filter(settled).map(idOf);
         for (const node of keepersOf(job, candidates)) assert.ok(even.includes(node));
-        assert.equal(keepersOf(job, range(6).map((index) => candidate(index, young))).length, 5);
+        assert.equal(
+          keepersOf(
+            job,
+            range(6).map((index) => candidate(index, young)),
+          ).length,
+          5,
+        );
       }),
     );
   });
@@ -157,7 +194,10 @@ describe('sortition', () => {
     const rounds = [0, 1, 2].map((round) => bidders('j-nested', round, 1, 2_000));
     for (const [round, drawnNow] of rounds.entries()) {
       const next = rounds[round + 1] ?? [...range(2_000)];
-      assert.ok(drawnNow.every((index) => next.includes(index)), `round ${round}`);
+      assert.ok(
+        drawnNow.every((index) => next.includes(index)),
+        `round ${round}`,
+      );
     }
     assert.ok((rounds[1]?.length ?? 0) > 2 * (rounds[0]?.length ?? 0));
     assert.equal(bidders('j-nested', 20, 1, 2_000).length, 2_000);
@@ -172,10 +212,19 @@ describe('sortition', () => {
 describe('ranking', () => {
   const capacity = { cpuMillis: 4_000, memoryBytes: 8_000, diskBytes: 0, gpus: 0 };
   const bid = (index: number, change: Partial<Bid> = {}): Bid => ({
-    node: idOf(index), free: capacity, capacity, slots: 1, running: 0, locality: 0, at: NOW, ...change,
+    node: idOf(index),
+    free: capacity,
+    capacity,
+    slots: 1,
+    running: 0,
+    locality: 0,
+    at: NOW,
+    ...change,
   });
   const vacancy = (partition: number, ...tried: number[]): Vacancy => ({
-    partition, attempt: tried.length, tried: new Set(tried.map(idOf)),
+    partition,
+    attempt: tried.length,
+    tried: new Set(tried.map(idOf)),
   });
   const rank = (
     vacancies: readonly Vacancy[],
@@ -184,7 +233,10 @@ describe('ranking', () => {
     job = 'j-1',
   ): readonly NodeId[] =>
     rankBids(
-      suite, asJobId(job), vacancies, new Map(bids.map((b) => [b.node, b])),
+      suite,
+      asJobId(job),
+      vacancies,
+      new Map(bids.map((b) => [b.node, b])),
       new Map(failures.map(([index, count]) => [idOf(index), count])),
     ).map(({ node }) => node);
   const busy = { free: { ...capacity, cpuMillis: 400 } };
@@ -197,13 +249,19 @@ describe('ranking', () => {
         jobs,
         (slots, count, job) => {
           const bids = slots.map((most, index) => bid(index, { slots: most }));
-          const chosen = rank(range(count).map((p) => vacancy(p)), bids, [], job);
+          const chosen = rank(
+            range(count).map((p) => vacancy(p)),
+            bids,
+            [],
+            job,
+          );
           const offered = slots.reduce((sum, most) => sum + most, 0);
           assert.equal(chosen.length, Math.min(count, offered));
           for (const [index, most] of slots.entries()) {
             assert.ok(chosen.filter((node) => node === idOf(index)).length <= most);
           }
-          for (const { slots: left, node } of bids) assert.equal(left, slots[bids.findIndex((b) => b.node === node)]);
+          for (const { slots: left, node } of bids)
+            assert.equal(left, slots[bids.findIndex((b) => b.node === node)]);
         },
       ),
     );
@@ -227,7 +285,10 @@ describe('ranking', () => {
   });
 
   it('spreads the executions of a job over the nodes', () => {
-    const chosen = rank(range(4).map((p) => vacancy(p)), range(4).map((index) => bid(index, { slots: 4 })));
+    const chosen = rank(
+      range(4).map((p) => vacancy(p)),
+      range(4).map((index) => bid(index, { slots: 4 })),
+    );
     assert.equal(new Set(chosen).size, 4);
   });
 
@@ -243,8 +304,21 @@ describe('ranking', () => {
     fc.assert(
       fc.property(jobs, fc.shuffledSubarray([...range(6)], { minLength: 6 }), (job, order) => {
         const vacancies = range(3).map((p) => vacancy(p));
-        const plain = rank(vacancies, range(6).map((index) => bid(index)), [], job);
-        assert.deepEqual(rank(vacancies, order.map((index) => bid(index)), [], job), plain);
+        const plain = rank(
+          vacancies,
+          range(6).map((index) => bid(index)),
+          [],
+          job,
+        );
+        assert.deepEqual(
+          rank(
+            vacancies,
+            order.map((index) => bid(index)),
+            [],
+            job,
+          ),
+          plain,
+        );
       }),
     );
   });

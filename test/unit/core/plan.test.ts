@@ -47,7 +47,11 @@ const failed = (code: FailureClass): ExecutionFailure => ({
 });
 const ago = (ms: number): Millis => asMillis(NOW - ms);
 
-function build(given: Given): { ledger: Ledger; observed: Observed; ids: readonly (readonly ExecutionId[])[] } {
+function build(given: Given): {
+  ledger: Ledger;
+  observed: Observed;
+  ids: readonly (readonly ExecutionId[])[];
+} {
   const job = admitted(given.job ?? jobWith(), [0]);
   const ledger = createLedger(job.spec, job.admission);
   const heard = new Map<ExecutionId, Millis>();
@@ -64,7 +68,13 @@ function build(given: Given): { ledger: Ledger; observed: Observed; ids: readonl
       if (told.gone !== undefined) givenUp.set(execution, told.gone);
       if (told.failedAgoMs !== undefined) failedAt.set(execution, ago(told.failedAgoMs));
       if (told.copy !== undefined) {
-        const copy = { cid: RESULT.cid, holder: idOf(9), deadline: NOW, done: false, failed: new Set<never>() };
+        const copy = {
+          cid: RESULT.cid,
+          holder: idOf(9),
+          deadline: NOW,
+          done: false,
+          failed: new Set<never>(),
+        };
         replications.set(execution, { ...copy, ...told.copy });
       }
       if (told.phase !== undefined) {
@@ -113,18 +123,33 @@ function seen(given: Given) {
 }
 
 const quiet = {
-  close: null, accepts: [], replicate: [], vacancies: [], tried: [], lost: [], failed: [],
-  complete: false, wakeInMs: null,
+  close: null,
+  accepts: [],
+  replicate: [],
+  vacancies: [],
+  tried: [],
+  lost: [],
+  failed: [],
+  complete: false,
+  wakeInMs: null,
 };
 type Expected = Partial<ReturnType<typeof seen>>;
 
-const failure = (code: FailureClass, failedAgoMs = 0): Told => ({ phase: 'failed', failure: code, failedAgoMs });
+const failure = (code: FailureClass, failedAgoMs = 0): Told => ({
+  phase: 'failed',
+  failure: code,
+  failedAgoMs,
+});
 const timeouts = (TotalTimeout: number): Job =>
   jobWith({}, { Timeouts: { ExecutionTimeout: 0, QueueTimeout: 0, TotalTimeout } });
 const two = jobWith({ Count: 2 });
 
 const laws: readonly (readonly [law: string, given: Given, expected: Expected])[] = [
-  ['a fresh job wants a node for every partition', { job: two }, { vacancies: ['0/0', '1/0'], tried: [0, 0] }],
+  [
+    'a fresh job wants a node for every partition',
+    { job: two },
+    { vacancies: ['0/0', '1/0'], tried: [0, 0] },
+  ],
   [
     'an assigned execution that was heard of is waited for until its lease runs out',
     { partitions: [[{ heardAgoMs: 5_000 }]] },
@@ -317,10 +342,17 @@ describe('planJob', () => {
   });
 
   it('gives the reason and the evidence of an ending', () => {
-    const exhausted = planJob(...argumentsOf({ partitions: [Array.from({ length: 3 }, () => failure('node', 1))] }));
-    assert.match(exhausted.close?.message ?? '', /^Partition 0 did not succeed in 3 attempts.*because of node$/);
+    const exhausted = planJob(
+      ...argumentsOf({ partitions: [Array.from({ length: 3 }, () => failure('node', 1))] }),
+    );
+    assert.match(
+      exhausted.close?.message ?? '',
+      /^Partition 0 did not succeed in 3 attempts.*because of node$/,
+    );
     assert.equal(exhausted.close?.evidence.length, 1);
-    const lost = planJob(...argumentsOf({ partitions: [Array.from({ length: 3 }, (): Told => ({ gone: 'lost' }))] }));
+    const lost = planJob(
+      ...argumentsOf({ partitions: [Array.from({ length: 3 }, (): Told => ({ gone: 'lost' }))] }),
+    );
     assert.match(lost.close?.message ?? '', /the node was lost or did not take it up$/);
     assert.deepEqual(lost.close?.evidence, []);
     const wrong = planJob(...argumentsOf({ partitions: [[failure('spec')]] }));
@@ -330,13 +362,20 @@ describe('planJob', () => {
     const stopped = planJob(...argumentsOf({ stop: 'enough' })).close;
     assert.equal(stopped?.message, 'enough');
     assert.equal(stopped?.evidence.length, 1);
-    assert.match(planJob(...argumentsOf({ job: timeouts(5), ageMs: 5_000 })).close?.message ?? '', /of 5 s\.$/);
+    assert.match(
+      planJob(...argumentsOf({ job: timeouts(5), ageMs: 5_000 })).close?.message ?? '',
+      /of 5 s\.$/,
+    );
   });
 
   it('is a function: the same ledger and observations give the same plan, and neither is changed', () => {
     for (const [law, given] of laws) {
       const { ledger, observed } = build(given);
-      const before = structuredClone({ heard: observed.heard, givenUp: observed.givenUp, at: observed.failedAt });
+      const before = structuredClone({
+        heard: observed.heard,
+        givenUp: observed.givenUp,
+        at: observed.failedAt,
+      });
       const first = planJob(ledger, observed);
       assert.deepEqual(planJob(ledger, observed), first, law);
       const after = { heard: observed.heard, givenUp: observed.givenUp, at: observed.failedAt };
@@ -364,9 +403,19 @@ describe('failuresByNode', () => {
   it('counts failed and given up executions of all partitions by their node', () => {
     const { ledger, observed } = build({
       job: jobWith({ Count: 3 }),
-      partitions: [[failure('node'), { phase: 'running' }], [{ gone: 'lost' }], [{ gone: 'missed' }, { phase: 'failed' }]],
+      partitions: [
+        [failure('node'), { phase: 'running' }],
+        [{ gone: 'lost' }],
+        [{ gone: 'missed' }, { phase: 'failed' }],
+      ],
     });
     const counts = failuresByNode(ledger, observed.givenUp);
-    assert.deepEqual([...counts], [[idOf(1), 3], [idOf(2), 1]]);
+    assert.deepEqual(
+      [...counts],
+      [
+        [idOf(1), 3],
+        [idOf(2), 1],
+      ],
+    );
   });
 });

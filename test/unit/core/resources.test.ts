@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { fits, freeShare, howOften, minus, nothing, plus, shortages, times } from '../../../src/core/resources.ts';
+import {
+  fits,
+  freeShare,
+  howOften,
+  minus,
+  nothing,
+  plus,
+  shortages,
+  times,
+} from '../../../src/core/resources.ts';
 import type { Resources } from '../../../src/job/model.ts';
 
 const amount = fc.nat(20);
@@ -34,7 +43,9 @@ describe('resources', () => {
     fc.assert(
       fc.property(resources, resources, (wanted, available) => {
         const short = shortages(wanted, available);
-        const fitting = Object.entries(wanted).every(([key, value]) => value <= available[key as keyof Resources]);
+        const fitting = Object.entries(wanted).every(
+          ([key, value]) => value <= available[key as keyof Resources],
+        );
         assert.equal(short.length === 0, fitting);
         assert.equal(fits(wanted, available), fitting);
         for (const entry of short) assert.ok(entry.wanted > entry.available, entry.resource);
@@ -55,7 +66,10 @@ describe('resources', () => {
 
   it('name what is short in the order of people', () => {
     const one = { cpuMillis: 1, memoryBytes: 1, diskBytes: 1, gpus: 1 };
-    assert.deepEqual(shortages(one, nothing).map(({ resource }) => resource), ['cpu', 'memory', 'disk', 'gpu']);
+    assert.deepEqual(
+      shortages(one, nothing).map(({ resource }) => resource),
+      ['cpu', 'memory', 'disk', 'gpu'],
+    );
   });
 
   it('are free by the share of the scarcer of CPU and memory', () => {

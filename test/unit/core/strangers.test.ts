@@ -15,8 +15,21 @@ import { gossipArbitraries, messageArbitraries } from '../p2p/wire/message-arbit
 import { nodeIds } from '../p2p/wire/record-arbitraries.ts';
 import { Cluster, done } from './cluster.ts';
 import {
-  WALL, acceptOf, admitted, assignOf, at, certify, closeOf, committed, grantOf, idOf, jobWith, stateOf, stopOf,
-  storeOf, suiteOf,
+  WALL,
+  acceptOf,
+  admitted,
+  assignOf,
+  at,
+  certify,
+  closeOf,
+  committed,
+  grantOf,
+  idOf,
+  jobWith,
+  stateOf,
+  stopOf,
+  storeOf,
+  suiteOf,
 } from './fixtures.ts';
 
 /** A job of nodes 1, 2 and 3 of which node 0 knows nothing; node 9 is nobody's friend. */
@@ -27,15 +40,43 @@ const assign = assignOf(job, { node: 0 });
 const state = stateOf(assign, 0, { phase: 'completed' });
 const vote = certify(job.admission.record, 'admission', [1], job.epoch).votes[0] ?? assert.fail();
 const nothing = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
-const advert = suiteOf(9).seal('advert', {
-  node: idOf(9), store: storeOf(9), sequence: 1, addresses: [], labels: {}, engines: [], publishers: [], sources: [],
-  capacity: nothing, free: nothing, running: 0, keeps: true, software: 'shoal',
-}, at(0), 'node');
+const advert = suiteOf(9).seal(
+  'advert',
+  {
+    node: idOf(9),
+    store: storeOf(9),
+    sequence: 1,
+    addresses: [],
+    labels: {},
+    engines: [],
+    publishers: [],
+    sources: [],
+    capacity: nothing,
+    free: nothing,
+    running: 0,
+    keeps: true,
+    software: 'shoal',
+  },
+  at(0),
+  'node',
+);
 const announcement = {
-  job: id, version: 1, leader: idOf(9), epoch: job.epoch, round: 0, need: 1, spec: job.spec, notAgain: [],
+  job: id,
+  version: 1,
+  leader: idOf(9),
+  epoch: job.epoch,
+  round: 0,
+  need: 1,
+  spec: job.spec,
+  notAgain: [],
 };
 const records: JobRecords = {
-  spec: job.spec, admission: job.admission, grant: null, commands: [], committed: [], states: [],
+  spec: job.spec,
+  admission: job.admission,
+  grant: null,
+  commands: [],
+  committed: [],
+  states: [],
 };
 const { execution } = assign.body;
 const bidding = { job: id, version: 1, round: 0 };
@@ -65,7 +106,14 @@ const messages: Expected<Message> = {
   promise: [{ type: 'promise', job: id, epoch, vote, part: 0, parts: 1, accepted: [], records }, []],
   outdated: [{ type: 'outdated', job: id, promised: epoch }, []],
   propose: [
-    { type: 'propose', job: id, epoch, values: [{ slot: 'assign/0/0', value: assign }], states: [], commands: [] },
+    {
+      type: 'propose',
+      job: id,
+      epoch,
+      values: [{ slot: 'assign/0/0', value: assign }],
+      states: [],
+      commands: [],
+    },
     ['send job-wanted'],
   ],
   voted: [{ type: 'voted', job: id, votes: [vote] }, []],
@@ -73,7 +121,11 @@ const messages: Expected<Message> = {
   'commit-ack': [{ type: 'commit-ack', job: id, slots: ['admission', 'close'] }, []],
   assign: [
     {
-      type: 'assign', spec: job.spec, admission: job.admission, grant: null, assigns: [committed(job, assign)],
+      type: 'assign',
+      spec: job.spec,
+      admission: job.admission,
+      grant: null,
+      assigns: [committed(job, assign)],
       holders: [],
     },
     ['refuse wrong-signer'],
@@ -104,14 +156,26 @@ const messages: Expected<Message> = {
 const gossip: Expected<Gossip> = {
   announce: [{ type: 'announce', announcement }, ['send bid']],
   advert: [{ type: 'advert', advert }, []],
-  closed: [{
-    type: 'closed',
-    close: committed(job, closeOf(job)),
-    summary: {
-      job: id, version: 1, name: 'sum', namespace: 'default', jobType: 'batch', engine: 'docker', state: 'Failed',
-      count: 1, labels: {}, createdAt: WALL, modifiedAt: WALL,
+  closed: [
+    {
+      type: 'closed',
+      close: committed(job, closeOf(job)),
+      summary: {
+        job: id,
+        version: 1,
+        name: 'sum',
+        namespace: 'default',
+        jobType: 'batch',
+        engine: 'docker',
+        state: 'Failed',
+        count: 1,
+        labels: {},
+        createdAt: WALL,
+        modifiedAt: WALL,
+      },
     },
-  }, []],
+    [],
+  ],
   leaving: [{ type: 'leaving', node: idOf(3) }, []],
 };
 
@@ -175,7 +239,10 @@ describe('everything ever said about a job', () => {
           const message = said[(draw.next().value ?? 0) % said.length] ?? assert.fail('a message');
           cluster.message((draw.next().value ?? 0) % 4, 9, message);
         }
-        assert.deepEqual([0, 1, 2, 3].map((node) => believed(cluster.machine(node).inspect())), before);
+        assert.deepEqual(
+          [0, 1, 2, 3].map((node) => believed(cluster.machine(node).inspect())),
+          before,
+        );
         assert.equal(cluster.effects('run').length, runs);
       }),
       { numRuns: 20 },
@@ -195,7 +262,9 @@ describe('everything ever said about a job', () => {
         assert.equal(new Set(ran).size, ran.length);
         const values = new Map<string, string>();
         for (const node of [0, 1, 2, 3]) {
-          for (const { records: { committed: all } } of cluster.machine(node).inspect().jobs) {
+          for (const {
+            records: { committed: all },
+          } of cluster.machine(node).inspect().jobs) {
             for (const { record } of all) {
               const slot = slotOf(record);
               assert.equal(values.get(slot) ?? record.id, record.id, slot);
@@ -219,10 +288,13 @@ describe('a machine', () => {
     const [any] = fc.sample(signed('grant'), 1);
     const node = realSuite.nodeOf(any?.by ?? assert.fail('a record'));
     const inputs = fc.array(
-      fc.tuple(nodeIds, fc.oneof(
-        anyMessage.map((message) => ({ type: 'message', message }) as const),
-        anyGossip.map((heard) => ({ type: 'gossip', gossip: heard }) as const),
-      )),
+      fc.tuple(
+        nodeIds,
+        fc.oneof(
+          anyMessage.map((message) => ({ type: 'message', message }) as const),
+          anyGossip.map((heard) => ({ type: 'gossip', gossip: heard }) as const),
+        ),
+      ),
       { maxLength: 12 },
     );
     fc.assert(
@@ -275,14 +347,21 @@ function aimed(message: Message, mine: typeof id, own: typeof execution): Messag
     ...message,
     ...('job' in message ? { job: mine } : {}),
     ...('execution' in message ? { execution: own } : {}),
-    ...('executions' in message && message.type === 'renew' ? { executions: [{ job: mine, execution: own }] } : {}),
+    ...('executions' in message && message.type === 'renew'
+      ? { executions: [{ job: mine, execution: own }] }
+      : {}),
   } as Message;
 }
 
 describe('the tables above', () => {
   it('have every type', () => {
-    const types: readonly (MessageType | GossipType)[] = Object.values(messages).map(([message]) => message.type);
+    const types: readonly (MessageType | GossipType)[] = Object.values(messages).map(
+      ([message]) => message.type,
+    );
     assert.deepEqual(types, Object.keys(messages));
-    assert.deepEqual(Object.values(gossip).map(([heard]) => heard.type), Object.keys(gossip));
+    assert.deepEqual(
+      Object.values(gossip).map(([heard]) => heard.type),
+      Object.keys(gossip),
+    );
   });
 });
