@@ -176,7 +176,7 @@ export function onCommitAck(
   const open = kept.lead?.unacked.get(from);
   for (const slot of message.slots) {
     open?.delete(slot);
-    if (slot === 'close') kept.lead?.closing.delete(from);
+    if (slot === 'close') kept.lead?.closing?.nodes.delete(from);
   }
 }
 

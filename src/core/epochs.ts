@@ -48,8 +48,7 @@ export function newLead(core: Core, epoch: Epoch, mode: Lead['mode']): Lead {
     replications: new Map(),
     introduced: new Set(),
     cancelled: new Set(),
-    closing: new Set(),
-    closingUntil: core.now,
+    closing: null,
   };
 }
 

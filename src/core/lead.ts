@@ -11,7 +11,7 @@ import { isTerminal, summaryOf } from './ledger.ts';
 import type { Attempt } from './ledger.ts';
 import { aliveMembers } from './members.ts';
 import type { CertifiedValue, Message } from './messages.ts';
-import { fillVacancies, sendAssignments } from './place.ts';
+import { closeRound, fillVacancies, sendAssignments } from './place.ts';
 import { planJob } from './plan.ts';
 import type { Ending, Plan } from './plan.ts';
 import type { Certified, Signed } from './records.ts';
@@ -257,39 +257,41 @@ export function liveOn(kept: KeptJob, node: NodeId | null): readonly ExecutionId
 
 /** The close is committed: see that keepers and executors hear of it, then let go. */
 function finish(core: Core, kept: KeptJob, lead: Lead, close: Certified<'close'>): void {
-  if (lead.closingUntil <= lead.since) {
-    lead.closingUntil = after(core.now, closingMs);
-    lead.proposals.clear();
-    lead.starting.clear();
-    for (const node of lead.bids.keys()) {
-      send(core, node, { type: 'bid-closed', job: kept.ledger.job, version: close.record.body.version });
-    }
-    lead.bids.clear();
-    for (const partition of kept.ledger.partitions.values()) {
-      for (const { assign } of partition.attempts.values()) lead.closing.add(assign.record.body.node);
-    }
-    const summary = summaryOf(kept.ledger, false);
-    core.out.push({ type: 'gossip', gossip: { type: 'closed', close, summary } });
-    for (const node of lead.closing) send(core, node, { type: 'closed', job: kept.ledger.job, close });
-    flushCommits(core, kept, lead, false);
-    lead.resendAt = after(core.now, core.config.limits.resendMs);
-    core.timers.set(jobTimer(kept), lead.resendAt);
-    return;
-  }
-  if (core.now >= lead.closingUntil) {
+  lead.closing ??= beginClosing(core, kept, lead, close);
+  const { closing } = lead;
+  flushCommits(core, kept, lead, false);
+  const commitsOpen = resendOpen(core, kept, lead);
+  if (core.now >= closing.until || (!commitsOpen && closing.nodes.size === 0)) {
+    // Who has not heard by now asks when it is back: with a lease, a state or a question of its own.
     kept.lead = null;
     return;
   }
-  if (lead.resendAt <= core.now) {
-    for (const node of lead.closing) send(core, node, { type: 'closed', job: kept.ledger.job, close });
+  if (closing.nodes.size === 0) return;
+  if (closing.resendAt <= core.now) {
+    for (const node of closing.nodes) send(core, node, { type: 'closed', job: kept.ledger.job, close });
+    closing.resendMs = Math.min(2 * closing.resendMs, 16 * core.config.limits.resendMs);
+    closing.resendAt = after(core.now, closing.resendMs);
   }
-  const open = resendOpen(core, kept, lead);
-  if (!open && lead.closing.size === 0) kept.lead = null;
-  else if (!open) {
-    lead.resendMs = Math.min(2 * lead.resendMs, 16 * core.config.limits.resendMs);
-    if (lead.resendAt <= core.now) lead.resendAt = after(core.now, lead.resendMs);
-    core.timers.set(jobTimer(kept), lead.resendAt);
+  core.timers.set(jobTimer(kept), closing.resendAt);
+}
+
+function beginClosing(
+  core: Core,
+  kept: KeptJob,
+  lead: Lead,
+  close: Certified<'close'>,
+): NonNullable<Lead['closing']> {
+  const { partitions } = kept.ledger;
+  closeRound(core, kept, lead);
+  lead.proposals.clear();
+  lead.starting.clear();
+  core.out.push({ type: 'gossip', gossip: { type: 'closed', close, summary: summaryOf(kept.ledger, false) } });
+  const nodes = new Set<NodeId>();
+  for (const { attempts } of partitions.values()) {
+    for (const { assign } of attempts.values()) nodes.add(assign.record.body.node);
   }
+  const { resendMs } = core.config.limits;
+  return { nodes, until: after(core.now, closingMs), resendAt: core.now, resendMs };
 }
 
 /** A lease renewal: heard; what should not run any more is told so. */

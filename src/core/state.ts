@@ -125,9 +125,13 @@ export interface Lead {
   readonly introduced: Set<ExecutionId>;
   /** Executions told to stop because another result was accepted. */
   readonly cancelled: Set<ExecutionId>;
-  /** Executors that still have to hear of the close. */
-  readonly closing: Set<NodeId>;
-  closingUntil: Millis;
+  /** Once the close is committed: executors that still have to hear of it, and how long they are told. */
+  closing: {
+    readonly nodes: Set<NodeId>;
+    readonly until: Millis;
+    resendAt: Millis;
+    resendMs: number;
+  } | null;
 }
 
 /** A job this node keeps. */
