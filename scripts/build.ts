@@ -46,7 +46,11 @@ export async function buildAll(outdir: string = dist): Promise<void> {
     define: { SHOAL_VERSION: JSON.stringify(version) },
   });
   // It runs under the permission model and may read nothing but itself: one file, no imports.
-  await build({ ...common, outdir, entryPoints: { 'wasm-runner': join(root, 'src/engines/wasm/runner.ts') } });
+  await build({
+    ...common,
+    outdir,
+    entryPoints: { 'wasm-runner': join(root, 'src/engines/wasm/runner.ts') },
+  });
 }
 
 if (import.meta.main) await buildAll();

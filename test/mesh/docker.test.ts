@@ -14,7 +14,15 @@ const mesh = await createMesh();
 /** Containers of one execution as `id status`. */
 async function containersOfExecution(execution: string): Promise<readonly string[]> {
   const filter = `label=shoal.execution=${execution}`;
-  const lines = await dockerCommand('ps', '--all', '--no-trunc', '--filter', filter, '--format', '{{.ID}} {{.State}}');
+  const lines = await dockerCommand(
+    'ps',
+    '--all',
+    '--no-trunc',
+    '--filter',
+    filter,
+    '--format',
+    '{{.ID}} {{.State}}',
+  );
   return lines === '' ? [] : lines.split('\n');
 }
 
@@ -49,7 +57,8 @@ describe('five peers with Docker', { skip: await dockerMissing() }, () => {
     const target = mesh.path('results');
     await mesh.ok(leader, ['job', 'get', id, '--output-dir', target, '--raw']);
     const names = await readdir(target);
-    const read = (name: string, file: string): Promise<string> => readFile(join(target, name, 'outputs', file), 'utf8');
+    const read = (name: string, file: string): Promise<string> =>
+      readFile(join(target, name, 'outputs', file), 'utf8');
     const indices = await Promise.all(names.map((name) => read(name, 'index')));
     assert.deepEqual(indices.map(Number).sort(), [0, 1, 2], 'one result for each partition');
     for (const name of names) assert.equal(await read(name, 'copy'), 'carried along\n');
@@ -72,7 +81,11 @@ describe('five peers with Docker', { skip: await dockerMissing() }, () => {
     await executor.start();
     assert.deepEqual(await containersOfExecution(ID), before, 'the same container still runs');
     const { Executions } = await mesh.reaches(witness, id, 'Completed', 60_000);
-    assert.deepEqual(Executions?.Items.map((one) => one.ID), [ID], 'one attempt');
+    assert.deepEqual(
+      Executions?.Items.map((one) => one.ID),
+      [ID],
+      'one attempt',
+    );
     assert.equal(Executions?.Items[0]?.RunOutput?.Stdout, 'begun\nended\n', 'one run, all of its output');
   });
 

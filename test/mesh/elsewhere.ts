@@ -26,7 +26,8 @@ export async function runElsewhere(mesh: Mesh, job: object): Promise<Running> {
     const [execution] = await mesh.inPhase(sponsor, id, 'running');
     const executor = mesh.peerOf(execution?.NodeID ?? '');
     const leader = mesh.leaders(id).at(-1) ?? assert.fail('nobody leads');
-    const witness = alive.find((peer) => peer !== leader && peer !== executor) ?? assert.fail('too few peers');
+    const witness =
+      alive.find((peer) => peer !== leader && peer !== executor) ?? assert.fail('too few peers');
     if (leader !== executor) return { id, leader, executor, execution: execution?.ID ?? '', witness };
     await mesh.ok(witness, ['job', 'stop', id]);
     await mesh.reaches(sponsor, id, 'Stopped');

@@ -13,14 +13,24 @@ const mesh = await createMesh();
 const WORK_MS = 20_000;
 
 const anotherLeads = (id: string, than: Peer, deadlineMs: number): Promise<Peer> =>
-  mesh.until(`another keeper leads ${id}`, () => mesh.leaders(id).findLast((peer) => peer !== than), deadlineMs);
+  mesh.until(
+    `another keeper leads ${id}`,
+    () => mesh.leaders(id).findLast((peer) => peer !== than),
+    deadlineMs,
+  );
 
 /** One execution, one accepted result, the same at every peer. */
 async function doneOnce({ id, execution }: Running): Promise<void> {
   for (const peer of mesh.peers.filter((one) => one.running)) {
     const { Executions, History } = await mesh.reaches(peer, id, 'Completed', 60_000);
-    assert.deepEqual(Executions?.Items.map((one) => one.ID), [execution], peer.name);
-    const accepted = (History?.Items ?? []).filter(({ Event }) => Event.Message.includes('accepted (exit code 0)'));
+    assert.deepEqual(
+      Executions?.Items.map((one) => one.ID),
+      [execution],
+      peer.name,
+    );
+    const accepted = (History?.Items ?? []).filter(({ Event }) =>
+      Event.Message.includes('accepted (exit code 0)'),
+    );
     assert.equal(accepted.length, 1, `${peer.name}: ${JSON.stringify(History)}`);
   }
 }

@@ -8,7 +8,15 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach } from 'node:test';
-import type { ExecutionJson, HistoryJson, JobAnswer, JobJson, ListJson, ResultJson, SubmitAnswer } from '../../src/api/types.ts';
+import type {
+  ExecutionJson,
+  HistoryJson,
+  JobAnswer,
+  JobJson,
+  ListJson,
+  ResultJson,
+  SubmitAnswer,
+} from '../../src/api/types.ts';
 import { containersOf } from '../docker/support.ts';
 import { Peer } from './peer.ts';
 import { processesWith } from './processes.ts';
@@ -90,8 +98,12 @@ export class Mesh {
   async joined(peers: readonly Peer[] = this.peers): Promise<void> {
     for (const peer of peers) {
       await this.until(`${peer.name} sees all ${peers.length} peers`, async () => {
-        const { Nodes } = await peer.get<{ Nodes: readonly { Connection: string; Info: { NodeID: string } }[] }>('/orchestrator/nodes');
-        const seen = new Set(Nodes.filter((node) => node.Connection === 'CONNECTED').map((node) => node.Info.NodeID));
+        const { Nodes } = await peer.get<{
+          Nodes: readonly { Connection: string; Info: { NodeID: string } }[];
+        }>('/orchestrator/nodes');
+        const seen = new Set(
+          Nodes.filter((node) => node.Connection === 'CONNECTED').map((node) => node.Info.NodeID),
+        );
         return peers.every(({ nodeId }) => seen.has(nodeId));
       });
     }
@@ -104,7 +116,11 @@ export class Mesh {
   }
 
   /** Waits; a failure shows the end of every peer's log. */
-  until<T>(what: string, probe: () => T | Promise<T>, deadlineMs = DEADLINE_MS): Promise<Exclude<T, null | undefined | false>> {
+  until<T>(
+    what: string,
+    probe: () => T | Promise<T>,
+    deadlineMs = DEADLINE_MS,
+  ): Promise<Exclude<T, null | undefined | false>> {
     return until(what, probe, { deadlineMs, describe: () => this.describe() });
   }
 
@@ -112,7 +128,11 @@ export class Mesh {
   async describe(): Promise<string> {
     const states = this.peers.map(async (peer) => {
       const state = peer.running ? `pid ${peer.pid}` : 'not running';
-      return [`— ${peer.name} ${peer.nodeId.slice(-8)} (${state})`, ...(await this.#jobsOf(peer)), peer.tail()].join('\n');
+      return [
+        `— ${peer.name} ${peer.nodeId.slice(-8)} (${state})`,
+        ...(await this.#jobsOf(peer)),
+        peer.tail(),
+      ].join('\n');
     });
     return (await Promise.all(states)).join('\n');
   }
@@ -178,7 +198,13 @@ export class Mesh {
   }
 
   /** Waits until an execution of the job is in this phase. */
-  inPhase(peer: Peer, id: string, phase: string, count = 1, deadlineMs = DEADLINE_MS): Promise<readonly ExecutionJson[]> {
+  inPhase(
+    peer: Peer,
+    id: string,
+    phase: string,
+    count = 1,
+    deadlineMs = DEADLINE_MS,
+  ): Promise<readonly ExecutionJson[]> {
     return this.until(
       `${count} executions of ${id} are ${phase}`,
       async () => {
@@ -210,7 +236,13 @@ export class Mesh {
     const home = join(this.directory, 'home');
     await mkdir(home, { recursive: true });
     const env = { ...this.#env, ...(peer === null ? {} : { SHOAL_API_PORT: String(peer.apiPort) }) };
-    const child = spawn(this.#program.command, args, { cwd: home, env, stdio: 'pipe', timeout: CLI_MS, killSignal: 'SIGKILL' });
+    const child = spawn(this.#program.command, args, {
+      cwd: home,
+      env,
+      stdio: 'pipe',
+      timeout: CLI_MS,
+      killSignal: 'SIGKILL',
+    });
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
@@ -220,14 +252,20 @@ export class Mesh {
       child.once('error', reject);
       child.once('close', resolve);
     });
-    if (code === null) throw new Error(`shoal ${args.join(' ')} did not end within ${CLI_MS} ms\n${stdout}\n${stderr}\n${await this.describe()}`);
+    if (code === null)
+      throw new Error(
+        `shoal ${args.join(' ')} did not end within ${CLI_MS} ms\n${stdout}\n${stderr}\n${await this.describe()}`,
+      );
     return { code, stdout, stderr };
   }
 
   /** The same, and it must succeed. @returns what it printed */
   async ok(peer: Peer | null, args: readonly string[], stdin = ''): Promise<string> {
     const { code, stdout, stderr } = await this.cli(peer, args, stdin);
-    if (code !== 0) throw new Error(`shoal ${args.join(' ')} ended with ${code}\n${stdout}\n${stderr}\n${await this.describe()}`);
+    if (code !== 0)
+      throw new Error(
+        `shoal ${args.join(' ')} ended with ${code}\n${stdout}\n${stderr}\n${await this.describe()}`,
+      );
     return stdout;
   }
 
@@ -246,13 +284,16 @@ export class Mesh {
   async close(): Promise<void> {
     const problems: string[] = [];
     const running = this.peers.filter((peer) => peer.running);
-    await Promise.all(running.map((peer) => peer.stop().catch((error: unknown) => problems.push(String(error)))));
+    await Promise.all(
+      running.map((peer) => peer.stop().catch((error: unknown) => problems.push(String(error)))),
+    );
     const left = await processesWith(this.directory);
     problems.push(...left.map((line) => `a process is left over: ${line}`));
     if (this.#watched.length > 0) {
       for (const peer of this.peers) {
         const left = await containersOf(peer.nodeId);
-        if (left.length > 0) problems.push(`containers of ${peer.name} are left over: ${left.join(', ')}\n${peer.tail()}`);
+        if (left.length > 0)
+          problems.push(`containers of ${peer.name} are left over: ${left.join(', ')}\n${peer.tail()}`);
       }
     }
     await rm(this.directory, { recursive: true, force: true });
@@ -266,7 +307,8 @@ export async function createMesh(): Promise<Mesh> {
   const directory = await mkdtemp(join(tmpdir(), 'shoal-mesh-'));
   const mesh = new Mesh(directory, await createProgram());
   afterEach(async (context) => {
-    if ('passed' in context && !context.passed) process.stderr.write(`${context.name}\n${await mesh.describe()}\n`);
+    if ('passed' in context && !context.passed)
+      process.stderr.write(`${context.name}\n${await mesh.describe()}\n`);
   });
   after(() => mesh.close());
   return mesh;

@@ -37,8 +37,16 @@ const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'h
 const frames: readonly (readonly [string, string, Uint8Array])[] = [
   ['the start of a list that never comes', 'not-cbor', bytes('9bffffffffffffffff')],
   ['ends of lists that never began', 'not-canonical', new Uint8Array(200).fill(0xff)],
-  ['a ping with its keys in another order', 'not-canonical', bytes('a3647479706564' + '70696e67' + '617601' + '656e6f6e636501')],
-  ['a ping with a byte behind it', 'not-canonical', bytes('a3617601' + '64747970656470696e67' + '656e6f6e63650100')],
+  [
+    'a ping with its keys in another order',
+    'not-canonical',
+    bytes('a3647479706564' + '70696e67' + '617601' + '656e6f6e636501'),
+  ],
+  [
+    'a ping with a byte behind it',
+    'not-canonical',
+    bytes('a3617601' + '64747970656470696e67' + '656e6f6e63650100'),
+  ],
   ['lists in lists in lists', 'too-deep', new Uint8Array(40).fill(0x81)],
   ['a type that nobody knows', 'unknown-type', bytes('a26176016474797065636f6464')],
   ['a version to come', 'wrong-version', bytes('a3617602' + '64747970656470696e67' + '656e6f6e636501')],
@@ -109,7 +117,8 @@ describe('a stranger in a mesh of three peers', () => {
     notAfter,
   });
   /** The peer that keeps the job and hears the command. */
-  const stop = (peer: Peer, order: Signed<'command'>): boolean => tell(peer, { type: 'command', command: order });
+  const stop = (peer: Peer, order: Signed<'command'>): boolean =>
+    tell(peer, { type: 'command', command: order });
 
   test('a stop that another key signed is refused', () =>
     refused(first, 'wrong-signer', () =>
@@ -142,13 +151,25 @@ describe('a stranger in a mesh of three peers', () => {
     const [execution] = await mesh.executions(first, job);
     const close = strangerSuite.seal(
       'close',
-      { job: asJobId(job), version: 1, outcome: 'stopped', code: 'stopped-by-owner', message: 'no', evidence: [] },
+      {
+        job: asJobId(job),
+        version: 1,
+        outcome: 'stopped',
+        code: 'stopped-by-owner',
+        message: 'no',
+        evidence: [],
+      },
       now(),
       'node',
     );
     const because = { record: close, votes: [] };
     await refused(executor, 'not-keeper', () =>
-      tell(executor, { type: 'cancel', job: asJobId(job), execution: (execution?.ID ?? '') as never, because }),
+      tell(executor, {
+        type: 'cancel',
+        job: asJobId(job),
+        execution: (execution?.ID ?? '') as never,
+        because,
+      }),
     );
   });
 
@@ -165,7 +186,10 @@ describe('a stranger in a mesh of three peers', () => {
     ];
     for (const data of messages) await pubsub.publish(adverts, data);
     for (const peer of peers) {
-      await mesh.until(`${peer.name} counts refused gossip`, async () => (await peer.metric('shoal_gossip_refused')) > 0);
+      await mesh.until(
+        `${peer.name} counts refused gossip`,
+        async () => (await peer.metric('shoal_gossip_refused')) > 0,
+      );
     }
     await mesh.joined();
   });

@@ -20,7 +20,10 @@ describe('eight peers', () => {
     const id = await mesh.submit(seed, noop({ Milliseconds: 200 }, { job: { Count: PEERS } }));
     const { Executions } = await mesh.reaches(seed, id, 'Completed');
     const done = (Executions?.Items ?? []).filter((one) => one.Phase === 'completed');
-    assert.deepEqual(done.map((one) => one.PartitionIndex).sort(), Array.from({ length: PEERS }, (_, index) => index));
+    assert.deepEqual(
+      done.map((one) => one.PartitionIndex).sort(),
+      Array.from({ length: PEERS }, (_, index) => index),
+    );
   });
 
   test('a peer that is started again joins the others although its seed is gone', async () => {

@@ -16,7 +16,9 @@ describe('jobs on three peers', () => {
     first = peers[0] ?? assert.fail('no peer');
   });
 
-  const zone = (value: string): object => ({ Constraints: [{ Key: 'zone', Operator: '=', Values: [value] }] });
+  const zone = (value: string): object => ({
+    Constraints: [{ Key: 'zone', Operator: '=', Values: [value] }],
+  });
 
   test('a job that nobody can run fails with the reason, and at once when it may not queue', async () => {
     const id = await mesh.submit(first, noop({}, { job: zone('moon') }));
@@ -69,7 +71,10 @@ describe('jobs on three peers', () => {
     assert.equal(Executions?.Items.length, 1);
     assert.match(Job.State.Message, /nowhere/);
     const events = await mesh.history(first, id);
-    assert.ok(events.some(({ Event }) => Event.Details['ErrorCode'] === 'wasm-entry-missing'), JSON.stringify(events));
+    assert.ok(
+      events.some(({ Event }) => Event.Details['ErrorCode'] === 'wasm-entry-missing'),
+      JSON.stringify(events),
+    );
   });
 
   test('a program that ends with a code other than 0 is done, and `job run` ends with 5', async () => {
@@ -83,7 +88,11 @@ describe('jobs on three peers', () => {
   });
 
   test('`job run` of a job that fails ends with 5 and tells why', async () => {
-    const { code, stderr } = await mesh.cli(first, ['job', 'run', '-'], JSON.stringify(noop({ Fail: 'wrong by design' })));
+    const { code, stderr } = await mesh.cli(
+      first,
+      ['job', 'run', '-'],
+      JSON.stringify(noop({ Fail: 'wrong by design' })),
+    );
     assert.equal(code, 5);
     assert.match(stderr, /wrong by design/);
   });

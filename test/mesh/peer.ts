@@ -30,7 +30,7 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
-export class ApiError extends Error {
+class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly status: number;
   readonly code: string;
@@ -136,7 +136,12 @@ export class Peer {
   }
 
   tail(lines = TAIL_LINES): string {
-    return this.log().trimEnd().split('\n').slice(-lines).map((line) => `    ${line.slice(0, 400)}`).join('\n');
+    return this.log()
+      .trimEnd()
+      .split('\n')
+      .slice(-lines)
+      .map((line) => `    ${line.slice(0, 400)}`)
+      .join('\n');
   }
 
   /** What this peer logged under this name, all its processes. */
@@ -184,7 +189,8 @@ export class Peer {
     const url = `http://127.0.0.1:${this.apiPort}${path}`;
     const response = await fetch(url, { ...init, signal: AbortSignal.timeout(REQUEST_MS) });
     const body = await response.text();
-    if (!response.ok) throw new ApiError(`${init.method ?? 'GET'} ${path} of ${this.name}`, response.status, body);
+    if (!response.ok)
+      throw new ApiError(`${init.method ?? 'GET'} ${path} of ${this.name}`, response.status, body);
     return body;
   }
 

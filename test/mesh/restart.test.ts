@@ -23,13 +23,20 @@ describe('a mesh that is switched off in the middle of a job', () => {
     test(`${how}: after it is started again the job goes on to its end`, async () => {
       const [first] = peers;
       assert.ok(first !== undefined);
-      const id = await mesh.submit(first, noop({ Milliseconds: 6_000 }, { job: { Count: 3 }, task: publish }));
+      const id = await mesh.submit(
+        first,
+        noop({ Milliseconds: 6_000 }, { job: { Count: 3 }, task: publish }),
+      );
       await mesh.inPhase(first, id, 'running', 3);
       await Promise.all(peers.map(end));
       await Promise.all(peers.map((peer) => peer.start()));
       const { Executions } = await mesh.reaches(first, id, 'Completed', 90_000);
       const accepted = await mesh.results(first, id);
-      assert.deepEqual(accepted.map(({ Params }) => Params.Partition), [0, 1, 2], JSON.stringify(Executions));
+      assert.deepEqual(
+        accepted.map(({ Params }) => Params.Partition),
+        [0, 1, 2],
+        JSON.stringify(Executions),
+      );
     });
   }
 
@@ -38,7 +45,14 @@ describe('a mesh that is switched off in the middle of a job', () => {
     await mesh.joined();
     const [job] = (await newcomer.get<{ Items: readonly { ID: string }[] }>('/orchestrator/jobs')).Items;
     const target = mesh.path('late');
-    await mesh.ok(newcomer, ['job', 'get', job?.ID ?? assert.fail('no job'), '--output-dir', target, '--raw']);
+    await mesh.ok(newcomer, [
+      'job',
+      'get',
+      job?.ID ?? assert.fail('no job'),
+      '--output-dir',
+      target,
+      '--raw',
+    ]);
     assert.equal((await readdir(target)).length, 3);
   });
 });

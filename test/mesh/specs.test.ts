@@ -44,10 +44,18 @@ async function importImage(directory: string): Promise<() => Promise<void>> {
   }
   await mkdir(join(directory, 'image/bin'), { recursive: true });
   const python = join(directory, 'image/bin/python');
-  const script = '#!/bin/sh\n[ "$1" = supercalc.py ] && cat /data > /dev/null && echo "$2 is calculated" > "$3"\n';
+  const script =
+    '#!/bin/sh\n[ "$1" = supercalc.py ] && cat /data > /dev/null && echo "$2 is calculated" > "$3"\n';
   await writeFile(python, script);
   await chmod(python, 0o755);
-  await promisify(execFile)('tar', ['--append', '--file', tar, '--directory', join(directory, 'image'), 'bin/python']);
+  await promisify(execFile)('tar', [
+    '--append',
+    '--file',
+    tar,
+    '--directory',
+    join(directory, 'image'),
+    'bin/python',
+  ]);
   await docker('import', '--change', 'ENV PATH=/bin', tar, BATCH_IMAGE);
   return async () => {
     await docker('rmi', BATCH_IMAGE);
@@ -74,7 +82,13 @@ describe('the batch spec', { skip: await dockerMissing() }, () => {
     const printed = await mesh.ok(first, ['job', 'run', '-'], offline(spec));
     const id = /j-[0-9a-f-]{36}/.exec(printed)?.[0] ?? assert.fail(printed);
     const results = await mesh.results(first, id);
-    assert.deepEqual(results.map(({ Params }) => [Params.Partition, Params.ExitCode]), [[0, 0], [1, 0]]);
+    assert.deepEqual(
+      results.map(({ Params }) => [Params.Partition, Params.ExitCode]),
+      [
+        [0, 0],
+        [1, 0],
+      ],
+    );
     // Both partitions write a file of the same name, so they are kept apart.
     const target = mesh.path('batch');
     await mesh.ok(first, ['job', 'get', id, '--raw', '--output-dir', target]);

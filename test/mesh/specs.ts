@@ -23,8 +23,10 @@ const jobOf = (name: string, task: object, { job = {}, task: more = {} }: Change
 });
 
 /** A job that only takes time. */
-export const noop = (params: { Milliseconds?: number; ExitCode?: number; Fail?: string; FailClass?: string }, changes: Changes = {}): object =>
-  jobOf('noop', { Engine: { Type: 'noop', Params: params } }, changes);
+export const noop = (
+  params: { Milliseconds?: number; ExitCode?: number; Fail?: string; FailClass?: string },
+  changes: Changes = {},
+): object => jobOf('noop', { Engine: { Type: 'noop', Params: params } }, changes);
 
 /** A shell script in a container. */
 export const docker = (script: string, changes: Changes = {}): object =>
@@ -48,7 +50,12 @@ export const input = (cid: string, target: string): object => ({
 const wasmDirectory = join(root, 'test/fixtures/wasm');
 
 /** One of the test programs; its module is added through this peer. */
-export async function wasm(peer: Peer, program: string, params: object = {}, changes: Changes = {}): Promise<object> {
+export async function wasm(
+  peer: Peer,
+  program: string,
+  params: object = {},
+  changes: Changes = {},
+): Promise<object> {
   const module = await peer.addContent(await readFile(join(wasmDirectory, program)));
   return jobOf(
     'wasm',
