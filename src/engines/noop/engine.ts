@@ -23,8 +23,7 @@ const failClasses: readonly ExecutionFailure['class'][] = ['spec', 'limit', 'nod
 export function createNoopEngine(): Engine {
   return {
     name: 'noop',
-    probe: () =>
-      Promise.resolve({ available: true, detail: 'runs nothing, for tests', warnings: [] }),
+    probe: () => Promise.resolve({ available: true, detail: 'runs nothing, for tests', warnings: [] }),
     run: runNoop,
     // Nothing of a run outlives the process that waits.
     reattach: () => Promise.resolve(null),
@@ -32,17 +31,9 @@ export function createNoopEngine(): Engine {
   };
 }
 
-async function runNoop(
-  run: EngineRun,
-  onStarted: () => void,
-  signal: AbortSignal,
-): Promise<EngineOutcome> {
+async function runNoop(run: EngineRun, onStarted: () => void, signal: AbortSignal): Promise<EngineOutcome> {
   const startedAt = performance.now();
-  const failed = (
-    code: string,
-    kind: ExecutionFailure['class'],
-    message: string,
-  ): EngineOutcome => ({
+  const failed = (code: string, kind: ExecutionFailure['class'], message: string): EngineOutcome => ({
     type: 'failed',
     failure: { code, class: kind, message },
     usage: {
