@@ -12,10 +12,11 @@ import type { Datastore } from 'interface-datastore';
 import type { CID } from 'multiformats/cid';
 import { ShoalError } from '../src/core/failure.ts';
 import type { ContentEntry, ContentRef, ContentStore, FetchOptions } from '../src/lib/content.ts';
+import { readWhileFetched } from './arrivals.ts';
 import type { BlockFiles, BlockKey, StoredBlock } from './blockstore.ts';
 import { factsOf, mayHaveLinks, parseCid } from './dag.ts';
 import type { Fetcher } from './fetch.ts';
-import { readFileBytes, resolvePath, walkTree, writeTree } from './files.ts';
+import { resolvePath, walkTree, writeTree } from './files.ts';
 import type { Loader } from './files.ts';
 import { importBytes, importPath } from './import.ts';
 import type { Log } from './log.ts';
@@ -152,8 +153,7 @@ export function createContentStore(deps: ContentDeps): HostContent {
       const release = guard.hold(root);
       try {
         const file = await resolvePath(root, at, loaderOf(root, options));
-        await fetcher.ensure(root, [file], true, options);
-        yield* readFileBytes(file, local(root));
+        yield* readWhileFetched(deps, root, file, options);
       } finally {
         release();
       }

@@ -44,13 +44,18 @@ export interface FetchDeps {
   readonly log: Log;
 }
 
+export interface EnsureOptions extends FetchOptions {
+  /** Told of each block once it can be read. */
+  readonly onStored?: (cid: CID) => void;
+}
+
 export interface Fetcher {
   /**
    * @param deep with everything below, else only these blocks.
    * @param root names the content in errors and to the DHT.
    * @throws ShoalError `content-not-found`, `content-too-large`, `content-corrupt`.
    */
-  ensure(root: CID, wants: readonly CID[], deep: boolean, options: FetchOptions): Promise<void>;
+  ensure(root: CID, wants: readonly CID[], deep: boolean, options: EnsureOptions): Promise<void>;
   /** What is not here of these DAGs, in depth-first order. */
   missing(wants: readonly CID[], deep: boolean): Promise<CID[]>;
 }
@@ -59,7 +64,7 @@ export interface Fetcher {
 interface Task {
   readonly root: CID;
   readonly deep: boolean;
-  readonly options: FetchOptions;
+  readonly options: EnsureOptions;
   readonly asked: Set<NodeId>;
   readonly corrupt: Set<NodeId>;
   /** Speak our protocol: what they do not give by it, bitswap would only wait for. */
@@ -164,6 +169,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
         if (bytes === null) continue;
         got += 1;
         account(task, cid, bytes);
+        task.options.onStored?.(cid);
       }
       if (got === 0) return progress;
       progress = true;
@@ -267,6 +273,7 @@ function createIntake(
       account(task, cid, bytes);
       const write: Promise<void> = deps.blocks
         .write(cid, bytes)
+        .then(() => task.options.onStored?.(cid))
         .catch((error: unknown) => {
           failure ??= error;
         })
