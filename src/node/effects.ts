@@ -1,6 +1,7 @@
 /** Performs the effects of the core: each one is handed to the part of the peer that can do it. */
 import type { Host } from '../../p2p/host.ts';
 import type { MessageCodec } from '../../p2p/wire/messages.ts';
+import { asJobId } from '../core/ids.ts';
 import type { JobId } from '../core/ids.ts';
 import type { Effect, NoteEvent } from '../core/machine-types.ts';
 import type { Gossip } from '../core/messages.ts';
@@ -18,6 +19,8 @@ export interface Hands {
   readonly metrics: NodeMetrics;
   readonly runner: () => Runner;
   readonly replicate: (effect: Extract<Effect, { type: 'replicate' }>) => void;
+  /** This node has learned that a job is over. */
+  readonly closed: (job: JobId) => void;
 }
 
 export function perform(hands: Hands, effect: Exclude<Effect, { type: 'persist' | 'reply' }>): void {
@@ -44,6 +47,7 @@ export function perform(hands: Hands, effect: Exclude<Effect, { type: 'persist' 
       return;
     case 'note':
       metrics.noted(effect.event);
+      if (effect.event === 'job.closed') hands.closed(asJobId(String(effect.data['job'])));
       log[noisy.has(effect.event) ? 'debug' : 'info']({ ...effect.data }, effect.event);
   }
 }

@@ -10,17 +10,21 @@ import type { ExecutionId, JobId, NodeId } from '../core/ids.ts';
 import { attemptsOf, ledgerOf, stateOf } from '../core/ledger.ts';
 import type { Ledger } from '../core/ledger.ts';
 import type { Machine, Reply } from '../core/machine-types.ts';
-import type { Query } from '../core/messages.ts';
+import type { Answer, Query } from '../core/messages.ts';
 import { decodeDataUrl } from '../job/inline.ts';
 import type { InputSource, Job } from '../job/model.ts';
 import type { ContentStore } from '../lib/content.ts';
 import type { KeyValues } from '../store/key-values.ts';
 import type { Driver } from './driver.ts';
+import { createJobAnswers } from './job-answers.ts';
+import type { JobAnswers } from './job-answers.ts';
 import { decodeLogLines } from './log-frames.ts';
 
 export interface ServiceDeps {
   readonly driver: Driver;
   readonly machine: Machine;
+  /** For clients that ask about one job again and again. */
+  readonly jobs: JobAnswers<FoundJob>;
   readonly self: NodeId;
   readonly content: ContentStore;
   readonly kv: KeyValues;
@@ -52,6 +56,26 @@ export interface PeerView {
   readonly problem: string | null;
 }
 
+type FoundJob = Extract<Answer, { readonly type: 'job' }>;
+
+/** A keeper learns at once when a job is over; how far it is may be shown this late, milliseconds. */
+const KEEPER_ANSWER_MS = 500;
+/** Another node learns nothing by itself. */
+const OTHER_ANSWER_MS = 100;
+
+/** Looks jobs up for clients that wait for them. */
+export function createJobLookup({ driver, self }: Pick<ServiceDeps, 'driver' | 'self'>): JobAnswers<FoundJob> {
+  return createJobAnswers<FoundJob>({
+    ask: (ref, namespace) => findJob({ driver }, ref, namespace),
+    keepMs: ({ records }) => {
+      if (ledgerOf(records).close !== null) return 0;
+      const keeps = records.admission.record.body.keepers.some(({ node }) => node === self);
+      return keeps ? KEEPER_ANSWER_MS : OTHER_ANSWER_MS;
+    },
+    now: () => performance.now(),
+  });
+}
+
 /** A token is good for as long as a client may reasonably repeat itself. */
 const tokenMs = 24 * 3_600_000;
 /** Inline inputs above this travel as content, by CID: a record holds at most 64 KiB. */
@@ -62,7 +86,7 @@ export function createService(deps: ServiceDeps): ShoalService {
     submit: (job, { idempotencyToken }) => submit(deps, job, idempotencyToken),
     stop: (ref, namespace, reason) => stop(deps, ref, namespace, reason),
     getJob: async (ref, namespace) => {
-      const { records, waiting } = await findJob(deps, ref, namespace);
+      const { records, waiting } = await deps.jobs.get(ref, namespace);
       return { records, waiting, state: stateOf(ledgerOf(records), waiting !== null) };
     },
     listJobs: async ({ namespace, limit }) => {
@@ -86,14 +110,18 @@ function failedReply(reply: Extract<Reply, { type: 'failed' }>): ShoalError {
   return new ShoalError(reply.problem);
 }
 
-async function ask(deps: ServiceDeps, query: Query) {
+async function ask(deps: Pick<ServiceDeps, 'driver'>, query: Query) {
   const reply = await deps.driver.request((request) => ({ type: 'query', request, query }));
   if (reply.type === 'failed') throw failedReply(reply);
   if (reply.type !== 'answer') throw new ShoalError({ code: 'internal', what: `a query was answered with ${reply.type}` });
   return reply.answer;
 }
 
-async function findJob(deps: ServiceDeps, ref: string, namespace: string) {
+async function findJob(
+  deps: Pick<ServiceDeps, 'driver'>,
+  ref: string,
+  namespace: string,
+): Promise<FoundJob> {
   const answer = await ask(deps, { type: 'job', ref, namespace });
   if (answer.type !== 'job') throw new ShoalError({ code: 'job-not-found', ref });
   return answer;
@@ -159,6 +187,7 @@ async function stop(deps: ServiceDeps, ref: string, namespace: string, reason: s
   const outcome = ledgerOf(records).close?.record.body.outcome;
   if (outcome === 'stopped') return { evaluationId: '' };
   const reply = await deps.driver.request((request) => ({ type: 'stop', request, job, reason }));
+  deps.jobs.changed(job);
   if (reply.type === 'failed') throw failedReply(reply);
   return { evaluationId: randomUUID() };
 }

@@ -27,7 +27,7 @@ import { Closers, openHost, openIdentity, openRunner, specBytes } from './open.t
 import { createProfiler } from './profile.ts';
 import { createRetention } from './retention.ts';
 import type { Runner } from './runner.ts';
-import { createService } from './service.ts';
+import { createJobLookup, createService } from './service.ts';
 import { answerTails, logSourceOf } from './tails.ts';
 
 /** A running peer. */
@@ -89,9 +89,17 @@ async function compose(loaded: LoadedConfig, version: string, log: Log, closers:
     log: peerLog,
   });
   closers.add(() => retention.stop());
-  // Driver, runner and metrics know each other only through these two closures.
+  // Driver, runner and metrics know each other only through these closures.
   const metrics = createNodeMetrics({ host: () => host, driver: () => driver, machine });
-  const hands: Hands = { host, codec, log: peerLog, metrics, runner: () => runner, replicate: (effect) => replicate(effect) };
+  const hands: Hands = {
+    host,
+    codec,
+    log: peerLog,
+    metrics,
+    runner: () => runner,
+    replicate: (effect) => replicate(effect),
+    closed: (job) => jobs.changed(job),
+  };
   const driver: Driver = createDriver(machine, {
     persist: (writes) => store.apply(writes),
     perform: (effect) => perform(hands, effect),
@@ -103,6 +111,7 @@ async function compose(loaded: LoadedConfig, version: string, log: Log, closers:
     },
   });
   closers.add(() => driver.stop());
+  const jobs = createJobLookup({ driver, self: host.nodeId });
   const content = announcingContent(host.content, (cid, local) => driver.push({ type: 'content', cid, local }));
   const engines = createEngines(config, { nodeId: host.nodeId, log: peerLog });
   const runner = openRunner(config, engines, content, driver, retention, peerLog);
@@ -143,6 +152,7 @@ async function compose(loaded: LoadedConfig, version: string, log: Log, closers:
   const service = createService({
     driver,
     machine,
+    jobs,
     self: host.nodeId,
     content,
     kv: store.kv,
