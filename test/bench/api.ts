@@ -59,6 +59,8 @@ export interface Api {
   download(cid: string, holder: string): Promise<Download>;
   /** Peers that this one sees as connected, itself included. */
   connectedNodes(): Promise<number>;
+  /** Sum over all labels of one figure for Prometheus. */
+  metric(name: string): Promise<number>;
   close(): void;
 }
 
@@ -77,7 +79,14 @@ export function createApi(port: number): Api {
     new Promise((resolve, reject) => {
       const headers = body === null ? {} : { 'content-type': type };
       const outgoing = request(
-        { host: '127.0.0.1', port, path: `/api/v1${path}`, method, agent, headers },
+        {
+          host: '127.0.0.1',
+          port,
+          path: path === '/metrics' ? path : `/api/v1${path}`,
+          method,
+          agent,
+          headers,
+        },
         resolve,
       );
       outgoing.once('error', reject);
@@ -85,20 +94,27 @@ export function createApi(port: number): Api {
       else outgoing.end(body ?? undefined);
     });
 
-  const json = async <T>(
+  const textOf = async (
     method: string,
     path: string,
-    body: Readable | string | null = null,
-    type = 'application/json',
-  ): Promise<T> => {
+    body: Readable | string | null,
+    type: string,
+  ): Promise<string> => {
     const answer = await open(method, path, body, type);
     const parts: Buffer[] = [];
     for await (const part of answer as AsyncIterable<Buffer>) parts.push(part);
     const text = Buffer.concat(parts).toString();
     if (answer.statusCode !== 200)
       throw new Error(`${method} ${path}: ${answer.statusCode} ${text.slice(0, 500)}`);
-    return JSON.parse(text) as T;
+    return text;
   };
+
+  const json = async <T>(
+    method: string,
+    path: string,
+    body: Readable | string | null = null,
+    type = 'application/json',
+  ): Promise<T> => JSON.parse(await textOf(method, path, body, type)) as T;
 
   const stateOf = async (job: string): Promise<string> => {
     const { Job } = await json<{ Job: { State: { StateType: string } } }>('GET', `/orchestrator/jobs/${job}`);
@@ -157,6 +173,11 @@ export function createApi(port: number): Api {
         '/orchestrator/nodes',
       );
       return Nodes.filter(({ Connection }) => Connection === 'CONNECTED').length;
+    },
+    async metric(name) {
+      const lines = (await textOf('GET', '/metrics', null, '')).split('\n');
+      const values = lines.filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+      return values.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
     },
     close: () => agent.destroy(),
   };

@@ -1,31 +1,13 @@
 /** What a peer costs when nothing happens, and how long the command line takes. */
 import { spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { BenchContext, BenchResult } from './bench.ts';
 import { noopJob } from './jobs.ts';
 import { program, startMesh } from './mesh.ts';
+import { bytesOf, cpuMsOf } from './process-facts.ts';
 import { atMost, row } from './statistics.ts';
 
 const MB = 1e6;
-const KIB = 1_024;
-
-/** A field of `/proc/<pid>/<file>` in kB, as bytes. */
-async function bytesOf(pid: number, file: 'status' | 'smaps_rollup', field: string): Promise<number> {
-  const text = await readFile(`/proc/${pid}/${file}`, 'utf8');
-  const match = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(text);
-  if (match === null) throw new Error(`/proc/${pid}/${file} has no ${field}`);
-  return Number(match[1]) * KIB;
-}
-
-/** User and system time of a process so far, milliseconds. */
-async function cpuMsOf(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  // Ticks of a hundredth of a second on every Linux.
-  return 10 * (Number(fields[11]) + Number(fields[12]));
-}
-
 export async function memory({ quick, profileDir }: BenchContext): Promise<BenchResult> {
   await using mesh = await startMesh({ size: 3, flags: [], profileDir });
   const idleMs = quick ? 10_000 : 30_000;
@@ -61,7 +43,7 @@ export async function memory({ quick, profileDir }: BenchContext): Promise<Bench
 async function commandMs(args: readonly string[], apiPort: number): Promise<number> {
   const began = performance.now();
   const env = { ...process.env, SHOAL_API_HOST: '127.0.0.1', SHOAL_API_PORT: String(apiPort) };
-  const child = spawn(program, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(program, args, { env, stdio: ['ignore', 'ignore', 'ignore'] });
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', resolve);

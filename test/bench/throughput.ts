@@ -8,6 +8,7 @@ import type { BenchContext, BenchResult } from './bench.ts';
 import { addNoopModule, noopJob, wasmJob } from './jobs.ts';
 import { startMesh } from './mesh.ts';
 import type { Peer } from './mesh.ts';
+import { cpuMsOf } from './process-facts.ts';
 import { atLeast, row } from './statistics.ts';
 import type { Row } from './statistics.ts';
 
@@ -29,6 +30,19 @@ interface Tally {
   readonly byState: ReadonlyMap<string, number>;
   readonly refused: number;
   readonly latencyMs: readonly number[];
+  /** Processor time of all peers together, and of this process, milliseconds. */
+  readonly peersCpuMs: number;
+  readonly ownCpuMs: number;
+  readonly messages: number;
+}
+
+const total = (all: readonly number[]): number => all.reduce((sum, one) => sum + one, 0);
+
+/** Processor time and messages of all peers so far. */
+async function spent(peers: readonly Peer[]): Promise<{ cpuMs: number; messages: number }> {
+  const cpu = await Promise.all(peers.map(({ pid }) => cpuMsOf(pid)));
+  const sent = await Promise.all(peers.map(({ api }) => api.metric('shoal_messages_sent_total')));
+  return { cpuMs: total(cpu), messages: total(sent) };
 }
 
 async function drive(peers: readonly Peer[], load: Load): Promise<Tally> {
@@ -36,6 +50,7 @@ async function drive(peers: readonly Peer[], load: Load): Promise<Tally> {
   const submitted: { readonly api: Api; readonly job: string }[] = [];
   const latencyMs: number[] = [];
   let refused = 0;
+  const [before, ownBefore] = [await spent(peers), process.cpuUsage()];
   const began = performance.now();
   const running = (): boolean => performance.now() - began < load.seconds * 1_000;
 
@@ -56,15 +71,25 @@ async function drive(peers: readonly Peer[], load: Load): Promise<Tally> {
       if (second < load.seconds) perSecond[second] = (perSecond[second] ?? 0) + 1;
     }
   };
-  const apis = Array.from({ length: load.clients }, (_, index) => peers[index % peers.length]?.api);
-  await Promise.all(apis.map((api) => (api === undefined ? undefined : client(api))));
+  const apis = Array.from({ length: load.clients }, (_, index) => peers[index % peers.length]?.api ?? []);
+  await Promise.all(apis.flat().map(client));
+  const [after, own] = [await spent(peers), process.cpuUsage(ownBefore)];
 
   const byState = new Map<string, number>();
   for (const { api, job } of submitted) {
     const state = await api.state(job).catch(() => 'not found');
     byState.set(state, (byState.get(state) ?? 0) + 1);
   }
-  return { perSecond, submitted: submitted.length, byState, refused, latencyMs };
+  return {
+    perSecond,
+    submitted: submitted.length,
+    byState,
+    refused,
+    latencyMs,
+    peersCpuMs: after.cpuMs - before.cpuMs,
+    ownCpuMs: (own.user + own.system) / 1_000,
+    messages: after.messages - before.messages,
+  };
 }
 
 /** The first seconds fill the pipeline. */
@@ -72,8 +97,7 @@ const WARM_SECONDS = 2;
 
 function rowOf(what: string, tally: Tally, target: number, load: Load): Row {
   const states = [...tally.byState].map(([state, count]) => `${count} ${state}`).join(', ');
-  const seen = tally.perSecond.reduce((sum, count) => sum + count, 0);
-  const rate = (seen / load.seconds).toFixed(1);
+  const rate = (total(tally.perSecond) / load.seconds).toFixed(1);
   const note = `${load.clients} clients for ${load.seconds} s: ${tally.submitted} submitted (${tally.refused} refused), ${states}; ${rate}/s over the whole time`;
   const measured = row(what, 'jobs/s', tally.perSecond.slice(WARM_SECONDS), atLeast(target), note);
   const whole = tally.byState.get('Completed') === tally.submitted && tally.refused === 0;
@@ -93,6 +117,8 @@ async function measure(context: BenchContext, kind: 'noop' | 'wasm'): Promise<Be
   const tally = await drive(mesh.peers, load);
   say(`  ${tally.submitted} submitted, by second: ${tally.perSecond.join(' ')}`);
   const name = kind === 'noop' ? 'the noop engine' : 'a no-op WASM module';
+  const own = (tally.ownCpuMs / tally.submitted).toFixed(1);
+  const perJob = `without child processes; the measuring process takes ${own} ms per job beside it; ${(tally.messages / tally.submitted).toFixed(0)} messages per job`;
   return {
     rows: [
       rowOf(`jobs completed per second, ${name}, 3 peers`, tally, kind === 'noop' ? 40 : 10, load),
@@ -102,6 +128,13 @@ async function measure(context: BenchContext, kind: 'noop' | 'wasm'): Promise<Be
         tally.latencyMs,
         null,
         `looked at every ${POLL_MS} ms`,
+      ),
+      row(
+        `processor time per job in all peers, ${name}`,
+        'ms',
+        [tally.peersCpuMs / tally.submitted],
+        null,
+        perJob,
       ),
     ],
   };
