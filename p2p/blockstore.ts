@@ -17,7 +17,7 @@ import type { CID } from 'multiformats/cid';
 import type { Log } from './log.ts';
 
 /** Multicodec of sha2-256, the only hash that blocks of this mesh are named by. */
-export const SHA2_256 = 0x12;
+const SHA2_256 = 0x12;
 /** Files open at once; the usual limit per process is 1,024 and sockets need most of them. */
 const OPEN_FILES = 64;
 /** Blocks remembered as verified, about 100 bytes each; beyond that the memory starts anew. */

@@ -17,7 +17,7 @@ import type { Log } from './log.ts';
 import type { Presence } from './presence.ts';
 
 /** Per message, bytes: an announcement carries a spec of at most 16 KiB, doubled by its envelope. */
-export const MAX_GOSSIP = 32 * 1024;
+const MAX_GOSSIP = 32 * 1024;
 /** Fixed, because a topic per job leaks state in every peer and runs into their topic budgets. */
 export const JOB_SHARDS = 4;
 /** Messages that may wait for the node. Old announcements are worthless, so the oldest go. */

@@ -32,7 +32,7 @@ const HAS_ANSWER = 15;
 const MAX_BLOCK = 4 << 20;
 const MAX_REQUEST = 64 * 1024;
 /** CIDs per request: 36 bytes each stay far below {@link MAX_REQUEST}. */
-export const REQUEST_MAX = 512;
+const REQUEST_MAX = 512;
 /** Blocks read ahead of the one being sent. */
 const READ_AHEAD = 6;
 /** Unread bytes at which the requester lets the holder wait. */

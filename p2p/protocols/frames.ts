@@ -6,7 +6,7 @@ import type { Stream } from '@libp2p/interface';
 import type { Uint8ArrayList } from 'uint8arraylist';
 
 /** Bytes of the length prefix. */
-export const PREFIX = 4;
+const PREFIX = 4;
 
 export class FrameTooLarge extends Error {
   override readonly name = 'FrameTooLarge';
@@ -194,7 +194,7 @@ export function readFrames(stream: Stream, options: FrameReaderOptions): FrameRe
 }
 
 /** Resolves by the callback, rejects after `ms` or on abort; leaves no timer and no listener behind. */
-export function waitFor(
+function waitFor(
   arm: (resolve: () => void) => void,
   ms: number,
   signal: AbortSignal | null,

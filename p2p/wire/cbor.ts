@@ -55,7 +55,7 @@ export function decodeCbor(bytes: Uint8Array, maxBytes: number): Decoded {
 }
 
 /** True when `value` encodes to exactly these bytes. Never throws. */
-export function isEncodingOf(bytes: Uint8Array, value: unknown): boolean {
+function isEncodingOf(bytes: Uint8Array, value: unknown): boolean {
   try {
     return sameBytes(encode(value), bytes);
   } catch {

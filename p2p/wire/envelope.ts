@@ -14,7 +14,7 @@ import { bad, Faults, isMap } from './shape.ts';
 
 /** Large enough for a spec with inline parameters, small enough to be held by the thousand. */
 export const ENVELOPE_MAX_BYTES = 65_536;
-export const ENVELOPE_VERSION = 1;
+const ENVELOPE_VERSION = 1;
 /** Until 2109 a double of milliseconds can tell thousandths apart. */
 const HLC_MAX = 2 ** 42 * 1_000 - 1;
 

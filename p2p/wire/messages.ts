@@ -12,7 +12,7 @@ import { createGossipShapes, createMessageShapes } from './message-shapes.ts';
 import { bad, Faults, isMap } from './shape.ts';
 import type { Shape } from './shape.ts';
 
-export const MESSAGE_VERSION = 1;
+const MESSAGE_VERSION = 1;
 /** A part of a long answer stays well below; a larger frame is refused before it is read. */
 export const MESSAGE_MAX_BYTES = 1_048_576;
 /**

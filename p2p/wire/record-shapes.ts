@@ -103,7 +103,7 @@ export function anyOf<R extends AnyRecord>(
 }
 
 /** A record with its keepers' votes; whether they suffice is for the core to say. */
-export function certified<R>(
+function certified<R>(
   shape: Shape<R>,
   vote: Shape<Signed<'vote'>>,
 ): Shape<{ readonly record: R; readonly votes: Certified<RecordType>['votes'] }> {

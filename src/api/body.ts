@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream';
 import { ShoalError, type Failure } from '../core/failure.ts';
 
 /** As in Bacalhau: inline inputs make large specs; what a record may hold is checked later. */
-export const BODY_MAX_BYTES = 10_000_000;
+const BODY_MAX_BYTES = 10_000_000;
 /** A spec needs nine levels. */
 const DEPTH_MAX = 64;
 /** A body that takes longer than this is not sent by a client that works. */

@@ -149,7 +149,7 @@ function jobEvents(records: JobRecords): StoryEvent[] {
 }
 
 /** Every event the records tell, by time; ties by key, so every node orders them alike. */
-export function storyOf(records: JobRecords): StoryEvent[] {
+function storyOf(records: JobRecords): StoryEvent[] {
   const events = [
     ...jobEvents(records),
     ...records.committed.map(({ record }) => committedEvent(record)),

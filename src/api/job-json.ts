@@ -42,7 +42,7 @@ function messageOf(view: JobView): string {
 }
 
 /** The job itself. `Revision` counts the records, so it rises with every change. */
-export function jobJson(view: JobView): JobJson {
+function jobJson(view: JobView): JobJson {
   const { records, state } = view;
   const { spec } = records;
   return {
@@ -218,7 +218,7 @@ export function resultsJson(records: JobRecords): ResultJson[] {
     .filter((result) => result !== null);
 }
 
-export function waitingJson(view: WaitingView): WaitingJson {
+function waitingJson(view: WaitingView): WaitingJson {
   return {
     NodesKnown: view.nodesKnown,
     NodesAnswered: view.nodesAnswered,

@@ -180,7 +180,7 @@ export function stepDown(core: Core, kept: KeptJob, higher: Epoch): void {
 }
 
 /** Merges what another keeper knows of the job. */
-export function takeRecords(core: Core, from: NodeId, kept: KeptJob, records: JobRecords): void {
+function takeRecords(core: Core, from: NodeId, kept: KeptJob, records: JobRecords): void {
   const { ledger } = kept;
   const admission = ledger.admission.record.body;
   const { suite } = core;

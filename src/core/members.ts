@@ -18,7 +18,7 @@ const membersMax = 20_000;
 const missedAdverts = 4;
 
 /** Every node adverts once in this time, so that the mesh carries at most 20 adverts a second. */
-export const advertInterval = (core: Core): number =>
+const advertInterval = (core: Core): number =>
   Math.max(core.config.limits.advertMinMs, (core.members.size + 1) * 50);
 
 const alive = (core: Core, member: Member): boolean =>

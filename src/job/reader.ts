@@ -26,12 +26,12 @@ export function isGiven(field: Field): boolean {
 }
 
 /** A field below another one, by index. */
-export function itemOf(field: Field, index: number, value: unknown): Field {
+function itemOf(field: Field, index: number, value: unknown): Field {
   return { value, path: `${field.path}[${index}]`, steps: [...field.steps, index] };
 }
 
 /** A field below another one, by key. `written`: the key as the user wrote it. */
-export function memberOf(field: Field, name: string, written: string, value: unknown): Field {
+function memberOf(field: Field, name: string, written: string, value: unknown): Field {
   const plain = /^[A-Za-z_][\w-]*$/.test(name);
   const key = plain ? `${field.path === '' ? '' : '.'}${name}` : `[${show(name)}]`;
   return { value, path: `${field.path}${key}`, steps: [...field.steps, written] };

@@ -20,25 +20,53 @@ export function createNodeMetrics(deps: {
   const metrics = createMetrics(true);
   const sent = metrics.counter('shoal_messages_sent_total', 'Messages handed to the transport.', ['type']);
   const refused = metrics.counter('shoal_refused_total', 'Remote input refused, by reason.', ['code']);
-  const events = metrics.counter('shoal_events_total', 'Things that happened to jobs, executions and peers.', ['event']);
+  const events = metrics.counter(
+    'shoal_events_total',
+    'Things that happened to jobs, executions and peers.',
+    ['event'],
+  );
   const { gauge } = metrics;
   gauge('shoal_peers', 'Members of the mesh connected now.', () => deps.host().gauges().members);
   gauge('shoal_connections', 'Open connections.', () => deps.host().gauges().connections);
-  gauge('shoal_message_queue_bytes', 'Bytes waiting to be sent to peers.', () => deps.host().gauges().messages.queuedBytes);
+  gauge(
+    'shoal_message_queue_bytes',
+    'Bytes waiting to be sent to peers.',
+    () => deps.host().gauges().messages.queuedBytes,
+  );
   gauge('shoal_messages_dropped', 'Messages dropped since the start: queue full or peer unreachable.', () => {
     const { droppedOverflow, droppedUnreachable } = deps.host().gauges().messages;
     return droppedOverflow + droppedUnreachable;
   });
-  gauge('shoal_gossip_queued', 'Gossip messages waiting for the core.', () => deps.host().gauges().gossip.queued);
-  gauge('shoal_gossip_refused', 'Gossip messages refused since the start: malformed, oversized or unknown.', () => {
-    const { rejected, ignored } = deps.host().gauges().gossip;
-    return rejected + ignored;
-  });
-  gauge('shoal_gossip_healed', 'Gossip streams found deaf and renewed since the start.', () => deps.host().gauges().gossip.healed);
+  gauge(
+    'shoal_gossip_queued',
+    'Gossip messages waiting for the core.',
+    () => deps.host().gauges().gossip.queued,
+  );
+  gauge(
+    'shoal_gossip_refused',
+    'Gossip messages refused since the start: malformed, oversized or unknown.',
+    () => {
+      const { rejected, ignored } = deps.host().gauges().gossip;
+      return rejected + ignored;
+    },
+  );
+  gauge(
+    'shoal_gossip_healed',
+    'Gossip streams found deaf and renewed since the start.',
+    () => deps.host().gauges().gossip.healed,
+  );
   gauge('shoal_core_queue', 'Inputs waiting for the core.', () => deps.driver().gauges().queued);
-  gauge('shoal_core_slowest_batch_ms', 'Longest batch of the core since the last scrape.', () => deps.driver().gauges().slowestMs);
+  gauge(
+    'shoal_core_slowest_batch_ms',
+    'Longest batch of the core since the last scrape.',
+    () => deps.driver().gauges().slowestMs,
+  );
   gauge('shoal_jobs_kept', 'Jobs this node keeps.', () => deps.machine.load().jobsKept);
-  gauge('shoal_executions', 'Executions of this node that are not forgotten.', () => deps.machine.load().executions);
+  gauge(
+    'shoal_executions',
+    'Executions of this node that are not forgotten.',
+    () => deps.machine.load().executions,
+  );
   return {
     sent: (type) => sent.inc({ type }),
     refused: (code) => refused.inc({ code }),

@@ -43,7 +43,7 @@ async function headOf(path: string): Promise<{ readonly text: string; readonly t
  * At most `max` bytes of UTF-8, never cut inside a character. Bytes that are not UTF-8 become U+FFFD,
  * which is longer than they were, so the text is measured after decoding.
  */
-export function headText(
+function headText(
   bytes: Uint8Array,
   max: number,
 ): { readonly text: string; readonly truncated: boolean } {

@@ -30,7 +30,7 @@ const phaseRank = (phase: string): number => {
   return rank < 0 ? PHASES.length : rank;
 };
 
-export function compareBallots(a: Epoch, b: Epoch): number {
+function compareBallots(a: Epoch, b: Epoch): number {
   if (a.config !== b.config) return a.config - b.config;
   if (a.number !== b.number) return a.number - b.number;
   if (a.leader === b.leader) return 0;

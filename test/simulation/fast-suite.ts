@@ -56,7 +56,7 @@ export function hashText(text: string): string {
  * One text per value, whatever the order of its keys.
  * @throws Error for what canonical CBOR could not carry either: undefined, NaN, functions.
  */
-export function canonical(value: unknown): string {
+function canonical(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) throw new Error(`a record holds the number ${value}`);
@@ -155,6 +155,3 @@ export function freezeDeep(value: unknown): void {
   Object.freeze(value);
   for (const part of Object.values(value)) freezeDeep(part);
 }
-
-/** A short stable number of a text, for trace hashes. */
-export const wordOf = textWord;

@@ -20,7 +20,7 @@ export interface LivenessContext extends CheckersContext {
 /** A stop must have reached every executor after this; a slow clock and one fsync included. */
 const STOP_BOUND_MS = 33_000;
 /** After this much of the healed phase nobody has a reason to start another epoch. */
-export const CALM_AFTER_MS = 150_000;
+const CALM_AFTER_MS = 150_000;
 
 /** A job that the mesh owes an end: someone holds, or could hold, a receipt. */
 const isOwed = (facts: JobFacts): boolean => facts.admitted !== null && facts.spec !== null;

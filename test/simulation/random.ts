@@ -70,7 +70,7 @@ function fromWords(first: number, second: number): Random {
 }
 
 /** Scrambles two words into one; every bit of the input reaches every bit of the output. */
-export function mix(left: number, right: number): number {
+function mix(left: number, right: number): number {
   let word = (left ^ Math.imul(right, 0x85ebca6b)) | 0;
   word = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
   word = Math.imul(word ^ (word >>> 13), 0xc2b2ae35);

@@ -53,7 +53,7 @@ export async function ensureImage(
 }
 
 /** True when programs of this image can run on this engine; images without a mark are trusted. */
-export function runsOn(engine: EngineFacts, image: ImageFacts): boolean {
+function runsOn(engine: EngineFacts, image: ImageFacts): boolean {
   const sameOs = image.os === '' || image.os === engine.os;
   const { architecture } = image;
   const sameKind =

@@ -26,7 +26,7 @@ export const quiet: HostDeps['log'] = {
 };
 
 /** Test gossip is JSON; text that is none is the sender's fault, `"ignore"` is not. */
-export const decodeJson: HostDeps['decodeGossip'] = (bytes) => {
+const decodeJson: HostDeps['decodeGossip'] = (bytes) => {
   try {
     const value: unknown = JSON.parse(Buffer.from(bytes).toString());
     if (value === 'ignore') return { ok: false, sendersFault: false, why: 'ignored' };
@@ -114,5 +114,3 @@ export async function until(
 }
 
 export const first = (host: Host): string => host.addresses()[0] ?? '';
-
-export const idsOf = (nodes: readonly TestNode[]): string[] => nodes.map((one) => one.host.nodeId);

@@ -33,7 +33,7 @@ import { FakeContent } from './fake-content.ts';
 export const NODE_A = asNodeId('12D3KooWAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAaaaaaaa');
 export const NODE_B = asNodeId('12D3KooWBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBbbbbbbb');
 /** 2026-01-02T03:04:05.000Z; each record is a second later than the one before. */
-export const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
+const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 
 const OWNER = asPublicKey('ab'.repeat(32));
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex');

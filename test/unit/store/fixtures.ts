@@ -16,7 +16,7 @@ import type { Store } from '../../../src/store/store.ts';
 
 const crypto = createCrypto();
 export const codec = createRowCodec({ net: 'test', sha256: crypto.sha256 });
-export const suite = createSuite({
+const suite = createSuite({
   net: 'test',
   nodeSeed: new Uint8Array(32).fill(1),
   ownerSeed: new Uint8Array(32).fill(2),
@@ -40,13 +40,13 @@ export function opened(context: TestContext, dir: string): Store {
 const hex = (number: number): string => number.toString(16).padStart(32, '0');
 export const jobNumber = (number: number): JobId => asJobId(`j-${uuidOf(hex(number))}`);
 const leader = asNodeId(suite.nodeOf(suite.owner));
-export const epoch = { config: 0, number: 0, leader };
+const epoch = { config: 0, number: 0, leader };
 
 export function grant(job: JobId, number = 0): Signed<'grant'> {
   return suite.seal('grant', { job, epoch: { ...epoch, number } }, asHlc(1_000 + number), 'node');
 }
 
-export function assign(job: JobId, partition: number): Signed<'assign'> {
+function assign(job: JobId, partition: number): Signed<'assign'> {
   const execution = asExecutionId(`e-${uuidOf(hex(partition))}`);
   const body = { job, version: 1, partition, attempt: 0, execution, node: leader, epoch };
   return suite.seal('assign', body, asHlc(1_000), 'node');

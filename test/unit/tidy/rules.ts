@@ -38,7 +38,7 @@ export function importsOf(text: string): readonly Import[] {
 }
 
 /** The path from the root that a relative import means. */
-export const resolved = (file: string, from: string): string => posix.join(posix.dirname(file), from);
+const resolved = (file: string, from: string): string => posix.join(posix.dirname(file), from);
 
 /** The folders that rules speak of, the longer names first. */
 const FOLDERS = [

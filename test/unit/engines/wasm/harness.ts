@@ -69,7 +69,7 @@ export interface Bench {
 }
 
 /** Bundles the runner as the build does. @returns its path. */
-export function bundleRunner(directory: string): string {
+function bundleRunner(directory: string): string {
   const outfile = join(directory, 'wasm-runner.js');
   const options = { bundle: true, platform: 'node', format: 'esm' } as const;
   buildSync({ entryPoints: [RUNNER], outfile, logLevel: 'silent', ...options });

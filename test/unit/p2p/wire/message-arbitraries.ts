@@ -57,7 +57,7 @@ const certifiedValues: Arbitrary<CertifiedValue> = fc.oneof(
 );
 const grants = fc.option(certified('grant'));
 
-export const jobRecords: Arbitrary<JobRecords> = record<JobRecords>({
+const jobRecords: Arbitrary<JobRecords> = record<JobRecords>({
   spec: signed('spec'),
   admission: certified('admission'),
   grant: grants,

@@ -33,9 +33,9 @@ export const executionIds = hex(32).map((digits) => asExecutionId(`e-${uuidOf(di
 export const nodeIds: Arbitrary<NodeId> = fc
   .uint8Array({ minLength: 32, maxLength: 32 })
   .map(peerIdOf);
-export const storeIds = hex(32).map(asStoreId);
-export const recordIds = hex(64).map(asRecordId);
-export const publicKeys = hex(64).map(asPublicKey);
+const storeIds = hex(32).map(asStoreId);
+const recordIds = hex(64).map(asRecordId);
+const publicKeys = hex(64).map(asPublicKey);
 /**
  * Any text, characters outside the basic plane included, but no halves of a pair: UTF-8 has none.
  */
