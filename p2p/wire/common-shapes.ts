@@ -38,8 +38,6 @@ export const cid: Shape<string> = pattern(/^[A-Za-z0-9+/=_-]{10,256}$/);
 export const count: Shape<number> = integer(0, Number.MAX_SAFE_INTEGER);
 /** Versions, attempts, partitions, rounds, sequences of a job. */
 export const ordinal: Shape<number> = integer(0, 0xffff_ffff);
-/** Wall clock, milliseconds since 1970. */
-export const wallMs: Shape<number> = count;
 /** Kebab-case and stable. */
 export const code: Shape<string> = pattern(/^[a-z][a-z0-9-]{0,63}$/);
 /** A sentence for a person; writers keep to 1,000 characters, readers allow for later versions. */

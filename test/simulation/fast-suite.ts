@@ -7,7 +7,6 @@ import type { Hlc, NodeId, PublicKey } from '../../src/core/ids.ts';
 import { asNodeId, asPublicKey, asRecordId } from '../../src/core/ids.ts';
 import type { AnyRecord, Bodies, RecordType, Signed } from '../../src/core/records.ts';
 import type { Signer, Suite } from '../../src/core/suite.ts';
-import { textWord } from './random.ts';
 
 const HEX16: readonly string[] = Array.from({ length: 65_536 }, (_, value) =>
   value.toString(16).padStart(4, '0'),
