@@ -99,8 +99,8 @@ export const jobSummary: Shape<JobSummary> = map<JobSummary>({
   state: jobState,
   count,
   labels: common.labels,
-  createdAt: common.wallMs,
-  modifiedAt: common.wallMs,
+  createdAt: common.count,
+  modifiedAt: common.count,
 });
 
 const waiting: Shape<WaitingView> = map<WaitingView>({

@@ -35,7 +35,7 @@ const spec = map<SpecBody>({
   version: ordinal,
   nonce: common.nonce,
   spec: job,
-  notAfter: common.wallMs,
+  notAfter: common.count,
 });
 
 const admission = map<AdmissionBody>({
@@ -60,7 +60,7 @@ const command = map<CommandBody>({
   sequence: ordinal,
   command: literal('stop'),
   reason: common.sentence,
-  notAfter: common.wallMs,
+  notAfter: common.count,
 });
 
 const grant = map<GrantBody>({ job: jobId, epoch });
