@@ -166,16 +166,17 @@ async function watched(
   });
   const signal = AbortSignal.any([carried.signal, guard.signal]);
   const notes = startNotes(carried, guard);
-  const outcome = await call(engineRunOf(carried, prepared), notes.onStarted, signal)
-    .catch((error: unknown) => {
-      // An engine may answer the guard's signal by throwing; the limit is what happened.
-      const broken = guard.broken();
-      throw broken === null ? error : new RunError(broken, null);
-    })
-    .finally(async () => {
-      await guard.end();
-      await notes.written();
-    });
+  let outcome: Outcome | null;
+  try {
+    outcome = await call(engineRunOf(carried, prepared), notes.onStarted, signal);
+  } catch (error) {
+    // An engine may answer the guard's signal by throwing; the limit is what happened.
+    const broken = guard.broken();
+    throw broken === null ? error : new RunError(broken, null);
+  } finally {
+    await guard.end();
+    await notes.written();
+  }
   const exited = outcome?.type === 'exited';
   const broken = guard.broken();
   // A program that came to its own end just before its time was up has its exit code.
