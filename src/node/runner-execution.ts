@@ -166,7 +166,7 @@ async function watched(
   });
   const signal = AbortSignal.any([carried.signal, guard.signal]);
   const notes = startNotes(carried, guard);
-  let outcome: Outcome | null;
+  let outcome: EngineOutcome | null;
   try {
     outcome = await call(engineRunOf(carried, prepared), notes.onStarted, signal);
   } catch (error) {
