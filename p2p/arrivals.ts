@@ -20,7 +20,8 @@ export async function* readWhileFetched(
   const left = new AbortController();
   const signal = AbortSignal.any([options.signal, left.signal]);
   const arrivals = createArrivals(blocks, root);
-  const fetching = fetcher.ensure(root, [file], true, { ...options, signal, onStored: arrivals.stored }).then(
+  const { onBlock, onStored } = arrivals;
+  const fetching = fetcher.ensure(root, [file], true, { ...options, signal, onBlock, onStored }).then(
     () => arrivals.end(null),
     (error: unknown) => arrivals.end(error),
   );
@@ -38,14 +39,15 @@ export async function* readWhileFetched(
 interface Arrivals {
   /** Waits for a block until it is here or the fetch has ended. */
   readonly loader: Loader;
-  stored(cid: CID): void;
+  readonly onBlock: (cid: CID, bytes: Uint8Array) => void;
+  readonly onStored: (cid: CID) => void;
   end(error: unknown): void;
   /** @throws what the fetch failed with. */
   check(): void;
 }
 
 function createArrivals(blocks: BlockFiles, root: CID): Arrivals {
-  const waiting = new Map<BlockKey, PromiseWithResolvers<void>>();
+  const waiting = new Map<BlockKey, PromiseWithResolvers<Uint8Array | null>>();
   let ended = false;
   let failure: unknown = null;
   const check = (): void => {
@@ -53,22 +55,21 @@ function createArrivals(blocks: BlockFiles, root: CID): Arrivals {
   };
   return {
     check,
-    stored(cid) {
-      waiting.get(blocks.keyOf(cid))?.resolve();
-    },
+    // Who waits for it need not wait for the disk.
+    onBlock: (cid, bytes) => waiting.get(blocks.keyOf(cid))?.resolve(Buffer.from(bytes)),
+    onStored: (cid) => waiting.get(blocks.keyOf(cid))?.resolve(null),
     end(error) {
       ended = true;
       failure = error;
-      for (const { resolve } of waiting.values()) resolve();
+      for (const { resolve } of waiting.values()) resolve(null);
     },
     loader: {
       async load(cid) {
         const key = blocks.keyOf(cid);
         // Before looking: a block that comes while we look must not be missed.
-        const arrival = waiting.get(key) ?? Promise.withResolvers<void>();
+        const arrival = waiting.get(key) ?? Promise.withResolvers<Uint8Array | null>();
         if (!ended) waiting.set(key, arrival);
-        const here = await blocks.read(cid);
-        if (here === null && !ended) await arrival.promise;
+        const here = (await blocks.read(cid)) ?? (ended ? null : await arrival.promise);
         waiting.delete(key);
         const bytes = here ?? (await blocks.read(cid));
         if (bytes !== null) return bytes;

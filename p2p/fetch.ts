@@ -45,7 +45,9 @@ export interface FetchDeps {
 }
 
 export interface EnsureOptions extends FetchOptions {
-  /** Told of each block once it can be read. */
+  /** Lent each block that comes, checked, before it is written: the bytes are used again afterwards. */
+  readonly onBlock?: (cid: CID, bytes: Uint8Array) => void;
+  /** Told of each of them once it can be read. */
   readonly onStored?: (cid: CID) => void;
 }
 
@@ -271,6 +273,7 @@ function createIntake(
         for (const link of factsOf(cid, bytes).links) expected.add(link.cid.toString());
       }
       account(task, cid, bytes);
+      task.options.onBlock?.(cid, bytes);
       const write: Promise<void> = deps.blocks
         .write(cid, bytes)
         .then(() => task.options.onStored?.(cid))

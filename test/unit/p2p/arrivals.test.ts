@@ -65,8 +65,12 @@ function playedFetch(here: BlockFiles, remote: BlockFiles) {
     async bring(cid: CID): Promise<void> {
       const bytes = await remote.read(cid);
       assert(bytes !== null);
+      const options = await asked.promise;
+      const lent = Buffer.from(bytes);
+      options.onBlock?.(cid, lent);
+      lent.fill(0xff);
       await here.write(cid, bytes);
-      (await asked.promise).onStored?.(cid);
+      options.onStored?.(cid);
     },
   };
 }
