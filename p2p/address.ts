@@ -40,7 +40,9 @@ export function checkPeerAddress(text: string, self: NodeId | null): AddressChec
   const parts = address.getComponents();
   const peer = parts.findLast((part) => part.name === 'p2p')?.value;
   if (peer === undefined) {
-    return bad('it does not name the peer; it must end in /p2p/ and the peer id, as `shoal id` prints it');
+    return bad(
+      'it does not name the peer; it must end in /p2p/ and the peer id, as `shoal id` prints it',
+    );
   }
   try {
     peerIdFromString(peer);

@@ -21,10 +21,12 @@ export async function* readWhileFetched(
   const signal = AbortSignal.any([options.signal, left.signal]);
   const arrivals = createArrivals(blocks, root);
   const { onBlock, onStored } = arrivals;
-  const fetching = fetcher.ensure(root, [file], true, { ...options, signal, onBlock, onStored }).then(
-    () => arrivals.end(null),
-    (error: unknown) => arrivals.end(error),
-  );
+  const fetching = fetcher
+    .ensure(root, [file], true, { ...options, signal, onBlock, onStored })
+    .then(
+      () => arrivals.end(null),
+      (error: unknown) => arrivals.end(error),
+    );
   try {
     yield* readFileBytes(file, arrivals.loader);
     // A reader that has everything still hears that the whole was refused.

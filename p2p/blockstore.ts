@@ -156,7 +156,8 @@ export function createBlockFiles(directory: string, log: Log): BlockFiles {
       yield bytes;
     },
     async *getMany(source): AsyncGenerator<Pair> {
-      for await (const cid of source) yield { cid, bytes: store.get(cid) as AsyncGenerator<Uint8Array> };
+      for await (const cid of source)
+        yield { cid, bytes: store.get(cid) as AsyncGenerator<Uint8Array> };
     },
     async delete(cid) {
       await store.remove(keyOf(cid));

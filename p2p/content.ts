@@ -63,7 +63,11 @@ export function createContentStore(deps: ContentDeps): HostContent {
       await fetcher.ensure(root, [cid], false, options);
       const fetched = await blocks.read(cid);
       if (fetched !== null) return fetched;
-      throw new ShoalError({ code: 'content-corrupt', cid: cid.toString(), why: 'its block vanished' });
+      throw new ShoalError({
+        code: 'content-corrupt',
+        cid: cid.toString(),
+        why: 'its block vanished',
+      });
     },
     prefetch: (cids) => fetcher.ensure(root, cids, false, options),
   });
@@ -129,7 +133,12 @@ export function createContentStore(deps: ContentDeps): HostContent {
         const bytes = await sizeOf(root);
         if (bytes > options.maxBytes) {
           const { maxBytes } = options;
-          throw new ShoalError({ code: 'content-too-large', cid: root.toString(), bytes, maxBytes });
+          throw new ShoalError({
+            code: 'content-too-large',
+            cid: root.toString(),
+            bytes,
+            maxBytes,
+          });
         }
         await pinRoot(root);
         return { cid: root.toString(), bytes };
@@ -213,7 +222,8 @@ async function collect(deps: ContentDeps, guard: Guard): Promise<Collected> {
 
 async function pinnedRoots(datastore: Datastore): Promise<CID[]> {
   const roots: CID[] = [];
-  for await (const key of datastore.queryKeys({ prefix: PIN_PREFIX })) roots.push(parseCid(key.name()));
+  for await (const key of datastore.queryKeys({ prefix: PIN_PREFIX }))
+    roots.push(parseCid(key.name()));
   return roots;
 }
 

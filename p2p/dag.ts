@@ -84,7 +84,13 @@ function pbFacts(bytes: Uint8Array): BlockFacts {
     case 'file':
     case 'raw': {
       const payload = unixfs.data ?? NOTHING;
-      return { kind: 'file', links, payload, claimedBytes: Number(unixfs.fileSize()), namePrefix: 0 };
+      return {
+        kind: 'file',
+        links,
+        payload,
+        claimedBytes: Number(unixfs.fileSize()),
+        namePrefix: 0,
+      };
     }
     case 'directory':
       return { kind: 'directory', links, payload: NOTHING, claimedBytes: below, namePrefix: 0 };
@@ -122,7 +128,8 @@ export function parseCid(text: string): CID {
     new ShoalError({ code: 'cid-invalid', value: brief(text, 120), why }, { cause });
   const bare = text.trim().replace(/^(ipfs:\/\/|\/ipfs\/)/, '');
   if (bare === '') throw bad('it is empty');
-  if (bare.includes('/')) throw bad('a path after the CID is not part of it; name the path separately');
+  if (bare.includes('/'))
+    throw bad('a path after the CID is not part of it; name the path separately');
   let cid: CID;
   try {
     cid = CID.parse(bare).toV1();
@@ -135,7 +142,9 @@ export function parseCid(text: string): CID {
     );
   }
   if (cid.multihash.code !== IDENTITY && cid.multihash.code !== 0x12) {
-    throw bad(`its hash function 0x${cid.multihash.code.toString(16)} is not supported; sha2-256 is`);
+    throw bad(
+      `its hash function 0x${cid.multihash.code.toString(16)} is not supported; sha2-256 is`,
+    );
   }
   return cid;
 }

@@ -35,7 +35,9 @@ export function dialProblem(error: unknown, peer: NodeId): DialProblem {
       why: `another peer than ${peer.slice(0, 16)}… answers at this address; check the id after /p2p/`,
     };
   }
-  if (named('DialDeniedError', 'ConnectionDeniedError', 'ConnectionInterceptedError') !== undefined) {
+  if (
+    named('DialDeniedError', 'ConnectionDeniedError', 'ConnectionInterceptedError') !== undefined
+  ) {
     return { problem: 'not-admitted', why: 'this node does not admit it' };
   }
   if (named('ECONNREFUSED') !== undefined) {

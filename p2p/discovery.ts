@@ -303,7 +303,8 @@ async function settled(deps: DiscoveryDeps, candidate: Candidate): Promise<DialP
   const end = performance.now() + SETTLE_MS;
   while (performance.now() < end && !deps.presence.has(candidate.peer)) {
     if (candidate.problem?.problem === 'wrong-network') return candidate.problem;
-    if (deps.libp2p().getConnections(peer).length === 0) throw new Error('StreamClosedError: it hung up');
+    if (deps.libp2p().getConnections(peer).length === 0)
+      throw new Error('StreamClosedError: it hung up');
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
   if (deps.presence.has(candidate.peer)) return null;
@@ -311,7 +312,11 @@ async function settled(deps: DiscoveryDeps, candidate: Candidate): Promise<DialP
 }
 
 /** Keeps a member in the peer store and learns the addresses that identify brought. */
-async function remember(deps: DiscoveryDeps, id: NodeId, candidates: Map<NodeId, Candidate>): Promise<void> {
+async function remember(
+  deps: DiscoveryDeps,
+  id: NodeId,
+  candidates: Map<NodeId, Candidate>,
+): Promise<void> {
   try {
     const peer = await deps.libp2p().peerStore.merge(peerIdFromString(id), {
       tags: { [TAG]: { value: 100 } },

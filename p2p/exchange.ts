@@ -50,7 +50,11 @@ export async function* swapBlocks<M extends ServiceMap>(
   const peers = [...new Set([...from, ...(await guests(helia.libp2p, members))])];
   if (root === undefined || peers.length === 0) return;
   const providers = peers.map((peer) => peerIdFromString(peer).toCID());
-  const session = helia.blockstore.createSession(root, { providers, maxProviders: providers.length, signal });
+  const session = helia.blockstore.createSession(root, {
+    providers,
+    maxProviders: providers.length,
+    signal,
+  });
   const open = new Map<CID, Promise<CID | null>>();
   let at = 0;
   const want = async (cid: CID): Promise<CID | null> => {

@@ -119,7 +119,10 @@ export function createFetcher(deps: FetchDeps): Fetcher {
       if (error instanceof ShoalError && error.failure.code === 'content-too-large') throw error;
       if (error instanceof ShoalError) task.corrupt.add(peer);
       if (error instanceof HolderBusy) await pause(BUSY_PAUSE_MS);
-      deps.log.debug({ peer, cid: task.root.toString(), why: reasonOf(error) }, 'content.holder-failed');
+      deps.log.debug(
+        { peer, cid: task.root.toString(), why: reasonOf(error) },
+        'content.holder-failed',
+      );
     } finally {
       session?.close();
     }

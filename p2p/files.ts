@@ -36,7 +36,8 @@ export interface TreeEntry extends ContentEntry {
 /** @throws ShoalError `path-unsafe`. */
 export function checkName(name: string): void {
   const why = badName(name);
-  if (why !== null) throw new ShoalError({ code: 'path-unsafe', path: brief(JSON.stringify(name)), why });
+  if (why !== null)
+    throw new ShoalError({ code: 'path-unsafe', path: brief(JSON.stringify(name)), why });
 }
 
 function badName(name: string): string | null {
@@ -44,7 +45,8 @@ function badName(name: string): string | null {
   if (name === '.' || name === '..') return 'it leads out of its directory';
   if (name.includes('/') || name.includes('\\')) return 'a name contains a path separator';
   if (name.includes('\0')) return 'a name contains a NUL character';
-  if (Buffer.byteLength(name) > MAX_NAME_BYTES) return `a name is longer than ${MAX_NAME_BYTES} bytes`;
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES)
+    return `a name is longer than ${MAX_NAME_BYTES} bytes`;
   return null;
 }
 
@@ -56,7 +58,11 @@ const notFiles = (cid: CID): ShoalError =>
   });
 
 /** The entries of one directory, through its shards. */
-async function* children(facts: BlockFacts, loader: Loader, depth: number): AsyncGenerator<BlockLink> {
+async function* children(
+  facts: BlockFacts,
+  loader: Loader,
+  depth: number,
+): AsyncGenerator<BlockLink> {
   if (facts.kind === 'directory') {
     yield* facts.links;
     return;
@@ -74,7 +80,11 @@ async function* children(facts: BlockFacts, loader: Loader, depth: number): Asyn
 }
 
 const tooDeep = (): ShoalError =>
-  new ShoalError({ code: 'path-unsafe', path: '…', why: `more than ${MAX_DEPTH} levels inside each other` });
+  new ShoalError({
+    code: 'path-unsafe',
+    path: '…',
+    why: `more than ${MAX_DEPTH} levels inside each other`,
+  });
 
 /**
  * Everything below a root, depth first, the root itself first with path ''.
@@ -90,7 +100,11 @@ export async function* walkTree(root: CID, loader: Loader): AsyncGenerator<TreeE
   ): AsyncGenerator<TreeEntry> {
     entries += 1;
     if (entries > MAX_ENTRIES) {
-      throw new ShoalError({ code: 'path-unsafe', path: at, why: `more than ${MAX_ENTRIES} entries` });
+      throw new ShoalError({
+        code: 'path-unsafe',
+        path: at,
+        why: `more than ${MAX_ENTRIES} entries`,
+      });
     }
     if (depth > MAX_DEPTH) throw tooDeep();
     // A raw block is a whole small file: its parent says how large it is.
@@ -100,7 +114,12 @@ export async function* walkTree(root: CID, loader: Loader): AsyncGenerator<TreeE
     }
     const facts = factsOf(cid, await loader.load(cid));
     if (facts.kind === 'file' || facts.kind === 'symlink') {
-      yield { path: at, kind: facts.kind, bytes: facts.kind === 'file' ? facts.claimedBytes : 0, cid };
+      yield {
+        path: at,
+        kind: facts.kind,
+        bytes: facts.kind === 'file' ? facts.claimedBytes : 0,
+        cid,
+      };
       return;
     }
     if (facts.kind === 'other') throw notFiles(cid);
@@ -110,7 +129,12 @@ export async function* walkTree(root: CID, loader: Loader): AsyncGenerator<TreeE
       const heads = batch.map((link) => link.cid).filter(mayHaveLinks);
       if (heads.length > 0) await loader.prefetch(heads);
       for (const link of batch.splice(0)) {
-        yield* visit(link.cid, at === '' ? link.name : `${at}/${link.name}`, link.claimed, depth + 1);
+        yield* visit(
+          link.cid,
+          at === '' ? link.name : `${at}/${link.name}`,
+          link.claimed,
+          depth + 1,
+        );
       }
     };
     for await (const link of children(facts, loader, 0)) {
@@ -133,7 +157,8 @@ export async function resolvePath(root: CID, at: string, loader: Loader): Promis
     if (facts.kind === 'directory' || facts.kind === 'shard') {
       for await (const link of children(facts, loader, 0)) if (link.name === name) next = link.cid;
     }
-    if (next === null) throw new ShoalError({ code: 'path-not-found', path: `${root.toString()}/${at}` });
+    if (next === null)
+      throw new ShoalError({ code: 'path-not-found', path: `${root.toString()}/${at}` });
     here = next;
   }
   return here;

@@ -75,7 +75,11 @@ export function gossipsubOptions(network: string): Partial<GossipsubOpts> {
     // verifications, and with content ids a replay is a duplicate instead of a new message.
     globalSignaturePolicy: StrictNoSign,
     msgIdFn: (message) =>
-      createHash('sha256').update(`${message.topic}\0`).update(message.data).digest().subarray(0, 20),
+      createHash('sha256')
+        .update(`${message.topic}\0`)
+        .update(message.data)
+        .digest()
+        .subarray(0, 20),
     allowedTopics: new Set(all),
     // Floodsub peers bypass scoring and validation of the mesh.
     fallbackToFloodsub: false,
@@ -246,7 +250,8 @@ export function createGossip(deps: GossipDeps): GossipService {
             counts.published += 1;
             if (recipients.length === 0) counts.publishedToNobody += 1;
           },
-          (error: unknown) => deps.log.debug({ topic, why: reasonOf(error) }, 'gossip.not-published'),
+          (error: unknown) =>
+            deps.log.debug({ topic, why: reasonOf(error) }, 'gossip.not-published'),
         );
     },
     listen(onGossip) {
@@ -290,8 +295,11 @@ function healer(deps: GossipDeps, topic: string, onHealed: () => void): () => vo
     const [connection] = deps.libp2p().getConnections(peerIdFromString(peer));
     if (connection === undefined) return;
     const signal = AbortSignal.timeout(DEAF_AFTER_MS);
-    Promise.all([services.identify.identify(connection, { signal }), services.identifyPush.push()]).catch(
-      (error: unknown) => deps.log.debug({ peer, why: reasonOf(error) }, 'gossip.nudge-failed'),
+    Promise.all([
+      services.identify.identify(connection, { signal }),
+      services.identifyPush.push(),
+    ]).catch((error: unknown) =>
+      deps.log.debug({ peer, why: reasonOf(error) }, 'gossip.nudge-failed'),
     );
   };
 

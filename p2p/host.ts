@@ -133,7 +133,8 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     members: presence.members,
     log,
     bitswap: (wants, from, signal) => swapBlocks(started, presence.members(), wants, from, signal),
-    providers: (root, signal) => (config.dht ? findProviders(node, root, signal, log) : Promise.resolve([])),
+    providers: (root, signal) =>
+      config.dht ? findProviders(node, root, signal, log) : Promise.resolve([]),
   });
   const content = createContentStore({
     blocks,
@@ -216,7 +217,10 @@ async function startHelia(
 function startFailure(error: unknown, config: HostConfig): Error {
   const text = error instanceof Error ? `${error.message} ${flat(error)}` : String(error);
   if (/EADDRINUSE/.test(text)) {
-    return new ShoalError({ code: 'port-in-use', address: config.listen.join(', ') }, { cause: error });
+    return new ShoalError(
+      { code: 'port-in-use', address: config.listen.join(', ') },
+      { cause: error },
+    );
   }
   if (/listen|EADDRNOTAVAIL|EACCES/i.test(text)) {
     const problems = [`The peer cannot listen at ${config.listen.join(', ')}: ${text.trim()}`];
@@ -242,7 +246,8 @@ function libp2pOptions(
     addresses: {
       listen: [...config.listen],
       announce: [...config.announce],
-      announceFilter: (addresses) => (config.announce.length > 0 ? addresses : announced(addresses)),
+      announceFilter: (addresses) =>
+        config.announce.length > 0 ? addresses : announced(addresses),
     },
     transports: [tcp({ backlog: 511, dialOpts: SOCKET_DIALLED, listenOpts: SOCKET_ACCEPTED })],
     connectionEncrypters: [noise()],

@@ -39,7 +39,11 @@ interface Candidate {
 }
 
 /** @throws ShoalError `path-not-found`, `path-unsafe` (too many entries, too deep, no file). */
-export async function importPath(source: string, blocks: BlockFiles, signal: AbortSignal): Promise<Imported> {
+export async function importPath(
+  source: string,
+  blocks: BlockFiles,
+  signal: AbortSignal,
+): Promise<Imported> {
   // The caller named this path itself, so it may be a link; nothing below it is followed.
   const root = await realpath(source).catch((error: unknown) => {
     throw new ShoalError({ code: 'path-not-found', path: source }, { cause: error });
@@ -51,7 +55,11 @@ export async function importPath(source: string, blocks: BlockFiles, signal: Abo
     return { cid, bytes: tally.bytes, dropped: [] };
   }
   if (!info.isDirectory()) {
-    throw new ShoalError({ code: 'path-unsafe', path: source, why: 'it is neither a file nor a directory' });
+    throw new ShoalError({
+      code: 'path-unsafe',
+      path: source,
+      why: 'it is neither a file nor a directory',
+    });
   }
   const cid = await pipe(
     () => walkDirectory(root, '', 0, tally, signal),
@@ -66,11 +74,15 @@ export async function importPath(source: string, blocks: BlockFiles, signal: Abo
 }
 
 /** One file of 1 MiB chunks, raw leaves, CIDv1: what `ipfs add --cid-version=1` of today makes. */
-export async function importBytes(bytes: AsyncIterable<Uint8Array>, blocks: BlockFiles): Promise<CID> {
+export async function importBytes(
+  bytes: AsyncIterable<Uint8Array>,
+  blocks: BlockFiles,
+): Promise<CID> {
   return unixfs({ blockstore: blocks }).addByteStream(bytes);
 }
 
-const emptyDirectory = (blocks: BlockFiles): Promise<CID> => unixfs({ blockstore: blocks }).addDirectory();
+const emptyDirectory = (blocks: BlockFiles): Promise<CID> =>
+  unixfs({ blockstore: blocks }).addDirectory();
 
 async function* walkDirectory(
   root: string,
@@ -122,14 +134,22 @@ async function* walkDirectory(
 
 const textOf = (name: Buffer): string => name.toString('utf8');
 
-async function* fileBytes(file: string, tally: Tally, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* fileBytes(
+  file: string,
+  tally: Tally,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   // O_NOFOLLOW and O_NONBLOCK: what was a file a moment ago may be a link or a pipe by now.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   const handle = await open(file, flags);
   try {
     const info = await handle.stat();
     if (!info.isFile()) {
-      throw new ShoalError({ code: 'path-unsafe', path: file, why: 'it changed while it was read' });
+      throw new ShoalError({
+        code: 'path-unsafe',
+        path: file,
+        why: 'it changed while it was read',
+      });
     }
     for (let done = 0; ; ) {
       signal.throwIfAborted();

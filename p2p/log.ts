@@ -30,7 +30,8 @@ export const reasonOf = (error: unknown): string =>
 const line = (template: unknown, values: unknown[]): string =>
   brief(format(String(template).replace(/%[a-zA-Z]/g, '%s'), ...values.map(plain)), MAX_LINE);
 
-const plain = (value: unknown): string => (value instanceof Error ? reasonOf(value) : String(value));
+const plain = (value: unknown): string =>
+  value instanceof Error ? reasonOf(value) : String(value);
 
 /**
  * @param enabled false makes every logger a no-op with `.enabled === false`: libp2p builds hundreds of

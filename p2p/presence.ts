@@ -69,7 +69,9 @@ export function createPresence(messageProtocol: string): Presence {
     },
     attach(libp2p) {
       node = libp2p;
-      libp2p.addEventListener('peer:identify', (event) => judge(event.detail.peerId, event.detail.protocols));
+      libp2p.addEventListener('peer:identify', (event) =>
+        judge(event.detail.peerId, event.detail.protocols),
+      );
       libp2p.addEventListener('peer:update', (event) =>
         judge(event.detail.peer.id, event.detail.peer.protocols),
       );

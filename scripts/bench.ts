@@ -72,12 +72,15 @@ async function measure(options: ReturnType<typeof readOptions>): Promise<void> {
   const quick = options.quick === true;
   const before = load();
   if (before > BUSY_LOAD)
-    say(`The load average is ${before.toFixed(2)}: something else is running, and the figures will show it.`);
+    say(
+      `The load average is ${before.toFixed(2)}: something else is running, and the figures will show it.`,
+    );
   const benches: Report['benches'][number][] = [];
   const skipped: string[] = [];
   for (const bench of chosen) {
     say(`${bench.name}: ${bench.about}`);
-    const profileDir = options.profile === undefined ? null : join(resolve(options.profile), bench.name);
+    const profileDir =
+      options.profile === undefined ? null : join(resolve(options.profile), bench.name);
     if (profileDir !== null) await mkdir(profileDir, { recursive: true });
     const [began, loadBefore] = [performance.now(), load()];
     try {
@@ -106,14 +109,17 @@ async function measure(options: ReturnType<typeof readOptions>): Promise<void> {
     skipped,
   };
   print(markdown(report));
-  if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
+  if (options.json !== undefined)
+    await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
 }
 
 async function printHot(bench: string, directory: string): Promise<void> {
   const { busyMs, hot } = await hotFunctions(directory, HOT_FUNCTIONS);
   say(`${bench}: ${(busyMs / 1_000).toFixed(1)} s of work in all peers together, by function:`);
   for (const { name, ms } of hot)
-    say(`  ${ms.toFixed(0).padStart(7)} ms ${((100 * ms) / busyMs).toFixed(1).padStart(5)} %  ${name}`);
+    say(
+      `  ${ms.toFixed(0).padStart(7)} ms ${((100 * ms) / busyMs).toFixed(1).padStart(5)} %  ${name}`,
+    );
 }
 
 try {

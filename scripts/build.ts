@@ -32,7 +32,9 @@ const common: BuildOptions = {
 
 /** @param outdir emptied first. */
 export async function buildAll(outdir: string = dist): Promise<void> {
-  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+    version: string;
+  };
   await rm(outdir, { recursive: true, force: true });
   await build({
     ...common,

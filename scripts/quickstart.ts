@@ -28,13 +28,31 @@ const bold = (text: string): string => (process.stdout.isTTY ? styleText('bold',
 
 /** Starts a peer and returns when it is ready, that is, when it has printed how to reach it. */
 async function startPeer(name: string, directory: string, extra: readonly string[]): Promise<Peer> {
-  const args = ['serve', '--data-dir', join(directory, name), '--owner-key', join(directory, 'owner.key')];
-  args.push('--listen', '/ip4/127.0.0.1/tcp/0', '--api-port', '0', '--no-docker', '--log-level', 'error', ...extra);
+  const args = [
+    'serve',
+    '--data-dir',
+    join(directory, name),
+    '--owner-key',
+    join(directory, 'owner.key'),
+  ];
+  args.push(
+    '--listen',
+    '/ip4/127.0.0.1/tcp/0',
+    '--api-port',
+    '0',
+    '--no-docker',
+    '--log-level',
+    'error',
+    ...extra,
+  );
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = new Promise((resolve) => child.once('exit', resolve));
   const printed = new Map<string, string>();
   await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`peer ${name} did not start within ${startMs / 1000} s`)), startMs);
+    const timer = setTimeout(
+      () => reject(new Error(`peer ${name} did not start within ${startMs / 1000} s`)),
+      startMs,
+    );
     void exited.then(() => reject(new Error(`peer ${name} ended before it was ready`)));
     let rest = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -56,7 +74,9 @@ async function startPeer(name: string, directory: string, extra: readonly string
 
 /** Runs a command at a peer; its progress goes to the terminal, its output is returned. */
 async function shoal(peer: Peer, ...args: readonly string[]): Promise<string> {
-  say(`\n${bold(`[${peer.name}]$ shoal ${args.map((arg) => (arg.startsWith(root) ? relative(root, arg) : arg)).join(' ')}`)}`);
+  say(
+    `\n${bold(`[${peer.name}]$ shoal ${args.map((arg) => (arg.startsWith(root) ? relative(root, arg) : arg)).join(' ')}`)}`,
+  );
   const env = { ...process.env, SHOAL_API_HOST: '127.0.0.1', SHOAL_API_PORT: peer.apiPort };
   const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
@@ -76,7 +96,8 @@ async function meshed(peer: Peer, nodes: number): Promise<void> {
     const response = await fetch(`http://127.0.0.1:${peer.apiPort}/api/v1/orchestrator/nodes`);
     const { Nodes } = (await response.json()) as { Nodes: readonly unknown[] };
     if (Nodes.length >= nodes) return;
-    if (Date.now() > deadline) throw new Error(`${peer.name} sees ${Nodes.length} of ${nodes} peers`);
+    if (Date.now() > deadline)
+      throw new Error(`${peer.name} sees ${Nodes.length} of ${nodes} peers`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
@@ -89,7 +110,9 @@ async function stopPeers(peers: readonly Peer[]): Promise<void> {
 }
 
 async function show(directory: string, peers: Peer[]): Promise<void> {
-  say('Starting three peers on this machine: one to submit at, one that runs WebAssembly, one to fetch from.');
+  say(
+    'Starting three peers on this machine: one to submit at, one that runs WebAssembly, one to fetch from.',
+  );
   const first = await startPeer('peer-1', directory, ['--no-wasm']);
   peers.push(first);
   const join_ = ['--bootstrap', first.bootstrap];
@@ -102,10 +125,23 @@ async function show(directory: string, peers: Peer[]): Promise<void> {
   const example = join(root, 'examples', 'word-count');
   const module = (await shoal(first, 'cid', 'add', join(example, 'word-count.wasm'))).trim();
   const text = (await shoal(first, 'cid', 'add', join(example, 'moby-dick.txt'))).trim();
-  await shoal(first, 'job', 'run', join(root, 'examples', 'word-count.yaml'), '-V', `module=${module}`, '-V', `text=${text}`);
+  await shoal(
+    first,
+    'job',
+    'run',
+    join(root, 'examples', 'word-count.yaml'),
+    '-V',
+    `module=${module}`,
+    '-V',
+    `text=${text}`,
+  );
   await shoal(first, 'job', 'list');
-  const found = await fetch(`http://127.0.0.1:${third.apiPort}/api/v1/orchestrator/jobs/word-count/results`);
-  const { Items } = (await found.json()) as { Items: readonly { readonly Params: { readonly CID: string } }[] };
+  const found = await fetch(
+    `http://127.0.0.1:${third.apiPort}/api/v1/orchestrator/jobs/word-count/results`,
+  );
+  const { Items } = (await found.json()) as {
+    Items: readonly { readonly Params: { readonly CID: string } }[];
+  };
   const result = Items[0]?.Params.CID;
   if (result === undefined) throw new Error('the job has no result');
   const fetched = join(directory, 'result');

@@ -44,7 +44,11 @@ interface Arguments {
 function readArguments(): Arguments | null {
   const { values } = parse();
   if (values.help) return null;
-  const whole = (name: 'nodes' | 'jobs' | 'seed' | 'seeds' | 'replay', low: number, high: number) => {
+  const whole = (
+    name: 'nodes' | 'jobs' | 'seed' | 'seeds' | 'replay',
+    low: number,
+    high: number,
+  ) => {
     const text = values[name];
     if (text === undefined) return null;
     const value = Number(text);
@@ -54,7 +58,9 @@ function readArguments(): Arguments | null {
   const replay = whole('replay', 0, Number.MAX_SAFE_INTEGER);
   const plant = PLANTS.find((known) => known === (values.plant ?? 'none'));
   if (plant === undefined) {
-    throw new UsageError(`--plant must be one of ${PLANTS.slice(1).join(', ')}, not "${values.plant}".`);
+    throw new UsageError(
+      `--plant must be one of ${PLANTS.slice(1).join(', ')}, not "${values.plant}".`,
+    );
   }
   if (replay !== null && (values.seed ?? values.seeds) !== undefined) {
     throw new UsageError('--replay names its seed itself: leave out --seed and --seeds.');
@@ -135,7 +141,9 @@ function runMany(given: Arguments): boolean {
     if (report.violations.length > 0) {
       failed.push(seed);
       const [first] = report.violations;
-      print(`seed ${seed} FAILS ${first?.checker}: ${first?.message.split('\n')[0]} (--replay ${seed})`);
+      print(
+        `seed ${seed} FAILS ${first?.checker}: ${first?.message.split('\n')[0]} (--replay ${seed})`,
+      );
     }
     if ((index + 1) % 50 === 0) {
       const seconds = ((performance.now() - began) / 1_000).toFixed(0);
@@ -144,8 +152,12 @@ function runMany(given: Arguments): boolean {
   }
   const hours = (virtualMs / 3_600_000).toFixed(1);
   const seconds = ((performance.now() - began) / 1_000).toFixed(1);
-  print(`${given.seeds} seeds, ${hours} h of virtual time in ${seconds} s; slowest to settle after healing: ${worstSettledMs} ms`);
-  print(failed.length === 0 ? 'All promises kept.' : `${failed.length} failed: ${failed.join(' ')}`);
+  print(
+    `${given.seeds} seeds, ${hours} h of virtual time in ${seconds} s; slowest to settle after healing: ${worstSettledMs} ms`,
+  );
+  print(
+    failed.length === 0 ? 'All promises kept.' : `${failed.length} failed: ${failed.join(' ')}`,
+  );
   return failed.length === 0;
 }
 

@@ -39,12 +39,18 @@ function testFiles(directory: string): readonly string[] {
   if (!existsSync(directory)) return [];
   return readdirSync(directory)
     .map((name) => join(directory, name))
-    .flatMap((path) => (statSync(path).isDirectory() ? testFiles(path) : path.endsWith('.test.ts') ? [path] : []))
+    .flatMap((path) =>
+      statSync(path).isDirectory() ? testFiles(path) : path.endsWith('.test.ts') ? [path] : [],
+    )
     .sort();
 }
 
 /** Runs a program with its output on this terminal; `watch` sees the output too. */
-function run(command: string, args: readonly string[], watch: (text: string) => void = () => {}): Promise<number> {
+function run(
+  command: string,
+  args: readonly string[],
+  watch: (text: string) => void = () => {},
+): Promise<number> {
   const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     process.stdout.write(text);
@@ -77,8 +83,13 @@ async function runLevel(level: Level): Promise<Counts> {
   const code = await run(process.execPath, args, (text) => {
     tail = (tail + text).slice(-20_000);
   });
-  const count = (what: string): number => Number(new RegExp(`^ℹ ${what} (\\d+)$`, 'm').exec(tail)?.[1] ?? 0);
-  const counts = { passed: count('pass'), failed: count('fail') + count('cancelled'), skipped: count('skipped') };
+  const count = (what: string): number =>
+    Number(new RegExp(`^ℹ ${what} (\\d+)$`, 'm').exec(tail)?.[1] ?? 0);
+  const counts = {
+    passed: count('pass'),
+    failed: count('fail') + count('cancelled'),
+    skipped: count('skipped'),
+  };
   // A runner that died has no closing lines; that is a failure too.
   if (code !== 0 && counts.failed === 0) counts.failed = 1;
   return counts;
@@ -87,11 +98,15 @@ async function runLevel(level: Level): Promise<Counts> {
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !levels.some((level) => level.name === name));
 if (unknown.length > 0) {
-  process.stderr.write(`test: no level ${unknown.join(', ')}; there are ${levels.map(({ name }) => name).join(', ')}\n`);
+  process.stderr.write(
+    `test: no level ${unknown.join(', ')}; there are ${levels.map(({ name }) => name).join(', ')}\n`,
+  );
   process.exit(2);
 }
 if (!existsSync(bin('tsc'))) {
-  process.stderr.write('test: the development packages are missing; run scripts/test, or npm install\n');
+  process.stderr.write(
+    'test: the development packages are missing; run scripts/test, or npm install\n',
+  );
   process.exit(2);
 }
 
@@ -109,7 +124,11 @@ for (const { name, seconds, counts } of results) {
   total.passed += passed;
   total.failed += failed;
   total.skipped += skipped;
-  process.stdout.write(`${name.padEnd(12)}${seconds.toFixed(0).padStart(5)} s  ${passed} passed, ${failed} failed, ${skipped} skipped\n`);
+  process.stdout.write(
+    `${name.padEnd(12)}${seconds.toFixed(0).padStart(5)} s  ${passed} passed, ${failed} failed, ${skipped} skipped\n`,
+  );
 }
-process.stdout.write(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
+process.stdout.write(
+  `\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`,
+);
 process.exitCode = total.failed > 0 ? 1 : 0;

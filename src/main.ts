@@ -8,7 +8,10 @@ import { join } from 'node:path';
 // Beside the program; where that cannot be written there is no cache, and nothing else changes.
 enableCompileCache(join(import.meta.dirname, 'cache'));
 
-const [{ run }, { processIo }] = await Promise.all([import('./cli/main.ts'), import('./cli/io.ts')]);
+const [{ run }, { processIo }] = await Promise.all([
+  import('./cli/main.ts'),
+  import('./cli/io.ts'),
+]);
 
 const io = processIo(async (flags) => {
   const { serve } = await import('./node/serve.ts');

@@ -221,7 +221,11 @@ function session(stream: Stream, signal: AbortSignal): BlockSession {
   };
 }
 
-async function* answers(reader: FrameReader, stallMs: number, signal: AbortSignal): AsyncGenerator<Received> {
+async function* answers(
+  reader: FrameReader,
+  stallMs: number,
+  signal: AbortSignal,
+): AsyncGenerator<Received> {
   for (;;) {
     const frame = await reader.next(stallMs, signal);
     if (frame === null) throw new Error('the holder ended the stream early');

@@ -84,7 +84,10 @@ export function frameParser(
 }
 
 /** Feeds every piece of what a stream delivers. */
-export function eachPiece(data: Uint8Array | Uint8ArrayList, take: (piece: Uint8Array) => void): void {
+export function eachPiece(
+  data: Uint8Array | Uint8ArrayList,
+  take: (piece: Uint8Array) => void,
+): void {
   if (data instanceof Uint8Array) take(data);
   else for (const piece of data) take(piece);
 }
@@ -206,7 +209,10 @@ function waitFor(
       settle();
     };
     const onAbort = (): void => done(() => reject(signal?.reason ?? new Error('aborted')));
-    const timer = setTimeout(() => done(() => reject(new Error(`nothing arrived for ${ms} ms`))), ms);
+    const timer = setTimeout(
+      () => done(() => reject(new Error(`nothing arrived for ${ms} ms`))),
+      ms,
+    );
     if (signal?.aborted === true) return onAbort();
     signal?.addEventListener('abort', onAbort);
     arm(() => done(resolve));
@@ -214,7 +220,11 @@ function waitFor(
 }
 
 /** Writes and waits until the peer takes more. @throws when the peer does not within `ms`. */
-export async function write(stream: Stream, data: Uint8Array | Uint8ArrayList, ms: number): Promise<void> {
+export async function write(
+  stream: Stream,
+  data: Uint8Array | Uint8ArrayList,
+  ms: number,
+): Promise<void> {
   if (!stream.send(data)) await drained(stream, ms);
 }
 

@@ -174,7 +174,8 @@ export function createMessages(deps: MessagesDeps): MessageService {
       if (full || frame.byteLength > MAX_MESSAGE) {
         counts.droppedOverflow += 1;
         if (full) queueMicrotask(() => handlers?.onUnreachable(to));
-        else deps.log.error({ bytes: frame.byteLength, maxBytes: MAX_MESSAGE }, 'messages.oversized');
+        else
+          deps.log.error({ bytes: frame.byteLength, maxBytes: MAX_MESSAGE }, 'messages.oversized');
         return false;
       }
       outbox.frames.push(frame);
@@ -249,7 +250,9 @@ function receive(
     stream.pause();
     pending
       .then(drain)
-      .catch((error: unknown) => log.error({ from, why: reasonOf(error) }, 'messages.handler-failed'))
+      .catch((error: unknown) =>
+        log.error({ from, why: reasonOf(error) }, 'messages.handler-failed'),
+      )
       .finally(() => {
         draining = false;
         if (stream.readStatus === 'paused') stream.resume();

@@ -75,7 +75,8 @@ export function createTail(deps: {
         if (request === null) return;
         if (handler === null) throw new Error('nothing is served yet');
         const from = asNodeId(connection.remotePeer.toString());
-        for await (const piece of handler(request, from, gone.signal)) await sendPiece(stream, piece);
+        for await (const piece of handler(request, from, gone.signal))
+          await sendPiece(stream, piece);
         await write(stream, encodeFrames([Uint8Array.of(END)]), STALL_MS);
         await stream.close({ signal: AbortSignal.timeout(STALL_MS) });
       } catch (error) {
@@ -98,7 +99,8 @@ export function createTail(deps: {
           const frame = await reader.next(SILENT_MS, signal);
           if (frame === null) throw new Error('it broke off');
           if (frame[0] === END) return;
-          if (frame[0] === REFUSED) throw new Error(Buffer.from(frame.subarray(1)).toString('utf8'));
+          if (frame[0] === REFUSED)
+            throw new Error(Buffer.from(frame.subarray(1)).toString('utf8'));
           if (frame[0] === PIECE) yield frame.subarray(1);
         }
       } catch (error) {
@@ -124,7 +126,9 @@ function refuse(stream: Stream, error: unknown): void {
   const text = (error instanceof Error ? error.message : String(error)).slice(0, 300);
   try {
     stream.send(encodeFrames([Buffer.concat([Uint8Array.of(REFUSED), Buffer.from(text)])]));
-    stream.close({ signal: AbortSignal.timeout(OPEN_MS) }).catch(() => stream.abort(new Error('refused')));
+    stream
+      .close({ signal: AbortSignal.timeout(OPEN_MS) })
+      .catch(() => stream.abort(new Error('refused')));
   } catch {
     stream.abort(new Error('refused'));
   }

@@ -24,7 +24,9 @@ async function readText(body: Readable): Promise<string> {
   let bytes = 0;
   const deadline = AbortSignal.timeout(READ_MAX_MS);
   const stop = (): void =>
-    void body.destroy(new ShoalError({ code: 'timeout', what: 'Reading the body', ms: READ_MAX_MS }));
+    void body.destroy(
+      new ShoalError({ code: 'timeout', what: 'Reading the body', ms: READ_MAX_MS }),
+    );
   deadline.addEventListener('abort', stop, { once: true });
   try {
     // The stream must outlive a refusal: destroying it resets the connection, perhaps before the answer.

@@ -26,7 +26,10 @@ function merge(left: readonly string[], right: readonly string[]): string {
       lines.push(`  ${left[row] ?? ''}`);
       row += 1;
       column += 1;
-    } else if (row < left.length && (column >= right.length || at(row + 1, column) >= at(row, column + 1))) {
+    } else if (
+      row < left.length &&
+      (column >= right.length || at(row + 1, column) >= at(row, column + 1))
+    ) {
       lines.push(`- ${left[row] ?? ''}`);
       row += 1;
     } else {

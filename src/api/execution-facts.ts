@@ -89,7 +89,8 @@ function standingOf(
       why: `the result of ${accepted.execution} was accepted instead`,
     };
   }
-  if (close !== null) return { phase: 'cancelled', wanted: false, why: `the job is ${close.outcome}` };
+  if (close !== null)
+    return { phase: 'cancelled', wanted: false, why: `the job is ${close.outcome}` };
   if (one.body.attempt < latestAttempt) {
     return {
       phase: 'lost',
@@ -104,13 +105,17 @@ function standingOf(
 export function executionFacts(records: JobRecords): readonly ExecutionFacts[] {
   const gathered = [...gather(records).values()];
   const close = closeOf(records)?.body ?? null;
-  const byPartition = records.spec.body.spec.Type === 'batch' || records.spec.body.spec.Type === 'service';
+  const byPartition =
+    records.spec.body.spec.Type === 'batch' || records.spec.body.spec.Type === 'service';
   const accepted = new Map<number, AcceptBody>();
   const latest = new Map<number, number>();
   for (const one of gathered) {
     if (one.accept !== null) accepted.set(one.body.partition, one.accept.body);
     if (one.assign !== null) {
-      latest.set(one.body.partition, Math.max(latest.get(one.body.partition) ?? 0, one.body.attempt));
+      latest.set(
+        one.body.partition,
+        Math.max(latest.get(one.body.partition) ?? 0, one.body.attempt),
+      );
     }
   }
   const facts = gathered.map((one) => ({

@@ -104,7 +104,10 @@ export function errorJson(failure: Failure, requestId: string): ErrorJson {
 }
 
 /** What fastify says about a request, as a failure of ours; null when it is not about the request. */
-function frameworkFailure(error: { readonly code?: unknown; readonly statusCode?: unknown }): Failure | null {
+function frameworkFailure(error: {
+  readonly code?: unknown;
+  readonly statusCode?: unknown;
+}): Failure | null {
   switch (error.code) {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return { code: 'media-type-refused', given: 'of another type', expected: 'application/json' };
@@ -119,7 +122,12 @@ function frameworkFailure(error: { readonly code?: unknown; readonly statusCode?
       break;
   }
   if (typeof error.statusCode === 'number' && error.statusCode >= 400 && error.statusCode < 500) {
-    return { code: 'request-invalid', place: 'request', value: 'it', expected: 'a well-formed HTTP request' };
+    return {
+      code: 'request-invalid',
+      place: 'request',
+      value: 'it',
+      expected: 'a well-formed HTTP request',
+    };
   }
   return null;
 }
@@ -128,7 +136,10 @@ function frameworkFailure(error: { readonly code?: unknown; readonly statusCode?
  * Any thrown value as a failure. `defect` is true when it says something about this program instead
  * of about the request; such an error is for the log only.
  */
-export function failureOf(thrown: unknown): { readonly failure: Failure; readonly defect: boolean } {
+export function failureOf(thrown: unknown): {
+  readonly failure: Failure;
+  readonly defect: boolean;
+} {
   if (thrown instanceof ShoalError)
     return { failure: thrown.failure, defect: thrown.failure.code === 'internal' };
   const known = typeof thrown === 'object' && thrown !== null ? frameworkFailure(thrown) : null;

@@ -87,7 +87,8 @@ export function checkRequest(request: GuardedRequest, options: GuardOptions): vo
     /^\/api\/v1\/auth(\/|$)/.test(request.path)
   )
     return;
-  if (!keyAllowed(request.authorization, options.apiKeys)) throw new ShoalError({ code: 'key-required' });
+  if (!keyAllowed(request.authorization, options.apiKeys))
+    throw new ShoalError({ code: 'key-required' });
 }
 
 /** Clients remembered by the rate limit; beyond that those that are not limited are forgotten. */
@@ -109,7 +110,10 @@ export class RateLimit {
   take(client: string): void {
     const at = this.#now();
     const bucket = this.#buckets.get(client) ?? { tokens: this.#perSecond, at };
-    bucket.tokens = Math.min(this.#perSecond, bucket.tokens + ((at - bucket.at) / 1000) * this.#perSecond);
+    bucket.tokens = Math.min(
+      this.#perSecond,
+      bucket.tokens + ((at - bucket.at) / 1000) * this.#perSecond,
+    );
     bucket.at = at;
     this.#buckets.set(client, bucket);
     if (this.#buckets.size > CLIENTS_MAX) this.#forgetFull(at);

@@ -21,7 +21,9 @@ export interface StoryEvent {
   readonly details: Readonly<Record<string, string>>;
 }
 
-type PhaseWords = Readonly<Record<StateBody['phase'], { readonly topic: string; readonly message: string }>>;
+type PhaseWords = Readonly<
+  Record<StateBody['phase'], { readonly topic: string; readonly message: string }>
+>;
 
 const PHASES: PhaseWords = {
   accepted: { topic: 'Exec Scanning', message: 'Accepted by the node' },

@@ -54,7 +54,8 @@ export function param(request: FastifyRequest, name: string): string {
 }
 
 /** The namespace of a lookup; Bacalhau's default is the namespace `default`. */
-export const namespaceOf = (request: FastifyRequest): string => text(request, 'namespace') || 'default';
+export const namespaceOf = (request: FastifyRequest): string =>
+  text(request, 'namespace') || 'default';
 
 /** The body as an object. @throws ShoalError `request-invalid`. */
 export function bodyOf(request: FastifyRequest): Readonly<Record<string, unknown>> {
@@ -87,7 +88,9 @@ export function pageOf(request: FastifyRequest, reply: FastifyReply): Page {
 }
 
 /** A test for labels from the repeatable selector parameter. @throws ShoalError `request-invalid`. */
-export function labelFilter(request: FastifyRequest): (labels: Readonly<Record<string, string>>) => boolean {
+export function labelFilter(
+  request: FastifyRequest,
+): (labels: Readonly<Record<string, string>>) => boolean {
   const constraints: Constraint[] = [];
   for (const selector of texts(request, 'labels')) {
     const parsed = parseSelector(selector);
@@ -102,7 +105,10 @@ export function labelFilter(request: FastifyRequest): (labels: Readonly<Record<s
 export function send(reply: FastifyReply, value: unknown, status = 200): FastifyReply {
   const pretty = (reply.request.query as Readonly<Record<string, unknown>> | undefined)?.['pretty'];
   const indent = pretty === undefined || pretty === 'false' ? 0 : 2;
-  return reply.code(status).type('application/json; charset=utf-8').send(stringifyExact(value, indent));
+  return reply
+    .code(status)
+    .type('application/json; charset=utf-8')
+    .send(stringifyExact(value, indent));
 }
 
 /** A signal that fires when the client is gone before its answer is complete, or the server stops. */

@@ -57,7 +57,10 @@ function jobJson(view: JobView): JobJson {
   };
 }
 
-type SpecJson = Omit<JobJson, 'ID' | 'State' | 'Version' | 'Revision' | 'CreateTime' | 'ModifyTime'>;
+type SpecJson = Omit<
+  JobJson,
+  'ID' | 'State' | 'Version' | 'Revision' | 'CreateTime' | 'ModifyTime'
+>;
 
 /** What the owner asked for, as Bacalhau writes it. */
 export function specJson(job: Job): SpecJson {
@@ -144,8 +147,9 @@ function neighbours(
   facts: ExecutionFacts,
 ): { previous: string; next: string } {
   const at = (attempt: number): string =>
-    all.find((one) => one.assign !== null && one.partition === facts.partition && one.attempt === attempt)
-      ?.id ?? '';
+    all.find(
+      (one) => one.assign !== null && one.partition === facts.partition && one.attempt === attempt,
+    )?.id ?? '';
   return facts.assign === null
     ? { previous: '', next: '' }
     : { previous: at(facts.attempt - 1), next: at(facts.attempt + 1) };
@@ -211,7 +215,8 @@ function resultOf(facts: ExecutionFacts): ResultJson | null {
  * an ops job. Holders are the nodes to ask first.
  */
 export function resultsJson(records: JobRecords): ResultJson[] {
-  const decided = records.spec.body.spec.Type === 'batch' || records.spec.body.spec.Type === 'service';
+  const decided =
+    records.spec.body.spec.Type === 'batch' || records.spec.body.spec.Type === 'service';
   return executionFacts(records)
     .filter((facts) => (decided ? facts.accept !== null : facts.standing.phase === 'completed'))
     .map(resultOf)

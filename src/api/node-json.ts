@@ -74,7 +74,11 @@ const ORDERS: Readonly<Record<string, (a: NodeView, b: NodeView) => number>> = {
 };
 
 /** @throws ShoalError `request-invalid` – an order that does not exist. */
-export function orderNodes(nodes: readonly NodeView[], orderBy: string, reverse: boolean): NodeView[] {
+export function orderNodes(
+  nodes: readonly NodeView[],
+  orderBy: string,
+  reverse: boolean,
+): NodeView[] {
   const order = Object.hasOwn(ORDERS, orderBy) ? ORDERS[orderBy] : undefined;
   if (order === undefined) {
     const expected = Object.keys(ORDERS).filter(Boolean).join(', ');
@@ -97,7 +101,12 @@ export function findNode(nodes: readonly NodeView[], ref: string): NodeView {
   if (only === undefined) throw new ShoalError({ code: 'node-not-found', ref: ref.slice(0, 80) });
   if (other !== undefined) {
     const expected = `more of the id; it stands for ${fits.length} nodes`;
-    throw new ShoalError({ code: 'request-invalid', place: 'node', value: ref.slice(0, 80), expected });
+    throw new ShoalError({
+      code: 'request-invalid',
+      place: 'node',
+      value: ref.slice(0, 80),
+      expected,
+    });
   }
   return only;
 }

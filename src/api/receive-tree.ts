@@ -31,7 +31,11 @@ async function writeItem(root: string, item: TreeItem): Promise<void> {
   }
 }
 
-async function writeTree(root: string, source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<void> {
+async function writeTree(
+  root: string,
+  source: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+): Promise<void> {
   let entries = 0;
   let bytes = 0;
   for await (const item of decodeTree(source)) {

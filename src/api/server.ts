@@ -96,7 +96,11 @@ function addParsers(app: FastifyInstance): void {
   app.addHook('preParsing', async (request) => {
     const mutates = request.method === 'PUT' || request.method === 'POST';
     if (!mutates || request.headers['content-type'] !== undefined) return;
-    throw new ShoalError({ code: 'media-type-refused', given: 'of no type', expected: 'application/json' });
+    throw new ShoalError({
+      code: 'media-type-refused',
+      given: 'of no type',
+      expected: 'application/json',
+    });
   });
   app.addHook('preHandler', async (request) => {
     const streams = request.routeOptions.url === `${BASE}/shoal/content`;
@@ -119,7 +123,8 @@ function answerError(
 ): FastifyReply {
   const { failure, defect } = failureOf(error);
   if (defect) options.onDefect(error, request.id);
-  if (failure.code === 'rate-limited') reply.header('retry-after', Math.ceil(failure.retryAfterMs / 1000));
+  if (failure.code === 'rate-limited')
+    reply.header('retry-after', Math.ceil(failure.retryAfterMs / 1000));
   if (failure.code === 'method-not-allowed') reply.header('allow', failure.allowed.join(', '));
   if (failure.code === 'key-required') reply.header('www-authenticate', 'Bearer');
   const body = errorJson(failure, request.id);
@@ -138,7 +143,9 @@ function addNotFound(app: FastifyInstance): void {
   app.setNotFoundHandler(async (request) => {
     const path = request.url.split('?', 1)[0] ?? '';
     const allowed = [
-      ...new Set(routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods)),
+      ...new Set(
+        routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods),
+      ),
     ];
     const { method } = request;
     const shown = path.slice(0, 200);
@@ -191,7 +198,10 @@ function createApp(options: ApiOptions): FastifyInstance {
 }
 
 /** @throws ShoalError `config-invalid` – it would be open to other machines without key or `insecure`. */
-export async function createApiServer(service: ShoalService, options: ApiOptions): Promise<ApiServer> {
+export async function createApiServer(
+  service: ShoalService,
+  options: ApiOptions,
+): Promise<ApiServer> {
   if (!isLoopback(options.host) && options.apiKeys.length === 0 && !options.insecure) {
     const problem = `api.host: ${options.host} is open to other machines; give API keys, or say --insecure.`;
     throw new ShoalError({ code: 'config-invalid', problems: [problem] });

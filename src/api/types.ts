@@ -144,7 +144,11 @@ export interface WaitingJson {
   readonly PartitionsWaiting: number;
   readonly KeepersReached: number;
   readonly Keepers: number;
-  readonly Refusals: readonly { readonly Code: string; readonly Nodes: number; readonly Text: string }[];
+  readonly Refusals: readonly {
+    readonly Code: string;
+    readonly Nodes: number;
+    readonly Text: string;
+  }[];
   /** Lines for a person. */
   readonly Explanation: readonly string[];
 }
@@ -245,7 +249,11 @@ export interface StatusJson {
   readonly StartedAt: string;
   readonly UptimeMs: number;
   readonly PeersConnected: number;
-  readonly PeerProblems: readonly { readonly Peer: string; readonly Problem: string; readonly At: string }[];
+  readonly PeerProblems: readonly {
+    readonly Peer: string;
+    readonly Problem: string;
+    readonly At: string;
+  }[];
   readonly JobsKept: number;
   readonly ExecutionsRunning: number;
 }

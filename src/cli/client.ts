@@ -2,7 +2,12 @@
  * The HTTP API as a command sees it. Over `node:http`, because a fetch gives up after five minutes
  * without a byte, which a transfer over a slow mesh may take. Every answer but 200 is an error.
  */
-import { Agent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
+import {
+  Agent,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestOptions,
+} from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ShoalError } from '../core/failure.ts';
@@ -10,13 +15,20 @@ import { parseExact, stringifyExact } from '../lib/exact-json.ts';
 import type { ErrorJson, LogFrame } from '../api/types.ts';
 import { RemoteError } from './errors.ts';
 
-export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
+export type Query = Readonly<
+  Record<string, string | number | boolean | readonly string[] | undefined>
+>;
 
 export interface Client {
   /** For people: `127.0.0.1:1234`. */
   readonly address: string;
   get<T>(path: string, query?: Query): Promise<T>;
-  send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, body: unknown, signal?: AbortSignal): Promise<T>;
+  send<T>(
+    method: 'PUT' | 'POST' | 'DELETE',
+    path: string,
+    body: unknown,
+    signal?: AbortSignal,
+  ): Promise<T>;
   upload<T>(
     path: string,
     mediaType: string,
@@ -58,7 +70,8 @@ function withQuery(base: URL, path: string, query: Query): URL {
   const url = new URL(`${base.origin}${base.pathname.replace(/\/$/, '')}/api/v1${path}`);
   for (const [name, value] of Object.entries(query)) {
     if (value === undefined || value === '' || value === false) continue;
-    for (const one of Array.isArray(value) ? value : [value]) url.searchParams.append(name, String(one));
+    for (const one of Array.isArray(value) ? value : [value])
+      url.searchParams.append(name, String(one));
   }
   return url;
 }
@@ -84,7 +97,11 @@ function transportError(error: unknown, address: string): unknown {
 }
 
 const notAPeer = (address: string): ShoalError =>
-  new ShoalError({ code: 'peer-unreachable', node: address, why: 'what answers there is not a shoal peer' });
+  new ShoalError({
+    code: 'peer-unreachable',
+    node: address,
+    why: 'what answers there is not a shoal peer',
+  });
 
 async function textOf(answer: Readable, maxBytes = Number.POSITIVE_INFINITY): Promise<string> {
   const chunks: Buffer[] = [];
@@ -179,10 +196,20 @@ class HttpClient implements Client {
     signal?: AbortSignal,
   ): Promise<T> {
     const text = stringifyExact(body, 0);
-    const headers = { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) };
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': String(Buffer.byteLength(text)),
+    };
     const url = withQuery(this.#base, path, {});
     return this.#json<T>(
-      await this.#request(method, url, headers, Readable.from([text]), signal ?? null, ANSWER_MAX_MS),
+      await this.#request(
+        method,
+        url,
+        headers,
+        Readable.from([text]),
+        signal ?? null,
+        ANSWER_MAX_MS,
+      ),
     );
   }
 
@@ -194,7 +221,9 @@ class HttpClient implements Client {
   ): Promise<T> {
     const body = Readable.from(bytes, { objectMode: false });
     const url = withQuery(this.#base, path, {});
-    return this.#json<T>(await this.#request('POST', url, { 'content-type': mediaType }, body, signal, 0));
+    return this.#json<T>(
+      await this.#request('POST', url, { 'content-type': mediaType }, body, signal, 0),
+    );
   }
 
   async download(path: string, query: Query, signal: AbortSignal): Promise<Readable> {
@@ -225,11 +254,18 @@ export interface Connection {
 }
 
 /** Flags, then `SHOAL_*`, then `BACALHAU_*`, then 127.0.0.1:1234. */
-export function createClient(flags: Connection, env: Readonly<Record<string, string | undefined>>): Client {
+export function createClient(
+  flags: Connection,
+  env: Readonly<Record<string, string | undefined>>,
+): Client {
   const host = flags.apiHost || env['SHOAL_API_HOST'] || env['BACALHAU_API_HOST'] || '127.0.0.1';
   const port = flags.apiPort || env['SHOAL_API_PORT'] || env['BACALHAU_API_PORT'] || '1234';
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
-    throw new ShoalError({ code: 'usage', what: `"${port}" is not a port; expected 1 to 65535.`, hint: '' });
+    throw new ShoalError({
+      code: 'usage',
+      what: `"${port}" is not a port; expected 1 to 65535.`,
+      hint: '',
+    });
   }
   return new HttpClient(baseUrl(host, port), env['SHOAL_API_KEY'] || env['BACALHAU_API_KEY'] || '');
 }

@@ -1,5 +1,11 @@
 /** The columns of the lists, in the order in which Bacalhau shows them. */
-import type { ExecutionJson, HistoryJson, JobJson, ResourcesJson, NodeStateJson } from '../api/types.ts';
+import type {
+  ExecutionJson,
+  HistoryJson,
+  JobJson,
+  ResourcesJson,
+  NodeStateJson,
+} from '../api/types.ts';
 import { formatBytes } from '../lib/units.ts';
 import type { Column } from './output.ts';
 import { dateTime, msOfNanos, shortId, shortNode } from './text.ts';
@@ -30,7 +36,10 @@ export const executionColumns: readonly Column<ExecutionJson>[] = [
 
 export const executionDetailColumns: readonly Column<ExecutionJson>[] = [
   ...executionColumns.filter(({ title }) => title !== 'Job Version'),
-  { title: 'Exit', value: (one) => (one.Phase === 'completed' ? String(one.RunOutput?.ExitCode ?? '') : '') },
+  {
+    title: 'Exit',
+    value: (one) => (one.Phase === 'completed' ? String(one.RunOutput?.ExitCode ?? '') : ''),
+  },
   { title: 'Comment', value: (one) => one.ComputeState.Message },
 ];
 
@@ -49,7 +58,10 @@ const pair = (node: NodeStateJson, text: (resources: ResourcesJson) => string): 
 };
 
 const base: readonly Column<NodeStateJson>[] = [
-  { title: 'ID', value: (node) => `${shortNode(node.Info.NodeID)}${node.Shoal.Self ? ' (this)' : ''}` },
+  {
+    title: 'ID',
+    value: (node) => `${shortNode(node.Info.NodeID)}${node.Shoal.Self ? ' (this)' : ''}`,
+  },
   { title: 'Type', value: (node) => node.Info.NodeType },
   { title: 'Approval', value: (node) => node.Membership },
   { title: 'Status', value: (node) => node.Connection },
@@ -77,7 +89,10 @@ const groups: Readonly<Record<string, readonly Column<NodeStateJson>[]>> = {
     { title: 'Outputs', value: (node) => node.Info.ComputeNodeInfo.Publishers.join(' ') },
   ],
   capacity: [
-    { title: 'CPU', value: (node) => pair(node, ({ CPU }) => String(Math.round((CPU ?? 0) * 10) / 10)) },
+    {
+      title: 'CPU',
+      value: (node) => pair(node, ({ CPU }) => String(Math.round((CPU ?? 0) * 10) / 10)),
+    },
     { title: 'Memory', value: (node) => pair(node, ({ Memory }) => formatBytes(Memory ?? 0)) },
     { title: 'Disk', value: (node) => pair(node, ({ Disk }) => formatBytes(Disk ?? 0)) },
     { title: 'GPU', value: (node) => pair(node, ({ GPU }) => String(GPU ?? 0)) },

@@ -43,7 +43,9 @@ export function runs<Options>(
       return run.client;
     };
     const code = await load();
-    const args = command.processedArgs.flat().filter((arg): arg is string => typeof arg === 'string');
+    const args = command.processedArgs
+      .flat()
+      .filter((arg): arg is string => typeof arg === 'string');
     run.exitCode = (await code({ io: run.io, client }, args, options)) ?? 0;
   });
 }
@@ -101,9 +103,15 @@ export function withListOutput(command: Command): Command {
 }
 
 /** The flags of everything that prints one value. */
-export function withValueOutput(command: Command, formats: readonly string[], preset: string): Command {
+export function withValueOutput(
+  command: Command,
+  formats: readonly string[],
+  preset: string,
+): Command {
   return command
-    .addOption(new Option('--output <format>', 'how to print').choices([...formats]).default(preset))
+    .addOption(
+      new Option('--output <format>', 'how to print').choices([...formats]).default(preset),
+    )
     .option('--pretty', 'indent JSON');
 }
 

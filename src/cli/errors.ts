@@ -45,7 +45,8 @@ export function tell(error: unknown): Told {
     return {
       code: failure.code,
       message: plainText(error.message),
-      path: failure.code === 'request-invalid' ? failure.place : 'path' in failure ? failure.path : '',
+      path:
+        failure.code === 'request-invalid' ? failure.place : 'path' in failure ? failure.path : '',
       hint: failure.code === 'usage' ? failure.hint : '',
       retryable: RETRYABLE.has(failure.code),
       exitCode: EXIT_CODES[failure.code],

@@ -12,7 +12,11 @@ export interface Io {
   readonly stdout: Writable;
   readonly stderr: Writable;
   /** Which of them are terminals. */
-  readonly terminal: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean };
+  readonly terminal: {
+    readonly stdin: boolean;
+    readonly stdout: boolean;
+    readonly stderr: boolean;
+  };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   /** Width of the terminal in characters. */
@@ -36,7 +40,11 @@ export function processIo(startDaemon: Io['startDaemon']): Io {
     stdin,
     stdout,
     stderr,
-    terminal: { stdin: stdin.isTTY === true, stdout: stdout.isTTY === true, stderr: stderr.isTTY === true },
+    terminal: {
+      stdin: stdin.isTTY === true,
+      stdout: stdout.isTTY === true,
+      stderr: stderr.isTTY === true,
+    },
     env: process.env,
     cwd: process.cwd(),
     columns: () => stderr.columns || stdout.columns || 100,

@@ -21,7 +21,10 @@ export interface LogOptions {
  * goes what the program wrote.
  * @throws RemoteError as the peer says; ShoalError `interrupted` on Ctrl-C.
  */
-export async function printLogs({ io, client }: CommandContext, options: LogOptions): Promise<void> {
+export async function printLogs(
+  { io, client }: CommandContext,
+  options: LogOptions,
+): Promise<void> {
   const stop = new AbortController();
   const release = io.onInterrupt(() => stop.abort());
   const query = {
@@ -33,7 +36,10 @@ export async function printLogs({ io, client }: CommandContext, options: LogOpti
   try {
     for await (const frame of client().frames(`${jobPath(options.job)}/logs`, query, stop.signal)) {
       if (frame.error !== undefined) {
-        const Details = { code: frame.code ?? 'internal', retryable: 'false' } as ErrorJson['Details'];
+        const Details = {
+          code: frame.code ?? 'internal',
+          retryable: 'false',
+        } as ErrorJson['Details'];
         throw new RemoteError({
           Status: 0,
           Message: frame.error,

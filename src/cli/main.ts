@@ -55,7 +55,11 @@ function usageOf(error: CommanderError): ShoalError | null {
     error.code === 'commander.help'
       ? 'A command is missing.'
       : `${what.charAt(0).toUpperCase()}${what.slice(1)}.`.replace(/\.\.$/, '.');
-  return new ShoalError({ code: 'usage', what: said, hint: hint || '`--help` shows what can be given.' });
+  return new ShoalError({
+    code: 'usage',
+    what: said,
+    hint: hint || '`--help` shows what can be given.',
+  });
 }
 
 /**

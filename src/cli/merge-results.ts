@@ -57,7 +57,9 @@ async function findConflicts(
 }
 
 async function move(source: string, target: string, appends: boolean): Promise<void> {
-  const entries = (await readdir(source, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const entries = (await readdir(source, { withFileTypes: true })).sort((a, b) =>
+    a.name < b.name ? -1 : 1,
+  );
   for (const entry of entries) {
     const from = join(source, entry.name);
     const to = join(target, entry.name);

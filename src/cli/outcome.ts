@@ -19,7 +19,9 @@ export interface Outcome {
 /** An execution whose exit code is the job's: completed, and not one that another one made needless. */
 function counts(execution: ExecutionJson): boolean {
   return (
-    execution.Phase === 'completed' && execution.ComputeState.Message === '' && execution.RunOutput !== null
+    execution.Phase === 'completed' &&
+    execution.ComputeState.Message === '' &&
+    execution.RunOutput !== null
   );
 }
 

@@ -39,7 +39,8 @@ export async function printList<T>(
   }
   const rows = items.map((item) => columns.map((column) => plainLine(column.value(item))));
   const titles = columns.map((column) => column.title);
-  const lines = format === 'csv' ? csv(titles, rows, options) : table(io, titles, rows, columns, options);
+  const lines =
+    format === 'csv' ? csv(titles, rows, options) : table(io, titles, rows, columns, options);
   await write(io.stdout, lines.map((line) => `${line}\n`).join(''));
 }
 
@@ -48,7 +49,8 @@ function csv(
   rows: readonly (readonly string[])[],
   options: OutputOptions,
 ): string[] {
-  const cell = (text: string): string => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const cell = (text: string): string =>
+    /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   const all = options.hideHeader === true ? rows : [titles, ...rows];
   return all.map((row) => row.map(cell).join(','));
 }
@@ -70,7 +72,9 @@ function table<T>(
   const shown = rows.map((row) => row.map(shorten));
   const upper = titles.map((title) => title.toUpperCase());
   const withHeader = options.hideHeader === true ? shown : [upper, ...shown];
-  const widths = titles.map((_, index) => Math.max(0, ...withHeader.map((row) => (row[index] ?? '').length)));
+  const widths = titles.map((_, index) =>
+    Math.max(0, ...withHeader.map((row) => (row[index] ?? '').length)),
+  );
   return withHeader.map((row, line) => {
     const text = row
       .map((cell, index) => cell.padEnd(widths[index] ?? 0))

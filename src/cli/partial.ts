@@ -21,7 +21,8 @@ async function kindOf(path: string): Promise<'nothing' | 'empty' | 'something'> 
  */
 export async function checkTarget(target: string, cwd: string, overwrite: boolean): Promise<void> {
   const kind = await kindOf(target);
-  if (kind === 'something' && !overwrite) throw new ShoalError({ code: 'output-exists', path: target });
+  if (kind === 'something' && !overwrite)
+    throw new ShoalError({ code: 'output-exists', path: target });
   const way = relative(target, cwd);
   if (kind !== 'nothing' && !/^\.\.(\/|$)/.test(way)) {
     throw new ShoalError({

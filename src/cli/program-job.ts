@@ -15,8 +15,16 @@ const FILE = 'YAML or JSON file; - or nothing for stdin';
 
 function withTemplate(command: Command): Command {
   return command
-    .addOption(listOption('-V, --template-vars <key=value>', 'value of a template variable; may be repeated'))
-    .option('-E, --template-envs <regex>', 'variables of this environment that the template may use')
+    .addOption(
+      listOption(
+        '-V, --template-vars <key=value>',
+        'value of a template variable; may be repeated',
+      ),
+    )
+    .option(
+      '-E, --template-envs <regex>',
+      'variables of this environment that the template may use',
+    )
     .option('--no-template', 'take the file as it is');
 }
 
@@ -30,7 +38,11 @@ function addRun(job: Command, run: Run): void {
     .option('--id-only', 'print nothing but the id')
     .option('--dry-run', 'show what would be submitted, and what would change')
     .addOption(
-      integerOption('--wait-timeout <seconds>', 'give up waiting after this time (the job goes on)', 1),
+      integerOption(
+        '--wait-timeout <seconds>',
+        'give up waiting after this time (the job goes on)',
+        1,
+      ),
     )
     .addOption(integerOption('--wait-timeout-secs <seconds>', 'the same', 1).hideHelp())
     .option('--download', 'fetch the results when it is done')
@@ -42,7 +54,10 @@ function addRun(job: Command, run: Run): void {
     async () => (await import('./commands/job-run.ts')).jobRun,
   );
   const validate = withTemplate(
-    job.command('validate').description('check a spec without submitting it').argument('[file]', FILE),
+    job
+      .command('validate')
+      .description('check a spec without submitting it')
+      .argument('[file]', FILE),
   );
   runs(
     withValueOutput(validate, ['text', 'json'], 'text'),
@@ -56,7 +71,10 @@ function addLists(job: Command, run: Run): void {
     .command('list')
     .description('list jobs')
     .option('--namespace <name>', 'only this namespace; * for all', 'default')
-    .option('--labels <selector>', 'only jobs with these labels, e.g. "team=a, stage in (test, live)"')
+    .option(
+      '--labels <selector>',
+      'only jobs with these labels, e.g. "team=a, stage in (test, live)"',
+    )
     .addOption(integerOption('--limit <n>', 'at most this many', 1).default(10))
     .option('--next-token <token>', 'go on where an earlier list ended')
     .option('--order-by <field>', 'created_at or modified_at', 'created_at')

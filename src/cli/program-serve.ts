@@ -26,7 +26,8 @@ function given(options: Readonly<Record<string, unknown>>): FlagRecord {
 
 export function addServe(program: Command, run: Run): void {
   const serve = program.command('serve').description('run a peer in this process');
-  for (const serveFlag of serveFlags) if (!GLOBAL.has(serveFlag.flag)) serve.addOption(optionOf(serveFlag));
+  for (const serveFlag of serveFlags)
+    if (!GLOBAL.has(serveFlag.flag)) serve.addOption(optionOf(serveFlag));
   runs<Readonly<Record<string, unknown>>>(
     serve,
     run,

@@ -58,7 +58,11 @@ function addAgentCommands(program: Command, run: Run): void {
     config: 'its configuration',
   };
   for (const [name, description] of Object.entries(parts)) {
-    const command = withValueOutput(agent.command(name).description(description), ['yaml', 'json'], 'yaml');
+    const command = withValueOutput(
+      agent.command(name).description(description),
+      ['yaml', 'json'],
+      'yaml',
+    );
     runs(command, run, async () => {
       const { agentPart } = await import('./commands/agent.ts');
       return agentPart(name);

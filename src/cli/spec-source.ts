@@ -18,7 +18,8 @@ export interface TemplateOptions {
 /** More than any spec has; a wrong file is noticed before it fills the memory. */
 const STDIN_MAX_BYTES = 16_777_216;
 
-const usage = (what: string, hint: string): ShoalError => new ShoalError({ code: 'usage', what, hint });
+const usage = (what: string, hint: string): ShoalError =>
+  new ShoalError({ code: 'usage', what, hint });
 
 async function readAll(stdin: Readable): Promise<string> {
   const chunks: Buffer[] = [];
@@ -37,15 +38,20 @@ async function readText(
   file: string | undefined,
 ): Promise<{ readonly text: string; readonly sourceName: string }> {
   if (file === undefined || file === '-') {
-    if (io.terminal.stdin) io.stderr.write('Reading the spec from the terminal; end with Ctrl-D.\n');
+    if (io.terminal.stdin)
+      io.stderr.write('Reading the spec from the terminal; end with Ctrl-D.\n');
     return { text: await readAll(io.stdin), sourceName: '<stdin>' };
   }
   try {
     return { text: await readFile(resolve(io.cwd, file), 'utf8'), sourceName: file };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') throw new ShoalError({ code: 'path-not-found', path: file }, { cause: error });
-    throw usage(`${file} cannot be read (${code ?? 'unknown reason'}).`, 'Give a YAML or JSON file.');
+    if (code === 'ENOENT')
+      throw new ShoalError({ code: 'path-not-found', path: file }, { cause: error });
+    throw usage(
+      `${file} cannot be read (${code ?? 'unknown reason'}).`,
+      'Give a YAML or JSON file.',
+    );
   }
 }
 
@@ -89,7 +95,8 @@ export async function readSpec(
   options: TemplateOptions,
 ): Promise<SpecSource> {
   const source = await readText(io, file);
-  const text = options.template === false ? source.text : await rendered(source, variablesOf(io, options));
+  const text =
+    options.template === false ? source.text : await rendered(source, variablesOf(io, options));
   const parsed = parseJob(text, { sourceName: source.sourceName });
   if (!parsed.ok)
     throw new ShoalError({ code: 'spec-invalid', problems: parsed.problems.map(formatProblem) });
@@ -103,6 +110,7 @@ async function rendered(
   if (!text.includes('{{')) return text;
   const { renderTemplate } = await import('../job/template.ts');
   const result = renderTemplate(text, variables, sourceName);
-  if (!result.ok) throw new ShoalError({ code: 'spec-invalid', problems: [formatProblem(result.problem)] });
+  if (!result.ok)
+    throw new ShoalError({ code: 'spec-invalid', problems: [formatProblem(result.problem)] });
   return result.text;
 }

@@ -24,7 +24,8 @@ export function painter(io: Io, stream: 'stdout' | 'stderr', plain: boolean): Pa
 }
 
 /** `2026-01-02 03:04:05` in UTC. */
-export const dateTime = (ms: number): string => new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
+export const dateTime = (ms: number): string =>
+  new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
 
 /** Milliseconds of nanoseconds. */
 export const msOfNanos = (nanos: bigint | number): number => Number(BigInt(nanos) / 1_000_000n);

@@ -76,14 +76,22 @@ export interface TransferOptions {
 }
 
 /** @throws ShoalError `content-corrupt` – the list breaks off. */
-async function listOf({ client, cid, holders, signal }: TransferOptions): Promise<readonly Entry[]> {
+async function listOf({
+  client,
+  cid,
+  holders,
+  signal,
+}: TransferOptions): Promise<readonly Entry[]> {
   const answer = await client.download(
     `/shoal/content/${encodeURIComponent(cid)}/list`,
     { holder: holders },
     signal,
   );
   const entries: Entry[] = [];
-  for await (const text of createInterface({ input: answer, crlfDelay: Number.POSITIVE_INFINITY })) {
+  for await (const text of createInterface({
+    input: answer,
+    crlfDelay: Number.POSITIVE_INFINITY,
+  })) {
     const line = JSON.parse(text) as ContentLine;
     if ('error' in line) throw new RemoteError(line.error);
     if ('end' in line) return entries;
@@ -104,7 +112,11 @@ function checked(entries: readonly Entry[], progress: Progress): readonly Entry[
     const folded = path.normalize('NFC').toLowerCase();
     const other = seen.get(folded);
     if (other !== undefined)
-      refuse({ code: 'path-unsafe', path, why: `it and "${other}" are the same name on some disks` });
+      refuse({
+        code: 'path-unsafe',
+        path,
+        why: `it and "${other}" are the same name on some disks`,
+      });
     seen.set(folded, path);
     if (kind === 'symlink') progress.say(`Left out: ${path} is a symbolic link`);
     return kind !== 'symlink';
@@ -125,7 +137,11 @@ async function fetchFile(
 ): Promise<void> {
   const part = `${target}.shoal-part`;
   const query = { path: entry.path, holder: holders };
-  const answer = await client.download(`/shoal/content/${encodeURIComponent(cid)}/file`, query, signal);
+  const answer = await client.download(
+    `/shoal/content/${encodeURIComponent(cid)}/file`,
+    query,
+    signal,
+  );
   const file = await open(part, 'w', 0o644);
   let bytes = 0;
   try {

@@ -46,7 +46,11 @@ function eventLine(event: HistoryJson, paint: Painter): string[] {
   return failed && hint !== '' ? [line, `${' '.repeat(22)}Hint: ${hint}`] : [line];
 }
 
-function summary(executions: readonly ExecutionJson[], answer: JobAnswer, startedAt: number): string {
+function summary(
+  executions: readonly ExecutionJson[],
+  answer: JobAnswer,
+  startedAt: number,
+): string {
   const count = (phases: readonly string[]): number =>
     executions.filter(({ Phase }) => phases.includes(Phase)).length;
   const done = count(['completed']);
@@ -112,8 +116,11 @@ class Waiter {
       this.#heardAt = Date.now();
       return page;
     } catch (error) {
-      if (codeOf(error) !== 'daemon-unreachable' || Date.now() - this.#heardAt > AWAY_MAX_MS) throw error;
-      this.#line.now(`The peer at ${client.address} is away; the job goes on. Waiting for it to come back.`);
+      if (codeOf(error) !== 'daemon-unreachable' || Date.now() - this.#heardAt > AWAY_MAX_MS)
+        throw error;
+      this.#line.now(
+        `The peer at ${client.address} is away; the job goes on. Waiting for it to come back.`,
+      );
       return null;
     }
   }

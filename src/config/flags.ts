@@ -50,7 +50,12 @@ export const serveFlags: readonly ServeFlag[] = [
     '',
     'configuration file (default: config.yaml in the data directory, if there is one)',
   ),
-  value('--data-dir', 'DIR', 'node.dataDir', 'where this peer keeps its keys, records, content and logs'),
+  value(
+    '--data-dir',
+    'DIR',
+    'node.dataDir',
+    'where this peer keeps its keys, records, content and logs',
+  ),
   value(
     '--owner-key',
     'FILE',
@@ -59,11 +64,26 @@ export const serveFlags: readonly ServeFlag[] = [
   ),
   list('--label', 'KEY=VALUE', 'node.labels', 'label that jobs can select this peer by'),
 
-  value('--network-id', 'NAME', 'network.id', 'mesh to belong to; peers of different meshes never mix'),
+  value(
+    '--network-id',
+    'NAME',
+    'network.id',
+    'mesh to belong to; peers of different meshes never mix',
+  ),
   value('--swarm-key', 'FILE', 'network.swarmKey', 'pre-shared key of a private mesh'),
   list('--listen', 'MULTIADDR', 'network.listen', 'address to listen on for peers'),
-  list('--announce', 'MULTIADDR', 'network.announce', 'address told to peers instead of those found'),
-  list('--bootstrap', 'MULTIADDR', 'network.bootstrap', 'peer to join the mesh through (…/p2p/<peer id>)'),
+  list(
+    '--announce',
+    'MULTIADDR',
+    'network.announce',
+    'address told to peers instead of those found',
+  ),
+  list(
+    '--bootstrap',
+    'MULTIADDR',
+    'network.bootstrap',
+    'peer to join the mesh through (…/p2p/<peer id>)',
+  ),
   toggle('--mdns', 'network.mdns', true, 'look for peers on the local network'),
 
   value('--api-host', 'ADDRESS', 'api.host', 'address the HTTP API listens on'),
@@ -80,8 +100,18 @@ export const serveFlags: readonly ServeFlag[] = [
   toggle('--no-wasm', 'engines.wasm.enabled', false, 'run no wasm jobs'),
   toggle('--noop', 'engines.noop.enabled', true, 'take jobs of the noop engine (for tests)'),
 
-  value('--cpu', 'AMOUNT', 'capacity.cpu', 'processors to give to jobs: cores (2, 500m) or a share (80%)'),
-  value('--memory', 'AMOUNT', 'capacity.memory', 'memory to give to jobs: an amount (4GB) or a share (80%)'),
+  value(
+    '--cpu',
+    'AMOUNT',
+    'capacity.cpu',
+    'processors to give to jobs: cores (2, 500m) or a share (80%)',
+  ),
+  value(
+    '--memory',
+    'AMOUNT',
+    'capacity.memory',
+    'memory to give to jobs: an amount (4GB) or a share (80%)',
+  ),
   value(
     '--disk',
     'AMOUNT',
@@ -94,7 +124,12 @@ export const serveFlags: readonly ServeFlag[] = [
   list('--deny-owner', 'KEY', 'policy.denyOwners', 'take no jobs of this owner key'),
   list('--allow-namespace', 'NAME', 'policy.allowNamespaces', 'take jobs of this namespace only'),
   list('--deny-namespace', 'NAME', 'policy.denyNamespaces', 'take no jobs of this namespace'),
-  list('--allow-image', 'PREFIX', 'policy.allowImages', 'run only images whose reference begins with this'),
+  list(
+    '--allow-image',
+    'PREFIX',
+    'policy.allowImages',
+    'run only images whose reference begins with this',
+  ),
   list(
     '--allow-network',
     'TYPE',
@@ -107,7 +142,12 @@ export const serveFlags: readonly ServeFlag[] = [
     'policy.allowedPaths',
     'path of this machine that jobs may read, or write with :rw',
   ),
-  list('--allow-env', 'PATTERN', 'policy.allowedEnv', 'variable of this process that jobs may ask for'),
+  list(
+    '--allow-env',
+    'PATTERN',
+    'policy.allowedEnv',
+    'variable of this process that jobs may ask for',
+  ),
 
   value('--max-attempts', 'N', 'jobs.maxAttempts', 'tries of one partition before its job fails'),
   value('--log-level', 'LEVEL', 'logging.level', 'trace, debug, info, warn, error or silent'),

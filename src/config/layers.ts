@@ -80,7 +80,8 @@ function add(
   problems: string[],
 ): void {
   if ('value' in read) settings.push({ path: leaf.path, value: read.value, origin, base: null });
-  else problems.push(`${leaf.path} = ${JSON.stringify(text)} (${origin}): expected ${read.expected}.`);
+  else
+    problems.push(`${leaf.path} = ${JSON.stringify(text)} (${origin}): expected ${read.expected}.`);
 }
 
 /** Reads the text of a YAML file. `directory`: where it lies. */
@@ -89,7 +90,9 @@ export function fromFile(text: string, file: string, directory: string): Layer {
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, version: '1.2' });
   const place = (offset: number | undefined): string =>
     offset === undefined ? `file ${file}` : `file ${file}:${lines.linePos(offset).line}`;
-  const problems = document.errors.map((error) => `${place(error.pos[0])}: ${error.message.split('\n')[0]}`);
+  const problems = document.errors.map(
+    (error) => `${place(error.pos[0])}: ${error.message.split('\n')[0]}`,
+  );
   if (problems.length > 0 || document.contents === null) return { settings: [], problems };
   if (!isMap(document.contents))
     return { settings: [], problems: [`file ${file}: expected sections such as "network:".`] };
@@ -122,4 +125,5 @@ interface JsNode {
   toJS(document: unknown, options: { readonly maxAliasCount: number }): unknown;
 }
 
-const hasJs = (node: unknown): node is JsNode => typeof node === 'object' && node !== null && 'toJS' in node;
+const hasJs = (node: unknown): node is JsNode =>
+  typeof node === 'object' && node !== null && 'toJS' in node;

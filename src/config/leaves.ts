@@ -39,12 +39,14 @@ const kinds: Readonly<Record<string, LeafKind>> = {
 };
 
 /** `inputMaxBytes` → `INPUT_MAX_BYTES` */
-const upperSnake = (key: string): string => key.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toUpperCase();
+const upperSnake = (key: string): string =>
+  key.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toUpperCase();
 
 function collect(schema: z.core.$ZodType, keys: readonly string[], found: Map<string, Leaf>): void {
   const description = (schema as unknown as Inspectable).description ?? '';
   let bare = schema as unknown as Inspectable;
-  while (bare._zod.def.innerType !== undefined) bare = bare._zod.def.innerType as unknown as Inspectable;
+  while (bare._zod.def.innerType !== undefined)
+    bare = bare._zod.def.innerType as unknown as Inspectable;
   if (bare.shape !== undefined) {
     for (const [key, child] of Object.entries(bare.shape)) collect(child, [...keys, key], found);
     return;
@@ -52,7 +54,12 @@ function collect(schema: z.core.$ZodType, keys: readonly string[], found: Map<st
   const kind = kinds[bare._zod.def.type];
   const path = keys.join('.');
   if (kind === undefined) throw new TypeError(`no kind for ${path}: ${bare._zod.def.type}`);
-  found.set(path, { path, kind, description, variable: ['SHOAL', ...keys.map(upperSnake)].join('_') });
+  found.set(path, {
+    path,
+    kind,
+    description,
+    variable: ['SHOAL', ...keys.map(upperSnake)].join('_'),
+  });
 }
 
 function allLeaves(): ReadonlyMap<string, Leaf> {
@@ -73,7 +80,9 @@ export function fromText(kind: LeafKind, text: string): { readonly value: unknow
       return /^-?\d+$/.test(text.trim()) ? { value: Number(text) } : { expected: 'a whole number' };
     case 'boolean':
       if (/^(true|1|yes|on)$/i.test(text.trim())) return { value: true };
-      return /^(false|0|no|off)$/i.test(text.trim()) ? { value: false } : { expected: 'true or false' };
+      return /^(false|0|no|off)$/i.test(text.trim())
+        ? { value: false }
+        : { expected: 'true or false' };
     case 'list':
       return { value: parts(text) };
     case 'map':

@@ -60,12 +60,14 @@ export async function loadConfig(input: LoadInput): Promise<LoadedConfig> {
   }
   const problems = layers.flatMap((each) => each.problems);
   const parsed = configSchema.safeParse(treeOf(chosen.values()));
-  if (!parsed.success) problems.push(...parsed.error.issues.map((issue) => problemOf(issue, chosen)));
+  if (!parsed.success)
+    problems.push(...parsed.error.issues.map((issue) => problemOf(issue, chosen)));
   const hostProblem = apiHostProblem(
     chosen.get('api.host')?.value ?? '127.0.0.1',
     chosen.get('api.insecure')?.value,
   );
-  if (hostProblem !== null) problems.push(problemOf({ path: ['api', 'host'], message: hostProblem }, chosen));
+  if (hostProblem !== null)
+    problems.push(problemOf({ path: ['api', 'host'], message: hostProblem }, chosen));
   if (!parsed.success || problems.length > 0) {
     throw new ShoalError({ code: 'config-invalid', problems });
   }
@@ -89,7 +91,11 @@ export function explainConfig(loaded: LoadedConfig): readonly ExplainedSetting[]
 
 /** The core's constants with what the operator may change of them. */
 export function limitsOf(config: Config): Limits {
-  return { ...defaultLimits, maxAttempts: config.jobs.maxAttempts, retentionMs: config.jobs.retentionMs };
+  return {
+    ...defaultLimits,
+    maxAttempts: config.jobs.maxAttempts,
+    retentionMs: config.jobs.retentionMs,
+  };
 }
 
 async function readLayer(
@@ -103,7 +109,9 @@ async function readLayer(
   const directory =
     dataDir === undefined ? defaultPath('node.dataDir', input).value : expanded(dataDir, input);
   const file =
-    typeof named === 'string' ? absolute(named, input.cwd, input) : join(String(directory), 'config.yaml');
+    typeof named === 'string'
+      ? absolute(named, input.cwd, input)
+      : join(String(directory), 'config.yaml');
   try {
     return { file, layer: fromFile(await readFile(file, 'utf8'), file, dirname(file)) };
   } catch (error) {
@@ -168,7 +176,9 @@ function problemOf(
 function valueAt(value: unknown, keys: readonly string[]): unknown {
   return keys.reduce<unknown>(
     (at, key) =>
-      typeof at === 'object' && at !== null ? (at as Readonly<Record<string, unknown>>)[key] : undefined,
+      typeof at === 'object' && at !== null
+        ? (at as Readonly<Record<string, unknown>>)[key]
+        : undefined,
     value,
   );
 }

@@ -26,7 +26,9 @@ const capacityText = (unit: 'count' | 'bytes', what: string) =>
       `expected ${what}`,
     );
 
-const multiaddr = z.string().regex(/^(\/[^/\s]+)+$/, 'expected a multiaddr such as /ip4/192.0.2.7/tcp/4711');
+const multiaddr = z
+  .string()
+  .regex(/^(\/[^/\s]+)+$/, 'expected a multiaddr such as /ip4/192.0.2.7/tcp/4711');
 
 /** Files hold keys, so what looks like a key itself is a mistake that must not be printed. */
 const keyFile = z
@@ -74,7 +76,10 @@ const node = z.strictObject({
 const network = z.strictObject({
   id: z
     .string()
-    .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'expected lower-case letters, digits, ".", "_", "-", at most 63')
+    .regex(
+      /^[a-z0-9][a-z0-9._-]{0,62}$/,
+      'expected lower-case letters, digits, ".", "_", "-", at most 63',
+    )
     .default('shoal')
     .describe('mesh to belong to; part of every signature and protocol name'),
   /** A fixed port, because a firewall rule needs one. */
@@ -88,11 +93,17 @@ const network = z.strictObject({
     .boolean()
     .default(true)
     .describe('take another port when a port of the default listen addresses is in use'),
-  announce: z.array(multiaddr).max(20).default([]).describe('addresses told to peers instead of those found'),
+  announce: z
+    .array(multiaddr)
+    .max(20)
+    .default([])
+    .describe('addresses told to peers instead of those found'),
   bootstrap: z.array(multiaddr).max(100).default([]).describe('peers to join the mesh through'),
   /** Only on request: a peer tells its presence to nobody who was not named. */
   mdns: z.boolean().default(false).describe('look for peers on the local network'),
-  swarmKey: keyFile.default('').describe('file of the pre-shared key of a private mesh; empty = none'),
+  swarmKey: keyFile
+    .default('')
+    .describe('file of the pre-shared key of a private mesh; empty = none'),
   /** Each connection may buffer some MiB, so this bounds memory. */
   connectionsMax: z.int().min(4).max(10_000).default(200).describe('open connections to peers'),
 });
@@ -100,7 +111,12 @@ const network = z.strictObject({
 const api = z.strictObject({
   /** Loopback: whoever reaches the API acts with this peer's owner key. */
   host: z.string().min(1).default('127.0.0.1').describe('address of the HTTP API'),
-  port: z.int().min(0).max(65_535).default(1_234).describe('port of the HTTP API; 0 = the system chooses'),
+  port: z
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(1_234)
+    .describe('port of the HTTP API; 0 = the system chooses'),
   insecure: z.boolean().default(false).describe('allow an address that other machines can reach'),
 });
 
@@ -117,7 +133,10 @@ const docker = z.strictObject({
     .default('')
     .describe('user and group of every program; empty = as the image says'),
   /** Off: many images write beside their program (caches, compiled files), and their layer goes with the container. */
-  readonlyRootfs: z.boolean().default(false).describe('the file system of the image cannot be written to'),
+  readonlyRootfs: z
+    .boolean()
+    .default(false)
+    .describe('the file system of the image cannot be written to'),
   tmpfsBytes: bytes()
     .default(64 * MB)
     .describe('size of /tmp, /var/tmp and /run in a container each, in memory'),
@@ -127,7 +146,12 @@ const docker = z.strictObject({
     .default([])
     .describe('capabilities given to programs; none unless the owners are trusted'),
   /** Stops fork bombs; interpreters with a thread pool per core stay well below. */
-  pidsLimit: z.int().min(1).max(100_000).default(512).describe('processes and threads of one container'),
+  pidsLimit: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(512)
+    .describe('processes and threads of one container'),
   openFilesMax: z
     .int()
     .min(16)
@@ -195,10 +219,16 @@ const policy = z.strictObject({
     .max(10_000)
     .default([])
     .describe('owner keys whose jobs are taken; empty = all'),
-  denyOwners: z.array(ownerKeyText()).max(10_000).default([]).describe('owner keys whose jobs are refused'),
+  denyOwners: z
+    .array(ownerKeyText())
+    .max(10_000)
+    .default([])
+    .describe('owner keys whose jobs are refused'),
   allowNamespaces: words().default([]).describe('namespaces whose jobs are taken; empty = all'),
   denyNamespaces: words().default([]).describe('namespaces whose jobs are refused'),
-  allowImages: words().default([]).describe('beginnings of image references that may run; empty = all'),
+  allowImages: words()
+    .default([])
+    .describe('beginnings of image references that may run; empty = all'),
   /** Host is not among them: such a job reaches everything that listens on this machine's loopback. */
   networks: z
     .array(z.enum(['None', 'Default', 'Bridge', 'Host']))
@@ -209,7 +239,9 @@ const policy = z.strictObject({
     .max(1_000)
     .default([])
     .describe('paths of this machine that jobs may read (:ro, the default) or write (:rw)'),
-  allowedEnv: words().default([]).describe('variables of this process that jobs may ask for; * = anything'),
+  allowedEnv: words()
+    .default([])
+    .describe('variables of this process that jobs may ask for; * = anything'),
 });
 
 const jobs = z.strictObject({
@@ -246,11 +278,18 @@ const storage = z.strictObject({
     .max(10_000_000)
     .default(100_000)
     .describe('files and directories of one result'),
-  resultDepthMax: z.int().min(1).max(1_000).default(64).describe('nested directories of one result'),
+  resultDepthMax: z
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(64)
+    .describe('nested directories of one result'),
   logRetentionMs: ms(0)
     .default(HOUR_MS)
     .describe('how long logs and working files of a finished execution are kept here'),
-  diskPollMs: ms(10).default(2_000).describe('interval of measuring the disk that a running job uses'),
+  diskPollMs: ms(10)
+    .default(2_000)
+    .describe('interval of measuring the disk that a running job uses'),
 });
 
 const results = z.strictObject({

@@ -43,10 +43,25 @@ export function onPrepare(core: Core, from: NodeId, kept: KeptJob, grant: Signed
   }
   raisePromise(core, kept, epoch);
   kept.candidateAt = null;
-  const vote = seal(core, 'vote', { job, of: grant.id, slot: 'grant', epoch, store: core.config.store });
+  const vote = seal(core, 'vote', {
+    job,
+    of: grant.id,
+    slot: 'grant',
+    epoch,
+    store: core.config.store,
+  });
   const parts = partsOf(recordsOf(kept.ledger), [...kept.accepted.values()]);
   parts.forEach(({ records, accepted }, part) =>
-    send(core, from, { type: 'promise', job, epoch, vote, part, parts: parts.length, accepted, records }),
+    send(core, from, {
+      type: 'promise',
+      job,
+      epoch,
+      vote,
+      part,
+      parts: parts.length,
+      accepted,
+      records,
+    }),
   );
 }
 
@@ -138,7 +153,11 @@ function accept(
     return null;
   }
   const signer = core.suite.nodeOf(value.by);
-  if (slotOf(value) !== slot || value.body.job !== job || !isKeeper(admission.record.body, signer)) {
+  if (
+    slotOf(value) !== slot ||
+    value.body.job !== job ||
+    !isKeeper(admission.record.body, signer)
+  ) {
     refuse(core, from, 'wrong-signer', true);
     return null;
   }
@@ -184,4 +203,3 @@ function wellFounded(kept: KeptJob, value: SlotValue): boolean {
     }
   }
 }
-

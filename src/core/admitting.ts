@@ -24,7 +24,11 @@ const leadCheckMs = 10_000;
 const asKeeper = (core: Core, admission: AdmissionBody): boolean =>
   admission.keepers.some((k) => k.node === core.self && k.store === core.config.store);
 
-export function onAdmit(core: Core, from: NodeId, message: Extract<Message, { type: 'admit' }>): void {
+export function onAdmit(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'admit' }>,
+): void {
   const { spec, admission } = message;
   const { job } = spec.body;
   const kept = core.kept.get(job);
@@ -45,8 +49,19 @@ export function onAdmit(core: Core, from: NodeId, message: Extract<Message, { ty
   }
   const vote = admissionVote(core, admission);
   persist(core, { table: 'records', job, key: 'spec', value: { record: spec, votes: [] } });
-  persist(core, { table: 'records', job, key: 'pending', value: { record: admission, votes: [vote] } });
-  core.pending.set(job, { spec, admission, vote, since: core.now, votes: new Map([[core.self, vote]]) });
+  persist(core, {
+    table: 'records',
+    job,
+    key: 'pending',
+    value: { record: admission, votes: [vote] },
+  });
+  core.pending.set(job, {
+    spec,
+    admission,
+    vote,
+    since: core.now,
+    votes: new Map([[core.self, vote]]),
+  });
   core.timers.set(`pending:${job}`, after(core.now, orphanMs));
   send(core, from, { type: 'admitted', job, vote });
 }
@@ -74,7 +89,11 @@ function dropPending(core: Core, job: JobId): void {
 }
 
 /** A co-keeper's vote for a job nobody activated. The sponsor's own collecting is in `sponsor.ts`. */
-export function onCoVote(core: Core, from: NodeId, message: Extract<Message, { type: 'admitted' }>): void {
+export function onCoVote(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'admitted' }>,
+): void {
   const pending = core.pending.get(message.job);
   if (pending === undefined || core.suite.nodeOf(message.vote.by) !== from) return;
   const { body, id } = pending.admission;
@@ -89,7 +108,11 @@ function activateByVotes(core: Core, { spec, admission, votes }: PendingJob): bo
   return true;
 }
 
-export function onActivate(core: Core, from: NodeId, message: Extract<Message, { type: 'activate' }>): void {
+export function onActivate(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'activate' }>,
+): void {
   const { spec, admission } = message;
   const { job } = spec.body;
   const kept = core.kept.get(job);
@@ -108,7 +131,8 @@ export function onActivate(core: Core, from: NodeId, message: Extract<Message, {
 
 function activate(core: Core, spec: Signed<'spec'>, admission: Certified<'admission'>): void {
   const { job } = spec.body;
-  if (core.pending.delete(job)) persist(core, { table: 'records', job, key: 'pending', value: null });
+  if (core.pending.delete(job))
+    persist(core, { table: 'records', job, key: 'pending', value: null });
   persist(core, { table: 'records', job, key: 'spec', value: { record: spec, votes: [] } });
   persist(core, {
     table: 'records',
@@ -144,4 +168,3 @@ export function keep(
   core.kept.set(spec.body.job, kept);
   return kept;
 }
-

@@ -51,4 +51,3 @@ export function ring(core: Core, key: string): void {
       throw new Error(`a timer without a handler: ${key}`);
   }
 }
-

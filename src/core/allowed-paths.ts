@@ -36,5 +36,7 @@ function globPattern(glob: string): RegExp {
 /** True when a rule covers `path` (absolute, normalised) with the access wanted. */
 export function pathAllowed(rules: readonly string[], path: string, writable: boolean): boolean {
   if (!path.startsWith('/') || path.split('/').includes('..')) return false;
-  return rules.map(parseRule).some((rule) => rule.pattern.test(path) && (rule.writable || !writable));
+  return rules
+    .map(parseRule)
+    .some((rule) => rule.pattern.test(path) && (rule.writable || !writable));
 }

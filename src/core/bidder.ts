@@ -127,4 +127,3 @@ export function reconsider(core: Core): void {
     if (howOften(spec.body.spec.Task.resources, free, 1) > 0) answer(core, announcement, spec.body);
   }
 }
-

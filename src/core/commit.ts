@@ -164,7 +164,11 @@ function noteCommitted(core: Core, value: CertifiedValue): void {
       return note(core, 'job.accepted', { job, partition, execution, exitCode });
     }
     case 'close':
-      return note(core, 'job.closed', { job, outcome: record.body.outcome, code: record.body.code });
+      return note(core, 'job.closed', {
+        job,
+        outcome: record.body.outcome,
+        code: record.body.code,
+      });
   }
 }
 

@@ -45,4 +45,3 @@ export function createCore(config: MachineConfig, suite: Suite): Core {
     refused: {},
   };
 }
-

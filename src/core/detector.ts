@@ -97,7 +97,8 @@ function askOthers(core: Core, node: NodeId, watch: Watch): void {
     .map((member) => member.advert.body.node)
     .filter((other) => other !== node)
     .slice(0, helpers);
-  for (const other of others) send(core, other, { type: 'ping-for-me', nonce: watch.nonce, target: node });
+  for (const other of others)
+    send(core, other, { type: 'ping-for-me', nonce: watch.nonce, target: node });
 }
 
 function declareDead(core: Core, node: NodeId, watch: Watch): void {
@@ -108,7 +109,8 @@ function declareDead(core: Core, node: NodeId, watch: Watch): void {
   note(core, 'peer.dead', { node });
   for (const kept of core.kept.values()) {
     if (leaderOf(kept) === node) leaderGone(core, kept);
-    if (core.now - core.startedAt >= settleMs && liveOn(kept, node).length > 0) loseNode(core, kept, node);
+    if (core.now - core.startedAt >= settleMs && liveOn(kept, node).length > 0)
+      loseNode(core, kept, node);
   }
 }
 

@@ -45,11 +45,20 @@ export function onGossipAnnounce(core: Core, message: Extract<Gossip, { type: 'a
   remember(core.index, job, { summary, nodes: [leader] }, indexMax);
 }
 
-export function onGossipClosed(core: Core, from: NodeId, message: Extract<Gossip, { type: 'closed' }>): void {
+export function onGossipClosed(
+  core: Core,
+  from: NodeId,
+  message: Extract<Gossip, { type: 'closed' }>,
+): void {
   const { summary, close } = message;
   if (summary.job !== close.record.body.job || core.kept.has(summary.job)) return;
   const voters = close.votes.map((vote) => core.suite.nodeOf(vote.by));
-  remember(core.index, summary.job, { summary, nodes: [...new Set([from, ...voters])].slice(0, 6) }, indexMax);
+  remember(
+    core.index,
+    summary.job,
+    { summary, nodes: [...new Set([from, ...voters])].slice(0, 6) },
+    indexMax,
+  );
 }
 
 // — answering
@@ -93,7 +102,8 @@ function resolve(core: Core, ref: string, namespace: string): readonly JobId[] {
     if (summary.name === ref && summary.namespace === namespace) {
       if (named === null || summary.createdAt > named.createdAt) named = summary as JobSummary;
     }
-    if (ref.startsWith('j-') && ref.length >= 6 && summary.job.startsWith(ref)) byPrefix.push(summary.job);
+    if (ref.startsWith('j-') && ref.length >= 6 && summary.job.startsWith(ref))
+      byPrefix.push(summary.job);
   };
   for (const { summary } of core.index.values()) see(summary);
   for (const kept of core.kept.values()) {
@@ -108,7 +118,12 @@ function resolve(core: Core, ref: string, namespace: string): readonly JobId[] {
 // — asking
 
 /** Answers a local request, asking around when this node cannot say by itself. */
-export function onQuery(core: Core, request: RequestId, query: Query, purpose: Lookup['purpose']): void {
+export function onQuery(
+  core: Core,
+  request: RequestId,
+  query: Query,
+  purpose: Lookup['purpose'],
+): void {
   const lookup: Lookup = {
     request,
     query,
@@ -141,7 +156,11 @@ function askAround(core: Core, lookup: Lookup, most: number): void {
   [...core.connected].slice(0, most).forEach((node) => ask(core, lookup, node));
 }
 
-export function onFound(core: Core, from: NodeId, message: Extract<Message, { type: 'found' }>): void {
+export function onFound(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'found' }>,
+): void {
   const lookup = core.lookups.get(message.request);
   if (lookup === undefined || !lookup.asked.has(from)) return;
   lookup.outstanding -= 1;
@@ -186,7 +205,10 @@ function takeJob(core: Core, lookup: Lookup, answer: Extract<Answer, { type: 'jo
   lookup.candidates.add(job);
   const closed = records.committed.some(({ record }) => record.type === 'close');
   const leading = kept?.lead?.mode === 'leading' && records.spec.id === kept.ledger.spec.id;
-  const better = lookup.best === null || amount(records) > amount(lookup.best.records) || answer.waiting !== null;
+  const better =
+    lookup.best === null ||
+    amount(records) > amount(lookup.best.records) ||
+    answer.waiting !== null;
   if (better) lookup.best = answer;
   if (closed || leading) {
     lookup.complete = true;
@@ -229,11 +251,18 @@ function settle(core: Core, lookup: Lookup): void {
     return reply(core, request, { type: 'answer', answer });
   }
   if (lookup.candidates.size > 1 && best?.records.spec.body.spec.Name !== query.ref) {
-    const problem = { code: 'job-ambiguous', ref: query.ref, candidates: [...lookup.candidates] } as const;
+    const problem = {
+      code: 'job-ambiguous',
+      ref: query.ref,
+      candidates: [...lookup.candidates],
+    } as const;
     return reply(core, request, { type: 'failed', problem });
   }
   if (best === null) {
-    return reply(core, request, { type: 'failed', problem: { code: 'job-not-found', ref: query.ref } });
+    return reply(core, request, {
+      type: 'failed',
+      problem: { code: 'job-not-found', ref: query.ref },
+    });
   }
   if (purpose === 'reply') return reply(core, request, { type: 'answer', answer: best });
   stopJob(core, request, best.records, purpose.stop);

@@ -43,12 +43,18 @@ function policyRefusals(profile: Profile, spec: SpecBody): readonly Refusal[] {
   const refusals: Refusal[] = [];
   if (policy.draining) refusals.push({ code: 'draining' });
   const owners = policy.allowOwners;
-  if (policy.denyOwners.includes(spec.owner) || (owners.length > 0 && !owners.includes(spec.owner))) {
+  if (
+    policy.denyOwners.includes(spec.owner) ||
+    (owners.length > 0 && !owners.includes(spec.owner))
+  ) {
     refusals.push({ code: 'owner-not-allowed' });
   }
   const namespace = spec.spec.Namespace;
   const spaces = policy.allowNamespaces;
-  if (policy.denyNamespaces.includes(namespace) || (spaces.length > 0 && !spaces.includes(namespace))) {
+  if (
+    policy.denyNamespaces.includes(namespace) ||
+    (spaces.length > 0 && !spaces.includes(namespace))
+  ) {
     refusals.push({ code: 'namespace-not-allowed', namespace });
   }
   return refusals;

@@ -9,15 +9,24 @@ import type { Core, LocalExecution } from './state.ts';
 import { checkCommitted } from './verify.ts';
 
 /** Stops an execution when the proof says that another result stands or the job is closed. */
-export function onCancel(core: Core, from: NodeId, message: Extract<Message, { type: 'cancel' }>): void {
+export function onCancel(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'cancel' }>,
+): void {
   const execution = core.executions.get(message.execution);
   if (execution === undefined) return;
   const { because } = message;
   const admission = execution.stored.admission.record.body;
   const verdict = checkCommitted(core.suite, admission, because);
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
-  if (!justifies(because, execution.stored.state.body)) return refuse(core, from, 'contradiction', true);
-  cancel(core, execution, because.record.type === 'close' ? 'job closed' : 'another result was accepted');
+  if (!justifies(because, execution.stored.state.body))
+    return refuse(core, from, 'contradiction', true);
+  cancel(
+    core,
+    execution,
+    because.record.type === 'close' ? 'job closed' : 'another result was accepted',
+  );
 }
 
 function justifies(because: CertifiedValue, state: StateBody): boolean {
@@ -51,7 +60,11 @@ export function endExecutions(core: Core, job: JobId): void {
   }
 }
 
-export function onClosed(core: Core, from: NodeId, message: Extract<Message, { type: 'closed' }>): boolean {
+export function onClosed(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'closed' }>,
+): boolean {
   const { job, close } = message;
   const execution = [...core.executions.values()].find((e) => e.stored.order.job === job);
   const admission = execution?.stored.admission ?? core.kept.get(job)?.ledger.admission;
@@ -68,4 +81,3 @@ export function onClosed(core: Core, from: NodeId, message: Extract<Message, { t
   send(core, from, { type: 'commit-ack', job, slots: ['close'] });
   return true;
 }
-

@@ -120,7 +120,11 @@ export function onPromise(
   }
   takeRecords(core, from, kept, message.records);
   for (const accepted of message.accepted) inherit(core, kept, lead, accepted);
-  const promise = lead.promises.get(from) ?? { vote: message.vote, parts: new Set(), of: message.parts };
+  const promise = lead.promises.get(from) ?? {
+    vote: message.vote,
+    parts: new Set(),
+    of: message.parts,
+  };
   lead.promises.set(from, promise);
   promise.parts.add(message.part);
   const complete = [...lead.promises.values()].filter((p) => p.parts.size === p.of);
@@ -157,7 +161,13 @@ function takeOffice(core: Core, kept: KeptJob, lead: Lead, grant: Certified<'gra
     open.some(({ value }) => restsOn(value, state.body.execution)),
   );
   const support = { states, commands: [...kept.ledger.commands.values()] };
-  propose(core, kept, lead, open.map(({ value }) => value), support);
+  propose(
+    core,
+    kept,
+    lead,
+    open.map(({ value }) => value),
+    support,
+  );
   // Followers may have missed what the last leader committed.
   for (const { node } of kept.ledger.admission.record.body.keepers) {
     if (node === core.self || confirmed) continue;
@@ -175,7 +185,11 @@ export function stepDown(core: Core, kept: KeptJob, higher: Epoch): void {
   const { lead } = kept;
   if (lead === null || compareEpochs(higher, lead.epoch) <= 0) return;
   kept.lead = null;
-  note(core, 'job.stepped-down', { job: kept.ledger.job, epoch: lead.epoch.number, for: higher.number });
+  note(core, 'job.stepped-down', {
+    job: kept.ledger.job,
+    epoch: lead.epoch.number,
+    for: higher.number,
+  });
   touch(core, kept.ledger.job);
 }
 
@@ -228,7 +242,11 @@ export function takeState(
   return true;
 }
 
-export function takeCommand(core: Core, kept: KeptJob, command: JobRecords['commands'][number]): void {
+export function takeCommand(
+  core: Core,
+  kept: KeptJob,
+  command: JobRecords['commands'][number],
+): void {
   const { job } = kept.ledger;
   if (mergeCommand(kept.ledger, command) !== 'new') return;
   const key = `command/${command.body.sequence}`;

@@ -89,7 +89,10 @@ function take(
   }
   if (core.profile === null || core.draining) return [{ code: 'draining' }];
   const wanted = spec.body.spec.Task.resources;
-  const refusals = [...refusalsFor(core.profile, spec.body), ...busyRefusals(wanted, freeNow(core))];
+  const refusals = [
+    ...refusalsFor(core.profile, spec.body),
+    ...busyRefusals(wanted, freeNow(core)),
+  ];
   if (refusals.length > 0) return refusals;
   observe(core, assign.record.hlc);
   const order = orderOf(spec, assign, epoch, message.holders);
@@ -98,7 +101,11 @@ function take(
   addExecution(core, stored, epoch);
   saveExecution(core, stored);
   if (epoch.number > 0) saveEpoch(core, body.job, epoch);
-  note(core, 'execution.accepted', { job: body.job, execution: body.execution, attempt: body.attempt });
+  note(core, 'execution.accepted', {
+    job: body.job,
+    execution: body.execution,
+    attempt: body.attempt,
+  });
   core.out.push({ type: 'run', order, resume: false });
   return null;
 }

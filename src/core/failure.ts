@@ -8,14 +8,24 @@ export type Failure =
   | Problem
   /** Usage and input. `problems` are complete sentences with their place. */
   | { readonly code: 'spec-invalid'; readonly problems: readonly string[] }
-  | { readonly code: 'request-invalid'; readonly place: string; readonly value: string; readonly expected: string }
+  | {
+      readonly code: 'request-invalid';
+      readonly place: string;
+      readonly value: string;
+      readonly expected: string;
+    }
   | { readonly code: 'cid-invalid'; readonly value: string; readonly why: string }
   | { readonly code: 'multiaddr-invalid'; readonly value: string; readonly why: string }
   | { readonly code: 'config-invalid'; readonly problems: readonly string[] }
   | { readonly code: 'key-invalid'; readonly path: string; readonly why: string }
   /** Content. */
   | { readonly code: 'content-not-found'; readonly cid: string; readonly asked: number }
-  | { readonly code: 'content-too-large'; readonly cid: string; readonly bytes: number; readonly maxBytes: number }
+  | {
+      readonly code: 'content-too-large';
+      readonly cid: string;
+      readonly bytes: number;
+      readonly maxBytes: number;
+    }
   | { readonly code: 'content-corrupt'; readonly cid: string; readonly why: string }
   | { readonly code: 'path-not-found'; readonly path: string }
   | { readonly code: 'path-unsafe'; readonly path: string; readonly why: string }
@@ -34,7 +44,12 @@ export type Failure =
   | { readonly code: 'timeout'; readonly what: string; readonly ms: number }
   /** The HTTP API: what is wrong with a request before it means anything. */
   | { readonly code: 'route-not-found'; readonly method: string; readonly path: string }
-  | { readonly code: 'method-not-allowed'; readonly method: string; readonly path: string; readonly allowed: readonly string[] }
+  | {
+      readonly code: 'method-not-allowed';
+      readonly method: string;
+      readonly path: string;
+      readonly allowed: readonly string[];
+    }
   | { readonly code: 'media-type-refused'; readonly given: string; readonly expected: string }
   | { readonly code: 'body-too-large'; readonly maxBytes: number }
   | { readonly code: 'rate-limited'; readonly retryAfterMs: number }
@@ -45,8 +60,18 @@ export type Failure =
   | { readonly code: 'usage'; readonly what: string; readonly hint: string }
   | { readonly code: 'prefix-too-short'; readonly ref: string; readonly minDigits: number }
   | { readonly code: 'output-exists'; readonly path: string }
-  | { readonly code: 'result-conflict'; readonly path: string; readonly first: string; readonly second: string }
-  | { readonly code: 'job-failed'; readonly job: string; readonly state: string; readonly why: string }
+  | {
+      readonly code: 'result-conflict';
+      readonly path: string;
+      readonly first: string;
+      readonly second: string;
+    }
+  | {
+      readonly code: 'job-failed';
+      readonly job: string;
+      readonly state: string;
+      readonly why: string;
+    }
   | { readonly code: 'program-failed'; readonly job: string; readonly exitCodes: readonly number[] }
   | { readonly code: 'interrupted'; readonly what: string }
   | { readonly code: 'internal'; readonly what: string };

@@ -25,4 +25,3 @@ export function onProvenClose(core: Core, message: Extract<Message, { type: 'clo
   dropInterest(core, job);
   endExecutions(core, job);
 }
-

@@ -103,7 +103,13 @@ export function leaderGone(core: Core, kept: KeptJob): void {
   const { keepers } = kept.ledger.admission.record.body;
   const gone = kept.seen.leader;
   const ahead = keepers
-    .slice(0, Math.max(0, keepers.findIndex((k) => k.node === core.self)))
+    .slice(
+      0,
+      Math.max(
+        0,
+        keepers.findIndex((k) => k.node === core.self),
+      ),
+    )
     .filter((k) => k.node !== gone && core.watches.get(k.node)?.dead !== true).length;
   kept.candidateAt = after(core.now, ahead * rankStepMs);
   core.timers.set(jobTimer(kept), kept.candidateAt);
@@ -160,7 +166,8 @@ export function checkLeaders(core: Core): void {
     // A leader that was found dead before this job came to it is not found dead again.
     if (core.watches.get(leader)?.dead === true) leaderGone(core, kept);
     // A stop that this keeper signed for must not wait for the one who brought it.
-    for (const command of kept.ledger.commands.values()) send(core, leader, { type: 'command', command });
+    for (const command of kept.ledger.commands.values())
+      send(core, leader, { type: 'command', command });
     const jobs = byLeader.get(leader) ?? [];
     if (jobs.length < 256) byLeader.set(leader, [...jobs, kept.ledger.job]);
   }
@@ -176,7 +183,8 @@ export function onLeadCheck(core: Core, from: NodeId, jobs: readonly JobId[]): v
     const kept = core.kept.get(job);
     if (kept?.ledger.close != null) {
       send(core, from, { type: 'commit', job, values: [...kept.ledger.committed.values()] });
-    } else if (kept === undefined || (kept.lead === null && kept.candidateAt === null)) not.push(job);
+    } else if (kept === undefined || (kept.lead === null && kept.candidateAt === null))
+      not.push(job);
   }
   if (not.length > 0) send(core, from, { type: 'not-leading', jobs: not });
 }

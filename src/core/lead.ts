@@ -268,7 +268,8 @@ function finish(core: Core, kept: KeptJob, lead: Lead, close: Certified<'close'>
   }
   if (closing.nodes.size === 0) return;
   if (closing.resendAt <= core.now) {
-    for (const node of closing.nodes) send(core, node, { type: 'closed', job: kept.ledger.job, close });
+    for (const node of closing.nodes)
+      send(core, node, { type: 'closed', job: kept.ledger.job, close });
     closing.resendMs = Math.min(2 * closing.resendMs, 16 * core.config.limits.resendMs);
     closing.resendAt = after(core.now, closing.resendMs);
   }
@@ -285,7 +286,10 @@ function beginClosing(
   closeRound(core, kept, lead);
   lead.proposals.clear();
   lead.starting.clear();
-  core.out.push({ type: 'gossip', gossip: { type: 'closed', close, summary: summaryOf(kept.ledger, false) } });
+  core.out.push({
+    type: 'gossip',
+    gossip: { type: 'closed', close, summary: summaryOf(kept.ledger, false) },
+  });
   const nodes = new Set<NodeId>();
   for (const { attempts } of partitions.values()) {
     for (const { assign } of attempts.values()) nodes.add(assign.record.body.node);
@@ -295,7 +299,12 @@ function beginClosing(
 }
 
 /** A lease renewal: heard; what should not run any more is told so. */
-export function onRenewed(core: Core, from: NodeId, kept: KeptJob, execution: ExecutionId): boolean {
+export function onRenewed(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  execution: ExecutionId,
+): boolean {
   const { lead, ledger } = kept;
   if (lead?.mode !== 'leading') {
     const { job, grant } = ledger;

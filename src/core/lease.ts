@@ -41,7 +41,11 @@ export function onRenewedReply(core: Core, executions: readonly ExecutionId[]): 
   }
 }
 
-export function onLeads(core: Core, from: NodeId, message: Extract<Message, { type: 'leads' }>): void {
+export function onLeads(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'leads' }>,
+): void {
   const { job, epoch, grant } = message;
   for (const [id, execution] of core.executions) {
     if (execution.stored.order.job !== job) continue;
@@ -73,4 +77,3 @@ export function saveEpoch(core: Core, job: JobId, epoch: Epoch): void {
   if (core.kept.has(job)) return;
   persist(core, { table: 'promises', job, key: job, value: epoch });
 }
-

@@ -67,7 +67,8 @@ function partitionOf(ledger: Ledger, index: number): Partition {
 export function mergeCommitted(ledger: Ledger, certified: CertifiedValue): Merged {
   const slot = slotOf(certified.record);
   const known = ledger.committed.get(slot);
-  if (known !== undefined) return known.record.id === certified.record.id ? 'known' : 'contradiction';
+  if (known !== undefined)
+    return known.record.id === certified.record.id ? 'known' : 'contradiction';
   ledger.committed.set(slot, certified);
   const { record } = certified;
   switch (record.type) {

@@ -5,7 +5,16 @@
  */
 import type { Job, JobType, Resources } from '../job/model.ts';
 import type { ExecutionOrder, Phase, RunEvent } from './execution.ts';
-import type { ExecutionId, Hlc, JobId, Millis, NodeId, PublicKey, RequestId, StoreId } from './ids.ts';
+import type {
+  ExecutionId,
+  Hlc,
+  JobId,
+  Millis,
+  NodeId,
+  PublicKey,
+  RequestId,
+  StoreId,
+} from './ids.ts';
 import type { Answer, Gossip, JobRecords, JobState, Message, Query } from './messages.ts';
 import type { AnyRecord, Certified, Epoch, RecordType, Signed, Slot } from './records.ts';
 import type { SlotValue } from './messages.ts';
@@ -14,14 +23,18 @@ import type { Refusal } from './refusals.ts';
 /** What this node offers; the driver sends a new one whenever it changes. */
 export interface Profile {
   readonly labels: Readonly<Record<string, string>>;
-  readonly engines: Readonly<Record<string, { readonly available: boolean; readonly detail: string }>>;
+  readonly engines: Readonly<
+    Record<string, { readonly available: boolean; readonly detail: string }>
+  >;
   readonly publishers: readonly string[];
   readonly sources: readonly string[];
   readonly capacity: Resources;
   readonly addresses: readonly string[];
   readonly software: string;
   /** Network types a job may have here, with the reason for each that it may not. */
-  readonly networks: Readonly<Record<string, { readonly allowed: boolean; readonly detail: string }>>;
+  readonly networks: Readonly<
+    Record<string, { readonly allowed: boolean; readonly detail: string }>
+  >;
   /** Host paths a job may read (`:ro`) or write (`:rw`): doublestar globs, as Bacalhau's `AllowListedLocalPaths`. */
   readonly allowedPaths: readonly string[];
   /** Variables of this process that a job may ask for with `env:NAME` (patterns, `*` = anything). */
@@ -61,10 +74,20 @@ export type Input =
       /** Wall clock, milliseconds. */
       readonly notAfter: number;
     }
-  | { readonly type: 'stop'; readonly request: RequestId; readonly job: JobId; readonly reason: string }
+  | {
+      readonly type: 'stop';
+      readonly request: RequestId;
+      readonly job: JobId;
+      readonly reason: string;
+    }
   | { readonly type: 'query'; readonly request: RequestId; readonly query: Query }
   | { readonly type: 'run-event'; readonly execution: ExecutionId; readonly event: RunEvent }
-  | { readonly type: 'replicated'; readonly execution: ExecutionId; readonly cid: string; readonly done: boolean }
+  | {
+      readonly type: 'replicated';
+      readonly execution: ExecutionId;
+      readonly cid: string;
+      readonly done: boolean;
+    }
   /** A DAG is complete here (or no longer); makes bids for jobs that read it more attractive. */
   | { readonly type: 'content'; readonly cid: string; readonly local: boolean }
   /** Begin to leave: take nothing new, tell the others. */
@@ -73,9 +96,19 @@ export type Input =
 /** A row of the durable store. `null` as value deletes. Keys are unique within a table. */
 export type StoreWrite =
   /** A record of a job's ledger; certificates are stored with it. */
-  | { readonly table: 'records'; readonly job: JobId; readonly key: string; readonly value: StoredRecord | null }
+  | {
+      readonly table: 'records';
+      readonly job: JobId;
+      readonly key: string;
+      readonly value: StoredRecord | null;
+    }
   /** Keeper: the highest epoch promised. */
-  | { readonly table: 'promises'; readonly job: JobId; readonly key: string; readonly value: Epoch | null }
+  | {
+      readonly table: 'promises';
+      readonly job: JobId;
+      readonly key: string;
+      readonly value: Epoch | null;
+    }
   /** Keeper: what was accepted in a slot. */
   | {
       readonly table: 'accepted';
@@ -84,9 +117,19 @@ export type StoreWrite =
       readonly value: { readonly epoch: Epoch; readonly value: SlotValue } | null;
     }
   /** Executor: an execution of this node, from before it starts until it is forgotten. */
-  | { readonly table: 'executions'; readonly job: JobId; readonly key: ExecutionId; readonly value: StoredExecution | null }
+  | {
+      readonly table: 'executions';
+      readonly job: JobId;
+      readonly key: ExecutionId;
+      readonly value: StoredExecution | null;
+    }
   /** Sponsor: an admission under way. */
-  | { readonly table: 'submissions'; readonly job: JobId; readonly key: string; readonly value: StoredSubmission | null };
+  | {
+      readonly table: 'submissions';
+      readonly job: JobId;
+      readonly key: string;
+      readonly value: StoredSubmission | null;
+    };
 
 export interface StoredRecord {
   readonly record: AnyRecord;
@@ -109,16 +152,30 @@ export interface StoredSubmission {
 
 /** Everything a node had on disk when it started. */
 export interface Restored {
-  readonly records: readonly { readonly job: JobId; readonly key: string; readonly value: StoredRecord }[];
+  readonly records: readonly {
+    readonly job: JobId;
+    readonly key: string;
+    readonly value: StoredRecord;
+  }[];
   readonly promises: readonly { readonly job: JobId; readonly value: Epoch }[];
-  readonly accepted: readonly { readonly job: JobId; readonly key: Slot; readonly value: { readonly epoch: Epoch; readonly value: SlotValue } }[];
+  readonly accepted: readonly {
+    readonly job: JobId;
+    readonly key: Slot;
+    readonly value: { readonly epoch: Epoch; readonly value: SlotValue };
+  }[];
   readonly executions: readonly StoredExecution[];
   readonly submissions: readonly StoredSubmission[];
 }
 
 /** The answer to a local request. */
 export type Reply =
-  | { readonly type: 'accepted'; readonly job: JobId; readonly version: number; readonly receipt: Certified<'admission'>; readonly again: boolean }
+  | {
+      readonly type: 'accepted';
+      readonly job: JobId;
+      readonly version: number;
+      readonly receipt: Certified<'admission'>;
+      readonly again: boolean;
+    }
   | { readonly type: 'stopping'; readonly job: JobId }
   | { readonly type: 'answer'; readonly answer: Answer }
   | { readonly type: 'failed'; readonly problem: Problem };
@@ -129,7 +186,12 @@ export type Problem =
   | { readonly code: 'job-ambiguous'; readonly ref: string; readonly candidates: readonly JobId[] }
   | { readonly code: 'job-terminal'; readonly job: JobId; readonly state: string }
   | { readonly code: 'not-owner'; readonly job: JobId; readonly owner: PublicKey }
-  | { readonly code: 'keepers-unreachable'; readonly job: JobId; readonly reached: number; readonly needed: number }
+  | {
+      readonly code: 'keepers-unreachable';
+      readonly job: JobId;
+      readonly reached: number;
+      readonly needed: number;
+    }
   | { readonly code: 'not-admitted'; readonly job: JobId; readonly refusal: Refusal }
   | { readonly code: 'spec-too-large'; readonly bytes: number; readonly maxBytes: number }
   | { readonly code: 'unsupported-job-type'; readonly jobType: JobType }
@@ -146,12 +208,26 @@ export type Effect =
   /** The execution is over and reported: its working files may go after the retention time. */
   | { readonly type: 'forget-run'; readonly execution: ExecutionId }
   /** Fetch this DAG from one of the holders, pin it, report `replicated`. */
-  | { readonly type: 'replicate'; readonly execution: ExecutionId; readonly cid: string; readonly holders: readonly NodeId[] }
+  | {
+      readonly type: 'replicate';
+      readonly execution: ExecutionId;
+      readonly cid: string;
+      readonly holders: readonly NodeId[];
+    }
   | { readonly type: 'reply'; readonly request: RequestId; readonly reply: Reply }
   /** Remote input was refused; counted, and the sender may be punished when it is at fault. */
-  | { readonly type: 'refuse'; readonly from: NodeId; readonly code: RefuseCode; readonly fault: boolean }
+  | {
+      readonly type: 'refuse';
+      readonly from: NodeId;
+      readonly code: RefuseCode;
+      readonly fault: boolean;
+    }
   /** Something an operator may want to see; a constant name and its data. */
-  | { readonly type: 'note'; readonly event: NoteEvent; readonly data: Readonly<Record<string, string | number>> };
+  | {
+      readonly type: 'note';
+      readonly event: NoteEvent;
+      readonly data: Readonly<Record<string, string | number>>;
+    };
 
 export type RefuseCode =
   | 'bad-signature'
@@ -230,7 +306,11 @@ export interface Inspection {
   readonly reserved: Resources;
   /** Held for bids. */
   readonly held: Resources;
-  readonly holds: readonly { readonly job: JobId; readonly since: Millis; readonly until: Millis }[];
+  readonly holds: readonly {
+    readonly job: JobId;
+    readonly since: Millis;
+    readonly until: Millis;
+  }[];
   readonly members: number;
   readonly refused: Readonly<Partial<Record<RefuseCode, number>>>;
 }

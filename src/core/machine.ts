@@ -69,7 +69,8 @@ function keepTime(core: Core, now: Millis): void {
   onLag(core, now - due);
   if (now - due <= core.config.limits.leaderGapMs) return;
   for (const kept of core.kept.values()) {
-    if (kept.lead?.mode === 'leading' && kept.ledger.close === null) confirmLead(core, kept, kept.lead);
+    if (kept.lead?.mode === 'leading' && kept.ledger.close === null)
+      confirmLead(core, kept, kept.lead);
   }
 }
 
@@ -95,4 +96,3 @@ function drain(core: Core): readonly Effect[] {
   const writes = core.writes.splice(0);
   return writes.length === 0 ? effects : [{ type: 'persist', writes }, ...effects];
 }
-

@@ -45,7 +45,8 @@ export function aliveMembers(core: Core): readonly Member[] {
 /** Its connection closed: it counts again when it is heard, with its next advert at the latest. */
 export function doubtMember(core: Core, node: NodeId): void {
   const member = core.members.get(node);
-  if (member !== undefined) member.heardAt = asMillis(core.now - missedAdverts * advertInterval(core));
+  if (member !== undefined)
+    member.heardAt = asMillis(core.now - missedAdverts * advertInterval(core));
   core.alive = null;
 }
 

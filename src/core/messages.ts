@@ -43,10 +43,18 @@ export interface WaitingView {
 
 export type Message =
   // — admission: sponsor and keepers; a keeper that waits in vain for `activate` sends `admit` to the others
-  | { readonly type: 'admit'; readonly spec: Signed<'spec'>; readonly admission: Signed<'admission'> }
+  | {
+      readonly type: 'admit';
+      readonly spec: Signed<'spec'>;
+      readonly admission: Signed<'admission'>;
+    }
   | { readonly type: 'admitted'; readonly job: JobId; readonly vote: Signed<'vote'> }
   | { readonly type: 'not-admitted'; readonly job: JobId; readonly refusal: Refusal }
-  | { readonly type: 'activate'; readonly spec: Signed<'spec'>; readonly admission: Certified<'admission'> }
+  | {
+      readonly type: 'activate';
+      readonly spec: Signed<'spec'>;
+      readonly admission: Certified<'admission'>;
+    }
   /** You speak of a job that I should keep and do not have: send `activate`. */
   | { readonly type: 'job-wanted'; readonly job: JobId }
   // — bidding
@@ -120,12 +128,23 @@ export type Message =
       readonly refusals: readonly Refusal[];
     }
   | { readonly type: 'states'; readonly states: readonly Signed<'state'>[] }
-  | { readonly type: 'states-ack'; readonly seen: readonly { readonly execution: ExecutionId; readonly sequence: number }[] }
+  | {
+      readonly type: 'states-ack';
+      readonly seen: readonly { readonly execution: ExecutionId; readonly sequence: number }[];
+    }
   /** Executor to leader, every 5 s: these still run. */
-  | { readonly type: 'renew'; readonly executions: readonly { readonly job: JobId; readonly execution: ExecutionId }[] }
+  | {
+      readonly type: 'renew';
+      readonly executions: readonly { readonly job: JobId; readonly execution: ExecutionId }[];
+    }
   /** Leader to executor: heard; what is not in it is not mine to lead, or should not run (then a `cancel` comes). */
   | { readonly type: 'renewed'; readonly executions: readonly ExecutionId[] }
-  | { readonly type: 'leads'; readonly job: JobId; readonly epoch: Epoch; readonly grant: Certified<'grant'> | null }
+  | {
+      readonly type: 'leads';
+      readonly job: JobId;
+      readonly epoch: Epoch;
+      readonly grant: Certified<'grant'> | null;
+    }
   | {
       readonly type: 'cancel';
       readonly job: JobId;
@@ -136,8 +155,20 @@ export type Message =
   /** The executor may forget: the job is closed and what it reported is in the ledger. */
   | { readonly type: 'closed'; readonly job: JobId; readonly close: Certified<'close'> }
   // — results
-  | { readonly type: 'replicate'; readonly job: JobId; readonly execution: ExecutionId; readonly cid: string; readonly holders: readonly NodeId[] }
-  | { readonly type: 'replicated'; readonly job: JobId; readonly execution: ExecutionId; readonly cid: string; readonly done: boolean }
+  | {
+      readonly type: 'replicate';
+      readonly job: JobId;
+      readonly execution: ExecutionId;
+      readonly cid: string;
+      readonly holders: readonly NodeId[];
+    }
+  | {
+      readonly type: 'replicated';
+      readonly job: JobId;
+      readonly execution: ExecutionId;
+      readonly cid: string;
+      readonly done: boolean;
+    }
   // — commands of the owner
   | { readonly type: 'command'; readonly command: Signed<'command'> }
   | { readonly type: 'command-ack'; readonly job: JobId; readonly sequence: number }

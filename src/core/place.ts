@@ -41,7 +41,8 @@ export function fillVacancies(
     return null;
   }
   lead.waitingSince ??= core.now;
-  if (lead.announcedAt === null || core.now >= lead.nextRoundAt) announce(core, kept, lead, vacancies.length);
+  if (lead.announcedAt === null || core.now >= lead.nextRoundAt)
+    announce(core, kept, lead, vacancies.length);
   if (bidsReady(core, lead, vacancies.length)) {
     const open = assign(core, kept, lead, vacancies);
     if (open.length === 0) {
@@ -75,7 +76,10 @@ function announcementOf(core: Core, kept: KeptJob, lead: Lead, need: number): An
     round: lead.round,
     need,
     spec: small ? spec : null,
-    notAgain: [...failures].filter(([, count]) => count >= 2).map(([node]) => node).slice(0, 64),
+    notAgain: [...failures]
+      .filter(([, count]) => count >= 2)
+      .map(([node]) => node)
+      .slice(0, 64),
   };
 }
 
@@ -93,7 +97,8 @@ function announce(core: Core, kept: KeptJob, lead: Lead, need: number): void {
   lead.nextRoundAt = after(core.now, pause);
 }
 
-const answered = (lead: Lead, node: NodeId): boolean => lead.bids.has(node) || lead.declines.has(node);
+const answered = (lead: Lead, node: NodeId): boolean =>
+  lead.bids.has(node) || lead.declines.has(node);
 
 function inviteSilent(core: Core, kept: KeptJob, lead: Lead, need: number): void {
   if (lead.announcedAt === null || lead.invited) return;
@@ -125,7 +130,9 @@ function bidsReady(core: Core, lead: Lead, need: number): boolean {
   if (lead.bids.size >= Math.min(targetBids(need), members.length + 1)) return true;
   const first = Math.min(...[...lead.bids.values()].map((bid) => bid.at));
   if (core.now >= first + core.config.limits.bidWindowMs) return true;
-  return members.every((member) => answered(lead, member.advert.body.node)) && answered(lead, core.self);
+  return (
+    members.every((member) => answered(lead, member.advert.body.node)) && answered(lead, core.self)
+  );
 }
 
 /** The id of an execution is what it is, so it is the same wherever it is computed. */
@@ -154,7 +161,15 @@ function assign(
   const choices = rankBids(core.suite, job, vacancies, lead.bids, failures);
   const values = choices.map(({ partition, attempt, node }) => {
     const execution = executionIdOf(core.suite, { job, version, partition, attempt, node });
-    return seal(core, 'assign', { job, version, partition, attempt, execution, node, epoch: lead.epoch });
+    return seal(core, 'assign', {
+      job,
+      version,
+      partition,
+      attempt,
+      execution,
+      node,
+      epoch: lead.epoch,
+    });
   });
   // Every slot of the chosen is used, or no vacancy is left; their hold ends with the assignment.
   for (const { node } of choices) lead.bids.delete(node);
@@ -180,7 +195,8 @@ function isChosen(lead: Lead, node: NodeId): boolean {
   for (const { value } of lead.proposals.values()) {
     if (value.type === 'assign' && value.body.node === node) return true;
   }
-  for (const { assign } of lead.starting.values()) if (assign.record.body.node === node) return true;
+  for (const { assign } of lead.starting.values())
+    if (assign.record.body.node === node) return true;
   return false;
 }
 
@@ -238,7 +254,11 @@ function waitingOver(core: Core, kept: KeptJob, lead: Lead): Ending | null {
   const limit = Task.Timeouts.QueueTimeout * 1000;
   if (limit > 0) {
     if (waited >= limit) {
-      return notEnough(lead, 'queue-timeout', `No node took the job within its QueueTimeout of ${limit / 1000} s.`);
+      return notEnough(
+        lead,
+        'queue-timeout',
+        `No node took the job within its QueueTimeout of ${limit / 1000} s.`,
+      );
     }
     core.timers.set(jobTimer(kept), after(lead.waitingSince, limit));
     return null;
@@ -250,7 +270,11 @@ function waitingOver(core: Core, kept: KeptJob, lead: Lead): Ending | null {
   }
   const possible = lead.bids.size > 0 || [...lead.declines.values()].some(onlyBusy);
   if (possible || lead.declines.size === 0) return null;
-  return notEnough(lead, 'not-enough-nodes', 'No node of the mesh can run the job, and its QueueTimeout is 0.');
+  return notEnough(
+    lead,
+    'not-enough-nodes',
+    'No node of the mesh can run the job, and its QueueTimeout is 0.',
+  );
 }
 
 function notEnough(lead: Lead, code: string, message: string): Ending {

@@ -207,7 +207,10 @@ function exhaustedEnding(attempts: readonly Attempt[], index: number, failed: nu
   return {
     outcome: 'failed',
     code: 'attempts-exhausted',
-    message: `Partition ${index} did not succeed in ${failed} attempts; the last one: ${why}`.slice(0, 1000),
+    message: `Partition ${index} did not succeed in ${failed} attempts; the last one: ${why}`.slice(
+      0,
+      1000,
+    ),
     evidence: last === null ? [] : [last.id],
   };
 }
@@ -221,7 +224,10 @@ function backoffEnd(attempts: readonly Attempt[], failures: number, observed: Ob
 }
 
 /** How often each node failed or lost an execution of this job. */
-export function failuresByNode(ledger: Ledger, givenUp: ReadonlyMap<ExecutionId, string>): Map<NodeId, number> {
+export function failuresByNode(
+  ledger: Ledger,
+  givenUp: ReadonlyMap<ExecutionId, string>,
+): Map<NodeId, number> {
   const failures = new Map<NodeId, number>();
   for (const partition of ledger.partitions.values()) {
     for (const { assign, state } of partition.attempts.values()) {

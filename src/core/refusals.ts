@@ -12,9 +12,19 @@ export type Refusal =
   | { readonly code: 'source-missing'; readonly source: string }
   | { readonly code: 'constraint'; readonly constraint: Constraint; readonly actual: string | null }
   /** More than this node could ever give. Units: thousandths of a core, bytes, devices. */
-  | { readonly code: 'too-big'; readonly resource: ResourceName; readonly wanted: number; readonly capacity: number }
+  | {
+      readonly code: 'too-big';
+      readonly resource: ResourceName;
+      readonly wanted: number;
+      readonly capacity: number;
+    }
   /** Would fit, but not now. Units as above. */
-  | { readonly code: 'busy'; readonly resource: ResourceName; readonly wanted: number; readonly free: number }
+  | {
+      readonly code: 'busy';
+      readonly resource: ResourceName;
+      readonly wanted: number;
+      readonly free: number;
+    }
   | { readonly code: 'network'; readonly network: string; readonly detail: string }
   | { readonly code: 'path-not-allowed'; readonly path: string; readonly writable: boolean }
   | { readonly code: 'env-not-allowed'; readonly variable: string }

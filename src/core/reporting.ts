@@ -68,7 +68,13 @@ function afterEvent(before: StateBody, event: RunEvent): StateBody {
         usage: event.usage,
       };
     case 'failed':
-      return { ...before, phase: 'failed', failure: event.failure, output: event.output, usage: event.usage };
+      return {
+        ...before,
+        phase: 'failed',
+        failure: event.failure,
+        output: event.output,
+        usage: event.usage,
+      };
     case 'cancelled':
       return { ...before, phase: 'cancelled', output: event.output };
   }
@@ -114,4 +120,3 @@ export function onStatesAck(
     if (execution?.stored.state.body.sequence === sequence) execution.acked.add(from);
   }
 }
-

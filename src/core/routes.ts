@@ -135,7 +135,6 @@ function ifKept<T extends AboutJob['type']>(
   };
 }
 
-
 const handlers: { readonly [T in MessageType]: Handler<T> } = {
   admit: onAdmit,
   admitted(core, from, message) {

@@ -10,7 +10,12 @@ export const targetBids = (need: number): number => 2 * need + 12;
 /** @param members nodes in the mesh as this node sees it, itself included; ≥ 1 */
 export function drawn(
   suite: Suite,
-  lot: { readonly job: JobId; readonly version: number; readonly round: number; readonly need: number },
+  lot: {
+    readonly job: JobId;
+    readonly version: number;
+    readonly round: number;
+    readonly need: number;
+  },
   node: NodeId,
   members: number,
 ): boolean {

@@ -58,7 +58,13 @@ export function submit(core: Core, input: SubmitInput): void {
     },
     'owner',
   );
-  const keepers = chooseKeepers(job, keeperCandidates(core), config.limits.keepersMax, core.now, suite);
+  const keepers = chooseKeepers(
+    job,
+    keeperCandidates(core),
+    config.limits.keepersMax,
+    core.now,
+    suite,
+  );
   if (keepers.length === 0) {
     return refuseWith({ code: 'keepers-unreachable', job, reached: 0, needed: 1 });
   }

@@ -171,7 +171,11 @@ export interface Submission {
   /** Keepers that acknowledged the activation. */
   readonly activated: Set<NodeId>;
   /** Local requests waiting for the outcome. */
-  readonly waiting: { readonly request: RequestId; readonly deadline: Millis; readonly again: boolean }[];
+  readonly waiting: {
+    readonly request: RequestId;
+    readonly deadline: Millis;
+    readonly again: boolean;
+  }[];
   resendAt: Millis;
   resendMs: number;
 }
@@ -273,7 +277,10 @@ export interface Core {
   readonly stops: Map<JobId, Stopping>;
   /** When this process began to run. */
   startedAt: Millis;
-  readonly relayedPings: Map<number, { readonly from: NodeId; readonly nonce: number; readonly at: Millis }>;
+  readonly relayedPings: Map<
+    number,
+    { readonly from: NodeId; readonly nonce: number; readonly at: Millis }
+  >;
   nonce: number;
   readonly kept: Map<JobId, KeptJob>;
   readonly pending: Map<JobId, PendingJob>;
@@ -317,7 +324,11 @@ export function reply(core: Core, request: RequestId, answer: Reply): void {
   core.out.push({ type: 'reply', request, reply: answer });
 }
 
-export function note(core: Core, event: NoteEvent, data: Readonly<Record<string, string | number>>): void {
+export function note(
+  core: Core,
+  event: NoteEvent,
+  data: Readonly<Record<string, string | number>>,
+): void {
   core.out.push({ type: 'note', event, data });
 }
 

@@ -29,7 +29,13 @@ export function stopJob(core: Core, request: RequestId, records: JobRecords, rea
   }
   const sequence = Math.max(0, ...records.commands.map((command) => command.body.sequence)) + 1;
   const notAfter = wallMs(core) + commandValidMs;
-  const body = { job, sequence, command: 'stop', reason: reason.slice(0, reasonMax), notAfter } as const;
+  const body = {
+    job,
+    sequence,
+    command: 'stop',
+    reason: reason.slice(0, reasonMax),
+    notAfter,
+  } as const;
   const command = seal(core, 'command', body, 'owner');
   const keepers = records.admission.record.body.keepers.map(({ node }) => node);
   core.stops.set(job, {
@@ -61,7 +67,11 @@ export function tickStop(core: Core, job: JobId): void {
 }
 
 /** W keepers have the command on disk: it will be carried out whatever happens to this node. */
-export function onCommandAck(core: Core, from: NodeId, message: Extract<Message, { type: 'command-ack' }>): void {
+export function onCommandAck(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'command-ack' }>,
+): void {
   const stop = core.stops.get(message.job);
   if (stop?.command.body.sequence !== message.sequence) return;
   stop.acked.add(from);

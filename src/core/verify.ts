@@ -64,10 +64,12 @@ export function checkGrant(
   grant: Certified<'grant'>,
 ): Verdict {
   const { body, by } = grant.record;
-  if (body.job !== admission.job || suite.nodeOf(by) !== body.epoch.leader) return bad('wrong-signer');
+  if (body.job !== admission.job || suite.nodeOf(by) !== body.epoch.leader)
+    return bad('wrong-signer');
   if (!isKeeper(admission, body.epoch.leader)) return bad('not-keeper');
   const ok =
-    validCertificate(grant, admission, 'grant', suite) && sameEpoch(certifiedEpoch(grant), body.epoch);
+    validCertificate(grant, admission, 'grant', suite) &&
+    sameEpoch(certifiedEpoch(grant), body.epoch);
   return ok ? 'good' : bad('bad-certificate');
 }
 

@@ -32,7 +32,12 @@ export interface EngineRun {
 
 /** How a program ended. A signal by the engine itself (limit, timeout) is a failure, not an exit code. */
 export type EngineOutcome =
-  | { readonly type: 'exited'; readonly exitCode: number; readonly usage: Usage; readonly outputDropped: boolean }
+  | {
+      readonly type: 'exited';
+      readonly exitCode: number;
+      readonly usage: Usage;
+      readonly outputDropped: boolean;
+    }
   | { readonly type: 'failed'; readonly failure: ExecutionFailure; readonly usage: Usage | null };
 
 export interface EngineStatus {
@@ -58,7 +63,11 @@ export interface Engine {
    * Takes up a run that an earlier process of this node left behind.
    * @returns null when nothing of it is left; the runner then starts it anew or gives it up.
    */
-  reattach(run: EngineRun, onStarted: () => void, signal: AbortSignal): Promise<EngineOutcome | null>;
+  reattach(
+    run: EngineRun,
+    onStarted: () => void,
+    signal: AbortSignal,
+  ): Promise<EngineOutcome | null>;
   /** Removes whatever carries this node's mark and belongs to no execution in `keep`. @returns what it removed. */
   sweep(keep: ReadonlySet<ExecutionId>): Promise<readonly string[]>;
 }

@@ -34,7 +34,10 @@ export interface ContentStore {
    * are kept as UnixFS symlinks, others dropped; sockets, fifos and devices are dropped.
    * @returns the root and what was dropped, each with its reason.
    */
-  add(path: string, signal: AbortSignal): Promise<ContentRef & { readonly dropped: readonly string[] }>;
+  add(
+    path: string,
+    signal: AbortSignal,
+  ): Promise<ContentRef & { readonly dropped: readonly string[] }>;
   /** Imports a stream as one file and pins it. */
   addStream(bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<ContentRef>;
   /**
@@ -42,7 +45,11 @@ export interface ContentStore {
    * must not exist: a file for a file root, a directory for a directory root. Never creates symlinks.
    * @throws ShoalError `content-not-found`, `content-too-large`, `content-corrupt`, `cid-invalid`.
    */
-  writeTo(cid: string, destination: string, options: FetchOptions): Promise<ContentRef & { readonly kind: 'file' | 'directory' }>;
+  writeTo(
+    cid: string,
+    destination: string,
+    options: FetchOptions,
+  ): Promise<ContentRef & { readonly kind: 'file' | 'directory' }>;
   /** Makes the whole DAG local and pins it, without writing files. */
   replicate(cid: string, options: FetchOptions): Promise<ContentRef>;
   /** Everything below the root, in depth-first order. */

@@ -41,5 +41,7 @@ export async function readIfThere(path: string): Promise<string | null> {
 
 /** `ENOENT`, `EACCES` …; null for errors that are not the system's. */
 export function errorCode(error: unknown): string | null {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
+  return error instanceof Error && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : null;
 }

@@ -6,7 +6,11 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 
 export interface Metrics {
   readonly registry: Registry;
-  counter<L extends string>(name: `shoal_${string}_total`, help: string, labels: readonly L[]): Counter<L>;
+  counter<L extends string>(
+    name: `shoal_${string}_total`,
+    help: string,
+    labels: readonly L[],
+  ): Counter<L>;
   /** `read` is asked at each scrape. */
   gauge(name: `shoal_${string}`, help: string, read: () => number): void;
   /** A gauge with one value per label value, asked at each scrape. */
@@ -36,7 +40,12 @@ export function createMetrics(process_: boolean): Metrics {
     counter: (name, help, labels) =>
       new Counter({ name, help, labelNames: [...labels], registers: [registry] }),
     gauge(name, help, read) {
-      const gauge: Gauge = new Gauge({ name, help, registers: [registry], collect: () => gauge.set(read()) });
+      const gauge: Gauge = new Gauge({
+        name,
+        help,
+        registers: [registry],
+        collect: () => gauge.set(read()),
+      });
     },
     gaugeBy(name, help, label, read) {
       const gauge: Gauge = new Gauge({
@@ -51,7 +60,13 @@ export function createMetrics(process_: boolean): Metrics {
       });
     },
     histogram: (name, help, labels, buckets) =>
-      new Histogram({ name, help, labelNames: [...labels], buckets: [...buckets], registers: [registry] }),
+      new Histogram({
+        name,
+        help,
+        labelNames: [...labels],
+        buckets: [...buckets],
+        registers: [registry],
+      }),
     text: () => registry.metrics(),
   };
 }

@@ -111,7 +111,8 @@ export async function* decodeTree(source: AsyncIterable<Uint8Array>): AsyncGener
     const head = await portions.exactly(4);
     const length = new DataView(head.buffer).getUint32(0);
     if (length === 0) return;
-    if (length > HEADER_MAX_BYTES) throw new TreeFormatError('an entry has a header that is too long');
+    if (length > HEADER_MAX_BYTES)
+      throw new TreeFormatError('an entry has a header that is too long');
     const entry = entryOf(await portions.exactly(length));
     let left = entry.bytes;
     const data = async function* (): AsyncGenerator<Uint8Array> {

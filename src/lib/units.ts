@@ -17,7 +17,8 @@ export function formatBytes(bytes: number): string {
 export function formatDuration(ms: number): string {
   const seconds = Math.floor(ms / 1000);
   const pad = (value: number): string => String(value).padStart(2, '0');
-  if (seconds < 60) return ms < 10_000 && ms % 1000 !== 0 ? `${(ms / 1000).toFixed(1)}s` : `${seconds}s`;
+  if (seconds < 60)
+    return ms < 10_000 && ms % 1000 !== 0 ? `${(ms / 1000).toFixed(1)}s` : `${seconds}s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes}m${pad(seconds % 60)}s`;
   const hours = Math.floor(minutes / 60);

@@ -14,7 +14,12 @@ import type { Source } from './source.ts';
 import { TarError, isTar, readTar } from './tar.ts';
 
 const unzip = promisify(gunzip);
-const GZIP_TYPES = ['application/gzip', 'application/x-gzip', 'application/tar+gzip', 'application/x-tgz'];
+const GZIP_TYPES = [
+  'application/gzip',
+  'application/x-gzip',
+  'application/tar+gzip',
+  'application/x-tgz',
+];
 /** A 10 MB archive of empty files would otherwise make millions of them. */
 const ENTRIES_MAX = 10_000;
 
@@ -50,10 +55,15 @@ function payload(
   what: string,
   limit: number,
 ): { readonly bytes: Uint8Array; readonly mediaType: string } {
-  if (typeof url !== 'string') throw new StorageError('spec', 'input-invalid', `${what} has no URL.`);
+  if (typeof url !== 'string')
+    throw new StorageError('spec', 'input-invalid', `${what} has no URL.`);
   const decoded = decodeDataUrl(url);
   if (!decoded.ok)
-    throw new StorageError('spec', 'input-invalid', `${what} cannot be read: its URL ${decoded.why}.`);
+    throw new StorageError(
+      'spec',
+      'input-invalid',
+      `${what} cannot be read: its URL ${decoded.why}.`,
+    );
   if (decoded.bytes.length > limit) throw tooLarge(what, limit);
   return decoded;
 }
@@ -69,9 +79,14 @@ async function unpacked(bytes: Uint8Array, what: string, limit: number): Promise
     return await unzip(bytes, { maxOutputLength: Math.max(1, limit) });
   } catch (error) {
     if (error instanceof RangeError) throw tooLarge(what, limit);
-    throw new StorageError('spec', 'input-invalid', `${what} is damaged: it cannot be decompressed.`, {
-      cause: error,
-    });
+    throw new StorageError(
+      'spec',
+      'input-invalid',
+      `${what} is damaged: it cannot be decompressed.`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -96,7 +111,11 @@ function treeOf(archive: Uint8Array, what: string): ReturnType<typeof readTar> {
   try {
     const entries = readTar(archive);
     if (entries.length <= ENTRIES_MAX) return entries;
-    throw new StorageError('limit', 'input-too-large', `${what} holds more than ${ENTRIES_MAX} files.`);
+    throw new StorageError(
+      'limit',
+      'input-too-large',
+      `${what} holds more than ${ENTRIES_MAX} files.`,
+    );
   } catch (error) {
     if (!(error instanceof TarError)) throw error;
     throw new StorageError('spec', 'input-invalid', `${what} ${error.message}.`, { cause: error });
@@ -111,10 +130,16 @@ async function writeOne(bytes: Uint8Array, destination: string): Promise<number>
 /** One name as a file and as a directory, or a name that no file may have. */
 function contradiction(error: unknown, what: string): StorageError | null {
   const code = errorCode(error);
-  if (code === null || !['EEXIST', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG', 'EINVAL'].includes(code)) return null;
-  return new StorageError('spec', 'input-invalid', `${what} holds names that cannot be written (${code}).`, {
-    cause: error,
-  });
+  if (code === null || !['EEXIST', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG', 'EINVAL'].includes(code))
+    return null;
+  return new StorageError(
+    'spec',
+    'input-invalid',
+    `${what} holds names that cannot be written (${code}).`,
+    {
+      cause: error,
+    },
+  );
 }
 
 const tooLarge = (what: string, limit: number): StorageError =>

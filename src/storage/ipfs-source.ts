@@ -13,7 +13,11 @@ export function createIpfsSource(content: ContentStore): Source {
     async stage(input, context) {
       const cid = input.Source.Params['CID'];
       if (typeof cid !== 'string' || cid === '') {
-        throw new StorageError('spec', 'input-invalid', `The input at ${input.Target} names no CID.`);
+        throw new StorageError(
+          'spec',
+          'input-invalid',
+          `The input at ${input.Target} names no CID.`,
+        );
       }
       try {
         const { maxBytes, signal } = context;

@@ -24,7 +24,10 @@ interface Request {
  * @param type `localdirectory` or its alias `local`.
  * @param allowedPaths globs with `:ro` (default) or `:rw`, as the operator wrote them.
  */
-export function createLocalSource(type: 'localdirectory' | 'local', allowedPaths: readonly string[]): Source {
+export function createLocalSource(
+  type: 'localdirectory' | 'local',
+  allowedPaths: readonly string[],
+): Source {
   return {
     type,
     async stage(input, context) {
@@ -83,7 +86,11 @@ async function settle(request: Request, rules: readonly string[]): Promise<strin
     return existing;
   }
   if (request.createAs === 'noCreate') {
-    throw new StorageError('node', 'path-not-found', `${request.path} does not exist on this node.`);
+    throw new StorageError(
+      'node',
+      'path-not-found',
+      `${request.path} does not exist on this node.`,
+    );
   }
   // Nothing may be created before the place where it would really come to lie is known and allowed.
   const planned = await plannedPath(request.path);
@@ -97,7 +104,11 @@ async function settle(request: Request, rules: readonly string[]): Promise<strin
 async function checkKind(path: string, request: Request): Promise<void> {
   const found = await stat(path);
   if (!found.isDirectory() && !found.isFile()) {
-    throw new StorageError('node', 'input-kind', `${request.path} is neither a file nor a directory.`);
+    throw new StorageError(
+      'node',
+      'input-kind',
+      `${request.path} is neither a file nor a directory.`,
+    );
   }
   const wanted = request.createAs;
   if ((wanted === 'dir' && !found.isDirectory()) || (wanted === 'file' && !found.isFile())) {
@@ -134,7 +145,9 @@ async function resolvedRules(rules: readonly string[]): Promise<readonly string[
       // An exact path may end in a symlink itself; what stands before a glob is a directory.
       const fixed = firstGlob < 0 ? glob : parts.slice(0, firstGlob).join('/') || '/';
       const real = await realpathOrNull(fixed);
-      return real === null ? rule : (real === '/' ? '' : real) + rule.slice(fixed === '/' ? 0 : fixed.length);
+      return real === null
+        ? rule
+        : (real === '/' ? '' : real) + rule.slice(fixed === '/' ? 0 : fixed.length);
     }),
   );
   return resolved;

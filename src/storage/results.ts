@@ -88,7 +88,11 @@ export async function checkResult(
   const linked = new Set<string>();
   let entries = 0;
   let bytes = 0;
-  for await (const entry of walk(directory, { depthMax: limits.depthMax, skipClosed: false }, signal)) {
+  for await (const entry of walk(
+    directory,
+    { depthMax: limits.depthMax, skipClosed: false },
+    signal,
+  )) {
     entries += 1;
     if (entries > limits.entriesMax) throw tooMany(limits.entriesMax);
     if (entry.kind === 'other' || entry.problem !== null) {
@@ -111,11 +115,19 @@ export async function checkResult(
  * above `enough`. Files that vanish while it looks count as nothing: the program may be running. So
  * do directories that only the program may read.
  */
-export async function diskUsage(root: string, enough: number, signal: AbortSignal): Promise<number> {
+export async function diskUsage(
+  root: string,
+  enough: number,
+  signal: AbortSignal,
+): Promise<number> {
   const linked = new Set<string>();
   // The root counts too: it may be a single file.
   let bytes = (await look(Buffer.from(root), Buffer.alloc(0)))?.allocated ?? 0;
-  for await (const entry of walk(root, { depthMax: Number.POSITIVE_INFINITY, skipClosed: true }, signal)) {
+  for await (const entry of walk(
+    root,
+    { depthMax: Number.POSITIVE_INFINITY, skipClosed: true },
+    signal,
+  )) {
     if (entry.inode !== null && linked.has(entry.inode)) continue;
     if (entry.inode !== null) linked.add(entry.inode);
     bytes += entry.allocated;
@@ -144,8 +156,14 @@ interface WalkOptions {
 }
 
 /** Depth first. Names are bytes, because a program may make names that are not UTF-8. */
-async function* walk(root: string, options: WalkOptions, signal: AbortSignal): AsyncGenerator<Walked> {
-  const pending: { readonly path: Buffer; readonly depth: number }[] = [{ path: Buffer.alloc(0), depth: 0 }];
+async function* walk(
+  root: string,
+  options: WalkOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Walked> {
+  const pending: { readonly path: Buffer; readonly depth: number }[] = [
+    { path: Buffer.alloc(0), depth: 0 },
+  ];
   const rootBytes = Buffer.from(root);
   for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
     for await (const name of namesIn(joined(rootBytes, at.path), options.skipClosed)) {
@@ -167,7 +185,10 @@ const joined = (directory: Buffer, name: Buffer): Buffer =>
 /** Names in a directory, as they come; none when it is gone or something else took its place. */
 async function* namesIn(path: Buffer, skipClosed: boolean): AsyncGenerator<Buffer> {
   try {
-    const guard = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    const guard = await open(
+      path,
+      constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
+    );
     await guard.close();
     // Node's types do not know that names can be asked for as bytes here.
     const directory = await opendir(path, { encoding: 'buffer' as BufferEncoding });

@@ -2,7 +2,12 @@
  * The ports of storage: a source brings an input onto this machine, a publisher takes a result off
  * it. Adapters are beside this file; `node/runner.ts` is the only caller.
  */
-import type { ExecutionFailure, ExecutionOrder, FailureClass, ResultRef } from '../core/execution.ts';
+import type {
+  ExecutionFailure,
+  ExecutionOrder,
+  FailureClass,
+  ResultRef,
+} from '../core/execution.ts';
 import type { InputSource } from '../job/model.ts';
 
 /** A directory or file of this machine that the program sees at `target`; as an engine takes it. */

@@ -50,9 +50,15 @@ export function readTar(archive: Uint8Array): readonly TarEntry[] {
   return entries;
 }
 
-function entryOf(header: Uint8Array, body: Uint8Array, type: string, longName: string | null): TarEntry {
+function entryOf(
+  header: Uint8Array,
+  body: Uint8Array,
+  type: string,
+  longName: string | null,
+): TarEntry {
   const prefix = text(header.subarray(257, 262)) === 'ustar' ? text(header.subarray(345, 500)) : '';
-  const name = longName ?? [prefix, text(header.subarray(0, 100))].filter((part) => part !== '').join('/');
+  const name =
+    longName ?? [prefix, text(header.subarray(0, 100))].filter((part) => part !== '').join('/');
   const path = safePath(name);
   const isDirectory = type === '5' || (type !== '5' && name.endsWith('/') && body.length === 0);
   if (isDirectory) return { path, kind: 'directory', bytes: new Uint8Array(0), executable: true };
@@ -60,7 +66,12 @@ function entryOf(header: Uint8Array, body: Uint8Array, type: string, longName: s
     throw new TarError(`holds "${name}", which is neither a file nor a directory`);
   }
   if (path === '') throw new TarError('holds a file without a name');
-  return { path, kind: 'file', bytes: body, executable: (octal(header.subarray(100, 108)) & 0o111) !== 0 };
+  return {
+    path,
+    kind: 'file',
+    bytes: body,
+    executable: (octal(header.subarray(100, 108)) & 0o111) !== 0,
+  };
 }
 
 function safePath(name: string): string {
@@ -105,7 +116,8 @@ function paxPath(body: Uint8Array): string | null {
   while (at < body.length) {
     const blank = body.indexOf(32, at);
     const length = Number(text(body.subarray(at, blank < 0 ? body.length : blank)));
-    if (blank < 0 || !Number.isInteger(length) || length < 1) throw new TarError('has a damaged pax header');
+    if (blank < 0 || !Number.isInteger(length) || length < 1)
+      throw new TarError('has a damaged pax header');
     const line = text(body.subarray(blank + 1, at + length - 1));
     if (line.startsWith('path=')) path = line.slice('path='.length);
     at += length;

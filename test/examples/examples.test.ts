@@ -37,11 +37,17 @@ function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv): 
 test('the quickstart prints the result, ends with 0 and leaves nothing behind', async () => {
   const home = await mkdtemp(join(tmpdir(), 'shoal-examples-'));
   try {
-    const { code, output } = await run(join(root, 'scripts/quickstart'), [], { ...process.env, HOME: home, TMPDIR: home });
+    const { code, output } = await run(join(root, 'scripts/quickstart'), [], {
+      ...process.env,
+      HOME: home,
+      TMPDIR: home,
+    });
     assert.equal(code, 0, output);
     assert.match(output, /^10 the$/m, output);
     assert.match(output, /How to go on/, output);
-    const left = (await readdir(home, { recursive: true })).filter((name) => name.includes('shoal'));
+    const left = (await readdir(home, { recursive: true })).filter((name) =>
+      name.includes('shoal'),
+    );
     assert.deepEqual(left, [], 'no file of it is left, not even a key');
     assert.deepEqual(await processesWith(home), [], 'no process is left');
   } finally {
@@ -53,17 +59,29 @@ test('the README names the CIDs that its commands print', async () => {
   const peer = await mesh.add();
   const readme = await readFile(join(root, 'README.md'), 'utf8');
   for (const name of ['word-count.wasm', 'moby-dick.txt']) {
-    const cid = (await mesh.ok(peer, ['cid', 'add', join(root, 'examples/word-count', name)])).trim();
+    const cid = (
+      await mesh.ok(peer, ['cid', 'add', join(root, 'examples/word-count', name)])
+    ).trim();
     assert.ok(readme.includes(cid), `${name} is ${cid}`);
   }
 });
 
-test('the Docker example gives every partition its share', { skip: await dockerMissing() }, async () => {
+test('the Docker example gives every partition its share', {
+  skip: await dockerMissing(),
+}, async () => {
   const peer = mesh.peers[0] ?? (await mesh.add());
   const book = join(root, 'examples/word-count/moby-dick.txt');
   const text = (await mesh.ok(peer, ['cid', 'add', book])).trim();
   const spec = join(root, 'examples/docker-partitions.yaml');
-  await mesh.ok(peer, ['job', 'run', spec, '-V', `text=${text}`, '-V', 'image=shoal-test/busybox:local']);
+  await mesh.ok(peer, [
+    'job',
+    'run',
+    spec,
+    '-V',
+    `text=${text}`,
+    '-V',
+    'image=shoal-test/busybox:local',
+  ]);
   const directory = mesh.path('parts');
   await mesh.ok(peer, ['job', 'get', 'docker-partitions', '--output-dir', directory]);
   const parts = await Promise.all(
@@ -71,5 +89,9 @@ test('the Docker example gives every partition its share', { skip: await dockerM
   );
   const words = parts.map((part) => Number(/(\d+) words/.exec(part)?.[1]));
   const all = (await readFile(book, 'utf8')).split(/\s+/).filter(Boolean);
-  assert.equal(words.reduce((sum, count) => sum + count), all.length, parts.join(''));
+  assert.equal(
+    words.reduce((sum, count) => sum + count),
+    all.length,
+    parts.join(''),
+  );
 });

@@ -55,31 +55,66 @@ interface Begun {
   readonly world: World;
   readonly facts: Facts;
   readonly random: Random;
-  readonly recorded: readonly { readonly from: SimNode; readonly to: NodeId; readonly message: Message }[];
+  readonly recorded: readonly {
+    readonly from: SimNode;
+    readonly to: NodeId;
+    readonly message: Message;
+  }[];
   readonly lostStores: Set<string>;
   over: boolean;
 }
 
 function schedule(chaos: Begun): void {
   const { world, random } = chaos;
-  const every = (label: string, rate: Parameters<World['everyMinute']>[0], action: () => void): void =>
-    world.everyMinute(rate, random.fork(label), action);
+  const every = (
+    label: string,
+    rate: Parameters<World['everyMinute']>[0],
+    action: () => void,
+  ): void => world.everyMinute(rate, random.fork(label), action);
   const partitions = createPartitions(world, random.fork('partitions'));
 
-  every('crashes', (plan) => plan.crashesPerMinute, () => crash(chaos, random.pick(world.nodes)));
-  every('blackouts', (plan) => plan.blackoutsPerMinute, () => {
-    world.tell('the whole mesh goes down', null, null);
-    for (const node of world.nodes) crash(chaos, node);
-  });
-  every('pauses', (plan) => plan.pausesPerMinute, () => pause(chaos, random.pick(world.nodes)));
-  every('partitions', (plan) => plan.partitionsPerMinute, () => partitions.begin());
-  every('clock jumps', (plan) => plan.skewJumpsPerMinute, () => {
-    const node = random.pick(world.nodes);
-    node.skewMs = random.integer(-world.faults().skewMs, world.faults().skewMs);
-    world.tell(`${node.id} has its wall clock set to ${node.skewMs} ms off`, node, null);
-  });
-  every('replays', (plan) => plan.replaysPerMinute, () => replay(chaos));
-  every('forgeries', (plan) => plan.forgeriesPerMinute, () => forgeStop(chaos));
+  every(
+    'crashes',
+    (plan) => plan.crashesPerMinute,
+    () => crash(chaos, random.pick(world.nodes)),
+  );
+  every(
+    'blackouts',
+    (plan) => plan.blackoutsPerMinute,
+    () => {
+      world.tell('the whole mesh goes down', null, null);
+      for (const node of world.nodes) crash(chaos, node);
+    },
+  );
+  every(
+    'pauses',
+    (plan) => plan.pausesPerMinute,
+    () => pause(chaos, random.pick(world.nodes)),
+  );
+  every(
+    'partitions',
+    (plan) => plan.partitionsPerMinute,
+    () => partitions.begin(),
+  );
+  every(
+    'clock jumps',
+    (plan) => plan.skewJumpsPerMinute,
+    () => {
+      const node = random.pick(world.nodes);
+      node.skewMs = random.integer(-world.faults().skewMs, world.faults().skewMs);
+      world.tell(`${node.id} has its wall clock set to ${node.skewMs} ms off`, node, null);
+    },
+  );
+  every(
+    'replays',
+    (plan) => plan.replaysPerMinute,
+    () => replay(chaos),
+  );
+  every(
+    'forgeries',
+    (plan) => plan.forgeriesPerMinute,
+    () => forgeStop(chaos),
+  );
 }
 
 function crash(chaos: Begun, node: SimNode): void {
@@ -157,7 +192,11 @@ function forgeStop(chaos: Begun): void {
   const jobs = [...facts.jobs.values()].filter((job) => job.spec !== null);
   if (jobs.length === 0) return;
   const { job, spec, admitted } = random.pick(jobs);
-  const stranger = createFastSuite({ node: nodeKey(60_000), owner: ownerKey(60_000), freeze: false });
+  const stranger = createFastSuite({
+    node: nodeKey(60_000),
+    owner: ownerKey(60_000),
+    freeze: false,
+  });
   const body = {
     job,
     sequence: random.integer(1, 3),
@@ -170,7 +209,11 @@ function forgeStop(chaos: Begun): void {
   for (const { node: id } of admitted?.body.keepers ?? []) {
     const target = world.nodes.find((node) => node.id === id);
     world.tell(`a forged stop reaches ${id}`, target ?? null, job);
-    target?.deliver({ type: 'message', from: random.pick(world.nodes).id, message: { type: 'command', command } });
+    target?.deliver({
+      type: 'message',
+      from: random.pick(world.nodes).id,
+      message: { type: 'command', command },
+    });
   }
 }
 
@@ -199,7 +242,8 @@ function heal(chaos: Begun): void {
   }
   for (const node of world.nodes) {
     for (const peer of world.neighbours(node)) {
-      if (peer.index > node.index) world.hint('peer-connected', node, peer, random.integer(1, 2_000));
+      if (peer.index > node.index)
+        world.hint('peer-connected', node, peer, random.integer(1, 2_000));
     }
   }
 }

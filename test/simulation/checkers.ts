@@ -89,7 +89,8 @@ export function createCheckers(context: CheckersContext): Checkers {
       },
       onStart: (node) => inputs.delete(node),
       onDurable: (node, writes) => checkWrites(context, node, writes, remembered(node)),
-      onSend: (node, _to, message) => checkMessage(context, node, message, remembered(node), states),
+      onSend: (node, _to, message) =>
+        checkMessage(context, node, message, remembered(node), states),
       onEffect: (node, effect) => {
         if (effect.type !== 'run') return;
         const { job, execution } = effect.order;
@@ -124,7 +125,8 @@ function checkResources(context: CheckersContext, node: NodeView, seen: Inspecti
   const running: Record<string, number> = {};
   for (const run of node.runs()) {
     if (!run.active) continue;
-    for (const name of RESOURCES) running[name] = (running[name] ?? 0) + run.order.task.resources[name];
+    for (const name of RESOURCES)
+      running[name] = (running[name] ?? 0) + run.order.task.resources[name];
   }
   for (const name of RESOURCES) {
     const limit = seen.capacity[name];
@@ -140,7 +142,8 @@ function checkResources(context: CheckersContext, node: NodeView, seen: Inspecti
 function checkHolds(context: CheckersContext, node: NodeView, seen: Inspection): void {
   const lateMs = 5_000;
   for (const hold of seen.holds) {
-    if (node.now() <= hold.until + lateMs && hold.until - hold.since <= context.limits.bidTtlMs) continue;
+    if (node.now() <= hold.until + lateMs && hold.until - hold.since <= context.limits.bidTtlMs)
+      continue;
     const age = node.now() - hold.since;
     context.violation('L5', node, hold.job, `a hold is ${age} ms old`);
   }
@@ -288,7 +291,12 @@ function checkMessage(
       // The first epoch comes with the admission itself.
       if (promised === undefined && epoch.number === 0) return;
       if (promised !== undefined && compareBallots(promised, epoch) >= 0) return;
-      return context.violation('S8', node, job, `promises ${epochText(epoch)} before it is on disk`);
+      return context.violation(
+        'S8',
+        node,
+        job,
+        `promises ${epochText(epoch)} before it is on disk`,
+      );
     }
     case 'voted':
       for (const { body } of message.votes) {
@@ -307,7 +315,12 @@ function checkMessage(
         const known = states.get(key) ?? state.id;
         states.set(key, known);
         if (known !== state.id) {
-          context.violation('S8', node, state.body.job, `gives two ends to ${state.body.execution}`);
+          context.violation(
+            'S8',
+            node,
+            state.body.job,
+            `gives two ends to ${state.body.execution}`,
+          );
         }
       }
       return;

@@ -77,7 +77,8 @@ function popTime(heap: number[]): void {
   for (;;) {
     let child = 2 * index + 1;
     if (child >= heap.length) break;
-    if (child + 1 < heap.length && (heap[child + 1] as number) < (heap[child] as number)) child += 1;
+    if (child + 1 < heap.length && (heap[child + 1] as number) < (heap[child] as number))
+      child += 1;
     if ((heap[child] as number) >= last) break;
     heap[index] = heap[child] as number;
     index = child;

@@ -6,7 +6,16 @@
 import type { JobId, NodeId } from '../../src/core/ids.ts';
 import type { StoreWrite } from '../../src/core/machine-types.ts';
 import type { Gossip, JobRecords, Message, SlotValue } from '../../src/core/messages.ts';
-import type { AdmissionBody, AnyRecord, Certified, Epoch, RecordType, Signed, SpecBody, VoteBody } from '../../src/core/records.ts';
+import type {
+  AdmissionBody,
+  AnyRecord,
+  Certified,
+  Epoch,
+  RecordType,
+  Signed,
+  SpecBody,
+  VoteBody,
+} from '../../src/core/records.ts';
 import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';
 import type { NodeView, Observer } from './observer.ts';
 
@@ -36,7 +45,9 @@ export interface FactsContext {
 }
 
 /** What a vote says, or a keeper's disk. */
-type Counted = Pick<VoteBody, 'job' | 'of' | 'slot' | 'epoch' | 'store'> & { readonly signer: NodeId };
+type Counted = Pick<VoteBody, 'job' | 'of' | 'slot' | 'epoch' | 'store'> & {
+  readonly signer: NodeId;
+};
 
 export const majorityOf = (keepers: number): number => Math.floor(keepers / 2) + 1;
 export const epochText = (epoch: Epoch): string =>
@@ -57,7 +68,9 @@ export function valueText(value: SlotValue): string {
 export const slotText = (value: SlotValue): string => {
   if (value.type === 'close') return 'close';
   const { partition } = value.body;
-  return value.type === 'accept' ? `accept/${partition}` : `assign/${partition}/${value.body.attempt}`;
+  return value.type === 'accept'
+    ? `accept/${partition}`
+    : `assign/${partition}/${value.body.attempt}`;
 };
 
 const { verify } = createFastSuite({ node: nodeKey(0), owner: ownerKey(0), freeze: false });
@@ -118,7 +131,9 @@ export function createFacts(context: FactsContext): Facts {
   const count = (node: NodeView, vote: Counted): void => {
     const { job, of, slot, epoch, signer, store } = vote;
     for (const [id, admission] of factsOf(job).admissions) {
-      const keeps = admission.keepers.some((keeper) => keeper.node === signer && keeper.store === store);
+      const keeps = admission.keepers.some(
+        (keeper) => keeper.node === signer && keeper.store === store,
+      );
       if (!keeps || (slot === 'admission' && of !== id)) continue;
       const ballot = `${job}|${id}|${slot}|${of}|${epochText(epoch)}`;
       const set = voters.get(ballot) ?? new Set();
@@ -152,7 +167,8 @@ export function createFacts(context: FactsContext): Facts {
     seen.add(certified.votes);
     const record = certified.record as AnyRecord;
     if (record.type === 'admission') seeAdmission(record);
-    if (record.type === 'assign' || record.type === 'accept' || record.type === 'close') seeValue(record);
+    if (record.type === 'assign' || record.type === 'accept' || record.type === 'close')
+      seeValue(record);
     for (const vote of certified.votes) seeVote(node, vote);
     if (!('job' in record.body)) return;
     const { job } = record.body;
@@ -227,7 +243,14 @@ export function createFacts(context: FactsContext): Facts {
       const { epoch, value } = write.value;
       seeValue(value);
       // A leader's own vote never travels: its disk is the witness.
-      count(node, { job: write.job, of: value.id, slot: write.key, epoch, signer: node.id, store: node.store.id });
+      count(node, {
+        job: write.job,
+        of: value.id,
+        slot: write.key,
+        epoch,
+        signer: node.id,
+        store: node.store.id,
+      });
     }
   };
 
@@ -248,9 +271,8 @@ export function createFacts(context: FactsContext): Facts {
 function weakness(certified: Certified<RecordType>, facts: JobFacts): string | null {
   const { record, votes } = certified;
   if (!verify(record as AnyRecord)) return 'certifies a record with a bad signature';
-  const admissions = record.type === 'admission'
-    ? [record.body as AdmissionBody]
-    : [...facts.admissions.values()];
+  const admissions =
+    record.type === 'admission' ? [record.body as AdmissionBody] : [...facts.admissions.values()];
   if (admissions.length === 0) return null;
   if (votes.length === 0) return 'has no votes';
   const ballots = new Set(votes.map((vote) => epochText(vote.body.epoch)));

@@ -45,9 +45,14 @@ const hex8 = (word: number): string =>
 export function hashText(text: string): string {
   const [a, b, c, d] = words(text);
   return (
-    hex8(a) + hex8(b) + hex8(c) + hex8(d) +
-    hex8(final(a ^ 0x3c6ef372)) + hex8(final(b ^ 0xa54ff53a)) +
-    hex8(final(c ^ 0x510e527f)) + hex8(final(d ^ 0x1f83d9ab))
+    hex8(a) +
+    hex8(b) +
+    hex8(c) +
+    hex8(d) +
+    hex8(final(a ^ 0x3c6ef372)) +
+    hex8(final(b ^ 0xa54ff53a)) +
+    hex8(final(c ^ 0x510e527f)) +
+    hex8(final(d ^ 0x1f83d9ab))
   );
 }
 
@@ -133,7 +138,14 @@ export function createFastSuite(keys: FastSuiteKeys): Suite {
     seal: <T extends RecordType>(type: T, body: Bodies[T], hlc: Hlc, signer: Signer): Signed<T> => {
       const by = keys[signer];
       const id = envelopeId(type, body, by, hlc);
-      const record: Signed<T> = { type, body, by, hlc, sig: signatureOf(id, by), id: asRecordId(id) };
+      const record: Signed<T> = {
+        type,
+        body,
+        by,
+        hlc,
+        sig: signatureOf(id, by),
+        id: asRecordId(id),
+      };
       if (keys.freeze) freezeDeep(record);
       proven.set(record, true);
       return record;

@@ -90,7 +90,12 @@ export function checkRest(context: LivenessContext): void {
     if (!node.up) continue;
     for (const run of node.runs()) {
       if (!run.active || context.facts.closedAt(run.order.job) === null) continue;
-      context.violation('S10', node, run.order.job, `${run.order.execution} runs on after the close`);
+      context.violation(
+        'S10',
+        node,
+        run.order.job,
+        `${run.order.execution} runs on after the close`,
+      );
     }
   }
 }

@@ -6,7 +6,12 @@ import type { Phase } from '../../src/core/execution.ts';
 import { asExecutionId, asHlc, asJobId, asNodeId, asStoreId } from '../../src/core/ids.ts';
 import type { Ledger } from '../../src/core/ledger.ts';
 import {
-  createLedger, mergeCommand, mergeCommitted, mergeGrant, mergeState, recordsOf,
+  createLedger,
+  mergeCommand,
+  mergeCommitted,
+  mergeGrant,
+  mergeState,
+  recordsOf,
 } from '../../src/core/ledger.ts';
 import type { CertifiedValue } from '../../src/core/messages.ts';
 import type { Certified, Signed } from '../../src/core/records.ts';
@@ -26,7 +31,14 @@ type Item =
 const suite = createFastSuite({ node: nodeKey(0), owner: ownerKey(0), freeze: true });
 const NODE = nodeIdOf(nodeKey(0));
 const JOB = asJobId('j-1');
-const PHASES: readonly Phase[] = ['accepted', 'preparing', 'running', 'completed', 'failed', 'cancelled'];
+const PHASES: readonly Phase[] = [
+  'accepted',
+  'preparing',
+  'running',
+  'completed',
+  'failed',
+  'cancelled',
+];
 
 function base(): { spec: Signed<'spec'>; admission: Certified<'admission'> } {
   const workload = { ...quietOptions(1, 1, 1).workload, owners: [ownerKey(0)] };
@@ -35,13 +47,15 @@ function base(): { spec: Signed<'spec'>; admission: Certified<'admission'> } {
   const spec = suite.seal(
     'spec',
     { job: JOB, owner: suite.owner, version: 1, nonce: job.nonce, spec: job.spec, notAfter: 1e15 },
-    asHlc(1), 'owner',
+    asHlc(1),
+    'owner',
   );
   const keepers = [{ node: NODE, store: asStoreId('s') }];
   const admission = suite.seal(
     'admission',
     { job: JOB, version: 1, spec: spec.id, config: 0, keepers, sponsor: NODE },
-    asHlc(1), 'node',
+    asHlc(1),
+    'node',
   );
   return { spec, admission: { record: admission, votes: [] } };
 }
@@ -53,34 +67,70 @@ function history(random: Random): readonly Item[] {
   const vote = (of: string, slot: 'grant', number: number): Signed<'vote'> => {
     const epoch = { config: 0, number, leader: NODE };
     const store = asStoreId('s');
-    return suite.seal('vote', { job: JOB, of: of as Signed<'vote'>['id'], slot, epoch, store }, at(), 'node');
+    return suite.seal(
+      'vote',
+      { job: JOB, of: of as Signed<'vote'>['id'], slot, epoch, store },
+      at(),
+      'node',
+    );
   };
   for (let number = 1; number <= random.integer(0, 3); number += 1) {
-    const grant = suite.seal('grant', { job: JOB, epoch: { config: 0, number, leader: NODE } }, at(), 'node');
-    items.push({ kind: 'grant', record: { record: grant, votes: [vote(grant.id, 'grant', number)] } });
+    const grant = suite.seal(
+      'grant',
+      { job: JOB, epoch: { config: 0, number, leader: NODE } },
+      at(),
+      'node',
+    );
+    items.push({
+      kind: 'grant',
+      record: { record: grant, votes: [vote(grant.id, 'grant', number)] },
+    });
   }
   for (let sequence = 1; sequence <= random.integer(0, 3); sequence += 1) {
-    const body = { job: JOB, sequence: random.integer(1, 2), command: 'stop', reason: 'r', notAfter: 1e15 } as const;
+    const body = {
+      job: JOB,
+      sequence: random.integer(1, 2),
+      command: 'stop',
+      reason: 'r',
+      notAfter: 1e15,
+    } as const;
     items.push({ kind: 'command', record: suite.seal('command', body, at(), 'owner') });
   }
   for (let attempt = 0; attempt < random.integer(1, 3); attempt += 1) {
     const execution = asExecutionId(`e-${attempt}`);
     const about = { job: JOB, version: 1, partition: 0, attempt, execution, node: NODE };
-    const assign = suite.seal('assign', { ...about, epoch: { config: 0, number: 0, leader: NODE } }, at(), 'node');
+    const assign = suite.seal(
+      'assign',
+      { ...about, epoch: { config: 0, number: 0, leader: NODE } },
+      at(),
+      'node',
+    );
     items.push({ kind: 'committed', record: { record: assign, votes: [] } });
     for (let step = 0; step < random.integer(0, 4); step += 1) {
       const state = suite.seal(
         'state',
         {
-          ...about, sequence: random.integer(0, 3), phase: random.pick(PHASES), exitCode: null,
-          result: null, failure: null, output: null, usage: null,
+          ...about,
+          sequence: random.integer(0, 3),
+          phase: random.pick(PHASES),
+          exitCode: null,
+          result: null,
+          failure: null,
+          output: null,
+          usage: null,
         },
-        at(), 'node',
+        at(),
+        'node',
       );
       items.push({ kind: 'state', record: state });
     }
     if (attempt > 0 || random.chance(0.5)) continue;
-    const accept = suite.seal('accept', { ...about, exitCode: 0, result: null, holders: [asNodeId('x')] }, at(), 'node');
+    const accept = suite.seal(
+      'accept',
+      { ...about, exitCode: 0, result: null, holders: [asNodeId('x')] },
+      at(),
+      'node',
+    );
     items.push({ kind: 'committed', record: { record: accept, votes: [] } });
   }
   return items;
@@ -105,7 +155,8 @@ function merge(ledger: Ledger, item: Item): void {
 /** Everything a ledger says, in an order of its own. */
 function content(ledger: Ledger): unknown {
   const records = recordsOf(ledger);
-  const ids = (list: readonly { readonly id: string }[]): readonly string[] => list.map(({ id }) => id).sort();
+  const ids = (list: readonly { readonly id: string }[]): readonly string[] =>
+    list.map(({ id }) => id).sort();
   return {
     grant: records.grant?.record.id ?? null,
     commands: ids(records.commands),
@@ -114,7 +165,9 @@ function content(ledger: Ledger): unknown {
     partitions: [...ledger.partitions].map(([partition, { attempts, accept }]) => ({
       partition,
       accept: accept?.record.id ?? null,
-      attempts: [...attempts].map(([number, { assign, state }]) => [number, assign.record.id, state?.id ?? null]).sort(),
+      attempts: [...attempts]
+        .map(([number, { assign, state }]) => [number, assign.record.id, state?.id ?? null])
+        .sort(),
     })),
     close: ledger.close?.record.id ?? null,
   };
@@ -148,7 +201,11 @@ describe('merging records', () => {
         const items = history(random);
         const kept = items.filter(() => random.chance(0.6));
         const late = items.filter((item) => !kept.includes(item));
-        assert.deepEqual(content(ledgerOf([...kept, ...late])), content(ledgerOf(items)), `seed ${seed}`);
+        assert.deepEqual(
+          content(ledgerOf([...kept, ...late])),
+          content(ledgerOf(items)),
+          `seed ${seed}`,
+        );
       }),
       { numRuns: 500 },
     );

@@ -53,7 +53,12 @@ export function createNetwork(context: NetworkContext): Network {
     else if (random.chance(0.5)) queue.after(random.integer(10_000, 30_000), undelivered);
   };
 
-  const unicast = (from: number, to: number, deliver: () => void, undelivered: () => void): void => {
+  const unicast = (
+    from: number,
+    to: number,
+    deliver: () => void,
+    undelivered: () => void,
+  ): void => {
     const plan = context.faults();
     if (!linked(from, to) || !context.isUp(to)) {
       fail(undelivered);
@@ -88,7 +93,9 @@ export function createNetwork(context: NetworkContext): Network {
     for (const to of reachable(from)) {
       if (random.chance(plan.gossipLossRate)) continue;
       // Two to three hops on the average.
-      queue.after(delay() + Math.floor(random.next() * 2 * (plan.delayMs + plan.jitterMs)), () => deliver(to));
+      queue.after(delay() + Math.floor(random.next() * 2 * (plan.delayMs + plan.jitterMs)), () =>
+        deliver(to),
+      );
       if (random.chance(plan.duplicateRate / 4)) queue.after(2 * delay(), () => deliver(to));
     }
   };

@@ -57,8 +57,17 @@ export interface Observer {
 }
 
 const OBSERVED = [
-  'onInput', 'onHandled', 'onEffect', 'onDurable', 'onSend', 'onGossip', 'onReply', 'onStart',
-  'onCrash', 'onDefect', 'onWorld',
+  'onInput',
+  'onHandled',
+  'onEffect',
+  'onDurable',
+  'onSend',
+  'onGossip',
+  'onReply',
+  'onStart',
+  'onCrash',
+  'onDefect',
+  'onWorld',
 ] as const satisfies readonly (keyof Observer)[];
 
 /** One observer that calls them all, in order; the hooks that nobody has cost nothing. */

@@ -26,7 +26,8 @@ export function createPartitions(world: World, random: Random): Partitions {
   const hintAll = (links: readonly Link[], type: 'peer-connected' | 'peer-disconnected'): void => {
     for (const [from, to] of links) {
       if (type === 'peer-disconnected' && random.chance(world.faults().silentRate)) continue;
-      if (world.neighbours(from).includes(to)) world.hint(type, from, to, random.integer(0, 15_000));
+      if (world.neighbours(from).includes(to))
+        world.hint(type, from, to, random.integer(0, 15_000));
     }
   };
 
@@ -68,7 +69,13 @@ export function createPartitions(world: World, random: Random): Partitions {
     if (kind === 'split') cutFor(between(left, right), ms);
     else if (kind === 'isolate') {
       const node = random.pick(nodes);
-      cutFor(between([node], nodes.filter((other) => other !== node)), ms);
+      cutFor(
+        between(
+          [node],
+          nodes.filter((other) => other !== node),
+        ),
+        ms,
+      );
     } else if (kind === 'swizzle') swizzle(ms);
     else cutFor(between(left, right.slice(1)), ms);
   };

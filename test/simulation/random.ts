@@ -42,7 +42,8 @@ function fromWords(first: number, second: number): Random {
   for (let warmUp = 0; warmUp < 12; warmUp += 1) word();
 
   const next = (): number => word() / 2 ** 32;
-  const integer = (low: number, high: number): number => low + Math.floor(next() * (high - low + 1));
+  const integer = (low: number, high: number): number =>
+    low + Math.floor(next() * (high - low + 1));
   return {
     next,
     integer,

@@ -38,7 +38,9 @@ export function describeReport(report: Report, realMs: number): string {
 export function describeViolations(report: Report): string {
   const lines = [describeOptions(report.options), ''];
   for (const { checker, node, job, atMs, message } of report.violations) {
-    lines.push(`${checker} broken at ${atMs} ms, node ${node ?? '-'}, job ${job === null ? '-' : shortId(job)}: ${message}`);
+    lines.push(
+      `${checker} broken at ${atMs} ms, node ${node ?? '-'}, job ${job === null ? '-' : shortId(job)}: ${message}`,
+    );
   }
   const [first] = report.violations;
   const timeline = report.timeline?.lines(first?.job ?? null) ?? [];
@@ -57,7 +59,9 @@ function completionTimes(report: Report): readonly number[] {
   const times: number[] = [];
   for (const facts of report.jobs) {
     const close = facts.chosen.get('close');
-    const client = report.clients.find((candidate) => candidate.spec.Name === facts.spec?.spec.Name);
+    const client = report.clients.find(
+      (candidate) => candidate.spec.Name === facts.spec?.spec.Name,
+    );
     if (close?.record.type !== 'close' || close.record.body.outcome !== 'completed') continue;
     if (client !== undefined) times.push(close.at - client.submitAt - client.runMs);
   }

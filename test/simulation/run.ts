@@ -46,7 +46,10 @@ const REST_MS = 60_000;
 /** One broken thing breaks many more; the first few tell. */
 const VIOLATIONS_MAX = 10;
 
-export function simulate(options: SimulationOptions, create: MachineFactory = createMachine): Report {
+export function simulate(
+  options: SimulationOptions,
+  create: MachineFactory = createMachine,
+): Report {
   const run = prepare(options, create);
   const { world, violations } = run;
   const broken = (): boolean => violations.length > 0;
@@ -105,7 +108,12 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
   let world: World | null = null;
   let healedAt = 0;
   const now = (): number => world?.queue.now() ?? 0;
-  const violation = (checker: string, node: NodeView | null, job: JobId | null, message: string): void => {
+  const violation = (
+    checker: string,
+    node: NodeView | null,
+    job: JobId | null,
+    message: string,
+  ): void => {
     if (violations.length >= VIOLATIONS_MAX) return;
     violations.push({ checker, node: node?.id ?? null, job, atMs: now(), message });
   };
@@ -113,12 +121,24 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
     live.clients.some((client) => (client.tickets.get(job)?.stopAskedAt ?? null) !== null);
 
   const facts = createFacts({ now, violation });
-  const base = { now, violation, limits: defaultLimits, facts, stopAsked, inspectEvery: options.inspectEvery };
+  const base = {
+    now,
+    violation,
+    limits: defaultLimits,
+    facts,
+    stopAsked,
+    inspectEvery: options.inspectEvery,
+  };
   const checkers = createCheckers(base);
   const statistics = createStatistics(now);
   const timeline = options.timeline ? createTimeline(now) : null;
   const chaos = createChaos(random.fork('chaos'));
-  const observers: Observer[] = [facts.observer, checkers.observer, statistics.observer, chaos.observer];
+  const observers: Observer[] = [
+    facts.observer,
+    checkers.observer,
+    statistics.observer,
+    chaos.observer,
+  ];
   if (timeline !== null) observers.unshift(timeline.observer);
 
   world = createWorld(
@@ -140,9 +160,18 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
   for (const node of built.nodes) {
     built.queue.after(own.integer(0, 1_000), () => built.startNode(node));
   }
-  const jobs = createJobs({ ...options.workload, owners: built.owners }, options.plan, random.fork('jobs'));
+  const jobs = createJobs(
+    { ...options.workload, owners: built.owners },
+    options.plan,
+    random.fork('jobs'),
+  );
   const clients = built.addClients(jobs, random.fork('clients'));
-  const live: LivenessContext = { ...base, nodes: built.nodes, clients: jobs, healedAt: () => healedAt };
+  const live: LivenessContext = {
+    ...base,
+    nodes: built.nodes,
+    clients: jobs,
+    healedAt: () => healedAt,
+  };
   chaos.begin(built, facts);
   const heal = (): void => {
     healedAt = now();

@@ -5,7 +5,16 @@
  */
 import type { Hlc, Millis, NodeId, PublicKey, StoreId } from '../../src/core/ids.ts';
 import { asHlc, asMillis, asStoreId } from '../../src/core/ids.ts';
-import type { Effect, Input, Inspection, Machine, MachineConfig, Profile, Restored, StoreWrite } from '../../src/core/machine-types.ts';
+import type {
+  Effect,
+  Input,
+  Inspection,
+  Machine,
+  MachineConfig,
+  Profile,
+  Restored,
+  StoreWrite,
+} from '../../src/core/machine-types.ts';
 import type { Suite } from '../../src/core/suite.ts';
 import type { EventQueue } from './event-queue.ts';
 import type { FaultPlan } from './faults.ts';
@@ -166,7 +175,11 @@ export class SimNode implements NodeView {
     observer.onHandled(this, input, effects);
     this.#idleWakes = input.type === 'wake' && effects.length === 0 ? this.#idleWakes + 1 : 0;
     if (this.#idleWakes === IDLE_WAKES_MAX) {
-      observer.onDefect(this, input, new Error(`${IDLE_WAKES_MAX} wakes in a row without an effect`));
+      observer.onDefect(
+        this,
+        input,
+        new Error(`${IDLE_WAKES_MAX} wakes in a row without an effect`),
+      );
     }
     for (const effect of effects) this.#effects.push({ effect, synced: false });
     this.#flush();
@@ -203,7 +216,9 @@ export class SimNode implements NodeView {
   #sync(): void {
     if (this.#syncing) return;
     this.#syncing = true;
-    const group = this.#effects.filter(({ effect, synced }) => effect.type === 'persist' && !synced);
+    const group = this.#effects.filter(
+      ({ effect, synced }) => effect.type === 'persist' && !synced,
+    );
     const { incarnation } = this;
     const { queue, random } = this.#context;
     const plan = this.#context.faults();
@@ -228,7 +243,9 @@ export class SimNode implements NodeView {
   /** A log is written from the front: of a sync under way any number of first groups may have made it. */
   #loseUnsynced(): void {
     if (this.#syncing) {
-      const waiting = this.#effects.filter(({ effect, synced }) => effect.type === 'persist' && !synced);
+      const waiting = this.#effects.filter(
+        ({ effect, synced }) => effect.type === 'persist' && !synced,
+      );
       const kept = this.#context.random.integer(0, waiting.length);
       for (const item of waiting.slice(0, kept)) this.#makeDurable(item);
     }

@@ -109,7 +109,8 @@ export function createSimRunner(context: SimRunnerContext): SimRunner {
     if (run.lost) finish(run, failure('lost-container', 'node'));
     else if (run.last !== null) context.emit(run.order.execution, run.last);
     else if (run.stage === 'exited') leave(run);
-    else if (run.stage === 'running') context.emit(run.order.execution, { type: 'phase', phase: 'running' });
+    else if (run.stage === 'running')
+      context.emit(run.order.execution, { type: 'phase', phase: 'running' });
     else if (run.stage === 'publishing') enter(run, 'publishing');
     else enter(run, 'preparing');
   };
@@ -121,7 +122,14 @@ export function createSimRunner(context: SimRunnerContext): SimRunner {
         if (again) resume(known);
         return;
       }
-      const run: Run = { order, stage: 'preparing', last: null, generation: 0, lost: false, cancelling: false };
+      const run: Run = {
+        order,
+        stage: 'preparing',
+        last: null,
+        generation: 0,
+        lost: false,
+        cancelling: false,
+      };
       runs.set(order.execution, run);
       enter(run, 'preparing');
     },
@@ -161,7 +169,11 @@ export function createSimRunner(context: SimRunnerContext): SimRunner {
       }
     },
     runs: () =>
-      [...runs.values()].map((run) => ({ order: run.order, stage: run.stage, active: isActive(run) })),
+      [...runs.values()].map((run) => ({
+        order: run.order,
+        stage: run.stage,
+        active: isActive(run),
+      })),
   };
 }
 
@@ -187,7 +199,8 @@ function problemOf(run: Run, context: SimRunnerContext): RunEvent | null {
     if (outcome === 'spec-error') return failure('image-not-found', 'spec');
     if (own.chance(faults.runTransientRate)) return failure('registry-unavailable', 'transient');
   }
-  if (run.stage === 'starting' && own.chance(faults.runNodeRate)) return failure('engine-broken', 'node');
+  if (run.stage === 'starting' && own.chance(faults.runNodeRate))
+    return failure('engine-broken', 'node');
   if (run.stage !== 'exited') return null;
   if (outcome === 'limit') return failure('out-of-memory', 'limit');
   const wanted = Number(run.order.task.Meta['sim-run-ms'] ?? '1000');

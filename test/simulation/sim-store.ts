@@ -48,7 +48,9 @@ export function createSimStore(id: StoreId): SimStore {
       return (row?.value ?? null) as NonNullable<Row<T>['value']> | null;
     },
     restore: () => ({
-      records: rows('records').flatMap(({ job, key, value }) => (value ? [{ job, key, value }] : [])),
+      records: rows('records').flatMap(({ job, key, value }) =>
+        value ? [{ job, key, value }] : [],
+      ),
       promises: rows('promises').flatMap(({ job, value }) => (value ? [{ job, value }] : [])),
       accepted: rows('accepted').flatMap(({ job, key, value }) =>
         value ? [{ job, key, value }] : [],

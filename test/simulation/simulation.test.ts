@@ -92,6 +92,9 @@ describe('planted bugs', () => {
 
   it('keepers that keep quiet about what they accepted are found', () => {
     const checkers = foundBy('silent-promises');
-    assert.ok(checkers.some((name) => name === 'S2' || name === 'S4'), checkers.join(' '));
+    assert.ok(
+      checkers.some((name) => name === 'S2' || name === 'S4'),
+      checkers.join(' '),
+    );
   });
 });

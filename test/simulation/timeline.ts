@@ -18,9 +18,27 @@ export interface Timeline {
 const LINES_MAX = 200_000;
 /** Messages that say how a job goes; the rest is noise at this level. */
 const TOLD: ReadonlySet<Message['type']> = new Set([
-  'admit', 'admitted', 'not-admitted', 'activate', 'prepare', 'promise', 'outdated',
-  'propose', 'voted', 'commit', 'assign', 'started', 'not-started', 'leads', 'cancel', 'closed',
-  'command', 'command-ack', 'bid', 'decline', 'states',
+  'admit',
+  'admitted',
+  'not-admitted',
+  'activate',
+  'prepare',
+  'promise',
+  'outdated',
+  'propose',
+  'voted',
+  'commit',
+  'assign',
+  'started',
+  'not-started',
+  'leads',
+  'cancel',
+  'closed',
+  'command',
+  'command-ack',
+  'bid',
+  'decline',
+  'states',
 ]);
 
 export function createTimeline(now: () => number): Timeline {
@@ -37,7 +55,8 @@ export function createTimeline(now: () => number): Timeline {
     observer: {
       onWorld: (text, node, job) => add(node, job, `* ${text}`),
       onStart: (node) => add(node, null, `starts, incarnation ${node.incarnation}`),
-      onCrash: (node, diskLost) => add(node, null, diskLost === null ? 'dies' : 'dies with its disk'),
+      onCrash: (node, diskLost) =>
+        add(node, null, diskLost === null ? 'dies' : 'dies with its disk'),
       onReply: (node, client, reply) => {
         const what = reply.type === 'failed' ? `failed ${reply.problem.code}` : reply.type;
         const job = 'job' in reply ? reply.job : null;
@@ -54,10 +73,15 @@ export function createTimeline(now: () => number): Timeline {
           add(node, typeof job === 'string' ? job : null, `${effect.event} ${text}`);
         }
         if (effect.type === 'run') {
-          add(node, effect.order.job, `run ${shortId(effect.order.execution)} resume=${effect.resume}`);
+          add(
+            node,
+            effect.order.job,
+            `run ${shortId(effect.order.execution)} resume=${effect.resume}`,
+          );
         }
         if (effect.type === 'refuse') add(node, null, `refuses ${effect.code} of ${effect.from}`);
-        if (effect.type === 'cancel-run') add(node, null, `cancel-run ${shortId(effect.execution)}`);
+        if (effect.type === 'cancel-run')
+          add(node, null, `cancel-run ${shortId(effect.execution)}`);
       },
       onInput: (node, input) => {
         if (input.type !== 'run-event') return;

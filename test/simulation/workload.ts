@@ -59,7 +59,9 @@ const NOT_AFTER_MS = 30 * 86_400_000;
 export function createJobs(options: WorkloadOptions, plan: FaultPlan, random: Random): ClientJob[] {
   return Array.from({ length: options.jobs }, (_, index) => {
     const service = random.chance(options.serviceRate);
-    const runMs = service ? 7 * 86_400_000 : Math.floor(random.next() ** 2 * options.runMaxMs) + 100;
+    const runMs = service
+      ? 7 * 86_400_000
+      : Math.floor(random.next() ** 2 * options.runMaxMs) + 100;
     const submitAt = random.integer(0, options.spreadMs);
     const stopped = service || random.chance(plan.stopRate);
     return {
@@ -113,7 +115,9 @@ function specOf(
       resources,
       Network: { Type: 'None', Domains: [], Ports: [] },
       Timeouts: {
-        ExecutionTimeout: timed ? Math.max(1, Math.ceil(runMs / (random.chance(0.3) ? 2_000 : 500))) : 0,
+        ExecutionTimeout: timed
+          ? Math.max(1, Math.ceil(runMs / (random.chance(0.3) ? 2_000 : 500)))
+          : 0,
         QueueTimeout: random.pick([0, 60, 120]),
         TotalTimeout: 0,
       },

@@ -23,19 +23,28 @@ const JOB = asJobId('j-00000000-0000-8000-8000-000000000000');
 
 /** A machine that answers each input as told. */
 function scripted(answer: (input: Input) => readonly Effect[]): MachineFactory {
-  return () => ({
-    handle: (input) => answer(input),
-    nextWake: () => null,
-    inspect: () => assert.fail('a scripted machine is not inspected'),
-    sightings: () => [],
-    load: () => ({ jobsKept: 0, executions: 0 }),
-  }) satisfies Machine;
+  return () =>
+    ({
+      handle: (input) => answer(input),
+      nextWake: () => null,
+      inspect: () => assert.fail('a scripted machine is not inspected'),
+      sightings: () => [],
+      load: () => ({ jobsKept: 0, executions: 0 }),
+    }) satisfies Machine;
 }
 
-function worldOf(nodes: number, plan: FaultPlan, create: MachineFactory, observers: readonly Observer[] = []): World {
+function worldOf(
+  nodes: number,
+  plan: FaultPlan,
+  create: MachineFactory,
+  observers: readonly Observer[] = [],
+): World {
   const world = createWorld(
     {
-      nodes, plan, create, observers,
+      nodes,
+      plan,
+      create,
+      observers,
       owners: 1,
       limits: defaultLimits,
       freeze: true,
@@ -86,7 +95,12 @@ describe('randomness', () => {
 
 describe('fast suite', () => {
   const suite = createFastSuite({ node: nodeKey(1), owner: ownerKey(1), freeze: true });
-  const grant = suite.seal('grant', { job: JOB, epoch: { config: 0, number: 1, leader: asNodeId('x') } }, asHlc(1), 'node');
+  const grant = suite.seal(
+    'grant',
+    { job: JOB, epoch: { config: 0, number: 1, leader: asNodeId('x') } },
+    asHlc(1),
+    'node',
+  );
 
   it('verifies what it sealed and nothing that was changed or signed for another', () => {
     assert.equal(suite.verify(grant), true);
@@ -106,7 +120,8 @@ describe('fast suite', () => {
       const digit = hashText(`j|${index}`)[0] ?? '';
       buckets.set(digit, (buckets.get(digit) ?? 0) + 1);
     }
-    for (const [digit, count] of buckets) assert.ok(count > 850 && count < 1_150, `${digit}: ${count}`);
+    for (const [digit, count] of buckets)
+      assert.ok(count > 850 && count < 1_150, `${digit}: ${count}`);
     assert.match(hashText('a'), /^[0-9a-f]{64}$/);
   });
 
@@ -157,10 +172,14 @@ describe('a simulated node', () => {
 
   it('handles nothing while it is stopped and everything afterwards', () => {
     const handled: string[] = [];
-    const world = worldOf(1, NO_FAULTS, scripted((input) => {
-      handled.push(input.type);
-      return [];
-    }));
+    const world = worldOf(
+      1,
+      NO_FAULTS,
+      scripted((input) => {
+        handled.push(input.type);
+        return [];
+      }),
+    );
     const node = world.nodes[0];
     assert.ok(node);
     node.pause();
@@ -191,17 +210,25 @@ describe('a simulated node', () => {
 
 describe('the simulated network', () => {
   const pinger = scripted((input) =>
-    input.type === 'drain' ? [{ type: 'send', to: nodeIdOf(nodeKey(1)), message: { type: 'ping', nonce: 7 } }] : [],
+    input.type === 'drain'
+      ? [{ type: 'send', to: nodeIdOf(nodeKey(1)), message: { type: 'ping', nonce: 7 } }]
+      : [],
   );
-  const received = (plan: FaultPlan, times: number, cut: boolean): { pings: number; unreachable: number } => {
+  const received = (
+    plan: FaultPlan,
+    times: number,
+    cut: boolean,
+  ): { pings: number; unreachable: number } => {
     let pings = 0;
     let unreachable = 0;
-    const world = worldOf(3, plan, pinger, [{
-      onInput: (_node, input) => {
-        if (input.type === 'message') pings += 1;
-        if (input.type === 'unreachable') unreachable += 1;
+    const world = worldOf(3, plan, pinger, [
+      {
+        onInput: (_node, input) => {
+          if (input.type === 'message') pings += 1;
+          if (input.type === 'unreachable') unreachable += 1;
+        },
       },
-    }]);
+    ]);
     if (cut) world.network.cut(0, 1);
     for (let time = 0; time < times; time += 1) world.nodes[0]?.deliver({ type: 'drain' });
     world.queue.runUntil(200_000);
@@ -229,7 +256,9 @@ describe('the simulated network', () => {
     const heard = (cuts: readonly (readonly [number, number])[]): number => {
       let count = 0;
       const gossiper = scripted((input) =>
-        input.type === 'drain' ? [{ type: 'gossip', gossip: { type: 'leaving', node: asNodeId('x') } }] : [],
+        input.type === 'drain'
+          ? [{ type: 'gossip', gossip: { type: 'leaving', node: asNodeId('x') } }]
+          : [],
       );
       const world = worldOf(3, NO_FAULTS, gossiper, [
         { onInput: (_node, input) => (count += input.type === 'gossip' ? 1 : 0) },
@@ -241,14 +270,30 @@ describe('the simulated network', () => {
     };
     assert.equal(heard([]), 2);
     assert.equal(heard([[0, 1]]), 2);
-    assert.equal(heard([[0, 1], [2, 1]]), 1);
-    assert.equal(heard([[0, 1], [0, 2]]), 0);
+    assert.equal(
+      heard([
+        [0, 1],
+        [2, 1],
+      ]),
+      1,
+    );
+    assert.equal(
+      heard([
+        [0, 1],
+        [0, 2],
+      ]),
+      0,
+    );
   });
 });
 
 describe('the simulated runner', () => {
   const order = (meta: Readonly<Record<string, string>>): ExecutionOrder => {
-    const job = createJobs({ ...quietOptions(1, 1, 1).workload, owners: [ownerKey(0)] }, NO_FAULTS, createRandom(1))[0];
+    const job = createJobs(
+      { ...quietOptions(1, 1, 1).workload, owners: [ownerKey(0)] },
+      NO_FAULTS,
+      createRandom(1),
+    )[0];
     assert.ok(job);
     return {
       execution: asExecutionId('e-1'),
@@ -274,7 +319,8 @@ describe('the simulated runner', () => {
       random: createRandom(3),
       blackHole: false,
       faults: () => NO_FAULTS,
-      emit: (_execution, event: RunEvent) => events.push(event.type === 'phase' ? event.phase : event.type),
+      emit: (_execution, event: RunEvent) =>
+        events.push(event.type === 'phase' ? event.phase : event.type),
     });
     return { queue, events, runner };
   };
@@ -325,6 +371,9 @@ describe('the simulated runner', () => {
     runner.cancel(asExecutionId('e-1'));
     queue.runUntil(200_000);
     assert.equal(events.at(-1), 'cancelled');
-    assert.equal(runner.runs().some((run) => run.active), false);
+    assert.equal(
+      runner.runs().some((run) => run.active),
+      false,
+    );
   });
 });

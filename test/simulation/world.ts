@@ -38,7 +38,12 @@ export interface World {
   startNode(node: SimNode): void;
   crashNode(node: SimNode, loseDisk: boolean): void;
   /** Tells two nodes that their connection came or went. */
-  hint(type: 'peer-connected' | 'peer-disconnected', one: SimNode, other: SimNode, delayMs: number): void;
+  hint(
+    type: 'peer-connected' | 'peer-disconnected',
+    one: SimNode,
+    other: SimNode,
+    delayMs: number,
+  ): void;
   neighbours(node: SimNode): readonly SimNode[];
   /** Runs `action` at random moments, as often per minute as the present plan says. */
   everyMinute(rate: (plan: FaultPlan) => number, random: Random, action: () => void): void;
@@ -56,7 +61,11 @@ export function createWorld(options: WorldOptions, random: Random): World {
     isUp: (index) => (nodes[index] as SimNode).up,
   });
   const site: Site = {
-    options, random, queue, nodes, network,
+    options,
+    random,
+    queue,
+    nodes,
+    network,
     observer: joinObservers(options.observers),
     byId: new Map(),
     runners: [],
@@ -67,7 +76,9 @@ export function createWorld(options: WorldOptions, random: Random): World {
   addNodes(site);
   const edges = connect(nodes, random.fork('topology'));
   const world: World = {
-    queue, nodes, network,
+    queue,
+    nodes,
+    network,
     owners: site.owners,
     observer: site.observer,
     faults: () => site.plan,
@@ -90,11 +101,14 @@ function addNodes(site: Site): void {
   const { options, random, queue, observer, nodes, owners } = site;
   const faults = (): FaultPlan => site.plan;
   const indices = Array.from({ length: options.nodes }, (_, index) => index);
-  const holes = new Set(random.fork('black holes').shuffled(indices).slice(0, options.plan.blackHoles));
+  const holes = new Set(
+    random.fork('black holes').shuffled(indices).slice(0, options.plan.blackHoles),
+  );
   const perform = createPerformer(site);
   for (const index of indices) {
     const runner = createSimRunner({
-      queue, faults,
+      queue,
+      faults,
       random: random.fork(`runner ${index}`),
       blackHole: holes.has(index),
       // Events arrive as inputs of their own, never inside the effect that started the run.
@@ -106,7 +120,14 @@ function addNodes(site: Site): void {
     const id = nodeIdOf(nodeKey(index));
     const own = random.fork(`node ${index}`);
     const node = new SimNode({
-      index, id, owner, queue, observer, faults, perform, runner,
+      index,
+      id,
+      owner,
+      queue,
+      observer,
+      faults,
+      perform,
+      runner,
       profile: profileOf(index, id),
       random: own,
       create: (store: StoreId, restored) =>
@@ -128,7 +149,10 @@ function createComings(
 ): Pick<World, 'hint' | 'startNode' | 'crashNode'> {
   const random = site.random.fork('hints');
   const hint: World['hint'] = (type, one, other, delayMs) => {
-    for (const [node, peer] of [[one, other], [other, one]] as const) {
+    for (const [node, peer] of [
+      [one, other],
+      [other, one],
+    ] as const) {
       site.queue.after(delayMs, () => {
         if (type === 'peer-connected' && !peer.up) return;
         node.deliver({ type, node: peer.id });
@@ -188,7 +212,8 @@ function connect(nodes: readonly SimNode[], random: Random): readonly (readonly 
   };
   for (let index = 0; index < nodes.length; index += 1) {
     join(index, (index + 1) % nodes.length);
-    while ((sets[index]?.size ?? 0) < NEIGHBOURS / 2) join(index, random.integer(0, nodes.length - 1));
+    while ((sets[index]?.size ?? 0) < NEIGHBOURS / 2)
+      join(index, random.integer(0, nodes.length - 1));
   }
   return sets.map((set) => [...set]);
 }

@@ -11,13 +11,18 @@ export function agentRoutes(app: FastifyInstance, { service, version }: RouteCon
   app.get('/agent/version', async (_request, reply) => send(reply, versionJson(version)));
   app.get('/agent/node', async (_request, reply) => {
     const self = (await service.nodes()).find((node) => node.self);
-    if (self === undefined) throw new ShoalError({ code: 'node-not-found', ref: 'of this peer itself' });
+    if (self === undefined)
+      throw new ShoalError({ code: 'node-not-found', ref: 'of this peer itself' });
     return send(reply, nodeInfoJson(self));
   });
-  app.get('/agent/config', async (_request, reply) => send(reply, { config: await service.config() }));
+  app.get('/agent/config', async (_request, reply) =>
+    send(reply, { config: await service.config() }),
+  );
   app.get('/agent/debug', async (_request, reply) => {
     const [self, findings] = await Promise.all([service.self(), service.doctor()]);
     return send(reply, { self, findings });
   });
-  app.get('/agent/authconfig', async (_request, reply) => send(reply, { Version: '1.0.0', Config: {} }));
+  app.get('/agent/authconfig', async (_request, reply) =>
+    send(reply, { Version: '1.0.0', Config: {} }),
+  );
 }

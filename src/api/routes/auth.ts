@@ -17,10 +17,15 @@ export function authRoutes(app: FastifyInstance): void {
       Methods: { [METHOD]: { type: 'challenge', params: { InputPhrase: phrase } } },
     }),
   );
-  const authenticate = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+  const authenticate = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
     const method = param(request, 'name');
     if (method !== METHOD) throw invalid('method', method, METHOD);
-    return send(reply, { Authentication: { success: true, token: randomBytes(24).toString('base64url') } });
+    return send(reply, {
+      Authentication: { success: true, token: randomBytes(24).toString('base64url') },
+    });
   };
   app.get('/auth/:name', authenticate);
   app.post('/auth/:name', authenticate);

@@ -70,6 +70,9 @@ export function historyRoutes(app: FastifyInstance, { service, history }: RouteC
     const { items, last } = take(events, page, wanted);
     const over = execution === null ? isOver(view.state) : execution.over || isOver(view.state);
     const done = over && last >= events.length;
-    return send(reply, { NextToken: done ? '' : encodeToken({ ...page, offset: last }), Items: items });
+    return send(reply, {
+      NextToken: done ? '' : encodeToken({ ...page, offset: last }),
+      Items: items,
+    });
   });
 }

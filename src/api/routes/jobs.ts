@@ -61,7 +61,11 @@ const wholeList = <T>(items: readonly T[]): ListJson<T> => ({ NextToken: '', Ite
 
 type Order<T> = (a: T, b: T) => number;
 
-function sorted<T>(items: readonly T[], page: Page, orders: Readonly<Record<string, Order<T>>>): T[] {
+function sorted<T>(
+  items: readonly T[],
+  page: Page,
+  orders: Readonly<Record<string, Order<T>>>,
+): T[] {
   const order = Object.hasOwn(orders, page.orderBy) ? orders[page.orderBy] : undefined;
   if (order === undefined) {
     throw invalid('order_by', page.orderBy, Object.keys(orders).filter(Boolean).join(', '));
@@ -71,11 +75,14 @@ function sorted<T>(items: readonly T[], page: Page, orders: Readonly<Record<stri
 }
 
 const created: Order<JobSummary> = (a, b) => a.createdAt - b.createdAt || (a.job < b.job ? -1 : 1);
-const modified: Order<JobSummary> = (a, b) => a.modifiedAt - b.modifiedAt || (a.job < b.job ? -1 : 1);
+const modified: Order<JobSummary> = (a, b) =>
+  a.modifiedAt - b.modifiedAt || (a.job < b.job ? -1 : 1);
 const JOB_ORDERS = { '': created, created_at: created, modified_at: modified };
 
-const executionCreated: Order<ExecutionJson> = (a, b) => Number(BigInt(a.CreateTime) - BigInt(b.CreateTime));
-const executionModified: Order<ExecutionJson> = (a, b) => Number(BigInt(a.ModifyTime) - BigInt(b.ModifyTime));
+const executionCreated: Order<ExecutionJson> = (a, b) =>
+  Number(BigInt(a.CreateTime) - BigInt(b.CreateTime));
+const executionModified: Order<ExecutionJson> = (a, b) =>
+  Number(BigInt(a.ModifyTime) - BigInt(b.ModifyTime));
 const EXECUTION_ORDERS = {
   '': executionCreated,
   created_at: executionCreated,

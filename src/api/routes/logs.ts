@@ -46,7 +46,11 @@ function keepAlive(socket: WebSocket): () => void {
   return () => clearInterval(timer);
 }
 
-async function stream(socket: WebSocket, request: FastifyRequest, context: RouteContext): Promise<void> {
+async function stream(
+  socket: WebSocket,
+  request: FastifyRequest,
+  context: RouteContext,
+): Promise<void> {
   const gone = new AbortController();
   socket.on('close', () => gone.abort());
   socket.on('error', () => gone.abort());

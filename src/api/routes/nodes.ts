@@ -7,7 +7,11 @@ import { cut } from '../paging.ts';
 import type { NodeView } from '../service.ts';
 import type { RouteContext } from './context.ts';
 
-function filterOf(name: string, value: string, values: readonly string[]): (actual: string) => boolean {
+function filterOf(
+  name: string,
+  value: string,
+  values: readonly string[],
+): (actual: string) => boolean {
   const wanted = value.toUpperCase();
   if (wanted !== '' && !values.includes(wanted)) throw invalid(name, value, values.join(', '));
   return (actual) => wanted === '' || wanted === actual;
@@ -22,7 +26,10 @@ export function nodeRoutes(app: FastifyInstance, { service }: RouteContext): voi
       'PENDING',
       'REJECTED',
     ]);
-    const status = filterOf('filter-status', text(request, 'filter-status'), ['CONNECTED', 'DISCONNECTED']);
+    const status = filterOf('filter-status', text(request, 'filter-status'), [
+      'CONNECTED',
+      'DISCONNECTED',
+    ]);
     const wanted = (node: NodeView): boolean =>
       labels(node.advert.labels) &&
       approval('APPROVED') &&

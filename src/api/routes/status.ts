@@ -29,12 +29,14 @@ export function statusRoutes(app: FastifyInstance, { service }: RouteContext): v
     return send(reply, status);
   });
   app.get('/shoal/doctor', async (_request, reply) => {
-    const findings: FindingJson[] = (await service.doctor()).map(({ subject, level, detail, remedy }) => ({
-      Subject: subject,
-      Level: level,
-      Detail: detail,
-      Remedy: remedy,
-    }));
+    const findings: FindingJson[] = (await service.doctor()).map(
+      ({ subject, level, detail, remedy }) => ({
+        Subject: subject,
+        Level: level,
+        Detail: detail,
+        Remedy: remedy,
+      }),
+    );
     return send(reply, { Items: findings });
   });
 }

@@ -12,5 +12,10 @@ export const agentPart =
   (part: string): CommandCode<Options> =>
   async ({ io, client }, _args, options) => {
     const answer = await client().get<{ readonly config?: unknown }>(`/agent/${part}`);
-    await printValue(io, part === 'config' ? answer.config : answer, options.output, options.pretty === true);
+    await printValue(
+      io,
+      part === 'config' ? answer.config : answer,
+      options.output,
+      options.pretty === true,
+    );
   };

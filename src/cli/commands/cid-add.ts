@@ -3,7 +3,12 @@ import { createReadStream } from 'node:fs';
 import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { ShoalError } from '../../core/failure.ts';
-import { TREE_MEDIA_TYPE, TreeFormatError, encodeTree, type TreeItem } from '../../lib/tree-stream.ts';
+import {
+  TREE_MEDIA_TYPE,
+  TreeFormatError,
+  encodeTree,
+  type TreeItem,
+} from '../../lib/tree-stream.ts';
 import type { ContentJson } from '../../api/types.ts';
 import type { CommandCode } from '../command.ts';
 import { printLines, printValue } from '../output.ts';
@@ -17,7 +22,10 @@ interface Options {
 
 async function* none(): AsyncGenerator<Uint8Array> {}
 
-async function* counted(bytes: AsyncIterable<Uint8Array>, progress: Progress): AsyncGenerator<Uint8Array> {
+async function* counted(
+  bytes: AsyncIterable<Uint8Array>,
+  progress: Progress,
+): AsyncGenerator<Uint8Array> {
   for await (const chunk of bytes) {
     progress.add(chunk.length);
     yield chunk;
@@ -33,7 +41,8 @@ async function* walk(root: string, prefix: string, dropped: string[]): AsyncGene
     if (found.isDirectory()) {
       yield { path, kind: 'directory', bytes: 0, data: none() };
       yield* walk(root, path, dropped);
-    } else if (found.isFile()) yield { path, kind: 'file', bytes: found.size, data: createReadStream(full) };
+    } else if (found.isFile())
+      yield { path, kind: 'file', bytes: found.size, data: createReadStream(full) };
     else if (found.isSymbolicLink())
       dropped.push(`${path}: it is a symbolic link (to ${await readlink(full)})`);
     else dropped.push(`${path}: it is neither a file nor a directory`);
@@ -45,7 +54,11 @@ async function sourceOf(path: string, given: string): Promise<'file' | 'director
   if (found === null) throw new ShoalError({ code: 'path-not-found', path: given });
   if (found.isDirectory()) return 'directory';
   if (found.isFile()) return 'file';
-  throw new ShoalError({ code: 'usage', what: `${given} is neither a file nor a directory.`, hint: '' });
+  throw new ShoalError({
+    code: 'usage',
+    what: `${given} is neither a file nor a directory.`,
+    hint: '',
+  });
 }
 
 export const cidAdd: CommandCode<Options> = async ({ io, client }, [given = ''], options) => {
@@ -70,7 +83,8 @@ export const cidAdd: CommandCode<Options> = async ({ io, client }, [given = ''],
       stop.signal,
     );
     progress.end();
-    for (const left of [...dropped, ...added.Dropped]) io.stderr.write(`Left out: ${plainText(left)}\n`);
+    for (const left of [...dropped, ...added.Dropped])
+      io.stderr.write(`Left out: ${plainText(left)}\n`);
     if (options.output === 'json')
       await printValue(
         io,

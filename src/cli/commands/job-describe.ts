@@ -51,7 +51,10 @@ function summary(executions: readonly ExecutionJson[]): string[] {
   return keyValues(
     counts
       .filter(([, count]) => count > 0)
-      .map(([phase, count]) => [`${phase.charAt(0).toUpperCase()}${phase.slice(1)}`, String(count)]),
+      .map(([phase, count]) => [
+        `${phase.charAt(0).toUpperCase()}${phase.slice(1)}`,
+        String(count),
+      ]),
   );
 }
 
@@ -64,7 +67,9 @@ function standardOutput(executions: readonly ExecutionJson[]): string[] {
   const lines = [output.Stdout, output.stderr]
     .filter((text) => text !== '')
     .map((text) => plainText(text).replace(/\n$/, ''));
-  return output.StdoutTruncated || output.StderrTruncated ? [...lines, '... Output truncated'] : lines;
+  return output.StdoutTruncated || output.StderrTruncated
+    ? [...lines, '... Output truncated']
+    : lines;
 }
 
 const heading = (io: Io, title: string): Promise<void> =>
@@ -111,7 +116,8 @@ export const jobDescribe: CommandCode<Options> = async ({ io, client }, [ref], o
     namespace: options.namespace,
     include: 'executions,history',
   });
-  if (options.output !== 'text') return printValue(io, answer, options.output, options.pretty === true);
+  if (options.output !== 'text')
+    return printValue(io, answer, options.output, options.pretty === true);
   const newestFirst = [...(answer.Executions?.Items ?? [])].sort((a, b) =>
     Number(BigInt(b.CreateTime) - BigInt(a.CreateTime)),
   );

@@ -29,7 +29,10 @@ export interface FetchRequest {
 }
 
 /** Fetches all results of a job; says where they are. @throws ShoalError `output-exists`, `result-conflict`, … */
-export async function fetchResults({ io, client }: CommandContext, request: FetchRequest): Promise<void> {
+export async function fetchResults(
+  { io, client }: CommandContext,
+  request: FetchRequest,
+): Promise<void> {
   const { results } = request.outcome;
   const target = resolve(io.cwd, request.outputDir ?? `job-${shortId(request.job)}`);
   await checkTarget(target, io.cwd, request.overwrite);
@@ -84,7 +87,15 @@ export const jobGet: CommandCode<Options> = async (context, [given], options) =>
   const { namespace } = options;
   const { Job } = await client.get<JobAnswer>(jobPath(jobRef(given)), { namespace });
   if (options.wait === true) {
-    await waitForJob({ io, client, job: Job.ID, namespace, quiet: false, untilRunning: false, timeoutMs: 0 });
+    await waitForJob({
+      io,
+      client,
+      job: Job.ID,
+      namespace,
+      quiet: false,
+      untilRunning: false,
+      timeoutMs: 0,
+    });
   }
   const outcome = await outcomeOf(client, Job.ID, namespace);
   checkReady(outcome);

@@ -21,7 +21,11 @@ async function everything(
 ): Promise<HistoryJson[]> {
   const events: HistoryJson[] = [];
   for (let token = ''; ; ) {
-    const page = await client.get<ListJson<HistoryJson>>(path, { ...query, limit: PAGE, next_token: token });
+    const page = await client.get<ListJson<HistoryJson>>(path, {
+      ...query,
+      limit: PAGE,
+      next_token: token,
+    });
     events.push(...page.Items);
     // The token of a job that goes on never ends; it only stands still.
     if (page.NextToken === '' || page.NextToken === token || page.Items.length === 0) return events;

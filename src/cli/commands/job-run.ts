@@ -49,7 +49,9 @@ async function submit(io: Io, client: Client, job: Job): Promise<SubmitAnswer> {
   try {
     return await once().catch((error: unknown) => {
       const cause =
-        error instanceof Error ? (error.cause as { readonly code?: string } | undefined) : undefined;
+        error instanceof Error
+          ? (error.cause as { readonly code?: string } | undefined)
+          : undefined;
       if (codeOf(error) === 'daemon-unreachable' && cause?.code === 'ECONNRESET') return once();
       throw error;
     });
@@ -112,7 +114,12 @@ async function followLogs(context: CommandContext, id: string, namespace: string
   }
 }
 
-async function attend(context: CommandContext, job: Job, id: string, options: JobRunOptions): Promise<void> {
+async function attend(
+  context: CommandContext,
+  job: Job,
+  id: string,
+  options: JobRunOptions,
+): Promise<void> {
   const { io } = context;
   const client = context.client();
   const silent = options.idOnly === true || options.output === 'json';
@@ -132,11 +139,14 @@ async function attend(context: CommandContext, job: Job, id: string, options: Jo
   const end = await waitForJob({ ...waiting, quiet: silent || options.follow === true });
   if (end === 'running') {
     if (!silent)
-      await printLines(io, [`Job ${id} is running. It ends when it is stopped: shoal job stop ${id}`]);
+      await printLines(io, [
+        `Job ${id} is running. It ends when it is stopped: shoal job stop ${id}`,
+      ]);
     return;
   }
   const outcome = await outcomeOf(client, id, job.Namespace);
-  if (options.output === 'json') await printValue(io, outcomeValue(outcome), 'json', options.pretty === true);
+  if (options.output === 'json')
+    await printValue(io, outcomeValue(outcome), 'json', options.pretty === true);
   else if (!silent && options.follow !== true) await printLines(io, outcomeLines(outcome));
   if (options.download === true && outcome.results.length > 0) {
     await fetchResults(context, {
@@ -161,6 +171,8 @@ export const jobRun: CommandCode<JobRunOptions> = async (context, [file], option
   else if (options.output === 'json' && !options.wait)
     await printValue(io, answer, 'json', options.pretty === true);
   else if (options.output !== 'json')
-    await printLines(io, [`Job ${id} is submitted${answer.Receipt.Again ? ' (it was already)' : ''}.`]);
+    await printLines(io, [
+      `Job ${id} is submitted${answer.Receipt.Again ? ' (it was already)' : ''}.`,
+    ]);
   if (options.wait) await attend(context, spec.job, id, options);
 };

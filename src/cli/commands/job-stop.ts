@@ -18,10 +18,16 @@ export const jobStop: CommandCode<Options> = async ({ io, client }, [given], opt
   };
   try {
     const reason = options.reason ?? 'Stopped at user request';
-    const { EvaluationID } = await client().send<{ readonly EvaluationID: string }>('DELETE', path, {
-      reason,
-    });
-    await say(EvaluationID === '' ? `Job ${ref} is stopped already.` : `Job ${ref} is being stopped.`);
+    const { EvaluationID } = await client().send<{ readonly EvaluationID: string }>(
+      'DELETE',
+      path,
+      {
+        reason,
+      },
+    );
+    await say(
+      EvaluationID === '' ? `Job ${ref} is stopped already.` : `Job ${ref} is being stopped.`,
+    );
   } catch (error) {
     if (codeOf(error) !== 'job-terminal') throw error;
     await say((error as Error).message);

@@ -26,11 +26,14 @@ export const nodeList: CommandCode<Options> = async ({ io, client }, _args, opti
       hint: `Groups: ${nodeGroups.join(', ')}.`,
     });
   }
-  const { Nodes } = await client().get<{ readonly Nodes: readonly NodeStateJson[] }>('/orchestrator/nodes', {
-    labels: options.labels,
-    'filter-status': options.filterStatus,
-    order_by: options.orderBy,
-    reverse: options.orderReversed === true,
-  });
+  const { Nodes } = await client().get<{ readonly Nodes: readonly NodeStateJson[] }>(
+    '/orchestrator/nodes',
+    {
+      labels: options.labels,
+      'filter-status': options.filterStatus,
+      order_by: options.orderBy,
+      reverse: options.orderReversed === true,
+    },
+  );
   await printList(io, Nodes, nodeColumns(show), options);
 };

@@ -30,6 +30,8 @@ async function peerVersion(context: CommandContext): Promise<string> {
 
 export const version: CommandCode<Options> = async (context, _args, options) => {
   const alone = options.client === true;
-  const row: Versions = alone ? { client: VERSION } : { client: VERSION, peer: await peerVersion(context) };
+  const row: Versions = alone
+    ? { client: VERSION }
+    : { client: VERSION, peer: await peerVersion(context) };
   await printList(context.io, [row], alone ? columns.slice(0, 1) : columns, options);
 };

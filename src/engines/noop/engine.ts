@@ -23,7 +23,8 @@ const failClasses: readonly ExecutionFailure['class'][] = ['spec', 'limit', 'nod
 export function createNoopEngine(): Engine {
   return {
     name: 'noop',
-    probe: () => Promise.resolve({ available: true, detail: 'runs nothing, for tests', warnings: [] }),
+    probe: () =>
+      Promise.resolve({ available: true, detail: 'runs nothing, for tests', warnings: [] }),
     run: runNoop,
     // Nothing of a run outlives the process that waits.
     reattach: () => Promise.resolve(null),
@@ -31,9 +32,17 @@ export function createNoopEngine(): Engine {
   };
 }
 
-async function runNoop(run: EngineRun, onStarted: () => void, signal: AbortSignal): Promise<EngineOutcome> {
+async function runNoop(
+  run: EngineRun,
+  onStarted: () => void,
+  signal: AbortSignal,
+): Promise<EngineOutcome> {
   const startedAt = performance.now();
-  const failed = (code: string, kind: ExecutionFailure['class'], message: string): EngineOutcome => ({
+  const failed = (
+    code: string,
+    kind: ExecutionFailure['class'],
+    message: string,
+  ): EngineOutcome => ({
     type: 'failed',
     failure: { code, class: kind, message },
     usage: {
@@ -63,7 +72,8 @@ async function runNoop(run: EngineRun, onStarted: () => void, signal: AbortSigna
   }
   if (tooLong)
     return failed('execution-timeout', 'limit', `Execution timed out after ${timeoutMs / 1000} s.`);
-  if (params.fail !== null) return failed('noop-failed', params.failClass, params.fail.slice(0, 1_000));
+  if (params.fail !== null)
+    return failed('noop-failed', params.failClass, params.fail.slice(0, 1_000));
   return {
     type: 'exited',
     exitCode: params.exitCode,

@@ -48,7 +48,9 @@ async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 async function mesh(count: number): Promise<TestNode[]> {
   const seed = await nodes.start({}, { log: silent });
   const rest = await Promise.all(
-    Array.from({ length: count - 1 }, () => nodes.start({ bootstrap: [first(seed.host)] }, { log: silent })),
+    Array.from({ length: count - 1 }, () =>
+      nodes.start({ bootstrap: [first(seed.host)] }, { log: silent }),
+    ),
   );
   const all = [seed, ...rest];
   await until('the mesh', () => all.every((one) => one.host.peers().length === count - 1));
@@ -75,7 +77,8 @@ async function tree(directory: string): Promise<Record<string, string>> {
   return found;
 }
 
-const out = (node: TestNode): string => path.join(node.directory, `out-${randomBytes(4).toString('hex')}`);
+const out = (node: TestNode): string =>
+  path.join(node.directory, `out-${randomBytes(4).toString('hex')}`);
 
 /** Puts a dag-pb block with a chosen name in, as a hostile peer would. */
 async function directoryOf(node: TestNode, names: readonly [string, CID][]): Promise<string> {
@@ -139,7 +142,8 @@ describe('trees', () => {
     assert.ok(a && b);
     const source = path.join(a.directory, 'in');
     await mkdir(source);
-    for (let n = 0; n < 2_000; n += 1) await writeFile(path.join(source, `file-${n}`), randomBytes(200 + n));
+    for (let n = 0; n < 2_000; n += 1)
+      await writeFile(path.join(source, `file-${n}`), randomBytes(200 + n));
     const ref = await a.host.content.add(source, never);
     const parts: Uint8Array[] = [];
     for await (const part of b.host.content.read(ref.cid, 'file-77', from([a]))) parts.push(part);
@@ -173,14 +177,16 @@ describe('trees', () => {
     ]);
     await assert.rejects(content.writeTo(twice, out(node), from([])));
     let root = file.cid;
-    for (let depth = 0; depth < 70; depth += 1) root = await directoryOf(node, [['d', CID.parse(root)]]);
+    for (let depth = 0; depth < 70; depth += 1)
+      root = await directoryOf(node, [['d', CID.parse(root)]]);
     await fails(content.writeTo(root, out(node), from([])), 'path-unsafe');
     const large = await content.addStream(chunksOf(randomBytes(2_000_000)), never);
     await fails(
       content.writeTo(large.cid, out(node), from([], { maxBytes: 1_999_999 })),
       'content-too-large',
     );
-    for (const bad of ['', 'nonsense', 'bafy', `${file.cid}/x`]) await fails(content.has(bad), 'cid-invalid');
+    for (const bad of ['', 'nonsense', 'bafy', `${file.cid}/x`])
+      await fails(content.has(bad), 'cid-invalid');
     const left = (await readdir(node.directory)).filter((name) => name !== 'blocks');
     assert.deepEqual(left, []);
   });
@@ -207,7 +213,10 @@ describe('holders', () => {
     const [a, b] = await mesh(2);
     assert.ok(a && b);
     const ref = await a.host.content.addStream(chunksOf(randomBytes(5_000_000)), never);
-    await fails(b.host.content.replicate(ref.cid, from([a], { maxBytes: 4_000_000 })), 'content-too-large');
+    await fails(
+      b.host.content.replicate(ref.cid, from([a], { maxBytes: 4_000_000 })),
+      'content-too-large',
+    );
     assert.ok((await b.host.content.usedBytes()) < 1_000_000);
   });
 
@@ -218,7 +227,10 @@ describe('holders', () => {
     const ref = await good.host.content.addStream(chunksOf(bytes), never);
     await evil.host.content.replicate(ref.cid, from([good]));
     const honest = honestHandler(evil);
-    const faults: Record<string, (data: Uint8Array, seen: number, stream: Stream) => Uint8Array | null> = {
+    const faults: Record<
+      string,
+      (data: Uint8Array, seen: number, stream: Stream) => Uint8Array | null
+    > = {
       lies: (data, seen) => (seen < 5_000_000 ? data : flipped(data)),
       hangs: (data, seen) => (seen < 5_000_000 ? data : null),
       'breaks off': (data, seen, stream) => {
@@ -236,7 +248,10 @@ describe('holders', () => {
       await reader.host.content.writeTo(ref.cid, target, from([evil, good]));
       assert.ok(bytes.equals(await readFile(target)), name);
       const served = good.host.gauges().blocks.servedBytes - servedBefore;
-      assert.ok(served < 9_000_000, `${name}: the second holder served ${served}, more than was missing`);
+      assert.ok(
+        served < 9_000_000,
+        `${name}: the second holder served ${served}, more than was missing`,
+      );
       await reader.host.stop();
     }
   });
@@ -264,7 +279,9 @@ describe('holders', () => {
     const frame = Buffer.concat([Uint8Array.of(11, cid.bytes.byteLength), cid.bytes, extra]);
     await evil.host.libp2p.handle(
       BLOCKS,
-      faulty(honest, (data, seen) => (seen > 0 ? data : Buffer.concat([encodeFrames([frame]), data]))),
+      faulty(honest, (data, seen) =>
+        seen > 0 ? data : Buffer.concat([encodeFrames([frame]), data]),
+      ),
     );
     await fails(b.host.content.replicate(ref.cid, from([evil])), 'content-corrupt');
     assert.equal(await b.host.content.has(cid.toString()), false);
@@ -373,10 +390,15 @@ describe('the disk', () => {
     const node = await nodes.start({ contentQuotaBytes: 4_000_000 });
     const { content } = node.host;
     const shared = randomBytes(1 << 20);
-    const add = (tail: Uint8Array) => content.addStream(chunksOf(Buffer.concat([shared, tail])), never);
+    const add = (tail: Uint8Array) =>
+      content.addStream(chunksOf(Buffer.concat([shared, tail])), never);
     const keep = await add(randomBytes(1 << 20));
     const drop = await add(randomBytes(3 << 20));
-    assert.deepEqual(await content.collect().then((done) => done.removedBlocks), 0, 'all are pinned');
+    assert.deepEqual(
+      await content.collect().then((done) => done.removedBlocks),
+      0,
+      'all are pinned',
+    );
     await content.unpin(drop.cid);
     const done = await content.collect();
     assert.ok(done.removedBytes >= 1 << 20 && done.keptBytes <= 4_000_000, JSON.stringify(done));

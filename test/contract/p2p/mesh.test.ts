@@ -55,7 +55,9 @@ describe('joining', () => {
 
   test('peers that know only one seed become a full mesh', async () => {
     const seed = await nodes.start();
-    const others = await Promise.all([1, 2, 3, 4].map(() => nodes.start({ bootstrap: [first(seed.host)] })));
+    const others = await Promise.all(
+      [1, 2, 3, 4].map(() => nodes.start({ bootstrap: [first(seed.host)] })),
+    );
     await Promise.all([seed, ...others].map((node) => joined(node, 4)));
   });
 
@@ -195,7 +197,8 @@ describe('gossip', () => {
   test('a reset gossip stream heals: both sides hear each other again', async () => {
     const a = await nodes.start();
     const b = await nodes.start({ bootstrap: [first(a.host)] });
-    const subscribed = (): boolean => a.host.gossip.subscribers() === 1 && b.host.gossip.subscribers() === 1;
+    const subscribed = (): boolean =>
+      a.host.gossip.subscribers() === 1 && b.host.gossip.subscribers() === 1;
     await until('subscriptions', subscribed);
     const healed = (): number => a.host.gossip.stats().healed + b.host.gossip.stats().healed;
     // Until the watchdog has had its turn: an identify that happens to come heals the pair as well.
@@ -205,7 +208,12 @@ describe('gossip', () => {
         if (stream.protocol.includes('meshsub')) stream.abort(new Error('reset by the test'));
       }
       await until('deafness', () => !subscribed());
-      await until('healing', subscribed, () => [a.host.gossip.stats(), b.host.gossip.stats()], 30_000);
+      await until(
+        'healing',
+        subscribed,
+        () => [a.host.gossip.stats(), b.host.gossip.stats()],
+        30_000,
+      );
       await until('the count', () => healed() > 0, healed, 2_500).catch(() => {});
     }
     assert.ok(healed() > 0, 'the watchdog healed it');
@@ -236,6 +244,10 @@ describe('gossip', () => {
   test('a lone node publishes to nobody without an error', async () => {
     const node = await nodes.start();
     node.host.gossip.publish(Buffer.from('{"type":"leaving","node":"x"}'), job);
-    await until('counted', () => node.host.gossip.stats().publishedToNobody === 1, node.host.gossip.stats);
+    await until(
+      'counted',
+      () => node.host.gossip.stats().publishedToNobody === 1,
+      node.host.gossip.stats,
+    );
   });
 });

@@ -33,10 +33,16 @@ function listen(node: TestNode, onFrame: MessageHandlers['onFrame'] = () => {}):
   return heard;
 }
 
-async function pair(limits = { queueFrames: 4_096, queueBytes: 16 << 20 }): Promise<[TestNode, TestNode]> {
+async function pair(
+  limits = { queueFrames: 4_096, queueBytes: 16 << 20 },
+): Promise<[TestNode, TestNode]> {
   const a = await nodes.start({ messages: limits });
   const b = await nodes.start({ messages: limits, bootstrap: [first(a.host)] });
-  await until('a pair', () => a.host.peers().length === 1 && b.host.peers().length === 1, b.host.status);
+  await until(
+    'a pair',
+    () => a.host.peers().length === 1 && b.host.peers().length === 1,
+    b.host.status,
+  );
   return [a, b];
 }
 
@@ -56,7 +62,8 @@ test('what is sent arrives whole and in order, from one byte to the limit', asyn
   const [a, b] = await pair();
   const heard = listen(a);
   const sizes = [1, 0, 65_536, 3, MAX_MESSAGE, 65_535, 100_000, 7];
-  for (const size of sizes) assert.ok(b.host.messages.send(a.host.nodeId, Buffer.alloc(size, size % 251)));
+  for (const size of sizes)
+    assert.ok(b.host.messages.send(a.host.nodeId, Buffer.alloc(size, size % 251)));
   await until(
     'all',
     () => heard.frames.length === sizes.length,
@@ -66,7 +73,8 @@ test('what is sent arrives whole and in order, from one byte to the limit', asyn
     heard.frames.map((frame) => frame.byteLength),
     sizes,
   );
-  for (const frame of heard.frames) assert.ok(frame.every((byte) => byte === frame.byteLength % 251));
+  for (const frame of heard.frames)
+    assert.ok(frame.every((byte) => byte === frame.byteLength % 251));
   assert.equal(streamsOf(b).length, 1, 'one stream carries them all');
 });
 
@@ -108,7 +116,10 @@ test('a stream that breaks while much is under way is replaced, and the rest arr
     () => heard.frames.at(-1)?.[0] === total - 1,
     () => [heard.frames.length, b.host.messages.stats()],
   );
-  assert.ok(heard.frames.length < total, 'what was inside the broken streams is lost, and not repeated here');
+  assert.ok(
+    heard.frames.length < total,
+    'what was inside the broken streams is lost, and not repeated here',
+  );
   assert.deepEqual(sender.unreachable, []);
 });
 
@@ -117,7 +128,8 @@ test('a slow reader slows the sender down instead of losing anything', async () 
   const gate = Promise.withResolvers<void>();
   const heard = listen(a, () => gate.promise);
   const total = 400;
-  for (let n = 0; n < total; n += 1) b.host.messages.send(a.host.nodeId, Buffer.alloc(100_000, n % 251));
+  for (let n = 0; n < total; n += 1)
+    b.host.messages.send(a.host.nodeId, Buffer.alloc(100_000, n % 251));
   // Far less than the 40 MB goes out: windows and buffers fill, and then the sender waits.
   let sent = -1;
   let still = 0;
@@ -141,7 +153,9 @@ test('a full queue drops what comes, says so, and recovers', async () => {
   const [a, b] = await pair({ queueFrames: 10, queueBytes: 1 << 20 });
   const heard = listen(a);
   const sender = listen(b);
-  const accepted = Array.from({ length: 50 }, (_, n) => b.host.messages.send(a.host.nodeId, numbered(n)));
+  const accepted = Array.from({ length: 50 }, (_, n) =>
+    b.host.messages.send(a.host.nodeId, numbered(n)),
+  );
   assert.equal(accepted.filter(Boolean).length, 10);
   await until('the report', () => sender.unreachable.includes(a.host.nodeId));
   await until(
@@ -198,8 +212,10 @@ test('a tail streams until its end, passes refusals on, and ends when the reader
     }
     left = signal.aborted;
   });
-  const open = (request: string, signal = new AbortController().signal): AsyncIterable<Uint8Array> =>
-    b.host.tail.openTail(a.host.nodeId, Buffer.from(request), signal);
+  const open = (
+    request: string,
+    signal = new AbortController().signal,
+  ): AsyncIterable<Uint8Array> => b.host.tail.openTail(a.host.nodeId, Buffer.from(request), signal);
 
   let bytes = 0;
   for await (const piece of open('large')) bytes += piece.byteLength;

@@ -44,7 +44,11 @@ export function testNodes(): {
   const hosts = new Set<Host>();
   const directories: string[] = [];
 
-  const start = async (config: HostConfig, deps: HostDeps, directory: string): Promise<TestNode> => {
+  const start = async (
+    config: HostConfig,
+    deps: HostDeps,
+    directory: string,
+  ): Promise<TestNode> => {
     const host = await createHost(config, deps);
     hosts.add(host);
     return {
@@ -108,7 +112,8 @@ export async function until(
 ): Promise<void> {
   const end = performance.now() + ms;
   while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`${what}: not within ${ms} ms; ${JSON.stringify(state())}`);
+    if (performance.now() > end)
+      throw new Error(`${what}: not within ${ms} ms; ${JSON.stringify(state())}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -53,7 +53,9 @@ export interface Called {
   readonly json: Loose;
 }
 
-export type Loose = { readonly [key: string]: Loose } & { readonly length: number } & readonly Loose[];
+export type Loose = { readonly [key: string]: Loose } & {
+  readonly length: number;
+} & readonly Loose[];
 
 export async function createTestApi(changes: Partial<ApiOptions> = {}): Promise<TestApi> {
   const service = new FakeService();
@@ -70,7 +72,9 @@ export async function createTestApi(changes: Partial<ApiOptions> = {}): Promise<
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
           ...headers,
         },
-        ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
+        ...(body === undefined
+          ? {}
+          : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
       });
       const text = answer.body;
       const isJson = String(answer.headers['content-type']).startsWith('application/json');

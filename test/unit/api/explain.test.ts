@@ -33,7 +33,10 @@ const CASES: Cases = {
     { path: '/data', writable: true },
     'the path /data may not be written there (--allow-path)',
   ],
-  'env-not-allowed': [{ variable: 'TOKEN' }, 'the variable TOKEN is not set or may not be forwarded there'],
+  'env-not-allowed': [
+    { variable: 'TOKEN' },
+    'the variable TOKEN is not set or may not be forwarded there',
+  ],
   'owner-not-allowed': [{}, 'jobs of this owner are not taken there'],
   'namespace-not-allowed': [{ namespace: 'test' }, 'jobs of namespace test are not taken there'],
   'image-not-allowed': [{ image: 'evil/x' }, 'the image evil/x is not allowed there'],

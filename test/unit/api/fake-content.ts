@@ -3,7 +3,12 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ShoalError } from '../../../src/core/failure.ts';
-import type { ContentEntry, ContentRef, ContentStore, FetchOptions } from '../../../src/lib/content.ts';
+import type {
+  ContentEntry,
+  ContentRef,
+  ContentStore,
+  FetchOptions,
+} from '../../../src/lib/content.ts';
 
 type Tree = ReadonlyMap<string, Uint8Array | null>;
 
@@ -41,7 +46,11 @@ export class FakeContent implements ContentStore {
 
   #get(cid: string, options: FetchOptions): Tree {
     if (!cid.startsWith('bafy'))
-      throw new ShoalError({ code: 'cid-invalid', value: cid.slice(0, 80), why: 'unknown encoding' });
+      throw new ShoalError({
+        code: 'cid-invalid',
+        value: cid.slice(0, 80),
+        why: 'unknown encoding',
+      });
     const tree = this.trees.get(cid);
     if (tree === undefined)
       throw new ShoalError({ code: 'content-not-found', cid, asked: options.holders.length });

@@ -3,7 +3,12 @@
  * test moves forward by hand, so every answer is derived as it would be on a real node.
  */
 import { createHash } from 'node:crypto';
-import type { ExecutionFailure, OutputHead, Phase, ResultRef } from '../../../src/core/execution.ts';
+import type {
+  ExecutionFailure,
+  OutputHead,
+  Phase,
+  ResultRef,
+} from '../../../src/core/execution.ts';
 import { ShoalError } from '../../../src/core/failure.ts';
 import {
   asExecutionId,
@@ -15,8 +20,19 @@ import {
   asStoreId,
   uuidOf,
 } from '../../../src/core/ids.ts';
-import type { CertifiedValue, JobState, JobSummary, WaitingView } from '../../../src/core/messages.ts';
-import type { AdvertBody, Bodies, CloseOutcome, RecordType, Signed } from '../../../src/core/records.ts';
+import type {
+  CertifiedValue,
+  JobState,
+  JobSummary,
+  WaitingView,
+} from '../../../src/core/messages.ts';
+import type {
+  AdvertBody,
+  Bodies,
+  CloseOutcome,
+  RecordType,
+  Signed,
+} from '../../../src/core/records.ts';
 import type { Job } from '../../../src/job/model.ts';
 import type {
   Finding,
@@ -97,7 +113,13 @@ export class FakeJob {
     return execution;
   }
 
-  report(phase: Phase, members: StateMembers = {}, partition = 0, attempt = 0, node = NODE_A): void {
+  report(
+    phase: Phase,
+    members: StateMembers = {},
+    partition = 0,
+    attempt = 0,
+    node = NODE_A,
+  ): void {
     this.#states.push(
       this.#service.sign('state', {
         job: asJobId(this.id),
@@ -132,10 +154,15 @@ export class FakeJob {
     this.#committed.push({ record: this.#service.sign('accept', body), votes: [] });
   }
 
-  close(outcome: CloseOutcome, code = outcome as string, message = `all partitions are ${outcome}`): void {
+  close(
+    outcome: CloseOutcome,
+    code = outcome as string,
+    message = `all partitions are ${outcome}`,
+  ): void {
     const body = { job: asJobId(this.id), version: 1, outcome, code, message, evidence: [] };
     this.#committed.push({ record: this.#service.sign('close', body), votes: [] });
-    this.state = outcome === 'completed' ? 'Completed' : outcome === 'failed' ? 'Failed' : 'Stopped';
+    this.state =
+      outcome === 'completed' ? 'Completed' : outcome === 'failed' ? 'Failed' : 'Stopped';
   }
 
   stop(reason: string): void {
@@ -221,10 +248,15 @@ export class FakeService implements ShoalService {
     if (this.fail !== null) throw this.fail;
   }
 
-  async submit(job: Job, options: { readonly idempotencyToken: string | null }): Promise<Submitted> {
+  async submit(
+    job: Job,
+    options: { readonly idempotencyToken: string | null },
+  ): Promise<Submitted> {
     this.#check();
-    const known = options.idempotencyToken === null ? undefined : this.#tokens.get(options.idempotencyToken);
-    const fake = known ?? new FakeJob(this, job, options.idempotencyToken ?? String(this.jobs.length));
+    const known =
+      options.idempotencyToken === null ? undefined : this.#tokens.get(options.idempotencyToken);
+    const fake =
+      known ?? new FakeJob(this, job, options.idempotencyToken ?? String(this.jobs.length));
     if (known === undefined) {
       this.jobs.push(fake);
       this.submitted.push(job);
@@ -243,17 +275,27 @@ export class FakeService implements ShoalService {
 
   find(ref: string, namespace: string): FakeJob {
     this.#check();
-    const byName = this.jobs.filter((job) => job.name === ref && job.summary().namespace === namespace);
+    const byName = this.jobs.filter(
+      (job) => job.name === ref && job.summary().namespace === namespace,
+    );
     const fits = byName.length > 0 ? byName : this.jobs.filter((job) => job.id.startsWith(ref));
     const [only] = fits;
     if (only === undefined) throw new ShoalError({ code: 'job-not-found', ref });
     if (fits.length > 1) {
-      throw new ShoalError({ code: 'job-ambiguous', ref, candidates: fits.map((job) => asJobId(job.id)) });
+      throw new ShoalError({
+        code: 'job-ambiguous',
+        ref,
+        candidates: fits.map((job) => asJobId(job.id)),
+      });
     }
     return only;
   }
 
-  async stop(ref: string, namespace: string, reason: string): Promise<{ readonly evaluationId: string }> {
+  async stop(
+    ref: string,
+    namespace: string,
+    reason: string,
+  ): Promise<{ readonly evaluationId: string }> {
     const job = this.find(ref, namespace);
     if (job.state === 'Stopped') return { evaluationId: '' };
     if (job.state === 'Completed' || job.state === 'Failed') {
@@ -281,7 +323,13 @@ export class FakeService implements ShoalService {
     this.#check();
     const base = { connectedSince: START_MS, latencyMs: 1.5, problem: null, lastSeen: START_MS };
     return [
-      { advert: advert(NODE_A, { region: 'eu' }, 4), self: true, connected: true, ...base, latencyMs: null },
+      {
+        advert: advert(NODE_A, { region: 'eu' }, 4),
+        self: true,
+        connected: true,
+        ...base,
+        latencyMs: null,
+      },
       {
         advert: advert(NODE_B, { region: 'us' }, 8),
         self: false,
@@ -297,7 +345,9 @@ export class FakeService implements ShoalService {
     const job = this.find(request.job, request.namespace);
     if (
       request.execution !== null &&
-      !job.view().records.states.some(({ body }) => body.execution.startsWith(request.execution ?? ''))
+      !job
+        .view()
+        .records.states.some(({ body }) => body.execution.startsWith(request.execution ?? ''))
     ) {
       throw new ShoalError({ code: 'execution-not-found', ref: request.execution });
     }
@@ -348,7 +398,11 @@ export class FakeService implements ShoalService {
   }
 }
 
-function advert(node: typeof NODE_A, labels: Readonly<Record<string, string>>, cores: number): AdvertBody {
+function advert(
+  node: typeof NODE_A,
+  labels: Readonly<Record<string, string>>,
+  cores: number,
+): AdvertBody {
   const capacity = { cpuMillis: cores * 1000, memoryBytes: 8e9, diskBytes: 1e11, gpus: 0 };
   return {
     node,

@@ -34,8 +34,16 @@ test('a submitted job is answered with its id and the signed receipt, on PUT and
 
 test('the same idempotency token gives the same job, from the header and from the body', async () => {
   const api = await createTestApi();
-  const first = await api.call('PUT', '/orchestrator/jobs', { Job: SPEC }, { 'idempotency-key': 'once' });
-  const again = await api.call('PUT', '/orchestrator/jobs', { Job: SPEC, IdempotencyToken: 'once' });
+  const first = await api.call(
+    'PUT',
+    '/orchestrator/jobs',
+    { Job: SPEC },
+    { 'idempotency-key': 'once' },
+  );
+  const again = await api.call('PUT', '/orchestrator/jobs', {
+    Job: SPEC,
+    IdempotencyToken: 'once',
+  });
   assert.equal(again.json['JobID'], first.json['JobID']);
   assert.equal(again.json['Receipt']?.['Again'], true);
   assert.equal(api.service.jobs.length, 1);
@@ -43,7 +51,9 @@ test('the same idempotency token gives the same job, from the header and from th
 
 test('a spec with several mistakes is refused with all of them and the code of Bacalhau', async () => {
   const api = await createTestApi();
-  const { status, json } = await api.call('PUT', '/orchestrator/jobs', { Job: { Type: 'cron', Tasks: [] } });
+  const { status, json } = await api.call('PUT', '/orchestrator/jobs', {
+    Job: { Type: 'cron', Tasks: [] },
+  });
   assert.equal(status, 400);
   assert.equal(json['Code'], 'ValidationError');
   assert.equal(json['Component'], 'APIServer');
@@ -104,7 +114,9 @@ test('executions have integer states, output, results and the attempt they repla
   assert.equal(second?.['RunOutput']?.['ExitCode'], 3);
   assert.equal(second?.['RunOutput']?.['Stdout'], 'hello\n');
   assert.equal(second?.['PublishedResult']?.['Type'], 'ipfs');
-  assert.deepEqual(second?.['AllocatedResources'], { Tasks: { main: { CPU: 0.5, Memory: 512000000 } } });
+  assert.deepEqual(second?.['AllocatedResources'], {
+    Tasks: { main: { CPU: 0.5, Memory: 512000000 } },
+  });
 });
 
 test('an execution that was replaced without a word counts as failed, one of a stopped job as cancelled', async () => {
@@ -215,7 +227,9 @@ test('history of one execution ends with that execution; types are told apart', 
   assert.match(String(failed?.['Details']?.['Hint']), /limit/);
   const jobLevel = await api.call('GET', `/orchestrator/jobs/${job.id}/history?event_type=job`);
   assert.ok(
-    (jobLevel.json['Items'] as never as { Type: string }[]).every((item) => item.Type === 'JobLevel'),
+    (jobLevel.json['Items'] as never as { Type: string }[]).every(
+      (item) => item.Type === 'JobLevel',
+    ),
   );
 });
 
@@ -229,13 +243,19 @@ test('jobs are listed oldest first, filtered by labels, and paged by tokens that
   const all = await api.call('GET', '/orchestrator/jobs?namespace=*');
   assert.deepEqual(names(all as never), ['job-0', 'job-1', 'job-2', 'job-3', 'job-4']);
   assert.equal(all.json['NextToken'], '');
-  const even = await api.call('GET', '/orchestrator/jobs?labels=even%3Dtrue&labels=bacalhau_canary!%3Dtrue');
+  const even = await api.call(
+    'GET',
+    '/orchestrator/jobs?labels=even%3Dtrue&labels=bacalhau_canary!%3Dtrue',
+  );
   assert.deepEqual(names(even as never), ['job-0', 'job-2', 'job-4']);
   const page = await api.call('GET', '/orchestrator/jobs?limit=2&reverse=true&order_by=created_at');
   assert.deepEqual(names(page as never), ['job-4', 'job-3']);
   const token = String(page.json['NextToken']);
   assert.equal(Buffer.from(token, 'base64url').toString(), 'created_at:Y:2:2');
-  const rest = await api.call('GET', `/orchestrator/jobs?next_token=${token}&limit=100&reverse=false`);
+  const rest = await api.call(
+    'GET',
+    `/orchestrator/jobs?next_token=${token}&limit=100&reverse=false`,
+  );
   assert.deepEqual(names(rest as never), ['job-2', 'job-1']);
 });
 

@@ -29,7 +29,11 @@ test('a Host that is not this machine is refused before anything is looked up', 
     assert.ok(answer.status === 403 || answer.status === 400, `${host}: ${answer.status}`);
   }
   for (const host of ['localhost', 'LOCALHOST:99', '127.0.0.1:1234', '[::1]:1234']) {
-    assert.equal((await api.call('GET', '/orchestrator/jobs', undefined, { host })).status, 200, host);
+    assert.equal(
+      (await api.call('GET', '/orchestrator/jobs', undefined, { host })).status,
+      200,
+      host,
+    );
   }
 });
 
@@ -72,12 +76,21 @@ test('with API keys every request needs one, liveness and the login exchange exc
 });
 
 test('a server open to other machines needs keys or a word that it is meant', async () => {
-  await assert.rejects(createApiServer(new FakeService(), apiOptions({ host: '0.0.0.0' })), (error) => {
-    return error instanceof ShoalError && error.failure.code === 'config-invalid';
-  });
+  await assert.rejects(
+    createApiServer(new FakeService(), apiOptions({ host: '0.0.0.0' })),
+    (error) => {
+      return error instanceof ShoalError && error.failure.code === 'config-invalid';
+    },
+  );
   const open = await createTestApi({ host: '0.0.0.0', insecure: true });
-  assert.equal((await open.call('GET', '/agent/alive', undefined, { host: '192.168.1.5:1234' })).status, 200);
-  assert.equal((await open.call('GET', '/agent/alive', undefined, { host: 'rebound.example' })).status, 403);
+  assert.equal(
+    (await open.call('GET', '/agent/alive', undefined, { host: '192.168.1.5:1234' })).status,
+    200,
+  );
+  assert.equal(
+    (await open.call('GET', '/agent/alive', undefined, { host: 'rebound.example' })).status,
+    403,
+  );
 });
 
 test('every answer carries the versions and the request id', async () => {
@@ -99,7 +112,12 @@ test('bad bodies are told apart and never a defect', async () => {
   const put = (body: string, headers: Readonly<Record<string, string>> = json) =>
     api.call('PUT', '/orchestrator/jobs', body, headers);
   const deep = `{"Job":${'['.repeat(100)}${']'.repeat(100)}}`;
-  const cases: readonly (readonly [string, Promise<{ status: number; text: string }>, number, RegExp?])[] = [
+  const cases: readonly (readonly [
+    string,
+    Promise<{ status: number; text: string }>,
+    number,
+    RegExp?,
+  ])[] = [
     ['not JSON', put('{"Job":'), 400],
     ['an array', put('[]'), 400],
     ['a text', put('"x"'), 400],
@@ -122,7 +140,11 @@ test('bad bodies are told apart and never a defect', async () => {
 
 test('unknown members of a body are ignored', async () => {
   const api = await createTestApi();
-  const answer = await api.call('PUT', '/orchestrator/jobs', { job: SPEC, Namespace: 'x', Foo: { bar: 1 } });
+  const answer = await api.call('PUT', '/orchestrator/jobs', {
+    job: SPEC,
+    Namespace: 'x',
+    Foo: { bar: 1 },
+  });
   assert.equal(answer.status, 200, answer.text);
 });
 
@@ -187,7 +209,10 @@ test('any query and any reference gives an answer below 500', async () => {
       async (ref, path, key, value) => {
         const url = `/orchestrator/jobs/${encodeURIComponent(ref) || 'hello'}${path}?${key}=${encodeURIComponent(value)}`;
         const answer = await api.call('GET', url);
-        assert.ok(answer.status < 500 && answer.status >= 200, `${url}: ${answer.status} ${answer.text}`);
+        assert.ok(
+          answer.status < 500 && answer.status >= 200,
+          `${url}: ${answer.status} ${answer.text}`,
+        );
       },
     ),
     { numRuns: 150 },
@@ -202,7 +227,9 @@ test('a limit beyond the maximum is cut, and the answer says so', async () => {
 
 test('a flood is answered with 429 and a time to wait, while liveness goes on answering', async () => {
   const api = await createTestApi({ requestsPerSecond: 5 });
-  const answers = await Promise.all(Array.from({ length: 40 }, () => api.call('GET', '/orchestrator/nodes')));
+  const answers = await Promise.all(
+    Array.from({ length: 40 }, () => api.call('GET', '/orchestrator/nodes')),
+  );
   const limited = answers.filter(({ status }) => status === 429);
   assert.ok(limited.length > 0);
   assert.ok(limited.every(({ headers }) => Number(headers['retry-after']) >= 1));
@@ -254,7 +281,10 @@ test('nodes have what a scheduler offers, and are found by id, beginning and sho
       ref,
     );
   }
-  const some = await api.call('GET', '/orchestrator/nodes?labels=region%3Dus&filter-status=disconnected');
+  const some = await api.call(
+    'GET',
+    '/orchestrator/nodes?labels=region%3Dus&filter-status=disconnected',
+  );
   assert.equal(some.json['Nodes']?.length, 1);
   assert.equal(some.json['Nodes']?.[0]?.['ConnectionState']?.['LastError'], 'no answer');
   assert.deepEqual(some.json['Nodes']?.[0]?.['Info']?.['ComputeNodeInfo']?.['AvailableCapacity'], {
@@ -322,8 +352,9 @@ test('a client that leaves ends the log stream at its source', async () => {
   assert.ok(job);
   job.assign();
   job.logLines = [{ stream: 'stdout', line: 'one\n' }];
-  await listen(`ws://127.0.0.1:${api.port}/api/v1/orchestrator/jobs/${job.id}/logs?follow=true`, (socket) =>
-    socket.close(1000),
+  await listen(
+    `ws://127.0.0.1:${api.port}/api/v1/orchestrator/jobs/${job.id}/logs?follow=true`,
+    (socket) => socket.close(1000),
   );
   const deadline = Date.now() + 5000;
   while (api.service.logsClosed < api.service.logsOpened || api.service.logsOpened === 0) {
@@ -406,7 +437,10 @@ test('content goes in as a tree or a stream and comes out by path', async () => 
   const url = `http://127.0.0.1:${api.port}/api/v1/shoal/content`;
   const post = (type: string, body: Uint8Array) =>
     fetch(url, { method: 'POST', headers: { 'content-type': type }, body });
-  const tree = await post('application/x-shoal-tree', await treeBytes({ 'a.txt': 'A', 'dir/b.txt': 'BB' }));
+  const tree = await post(
+    'application/x-shoal-tree',
+    await treeBytes({ 'a.txt': 'A', 'dir/b.txt': 'BB' }),
+  );
   assert.equal(tree.status, 200);
   const { CID, Bytes } = (await tree.json()) as { CID: string; Bytes: number };
   assert.equal(Bytes, 3);
@@ -460,7 +494,9 @@ test('a file that breaks off while it is sent is cut off, not ended', async () =
   const api = await listening();
   const { cid } = api.service.content.put({ 'a.bin': 'x'.repeat(100_000) });
   api.service.content.breakAt = 'a.bin';
-  const answer = await fetch(`http://127.0.0.1:${api.port}/api/v1/shoal/content/${cid}/file?path=a.bin`);
+  const answer = await fetch(
+    `http://127.0.0.1:${api.port}/api/v1/shoal/content/${cid}/file?path=a.bin`,
+  );
   assert.equal(answer.status, 200);
   await assert.rejects(answer.text());
 });

@@ -12,7 +12,9 @@ import { SPEC } from '../api/api-server.ts';
 import type { FakeJob } from '../api/fake-service.ts';
 import { createCli, runAlone, type Cli } from './cli.ts';
 
-async function withJob(changes: object = {}): Promise<{ readonly cli: Cli; readonly job: FakeJob }> {
+async function withJob(
+  changes: object = {},
+): Promise<{ readonly cli: Cli; readonly job: FakeJob }> {
   const cli = await createCli();
   await cli.api.call('PUT', '/orchestrator/jobs', { Job: { ...SPEC, ...changes } });
   return { cli, job: cli.api.service.jobs[0] as FakeJob };
@@ -20,7 +22,8 @@ async function withJob(changes: object = {}): Promise<{ readonly cli: Cli; reado
 
 test('job list is a table, CSV, exact JSON or YAML', async () => {
   const { cli, job } = await withJob({ Name: 'a, "b"' });
-  const list = async (...flags: string[]): Promise<string> => (await cli.run(['job', 'list', ...flags])).out;
+  const list = async (...flags: string[]): Promise<string> =>
+    (await cli.run(['job', 'list', ...flags])).out;
   assert.equal(
     await list(),
     `CREATED              ID          NAME    JOB     TYPE   STATE\n2026-01-02 03:04:06  ${job.id.slice(0, 10)}  a, "b"  docker  batch  Pending\n`,
@@ -48,7 +51,15 @@ test('a longer list says how to go on', async () => {
   const first = await cli.run(['job', 'list', '--limit', '2', '--output', 'csv', '--hide-header']);
   const token = /--next-token (\S+)/.exec(first.err)?.[1];
   assert.ok(token);
-  const second = await cli.run(['job', 'list', '--next-token', token, '--output', 'csv', '--hide-header']);
+  const second = await cli.run([
+    'job',
+    'list',
+    '--next-token',
+    token,
+    '--output',
+    'csv',
+    '--hide-header',
+  ]);
   assert.equal(`${first.out}${second.out}`.trim().split('\n').length, 3);
 });
 
@@ -272,7 +283,9 @@ test('no peer ends with 4 and says how to start one; what is no peer is told apa
 test('what the peer refuses keeps its code in JSON and becomes the exit code', async () => {
   const cli = await createCli();
   cli.api.service.fail = new ShoalError({ code: 'draining' });
-  const refused = await cli.run(['job', 'run', '--output', 'json'], { stdin: JSON.stringify(SPEC) });
+  const refused = await cli.run(['job', 'run', '--output', 'json'], {
+    stdin: JSON.stringify(SPEC),
+  });
   assert.equal(refused.code, 4);
   assert.equal(JSON.parse(refused.err).error.retryable, true);
   cli.api.service.fail = new TypeError('a defect');
@@ -288,7 +301,8 @@ test('the address comes from flags, then SHOAL_, then BACALHAU_ variables; the k
   const logs = await cli.run(['job', 'logs', 'nothing'], { env });
   assert.match(logs.err, /No job nothing/, 'the websocket carries the key too');
   assert.equal(
-    (await cli.run(['job', 'list', '--api-port', port], { env: { ...env, SHOAL_API_PORT: '1' } })).code,
+    (await cli.run(['job', 'list', '--api-port', port], { env: { ...env, SHOAL_API_PORT: '1' } }))
+      .code,
     0,
   );
   assert.equal(
@@ -319,7 +333,14 @@ test('hosts of every form become a base', () => {
 
 test('switches may be written with true and false; what comes after -- is left alone', () => {
   assert.deepEqual(
-    normaliseSwitches(['--wait=false', '--raw=true', '--raw=false', '--label=true', '--', '--wait=false']),
+    normaliseSwitches([
+      '--wait=false',
+      '--raw=true',
+      '--raw=false',
+      '--label=true',
+      '--',
+      '--wait=false',
+    ]),
     ['--no-wait', '--raw', '--label=true', '--', '--wait=false'],
   );
 });
@@ -349,9 +370,13 @@ test('a reader that has enough ends the command quietly', async () => {
     stream: 'stdout' as const,
     line: `${index} ${'x'.repeat(80)}\n`,
   }));
-  const code = await spawned(['job', 'logs', job.id], { SHOAL_API_PORT: String(cli.port) }, (out) => {
-    out.once('data', () => (out as unknown as { destroy(): void }).destroy());
-  });
+  const code = await spawned(
+    ['job', 'logs', job.id],
+    { SHOAL_API_PORT: String(cli.port) },
+    (out) => {
+      out.once('data', () => (out as unknown as { destroy(): void }).destroy());
+    },
+  );
   assert.equal(code, 0);
 });
 

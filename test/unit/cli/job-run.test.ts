@@ -81,7 +81,11 @@ test('--id-only prints the id and nothing else; --wait=false and --no-wait do no
     ['--id-only=true', '--wait=false'],
   ]) {
     const { code, out, err } = await cli.run(['job', 'run', ...flags], { stdin });
-    assert.deepEqual([code, out, err], [0, `${cli.api.service.jobs.at(-1)?.id}\n`, ''], flags.join(' '));
+    assert.deepEqual(
+      [code, out, err],
+      [0, `${cli.api.service.jobs.at(-1)?.id}\n`, ''],
+      flags.join(' '),
+    );
   }
 });
 
@@ -114,7 +118,9 @@ test('Ctrl-C while waiting names the job, leaves it running and ends with 130', 
 
 test('a wait that is too long ends with 4 and the job goes on', async () => {
   const cli = await createCli();
-  const { code, err } = await cli.run(['job', 'run', '--wait-timeout', '1', '--output', 'json'], { stdin });
+  const { code, err } = await cli.run(['job', 'run', '--wait-timeout', '1', '--output', 'json'], {
+    stdin,
+  });
   assert.equal(code, 4, err);
   assert.equal(JSON.parse(err).error.code, 'timeout');
   assert.equal(cli.api.service.jobs[0]?.state, 'Pending');
@@ -127,7 +133,10 @@ test('without a terminal the reason to wait is a line, said once', async () => {
       nodesKnown: 2,
       nodesAnswered: 2,
       refusals: [
-        { refusal: { code: 'engine-missing', engine: 'docker', detail: 'not installed' }, nodes: 2 },
+        {
+          refusal: { code: 'engine-missing', engine: 'docker', detail: 'not installed' },
+          nodes: 2,
+        },
       ],
       partitionsWaiting: 1,
       keepersReached: 2,
@@ -147,7 +156,12 @@ test('on a terminal progress is one line that is rewritten and taken away', asyn
   const onErr = (text: string, interrupt: () => void): void => {
     if (text.includes('Running: 0/1 done, 1 starting')) interrupt();
   };
-  const { err } = await cli.run(['job', 'run'], { stdin, tty: true, env: { NO_COLOR: '1' }, onErr });
+  const { err } = await cli.run(['job', 'run'], {
+    stdin,
+    tty: true,
+    env: { NO_COLOR: '1' },
+    onErr,
+  });
   assert.match(err, /\r\u001b\[KRunning: 0\/1 done/);
   assert.match(err, /\r\u001b\[KError: No longer waiting/);
   assert.ok(!err.includes('\u001b[2m'), 'NO_COLOR is heeded');
@@ -162,7 +176,10 @@ test('escape sequences in what a peer says reach no terminal', async () => {
     job.close('failed', 'attempts-exhausted', evil);
   };
   const ran = await cli.run(['job', 'run'], { stdin });
-  const described = await cli.run(['job', 'describe', 'hello'], { tty: true, env: { NO_COLOR: '1' } });
+  const described = await cli.run(['job', 'describe', 'hello'], {
+    tty: true,
+    env: { NO_COLOR: '1' },
+  });
   for (const text of [ran.out, ran.err, described.out, described.err]) {
     assert.ok(!/[\u0007\u001b\u202e]/.test(text), JSON.stringify(text));
   }
@@ -221,7 +238,9 @@ test('templates take -V over -E, name the place of what is missing, and can be l
   const missing = await cli.run(['job', 'run', file]);
   assert.equal(missing.code, 2);
   assert.match(missing.err, /job\.yaml:1:\d+.*name/);
-  const literal = { stdin: 'Name: "{{.x}}"\nType: batch\nTasks: [{Name: main, Engine: {Type: noop}}]\n' };
+  const literal = {
+    stdin: 'Name: "{{.x}}"\nType: batch\nTasks: [{Name: main, Engine: {Type: noop}}]\n',
+  };
   assert.equal((await cli.run(['job', 'run', '--no-template', '--no-wait'], literal)).code, 0);
   assert.equal(cli.api.service.submitted.at(-1)?.Name, '{{.x}}');
 });

@@ -16,18 +16,24 @@ async function finished(
   const cli = await createCli();
   await cli.api.call('PUT', '/orchestrator/jobs', { Job: { ...SPEC, Count: trees.length } });
   const job = cli.api.service.jobs[0] as FakeJob;
-  trees.forEach((tree, partition) => job.complete(partition, { result: cli.api.service.content.put(tree) }));
+  trees.forEach((tree, partition) =>
+    job.complete(partition, { result: cli.api.service.content.put(tree) }),
+  );
   job.close('completed');
   return { cli, job, dir: join(cli.cwd, `job-${job.id.slice(0, 10)}`) };
 }
 
 async function treeOf(directory: string): Promise<Record<string, string>> {
   const names = await readdir(directory, { recursive: true, withFileTypes: true });
-  const files = names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const files = names
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
   const texts = await Promise.all(
     files
       .sort()
-      .map(async (file) => [file.slice(directory.length + 1), await readFile(file, 'utf8')] as const),
+      .map(
+        async (file) => [file.slice(directory.length + 1), await readFile(file, 'utf8')] as const,
+      ),
   );
   return Object.fromEntries(texts);
 }
@@ -44,7 +50,10 @@ test('a file, a directory and stdin become content and come back the same', asyn
   assert.match(added.err, /Left out: link: it is a symbolic link/);
   const got = await cli.run(['cid', 'get', `ipfs://${added.out.trim()}`, 'copy']);
   assert.deepEqual([got.code, got.out], [0, `${join(cli.cwd, 'copy')}\n`], got.err);
-  assert.deepEqual(await treeOf(join(cli.cwd, 'copy')), { 'a.txt': 'A', 'sub/b.bin': 'B'.repeat(300_000) });
+  assert.deepEqual(await treeOf(join(cli.cwd, 'copy')), {
+    'a.txt': 'A',
+    'sub/b.bin': 'B'.repeat(300_000),
+  });
   assert.deepEqual(await readdir(join(cli.cwd, 'copy/sub')), ['b.bin', 'empty']);
   const single = await cli.run(['cid', 'add', '-', '--output', 'json'], { stdin: 'from stdin' });
   const { CID, Bytes } = JSON.parse(single.out);
@@ -75,7 +84,12 @@ test('one result is its directory', async () => {
   ]);
   const { code, out, err } = await cli.run(['job', 'get', job.id]);
   assert.deepEqual([code, out], [0, `Results of one execution are in ${dir}\n`], err);
-  assert.deepEqual(await treeOf(dir), { stdout: 'hi\n', stderr: '', exitCode: '0', 'outputs/x.txt': 'X' });
+  assert.deepEqual(await treeOf(dir), {
+    stdout: 'hi\n',
+    stderr: '',
+    exitCode: '0',
+    'outputs/x.txt': 'X',
+  });
 });
 
 test('several results are merged: output appended by partition, directories laid together', async () => {
@@ -135,7 +149,9 @@ test('a directory that is not empty is kept unless --overwrite, and the working 
 });
 
 test('a transfer that broke off leaves no directory, and goes on where it stopped', async () => {
-  const { cli, job, dir } = await finished([{ 'a.txt': 'A'.repeat(1000), 'b.txt': 'B'.repeat(200_000) }]);
+  const { cli, job, dir } = await finished([
+    { 'a.txt': 'A'.repeat(1000), 'b.txt': 'B'.repeat(200_000) },
+  ]);
   cli.api.service.content.breakAt = 'b.txt';
   const broken = await cli.run(['job', 'get', job.id]);
   assert.equal(broken.code, 4, broken.err);
@@ -144,7 +160,11 @@ test('a transfer that broke off leaves no directory, and goes on where it stoppe
   cli.api.service.content.breakAt = null;
   assert.equal((await cli.run(['job', 'get', job.id])).code, 0);
   assert.equal((await treeOf(dir))['b.txt']?.length, 200_000);
-  assert.equal(cli.api.service.content.reads.get('a.txt'), 1, 'what was complete is not fetched again');
+  assert.equal(
+    cli.api.service.content.reads.get('a.txt'),
+    1,
+    'what was complete is not fetched again',
+  );
 });
 
 test('what an earlier try of another job left behind is not taken for this one', async () => {

@@ -23,7 +23,10 @@ async function problemsOf(given: Partial<LoadInput>): Promise<readonly string[]>
   try {
     await load(given);
   } catch (error) {
-    assert.ok(error instanceof ShoalError && error.failure.code === 'config-invalid', String(error));
+    assert.ok(
+      error instanceof ShoalError && error.failure.code === 'config-invalid',
+      String(error),
+    );
     return error.failure.problems;
   }
   return assert.fail('the configuration was accepted');
@@ -88,7 +91,10 @@ describe('loading the configuration', () => {
 
   it('reads lists and maps from the environment and from repeated flags', async () => {
     const { config } = await load({
-      env: { SHOAL_POLICY_ALLOWED_PATHS: '/data/**, /scratch/**:rw', SHOAL_ENGINES_WASM_ENABLED: 'false' },
+      env: {
+        SHOAL_POLICY_ALLOWED_PATHS: '/data/**, /scratch/**:rw',
+        SHOAL_ENGINES_WASM_ENABLED: 'false',
+      },
       flags: {
         '--label': ['region=eu', 'tier=a,b'],
         '--no-docker': true,
@@ -144,7 +150,8 @@ describe('loading the configuration', () => {
       const { config } = await load({ flags: { '--api-host': host, '--api-insecure': true } });
       assert.equal(config.api.host, host);
     }
-    for (const host of ['localhost', '127.0.0.2', '::1']) await load({ flags: { '--api-host': host } });
+    for (const host of ['localhost', '127.0.0.2', '::1'])
+      await load({ flags: { '--api-host': host } });
   });
 
   it('never shows a key that stands where its file belongs', async () => {
@@ -160,7 +167,12 @@ describe('loading the configuration', () => {
 
   it('does not take the variables of a job for settings', async () => {
     await load({
-      env: { SHOAL_JOB_ID: 'j-1', SHOAL_EXECUTION_ID: 'e-1', SHOAL_HOST_PORT_web: '1', SHOAL_TEST_SEED: '4' },
+      env: {
+        SHOAL_JOB_ID: 'j-1',
+        SHOAL_EXECUTION_ID: 'e-1',
+        SHOAL_HOST_PORT_web: '1',
+        SHOAL_TEST_SEED: '4',
+      },
     });
   });
 
@@ -183,7 +195,9 @@ describe('loading the configuration', () => {
 describe('explaining the configuration', () => {
   it('lists every setting with value, origin and a description', async () => {
     await mkdir(join(home, 'explained'), { recursive: true });
-    const explained = explainConfig(await load({ flags: { '--data-dir': join(home, 'explained') } }));
+    const explained = explainConfig(
+      await load({ flags: { '--data-dir': join(home, 'explained') } }),
+    );
     assert.equal(explained.length, leaves.size);
     for (const { path, value, origin, description } of explained) {
       assert.notEqual(description, '', path);

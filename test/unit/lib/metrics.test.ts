@@ -5,7 +5,8 @@ import { createMetrics } from '../../../src/lib/metrics.ts';
 it('two nodes in one process count apart, and gauges are read at each scrape', async () => {
   const [left, right] = [createMetrics(false), createMetrics(false)];
   let length = 3;
-  for (const metrics of [left, right]) metrics.gauge('shoal_queue_length', 'items waiting', () => length);
+  for (const metrics of [left, right])
+    metrics.gauge('shoal_queue_length', 'items waiting', () => length);
   const dropped = left.counter('shoal_dropped_total', 'items dropped', ['why']);
   right.gaugeBy('shoal_jobs', 'jobs by state', 'state', () =>
     length === 3 ? { running: 2 } : { queued: 1 },
@@ -16,5 +17,8 @@ it('two nodes in one process count apart, and gauges are read at each scrape', a
   assert.match(await right.text(), /shoal_jobs\{state="running"\} 2/);
   length = 9;
   assert.match(await right.text(), /shoal_queue_length 9/);
-  assert.ok(!(await right.text()).includes('running'), 'a state that is gone is no longer reported');
+  assert.ok(
+    !(await right.text()).includes('running'),
+    'a state that is gone is no longer reported',
+  );
 });

@@ -32,7 +32,8 @@ test('bytes and durations as people read them', () => {
     4e9: '4.0 GB',
     1e18: '1000.0 PB',
   };
-  for (const [value, text] of Object.entries(bytes)) assert.equal(formatBytes(Number(value)), text, value);
+  for (const [value, text] of Object.entries(bytes))
+    assert.equal(formatBytes(Number(value)), text, value);
   const durations = {
     0: '0s',
     1500: '1.5s',

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeTree, encodeTree, TreeFormatError, type TreeItem } from '../../../src/lib/tree-stream.ts';
+import {
+  decodeTree,
+  encodeTree,
+  TreeFormatError,
+  type TreeItem,
+} from '../../../src/lib/tree-stream.ts';
 
 interface Plain {
   readonly path: string;
@@ -67,7 +72,11 @@ test('a stream that is cut anywhere, or is no tree, is refused with a TreeFormat
     ),
   );
   for (let length = 0; length < whole.length; length += 1) {
-    await assert.rejects(decoded(whole.subarray(0, length), 7), TreeFormatError, `cut at ${length}`);
+    await assert.rejects(
+      decoded(whole.subarray(0, length), 7),
+      TreeFormatError,
+      `cut at ${length}`,
+    );
   }
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 60 }), async (bytes) => {

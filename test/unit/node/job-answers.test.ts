@@ -31,7 +31,9 @@ test('an answer is given again until its time is over', async () => {
 
 test('who asks while an answer is awaited gets the same one; other jobs are asked for themselves', async () => {
   const { answers, asked } = counting();
-  const [one, two, other] = await Promise.all([JOB, JOB, OTHER].map((job) => answers.get(job, 'default')));
+  const [one, two, other] = await Promise.all(
+    [JOB, JOB, OTHER].map((job) => answers.get(job, 'default')),
+  );
   assert.equal(one, two);
   assert.notEqual(one, other);
   assert.equal(asked(), 2);

@@ -129,7 +129,12 @@ describe('reading logs', () => {
     files.active = true;
     const seen: LogLine[] = [];
     const following = (async () => {
-      for await (const line of readLogs(files.source, e1, { tail: true, follow: true }, files.signal))
+      for await (const line of readLogs(
+        files.source,
+        e1,
+        { tail: true, follow: true },
+        files.signal,
+      ))
         seen.push(line);
     })();
     await appendFile(files.stderr, 'name? ');
@@ -149,7 +154,12 @@ describe('reading logs', () => {
     files.active = true;
     const seen: LogLine[] = [];
     const following = (async () => {
-      for await (const line of readLogs(files.source, e1, { tail: false, follow: true }, files.signal))
+      for await (const line of readLogs(
+        files.source,
+        e1,
+        { tail: false, follow: true },
+        files.signal,
+      ))
         seen.push(line);
     })();
     await eventually('the first try is read', () => seen.length === 1);
@@ -193,7 +203,10 @@ describe('reading logs', () => {
 
 describe('log frames', () => {
   const line = fc.record(
-    { stream: fc.constantFrom('stdout' as const, 'stderr' as const), line: fc.string({ unit: 'grapheme' }) },
+    {
+      stream: fc.constantFrom('stdout' as const, 'stderr' as const),
+      line: fc.string({ unit: 'grapheme' }),
+    },
     { noNullPrototype: true },
   );
 

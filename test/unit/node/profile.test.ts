@@ -13,7 +13,12 @@ import type { Engine, EngineStatus } from '../../../src/engines/engine.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { planListen } from '../../../src/node/listen.ts';
 import { findGpus, groupLimits, machineFacts } from '../../../src/node/machine-facts.ts';
-import { automaticLabels, capacityOf, createProfiler, networksOf } from '../../../src/node/profile.ts';
+import {
+  automaticLabels,
+  capacityOf,
+  createProfiler,
+  networksOf,
+} from '../../../src/node/profile.ts';
 import { createShellEngine } from './shell-engine.ts';
 
 let directory = '';
@@ -46,7 +51,12 @@ async function rootWith(files: Readonly<Record<string, string>>): Promise<string
 
 describe('limits of control groups', () => {
   it('are those of the group and all above it, of either version', async () => {
-    const cases: readonly [string, Readonly<Record<string, string>>, number | null, number | null][] = [
+    const cases: readonly [
+      string,
+      Readonly<Record<string, string>>,
+      number | null,
+      number | null,
+    ][] = [
       ['none', {}, null, null],
       [
         'version 2, unlimited',
@@ -169,8 +179,9 @@ it('capacity is what the operator gives of what the machine has', async () => {
     diskBytes: 800_000,
     gpus: 1,
   });
-  const chosen = (await configOf({ '--cpu': '500m', '--memory': '4kb', '--disk': '1TB', '--gpu': '0' }))
-    .capacity;
+  const chosen = (
+    await configOf({ '--cpu': '500m', '--memory': '4kb', '--disk': '1TB', '--gpu': '0' })
+  ).capacity;
   assert.deepEqual(capacityOf(chosen, facts), {
     cpuMillis: 500,
     memoryBytes: 4_000,
@@ -183,8 +194,12 @@ it('networks are allowed as the operator says, and the reason is told where they
   const networks = networksOf(['None', 'Default']);
   const allowed = Object.keys(networks).filter((name) => networks[name]?.allowed);
   assert.deepEqual(allowed, ['None', 'Default', 'wasm/None', 'wasm/Default']);
-  for (const [name, rule] of Object.entries(networks)) assert.equal(rule.detail === '', rule.allowed, name);
-  assert.equal(networks['HTTP']?.detail, 'the HTTP domain allow-list is not available on this node yet');
+  for (const [name, rule] of Object.entries(networks))
+    assert.equal(rule.detail === '', rule.allowed, name);
+  assert.equal(
+    networks['HTTP']?.detail,
+    'the HTTP domain allow-list is not available on this node yet',
+  );
   assert.equal(networksOf(['Host'])['Full']?.allowed, true);
   assert.equal(networksOf(['Bridge'])['Full']?.allowed, false);
 });

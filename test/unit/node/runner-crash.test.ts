@@ -28,9 +28,13 @@ async function live(
   options: CrashOptions,
   killAt: string | null,
 ): Promise<Life> {
-  const life = spawn(process.execPath, [child, directory, JSON.stringify(order), JSON.stringify(options)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const life = spawn(
+    process.execPath,
+    [child, directory, JSON.stringify(order), JSON.stringify(options)],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const told: string[] = [];
   let last: Last | null = null;
   for await (const line of createInterface({ input: life.stdout })) {
@@ -53,8 +57,17 @@ async function twoLives(killAt: string, options: Omit<CrashOptions, 'resume'>, s
       Publisher: { Type: 'slow', Params: {} },
     });
     const first = await live(directory, order, { ...options, resume: false }, killAt);
-    const second = await live(directory, order, { ...options, hangs: 'nothing', resume: true }, null);
-    return { first, second, runs: existsSync(runs) ? readFileSync(runs, 'utf8').split('\n').length - 1 : 0 };
+    const second = await live(
+      directory,
+      order,
+      { ...options, hangs: 'nothing', resume: true },
+      null,
+    );
+    return {
+      first,
+      second,
+      runs: existsSync(runs) ? readFileSync(runs, 'utf8').split('\n').length - 1 : 0,
+    };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -161,7 +174,8 @@ describe('stopping the node', () => {
     await w.runner.stop(10_000);
     await eventually('the program is gone', () => !isAlive(pid));
     assert.deepEqual(w.told(), ['preparing', 'starting', 'running']);
-    for (const fact of ['outcome', 'final']) assert.ok(!existsSync(join(directory, `${fact}.json`)), fact);
+    for (const fact of ['outcome', 'final'])
+      assert.ok(!existsSync(join(directory, `${fact}.json`)), fact);
     w.runner.start(shell('true', {}, { execution: asExecutionId('e-2') }), false);
     assert.deepEqual(w.told('e-2'), [], 'a runner that stopped takes nothing new');
   });

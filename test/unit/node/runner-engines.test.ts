@@ -71,7 +71,10 @@ describe('the runner with the engines of a peer', () => {
     );
     w.runner.start(endless, false);
     assert.equal(failureOf(await w.last('e-2')), 'limit execution-timeout');
-    w.runner.start(orderOf('e-3', { Engine: { Type: 'noop', Params: { Milliseconds: 600_000 } } }), false);
+    w.runner.start(
+      orderOf('e-3', { Engine: { Type: 'noop', Params: { Milliseconds: 600_000 } } }),
+      false,
+    );
     await w.phase('running', 'e-3');
     w.runner.cancel(orderOf('e-3', {}).execution, 'stopped');
     assert.equal((await w.last('e-3')).type, 'cancelled');

@@ -15,7 +15,10 @@ const outputs = { ResultPaths: [{ Name: 'data', Path: '/out' }] };
 const e1 = asExecutionId('e-1');
 
 /** A source that waits until it is told to give up; `called` when it waits. */
-function endless(): { readonly sources: ReadonlyMap<string, Source>; readonly called: Promise<void> } {
+function endless(): {
+  readonly sources: ReadonlyMap<string, Source>;
+  readonly called: Promise<void>;
+} {
   let call = (): void => {};
   const called = new Promise<void>((resolve) => (call = resolve));
   const stage: Source['stage'] = (_input, { signal }) =>
@@ -76,7 +79,10 @@ describe('an execution', () => {
       ['e-2', 'env:OTHER', 'env-not-allowed'],
       ['e-3', 'env:SITE_GONE', 'env-not-set'],
     ] as const) {
-      w.runner.start(shell('true', { Env: { SITE: value } }, { execution: asExecutionId(execution) }), false);
+      w.runner.start(
+        shell('true', { Env: { SITE: value } }, { execution: asExecutionId(execution) }),
+        false,
+      );
       assert.equal(failureOf(await w.last(execution)), `node ${expected}`);
     }
   });
@@ -92,7 +98,10 @@ describe('an execution', () => {
     const { stdout, stdoutTruncated, stderr, stderrTruncated } = last.output;
     assert.equal(stdout, `x${'ü'.repeat(1_023)}`);
     assert.equal(stdoutTruncated, true);
-    assert.ok(Buffer.byteLength(stderr) <= 2_048 && stderr.startsWith('\ufffd\ufffd'), String(stderr.length));
+    assert.ok(
+      Buffer.byteLength(stderr) <= 2_048 && stderr.startsWith('\ufffd\ufffd'),
+      String(stderr.length),
+    );
     assert.equal(stderrTruncated, true);
   });
 
@@ -100,7 +109,10 @@ describe('an execution', () => {
     const cases: Readonly<Record<string, [Parameters<typeof shell>[1], string]>> = {
       'no such engine': [{ Engine: { Type: 'podman', Params: {} } }, 'node engine-missing'],
       'no such source': [{ InputSources: [inputOf('s3', {})] }, 'node source-unsupported'],
-      'no such publisher': [{ Publisher: { Type: 's3', Params: {} } }, 'node publisher-unsupported'],
+      'no such publisher': [
+        { Publisher: { Type: 's3', Params: {} } },
+        'node publisher-unsupported',
+      ],
       'input not found': [
         { InputSources: [inputOf('ipfs', { CID: 'bafy00' })] },
         'transient input-not-found',
@@ -226,7 +238,10 @@ describe('limits of an execution', () => {
 
   it('keep a result that is too large from being published', async () => {
     await using w = await world({ settings: { resultMaxBytes: 1_000, resultEntriesMax: 20 } });
-    w.runner.start(shell('head -c 2000 /dev/zero > "$AT_out/zeros"', { ...outputs, ...ipfs }), false);
+    w.runner.start(
+      shell('head -c 2000 /dev/zero > "$AT_out/zeros"', { ...outputs, ...ipfs }),
+      false,
+    );
     assert.equal(failureOf(await w.last()), 'limit result-too-large');
     const many = shell(
       'for i in $(seq 30); do : > "$AT_out/$i"; done',
@@ -253,7 +268,10 @@ describe('cancelling', () => {
 
   it('ends a running program and keeps what it printed', async () => {
     await using w = await world();
-    w.runner.start(shell('echo begun; echo $$ > "$SCRATCH/../shell"; sleep 60; echo late', ipfs), false);
+    w.runner.start(
+      shell('echo begun; echo $$ > "$SCRATCH/../shell"; sleep 60; echo late', ipfs),
+      false,
+    );
     await w.phase('running');
     const note = join(w.executionsDir, 'e-1', 'shell');
     await eventually('the program notes that it runs', () => existsSync(note));
@@ -300,7 +318,8 @@ describe('the files of an execution', () => {
       'the working files are gone',
       () => existsSync(at('forgotten.json')) && !existsSync(at('scratch')),
     );
-    for (const gone of ['inputs', 'outputs', 'results', 'scratch']) assert.ok(!existsSync(at(gone)), gone);
+    for (const gone of ['inputs', 'outputs', 'results', 'scratch'])
+      assert.ok(!existsSync(at(gone)), gone);
     assert.equal(await readFile(at('logs/stdout'), 'utf8'), 'done\n');
     now += 999;
     await w.runner.sweep();

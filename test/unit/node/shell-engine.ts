@@ -72,7 +72,12 @@ async function follow(
   while (!existsSync(exit) && (await pause(10, signal)));
   const usage = { cpuMs: null, peakMemoryBytes: null, wallMs: performance.now() - began };
   if (existsSync(exit)) {
-    return { type: 'exited', exitCode: Number(readFileSync(exit, 'utf8')), usage, outputDropped: false };
+    return {
+      type: 'exited',
+      exitCode: Number(readFileSync(exit, 'utf8')),
+      usage,
+      outputDropped: false,
+    };
   }
   process.kill(-pid, 'SIGKILL');
   return {

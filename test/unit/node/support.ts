@@ -70,10 +70,14 @@ export async function world(options: WorldOptions = {}): Promise<World> {
     engines: options.engines ?? new Map([['shell', engine]]),
     sources:
       options.sources ??
-      new Map([createIpfsSource(content), createInlineSource(1_000)].map((each) => [each.type, each])),
+      new Map(
+        [createIpfsSource(content), createInlineSource(1_000)].map((each) => [each.type, each]),
+      ),
     publishers:
       options.publishers ??
-      new Map([createIpfsPublisher(content), createNoopPublisher('')].map((each) => [each.type, each])),
+      new Map(
+        [createIpfsPublisher(content), createNoopPublisher('')].map((each) => [each.type, each]),
+      ),
     settings: { ...settings, ...options.settings },
     environment: options.environment ?? {},
     now: options.now ?? Date.now,
@@ -85,7 +89,11 @@ export async function world(options: WorldOptions = {}): Promise<World> {
       options.emit?.(event);
     },
   });
-  const until = (what: string, execution: string, found: (event: RunEvent) => boolean): Promise<RunEvent> =>
+  const until = (
+    what: string,
+    execution: string,
+    found: (event: RunEvent) => boolean,
+  ): Promise<RunEvent> =>
     new Promise((resolve, reject) => {
       const look = (): void => {
         const hit = told.find((each) => each.execution === execution && found(each.event));
@@ -95,7 +103,10 @@ export async function world(options: WorldOptions = {}): Promise<World> {
         resolve(hit.event);
       };
       const deadline = setTimeout(
-        () => reject(new Error(`no ${what} of ${execution}; told: ${JSON.stringify(told)}\n${log.join('')}`)),
+        () =>
+          reject(
+            new Error(`no ${what} of ${execution}; told: ${JSON.stringify(told)}\n${log.join('')}`),
+          ),
         20_000,
       );
       waiting.add(look);
@@ -115,7 +126,11 @@ export async function world(options: WorldOptions = {}): Promise<World> {
     last: async (execution = 'e-1') =>
       (await until('last event', execution, (event) => event.type !== 'phase')) as Last,
     phase: async (name, execution = 'e-1') =>
-      void (await until(name, execution, (event) => event.type === 'phase' && event.phase === name)),
+      void (await until(
+        name,
+        execution,
+        (event) => event.type === 'phase' && event.phase === name,
+      )),
     async [Symbol.asyncDispose]() {
       await runner.stop(10_000);
       await rm(directory, { recursive: true, force: true });

@@ -59,7 +59,8 @@ test('an address reaches this machine, its network, or anywhere', () => {
     '/ip6/2001:db8::1/tcp/1': 2,
     '/dns4/example.org/tcp/1': 2,
   };
-  for (const [text, reach] of Object.entries(cases)) assert.equal(reachOf(multiaddr(text)), reach, text);
+  for (const [text, reach] of Object.entries(cases))
+    assert.equal(reachOf(multiaddr(text)), reach, text);
 });
 
 test('loopback is announced only where there is nothing else', () => {

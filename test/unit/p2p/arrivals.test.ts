@@ -43,7 +43,12 @@ async function remoteFile(): Promise<{
   const root = await importBytes(source(), remote);
   const top = await remote.read(root);
   assert(top !== null);
-  return { root, order: [root, ...factsOf(root, top).links.map((link) => link.cid)], bytes, remote };
+  return {
+    root,
+    order: [root, ...factsOf(root, top).links.map((link) => link.cid)],
+    bytes,
+    remote,
+  };
 }
 
 /** Brings blocks one by one, each when the test says so. */

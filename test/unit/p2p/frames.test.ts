@@ -8,8 +8,12 @@ const MAX = 5_000;
 
 /** Cuts bytes at the given places. */
 function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
-  const ends = [...new Set(places.map((place) => place % (bytes.byteLength + 1)))].sort((a, b) => a - b);
-  return [...ends, bytes.byteLength].map((end, at) => bytes.subarray(at === 0 ? 0 : ends[at - 1], end));
+  const ends = [...new Set(places.map((place) => place % (bytes.byteLength + 1)))].sort(
+    (a, b) => a - b,
+  );
+  return [...ends, bytes.byteLength].map((end, at) =>
+    bytes.subarray(at === 0 ? 0 : ends[at - 1], end),
+  );
 }
 
 test('frames come back the same however the stream is cut', () => {

@@ -89,7 +89,8 @@ export function createFakeContent(): FakeContent {
     },
     async *read(cid, path, options) {
       const found = flat(find(cid, options), '').find(([name]) => name === path)?.[1];
-      if (found === undefined || found instanceof Map) throw new ShoalError({ code: 'path-not-found', path });
+      if (found === undefined || found instanceof Map)
+        throw new ShoalError({ code: 'path-not-found', path });
       yield found;
     },
     has: async (cid) => trees.has(cid),
@@ -106,11 +107,14 @@ const flat = (tree: Tree, path: string): [string, Tree][] => [
 ];
 
 const sizeOf = (tree: Tree): number =>
-  tree instanceof Map ? [...tree.values()].reduce((sum, child) => sum + sizeOf(child), 0) : tree.length;
+  tree instanceof Map
+    ? [...tree.values()].reduce((sum, child) => sum + sizeOf(child), 0)
+    : tree.length;
 
 function digest(tree: Tree): string {
   const hash = createHash('sha256');
-  if (tree instanceof Map) for (const [name, child] of tree) hash.update(`${name}\0${digest(child)}`);
+  if (tree instanceof Map)
+    for (const [name, child] of tree) hash.update(`${name}\0${digest(child)}`);
   else hash.update(tree);
   return hash.digest('hex');
 }
@@ -123,8 +127,10 @@ async function read(path: string, below: string, dropped: string[]): Promise<Tre
     const child = join(path, name);
     const kind = await lstat(child);
     const link = kind.isSymbolicLink() ? await readlink(child) : null;
-    const leaves = link !== null && (isAbsolute(link) || normalize(join(below, link)).startsWith('..'));
-    if (leaves || !(kind.isFile() || kind.isDirectory())) dropped.push(`${join(below, name)}: not kept`);
+    const leaves =
+      link !== null && (isAbsolute(link) || normalize(join(below, link)).startsWith('..'));
+    if (leaves || !(kind.isFile() || kind.isDirectory()))
+      dropped.push(`${join(below, name)}: not kept`);
     else tree.set(name, await read(child, join(below, name), dropped));
   }
   return tree;

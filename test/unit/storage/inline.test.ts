@@ -25,9 +25,14 @@ function entry(name: string, body: string, type = '0', size = body.length): Buff
   header.write('ustar\0', 257);
   const sum = header.reduce((total, byte) => total + byte, 0);
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
-  return Buffer.concat([header, Buffer.from(body), Buffer.alloc((512 - (body.length % 512)) % 512)]);
+  return Buffer.concat([
+    header,
+    Buffer.from(body),
+    Buffer.alloc((512 - (body.length % 512)) % 512),
+  ]);
 }
-const archive = (...entries: readonly Buffer[]): Buffer => Buffer.concat([...entries, Buffer.alloc(1_024)]);
+const archive = (...entries: readonly Buffer[]): Buffer =>
+  Buffer.concat([...entries, Buffer.alloc(1_024)]);
 
 describe('inline inputs', () => {
   it('become one file that the job may write to', async () => {
@@ -37,7 +42,9 @@ describe('inline inputs', () => {
       here.context('a'),
     );
     assert.equal(await readFile(join(here.path, 'a'), 'utf8'), 'hello there');
-    assert.deepEqual(staged.mounts, [{ source: join(here.path, 'a'), target: '/in', writable: true }]);
+    assert.deepEqual(staged.mounts, [
+      { source: join(here.path, 'a'), target: '/in', writable: true },
+    ]);
     assert.equal(staged.bytes, 11);
   });
 
@@ -49,7 +56,13 @@ describe('inline inputs', () => {
       await mkdir(join(here.path, 'src/empty'));
       await writeFile(join(here.path, 'src', long), 'long name');
       await writeFile(join(here.path, 'src/run.sh'), '#!/bin/sh\n', { mode: 0o755 });
-      const packed = execFileSync('tar', ['-C', join(here.path, 'src'), `--format=${format}`, '-cz', '.']);
+      const packed = execFileSync('tar', [
+        '-C',
+        join(here.path, 'src'),
+        `--format=${format}`,
+        '-cz',
+        '.',
+      ]);
       const staged = await source.stage(urlOf(packed, 'application/gzip'), here.context('a'));
       assert.equal(await readFile(join(here.path, 'a', long), 'utf8'), 'long name', format);
       assert.notEqual((await stat(join(here.path, 'a/run.sh'))).mode & 0o100, 0, format);
@@ -132,7 +145,11 @@ describe('inline inputs', () => {
       'no URL': inputOf('inline', {}),
       damaged: urlOf(damaged, 'application/gzip'),
     })) {
-      assert.equal(await failureOf(source.stage(input, here.context('a'))), 'spec input-invalid', what);
+      assert.equal(
+        await failureOf(source.stage(input, here.context('a'))),
+        'spec input-invalid',
+        what,
+      );
     }
   });
 });

@@ -23,7 +23,9 @@ describe('inputs by CID', () => {
       inputOf('ipfs', { CID: cid }, '/inputs'),
       here.context('a', { order: orderOf('e-1', {}, { holders }), maxBytes: 77 }),
     );
-    assert.deepEqual(staged.mounts, [{ source: join(here.path, 'a'), target: '/inputs', writable: false }]);
+    assert.deepEqual(staged.mounts, [
+      { source: join(here.path, 'a'), target: '/inputs', writable: false },
+    ]);
     assert.equal(staged.bytes, 5);
     assert.equal(await readFile(join(here.path, 'a/sub/x'), 'utf8'), 'hello');
     assert.deepEqual(
@@ -71,7 +73,10 @@ describe('publishers', () => {
     const content = createFakeContent();
     await mkdir(join(here.path, 'result'));
     await writeFile(join(here.path, 'result/stdout'), 'hello');
-    const { result } = await createIpfsPublisher(content).publish(join(here.path, 'result'), signal);
+    const { result } = await createIpfsPublisher(content).publish(
+      join(here.path, 'result'),
+      signal,
+    );
     assert.equal(result?.bytes, 5);
     assert.deepEqual(content.filesOf(result.cid), { stdout: 'hello' });
   });
@@ -88,6 +93,9 @@ it('what this node does not support is a failure of the node, so that another on
   const sources = new Map([['ipfs', createIpfsSource(createFakeContent())]]);
   const publishers = new Map([['', createNoopPublisher('')]]);
   assert.equal(await failureOf((async () => sourceOf(sources, 's3'))()), 'node source-unsupported');
-  assert.equal(await failureOf((async () => publisherOf(publishers, 's3'))()), 'node publisher-unsupported');
+  assert.equal(
+    await failureOf((async () => publisherOf(publishers, 's3'))()),
+    'node publisher-unsupported',
+  );
   assert.equal(sourceOf(sources, 'ipfs').type, 'ipfs');
 });

@@ -13,14 +13,21 @@ async function machine(): Promise<
   Place & { stage(params: Readonly<Record<string, Json>>): Promise<string> }
 > {
   const here = await place();
-  for (const name of ['open/deep', 'work', 'secret']) await mkdir(join(here.path, name), { recursive: true });
+  for (const name of ['open/deep', 'work', 'secret'])
+    await mkdir(join(here.path, name), { recursive: true });
   await writeFile(join(here.path, 'open/data.txt'), 'data');
   await writeFile(join(here.path, 'secret/key'), 'key');
-  const source = createLocalSource('localdirectory', [`${here.path}/open/**`, `${here.path}/work/**:rw`]);
+  const source = createLocalSource('localdirectory', [
+    `${here.path}/open/**`,
+    `${here.path}/work/**:rw`,
+  ]);
   return {
     ...here,
     async stage(params) {
-      const staged = await source.stage(inputOf('localdirectory', params, '/in'), here.context('unused'));
+      const staged = await source.stage(
+        inputOf('localdirectory', params, '/in'),
+        here.context('unused'),
+      );
       assert.equal(staged.bytes, 0);
       const mount = staged.mounts[0];
       return `${mount?.source} ${mount?.target} ${mount?.writable ? 'rw' : 'ro'}`;
@@ -33,10 +40,16 @@ describe('local inputs', () => {
     await using here = await machine();
     const at = (path: string): string => join(here.path, path);
     assert.equal(await here.stage({ SourcePath: at('open') }), `${at('open')} /in ro`);
-    assert.equal(await here.stage({ SourcePath: at('open/data.txt') }), `${at('open/data.txt')} /in ro`);
+    assert.equal(
+      await here.stage({ SourcePath: at('open/data.txt') }),
+      `${at('open/data.txt')} /in ro`,
+    );
     assert.equal(await here.stage({ SourcePath: at('work') }), `${at('work')} /in ro`);
     for (const ReadWrite of [true, 'true']) {
-      assert.equal(await here.stage({ SourcePath: `${at('work')}/`, ReadWrite }), `${at('work')} /in rw`);
+      assert.equal(
+        await here.stage({ SourcePath: `${at('work')}/`, ReadWrite }),
+        `${at('work')} /in rw`,
+      );
     }
     assert.ok(!existsSync(at('unused')));
   });
@@ -52,10 +65,18 @@ describe('local inputs', () => {
       { SourcePath: join(here.path, 'open'), ReadWrite: true },
     ];
     for (const params of cases) {
-      assert.equal(await failureOf(here.stage(params)), 'node path-not-allowed', JSON.stringify(params));
+      assert.equal(
+        await failureOf(here.stage(params)),
+        'node path-not-allowed',
+        JSON.stringify(params),
+      );
     }
     for (const SourcePath of ['open', '', 7, `${here.path}/open/\0`]) {
-      assert.equal(await failureOf(here.stage({ SourcePath })), 'spec input-invalid', String(SourcePath));
+      assert.equal(
+        await failureOf(here.stage({ SourcePath })),
+        'spec input-invalid',
+        String(SourcePath),
+      );
     }
   });
 
@@ -99,9 +120,14 @@ describe('local inputs', () => {
     await using here = await machine();
     const at = (path: string): string => join(here.path, path);
     await symlink('../secret', at('work/way-out'));
-    assert.equal(await failureOf(here.stage({ SourcePath: at('work/new') })), 'node path-not-found');
     assert.equal(
-      await failureOf(here.stage({ SourcePath: at('work/way-out/new'), ReadWrite: true, CreateAs: 'dir' })),
+      await failureOf(here.stage({ SourcePath: at('work/new') })),
+      'node path-not-found',
+    );
+    assert.equal(
+      await failureOf(
+        here.stage({ SourcePath: at('work/way-out/new'), ReadWrite: true, CreateAs: 'dir' }),
+      ),
       'node path-not-allowed',
     );
     assert.ok(!existsSync(at('secret/new')));

@@ -4,7 +4,12 @@ import { existsSync } from 'node:fs';
 import { link, mkdir, readFile, readdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { assembleResult, checkResult, diskUsage, resultNameProblem } from '../../../src/storage/results.ts';
+import {
+  assembleResult,
+  checkResult,
+  diskUsage,
+  resultNameProblem,
+} from '../../../src/storage/results.ts';
 import type { ResultLimits } from '../../../src/storage/results.ts';
 import { failureOf, place } from './support.ts';
 
@@ -28,7 +33,12 @@ describe('a result', () => {
     };
     await assembleResult(parts);
     await assembleResult(parts);
-    assert.deepEqual((await readdir(at('results'))).sort(), ['data', 'exitCode', 'stderr', 'stdout']);
+    assert.deepEqual((await readdir(at('results'))).sort(), [
+      'data',
+      'exitCode',
+      'stderr',
+      'stdout',
+    ]);
     assert.equal(await readFile(at('results/exitCode'), 'utf8'), '3');
     assert.equal(await readFile(at('results/stdout'), 'utf8'), 'printed');
     assert.equal(await readFile(at('results/stderr'), 'utf8'), '');
