@@ -37,9 +37,13 @@ describe('five peers with Docker', { skip: await dockerMissing() }, () => {
 
   test('a job whose leader and one executor are killed while it runs gives one result per partition', async () => {
     const cid = await first.addContent('carried along\n');
-    const script = 'cat /inputs/text > /outputs/copy; echo $SHOAL_PARTITION_INDEX > /outputs/index; sleep 8';
+    const script =
+      'cat /inputs/text > /outputs/copy; echo $SHOAL_PARTITION_INDEX > /outputs/index; sleep 8';
     // One fits on a node, so that the partitions are spread.
-    const task = { InputSources: [input(cid, '/inputs/text')], Resources: { CPU: '100m', Memory: '1200Mb' } };
+    const task = {
+      InputSources: [input(cid, '/inputs/text')],
+      Resources: { CPU: '100m', Memory: '1200Mb' },
+    };
     const job = docker(script, { job: { Count: 3 }, task });
     const id = await mesh.submit(first, job);
     const running = await mesh.inPhase(first, id, 'running', 3);
@@ -86,7 +90,11 @@ describe('five peers with Docker', { skip: await dockerMissing() }, () => {
       [ID],
       'one attempt',
     );
-    assert.equal(Executions?.Items[0]?.RunOutput?.Stdout, 'begun\nended\n', 'one run, all of its output');
+    assert.equal(
+      Executions?.Items[0]?.RunOutput?.Stdout,
+      'begun\nended\n',
+      'one run, all of its output',
+    );
   });
 
   test('a container is gone once its job is stopped through another peer', async () => {
@@ -98,6 +106,9 @@ describe('five peers with Docker', { skip: await dockerMissing() }, () => {
     assert.equal((await containersOfExecution(ID)).length, 1);
     await mesh.ok(second, ['job', 'stop', id]);
     await mesh.reaches(first, id, 'Stopped');
-    await mesh.until('the container is gone', async () => (await containersOfExecution(ID)).length === 0);
+    await mesh.until(
+      'the container is gone',
+      async () => (await containersOfExecution(ID)).length === 0,
+    );
   });
 });

@@ -28,7 +28,8 @@ export async function runElsewhere(mesh: Mesh, job: object): Promise<Running> {
     const leader = mesh.leaders(id).at(-1) ?? assert.fail('nobody leads');
     const witness =
       alive.find((peer) => peer !== leader && peer !== executor) ?? assert.fail('too few peers');
-    if (leader !== executor) return { id, leader, executor, execution: execution?.ID ?? '', witness };
+    if (leader !== executor)
+      return { id, leader, executor, execution: execution?.ID ?? '', witness };
     await mesh.ok(witness, ['job', 'stop', id]);
     await mesh.reaches(sponsor, id, 'Stopped');
   }

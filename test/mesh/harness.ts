@@ -17,7 +17,7 @@ import type {
   ResultJson,
   SubmitAnswer,
 } from '../../src/api/types.ts';
-import { containersOf } from '../docker/support.ts';
+import { containersOf, docker } from '../docker/support.ts';
 import { Peer } from './peer.ts';
 import { processesWith } from './processes.ts';
 import { createProgram } from './program.ts';
@@ -50,7 +50,7 @@ export class Mesh {
   readonly peers: Peer[] = [];
   readonly #program: Program;
   readonly #env: NodeJS.ProcessEnv;
-  readonly #watched: string[] = [];
+  #usesDocker = false;
   #commands = 0;
 
   constructor(directory: string, program: Program) {
@@ -180,7 +180,12 @@ export class Mesh {
   }
 
   /** Waits for a state as this peer tells it; fails at once when the job ended otherwise. */
-  async reaches(peer: Peer, id: string, state: string, deadlineMs = DEADLINE_MS): Promise<JobAnswer> {
+  async reaches(
+    peer: Peer,
+    id: string,
+    state: string,
+    deadlineMs = DEADLINE_MS,
+  ): Promise<JobAnswer> {
     const answer = await this.until(
       `${id} is ${state} at ${peer.name}`,
       async () => {
@@ -235,7 +240,10 @@ export class Mesh {
     this.#commands += 1;
     const home = join(this.directory, 'home');
     await mkdir(home, { recursive: true });
-    const env = { ...this.#env, ...(peer === null ? {} : { SHOAL_API_PORT: String(peer.apiPort) }) };
+    const env = {
+      ...this.#env,
+      ...(peer === null ? {} : { SHOAL_API_PORT: String(peer.apiPort) }),
+    };
     const child = spawn(this.#program.command, args, {
       cwd: home,
       env,
@@ -277,7 +285,19 @@ export class Mesh {
 
   /** At the end no container of these peers may be there. */
   watchContainers(): void {
-    this.#watched.push('containers');
+    this.#usesDocker = true;
+  }
+
+  /** Tells of each container left over, and removes it. */
+  async #containersLeft(): Promise<readonly string[]> {
+    const problems: string[] = [];
+    for (const peer of this.peers) {
+      for (const name of await containersOf(peer.nodeId)) {
+        problems.push(`container ${name} of ${peer.name} is left over\n${peer.tail()}`);
+        await docker('rm', '--force', name);
+      }
+    }
+    return problems;
   }
 
   /** Stops every peer as an operator does, and looks for what is left over. @throws with all that is wrong */
@@ -289,13 +309,7 @@ export class Mesh {
     );
     const left = await processesWith(this.directory);
     problems.push(...left.map((line) => `a process is left over: ${line}`));
-    if (this.#watched.length > 0) {
-      for (const peer of this.peers) {
-        const left = await containersOf(peer.nodeId);
-        if (left.length > 0)
-          problems.push(`containers of ${peer.name} are left over: ${left.join(', ')}\n${peer.tail()}`);
-      }
-    }
+    if (this.#usesDocker) problems.push(...(await this.#containersLeft()));
     await rm(this.directory, { recursive: true, force: true });
     await this.#program.remove();
     if (problems.length > 0) throw new Error(problems.join('\n'));

@@ -49,7 +49,11 @@ const frames: readonly (readonly [string, string, Uint8Array])[] = [
   ],
   ['lists in lists in lists', 'too-deep', new Uint8Array(40).fill(0x81)],
   ['a type that nobody knows', 'unknown-type', bytes('a26176016474797065636f6464')],
-  ['a version to come', 'wrong-version', bytes('a3617602' + '64747970656470696e67' + '656e6f6e636501')],
+  [
+    'a version to come',
+    'wrong-version',
+    bytes('a3617602' + '64747970656470696e67' + '656e6f6e636501'),
+  ],
   ['a ping without its nonce', 'bad-shape', bytes('a261760164747970656470696e67')],
   ['a mebibyte of nothing', 'not-canonical', new Uint8Array(1 << 20)],
 ];
@@ -73,7 +77,10 @@ describe('a stranger in a mesh of three peers', () => {
       return decoded.ok ? decoded : { ok: false, sendersFault: false, why: decoded.code };
     };
     stranger = await strangers.start({ network: NET, bootstrap, seed }, { decodeGossip });
-    await mesh.until('the stranger is connected to all', () => stranger.host.peers().length === peers.length);
+    await mesh.until(
+      'the stranger is connected to all',
+      () => stranger.host.peers().length === peers.length,
+    );
     job = await mesh.submit(first, noop({ Milliseconds: 20_000 }));
     const [execution] = await mesh.inPhase(first, job, 'running');
     executor = mesh.peerOf(execution?.NodeID ?? '');
@@ -101,12 +108,17 @@ describe('a stranger in a mesh of three peers', () => {
   test('a frame that claims to be larger than any costs the stream, not the peer', async () => {
     const { libp2p } = stranger.host;
     for (const claim of ['ffffffff', '00100001']) {
-      const stream = await libp2p.dialProtocol(peerIdFromString(first.nodeId), messageProtocol(NET));
+      const stream = await libp2p.dialProtocol(
+        peerIdFromString(first.nodeId),
+        messageProtocol(NET),
+      );
       stream.send(bytes(claim));
       stream.send(new Uint8Array(1024));
       await mesh.until('the stream is torn down', () => stream.status !== 'open');
     }
-    await refused(first, 'not-cbor', () => stranger.host.messages.send(asNodeId(first.nodeId), bytes('81')));
+    await refused(first, 'not-cbor', () =>
+      stranger.host.messages.send(asNodeId(first.nodeId), bytes('81')),
+    );
   });
 
   const command = (notAfter: number): CommandBody => ({
@@ -134,7 +146,12 @@ describe('a stranger in a mesh of three peers', () => {
 
   test('a stop that the owner signed once and that has expired is refused', async () => {
     const text = await readFile(join(mesh.directory, 'owner.key'), 'utf8');
-    const ownerSuite = createSuite({ net: NET, nodeSeed: seed, ownerSeed: bytes(text.trim()), crypto });
+    const ownerSuite = createSuite({
+      net: NET,
+      nodeSeed: seed,
+      ownerSeed: bytes(text.trim()),
+      crypto,
+    });
     const old = ownerSuite.seal('command', command(Date.now() - 1_000), now(), 'owner');
     await refused(first, 'expired', () => stop(first, old));
   });
@@ -143,8 +160,13 @@ describe('a stranger in a mesh of three peers', () => {
     const net = 'elsewhere';
     const other = createSuite({ net, nodeSeed: seed, ownerSeed: seed, crypto });
     const record = other.seal('command', command(Date.now() + DAY_MS), now(), 'owner');
-    const frame = createMessageCodec({ net, sha256 }).encodeMessage({ type: 'command', command: record });
-    await refused(first, 'wrong-net', () => stranger.host.messages.send(asNodeId(first.nodeId), frame));
+    const frame = createMessageCodec({ net, sha256 }).encodeMessage({
+      type: 'command',
+      command: record,
+    });
+    await refused(first, 'wrong-net', () =>
+      stranger.host.messages.send(asNodeId(first.nodeId), frame),
+    );
   });
 
   test('an end of the job that no keeper signed cancels nothing', async () => {

@@ -97,7 +97,8 @@ export class Peer {
     await until(
       `${this.name} is ready`,
       () => {
-        if (this.#child === null) throw new Error(`${this.name} ended while it started:\n${this.tail()}`);
+        if (this.#child === null)
+          throw new Error(`${this.name} ended while it started:\n${this.tail()}`);
         return /^ready /m.test(this.#ownLog());
       },
       { deadlineMs: START_MS, describe: () => this.tail() },
@@ -109,7 +110,8 @@ export class Peer {
 
   #printed(label: string): string {
     const line = new RegExp(`^${label} +(\\S+)`, 'm').exec(this.#ownLog());
-    if (line?.[1] === undefined) throw new Error(`${this.name} printed no ${label}:\n${this.tail()}`);
+    if (line?.[1] === undefined)
+      throw new Error(`${this.name} printed no ${label}:\n${this.tail()}`);
     return line[1];
   }
 
@@ -167,10 +169,14 @@ export class Peer {
     const exit = await Promise.race([this.#exit, late]);
     if (exit === 'late') {
       await this.kill();
-      throw new Error(`${this.name} did not end within ${STOP_MS} ms after SIGTERM:\n${this.tail()}`);
+      throw new Error(
+        `${this.name} did not end within ${STOP_MS} ms after SIGTERM:\n${this.tail()}`,
+      );
     }
     if (exit.code !== 0) {
-      throw new Error(`${this.name} ended with ${JSON.stringify(exit)} after SIGTERM:\n${this.tail()}`);
+      throw new Error(
+        `${this.name} ended with ${JSON.stringify(exit)} after SIGTERM:\n${this.tail()}`,
+      );
     }
   }
 
@@ -201,13 +207,19 @@ export class Peer {
 
   async send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, body: unknown): Promise<T> {
     const headers = { 'content-type': 'application/json' };
-    return JSON.parse(await this.#request(BASE + path, { method, headers, body: JSON.stringify(body) })) as T;
+    return JSON.parse(
+      await this.#request(BASE + path, { method, headers, body: JSON.stringify(body) }),
+    ) as T;
   }
 
   /** Adds bytes as a file. @returns its CID */
   async addContent(bytes: Uint8Array<ArrayBuffer> | string): Promise<string> {
     const headers = { 'content-type': 'application/octet-stream' };
-    const body = await this.#request(`${BASE}/shoal/content`, { method: 'POST', headers, body: bytes });
+    const body = await this.#request(`${BASE}/shoal/content`, {
+      method: 'POST',
+      headers,
+      body: bytes,
+    });
     return (JSON.parse(body) as { readonly CID: string }).CID;
   }
 
@@ -216,7 +228,10 @@ export class Peer {
     const text = await this.#request('/metrics', {});
     return text
       .split('\n')
-      .filter((line) => line.startsWith(`${name} `) || (line.startsWith(`${name}{`) && line.includes(labels)))
+      .filter(
+        (line) =>
+          line.startsWith(`${name} `) || (line.startsWith(`${name}{`) && line.includes(labels)),
+      )
       .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
   }
 }

@@ -30,7 +30,9 @@ async function isFresh(): Promise<boolean> {
   const built = await Promise.all(
     ['shoal.js', 'wasm-runner.js'].map((name) => newest(join(root, 'dist', name))),
   );
-  const sources = await Promise.all(['src', 'p2p', 'package.json'].map((name) => newest(join(root, name))));
+  const sources = await Promise.all(
+    ['src', 'p2p', 'package.json'].map((name) => newest(join(root, name))),
+  );
   return Math.min(...built) > Math.max(...sources);
 }
 

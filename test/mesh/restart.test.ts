@@ -43,7 +43,8 @@ describe('a mesh that is switched off in the middle of a job', () => {
   test('a peer that joined later, and never saw the job, fetches its results', async () => {
     const newcomer = await mesh.add();
     await mesh.joined();
-    const [job] = (await newcomer.get<{ Items: readonly { ID: string }[] }>('/orchestrator/jobs')).Items;
+    const [job] = (await newcomer.get<{ Items: readonly { ID: string }[] }>('/orchestrator/jobs'))
+      .Items;
     const target = mesh.path('late');
     await mesh.ok(newcomer, [
       'job',

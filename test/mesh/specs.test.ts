@@ -17,7 +17,14 @@ const specPath = (name: string): string => join(root, 'test/fixtures/specs', nam
 const mesh = await createMesh();
 
 test('the four specs validate with values for their template variables, and no peer is needed', async () => {
-  const vars = ['query', 'start-time', 'end-time', 'OpenSearchEndpoint', 'AccessLogBucket', 'AWSRegion'];
+  const vars = [
+    'query',
+    'start-time',
+    'end-time',
+    'OpenSearchEndpoint',
+    'AccessLogBucket',
+    'AWSRegion',
+  ];
   const values = vars.flatMap((name) => ['-V', `${name}=some-${name.toLowerCase()}`]);
   for (const name of ['batch.yaml', 'ops.yaml', 'daemon.yaml', 'service.yaml']) {
     const { code, stderr } = await mesh.cli(null, ['job', 'validate', specPath(name), ...values]);
@@ -101,7 +108,9 @@ describe('the batch spec', { skip: await dockerMissing() }, () => {
   test('with a network that is not offered it waits, says so, and can be stopped', async () => {
     const id = (await mesh.ok(first, ['job', 'run', '-', '--id-only', '--no-wait'], spec)).trim();
     await mesh.until('the description names the network', async () =>
-      /3 of 3 nodes: network HTTP is not allowed there/.test(await mesh.ok(first, ['job', 'describe', id])),
+      /3 of 3 nodes: network HTTP is not allowed there/.test(
+        await mesh.ok(first, ['job', 'describe', id]),
+      ),
     );
     await mesh.ok(first, ['job', 'stop', id]);
     await mesh.reaches(first, id, 'Stopped');

@@ -32,7 +32,9 @@ export async function until<T>(
     }
     if (performance.now() > end) {
       const why = last === null ? '' : `\nlast error: ${String(last)}`;
-      throw new Error(`not within ${deadlineMs} ms: ${what}${why}\n${await describe()}`, { cause: last });
+      throw new Error(`not within ${deadlineMs} ms: ${what}${why}\n${await describe()}`, {
+        cause: last,
+      });
     }
     await delay(POLL_MS);
   }

@@ -19,7 +19,9 @@ describe('three peers and one job', () => {
   const at = (index: number): Peer => peers[index] ?? assert.fail(`no peer ${index}`);
 
   test('a job given to one peer runs on the mesh, and `job run` stays until it is done', async () => {
-    const module = (await mesh.ok(at(0), ['cid', 'add', example('word-count/word-count.wasm')])).trim();
+    const module = (
+      await mesh.ok(at(0), ['cid', 'add', example('word-count/word-count.wasm')])
+    ).trim();
     const text = (await mesh.ok(at(0), ['cid', 'add', example('word-count/moby-dick.txt')])).trim();
     const vars = ['-V', `module=${module}`, '-V', `text=${text}`];
     const printed = await mesh.ok(at(0), ['job', 'run', example('word-count.yaml'), ...vars]);
@@ -31,7 +33,8 @@ describe('three peers and one job', () => {
     const target = mesh.path('result');
     await mesh.ok(at(2), ['job', 'get', id, '--output-dir', target]);
     const names = await readdir(target, { recursive: true });
-    const counts = names.find((name) => name.startsWith('outputs/')) ?? assert.fail(names.join(' '));
+    const counts =
+      names.find((name) => name.startsWith('outputs/')) ?? assert.fail(names.join(' '));
     const lines = (await readFile(join(target, counts), 'utf8')).trim();
     assert.match(lines, /\bthe\b/, 'the most frequent word of the text is among the ten');
   });
@@ -41,7 +44,11 @@ describe('three peers and one job', () => {
     const cid = result?.Params.CID ?? assert.fail('no result');
     const target = mesh.path('content');
     await mesh.ok(at(2), ['cid', 'get', cid, target]);
-    assert.deepEqual((await readdir(target)).includes('outputs'), true, (await readdir(target)).join(' '));
+    assert.deepEqual(
+      (await readdir(target)).includes('outputs'),
+      true,
+      (await readdir(target)).join(' '),
+    );
   });
 
   test('every peer lists, describes, tells the history and prints the logs of the job', async () => {
@@ -61,9 +68,17 @@ describe('three peers and one job', () => {
     assert.ok(result !== undefined);
     assert.equal(new Set(result.Params.Holders).size, 2, 'pinned on two nodes');
     await mesh.peerOf(result.Params.NodeID).stop();
-    const asked = peers.find((peer) => peer.running && !result.Params.Holders.includes(peer.nodeId));
+    const asked = peers.find(
+      (peer) => peer.running && !result.Params.Holders.includes(peer.nodeId),
+    );
     const target = mesh.path('survivor');
-    await mesh.ok(asked ?? assert.fail('nobody is left'), ['job', 'get', id, '--output-dir', target]);
+    await mesh.ok(asked ?? assert.fail('nobody is left'), [
+      'job',
+      'get',
+      id,
+      '--output-dir',
+      target,
+    ]);
     assert.ok((await readdir(target)).includes('outputs'));
   });
 });
