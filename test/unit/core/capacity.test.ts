@@ -10,8 +10,15 @@ import { admitted, assignOf, committed, idOf, jobWith } from './fixtures.ts';
 
 /** Jobs of several sizes; nodes 1, 2 and 3 keep them, node 0 is asked to run them. */
 const jobs: readonly Admitted[] = [500, 1_000, 1_500, 2_500, 4_000].map((cpuMillis, index) => {
-  const resources: Resources = { cpuMillis, memoryBytes: 1_000_000_000 * index, diskBytes: 0, gpus: 0 };
-  return admitted(jobWith({ Count: 8 }, { resources }), [1, 2, 3], { nonce: String(index).repeat(32) });
+  const resources: Resources = {
+    cpuMillis,
+    memoryBytes: 1_000_000_000 * index,
+    diskBytes: 0,
+    gpus: 0,
+  };
+  return admitted(jobWith({ Count: 8 }, { resources }), [1, 2, 3], {
+    nonce: String(index).repeat(32),
+  });
 });
 
 type Step = readonly [action: 'invite' | 'assign' | 'end' | 'wait', job: number, count: number];
@@ -24,7 +31,11 @@ const steps: fc.Arbitrary<readonly Step[]> = fc.array(
   { maxLength: 40 },
 );
 
-function perform(cluster: Cluster, [action, index, count]: Step, attempts: Map<Admitted, number>): void {
+function perform(
+  cluster: Cluster,
+  [action, index, count]: Step,
+  attempts: Map<Admitted, number>,
+): void {
   const job = jobs[index] ?? assert.fail('a job');
   const { spec, admission } = job;
   const about = { job: spec.body.job, version: 1, leader: idOf(1), epoch: job.epoch };

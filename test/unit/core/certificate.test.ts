@@ -1,7 +1,12 @@
 /** Certificates: W signatures of the pinned keepers, and nothing less. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { certifiedEpoch, slotOf, validCertificate, validVote } from '../../../src/core/certificate.ts';
+import {
+  certifiedEpoch,
+  slotOf,
+  validCertificate,
+  validVote,
+} from '../../../src/core/certificate.ts';
 import { majority } from '../../../src/core/epoch.ts';
 import { asJobId } from '../../../src/core/ids.ts';
 import type { Certified, Signed } from '../../../src/core/records.ts';
@@ -25,7 +30,10 @@ const job = admitted(jobWith(), [0, 1, 2, 3, 4]);
 const admission = job.admission.record.body;
 const assign = assignOf(job, { node: 7 });
 const SLOT = 'assign/0/0';
-const vote = (index: number, change: { slot?: 'close'; epoch?: number; store?: number; of?: 'spec' } = {}) =>
+const vote = (
+  index: number,
+  change: { slot?: 'close'; epoch?: number; store?: number; of?: 'spec' } = {},
+) =>
   voteOf(
     index,
     job.spec.body.job,
@@ -58,7 +66,11 @@ describe('a certificate', () => {
     'with votes under two epochs': [vote(0), vote(1), vote(2, { epoch: 1 })],
     'with the vote of a node that is no keeper': [vote(0), vote(1), vote(5)],
     'with the vote of a keeper under another store id': [vote(0), vote(1), vote(2, { store: 9 })],
-    "with the vote of a node under another keeper's store id": [vote(0), vote(1), vote(2, { store: 3 })],
+    "with the vote of a node under another keeper's store id": [
+      vote(0),
+      vote(1),
+      vote(2, { store: 3 }),
+    ],
     'with a vote for another slot': [vote(0), vote(1), vote(2, { slot: 'close' })],
     'with a vote for another record': [vote(0), vote(1), vote(2, { of: 'spec' })],
     'with a vote for another job': [
@@ -90,7 +102,12 @@ describe('a certificate', () => {
 });
 
 function suiteKey(index: number) {
-  return suiteOf(index).seal('grant', { job: job.spec.body.job, epoch: job.epoch }, assign.hlc, 'node').by;
+  return suiteOf(index).seal(
+    'grant',
+    { job: job.spec.body.job, epoch: job.epoch },
+    assign.hlc,
+    'node',
+  ).by;
 }
 
 describe('a vote', () => {

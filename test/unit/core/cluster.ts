@@ -97,7 +97,11 @@ export class Cluster {
   #create(index: number, store: SimStore): Machine {
     const limits = { ...defaultLimits, ...this.#options.limits };
     const config = { node: idOf(index), store: store.id, limits };
-    return createMachine(config, suiteOf(index, this.#options.owner?.(index) ?? 0), store.restore());
+    return createMachine(
+      config,
+      suiteOf(index, this.#options.owner?.(index) ?? 0),
+      store.restore(),
+    );
   }
 
   #boot(index: number): void {
@@ -164,7 +168,8 @@ export class Cluster {
       let next: { node: number; at: number } | null = null;
       this.#nodes.forEach(({ machine, up, paused }, node) => {
         const due = up && !paused ? machine.nextWake() : null;
-        if (due !== null && due <= end && (next === null || due < next.at)) next = { node, at: due };
+        if (due !== null && due <= end && (next === null || due < next.at))
+          next = { node, at: due };
       });
       if (next === null) break;
       const { node, at: due } = next as { node: number; at: number };
@@ -255,7 +260,10 @@ export class Cluster {
         this.sent.push(sent);
         const to = this.indexOf(effect.to);
         if (to < 0 || this.lose(sent)) return;
-        this.#queue.push({ node: to, input: { type: 'message', from: sent.from, message: sent.message } });
+        this.#queue.push({
+          node: to,
+          input: { type: 'message', from: sent.from, message: sent.message },
+        });
         return;
       }
       case 'gossip':
@@ -276,7 +284,10 @@ export class Cluster {
       }
       case 'cancel-run': {
         const event = { type: 'cancelled', output: null } as const;
-        this.#queue.push({ node, input: { type: 'run-event', execution: effect.execution, event } });
+        this.#queue.push({
+          node,
+          input: { type: 'run-event', execution: effect.execution, event },
+        });
         return;
       }
       case 'replicate': {

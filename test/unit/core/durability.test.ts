@@ -15,7 +15,10 @@ import { jobWith, storeOf } from './fixtures.ts';
 
 const published = done.map((event) =>
   event.type === 'ended'
-    ? { ...event, result: { cid: 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi', bytes: 9 } }
+    ? {
+        ...event,
+        result: { cid: 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi', bytes: 9 },
+      }
     : event,
 );
 
@@ -44,7 +47,12 @@ function eventful(): Cluster {
   );
   cluster.restart(leader);
   cluster.advance(30_000);
-  cluster.input(leader, { type: 'stop', request: 'stop-1' as never, job: reply.job, reason: 'enough' });
+  cluster.input(leader, {
+    type: 'stop',
+    request: 'stop-1' as never,
+    job: reply.job,
+    reason: 'enough',
+  });
   cluster.advance(5_000);
   assert.equal(cluster.job(leader).state, 'Stopped');
   return cluster;
@@ -87,7 +95,8 @@ const checks: { readonly [T in Message['type']]?: Check<T> } = {
     votes
       .map(({ body }: Signed<'vote'>) => {
         const accepted = store.get('accepted', job, body.slot);
-        const own = accepted?.value.id === body.of && compareEpochs(accepted.epoch, body.epoch) === 0;
+        const own =
+          accepted?.value.id === body.of && compareEpochs(accepted.epoch, body.epoch) === 0;
         return missing(`the value of ${body.slot}`, own || holds(store, job, body.slot, body.of));
       })
       .find((why) => why !== null) ?? null,
@@ -115,7 +124,10 @@ describe('persist', () => {
   it('is the first effect of an input, and the only one of its kind', () => {
     for (const { effects, input } of history.steps) {
       const positions = effects.flatMap(({ type }, index) => (type === 'persist' ? [index] : []));
-      assert.ok(positions.length === 0 || (positions.length === 1 && positions[0] === 0), input.type);
+      assert.ok(
+        positions.length === 0 || (positions.length === 1 && positions[0] === 0),
+        input.type,
+      );
     }
   });
 
@@ -128,7 +140,11 @@ describe('persist', () => {
         if (effect.type === 'persist') store.apply(effect.writes);
         if (effect.type === 'run') {
           const { job, execution } = effect.order;
-          assert.notEqual(store.get('executions', job, execution), null, 'a run is on disk before it starts');
+          assert.notEqual(
+            store.get('executions', job, execution),
+            null,
+            'a run is on disk before it starts',
+          );
         }
         if (effect.type !== 'send') continue;
         const { message } = effect;
@@ -138,7 +154,11 @@ describe('persist', () => {
         assert.equal(check(message as never, store), null, `${message.type} of node ${node}`);
       }
     }
-    assert.deepEqual([...seen].sort(), Object.keys(checks).sort(), 'the history has every such message');
+    assert.deepEqual(
+      [...seen].sort(),
+      Object.keys(checks).sort(),
+      'the history has every such message',
+    );
   });
 });
 
@@ -200,7 +220,10 @@ describe('a machine made from what is on disk', () => {
   };
   for (const [when, play] of Object.entries(stages)) {
     it(`is the same ${when}`, () => {
-      const cluster = new Cluster({ nodes: 3, program: () => [{ type: 'phase', phase: 'running' }] });
+      const cluster = new Cluster({
+        nodes: 3,
+        program: () => [{ type: 'phase', phase: 'running' }],
+      });
       cluster.submit(0, jobWith({ Count: 3 }));
       play(cluster);
       for (const node of [0, 1, 2]) {

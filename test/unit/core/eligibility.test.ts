@@ -17,20 +17,28 @@ const policy = (change: Partial<ExecutorPolicy>): Partial<Profile> => ({
 const refusals = (job: Job, profile: Partial<Profile> = {}): readonly Refusal[] =>
   refusalsFor({ ...base, ...profile }, specOf(job).body);
 const task = (change: Partial<Task>): Job => jobWith({}, change);
-const docker = (Params: Task['Engine']['Params']): Job => task({ Engine: { Type: 'docker', Params } });
+const docker = (Params: Task['Engine']['Params']): Job =>
+  task({ Engine: { Type: 'docker', Params } });
 const needs = (change: Partial<Task['resources']>): Job =>
   task({ resources: { cpuMillis: 1, memoryBytes: 1, diskBytes: 0, gpus: 0, ...change } });
-const input = (Type: string, Params: Task['Engine']['Params'] = {}): Task['InputSources'][number] => ({
+const input = (
+  Type: string,
+  Params: Task['Engine']['Params'] = {},
+): Task['InputSources'][number] => ({
   Source: { Type, Params },
   Alias: '',
   Target: '/inputs',
 });
 const directory = (SourcePath: string, ReadWrite: boolean): Job =>
   task({ InputSources: [input('localdirectory', { SourcePath, ReadWrite })] });
-const local: Partial<Profile> = { sources: ['localdirectory'], allowedPaths: ['/data/**', '/scratch:rw'] };
+const local: Partial<Profile> = {
+  sources: ['localdirectory'],
+  allowedPaths: ['/data/**', '/scratch:rw'],
+};
 const zone = (Operator: Constraint['Operator'], ...Values: string[]): Job =>
   jobWith({ Constraints: [{ Key: 'zone', Operator, Values }] });
-const network = (Type: Task['Network']['Type']): Job => task({ Network: { Type, Domains: [], Ports: [] } });
+const network = (Type: Task['Network']['Type']): Job =>
+  task({ Network: { Type, Domains: [], Ports: [] } });
 
 type Case = readonly [law: string, refusal: Refusal, job: Job, profile?: Partial<Profile>];
 /** Every refusal that comes from profile and spec; the others come from the moment. */
@@ -67,12 +75,20 @@ const cases: Readonly<Record<Lasting, readonly Case[]>> = {
   constraint: [
     [
       'labels that do not match, with the label it has',
-      { code: 'constraint', constraint: { Key: 'zone', Operator: '=', Values: ['z9'] }, actual: 'z0' },
+      {
+        code: 'constraint',
+        constraint: { Key: 'zone', Operator: '=', Values: ['z9'] },
+        actual: 'z0',
+      },
       zone('=', 'z9'),
     ],
     [
       'labels that are missing',
-      { code: 'constraint', constraint: { Key: 'zone', Operator: 'exists', Values: [] }, actual: null },
+      {
+        code: 'constraint',
+        constraint: { Key: 'zone', Operator: 'exists', Values: [] },
+        actual: null,
+      },
       zone('exists'),
       { labels: {} },
     ],
@@ -107,7 +123,11 @@ const cases: Readonly<Record<Lasting, readonly Case[]>> = {
       { code: 'network', network: 'Host', detail: 'not here' },
       network('Host'),
     ],
-    ['a network it does not know', { code: 'network', network: 'HTTP', detail: '' }, network('HTTP')],
+    [
+      'a network it does not know',
+      { code: 'network', network: 'HTTP', detail: '' },
+      network('HTTP'),
+    ],
     [
       'a network that this engine cannot give',
       { code: 'network', network: 'Default', detail: 'no wasm' },
@@ -181,7 +201,9 @@ const cases: Readonly<Record<Lasting, readonly Case[]>> = {
         jobWith({ Type }),
       ] as const,
   ),
-  draining: [['everything while it drains', { code: 'draining' }, jobWith(), policy({ draining: true })]],
+  draining: [
+    ['everything while it drains', { code: 'draining' }, jobWith(), policy({ draining: true })],
+  ],
 };
 
 describe('a node refuses', () => {
@@ -229,7 +251,11 @@ describe('a node takes', () => {
     ],
     'an allowed owner, namespace and image': [
       docker({ Image: 'ghcr.io/us/a' }),
-      policy({ allowOwners: [suite.owner], allowNamespaces: ['default'], allowImages: ['ghcr.io/us/'] }),
+      policy({
+        allowOwners: [suite.owner],
+        allowNamespaces: ['default'],
+        allowImages: ['ghcr.io/us/'],
+      }),
     ],
     'a network that this engine can give though others cannot': [
       network('Host'),
@@ -244,7 +270,8 @@ describe('a node takes', () => {
     const variable = fc.stringMatching(/^[A-Z_.]{1,8}$/);
     fc.assert(
       fc.property(variable, variable, (allowed, wanted) => {
-        const refused = refusals(task({ Env: { A: `env:${wanted}` } }), { allowedEnv: [allowed] }).length > 0;
+        const refused =
+          refusals(task({ Env: { A: `env:${wanted}` } }), { allowedEnv: [allowed] }).length > 0;
         assert.equal(refused, allowed !== wanted);
       }),
     );

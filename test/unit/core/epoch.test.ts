@@ -29,7 +29,8 @@ describe('epochs', () => {
       fc.property(epochs, epochs, epochs, (a, b, c) => {
         assert.equal(compareEpochs(a, a), 0);
         assert.equal(Math.sign(compareEpochs(a, b)) + Math.sign(compareEpochs(b, a)), 0);
-        if (compareEpochs(a, b) <= 0 && compareEpochs(b, c) <= 0) assert.ok(compareEpochs(a, c) <= 0);
+        if (compareEpochs(a, b) <= 0 && compareEpochs(b, c) <= 0)
+          assert.ok(compareEpochs(a, c) <= 0);
         assert.equal(sameEpoch(a, b), JSON.stringify(a) === JSON.stringify(b));
       }),
     );

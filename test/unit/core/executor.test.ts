@@ -103,7 +103,9 @@ describe('an invited node', () => {
     const about = { ...announcement, job: big.spec.body.job, spec: big.spec };
     const [decline] = sends(cluster.message(0, 1, { type: 'invite', announcement: about }));
     assert.ok(decline?.type === 'decline');
-    assert.deepEqual(decline.refusals, [{ code: 'busy', resource: 'cpu', wanted: 3_000, free: 2_000 }]);
+    assert.deepEqual(decline.refusals, [
+      { code: 'busy', resource: 'cpu', wanted: 3_000, free: 2_000 },
+    ]);
     cluster.report(0, first.record.body.execution, done);
     assert.deepEqual(
       cluster.messages('bid').map(({ message }) => message.job),
@@ -150,7 +152,8 @@ describe('an invited node', () => {
     const again = { ...announcement, notAgain: [idOf(0)] };
     assert.deepEqual(cluster.message(0, 1, { type: 'invite', announcement: again }), []);
     assert.equal(
-      sends(cluster.message(0, 1, { type: 'invite', announcement: { ...again, round: 2 } }))[0]?.type,
+      sends(cluster.message(0, 1, { type: 'invite', announcement: { ...again, round: 2 } }))[0]
+        ?.type,
       'bid',
     );
   });
@@ -245,7 +248,10 @@ describe('an assignment', () => {
   const misnamed: Signed<'assign'> = assignOf(job, { node: 0, attempt: 1 });
   const worthless: Readonly<Record<string, readonly [string, Certified<'assign'>]>> = {
     'with too few votes': ['bad-certificate', certify(renamed, 'assign/0/0', [1], job.epoch)],
-    'voted for in another slot': ['bad-certificate', certify(renamed, 'assign/0/1', [1, 2], job.epoch)],
+    'voted for in another slot': [
+      'bad-certificate',
+      certify(renamed, 'assign/0/1', [1, 2], job.epoch),
+    ],
     'with votes under two epochs': [
       'bad-certificate',
       {
@@ -256,7 +262,10 @@ describe('an assignment', () => {
         ],
       },
     ],
-    'proposed by a node that is no keeper': ['not-keeper', committed(job, assignOf(job, { node: 0, by: 7 }))],
+    'proposed by a node that is no keeper': [
+      'not-keeper',
+      committed(job, assignOf(job, { node: 0, by: 7 })),
+    ],
     'for another node': ['contradiction', elsewhere],
     'of another job': [
       'contradiction',
@@ -296,9 +305,15 @@ describe('an assignment', () => {
     const cluster = running();
     cluster.message(0, 2, { type: 'leads', job: id, epoch: later, grant: granted(later, 2) });
     cluster.message(0, 2, { type: 'invite', announcement });
-    assert.deepEqual(refusals(cluster.message(0, 1, assigning({ assigns: [second] }))), ['outdated-epoch']);
+    assert.deepEqual(refusals(cluster.message(0, 1, assigning({ assigns: [second] }))), [
+      'outdated-epoch',
+    ]);
     assert.equal(cluster.effects('run').length, 1);
-    const effects = cluster.message(0, 2, assigning({ assigns: [second], grant: granted(later, 2) }));
+    const effects = cluster.message(
+      0,
+      2,
+      assigning({ assigns: [second], grant: granted(later, 2) }),
+    );
     assert.deepEqual(
       sends(effects).map(({ type }) => type),
       ['started'],
@@ -310,7 +325,9 @@ describe('an assignment', () => {
     cluster.message(0, 2, { type: 'leads', job: id, epoch: later, grant: granted(later, 2) });
     cluster.restart(0);
     cluster.message(0, 1, { type: 'invite', announcement });
-    assert.deepEqual(refusals(cluster.message(0, 1, assigning({ assigns: [second] }))), ['outdated-epoch']);
+    assert.deepEqual(refusals(cluster.message(0, 1, assigning({ assigns: [second] }))), [
+      'outdated-epoch',
+    ]);
   });
 });
 
@@ -341,7 +358,10 @@ describe('a running execution', () => {
   const ran = committed(job, acceptOf(job, stateOf(first.record, 0, { phase: 'completed' })));
   const replaced = assignOf(job, { node: 5, attempt: 1 });
   const other = committed(job, acceptOf(job, stateOf(replaced, 5, { phase: 'completed' })));
-  const elsewhere = committed(job, acceptOf(job, stateOf(second.record, 0, { phase: 'completed' })));
+  const elsewhere = committed(
+    job,
+    acceptOf(job, stateOf(second.record, 0, { phase: 'completed' })),
+  );
   const cancel = (because: MessageOf<'cancel'>['because']): MessageOf<'cancel'> => ({
     type: 'cancel',
     job: id,
@@ -369,8 +389,14 @@ describe('a running execution', () => {
     'its own accepted result': [ran, 'contradiction'],
     'the result of another partition': [elsewhere, 'contradiction'],
     'an assignment': [committed(job, replaced), 'contradiction'],
-    'a close with too few votes': [certify(closeOf(job), 'close', [1], job.epoch), 'bad-certificate'],
-    'a close that a stranger wrote': [committed(job, forge(closeOf(job), nodeKey(9))), 'not-keeper'],
+    'a close with too few votes': [
+      certify(closeOf(job), 'close', [1], job.epoch),
+      'bad-certificate',
+    ],
+    'a close that a stranger wrote': [
+      committed(job, forge(closeOf(job), nodeKey(9))),
+      'not-keeper',
+    ],
   } as const;
   for (const [what, [because, code]] of Object.entries(unjust)) {
     it(`is not stopped by ${what}`, () =>

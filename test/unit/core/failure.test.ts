@@ -6,7 +6,9 @@ import type { Failure, FailureCode } from '../../../src/core/failure.ts';
 import { asJobId } from '../../../src/core/ids.ts';
 import { ownerKey } from '../../simulation/fast-suite.ts';
 
-type Details = { readonly [C in FailureCode]: Omit<Extract<Failure, { readonly code: C }>, 'code'> };
+type Details = {
+  readonly [C in FailureCode]: Omit<Extract<Failure, { readonly code: C }>, 'code'>;
+};
 
 const job = asJobId('j-00000001');
 /** Values that must come out in the words stand in the example as VALUE or as 4711. */
@@ -68,7 +70,8 @@ describe('the words of a failure', () => {
       assert.ok(text.trim().length >= 5, text);
       assert.doesNotMatch(text, /undefined|null|NaN|\[object/);
       for (const value of ['VALUE', '4711']) {
-        if (JSON.stringify(details).includes(value)) assert.ok(text.includes(value), `${value} in: ${text}`);
+        if (JSON.stringify(details).includes(value))
+          assert.ok(text.includes(value), `${value} in: ${text}`);
       }
     });
   }

@@ -119,7 +119,11 @@ export interface Admitted {
   readonly epoch: Epoch;
 }
 
-export function admitted(job: Job, keepers: readonly number[], change: Partial<SpecBody> = {}): Admitted {
+export function admitted(
+  job: Job,
+  keepers: readonly number[],
+  change: Partial<SpecBody> = {},
+): Admitted {
   const spec = specOf(job, change);
   const record = admissionOf(spec, keepers);
   const epoch = firstEpoch(record.body);
@@ -148,7 +152,11 @@ export function assignOf(
   return suiteOf(what.by ?? job.keepers[0] ?? 0).seal('assign', body, at(2), 'node');
 }
 
-export function stateOf(assign: Signed<'assign'>, node: number, change: Partial<StateBody>): Signed<'state'> {
+export function stateOf(
+  assign: Signed<'assign'>,
+  node: number,
+  change: Partial<StateBody>,
+): Signed<'state'> {
   const { epoch: _, ...about } = assign.body;
   const body: StateBody = {
     ...about,
@@ -197,7 +205,11 @@ export function closeOf(job: Admitted, change: Partial<CloseBody> = {}): Signed<
   return suiteOf(job.keepers[0] ?? 0).seal('close', body, at(5), 'node');
 }
 
-export function stopOf(job: Admitted, change: Partial<CommandBody> = {}, signer = suite): Signed<'command'> {
+export function stopOf(
+  job: Admitted,
+  change: Partial<CommandBody> = {},
+  signer = suite,
+): Signed<'command'> {
   const notAfter = WALL + 3_600_000;
   const body: CommandBody = {
     job: job.spec.body.job,

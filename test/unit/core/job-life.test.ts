@@ -9,7 +9,9 @@ import { admitted, idOf, jobWith, suite } from './fixtures.ts';
 
 const CID = 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi';
 const published = (): readonly RunEvent[] =>
-  done.map((event) => (event.type === 'ended' ? { ...event, result: { cid: CID, bytes: 9 } } : event));
+  done.map((event) =>
+    event.type === 'ended' ? { ...event, result: { cid: CID, bytes: 9 } } : event,
+  );
 const failing = (code: 'node' | 'spec') => (): readonly RunEvent[] => [
   {
     type: 'failed',
@@ -69,7 +71,8 @@ describe('one machine alone', () => {
     assert.ok(reserved.cpuMillis + held.cpuMillis <= capacity.cpuMillis);
     for (const execution of first) cluster.report(0, execution, done);
     cluster.until('the others run', () => cluster.effects('run').length === 6);
-    for (const { order } of cluster.effects('run').slice(4)) cluster.report(0, order.execution, done);
+    for (const { order } of cluster.effects('run').slice(4))
+      cluster.report(0, order.execution, done);
     cluster.until('the job ends', () => cluster.job(0).state === 'Completed');
   });
 
@@ -94,7 +97,9 @@ describe('one machine alone', () => {
     const cluster = new Cluster({ nodes: 1 });
     cluster.submit(0, jobWith({}, { Engine: { Type: 'wasm', Params: {} } }));
     cluster.until('the job ends', () => cluster.job(0).state === 'Failed');
-    const close = cluster.job(0).records.committed.find(({ record }) => record.type === 'close')?.record;
+    const close = cluster
+      .job(0)
+      .records.committed.find(({ record }) => record.type === 'close')?.record;
     assert.ok(close?.type === 'close');
     assert.equal(close.body.code, 'not-enough-nodes');
     assert.match(close.body.message, /engine-missing \(1 node\)/);
@@ -143,11 +148,17 @@ describe('several machines', () => {
       const views = Array.from({ length: nodes }, (_, index) => cluster.machine(index).inspect());
       const kept = views.flatMap(({ jobs }) => jobs);
       assert.equal(kept.length, nodes - 1 + (nodes % 2));
-      const ends = kept.map(({ records }) => records.committed.map(({ record }) => record.id).sort());
+      const ends = kept.map(({ records }) =>
+        records.committed.map(({ record }) => record.id).sort(),
+      );
       for (const end of ends) assert.deepEqual(end, ends[0]);
       for (const { state } of kept) assert.equal(state, 'Completed');
       for (const { node, refused, executions, holds } of views) {
-        assert.deepEqual({ refused, executions, holds }, { refused: {}, executions: [], holds: [] }, node);
+        assert.deepEqual(
+          { refused, executions, holds },
+          { refused: {}, executions: [], holds: [] },
+          node,
+        );
       }
     });
   }
@@ -222,7 +233,11 @@ describe('several machines', () => {
   });
 
   it('do not stop a job of another owner', () => {
-    const cluster = new Cluster({ nodes: 3, program: () => [], owner: (node) => (node === 2 ? 1 : 0) });
+    const cluster = new Cluster({
+      nodes: 3,
+      program: () => [],
+      owner: (node) => (node === 2 ? 1 : 0),
+    });
     const submitted = cluster.reply(cluster.submit(0, jobWith()));
     assert.ok(submitted?.type === 'accepted');
     cluster.advance(500);
@@ -240,7 +255,8 @@ describe('several machines', () => {
     cluster.advance(12_000);
     const [first] = cluster.effects('run');
     assert.ok(first);
-    const where = [0, 1, 2, 3].find((index) => cluster.effects('run', index).length > 0) ?? assert.fail();
+    const where =
+      [0, 1, 2, 3].find((index) => cluster.effects('run', index).length > 0) ?? assert.fail();
     cluster.crash(where);
     cluster.until('another node runs it', () => cluster.effects('run').length === 2, 30_000);
     const second = cluster.effects('run')[1]?.order;
@@ -252,7 +268,8 @@ describe('several machines', () => {
     const cluster = new Cluster({ nodes: 5, program: () => [{ type: 'phase', phase: 'running' }] });
     cluster.submit(0, jobWith({ Count: 2 }));
     cluster.advance(12_000);
-    const leader = [0, 1, 2, 3, 4].find((index) => cluster.job(index).leading !== null) ?? assert.fail();
+    const leader =
+      [0, 1, 2, 3, 4].find((index) => cluster.job(index).leading !== null) ?? assert.fail();
     cluster.crash(leader);
     const alive = [0, 1, 2, 3, 4].filter((index) => index !== leader);
     const leads = () => alive.filter((index) => cluster.job(index).leading !== null);

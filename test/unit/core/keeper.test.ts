@@ -32,7 +32,11 @@ const job = admitted(jobWith({ Count: 2 }), [1, 0, 2]);
 const id = job.spec.body.job;
 const admit = { type: 'admit', spec: job.spec, admission: job.admission.record } as const;
 const activate = { type: 'activate', spec: job.spec, admission: job.admission } as const;
-const epochOf = (number: number, node: number): Epoch => ({ config: 0, number, leader: idOf(node) });
+const epochOf = (number: number, node: number): Epoch => ({
+  config: 0,
+  number,
+  leader: idOf(node),
+});
 
 const assign = assignOf(job, { node: 7 });
 const ended = stateOf(assign, 7, { phase: 'completed', sequence: 4 });
@@ -65,7 +69,8 @@ const prepare = (epoch: Epoch, by: number): MessageOf<'prepare'> => ({
 });
 const sends = (effects: readonly Effect[]): readonly Message[] =>
   effects.flatMap((effect) => (effect.type === 'send' ? [effect.message] : []));
-const types = (effects: readonly Effect[]): readonly string[] => sends(effects).map(({ type }) => type);
+const types = (effects: readonly Effect[]): readonly string[] =>
+  sends(effects).map(({ type }) => type);
 /** Everything but the count of what was refused. */
 const state = (inspection: Inspection): Inspection => ({ ...inspection, refused: {} });
 
@@ -103,7 +108,10 @@ describe('an admission', () => {
 
   const spec = job.spec;
   const cases: Readonly<Record<string, readonly [string, Message]>> = {
-    'that does not name this node': ['not-keeper', { ...admit, admission: admissionOf(spec, [1, 2, 3]) }],
+    'that does not name this node': [
+      'not-keeper',
+      { ...admit, admission: admissionOf(spec, [1, 2, 3]) },
+    ],
     'that names this node with another store': [
       'not-keeper',
       {
@@ -128,7 +136,10 @@ describe('an admission', () => {
         admission: forge(admissionOf(spec, [1, 0, 2], { sponsor: idOf(5) }), nodeKey(5)),
       },
     ],
-    'of another spec': ['contradiction', { ...admit, spec: specOf(jobWith(), { nonce: 'c'.repeat(32) }) }],
+    'of another spec': [
+      'contradiction',
+      { ...admit, spec: specOf(jobWith(), { nonce: 'c'.repeat(32) }) },
+    ],
   };
   for (const [what, [code, message]] of Object.entries(cases)) {
     it(`${what} is refused and not kept`, () => refusedAlone(machine(), 1, message, code));
@@ -148,7 +159,9 @@ describe('an admission', () => {
     const leaving = machine();
     leaving.input(0, { type: 'drain' });
     const expected = { type: 'not-admitted', job: id };
-    assert.deepEqual(sends(leaving.message(0, 1, admit)), [{ ...expected, refusal: { code: 'draining' } }]);
+    assert.deepEqual(sends(leaving.message(0, 1, admit)), [
+      { ...expected, refusal: { code: 'draining' } },
+    ]);
     const full = machine({ jobsMax: 1 });
     full.message(0, 1, admit);
     const another = admitted(jobWith(), [1, 0, 2], { nonce: 'd'.repeat(32) });
@@ -191,7 +204,11 @@ describe('an admission', () => {
     const [vote] = certify(job.admission.record, 'admission', [2], job.epoch).votes;
     assert.ok(vote);
     cluster.message(0, 9, { type: 'admitted', job: id, vote });
-    assert.equal(cluster.machine(0).inspect().jobs.length, 0, 'a vote counts from its own keeper only');
+    assert.equal(
+      cluster.machine(0).inspect().jobs.length,
+      0,
+      'a vote counts from its own keeper only',
+    );
     cluster.message(0, 2, { type: 'admitted', job: id, vote });
     assert.equal(cluster.machine(0).inspect().jobs.length, 1);
   });
@@ -303,7 +320,9 @@ describe('a proposal', () => {
     const cluster = keeper();
     cluster.message(0, 1, propose([assign]));
     const other = assignOf(job, { node: 8, by: 2 }, epochOf(1, 2));
-    assert.deepEqual(types(cluster.message(0, 2, propose([other], { epoch: epochOf(1, 2) }))), ['voted']);
+    assert.deepEqual(types(cluster.message(0, 2, propose([other], { epoch: epochOf(1, 2) }))), [
+      'voted',
+    ]);
     const [promise] = sends(cluster.message(0, 2, prepare(epochOf(2, 2), 2)));
     assert.ok(promise?.type === 'promise' && promise.accepted[0]?.value.id === other.id);
   });
@@ -311,7 +330,11 @@ describe('a proposal', () => {
   it('of another value than the committed one is answered with that', () => {
     const cluster = keeper();
     cluster.message(0, 1, { type: 'commit', job: id, values: [committed(job, assign)] });
-    const effects = cluster.message(0, 2, propose([assignOf(job, { node: 8 })], { epoch: epochOf(1, 2) }));
+    const effects = cluster.message(
+      0,
+      2,
+      propose([assignOf(job, { node: 8 })], { epoch: epochOf(1, 2) }),
+    );
     const [commit] = sends(effects);
     assert.ok(commit?.type === 'commit' && commit.values[0]?.record.id === assign.id);
   });
@@ -322,8 +345,14 @@ describe('a proposal', () => {
   });
 
   const refused: Readonly<Record<string, readonly [string, MessageOf<'propose'>]>> = {
-    'of a value that no keeper signed': ['wrong-signer', propose([assignOf(job, { node: 7, by: 9 })])],
-    'of a forged value': ['bad-signature', propose([forge(assignOf(job, { node: 7, by: 9 }), nodeKey(1))])],
+    'of a value that no keeper signed': [
+      'wrong-signer',
+      propose([assignOf(job, { node: 7, by: 9 })]),
+    ],
+    'of a forged value': [
+      'bad-signature',
+      propose([forge(assignOf(job, { node: 7, by: 9 }), nodeKey(1))]),
+    ],
     'of a value in a slot that is not its own': [
       'wrong-signer',
       propose([], { values: [{ slot: 'assign/0/1', value: assign }] }),
@@ -339,7 +368,9 @@ describe('a proposal', () => {
     ],
     'to close as completed without every result': [
       'contradiction',
-      propose([accept, closeOf(job, { outcome: 'completed', code: 'completed' })], { states: [ended] }),
+      propose([accept, closeOf(job, { outcome: 'completed', code: 'completed' })], {
+        states: [ended],
+      }),
     ],
     'to close as stopped without a stop of the owner': [
       'contradiction',
@@ -365,13 +396,18 @@ describe('a proposal', () => {
     const about = assignOf(single, { node: 7 });
     const end = stateOf(about, 7, { phase: 'completed' });
     const cluster = keeper();
-    assert.deepEqual(types(cluster.message(0, 1, propose([accept], { states: [ended] }))), ['voted']);
+    assert.deepEqual(types(cluster.message(0, 1, propose([accept], { states: [ended] }))), [
+      'voted',
+    ]);
     assert.deepEqual(
       types(cluster.message(0, 1, propose([closeOf(job, stop)], { commands: [stopOf(job)] }))),
       ['voted'],
     );
     cluster.message(0, 1, { type: 'activate', spec: single.spec, admission: single.admission });
-    const values = [acceptOf(single, end), closeOf(single, { outcome: 'completed', code: 'completed' })];
+    const values = [
+      acceptOf(single, end),
+      closeOf(single, { outcome: 'completed', code: 'completed' }),
+    ];
     const [voted] = sends(
       cluster.message(0, 1, { ...propose(values, { states: [end] }), job: single.spec.body.job }),
     );
@@ -487,7 +523,12 @@ describe('a command of the owner', () => {
   it('that is false is refused', () => {
     const stop = (command: Signed<'command'>): Message => ({ type: 'command', command });
     refusedAlone(keeper(), 9, stop(stopOf(job, {}, suiteOf(1, 1))), 'wrong-signer');
-    refusedAlone(keeper(), 9, stop(forge(stopOf(job, {}, suiteOf(1, 1)), suite.owner)), 'bad-signature');
+    refusedAlone(
+      keeper(),
+      9,
+      stop(forge(stopOf(job, {}, suiteOf(1, 1)), suite.owner)),
+      'bad-signature',
+    );
     refusedAlone(keeper(), 9, stop(stopOf(job, { notAfter: 5 })), 'expired');
   });
 });

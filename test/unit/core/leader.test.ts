@@ -14,7 +14,8 @@ describe('a leader', () => {
     const cluster = new Cluster({ nodes: 3, program: () => [{ type: 'phase', phase: 'running' }] });
     cluster.submit(0, jobWith());
     cluster.advance(12_000);
-    const leader = [0, 1, 2].find((index) => cluster.job(index).leading !== null) ?? assert.fail('a leader');
+    const leader =
+      [0, 1, 2].find((index) => cluster.job(index).leading !== null) ?? assert.fail('a leader');
     return { cluster, leader, others: [0, 1, 2].filter((index) => index !== leader) };
   };
   const commanding = new Set<MessageType>(['propose', 'commit', 'assign', 'cancel', 'closed']);
@@ -40,7 +41,11 @@ describe('a leader', () => {
   it('that was overtaken while it did not run steps down without another word', () => {
     const { cluster, leader, others } = play();
     cluster.pause(leader);
-    cluster.until('another leads', () => others.some((index) => cluster.job(index).leading !== null), 30_000);
+    cluster.until(
+      'another leads',
+      () => others.some((index) => cluster.job(index).leading !== null),
+      30_000,
+    );
     cluster.resume(leader);
     const mark = cluster.sent.length;
     const steppedDown = () =>
@@ -52,5 +57,23 @@ describe('a leader', () => {
       said.filter(({ message }) => commanding.has(message.type)),
       [],
     );
+  });
+
+  it('counts a vote only when its own keeper brings it', () => {
+    const cluster = new Cluster({ nodes: 3, program: () => [] });
+    cluster.lose = ({ message }) => message.type === 'voted';
+    cluster.submit(0, jobWith());
+    cluster.advance(1_000);
+    const leader =
+      [0, 1, 2].find((index) => cluster.job(index).leading !== null) ?? assert.fail('a leader');
+    const { message } = cluster.messages('voted')[0] ?? assert.fail('a vote');
+    for (const stranger of [7, 8, 9]) cluster.message(leader, stranger, message);
+    assert.deepEqual(cluster.job(leader).records.committed, []);
+    cluster.message(
+      leader,
+      cluster.indexOf(cluster.messages('voted')[0]?.from ?? assert.fail()),
+      message,
+    );
+    assert.equal(cluster.job(leader).records.committed.length, 1);
   });
 });

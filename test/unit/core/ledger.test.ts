@@ -73,7 +73,10 @@ describe('a state', () => {
   it('with a lower sequence is old news', () => {
     const ledger = fresh();
     mergeState(ledger, stateOf(assign(0), 1, { phase: 'running', sequence: 2 }));
-    assert.equal(mergeState(ledger, stateOf(assign(0), 1, { phase: 'starting', sequence: 1 })), 'known');
+    assert.equal(
+      mergeState(ledger, stateOf(assign(0), 1, { phase: 'starting', sequence: 1 })),
+      'known',
+    );
   });
 
   it('that came before its assignment is found by it', () => {
@@ -97,7 +100,9 @@ describe('attempts', () => {
   it('come first to last, however they were learned', () => {
     const ledger = fresh();
     for (const attempt of [2, 0, 11, 1]) mergeCommitted(ledger, committed(job, assign(attempt)));
-    const numbers = attemptsOf(ledger.partitions.get(0)).map(({ assign: { record } }) => record.body.attempt);
+    const numbers = attemptsOf(ledger.partitions.get(0)).map(
+      ({ assign: { record } }) => record.body.attempt,
+    );
     assert.deepEqual(numbers, [0, 1, 2, 11]);
     assert.deepEqual(attemptsOf(undefined), []);
   });
@@ -133,7 +138,8 @@ function full(): Ledger {
 }
 
 describe('a ledger handed over', () => {
-  it('is the same ledger at its receiver', () => assert.deepEqual(ledgerOf(recordsOf(full())), full()));
+  it('is the same ledger at its receiver', () =>
+    assert.deepEqual(ledgerOf(recordsOf(full())), full()));
 });
 
 describe('the state of a job', () => {

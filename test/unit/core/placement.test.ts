@@ -21,9 +21,13 @@ const candidate = (index: number, change: Partial<KeeperCandidate> = {}): Keeper
   host: `10.0.0.${index}`,
   ...change,
 });
-const range = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index);
-const keepersOf = (job: JobId, candidates: readonly KeeperCandidate[], max = 5): readonly NodeId[] =>
-  chooseKeepers(job, candidates, max, NOW, suite).map(({ node }) => node);
+const range = (count: number): readonly number[] =>
+  Array.from({ length: count }, (_, index) => index);
+const keepersOf = (
+  job: JobId,
+  candidates: readonly KeeperCandidate[],
+  max = 5,
+): readonly NodeId[] => chooseKeepers(job, candidates, max, NOW, suite).map(({ node }) => node);
 
 describe('the number of keepers', () => {
   it('is the largest odd number that both the candidates and the limit allow', () => {
@@ -36,7 +40,8 @@ describe('the number of keepers', () => {
       [6, 5],
       [100, 5],
     ] as const;
-    for (const [candidates, count] of table) assert.equal(keeperCount(candidates, 5), count, `${candidates}`);
+    for (const [candidates, count] of table)
+      assert.equal(keeperCount(candidates, 5), count, `${candidates}`);
     assert.equal(keeperCount(100, 4), 3);
     assert.equal(keeperCount(100, 1), 1);
     assert.equal(keeperCount(0, 5), 1);
@@ -109,7 +114,8 @@ describe('choosing keepers', () => {
       }
     }
     // 2,000 jobs × 5 keepers / 20 nodes = 500 each; 100 is more than five standard deviations.
-    for (const [node, count] of counts) assert.ok(Math.abs(count - 500) < 100, `${node} keeps ${count}`);
+    for (const [node, count] of counts)
+      assert.ok(Math.abs(count - 500) < 100, `${node} keeps ${count}`);
     assert.equal(counts.size, 20);
   });
 
@@ -184,7 +190,10 @@ describe('sortition', () => {
 
   it('draws about as many nodes as it aims at, however large the mesh is', () => {
     for (const members of [200, 1_000, 5_000]) {
-      const total = range(40).reduce((sum, number) => sum + bidders(`j-${number}`, 0, 1, members).length, 0);
+      const total = range(40).reduce(
+        (sum, number) => sum + bidders(`j-${number}`, 0, 1, members).length,
+        0,
+      );
       // 40 × 14 = 560 expected; 120 is five standard deviations.
       assert.ok(Math.abs(total - 560) < 120, `${total} of 40 jobs among ${members}`);
     }
@@ -268,7 +277,9 @@ describe('ranking', () => {
   });
 
   it('prefers the node that has the data, even when it is busier', () => {
-    assert.deepEqual(rank([vacancy(0)], [bid(0), bid(1, { locality: 1, ...busy }), bid(2)]), [idOf(1)]);
+    assert.deepEqual(rank([vacancy(0)], [bid(0), bid(1, { locality: 1, ...busy }), bid(2)]), [
+      idOf(1),
+    ]);
   });
 
   it('prefers the node with more room', () => {
@@ -293,7 +304,9 @@ describe('ranking', () => {
   });
 
   it('draws among near equals, so that every one of them gets its share of jobs', () => {
-    const winners = range(200).map((n) => rank([vacancy(0)], [bid(0), bid(1), bid(2)], [], `j-${n}`)[0]);
+    const winners = range(200).map(
+      (n) => rank([vacancy(0)], [bid(0), bid(1), bid(2)], [], `j-${n}`)[0],
+    );
     for (const index of range(3)) {
       const share = winners.filter((node) => node === idOf(index)).length;
       assert.ok(share > 35 && share < 100, `node ${index} got ${share} of 200`);

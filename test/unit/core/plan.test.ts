@@ -1,17 +1,36 @@
 /** What a leader does next: every branch of `planJob` as a table of ledger and observations. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { ExecutionFailure, FailureClass, Phase, ResultRef } from '../../../src/core/execution.ts';
+import type {
+  ExecutionFailure,
+  FailureClass,
+  Phase,
+  ResultRef,
+} from '../../../src/core/execution.ts';
 import { asMillis } from '../../../src/core/ids.ts';
 import type { ExecutionId, Millis } from '../../../src/core/ids.ts';
-import { createLedger, mergeCommand, mergeCommitted, mergeState } from '../../../src/core/ledger.ts';
+import {
+  createLedger,
+  mergeCommand,
+  mergeCommitted,
+  mergeState,
+} from '../../../src/core/ledger.ts';
 import type { Ledger } from '../../../src/core/ledger.ts';
 import { defaultLimits } from '../../../src/core/limits.ts';
 import { failuresByNode, partitionsOf, planJob } from '../../../src/core/plan.ts';
 import type { Observed, Plan } from '../../../src/core/plan.ts';
 import type { Replication } from '../../../src/core/state.ts';
 import type { Job, JobType } from '../../../src/job/model.ts';
-import { acceptOf, admitted, assignOf, committed, idOf, jobWith, stateOf, stopOf } from './fixtures.ts';
+import {
+  acceptOf,
+  admitted,
+  assignOf,
+  committed,
+  idOf,
+  jobWith,
+  stateOf,
+  stopOf,
+} from './fixtures.ts';
 
 const NOW = asMillis(100_000);
 const { leaseLostMs, maxAttempts, maxMisses, retryBackoffMs } = defaultLimits;
@@ -39,7 +58,10 @@ interface Given {
   readonly canReplicate?: boolean;
 }
 
-const RESULT: ResultRef = { cid: 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi', bytes: 10 };
+const RESULT: ResultRef = {
+  cid: 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi',
+  bytes: 10,
+};
 const failed = (code: FailureClass): ExecutionFailure => ({
   code: `a-${code}-failure`,
   class: code,
@@ -79,7 +101,11 @@ function build(given: Given): {
       }
       if (told.phase !== undefined) {
         const failure = told.failure === undefined ? null : failed(told.failure);
-        const state = stateOf(assign, node, { phase: told.phase, failure, result: told.result ?? null });
+        const state = stateOf(assign, node, {
+          phase: told.phase,
+          failure,
+          result: told.result ?? null,
+        });
         mergeState(ledger, state);
         if (told.accepted) mergeCommitted(ledger, committed(job, acceptOf(job, state)));
       }
@@ -287,7 +313,9 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
   ],
   [
     'a copy under way is waited for until its deadline',
-    { partitions: [[{ phase: 'completed', result: RESULT, copy: { deadline: asMillis(NOW + 7) } }]] },
+    {
+      partitions: [[{ phase: 'completed', result: RESULT, copy: { deadline: asMillis(NOW + 7) } }]],
+    },
     { replicate: ['0/0'], wakeInMs: 7 },
   ],
   [

@@ -17,7 +17,12 @@ import type { Resources } from '../../../src/job/model.ts';
 const amount = fc.nat(20);
 const resources: fc.Arbitrary<Resources> = fc
   .tuple(amount, amount, amount, amount)
-  .map(([cpuMillis, memoryBytes, diskBytes, gpus]) => ({ cpuMillis, memoryBytes, diskBytes, gpus }));
+  .map(([cpuMillis, memoryBytes, diskBytes, gpus]) => ({
+    cpuMillis,
+    memoryBytes,
+    diskBytes,
+    gpus,
+  }));
 
 describe('resources', () => {
   it('form a sum with nothing as zero, and minus undoes plus', () => {

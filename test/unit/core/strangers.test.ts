@@ -7,7 +7,13 @@ import { asHlc, asMillis, asRequestId } from '../../../src/core/ids.ts';
 import { defaultLimits } from '../../../src/core/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
 import type { Effect, Inspection, Restored } from '../../../src/core/machine-types.ts';
-import type { Gossip, GossipType, JobRecords, Message, MessageType } from '../../../src/core/messages.ts';
+import type {
+  Gossip,
+  GossipType,
+  JobRecords,
+  Message,
+  MessageType,
+} from '../../../src/core/messages.ts';
 import type { Epoch } from '../../../src/core/records.ts';
 import { profileOf } from '../../simulation/profile.ts';
 import { signed, suite as realSuite } from '../p2p/wire/fixtures.ts';
@@ -88,7 +94,10 @@ type Expected<U extends { readonly type: string }> = {
 
 /** Every message about a job unknown here, with all that it may cause. */
 const messages: Expected<Message> = {
-  admit: [{ type: 'admit', spec: job.spec, admission: job.admission.record }, ['refuse not-keeper']],
+  admit: [
+    { type: 'admit', spec: job.spec, admission: job.admission.record },
+    ['refuse not-keeper'],
+  ],
   admitted: [{ type: 'admitted', job: id, vote }, []],
   'not-admitted': [{ type: 'not-admitted', job: id, refusal: { code: 'draining' } }, []],
   activate: [{ type: 'activate', spec: job.spec, admission: job.admission }, ['refuse not-keeper']],
@@ -97,13 +106,24 @@ const messages: Expected<Message> = {
   'spec-wanted': [{ type: 'spec-wanted', job: id, version: 1 }, []],
   spec: [{ type: 'spec', spec: job.spec }, []],
   bid: [
-    { type: 'bid', ...bidding, free: nothing, capacity: nothing, slots: 1, running: 0, locality: 0 },
+    {
+      type: 'bid',
+      ...bidding,
+      free: nothing,
+      capacity: nothing,
+      slots: 1,
+      running: 0,
+      locality: 0,
+    },
     ['send bid-closed'],
   ],
   decline: [{ type: 'decline', ...bidding, refusals: [{ code: 'draining' }] }, []],
   'bid-closed': [{ type: 'bid-closed', job: id, version: 1 }, []],
   prepare: [{ type: 'prepare', job: id, grant: grantOf(job, epoch, 9) }, ['send job-wanted']],
-  promise: [{ type: 'promise', job: id, epoch, vote, part: 0, parts: 1, accepted: [], records }, []],
+  promise: [
+    { type: 'promise', job: id, epoch, vote, part: 0, parts: 1, accepted: [], records },
+    [],
+  ],
   outdated: [{ type: 'outdated', job: id, promised: epoch }, []],
   propose: [
     {
@@ -137,9 +157,15 @@ const messages: Expected<Message> = {
   renew: [{ type: 'renew', executions: [{ job: id, execution }] }, []],
   renewed: [{ type: 'renewed', executions: [execution] }, []],
   leads: [{ type: 'leads', job: id, epoch, grant: null }, []],
-  cancel: [{ type: 'cancel', job: id, execution, because: committed(job, acceptOf(job, state)) }, []],
+  cancel: [
+    { type: 'cancel', job: id, execution, because: committed(job, acceptOf(job, state)) },
+    [],
+  ],
   closed: [{ type: 'closed', job: id, close: committed(job, closeOf(job)) }, ['send commit-ack']],
-  replicate: [{ type: 'replicate', job: id, execution, cid: 'bafy', holders: [idOf(1)] }, ['replicate']],
+  replicate: [
+    { type: 'replicate', job: id, execution, cid: 'bafy', holders: [idOf(1)] },
+    ['replicate'],
+  ],
   replicated: [{ type: 'replicated', job: id, execution, cid: 'bafy', done: true }, []],
   command: [{ type: 'command', command: stopOf(job) }, ['refuse unknown-job']],
   'command-ack': [{ type: 'command-ack', job: id, sequence: 1 }, []],
@@ -149,7 +175,10 @@ const messages: Expected<Message> = {
   ping: [{ type: 'ping', nonce: 7 }, ['send pong']],
   pong: [{ type: 'pong', nonce: 7 }, []],
   'ping-for-me': [{ type: 'ping-for-me', nonce: 7, target: idOf(3) }, ['send ping to n0003']],
-  find: [{ type: 'find', request, query: { type: 'job', ref: id, namespace: 'default' } }, ['send found']],
+  find: [
+    { type: 'find', request, query: { type: 'job', ref: id, namespace: 'default' } },
+    ['send found'],
+  ],
   found: [{ type: 'found', request, answer: { type: 'job', records, waiting: null } }, []],
 };
 
@@ -255,7 +284,8 @@ describe('everything ever said about a job', () => {
         const cluster = play(done.slice(0, 1));
         const said = [...cluster.sent];
         for (let count = 0; count < 100; count += 1) {
-          const { message, from } = said[(draw.next().value ?? 0) % said.length] ?? assert.fail('a message');
+          const { message, from } =
+            said[(draw.next().value ?? 0) % said.length] ?? assert.fail('a message');
           cluster.message((draw.next().value ?? 0) % 4, cluster.indexOf(from), message);
         }
         const ran = cluster.effects('run').map(({ order }) => order.execution);
@@ -278,7 +308,13 @@ describe('everything ever said about a job', () => {
   });
 });
 
-const empty: Restored = { records: [], promises: [], accepted: [], executions: [], submissions: [] };
+const empty: Restored = {
+  records: [],
+  promises: [],
+  accepted: [],
+  executions: [],
+  submissions: [],
+};
 
 describe('a machine', () => {
   const anyMessage = fc.oneof(...(Object.values(messageArbitraries) as fc.Arbitrary<Message>[]));
@@ -299,7 +335,11 @@ describe('a machine', () => {
     );
     fc.assert(
       fc.property(inputs, (list) => {
-        const machine = createMachine({ node, store: storeOf(0), limits: defaultLimits }, realSuite, empty);
+        const machine = createMachine(
+          { node, store: storeOf(0), limits: defaultLimits },
+          realSuite,
+          empty,
+        );
         let now = 1_000;
         machine.handle({ type: 'profile', profile: profileOf(0, node) }, asMillis(now), at(now));
         for (const [from, input] of list) {
@@ -318,24 +358,27 @@ describe('a machine', () => {
 
   it('never throws for messages about a job it keeps, leads and runs, and believes none of them', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(anyMessage, fc.constantFrom(1, 9)), { maxLength: 12 }), (list) => {
-        const cluster = new Cluster({ nodes: 1, program: () => done.slice(0, 1) });
-        cluster.submit(0, jobWith());
-        const { job: mine } = cluster.job(0);
-        const [own] = cluster.machine(0).inspect().executions;
-        const { records: known, ...before } = cluster.job(0);
-        assert.ok(own);
-        for (const [message, from] of list) {
-          cluster.message(0, from, aimed(message, mine, own.execution));
-          cluster.advance(200);
-        }
-        const { records: later, ...after } = cluster.job(0);
-        // An `outdated` may make a leader step down: that is not a matter of belief in records.
-        if (list.some(([{ type }]) => type === 'outdated')) return;
-        assert.deepEqual(after, before);
-        assert.deepEqual(later.committed, known.committed);
-        assert.deepEqual(later.commands, known.commands);
-      }),
+      fc.property(
+        fc.array(fc.tuple(anyMessage, fc.constantFrom(1, 9)), { maxLength: 12 }),
+        (list) => {
+          const cluster = new Cluster({ nodes: 1, program: () => done.slice(0, 1) });
+          cluster.submit(0, jobWith());
+          const { job: mine } = cluster.job(0);
+          const [own] = cluster.machine(0).inspect().executions;
+          const { records: known, ...before } = cluster.job(0);
+          assert.ok(own);
+          for (const [message, from] of list) {
+            cluster.message(0, from, aimed(message, mine, own.execution));
+            cluster.advance(200);
+          }
+          const { records: later, ...after } = cluster.job(0);
+          // An `outdated` may make a leader step down: that is not a matter of belief in records.
+          if (list.some(([{ type }]) => type === 'outdated')) return;
+          assert.deepEqual(after, before);
+          assert.deepEqual(later.committed, known.committed);
+          assert.deepEqual(later.commands, known.commands);
+        },
+      ),
       { numRuns: 300 },
     );
   });

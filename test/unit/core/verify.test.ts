@@ -48,9 +48,13 @@ const state = stateOf(assign, 7, {});
 const code = (verdict: Verdict): string => (verdict === 'good' ? 'good' : verdict.code);
 type Cases = readonly (readonly [law: string, expected: string, verdict: () => Verdict])[];
 const check = (cases: Cases): void => {
-  for (const [law, expected, verdict] of cases) it(law, () => assert.equal(code(verdict()), expected));
+  for (const [law, expected, verdict] of cases)
+    it(law, () => assert.equal(code(verdict()), expected));
 };
-const withBody = <T extends { readonly body: object }>(record: T, change: Partial<T['body']>): T => ({
+const withBody = <T extends { readonly body: object }>(
+  record: T,
+  change: Partial<T['body']>,
+): T => ({
   ...record,
   body: { ...record.body, ...change },
 });
@@ -58,8 +62,16 @@ const withBody = <T extends { readonly body: object }>(record: T, change: Partia
 describe('a spec', () => {
   check([
     ['of its owner is good', 'good', () => checkSpec(suite, spec, WALL)],
-    ['is good until the very moment it expires', 'good', () => checkSpec(suite, spec, spec.body.notAfter)],
-    ['is refused after it expired', 'expired', () => checkSpec(suite, spec, spec.body.notAfter + 1)],
+    [
+      'is good until the very moment it expires',
+      'good',
+      () => checkSpec(suite, spec, spec.body.notAfter),
+    ],
+    [
+      'is refused after it expired',
+      'expired',
+      () => checkSpec(suite, spec, spec.body.notAfter + 1),
+    ],
     [
       'signed by another owner is refused',
       'wrong-signer',
@@ -68,7 +80,12 @@ describe('a spec', () => {
     [
       'signed with another key in the name of its owner is refused',
       'bad-signature',
-      () => checkSpec(suite, forge(specOf(jobWith(), { owner: ownerKey(1), job: other }), ownerKey(1)), WALL),
+      () =>
+        checkSpec(
+          suite,
+          forge(specOf(jobWith(), { owner: ownerKey(1), job: other }), ownerKey(1)),
+          WALL,
+        ),
     ],
     [
       'under the id of another job is refused',
@@ -78,7 +95,8 @@ describe('a spec', () => {
     [
       'with another nonce has another id',
       'contradiction',
-      () => checkSpec(suite, specOf(jobWith(), { job: spec.body.job, nonce: 'c'.repeat(32) }), WALL),
+      () =>
+        checkSpec(suite, specOf(jobWith(), { job: spec.body.job, nonce: 'c'.repeat(32) }), WALL),
     ],
     [
       'changed after it was signed is refused',
@@ -88,7 +106,10 @@ describe('a spec', () => {
   ]);
 
   it('that merely expired is nobody’s fault', () => {
-    assert.deepEqual(checkSpec(suite, spec, spec.body.notAfter + 1), { code: 'expired', fault: false });
+    assert.deepEqual(checkSpec(suite, spec, spec.body.notAfter + 1), {
+      code: 'expired',
+      fault: false,
+    });
   });
 });
 
@@ -99,15 +120,24 @@ const keepers = (...indexes: number[]) =>
   indexes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
 
 describe('an admission', () => {
-  const verdict = (change: Partial<AdmissionBody>) => checkAdmission(suite, spec, admissionWith(change));
+  const verdict = (change: Partial<AdmissionBody>) =>
+    checkAdmission(suite, spec, admissionWith(change));
   check([
     ['by its sponsor is good', 'good', () => verdict({})],
     ['with a single keeper is good', 'good', () => verdict({ keepers: keepers(4) })],
-    ['of another spec is refused', 'contradiction', () => verdict({ spec: asRecordId('f'.repeat(64)) })],
+    [
+      'of another spec is refused',
+      'contradiction',
+      () => verdict({ spec: asRecordId('f'.repeat(64)) }),
+    ],
     ['of another job is refused', 'contradiction', () => verdict({ job: asJobId('j-other') })],
     ['of another version is refused', 'contradiction', () => verdict({ version: 2 })],
     ['without keepers is refused', 'contradiction', () => verdict({ keepers: [] })],
-    ['with an even number of keepers is refused', 'contradiction', () => verdict({ keepers: keepers(0, 1) })],
+    [
+      'with an even number of keepers is refused',
+      'contradiction',
+      () => verdict({ keepers: keepers(0, 1) }),
+    ],
     [
       'that names a node twice is refused',
       'contradiction',
@@ -116,7 +146,11 @@ describe('an admission', () => {
           keepers: [...keepers(0, 1), { node: idOf(1), store: storeOf(9) }],
         }),
     ],
-    ['in the name of another sponsor is refused', 'wrong-signer', () => verdict({ sponsor: idOf(5) })],
+    [
+      'in the name of another sponsor is refused',
+      'wrong-signer',
+      () => verdict({ sponsor: idOf(5) }),
+    ],
     [
       'signed with another key is refused',
       'bad-signature',
@@ -136,16 +170,28 @@ describe('an activation', () => {
     [
       'of another spec is refused',
       'contradiction',
-      () => checkActivation(suite, specOf(jobWith({ Count: 2 }), { nonce: 'd'.repeat(32) }), admission, WALL),
+      () =>
+        checkActivation(
+          suite,
+          specOf(jobWith({ Count: 2 }), { nonce: 'd'.repeat(32) }),
+          admission,
+          WALL,
+        ),
     ],
   ]);
 });
 
 describe('a grant', () => {
   const epoch: Epoch = { config: 0, number: 3, leader: idOf(1) };
-  const verdict = (change: { epoch?: Epoch; by?: number; voters?: number[]; under?: Epoch } = {}) => {
+  const verdict = (
+    change: { epoch?: Epoch; by?: number; voters?: number[]; under?: Epoch } = {},
+  ) => {
     const grant = grantOf(job, change.epoch ?? epoch, change.by ?? 1);
-    return checkGrant(suite, body, certify(grant, 'grant', change.voters ?? [1, 2], change.under ?? epoch));
+    return checkGrant(
+      suite,
+      body,
+      certify(grant, 'grant', change.voters ?? [1, 2], change.under ?? epoch),
+    );
   };
   const stranger = { ...epoch, leader: idOf(6) };
   check([
@@ -174,14 +220,21 @@ describe('a grant', () => {
 
   it('is not needed for the first epoch, which the admission grants', () => {
     assert.deepEqual(grantedEpoch(body, null), { config: 0, number: 0, leader: idOf(0) });
-    assert.deepEqual(grantedEpoch(body, certify(grantOf(job, epoch, 1), 'grant', [1, 2], epoch)), epoch);
+    assert.deepEqual(
+      grantedEpoch(body, certify(grantOf(job, epoch, 1), 'grant', [1, 2], epoch)),
+      epoch,
+    );
   });
 });
 
 describe('a committed value', () => {
   const foreign = admitted(jobWith(), [0, 1, 2], { nonce: 'e'.repeat(32) });
   check([
-    ['with a majority of votes is good', 'good', () => checkCommitted(suite, body, committed(job, assign))],
+    [
+      'with a majority of votes is good',
+      'good',
+      () => checkCommitted(suite, body, committed(job, assign)),
+    ],
     [
       'of another job is refused',
       'contradiction',
@@ -195,7 +248,8 @@ describe('a committed value', () => {
     [
       'voted for in another slot is refused',
       'bad-certificate',
-      () => checkCommitted(suite, body, certify(acceptOf(job, state), 'accept/1', [0, 1], job.epoch)),
+      () =>
+        checkCommitted(suite, body, certify(acceptOf(job, state), 'accept/1', [0, 1], job.epoch)),
     ],
     [
       'with too few votes is refused',
@@ -209,8 +263,16 @@ describe('a state', () => {
   const id = spec.body.job;
   check([
     ['by its executor is good', 'good', () => checkState(suite, id, state)],
-    ['of another job is refused', 'contradiction', () => checkState(suite, asJobId('j-other'), state)],
-    ['by another node is refused', 'wrong-signer', () => checkState(suite, id, stateOf(assign, 6, {}))],
+    [
+      'of another job is refused',
+      'contradiction',
+      () => checkState(suite, asJobId('j-other'), state),
+    ],
+    [
+      'by another node is refused',
+      'wrong-signer',
+      () => checkState(suite, id, stateOf(assign, 6, {})),
+    ],
     [
       'signed in the name of its executor is refused',
       'bad-signature',
@@ -235,7 +297,11 @@ describe('a command', () => {
       'bad-signature',
       () => verdict(forge(stopOf(job, {}, suiteOf(1, 1)), suite.owner)),
     ],
-    ['of another job is refused', 'contradiction', () => verdict(stopOf(job, { job: asJobId('j-other') }))],
+    [
+      'of another job is refused',
+      'contradiction',
+      () => verdict(stopOf(job, { job: asJobId('j-other') })),
+    ],
     ['after it expired is refused', 'expired', () => verdict(stopOf(job), WALL + 3_600_001)],
   ]);
 });
