@@ -7,6 +7,7 @@ import { testNodes } from '../contract/p2p/nodes.ts';
 import type { BenchContext, BenchResult } from './bench.ts';
 import { startMesh } from './mesh.ts';
 import type { Peer } from './mesh.ts';
+import { cpuMsOf } from './process-facts.ts';
 import { atLeast, atMost, row } from './statistics.ts';
 
 const MIB = 2 ** 20;
@@ -25,16 +26,23 @@ export async function transfer({ quick, profileDir, say }: BenchContext): Promis
   const [holder, ...others] = mesh.peers;
   const [other] = others;
   if (holder === undefined || other === undefined) throw new Error('the mesh has no two peers');
-  const [fetched, first, added, local]: [number[], number[], number[], number[]] = [[], [], [], []];
+  const fetched: number[] = [];
+  const first: number[] = [];
+  const added: number[] = [];
+  const local: number[] = [];
+  const work: number[] = [];
   for (let run = 0; run < runs; run += 1) {
     const began = performance.now();
     const cid = await holder.api.addContent(randomBytes(bytes));
     added.push(rateOf(bytes, performance.now() - began));
     const peer = others[run % others.length] ?? other;
+    const before = (await cpuMsOf(holder.pid)) + (await cpuMsOf(peer.pid));
     const done = await peer.api.download(cid, holder.nodeId);
+    const after = (await cpuMsOf(holder.pid)) + (await cpuMsOf(peer.pid));
     if (done.bytes !== bytes) throw new Error(`${done.bytes} of ${bytes} bytes came`);
     fetched.push(rateOf(bytes, done.totalMs));
     first.push(done.firstByteMs);
+    work.push(((after - before) / bytes) * 1e8);
     const again = await peer.api.download(cid, holder.nodeId);
     local.push(rateOf(bytes, again.totalMs));
     say(
@@ -47,6 +55,7 @@ export async function transfer({ quick, profileDir, say }: BenchContext): Promis
     rows: [
       row(`${size} of another peer, fetched by a client over HTTP`, 'MB/s', fetched, atLeast(120)),
       row('first byte of that', 'ms', first, atMost(100)),
+      row('processor time of that in holder and receiver together', 'ms per 100 MB', work),
       row(
         `${size} copied and pinned from peer to peer`,
         'MB/s',
@@ -70,7 +79,11 @@ async function replicate(holder: Peer, bytes: number, runs: number): Promise<num
     for (let run = 0; run < runs; run += 1) {
       const cid = await holder.api.addContent(randomBytes(bytes));
       const began = performance.now();
-      const options = { holders: [holder.nodeId], maxBytes: 2 ** 40, signal: AbortSignal.timeout(60_000) };
+      const options = {
+        holders: [holder.nodeId],
+        maxBytes: 2 ** 40,
+        signal: AbortSignal.timeout(60_000),
+      };
       await host.content.replicate(cid, options);
       rates.push(rateOf(bytes, performance.now() - began));
     }
