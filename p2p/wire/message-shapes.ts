@@ -227,6 +227,5 @@ export function createGossipShapes(envelopes: Envelopes): GossipShapes {
       close: records.close,
       summary: jobSummary,
     }),
-    leaving: map<OneGossip<'leaving'>>({ type: literal('leaving'), node: nodeId }),
   };
 }

@@ -3,6 +3,7 @@ import { tickPending } from './admitting.ts';
 import { tickHolds } from './bidder.ts';
 import { probeAll, retryUnreachable, tickWatch } from './detector.ts';
 import { tickLookup } from './directory.ts';
+import { confirmLonely } from './epochs.ts';
 import { asExecutionId, asJobId, asNodeId, asRequestId } from './ids.ts';
 import { tickJob } from './jobs.ts';
 import { checkLeaders } from './keeper.ts';
@@ -26,6 +27,7 @@ export function ring(core: Core, key: string): void {
     case 'renew':
       return renewLeases(core);
     case 'probe':
+      confirmLonely(core);
       return probeAll(core);
     case 'lead-check':
       return checkLeaders(core);

@@ -8,7 +8,7 @@ import type { JobId, NodeId } from './ids.ts';
 import { memberCount } from './members.ts';
 import type { Announcement, Message } from './messages.ts';
 import type { Refusal } from './refusals.ts';
-import type { Signed, SpecBody } from './records.ts';
+import type { Certified, Signed, SpecBody } from './records.ts';
 import { howOften, minus, times } from './resources.ts';
 import { drawn } from './sortition.ts';
 import type { Core } from './state.ts';
@@ -97,9 +97,29 @@ function localityOf(core: Core, spec: SpecBody): number {
   return cids.filter((cid) => core.local.has(cid)).length / cids.length;
 }
 
-export function onBidClosed(core: Core, message: Extract<Message, { type: 'bid-closed' }>): void {
-  core.wishes.delete(message.job);
-  if (releaseHold(core, message.job)) reconsider(core);
+/** The leader that a hold was made for needs nobody now. */
+export function onBidClosed(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'bid-closed' }>,
+): void {
+  const { job } = message;
+  if (core.wishes.get(job)?.leader === from) core.wishes.delete(job);
+  if (core.holds.get(job)?.leader === from && releaseHold(core, job)) reconsider(core);
+}
+
+/** Gossip says the job is closed: believed when the leader it was held for signed the close. */
+export function onCloseHeard(core: Core, close: Certified<'close'>): void {
+  const { job } = close.record.body;
+  const leader = core.holds.get(job)?.leader ?? core.wishes.get(job)?.leader;
+  const signed = close.votes.some(
+    (vote) =>
+      core.suite.nodeOf(vote.by) === leader &&
+      vote.body.of === close.record.id &&
+      vote.body.job === job &&
+      core.suite.verify(vote),
+  );
+  if (signed) dropInterest(core, job);
 }
 
 /** A job ended or found its nodes: nothing of it is held here. */

@@ -19,6 +19,9 @@ const lookupMs = 2_000;
 /** Neighbours asked when nobody is known to know. */
 const fanOut = 64;
 const listMax = 1_000;
+/** Nodes followed from one hint. */
+const nodesMax = 8;
+
 // — what others tell
 
 export function onGossipAnnounce(core: Core, message: Extract<Gossip, { type: 'announce' }>): void {
@@ -129,6 +132,7 @@ export function onQuery(
     query,
     purpose,
     asked: new Set([core.self]),
+    answered: new Set(),
     outstanding: 0,
     deadline: after(core.now, lookupMs),
     found: new Map(),
@@ -162,7 +166,8 @@ export function onFound(
   message: Extract<Message, { type: 'found' }>,
 ): void {
   const lookup = core.lookups.get(message.request);
-  if (lookup === undefined || !lookup.asked.has(from)) return;
+  if (lookup === undefined || !lookup.asked.has(from) || lookup.answered.has(from)) return;
+  lookup.answered.add(from);
   lookup.outstanding -= 1;
   takeAnswer(core, lookup, message.answer);
   settle(core, lookup);
@@ -173,10 +178,12 @@ function takeAnswer(core: Core, lookup: Lookup, answer: Answer): void {
     case 'job':
       return takeJob(core, lookup, answer);
     case 'elsewhere':
+      if (!mayMean(lookup, answer.job)) return;
       lookup.candidates.add(answer.job);
-      return answer.nodes.forEach((node) => ask(core, lookup, node));
+      return answer.nodes.slice(0, nodesMax).forEach((node) => ask(core, lookup, node));
     case 'ambiguous':
-      return answer.jobs.forEach((job) => lookup.candidates.add(job));
+      for (const job of answer.jobs) if (mayMean(lookup, job)) lookup.candidates.add(job);
+      return;
     case 'jobs':
       for (const summary of answer.jobs.slice(0, listMax)) {
         const known = lookup.found.get(summary.job);
@@ -185,6 +192,19 @@ function takeAnswer(core: Core, lookup: Lookup, answer: Answer): void {
       return;
     case 'none':
   }
+}
+
+/** Whether a reference can stand for this id. A name can stand for any; only the spec tells. */
+function mayMean({ query }: Lookup, job: JobId): boolean {
+  return query.type === 'job' && (!query.ref.startsWith('j-') || job.startsWith(query.ref));
+}
+
+/** Whether this job is what was asked for: by its id or the beginning of it, or by its name. */
+function isMeant({ query }: Lookup, records: JobRecords): boolean {
+  if (query.type !== 'job') return false;
+  const { job, spec } = records.spec.body;
+  if (query.ref.startsWith('j-') && job.startsWith(query.ref)) return true;
+  return spec.Name === query.ref && spec.Namespace === query.namespace;
 }
 
 const ended = (summary: JobSummary): boolean =>
@@ -202,13 +222,17 @@ function takeJob(core: Core, lookup: Lookup, answer: Extract<Answer, { type: 'jo
   const kept = core.kept.get(job);
   // What this node keeps was checked when it came in.
   if (kept?.ledger.admission !== records.admission && !believable(core, records)) return;
+  if (!isMeant(lookup, records)) return;
   lookup.candidates.add(job);
   const closed = records.committed.some(({ record }) => record.type === 'close');
   const leading = kept?.lead?.mode === 'leading' && records.spec.id === kept.ledger.spec.id;
+  const { best } = lookup;
+  // Of several jobs of one name the newest is meant; of one job the fullest account is taken.
   const better =
-    lookup.best === null ||
-    amount(records) > amount(lookup.best.records) ||
-    answer.waiting !== null;
+    best === null ||
+    (best.records.spec.body.job === job
+      ? amount(records) > amount(best.records) || answer.waiting !== null
+      : records.spec.hlc > best.records.spec.hlc);
   if (better) lookup.best = answer;
   if (closed || leading) {
     lookup.complete = true;

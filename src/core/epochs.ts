@@ -8,7 +8,7 @@ import { jobTimer, learn, propose } from './commit.ts';
 import { compareEpochs, majority, sameEpoch } from './epoch.ts';
 import { after } from './ids.ts';
 import type { NodeId } from './ids.ts';
-import { isTerminal, mergeCommand, mergeGrant, mergeState } from './ledger.ts';
+import { isTerminal, mergeCommand, mergeGrant, mergeState, nodeOfExecution } from './ledger.ts';
 import type { AcceptedValue, JobRecords, Message } from './messages.ts';
 import type { AdmissionBody, Certified, Epoch } from './records.ts';
 import type { Core, KeptJob, Lead } from './state.ts';
@@ -86,6 +86,24 @@ export function confirmLead(core: Core, kept: KeptJob, lead: Lead): void {
   askPromises(core, kept, lead);
 }
 
+/** A leader that has not heard W keepers for a while asks them before it does more (protocol part 7). */
+export function confirmLonely(core: Core): void {
+  const { leaderAloneMs } = core.config.limits;
+  for (const kept of core.kept.values()) {
+    const { lead, ledger } = kept;
+    if (lead?.mode !== 'leading' || ledger.close !== null) continue;
+    if (core.now - lead.since < leaderAloneMs) continue;
+    const { keepers } = ledger.admission.record.body;
+    const heard = keepers.filter(
+      ({ node }) => node === core.self || heardWithin(core, node, leaderAloneMs),
+    );
+    if (heard.length < majority(keepers.length)) confirmLead(core, kept, lead);
+  }
+}
+
+const heardWithin = (core: Core, node: NodeId, ms: number): boolean =>
+  core.now - (core.heardAt.get(node) ?? -Infinity) < ms;
+
 /** The part of the job timer that concerns a candidacy or a confirmation under way. */
 export function tickEpoch(core: Core, kept: KeptJob, lead: Lead): void {
   if (lead.mode === 'preparing' && core.now - lead.since >= candidacyMs) {
@@ -113,7 +131,8 @@ export function onPromise(
   const { lead } = kept;
   const admission = kept.ledger.admission.record.body;
   if (lead === null || lead.grant === null || lead.mode === 'leading') return;
-  if (!sameEpoch(message.epoch, lead.epoch)) return;
+  if (!sameEpoch(message.epoch, lead.epoch) || !sameEpoch(message.vote.body.epoch, lead.epoch))
+    return;
   if (core.suite.nodeOf(message.vote.by) !== from) return;
   if (!validVote(message.vote, admission, lead.grant.id, 'grant', core.suite)) {
     return refuse(core, from, 'bad-signature', true);
@@ -136,6 +155,7 @@ export function onPromise(
 /** The highest ballot per slot wins: what may have been chosen is proposed again. */
 function inherit(core: Core, kept: KeptJob, lead: Lead, accepted: AcceptedValue): void {
   const { slot, value } = accepted;
+  if (slotOf(value) !== slot || value.body.job !== kept.ledger.job) return;
   const admission = kept.ledger.admission.record.body;
   if (!isKeeper(admission, core.suite.nodeOf(value.by)) || !core.suite.verify(value)) return;
   const known = lead.inherited.get(slot);
@@ -226,6 +246,12 @@ export function takeState(
 ): boolean {
   const { job } = kept.ledger;
   if (kept.ledger.states.get(state.body.execution)?.id === state.id) return true;
+  // A stranger must not fill a ledger with executions that nobody assigned; a keeper may know one first.
+  const assigned = nodeOfExecution(kept.ledger, state.body.execution) === state.body.node;
+  if (!assigned && !isKeeper(kept.ledger.admission.record.body, from)) {
+    refuse(core, from, 'unknown-job', false);
+    return false;
+  }
   const verdict = checkState(core.suite, job, state);
   if (verdict !== 'good') {
     refuse(core, from, verdict.code, verdict.fault);

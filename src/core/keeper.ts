@@ -7,15 +7,17 @@ import { jobTimer, learn } from './commit.ts';
 import { standForLeader, stepDown, takeCommand, takeState } from './epochs.ts';
 import { after } from './ids.ts';
 import type { JobId, NodeId } from './ids.ts';
-import { progress } from './lead.ts';
+import { progress, signOfLife } from './lead.ts';
 import type { Message } from './messages.ts';
-import type { Certified, Epoch, Signed, Slot } from './records.ts';
+import type { Certified, Signed, Slot } from './records.ts';
 import { persist, refuse, remember, send, touch, wallMs } from './state.ts';
 import type { Core, KeptJob } from './state.ts';
-import { checkCommand, checkCommitted } from './verify.ts';
+import { checkCommand, checkCommitted, isKeeper } from './verify.ts';
 
 /** Between two questions whether the leader still leads what we think it does. */
 const leadCheckMs = 10_000;
+/** Nobody stands for leader so often that the number leaps further than this between two messages. */
+const epochLeapMax = 100_000;
 /** Each rank below the first living one waits this much longer before it stands for leader. */
 const rankStepMs = 1_500;
 /** Closed jobs remembered with their proof. */
@@ -65,9 +67,9 @@ export function onStates(core: Core, from: NodeId, states: readonly Signed<'stat
     const close = kept?.ledger.close ?? core.closed.get(job);
     if (close != null) send(core, from, { type: 'closed', job, close });
     if (kept === undefined) continue;
-    if (takeState(core, from, kept, state)) seen.push({ execution, sequence });
-    kept.lead?.heard.set(execution, core.now);
-    kept.lead?.starting.delete(execution);
+    if (!takeState(core, from, kept, state)) continue;
+    seen.push({ execution, sequence });
+    signOfLife(core, from, kept, execution);
   }
   if (seen.length > 0) send(core, from, { type: 'states-ack', seen });
 }
@@ -196,7 +198,21 @@ export function onNotLeading(core: Core, from: NodeId, jobs: readonly JobId[]): 
   }
 }
 
-export function onOutdated(core: Core, kept: KeptJob, promised: Epoch): void {
+/** A keeper refuses because it promised a higher epoch; only keepers promise, and only to keepers. */
+export function onOutdated(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'outdated' }>,
+): void {
+  const admission = kept.ledger.admission.record.body;
+  const { promised } = message;
+  const believable =
+    isKeeper(admission, from) &&
+    isKeeper(admission, promised.leader) &&
+    promised.config === admission.config &&
+    promised.number <= kept.seen.number + epochLeapMax;
+  if (!believable) return refuse(core, from, 'not-keeper', true);
   stepDown(core, kept, promised);
   if (kept.seen.leader !== core.self) kept.candidateAt = null;
   touch(core, kept.ledger.job);

@@ -7,7 +7,7 @@ import { newLead, tickEpoch } from './epochs.ts';
 import { firstEpoch } from './epoch.ts';
 import { after } from './ids.ts';
 import type { ExecutionId, NodeId } from './ids.ts';
-import { isTerminal, summaryOf } from './ledger.ts';
+import { isTerminal, nodeOfExecution, summaryOf } from './ledger.ts';
 import type { Attempt } from './ledger.ts';
 import { aliveMembers } from './members.ts';
 import type { CertifiedValue, Message } from './messages.ts';
@@ -204,13 +204,18 @@ export function onReplicated(
 
 export function onStarted(
   core: Core,
+  from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'started' }>,
 ): void {
-  for (const execution of message.executions) {
-    kept.lead?.starting.delete(execution);
-    kept.lead?.heard.set(execution, core.now);
-  }
+  for (const execution of message.executions) signOfLife(core, from, kept, execution);
+}
+
+/** Only the node that an execution was assigned to can keep it alive. */
+export function signOfLife(core: Core, from: NodeId, kept: KeptJob, execution: ExecutionId): void {
+  if (nodeOfExecution(kept.ledger, execution) !== from) return;
+  kept.lead?.heard.set(execution, core.now);
+  kept.lead?.starting.delete(execution);
 }
 
 export function onNotStarted(
@@ -311,8 +316,7 @@ export function onRenewed(
     send(core, from, { type: 'leads', job, epoch: kept.seen, grant });
     return false;
   }
-  lead.heard.set(execution, core.now);
-  lead.starting.delete(execution);
+  signOfLife(core, from, kept, execution);
   const because = supersededBy(kept, execution);
   if (because !== null) send(core, from, { type: 'cancel', job: ledger.job, execution, because });
   return because === null;

@@ -6,7 +6,7 @@
 import { compareEpochs } from './epoch.ts';
 import { slotOf } from './certificate.ts';
 import type { Phase } from './execution.ts';
-import type { ExecutionId, JobId } from './ids.ts';
+import type { ExecutionId, JobId, NodeId } from './ids.ts';
 import type { CertifiedValue, JobRecords, JobState, JobSummary } from './messages.ts';
 import type { Certified, Signed, Slot } from './records.ts';
 
@@ -32,6 +32,8 @@ export interface Ledger {
   readonly states: Map<ExecutionId, Signed<'state'>>;
   /** Derived from `committed` and `states`: the same facts by partition. */
   readonly partitions: Map<number, Partition>;
+  /** Derived: where each assigned execution belongs. */
+  readonly assigned: Map<ExecutionId, NodeId>;
   close: Certified<'close'> | null;
 }
 
@@ -51,6 +53,7 @@ export function createLedger(spec: Signed<'spec'>, admission: Certified<'admissi
     committed: new Map(),
     states: new Map(),
     partitions: new Map(),
+    assigned: new Map(),
     close: null,
   };
 }
@@ -73,6 +76,7 @@ export function mergeCommitted(ledger: Ledger, certified: CertifiedValue): Merge
   const { record } = certified;
   switch (record.type) {
     case 'assign': {
+      ledger.assigned.set(record.body.execution, record.body.node);
       const state = ledger.states.get(record.body.execution) ?? null;
       partitionOf(ledger, record.body.partition).attempts.set(record.body.attempt, {
         assign: certified as Certified<'assign'>,
@@ -144,6 +148,11 @@ export function ledgerOf(records: JobRecords): Ledger {
   for (const state of records.states) mergeState(ledger, state);
   for (const command of records.commands) mergeCommand(ledger, command);
   return ledger;
+}
+
+/** The node that a committed assignment gave an execution to; null when there is none. */
+export function nodeOfExecution(ledger: Ledger, execution: ExecutionId): NodeId | null {
+  return ledger.assigned.get(execution) ?? null;
 }
 
 /** The attempts of a partition, first to last. */

@@ -22,8 +22,9 @@ const advertInterval = (core: Core): number =>
   Math.max(core.config.limits.advertMinMs, (core.members.size + 1) * 50);
 
 const alive = (core: Core, member: Member): boolean =>
-  core.connected.has(member.advert.body.node) ||
-  core.now - member.heardAt < missedAdverts * advertInterval(core);
+  member.advert.body.keeps &&
+  (core.connected.has(member.advert.body.node) ||
+    core.now - member.heardAt < missedAdverts * advertInterval(core));
 
 /** How stale the list of living members may be; it is asked for with every announcement. */
 const aliveStaleMs = 500;
@@ -66,6 +67,10 @@ export function takeAdvert(core: Core, from: NodeId, advert: Signed<'advert'>): 
   if (known !== undefined && !restarted && known.advert.body.sequence >= sequence) return;
   const verdict = checkAdvert(core.suite, advert);
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+  if (!advert.body.keeps) {
+    // It leaves. Its sequence is remembered with it until it is forgotten, so that no older advert counts.
+    forgetAlive(core);
+  }
   if (known === undefined) {
     if (core.members.size >= membersMax) dropOldest(core);
     core.members.set(node, { advert, since: core.now, heardAt: core.now });
@@ -93,9 +98,12 @@ export function ownAdvert(core: Core): Signed<'advert'> | null {
     sequence: core.advertSequence,
     addresses: profile.addresses,
     labels: profile.labels,
-    engines: Object.entries(profile.engines)
-      .filter(([, engine]) => engine.available)
-      .map(([name]) => name),
+    // Who drains offers nothing and keeps nothing: by that the others know that it leaves.
+    engines: core.draining
+      ? []
+      : Object.entries(profile.engines)
+          .filter(([, engine]) => engine.available)
+          .map(([name]) => name),
     publishers: profile.publishers,
     sources: profile.sources,
     capacity: profile.capacity,

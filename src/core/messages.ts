@@ -242,9 +242,7 @@ export type Gossip =
   | { readonly type: 'announce'; readonly announcement: Announcement }
   | { readonly type: 'advert'; readonly advert: Signed<'advert'> }
   /** So that lists on other nodes are fresh, and holds are released early. */
-  | { readonly type: 'closed'; readonly close: Certified<'close'>; readonly summary: JobSummary }
-  /** A node is leaving; its advert is void from this sequence on. */
-  | { readonly type: 'leaving'; readonly node: NodeId };
+  | { readonly type: 'closed'; readonly close: Certified<'close'>; readonly summary: JobSummary };
 
 export type GossipType = Gossip['type'];
 

@@ -1,7 +1,7 @@
 /** Which part of the core takes an input, a gossip or a message. The tables are complete by the compiler. */
 import { keptFor, onPrepare, onPropose } from './acceptor.ts';
 import { onActivate, onAdmit, onCoVote } from './admitting.ts';
-import { dropInterest, onAnnouncement, onBidClosed, onSpec, reconsider } from './bidder.ts';
+import { onAnnouncement, onBidClosed, onSpec, reconsider, onCloseHeard } from './bidder.ts';
 import { onCommitAck, onVoted } from './commit.ts';
 import { onDisconnected, onHeard, onPing, onPingForMe, onPong, onUnreachable } from './detector.ts';
 import { onFind, onFound, onGossipAnnounce, onGossipClosed, onQuery } from './directory.ts';
@@ -26,6 +26,8 @@ import { onCommandAck } from './stop.ts';
 
 /** Jobs whose data this node made or holds, remembered for bids. */
 const localMax = 10_000;
+/** Copies under way for others at a time. */
+const replicasMax = 64;
 
 export function dispatch(core: Core, input: Input): void {
   switch (input.type) {
@@ -76,8 +78,9 @@ export function dispatch(core: Core, input: Input): void {
       return;
     case 'drain':
       core.draining = true;
-      core.out.push({ type: 'gossip', gossip: { type: 'leaving', node: core.self } });
-      return advertise(core);
+      advertise(core);
+      // The neighbours hear it directly: gossip may be too slow for one who leaves.
+      return core.connected.forEach((node) => greet(core, node));
   }
 }
 
@@ -99,10 +102,7 @@ function onGossip(core: Core, from: NodeId, gossip: Gossip): void {
       return onAdvert(core, from, gossip.advert);
     case 'closed':
       onGossipClosed(core, from, gossip);
-      return dropInterest(core, gossip.summary.job);
-    case 'leaving':
-      core.members.delete(gossip.node);
-      forgetAlive(core);
+      return onCloseHeard(core, gossip.close);
   }
 }
 
@@ -160,10 +160,10 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     send(core, from, { type: 'bid-closed', job: message.job, version: message.version });
   },
   decline: ifKept(onDecline),
-  'bid-closed': (core, _from, message) => onBidClosed(core, message),
+  'bid-closed': onBidClosed,
   prepare: asKept((core, from, kept, { grant }) => onPrepare(core, from, kept, grant)),
   promise: ifKept(onPromise),
-  outdated: ifKept((core, _from, kept, { promised }) => onOutdated(core, kept, promised)),
+  outdated: ifKept(onOutdated),
   propose: asKept(onPropose),
   voted: ifKept(onVoted),
   commit: asKept(onCommit),
@@ -173,7 +173,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     if (kept !== undefined) onCommitAck(from, kept, message);
   },
   assign: onAssign,
-  started: ifKept((core, _from, kept, message) => onStarted(core, kept, message)),
+  started: ifKept(onStarted),
   'not-started': ifKept(onNotStarted),
   states: (core, from, { states }) => onStates(core, from, states),
   'states-ack': onStatesAck,
@@ -185,6 +185,9 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     if (onClosed(core, from, message)) onProvenClose(core, message);
   },
   replicate(core, from, { job, execution, cid, holders }) {
+    if (core.replicas.size >= replicasMax && !core.replicas.has(execution)) {
+      return send(core, from, { type: 'replicated', job, execution, cid, done: false });
+    }
     core.replicas.set(execution, { job, asker: from });
     core.out.push({ type: 'replicate', execution, cid, holders });
   },

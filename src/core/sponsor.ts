@@ -15,8 +15,8 @@ import { keeperCandidates } from './members.ts';
 import type { Message } from './messages.ts';
 import type { Certified, Signed } from './records.ts';
 import type { Core, Submission } from './state.ts';
-import { note, persist, reply, seal, send } from './state.ts';
-import { jobIdOf } from './verify.ts';
+import { note, persist, reply, seal, send, refuse } from './state.ts';
+import { jobIdOf, isKeeper } from './verify.ts';
 
 export interface SubmitInput {
   readonly request: RequestId;
@@ -173,6 +173,7 @@ export function onNotAdmitted(
 ): void {
   const submission = core.submissions.get(message.job);
   if (submission === undefined || submission.certified !== null) return;
+  if (!isKeeper(submission.admission.body, from)) return refuse(core, from, 'not-keeper', true);
   submission.refused.add(from);
   // One keeper's refusal ends it only when a majority can no longer be had.
   const { keepers } = submission.admission.body;

@@ -215,6 +215,7 @@ export interface Lookup {
   readonly request: RequestId;
   readonly query: Query;
   readonly asked: Set<NodeId>;
+  readonly answered: Set<NodeId>;
   readonly deadline: Millis;
   /** Lists: the newest summary of each job. */
   readonly found: Map<JobId, JobSummary>;

@@ -3,7 +3,7 @@ import { majority } from './epoch.ts';
 import { after } from './ids.ts';
 import type { JobId, NodeId, RequestId } from './ids.ts';
 import type { JobRecords, Message } from './messages.ts';
-import { reply, seal, send, wallMs } from './state.ts';
+import { reply, seal, send, wallMs, refuse } from './state.ts';
 import type { Core } from './state.ts';
 
 const stopMs = 20_000;
@@ -74,6 +74,7 @@ export function onCommandAck(
 ): void {
   const stop = core.stops.get(message.job);
   if (stop?.command.body.sequence !== message.sequence) return;
+  if (!stop.keepers.includes(from)) return refuse(core, from, 'not-keeper', true);
   stop.acked.add(from);
   if (stop.acked.size < majority(stop.keepers.length)) return;
   core.stops.delete(message.job);

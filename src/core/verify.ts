@@ -11,6 +11,9 @@ import type { CertifiedValue } from './messages.ts';
 import type { AdmissionBody, Certified, Epoch, Signed } from './records.ts';
 import type { Suite } from './suite.ts';
 
+/** More keepers than this nobody admits: each of them costs every other a signature per fact. */
+const keepersBound = 9;
+
 export type Verdict = 'good' | { readonly code: RefuseCode; readonly fault: boolean };
 
 const bad = (code: RefuseCode, fault = true): Verdict => ({ code, fault });
@@ -37,7 +40,7 @@ export function checkAdmission(
   if (body.version !== spec.body.version) return bad('contradiction');
   const nodes = new Set(body.keepers.map((keeper) => keeper.node));
   const size = body.keepers.length;
-  if (size % 2 === 0 || nodes.size !== size) return bad('contradiction');
+  if (size % 2 === 0 || size > keepersBound || nodes.size !== size) return bad('contradiction');
   if (suite.nodeOf(admission.by) !== body.sponsor) return bad('wrong-signer');
   return suite.verify(admission) ? 'good' : bad('bad-signature');
 }

@@ -11,7 +11,7 @@ import { messageProtocol } from '../../p2p/protocols/messages.ts';
 import { createMessageCodec } from '../../p2p/wire/messages.ts';
 import { createSuite } from '../../p2p/wire/suite.ts';
 import { asHlc, asJobId, asNodeId } from '../../src/core/ids.ts';
-import type { Gossip, Message } from '../../src/core/messages.ts';
+import type { Message } from '../../src/core/messages.ts';
 import type { CommandBody, Signed } from '../../src/core/records.ts';
 import { createCrypto } from '../../src/store/crypto.ts';
 import { testNodes } from '../contract/p2p/nodes.ts';
@@ -199,12 +199,10 @@ describe('a stranger in a mesh of three peers', () => {
     const { pubsub } = stranger.host.libp2p.services as unknown as {
       pubsub: { publish(topic: string, data: Uint8Array): Promise<unknown> };
     };
-    const leaving: Gossip = { type: 'leaving', node: asNodeId(first.nodeId) };
     const { adverts } = topicsOf(NET);
     const messages = [
       ...frames.slice(0, 8).map(([, , frame]) => frame),
       new Uint8Array(40_000),
-      codec.encodeGossip(leaving),
     ];
     for (const data of messages) await pubsub.publish(adverts, data);
     for (const peer of peers) {

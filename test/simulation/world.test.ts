@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ExecutionOrder, RunEvent } from '../../src/core/execution.ts';
 import { asExecutionId, asHlc, asJobId, asNodeId } from '../../src/core/ids.ts';
+import type { Signed } from '../../src/core/records.ts';
 import type { NodeId } from '../../src/core/ids.ts';
 import type { Effect, Input, Machine, StoreWrite } from '../../src/core/machine-types.ts';
 import { defaultLimits } from '../../src/core/limits.ts';
@@ -257,7 +258,7 @@ describe('the simulated network', () => {
       let count = 0;
       const gossiper = scripted((input) =>
         input.type === 'drain'
-          ? [{ type: 'gossip', gossip: { type: 'leaving', node: asNodeId('x') } }]
+          ? [{ type: 'gossip', gossip: { type: 'advert', advert: {} as Signed<'advert'> } }]
           : [],
       );
       const world = worldOf(3, NO_FAULTS, gossiper, [

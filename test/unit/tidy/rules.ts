@@ -97,7 +97,8 @@ export function importProblems(
   const problems: string[] = [];
   for (const { from, typeOnly } of importsOf(text)) {
     if (!from.startsWith('.')) {
-      if (folder === 'src/core') problems.push(`${file} imports the package ${from}; the core needs none`);
+      if (folder === 'src/core')
+        problems.push(`${file} imports the package ${from}; the core needs none`);
       else if (PURE.includes(folder) && from.startsWith('node:'))
         problems.push(`${file} imports ${from}, but is pure`);
       continue;
@@ -145,7 +146,10 @@ export function cycles(files: ReadonlyMap<string, string>): readonly string[] {
 const FORBIDDEN: readonly (readonly [pattern: RegExp, why: string])[] = [
   [/^\s*export\s+default\b/m, 'a default export has no name of its own'],
   [/^\s*export\s*\{[^}]*\bas\s+default\b/m, 'a default export has no name of its own'],
-  [/^\s*(?:export\s+)?(?:declare\s+)?(?:const\s+)?enum\s+\w/m, 'an enum is not erasable; use a union'],
+  [
+    /^\s*(?:export\s+)?(?:declare\s+)?(?:const\s+)?enum\s+\w/m,
+    'an enum is not erasable; use a union',
+  ],
   [/^\s*(?:export\s+)?(?:declare\s+)?namespace\s+\w/m, 'a namespace is not erasable; use a file'],
   [
     /\bconstructor\s*\([^)]*\b(?:private|public|protected|readonly)\s+\w+\s*[?:,)]/,
@@ -202,11 +206,16 @@ export function documentedCodes(markdown: string): readonly Documented[] {
 
 /** Codes that `describe` words; the compiler keeps that switch complete. */
 export const codesOf = (failureSource: string): readonly string[] => [
-  ...new Set([...failureSource.matchAll(/^\s*case '([a-z0-9-]+)':/gm)].map((match) => match[1] ?? '')),
+  ...new Set(
+    [...failureSource.matchAll(/^\s*case '([a-z0-9-]+)':/gm)].map((match) => match[1] ?? ''),
+  ),
 ];
 
 /** Headings without a code, codes without a heading, headings twice. */
-export function headingProblems(headings: readonly string[], codes: readonly string[]): readonly string[] {
+export function headingProblems(
+  headings: readonly string[],
+  codes: readonly string[],
+): readonly string[] {
   return [
     ...codes.filter((code) => !headings.includes(code)).map((code) => `${code} has no heading`),
     ...headings

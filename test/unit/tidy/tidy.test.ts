@@ -43,8 +43,10 @@ const texts = new Map(tree(TEXTS));
 for (const entry of readdirSync(ROOT, { withFileTypes: true })) {
   if (entry.isFile() && TEXTS.test(entry.name)) texts.set(entry.name, read(entry.name));
 }
-const all = (check: (file: string, text: string) => readonly string[], files = sources): readonly string[] =>
-  [...files].flatMap(([file, text]) => check(file, text));
+const all = (
+  check: (file: string, text: string) => readonly string[],
+  files = sources,
+): readonly string[] => [...files].flatMap(([file, text]) => check(file, text));
 
 /** A file of the API that, with all it imports by value, leads nowhere but to itself and the pure core. */
 function apiIsPure(path: string, seen = new Set<string>()): boolean {
@@ -72,7 +74,8 @@ describe('the tree', () => {
     );
   });
 
-  it('has no two files that import each other by value', () => assert.deepEqual(cycles(sources), []));
+  it('has no two files that import each other by value', () =>
+    assert.deepEqual(cycles(sources), []));
 
   it('has no import of a file that does not exist', () => {
     const missing = [...sources].flatMap(([file, text]) =>
@@ -98,7 +101,8 @@ describe('the tree', () => {
 
   it('begins every source file of the product with its purpose', () => {
     const mute = [...sources.keys()].filter(
-      (file) => /^(?:src|p2p)\//.test(file) && !/^(?:#![^\n]*\n)?\/\*\*/.test(sources.get(file) ?? ''),
+      (file) =>
+        /^(?:src|p2p)\//.test(file) && !/^(?:#![^\n]*\n)?\/\*\*/.test(sources.get(file) ?? ''),
     );
     assert.deepEqual(mute, []);
   });
@@ -166,11 +170,15 @@ describe('the check of imports', () => {
     'of an API route by the command line': ['src/cli/a.ts', from('../api/server.ts')],
     'of the core by the command line': ['src/cli/commands/a.ts', from('../../core/machine.ts')],
     'of a test by the product': ['src/node/a.ts', from('../../test/simulation/world.ts')],
-    'written as a call': ['src/core/a.ts', word('const x = await im', "port('../store/store.ts');")],
+    'written as a call': [
+      'src/core/a.ts',
+      word('const x = await im', "port('../store/store.ts');"),
+    ],
     'that exports again': ['src/core/a.ts', word('ex', "port * from '../store/store.ts';")],
   };
   for (const [what, [file, text]] of Object.entries(bad)) {
-    it(`catches that ${what}`, () => assert.equal(importProblems(file, text, () => false).length, 1));
+    it(`catches that ${what}`, () =>
+      assert.equal(importProblems(file, text, () => false).length, 1));
   }
 
   it('lets pass what is allowed', () => {

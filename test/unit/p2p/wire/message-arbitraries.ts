@@ -291,5 +291,4 @@ export const gossipArbitraries: Arbitraries<Gossip> = {
     close: certified('close'),
     summary: summaries,
   }),
-  leaving: record<G<'leaving'>>({ type: is('leaving'), node: nodeIds }),
 };
