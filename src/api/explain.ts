@@ -70,7 +70,7 @@ export function explainRefusal(refusal: Refusal): string {
     case 'image-not-allowed':
       return `the image ${refusal.image} is not allowed there`;
     case 'unsupported':
-      return `${refusal.feature} are not run there yet`;
+      return `not supported there: ${refusal.feature}`;
     case 'draining':
       return 'the node is shutting down and takes nothing new';
     case 'store-full':

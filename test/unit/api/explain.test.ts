@@ -40,7 +40,7 @@ const CASES: Cases = {
   'owner-not-allowed': [{}, 'jobs of this owner are not taken there'],
   'namespace-not-allowed': [{ namespace: 'test' }, 'jobs of namespace test are not taken there'],
   'image-not-allowed': [{ image: 'evil/x' }, 'the image evil/x is not allowed there'],
-  unsupported: [{ feature: 'Network HTTP' }, 'Network HTTP is not supported there'],
+  unsupported: [{ feature: 'Network HTTP' }, 'not supported there: Network HTTP'],
   draining: [{}, 'the node is shutting down and takes nothing new'],
   'store-full': [{}, "the node's disk is full"],
   expired: [{}, 'the job has expired'],
