@@ -10,6 +10,7 @@ import { bodies, isRecordType } from './bodies.ts';
 import { bytesOfHex, hexOf, joinBytes, sameBytes } from './bytes.ts';
 import { decodeCbor, encodeCbor, nestingFault, refused } from './cbor.ts';
 import type { Refused } from './cbor.ts';
+import { createRecent } from './recent.ts';
 import { bad, Faults, isMap } from './shape.ts';
 
 /** Large enough for a spec with inline parameters, small enough to be held by the thousand. */
@@ -35,7 +36,10 @@ export interface Envelopes {
   readonly net: string;
   /** The envelope's bytes; the same array each time, not to be changed. */
   encode(record: AnyRecord): Uint8Array;
-  /** Checks form and shape, not the signature. Never throws; keeps no reference to `bytes`. */
+  /**
+   * Checks form and shape, not the signature. Never throws; keeps no reference to `bytes`. The same
+   * bytes a moment later give the same object, which is not to be changed.
+   */
   decode(bytes: Uint8Array): DecodedRecord;
   /** What is hashed and signed: everything but the signature, under the record type's domain. */
   signingInput(heading: Heading, body: Uint8Array): Uint8Array;
@@ -62,6 +66,14 @@ interface Encoded {
  * record.
  */
 const encodings = new WeakMap<AnyRecord, Encoded>();
+
+/**
+ * Records remembered by their id, which is the hash of their bytes: specs, admissions and votes come
+ * several times with each job. As many as some eighty jobs under way have.
+ */
+const SEEN_MAX = 2_048;
+/** Nearly all records are smaller; with larger ones a stranger could fill the memory. */
+const SEEN_MAX_BYTES = 4_096;
 
 const SIG_BYTES = 64;
 /** dag-cbor sorts keys by length first, so `sig` and `body` always come last, in this order. */
@@ -116,6 +128,7 @@ export function createEnvelopes(options: {
 }): Envelopes {
   const { net, sha256 } = options;
   const domains = domainsOf(net);
+  const seen = createRecent<string, AnyRecord>(SEEN_MAX);
 
   function head(heading: Heading): Uint8Array {
     const by = bytesOfHex(heading.by);
@@ -154,6 +167,15 @@ export function createEnvelopes(options: {
   }
 
   function decode(bytes: Uint8Array): DecodedRecord {
+    if (bytes.length > SEEN_MAX_BYTES) return decodeAnew(bytes);
+    const known = seen.get(hexOf(sha256(bytes)));
+    if (known !== undefined) return { ok: true, record: known };
+    const decoded = decodeAnew(bytes);
+    if (decoded.ok) seen.set(decoded.record.id, decoded.record);
+    return decoded;
+  }
+
+  function decodeAnew(bytes: Uint8Array): DecodedRecord {
     const decoded = decodeCbor(bytes, ENVELOPE_MAX_BYTES);
     if (!decoded.ok) return decoded;
     const parts = readParts(decoded.value, net);

@@ -69,6 +69,27 @@ test('random bytes are refused and never throw', () => {
   );
 });
 
+test('the same bytes are decoded once, and a damaged copy of them is still refused', () => {
+  const record = one(signed('vote')) as AnyRecord;
+  const bytes = envelopes.encode(record);
+  const first = recordOf(Uint8Array.from(bytes));
+  assert.equal(recordOf(Uint8Array.from(bytes)), first);
+  const damaged = Uint8Array.from(bytes);
+  damaged[damaged.length - 1] = (damaged.at(-1) ?? 0) ^ 1;
+  const again = envelopes.decode(damaged);
+  assert.ok(!again.ok || again.record.id !== first.id);
+});
+
+test('records above 4 KiB are decoded anew each time, so that they cannot fill the memory', () => {
+  const spec = fc
+    .sample(signed('spec'), { numRuns: 500, seed: 7 })
+    .map((record) => envelopes.encode(record as AnyRecord))
+    .find((bytes) => bytes.length > 4_096);
+  assert.ok(spec !== undefined, 'no spec of this seed is large enough');
+  assert.notEqual(recordOf(Uint8Array.from(spec)), recordOf(Uint8Array.from(spec)));
+  assert.deepEqual(recordOf(Uint8Array.from(spec)), recordOf(Uint8Array.from(spec)));
+});
+
 test('a damaged record is refused, or is another record with another id', () => {
   fc.assert(
     fc.property(
