@@ -64,7 +64,8 @@ export const isExecutionDirectory = (name: string): boolean => ID.test(name);
 
 /** @throws RangeError when the id is not fit to be the name of a directory. */
 export function executionFiles(executionsDir: string, execution: ExecutionId): ExecutionFiles {
-  if (!ID.test(execution)) throw new RangeError(`not an execution id: ${JSON.stringify(execution)}`);
+  if (!ID.test(execution))
+    throw new RangeError(`not an execution id: ${JSON.stringify(execution)}`);
   const directory = join(executionsDir, execution);
   const inputs = join(directory, 'inputs');
   const outputs = join(directory, 'outputs');
@@ -90,10 +91,16 @@ export function executionFiles(executionsDir: string, execution: ExecutionId): E
       return text === null ? null : (JSON.parse(text) as ExecutionFacts[typeof name]);
     },
     async reset() {
-      // What an earlier try noted is no longer true.
-      await empty(['prepared', 'started', 'forgotten'].map((name) => join(directory, `${name}.json`)));
-      await empty([inputs, outputs, results, scratch, logs]);
-      for (const path of [directory, inputs, outputs, scratch, logs]) {
+      // A directory that is made only now holds nothing of an earlier try.
+      const made = await mkdir(directory, { recursive: true, mode: 0o700 });
+      if (made === undefined) {
+        // What an earlier try noted is no longer true.
+        await empty(
+          ['prepared', 'started', 'forgotten'].map((name) => join(directory, `${name}.json`)),
+        );
+        await empty([inputs, outputs, results, scratch, logs]);
+      }
+      for (const path of [inputs, outputs, scratch, logs]) {
         await mkdir(path, { recursive: true, mode: 0o700 });
       }
     },
