@@ -23,7 +23,10 @@ export interface Hands {
   readonly closed: (job: JobId) => void;
 }
 
-export function perform(hands: Hands, effect: Exclude<Effect, { type: 'persist' | 'reply' }>): void {
+export function perform(
+  hands: Hands,
+  effect: Exclude<Effect, { type: 'persist' | 'reply' }>,
+): void {
   const { host, codec, log, metrics, runner } = hands;
   switch (effect.type) {
     case 'send':
@@ -90,6 +93,8 @@ export function createReplicator(deps: {
     }
   };
   return ({ cid, holders, execution }) => {
-    void copy(cid, holders).then((done) => driver.push({ type: 'replicated', execution, cid, done }));
+    void copy(cid, holders).then((done) =>
+      driver.push({ type: 'replicated', execution, cid, done }),
+    );
   };
 }

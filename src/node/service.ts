@@ -3,7 +3,14 @@
  * port. Requests become inputs of the core; streams and content go straight to the host.
  */
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
-import type { LogLine, LogRequest, NodeView, SelfInfo, ShoalService, Submitted } from '../api/service.ts';
+import type {
+  LogLine,
+  LogRequest,
+  NodeView,
+  SelfInfo,
+  ShoalService,
+  Submitted,
+} from '../api/service.ts';
 import { ShoalError } from '../core/failure.ts';
 import { asJobId, asNodeId } from '../core/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../core/ids.ts';
@@ -34,9 +41,17 @@ export interface ServiceDeps {
   /** How long a submitted spec stays valid beyond its own timeout, milliseconds. */
   readonly specValidMs: number;
   /** Log lines of an execution of this node. */
-  readonly localLogs: (execution: ExecutionId, options: LogOptions, signal: AbortSignal) => AsyncIterable<LogLine>;
+  readonly localLogs: (
+    execution: ExecutionId,
+    options: LogOptions,
+    signal: AbortSignal,
+  ) => AsyncIterable<LogLine>;
   /** The same, from the node that runs it. */
-  readonly remoteLogs: (node: NodeId, request: Uint8Array, signal: AbortSignal) => AsyncIterable<Uint8Array>;
+  readonly remoteLogs: (
+    node: NodeId,
+    request: Uint8Array,
+    signal: AbortSignal,
+  ) => AsyncIterable<Uint8Array>;
   readonly peers: () => readonly PeerView[];
   readonly selfInfo: () => Omit<SelfInfo, 'jobsKept' | 'executionsRunning'>;
   readonly config: () => Readonly<Record<string, unknown>>;
@@ -64,7 +79,10 @@ const KEEPER_ANSWER_MS = 500;
 const OTHER_ANSWER_MS = 100;
 
 /** Looks jobs up for clients that wait for them. */
-export function createJobLookup({ driver, self }: Pick<ServiceDeps, 'driver' | 'self'>): JobAnswers<FoundJob> {
+export function createJobLookup({
+  driver,
+  self,
+}: Pick<ServiceDeps, 'driver' | 'self'>): JobAnswers<FoundJob> {
   return createJobAnswers<FoundJob>({
     ask: (ref, namespace) => findJob({ driver }, ref, namespace),
     keepMs: ({ records }) => {
@@ -113,7 +131,8 @@ function failedReply(reply: Extract<Reply, { type: 'failed' }>): ShoalError {
 async function ask(deps: Pick<ServiceDeps, 'driver'>, query: Query) {
   const reply = await deps.driver.request((request) => ({ type: 'query', request, query }));
   if (reply.type === 'failed') throw failedReply(reply);
-  if (reply.type !== 'answer') throw new ShoalError({ code: 'internal', what: `a query was answered with ${reply.type}` });
+  if (reply.type !== 'answer')
+    throw new ShoalError({ code: 'internal', what: `a query was answered with ${reply.type}` });
   return reply.answer;
 }
 
@@ -146,14 +165,29 @@ async function submit(deps: ServiceDeps, job: Job, token: string | null): Promis
   const { ExecutionTimeout, QueueTimeout, TotalTimeout } = spec.Task.Timeouts;
   const longestMs = 1000 * Math.max(TotalTimeout, ExecutionTimeout + QueueTimeout);
   const notAfter = Date.now() + deps.specValidMs + longestMs;
-  const reply = await deps.driver.request((request) => ({ type: 'submit', request, spec, nonce, notAfter }));
+  const reply = await deps.driver.request((request) => ({
+    type: 'submit',
+    request,
+    spec,
+    nonce,
+    notAfter,
+  }));
   if (reply.type === 'failed') throw failedReply(reply);
-  if (reply.type !== 'accepted') throw new ShoalError({ code: 'internal', what: `a submission was answered with ${reply.type}` });
+  if (reply.type !== 'accepted')
+    throw new ShoalError({
+      code: 'internal',
+      what: `a submission was answered with ${reply.type}`,
+    });
   if (key !== null) deps.kv.put(`token/${key}`, reply.job, Date.now() + tokenMs);
   return submitted(reply.job, reply.receipt, warnings, reply.again);
 }
 
-function submitted(job: JobId, receipt: Submitted['receipt'], warnings: readonly string[], again: boolean): Submitted {
+function submitted(
+  job: JobId,
+  receipt: Submitted['receipt'],
+  warnings: readonly string[],
+  again: boolean,
+): Submitted {
   return { jobId: job, evaluationId: randomUUID(), warnings, receipt, again };
 }
 
@@ -165,13 +199,24 @@ async function moveLargeInputs(deps: ServiceDeps, job: Job, warnings: string[]):
   return { ...job, Task: { ...job.Task, InputSources } };
 }
 
-async function moveLargeInput(deps: ServiceDeps, input: InputSource, warnings: string[]): Promise<InputSource> {
+async function moveLargeInput(
+  deps: ServiceDeps,
+  input: InputSource,
+  warnings: string[],
+): Promise<InputSource> {
   const url = input.Source.Params['URL'];
-  if (input.Source.Type !== 'inline' || typeof url !== 'string' || url.length <= inlineInRecordBytes) return input;
+  if (
+    input.Source.Type !== 'inline' ||
+    typeof url !== 'string' ||
+    url.length <= inlineInRecordBytes
+  )
+    return input;
   const decoded = decodeDataUrl(url);
   if (!decoded.ok || isGzip(decoded.bytes)) return input;
   const { cid } = await deps.content.addStream(one(decoded.bytes), AbortSignal.timeout(60_000));
-  warnings.push(`The inline input for ${input.Target} (${decoded.bytes.length} bytes) travels as ${cid}.`);
+  warnings.push(
+    `The inline input for ${input.Target} (${decoded.bytes.length} bytes) travels as ${cid}.`,
+  );
   return { ...input, Source: { Type: 'ipfs', Params: { CID: cid } } };
 }
 
@@ -215,7 +260,11 @@ function nodeViews(deps: ServiceDeps): readonly NodeView[] {
 
 // — logs
 
-async function* logs(deps: ServiceDeps, request: LogRequest, signal: AbortSignal): AsyncGenerator<LogLine> {
+async function* logs(
+  deps: ServiceDeps,
+  request: LogRequest,
+  signal: AbortSignal,
+): AsyncGenerator<LogLine> {
   const { records } = await findJob(deps, request.job, request.namespace);
   const ledger = ledgerOf(records);
   const { execution, node } = chooseExecution(ledger, request.execution);
@@ -229,12 +278,17 @@ async function* logs(deps: ServiceDeps, request: LogRequest, signal: AbortSignal
 }
 
 /** The execution named, else the newest one that was not discarded. */
-function chooseExecution(ledger: Ledger, ref: string | null): { execution: ExecutionId; node: NodeId } {
+function chooseExecution(
+  ledger: Ledger,
+  ref: string | null,
+): { execution: ExecutionId; node: NodeId } {
   const all = [...ledger.partitions.values()].flatMap((partition) => attemptsOf(partition));
   const found = all
     .filter((attempt) => ref === null || attempt.assign.record.body.execution.startsWith(ref))
     .sort((a, b) => a.assign.record.hlc - b.assign.record.hlc);
-  const live = found.filter(({ state }) => state?.body.phase !== 'cancelled' && state?.body.phase !== 'failed');
+  const live = found.filter(
+    ({ state }) => state?.body.phase !== 'cancelled' && state?.body.phase !== 'failed',
+  );
   const chosen = live.at(-1) ?? found.at(-1);
   if (chosen === undefined) {
     throw new ShoalError({ code: 'execution-not-found', ref: ref ?? `of job ${ledger.job}` });

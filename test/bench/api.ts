@@ -117,7 +117,10 @@ export function createApi(port: number): Api {
   ): Promise<T> => JSON.parse(await textOf(method, path, body, type)) as T;
 
   const stateOf = async (job: string): Promise<string> => {
-    const { Job } = await json<{ Job: { State: { StateType: string } } }>('GET', `/orchestrator/jobs/${job}`);
+    const { Job } = await json<{ Job: { State: { StateType: string } } }>(
+      'GET',
+      `/orchestrator/jobs/${job}`,
+    );
     return Job.State.StateType;
   };
 
@@ -147,13 +150,16 @@ export function createApi(port: number): Api {
         const state = await stateOf(job);
         if (state === 'Completed') return;
         if (OVER.has(state)) throw new Error(`job ${job} is ${state}`);
-        if (performance.now() > deadline) throw new Error(`job ${job} is ${state} after ${limitMs} ms`);
+        if (performance.now() > deadline)
+          throw new Error(`job ${job} is ${state} after ${limitMs} ms`);
         await pause(pollMs);
       }
     },
     async addContent(bytes) {
       const body = Readable.from(bytes, { objectMode: false });
-      return (await json<{ CID: string }>('POST', '/shoal/content', body, 'application/octet-stream')).CID;
+      return (
+        await json<{ CID: string }>('POST', '/shoal/content', body, 'application/octet-stream')
+      ).CID;
     },
     async download(cid, holder) {
       const began = performance.now();
@@ -176,7 +182,9 @@ export function createApi(port: number): Api {
     },
     async metric(name) {
       const lines = (await textOf('GET', '/metrics', null, '')).split('\n');
-      const values = lines.filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+      const values = lines.filter(
+        (line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `),
+      );
       return values.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
     },
     close: () => agent.destroy(),

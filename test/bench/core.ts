@@ -40,7 +40,11 @@ function admitMessage(suite: Suite, index: number): Extract<Message, { type: 'ad
   }));
   const sponsor = suite.nodeOf(suite.owner);
   const admission = { job, version: 1, spec: spec.id, config: 0, keepers, sponsor };
-  return { type: 'admit', spec, admission: suite.seal('admission', admission, asHlc(Date.now()), 'node') };
+  return {
+    type: 'admit',
+    spec,
+    admission: suite.seal('admission', admission, asHlc(Date.now()), 'node'),
+  };
 }
 
 /** What an executor reports of each phase. */
@@ -102,7 +106,8 @@ export async function core({ quick }: BenchContext): Promise<BenchResult> {
   });
   const verify = perSecond(rounds, count, () => {
     const suite = freshSuite();
-    for (const record of recordsOf()) if (!suite.verify(record)) throw new Error('a good record was refused');
+    for (const record of recordsOf())
+      if (!suite.verify(record)) throw new Error('a good record was refused');
   });
   const simulator = perSecond(quick ? 2 : 5, 1, () => {
     simulated = simulate(quietOptions(7, 50, quick ? 50 : 100)).inputs;

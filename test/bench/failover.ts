@@ -27,7 +27,9 @@ async function leadersOf(
 ): Promise<readonly { peer: Peer; at: number }[]> {
   const found = await Promise.all(
     peers.map(async (peer) => {
-      const line = (await peer.log()).findLast((one) => one.event === 'job.leading' && one.job === job);
+      const line = (await peer.log()).findLast(
+        (one) => one.event === 'job.leading' && one.job === job,
+      );
       return line?.time === undefined ? [] : [{ peer, at: Date.parse(line.time) }];
     }),
   );
@@ -63,7 +65,11 @@ async function setTheScene(mesh: Mesh): Promise<Scene> {
 }
 
 export async function failover({ quick, profileDir, say }: BenchContext): Promise<BenchResult> {
-  await using mesh = await startMesh({ size: 3, flags: ['--no-docker', '--no-wasm', '--noop'], profileDir });
+  await using mesh = await startMesh({
+    size: 3,
+    flags: ['--no-docker', '--no-wasm', '--noop'],
+    profileDir,
+  });
   const [led, done]: [number[], number[]] = [[], []];
   for (let run = 0; run < (quick ? 3 : 10); run += 1) {
     const { job, leader, survivors } = await setTheScene(mesh);

@@ -52,7 +52,11 @@ async function commandMs(args: readonly string[], apiPort: number): Promise<numb
   return performance.now() - began;
 }
 
-async function commandSeries(args: readonly string[], apiPort: number, runs: number): Promise<number[]> {
+async function commandSeries(
+  args: readonly string[],
+  apiPort: number,
+  runs: number,
+): Promise<number[]> {
   const all: number[] = [];
   // The first one reads the files from disk.
   await commandMs(args, apiPort);
@@ -61,7 +65,11 @@ async function commandSeries(args: readonly string[], apiPort: number, runs: num
 }
 
 export async function commandLine({ quick, profileDir }: BenchContext): Promise<BenchResult> {
-  await using mesh = await startMesh({ size: 3, flags: ['--no-docker', '--no-wasm', '--noop'], profileDir });
+  await using mesh = await startMesh({
+    size: 3,
+    flags: ['--no-docker', '--no-wasm', '--noop'],
+    profileDir,
+  });
   const [peer] = mesh.peers;
   if (peer === undefined) throw new Error('the mesh is empty');
   const jobs = await Promise.all(Array.from({ length: 20 }, () => peer.api.submit(noopJob())));
@@ -69,7 +77,12 @@ export async function commandLine({ quick, profileDir }: BenchContext): Promise<
   const runs = quick ? 10 : 20;
   return {
     rows: [
-      row('`shoal version`', 'ms', await commandSeries(['version'], peer.apiPort, runs), atMost(120)),
+      row(
+        '`shoal version`',
+        'ms',
+        await commandSeries(['version'], peer.apiPort, runs),
+        atMost(120),
+      ),
       row(
         '`shoal job list` of 20 jobs',
         'ms',

@@ -11,7 +11,10 @@ const POLL_MS = 5;
 const WARM_UPS = 3;
 
 /** Milliseconds from sending the job to the answer that says it is completed. */
-async function timed(api: Api, spec: JobSpec): Promise<{ ms: number; submitMs: number; job: string }> {
+async function timed(
+  api: Api,
+  spec: JobSpec,
+): Promise<{ ms: number; submitMs: number; job: string }> {
   const began = performance.now();
   const job = await api.submit(spec);
   const submitMs = performance.now() - began;
@@ -78,7 +81,11 @@ async function dockerOnce(docker: Docker): Promise<number> {
   return performance.now() - began;
 }
 
-export async function dockerLatency({ quick, profileDir, say }: BenchContext): Promise<BenchResult> {
+export async function dockerLatency({
+  quick,
+  profileDir,
+  say,
+}: BenchContext): Promise<BenchResult> {
   const docker = new Docker();
   const missing = await docker
     .getImage(IMAGE)
@@ -86,7 +93,10 @@ export async function dockerLatency({ quick, profileDir, say }: BenchContext): P
     .then(() => null)
     .catch((error: unknown) => String(error));
   if (missing !== null)
-    return { rows: [], skipped: [`docker: run scripts/docker-setup first (${missing.slice(0, 120)})`] };
+    return {
+      rows: [],
+      skipped: [`docker: run scripts/docker-setup first (${missing.slice(0, 120)})`],
+    };
   await using mesh = await startMesh({ size: 3, flags: ['--no-wasm'], profileDir });
   const [peer] = mesh.peers;
   if (peer === undefined) throw new Error('the mesh is empty');

@@ -27,9 +27,13 @@ export async function describeMachine(): Promise<Machine> {
 
 async function dockerVersion(): Promise<string | null> {
   try {
-    const { stdout } = await promisify(execFile)('docker', ['version', '--format', '{{.Server.Version}}'], {
-      timeout: 5_000,
-    });
+    const { stdout } = await promisify(execFile)(
+      'docker',
+      ['version', '--format', '{{.Server.Version}}'],
+      {
+        timeout: 5_000,
+      },
+    );
     return stdout.trim();
   } catch {
     return null;

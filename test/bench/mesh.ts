@@ -80,7 +80,9 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   try {
     for (let index = 0; index < options.size; index += 1) {
       const bootstrap = peers[0] === undefined ? [] : ['--bootstrap', peers[0].address];
-      peers.push(await startPeer({ ...options, directory, running, index, bootstrap, ports: null }));
+      peers.push(
+        await startPeer({ ...options, directory, running, index, bootstrap, ports: null }),
+      );
     }
     await meshed(peers, options.size);
     return mesh;
@@ -138,7 +140,10 @@ async function startPeer(setup: PeerSetup): Promise<Peer> {
 }
 
 /** For profiles Node itself is started, because flags cannot be handed through the start script. */
-function commandOf(args: readonly string[], profileDir: string | null): readonly [string, ...string[]] {
+function commandOf(
+  args: readonly string[],
+  profileDir: string | null,
+): readonly [string, ...string[]] {
   if (profileDir === null) return [program, ...args];
   const node = join(root, 'node_modules', 'node', 'bin', 'node');
   const bundle = join(root, 'dist', 'shoal.js');
@@ -146,7 +151,10 @@ function commandOf(args: readonly string[], profileDir: string | null): readonly
 }
 
 /** Starts a peer and returns when it has printed that it is ready. */
-async function launch([file, ...args]: readonly [string, ...string[]], logPath: string): Promise<Running> {
+async function launch(
+  [file, ...args]: readonly [string, ...string[]],
+  logPath: string,
+): Promise<Running> {
   const log = openSync(logPath, 'a');
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', log] });
   closeSync(log);
@@ -167,7 +175,10 @@ async function launch([file, ...args]: readonly [string, ...string[]], logPath: 
     if (printed.has('ready')) ready.resolve();
   });
   void exited.then(() => ready.reject(new Error('it ended')));
-  const late = setTimeout(() => ready.reject(new Error(`not ready in ${START_MS / 1_000} s`)), START_MS);
+  const late = setTimeout(
+    () => ready.reject(new Error(`not ready in ${START_MS / 1_000} s`)),
+    START_MS,
+  );
   try {
     await ready.promise;
   } catch (error) {

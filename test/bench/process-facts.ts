@@ -4,7 +4,11 @@ import { readFile } from 'node:fs/promises';
 const KIB = 1_024;
 
 /** A field of `/proc/<pid>/<file>` in kB, as bytes. */
-export async function bytesOf(pid: number, file: 'status' | 'smaps_rollup', field: string): Promise<number> {
+export async function bytesOf(
+  pid: number,
+  file: 'status' | 'smaps_rollup',
+  field: string,
+): Promise<number> {
   const text = await readFile(`/proc/${pid}/${file}`, 'utf8');
   const match = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(text);
   if (match === null) throw new Error(`/proc/${pid}/${file} has no ${field}`);

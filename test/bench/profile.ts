@@ -5,7 +5,11 @@ import { basename, join } from 'node:path';
 interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number;
-    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
+    readonly callFrame: {
+      readonly functionName: string;
+      readonly url: string;
+      readonly lineNumber: number;
+    };
   }[];
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];
@@ -30,7 +34,10 @@ export async function hotFunctions(
     add(times, JSON.parse(await readFile(join(directory, name), 'utf8')) as CpuProfile);
   const busy = [...times].filter(([name]) => !IDLE.has(name)).sort((a, b) => b[1] - a[1]);
   const busyMs = busy.reduce((sum, [, micros]) => sum + micros, 0) / 1_000;
-  return { busyMs, hot: busy.slice(0, top).map(([name, micros]) => ({ name, ms: micros / 1_000 })) };
+  return {
+    busyMs,
+    hot: busy.slice(0, top).map(([name, micros]) => ({ name, ms: micros / 1_000 })),
+  };
 }
 
 function add(times: Map<string, number>, profile: CpuProfile): void {
@@ -41,7 +48,11 @@ function add(times: Map<string, number>, profile: CpuProfile): void {
   }
 }
 
-function nameOf({ functionName, url, lineNumber }: CpuProfile['nodes'][number]['callFrame']): string {
+function nameOf({
+  functionName,
+  url,
+  lineNumber,
+}: CpuProfile['nodes'][number]['callFrame']): string {
   if (url === '') return functionName || '(native)';
   return `${functionName || '(anonymous)'} ${basename(url)}:${lineNumber + 1}`;
 }

@@ -59,6 +59,7 @@ export function markdown(report: Report): string {
       );
     }
   }
-  if (report.skipped.length > 0) lines.push('', ...report.skipped.map((why) => `Not measured: ${why}`));
+  if (report.skipped.length > 0)
+    lines.push('', ...report.skipped.map((why) => `Not measured: ${why}`));
   return lines.join('\n');
 }

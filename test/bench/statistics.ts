@@ -79,7 +79,11 @@ export function row(
   };
 }
 
-function meets(samples: readonly number[], { median }: Summary, { limit, wanted, of }: Target): boolean {
+function meets(
+  samples: readonly number[],
+  { median }: Summary,
+  { limit, wanted, of }: Target,
+): boolean {
   const fits = (value: number): boolean => (wanted === 'at most' ? value <= limit : value >= limit);
   return of === 'median' ? fits(median) : samples.every(fits);
 }

@@ -71,7 +71,10 @@ async function drive(peers: readonly Peer[], load: Load): Promise<Tally> {
       if (second < load.seconds) perSecond[second] = (perSecond[second] ?? 0) + 1;
     }
   };
-  const apis = Array.from({ length: load.clients }, (_, index) => peers[index % peers.length]?.api ?? []);
+  const apis = Array.from(
+    { length: load.clients },
+    (_, index) => peers[index % peers.length]?.api ?? [],
+  );
   await Promise.all(apis.flat().map(client));
   const [after, own] = [await spent(peers), process.cpuUsage(ownBefore)];
 
@@ -140,5 +143,7 @@ async function measure(context: BenchContext, kind: 'noop' | 'wasm'): Promise<Be
   };
 }
 
-export const noopThroughput = (context: BenchContext): Promise<BenchResult> => measure(context, 'noop');
-export const wasmThroughput = (context: BenchContext): Promise<BenchResult> => measure(context, 'wasm');
+export const noopThroughput = (context: BenchContext): Promise<BenchResult> =>
+  measure(context, 'noop');
+export const wasmThroughput = (context: BenchContext): Promise<BenchResult> =>
+  measure(context, 'wasm');
