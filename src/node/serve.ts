@@ -8,6 +8,9 @@ import { loadConfig } from '../config/load.ts';
 import { startPeer } from './start.ts';
 import { version } from './version.ts';
 
+/** For the last lines of the log to be written. */
+const brokenMs = 500;
+
 /** @throws ShoalError of everything a person can put right. Resolves when the peer has stopped. */
 export async function serve(flags: FlagValues): Promise<void> {
   const loaded = await loadConfig({
@@ -20,7 +23,9 @@ export async function serve(flags: FlagValues): Promise<void> {
   print(`shoal ${version()}`);
   print(`peer id    ${peer.nodeId}`);
   for (const address of peer.addresses) print(`bootstrap  ${address}`);
-  print(`api        http://${peer.api.host.includes(':') ? `[${peer.api.host}]` : peer.api.host}:${peer.api.port}`);
+  print(
+    `api        http://${peer.api.host.includes(':') ? `[${peer.api.host}]` : peer.api.host}:${peer.api.port}`,
+  );
   print('ready      Ctrl-C leaves the mesh and stops');
   const leave = (signal: NodeJS.Signals): void => {
     process.once('SIGINT', () => process.exit(130));
@@ -32,6 +37,11 @@ export async function serve(flags: FlagValues): Promise<void> {
   process.once('SIGTERM', leave);
   try {
     await peer.ended;
+  } catch (error) {
+    // The core or the store broke. An orderly stop would go through both, so the process just ends:
+    // others see at once that it is gone, and containers are found again when it is started again.
+    setTimeout(() => process.exit(1), brokenMs);
+    throw error;
   } finally {
     process.removeListener('SIGINT', leave);
     process.removeListener('SIGTERM', leave);

@@ -50,6 +50,7 @@ export class Mesh {
   readonly peers: Peer[] = [];
   readonly #program: Program;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #deferred: (() => Promise<void>)[] = [];
   #usesDocker = false;
   #commands = 0;
 
@@ -300,9 +301,17 @@ export class Mesh {
     return problems;
   }
 
+  /** What must be done at the end, before the peers are stopped; done even when a test failed. */
+  defer(undo: () => Promise<void>): void {
+    this.#deferred.push(undo);
+  }
+
   /** Stops every peer as an operator does, and looks for what is left over. @throws with all that is wrong */
   async close(): Promise<void> {
     const problems: string[] = [];
+    // One after the other, and none keeps the next from being done: what stays open keeps the process alive.
+    for (const undo of this.#deferred)
+      await undo().catch((error: unknown) => problems.push(String(error)));
     const running = this.peers.filter((peer) => peer.running);
     await Promise.all(
       running.map((peer) => peer.stop().catch((error: unknown) => problems.push(String(error)))),

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { topicsOf } from '../../p2p/gossip.ts';
 import type { Decoded } from '../../p2p/gossip.ts';
@@ -23,7 +23,7 @@ import { noop } from './specs.ts';
 const NET = 'shoal';
 const mesh = await createMesh();
 const strangers = testNodes();
-after(() => strangers.stopAll());
+mesh.defer(() => strangers.stopAll());
 
 const crypto = createCrypto();
 const { sha256 } = crypto;
@@ -200,10 +200,7 @@ describe('a stranger in a mesh of three peers', () => {
       pubsub: { publish(topic: string, data: Uint8Array): Promise<unknown> };
     };
     const { adverts } = topicsOf(NET);
-    const messages = [
-      ...frames.slice(0, 8).map(([, , frame]) => frame),
-      new Uint8Array(40_000),
-    ];
+    const messages = [...frames.slice(0, 8).map(([, , frame]) => frame), new Uint8Array(40_000)];
     for (const data of messages) await pubsub.publish(adverts, data);
     for (const peer of peers) {
       await mesh.until(

@@ -154,6 +154,11 @@ export class Peer {
       .map((line) => JSON.parse(line) as LogEvent);
   }
 
+  /** How its last process ended; waits while it runs. */
+  exit(): Promise<Exit> {
+    return this.#exit;
+  }
+
   /** Dies at once and loses what was not on disk. */
   async kill(): Promise<void> {
     process.kill(this.pid, 'SIGKILL');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { docker, dockerMissing, IMAGE } from '../docker/support.ts';
 import { createMesh } from './harness.ts';
@@ -72,16 +72,13 @@ async function importImage(directory: string): Promise<() => Promise<void>> {
 describe('the batch spec', { skip: await dockerMissing() }, () => {
   let first: Peer;
   let spec: string;
-  let undo = async (): Promise<void> => {};
   before(async () => {
     mesh.watchContainers();
-    undo = await importImage(mesh.directory);
+    mesh.defer(await importImage(mesh.directory));
     first = (await mesh.grow(3))[0] ?? assert.fail('no peer');
     const cid = await first.addContent('some data\n');
     spec = (await readFile(specPath('batch.yaml'), 'utf8')).replace(BATCH_CID, cid);
   });
-  after(() => undo());
-
   const offline = (text: string): string =>
     text.replace(/ {4}Network:[\s\S]*?Type: HTTP\n/, '    Network:\n      Type: None\n');
 
