@@ -21,6 +21,10 @@ const orphanMs = 10_000;
 /** A job is asked about again after this, when its leader may not lead it any more. */
 const leadCheckMs = 10_000;
 
+/** Jobs this node keeps or has voted for that are not closed. */
+const liveJobs = (core: Core): number =>
+  core.kept.size - core.closedKept.size + core.pending.size;
+
 const asKeeper = (core: Core, admission: AdmissionBody): boolean =>
   admission.keepers.some((k) => k.node === core.self && k.store === core.config.store);
 
@@ -43,7 +47,7 @@ export function onAdmit(
   const second = verdict === 'good' ? checkAdmission(core.suite, spec, admission) : verdict;
   if (second !== 'good') return refuse(core, from, second.code, second.fault);
   if (!asKeeper(core, admission.body)) return refuse(core, from, 'not-keeper', false);
-  if (core.draining || core.kept.size + core.pending.size >= core.config.limits.jobsMax) {
+  if (core.draining || liveJobs(core) >= core.config.limits.jobsMax) {
     const refusal = { code: core.draining ? 'draining' : 'store-full' } as const;
     return send(core, from, { type: 'not-admitted', job, refusal });
   }

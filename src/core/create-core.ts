@@ -38,6 +38,7 @@ export function createCore(config: MachineConfig, suite: Suite): Core {
     wishes: new Map(),
     awaitingSpec: new Map(),
     index: new Map(),
+    closedKept: new Set(),
     closed: new Map(),
     lookups: new Map(),
     replicas: new Map(),

@@ -125,6 +125,8 @@ export function tickKept(core: Core, kept: KeptJob): void {
     kept.candidateAt = null;
     core.timers.set(jobTimer(kept), after(core.now, core.config.limits.retentionMs));
     remember(core.closed, job, close, closedMax);
+    core.closedKept.add(job);
+    makeRoom(core);
     if (kept.promised !== null) persist(core, { table: 'promises', job, key: job, value: null });
     for (const slot of kept.accepted.keys()) {
       persist(core, { table: 'accepted', job, key: slot, value: null });
@@ -141,6 +143,16 @@ export function tickKept(core: Core, kept: KeptJob): void {
   progress(core, kept);
 }
 
+/** Of the closed jobs the oldest go when there are too many. */
+function makeRoom(core: Core): void {
+  for (const job of core.closedKept) {
+    if (core.closedKept.size <= core.config.limits.closedJobsMax) return;
+    const oldest = core.kept.get(job);
+    if (oldest === undefined) core.closedKept.delete(job);
+    else dropKept(core, oldest);
+  }
+}
+
 function dropKept(core: Core, kept: KeptJob): void {
   const { job, committed, states, commands, grant } = kept.ledger;
   const keys = [
@@ -153,6 +165,7 @@ function dropKept(core: Core, kept: KeptJob): void {
   ];
   for (const key of keys) persist(core, { table: 'records', job, key, value: null });
   core.kept.delete(job);
+  core.closedKept.delete(job);
 }
 
 /** Asks each leader whether it still leads what this node believes it leads. */

@@ -289,6 +289,8 @@ export interface Limits {
   readonly announceSpecMaxBytes: number;
   readonly replicateTimeoutMs: number;
   readonly jobsMax: number;
+  /** Ledgers of closed jobs kept, whatever their age. */
+  readonly closedJobsMax: number;
   readonly retentionMs: number;
 }
 

@@ -293,6 +293,8 @@ export interface Core {
   /** Announcements whose spec is on its way. */
   readonly awaitingSpec: Map<JobId, Announcement>;
   readonly index: Map<JobId, IndexEntry>;
+  /** Kept jobs that are closed, oldest first. */
+  readonly closedKept: Set<JobId>;
   /** Jobs known to be closed, with the proof; bounded. */
   readonly closed: Map<JobId, Certified<'close'>>;
   readonly lookups: Map<RequestId, Lookup>;
