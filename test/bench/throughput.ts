@@ -116,7 +116,7 @@ async function measure(context: BenchContext, kind: 'noop' | 'wasm'): Promise<Be
   const spec = kind === 'noop' ? noopJob() : wasmJob(await addNoopModule(first.api));
   // Compiled code and open streams, as in a peer that has been in use.
   await drive(mesh.peers, { clients: 6, seconds: 3, spec });
-  const load = { clients: kind === 'noop' ? 36 : 18, seconds: quick ? 8 : 20, spec };
+  const load = { clients: kind === 'noop' ? 40 : 18, seconds: quick ? 8 : 20, spec };
   const tally = await drive(mesh.peers, load);
   say(`  ${tally.submitted} submitted, by second: ${tally.perSecond.join(' ')}`);
   const name = kind === 'noop' ? 'the noop engine' : 'a no-op WASM module';
