@@ -5,7 +5,7 @@
 import { flushCommits, jobTimer, noSupport, propose, resendOpen } from './commit.ts';
 import { newLead, tickEpoch } from './epochs.ts';
 import { firstEpoch } from './epoch.ts';
-import { after } from './ids.ts';
+import { after, asMillis } from './ids.ts';
 import type { ExecutionId, NodeId } from './ids.ts';
 import { isTerminal, nodeOfExecution, summaryOf } from './ledger.ts';
 import type { Attempt } from './ledger.ts';
@@ -20,6 +20,8 @@ import { note, seal, send, touch } from './state.ts';
 
 /** Commits and the news of the close are repeated to silent nodes for this long; later they ask. */
 const closingMs = 60_000;
+/** A peer that is started again answers within a few seconds; a dead one is replaced well within 30 s. */
+const restartGraceMs = 8_000;
 
 /** The rank-0 keeper leads from the activation on, without asking. */
 export function leadFirstEpoch(core: Core, kept: KeptJob): void {
@@ -230,18 +232,24 @@ export function onNotStarted(
   touch(core, kept.ledger.job);
 }
 
-/** A dead node's executions are lost at once; the lease need not run out. */
+/**
+ * A node is dead: its executions are lost soon, without waiting for the lease. Not at once: a peer that
+ * is only started again takes its containers up where they are.
+ */
 export function loseNode(core: Core, kept: KeptJob, node: NodeId): void {
   const { lead, ledger } = kept;
   if (lead?.mode !== 'leading' || ledger.close !== null) return;
+  const lostAt = after(core.now, restartGraceMs);
+  const asIfHeard = asMillis(lostAt - core.config.limits.leaseLostMs);
   for (const execution of liveOn(kept, node)) {
-    lead.starting.delete(execution);
-    lead.givenUp.set(execution, 'lost');
+    const heard = lead.heard.get(execution) ?? lead.since;
+    lead.heard.set(execution, heard < asIfHeard ? heard : asIfHeard);
   }
   for (const copy of lead.replications.values()) {
     if (copy.holder === node && !copy.done) copy.deadline = core.now;
   }
   lead.bids.delete(node);
+  core.timers.set(jobTimer(kept), lostAt);
   touch(core, ledger.job);
 }
 

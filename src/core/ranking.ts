@@ -22,6 +22,8 @@ export interface Choice {
   readonly node: NodeId;
 }
 
+/** Local data is worth about one and a half executions more on a node: fetching is cheap, a crowd is not. */
+const localityWorth = 0.75;
 /** Scores within this distance count as equal. */
 const nearlyEqual = 0.25;
 
@@ -68,5 +70,5 @@ function score(
 ): number {
   const failed = Math.min(3, failures.get(bid.node) ?? 0);
   const crowd = given.get(bid.node) ?? 0;
-  return 2 * bid.locality + freeShare(bid.free, bid.capacity) - failed - 0.5 * crowd;
+  return localityWorth * bid.locality + freeShare(bid.free, bid.capacity) - failed - 0.5 * crowd;
 }
