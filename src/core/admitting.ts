@@ -22,8 +22,7 @@ const orphanMs = 10_000;
 const leadCheckMs = 10_000;
 
 /** Jobs this node keeps or has voted for that are not closed. */
-const liveJobs = (core: Core): number =>
-  core.kept.size - core.closedKept.size + core.pending.size;
+const liveJobs = (core: Core): number => core.kept.size - core.closedKept.size + core.pending.size;
 
 const asKeeper = (core: Core, admission: AdmissionBody): boolean =>
   admission.keepers.some((k) => k.node === core.self && k.store === core.config.store);

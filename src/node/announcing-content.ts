@@ -12,7 +12,8 @@ export function announcingContent(
   return {
     add: async (path, signal) => tell(await content.add(path, signal)),
     addStream: async (bytes, signal) => tell(await content.addStream(bytes, signal)),
-    writeTo: async (cid, destination, options) => tell(await content.writeTo(cid, destination, options)),
+    writeTo: async (cid, destination, options) =>
+      tell(await content.writeTo(cid, destination, options)),
     replicate: async (cid, options) => tell(await content.replicate(cid, options)),
     list: (cid, options) => content.list(cid, options),
     read: (cid, path, options) => content.read(cid, path, options),

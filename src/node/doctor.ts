@@ -26,7 +26,12 @@ export async function diagnose(deps: DoctorDeps): Promise<readonly Finding[]> {
   ];
 }
 
-const ok = (subject: string, detail: string): Finding => ({ subject, level: 'ok', detail, remedy: '' });
+const ok = (subject: string, detail: string): Finding => ({
+  subject,
+  level: 'ok',
+  detail,
+  remedy: '',
+});
 
 function runtimeFinding(): Finding {
   return ok('runtime', `Node.js ${process.versions.node} on ${process.platform}/${process.arch}`);
@@ -41,9 +46,18 @@ async function engineFindings({ engines, config }: DoctorDeps): Promise<readonly
       const subject = `engine ${name}`;
       const status = await engine.probe(AbortSignal.timeout(probeMs));
       if (!status.available) {
-        return [{ subject, level: 'problem', detail: status.detail, remedy: `Jobs of engine ${name} are refused until this is mended.` }];
+        return [
+          {
+            subject,
+            level: 'problem',
+            detail: status.detail,
+            remedy: `Jobs of engine ${name} are refused until this is mended.`,
+          },
+        ];
       }
-      const warnings = status.warnings.map((detail): Finding => ({ subject, level: 'warning', detail, remedy: '' }));
+      const warnings = status.warnings.map(
+        (detail): Finding => ({ subject, level: 'warning', detail, remedy: '' }),
+      );
       return [ok(subject, status.detail), ...warnings];
     }),
   );
@@ -66,27 +80,47 @@ async function diskFinding({ config }: DoctorDeps): Promise<Finding> {
   const free = disk.bavail * disk.bsize;
   const detail = `${(free / 1e9).toFixed(1)} GB free at ${dataDir}`;
   if (free >= lowDiskBytes) return ok('disk', detail);
-  return { subject: 'disk', level: 'problem', detail, remedy: 'Free some space, or choose another --data-dir.' };
+  return {
+    subject: 'disk',
+    level: 'problem',
+    detail,
+    remedy: 'Free some space, or choose another --data-dir.',
+  };
 }
 
 function peerFindings({ host }: DoctorDeps): readonly Finding[] {
   const connected = host.peers().length;
-  const rejected = host.rejected.map((failure): Finding => ({
-    subject: 'bootstrap',
-    level: 'warning',
-    detail: 'value' in failure ? String(failure.value) : failure.code,
-    remedy: 'Correct or remove this --bootstrap address.',
-  }));
-  const unreachable = host.status().flatMap((peer): readonly Finding[] =>
-    peer.problem === null || peer.state === 'connected'
-      ? []
-      : [{ subject: `peer ${peer.peer}`, level: 'warning', detail: peer.problem.why, remedy: 'It is tried again by itself.' }],
+  const rejected = host.rejected.map(
+    (failure): Finding => ({
+      subject: 'bootstrap',
+      level: 'warning',
+      detail: 'value' in failure ? String(failure.value) : failure.code,
+      remedy: 'Correct or remove this --bootstrap address.',
+    }),
   );
+  const unreachable = host
+    .status()
+    .flatMap((peer): readonly Finding[] =>
+      peer.problem === null || peer.state === 'connected'
+        ? []
+        : [
+            {
+              subject: `peer ${peer.peer}`,
+              level: 'warning',
+              detail: peer.problem.why,
+              remedy: 'It is tried again by itself.',
+            },
+          ],
+    );
   const alone: Finding = {
     subject: 'peers',
     level: 'warning',
     detail: 'connected to nobody',
     remedy: 'Start another peer with --bootstrap and one of the addresses of this one.',
   };
-  return [connected > 0 ? ok('peers', `${connected} connected`) : alone, ...rejected, ...unreachable];
+  return [
+    connected > 0 ? ok('peers', `${connected} connected`) : alone,
+    ...rejected,
+    ...unreachable,
+  ];
 }

@@ -23,7 +23,10 @@ const runnerPath = import.meta.filename.endsWith('.ts')
   ? join(import.meta.dirname, '..', 'engines', 'wasm', 'runner.ts')
   : join(import.meta.dirname, 'wasm-runner.js');
 
-export function createEngines(config: Config, { nodeId, log }: EngineSurroundings): ReadonlyMap<string, Engine> {
+export function createEngines(
+  config: Config,
+  { nodeId, log }: EngineSurroundings,
+): ReadonlyMap<string, Engine> {
   const { docker, wasm, noop } = config.engines;
   const engines: Engine[] = [];
   if (wasm.enabled) {

@@ -19,7 +19,10 @@ const TCP = /^\/(ip4|ip6)\/([^/]+)\/tcp\/(\d+)(.*)$/;
  * @param movable false when the addresses were configured by someone, or falling back is switched off.
  * @throws ShoalError `port-in-use` for an address that may not move.
  */
-export async function planListen(addresses: readonly string[], movable: boolean): Promise<ListenPlan> {
+export async function planListen(
+  addresses: readonly string[],
+  movable: boolean,
+): Promise<ListenPlan> {
   const moved: { from: string; to: string }[] = [];
   const planned: string[] = [];
   for (const address of addresses) {

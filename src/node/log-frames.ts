@@ -50,4 +50,8 @@ export async function* decodeLogLines(
 }
 
 const damaged = (execution: string): ShoalError =>
-  new ShoalError({ code: 'logs-unavailable', execution, why: 'what the executing node sent is damaged' });
+  new ShoalError({
+    code: 'logs-unavailable',
+    execution,
+    why: 'what the executing node sent is damaged',
+  });

@@ -92,7 +92,8 @@ class Cursor {
       const { ino, size, birthtimeMs } = await file.stat();
       const identity = `${ino}:${birthtimeMs}`;
       // An execution that was begun anew has new files.
-      if ((this.#identity !== null && this.#identity !== identity) || size < this.#offset) this.#offset = 0;
+      if ((this.#identity !== null && this.#identity !== identity) || size < this.#offset)
+        this.#offset = 0;
       this.#identity = identity;
       const before = this.#offset;
       const buffer = Buffer.alloc(CHUNK_BYTES);

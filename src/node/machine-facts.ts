@@ -89,7 +89,8 @@ export async function groupLimits(root: string): Promise<GroupLimits> {
 /** `/a/b` below a mount → that directory, its parent, … the mount itself. */
 function upwards(mount: string, path: string): string[] {
   const found = [mount];
-  for (let at = path; at !== '/' && at !== '.' && at !== ''; at = dirname(at)) found.unshift(join(mount, at));
+  for (let at = path; at !== '/' && at !== '.' && at !== ''; at = dirname(at))
+    found.unshift(join(mount, at));
   return found;
 }
 
@@ -122,21 +123,29 @@ async function textOf(path: string): Promise<string | undefined> {
 export function findGpus(): Promise<readonly Gpu[]> {
   const query = ['--query-gpu=name,memory.total', '--format=csv,noheader,nounits'];
   return new Promise((resolve) => {
-    execFile('nvidia-smi', query, { timeout: GPU_QUERY_MS, killSignal: 'SIGKILL' }, (error, stdout) => {
-      resolve(
-        error === null
-          ? stdout
-              .split('\n')
-              .filter((line) => line.trim() !== '')
-              .map(gpuOf)
-          : [],
-      );
-    });
+    execFile(
+      'nvidia-smi',
+      query,
+      { timeout: GPU_QUERY_MS, killSignal: 'SIGKILL' },
+      (error, stdout) => {
+        resolve(
+          error === null
+            ? stdout
+                .split('\n')
+                .filter((line) => line.trim() !== '')
+                .map(gpuOf)
+            : [],
+        );
+      },
+    );
   });
 }
 
 function gpuOf(line: string): Gpu {
   const [name, memory] = line.split(',').map((part) => part.trim());
   const memoryMib = Number(memory);
-  return { name: name ?? '', memoryMib: Number.isFinite(memoryMib) && memory !== '' ? memoryMib : null };
+  return {
+    name: name ?? '',
+    memoryMib: Number.isFinite(memoryMib) && memory !== '' ? memoryMib : null,
+  };
 }

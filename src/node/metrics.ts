@@ -18,8 +18,12 @@ export function createNodeMetrics(deps: {
   readonly machine: Machine;
 }): NodeMetrics {
   const metrics = createMetrics(true);
-  const sent = metrics.counter('shoal_messages_sent_total', 'Messages handed to the transport.', ['type']);
-  const refused = metrics.counter('shoal_refused_total', 'Remote input refused, by reason.', ['code']);
+  const sent = metrics.counter('shoal_messages_sent_total', 'Messages handed to the transport.', [
+    'type',
+  ]);
+  const refused = metrics.counter('shoal_refused_total', 'Remote input refused, by reason.', [
+    'code',
+  ]);
   const events = metrics.counter(
     'shoal_events_total',
     'Things that happened to jobs, executions and peers.',
@@ -33,10 +37,14 @@ export function createNodeMetrics(deps: {
     'Bytes waiting to be sent to peers.',
     () => deps.host().gauges().messages.queuedBytes,
   );
-  gauge('shoal_messages_dropped', 'Messages dropped since the start: queue full or peer unreachable.', () => {
-    const { droppedOverflow, droppedUnreachable } = deps.host().gauges().messages;
-    return droppedOverflow + droppedUnreachable;
-  });
+  gauge(
+    'shoal_messages_dropped',
+    'Messages dropped since the start: queue full or peer unreachable.',
+    () => {
+      const { droppedOverflow, droppedUnreachable } = deps.host().gauges().messages;
+      return droppedOverflow + droppedUnreachable;
+    },
+  );
   gauge(
     'shoal_gossip_queued',
     'Gossip messages waiting for the core.',

@@ -70,7 +70,10 @@ export async function openHost(
   const datastore = new SqliteDatastore(join(dataDir, 'peers.db'));
   datastore.open();
   closers.add(() => datastore.close());
-  const plan = await planListen(config.network.listen, config.network.listenFallback && !origins.has('network.listen'));
+  const plan = await planListen(
+    config.network.listen,
+    config.network.listenFallback && !origins.has('network.listen'),
+  );
   for (const { from, to } of plan.moved) log.warn({ from, to }, 'listen.moved');
   const host = await createHost(
     {
@@ -120,7 +123,11 @@ export function openRunner(
     createInlineSource(storage.inlineMaxBytes),
     createLocalSource('localdirectory', config.policy.allowedPaths),
   ];
-  const publishers = [createIpfsPublisher(content), createNoopPublisher(''), createNoopPublisher('noop')];
+  const publishers = [
+    createIpfsPublisher(content),
+    createNoopPublisher(''),
+    createNoopPublisher('noop'),
+  ];
   return createRunner({
     engines,
     sources: new Map(sources.map((source) => [source.type, source])),

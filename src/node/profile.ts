@@ -84,7 +84,9 @@ export function createProfiler(options: ProfilerOptions): Profiler {
       if (!stop.signal.aborted) await lookOnce();
     },
     warnings: () =>
-      [...statuses].flatMap(([name, status]) => status.warnings.map((warning) => `${name}: ${warning}`)),
+      [...statuses].flatMap(([name, status]) =>
+        status.warnings.map((warning) => `${name}: ${warning}`),
+      ),
     async stop() {
       stop.abort();
       if (timer !== null) clearInterval(timer);
@@ -122,7 +124,8 @@ function report(
       else log.warn({ engine, detail }, 'engine.unavailable');
     }
     for (const warning of status.warnings) {
-      if (earlier?.warnings.includes(warning) !== true) log.warn({ engine, warning }, 'engine.warning');
+      if (earlier?.warnings.includes(warning) !== true)
+        log.warn({ engine, warning }, 'engine.warning');
     }
   }
 }
@@ -164,7 +167,10 @@ function profileOf(
 function disabledEngines(engines: Config['engines']): Profile['engines'] {
   const off = Object.entries(engines).filter(([name, { enabled }]) => !enabled && name !== 'noop');
   return Object.fromEntries(
-    off.map(([name]) => [name, { available: false, detail: 'switched off by the operator of this node' }]),
+    off.map(([name]) => [
+      name,
+      { available: false, detail: 'switched off by the operator of this node' },
+    ]),
   );
 }
 
@@ -205,7 +211,10 @@ export function networksOf(allowed: Config['policy']['networks']): Profile['netw
           allowed: false,
           detail: `the operator of this node allows only ${allowed.join(', ') || 'no network type'}`,
         };
-  const none: NetworkRule = { allowed: false, detail: 'wasm programs have no network; use None or Default' };
+  const none: NetworkRule = {
+    allowed: false,
+    detail: 'wasm programs have no network; use None or Default',
+  };
   const free: NetworkRule = { allowed: true, detail: '' };
   return {
     None: byPolicy('None'),
@@ -213,7 +222,10 @@ export function networksOf(allowed: Config['policy']['networks']): Profile['netw
     Bridge: byPolicy('Bridge'),
     Host: byPolicy('Host'),
     Full: byPolicy('Host'),
-    HTTP: { allowed: false, detail: 'the HTTP domain allow-list is not available on this node yet' },
+    HTTP: {
+      allowed: false,
+      detail: 'the HTTP domain allow-list is not available on this node yet',
+    },
     'wasm/None': free,
     'wasm/Default': free,
     'wasm/Bridge': none,

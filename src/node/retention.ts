@@ -36,7 +36,10 @@ export function createRetention(deps: {
   }
 
   const timer = setInterval(
-    () => void round().catch((error: unknown) => log.warn({ error: String(error) }, 'content.collect-failed')),
+    () =>
+      void round().catch((error: unknown) =>
+        log.warn({ error: String(error) }, 'content.collect-failed'),
+      ),
     roundMs,
   );
   timer.unref();

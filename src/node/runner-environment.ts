@@ -33,7 +33,11 @@ function forwarded(
   }
   const value = own[variable];
   if (value !== undefined) return value;
-  throw new StorageError('node', 'env-not-set', `The variable ${variable} is not set on this node.`);
+  throw new StorageError(
+    'node',
+    'env-not-set',
+    `The variable ${variable} is not set on this node.`,
+  );
 }
 
 /** `*` stands for anything, everything else for itself. */

@@ -3,7 +3,13 @@
  * so that a process that takes over finds out from the files where to go on. Does not know about
  * other executions; `runner.ts` holds them.
  */
-import type { ExecutionFailure, ExecutionOrder, OutputHead, RunEvent, Usage } from '../core/execution.ts';
+import type {
+  ExecutionFailure,
+  ExecutionOrder,
+  OutputHead,
+  RunEvent,
+  Usage,
+} from '../core/execution.ts';
 import { ShoalError } from '../core/failure.ts';
 import type { Engine, EngineOutcome, EngineRun } from '../engines/engine.ts';
 import type { Log } from '../lib/log.ts';
@@ -101,7 +107,8 @@ async function run(carried: Carried): Promise<Outcome> {
   }
   const prepared = await files.read('prepared');
   const outcome =
-    (prepared === null ? null : await takeUp(carried, engine, prepared)) ?? (await begin(carried, engine));
+    (prepared === null ? null : await takeUp(carried, engine, prepared)) ??
+    (await begin(carried, engine));
   const ended = { exitCode: outcome.exitCode, usage: outcome.usage };
   await files.write('outcome', ended);
   return ended;
@@ -129,7 +136,13 @@ async function begin(carried: Carried, engine: Engine): Promise<Outcome> {
   carried.phase('preparing');
   await files.reset();
   await files.write('order', order);
-  const prepared = await stage({ order, files, sources, inputMaxBytes: settings.inputMaxBytes, signal });
+  const prepared = await stage({
+    order,
+    files,
+    sources,
+    inputMaxBytes: settings.inputMaxBytes,
+    signal,
+  });
   await files.write('prepared', prepared);
   signal.throwIfAborted();
   carried.phase('starting');
@@ -138,7 +151,11 @@ async function begin(carried: Carried, engine: Engine): Promise<Outcome> {
   );
   if (outcome === null)
     throw new RunError(
-      { code: 'engine-broken', class: 'node', message: `The engine ${engine.name} gave no outcome.` },
+      {
+        code: 'engine-broken',
+        class: 'node',
+        message: `The engine ${engine.name} gave no outcome.`,
+      },
       null,
     );
   return outcome;
@@ -183,7 +200,8 @@ async function watched(
   if (broken !== null && !(exited && broken.code === TIMEOUT))
     throw new RunError(broken, outcome?.usage ?? null);
   if (outcome?.type === 'failed') throw new RunError(outcome.failure, outcome.usage);
-  if (outcome?.outputDropped === true) log.warn({ max: settings.outputMaxBytes }, 'execution.output-dropped');
+  if (outcome?.outputDropped === true)
+    log.warn({ max: settings.outputMaxBytes }, 'execution.output-dropped');
   return outcome;
 }
 
@@ -272,5 +290,8 @@ function explained(
     error instanceof ShoalError
       ? error.message
       : `The node failed: ${error instanceof Error ? error.message : String(error)}`;
-  return { failure: { code: 'node-failed', class: 'node', message: message.slice(0, 1_000) }, usage: null };
+  return {
+    failure: { code: 'node-failed', class: 'node', message: message.slice(0, 1_000) },
+    usage: null,
+  };
 }

@@ -89,7 +89,10 @@ export function createGuard(options: GuardOptions): Guard {
 async function overDisk(options: GuardOptions, signal: AbortSignal): Promise<boolean> {
   let used = 0;
   for (const { path, bytesBefore } of options.watched) {
-    used += Math.max(0, (await diskUsage(path, options.diskBytes + bytesBefore, signal)) - bytesBefore);
+    used += Math.max(
+      0,
+      (await diskUsage(path, options.diskBytes + bytesBefore, signal)) - bytesBefore,
+    );
   }
   return used > options.diskBytes;
 }

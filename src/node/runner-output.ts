@@ -19,7 +19,9 @@ export async function outputHead(stdoutPath: string, stderrPath: string): Promis
   };
 }
 
-async function headOf(path: string): Promise<{ readonly text: string; readonly truncated: boolean }> {
+async function headOf(
+  path: string,
+): Promise<{ readonly text: string; readonly truncated: boolean }> {
   try {
     const file = await open(path, 'r');
     try {

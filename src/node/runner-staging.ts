@@ -87,7 +87,10 @@ function checkTotal(staged: readonly Staged[], inputMaxBytes: number): void {
   }
 }
 
-async function makeOutputs(order: ExecutionOrder, files: ExecutionFiles): Promise<readonly Mount[]> {
+async function makeOutputs(
+  order: ExecutionOrder,
+  files: ExecutionFiles,
+): Promise<readonly Mount[]> {
   const mounts: Mount[] = [];
   for (const { Name, Path } of order.task.ResultPaths) {
     const source = join(files.outputs, Name);
@@ -105,7 +108,9 @@ async function watchedBy(
   files: ExecutionFiles,
   signal: AbortSignal,
 ): Promise<Watched[]> {
-  const copies = mounts.filter((mount) => mount.writable && isOwn(mount, files)).map((mount) => mount.source);
+  const copies = mounts
+    .filter((mount) => mount.writable && isOwn(mount, files))
+    .map((mount) => mount.source);
   const paths = [files.outputs, ...copies];
   return Promise.all(
     paths.map(async (path) => ({
@@ -115,4 +120,5 @@ async function watchedBy(
   );
 }
 
-const isOwn = (mount: Mount, files: ExecutionFiles): boolean => mount.source.startsWith(`${files.inputs}/`);
+const isOwn = (mount: Mount, files: ExecutionFiles): boolean =>
+  mount.source.startsWith(`${files.inputs}/`);

@@ -24,13 +24,17 @@ export interface SweepOptions {
 const ORPHAN_AFTER_MS = 30_000;
 
 /** @returns a function that sweeps once; it is told which executions are active. */
-export function createSweeper(options: SweepOptions): (active: ReadonlySet<ExecutionId>) => Promise<void> {
+export function createSweeper(
+  options: SweepOptions,
+): (active: ReadonlySet<ExecutionId>) => Promise<void> {
   /** Not over, not active: since when that is so. */
   const idleSince = new Map<ExecutionId, number>();
   return async (active) => {
     await mkdir(options.executionsDir, { recursive: true, mode: 0o700 });
     const keep = new Set(active);
-    const present = (await readdir(options.executionsDir)).filter(isExecutionDirectory).map(asExecutionId);
+    const present = (await readdir(options.executionsDir))
+      .filter(isExecutionDirectory)
+      .map(asExecutionId);
     for (const execution of present.filter((each) => !active.has(each))) {
       try {
         if (await sweepOne(options, execution, idleSince)) keep.add(execution);
@@ -70,10 +74,15 @@ async function giveUp(files: ExecutionFiles, at: number): Promise<void> {
   await files.write('forgotten', { at });
 }
 
-async function sweepEngine(engine: Engine, keep: ReadonlySet<ExecutionId>, log: Log): Promise<void> {
+async function sweepEngine(
+  engine: Engine,
+  keep: ReadonlySet<ExecutionId>,
+  log: Log,
+): Promise<void> {
   try {
     const removed = await engine.sweep(keep);
-    if (removed.length > 0) log.info({ engine: engine.name, removed: removed.length }, 'engine.swept');
+    if (removed.length > 0)
+      log.info({ engine: engine.name, removed: removed.length }, 'engine.swept');
   } catch (error) {
     log.warn({ error, engine: engine.name }, 'engine.sweep-failed');
   }

@@ -88,10 +88,13 @@ export function createRunner(options: RunnerOptions): Runner {
       const log = options.log.child({ execution });
       log.debug({ job: order.job, resume }, 'execution.start');
       const phase: Carried['phase'] = (name) => tell(execution, { type: 'phase', phase: name });
-      const done = carryThrough({ ...options, order, log, signal: abort.signal, phase }, (event) => {
-        active.delete(execution);
-        tell(execution, event);
-      });
+      const done = carryThrough(
+        { ...options, order, log, signal: abort.signal, phase },
+        (event) => {
+          active.delete(execution);
+          tell(execution, event);
+        },
+      );
       active.set(execution, { abort });
       inBackground(execution, done);
     },
@@ -131,7 +134,10 @@ type Setup = Omit<Carried, 'files'> & { readonly executionsDir: string };
 async function carryThrough(setup: Setup, tell: (event: FinalEvent) => void): Promise<void> {
   const { log, order } = setup;
   try {
-    const carried: Carried = { ...setup, files: executionFiles(setup.executionsDir, order.execution) };
+    const carried: Carried = {
+      ...setup,
+      files: executionFiles(setup.executionsDir, order.execution),
+    };
     const told = await carried.files.read('final');
     if (told !== null) {
       tell(told);
@@ -143,7 +149,9 @@ async function carryThrough(setup: Setup, tell: (event: FinalEvent) => void): Pr
     await mkdir(carried.files.directory, { recursive: true, mode: 0o700 });
     await carried.files.write('final', event);
     tell(event);
-    await carried.files.clear().catch((error: unknown) => log.warn({ error }, 'execution.not-cleared'));
+    await carried.files
+      .clear()
+      .catch((error: unknown) => log.warn({ error }, 'execution.not-cleared'));
   } catch (error) {
     // Even the files cannot be written: the core still has to hear that this node cannot do it.
     log.error({ error }, 'execution.broken');

@@ -59,7 +59,12 @@ export async function startPeer(loaded: LoadedConfig, version: string): Promise<
   }
 }
 
-async function compose(loaded: LoadedConfig, version: string, log: Log, closers: Closers): Promise<Peer> {
+async function compose(
+  loaded: LoadedConfig,
+  version: string,
+  log: Log,
+  closers: Closers,
+): Promise<Peer> {
   const { config } = loaded;
   const { dataDir } = config.node;
   for (const directory of [dataDir, join(dataDir, 'executions'), join(dataDir, 'spool')]) {
@@ -106,13 +111,17 @@ async function compose(loaded: LoadedConfig, version: string, log: Log, closers:
     log: peerLog,
     onFatal: (error, inputs) => {
       peerLog.fatal({ error: stackOf(error) }, 'node.broken');
-      writeFileSync(join(dataDir, `crash-${Date.now()}.jsonl`), `${inputs.join('\n')}\n`, { mode: 0o600 });
+      writeFileSync(join(dataDir, `crash-${Date.now()}.jsonl`), `${inputs.join('\n')}\n`, {
+        mode: 0o600,
+      });
       ended.reject(error instanceof Error ? error : new Error(String(error)));
     },
   });
   closers.add(() => driver.stop());
   const jobs = createJobLookup({ driver, self: host.nodeId });
-  const content = announcingContent(host.content, (cid, local) => driver.push({ type: 'content', cid, local }));
+  const content = announcingContent(host.content, (cid, local) =>
+    driver.push({ type: 'content', cid, local }),
+  );
   const engines = createEngines(config, { nodeId: host.nodeId, log: peerLog });
   const runner = openRunner(config, engines, content, driver, retention, peerLog);
   closers.add(() => runner.stop(2_000));
@@ -181,7 +190,13 @@ async function compose(loaded: LoadedConfig, version: string, log: Log, closers:
         .filter((peer) => peer.problem !== null && peer.state !== 'connected')
         .map((peer) => ({ peer: peer.peer, problem: peer.problem?.why ?? '', at: Date.now() })),
     }),
-    config: () => Object.fromEntries(explainConfig(loaded).map((s) => [s.path, { value: JSON.parse(s.value) as unknown, origin: s.origin }])),
+    config: () =>
+      Object.fromEntries(
+        explainConfig(loaded).map((s) => [
+          s.path,
+          { value: JSON.parse(s.value) as unknown, origin: s.origin },
+        ]),
+      ),
     doctor: () => diagnose({ config, engines, host, store }),
     metrics: () => metrics.text(),
   });
@@ -205,7 +220,12 @@ async function compose(loaded: LoadedConfig, version: string, log: Log, closers:
   const address = await api.start();
   // Only now is everything restored started again: what is left over belongs to nobody.
   driver.push({ type: 'wake' });
-  setImmediate(() => void runner.sweep().catch((error: unknown) => peerLog.warn({ error: String(error) }, 'sweep.failed')));
+  setImmediate(
+    () =>
+      void runner
+        .sweep()
+        .catch((error: unknown) => peerLog.warn({ error: String(error) }, 'sweep.failed')),
+  );
   const sweeper = setInterval(() => void runner.sweep().catch(() => {}), 60_000);
   closers.add(() => clearInterval(sweeper));
 
@@ -214,7 +234,13 @@ async function compose(loaded: LoadedConfig, version: string, log: Log, closers:
     stopping ??= leave(driver, runner, closers).then(() => ended.resolve());
     return stopping;
   };
-  return { nodeId: host.nodeId, addresses: host.addresses(), api: address, stop, ended: ended.promise };
+  return {
+    nodeId: host.nodeId,
+    addresses: host.addresses(),
+    api: address,
+    stop,
+    ended: ended.promise,
+  };
 }
 
 /** Tells the mesh, ends what runs here so that it can go on elsewhere, then closes everything. */
@@ -222,7 +248,8 @@ async function leave(driver: Driver, runner: Runner, closers: Closers): Promise<
   driver.push({ type: 'drain' });
   for (const execution of runner.keep()) runner.cancel(execution, 'the peer is shutting down');
   const deadline = Date.now() + leaveMs;
-  while (runner.keep().size > 0 && Date.now() < deadline) await new Promise((r) => setTimeout(r, 50));
+  while (runner.keep().size > 0 && Date.now() < deadline)
+    await new Promise((r) => setTimeout(r, 50));
   // The last states are on their way once the driver has handled them and the streams have flushed.
   await new Promise((r) => setTimeout(r, 200));
   await closers.run();
@@ -230,4 +257,3 @@ async function leave(driver: Driver, runner: Runner, closers: Closers): Promise<
 
 const stackOf = (error: unknown): string =>
   error instanceof Error ? (error.stack ?? error.message) : String(error);
-

@@ -10,7 +10,12 @@ import { readLogs } from './logs.ts';
 import type { LogSource } from './logs.ts';
 import type { Runner } from './runner.ts';
 
-export function logSourceOf(config: Config, runner: Runner, content: ContentStore, machine: Machine): LogSource {
+export function logSourceOf(
+  config: Config,
+  runner: Runner,
+  content: ContentStore,
+  machine: Machine,
+): LogSource {
   return {
     executionsDir: join(config.node.dataDir, 'executions'),
     isActive: (execution) => runner.isActive(execution),
@@ -18,7 +23,8 @@ export function logSourceOf(config: Config, runner: Runner, content: ContentStor
     resultOf: (execution) => {
       for (const { records } of machine.inspect().jobs) {
         const state = records.states.find((s) => s.body.execution === execution);
-        if (state?.body.result != null) return { cid: state.body.result.cid, holders: [state.body.node] };
+        if (state?.body.result != null)
+          return { cid: state.body.result.cid, holders: [state.body.node] };
       }
       return null;
     },
@@ -30,7 +36,11 @@ export function logSourceOf(config: Config, runner: Runner, content: ContentStor
 export function answerTails(host: Host, source: LogSource): void {
   host.tail.handleTail(async function* (request, _from, signal) {
     const asked: unknown = JSON.parse(new TextDecoder().decode(request));
-    const { execution, tail, follow } = asked as { execution: unknown; tail: unknown; follow: unknown };
+    const { execution, tail, follow } = asked as {
+      execution: unknown;
+      tail: unknown;
+      follow: unknown;
+    };
     if (typeof execution !== 'string' || !/^e-[0-9a-f-]{36}$/.test(execution)) {
       throw new Error('not an execution id');
     }
