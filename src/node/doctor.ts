@@ -98,20 +98,18 @@ function peerFindings({ host }: DoctorDeps): readonly Finding[] {
       remedy: 'Correct or remove this --bootstrap address.',
     }),
   );
-  const unreachable = host
-    .status()
-    .flatMap((peer): readonly Finding[] =>
-      peer.problem === null || peer.state === 'connected'
-        ? []
-        : [
-            {
-              subject: `peer ${peer.peer}`,
-              level: 'warning',
-              detail: peer.problem.why,
-              remedy: 'It is tried again by itself.',
-            },
-          ],
-    );
+  const unreachable = host.status().flatMap((peer): readonly Finding[] =>
+    peer.problem === null || peer.state === 'connected'
+      ? []
+      : [
+          {
+            subject: `peer ${peer.peer}`,
+            level: 'warning',
+            detail: peer.problem.why,
+            remedy: 'It is tried again by itself.',
+          },
+        ],
+  );
   const alone: Finding = {
     subject: 'peers',
     level: 'warning',
