@@ -20,7 +20,8 @@ import { row } from './statistics.ts';
 
 const crypto = createCrypto();
 const net = 'shoal';
-const codec = createMessageCodec({ net, sha256: crypto.sha256 });
+/** A new one each time: codecs remember the records they have decoded. */
+const freshCodec = () => createMessageCodec({ net, sha256: crypto.sha256 });
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 const freshSuite = (): Suite =>
   createSuite({ net, nodeSeed: digest('node'), ownerSeed: digest('owner'), crypto });
@@ -84,17 +85,20 @@ export async function core({ quick }: BenchContext): Promise<BenchResult> {
   const rounds = quick ? 5 : 15;
   const count = 500;
   const own = freshSuite();
+  const { encodeMessage } = freshCodec();
   const indexes = Array.from({ length: count }, (_, index) => index);
-  const admits = indexes.map((index) => codec.encodeMessage(admitMessage(own, index)));
+  const admits = indexes.map((index) => encodeMessage(admitMessage(own, index)));
   const states = indexes.map((index) =>
-    codec.encodeMessage({ type: 'states', states: [stateRecord(own, index)] }),
+    encodeMessage({ type: 'states', states: [stateRecord(own, index)] }),
   );
-  const decode = (all: readonly Uint8Array[]): Message[] =>
-    all.map((bytes) => {
+  const decode = (all: readonly Uint8Array[]): Message[] => {
+    const codec = freshCodec();
+    return all.map((bytes) => {
       const read = codec.decodeMessage(bytes);
       if (!read.ok) throw new Error(`refused: ${read.code}`);
       return read.message;
     });
+  };
   const recordsOf = (): Signed<'state'>[] =>
     decode(states).flatMap((message) => (message.type === 'states' ? [...message.states] : []));
   const seal = perSecond(rounds, count, () => {
@@ -102,7 +106,7 @@ export async function core({ quick }: BenchContext): Promise<BenchResult> {
   });
   const encode = perSecond(rounds, count, () => {
     // Decoded anew: what was encoded once is remembered by the record.
-    for (const message of decode(admits)) codec.encodeMessage(message);
+    for (const message of decode(admits)) encodeMessage(message);
   });
   const verify = perSecond(rounds, count, () => {
     const suite = freshSuite();
