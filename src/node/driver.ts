@@ -33,6 +33,8 @@ export interface Driver {
 /** Inputs handled before their writes are committed; bounds the delay of the first of them. */
 const batchMax = 512;
 const inputsKept = 200;
+/** Between two commits under load, milliseconds (protocol part 3: group commit within a few). */
+const groupMs = 2;
 /** Longest time that Node's timers take. */
 const timerMaxMs = 2_147_483_647;
 
@@ -46,11 +48,14 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
   let requests = 0;
   let handled = 0;
   let slowestMs = 0;
+  let committedAt = -Infinity;
 
   function schedule(): void {
     if (scheduled || ended) return;
     scheduled = true;
-    setImmediate(drain);
+    // Right after a commit inputs are left to gather: under load they then share one fsync.
+    if (performance.now() - committedAt < groupMs) setTimeout(drain, groupMs);
+    else setImmediate(drain);
   }
 
   function drain(): void {
@@ -79,7 +84,10 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     if (last.length > inputsKept) last.splice(0, last.length - inputsKept);
     handled += inputs.length;
     const writes = effects.flatMap((effect) => (effect.type === 'persist' ? effect.writes : []));
-    if (writes.length > 0) ports.persist(writes);
+    if (writes.length > 0) {
+      ports.persist(writes);
+      committedAt = performance.now();
+    }
     for (const effect of effects) {
       if (effect.type === 'persist') continue;
       if (effect.type !== 'reply') ports.perform(effect);
