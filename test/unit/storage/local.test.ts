@@ -13,13 +13,13 @@ async function machine(): Promise<
   Place & { stage(params: Readonly<Record<string, Json>>): Promise<string> }
 > {
   const here = await place();
-  for (const name of ['open/deep', 'work', 'secret'])
+  for (const name of ['open/deep', 'area', 'secret'])
     await mkdir(join(here.path, name), { recursive: true });
   await writeFile(join(here.path, 'open/data.txt'), 'data');
   await writeFile(join(here.path, 'secret/key'), 'key');
   const source = createLocalSource('localdirectory', [
     `${here.path}/open/**`,
-    `${here.path}/work/**:rw`,
+    `${here.path}/area/**:rw`,
   ]);
   return {
     ...here,
@@ -44,11 +44,11 @@ describe('local inputs', () => {
       await here.stage({ SourcePath: at('open/data.txt') }),
       `${at('open/data.txt')} /in ro`,
     );
-    assert.equal(await here.stage({ SourcePath: at('work') }), `${at('work')} /in ro`);
+    assert.equal(await here.stage({ SourcePath: at('area') }), `${at('area')} /in ro`);
     for (const ReadWrite of [true, 'true']) {
       assert.equal(
-        await here.stage({ SourcePath: `${at('work')}/`, ReadWrite }),
-        `${at('work')} /in rw`,
+        await here.stage({ SourcePath: `${at('area')}/`, ReadWrite }),
+        `${at('area')} /in rw`,
       );
     }
     assert.ok(!existsSync(at('unused')));
