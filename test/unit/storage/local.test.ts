@@ -8,7 +8,7 @@ import { createLocalSource } from '../../../src/storage/local-source.ts';
 import { failureOf, inputOf, place } from './support.ts';
 import type { Place } from './support.ts';
 
-/** A machine with `open` (readable), `work` (writable) and `secret` (closed). */
+/** A machine with `open` (readable), `area` (writable) and `secret` (closed). */
 async function machine(): Promise<
   Place & { stage(params: Readonly<Record<string, Json>>): Promise<string> }
 > {
@@ -84,7 +84,7 @@ describe('local inputs', () => {
     await using here = await machine();
     await symlink('../secret', join(here.path, 'open/way-out'));
     await symlink(join(here.path, 'secret/key'), join(here.path, 'open/file-out'));
-    await symlink(join(here.path, 'open'), join(here.path, 'work/to-open'));
+    await symlink(join(here.path, 'open'), join(here.path, 'area/to-open'));
     await symlink(join(here.path, 'open/deep'), join(here.path, 'open/inside'));
     for (const path of ['open/way-out', 'open/way-out/key', 'open/file-out']) {
       assert.equal(
@@ -94,7 +94,7 @@ describe('local inputs', () => {
       );
     }
     // A link in a writable place to a readable one must not make that one writable.
-    const params = { SourcePath: join(here.path, 'work/to-open'), ReadWrite: true };
+    const params = { SourcePath: join(here.path, 'area/to-open'), ReadWrite: true };
     assert.equal(await failureOf(here.stage(params)), 'node path-not-allowed');
     assert.equal(
       await here.stage({ SourcePath: join(here.path, 'open/inside') }),
@@ -119,34 +119,34 @@ describe('local inputs', () => {
   it('are created only when that was asked for, and only where it is allowed', async () => {
     await using here = await machine();
     const at = (path: string): string => join(here.path, path);
-    await symlink('../secret', at('work/way-out'));
+    await symlink('../secret', at('area/way-out'));
     assert.equal(
-      await failureOf(here.stage({ SourcePath: at('work/new') })),
+      await failureOf(here.stage({ SourcePath: at('area/new') })),
       'node path-not-found',
     );
     assert.equal(
       await failureOf(
-        here.stage({ SourcePath: at('work/way-out/new'), ReadWrite: true, CreateAs: 'dir' }),
+        here.stage({ SourcePath: at('area/way-out/new'), ReadWrite: true, CreateAs: 'dir' }),
       ),
       'node path-not-allowed',
     );
     assert.ok(!existsSync(at('secret/new')));
     assert.equal(
-      await here.stage({ SourcePath: at('work/a/b'), ReadWrite: true, CreateAs: 'dir' }),
-      `${at('work/a/b')} /in rw`,
+      await here.stage({ SourcePath: at('area/a/b'), ReadWrite: true, CreateAs: 'dir' }),
+      `${at('area/a/b')} /in rw`,
     );
-    assert.ok((await stat(at('work/a/b'))).isDirectory());
+    assert.ok((await stat(at('area/a/b'))).isDirectory());
     assert.equal(
-      await here.stage({ SourcePath: at('work/c/f'), ReadWrite: true, CreateAs: 'file' }),
-      `${at('work/c/f')} /in rw`,
+      await here.stage({ SourcePath: at('area/c/f'), ReadWrite: true, CreateAs: 'file' }),
+      `${at('area/c/f')} /in rw`,
     );
-    assert.ok((await stat(at('work/c/f'))).isFile());
+    assert.ok((await stat(at('area/c/f'))).isFile());
     assert.equal(
-      await failureOf(here.stage({ SourcePath: at('work/c/f'), CreateAs: 'dir' })),
+      await failureOf(here.stage({ SourcePath: at('area/c/f'), CreateAs: 'dir' })),
       'spec input-kind',
     );
     assert.equal(
-      await failureOf(here.stage({ SourcePath: at('work/a'), CreateAs: 'file' })),
+      await failureOf(here.stage({ SourcePath: at('area/a'), CreateAs: 'file' })),
       'spec input-kind',
     );
   });
