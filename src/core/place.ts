@@ -285,11 +285,20 @@ function notEnough(lead: Lead, code: string, message: string): Ending {
   return { outcome: 'failed', code, message: `${message}${why}`, evidence: [] };
 }
 
-/** What makes two refusals one reason: everything but the figures of the node that gave it. */
-function sameReason(refusal: Refusal): string {
-  const nodesOwn = new Set(['free', 'capacity', 'actual', 'detail']);
-  const shared = Object.entries(refusal).filter(([key]) => !nodesOwn.has(key));
-  return JSON.stringify(shared.sort(([a], [b]) => (a < b ? -1 : 1)));
+/** What a node says of itself in a refusal; two that differ only in these are one reason. */
+const nodesOwn: ReadonlySet<string> = new Set(['free', 'capacity', 'actual', 'detail']);
+
+/**
+ * A text that is the same for the same reason, whatever the order of its fields: a refusal that came
+ * over the wire has another order than this node's own.
+ */
+function sameReason(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(sameReason).join(',')}]`;
+  const fields = Object.entries(value)
+    .filter(([key]) => !nodesOwn.has(key))
+    .map(([key, part]) => `${key}:${sameReason(part)}`);
+  return `{${fields.sort().join(',')}}`;
 }
 
 /** Equal reasons counted, the most frequent first. */

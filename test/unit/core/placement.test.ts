@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { asJobId, asMillis } from '../../../src/core/ids.ts';
+import { asJobId, asMillis, asRequestId } from '../../../src/core/ids.ts';
 import type { JobId, NodeId } from '../../../src/core/ids.ts';
 import { chooseKeepers, hostOf, keeperCount } from '../../../src/core/keepers.ts';
 import type { KeeperCandidate } from '../../../src/core/keepers.ts';
@@ -10,7 +10,8 @@ import { rankBids } from '../../../src/core/ranking.ts';
 import type { Vacancy } from '../../../src/core/ranking.ts';
 import { drawn, targetBids } from '../../../src/core/sortition.ts';
 import type { Bid } from '../../../src/core/state.ts';
-import { idOf, storeOf, suite } from './fixtures.ts';
+import { Cluster } from './cluster.ts';
+import { idOf, jobWith, storeOf, suite } from './fixtures.ts';
 
 const NOW = asMillis(1_000_000);
 const jobs = fc.nat(100_000).map((number) => asJobId(`j-${number}`));
@@ -333,6 +334,41 @@ describe('ranking', () => {
           plain,
         );
       }),
+    );
+  });
+});
+
+describe('the reasons of a job that waits', () => {
+  it('are counted alike, whatever the order of their fields', () => {
+    const constraint = { Key: 'zone', Operator: '=', Values: ['mars'] } as const;
+    const fromTheWire = { Values: ['mars'], Operator: '=', Key: 'zone' } as const;
+    const cluster = new Cluster({ nodes: 1, program: () => [] });
+    cluster.submit(0, jobWith({ Constraints: [constraint] }));
+    cluster.advance(1_000);
+    const { records, leading } = cluster.job(0);
+    assert.ok(leading);
+    const { job, version } = records.spec.body;
+    for (const stranger of [7, 8]) {
+      const refusal = { actual: null, constraint: fromTheWire, code: 'constraint' } as const;
+      cluster.message(0, stranger, {
+        type: 'decline',
+        job,
+        version,
+        round: 0,
+        refusals: [refusal],
+      });
+    }
+    const request = asRequestId('why');
+    cluster.input(0, {
+      type: 'query',
+      request,
+      query: { type: 'job', ref: job, namespace: 'default' },
+    });
+    const reply = cluster.reply(request);
+    assert.ok(reply?.type === 'answer' && reply.answer.type === 'job');
+    assert.deepEqual(
+      reply.answer.waiting?.refusals.map(({ nodes }) => nodes),
+      [3],
     );
   });
 });
