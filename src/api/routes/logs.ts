@@ -28,7 +28,9 @@ function requestOf(request: FastifyRequest): LogRequest {
 /** Resolves when the frame has left, so that a slow reader slows the source. */
 function sendFrame(socket: WebSocket, frame: LogFrame): Promise<void> {
   return new Promise((resolve, reject) => {
-    socket.send(JSON.stringify(frame), (error?: Error | null) => (error ? reject(error) : resolve()));
+    socket.send(JSON.stringify(frame), (error?: Error | null) =>
+      error ? reject(error) : resolve(),
+    );
   });
 }
 
