@@ -45,7 +45,7 @@ export function onRunEvent(core: Core, id: ExecutionId, event: RunEvent): void {
   execution.acked.clear();
   execution.resendMs = core.config.limits.resendMs;
   execution.resendAt = core.now;
-  // Only `running` and the end must survive: from those a restart knows what to do.
+  // Only the end must survive: a run that was under way is found again by the runner's own files.
   if (isTerminal(body.phase)) saveExecution(core, execution.stored);
   note(core, 'execution.phase', { job: body.job, execution: id, phase: body.phase });
   report(core, execution);
@@ -100,7 +100,6 @@ export function report(core: Core, execution: LocalExecution): void {
 export function tickExecution(core: Core, id: ExecutionId): void {
   const execution = core.executions.get(id);
   if (execution === undefined || !isTerminal(execution.stored.state.body.phase)) return;
-  // A spec that nobody may talk about any more has nobody left to report to.
   const { keepers } = execution.stored.admission.record.body;
   if (execution.resendAt > core.now) return core.timers.set(executionTimer(id), execution.resendAt);
   if (execution.acked.size < majority(keepers.length)) return report(core, execution);
