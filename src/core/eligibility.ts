@@ -4,6 +4,7 @@
  */
 import { favourOf, matches } from '../job/constraints.ts';
 import type { Job, Resources } from '../job/model.ts';
+import { own } from '../job/own.ts';
 import { pathAllowed } from './allowed-paths.ts';
 import type { Profile } from './machine-types.ts';
 import type { SpecBody } from './records.ts';
@@ -66,7 +67,7 @@ function pluginRefusals(profile: Profile, job: Job): readonly Refusal[] {
   if (job.Type !== 'batch') {
     refusals.push({ code: 'unsupported', feature: `jobs of type ${job.Type}` });
   }
-  const engine = profile.engines[Engine.Type];
+  const engine = own(profile.engines, Engine.Type);
   if (engine === undefined || !engine.available) {
     refusals.push({
       code: 'engine-missing',
@@ -89,7 +90,7 @@ function constraintRefusals(profile: Profile, job: Job): readonly Refusal[] {
   ).map((constraint) => ({
     code: 'constraint',
     constraint,
-    actual: profile.labels[constraint.Key] ?? null,
+    actual: own(profile.labels, constraint.Key) ?? null,
   }));
 }
 
@@ -97,7 +98,7 @@ function accessRefusals(profile: Profile, job: Job): readonly Refusal[] {
   const { Engine, Env, InputSources, Network } = job.Task;
   const refusals: Refusal[] = [];
   const network =
-    profile.networks[`${Engine.Type}/${Network.Type}`] ?? profile.networks[Network.Type];
+    own(profile.networks, `${Engine.Type}/${Network.Type}`) ?? own(profile.networks, Network.Type);
   if (network === undefined || !network.allowed) {
     refusals.push({ code: 'network', network: Network.Type, detail: network?.detail ?? '' });
   }

@@ -3,6 +3,7 @@
  * matching, and the one-line form of the command line. Who is matched is decided elsewhere.
  */
 import type { Constraint, ConstraintOperator } from './model.ts';
+import { own } from './own.ts';
 import { readItems, readKnown, readText, readTexts } from './reader.ts';
 import { show, suggestion, type Field, type Report } from './problem.ts';
 
@@ -36,7 +37,7 @@ function parseInt64(text: string): bigint | null {
 /** True when labels with these values satisfy the constraint. A favour is matched by its whole key. */
 export function matches(constraint: Constraint, labels: Labels): boolean {
   const { Key, Operator, Values } = constraint;
-  const actual = Object.hasOwn(labels, Key) ? labels[Key] : undefined;
+  const actual = own(labels, Key);
   switch (Operator) {
     case '=':
     case 'in':

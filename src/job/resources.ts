@@ -3,6 +3,7 @@
  * byte sizes, GPU counts, and back to text for people. Knows nothing of what a node has.
  */
 import type { Resources, ResourceTexts } from './model.ts';
+import { own } from './own.ts';
 import { isGiven, readKnown, readText } from './reader.ts';
 import { show, type Field, type Report } from './problem.ts';
 
@@ -45,9 +46,7 @@ export function parseBytes(text: string): number | null {
   const parts = /^([\d.,]+)\s*([a-z]*)$/i.exec(text);
   if (parts === null) return null;
   const digits = (parts[1] ?? '').replaceAll(',', '');
-  const unit = Object.hasOwn(BYTE_UNITS, (parts[2] ?? '').toLowerCase())
-    ? BYTE_UNITS[(parts[2] ?? '').toLowerCase()]
-    : undefined;
+  const unit = own(BYTE_UNITS, (parts[2] ?? '').toLowerCase());
   if (unit === undefined || !/^(\d+(\.\d*)?|\.\d+)$/.test(digits)) return null;
   const bytes = Math.trunc(Number(digits) * unit);
   return Number.isSafeInteger(bytes) ? bytes : null;

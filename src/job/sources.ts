@@ -18,6 +18,7 @@ import {
   type ParamReader,
   type ParamReaders,
 } from './params.ts';
+import { own } from './own.ts';
 import { cleanPath, whyNotMountable } from './paths.ts';
 import { show, type Field, type Report } from './problem.ts';
 import { isGiven, readInteger, readItems, readKnown, readText } from './reader.ts';
@@ -170,9 +171,7 @@ const SOURCE_ALIASES: Readonly<Record<string, string>> = { local: 'localdirector
 
 function readSource(report: Report, field: Field): SpecConfig {
   const plugIn = readPlugIn(report, field);
-  const Type = Object.hasOwn(SOURCE_ALIASES, plugIn.type)
-    ? (SOURCE_ALIASES[plugIn.type] ?? plugIn.type)
-    : plugIn.type;
+  const Type = own(SOURCE_ALIASES, plugIn.type) ?? plugIn.type;
   if (Type === '') {
     reportMissing(report, plugIn.typeField, 'the type of the source');
     return { Type, Params: readFreeParams(report, plugIn.params) };

@@ -3,9 +3,10 @@ import type { Host } from '../../p2p/host.ts';
 import type { MessageCodec } from '../../p2p/wire/messages.ts';
 import { asJobId } from '../core/ids.ts';
 import type { JobId } from '../core/ids.ts';
-import type { Effect, NoteEvent } from '../core/machine-types.ts';
+import type { Effect, Input, NoteEvent } from '../core/machine-types.ts';
 import type { Gossip } from '../core/messages.ts';
 import type { Log } from '../lib/log.ts';
+import type { Defects } from './defects.ts';
 import type { Driver } from './driver.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Retention } from './retention.ts';
@@ -21,12 +22,34 @@ export interface Hands {
   readonly replicate: (effect: Extract<Effect, { type: 'replicate' }>) => void;
   /** This node has learned that a job is over. */
   readonly closed: (job: JobId) => void;
+  readonly defects: Defects;
+  /** Hands an input to the core. */
+  readonly push: (input: Input) => void;
 }
 
-export function perform(
-  hands: Hands,
-  effect: Exclude<Effect, { type: 'persist' | 'reply' }>,
-): void {
+/** What the driver does not do itself. */
+type Performed = Exclude<Effect, { type: 'persist' | 'reply' }>;
+
+/** Never throws: an effect that fails costs that effect, and the core hears of it where it waits. */
+export function perform(hands: Hands, effect: Performed): void {
+  if (!hands.defects.contain(`effect.${effect.type}`, () => carryOut(hands, effect)))
+    hands.defects.contain(`effect.${effect.type}`, () => giveUp(hands, effect));
+}
+
+/** The core waits for what these two report; everything else it repeats or does not need. */
+function giveUp({ push }: Hands, effect: Performed): void {
+  if (effect.type === 'run') {
+    const message = 'This node could not begin the execution; its log says why.';
+    const failure = { code: 'node-failed', class: 'node', message } as const;
+    const event = { type: 'failed', failure, output: null, usage: null } as const;
+    push({ type: 'run-event', execution: effect.order.execution, event });
+  } else if (effect.type === 'replicate') {
+    const { execution, cid } = effect;
+    push({ type: 'replicated', execution, cid, done: false });
+  }
+}
+
+function carryOut(hands: Hands, effect: Performed): void {
   const { host, codec, log, metrics, runner } = hands;
   switch (effect.type) {
     case 'send':

@@ -9,6 +9,8 @@ export interface NodeMetrics {
   /** Remote input that was refused; the peer itself is no label, or a flood would make a million of them. */
   refused(code: string): void;
   noted(event: string): void;
+  /** A fault of our own that was contained, by its place in the program. */
+  defect(where: string): void;
   text(): Promise<string>;
 }
 
@@ -28,6 +30,11 @@ export function createNodeMetrics(deps: {
     'shoal_events_total',
     'Things that happened to jobs, executions and peers.',
     ['event'],
+  );
+  const defects = metrics.counter(
+    'shoal_defects_total',
+    'Faults of the program that cost one message, effect or job; the log has the first of each kind.',
+    ['where'],
   );
   const { gauge } = metrics;
   gauge('shoal_peers', 'Members of the mesh connected now.', () => deps.host().gauges().members);
@@ -79,6 +86,7 @@ export function createNodeMetrics(deps: {
     sent: (type) => sent.inc({ type }),
     refused: (code) => refused.inc({ code }),
     noted: (event) => events.inc({ event }),
+    defect: (where) => defects.inc({ where }),
     text: () => metrics.text(),
   };
 }

@@ -4,17 +4,21 @@
  */
 import { environmentOf } from '../core/execution.ts';
 import type { ExecutionOrder } from '../core/execution.ts';
+import { own } from '../job/own.ts';
 import { StorageError } from '../storage/source.ts';
 
 /** @throws StorageError class node `env-not-allowed` or `env-not-set`. */
 export function resolvedEnvironment(
   order: ExecutionOrder,
   allowed: readonly string[],
-  own: Readonly<Record<string, string | undefined>>,
+  environment: Readonly<Record<string, string | undefined>>,
 ): Readonly<Record<string, string>> {
   const entries = Object.entries(environmentOf(order)).map(([name, value]) => {
     const variable = /^env:(.+)$/s.exec(value)?.[1];
-    return [name, variable === undefined ? value : forwarded(variable, allowed, own)] as const;
+    return [
+      name,
+      variable === undefined ? value : forwarded(variable, allowed, environment),
+    ] as const;
   });
   return Object.fromEntries(entries);
 }
@@ -22,7 +26,7 @@ export function resolvedEnvironment(
 function forwarded(
   variable: string,
   allowed: readonly string[],
-  own: Readonly<Record<string, string | undefined>>,
+  environment: Readonly<Record<string, string | undefined>>,
 ): string {
   if (!allowed.some((pattern) => matches(pattern, variable))) {
     throw new StorageError(
@@ -31,7 +35,7 @@ function forwarded(
       `This node does not give its variable ${variable} to jobs.`,
     );
   }
-  const value = own[variable];
+  const value = own(environment, variable);
   if (value !== undefined) return value;
   throw new StorageError(
     'node',

@@ -15,6 +15,7 @@ import type { Log } from '../lib/log.ts';
 import { lockDataDir } from '../store/lock.ts';
 import { openStore } from '../store/store.ts';
 import { announcingContent } from './announcing-content.ts';
+import { createDefects, stackOf } from './defects.ts';
 import { diagnose } from './doctor.ts';
 import { createDriver } from './driver.ts';
 import type { Driver } from './driver.ts';
@@ -96,6 +97,11 @@ async function compose(
   closers.add(() => retention.stop());
   // Driver, runner and metrics know each other only through these closures.
   const metrics = createNodeMetrics({ host: () => host, driver: () => driver, machine });
+  const defects = createDefects({
+    log: peerLog,
+    count: (where) => metrics.defect(where),
+    now: () => performance.now(),
+  });
   const hands: Hands = {
     host,
     codec,
@@ -104,6 +110,8 @@ async function compose(
     runner: () => runner,
     replicate: (effect) => replicate(effect),
     closed: (job) => jobs.changed(job),
+    defects,
+    push: (input) => driver.push(input),
   };
   const driver: Driver = createDriver(machine, {
     persist: (writes) => store.apply(writes),
@@ -254,6 +262,3 @@ async function leave(driver: Driver, runner: Runner, closers: Closers): Promise<
   await new Promise((r) => setTimeout(r, 200));
   await closers.run();
 }
-
-const stackOf = (error: unknown): string =>
-  error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -8,6 +8,7 @@ import type { Refusal, RefusalCode } from '../../../src/core/refusals.ts';
 import type { Constraint, Job, JobType, Task } from '../../../src/job/model.ts';
 import { ownerKey } from '../../simulation/fast-suite.ts';
 import { profileOf } from '../../simulation/profile.ts';
+import { messages } from '../p2p/wire/fixtures.ts';
 import { idOf, jobWith, specOf, suite } from './fixtures.ts';
 
 const base = profileOf(0, idOf(0));
@@ -233,6 +234,33 @@ describe('a node refuses', () => {
     assert.deepEqual([...codes].sort(), (Object.keys(cases) as Lasting[]).sort());
     assert.equal(refusals(job, profile).filter(({ code }) => code === 'too-big').length, 4);
   });
+});
+
+describe('a job that speaks of what every object has', () => {
+  const inherited = ['constructor', '__proto__', 'toString', 'hasOwnProperty', 'valueOf'];
+  for (const word of inherited) {
+    it(`is refused in words that can be sent: ${word}`, () => {
+      const jobs = [
+        jobWith({ Constraints: [{ Key: word, Operator: '=', Values: ['x'] }] }),
+        task({ Engine: { Type: word, Params: {} } }),
+        network(word as Task['Network']['Type']),
+      ];
+      for (const refused of jobs.flatMap((job) => refusals(job))) {
+        const { job } = specOf(jobWith()).body;
+        const sent = messages.encodeMessage({ type: 'not-admitted', job, refusal: refused });
+        assert.ok(sent.length > 0);
+      }
+      assert.deepEqual(refusals(jobs[0] as Job), [
+        {
+          code: 'constraint',
+          constraint: { Key: word, Operator: '=', Values: ['x'] },
+          actual: null,
+        },
+      ]);
+      assert.equal(refusals(jobs[1] as Job)[0]?.code, 'engine-missing');
+      assert.equal(refusals(jobs[2] as Job)[0]?.code, 'network');
+    });
+  }
 });
 
 describe('a node takes', () => {

@@ -58,7 +58,7 @@ describe('an execution', () => {
 
   it('is told the variables of its place, and those of the node that its operator allows', async () => {
     await using w = await world({
-      settings: { allowedEnv: ['SITE_*'] },
+      settings: { allowedEnv: ['SITE_*', 'constructor'] },
       environment: { SITE_NAME: 'north', OTHER: 'x' },
     });
     const script = 'echo "$SHOAL_EXECUTION_ID $BACALHAU_PARTITION_COUNT $SHOAL_ATTEMPT $SITE"';
@@ -78,6 +78,7 @@ describe('an execution', () => {
     for (const [execution, value, expected] of [
       ['e-2', 'env:OTHER', 'env-not-allowed'],
       ['e-3', 'env:SITE_GONE', 'env-not-set'],
+      ['e-4', 'env:constructor', 'env-not-set'],
     ] as const) {
       w.runner.start(
         shell('true', { Env: { SITE: value } }, { execution: asExecutionId(execution) }),
