@@ -239,6 +239,8 @@ export type RefuseCode =
   | 'outdated-epoch'
   | 'unknown-job'
   | 'contradiction'
+  /** The job inside breaks the rules of `src/job`. */
+  | 'spec-invalid'
   | 'over-limit';
 
 export type NoteEvent =

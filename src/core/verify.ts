@@ -6,6 +6,7 @@ import { certifiedEpoch, slotOf, validCertificate } from './certificate.ts';
 import { firstEpoch, sameEpoch } from './epoch.ts';
 import type { JobId, NodeId, PublicKey } from './ids.ts';
 import { asJobId, uuidOf } from './ids.ts';
+import { problemsOfJob } from '../job/recheck.ts';
 import type { RefuseCode } from './machine-types.ts';
 import type { CertifiedValue } from './messages.ts';
 import type { AdmissionBody, Certified, Epoch, Signed } from './records.ts';
@@ -27,7 +28,9 @@ export function checkSpec(suite: Suite, spec: Signed<'spec'>, wall: number): Ver
   if (spec.by !== body.owner) return bad('wrong-signer');
   if (body.notAfter < wall) return bad('expired', false);
   if (body.job !== jobIdOf(suite, body.owner, body.nonce)) return bad('contradiction');
-  return suite.verify(spec) ? 'good' : bad('bad-signature');
+  if (!suite.verify(spec)) return bad('bad-signature');
+  // Last, so that the owner is known to have signed it: no API of the mesh would have taken it.
+  return problemsOfJob(body.spec).length === 0 ? 'good' : bad('spec-invalid');
 }
 
 export function checkAdmission(

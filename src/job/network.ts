@@ -15,6 +15,8 @@ const PORT_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** Lower ports need privileges that a job does not get. */
 const STATIC_MIN = 1024;
 const PORT_MAX = 65_535;
+/** Each takes a host port of the node that runs the job, for as long as it runs. */
+const PORTS_MAX = 16;
 
 /** A leading dot stands for the domain and all below it. */
 const DOMAIN = /^\.?(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+[a-z0-9-]*[a-z][a-z0-9-]*$/;
@@ -47,6 +49,10 @@ export function readNetwork(report: Report, field: Field): Network {
   }
   if (Ports.length > 0 && !TYPES_WITH_PORTS.includes(Type)) {
     report.problemAtKey(ports, 'conflict', `ports need network type Bridge or Host, not ${Type}`);
+  }
+  if (Ports.length > PORTS_MAX) {
+    const message = `expected at most ${PORTS_MAX} ports, got ${Ports.length}`;
+    report.problemAtKey(ports, 'out-of-range', message);
   }
   checkUnique(report, ports, Ports, 'Name');
   checkUnique(report, ports, Ports, 'Static');

@@ -61,6 +61,8 @@ const RESERVED_META = 'bacalhau.org/';
 const COUNT_MAX = 10_000;
 /** Characters; longer names are accepted but no table shows them. */
 const NAME_DOUBTFUL = 256;
+/** Seconds: beyond the longest of Bacalhau (2⁶³ ns), and a point in time in milliseconds stays exact. */
+const TIMEOUT_MAX = 10_000_000_000;
 
 const WHOLE = { min: 0, max: Number.MAX_SAFE_INTEGER };
 const ANY_INTEGER = { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER };
@@ -268,7 +270,9 @@ function readResultPaths(
 function readTimeouts(report: Report, field: Field): Timeouts {
   const struct = readKnown(report, field, ['ExecutionTimeout', 'QueueTimeout', 'TotalTimeout']);
   const seconds = (name: string): number =>
-    struct === null ? 0 : (readInteger(report, struct.get(name), WHOLE) ?? 0);
+    struct === null
+      ? 0
+      : (readInteger(report, struct.get(name), { min: 0, max: TIMEOUT_MAX }) ?? 0);
   const timeouts: Timeouts = {
     ExecutionTimeout: seconds('ExecutionTimeout'),
     QueueTimeout: seconds('QueueTimeout'),

@@ -111,7 +111,12 @@ function specOf(
       Meta: { 'sim-run-ms': String(runMs), 'sim-outcome': outcomeOf(plan, random) },
       InputSources: [],
       ResultPaths: [],
-      ResourcesConfig: { CPU: '', Memory: '', Disk: '', GPU: '' },
+      ResourcesConfig: {
+        CPU: `${resources.cpuMillis}m`,
+        Memory: String(resources.memoryBytes),
+        Disk: '',
+        GPU: '',
+      },
       resources,
       Network: { Type: 'None', Domains: [], Ports: [] },
       Timeouts: {

@@ -85,7 +85,7 @@ describe('an invited node', () => {
   });
 
   it('declines with its reasons what it can never run', () => {
-    const spec = specOf(jobWith({}, { Engine: { Type: 'wasm', Params: {} } }));
+    const spec = specOf(jobWith({}, { Engine: { Type: 'lua', Params: {} } }));
     const effects = executor().message(0, 1, {
       type: 'invite',
       announcement: { ...announcement, job: spec.body.job, spec },

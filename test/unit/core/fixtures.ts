@@ -24,7 +24,7 @@ import type {
 import type { Suite } from '../../../src/core/suite.ts';
 import { slotOf } from '../../../src/core/certificate.ts';
 import { jobIdOf } from '../../../src/core/verify.ts';
-import type { Job, Task } from '../../../src/job/model.ts';
+import type { Job, Resources, ResourceTexts, Task } from '../../../src/job/model.ts';
 import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from '../../simulation/fast-suite.ts';
 
 /** The wall clock of these tests begins here. */
@@ -51,7 +51,15 @@ const task: Task = {
   Timeouts: { ExecutionTimeout: 0, QueueTimeout: 0, TotalTimeout: 0 },
 };
 
-/** A batch job of one execution, with what the test changes. */
+/** What an owner writes to ask for this much. */
+const textsOf = (asked: Resources): ResourceTexts => ({
+  CPU: `${asked.cpuMillis}m`,
+  Memory: String(asked.memoryBytes),
+  Disk: String(asked.diskBytes),
+  GPU: String(asked.gpus),
+});
+
+/** A batch job of one execution, with what the test changes; the texts of its resources follow them. */
 export const jobWith = (job: Partial<Omit<Job, 'Task'>> = {}, change: Partial<Task> = {}): Job => ({
   Name: 'sum',
   Namespace: 'default',
@@ -62,7 +70,11 @@ export const jobWith = (job: Partial<Omit<Job, 'Task'>> = {}, change: Partial<Ta
   Meta: {},
   Labels: {},
   ...job,
-  Task: { ...task, ...change },
+  Task: {
+    ...task,
+    ...(change.resources === undefined ? {} : { ResourcesConfig: textsOf(change.resources) }),
+    ...change,
+  },
 });
 
 export function specOf(job: Job, change: Partial<SpecBody> = {}, signer = suite): Signed<'spec'> {

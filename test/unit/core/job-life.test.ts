@@ -95,7 +95,7 @@ describe('one machine alone', () => {
 
   it('fails a job that no node could ever run, and says why', () => {
     const cluster = new Cluster({ nodes: 1 });
-    cluster.submit(0, jobWith({}, { Engine: { Type: 'wasm', Params: {} } }));
+    cluster.submit(0, jobWith({}, { Engine: { Type: 'lua', Params: {} } }));
     cluster.until('the job ends', () => cluster.job(0).state === 'Failed');
     const close = cluster
       .job(0)

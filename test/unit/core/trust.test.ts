@@ -146,7 +146,7 @@ describe('a leader', () => {
     const cluster = new Cluster({ nodes: 1 });
     cluster.submit(
       0,
-      jobWith({}, { resources: { cpuMillis: 9e9, memoryBytes: 1, diskBytes: 0, gpus: 0 } }),
+      jobWith({}, { resources: { cpuMillis: 1e9, memoryBytes: 1, diskBytes: 0, gpus: 0 } }),
     );
     const nothing = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
     const advert = forge(

@@ -103,6 +103,20 @@ describe('a spec', () => {
       'bad-signature',
       () => checkSpec(suite, withBody(spec, { spec: jobWith({ Count: 9 }) }), WALL),
     ],
+    [
+      'that no API would have taken is refused, whoever signed it',
+      'spec-invalid',
+      () => checkSpec(suite, specOf(jobWith({ Count: 1_000_000 })), WALL),
+    ],
+    [
+      'that would take resources for nothing is refused',
+      'spec-invalid',
+      () => {
+        const { Task, ...job } = jobWith();
+        const resources = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+        return checkSpec(suite, specOf({ ...job, Task: { ...Task, resources } }), WALL);
+      },
+    ],
   ]);
 
   it('that merely expired is nobody’s fault', () => {

@@ -6,6 +6,7 @@ import { decode, encode } from '@ipld/dag-cbor';
 import fc from 'fast-check';
 import { parseJob, parseJobValue, type ParseResult } from '../../../src/job/parse.ts';
 import { formatProblem, PROBLEMS_MAX } from '../../../src/job/problem.ts';
+import { problemsOfJob } from '../../../src/job/recheck.ts';
 import { jobToBacalhau } from '../../../src/job/to-bacalhau.ts';
 
 const SPECS = ['batch', 'ops', 'daemon', 'service'].map((name) =>
@@ -168,6 +169,7 @@ function check(result: ParseResult): void {
   assert.ok(again.ok, again.ok ? '' : again.problems.map(formatProblem).join('\n'));
   assert.deepEqual(again.job, job);
   assert.deepEqual(encode(again.job), encode(job));
+  assert.deepEqual(problemsOfJob(decode(encode(job))), []);
 }
 
 describe('every spec', () => {
