@@ -15,9 +15,8 @@ import type { Gossip } from '../src/core/messages.ts';
 import { reasonOf } from './log.ts';
 import type { Log } from './log.ts';
 import type { Presence } from './presence.ts';
+import { GOSSIP_MAX_BYTES } from './wire/messages.ts';
 
-/** Per message, bytes: an announcement carries a spec of at most 16 KiB, doubled by its envelope. */
-const MAX_GOSSIP = 32 * 1024;
 /** Fixed, because a topic per job leaks state in every peer and runs into their topic budgets. */
 export const JOB_SHARDS = 4;
 /** Messages that may wait for the node. Old announcements are worthless, so the oldest go. */
@@ -215,7 +214,7 @@ export function createGossip(deps: GossipDeps): GossipService {
 
   const validate = (peer: PeerId, message: Message): TopicValidatorResult => {
     const verdict: Decoded =
-      message.data.byteLength > MAX_GOSSIP
+      message.data.byteLength > GOSSIP_MAX_BYTES
         ? { ok: false, sendersFault: true, why: `${message.data.byteLength} bytes` }
         : deps.decode(message.data);
     const from = asNodeId(peer.toString());
@@ -238,8 +237,8 @@ export function createGossip(deps: GossipDeps): GossipService {
   return {
     publish(bytes, job) {
       const topic = job === null ? topics.adverts : (topics.jobs[shardOf(job)] ?? topics.adverts);
-      if (bytes.byteLength > MAX_GOSSIP) {
-        deps.log.error({ bytes: bytes.byteLength, maxBytes: MAX_GOSSIP }, 'gossip.oversized');
+      if (bytes.byteLength > GOSSIP_MAX_BYTES) {
+        deps.log.error({ bytes: bytes.byteLength, maxBytes: GOSSIP_MAX_BYTES }, 'gossip.oversized');
         return;
       }
       deps

@@ -1,19 +1,29 @@
 /**
  * Canonical dag-cbor, in and out. Bytes from outside are scanned before anything is built from them
- * (size, nesting, forms dag-cbor does not have), then decoded, then encoded again and compared,
+ * (size, nesting, work, forms dag-cbor does not have), then decoded, then encoded again and compared,
  * because the decoder alone accepts unsorted keys and would give one value several encodings. Knows
  * no shapes: `shape.ts` does.
  */
 import { decode, encode } from '@ipld/dag-cbor';
 import { sameBytes } from './bytes.ts';
+import { scan, scanInside } from './scan.ts';
 
-/** Maps and lists inside each other; a job with generous parameters needs about 10. */
-export const MAX_NESTING = 16;
+export { MAX_NESTING } from './scan.ts';
+
+/**
+ * What the decoder may be made to build of one message or record, in units of about 100 ns and 100
+ * bytes; `scan.ts` says what costs how much. The largest honest message is a list of a thousand
+ * jobs, 41 units each and three per label. Without this a mebibyte of empty maps, which no message
+ * has, costs a quarter of a second and 67 MB before its shape is looked at.
+ */
+export const MESSAGE_WORK = 65_536;
 
 /** Why bytes were refused. */
 export type WireCode =
   | 'too-large'
   | 'too-deep'
+  /** More items than any message has: refused before anything is built of them. */
+  | 'too-many'
   | 'not-cbor'
   | 'not-canonical'
   | 'bad-shape'
@@ -40,10 +50,13 @@ export function encodeCbor(value: unknown): Uint8Array {
   return encode(value);
 }
 
-/** Never throws. `maxBytes` is checked before the bytes are looked at. */
-export function decodeCbor(bytes: Uint8Array, maxBytes: number): Decoded {
+/**
+ * Never throws. `maxBytes` is checked before the bytes are looked at, `maxWork` (in the units of
+ * {@link MESSAGE_WORK}) before anything is built.
+ */
+export function decodeCbor(bytes: Uint8Array, maxBytes: number, maxWork = MESSAGE_WORK): Decoded {
   if (bytes.length > maxBytes) return refused('too-large');
-  const fault = scan(bytes);
+  const fault = scan(bytes, maxWork);
   if (fault !== null) return refused(fault);
   let value: unknown;
   try {
@@ -64,74 +77,25 @@ function isEncodingOf(bytes: Uint8Array, value: unknown): boolean {
 }
 
 /** `decodeCbor`, and refuses every encoding but the canonical one. Never throws. */
-export function decodeCanonical(bytes: Uint8Array, maxBytes: number): Decoded {
-  const decoded = decodeCbor(bytes, maxBytes);
+export function decodeCanonical(
+  bytes: Uint8Array,
+  maxBytes: number,
+  maxWork = MESSAGE_WORK,
+): Decoded {
+  const decoded = decodeCbor(bytes, maxBytes, maxWork);
   if (!decoded.ok) return decoded;
   return isEncodingOf(bytes, decoded.value) ? decoded : refused('not-canonical');
 }
 
 /**
- * True when maps and lists nest deeper than allowed. `around`: levels that will be put around these
- * bytes, which must be one complete item.
+ * Why these bytes, which must be one complete item, could not be read again once `around` levels are
+ * put around them; null when they could.
  */
-export const nestingFault = (bytes: Uint8Array, around: number): boolean =>
-  scanItem(bytes, 0, around) === 'too-deep';
-
-type Fault = 'too-deep' | 'not-cbor' | 'not-canonical' | 'bad-shape';
-
-/** A fault, or where the item ends. */
-type Scanned = Fault | number;
-
-/**
- * Walks the bytes once without building anything.
- * @returns null when they are one complete item of allowed forms.
- */
-function scan(bytes: Uint8Array): Fault | null {
-  const end = scanItem(bytes, 0, 0);
-  if (typeof end !== 'number') return end;
-  return end === bytes.length ? null : 'not-canonical';
-}
-
-function scanItem(bytes: Uint8Array, start: number, depth: number): Scanned {
-  const first = bytes[start];
-  if (first === undefined) return 'not-cbor';
-  const major = first >> 5;
-  const minor = first & 31;
-  if (major === 7) return scanSimple(bytes, start, minor);
-  if (minor > 27) return minor === 31 && major > 1 ? 'not-canonical' : 'not-cbor';
-  const width = minor < 24 ? 0 : 1 << (minor - 24);
-  const next = start + 1 + width;
-  if (next > bytes.length) return 'not-cbor';
-  if (major <= 1) return next;
-  if (major === 6) return 'bad-shape';
-  const count = width === 0 ? minor : lengthAt(bytes, start + 1, width);
-  // Each element or byte needs at least one byte: a longer claim cannot be true.
-  if (count > bytes.length - next) return 'not-cbor';
-  if (major <= 3) return next + count;
-  if (depth === MAX_NESTING) return 'too-deep';
-  return scanMembers(bytes, next, major === 5 ? count * 2 : count, depth + 1);
-}
-
-function scanMembers(bytes: Uint8Array, start: number, count: number, depth: number): Scanned {
-  let at = start;
-  for (let member = 0; member < count; member += 1) {
-    const end = scanItem(bytes, at, depth);
-    if (typeof end !== 'number') return end;
-    at = end;
-  }
-  return at;
-}
-
-/** false, true, null and 64-bit floats; dag-cbor has no other simple values. */
-function scanSimple(bytes: Uint8Array, start: number, minor: number): Scanned {
-  if (minor >= 20 && minor <= 22) return start + 1;
-  if (minor === 27) return start + 9 <= bytes.length ? start + 9 : 'not-cbor';
-  return minor > 27 && minor < 31 ? 'not-cbor' : 'not-canonical';
-}
-
-/** Big-endian; exact below 2^53, and anything larger is refused by its caller anyway. */
-function lengthAt(bytes: Uint8Array, at: number, width: number): number {
-  let length = 0;
-  for (let index = 0; index < width; index += 1) length = length * 256 + (bytes[at + index] ?? 0);
-  return length;
+export function readingFault(
+  bytes: Uint8Array,
+  around: number,
+  maxWork: number,
+): 'too-deep' | 'too-many' | null {
+  const fault = scanInside(bytes, around, maxWork);
+  return fault === 'too-deep' || fault === 'too-many' ? fault : null;
 }

@@ -8,13 +8,15 @@ import type { Hlc, PublicKey } from '../../src/core/ids.ts';
 import type { AnyRecord, Bodies, RecordType } from '../../src/core/records.ts';
 import { bodies, isRecordType } from './bodies.ts';
 import { bytesOfHex, hexOf, joinBytes, sameBytes } from './bytes.ts';
-import { decodeCbor, encodeCbor, nestingFault, refused } from './cbor.ts';
+import { decodeCbor, encodeCbor, readingFault, refused } from './cbor.ts';
 import type { Refused } from './cbor.ts';
 import { createRecent } from './recent.ts';
 import { bad, Faults, isMap } from './shape.ts';
 
 /** Large enough for a spec with inline parameters, small enough to be held by the thousand. */
 export const ENVELOPE_MAX_BYTES = 65_536;
+/** Units of `cbor.ts`; a job with a thousand variables, arguments, labels and paths costs 20,000. */
+const RECORD_WORK = 32_768;
 const ENVELOPE_VERSION = 1;
 /** Until 2109 a double of milliseconds can tell thousandths apart. */
 const HLC_MAX = 2 ** 42 * 1_000 - 1;
@@ -94,7 +96,8 @@ export function encodeBody<T extends RecordType>(type: T, body: Bodies[T]): Enco
   if (bytes === null) return refused('bad-shape');
   if (bytes.length > ENVELOPE_MAX_BYTES - 1_024) return refused('too-large');
   // The envelope itself is one level.
-  return nestingFault(bytes, 1) ? refused('too-deep') : { ok: true, bytes };
+  const fault = readingFault(bytes, 1, RECORD_WORK);
+  return fault === null ? { ok: true, bytes } : refused(fault);
 }
 
 /** null for the odd map that the encoder takes for an IPLD link. */
@@ -176,7 +179,7 @@ export function createEnvelopes(options: {
   }
 
   function decodeAnew(bytes: Uint8Array): DecodedRecord {
-    const decoded = decodeCbor(bytes, ENVELOPE_MAX_BYTES);
+    const decoded = decodeCbor(bytes, ENVELOPE_MAX_BYTES, RECORD_WORK);
     if (!decoded.ok) return decoded;
     const parts = readParts(decoded.value, net);
     if (!parts.ok) return parts;

@@ -4,7 +4,7 @@
  * envelopes. Shapes are in `message-shapes.ts`; who may send what is the core's business.
  */
 import type { Gossip, Message } from '../../src/core/messages.ts';
-import { decodeCanonical, encodeCbor, refused } from './cbor.ts';
+import { decodeCanonical, encodeCbor, MESSAGE_WORK, refused } from './cbor.ts';
 import type { Refused } from './cbor.ts';
 import { createEnvelopes } from './envelope.ts';
 import type { Sha256 } from './envelope.ts';
@@ -18,7 +18,9 @@ export const MESSAGE_MAX_BYTES = 1_048_576;
 /**
  * An announcement with the largest inline spec (16 KiB) or a certified close, with room to spare.
  */
-export const GOSSIP_MAX_BYTES = 65_536;
+export const GOSSIP_MAX_BYTES = 32_768;
+/** Gossip is one announcement, advert or close; 256 labels and 64 nodes make it cost 2,600 at most. */
+const GOSSIP_WORK = 8_192;
 
 export type DecodedMessage = { readonly ok: true; readonly message: Message } | Refused;
 export type DecodedGossip = { readonly ok: true; readonly gossip: Gossip } | Refused;
@@ -39,8 +41,14 @@ export function createMessageCodec(options: {
   readonly sha256: Sha256;
 }): MessageCodec {
   const envelopes = createEnvelopes(options);
-  const messages = frames<Message>(createMessageShapes(envelopes), MESSAGE_MAX_BYTES);
-  const gossips = frames<Gossip>(createGossipShapes(envelopes), GOSSIP_MAX_BYTES);
+  const messages = frames<Message>(createMessageShapes(envelopes), {
+    maxBytes: MESSAGE_MAX_BYTES,
+    maxWork: MESSAGE_WORK,
+  });
+  const gossips = frames<Gossip>(createGossipShapes(envelopes), {
+    maxBytes: GOSSIP_MAX_BYTES,
+    maxWork: GOSSIP_WORK,
+  });
   return {
     encodeMessage: (message) => messages.encode(message),
     decodeMessage(bytes) {
@@ -59,7 +67,7 @@ type Read<U> = { readonly ok: true; readonly value: U } | Refused;
 
 function frames<U extends { readonly type: string }>(
   table: Readonly<Record<U['type'], unknown>>,
-  maxBytes: number,
+  limits: { readonly maxBytes: number; readonly maxWork: number },
 ) {
   // Each shape fits the member of the union whose type is its key, which the table's type has
   // checked.
@@ -71,7 +79,7 @@ function frames<U extends { readonly type: string }>(
       return encodeCbor({ ...(shape.write(value) as object), v: MESSAGE_VERSION });
     },
     decode(bytes: Uint8Array): Read<U> {
-      const decoded = decodeCanonical(bytes, maxBytes);
+      const decoded = decodeCanonical(bytes, limits.maxBytes, limits.maxWork);
       if (!decoded.ok) return decoded;
       if (!isMap(decoded.value)) return refused('bad-shape');
       const { v: version, ...fields } = decoded.value;

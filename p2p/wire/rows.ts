@@ -30,6 +30,8 @@ export type RowCodec = { readonly [T in Table]: TableCodec<RowOf<T>> };
  * An execution has a task, an admission, an assignment and a state: four records of at most 64 KiB.
  */
 const ROW_MAX_BYTES = 524_288;
+/** Rows are our own, and may hold a task whose params alone cost all that a record may. */
+const ROW_WORK = Number.MAX_SAFE_INTEGER;
 
 export function createRowCodec(options: {
   readonly net: string;
@@ -49,7 +51,7 @@ function tableCodec<Row>(shape: Shape<Row>): TableCodec<Row> {
   return {
     encode: (row) => encodeCbor(shape.write(row)),
     decode(bytes) {
-      const decoded = decodeCanonical(bytes, ROW_MAX_BYTES);
+      const decoded = decodeCanonical(bytes, ROW_MAX_BYTES, ROW_WORK);
       if (!decoded.ok) return null;
       const row = shape.read(decoded.value, new Faults());
       return row === bad ? null : row;

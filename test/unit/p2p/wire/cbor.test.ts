@@ -84,3 +84,46 @@ test('nesting is counted before anything is built', () => {
 test('size is checked before anything else', () => {
   assert.deepEqual(decodeCbor(new Uint8Array(11), 10), { ok: false, code: 'too-large', place: '' });
 });
+
+/** A list of `count` times `item`, written by hand: the encoder would take as long as the decoder. */
+function listOf(count: number, item: (index: number) => Uint8Array): Uint8Array {
+  const head = Buffer.alloc(5, 0x9a);
+  head.writeUInt32BE(count, 1);
+  return Buffer.concat([head, ...Array.from({ length: count }, (_, index) => item(index))]);
+}
+
+const key = (index: number): string => index.toString(36).padStart(6, '0');
+
+test('a frame that only costs work is refused before anything is built of it', () => {
+  const mebibyte = 1 << 20;
+  const frames: Record<string, Uint8Array> = {
+    'a million empty maps': listOf(1_000_000, () => Uint8Array.of(0xa0)),
+    'a million empty lists': listOf(1_000_000, () => Uint8Array.of(0x80)),
+    'a million numbers': listOf(1_000_000, () => Uint8Array.of(1)),
+    'a million empty texts': listOf(1_000_000, () => Uint8Array.of(0x60)),
+    'numbers of eight bytes': listOf(100_000, () => bytesOf('1b 0fffffffffffffff')),
+    'maps of one pair': listOf(250_000, () => bytesOf('a1 6161 00')),
+    'bytes of one byte': listOf(500_000, () => bytesOf('41 00')),
+    'maps whose key none before had': listOf(4_000, (index) => encodeCbor({ [key(index)]: 0 })),
+    'a map of many keys': encodeCbor(
+      Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [key(index), 0])),
+    ),
+  };
+  for (const [name, bytes] of Object.entries(frames)) {
+    assert.ok(bytes.length <= mebibyte + 8, name);
+    const decoded = decodeCanonical(bytes, 2 * mebibyte);
+    assert.equal(decoded.ok ? 'decoded' : decoded.code, 'too-many', name);
+  }
+});
+
+test('a key that many maps share is weighed once, so that a list of a thousand jobs passes', () => {
+  const job = (index: number) => ({
+    ...Object.fromEntries(['job', 'name', 'state', 'engine'].map((field) => [field, key(index)])),
+    ...Object.fromEntries(['count', 'version', 'namespace', 'jobType'].map((field) => [field, 1])),
+    createdAt: 1_800_000_000_000 + index,
+    modifiedAt: 1_800_000_000_001 + index,
+    labels: { region: 'eu', team: key(index), stage: 'test', kind: 'night' },
+  });
+  const jobs = Array.from({ length: 1_000 }, (_, index) => job(index));
+  assert.equal(decodeCanonical(encodeCbor({ jobs }), 1 << 20).ok, true);
+});

@@ -172,6 +172,15 @@ test('frames over the limit are refused unread', () => {
   assert.ok(!gossip.ok && gossip.code === 'too-large');
 });
 
+test('gossip may cost less work than a message, because it never is a long list', () => {
+  const value = { v: 1, type: 'ping', nonce: Array(8_192).fill(1) };
+  const bytes = encode(value);
+  assert.ok(bytes.length < GOSSIP_MAX_BYTES);
+  const [gossip, message] = [messages.decodeGossip(bytes), messages.decodeMessage(bytes)];
+  assert.ok(!gossip.ok && gossip.code === 'too-many');
+  assert.ok(!message.ok && message.code === 'bad-shape');
+});
+
 test('gossip is no message and a message is no gossip, unless they share a name and a form', () => {
   fc.assert(
     fc.property(gossipArbitraries.announce, messageArbitraries.bid, (gossip, message) => {
