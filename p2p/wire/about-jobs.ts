@@ -19,6 +19,8 @@ const { count, jobId, name, nodes, ordinal } = common;
  * refusal that nobody hears of.
  */
 const said = text(65_536);
+/** Of a resource, in its own unit. */
+const size = common.bytes;
 const resourceName = oneOf({ cpu: true, memory: true, disk: true, gpu: true });
 
 type OneRefusal<C extends Refusal['code']> = Extract<Refusal, { readonly code: C }>;
@@ -45,14 +47,14 @@ export const refusal: Shape<Refusal> = union<Refusal, 'code'>('code', {
   'too-big': map<OneRefusal<'too-big'>>({
     code: literal('too-big'),
     resource: resourceName,
-    wanted: count,
-    capacity: count,
+    wanted: size,
+    capacity: size,
   }),
   busy: map<OneRefusal<'busy'>>({
     code: literal('busy'),
     resource: resourceName,
-    wanted: count,
-    free: count,
+    wanted: size,
+    free: size,
   }),
   network: map<OneRefusal<'network'>>({ code: literal('network'), network: said, detail: said }),
   'path-not-allowed': map<OneRefusal<'path-not-allowed'>>({
@@ -99,8 +101,8 @@ export const jobSummary: Shape<JobSummary> = map<JobSummary>({
   state: jobState,
   count,
   labels: common.labels,
-  createdAt: common.count,
-  modifiedAt: common.count,
+  createdAt: common.moment,
+  modifiedAt: common.moment,
 });
 
 const waiting: Shape<WaitingView> = map<WaitingView>({

@@ -21,7 +21,7 @@ import { job } from './job-shape.ts';
 import { flag, integer, list, literal, map, nullable, oneOf, text } from './shape.ts';
 import type { Shape } from './shape.ts';
 
-const { count, epoch, executionId, jobId, nodeId, ordinal, recordId } = common;
+const { epoch, executionId, index, jobId, moment, nodeId, ordinal, recordId } = common;
 
 /** Keepers of one job (protocol part 4). */
 export const KEEPERS_MAX = 5;
@@ -35,7 +35,7 @@ const spec = map<SpecBody>({
   version: ordinal,
   nonce: common.nonce,
   spec: job,
-  notAfter: common.count,
+  notAfter: moment,
 });
 
 const admission = map<AdmissionBody>({
@@ -60,7 +60,7 @@ const command = map<CommandBody>({
   sequence: ordinal,
   command: literal('stop'),
   reason: common.sentence,
-  notAfter: common.count,
+  notAfter: moment,
 });
 
 const grant = map<GrantBody>({ job: jobId, epoch });
@@ -68,8 +68,8 @@ const grant = map<GrantBody>({ job: jobId, epoch });
 const assign = map<AssignBody>({
   job: jobId,
   version: ordinal,
-  partition: ordinal,
-  attempt: ordinal,
+  partition: index,
+  attempt: index,
   execution: executionId,
   node: nodeId,
   epoch,
@@ -78,8 +78,8 @@ const assign = map<AssignBody>({
 const state = map<StateBody>({
   job: jobId,
   version: ordinal,
-  partition: ordinal,
-  attempt: ordinal,
+  partition: index,
+  attempt: index,
   execution: executionId,
   node: nodeId,
   sequence: ordinal,
@@ -104,8 +104,8 @@ const state = map<StateBody>({
 const accept = map<AcceptBody>({
   job: jobId,
   version: ordinal,
-  partition: ordinal,
-  attempt: ordinal,
+  partition: index,
+  attempt: index,
   execution: executionId,
   node: nodeId,
   exitCode,
@@ -125,7 +125,7 @@ const close = map<CloseBody>({
 const advert = map<AdvertBody>({
   node: nodeId,
   store: common.storeId,
-  sequence: count,
+  sequence: moment,
   addresses: list(text(512, 1), 64),
   labels: common.labels,
   engines: names,
@@ -133,7 +133,7 @@ const advert = map<AdvertBody>({
   sources: names,
   capacity: common.resources,
   free: common.resources,
-  running: count,
+  running: common.count,
   keeps: flag,
   software: text(128),
 });

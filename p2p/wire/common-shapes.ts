@@ -1,6 +1,8 @@
 /**
  * Shapes shared by records and messages: ids, epochs, slots, resources. The limits here keep one
- * field from filling a frame; what a value means is checked by the core.
+ * field from filling a frame, and every number where the core can still count on from it: one more,
+ * or the sum of all that a node runs, is exact and can be signed. What a value means is checked by
+ * the core.
  */
 import type { ExecutionFailure, OutputHead, ResultRef, Usage } from '../../src/core/execution.ts';
 import type {
@@ -12,7 +14,9 @@ import type {
   StoreId,
 } from '../../src/core/ids.ts';
 import type { Epoch, Keeper, Slot } from '../../src/core/records.ts';
+import { epochNumberMax } from '../../src/core/epoch.ts';
 import type { Resources } from '../../src/job/model.ts';
+import { BYTES_MAX, CPU_MAX, GPUS_MAX } from '../../src/job/resources.ts';
 import { dictionary, flag, integer, list, map, nullable, oneOf, pattern, text } from './shape.ts';
 import type { Shape } from './shape.ts';
 
@@ -35,9 +39,18 @@ export const slot: Shape<Slot> = pattern(
 /** CIDv0 or CIDv1 in any base: letters, digits and the base64 signs. The core never parses it. */
 export const cid: Shape<string> = pattern(/^[A-Za-z0-9+/=_-]{10,256}$/);
 
-export const count: Shape<number> = integer(0, Number.MAX_SAFE_INTEGER);
-/** Versions, attempts, partitions, rounds, sequences of a job. */
-export const ordinal: Shape<number> = integer(0, 0xffff_ffff);
+/** Nodes, jobs, executions: more than any mesh has. */
+export const count: Shape<number> = integer(0, 0x7fff_ffff);
+/** Versions, rounds, sequences of a job. */
+export const ordinal: Shape<number> = integer(0, 0x7fff_ffff);
+/** Partitions and attempts: what a slot can name. */
+export const index: Shape<number> = integer(0, 999_999);
+/** Partitions of a job. */
+export const partitions: Shape<number> = integer(0, 1_000_000);
+/** A moment or a span in milliseconds, or what rises with the clock: until the year 10889. */
+export const moment: Shape<number> = integer(0, 2 ** 48);
+/** Four pebibytes; a thousand of them add up exactly, near enough for a choice. */
+export const bytes: Shape<number> = integer(0, BYTES_MAX);
 /** Kebab-case and stable. */
 export const code: Shape<string> = pattern(/^[a-z][a-z0-9-]{0,63}$/);
 /** A sentence for a person; writers keep to 1,000 characters, readers allow for later versions. */
@@ -47,17 +60,21 @@ export const name: Shape<string> = text(1_024);
 export const labels: Shape<Readonly<Record<string, string>>> = dictionary(text(4_096), 256, 256);
 export const nodes: Shape<readonly NodeId[]> = list(nodeId, 64);
 
-export const epoch: Shape<Epoch> = map<Epoch>({ config: ordinal, number: count, leader: nodeId });
+export const epoch: Shape<Epoch> = map<Epoch>({
+  config: ordinal,
+  number: integer(0, epochNumberMax),
+  leader: nodeId,
+});
 export const keeper: Shape<Keeper> = map<Keeper>({ node: nodeId, store: storeId });
 
 export const resources: Shape<Resources> = map<Resources>({
-  cpuMillis: count,
-  memoryBytes: count,
-  diskBytes: count,
-  gpus: count,
+  cpuMillis: integer(0, CPU_MAX * 1_000),
+  memoryBytes: bytes,
+  diskBytes: bytes,
+  gpus: integer(0, GPUS_MAX),
 });
 
-export const result: Shape<ResultRef | null> = nullable(map<ResultRef>({ cid, bytes: count }));
+export const result: Shape<ResultRef | null> = nullable(map<ResultRef>({ cid, bytes }));
 
 export const executionFailure: Shape<ExecutionFailure> = map<ExecutionFailure>({
   code,
@@ -74,7 +91,7 @@ export const outputHead: Shape<OutputHead> = map<OutputHead>({
 });
 
 export const usage: Shape<Usage> = map<Usage>({
-  cpuMs: nullable(count),
-  peakMemoryBytes: nullable(count),
-  wallMs: count,
+  cpuMs: nullable(moment),
+  peakMemoryBytes: nullable(bytes),
+  wallMs: moment,
 });

@@ -15,8 +15,9 @@ import type {
   Task,
   Timeouts,
 } from '../../src/job/model.ts';
+import { TIMEOUT_MAX } from '../../src/job/normalise.ts';
 import { MAX_NESTING } from './cbor.ts';
-import { count, labels, name, resources } from './common-shapes.ts';
+import { labels, name, partitions, resources } from './common-shapes.ts';
 import { bad, dictionary, integer, isMap, list, map, oneOf, test, text } from './shape.ts';
 import type { Shape } from './shape.ts';
 
@@ -98,9 +99,9 @@ const network: Shape<Network> = map<Network>({
 });
 
 const timeouts: Shape<Timeouts> = map<Timeouts>({
-  ExecutionTimeout: count,
-  QueueTimeout: count,
-  TotalTimeout: count,
+  ExecutionTimeout: integer(0, TIMEOUT_MAX),
+  QueueTimeout: integer(0, TIMEOUT_MAX),
+  TotalTimeout: integer(0, TIMEOUT_MAX),
 });
 
 export const task: Shape<Task> = map<Task>({
@@ -129,7 +130,7 @@ export const job: Shape<Job> = map<Job>({
   Namespace: name,
   Type: jobType,
   Priority: integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER),
-  Count: integer(0, 1_000_000),
+  Count: partitions,
   Constraints: list(constraint, ENTRIES_MAX),
   Meta: texts,
   Labels: labels,

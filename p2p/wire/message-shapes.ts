@@ -16,10 +16,15 @@ import * as common from './common-shapes.ts';
 import type { Envelopes } from './envelope.ts';
 import { createRecordShapes, MANY } from './record-shapes.ts';
 import type { RecordShapes } from './record-shapes.ts';
-import { flag, fraction, list, literal, map, nullable } from './shape.ts';
+import { flag, fraction, integer, list, literal, map, nullable } from './shape.ts';
 import type { Shape } from './shape.ts';
 
 const { cid, count, epoch, executionId, jobId, nodeId, nodes, ordinal, resources } = common;
+
+/** Executions that one bid may offer to take. */
+const BID_SLOTS_MAX = 16;
+/** A promise of the largest job, 150 records a part. */
+const PARTS_MAX = 20_000;
 
 type OneMessage<T extends MessageType> = Extract<Message, { readonly type: T }>;
 type OneGossip<T extends GossipType> = Extract<Gossip, { readonly type: T }>;
@@ -33,7 +38,7 @@ const announcementOf = (records: RecordShapes): Shape<Announcement> =>
     leader: nodeId,
     epoch,
     round: ordinal,
-    need: count,
+    need: common.partitions,
     spec: nullable(records.spec),
     notAgain: nodes,
   });
@@ -65,7 +70,7 @@ function biddingShapes(records: RecordShapes) {
       round: ordinal,
       free: resources,
       capacity: resources,
-      slots: count,
+      slots: integer(1, BID_SLOTS_MAX),
       running: count,
       locality: fraction(0, 1),
     }),
@@ -93,8 +98,8 @@ function slotShapes(records: RecordShapes) {
       job: jobId,
       epoch,
       vote,
-      part: ordinal,
-      parts: ordinal,
+      part: integer(0, PARTS_MAX - 1),
+      parts: integer(1, PARTS_MAX),
       accepted: list(records.accepted, MANY),
       records: records.jobRecords,
     }),
@@ -179,7 +184,7 @@ function executionShapes(records: RecordShapes) {
 }
 
 function otherShapes(records: RecordShapes) {
-  const nonce = count;
+  const nonce = common.moment;
   const jobs = list<JobId>(jobId, 256);
   return {
     command: map<OneMessage<'command'>>({ type: literal('command'), command: records.command }),

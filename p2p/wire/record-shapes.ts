@@ -70,13 +70,13 @@ export const order: Shape<ExecutionOrder> = map<ExecutionOrder>({
   jobName: common.name,
   namespace: common.name,
   version: common.ordinal,
-  partition: common.ordinal,
-  partitionCount: common.ordinal,
-  attempt: common.ordinal,
+  partition: common.index,
+  partitionCount: common.partitions,
+  attempt: common.index,
   epoch: common.count,
   task,
   holders: common.nodes,
-  timeoutMs: common.count,
+  timeoutMs: common.moment,
 });
 
 /** A record of exactly one type. */

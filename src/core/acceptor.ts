@@ -3,7 +3,7 @@
  * disk before the signature leaves (the machine's `persist` barrier).
  */
 import { slotOf } from './certificate.ts';
-import { compareEpochs, sameEpoch } from './epoch.ts';
+import { compareEpochs, sameEpoch, withinReach } from './epoch.ts';
 import { stepDown, takeCommand, takeState } from './epochs.ts';
 import type { JobId, NodeId } from './ids.ts';
 import { recordsOf } from './ledger.ts';
@@ -37,6 +37,7 @@ export function onPrepare(core: Core, from: NodeId, kept: KeptJob, grant: Signed
     return refuse(core, from, 'wrong-signer', true);
   }
   if (!core.suite.verify(grant)) return refuse(core, from, 'bad-signature', true);
+  if (!withinReach(epoch, kept.promised)) return refuse(core, from, 'over-limit', true);
   if (compareEpochs(epoch, kept.promised) < 0) {
     refuse(core, from, 'outdated-epoch', false);
     return send(core, from, { type: 'outdated', job, promised: kept.promised });
@@ -109,6 +110,7 @@ export function onPropose(
   if (close !== null) {
     return send(core, from, { type: 'commit', job, values: [...committed.values()] });
   }
+  if (!withinReach(epoch, kept.promised)) return refuse(core, from, 'over-limit', true);
   if (compareEpochs(epoch, kept.promised) < 0) {
     refuse(core, from, 'outdated-epoch', false);
     return send(core, from, { type: 'outdated', job, promised: kept.promised });

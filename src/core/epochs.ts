@@ -5,7 +5,7 @@
  */
 import { slotOf, validVote } from './certificate.ts';
 import { jobTimer, learn, propose } from './commit.ts';
-import { compareEpochs, majority, sameEpoch } from './epoch.ts';
+import { compareEpochs, epochNumberMax, majority, sameEpoch } from './epoch.ts';
 import { after } from './ids.ts';
 import type { NodeId } from './ids.ts';
 import { isTerminal, mergeCommand, mergeGrant, mergeState, nodeOfExecution } from './ledger.ts';
@@ -59,6 +59,8 @@ export const rankOf = (admission: AdmissionBody, node: NodeId): number =>
 export function standForLeader(core: Core, kept: KeptJob): void {
   const { job, admission } = kept.ledger;
   const number = Math.max(kept.seen.number, kept.promised.number) + 1;
+  // Keepers that conspired have used the numbers up; there is no ballot left to stand with.
+  if (number > epochNumberMax) return;
   const epoch: Epoch = { config: admission.record.body.config, number, leader: core.self };
   kept.lead = newLead(core, epoch, 'preparing');
   kept.seen = epoch;

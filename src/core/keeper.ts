@@ -4,6 +4,7 @@
  */
 import { slotOf } from './certificate.ts';
 import { jobTimer, learn } from './commit.ts';
+import { withinReach } from './epoch.ts';
 import { standForLeader, stepDown, takeCommand, takeState } from './epochs.ts';
 import { after } from './ids.ts';
 import type { JobId, NodeId } from './ids.ts';
@@ -16,8 +17,6 @@ import { checkCommand, checkCommitted, isKeeper } from './verify.ts';
 
 /** Between two questions whether the leader still leads what we think it does. */
 const leadCheckMs = 10_000;
-/** Nobody stands for leader so often that the number leaps further than this between two messages. */
-const epochLeapMax = 100_000;
 /** Each rank below the first living one waits this much longer before it stands for leader. */
 const rankStepMs = 1_500;
 /** Closed jobs remembered with their proof. */
@@ -223,8 +222,7 @@ export function onOutdated(
   const believable =
     isKeeper(admission, from) &&
     isKeeper(admission, promised.leader) &&
-    promised.config === admission.config &&
-    promised.number <= kept.seen.number + epochLeapMax;
+    withinReach(promised, kept.seen);
   if (!believable) return refuse(core, from, 'not-keeper', true);
   stepDown(core, kept, promised);
   if (kept.seen.leader !== core.self) kept.candidateAt = null;

@@ -20,6 +20,9 @@ import { dispatch, onMessage } from './routes.ts';
 import type { Core } from './state.ts';
 import type { Suite } from './suite.ts';
 
+/** Alarms that ring within one input: thousands may be due at once, and messages must have their turn. */
+const ringsMax = 1_000;
+
 /**
  * @param restored everything the node's store holds; consumed with the first input, which brings the time
  */
@@ -34,10 +37,14 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
       booted = true;
       boot(core, restored, now);
     }
+    core.timers.begin(now);
     keepTime(core, now);
     dispatch(core, input);
     settle(core);
-    for (let key = core.timers.take(now); key !== null; key = core.timers.take(now)) {
+    // What is left rings with the next input, which the driver hands in at once.
+    for (let rings = 0; rings < ringsMax; rings += 1) {
+      const key = core.timers.take(now);
+      if (key === null) break;
       ring(core, key);
       settle(core);
     }
@@ -64,10 +71,12 @@ function boot(core: Core, restored: Restored, now: Millis): void {
 /** Notices when this node did not run for a while: it then accuses nobody, and confirms what it leads. */
 function keepTime(core: Core, now: Millis): void {
   const due = core.timers.next();
+  // What was left over from the last input was due before it: the time in between did not lag.
+  const since = Math.max(due ?? now, core.now);
   core.now = now;
-  if (due === null || due >= now) return;
-  onLag(core, now - due);
-  if (now - due <= core.config.limits.leaderGapMs) return;
+  if (since >= now) return;
+  onLag(core, now - since);
+  if (now - since <= core.config.limits.leaderGapMs) return;
   for (const kept of core.kept.values()) {
     if (kept.lead?.mode === 'leading' && kept.ledger.close === null)
       confirmLead(core, kept, kept.lead);

@@ -2,15 +2,38 @@
  * The core's alarm clock: one pending moment per key, the earliest asked for. What rings is looked at
  * again from scratch (level-triggered), so ringing too early is harmless and nothing is ever cancelled.
  */
+import { asMillis } from './ids.ts';
 import type { Millis } from './ids.ts';
+
+/** Between two rings of one key, however early the second was asked for. */
+const againMs = 1;
 
 export class Timers {
   readonly #due = new Map<string, Millis>();
   /** Binary heap by time; entries whose time is not the one in `#due` are stale. */
   readonly #heap: { at: Millis; key: string }[] = [];
+  /** Keys that rang since `begin`, which was at `#now`. */
+  readonly #rung = new Set<string>();
+  #now = -Infinity;
 
-  /** Rings `key` at `at`, or earlier if that was asked for already. */
+  /** An input is handled at `now`: each key rings at most once until the next. */
+  begin(now: Millis): void {
+    this.#now = now;
+    this.#rung.clear();
+  }
+
+  /**
+   * Rings `key` at `at`, or earlier if that was asked for already. What has just rung does not ring
+   * again in the same input, however often it asks: one that always asks for the past must not
+   * keep everything else from its turn.
+   */
   set(key: string, at: Millis): void {
+    const soonest = this.#rung.has(key) ? this.#now + againMs : -Infinity;
+    // Written so that a moment that is no number becomes the soonest one, too.
+    this.#set(key, at > soonest ? at : asMillis(Math.max(soonest, this.#now)));
+  }
+
+  #set(key: string, at: Millis): void {
     const known = this.#due.get(key);
     if (known !== undefined && known <= at) return;
     this.#due.set(key, at);
@@ -34,6 +57,7 @@ export class Timers {
     if (first === undefined || first.at > now) return null;
     this.#pop();
     this.#due.delete(first.key);
+    this.#rung.add(first.key);
     return first.key;
   }
 

@@ -62,7 +62,7 @@ const COUNT_MAX = 10_000;
 /** Characters; longer names are accepted but no table shows them. */
 const NAME_DOUBTFUL = 256;
 /** Seconds: beyond the longest of Bacalhau (2⁶³ ns), and a point in time in milliseconds stays exact. */
-const TIMEOUT_MAX = 10_000_000_000;
+export const TIMEOUT_MAX = 10_000_000_000;
 
 const WHOLE = { min: 0, max: Number.MAX_SAFE_INTEGER };
 const ANY_INTEGER = { min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER };

@@ -15,8 +15,10 @@ const FALLBACK_CPU_MILLIS = 100;
 const FALLBACK_MEMORY_BYTES = 100 * 1024 * 1024;
 
 /** Cores; above this a count of thousandths is no longer exact for people. */
-const CPU_MAX = 1_000_000;
-const GPUS_MAX = 1_000_000;
+export const CPU_MAX = 1_000_000;
+export const GPUS_MAX = 1_000_000;
+/** Four pebibytes: what a node reserves for its jobs still adds up exactly. */
+export const BYTES_MAX = 2 ** 52;
 /** Bytes; a bare number below this is most likely meant in other units. */
 const BARE_BYTES_DOUBTFUL = 1024 * 1024;
 
@@ -49,7 +51,7 @@ export function parseBytes(text: string): number | null {
   const unit = own(BYTE_UNITS, (parts[2] ?? '').toLowerCase());
   if (unit === undefined || !/^(\d+(\.\d*)?|\.\d+)$/.test(digits)) return null;
   const bytes = Math.trunc(Number(digits) * unit);
-  return Number.isSafeInteger(bytes) ? bytes : null;
+  return bytes <= BYTES_MAX ? bytes : null;
 }
 
 /** Devices of `1`. Null when it is not a whole number. */

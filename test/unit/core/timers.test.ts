@@ -100,3 +100,38 @@ describe('timers', () => {
     assert.equal(timers.next(), null);
   });
 });
+
+describe('within one input', () => {
+  const now = asMillis(1_000);
+
+  for (const [what, at] of [
+    ['the past', -1],
+    ['now', 1_000],
+    ['no number', Number.NaN],
+  ] as const) {
+    it(`a key that has rung does not ring again when it asks for ${what}`, () => {
+      const timers = new Timers();
+      timers.set('a', now);
+      timers.set('b', now);
+      timers.begin(now);
+      const rung: string[] = [];
+      for (let key = timers.take(now); key !== null; key = timers.take(now)) {
+        rung.push(key);
+        assert.ok(rung.length < 100, 'the loop ends');
+        timers.set(key, asMillis(at));
+      }
+      assert.deepEqual(rung, ['a', 'b']);
+      const later = timers.next() ?? assert.fail();
+      assert.equal(later, 1_001);
+      timers.begin(later);
+      assert.equal(timers.take(later), 'a');
+    });
+  }
+
+  it('a key that is set for the first time still rings at once', () => {
+    const timers = new Timers();
+    timers.begin(now);
+    timers.set('a', asMillis(Number.NaN));
+    assert.equal(timers.take(now), 'a');
+  });
+});

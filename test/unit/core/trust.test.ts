@@ -7,6 +7,7 @@ import { Cluster, done, refusals } from './cluster.ts';
 import {
   admitted,
   certify,
+  grantOf,
   idOf,
   jobWith,
   at,
@@ -141,6 +142,48 @@ describe('a leader', () => {
     });
     cluster.advance(60_000);
     assert.ok(Number.isSafeInteger(cluster.job(0).promised?.number));
+  });
+  it('follows no keeper to a number from which few are left, and is none the worse after a restart', () => {
+    for (const number of [2 ** 53 - 1, 2 ** 31 - 1, 100_001]) {
+      const kept = admitted(jobWith(), [1, 2, 0]);
+      const cluster = new Cluster({ nodes: 1 });
+      cluster.message(0, 1, { type: 'activate', spec: kept.spec, admission: kept.admission });
+      const epoch = { config: 0, number, leader: idOf(1) };
+      const { job } = kept.spec.body;
+      const grant = grantOf(kept, epoch, 1);
+      assert.deepEqual(refusals(cluster.message(0, 1, { type: 'prepare', job, grant })), [
+        'over-limit',
+      ]);
+      const values = { values: [], states: [], commands: [] };
+      assert.deepEqual(
+        refusals(cluster.message(0, 1, { type: 'propose', job, epoch, ...values })),
+        ['over-limit'],
+      );
+      cluster.message(0, 1, { type: 'not-leading', jobs: [job] });
+      cluster.advance(30_000);
+      cluster.restart(0);
+      cluster.advance(30_000);
+      assert.ok((cluster.job(0).promised?.number ?? 0) < 1_000);
+    }
+  });
+  it('comes to rest whatever a bid offers', () => {
+    const cluster = new Cluster({ nodes: 1, profile: () => ({ engines: {} }) });
+    cluster.submit(0, jobWith());
+    const { job } = cluster.job(0);
+    const none = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+    cluster.message(0, 9, {
+      type: 'bid',
+      job,
+      version: 1,
+      round: 0,
+      free: none,
+      capacity: none,
+      slots: 0,
+      running: 0,
+      locality: 0,
+    });
+    cluster.advance(1_000);
+    assert.equal(cluster.messages('assign').length, 0);
   });
   it('invites nobody whose advert was refused', () => {
     const cluster = new Cluster({ nodes: 1 });

@@ -31,10 +31,12 @@ import {
   few,
   jobIds,
   jobTypes,
+  moments,
   nodeIds,
   ordinals,
   record,
   resources,
+  sizes,
   slots,
   texts,
 } from './record-arbitraries.ts';
@@ -80,10 +82,10 @@ const refusalTable: { readonly [C in Refusal['code']]: Arbitrary<Of<Refusal, 'co
   'too-big': record({
     code: is('too-big'),
     resource: resourceNames,
-    wanted: counts,
-    capacity: counts,
+    wanted: sizes,
+    capacity: sizes,
   }),
-  busy: record({ code: is('busy'), resource: resourceNames, wanted: counts, free: counts }),
+  busy: record({ code: is('busy'), resource: resourceNames, wanted: sizes, free: sizes }),
   network: record({ code: is('network'), network: texts, detail: texts }),
   'path-not-allowed': record({ code: is('path-not-allowed'), path: texts, writable: fc.boolean() }),
   'env-not-allowed': record({ code: is('env-not-allowed'), variable: texts }),
@@ -107,8 +109,8 @@ const summaries: Arbitrary<JobSummary> = record<JobSummary>({
   state: fc.constantFrom('Pending', 'Queued', 'Running', 'Completed', 'Failed', 'Stopped'),
   count: counts,
   labels: dictionaries,
-  createdAt: counts,
-  modifiedAt: counts,
+  createdAt: moments,
+  modifiedAt: moments,
 });
 
 const waiting: Arbitrary<WaitingView> = record<WaitingView>({
@@ -142,7 +144,7 @@ const announcement: Arbitrary<Announcement> = record<Announcement>({
   leader: nodeIds,
   epoch: epochs,
   round: ordinals,
-  need: counts,
+  need: fc.nat(1_000_000),
   spec: fc.option(signed('spec')),
   notAgain: few(nodeIds),
 });
@@ -151,7 +153,7 @@ type M<T extends MessageType> = Of<Message, 'type', T>;
 const about = { job: jobIds, execution: executionIds };
 const bidding = { job: jobIds, version: ordinals };
 const request = fc.uuid().map(asRequestId);
-const nonce = counts;
+const nonce = moments;
 
 export const messageArbitraries: Arbitraries<Message> = {
   admit: record<M<'admit'>>({
@@ -176,7 +178,7 @@ export const messageArbitraries: Arbitraries<Message> = {
     round: ordinals,
     free: resources,
     capacity: resources,
-    slots: counts,
+    slots: fc.integer({ min: 1, max: 16 }),
     running: counts,
     locality: fc.double({ min: 0, max: 1, noNaN: true }).map(Math.abs),
   }),
@@ -193,8 +195,8 @@ export const messageArbitraries: Arbitraries<Message> = {
     job: jobIds,
     epoch: epochs,
     vote: signed('vote'),
-    part: ordinals,
-    parts: ordinals,
+    part: fc.nat(19_999),
+    parts: fc.integer({ min: 1, max: 20_000 }),
     accepted: few(record({ slot: slots, epoch: epochs, value: values })),
     records: jobRecords,
   }),

@@ -40,8 +40,10 @@ const publicKeys = hex(64).map(asPublicKey);
  * Any text, characters outside the basic plane included, but no halves of a pair: UTF-8 has none.
  */
 export const texts = fc.string({ unit: 'binary', maxLength: 12 });
-export const ordinals = fc.nat(0xffff_ffff);
-export const counts = fc.nat({ max: Number.MAX_SAFE_INTEGER });
+export const ordinals = fc.nat(0x7fff_ffff);
+export const counts = fc.nat(0x7fff_ffff);
+export const moments = fc.nat(2 ** 48);
+export const sizes = fc.nat(2 ** 52);
 export const hlcs = fc
   .tuple(fc.nat({ max: 2 ** 42 - 1 }), fc.nat(999))
   .map(([wall, counter]) => asHlc(wall + counter / 1_000));
@@ -55,23 +57,23 @@ export const few = <T>(arbitrary: Arbitrary<T>): Arbitrary<T[]> =>
 
 export const epochs: Arbitrary<Epoch> = record({
   config: ordinals,
-  number: counts,
+  number: ordinals,
   leader: nodeIds,
 });
 const keepers: Arbitrary<Keeper> = record({ node: nodeIds, store: storeIds });
 
-const index = fc.nat(999_999);
+export const indexes = fc.nat(999_999);
 export const slots: Arbitrary<Slot> = fc.oneof(
   fc.constantFrom<Slot>('admission', 'grant', 'close'),
-  index.map((partition): Slot => `accept/${partition}`),
-  fc.tuple(index, index).map(([partition, attempt]): Slot => `assign/${partition}/${attempt}`),
+  indexes.map((partition): Slot => `accept/${partition}`),
+  fc.tuple(indexes, indexes).map(([partition, attempt]): Slot => `assign/${partition}/${attempt}`),
 );
 
 export const resources: Arbitrary<Resources> = record({
-  cpuMillis: counts,
-  memoryBytes: counts,
-  diskBytes: counts,
-  gpus: counts,
+  cpuMillis: fc.nat(1_000_000_000),
+  memoryBytes: sizes,
+  diskBytes: sizes,
+  gpus: fc.nat(1_000_000),
 });
 
 const jsons = fc
@@ -123,7 +125,7 @@ export const jobs: Arbitrary<Job> = record({
 
 const codes = fc.constantFrom('completed', 'image-not-found', 'attempts-exhausted');
 const exitCodes = fc.integer();
-const results: Arbitrary<ResultRef | null> = fc.option(record({ cid: cids, bytes: counts }));
+const results: Arbitrary<ResultRef | null> = fc.option(record({ cid: cids, bytes: sizes }));
 const failures: Arbitrary<ExecutionFailure> = record({
   code: codes,
   class: fc.constantFrom('spec', 'node', 'transient', 'limit'),
@@ -136,12 +138,12 @@ const outputs: Arbitrary<OutputHead> = record({
   stderrTruncated: fc.boolean(),
 });
 const usages: Arbitrary<Usage> = record({
-  cpuMs: fc.option(counts),
-  peakMemoryBytes: fc.option(counts),
-  wallMs: counts,
+  cpuMs: fc.option(moments),
+  peakMemoryBytes: fc.option(sizes),
+  wallMs: moments,
 });
 
-const place = { job: jobIds, version: ordinals, partition: ordinals, attempt: ordinals };
+const place = { job: jobIds, version: ordinals, partition: indexes, attempt: indexes };
 
 export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]> } = {
   spec: record({
@@ -150,7 +152,7 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     version: ordinals,
     nonce: hex(32),
     spec: jobs,
-    notAfter: counts,
+    notAfter: moments,
   }),
   admission: record({
     job: jobIds,
@@ -166,7 +168,7 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     sequence: ordinals,
     command: fc.constant('stop'),
     reason: texts,
-    notAfter: counts,
+    notAfter: moments,
   }),
   grant: record({ job: jobIds, epoch: epochs }),
   assign: record({ ...place, execution: executionIds, node: nodeIds, epoch: epochs }),
@@ -211,7 +213,7 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
   advert: record({
     node: nodeIds,
     store: storeIds,
-    sequence: counts,
+    sequence: moments,
     addresses: few(fc.constantFrom('/ip4/127.0.0.1/tcp/4001', '/dns4/peer.example/tcp/4001')),
     labels: dictionaries,
     engines: few(fc.constantFrom('docker', 'wasm', 'noop')),

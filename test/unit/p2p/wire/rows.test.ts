@@ -9,6 +9,8 @@ import type { Certified, RecordType, Signed } from '../../../../src/core/records
 import { anyRecord, damage, sha256, signed } from './fixtures.ts';
 import {
   counts,
+  indexes,
+  moments,
   epochs,
   executionIds,
   few,
@@ -33,13 +35,13 @@ const orders: Arbitrary<ExecutionOrder> = record<ExecutionOrder>({
   jobName: texts,
   namespace: texts,
   version: ordinals,
-  partition: ordinals,
-  partitionCount: ordinals,
-  attempt: ordinals,
+  partition: indexes,
+  partitionCount: indexes,
+  attempt: indexes,
   epoch: counts,
   task: tasks,
   holders: few(nodeIds),
-  timeoutMs: counts,
+  timeoutMs: moments,
 });
 
 const rows: { readonly [T in Table]: Arbitrary<RowOf<T>> } = {
