@@ -26,7 +26,7 @@ const STALL_MS = 15_000;
 
 export interface MessageHandlers {
   /** A returned promise pauses the stream of that peer until it settles. */
-  onFrame(from: NodeId, frame: Uint8Array): void | Promise<void>;
+  onFrame(from: NodeId, frame: Uint8Array): void | Promise<void> | undefined;
   onConnected(peer: NodeId): void;
   onDisconnected(peer: NodeId): void;
   /** What was queued for the peer is dropped: it cannot be dialled, reads nothing, or its queue is full. */

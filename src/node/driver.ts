@@ -1,5 +1,5 @@
 /**
- * The only place where time meets the core: one queue of inputs, one timer, one clock. All inputs
+ * The only place where time meets the core: one inbox, one timer, one clock. All inputs
  * that wait are handled together, what they want written goes to disk in one transaction (group
  * commit), and only then do their other effects leave the process.
  */
@@ -9,6 +9,8 @@ import type { RequestId } from '../core/ids.ts';
 import { asRequestId } from '../core/ids.ts';
 import type { Effect, Input, Machine, Reply, StoreWrite } from '../core/machine-types.ts';
 import type { Log } from '../lib/log.ts';
+import { createInbox } from './inbox.ts';
+import type { GossipInput, LocalInput, MessageInput } from './inbox.ts';
 
 /** Everything an effect may need of the world. None of these may throw. */
 export interface DriverPorts {
@@ -21,13 +23,30 @@ export interface DriverPorts {
 }
 
 export interface Driver {
-  push(input: Input): void;
+  /** What happens in this process always gets in; of gossip the oldest goes when too much waits. */
+  push(input: LocalInput | GossipInput): void;
+  /**
+   * Hands in what a peer said.
+   * @param bytes its size on the wire.
+   * @returns a promise when the peer has its share waiting; nothing more of it may come until it resolves.
+   */
+  hear(input: MessageInput, bytes: number): Promise<void> | undefined;
   /** Hands in a request and waits for its reply. */
-  request(make: (request: RequestId) => Input): Promise<Reply>;
+  request(make: (request: RequestId) => LocalInput): Promise<Reply>;
   /** Handles what waits, then stops the timer. Later inputs are dropped. */
   stop(): void;
-  /** For metrics: inputs waiting, inputs handled, longest batch in milliseconds since last asked. */
-  gauges(): { readonly queued: number; readonly handled: number; readonly slowestMs: number };
+  /** For metrics. */
+  gauges(): DriverGauges;
+}
+
+export interface DriverGauges {
+  readonly queued: number;
+  readonly handled: number;
+  /** Longest batch since last asked, milliseconds. */
+  readonly slowestMs: number;
+  /** Peers whose streams stand still because they have their share waiting. */
+  readonly pausedPeers: number;
+  readonly gossipDropped: number;
 }
 
 /** Inputs handled before their writes are committed; bounds the delay of the first of them. */
@@ -39,7 +58,7 @@ const groupMs = 2;
 const timerMaxMs = 2_147_483_647;
 
 export function createDriver(machine: Machine, ports: DriverPorts): Driver {
-  const queue: Input[] = [];
+  const inbox = createInbox();
   const waiting = new Map<RequestId, (reply: Reply) => void>();
   const last: Input[] = [];
   let timer: NodeJS.Timeout | null = null;
@@ -63,13 +82,13 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     if (ended) return;
     const started = performance.now();
     try {
-      commit(queue.splice(0, batchMax));
+      commit(inbox.take(batchMax));
     } catch (error) {
       fail(error);
       return;
     }
     slowestMs = Math.max(slowestMs, performance.now() - started);
-    if (queue.length > 0) schedule();
+    if (inbox.length > 0) schedule();
     else wind();
   }
 
@@ -114,14 +133,21 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     ports.onFatal(error, last.map(inputLine));
   }
 
-  function push(input: Input): void {
+  function push(input: LocalInput | GossipInput): void {
     if (ended) return;
-    queue.push(input);
+    if (input.type === 'gossip') inbox.addGossip(input);
+    else inbox.addLocal(input);
     schedule();
   }
 
   return {
     push,
+    hear(input, bytes) {
+      if (ended) return undefined;
+      const room = inbox.addMessage(input, bytes);
+      schedule();
+      return room;
+    },
     request(make) {
       requests += 1;
       const request = asRequestId(`r${requests}`);
@@ -132,14 +158,15 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     },
     stop() {
       if (ended) return;
-      if (queue.length > 0) drain();
+      if (inbox.length > 0) drain();
       ended = true;
       if (timer !== null) clearTimeout(timer);
     },
     gauges() {
       const slowest = slowestMs;
       slowestMs = 0;
-      return { queued: queue.length, handled, slowestMs: slowest };
+      const { length: queued, pausedPeers, gossipDropped } = inbox;
+      return { queued, handled, slowestMs: slowest, pausedPeers, gossipDropped };
     },
   };
 }

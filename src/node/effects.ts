@@ -3,11 +3,12 @@ import type { Host } from '../../p2p/host.ts';
 import type { MessageCodec } from '../../p2p/wire/messages.ts';
 import { asJobId } from '../core/ids.ts';
 import type { JobId } from '../core/ids.ts';
-import type { Effect, Input, NoteEvent } from '../core/machine-types.ts';
+import type { Effect, NoteEvent } from '../core/machine-types.ts';
 import type { Gossip } from '../core/messages.ts';
 import type { Log } from '../lib/log.ts';
 import type { Defects } from './defects.ts';
 import type { Driver } from './driver.ts';
+import type { LocalInput } from './inbox.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Retention } from './retention.ts';
 import type { Runner } from './runner.ts';
@@ -24,7 +25,7 @@ export interface Hands {
   readonly closed: (job: JobId) => void;
   readonly defects: Defects;
   /** Hands an input to the core. */
-  readonly push: (input: Input) => void;
+  readonly push: (input: LocalInput) => void;
 }
 
 /** What the driver does not do itself. */

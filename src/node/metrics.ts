@@ -72,6 +72,16 @@ export function createNodeMetrics(deps: {
   );
   gauge('shoal_core_queue', 'Inputs waiting for the core.', () => deps.driver().gauges().queued);
   gauge(
+    'shoal_core_paused_peers',
+    'Peers whose streams stand still because they have their share waiting for the core.',
+    () => deps.driver().gauges().pausedPeers,
+  );
+  gauge(
+    'shoal_core_gossip_dropped',
+    'Gossip messages dropped since the start because too many waited for the core.',
+    () => deps.driver().gauges().gossipDropped,
+  );
+  gauge(
     'shoal_core_slowest_batch_ms',
     'Longest batch of the core since the last scrape.',
     () => deps.driver().gauges().slowestMs,

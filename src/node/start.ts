@@ -155,8 +155,10 @@ async function compose(
   host.messages.listen({
     onFrame: (from, frame) => {
       const decoded = codec.decodeMessage(frame);
-      if (decoded.ok) driver.push({ type: 'message', from, message: decoded.message });
-      else metrics.refused(decoded.code);
+      if (decoded.ok)
+        return driver.hear({ type: 'message', from, message: decoded.message }, frame.byteLength);
+      metrics.refused(decoded.code);
+      return undefined;
     },
     onConnected: (node) => driver.push({ type: 'peer-connected', node }),
     onDisconnected: (node) => driver.push({ type: 'peer-disconnected', node }),

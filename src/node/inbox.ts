@@ -1,0 +1,131 @@
+/**
+ * What waits for the core: local inputs, the messages of each peer, and gossip, each in a queue of its
+ * own. Local inputs go first; peers and gossip get their turns one after the other, so nobody's flood
+ * keeps another's messages or our own requests waiting. Handles nothing; `driver.ts` does.
+ */
+import type { NodeId } from '../core/ids.ts';
+import type { Input } from '../core/machine-types.ts';
+import { BoundedQueue } from '../lib/bounded-queue.ts';
+
+export type MessageInput = Extract<Input, { type: 'message' }>;
+export type GossipInput = Extract<Input, { type: 'gossip' }>;
+export type LocalInput = Exclude<Input, MessageInput | GossipInput>;
+
+/** Messages of one peer that wait before its streams are paused: what one batch of the driver takes. */
+export const laneMax = 512;
+/** Bytes, as they came, of all messages that wait; in memory they are up to ten times as large. */
+const messagesMaxBytes = 32 << 20;
+/** Of these, what one peer may have waiting: at most the largest message, at least many small ones. */
+const laneMostBytes = 1 << 20;
+const laneLeastBytes = 64 << 10;
+/** Announcements are worth nothing when they are old, so the oldest go. */
+export const gossipMax = 2_048;
+/** Messages taken from one peer before it is the next one's turn. */
+const turn = 16;
+/** Of each batch, this part is kept for what others say, however much there is to do here. */
+const othersPart = 1 / 4;
+
+interface Lane {
+  inputs: MessageInput[];
+  sizes: number[];
+  bytes: number;
+  /** Whoever fills the lane waits for this. */
+  room: PromiseWithResolvers<void> | null;
+}
+
+export interface Inbox {
+  /** Always taken: what this process asks for is bounded where it comes from. */
+  addLocal(input: LocalInput): void;
+  addGossip(input: GossipInput): void;
+  /**
+   * @param bytes its size on the wire.
+   * @returns a promise when this peer has its share waiting: add no more of it before it resolves.
+   */
+  addMessage(input: MessageInput, bytes: number): Promise<void> | undefined;
+  /** The next inputs, at most `max` ≥ 4. */
+  take(max: number): readonly Input[];
+  readonly length: number;
+  /** Peers that were told to wait. */
+  readonly pausedPeers: number;
+  readonly gossipDropped: number;
+}
+
+export function createInbox(): Inbox {
+  let local: LocalInput[] = [];
+  // In the order of their turns.
+  const lanes = new Map<NodeId, Lane>();
+  const gossip = new BoundedQueue<GossipInput>({ max: gossipMax, drop: 'oldest' });
+  let messages = 0;
+  let pausedPeers = 0;
+
+  const share = (): number =>
+    Math.max(laneLeastBytes, Math.min(laneMostBytes, messagesMaxBytes / lanes.size));
+
+  /** A turn of one peer; it goes to the end of the line, or leaves it. */
+  function takeTurn(from: NodeId, lane: Lane, most: number, taken: Input[]): void {
+    const inputs = lane.inputs.splice(0, Math.min(turn, most));
+    for (const size of lane.sizes.splice(0, inputs.length)) lane.bytes -= size;
+    taken.push(...inputs);
+    messages -= inputs.length;
+    lanes.delete(from);
+    if (lane.inputs.length > 0) lanes.set(from, lane);
+    if (lane.room !== null && lane.inputs.length <= laneMax / 2 && lane.bytes <= share() / 2) {
+      lane.room.resolve();
+      lane.room = null;
+      pausedPeers -= 1;
+    }
+  }
+
+  function takeGossip(most: number, taken: Input[]): void {
+    for (let count = 0; count < most; count += 1) {
+      const input = gossip.shift();
+      if (input === undefined) return;
+      taken.push(input);
+    }
+  }
+
+  return {
+    addLocal: (input) => void local.push(input),
+    addGossip: (input) => void gossip.push(input),
+    addMessage(input, bytes) {
+      let lane = lanes.get(input.from);
+      if (lane === undefined) {
+        lane = { inputs: [], sizes: [], bytes: 0, room: null };
+        lanes.set(input.from, lane);
+      }
+      lane.inputs.push(input);
+      lane.sizes.push(bytes);
+      lane.bytes += bytes;
+      messages += 1;
+      if (lane.inputs.length < laneMax && lane.bytes < share()) return undefined;
+      if (lane.room === null) {
+        lane.room = Promise.withResolvers();
+        pausedPeers += 1;
+      }
+      return lane.room.promise;
+    },
+    take(max) {
+      const others = messages + gossip.length;
+      const room = max - Math.min(others, Math.floor(max * othersPart));
+      const taken: Input[] = local.slice(0, room);
+      local = local.slice(room);
+      while (taken.length < max && messages + gossip.length > 0) {
+        takeGossip(Math.min(turn, max - taken.length), taken);
+        for (const [from, lane] of [...lanes]) {
+          if (taken.length >= max) break;
+          takeTurn(from, lane, max - taken.length, taken);
+        }
+      }
+      return taken;
+    },
+    get length() {
+      return local.length + messages + gossip.length;
+    },
+    get pausedPeers() {
+      return pausedPeers;
+    },
+    get gossipDropped() {
+      return gossip.dropped;
+    },
+  };
+}
