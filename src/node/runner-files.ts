@@ -12,11 +12,12 @@
  *
  * Each file is replaced as a whole and synced, so a crash leaves one of these states and no other.
  */
-import { chmod, lstat, mkdir, readdir, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExecutionOrder, RunEvent, Usage } from '../core/execution.ts';
 import type { ExecutionId } from '../core/ids.ts';
 import type { Mount } from '../engines/engine.ts';
+import { removeTree } from '../lib/remove-tree.ts';
 import { readIfThere, writeDurably } from '../lib/durable-file.ts';
 
 export type FinalEvent = Exclude<RunEvent, { readonly type: 'phase' }>;
@@ -73,7 +74,7 @@ export function executionFiles(executionsDir: string, execution: ExecutionId): E
   const scratch = join(directory, 'scratch');
   const logs = join(directory, 'logs');
   const empty = async (paths: readonly string[]): Promise<void> => {
-    for (const path of paths) await rm(path, { recursive: true, force: true });
+    for (const path of paths) await removeTree(path);
   };
   return {
     directory,

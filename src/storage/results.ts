@@ -5,10 +5,13 @@
  * before anything is imported.
  */
 import { isUtf8 } from 'node:buffer';
-import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, opendir, rename, rm, writeFile } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { link, lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { identityOf } from '../lib/descriptor.ts';
 import { errorCode } from '../lib/durable-file.ts';
+import { removeTree } from '../lib/remove-tree.ts';
+import { measureTree, walkTree } from '../lib/walk-tree.ts';
 import { StorageError } from './source.ts';
 
 export interface ResultLimits {
@@ -39,6 +42,8 @@ export interface ResultParts {
 
 const RESERVED = ['stdout', 'stderr', 'exitCode'];
 const DROPPED_MAX = 100;
+/** PATH_MAX of Linux is 4096; the rest is for the directory that a receiver puts the result into. */
+const PATH_BYTES_MAX = 3_000;
 
 /** Why a ResultPath cannot have this name; null when it can. */
 export function resultNameProblem(name: string): string | null {
@@ -77,7 +82,8 @@ async function linkOrEmpty(from: string, to: string): Promise<void> {
 
 /**
  * Walks the tree, removes what cannot be published and counts the rest.
- * @throws StorageError class limit: `result-too-large`, `result-too-many-files`, `result-too-deep`.
+ * @throws StorageError class limit: `result-too-large`, `result-too-many-files`, `result-too-deep`;
+ * class node: `result-unreadable`.
  */
 export async function checkResult(
   directory: string,
@@ -88,141 +94,48 @@ export async function checkResult(
   const linked = new Set<string>();
   let entries = 0;
   let bytes = 0;
-  for await (const entry of walk(
-    directory,
-    { depthMax: limits.depthMax, skipClosed: false },
-    signal,
-  )) {
+  for await (const walked of walkTree(directory, signal)) {
+    const { stat, depth } = walked;
+    const path = walked.path();
+    if (walked.what === 'closed') throw unreadable(path);
     entries += 1;
     if (entries > limits.entriesMax) throw tooMany(limits.entriesMax);
-    if (entry.kind === 'other' || entry.problem !== null) {
-      await rm(entry.absolute, { force: true, recursive: true });
-      if (dropped.length < DROPPED_MAX)
-        dropped.push(`${entry.path}: ${entry.problem ?? 'not a file, directory or symlink'}`);
+    const problem = problemOf(path, stat);
+    if (problem !== null) {
+      await removeTree(walked.at);
+      if (dropped.length < DROPPED_MAX) dropped.push(`${shown(path)}: ${problem}`);
       continue;
     }
-    if (entry.kind !== 'file') continue;
-    if (entry.inode !== null && linked.has(entry.inode)) continue;
-    if (entry.inode !== null) linked.add(entry.inode);
-    bytes += entry.bytes;
+    if (stat.isDirectory() && depth > limits.depthMax) throw tooDeep(limits.depthMax, path);
+    if (path.length > PATH_BYTES_MAX) throw tooLong(path);
+    if (!stat.isFile()) continue;
+    if (stat.nlink > 1n) {
+      if (linked.has(identityOf(stat))) continue;
+      linked.add(identityOf(stat));
+    }
+    bytes += Number(stat.size);
     if (bytes > limits.bytesMax) throw tooLarge(limits.bytesMax);
   }
   return { entries, bytes, dropped };
 }
 
-/**
- * Bytes that a tree or file takes up on disk (allocated blocks), not following symlinks. Stops counting
- * above `enough`. Files that vanish while it looks count as nothing: the program may be running. So
- * do directories that only the program may read.
- */
+/** Why an entry cannot be published; null when it can. */
+function problemOf(path: Buffer, stat: BigIntStats): string | null {
+  if (!isUtf8(path)) return 'its name is not UTF-8';
+  const isKept = stat.isFile() || stat.isDirectory() || stat.isSymbolicLink();
+  return isKept ? null : 'not a file, directory or symlink';
+}
+
+const shown = (path: Buffer): string => path.toString().slice(0, 200);
+
+/** Bytes that a tree or file takes up on disk. Stops counting above `enough`. */
 export async function diskUsage(
   root: string,
   enough: number,
   signal: AbortSignal,
 ): Promise<number> {
-  const linked = new Set<string>();
-  // The root counts too: it may be a single file.
-  let bytes = (await look(Buffer.from(root), Buffer.alloc(0)))?.allocated ?? 0;
-  for await (const entry of walk(
-    root,
-    { depthMax: Number.POSITIVE_INFINITY, skipClosed: true },
-    signal,
-  )) {
-    if (entry.inode !== null && linked.has(entry.inode)) continue;
-    if (entry.inode !== null) linked.add(entry.inode);
-    bytes += entry.allocated;
-    if (bytes > enough) return bytes;
-  }
-  return bytes;
-}
-
-interface Walked {
-  /** Below the root. */
-  readonly path: string;
-  readonly absolute: Buffer;
-  readonly kind: 'file' | 'directory' | 'symlink' | 'other';
-  readonly bytes: number;
-  readonly allocated: number;
-  /** Names the inode of a file with several names; null for all others. */
-  readonly inode: string | null;
-  /** Why its name cannot be kept; null when it can. */
-  readonly problem: string | null;
-}
-
-interface WalkOptions {
-  readonly depthMax: number;
-  /** Pass over directories that this node may not read, instead of failing. */
-  readonly skipClosed: boolean;
-}
-
-/** Depth first. Names are bytes, because a program may make names that are not UTF-8. */
-async function* walk(
-  root: string,
-  options: WalkOptions,
-  signal: AbortSignal,
-): AsyncGenerator<Walked> {
-  const pending: { readonly path: Buffer; readonly depth: number }[] = [
-    { path: Buffer.alloc(0), depth: 0 },
-  ];
-  const rootBytes = Buffer.from(root);
-  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
-    for await (const name of namesIn(joined(rootBytes, at.path), options.skipClosed)) {
-      signal.throwIfAborted();
-      const path = at.path.length === 0 ? name : joined(at.path, name);
-      const entry = await look(rootBytes, path);
-      if (entry === null) continue;
-      yield entry;
-      if (entry.kind !== 'directory' || entry.problem !== null) continue;
-      if (at.depth + 1 > options.depthMax) throw tooDeep(options.depthMax, entry.path);
-      pending.push({ path, depth: at.depth + 1 });
-    }
-  }
-}
-
-const joined = (directory: Buffer, name: Buffer): Buffer =>
-  name.length === 0 ? directory : Buffer.concat([directory, Buffer.from('/'), name]);
-
-/** Names in a directory, as they come; none when it is gone or something else took its place. */
-async function* namesIn(path: Buffer, skipClosed: boolean): AsyncGenerator<Buffer> {
-  try {
-    const guard = await open(
-      path,
-      constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
-    );
-    await guard.close();
-    // Node's types do not know that names can be asked for as bytes here.
-    const directory = await opendir(path, { encoding: 'buffer' as BufferEncoding });
-    for await (const entry of directory) yield entry.name as unknown as Buffer;
-  } catch (error) {
-    const gone = ['ENOENT', 'ELOOP', 'ENOTDIR', ...(skipClosed ? ['EACCES', 'EPERM'] : [])];
-    if (!gone.includes(errorCode(error) ?? '')) throw error;
-  }
-}
-
-async function look(root: Buffer, path: Buffer): Promise<Walked | null> {
-  const absolute = joined(root, path);
-  try {
-    const found = await lstat(absolute);
-    const kind = found.isFile()
-      ? 'file'
-      : found.isDirectory()
-        ? 'directory'
-        : found.isSymbolicLink()
-          ? 'symlink'
-          : 'other';
-    return {
-      path: path.toString(),
-      absolute,
-      kind,
-      bytes: found.size,
-      allocated: found.blocks * 512,
-      inode: kind === 'file' && found.nlink > 1 ? `${found.dev}:${found.ino}` : null,
-      problem: isUtf8(path) ? null : 'its name is not UTF-8',
-    };
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return null;
-    throw error;
-  }
+  const limits = { bytesMax: enough, entriesMax: Number.POSITIVE_INFINITY };
+  return (await measureTree(root, limits, signal)).bytes;
 }
 
 const tooMany = (max: number): StorageError =>
@@ -237,9 +150,21 @@ const tooLarge = (max: number): StorageError =>
     'result-too-large',
     `The result holds more than the ${max} bytes allowed on this node.`,
   );
-const tooDeep = (max: number, path: string): StorageError =>
+const tooDeep = (max: number, path: Buffer): StorageError =>
   new StorageError(
     'limit',
     'result-too-deep',
-    `The result nests directories deeper than the ${max} levels allowed, at ${path.slice(0, 200)}.`,
+    `The result nests directories deeper than the ${max} levels allowed, at ${shown(path)}.`,
+  );
+const tooLong = (path: Buffer): StorageError =>
+  new StorageError(
+    'limit',
+    'result-too-deep',
+    `The result has a path of more than ${PATH_BYTES_MAX} bytes, at ${shown(path)}.`,
+  );
+const unreadable = (path: Buffer): StorageError =>
+  new StorageError(
+    'node',
+    'result-unreadable',
+    `This node may not read a directory of the result, ${shown(path)}. It belongs to the user of the program.`,
   );

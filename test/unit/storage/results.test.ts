@@ -11,6 +11,7 @@ import {
   resultNameProblem,
 } from '../../../src/storage/results.ts';
 import type { ResultLimits } from '../../../src/storage/results.ts';
+import { makeDeep, treePlace } from '../lib/trees.ts';
 import { failureOf, place } from './support.ts';
 
 const signal = new AbortController().signal;
@@ -104,6 +105,34 @@ describe('a result', () => {
       'a file with a hole is published at its full length',
     );
   });
+});
+
+it('a result with paths that no call takes is the fault of its job, and can be removed', async () => {
+  await using here = await treePlace();
+  const nested = join(here.path, 'nested');
+  const long = join(here.path, 'long');
+  for (const [root, levels] of [
+    [nested, 300],
+    [long, 18],
+  ] as const) {
+    await mkdir(root);
+    makeDeep(root, levels, 1);
+    const roomy = { ...limits, depthMax: 64 };
+    assert.equal(await failureOf(checkResult(root, roomy, signal)), 'limit result-too-deep', root);
+  }
+});
+
+it('a directory of a name that cannot be kept goes with all that is in it', async () => {
+  await using here = await place();
+  const odd = Buffer.concat([Buffer.from(`${here.path}/`), Buffer.from([0xff])]);
+  await mkdir(odd);
+  await writeFile(Buffer.concat([odd, Buffer.from('/file')]), 'x');
+  const { dropped, entries, bytes } = await checkResult(here.path, limits, signal);
+  assert.deepEqual(
+    { dropped: dropped.length, entries, bytes },
+    { dropped: 1, entries: 1, bytes: 0 },
+  );
+  assert.deepEqual(await readdir(here.path), []);
 });
 
 it('disk usage counts what is allocated, once for each file, and does not follow symlinks', async () => {
