@@ -10,6 +10,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { ShoalError } from '../core/failure.ts';
 import { TREE_MEDIA_TYPE } from '../lib/tree-stream.ts';
 import { readJson } from './body.ts';
+import { createConnections } from './connections.ts';
 import { errorJson, failureOf } from './failures.ts';
 import { checkRequest, isLoopback, RateLimit, type GuardOptions } from './guards.ts';
 import { HistoryBook } from './history.ts';
@@ -39,6 +40,10 @@ export interface ApiOptions extends GuardOptions {
   readonly fetchMaxBytes: number;
   /** Requests per second and client address; as many at once. Bacalhau: 1,000. */
   readonly requestsPerSecond: number;
+  /** Connections at once, and milliseconds that a client may take for things; see `API_LIMITS`. */
+  readonly connectionsMax: number;
+  readonly headersMaxMs: number;
+  readonly stalledMs: number;
   /** shoal's version without a leading `v`. */
   readonly version: string;
   /** Told of every error that is a defect of ours, for the log. */
@@ -56,8 +61,18 @@ export interface ApiServer {
 
 /** Names and selectors are longer than what the router takes by default. */
 const PARAM_MAX_CHARACTERS = 1024;
-const HEADERS_MAX_MS = 5_000;
-const CONNECTIONS_MAX = 512;
+/** How often clients that keep us waiting are looked for. */
+const SWEEP_MS = 1_000;
+
+/** What a peer offers; tests use less. */
+export const API_LIMITS = {
+  /** Each costs a few KiB; what is beyond it is closed as `connections.ts` says. */
+  connectionsMax: 512,
+  /** A head that takes longer comes from a client that does not work. */
+  headersMaxMs: 5_000,
+  /** A byte in this time keeps an upload or a download alive over the slowest of networks. */
+  stalledMs: 60_000,
+} as const;
 
 const BASE = '/api/v1';
 
@@ -182,6 +197,10 @@ function createApp(options: ApiOptions): FastifyInstance {
   const app: FastifyInstance = fastify({
     logger: false,
     forceCloseConnections: true,
+    http: {
+      headersTimeout: options.headersMaxMs,
+      connectionsCheckingInterval: Math.min(SWEEP_MS, options.headersMaxMs),
+    },
     routerOptions: { maxParamLength: PARAM_MAX_CHARACTERS, ignoreTrailingSlash: true },
     genReqId: (raw) => {
       const given = first(raw.headers['x-request-id']);
@@ -191,10 +210,22 @@ function createApp(options: ApiOptions): FastifyInstance {
       void answerError(error, request, reply as FastifyReply, options);
     },
   });
-  app.server.headersTimeout = HEADERS_MAX_MS;
-  app.server.maxConnections = CONNECTIONS_MAX;
+  boundConnections(app, options);
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, options));
   return app;
+}
+
+function boundConnections(app: FastifyInstance, options: ApiOptions): void {
+  const { connectionsMax, stalledMs } = options;
+  const connections = createConnections(app.server, {
+    max: connectionsMax,
+    stalledMs,
+    now: () => performance.now(),
+  });
+  app.server.on('connection', (socket) => connections.take(socket));
+  const timer = setInterval(() => connections.sweep(), Math.min(SWEEP_MS, stalledMs / 2));
+  timer.unref();
+  app.addHook('onClose', async () => clearInterval(timer));
 }
 
 /** @throws ShoalError `config-invalid` – it would be open to other machines without key or `insecure`. */

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createApiServer } from '../api/server.ts';
+import { API_LIMITS, createApiServer } from '../api/server.ts';
 import { explainConfig, limitsOf } from '../config/load.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { NodeId } from '../core/ids.ts';
@@ -222,6 +222,7 @@ async function compose(
     uploadMaxBytes: config.storage.inputMaxBytes,
     fetchMaxBytes: config.storage.inputMaxBytes,
     requestsPerSecond: 1_000,
+    ...API_LIMITS,
     version,
     onDefect: (error, requestId) =>
       peerLog.error({ error: stackOf(error), requestId }, 'api.defect'),

@@ -11,10 +11,15 @@ import { TREE_MEDIA_TYPE } from '../../lib/tree-stream.ts';
 import { errorJson, failureOf } from '../failures.ts';
 import { clientSignal, param, send, text, texts } from '../http.ts';
 import { withReceivedTree } from '../receive-tree.ts';
+import { Slots } from '../slots.ts';
 import type { ContentLine } from '../types.ts';
 import type { RouteContext } from './context.ts';
 
 const HOLDERS_MAX = 16;
+/** Each upload fills the spool with up to the bytes of an input. */
+const UPLOADS_MAX = 16;
+/** Each fetch asks other peers, for as long as they take. */
+const FETCHES_MAX = 64;
 
 async function* limited(
   source: AsyncIterable<Uint8Array>,
@@ -43,6 +48,7 @@ async function started<T>(source: AsyncIterable<T>): Promise<AsyncGenerator<T>> 
 }
 
 function upload({ service, spoolDir, uploadMaxBytes, stopping }: RouteContext) {
+  const uploads = new Slots(UPLOADS_MAX);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const body = request.body;
     if (!(body instanceof Readable)) {
@@ -52,6 +58,7 @@ function upload({ service, spoolDir, uploadMaxBytes, stopping }: RouteContext) {
         expected: `application/octet-stream or ${TREE_MEDIA_TYPE}`,
       });
     }
+    reply.raw.once('close', uploads.take());
     const signal = clientSignal(reply, stopping);
     // The request must outlive a refusal: destroying it resets the connection, perhaps before the answer.
     const bytes: AsyncIterable<Uint8Array> = body.iterator({ destroyOnReturn: false });
@@ -90,11 +97,15 @@ async function* listLines(
 }
 
 export function contentRoutes(app: FastifyInstance, context: RouteContext): void {
-  const optionsOf = (request: FastifyRequest, reply: FastifyReply): FetchOptions => ({
-    holders: texts(request, 'holder').slice(0, HOLDERS_MAX),
-    maxBytes: context.fetchMaxBytes,
-    signal: clientSignal(reply, context.stopping),
-  });
+  const fetches = new Slots(FETCHES_MAX);
+  const optionsOf = (request: FastifyRequest, reply: FastifyReply): FetchOptions => {
+    reply.raw.once('close', fetches.take());
+    return {
+      holders: texts(request, 'holder').slice(0, HOLDERS_MAX),
+      maxBytes: context.fetchMaxBytes,
+      signal: clientSignal(reply, context.stopping),
+    };
+  };
   app.post('/shoal/content', upload(context));
   app.get('/shoal/content/:cid/list', async (request, reply) => {
     const lines = await started(

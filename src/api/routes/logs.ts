@@ -8,12 +8,19 @@ import { describe } from '../../core/failure.ts';
 import { failureOf } from '../failures.ts';
 import { flag, namespaceOf, param, text } from '../http.ts';
 import type { LogRequest } from '../service.ts';
+import { Slots } from '../slots.ts';
 import type { LogFrame } from '../types.ts';
 import type { RouteContext } from './context.ts';
 
 /** A client that is gone without a word is noticed after two of these. */
 const HEARTBEAT_MS = 15_000;
 const NORMAL_CLOSE = 1000;
+/** Each follower has a timer here and perhaps a stream to another peer. */
+const FOLLOWERS_MAX = 64;
+/** Clients have nothing to say; what they say anyway is thrown away, and this many are no mistake. */
+const WORDS_MAX = 100;
+/** Answers to pings that may wait for a client that does not read them, in bytes. */
+const UNREAD_MAX_BYTES = 65_536;
 
 function requestOf(request: FastifyRequest): LogRequest {
   return {
@@ -31,6 +38,18 @@ function sendFrame(socket: WebSocket, frame: LogFrame): Promise<void> {
     socket.send(JSON.stringify(frame), (error?: Error | null) =>
       error ? reject(error) : resolve(),
     );
+  });
+}
+
+/** Cuts off a client that talks without end, or pings without reading the answers. */
+function boundWords(socket: WebSocket): void {
+  let words = 0;
+  socket.on('message', () => {
+    words += 1;
+    if (words > WORDS_MAX) socket.terminate();
+  });
+  socket.on('ping', () => {
+    if (socket.bufferedAmount > UNREAD_MAX_BYTES) socket.terminate();
   });
 }
 
@@ -52,13 +71,17 @@ async function stream(
   socket: WebSocket,
   request: FastifyRequest,
   context: RouteContext,
+  followers: Slots,
 ): Promise<void> {
   const gone = new AbortController();
   socket.on('close', () => gone.abort());
   socket.on('error', () => gone.abort());
   const signal = AbortSignal.any([gone.signal, context.stopping]);
   const quiet = keepAlive(socket);
+  boundWords(socket);
+  let leave = (): void => {};
   try {
+    leave = followers.take();
     for await (const { stream: from, line } of context.service.logs(requestOf(request), signal)) {
       if (signal.aborted) break;
       await sendFrame(socket, { value: { Type: from === 'stdout' ? 1 : 2, Line: line } });
@@ -74,12 +97,14 @@ async function stream(
     }).catch(() => {});
   } finally {
     quiet();
+    leave();
     socket.close(NORMAL_CLOSE);
   }
 }
 
 export function logRoutes(app: FastifyInstance, context: RouteContext): void {
+  const followers = new Slots(FOLLOWERS_MAX);
   app.get('/orchestrator/jobs/:id/logs', { websocket: true }, (socket, request) => {
-    void stream(socket, request, context);
+    void stream(socket, request, context, followers);
   });
 }

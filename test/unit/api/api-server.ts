@@ -1,7 +1,12 @@
 /** A server over the fake node for the API's tests, and the requests they make. */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createApiServer, type ApiOptions, type ApiServer } from '../../../src/api/server.ts';
+import {
+  API_LIMITS,
+  createApiServer,
+  type ApiOptions,
+  type ApiServer,
+} from '../../../src/api/server.ts';
 import { FakeService } from './fake-service.ts';
 
 export const SPEC = {
@@ -29,6 +34,7 @@ export const apiOptions = (changes: Partial<ApiOptions> = {}): ApiOptions => ({
   uploadMaxBytes: 1e8,
   fetchMaxBytes: 1e9,
   requestsPerSecond: 1000,
+  ...API_LIMITS,
   version: '0.1.0',
   onDefect: () => {},
   ...changes,

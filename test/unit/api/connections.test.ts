@@ -1,0 +1,158 @@
+/** Clients that keep the server waiting: they never keep out one that asks and listens. */
+import assert from 'node:assert/strict';
+import { get } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { after, test } from 'node:test';
+import { until as poll } from '../../mesh/wait.ts';
+import { createTestApi, SPEC, type TestApi } from './api-server.ts';
+
+const until = (what: string, probe: () => boolean): Promise<true> =>
+  poll(what, probe, { deadlineMs: 10_000, describe: () => '' });
+
+const sockets: Socket[] = [];
+after(() => {
+  for (const socket of sockets) socket.destroy();
+});
+
+async function listening(changes: Parameters<typeof createTestApi>[0] = {}): Promise<{
+  readonly api: TestApi;
+  readonly port: number;
+}> {
+  const api = await createTestApi(changes);
+  const { port } = await api.server.start();
+  after(() => api.server.stop());
+  return { api, port };
+}
+
+function open(port: number, text: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.write(text, () => resolve(socket));
+    });
+    socket.on('error', reject);
+    socket.on('connect', () => socket.on('error', () => {}));
+    sockets.push(socket);
+  });
+}
+
+/** Status of a request on a connection of its own, and how long it took. */
+function ask(port: number): Promise<{ readonly status: number; readonly ms: number }> {
+  const from = performance.now();
+  return new Promise((resolve, reject) => {
+    get({ port, host: '127.0.0.1', path: '/api/v1/agent/alive', agent: false }, (answer) => {
+      answer.resume();
+      resolve({ status: answer.statusCode ?? 0, ms: performance.now() - from });
+    }).on('error', reject);
+  });
+}
+
+const HALF_HEAD = 'GET /api/v1/agent/alive HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: ';
+const HALF_BODY =
+  'PUT /api/v1/orchestrator/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{';
+
+for (const [what, text] of [
+  ['heads', HALF_HEAD],
+  ['bodies', HALF_BODY],
+] as const) {
+  test(`a request is answered beside 600 half-sent ${what}`, async () => {
+    const { port } = await listening();
+    for (let at = 0; at < 600; at += 50)
+      await Promise.all(Array.from({ length: 50 }, () => open(port, text)));
+    const { status, ms } = await ask(port);
+    assert.equal(status, 200);
+    assert.ok(ms < 2_000, `${ms} ms`);
+  });
+}
+
+test('a head that is not finished ends with 408 within seconds', async () => {
+  const { port } = await listening({ headersMaxMs: 200 });
+  const socket = await open(port, HALF_HEAD);
+  const answer = await new Promise<string>((resolve) => {
+    socket.once('data', (data) => resolve(data.toString()));
+  });
+  assert.match(answer, /^HTTP\/1\.1 408 /);
+});
+
+test('at the bound a client that waits for its answer stays, one that keeps us waiting goes', async () => {
+  const { api, port } = await listening({ connectionsMax: 3 });
+  const answer = Promise.withResolvers<string>();
+  api.service.metrics = () => answer.promise;
+  const served = await open(port, 'GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
+  let text = '';
+  served.on('data', (data: Buffer) => (text += data.toString()));
+  const idle = [await open(port, HALF_HEAD), await open(port, HALF_HEAD)];
+  const closed = idle.map(() => false);
+  idle.forEach((socket, at) => socket.on('close', () => (closed[at] = true)));
+  await open(port, HALF_HEAD);
+  await until('the first of those that wait is gone', () => closed[0] === true);
+  assert.equal(closed[1], false);
+  answer.resolve('shoal_up 1\n');
+  await until('the answer came', () => text.includes('shoal_up 1'));
+});
+
+test('an upload that does not move is cut off, and so is a reader that does not read', async () => {
+  const { api, port } = await listening({ stalledMs: 300 });
+  api.service.metrics = async () => 'x'.repeat(50_000_000);
+  const upload = await open(
+    port,
+    'POST /api/v1/shoal/content HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000\r\n\r\nx',
+  );
+  const reader = await open(port, 'GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
+  reader.pause();
+  const gone = [upload, reader].map((socket) => {
+    const seen = { closed: false };
+    socket.on('close', () => (seen.closed = true));
+    return seen;
+  });
+  upload.resume();
+  await until('the upload is cut off', () => gone[0]?.closed === true);
+  // The end shows only once what came before it is read.
+  reader.resume();
+  await until('the reader is cut off', () => gone[1]?.closed === true);
+  assert.ok(reader.bytesRead < 50_000_000, `${reader.bytesRead} bytes were read`);
+});
+
+test('the 65th follower of logs is told to come again, and a place is free when one leaves', async () => {
+  const { api, port } = await listening();
+  await api.call('PUT', '/orchestrator/jobs', { Job: SPEC });
+  const job = api.service.jobs[0];
+  assert.ok(job);
+  job.assign();
+  job.logLines = [{ stream: 'stdout', line: 'one\n' }];
+  const url = `ws://127.0.0.1:${port}/api/v1/orchestrator/jobs/${job.id}/logs?follow=true`;
+  const follow = async (): Promise<{ readonly socket: WebSocket; readonly code: string }> => {
+    const socket = new WebSocket(url);
+    const first = await new Promise<string>((resolve, reject) => {
+      socket.onmessage = ({ data }) => resolve(String(data));
+      socket.onerror = () => reject(new Error('no websocket'));
+    });
+    const frame = JSON.parse(first) as { readonly code?: string };
+    return { socket, code: frame.code ?? '' };
+  };
+  const followers = await Promise.all(Array.from({ length: 64 }, follow));
+  assert.ok(followers.every(({ code }) => code === ''));
+  assert.equal((await follow()).code, 'rate-limited');
+  followers[0]?.socket.close();
+  await until('its stream has ended', () => api.service.logsClosed === 1);
+  const again = await follow();
+  assert.equal(again.code, '');
+  for (const { socket } of [...followers, again]) socket.close();
+});
+
+test('a follower that talks without end is cut off', async () => {
+  const { api, port } = await listening();
+  await api.call('PUT', '/orchestrator/jobs', { Job: SPEC });
+  const job = api.service.jobs[0];
+  assert.ok(job);
+  job.assign();
+  const socket = new WebSocket(
+    `ws://127.0.0.1:${port}/api/v1/orchestrator/jobs/${job.id}/logs?follow=true`,
+  );
+  const closed = new Promise<number>((resolve) => {
+    socket.onclose = ({ code }) => resolve(code);
+  });
+  socket.onopen = () => {
+    for (let word = 0; word < 200; word += 1) socket.send('and another thing');
+  };
+  assert.equal(await closed, 1006);
+});
