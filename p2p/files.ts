@@ -8,7 +8,7 @@ import { lstat, mkdir, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { CID } from 'multiformats/cid';
 import { ShoalError } from '../src/core/failure.ts';
-import type { ContentEntry } from '../src/lib/content.ts';
+import type { ContentEntry, FetchOptions } from '../src/lib/content.ts';
 import { factsOf, mayHaveLinks, RAW } from './dag.ts';
 import type { BlockFacts, BlockLink } from './dag.ts';
 import { brief } from './log.ts';
@@ -198,7 +198,7 @@ export async function writeTree(
   root: CID,
   destination: string,
   loader: Loader,
-  options: { readonly maxBytes: number; readonly signal: AbortSignal },
+  options: Pick<FetchOptions, 'maxBytes' | 'signal' | 'onWrite'>,
 ): Promise<{ readonly kind: 'file' | 'directory'; readonly bytes: number }> {
   if (await exists(destination)) {
     throw new ShoalError({ code: 'path-unsafe', path: destination, why: 'it exists already' });
@@ -211,6 +211,7 @@ export async function writeTree(
     left: options.maxBytes,
     spend(bytes: number): void {
       options.signal.throwIfAborted();
+      options.onWrite?.(bytes);
       limit.left -= bytes;
       if (limit.left >= 0) return;
       const { maxBytes } = options;
@@ -226,6 +227,7 @@ export async function writeTree(
   let kind: 'file' | 'directory' = 'file';
   try {
     for await (const entry of walkTree(root, loader)) {
+      options.onWrite?.(null);
       const target = entry.path === '' ? partial : path.join(partial, ...entry.path.split('/'));
       if (entry.kind === 'directory') {
         if (entry.path === '') kind = 'directory';

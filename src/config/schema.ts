@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { defaultLimits } from '../core/limits.ts';
+import { isIpAddress } from '../job/network.ts';
 import { isAmount, isByteAmount, isShare } from './amounts.ts';
 
 const HOUR_MS = 3_600_000;
@@ -234,6 +235,12 @@ const policy = z.strictObject({
     .array(z.enum(['None', 'Default', 'Bridge', 'Host']))
     .default(['None', 'Default', 'Bridge'])
     .describe('network types that jobs may have here'),
+  /** Loopback alone: another address opens what strangers run to everybody who reaches it. */
+  portAddresses: z
+    .array(z.string().refine(isIpAddress, 'expected an IP address such as 0.0.0.0'))
+    .max(100)
+    .default(['127.0.0.1', '::1'])
+    .describe('addresses of this machine that jobs may publish ports on; 0.0.0.0 = all'),
   allowedPaths: z
     .array(z.string().regex(/^\/[^\0]*$/, 'expected an absolute path, with globs and :ro or :rw'))
     .max(1_000)
@@ -267,6 +274,13 @@ const storage = z.strictObject({
     .max(100 * MB)
     .default(10 * MB)
     .describe('largest inline input once it is unpacked'),
+  /** Not reserved, as most jobs write next to nothing; but no job is without a limit. */
+  diskDefaultBytes: z
+    .int()
+    .min(1)
+    .max(Number.MAX_SAFE_INTEGER)
+    .default(10 * GB)
+    .describe('disk that a job may fill which asks for none'),
   outputMaxBytes: bytes().default(GB).describe('bytes kept of stdout and of stderr'),
   resultMaxBytes: bytes()
     .default(10 * GB)

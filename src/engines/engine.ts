@@ -26,9 +26,19 @@ export interface EngineRun {
   readonly stderrPath: string;
   /** Bytes kept of stdout and of stderr each; the rest is counted and dropped. */
   readonly outputMaxBytes: number;
+  /** Bytes of disk that the run may fill in all; > 0. Whoever calls the engine watches over it. */
+  readonly diskBytes: number;
+  /** Size of any one file that the program writes, bytes; null = it may write to what is not counted. */
+  readonly fileMaxBytes: number | null;
   /** Directory of the node's own for this execution; the engine may keep files in it. */
   readonly scratchDir: string;
 }
+
+/**
+ * The reason of a signal that leaves the program no time to say goodbye, because it goes on doing
+ * harm in it: it fills the disk.
+ */
+export const AT_ONCE = new Error('the program has to end at once');
 
 /** How a program ended. A signal by the engine itself (limit, timeout) is a failure, not an exit code. */
 export type EngineOutcome =
@@ -68,6 +78,12 @@ export interface Engine {
     onStarted: () => void,
     signal: AbortSignal,
   ): Promise<EngineOutcome | null>;
+  /**
+   * Bytes that a running program fills beside its mounts and its output files, which its caller
+   * counts; stops counting above `enough`. 0 when it fills nothing, or is gone.
+   * @throws when that cannot be found out: what is not known does not count as nothing.
+   */
+  diskBytes(execution: ExecutionId, enough: number, signal: AbortSignal): Promise<number>;
   /** Removes whatever carries this node's mark and belongs to no execution in `keep`. @returns what it removed. */
   sweep(keep: ReadonlySet<ExecutionId>): Promise<readonly string[]>;
 }

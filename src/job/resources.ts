@@ -33,6 +33,15 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
   e: 1e18, eb: 1e18, ei: 1024 ** 6, eib: 1024 ** 6,
 };
 
+/** What an execution gets that asked for this: nothing can run with no processor or no memory. */
+export function granted(asked: Resources): Resources {
+  return {
+    ...asked,
+    cpuMillis: asked.cpuMillis || FALLBACK_CPU_MILLIS,
+    memoryBytes: asked.memoryBytes || FALLBACK_MEMORY_BYTES,
+  };
+}
+
 /** Thousandths of a core of `500m`, `0.5`, `2`; rounded up. Null when it is none. */
 export function parseCpu(text: string): number | null {
   const parts = /^(\d+(?:\.\d*)?|\.\d+)(m?)$/.exec(text);
@@ -109,13 +118,12 @@ export function readResources(report: Report, field: Field): ReadResources {
     return parsed ?? 0;
   };
   const bytes = 'a size such as 512mb, 1gi or 100000 (bytes)';
-  const resources: Resources = {
-    cpuMillis:
-      read('CPU', texts.CPU, parseCpu, 'cores such as 500m, 0.5 or 2') || FALLBACK_CPU_MILLIS,
-    memoryBytes: read('Memory', texts.Memory, parseBytes, bytes) || FALLBACK_MEMORY_BYTES,
+  const resources = granted({
+    cpuMillis: read('CPU', texts.CPU, parseCpu, 'cores such as 500m, 0.5 or 2'),
+    memoryBytes: read('Memory', texts.Memory, parseBytes, bytes),
     diskBytes: read('Disk', texts.Disk, parseBytes, bytes),
     gpus: read('GPU', texts.GPU, parseGpus, 'a whole number of devices'),
-  };
+  });
   if (struct !== null) {
     warnBareBytes(report, struct.get('Memory'), texts.Memory);
     warnBareBytes(report, struct.get('Disk'), texts.Disk);

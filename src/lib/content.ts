@@ -19,6 +19,8 @@ export interface FetchOptions {
   readonly signal: AbortSignal;
   /** Called as bytes arrive; `total` is the DAG header's claim, not verified. */
   readonly onProgress?: ((bytes: number, total: number) => void) | undefined;
+  /** `writeTo`: called before bytes are written, and with null before a file or directory is made. */
+  readonly onWrite?: ((bytes: number | null) => void) | undefined;
 }
 
 export interface ContentEntry {

@@ -7,14 +7,13 @@ import type { Engine } from '../engines/engine.ts';
 import { createNoopEngine } from '../engines/noop/engine.ts';
 import { createWasmEngine } from '../engines/wasm/engine.ts';
 import type { Log } from '../lib/log.ts';
+import { diskUsage } from '../storage/results.ts';
 
 export interface EngineSurroundings {
   readonly nodeId: NodeId;
   readonly log: Log;
 }
 
-/** Linear memory of wasm cannot grow beyond its 32-bit addresses. */
-const wasmMemoryMax = 4 * 1024 ** 3;
 /** Node itself and compiled code; measured 44 MiB for a small module, with room for large ones. */
 const wasmAllowanceBytes = 256 * 1024 ** 2;
 
@@ -38,9 +37,7 @@ export function createEngines(
         toolDirectories: ['/usr/bin', '/bin', '/usr/sbin', '/sbin'],
         maxModuleBytes: wasm.moduleMaxBytes,
         cpuSecondsMax: 24 * 3_600,
-        memoryBytesMax: wasmMemoryMax,
         memoryAllowanceBytes: wasmAllowanceBytes,
-        diskBytesMax: config.storage.resultMaxBytes,
         filesMax: config.storage.resultEntriesMax,
         openFilesMax: wasm.openFilesMax,
         pollMs: 100,
@@ -55,6 +52,8 @@ export function createEngines(
         user: docker.user === '' ? null : docker.user,
         nodeLabel: nodeId,
         meshLabel: config.network.id,
+        portAddresses: config.policy.portAddresses,
+        treeBytes: diskUsage,
         onProgress: (execution, text) => log.info({ execution, text }, 'image.pull'),
       }),
     );

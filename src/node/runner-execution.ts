@@ -14,7 +14,7 @@ import { ShoalError } from '../core/failure.ts';
 import type { Engine, EngineOutcome, EngineRun } from '../engines/engine.ts';
 import type { Log } from '../lib/log.ts';
 import { diskError } from '../storage/content-failures.ts';
-import { assembleResult, checkResult } from '../storage/results.ts';
+import { assembleResult, checkResult, diskUsage } from '../storage/results.ts';
 import type { Publisher, Source } from '../storage/source.ts';
 import { StorageError, publisherOf } from '../storage/source.ts';
 import { resolvedEnvironment } from './runner-environment.ts';
@@ -22,11 +22,13 @@ import type { ExecutionFacts, ExecutionFiles, FinalEvent } from './runner-files.
 import { TIMEOUT, createGuard } from './runner-guard.ts';
 import type { Guard } from './runner-guard.ts';
 import { outputHead } from './runner-output.ts';
-import { stage } from './runner-staging.ts';
+import { isOwn, stage } from './runner-staging.ts';
 
 /** The part of the configuration that the runner needs. */
 export interface RunnerSettings {
   readonly inputMaxBytes: number;
+  /** Disk of a job that asks for none. */
+  readonly diskDefaultBytes: number;
   /** Of stdout and stderr each. */
   readonly outputMaxBytes: number;
   readonly resultMaxBytes: number;
@@ -121,7 +123,7 @@ async function takeUp(
   prepared: ExecutionFacts['prepared'],
 ): Promise<Outcome | null> {
   const started = await carried.files.read('started');
-  const outcome = await watched(carried, prepared, (engineRun, onStarted, signal) =>
+  const outcome = await watched(carried, engine, prepared, (engineRun, onStarted, signal) =>
     engine.reattach(engineRun, onStarted, signal),
   );
   if (outcome !== null) return outcome;
@@ -136,17 +138,12 @@ async function begin(carried: Carried, engine: Engine): Promise<Outcome> {
   carried.phase('preparing');
   await files.reset();
   await files.write('order', order);
-  const prepared = await stage({
-    order,
-    files,
-    sources,
-    inputMaxBytes: settings.inputMaxBytes,
-    signal,
-  });
+  const inputMaxBytes = Math.min(settings.inputMaxBytes, diskBytesOf(carried));
+  const prepared = await stage({ order, files, sources, inputMaxBytes, signal });
   await files.write('prepared', prepared);
   signal.throwIfAborted();
   carried.phase('starting');
-  const outcome = await watched(carried, prepared, (engineRun, onStarted, engineSignal) =>
+  const outcome = await watched(carried, engine, prepared, (engineRun, onStarted, engineSignal) =>
     engine.run(engineRun, onStarted, engineSignal),
   );
   if (outcome === null)
@@ -167,17 +164,38 @@ type EngineCall = (
   signal: AbortSignal,
 ) => Promise<EngineOutcome | null>;
 
+/** Bytes that the job may fill in all. */
+const diskBytesOf = ({ order, settings }: Carried): number =>
+  order.task.resources.diskBytes || settings.diskDefaultBytes;
+
+/** Everything on this node's disk that is there for the job alone. */
+async function diskFilled(
+  { files, order }: Carried,
+  engine: Engine,
+  prepared: ExecutionFacts['prepared'],
+  enough: number,
+  signal: AbortSignal,
+): Promise<number> {
+  const paths = [files.outputs, files.logs, ...prepared.writableInputs];
+  const parts = await Promise.all([
+    engine.diskBytes(order.execution, enough, signal),
+    ...paths.map((path) => diskUsage(path, enough, signal)),
+  ]);
+  return parts.reduce((sum, bytes) => sum + bytes, prepared.inputBytes);
+}
+
 /** Calls the engine while the guard watches; the guard's word counts more than the engine's. */
 async function watched(
   carried: Carried,
+  engine: Engine,
   prepared: ExecutionFacts['prepared'],
   call: EngineCall,
 ): Promise<Outcome | null> {
   const { order, settings, log } = carried;
   const guard = createGuard({
     timeoutMs: order.timeoutMs,
-    diskBytes: order.task.resources.diskBytes,
-    watched: prepared.watched,
+    diskBytes: diskBytesOf(carried),
+    measure: (enough, signal) => diskFilled(carried, engine, prepared, enough, signal),
     diskPollMs: settings.diskPollMs,
     log,
   });
@@ -234,13 +252,19 @@ function startNotes(
 
 function engineRunOf(carried: Carried, prepared: ExecutionFacts['prepared']): EngineRun {
   const { files, order, settings } = carried;
+  const diskBytes = diskBytesOf(carried);
   return {
     order,
     mounts: prepared.mounts,
     env: resolvedEnvironment(order, settings.allowedEnv, carried.environment),
     stdoutPath: files.stdoutPath,
     stderrPath: files.stderrPath,
-    outputMaxBytes: settings.outputMaxBytes,
+    outputMaxBytes: Math.min(settings.outputMaxBytes, diskBytes),
+    diskBytes,
+    // What lies in directories of the host that the operator opened is not the job's disk.
+    fileMaxBytes: prepared.mounts.some((mount) => mount.writable && !isOwn(mount, files))
+      ? null
+      : diskBytes,
     scratchDir: files.scratch,
   };
 }

@@ -22,16 +22,16 @@ import { readIfThere, writeDurably } from '../lib/durable-file.ts';
 
 export type FinalEvent = Exclude<RunEvent, { readonly type: 'phase' }>;
 
-/** A directory that the program may write to, and the bytes in it before it began. */
-export interface Watched {
-  readonly path: string;
-  readonly bytesBefore: number;
-}
-
 /** What the files say; each key is one file. Times are wall clock, milliseconds. */
 export interface ExecutionFacts {
   readonly order: ExecutionOrder;
-  readonly prepared: { readonly mounts: readonly Mount[]; readonly watched: readonly Watched[] };
+  readonly prepared: {
+    readonly mounts: readonly Mount[];
+    /** Bytes that its copies of read-only inputs take. */
+    readonly inputBytes: number;
+    /** Its own copies that it may write to. */
+    readonly writableInputs: readonly string[];
+  };
   readonly started: { readonly at: number };
   readonly outcome: { readonly exitCode: number; readonly usage: Usage };
   readonly final: FinalEvent;
@@ -40,6 +40,8 @@ export interface ExecutionFacts {
 
 export interface ExecutionFiles {
   readonly directory: string;
+  /** Holds the two files of output. */
+  readonly logs: string;
   readonly stdoutPath: string;
   readonly stderrPath: string;
   readonly inputs: string;
@@ -78,6 +80,7 @@ export function executionFiles(executionsDir: string, execution: ExecutionId): E
   };
   return {
     directory,
+    logs,
     stdoutPath: join(logs, 'stdout'),
     stderrPath: join(logs, 'stderr'),
     inputs,

@@ -1,19 +1,21 @@
 /**
  * Watches a running program: its wall-clock budget, which counts from the moment the program itself
- * begins (pulling an image or fetching inputs is not run time), and the disk it fills.
+ * begins (pulling an image or fetching inputs is not run time), and the disk it fills. A watch that
+ * cannot do its work ends the program too: what is not known does not count as nothing.
  */
 import type { ExecutionFailure } from '../core/execution.ts';
+import { AT_ONCE } from '../engines/engine.ts';
 import { pause } from '../lib/abort.ts';
 import type { Log } from '../lib/log.ts';
-import type { Watched } from './runner-files.ts';
-import { diskUsage } from '../storage/results.ts';
 
 export interface GuardOptions {
   /** 0 = none. */
   readonly timeoutMs: number;
-  /** 0 = none. */
+  /** What the job may fill in all, > 0. */
   readonly diskBytes: number;
-  readonly watched: readonly Watched[];
+  /** What it fills now; need not count on above `enough`. */
+  readonly measure: (enough: number, signal: AbortSignal) => Promise<number>;
+  /** Longest time between two measurements, milliseconds. */
   readonly diskPollMs: number;
   readonly log: Log;
 }
@@ -32,6 +34,10 @@ export interface Guard {
 /** The code of a failure by the time limit. */
 export const TIMEOUT = 'execution-timeout';
 
+/** Milliseconds to the first look at the disk, and between two at least. */
+const DISK_FIRST_MS = 200;
+/** Bytes: what a program writes in a millisecond when its disk is fast. */
+const WRITTEN_PER_MS = 1_000_000;
 /** Node's timers take no more; a longer budget is waited for in pieces. */
 const TIMER_MAX_MS = 2_147_483_647;
 
@@ -40,9 +46,9 @@ export function createGuard(options: GuardOptions): Guard {
   const limit = new AbortController();
   let broken: ExecutionFailure | null = null;
   let watching: Promise<void> = Promise.resolve();
-  const report = (failure: ExecutionFailure): void => {
+  const report = (failure: ExecutionFailure, reason?: Error): void => {
     broken ??= failure;
-    limit.abort();
+    limit.abort(reason);
   };
   const watchTime = async (elapsedMs: number): Promise<void> => {
     let left = options.timeoutMs - elapsedMs;
@@ -53,48 +59,52 @@ export function createGuard(options: GuardOptions): Guard {
     }
     report(timeoutFailure(options.timeoutMs));
   };
+  /** @returns the bytes in use; null when the program has to end. */
+  const measure = async (signal: AbortSignal): Promise<number | null> => {
+    try {
+      const used = await options.measure(options.diskBytes, signal);
+      if (used <= options.diskBytes) return used;
+      report(diskFailure(options.diskBytes), AT_ONCE);
+    } catch (error) {
+      if (signal.aborted) return null;
+      options.log.warn({ error }, 'execution.guard-failed');
+      report(blindFailure(error), AT_ONCE);
+    }
+    return null;
+  };
   const watchDisk = async (): Promise<void> => {
-    while (await pause(options.diskPollMs, stop.signal)) {
-      if (await overDisk(options, stop.signal)) return report(diskFailure(options.diskBytes));
+    let waitMs = Math.min(DISK_FIRST_MS, options.diskPollMs);
+    while (await pause(waitMs, stop.signal)) {
+      const before = performance.now();
+      const used = await measure(stop.signal);
+      if (used === null) return;
+      waitMs = nextLookMs(options, used, performance.now() - before);
     }
   };
-  const quietly = (work: Promise<void>): Promise<void> =>
-    work.catch((error: unknown) => {
-      if (!stop.signal.aborted) options.log.warn({ error }, 'execution.guard-failed');
-    });
   return {
     signal: limit.signal,
     broken: () => broken,
     begin(elapsedMs) {
-      const watches: Promise<void>[] = [];
-      if (options.timeoutMs > 0) watches.push(quietly(watchTime(Math.max(0, elapsedMs))));
-      if (options.diskBytes > 0) watches.push(quietly(watchDisk()));
+      const watches = [watchDisk()];
+      if (options.timeoutMs > 0) watches.push(watchTime(Math.max(0, elapsedMs)));
       watching = Promise.all(watches).then(() => {});
     },
     async end() {
       stop.abort();
       await watching;
       // A program that ends between two measurements is held to the same limit.
-      if (
-        broken === null &&
-        options.diskBytes > 0 &&
-        (await overDisk(options, new AbortController().signal))
-      ) {
-        report(diskFailure(options.diskBytes));
-      }
+      if (broken === null) await measure(new AbortController().signal);
     },
   };
 }
 
-async function overDisk(options: GuardOptions, signal: AbortSignal): Promise<boolean> {
-  let used = 0;
-  for (const { path, bytesBefore } of options.watched) {
-    used += Math.max(
-      0,
-      (await diskUsage(path, options.diskBytes + bytesBefore, signal)) - bytesBefore,
-    );
-  }
-  return used > options.diskBytes;
+/**
+ * Soon when little is left, later when there is much, so that no program gets far beyond its limit;
+ * and never so often that looking takes more than a tenth of the time.
+ */
+function nextLookMs(options: GuardOptions, used: number, tookMs: number): number {
+  const leftMs = (options.diskBytes - used) / WRITTEN_PER_MS;
+  return Math.min(options.diskPollMs, Math.max(DISK_FIRST_MS, leftMs, 10 * tookMs));
 }
 
 const timeoutFailure = (timeoutMs: number): ExecutionFailure => ({
@@ -106,5 +116,16 @@ const timeoutFailure = (timeoutMs: number): ExecutionFailure => ({
 const diskFailure = (diskBytes: number): ExecutionFailure => ({
   code: 'disk-limit-exceeded',
   class: 'limit',
-  message: `The job wrote more than the ${diskBytes} bytes of disk it asked for. Raise Resources.Disk.`,
+  message: `The job filled more than its ${diskBytes} bytes of disk: inputs, results, output and what it wrote elsewhere count. Raise Resources.Disk.`,
+});
+
+/** It may be the program that has made its tree unreadable, or this node that is broken. */
+const blindFailure = (error: unknown): ExecutionFailure => ({
+  code: 'disk-not-measured',
+  class: 'node',
+  message:
+    `The disk that the program fills could not be measured on this node, so it was stopped: ${error instanceof Error ? error.message : String(error)}`.slice(
+      0,
+      1_000,
+    ),
 });

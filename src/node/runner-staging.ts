@@ -8,15 +8,15 @@ import type { ExecutionOrder } from '../core/execution.ts';
 import type { Mount } from '../engines/engine.ts';
 import { diskUsage, resultNameProblem } from '../storage/results.ts';
 import { StorageError, sourceOf } from '../storage/source.ts';
-import type { Source, Staged } from '../storage/source.ts';
+import type { Source } from '../storage/source.ts';
 import { openUp } from './runner-files.ts';
-import type { ExecutionFacts, ExecutionFiles, Watched } from './runner-files.ts';
+import type { ExecutionFacts, ExecutionFiles } from './runner-files.ts';
 
 export interface StagingOptions {
   readonly order: ExecutionOrder;
   readonly files: ExecutionFiles;
   readonly sources: ReadonlyMap<string, Source>;
-  /** Of all inputs together. */
+  /** Of all inputs together, as they are written. */
   readonly inputMaxBytes: number;
   readonly signal: AbortSignal;
 }
@@ -28,10 +28,16 @@ export async function stage(options: StagingOptions): Promise<ExecutionFacts['pr
   const inputs = await stageInputs(options);
   const outputs = await makeOutputs(order, files);
   signal.throwIfAborted();
-  const mounts = [...inputs, ...outputs];
+  const own = inputs.filter((mount) => isOwn(mount, files));
+  const fixed = own.filter((mount) => !mount.writable);
+  // Measured once: nobody can write to them any more.
+  const sizes = await Promise.all(
+    fixed.map((mount) => diskUsage(mount.source, Number.POSITIVE_INFINITY, signal)),
+  );
   return {
-    mounts,
-    watched: order.task.resources.diskBytes > 0 ? await watchedBy(mounts, files, signal) : [],
+    mounts: [...inputs, ...outputs],
+    inputBytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
+    writableInputs: own.filter((mount) => mount.writable).map((mount) => mount.source),
   };
 }
 
@@ -55,12 +61,19 @@ async function stageInputs(options: StagingOptions): Promise<readonly Mount[]> {
   // The first input that fails ends the others, and all are waited for, so nothing writes after this.
   const failed = new AbortController();
   const signal = AbortSignal.any([options.signal, failed.signal]);
+  const spend = createBudget(inputMaxBytes);
   const works = order.task.InputSources.map(async (input, index) => {
     try {
       signal.throwIfAborted();
       const source = sourceOf(sources, input.Source.Type);
       const destination = join(files.inputs, String(index));
-      return await source.stage(input, { order, destination, maxBytes: inputMaxBytes, signal });
+      return await source.stage(input, {
+        order,
+        destination,
+        maxBytes: inputMaxBytes,
+        spend,
+        signal,
+      });
     } catch (error) {
       if (!failed.signal.aborted) failed.abort(error);
       throw error;
@@ -70,21 +83,23 @@ async function stageInputs(options: StagingOptions): Promise<readonly Mount[]> {
   options.signal.throwIfAborted();
   if (failed.signal.aborted) throw failed.signal.reason;
   const staged = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  checkTotal(staged, inputMaxBytes);
   const mounts = staged.flatMap((each) => each.mounts);
   for (const mount of mounts) if (isOwn(mount, files)) await openUp(mount.source, mount.writable);
   return mounts;
 }
 
-function checkTotal(staged: readonly Staged[], inputMaxBytes: number): void {
-  const bytes = staged.reduce((sum, each) => sum + each.bytes, 0);
-  if (bytes > inputMaxBytes) {
+/** One for all inputs, which are staged side by side: each alone could fill it. */
+function createBudget(maxBytes: number): (bytes: number) => void {
+  let left = maxBytes;
+  return (bytes) => {
+    left -= bytes;
+    if (left >= 0) return;
     throw new StorageError(
       'limit',
       'input-too-large',
-      `The inputs hold ${bytes} bytes, more than the ${inputMaxBytes} allowed on this node.`,
+      `The inputs take more than the ${maxBytes} bytes of disk that the job has on this node. Raise Resources.Disk.`,
     );
-  }
+  };
 }
 
 async function makeOutputs(
@@ -102,23 +117,6 @@ async function makeOutputs(
   return mounts;
 }
 
-/** Directories of the host that the operator opened are not counted: what lies there stays there. */
-async function watchedBy(
-  mounts: readonly Mount[],
-  files: ExecutionFiles,
-  signal: AbortSignal,
-): Promise<Watched[]> {
-  const copies = mounts
-    .filter((mount) => mount.writable && isOwn(mount, files))
-    .map((mount) => mount.source);
-  const paths = [files.outputs, ...copies];
-  return Promise.all(
-    paths.map(async (path) => ({
-      path,
-      bytesBefore: await diskUsage(path, Number.POSITIVE_INFINITY, signal),
-    })),
-  );
-}
-
-const isOwn = (mount: Mount, files: ExecutionFiles): boolean =>
-  mount.source.startsWith(`${files.inputs}/`);
+/** True for a copy that belongs to this execution; other directories are the operator's. */
+export const isOwn = (mount: Mount, files: ExecutionFiles): boolean =>
+  mount.source.startsWith(`${files.directory}/`);

@@ -9,8 +9,8 @@ import { gunzip } from 'node:zlib';
 import { decodeDataUrl } from '../job/inline.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import { diskError } from './content-failures.ts';
-import { StorageError } from './source.ts';
-import type { Source } from './source.ts';
+import { ENTRY_BYTES, StorageError } from './source.ts';
+import type { Source, StageContext } from './source.ts';
 import { TarError, isTar, readTar } from './tar.ts';
 
 const unzip = promisify(gunzip);
@@ -36,8 +36,8 @@ export function createInlineSource(maxBytes: number): Source {
       try {
         const written =
           archive !== null && isTar(archive)
-            ? await writeTree(archive, context.destination, what)
-            : await writeOne(bytes, context.destination);
+            ? await writeTree(archive, context, what)
+            : await writeOne(bytes, context);
         return {
           mounts: [{ source: context.destination, target: input.Target, writable: true }],
           bytes: written,
@@ -90,11 +90,17 @@ async function unpacked(bytes: Uint8Array, what: string, limit: number): Promise
   }
 }
 
-async function writeTree(archive: Uint8Array, destination: string, what: string): Promise<number> {
+async function writeTree(
+  archive: Uint8Array,
+  { destination, spend }: StageContext,
+  what: string,
+): Promise<number> {
   const entries = treeOf(archive, what);
   let bytes = 0;
   await mkdir(destination, { mode: 0o755 });
   for (const entry of entries) {
+    spend(ENTRY_BYTES);
+    if (entry.kind !== 'directory') spend(entry.bytes.length);
     const path = join(destination, entry.path);
     if (entry.kind === 'directory') {
       await mkdir(path, { recursive: true, mode: 0o755 });
@@ -122,7 +128,8 @@ function treeOf(archive: Uint8Array, what: string): ReturnType<typeof readTar> {
   }
 }
 
-async function writeOne(bytes: Uint8Array, destination: string): Promise<number> {
+async function writeOne(bytes: Uint8Array, { destination, spend }: StageContext): Promise<number> {
+  spend(ENTRY_BYTES + bytes.length);
   await writeFile(destination, bytes, { mode: 0o644, flag: 'wx' });
   return bytes.length;
 }

@@ -4,7 +4,7 @@
  */
 import type { ContentStore } from '../lib/content.ts';
 import { inputError } from './content-failures.ts';
-import { StorageError } from './source.ts';
+import { ENTRY_BYTES, StorageError } from './source.ts';
 import type { Source } from './source.ts';
 
 export function createIpfsSource(content: ContentStore): Source {
@@ -20,11 +20,12 @@ export function createIpfsSource(content: ContentStore): Source {
         );
       }
       try {
-        const { maxBytes, signal } = context;
+        const { maxBytes, signal, spend } = context;
         const written = await content.writeTo(cid, context.destination, {
           holders: context.order.holders,
           maxBytes,
           signal,
+          onWrite: (bytes) => spend(bytes ?? ENTRY_BYTES),
         });
         return {
           mounts: [{ source: context.destination, target: input.Target, writable: false }],

@@ -17,6 +17,7 @@ import type { DockerEngineConfig } from '../../src/engines/docker/config.ts';
 import { createDockerEngine } from '../../src/engines/docker/docker-engine.ts';
 import type { Engine, EngineOutcome, EngineRun, Mount } from '../../src/engines/engine.ts';
 import type { Json, Network, Task } from '../../src/job/model.ts';
+import { diskUsage } from '../../src/storage/results.ts';
 
 const exec = promisify(execFile);
 
@@ -63,6 +64,8 @@ export function engineConfig(changes: Partial<DockerEngineConfig> = {}): DockerE
     lostAfterMs: 60_000,
     portFirst: 20_000,
     portLast: 32_000,
+    treeBytes: diskUsage,
+    portAddresses: [],
     onProgress: () => undefined,
     ...changes,
   };
@@ -79,6 +82,7 @@ export interface RunChanges {
   readonly timeoutMs?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly outputMaxBytes?: number;
+  readonly diskBytes?: number;
   readonly inputs?: readonly Mount[];
   readonly execution?: string;
 }
@@ -151,6 +155,8 @@ export function runOf(workspace: Workspace, changes: RunChanges = {}): EngineRun
     stdoutPath: join(workspace.directory, 'stdout'),
     stderrPath: join(workspace.directory, 'stderr'),
     outputMaxBytes: changes.outputMaxBytes ?? 1024 * 1024,
+    diskBytes: changes.diskBytes ?? 1e9,
+    fileMaxBytes: changes.diskBytes ?? 1e9,
     scratchDir: join(workspace.directory, 'scratch'),
   };
 }

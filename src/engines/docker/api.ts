@@ -15,6 +15,8 @@ const DEADLINE = {
   create: 30_000,
   start: 60_000,
   kill: 15_000,
+  /** Docker walks through all that a container wrote. */
+  measure: 30_000,
   remove: 15_000,
   stream: 15_000,
 } as const;
@@ -40,6 +42,8 @@ export interface EngineFacts {
   readonly cgroupVersion: string;
   readonly rootless: boolean;
   readonly userns: boolean;
+  /** Where it keeps its layers, on its own machine. */
+  readonly rootDir: string;
   /** What the engine itself warns of. */
   readonly warnings: readonly string[];
 }
@@ -61,6 +65,10 @@ export interface DockerApi {
   start(id: string): Promise<void>;
   /** null when there is no such container. `id` may be a name. */
   inspect(id: string): Promise<ContainerInspectInfo | null>;
+  /** Bytes that a container wrote into its own layer; null when there is no such container. */
+  layerBytes(id: string): Promise<number | null>;
+  /** Bytes in these volumes together. Slow: Docker looks at all that it has. */
+  volumeBytes(names: readonly string[]): Promise<number>;
   /** The multiplexed output from the moment of the call. */
   attach(id: string): Promise<Readable>;
   /** The multiplexed output from the beginning, until the container ends. */
@@ -87,7 +95,12 @@ export async function connectDocker(socketPath: string | null): Promise<DockerAp
   // Loading the client takes about 100 ms, which a node without docker jobs need not pay.
   const { default: Client } = await import('dockerode');
   const client = socketPath === null ? new Client() : new Client({ socketPath });
-  return { ...queries(client), ...containerCalls(client), ...streamCalls(client) };
+  return {
+    ...queries(client),
+    ...containerCalls(client),
+    ...measurements(client),
+    ...streamCalls(client),
+  };
 }
 
 /** Runs one call; a late or failed one throws `DockerCallError`. */
@@ -140,6 +153,7 @@ function queries(client: Client): Pick<DockerApi, 'facts' | 'inspectImage' | 'li
         cgroupVersion: info.CgroupVersion ?? '1',
         rootless: security.some((option) => option.includes('rootless')),
         userns: security.some((option) => option.includes('userns')),
+        rootDir: info.DockerRootDir ?? '',
         warnings: info.Warnings ?? [],
       };
     },
@@ -169,6 +183,7 @@ function queries(client: Client): Pick<DockerApi, 'facts' | 'inspectImage' | 'li
 
 interface InfoReply {
   readonly CgroupVersion?: string;
+  readonly DockerRootDir?: string;
   readonly SecurityOptions?: readonly string[] | null;
   readonly Warnings?: readonly string[] | null;
 }
@@ -226,6 +241,37 @@ function containerCalls(
       );
       // 409: its removal is under way.
       await unless([404, 409], call);
+    },
+  };
+}
+
+/** Fields that the client's types do not know. */
+interface SizedContainer {
+  readonly SizeRw?: number;
+}
+interface DiskUsage {
+  readonly Volumes?: readonly {
+    readonly Name: string;
+    readonly UsageData?: { readonly Size: number } | null;
+  }[];
+}
+
+function measurements(client: Client): Pick<DockerApi, 'layerBytes' | 'volumeBytes'> {
+  return {
+    async layerBytes(id) {
+      const found = await unless(
+        [404],
+        within('measure container', DEADLINE.measure, (abortSignal) =>
+          client.getContainer(id).inspect({ size: true, abortSignal } as object),
+        ),
+      );
+      return found === null ? null : ((found as SizedContainer).SizeRw ?? 0);
+    },
+    async volumeBytes(names) {
+      const found: DiskUsage = await within('measure volumes', DEADLINE.measure, () => client.df());
+      const wanted = (found.Volumes ?? []).filter(({ Name }) => names.includes(Name));
+      // Docker says -1 where it does not know.
+      return wanted.reduce((sum, { UsageData }) => sum + Math.max(0, UsageData?.Size ?? 0), 0);
     },
   };
 }

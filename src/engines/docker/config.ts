@@ -29,7 +29,10 @@ export interface DockerEngineConfig {
   readonly pidsLimit: number;
   /** Open files per process; ≥ 1. */
   readonly openFilesMax: number;
-  /** Bytes of output the Docker engine itself keeps, needed only after a crash of this node. */
+  /**
+   * Bytes of output that the Docker engine itself keeps, at most the disk of the run; needed only
+   * after a crash of this node.
+   */
   readonly logMaxBytes: number;
   /** Budget of one pull in milliseconds. */
   readonly pullTimeoutMs: number;
@@ -42,6 +45,10 @@ export interface DockerEngineConfig {
   /** Host ports for `Static: 0`, both included. */
   readonly portFirst: number;
   readonly portLast: number;
+  /** Allocated bytes of a tree or file, not following symlinks; may stop above `enough`. */
+  readonly treeBytes: (path: string, enough: number, signal: AbortSignal) => Promise<number>;
+  /** Addresses of this machine that ports may be published on. */
+  readonly portAddresses: readonly string[];
   /** Told how a pull comes along, at most once a second per execution. */
   readonly onProgress: (execution: ExecutionId, text: string) => void;
 }

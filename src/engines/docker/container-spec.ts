@@ -19,6 +19,7 @@
  */
 import type { ContainerCreateOptions, HostConfig, PortMap } from 'dockerode';
 import type { Network, Resources } from '../../job/model.ts';
+import { granted } from '../../job/resources.ts';
 import type { EngineRun } from '../engine.ts';
 import type { DockerEngineConfig } from './config.ts';
 import { LABELS, containerName } from './config.ts';
@@ -87,8 +88,7 @@ function hostConfigOf(
   config: DockerEngineConfig,
   abilities: Abilities,
 ): HostConfig {
-  const { resources, Network: network } = run.order.task;
-  const mode = networkMode(network);
+  const mode = networkMode(run.order.task.Network);
   return {
     NetworkMode: mode,
     ...(mode === 'bridge' ? { PortBindings: portBindings(ports) } : {}),
@@ -98,12 +98,16 @@ function hostConfigOf(
     SecurityOpt: ['no-new-privileges:true'],
     ReadonlyRootfs: config.readonlyRootfs,
     ...(config.readonlyRootfs ? { Tmpfs: tmpfs(config) } : {}),
-    ...limitsOf(resources),
+    ...limitsOf(run.order.task.resources),
     PidsLimit: config.pidsLimit,
     OomScoreAdj: OOM_SCORE_ADJ,
     Ulimits: [
       { Name: 'nofile', Soft: config.openFilesMax, Hard: config.openFilesMax },
       { Name: 'core', Soft: 0, Hard: 0 },
+      // The disk is measured now and then; no single file outgrows it in between.
+      ...(run.fileMaxBytes === null
+        ? []
+        : [{ Name: 'fsize', Soft: run.fileMaxBytes, Hard: run.fileMaxBytes }]),
     ],
     IpcMode: 'private',
     ...(abilities.privateCgroup ? { CgroupnsMode: 'private' as const } : {}),
@@ -112,7 +116,11 @@ function hostConfigOf(
     RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
     LogConfig: {
       Type: 'local',
-      Config: { 'max-size': String(config.logMaxBytes), 'max-file': '1', compress: 'false' },
+      Config: {
+        'max-size': String(Math.min(config.logMaxBytes, run.diskBytes)),
+        'max-file': '1',
+        compress: 'false',
+      },
     },
     Mounts: run.mounts.map((mount) => ({
       Type: 'bind' as const,
@@ -124,13 +132,15 @@ function hostConfigOf(
   };
 }
 
-/** Memory without swap; 0 means no limit, as in the spec. */
-function limitsOf(resources: Resources): HostConfig {
+/** Memory without swap. Both limits are always set: 0 would mean none to Docker. */
+function limitsOf(asked: Resources): HostConfig {
+  const resources = granted(asked);
   const memory = Math.max(MEMORY_MIN_BYTES, Math.ceil(resources.memoryBytes));
   const cpu = Math.max(CPU_MIN_MILLIS, resources.cpuMillis);
   return {
-    ...(resources.memoryBytes > 0 ? { Memory: memory, MemorySwap: memory } : {}),
-    ...(resources.cpuMillis > 0 ? { NanoCpus: Math.round(cpu * 1e6) } : {}),
+    Memory: memory,
+    MemorySwap: memory,
+    NanoCpus: Math.round(cpu * 1e6),
     ...(resources.gpus > 0
       ? { DeviceRequests: [{ Driver: '', Count: resources.gpus, Capabilities: [['gpu']] }] }
       : {}),

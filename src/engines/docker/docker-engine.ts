@@ -14,6 +14,8 @@ import type { DockerApi, EngineFacts } from './api.ts';
 import { DockerCallError, connectDocker } from './api.ts';
 import type { DockerEngineConfig } from './config.ts';
 import { LABELS, containerName } from './config.ts';
+import { canCount, createDiskMeter } from './disk.ts';
+import type { DiskMeter } from './disk.ts';
 import { createOptionsOf } from './container-spec.ts';
 import type { Abilities } from './container-spec.ts';
 import { failureOf, startFailure, unavailable } from './failures.ts';
@@ -30,6 +32,7 @@ import { inspectPatiently } from './watch.ts';
 interface Shared {
   readonly config: DockerEngineConfig;
   readonly connect: () => Promise<DockerApi>;
+  readonly disk: DiskMeter;
   abilities: Abilities;
   facts: EngineFacts | null;
   /** Executions of this process: never swept, as they remove their containers themselves. */
@@ -39,9 +42,11 @@ interface Shared {
 /** @param config complete; loads the Docker client only when it is first needed. */
 export function createDockerEngine(config: DockerEngineConfig): Engine {
   let connection: Promise<DockerApi> | null = null;
+  const connect = (): Promise<DockerApi> => (connection ??= connectDocker(config.socketPath));
   const shared: Shared = {
     config,
-    connect: () => (connection ??= connectDocker(config.socketPath)),
+    connect,
+    disk: createDiskMeter(connect, config.treeBytes),
     abilities: { privateCgroup: true, init: true },
     facts: null,
     active: new Set(),
@@ -53,6 +58,7 @@ export function createDockerEngine(config: DockerEngineConfig): Engine {
       tracked(shared, run, () => runContainer(shared, run, onStarted, signal)),
     reattach: (run, onStarted, signal) =>
       tracked(shared, run, () => reattach(shared, run, onStarted, signal)),
+    diskBytes: shared.disk.measure,
     sweep: (keep) => sweep(shared, keep),
   };
 }
@@ -69,6 +75,7 @@ async function tracked<T>(shared: Shared, run: EngineRun, work: () => Promise<T>
     return await work();
   } finally {
     shared.active.delete(run.order.execution);
+    shared.disk.forget(run.order.execution);
   }
 }
 
@@ -76,7 +83,7 @@ async function probe(shared: Shared): Promise<EngineStatus> {
   const api = await shared.connect();
   try {
     shared.facts = await api.facts();
-    return statusOf(shared.facts);
+    return statusOf(shared.facts, await canCount(shared.facts.rootDir));
   } catch (error) {
     if (!(error instanceof DockerCallError)) throw error;
     shared.facts = null;
@@ -146,7 +153,7 @@ async function createAndRun(
   const { config } = shared;
   for (;;) {
     if (signal.aborted) return failed(cancelled());
-    const chosen = await choosePorts(run.order.task.Network, config.portFirst, config.portLast);
+    const chosen = await choosePorts(run.order.task.Network, config);
     if (!chosen.ok) return failed(chosen.failure);
     try {
       const options = createOptionsOf(run, params, chosen.ports, config, shared.abilities);

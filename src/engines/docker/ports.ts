@@ -6,31 +6,41 @@
 import { createServer } from 'node:net';
 import type { ExecutionFailure } from '../../core/execution.ts';
 import type { Network } from '../../job/model.ts';
+import type { DockerEngineConfig } from './config.ts';
 import type { BoundPort } from './container-spec.ts';
 import { networkMode } from './container-spec.ts';
 import { failureOf } from './failures.ts';
 
-/** A service is reachable from its own machine only, unless the spec names an address. */
+/** A service is reachable from its own machine only, unless spec and operator want another address. */
 const LOOPBACK = '127.0.0.1';
 
 export type PortsResult =
   | { readonly ok: true; readonly ports: readonly BoundPort[] }
   | { readonly ok: false; readonly failure: ExecutionFailure };
 
-/**
- * Free host ports for everything the job asks for; `first` and `last` bound those it leaves open.
- */
+/** Lower ports belong to the system, whatever a spec says. */
+const PORT_MIN = 1024;
+
+/** Free host ports for everything the job asks for. */
 export async function choosePorts(
   network: Network,
-  first: number,
-  last: number,
+  config: Pick<DockerEngineConfig, 'portFirst' | 'portLast' | 'portAddresses'>,
 ): Promise<PortsResult> {
+  const { portFirst: first, portLast: last } = config;
   const mode = networkMode(network);
   if (mode === 'none') return { ok: true, ports: [] };
   const ports: BoundPort[] = [];
   const taken = new Set(network.Ports.map((port) => port.Static));
   for (const port of network.Ports) {
     const hostIp = mode === 'host' || port.HostNetwork === '' ? LOOPBACK : port.HostNetwork;
+    if (hostIp !== LOOPBACK && !config.portAddresses.includes(hostIp)) {
+      const text = `Ports of jobs are not published on ${hostIp} here; the operator of this node allows ${config.portAddresses.join(', ') || LOOPBACK}.`;
+      return { ok: false, failure: failureOf('host-address-not-allowed', 'node', text) };
+    }
+    if (port.Static > 0 && port.Static < PORT_MIN) {
+      const text = `Port ${port.Static} for "${port.Name}" belongs to the system; use ${PORT_MIN} or above.`;
+      return { ok: false, failure: failureOf('host-port-reserved', 'spec', text) };
+    }
     const hostPort = port.Static === 0 ? await freePort(hostIp, first, last, taken) : port.Static;
     if (hostPort === null || !(await isFree(hostIp, hostPort))) {
       const asked = port.Static === 0 ? `between ${first} and ${last}` : String(port.Static);

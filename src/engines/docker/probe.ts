@@ -12,7 +12,8 @@ import type { ApiError } from './failures.ts';
  */
 const VERSION_FLOOR = [29, 5, 1] as const;
 
-export function statusOf(facts: EngineFacts): EngineStatus {
+/** @param counts whether this node itself can count what containers write. */
+export function statusOf(facts: EngineFacts, counts: boolean): EngineStatus {
   const warnings: string[] = [];
   if (isBelowFloor(facts.version)) {
     warnings.push(
@@ -27,6 +28,11 @@ export function statusOf(facts: EngineFacts): EngineStatus {
   if (!facts.userns && !facts.rootless) {
     warnings.push(
       'Root in a container is root on this machine: set "userns-remap" in Docker, or use rootless Docker.',
+    );
+  }
+  if (!counts) {
+    warnings.push(
+      `This peer may not read ${facts.rootDir}: what programs write into their own file system is counted by Docker, which takes longer and leaves out directories.`,
     );
   }
   const told = facts.warnings.filter((text) => /swap|memory|pids|cpu/i.test(text));

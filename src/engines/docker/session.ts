@@ -5,6 +5,7 @@
  */
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { AT_ONCE } from '../engine.ts';
 import type { EngineOutcome, EngineRun } from '../engine.ts';
 import type { DockerApi } from './api.ts';
 import { DockerCallError } from './api.ts';
@@ -155,7 +156,7 @@ function wallMsOf(ending: Ending, startedAt: number): number {
  */
 function armStops(options: SessionOptions, stopper: Stopper, startedAt: number): () => void {
   const { signal, run } = options;
-  const onAbort = (): void => stopper.stop('cancelled');
+  const onAbort = (): void => stopper.stop('cancelled', signal.reason === AT_ONCE);
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
   let timer: NodeJS.Timeout | undefined;

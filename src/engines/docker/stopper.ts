@@ -19,8 +19,11 @@ const RETRY_MS = 1000;
 
 export interface Stopper {
   reason(): StopReason | null;
-  /** Stops the container; the first reason stays. Never rejects. */
-  stop(reason: StopReason): void;
+  /**
+   * Stops the container; the first reason stays. `atOnce`: without SIGTERM and the time after it,
+   * also when it is being stopped already. Never rejects.
+   */
+  stop(reason: StopReason, atOnce?: boolean): void;
   /** Aborted when stopping did not succeed within a minute. */
   readonly giveUp: AbortSignal;
   /** The container has ended: no more tries. */
@@ -36,12 +39,14 @@ export function createStopper(
   const giveUp = new AbortController();
   let reason: StopReason | null = null;
   let settled = false;
+  let kill = false;
   let timers: NodeJS.Timeout[] = [];
 
   const attempt = async (): Promise<void> => {
     if (settled) return;
     try {
-      await api.stop(id, Math.ceil(graceMs / 1000));
+      if (kill) await api.kill(id);
+      else await api.stop(id, Math.ceil(graceMs / 1000));
     } catch {
       await api.kill(id).catch(() => undefined);
     }
@@ -51,8 +56,13 @@ export function createStopper(
 
   return {
     reason: () => reason,
-    stop(why) {
-      if (reason !== null || settled) return;
+    stop(why, atOnce = false) {
+      if (settled) return;
+      kill ||= atOnce;
+      if (reason !== null) {
+        if (atOnce) void attempt();
+        return;
+      }
       reason = why;
       timers = [setTimeout(() => giveUp.abort(), GIVE_UP_MS)];
       void writeFile(join(scratchDir, FILE), why, { mode: 0o600 })

@@ -28,6 +28,7 @@ export function createNoopEngine(): Engine {
     run: runNoop,
     // Nothing of a run outlives the process that waits.
     reattach: () => Promise.resolve(null),
+    diskBytes: () => Promise.resolve(0),
     sweep: () => Promise.resolve([]),
   };
 }

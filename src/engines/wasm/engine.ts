@@ -76,6 +76,9 @@ export function createWasmEngine(config: WasmEngineConfig): Engine {
       return null;
     },
 
+    // It writes to its mounts alone.
+    diskBytes: () => Promise.resolve(0),
+
     sweep: (keep) => killRunners(state, (execution) => !keep.has(asExecutionId(execution))),
   };
 }

@@ -4,6 +4,7 @@
  */
 import { lstat, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { granted } from '../../job/resources.ts';
 import type { EngineRun, Mount } from '../engine.ts';
 import { failure, mountUnusable } from './failures.ts';
 import { componentsOf, findModule, readParams } from './params.ts';
@@ -24,12 +25,8 @@ export interface WasmEngineConfig {
   readonly maxModuleBytes: number;
   /** CPU time of one execution, whole seconds ≥ 1. */
   readonly cpuSecondsMax: number;
-  /** Linear memory where the task names none, and the most it gets; bytes ≤ 4 GiB. */
-  readonly memoryBytesMax: number;
   /** What the process may hold besides the linear memory (Node itself, compiled code); bytes. */
   readonly memoryAllowanceBytes: number;
-  /** Growth of writable mounts where the task names no disk, and the most it gets; bytes. */
-  readonly diskBytesMax: number;
   /** Files and directories that one execution may create. */
   readonly filesMax: number;
   /** Descriptors that one execution may hold. */
@@ -37,9 +34,6 @@ export interface WasmEngineConfig {
   /** Milliseconds between two looks at memory and CPU time of a running program. */
   readonly pollMs: number;
 }
-
-/** The part of a task that asks for something, 0 meaning nothing in particular. */
-const shareOf = (wanted: number, max: number): number => (wanted > 0 ? Math.min(wanted, max) : max);
 
 /** Everything the runner must know, with host paths checked. */
 export async function prepare(
@@ -72,7 +66,7 @@ export async function prepare(
     if (!module.ok) return module;
     modules.push(module.value);
   }
-  const { memoryBytes, diskBytes } = task.resources;
+  const { memoryBytes } = granted(task.resources);
   return {
     ok: true,
     value: {
@@ -83,8 +77,8 @@ export async function prepare(
       args: ['', ...params.value.parameters],
       env: run.env,
       mounts,
-      memoryPagesMax: pagesOf(shareOf(memoryBytes, config.memoryBytesMax)),
-      diskBytes: shareOf(diskBytes, config.diskBytesMax),
+      memoryPagesMax: pagesOf(memoryBytes),
+      diskBytes: run.diskBytes,
     },
   };
 }

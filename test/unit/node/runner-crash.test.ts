@@ -145,7 +145,7 @@ async function prepared(facts: { readonly started?: { readonly at: number } }): 
   const files = executionFiles(join(directory, 'executions'), order.execution);
   await files.reset();
   await files.write('order', order);
-  await files.write('prepared', { mounts: [], watched: [] });
+  await files.write('prepared', { mounts: [], inputBytes: 0, writableInputs: [] });
   if (facts.started !== undefined) await files.write('started', facts.started);
   return directory;
 }

@@ -8,6 +8,7 @@ import { executionFiles } from '../../../src/node/runner-files.ts';
 import { encodeDataUrl } from '../../../src/job/inline.ts';
 import type { Source } from '../../../src/storage/source.ts';
 import { inputOf } from '../storage/support.ts';
+import { createShellEngine } from './shell-engine.ts';
 import { eventually, failureOf, shell, world } from './support.ts';
 
 const ipfs = { Publisher: { Type: 'ipfs', Params: {} } };
@@ -235,6 +236,62 @@ describe('limits of an execution', () => {
       false,
     );
     assert.equal(failureOf(await w.last()), 'limit disk-limit-exceeded');
+  });
+
+  it('count what a program prints', async () => {
+    await using w = await world();
+    const resources = { cpuMillis: 100, memoryBytes: 1_000, diskBytes: 500_000, gpus: 0 };
+    w.runner.start(shell('head -c 1000000 /dev/zero; sleep 60', { resources }), false);
+    assert.equal(failureOf(await w.last()), 'limit disk-limit-exceeded');
+    // The engine is told not to keep more either.
+    assert.equal(w.engine.runs[0]?.outputMaxBytes, 500_000);
+    assert.equal(w.engine.runs[0]?.fileMaxBytes, 500_000);
+  });
+
+  it('count what the engine says it fills elsewhere, and hold for a job that asked for nothing', async () => {
+    const engine = { ...createShellEngine(true), diskBytes: async () => 600_000 };
+    await using w = await world({
+      engines: new Map([['shell', engine]]),
+      settings: { diskDefaultBytes: 500_000 },
+    });
+    w.runner.start(shell('sleep 60'), false);
+    assert.equal(failureOf(await w.last()), 'limit disk-limit-exceeded');
+  });
+
+  it('end a program whose disk cannot be measured', async () => {
+    const engine = {
+      ...createShellEngine(true),
+      diskBytes: () => Promise.reject(new Error('cannot look')),
+    };
+    await using w = await world({ engines: new Map([['shell', engine]]) });
+    w.runner.start(shell('sleep 60'), false);
+    const last = await w.last();
+    assert.equal(failureOf(last), 'node disk-not-measured');
+    assert.match(last.type === 'failed' ? last.failure.message : '', /cannot look/);
+  });
+
+  it('count inputs as they are written, all of them together', async () => {
+    await using w = await world();
+    const resources = { cpuMillis: 100, memoryBytes: 1_000, diskBytes: 100_000, gpus: 0 };
+    const zeros = encodeDataUrl(Buffer.alloc(800));
+    const inputs = (count: number) =>
+      Array.from({ length: count }, (_, index) => inputOf('inline', { URL: zeros }, `/in${index}`));
+    for (const [count, expected] of [
+      [20, 'ended'],
+      [30, 'limit input-too-large'],
+    ] as const) {
+      const execution = `e-${count}`;
+      w.runner.start(
+        shell(
+          'true',
+          { InputSources: inputs(count), resources },
+          { execution: asExecutionId(execution) },
+        ),
+        false,
+      );
+      const last = await w.last(execution);
+      assert.equal(last.type === 'ended' ? last.type : failureOf(last), expected, execution);
+    }
   });
 
   it('keep a result that is too large from being published', async () => {

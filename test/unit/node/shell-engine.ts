@@ -36,6 +36,7 @@ export function createShellEngine(reattaches: boolean): ShellEngine {
       onStarted();
       return await follow(run, Number(readFileSync(note, 'utf8')), performance.now(), signal);
     },
+    diskBytes: async () => 0,
     async sweep(keep) {
       swept.push(keep);
       return [];

@@ -49,6 +49,7 @@ export interface WorldOptions {
 
 export const settings: RunnerOptions['settings'] = {
   inputMaxBytes: 1_000_000,
+  diskDefaultBytes: 10_000_000,
   outputMaxBytes: 1_000_000,
   resultMaxBytes: 10_000_000,
   resultEntriesMax: 1_000,

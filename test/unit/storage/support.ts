@@ -68,6 +68,7 @@ export async function place(): Promise<Place> {
       order: orderOf('e-1', {}),
       destination: join(path, name),
       maxBytes: 1_000_000,
+      spend: () => {},
       signal: new AbortController().signal,
       ...given,
     }),

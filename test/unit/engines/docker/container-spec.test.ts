@@ -25,6 +25,8 @@ const config: DockerEngineConfig = {
   lostAfterMs: 1000,
   portFirst: 20_000,
   portLast: 20_010,
+  treeBytes: async () => 0,
+  portAddresses: [],
   onProgress: () => undefined,
 };
 
@@ -69,6 +71,8 @@ const runOf = (task: Task): EngineRun => ({
   stdoutPath: '/o',
   stderrPath: '/e',
   outputMaxBytes: 1,
+  diskBytes: 2048,
+  fileMaxBytes: 2048,
   scratchDir: '/s',
 });
 
@@ -126,15 +130,29 @@ test('the operator’s policy shows: user, read-only root, capabilities given ba
   assert.deepEqual(Object.keys(options.HostConfig?.Tmpfs ?? {}), ['/tmp', '/var/tmp', '/run']);
 });
 
-test('a resource of 0 sets no limit, and a tiny one is raised to what Docker accepts', () => {
+test('limits are set whatever was asked: 0 is the default, what is tiny is raised', () => {
   const none = createOptionsOf(runOf(taskOf({})), params, [], config, abilities).HostConfig;
-  assert.equal(none?.Memory, undefined);
-  assert.equal(none?.NanoCpus, undefined);
+  assert.equal(none?.Memory, 100 * 1024 * 1024);
+  assert.equal(none?.MemorySwap, none?.Memory);
+  assert.equal(none?.NanoCpus, 100_000_000);
   assert.equal(none?.DeviceRequests, undefined);
   const tiny = taskOf({}, { cpuMillis: 1, memoryBytes: 1 });
   const host = createOptionsOf(runOf(tiny), params, [], config, abilities).HostConfig;
   assert.equal(host?.Memory, 6 * 1024 * 1024);
   assert.equal(host?.NanoCpus, 10_000_000);
+});
+
+test('no file and no log of a container outgrows the disk of its run', () => {
+  const run = runOf(taskOf({}));
+  const host = createOptionsOf(run, params, [], config, abilities).HostConfig;
+  assert.deepEqual(host?.Ulimits, [
+    { Name: 'nofile', Soft: 256, Hard: 256 },
+    { Name: 'core', Soft: 0, Hard: 0 },
+    { Name: 'fsize', Soft: 2048, Hard: 2048 },
+  ]);
+  assert.equal(host?.LogConfig?.Config?.['max-size'], '2048');
+  const open = createOptionsOf({ ...run, fileMaxBytes: null }, params, [], config, abilities);
+  assert.equal(open.HostConfig?.Ulimits?.length, 2);
 });
 
 test('only a spec that asks for a network gets one', () => {

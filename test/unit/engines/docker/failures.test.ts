@@ -136,15 +136,17 @@ test('an operator is warned of an old engine, cgroup version 1 and root that is 
     cgroupVersion: '2',
     rootless: false,
     userns: true,
+    rootDir: '/var/lib/docker',
     warnings: [],
   };
-  assert.deepEqual(statusOf(facts).warnings, []);
-  assert.equal(statusOf({ ...facts, version: '29.5.1-rc.1+dfsg' }).warnings.length, 0);
-  assert.equal(statusOf({ ...facts, version: '30.0.0' }).warnings.length, 0);
+  assert.deepEqual(statusOf(facts, true).warnings, []);
+  assert.equal(statusOf({ ...facts, version: '29.5.1-rc.1+dfsg' }, true).warnings.length, 0);
+  assert.equal(statusOf({ ...facts, version: '30.0.0' }, true).warnings.length, 0);
   for (const version of ['29.5.0', '29.4.9', '20.10.24+dfsg1', 'dev']) {
-    assert.match(statusOf({ ...facts, version }).warnings[0] ?? '', /known holes/, version);
+    assert.match(statusOf({ ...facts, version }, true).warnings[0] ?? '', /known holes/, version);
   }
-  assert.match(statusOf({ ...facts, cgroupVersion: '1' }).warnings[0] ?? '', /cgroup/);
-  assert.match(statusOf({ ...facts, userns: false }).warnings[0] ?? '', /userns-remap/);
-  assert.equal(statusOf({ ...facts, userns: false, rootless: true }).warnings.length, 0);
+  assert.match(statusOf({ ...facts, cgroupVersion: '1' }, true).warnings[0] ?? '', /cgroup/);
+  assert.match(statusOf(facts, false).warnings[0] ?? '', /counted by Docker/);
+  assert.match(statusOf({ ...facts, userns: false }, true).warnings[0] ?? '', /userns-remap/);
+  assert.equal(statusOf({ ...facts, userns: false, rootless: true }, true).warnings.length, 0);
 });

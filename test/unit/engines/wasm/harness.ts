@@ -29,9 +29,7 @@ export function configIn(
     toolDirectories: ['/usr/bin', '/bin'],
     maxModuleBytes: 64 * MIB,
     cpuSecondsMax: 60,
-    memoryBytesMax: 4096 * MIB,
     memoryAllowanceBytes: 256 * MIB,
-    diskBytesMax: 64 * MIB,
     filesMax: 1_000,
     openFilesMax: 256,
     pollMs: 50,
@@ -110,6 +108,8 @@ export function benchIn(directory: string, changes: Partial<WasmEngineConfig> = 
         stdoutPath: join(scratchDir, 'stdout'),
         stderrPath: join(scratchDir, 'stderr'),
         outputMaxBytes: program.outputMaxBytes ?? MIB,
+        diskBytes: program.resources?.diskBytes ?? 64 * MIB,
+        fileMaxBytes: null,
         scratchDir,
       };
     },
