@@ -7,7 +7,6 @@ import type { Engine } from '../engines/engine.ts';
 import { createNoopEngine } from '../engines/noop/engine.ts';
 import { createWasmEngine } from '../engines/wasm/engine.ts';
 import type { Log } from '../lib/log.ts';
-import { diskUsage } from '../storage/results.ts';
 
 export interface EngineSurroundings {
   readonly nodeId: NodeId;
@@ -53,7 +52,6 @@ export function createEngines(
         nodeLabel: nodeId,
         meshLabel: config.network.id,
         portAddresses: config.policy.portAddresses,
-        treeBytes: diskUsage,
         onProgress: (execution, text) => log.info({ execution, text }, 'image.pull'),
       }),
     );

@@ -13,14 +13,15 @@ import type {
 import { ShoalError } from '../core/failure.ts';
 import type { Engine, EngineOutcome, EngineRun } from '../engines/engine.ts';
 import type { Log } from '../lib/log.ts';
+import { measureTree } from '../lib/walk-tree.ts';
 import { diskError } from '../storage/content-failures.ts';
-import { assembleResult, checkResult, diskUsage } from '../storage/results.ts';
+import { assembleResult, checkResult } from '../storage/results.ts';
 import type { Publisher, Source } from '../storage/source.ts';
 import { StorageError, publisherOf } from '../storage/source.ts';
 import { resolvedEnvironment } from './runner-environment.ts';
 import type { ExecutionFacts, ExecutionFiles, FinalEvent } from './runner-files.ts';
 import { TIMEOUT, createGuard } from './runner-guard.ts';
-import type { Guard } from './runner-guard.ts';
+import type { Filled, Guard } from './runner-guard.ts';
 import { outputHead } from './runner-output.ts';
 import { isOwn, stage } from './runner-staging.ts';
 
@@ -175,13 +176,17 @@ async function diskFilled(
   prepared: ExecutionFacts['prepared'],
   enough: number,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<Filled> {
+  const limits = { bytesMax: enough, entriesMax: Number.POSITIVE_INFINITY };
   const paths = [files.outputs, files.logs, ...prepared.writableInputs];
-  const parts = await Promise.all([
+  const [elsewhere, ...trees] = await Promise.all([
     engine.diskBytes(order.execution, enough, signal),
-    ...paths.map((path) => diskUsage(path, enough, signal)),
+    ...paths.map((path) => measureTree(path, limits, signal)),
   ]);
-  return parts.reduce((sum, bytes) => sum + bytes, prepared.inputBytes);
+  return {
+    bytes: trees.reduce((sum, { bytes }) => sum + bytes, prepared.inputBytes + elsewhere),
+    closed: trees.reduce((sum, { closed }) => sum + closed, 0),
+  };
 }
 
 /** Calls the engine while the guard watches; the guard's word counts more than the engine's. */

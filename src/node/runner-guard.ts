@@ -8,13 +8,19 @@ import { AT_ONCE } from '../engines/engine.ts';
 import { pause } from '../lib/abort.ts';
 import type { Log } from '../lib/log.ts';
 
+export interface Filled {
+  readonly bytes: number;
+  /** Directories that this node may not look into. */
+  readonly closed: number;
+}
+
 export interface GuardOptions {
   /** 0 = none. */
   readonly timeoutMs: number;
   /** What the job may fill in all, > 0. */
   readonly diskBytes: number;
   /** What it fills now; need not count on above `enough`. */
-  readonly measure: (enough: number, signal: AbortSignal) => Promise<number>;
+  readonly measure: (enough: number, signal: AbortSignal) => Promise<Filled>;
   /** Longest time between two measurements, milliseconds. */
   readonly diskPollMs: number;
   readonly log: Log;
@@ -36,6 +42,8 @@ export const TIMEOUT = 'execution-timeout';
 
 /** Milliseconds to the first look at the disk, and between two at least. */
 const DISK_FIRST_MS = 200;
+/** A program may close a directory for a moment, as those do that make a temporary one. */
+const CLOSED_LOOKS_MAX = 10;
 /** Bytes: what a program writes in a millisecond when its disk is fast. */
 const WRITTEN_PER_MS = 1_000_000;
 /** Node's timers take no more; a longer budget is waited for in pieces. */
@@ -59,11 +67,11 @@ export function createGuard(options: GuardOptions): Guard {
     }
     report(timeoutFailure(options.timeoutMs));
   };
-  /** @returns the bytes in use; null when the program has to end. */
-  const measure = async (signal: AbortSignal): Promise<number | null> => {
+  /** @returns what is in use; null when the program has to end. */
+  const measure = async (signal: AbortSignal): Promise<Filled | null> => {
     try {
       const used = await options.measure(options.diskBytes, signal);
-      if (used <= options.diskBytes) return used;
+      if (used.bytes <= options.diskBytes) return used;
       report(diskFailure(options.diskBytes), AT_ONCE);
     } catch (error) {
       if (signal.aborted) return null;
@@ -74,11 +82,17 @@ export function createGuard(options: GuardOptions): Guard {
   };
   const watchDisk = async (): Promise<void> => {
     let waitMs = Math.min(DISK_FIRST_MS, options.diskPollMs);
+    let closedLooks = 0;
     while (await pause(waitMs, stop.signal)) {
       const before = performance.now();
       const used = await measure(stop.signal);
       if (used === null) return;
-      waitMs = nextLookMs(options, used, performance.now() - before);
+      closedLooks = used.closed > 0 ? closedLooks + 1 : 0;
+      if (closedLooks >= CLOSED_LOOKS_MAX) return report(closedFailure(), AT_ONCE);
+      waitMs =
+        closedLooks > 0
+          ? Math.min(DISK_FIRST_MS, options.diskPollMs)
+          : nextLookMs(options, used.bytes, performance.now() - before);
     }
   };
   return {
@@ -117,6 +131,13 @@ const diskFailure = (diskBytes: number): ExecutionFailure => ({
   code: 'disk-limit-exceeded',
   class: 'limit',
   message: `The job filled more than its ${diskBytes} bytes of disk: inputs, results, output and what it wrote elsewhere count. Raise Resources.Disk.`,
+});
+
+const closedFailure = (): ExecutionFailure => ({
+  code: 'disk-closed',
+  class: 'node',
+  message:
+    'The job keeps directories that this node may not read, so that what is in them cannot be counted. Make them readable for everybody (chmod a+rx), or let another node run it.',
 });
 
 /** It may be the program that has made its tree unreadable, or this node that is broken. */

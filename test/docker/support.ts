@@ -17,7 +17,6 @@ import type { DockerEngineConfig } from '../../src/engines/docker/config.ts';
 import { createDockerEngine } from '../../src/engines/docker/docker-engine.ts';
 import type { Engine, EngineOutcome, EngineRun, Mount } from '../../src/engines/engine.ts';
 import type { Json, Network, Task } from '../../src/job/model.ts';
-import { diskUsage } from '../../src/storage/results.ts';
 
 const exec = promisify(execFile);
 
@@ -64,7 +63,6 @@ export function engineConfig(changes: Partial<DockerEngineConfig> = {}): DockerE
     lostAfterMs: 60_000,
     portFirst: 20_000,
     portLast: 32_000,
-    treeBytes: diskUsage,
     portAddresses: [],
     onProgress: () => undefined,
     ...changes,

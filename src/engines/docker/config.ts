@@ -45,8 +45,6 @@ export interface DockerEngineConfig {
   /** Host ports for `Static: 0`, both included. */
   readonly portFirst: number;
   readonly portLast: number;
-  /** Allocated bytes of a tree or file, not following symlinks; may stop above `enough`. */
-  readonly treeBytes: (path: string, enough: number, signal: AbortSignal) => Promise<number>;
   /** Addresses of this machine that ports may be published on. */
   readonly portAddresses: readonly string[];
   /** Told how a pull comes along, at most once a second per execution. */

@@ -9,10 +9,10 @@ import { access, constants } from 'node:fs/promises';
 import type { ContainerInspectInfo } from 'dockerode';
 import type { ExecutionId } from '../../core/ids.ts';
 import { errorCode } from '../../lib/durable-file.ts';
+import { measureTree } from '../../lib/walk-tree.ts';
 import type { DockerApi } from './api.ts';
 import { DockerCallError } from './api.ts';
 import { containerName } from './config.ts';
-import type { DockerEngineConfig } from './config.ts';
 
 export interface DiskMeter {
   /** As `Engine.diskBytes`. */
@@ -31,10 +31,7 @@ interface Known {
   last: number;
 }
 
-export function createDiskMeter(
-  connect: () => Promise<DockerApi>,
-  treeBytes: DockerEngineConfig['treeBytes'],
-): DiskMeter {
+export function createDiskMeter(connect: () => Promise<DockerApi>): DiskMeter {
   const known = new Map<ExecutionId, Known>();
   const find = async (api: DockerApi, execution: ExecutionId): Promise<Known | null> => {
     const found = known.get(execution) ?? (await lookAt(api, containerName(execution)));
@@ -49,7 +46,7 @@ export function createDiskMeter(
         if (container === null) return 0;
         container.last =
           container.readable.length > 0
-            ? await countAll(treeBytes, container.readable, enough, signal)
+            ? await countAll(container.readable, enough, signal)
             : await ask(api, container);
         return container.last;
       } catch (error) {
@@ -104,7 +101,6 @@ async function areReadable(places: readonly string[]): Promise<boolean> {
 }
 
 async function countAll(
-  treeBytes: DockerEngineConfig['treeBytes'],
   places: readonly string[],
   enough: number,
   signal: AbortSignal,
@@ -112,7 +108,10 @@ async function countAll(
   let bytes = 0;
   for (const place of places) {
     if (bytes > enough) break;
-    bytes += await treeBytes(place, enough - bytes, signal);
+    const limits = { bytesMax: enough - bytes, entriesMax: Number.POSITIVE_INFINITY };
+    const measured = await measureTree(place, limits, signal);
+    if (measured.closed > 0) throw new Error(`${place} holds directories closed to this node`);
+    bytes += measured.bytes;
   }
   return bytes;
 }

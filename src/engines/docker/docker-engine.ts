@@ -46,7 +46,7 @@ export function createDockerEngine(config: DockerEngineConfig): Engine {
   const shared: Shared = {
     config,
     connect,
-    disk: createDiskMeter(connect, config.treeBytes),
+    disk: createDiskMeter(connect),
     abilities: { privateCgroup: true, init: true },
     facts: null,
     active: new Set(),

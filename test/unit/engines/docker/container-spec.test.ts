@@ -25,7 +25,6 @@ const config: DockerEngineConfig = {
   lostAfterMs: 1000,
   portFirst: 20_000,
   portLast: 20_010,
-  treeBytes: async () => 0,
   portAddresses: [],
   onProgress: () => undefined,
 };
