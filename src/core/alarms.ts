@@ -14,12 +14,16 @@ import { tickSubmission } from './sponsor.ts';
 import type { Core } from './state.ts';
 import { tickStop } from './stop.ts';
 
+/** What rings: the part of a key before its id. */
+export function timerKind(key: string): string {
+  const colon = key.indexOf(':');
+  return colon < 0 ? key : key.slice(0, colon);
+}
+
 /** A timer rang. Keys are `<what>` or `<what>:<id>`. */
 export function ring(core: Core, key: string): void {
-  const colon = key.indexOf(':');
-  const what = colon < 0 ? key : key.slice(0, colon);
-  const id = key.slice(colon + 1);
-  switch (what) {
+  const id = key.slice(key.indexOf(':') + 1);
+  switch (timerKind(key)) {
     case 'advert':
       return advertise(core);
     case 'holds':

@@ -137,6 +137,7 @@ export function tickHolds(core: Core): void {
 export function reconsider(core: Core): void {
   if (core.wishes.size === 0 || core.draining) return;
   for (const announcement of [...core.wishes.values()]) {
+    core.atHand = announcement.job;
     const free = freeNow(core);
     if (free.cpuMillis === 0 && free.memoryBytes === 0) return;
     const { spec } = announcement;

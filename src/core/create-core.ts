@@ -43,6 +43,8 @@ export function createCore(config: MachineConfig, suite: Suite): Core {
     lookups: new Map(),
     replicas: new Map(),
     local: new Set(),
+    troubles: new Map(),
+    atHand: null,
     refused: {},
   };
 }

@@ -10,7 +10,7 @@ import { liveOn, loseNode } from './lead.ts';
 import { aliveMembers, forgetAlive } from './members.ts';
 import type { Message } from './messages.ts';
 import type { Core, Watch } from './state.ts';
-import { note, send } from './state.ts';
+import { eachKept, note, send } from './state.ts';
 
 /** This node's own loop was late by more than this: its clock says nothing about others. */
 const lagMs = 1_000;
@@ -33,7 +33,7 @@ const newWatch = (): Watch => ({
 /** The nodes whose death would make this node act: leaders of its jobs, executors of jobs it leads. */
 function targets(core: Core): ReadonlySet<NodeId> {
   const nodes = new Set<NodeId>();
-  for (const kept of core.kept.values()) {
+  for (const kept of eachKept(core)) {
     const leader = leaderOf(kept);
     if (leader === null) continue;
     nodes.add(leader);
@@ -107,7 +107,7 @@ function declareDead(core: Core, node: NodeId, watch: Watch): void {
   watch.sentAt = null;
   watch.suspectSince = null;
   note(core, 'peer.dead', { node });
-  for (const kept of core.kept.values()) {
+  for (const kept of eachKept(core)) {
     if (leaderOf(kept) === node) leaderGone(core, kept);
     if (core.now - core.startedAt >= settleMs && liveOn(kept, node).length > 0)
       loseNode(core, kept, node);
@@ -122,7 +122,7 @@ export function onHeard(core: Core, node: NodeId): void {
   core.watches.set(node, newWatch());
   if (!watch.dead) return;
   forgetAlive(core);
-  for (const kept of core.kept.values()) {
+  for (const kept of eachKept(core)) {
     if (leaderOf(kept) === node && kept.lead === null) kept.candidateAt = null;
   }
 }

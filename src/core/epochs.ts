@@ -12,7 +12,7 @@ import { isTerminal, mergeCommand, mergeGrant, mergeState, nodeOfExecution } fro
 import type { AcceptedValue, JobRecords, Message } from './messages.ts';
 import type { AdmissionBody, Certified, Epoch } from './records.ts';
 import type { Core, KeptJob, Lead } from './state.ts';
-import { note, observe, persist, refuse, seal, send, touch, wallMs } from './state.ts';
+import { eachKept, note, observe, persist, refuse, seal, send, touch, wallMs } from './state.ts';
 import { checkCommand, checkCommitted, checkGrant, checkState, isKeeper } from './verify.ts';
 
 /** A candidacy without W promises ends after this; the next one waits longer. */
@@ -91,7 +91,7 @@ export function confirmLead(core: Core, kept: KeptJob, lead: Lead): void {
 /** A leader that has not heard W keepers for a while asks them before it does more (protocol part 7). */
 export function confirmLonely(core: Core): void {
   const { leaderAloneMs } = core.config.limits;
-  for (const kept of core.kept.values()) {
+  for (const kept of eachKept(core)) {
     const { lead, ledger } = kept;
     if (lead?.mode !== 'leading' || ledger.close !== null) continue;
     if (core.now - lead.since < leaderAloneMs) continue;

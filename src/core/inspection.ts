@@ -33,6 +33,9 @@ export function inspect(core: Core): Inspection {
     held,
     holds: [...core.holds.values()].map(({ job, since, until }) => ({ job, since, until })),
     members: core.members.size + 1,
+    setAside: [...core.troubles]
+      .filter(([, trouble]) => trouble.state === 'aside')
+      .map(([job, { why }]) => ({ job, why })),
     refused: { ...core.refused },
   };
 }

@@ -11,7 +11,7 @@ import type { JobId, NodeId } from './ids.ts';
 import { progress, signOfLife } from './lead.ts';
 import type { Message } from './messages.ts';
 import type { Certified, Signed, Slot } from './records.ts';
-import { persist, refuse, remember, send, touch, wallMs } from './state.ts';
+import { eachKept, persist, refuse, remember, send, touch, wallMs } from './state.ts';
 import type { Core, KeptJob } from './state.ts';
 import { checkCommand, checkCommitted, isKeeper } from './verify.ts';
 
@@ -62,6 +62,7 @@ export function onStates(core: Core, from: NodeId, states: readonly Signed<'stat
   const seen: { execution: Signed<'state'>['body']['execution']; sequence: number }[] = [];
   for (const state of states) {
     const { job, execution, sequence } = state.body;
+    core.atHand = job;
     const kept = core.kept.get(job);
     const close = kept?.ledger.close ?? core.closed.get(job);
     if (close != null) send(core, from, { type: 'closed', job, close });
@@ -170,7 +171,7 @@ function dropKept(core: Core, kept: KeptJob): void {
 /** Asks each leader whether it still leads what this node believes it leads. */
 export function checkLeaders(core: Core): void {
   const byLeader = new Map<NodeId, JobId[]>();
-  for (const kept of core.kept.values()) {
+  for (const kept of eachKept(core)) {
     const leader = leaderOf(kept);
     if (leader === null) continue;
     if (leader === core.self) {
@@ -194,6 +195,7 @@ export function checkLeaders(core: Core): void {
 export function onLeadCheck(core: Core, from: NodeId, jobs: readonly JobId[]): void {
   const not: JobId[] = [];
   for (const job of jobs) {
+    core.atHand = job;
     const kept = core.kept.get(job);
     if (kept?.ledger.close != null) {
       send(core, from, { type: 'commit', job, values: [...kept.ledger.committed.values()] });
@@ -205,6 +207,7 @@ export function onLeadCheck(core: Core, from: NodeId, jobs: readonly JobId[]): v
 
 export function onNotLeading(core: Core, from: NodeId, jobs: readonly JobId[]): void {
   for (const job of jobs) {
+    core.atHand = job;
     const kept = core.kept.get(job);
     if (kept !== undefined && kept.seen.leader === from) leaderGone(core, kept);
   }

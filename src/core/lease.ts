@@ -6,14 +6,14 @@ import { isTerminal } from './ledger.ts';
 import type { Message } from './messages.ts';
 import type { Epoch } from './records.ts';
 import { report } from './reporting.ts';
-import { persist, send } from './state.ts';
+import { eachExecution, persist, send } from './state.ts';
 import type { Core, LocalExecution } from './state.ts';
 import { checkGrant, grantedEpoch } from './verify.ts';
 
 /** One message per leader, whatever number of executions it covers. */
 export function renewLeases(core: Core): void {
   const byLeader = new Map<NodeId, { job: JobId; execution: ExecutionId }[]>();
-  for (const [id, execution] of core.executions) {
+  for (const [id, execution] of eachExecution(core)) {
     if (isTerminal(execution.stored.state.body.phase)) continue;
     const leader = whomToTell(core, execution);
     const list = byLeader.get(leader) ?? [];

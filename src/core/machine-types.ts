@@ -90,6 +90,8 @@ export type Input =
     }
   /** A DAG is complete here (or no longer); makes bids for jobs that read it more attractive. */
   | { readonly type: 'content'; readonly cid: string; readonly local: boolean }
+  /** What the disk says of a job that an effect `reload` asked for. */
+  | { readonly type: 'reload'; readonly job: JobId; readonly rows: Restored }
   /** Begin to leave: take nothing new, tell the others. */
   | { readonly type: 'drain' };
 
@@ -195,7 +197,9 @@ export type Problem =
   | { readonly code: 'not-admitted'; readonly job: JobId; readonly refusal: Refusal }
   | { readonly code: 'spec-too-large'; readonly bytes: number; readonly maxBytes: number }
   | { readonly code: 'unsupported-job-type'; readonly jobType: JobType }
-  | { readonly code: 'draining' };
+  | { readonly code: 'draining' }
+  /** A fault of the program; the log of the node says more. */
+  | { readonly code: 'internal'; readonly what: string };
 
 export type Effect =
   /** A barrier: nothing after it in this list leaves the process before it is on disk. */
@@ -222,6 +226,19 @@ export type Effect =
       readonly code: RefuseCode;
       readonly fault: boolean;
     }
+  /** A step broke off by a fault of the program; it cost that step, and what was known of `job`. */
+  | {
+      readonly type: 'defect';
+      readonly where: string;
+      readonly job: JobId | null;
+      /** With its stack. */
+      readonly error: string;
+    }
+  /**
+   * Hand in what the disk has of this job as the next input of all; comes last, so that every write
+   * before it is among that.
+   */
+  | { readonly type: 'reload'; readonly job: JobId }
   /** Something an operator may want to see; a constant name and its data. */
   | {
       readonly type: 'note';
@@ -253,6 +270,7 @@ export type NoteEvent =
   | 'job.attempt-failed'
   | 'job.accepted'
   | 'job.closed'
+  | 'job.set-aside'
   | 'execution.accepted'
   | 'execution.phase'
   | 'execution.cancelled'
@@ -316,6 +334,8 @@ export interface Inspection {
     readonly until: Millis;
   }[];
   readonly members: number;
+  /** Jobs on this node's disk that cannot be handled, and are not looked at until the next start. */
+  readonly setAside: readonly { readonly job: JobId; readonly why: string }[];
   readonly refused: Readonly<Partial<Record<RefuseCode, number>>>;
 }
 
@@ -350,13 +370,20 @@ export interface Sighting {
 }
 
 export interface Machine {
-  /** One input in, everything the world must now do out. Synchronous. Never throws for remote data. */
+  /**
+   * One input in, everything the world must now do out. Synchronous. Never throws: what cannot be
+   * handled is dropped and told as `defect`.
+   */
   handle(input: Input, now: Millis, wall: Hlc): readonly Effect[];
   /** When to be woken at the latest; null = only by input. The driver keeps exactly one timer. */
   nextWake(): Millis | null;
   inspect(): Inspection;
   /** How much this node has to do; cheap. */
-  load(): { readonly jobsKept: number; readonly executions: number };
+  load(): {
+    readonly jobsKept: number;
+    readonly executions: number;
+    readonly jobsSetAside: number;
+  };
   /** The other nodes, and this node's own advert once it has a profile. */
   sightings(): readonly Sighting[];
 }

@@ -6,7 +6,9 @@
  * touched, until nothing is left. All writes of the input come first in the result, as one barrier:
  * a record is on disk before any message that speaks of it leaves.
  */
-import { ring } from './alarms.ts';
+import { jobOfInput, jobOfMessage, jobOfTimer, requestOf } from './about.ts';
+import { ring, timerKind } from './alarms.ts';
+import { contain, isAside, replyDefect } from './containment.ts';
 import { createCore } from './create-core.ts';
 import { onLag } from './detector.ts';
 import { confirmLead } from './epochs.ts';
@@ -17,11 +19,16 @@ import { tickJob } from './jobs.ts';
 import type { Effect, Input, Machine, MachineConfig, Restored } from './machine-types.ts';
 import { restore } from './restore.ts';
 import { dispatch, onMessage } from './routes.ts';
+import { eachKept } from './state.ts';
 import type { Core } from './state.ts';
 import type { Suite } from './suite.ts';
 
 /** Alarms that ring within one input: thousands may be due at once, and messages must have their turn. */
 const ringsMax = 1_000;
+
+/** Steps that one input may cause inside the node, by the jobs it keeps: far more than any does. */
+const stepsBase = 10_000;
+const stepsPerJob = 100;
 
 /**
  * @param restored everything the node's store holds; consumed with the first input, which brings the time
@@ -38,14 +45,15 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
       boot(core, restored, now);
     }
     core.timers.begin(now);
-    keepTime(core, now);
-    dispatch(core, input);
+    contain(core, { where: 'time', job: null, foreign: false }, () => keepTime(core, now));
+    take(core, input);
     settle(core);
     // What is left rings with the next input, which the driver hands in at once.
     for (let rings = 0; rings < ringsMax; rings += 1) {
       const key = core.timers.take(now);
       if (key === null) break;
-      ring(core, key);
+      const where = `timer.${timerKind(key)}`;
+      contain(core, { where, job: jobOfTimer(core, key), foreign: false }, () => ring(core, key));
       settle(core);
     }
     return drain(core);
@@ -55,7 +63,11 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
     handle,
     nextWake: () => (booted ? core.timers.next() : asMillis(0)),
     inspect: () => inspect(core),
-    load: () => ({ jobsKept: core.kept.size, executions: core.executions.size }),
+    load: () => ({
+      jobsKept: core.kept.size,
+      executions: core.executions.size,
+      jobsSetAside: [...core.troubles.values()].filter(({ state }) => state === 'aside').length,
+    }),
     sightings: () => sightings(core),
   };
 }
@@ -77,31 +89,63 @@ function keepTime(core: Core, now: Millis): void {
   if (since >= now) return;
   onLag(core, now - since);
   if (now - since <= core.config.limits.leaderGapMs) return;
-  for (const kept of core.kept.values()) {
+  for (const kept of eachKept(core)) {
     if (kept.lead?.mode === 'leading' && kept.ledger.close === null)
       confirmLead(core, kept, kept.lead);
   }
 }
 
+/** The input itself. */
+function take(core: Core, input: Input): void {
+  const job = jobOfInput(core, input);
+  if (input.type !== 'reload' && isAside(core, job)) return;
+  const foreign = input.type === 'message' || input.type === 'gossip';
+  const before = core.out.length;
+  contain(core, { where: whereOf(input), job, foreign }, () => dispatch(core, input));
+  const request = requestOf(input);
+  if (request === null || core.out[before]?.type !== 'defect') return;
+  replyDefect(core, request, 'the request could not be handled; the log says more');
+}
+
+const whereOf = (input: Input): string => {
+  if (input.type === 'message') return `message.${input.message.type}`;
+  if (input.type === 'gossip') return `gossip.${input.gossip.type}`;
+  return input.type;
+};
+
 /** Works off what this input caused inside the node. */
 function settle(core: Core): void {
-  for (;;) {
+  const stepsMax = stepsBase + stepsPerJob * core.kept.size;
+  for (let steps = 0; ; steps += 1) {
     const message = core.inbox.shift();
-    if (message !== undefined) {
-      onMessage(core, core.self, message);
-      continue;
-    }
-    const job: JobId | undefined = core.dirty.values().next().value;
-    if (job === undefined) return;
-    core.dirty.delete(job);
-    const kept = core.kept.get(job);
-    if (kept !== undefined) tickJob(core, kept);
+    const dirty: JobId | undefined = core.dirty.values().next().value;
+    const job = message === undefined ? (dirty ?? null) : jobOfMessage(message);
+    if (message === undefined && job === null) return;
+    if (message !== undefined && isAside(core, job)) continue;
+    const where = message === undefined ? 'job' : `own.${message.type}`;
+    contain(core, { where, job, foreign: false }, () => {
+      if (steps >= stepsMax) throw new Error('one input caused work without an end');
+      if (message !== undefined) onMessage(core, core.self, message);
+      else if (job !== null) tickDirty(core, job);
+    });
+    if (steps >= stepsMax) core.dirty.clear();
   }
 }
 
-/** All writes first, as one barrier, then everything else in order. */
+function tickDirty(core: Core, job: JobId): void {
+  core.dirty.delete(job);
+  const kept = core.kept.get(job);
+  if (kept !== undefined) tickJob(core, kept);
+}
+
+/** All writes first, as one barrier, then everything else in order; what is to be read again last. */
 function drain(core: Core): readonly Effect[] {
-  const effects = core.out.splice(0);
+  const all = core.out.splice(0);
+  const broken = all.some((effect) => effect.type === 'reload');
+  const isReload = (effect: Effect): boolean => effect.type === 'reload';
+  const effects = broken
+    ? [...all.filter((effect) => !isReload(effect)), ...all.filter(isReload)]
+    : all;
   const writes = core.writes.splice(0);
   return writes.length === 0 ? effects : [{ type: 'persist', writes }, ...effects];
 }

@@ -15,7 +15,7 @@ import type { Vacancy } from './ranking.ts';
 import type { Refusal } from './refusals.ts';
 import type { Certified, Signed } from './records.ts';
 import type { Core, KeptJob, Lead } from './state.ts';
-import { seal, send, touch } from './state.ts';
+import { eachKept, seal, send, touch } from './state.ts';
 import { targetBids } from './sortition.ts';
 
 /** Members that gossip did not reach are asked directly after this; at most this many. */
@@ -115,7 +115,7 @@ function inviteSilent(core: Core, kept: KeptJob, lead: Lead, need: number): void
 
 /** A node that has just appeared is asked at once. */
 export function inviteNewcomer(core: Core, node: NodeId): void {
-  for (const kept of core.kept.values()) {
+  for (const kept of eachKept(core)) {
     const { lead } = kept;
     if (lead?.mode !== 'leading' || lead.waitingSince === null) continue;
     lead.declines.delete(node);

@@ -4,51 +4,81 @@
  */
 import { keep } from './admitting.ts';
 import { certifiedEpoch } from './certificate.ts';
+import { contain } from './containment.ts';
 import { compareEpochs, firstEpoch } from './epoch.ts';
 import { addExecution } from './executor.ts';
 import { after, asMillis } from './ids.ts';
 import type { JobId } from './ids.ts';
 import { leaderGone } from './keeper.ts';
 import { isTerminal, mergeCommand, mergeCommitted, mergeGrant, mergeState } from './ledger.ts';
-import type { Restored, StoredRecord } from './machine-types.ts';
+import type { Restored, StoredExecution, StoredRecord, StoredSubmission } from './machine-types.ts';
 import type { CertifiedValue } from './messages.ts';
-import type { Certified, Signed } from './records.ts';
+import type { Certified, Epoch, Signed } from './records.ts';
 import { tickExecution } from './reporting.ts';
 import { createSubmission } from './sponsor.ts';
 import { note, remember, touch } from './state.ts';
 import type { Core, KeptJob } from './state.ts';
 
+/** What the disk has of one job. */
+interface Rows {
+  readonly records: Map<string, StoredRecord>;
+  promise: Epoch | null;
+  readonly accepted: Restored['accepted'][number][];
+  readonly executions: StoredExecution[];
+  readonly submissions: StoredSubmission[];
+}
+
+/** A job whose rows cannot be taken up is set aside: it never keeps the others from their start. */
 export function restore(core: Core, restored: Restored): void {
-  const byJob = new Map<JobId, Map<string, StoredRecord>>();
-  for (const { job, key, value } of restored.records) {
-    const rows = byJob.get(job) ?? new Map<string, StoredRecord>();
-    byJob.set(job, rows.set(key, value));
+  for (const [job, rows] of byJob(restored)) {
+    contain(core, { where: 'restore', job, foreign: false }, () => restoreOne(core, job, rows));
   }
-  const promises = new Map(restored.promises.map(({ job, value }) => [job, value]));
-  for (const [job, rows] of byJob) {
-    const kept = restoreJob(core, rows);
-    const promised = promises.get(job);
-    if (kept === null) continue;
-    if (promised !== undefined && compareEpochs(promised, kept.promised) > 0) {
-      kept.promised = promised;
-      kept.seen = promised;
+}
+
+function byJob(restored: Restored): ReadonlyMap<JobId, Rows> {
+  const jobs = new Map<JobId, Rows>();
+  const of = (job: JobId): Rows => {
+    const known = jobs.get(job);
+    if (known !== undefined) return known;
+    const rows: Rows = {
+      records: new Map(),
+      promise: null,
+      accepted: [],
+      executions: [],
+      submissions: [],
+    };
+    jobs.set(job, rows);
+    return rows;
+  };
+  for (const { job, key, value } of restored.records) of(job).records.set(key, value);
+  for (const { job, value } of restored.promises) of(job).promise = value;
+  for (const row of restored.accepted) of(row.job).accepted.push(row);
+  for (const stored of restored.executions) of(stored.order.job).executions.push(stored);
+  for (const stored of restored.submissions) of(stored.spec.body.job).submissions.push(stored);
+  return jobs;
+}
+
+function restoreOne(core: Core, job: JobId, rows: Rows): void {
+  const { promise } = rows;
+  const kept = restoreJob(core, rows.records);
+  if (kept !== null) {
+    if (promise !== null && compareEpochs(promise, kept.promised) > 0) {
+      kept.promised = promise;
+      kept.seen = promise;
     }
+    for (const { key, value } of rows.accepted) kept.accepted.set(key, { slot: key, ...value });
+    resume(core, kept);
   }
-  for (const { job, key, value } of restored.accepted) {
-    core.kept.get(job)?.accepted.set(key, { slot: key, ...value });
-  }
-  for (const kept of core.kept.values()) resume(core, kept);
-  for (const stored of restored.executions) {
+  for (const stored of rows.executions) {
     const certified = certifiedEpoch(stored.assign);
-    const seen = promises.get(stored.order.job);
-    const epoch = seen !== undefined && compareEpochs(seen, certified) > 0 ? seen : certified;
-    addExecution(core, stored, epoch);
+    const later = promise !== null && compareEpochs(promise, certified) > 0;
+    addExecution(core, stored, later ? promise : certified);
     if (isTerminal(stored.state.body.phase)) tickExecution(core, stored.order.execution);
     else core.out.push({ type: 'run', order: stored.order, resume: true });
   }
-  for (const { spec, admission } of restored.submissions) {
+  for (const { spec, admission } of rows.submissions) {
     createSubmission(core, spec, admission);
-    core.timers.set(`submit:${spec.body.job}`, core.now);
+    core.timers.set(`submit:${job}`, core.now);
   }
 }
 

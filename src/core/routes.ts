@@ -3,6 +3,7 @@ import { keptFor, onPrepare, onPropose } from './acceptor.ts';
 import { onActivate, onAdmit, onCoVote } from './admitting.ts';
 import { onAnnouncement, onBidClosed, onSpec, reconsider, onCloseHeard } from './bidder.ts';
 import { onCommitAck, onVoted } from './commit.ts';
+import { markBack } from './containment.ts';
 import { onDisconnected, onHeard, onPing, onPingForMe, onPong, onUnreachable } from './detector.ts';
 import { onFind, onFound, onGossipAnnounce, onGossipClosed, onQuery } from './directory.ts';
 import { endExecutions, onCancel, onClosed } from './ending.ts';
@@ -18,6 +19,7 @@ import { advertise, doubtMember, forgetAlive, greet, takeAdvert } from './member
 import type { Gossip, Message, MessageType } from './messages.ts';
 import { inviteNewcomer, onBid, onDecline } from './place.ts';
 import type { Signed } from './records.ts';
+import { restore } from './restore.ts';
 import { onRunEvent, onStatesAck } from './reporting.ts';
 import { onActivated, onAdmitted, onNotAdmitted, submit } from './sponsor.ts';
 import { send } from './state.ts';
@@ -76,6 +78,9 @@ export function dispatch(core: Core, input: Input): void {
       if (!input.local) core.local.delete(input.cid);
       else if (core.local.size < localMax) core.local.add(input.cid);
       return;
+    case 'reload':
+      markBack(core, input.job);
+      return restore(core, input.rows);
     case 'drain':
       core.draining = true;
       advertise(core);
@@ -212,6 +217,7 @@ export function onMessage(core: Core, from: NodeId, message: Message): void {
 function onRenew(core: Core, from: NodeId, message: Extract<Message, { type: 'renew' }>): void {
   const renewed = message.executions
     .filter(({ job, execution }) => {
+      core.atHand = job;
       const kept = core.kept.get(job);
       const close = kept?.ledger.close ?? core.closed.get(job);
       if (close != null) send(core, from, { type: 'closed', job, close });

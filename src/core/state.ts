@@ -4,6 +4,7 @@
  * this; none keeps state of its own.
  */
 import type { Resources } from '../job/model.ts';
+import type { Trouble } from './containment.ts';
 import type { ExecutionId, Hlc, JobId, Millis, NodeId, RequestId } from './ids.ts';
 import type { Ledger } from './ledger.ts';
 import type {
@@ -301,12 +302,39 @@ export interface Core {
   /** Results this node was asked to copy. */
   readonly replicas: Map<ExecutionId, { readonly job: JobId; readonly asker: NodeId }>;
   readonly local: Set<string>;
+  /** Jobs that could not be handled; bounded. */
+  readonly troubles: Map<JobId, Trouble>;
+  /** The job being looked at: whose fault it is when that fails. */
+  atHand: JobId | null;
   readonly refused: Partial<Record<RefuseCode, number>>;
 }
 
 export function send(core: Core, to: NodeId, message: Message): void {
   if (to === core.self) core.inbox.push(message);
   else core.out.push({ type: 'send', to, message });
+}
+
+/** The kept jobs one by one; a fault while one is looked at is that job's, and not the whole round's. */
+export function* eachKept(core: Core): Generator<KeptJob, void, undefined> {
+  const before = core.atHand;
+  for (const kept of core.kept.values()) {
+    core.atHand = kept.ledger.job;
+    yield kept;
+  }
+  // Not when the loop is left by a throw: then whose fault it is, is just what is asked.
+  core.atHand = before;
+}
+
+/** The same for the executions of this node. */
+export function* eachExecution(
+  core: Core,
+): Generator<readonly [ExecutionId, LocalExecution], void, undefined> {
+  const before = core.atHand;
+  for (const entry of core.executions) {
+    core.atHand = entry[1].stored.order.job;
+    yield entry;
+  }
+  core.atHand = before;
 }
 
 /** Something happened to a kept job: decide again what it needs. */

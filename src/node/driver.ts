@@ -5,18 +5,25 @@
  */
 import { performance } from 'node:perf_hooks';
 import { asHlc, asMillis } from '../core/ids.ts';
-import type { RequestId } from '../core/ids.ts';
+import type { JobId, RequestId } from '../core/ids.ts';
 import { asRequestId } from '../core/ids.ts';
-import type { Effect, Input, Machine, Reply, StoreWrite } from '../core/machine-types.ts';
+import type { Effect, Input, Machine, Reply, Restored, StoreWrite } from '../core/machine-types.ts';
 import type { Log } from '../lib/log.ts';
 import { createInbox } from './inbox.ts';
 import type { GossipInput, LocalInput, MessageInput } from './inbox.ts';
 
-/** Everything an effect may need of the world. None of these may throw. */
+/** What the driver leaves to others. */
+export type Performed = Exclude<Effect, { type: 'persist' | 'reply' | 'reload' }>;
+
+/** Everything an effect may need of the world. */
 export interface DriverPorts {
   /** One durable transaction. @throws when the store cannot be used: the node then ends. */
   readonly persist: (writes: readonly StoreWrite[]) => void;
-  readonly perform: (effect: Exclude<Effect, { type: 'persist' | 'reply' }>) => void;
+  readonly perform: (effect: Performed) => void;
+  /** Everything on disk about one job. @throws when it cannot be read: the job is left alone then. */
+  readonly reload: (job: JobId) => Restored;
+  /** Something threw that may not, and cost what it was at. */
+  readonly onDefect: (where: string, error: unknown) => void;
   /** Told once, with the last inputs, when the core or the store broke: nothing is handled any more. */
   readonly onFatal: (error: unknown, lastInputs: readonly string[]) => void;
   readonly log: Log;
@@ -54,6 +61,8 @@ const batchMax = 512;
 const inputsKept = 200;
 /** Between two commits under load, milliseconds (protocol part 3: group commit within a few). */
 const groupMs = 2;
+/** The core answers every request within half of this; one that a defect swallowed is answered here. */
+const requestMs = 60_000;
 /** Longest time that Node's timers take. */
 const timerMaxMs = 2_147_483_647;
 
@@ -93,28 +102,64 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
   }
 
   function commit(inputs: readonly Input[]): void {
-    const effects: Effect[] = [];
-    const wall = asHlc(Date.now());
+    let effects: Effect[] = [];
     for (const input of inputs) {
-      last.push(input);
-      ports.log.trace({ input: input.type }, 'core.input');
-      effects.push(...machine.handle(input, asMillis(performance.now()), wall));
+      handle(input, effects);
+      // What is on disk is what happened, so everything before goes there first.
+      for (let jobs = reloadsOf(effects); jobs.length > 0; jobs = reloadsOf(effects)) {
+        carryOut(effects);
+        effects = [];
+        for (const job of jobs) reload(job, effects);
+      }
     }
-    if (last.length > inputsKept) last.splice(0, last.length - inputsKept);
-    handled += inputs.length;
+    carryOut(effects);
+  }
+
+  function handle(input: Input, effects: Effect[]): void {
+    last.push(input);
+    if (last.length > inputsKept) last.shift();
+    handled += 1;
+    ports.log.trace({ input: input.type }, 'core.input');
+    try {
+      const now = asMillis(performance.now());
+      for (const effect of machine.handle(input, now, asHlc(Date.now()))) effects.push(effect);
+    } catch (error) {
+      ports.onDefect('core', error);
+    }
+  }
+
+  function reload(job: JobId, effects: Effect[]): void {
+    try {
+      handle({ type: 'reload', job, rows: ports.reload(job) }, effects);
+    } catch (error) {
+      ports.onDefect('reload', error);
+    }
+  }
+
+  function carryOut(effects: readonly Effect[]): void {
     const writes = effects.flatMap((effect) => (effect.type === 'persist' ? effect.writes : []));
     if (writes.length > 0) {
       ports.persist(writes);
       committedAt = performance.now();
     }
     for (const effect of effects) {
-      if (effect.type === 'persist') continue;
-      if (effect.type !== 'reply') ports.perform(effect);
-      else {
-        waiting.get(effect.request)?.(effect.reply);
-        waiting.delete(effect.request);
-      }
+      if (effect.type === 'persist' || effect.type === 'reload') continue;
+      if (effect.type === 'reply') answer(effect.request, effect.reply);
+      else perform(effect);
     }
+  }
+
+  function perform(effect: Performed): void {
+    try {
+      ports.perform(effect);
+    } catch (error) {
+      ports.onDefect(`effect.${effect.type}`, error);
+    }
+  }
+
+  function answer(request: RequestId, reply: Reply): void {
+    waiting.get(request)?.(reply);
+    waiting.delete(request);
   }
 
   /** Keeps exactly one timer. */
@@ -152,7 +197,15 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
       requests += 1;
       const request = asRequestId(`r${requests}`);
       return new Promise((resolve) => {
-        waiting.set(request, resolve);
+        const what = 'a request was not answered';
+        const late = setTimeout(
+          () => answer(request, { type: 'failed', problem: { code: 'internal', what } }),
+          requestMs,
+        ).unref();
+        waiting.set(request, (reply) => {
+          clearTimeout(late);
+          resolve(reply);
+        });
         push(make(request));
       });
     },
@@ -170,6 +223,11 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     },
   };
 }
+
+const reloadsOf = (effects: readonly Effect[]): readonly JobId[] =>
+  effects.at(-1)?.type === 'reload'
+    ? effects.filter((effect) => effect.type === 'reload').map(({ job }) => job)
+    : [];
 
 /** An input as a line of JSON, for the file that a crash leaves behind; bytes as hexadecimal digits. */
 function inputLine(input: Input): string {

@@ -7,7 +7,7 @@ import type { Effect, NoteEvent } from '../core/machine-types.ts';
 import type { Gossip } from '../core/messages.ts';
 import type { Log } from '../lib/log.ts';
 import type { Defects } from './defects.ts';
-import type { Driver } from './driver.ts';
+import type { Driver, Performed } from './driver.ts';
 import type { LocalInput } from './inbox.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Retention } from './retention.ts';
@@ -27,9 +27,6 @@ export interface Hands {
   /** Hands an input to the core. */
   readonly push: (input: LocalInput) => void;
 }
-
-/** What the driver does not do itself. */
-type Performed = Exclude<Effect, { type: 'persist' | 'reply' }>;
 
 /** Never throws: an effect that fails costs that effect, and the core hears of it where it waits. */
 export function perform(hands: Hands, effect: Performed): void {
@@ -72,6 +69,10 @@ function carryOut(hands: Hands, effect: Performed): void {
       metrics.refused(effect.code);
       log.debug({ code: effect.code, from: effect.from, fault: effect.fault }, 'record.refused');
       return;
+    case 'defect': {
+      const { where, job, error } = effect;
+      return hands.defects.report(`core.${where}`, error, job === null ? {} : { job });
+    }
     case 'note':
       metrics.noted(effect.event);
       if (effect.event === 'job.closed') hands.closed(asJobId(String(effect.data['job'])));

@@ -88,6 +88,11 @@ export function createNodeMetrics(deps: {
   );
   gauge('shoal_jobs_kept', 'Jobs this node keeps.', () => deps.machine.load().jobsKept);
   gauge(
+    'shoal_jobs_set_aside',
+    'Jobs that cannot be handled and are left alone until the next start; the log says why.',
+    () => deps.machine.load().jobsSetAside,
+  );
+  gauge(
     'shoal_executions',
     'Executions of this node that are not forgotten.',
     () => deps.machine.load().executions,

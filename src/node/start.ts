@@ -116,6 +116,8 @@ async function compose(
   const driver: Driver = createDriver(machine, {
     persist: (writes) => store.apply(writes),
     perform: (effect) => perform(hands, effect),
+    reload: (job) => store.restoreJob(job),
+    onDefect: (where, error) => defects.report(where, error),
     log: peerLog,
     onFatal: (error, inputs) => {
       peerLog.fatal({ error: stackOf(error) }, 'node.broken');

@@ -35,16 +35,20 @@ interface Row<T extends Table> {
 
 type Found = { readonly [T in Table]: Row<T>[] };
 
-/** @throws Error of SQLite when a page cannot be read. */
-export function scan(database: DatabaseSync, codec: RowCodec): Scan {
+/**
+ * @param only the rows of this job; of all when null.
+ * @throws Error of SQLite when a page cannot be read.
+ */
+export function scan(database: DatabaseSync, codec: RowCodec, only: JobId | null = null): Scan {
   const found: Found = { records: [], promises: [], accepted: [], executions: [], submissions: [] };
   const damaged: DamagedRow[] = [];
   let promised = NOTHING_PROMISED;
   for (const table of tables) {
+    const which = only === null ? '' : 'WHERE job = ?';
     const rows = database.prepare(
-      `SELECT rowid, job, key, bytes, sha256 FROM ${table} ORDER BY job, key`,
+      `SELECT rowid, job, key, bytes, sha256 FROM ${table} ${which} ORDER BY job, key`,
     );
-    for (const row of rows.iterate()) {
+    for (const row of rows.iterate(...(only === null ? [] : [only]))) {
       const job = String(row['job']);
       const key = String(row['key']);
       // A damaged header can make another type of it, whatever the schema says.

@@ -8,7 +8,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { ShoalError } from '../core/failure.ts';
-import type { StoreId } from '../core/ids.ts';
+import type { JobId, StoreId } from '../core/ids.ts';
 import type { Restored, StoreWrite } from '../core/machine-types.ts';
 import { openGeneration } from './generation.ts';
 import type { Generation } from './generation.ts';
@@ -41,6 +41,11 @@ export interface Store {
   apply(writes: readonly StoreWrite[]): void;
   /** Everything that is on disk. */
   restore(): Restored;
+  /**
+   * Everything that is on disk about one job. @throws Error when a row of it is damaged or cannot be
+   * read: half of a job is worse than none.
+   */
+  restoreJob(job: JobId): Restored;
   readonly kv: KeyValues;
   /** Idempotent. */
   close(): void;
@@ -129,6 +134,12 @@ function createStore(parts: Parts): Store {
       const everything = restored ?? scan(database, codec).restored;
       restored = null;
       return everything;
+    },
+    restoreJob(job) {
+      const { restored: rows, damaged } = scan(database, codec, job);
+      const [row] = damaged;
+      if (row === undefined) return rows;
+      throw new Error(`the row ${row.table} ${row.key} of job ${job} is damaged`);
     },
     apply(writes) {
       if (writes.length === 0) return;

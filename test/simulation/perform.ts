@@ -73,6 +73,9 @@ export function createPerformer(site: Site): (node: SimNode, effect: Effect) => 
         queue.after(1, () => site.clients?.onReply(effect.request, effect.reply));
         return observer.onReply(node, job, effect.reply);
       }
+      // A defect ends the node before its effects are performed.
+      case 'defect':
+      case 'reload':
       case 'persist':
       case 'refuse':
       case 'note':

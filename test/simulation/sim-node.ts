@@ -164,6 +164,9 @@ export class SimNode implements NodeView {
     let effects: readonly Effect[];
     try {
       effects = machine.handle(input, this.now(), this.wall());
+      // A machine contains its own defects; here none may show.
+      const defect = effects.find((effect) => effect.type === 'defect');
+      if (defect !== undefined) throw new Error(`${defect.where}: ${defect.error}`);
     } catch (error) {
       observer.onDefect(this, input, error);
       this.crash(false);

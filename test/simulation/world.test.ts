@@ -30,7 +30,7 @@ function scripted(answer: (input: Input) => readonly Effect[]): MachineFactory {
       nextWake: () => null,
       inspect: () => assert.fail('a scripted machine is not inspected'),
       sightings: () => [],
-      load: () => ({ jobsKept: 0, executions: 0 }),
+      load: () => ({ jobsKept: 0, executions: 0, jobsSetAside: 0 }),
     }) satisfies Machine;
 }
 

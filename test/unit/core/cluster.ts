@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import type { ExecutionOrder, RunEvent } from '../../../src/core/execution.ts';
 import { asMillis, asRequestId } from '../../../src/core/ids.ts';
-import type { ExecutionId, NodeId } from '../../../src/core/ids.ts';
+import type { ExecutionId, JobId, NodeId } from '../../../src/core/ids.ts';
 import { defaultLimits } from '../../../src/core/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
 import type {
@@ -17,8 +17,10 @@ import type {
   Profile,
   RefuseCode,
   Reply,
+  Restored,
 } from '../../../src/core/machine-types.ts';
 import type { Message, MessageType } from '../../../src/core/messages.ts';
+import type { Suite } from '../../../src/core/suite.ts';
 import type { Job } from '../../../src/job/model.ts';
 import { profileOf } from '../../simulation/profile.ts';
 import { createSimStore } from '../../simulation/sim-store.ts';
@@ -52,6 +54,8 @@ export interface ClusterOptions {
   /** Owner key number of each node; 0 unless told. */
   readonly owner?: (node: number) => number;
   readonly limits?: Partial<Limits>;
+  /** A node's keys in place of the usual ones: to make it fail. */
+  readonly suite?: (suite: Suite, node: number) => Suite;
 }
 
 export const done: readonly RunEvent[] = [
@@ -79,6 +83,8 @@ export class Cluster {
   /** Messages for which this says true never arrive. */
   lose: (sent: Sent) => boolean = () => false;
   now = 1_000;
+  /** A step of the core may throw: the test makes it do so. */
+  defectsExpected = false;
   readonly #options: ClusterOptions;
   readonly #nodes: Node[] = [];
   readonly #queue: { readonly node: number; readonly input: Input }[] = [];
@@ -97,11 +103,8 @@ export class Cluster {
   #create(index: number, store: SimStore): Machine {
     const limits = { ...defaultLimits, ...this.#options.limits };
     const config = { node: idOf(index), store: store.id, limits };
-    return createMachine(
-      config,
-      suiteOf(index, this.#options.owner?.(index) ?? 0),
-      store.restore(),
-    );
+    const suite = suiteOf(index, this.#options.owner?.(index) ?? 0);
+    return createMachine(config, this.#options.suite?.(suite, index) ?? suite, store.restore());
   }
 
   #boot(index: number): void {
@@ -290,6 +293,16 @@ export class Cluster {
         });
         return;
       }
+      case 'defect':
+        assert.ok(this.defectsExpected, `a defect at ${effect.where}: ${effect.error}`);
+        return;
+      case 'reload': {
+        const { job } = effect;
+        const rows = rowsOf(this.#node(node).store.restore(), job);
+        // Before whatever waits, as the driver does it.
+        this.#queue.unshift({ node, input: { type: 'reload', job, rows } });
+        return;
+      }
       case 'replicate': {
         const { execution, cid } = effect;
         this.#queue.push({ node, input: { type: 'replicated', execution, cid, done: true } });
@@ -299,6 +312,15 @@ export class Cluster {
     }
   }
 }
+
+/** The rows of one job. */
+const rowsOf = (all: Restored, job: JobId): Restored => ({
+  records: all.records.filter((row) => row.job === job),
+  promises: all.promises.filter((row) => row.job === job),
+  accepted: all.accepted.filter((row) => row.job === job),
+  executions: all.executions.filter(({ order }) => order.job === job),
+  submissions: all.submissions.filter(({ spec }) => spec.body.job === job),
+});
 
 /** The codes of the refusals among effects. */
 export const refusals = (effects: readonly Effect[]): readonly RefuseCode[] =>

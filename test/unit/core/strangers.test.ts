@@ -343,8 +343,13 @@ describe('a machine', () => {
         machine.handle({ type: 'profile', profile: profileOf(0, node) }, asMillis(now), at(now));
         for (const [from, input] of list) {
           now += 500;
-          machine.handle({ ...input, from }, asMillis(now), asHlc(WALL + now));
-          machine.handle({ type: 'wake' }, asMillis(now), asHlc(WALL + now));
+          for (const one of [{ ...input, from }, { type: 'wake' } as const]) {
+            const effects = machine.handle(one, asMillis(now), asHlc(WALL + now));
+            assert.deepEqual(
+              effects.filter(({ type }) => type === 'defect'),
+              [],
+            );
+          }
           assert.ok((machine.nextWake() ?? now) > now, 'it is not due again at once');
           machine.sightings();
         }

@@ -415,3 +415,23 @@ test('small facts: put, replace, list in order of writing, expire and trim', (co
     'a damaged fact is none',
   );
 });
+
+test('one job is read back alone, as it is now; half of one is none', (context) => {
+  const dir = temporary(context);
+  const store = opened(context, dir);
+  store.restore();
+  store.apply([recordWrite(1), recordWrite(2), promiseWrite(1, 3), acceptedWrite(1, 3)]);
+  store.apply([promiseWrite(1, 7), promiseWrite(2, 9)]);
+  const rows = store.restoreJob(jobNumber(1));
+  assert.deepEqual(
+    [rows.records.map(({ job }) => job), rows.promises.map(({ value }) => value.number)],
+    [[jobNumber(1)], [7]],
+  );
+  assert.equal(rows.accepted.length, 1);
+  assert.deepEqual(store.restoreJob(jobNumber(3)).records, []);
+  tamper(dir, (database) =>
+    database.exec("UPDATE promises SET sha256 = x'00' WHERE job LIKE '%1'"),
+  );
+  assert.throws(() => store.restoreJob(jobNumber(1)), /promise/);
+  assert.equal(store.restoreJob(jobNumber(2)).promises.length, 1);
+});
