@@ -9,6 +9,8 @@ import { ShoalError, type Failure } from '../core/failure.ts';
 const BODY_MAX_BYTES = 10_000_000;
 /** A spec needs nine levels. */
 const DEPTH_MAX = 64;
+/** More than a spec may hold (`job/bounds.ts`); the most that is worth decoding. */
+const VALUES_MAX = 50_000;
 /** A body that takes longer than this is not sent by a client that works. */
 const READ_MAX_MS = 20_000;
 
@@ -42,20 +44,40 @@ async function readText(body: Readable): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** Brackets are counted outside of strings, so the parser never sees what would nest too deep. */
-function checkDepth(text: string): void {
+/** The index of the quote that ends the string which begins at `start`; the text's end for none. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let slashes = 0;
+    while (text[end - 1 - slashes] === '\\') slashes += 1;
+    if (slashes % 2 === 0) return end;
+  }
+  return text.length;
+}
+
+/** Brackets and commas are counted outside of strings, so the parser never sees what would be too much. */
+function checkSize(text: string): void {
   let depth = 0;
-  let quoted = false;
+  let values = 0;
   for (let at = 0; at < text.length; at += 1) {
-    const char = text[at];
-    if (quoted) {
-      if (char === '\\') at += 1;
-      else if (char === '"') quoted = false;
-    } else if (char === '"') quoted = true;
-    else if (char === '{' || char === '[') {
-      depth += 1;
-      if (depth > DEPTH_MAX) invalid(`JSON of at most ${DEPTH_MAX} levels`);
-    } else if (char === '}' || char === ']') depth -= 1;
+    switch (text[at]) {
+      case '"':
+        at = endOfString(text, at);
+        break;
+      case '{':
+      case '[':
+        depth += 1;
+        if (depth > DEPTH_MAX) invalid(`JSON of at most ${DEPTH_MAX} levels`);
+        break;
+      case '}':
+      case ']':
+        depth -= 1;
+        break;
+      case ',':
+        values += 1;
+        if (values > VALUES_MAX) invalid(`JSON of at most ${VALUES_MAX} values`);
+        break;
+      default:
+    }
   }
 }
 
@@ -79,7 +101,7 @@ function refusePrototypeKeys(key: string, value: unknown): unknown {
 export async function readJson(body: Readable): Promise<unknown> {
   const text = await readText(body);
   if (text.trim() === '') return {};
-  checkDepth(text);
+  checkSize(text);
   try {
     return JSON.parse(text, refusePrototypeKeys);
   } catch (error) {

@@ -2,8 +2,9 @@
  * A job spec from its text (YAML or JSON) or from a decoded request body to the normalised `Job`.
  * Templates are rendered before (`template.ts`); what each field means is read in `normalise.ts`.
  */
-import { isAlias, isMap, isScalar, isSeq, parseDocument } from 'yaml';
-import type { Document } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, parseDocument, visit } from 'yaml';
+import type { Document, YAMLMap } from 'yaml';
+import { whyTooMuch, whyTooMuchText } from './bounds.ts';
 import type { Job } from './model.ts';
 import { readJob, type Mode } from './normalise.ts';
 import {
@@ -35,6 +36,8 @@ export interface ParseOptions {
 const TEXT_MAX = 16 * 1024 * 1024;
 /** Beyond it a few lines of YAML could stand for gigabytes. */
 const ALIASES_MAX = 100;
+/** May stand in a map several times; each takes the keys of another map over. */
+const MERGE_KEY = '<<';
 
 /** A spec from its text. An empty `Name` stands for the job's id, which is not known yet. Never throws. */
 export function parseJob(text: string, options: ParseOptions): ParseResult {
@@ -42,6 +45,11 @@ export function parseJob(text: string, options: ParseOptions): ParseResult {
   const start: Place = { source, line: 1, column: 1 };
   if (text.length > TEXT_MAX) {
     const message = `the spec has ${text.length} characters; at most ${TEXT_MAX} are read`;
+    return refused([{ place: start, path: '', code: 'unreadable', message }]);
+  }
+  const tooMuch = whyTooMuchText(text);
+  if (tooMuch !== null) {
+    const message = `not readable as a spec: ${tooMuch}`;
     return refused([{ place: start, path: '', code: 'unreadable', message }]);
   }
   const at = createPlaces(text, source);
@@ -78,6 +86,11 @@ function read(
   mode: Mode,
   earlier: readonly Problem[],
 ): ParseResult {
+  const tooMuch = whyTooMuch(value);
+  if (tooMuch !== null) {
+    const message = `not readable as a spec: ${tooMuch}`;
+    return refused([{ place: null, path: '', code: 'unreadable', message }]);
+  }
   const report = createReport(source);
   const job = readJob(report, { value, path: '', steps: [] }, mode);
   const warnings = [...earlier, ...report.warnings()];
@@ -102,7 +115,8 @@ function decode(text: string, at: (offset: number) => Place): Decoded {
     merge: true,
     prettyErrors: false,
     stringKeys: true,
-    uniqueKeys: true,
+    // The library compares every key with every other one; see `duplicateKeys`.
+    uniqueKeys: false,
   });
   const several = document.errors.find((error) => error.code === 'MULTIPLE_DOCS');
   const bottomless = document.errors.find(isTooDeep);
@@ -114,14 +128,15 @@ function decode(text: string, at: (offset: number) => Place): Decoded {
       .map((error) => [error.pos[0], error] as const)
       .reverse(),
   );
-  const problems = [...errors.values()].map(
+  const unreadable = [...errors.values()].map(
     (error): Problem => ({
       place: at(error.pos[0]),
       path: '',
-      code: error.code === 'DUPLICATE_KEY' ? 'duplicate' : 'unreadable',
+      code: 'unreadable',
       message: `not readable as YAML or JSON: ${error.message}`,
     }),
   );
+  const problems = [...unreadable, ...duplicateKeys(document, at)];
   const warnings = document.warnings.map(
     (warning): Problem => ({
       place: at(warning.pos[0]),
@@ -136,6 +151,25 @@ function decode(text: string, at: (offset: number) => Place): Decoded {
   }
   const value: unknown = problems.length > 0 ? null : document.toJS({ maxAliasCount: ALIASES_MAX });
   return { document, value, problems, warnings: firstOf(warnings) };
+}
+
+/** Every key that a map has already. */
+function duplicateKeys(document: Document, at: (offset: number) => Place): Problem[] {
+  const problems: Problem[] = [];
+  visit(document, {
+    Map(_, map) {
+      const seen = new Set<unknown>();
+      for (const { key } of map.items) {
+        const value: unknown = isScalar(key) ? key.value : key;
+        if (seen.has(value) && value !== MERGE_KEY) {
+          const message = 'not readable as YAML or JSON: Map keys must be unique';
+          problems.push({ place: at(startOf(key) ?? 0), path: '', code: 'duplicate', message });
+        }
+        seen.add(value);
+      }
+    },
+  });
+  return problems;
 }
 
 function whyUndecodable(error: unknown): string {
@@ -186,6 +220,21 @@ interface Found {
   readonly keyOffset: number;
 }
 
+type Pairs = ReadonlyMap<unknown, YAMLMap['items'][number]>;
+
+/** The pairs of each map by key: a spec may ask for the place of each of its values. */
+const pairsOf = new WeakMap<YAMLMap, Pairs>();
+
+function pairOf(map: YAMLMap, key: Step): YAMLMap['items'][number] | undefined {
+  let pairs = pairsOf.get(map);
+  if (pairs === undefined) {
+    const scalars = map.items.filter((item) => isScalar(item.key)).toReversed();
+    pairs = new Map(scalars.map((item) => [String((item.key as { value: unknown }).value), item]));
+    pairsOf.set(map, pairs);
+  }
+  return pairs.get(key);
+}
+
 function find(document: Document, steps: readonly Step[]): Found {
   let node: unknown = document.contents;
   let offset = startOf(node) ?? 0;
@@ -194,7 +243,7 @@ function find(document: Document, steps: readonly Step[]): Found {
   for (const step of steps) {
     if (isAlias(node)) node = node.resolve(document);
     if (isMap(node)) {
-      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === step);
+      const pair = pairOf(node, step);
       if (pair === undefined) return nothing();
       keyOffset = startOf(pair.key) ?? offset;
       node = pair.value;

@@ -11,6 +11,9 @@ import { show, suggestion, type Field, type Report } from './problem.ts';
 /** Nesting allowed inside Params; the spec is then within the nesting limit of a record. */
 const JSON_DEPTH_MAX = 8;
 
+/** Unknown keys of one structure that are told apart; each is compared with all known ones. */
+const UNKNOWN_MAX = 1000;
+
 /** Assigning this key would replace an object's prototype instead of adding a member. */
 const PROTOTYPE_KEY = '__proto__';
 
@@ -62,6 +65,10 @@ export function readStruct(report: Report, field: Field, names: readonly string[
     const name = canonical.get(key.toLowerCase());
     const member = memberOf(field, name ?? key, written, value);
     if (name === undefined) {
+      if (unknown.length >= UNKNOWN_MAX) {
+        report.problemAtKey(member, 'unreadable', `more than ${UNKNOWN_MAX} unknown fields`);
+        break;
+      }
       if (isSafeKey(report, member, key)) unknown.push({ key, field: member });
       continue;
     }

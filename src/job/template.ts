@@ -12,6 +12,17 @@ export type Rendered =
   | { readonly ok: true; readonly text: string }
   | { readonly ok: false; readonly problem: Problem };
 
+/** Pieces of text and characters that a rendered spec may have; what is longer is not read anyway. */
+const PIECES_MAX = 250_000;
+const TEXT_MAX = 16 * 1024 * 1024;
+const TOO_LONG = 'it makes more text than a spec may have';
+/** As in Go; a wider field would fill the memory. */
+const WIDTH_MAX = 1_000_000;
+
+class TooLong extends Error {
+  override readonly name = 'TooLong';
+}
+
 type Variables = ReadonlyMap<string, string>;
 
 /** What the library prints for a nil value; Go's parser refuses a nil where it would be printed. */
@@ -26,6 +37,7 @@ export function renderTemplate(
   variables: Variables,
   sourceName = 'template',
 ): Rendered {
+  const engine = createBoundedEngine();
   // Own Map: what a template can reach must be nothing but texts.
   const data = new Map(variables);
   try {
@@ -73,6 +85,7 @@ function explain(error: unknown, data: Variables, sourceName: string): Rendered 
     const place = { source: sourceName, line: error.pos.line, column: error.pos.column };
     return failed(place, error.message);
   }
+  if (error instanceof TooLong) return failed(null, `the template cannot be rendered: ${TOO_LONG}`);
   // The library has no error of its own for endless recursion, and none for its own defects.
   const why = error instanceof RangeError ? 'it never comes to an end' : String(error);
   return failed(null, `the template cannot be rendered: ${why}`);
@@ -121,6 +134,9 @@ const VERB = /%[-+# 0]*\d*(?:\.\d+)?([a-zA-Z%])/g;
 /** The library's printf pads numbers with blanks where the verb asks for zeros (`%03d`). */
 function printf(format: string, ...args: readonly unknown[]): string {
   const verbs = [...format.matchAll(VERB)].filter((verb) => verb[1] !== '%');
+  for (const [verb] of verbs)
+    if ((verb.match(/\d+/g) ?? []).some((digits) => Number(digits) > WIDTH_MAX))
+      throw new Error(`the width of ${show(verb)} is too large`);
   const values = args.map((value, at) => zeroPadded(verbs[at]?.[0] ?? '', value) ?? value);
   let at = 0;
   const rewritten = format.replace(VERB, (verb, letter: string) => {
@@ -168,8 +184,15 @@ const functions: FuncMap = {
   printf: { fn: printf, argTypes: ['string', 'value'], returnType: 'string' },
 };
 
-const engine = createEngine<string>({
-  fromString: (text) => text,
-  missingKey: 'error',
-  funcs: functions,
-});
+/** A few nested loops or templates that call each other twice would write for ever: it counts. */
+function createBoundedEngine(): ReturnType<typeof createEngine<string>> {
+  let pieces = 0;
+  let characters = 0;
+  const fromString = (text: string): string => {
+    pieces += 1;
+    characters += text.length;
+    if (pieces > PIECES_MAX || characters > TEXT_MAX) throw new TooLong(TOO_LONG);
+    return text;
+  };
+  return createEngine<string>({ fromString, missingKey: 'error', funcs: functions });
+}

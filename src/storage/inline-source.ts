@@ -115,7 +115,7 @@ async function writeTree(
 
 function treeOf(archive: Uint8Array, what: string): ReturnType<typeof readTar> {
   try {
-    const entries = readTar(archive);
+    const entries = readTar(archive, ENTRIES_MAX);
     if (entries.length <= ENTRIES_MAX) return entries;
     throw new StorageError(
       'limit',

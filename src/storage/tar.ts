@@ -19,6 +19,8 @@ export class TarError extends Error {
 }
 
 const BLOCK = 512;
+/** Digits of the length of a pax line; lines are shorter than a gigabyte. */
+const PAX_DIGITS = 9;
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
 /** True when the bytes begin with a tar header whose checksum is right. */
@@ -26,12 +28,15 @@ export function isTar(archive: Uint8Array): boolean {
   return archive.length >= BLOCK && checksumRight(archive.subarray(0, BLOCK));
 }
 
-/** @throws TarError */
-export function readTar(archive: Uint8Array): readonly TarEntry[] {
+/**
+ * At most `maxEntries` and one more, so that the caller sees that there are too many.
+ * @throws TarError
+ */
+export function readTar(archive: Uint8Array, maxEntries: number): readonly TarEntry[] {
   const entries: TarEntry[] = [];
   let at = 0;
   let longName: string | null = null;
-  while (at + BLOCK <= archive.length) {
+  while (at + BLOCK <= archive.length && entries.length <= maxEntries) {
     const header = archive.subarray(at, at + BLOCK);
     if (header.every((byte) => byte === 0)) return entries;
     if (!checksumRight(header)) throw new TarError(`has a damaged header at byte ${at}`);
@@ -115,8 +120,10 @@ function paxPath(body: Uint8Array): string | null {
   let path: string | null = null;
   while (at < body.length) {
     const blank = body.indexOf(32, at);
-    const length = Number(text(body.subarray(at, blank < 0 ? body.length : blank)));
-    if (blank < 0 || !Number.isInteger(length) || length < 1)
+    const digits = blank - at;
+    // Leading zeros without end would be read again from each of them.
+    const length = digits > 0 && digits <= PAX_DIGITS ? Number(text(body.subarray(at, blank))) : 0;
+    if (!Number.isInteger(length) || length <= digits || at + length > body.length)
       throw new TarError('has a damaged pax header');
     const line = text(body.subarray(blank + 1, at + length - 1));
     if (line.startsWith('path=')) path = line.slice('path='.length);

@@ -163,7 +163,7 @@ describe('reading tar archives', () => {
       entry('c', 'x'),
     );
     assert.deepEqual(
-      readTar(good).map(({ path, kind }) => `${kind} ${path}`),
+      readTar(good, 100).map(({ path, kind }) => `${kind} ${path}`),
       ['file a', 'directory b', 'file somewhere/x'],
     );
     fc.assert(
@@ -176,7 +176,7 @@ describe('reading tar archives', () => {
           for (const each of [bytes, bytes.subarray(0, cut)]) {
             try {
               isTar(each);
-              for (const { path } of readTar(each))
+              for (const { path } of readTar(each, 100))
                 assert.ok(!path.split('/').includes('..') && !path.startsWith('/'), path);
             } catch (error) {
               assert.ok(error instanceof TarError, String(error));
@@ -185,5 +185,17 @@ describe('reading tar archives', () => {
         },
       ),
     );
+  });
+
+  it('reads a pax header once, however its lengths are written', () => {
+    const body = `${'0'.repeat(2_000_000)}1 `;
+    const from = performance.now();
+    assert.throws(() => readTar(archive(entry('pax', body, 'x')), 100), TarError);
+    assert.ok(performance.now() - from < 5_000);
+  });
+
+  it('stops at the number of entries that are allowed', () => {
+    const many = archive(...Array.from({ length: 50 }, (_, index) => entry(`f${index}`, '')));
+    assert.equal(readTar(many, 10).length, 11);
   });
 });
