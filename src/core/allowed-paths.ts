@@ -2,6 +2,9 @@
  * The node's allow-list of host paths (Bacalhau's `AllowListedLocalPaths`): globs with `**` for any
  * depth and an optional `:ro` (default) or `:rw`. Pure text; whether a path is a symlink out of its
  * place is checked again when it is staged.
+ *
+ * Places that jobs may write to are not trusted any more than the jobs: what has its name in such a
+ * place may become something else at any moment.
  */
 
 interface Rule {
@@ -39,4 +42,15 @@ export function pathAllowed(rules: readonly string[], path: string, writable: bo
   return rules
     .map(parseRule)
     .some((rule) => rule.pattern.test(path) && (rule.writable || !writable));
+}
+
+/**
+ * True when a job may exchange what `path` names: something above it is open to jobs for writing.
+ * What the operator opened itself is not, as its name stands in a directory that jobs cannot reach.
+ */
+export function pathExchangeable(rules: readonly string[], path: string): boolean {
+  for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
+    if (pathAllowed(rules, path.slice(0, end), true)) return true;
+  }
+  return pathAllowed(rules, '/', true) && path !== '/';
 }

@@ -12,6 +12,11 @@ export interface Mount {
   /** Path inside the execution; absolute for docker. */
   readonly target: string;
   readonly writable: boolean;
+  /**
+   * Device and inode of `source` where others may exchange what lies at that path while the engine
+   * works (a place that jobs may write to): the program gets this file or nothing.
+   */
+  readonly identity?: string;
 }
 
 /** What an engine is handed once inputs are on disk. */

@@ -6,7 +6,7 @@
  */
 import { constants } from 'node:fs';
 import type { BigIntStats, Stats } from 'node:fs';
-import { chmod, open } from 'node:fs/promises';
+import { chmod, mkdir, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { errorCode } from './durable-file.ts';
 
@@ -65,4 +65,59 @@ const isClosedToOwner = ({ uid, mode }: Pick<Stats, 'uid' | 'mode'>): boolean =>
 /** By its path below /proc, because the descriptor of O_PATH cannot be used for it. */
 async function chmodUp(handle: FileHandle): Promise<void> {
   await chmod(pathOf(handle), ((await handle.stat()).mode & 0o777) | 0o700);
+}
+
+/** What is made of the part of a path that is not there yet. */
+export type Make = 'nothing' | 'directory' | 'file';
+
+/**
+ * Opens an absolute path name by name from the root, through no link at all, so that whoever may
+ * write somewhere on the way cannot lead elsewhere. Neither reads nor changes what it finds; what is
+ * missing is made when that is asked for, directories down to the last name.
+ * @throws the system's error: ENOENT, or ENOTDIR or ELOOP when there is a link in it.
+ */
+export async function openWithoutLinks(path: string, make: Make): Promise<FileHandle> {
+  const names = path.split('/').filter((name) => name !== '');
+  let here = await open('/', O_PATH | DIRECTORY);
+  for (const [at, name] of names.entries()) {
+    const isLast = at === names.length - 1;
+    try {
+      const next = await openOrMake(pathBelow(here, name), isLast, make);
+      await here.close();
+      here = next;
+    } catch (error) {
+      await here.close();
+      throw error;
+    }
+  }
+  return here;
+}
+
+async function openOrMake(path: Buffer, isLast: boolean, make: Make): Promise<FileHandle> {
+  const flags = O_PATH | constants.O_NOFOLLOW | (isLast ? 0 : constants.O_DIRECTORY);
+  try {
+    return await openNoLink(path, flags);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT' || make === 'nothing') throw error;
+    await (isLast && make === 'file' ? makeFile(path) : mkdir(path)).catch(unlessThere);
+    return await openNoLink(path, flags);
+  }
+}
+
+/** A link itself can be opened with O_PATH, which is not what anybody wants here. */
+async function openNoLink(path: Buffer, flags: number): Promise<FileHandle> {
+  const handle = await open(path, flags);
+  if (!(await handle.stat()).isSymbolicLink()) return handle;
+  await handle.close();
+  throw Object.assign(new Error('ELOOP: a symbolic link'), { code: 'ELOOP' });
+}
+
+async function makeFile(path: Buffer): Promise<void> {
+  const flags = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_WRONLY;
+  await (await open(path, flags, 0o644)).close();
+}
+
+/** Somebody else may have made it just now; whether it will do is looked at anew. */
+function unlessThere(error: unknown): void {
+  if (errorCode(error) !== 'EEXIST') throw error;
 }

@@ -1,12 +1,16 @@
 /**
  * Inputs of type `localDirectory` (or `local`): a path of this machine that its operator opened to
  * jobs, mounted as it is, without a copy. The path that counts is the one behind all symlinks: it
- * must be allowed too, so that a job cannot open a door by leaving a link in a writable place.
+ * must be allowed too, so that a job cannot open a door by leaving a link in a writable place. That
+ * path is then opened without following any, so that no door opens between looking and opening; and
+ * where jobs may exchange what lies there, the engine is told which file it was.
  */
-import { mkdir, open, realpath, stat } from 'node:fs/promises';
-import { dirname, isAbsolute, join, normalize, relative } from 'node:path';
-import { pathAllowed } from '../core/allowed-paths.ts';
+import { lstat, readlink, realpath } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { dirname, isAbsolute, join, normalize, relative, resolve } from 'node:path';
+import { pathAllowed, pathExchangeable } from '../core/allowed-paths.ts';
 import type { InputSource } from '../job/model.ts';
+import { identityOfOpen, openWithoutLinks } from '../lib/descriptor.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import { diskError } from './content-failures.ts';
 import { StorageError } from './source.ts';
@@ -35,10 +39,10 @@ export function createLocalSource(
       checkAllowed(allowedPaths, request.path, request);
       try {
         const rules = await resolvedRules(allowedPaths);
-        const source = await settle(request, rules);
+        const settled = await settle(request, rules);
         context.signal.throwIfAborted();
         return {
-          mounts: [{ source, target: input.Target, writable: request.writable }],
+          mounts: [{ ...settled, target: input.Target, writable: request.writable }],
           bytes: 0,
           cleanup: async () => {},
         };
@@ -78,14 +82,12 @@ function checkAllowed(rules: readonly string[], path: string, request: Request):
 }
 
 /** The real path to mount: it exists, or is created when that was asked for, and is allowed. */
-async function settle(request: Request, rules: readonly string[]): Promise<string> {
+async function settle(
+  request: Request,
+  rules: readonly string[],
+): Promise<{ readonly source: string; readonly identity?: string }> {
   const existing = await realpathOrNull(request.path);
-  if (existing !== null) {
-    checkAllowed(rules, existing, request);
-    await checkKind(existing, request);
-    return existing;
-  }
-  if (request.createAs === 'noCreate') {
+  if (existing === null && request.createAs === 'noCreate') {
     throw new StorageError(
       'node',
       'path-not-found',
@@ -93,16 +95,35 @@ async function settle(request: Request, rules: readonly string[]): Promise<strin
     );
   }
   // Nothing may be created before the place where it would really come to lie is known and allowed.
-  const planned = await plannedPath(request.path);
-  checkAllowed(rules, planned, request);
-  await create(planned, request.createAs);
-  const created = await realpath(request.path);
-  checkAllowed(rules, created, request);
-  return created;
+  const source = existing ?? (await plannedPath(request.path));
+  checkAllowed(rules, source, request);
+  const handle = await opened(source, existing === null ? request.createAs : 'noCreate', request);
+  try {
+    await checkKind(handle, request);
+    if (!pathExchangeable(rules, source)) return { source };
+    return { source, identity: await identityOfOpen(handle) };
+  } finally {
+    await handle.close();
+  }
 }
 
-async function checkKind(path: string, request: Request): Promise<void> {
-  const found = await stat(path);
+async function opened(source: string, as: CreateAs, request: Request): Promise<FileHandle> {
+  try {
+    const make = { noCreate: 'nothing', dir: 'directory', file: 'file' } as const;
+    return await openWithoutLinks(source, make[as]);
+  } catch (error) {
+    if (errorCode(error) !== 'ELOOP' && errorCode(error) !== 'ENOTDIR') throw error;
+    throw new StorageError(
+      'node',
+      'path-changed',
+      `${request.path} was changed while this node looked at it.`,
+      { cause: error },
+    );
+  }
+}
+
+async function checkKind(handle: FileHandle, request: Request): Promise<void> {
+  const found = await handle.stat();
   if (!found.isDirectory() && !found.isFile()) {
     throw new StorageError(
       'node',
@@ -120,11 +141,6 @@ async function checkKind(path: string, request: Request): Promise<void> {
   }
 }
 
-async function create(path: string, as: 'dir' | 'file'): Promise<void> {
-  await mkdir(as === 'dir' ? path : dirname(path), { recursive: true });
-  if (as === 'file') await (await open(path, 'a')).close();
-}
-
 /** The nearest ancestor that exists, without symlinks, and the rest below it. */
 async function plannedPath(path: string): Promise<string> {
   let ancestor = dirname(path);
@@ -135,22 +151,61 @@ async function plannedPath(path: string): Promise<string> {
   }
 }
 
-/** Each rule, and the same with the symlinks of its fixed beginning resolved: the operator chose those. */
+/** The rules with the symlinks of their fixed beginnings resolved: the operator chose those. */
 async function resolvedRules(rules: readonly string[]): Promise<readonly string[]> {
-  const resolved = await Promise.all(
-    rules.map(async (rule) => {
-      const glob = rule.replace(/:(ro|rw)$/, '');
-      const parts = glob.split('/');
-      const firstGlob = parts.findIndex((part) => /[*?]/.test(part));
-      // An exact path may end in a symlink itself; what stands before a glob is a directory.
-      const fixed = firstGlob < 0 ? glob : parts.slice(0, firstGlob).join('/') || '/';
-      const real = await realpathOrNull(fixed);
-      return real === null
-        ? rule
-        : (real === '/' ? '' : real) + rule.slice(fixed === '/' ? 0 : fixed.length);
-    }),
+  // Writable places first, the higher before the lower: no link in one of them is the operator's.
+  const isWritable = (rule: string): boolean => rule.endsWith(':rw');
+  const depth = (rule: string): number => rule.split('/').length;
+  const order = rules.toSorted(
+    (a, b) => Number(isWritable(b)) - Number(isWritable(a)) || depth(a) - depth(b),
   );
+  const resolved: string[] = [];
+  for (const rule of order) {
+    const glob = rule.replace(/:(ro|rw)$/, '');
+    const parts = glob.split('/');
+    const firstGlob = parts.findIndex((part) => /[*?]/.test(part));
+    // An exact path may end in a symlink itself; what stands before a glob is a directory.
+    const fixed = firstGlob < 0 ? glob : parts.slice(0, firstGlob).join('/') || '/';
+    const real = await operatorsPath(fixed, [...rules, ...resolved]);
+    resolved.push((real === '/' ? '' : real) + rule.slice(fixed === '/' ? 0 : fixed.length));
+  }
   return resolved;
+}
+
+/** As many as the kernel follows in one path. */
+const LINKS_MAX = 40;
+
+/** `path` with its links resolved, but for those that a job may have made. */
+async function operatorsPath(path: string, rules: readonly string[]): Promise<string> {
+  let names = path.split('/').filter((name) => name !== '');
+  let real = '/';
+  for (let links = 0; names.length > 0; ) {
+    const [name = '', ...rest] = names;
+    const next = join(real, name);
+    if (pathExchangeable(rules, next)) return join(real, ...names);
+    const target = await linkTarget(next);
+    if (target === null) {
+      real = next;
+      names = rest;
+      continue;
+    }
+    links += 1;
+    if (links > LINKS_MAX) return path;
+    const onward = resolve(real, target);
+    names = [...onward.split('/').filter((part) => part !== ''), ...rest];
+    real = '/';
+  }
+  return real;
+}
+
+/** null when there is no link. */
+async function linkTarget(path: string): Promise<string | null> {
+  try {
+    return (await lstat(path)).isSymbolicLink() ? await readlink(path) : null;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return null;
+    throw error;
+  }
 }
 
 async function realpathOrNull(path: string): Promise<string | null> {

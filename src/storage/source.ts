@@ -16,6 +16,11 @@ export interface StagedMount {
   readonly source: string;
   readonly target: string;
   readonly writable: boolean;
+  /**
+   * Device and inode of `source`, where jobs may exchange what lies at that path. Whoever uses the
+   * path must see to it that it is still this file.
+   */
+  readonly identity?: string;
 }
 
 /** What an adapter is told beside the input itself. */

@@ -23,6 +23,7 @@ import { ensureImage } from './image.ts';
 import { cancelled } from './outcome.ts';
 import { readDockerParams } from './params.ts';
 import type { DockerParams } from './params.ts';
+import { pinMounts, sweepPins } from './pins.ts';
 import { choosePorts } from './ports.ts';
 import { statusOf, unavailableStatus } from './probe.ts';
 import { superviseContainer } from './session.ts';
@@ -116,7 +117,17 @@ async function runContainer(
     if (imageFailure !== null) return failed(imageFailure);
     const closed = await openResultDirectories(run);
     if (closed !== null) return failed(closed);
-    return await createAndRun(shared, api, run, read.params, onStarted, signal);
+    const pinned = await pinMounts(run, config.nodeLabel);
+    if (!pinned.ok) return failed(pinned.failure);
+    const started = (): void => {
+      void pinned.release();
+      onStarted();
+    };
+    try {
+      return await createAndRun(shared, api, pinned.run, read.params, started, signal);
+    } finally {
+      await pinned.release();
+    }
   } catch (error) {
     if (error instanceof DockerCallError) return failed(startFailure(error.api));
     throw error;
@@ -128,9 +139,9 @@ async function runContainer(
  * their parent directory is the node's own (0700), so nobody else of this machine gets there.
  */
 async function openResultDirectories(run: EngineRun): Promise<ExecutionFailure | null> {
-  const targets = new Set(run.order.task.ResultPaths.map((result) => result.Path));
-  for (const mount of run.mounts) {
-    if (!mount.writable || !targets.has(mount.target)) continue;
+  // They come last. An input of the same target is a place of somebody else, and stays as it is.
+  const first = run.mounts.length - run.order.task.ResultPaths.length;
+  for (const mount of run.mounts.slice(first)) {
     const opened = await chmod(mount.source, 0o777).then(
       () => true,
       () => false,
@@ -242,6 +253,7 @@ async function reattach(
 
 async function sweep(shared: Shared, keep: ReadonlySet<ExecutionId>): Promise<readonly string[]> {
   const { config, active } = shared;
+  await sweepPins(config.nodeLabel, active);
   const api = await shared.connect();
   const removed: string[] = [];
   try {

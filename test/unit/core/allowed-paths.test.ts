@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { pathAllowed } from '../../../src/core/allowed-paths.ts';
+import { pathAllowed, pathExchangeable } from '../../../src/core/allowed-paths.ts';
 
 type Paths = readonly string[];
 /** A rule, what it covers, and what it does not. */
@@ -56,5 +56,23 @@ describe('an allowed path', () => {
         assert.equal(pathAllowed(['**:rw'], `/${path}`, writable), !climbs, `/${path}`);
       }),
     );
+  });
+});
+
+describe('a path that jobs may exchange', () => {
+  const rules = ['/data/area/**:rw', '/data/area/closed/**:ro', '/open/**', '/each/*:rw'];
+  for (const path of ['/data/area/x', '/data/area/x/y', '/data/area/closed/z', '/each/a/b']) {
+    it(`has something above it that they may write to: ${path}`, () => {
+      assert.equal(pathExchangeable(rules, path), true);
+    });
+  }
+  for (const path of ['/data/area', '/data', '/open/x', '/each/a', '/', '/data/area2/x']) {
+    it(`is not one that only the operator reaches: ${path}`, () => {
+      assert.equal(pathExchangeable(rules, path), false);
+    });
+  }
+  it('is every one but the root where all is open', () => {
+    assert.equal(pathExchangeable(['/**:rw'], '/etc'), true);
+    assert.equal(pathExchangeable(['/**:rw'], '/'), false);
   });
 });

@@ -102,6 +102,41 @@ describe('local inputs', () => {
     );
   });
 
+  it('carry their device and inode where jobs may exchange what lies at their path', async () => {
+    await using here = await machine();
+    const at = (path: string): string => join(here.path, path);
+    await mkdir(at('area/mine'));
+    const source = createLocalSource('local', [`${at('open')}/**`, `${at('area')}/**:rw`]);
+    const identityOf = async (SourcePath: string): Promise<string | undefined> =>
+      (await source.stage(inputOf('local', { SourcePath }), here.context('unused'))).mounts[0]
+        ?.identity;
+    const { dev, ino } = await stat(at('area/mine'));
+    assert.equal(await identityOf(at('area/mine')), `${dev}:${ino}`);
+    assert.equal(await identityOf(at('area')), undefined, 'its name is the operator’s');
+    assert.equal(await identityOf(at('open/deep')), undefined);
+  });
+
+  it('do not follow a rule through a link that a job may have made', async () => {
+    await using here = await machine();
+    const at = (path: string): string => join(here.path, path);
+    await symlink('area', at('also-area'));
+    await symlink(at('secret'), at('area/sub'));
+    await symlink(at('area/sub'), at('operators'));
+    for (const [open, rule] of [
+      ['area', 'area/sub'],
+      ['also-area', 'area/sub'],
+      ['area', 'also-area/sub'],
+      ['area', 'operators'],
+    ] as const) {
+      const source = createLocalSource('local', [`${at(rule)}/**`, `${at(open)}/**:rw`]);
+      const staged = source.stage(
+        inputOf('local', { SourcePath: at(`${rule}/key`) }),
+        here.context('unused'),
+      );
+      assert.equal(await failureOf(staged), 'node path-not-allowed', `${rule} below ${open}`);
+    }
+  });
+
   it('follow a symlink that the operator put into the rule', async () => {
     await using here = await place();
     await mkdir(join(here.path, 'disk1/data'), { recursive: true });
