@@ -4,23 +4,30 @@
  */
 import { expireHolds, freeNow, holdUntil, releaseHold } from './capacity.ts';
 import { busyRefusals, refusalsFor } from './eligibility.ts';
-import type { JobId, NodeId } from './ids.ts';
+import type { JobId, Millis, NodeId } from './ids.ts';
 import { memberCount } from './members.ts';
 import type { Announcement, Message } from './messages.ts';
 import type { Refusal } from './refusals.ts';
 import type { Certified, Signed, SpecBody } from './records.ts';
-import { howOften, minus, times } from './resources.ts';
+import { reached } from './reach.ts';
+import { howOften, times } from './resources.ts';
 import { drawn } from './sortition.ts';
-import type { Core } from './state.ts';
+import type { Core, Hold } from './state.ts';
 import { refuse, remember, send, wallMs } from './state.ts';
-import { checkSpec } from './verify.ts';
+import { checkAdmission, checkLeader, checkSpec } from './verify.ts';
+import type { Verdict } from './verify.ts';
+import { holdUnused, roomFor } from './welcome.ts';
 
-/** Jobs remembered while this node is busy, and announcements waiting for their spec. */
+/** Jobs remembered while this node is busy, and announcements waiting for their spec: of all, of one leader. */
 const wishesMax = 2_000;
+const wishesPerLeaderMax = 256;
 /** A bid offers at most this many executions at once, so that one job does not hold a whole node. */
 const slotsMax = 16;
 
-/** By gossip: only the nodes drawn answer. Directly (`invited`): always. */
+/**
+ * By gossip: only the nodes drawn answer. Directly (`invited`): always. Nothing is held for a leader
+ * that does not prove that W keepers admitted the job and that it leads it.
+ */
 export function onAnnouncement(
   core: Core,
   from: NodeId,
@@ -28,30 +35,62 @@ export function onAnnouncement(
   invited: boolean,
 ): void {
   const { job, version, round, need, spec, leader } = announcement;
+  if (invited && from !== leader) return refuse(core, from, 'wrong-signer', true);
+  // A bid must reach somebody: one who is only named would be dialled for nothing.
+  if (leader !== core.self && !core.members.has(leader) && !reached(core, leader))
+    return refuse(core, from, 'unknown-node', false);
   const close = core.closed.get(job);
   if (close !== undefined) return send(core, leader, { type: 'closed', job, close });
   if (core.profile === null) return;
   const lot = { job, version, round, need };
   if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;
   const known = spec ?? core.kept.get(job)?.ledger.spec ?? null;
+  const verdict = leader === core.self ? 'good' : checkProof(core, announcement, known);
+  // Who repeats gossip has not looked into it.
+  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault && invited);
   if (known === null) {
-    remember(core.awaitingSpec, job, announcement, wishesMax);
+    rememberOf(core.awaitingSpec, announcement, (other) => other.leader === leader);
     return send(core, leader, { type: 'spec-wanted', job, version });
   }
-  const verdict = checkSpec(core.suite, known, wallMs(core));
-  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
-  if (known.body.job !== job) return refuse(core, from, 'contradiction', true);
-  answer(core, { ...announcement, spec: known }, known.body);
+  answer(core, { ...announcement, spec: known }, known.body, invited);
+}
+
+/** The job was admitted and its leader leads it; the spec may still be on its way. */
+function checkProof(
+  core: Core,
+  { job, admission, grant, leader }: Announcement,
+  spec: Signed<'spec'> | null,
+): Verdict {
+  const of = spec?.body.job ?? job;
+  if (admission.record.body.job !== job || of !== job)
+    return { code: 'contradiction', fault: true };
+  const led = checkLeader(core.suite, admission, grant, leader);
+  if (led !== 'good' || spec === null) return led;
+  const sound = checkSpec(core.suite, spec, wallMs(core));
+  return sound === 'good' ? checkAdmission(core.suite, spec, admission.record) : sound;
+}
+
+/** Remembers an announcement; of those like it, and of all, the oldest make room. */
+function rememberOf(
+  map: Map<JobId, Announcement>,
+  announcement: Announcement,
+  alike: (other: Announcement) => boolean,
+): void {
+  if (!map.has(announcement.job) && map.size >= wishesPerLeaderMax) {
+    const others = [...map.values()].filter(alike);
+    if (others.length >= wishesPerLeaderMax) map.delete((others[0] as Announcement).job);
+  }
+  remember(map, announcement.job, announcement, wishesMax);
 }
 
 export function onSpec(core: Core, from: NodeId, spec: Signed<'spec'>): void {
   const announcement = core.awaitingSpec.get(spec.body.job);
-  if (announcement === undefined) return;
+  if (announcement?.leader !== from) return;
   core.awaitingSpec.delete(spec.body.job);
   onAnnouncement(core, from, { ...announcement, spec }, true);
 }
 
-function answer(core: Core, announcement: Announcement, spec: SpecBody): void {
+function answer(core: Core, announcement: Announcement, spec: SpecBody, direct: boolean): void {
   const { job, version, round, leader, need, notAgain } = announcement;
   const decline = (refusals: readonly Refusal[]): void =>
     send(core, leader, { type: 'decline', job, version, round, refusals });
@@ -62,30 +101,42 @@ function answer(core: Core, announcement: Announcement, spec: SpecBody): void {
   if (lasting.length > 0) return decline(lasting);
   // A node that failed this job already bids only when the leader asks again and again.
   if (notAgain.includes(core.self) && round < 2) return;
-  releaseHold(core, job);
+  const before = releaseHold(core, job);
+  const { owner } = spec;
   const wanted = spec.spec.Task.resources;
-  const free = freeNow(core);
-  const slots = howOften(wanted, free, Math.min(Math.max(1, need), slotsMax));
+  const free = roomFor(core, { owner, leader }, wanted);
+  const slots = howOften(wanted, free, Math.min(Math.max(1, need), spec.spec.Count, slotsMax));
   if (slots === 0) {
-    remember(core.wishes, job, announcement, wishesMax);
+    if (before !== null) holdUnused(core, before);
+    rememberOf(core.wishes, announcement, (other) => other.leader === leader);
     return decline(busyRefusals(wanted, free));
   }
   core.wishes.delete(job);
   const resources = times(wanted, slots);
   const until = holdUntil(core);
-  core.holds.set(job, { job, version, resources, since: core.now, until, leader });
+  const since = core.now;
+  const firstAt = firstOf(core, before, leader);
+  core.holds.set(job, { job, version, owner, resources, since, firstAt, until, leader, direct });
   core.timers.set('holds', until);
   send(core, leader, {
     type: 'bid',
     job,
     version,
     round,
-    free: minus(free, resources),
+    free: freeNow(core),
     capacity: profile.capacity,
     slots,
     running: core.executions.size,
     locality: localityOf(core, spec),
   });
+}
+
+/** A hold asked for again and again is one that was not used in time. */
+function firstOf(core: Core, before: Hold | null, leader: NodeId): Millis {
+  if (before === null || before.leader !== leader) return core.now;
+  if (core.now - before.firstAt < core.config.limits.bidTtlMs) return before.firstAt;
+  holdUnused(core, before);
+  return core.now;
 }
 
 /** Share of the job's IPFS inputs that are complete on this node, 0 … 1. */
@@ -105,7 +156,7 @@ export function onBidClosed(
 ): void {
   const { job } = message;
   if (core.wishes.get(job)?.leader === from) core.wishes.delete(job);
-  if (core.holds.get(job)?.leader === from && releaseHold(core, job)) reconsider(core);
+  if (core.holds.get(job)?.leader === from) giveBack(core, job);
 }
 
 /** Gossip says the job is closed: believed when the leader it was held for signed the close. */
@@ -126,11 +177,20 @@ export function onCloseHeard(core: Core, close: Certified<'close'>): void {
 export function dropInterest(core: Core, job: JobId): void {
   core.wishes.delete(job);
   core.awaitingSpec.delete(job);
-  if (releaseHold(core, job)) reconsider(core);
+  giveBack(core, job);
+}
+
+function giveBack(core: Core, job: JobId): void {
+  const hold = releaseHold(core, job);
+  if (hold === null) return;
+  holdUnused(core, hold);
+  reconsider(core);
 }
 
 export function tickHolds(core: Core): void {
-  if (expireHolds(core)) reconsider(core);
+  const expired = expireHolds(core);
+  for (const hold of expired) holdUnused(core, hold);
+  if (expired.length > 0) reconsider(core);
 }
 
 /** Resources are free again: bid for the jobs that were waiting for them, oldest first. */
@@ -145,6 +205,10 @@ export function reconsider(core: Core): void {
       core.wishes.delete(announcement.job);
       continue;
     }
-    if (howOften(spec.body.spec.Task.resources, free, 1) > 0) answer(core, announcement, spec.body);
+    const wanted = spec.body.spec.Task.resources;
+    // What is free decides first: it is the cheaper question.
+    if (howOften(wanted, free, 1) === 0) continue;
+    const room = roomFor(core, { owner: spec.body.owner, leader: announcement.leader }, wanted);
+    if (howOften(wanted, room, 1) > 0) answer(core, announcement, spec.body, false);
   }
 }

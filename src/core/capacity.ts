@@ -7,7 +7,7 @@ import { after } from './ids.ts';
 import type { JobId } from './ids.ts';
 import { isTerminal } from './ledger.ts';
 import { minus, nothing, plus } from './resources.ts';
-import type { Core } from './state.ts';
+import type { Core, Hold } from './state.ts';
 
 /** Sum of the executions that are not terminal, and their number. */
 export function busyHeld(core: Core): { reserved: Resources; held: Resources; running: number } {
@@ -30,18 +30,20 @@ export function freeNow(core: Core): Resources {
   return minus(minus(capacity, reserved), held);
 }
 
-/** Gives a hold back. @returns whether there was one */
-export function releaseHold(core: Core, job: JobId): boolean {
-  return core.holds.delete(job);
+/** Gives a hold back. @returns what was held; null when nothing was */
+export function releaseHold(core: Core, job: JobId): Hold | null {
+  const hold = core.holds.get(job) ?? null;
+  core.holds.delete(job);
+  return hold;
 }
 
-/** Drops holds that nobody used in time. */
-export function expireHolds(core: Core): boolean {
-  let expired = false;
+/** Drops holds that nobody used in time. @returns them */
+export function expireHolds(core: Core): readonly Hold[] {
+  const expired: Hold[] = [];
   for (const [job, hold] of core.holds) {
     if (hold.until <= core.now) {
       core.holds.delete(job);
-      expired = true;
+      expired.push(hold);
     } else core.timers.set('holds', hold.until);
   }
   return expired;

@@ -4,6 +4,7 @@ import type { MachineConfig } from './machine-types.ts';
 import type { Core } from './state.ts';
 import type { Suite } from './suite.ts';
 import { Timers } from './timers.ts';
+import { createWelcome } from './welcome.ts';
 
 export function createCore(config: MachineConfig, suite: Suite): Core {
   return {
@@ -35,6 +36,7 @@ export function createCore(config: MachineConfig, suite: Suite): Core {
     submissions: new Map(),
     executions: new Map(),
     holds: new Map(),
+    welcome: createWelcome(),
     wishes: new Map(),
     awaitingSpec: new Map(),
     index: new Map(),

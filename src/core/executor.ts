@@ -18,6 +18,7 @@ import { saveExecution } from './reporting.ts';
 import { note, observe, refuse, seal, send, wallMs } from './state.ts';
 import type { Core, LocalExecution } from './state.ts';
 import { checkActivation, checkCommitted, checkGrant, grantedEpoch } from './verify.ts';
+import { holdUnused, holdUsed } from './welcome.ts';
 
 const notBid: readonly Refusal[] = [{ code: 'expired' }];
 
@@ -52,10 +53,12 @@ export function onAssign(core: Core, from: NodeId, message: AssignMessage): void
       continue;
     }
     if (close !== undefined) continue;
-    const refusals = held ? take(core, from, message, assign, epoch) : notBid;
+    const refusals = held === null ? notBid : take(core, from, message, assign, epoch);
     if (refusals === null) started.push(execution);
     else send(core, from, { type: 'not-started', job, execution, refusals });
   }
+  if (held !== null && started.length > 0) holdUsed(core, held);
+  else if (held !== null) holdUnused(core, held);
   if (started.length > 0) send(core, from, { type: 'started', job, executions: started });
 }
 

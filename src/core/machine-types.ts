@@ -255,6 +255,8 @@ export type RefuseCode =
   | 'not-keeper'
   | 'outdated-epoch'
   | 'unknown-job'
+  /** Nobody this node has reached or been told of. */
+  | 'unknown-node'
   | 'contradiction'
   /** The job inside breaks the rules of `src/job`. */
   | 'spec-invalid'

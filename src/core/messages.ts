@@ -226,8 +226,10 @@ export type JobState = 'Pending' | 'Queued' | 'Running' | 'Completed' | 'Failed'
 export interface Announcement {
   readonly job: JobId;
   readonly version: number;
+  /** Proven by the records below: the first keeper, or the one whom W keepers granted a later epoch. */
   readonly leader: NodeId;
-  readonly epoch: Epoch;
+  readonly admission: Certified<'admission'>;
+  readonly grant: Certified<'grant'> | null;
   readonly round: number;
   /** Executions wanted. */
   readonly need: number;

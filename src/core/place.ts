@@ -64,6 +64,11 @@ function lookAgain(core: Core, kept: KeptJob, lead: Lead): void {
   }
 }
 
+/** What proves that this node leads; the first epoch is proven by the admission. */
+function ownGrant(core: Core, { ledger: { grant } }: KeptJob): Certified<'grant'> | null {
+  return grant?.record.body.epoch.leader === core.self ? grant : null;
+}
+
 function announcementOf(core: Core, kept: KeptJob, lead: Lead, need: number): Announcement {
   const { spec } = kept.ledger;
   const small = specBytes(spec) <= core.config.limits.announceSpecMaxBytes;
@@ -72,7 +77,8 @@ function announcementOf(core: Core, kept: KeptJob, lead: Lead, need: number): An
     job: kept.ledger.job,
     version: spec.body.version,
     leader: core.self,
-    epoch: lead.epoch,
+    admission: kept.ledger.admission,
+    grant: ownGrant(core, kept),
     round: lead.round,
     need,
     spec: small ? spec : null,
@@ -346,9 +352,9 @@ export function sendAssignments(core: Core, kept: KeptJob, lead: Lead): void {
     }
     core.timers.set(jobTimer(kept), entry.resendAt);
   }
-  const { spec, admission, grant } = kept.ledger;
+  const { spec, admission } = kept.ledger;
+  const grant = ownGrant(core, kept);
   for (const [node, assigns] of due) {
-    const own = grant?.record.body.epoch.leader === core.self ? grant : null;
-    send(core, node, { type: 'assign', spec, admission, grant: own, assigns, holders: [] });
+    send(core, node, { type: 'assign', spec, admission, grant, assigns, holders: [] });
   }
 }

@@ -33,6 +33,31 @@ export const times = (a: Resources, n: number): Resources => ({
   gpus: a.gpus * n,
 });
 
+/** Whole units of `share` of each. */
+export const scaled = (a: Resources, share: number): Resources => ({
+  cpuMillis: Math.floor(a.cpuMillis * share),
+  memoryBytes: Math.floor(a.memoryBytes * share),
+  diskBytes: Math.floor(a.diskBytes * share),
+  gpus: Math.floor(a.gpus * share),
+});
+
+const each = (a: Resources, b: Resources, pick: (x: number, y: number) => number): Resources => ({
+  cpuMillis: pick(a.cpuMillis, b.cpuMillis),
+  memoryBytes: pick(a.memoryBytes, b.memoryBytes),
+  diskBytes: pick(a.diskBytes, b.diskBytes),
+  gpus: pick(a.gpus, b.gpus),
+});
+
+/** The smaller, and the larger, of each. */
+export const least = (a: Resources, b: Resources): Resources => each(a, b, Math.min);
+export const most = (a: Resources, b: Resources): Resources => each(a, b, Math.max);
+
+/** The largest share that `part` takes of anything in `whole`, 0 … 1. */
+export function shareOf(part: Resources, whole: Resources): number {
+  const shares = fields.map(([, key]) => (part[key] === 0 ? 0 : part[key] / whole[key]));
+  return Math.min(1, Math.max(...shares));
+}
+
 /** The resources of which `wanted` is more than `available`. */
 export function shortages(
   wanted: Resources,

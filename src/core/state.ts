@@ -5,7 +5,7 @@
  */
 import type { Resources } from '../job/model.ts';
 import type { Trouble } from './containment.ts';
-import type { ExecutionId, Hlc, JobId, Millis, NodeId, RequestId } from './ids.ts';
+import type { ExecutionId, Hlc, JobId, Millis, NodeId, PublicKey, RequestId } from './ids.ts';
 import type { Ledger } from './ledger.ts';
 import type {
   Effect,
@@ -33,6 +33,7 @@ import type { Signer, Suite } from './suite.ts';
 import { asHlc } from './ids.ts';
 import type { Bodies } from './records.ts';
 import type { Timers } from './timers.ts';
+import type { Welcome } from './welcome.ts';
 
 /** Another node as this one sees it. */
 export interface Member {
@@ -198,10 +199,15 @@ export interface LocalExecution {
 export interface Hold {
   readonly job: JobId;
   readonly version: number;
+  readonly owner: PublicKey;
   readonly resources: Resources;
   readonly since: Millis;
+  /** When the first of several holds in a row for the same job and leader began. */
+  readonly firstAt: Millis;
   readonly until: Millis;
   readonly leader: NodeId;
+  /** The leader itself asked for it; gossip may have been repeated by anybody. */
+  readonly direct: boolean;
 }
 
 /** What this node heard about a job it does not keep. */
@@ -289,6 +295,8 @@ export interface Core {
   readonly submissions: Map<JobId, Submission>;
   readonly executions: Map<ExecutionId, LocalExecution>;
   readonly holds: Map<JobId, Hold>;
+  /** What is remembered of those who asked something of this node. */
+  readonly welcome: Welcome;
   /** Jobs this node would take if it had room. */
   readonly wishes: Map<JobId, Announcement>;
   /** Announcements whose spec is on its way. */

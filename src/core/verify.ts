@@ -79,6 +79,19 @@ export function checkGrant(
   return ok ? 'good' : bad('bad-certificate');
 }
 
+/** That this node leads the job: an admission that W keepers signed, and their grant for a later epoch. */
+export function checkLeader(
+  suite: Suite,
+  admission: Certified<'admission'>,
+  grant: Certified<'grant'> | null,
+  leader: NodeId,
+): Verdict {
+  const { body } = admission.record;
+  if (grantedEpoch(body, grant).leader !== leader) return bad('wrong-signer');
+  if (!validCertificate(admission, body, 'admission', suite)) return bad('bad-certificate');
+  return grant === null ? 'good' : checkGrant(suite, body, grant);
+}
+
 /** The epoch that a grant proves; without one it is the first epoch, which the admission grants. */
 export function grantedEpoch(admission: AdmissionBody, grant: Certified<'grant'> | null): Epoch {
   return grant?.record.body.epoch ?? firstEpoch(admission);

@@ -38,7 +38,7 @@ function perform(
 ): void {
   const job = jobs[index] ?? assert.fail('a job');
   const { spec, admission } = job;
-  const about = { job: spec.body.job, version: 1, leader: idOf(1), epoch: job.epoch };
+  const about = { job: spec.body.job, version: 1, leader: idOf(1), admission, grant: null };
   switch (action) {
     case 'invite':
       cluster.message(0, 1, {

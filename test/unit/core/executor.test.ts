@@ -38,7 +38,8 @@ const announcement: Announcement = {
   job: id,
   version: 1,
   leader: idOf(1),
-  epoch: job.epoch,
+  admission: job.admission,
+  grant: null,
   round: 0,
   need: 2,
   spec: job.spec,
@@ -85,10 +86,11 @@ describe('an invited node', () => {
   });
 
   it('declines with its reasons what it can never run', () => {
-    const spec = specOf(jobWith({}, { Engine: { Type: 'lua', Params: {} } }));
+    const odd = admitted(jobWith({}, { Engine: { Type: 'lua', Params: {} } }), [1, 2, 3]);
+    const { spec, admission } = odd;
     const effects = executor().message(0, 1, {
       type: 'invite',
-      announcement: { ...announcement, job: spec.body.job, spec },
+      announcement: { ...announcement, job: spec.body.job, spec, admission },
     });
     const [decline] = sends(effects);
     assert.ok(decline?.type === 'decline' && decline.refusals[0]?.code === 'engine-missing');
@@ -100,7 +102,8 @@ describe('an invited node', () => {
     const big = admitted(jobWith({}, { resources: needs }), [1, 2, 3], { nonce: 'e'.repeat(32) });
     cluster.message(0, 1, { type: 'invite', announcement });
     cluster.message(0, 1, assigning({ assigns: [first, second] }));
-    const about = { ...announcement, job: big.spec.body.job, spec: big.spec };
+    const { spec, admission } = big;
+    const about = { ...announcement, job: spec.body.job, spec, admission };
     const [decline] = sends(cluster.message(0, 1, { type: 'invite', announcement: about }));
     assert.ok(decline?.type === 'decline');
     assert.deepEqual(decline.refusals, [
@@ -304,7 +307,8 @@ describe('an assignment', () => {
   it('under a lower epoch than one seen before is refused', () => {
     const cluster = running();
     cluster.message(0, 2, { type: 'leads', job: id, epoch: later, grant: granted(later, 2) });
-    cluster.message(0, 2, { type: 'invite', announcement });
+    const again = { ...announcement, leader: idOf(2), grant: granted(later, 2) };
+    cluster.message(0, 2, { type: 'invite', announcement: again });
     assert.deepEqual(refusals(cluster.message(0, 1, assigning({ assigns: [second] }))), [
       'outdated-epoch',
     ]);

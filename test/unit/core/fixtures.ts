@@ -10,6 +10,7 @@ import type { Hlc, NodeId, RecordId, StoreId } from '../../../src/core/ids.ts';
 import { executionIdOf } from '../../../src/core/place.ts';
 import type {
   AdmissionBody,
+  AdvertBody,
   AssignBody,
   Bodies,
   Certified,
@@ -135,8 +136,9 @@ export function admitted(
   job: Job,
   keepers: readonly number[],
   change: Partial<SpecBody> = {},
+  signer = suite,
 ): Admitted {
-  const spec = specOf(job, change);
+  const spec = specOf(job, change, signer);
   const record = admissionOf(spec, keepers);
   const epoch = firstEpoch(record.body);
   return { spec, admission: certify(record, 'admission', keepers, epoch), keepers, epoch };
@@ -242,3 +244,25 @@ export const committed = <T extends 'assign' | 'accept' | 'close'>(
   job: Admitted,
   record: Signed<T>,
 ): Certified<T> => certify(record, slotOf(record as Signed<'close'>), job.keepers, job.epoch);
+
+/** What node number `index` says of itself. */
+export function advertOf(index: number, change: Partial<AdvertBody> = {}): Signed<'advert'> {
+  const nothing = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+  const body: AdvertBody = {
+    node: idOf(index),
+    store: storeOf(index),
+    sequence: 1,
+    addresses: [],
+    labels: {},
+    engines: [],
+    publishers: [],
+    sources: [],
+    capacity: nothing,
+    free: nothing,
+    running: 0,
+    keeps: true,
+    software: 'shoal',
+    ...change,
+  };
+  return suiteOf(index).seal('advert', body, at(0), 'node');
+}

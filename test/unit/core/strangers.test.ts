@@ -24,6 +24,7 @@ import {
   WALL,
   acceptOf,
   admitted,
+  advertOf,
   assignOf,
   at,
   certify,
@@ -35,7 +36,6 @@ import {
   stateOf,
   stopOf,
   storeOf,
-  suiteOf,
 } from './fixtures.ts';
 
 /** A job of nodes 1, 2 and 3 of which node 0 knows nothing; node 9 is nobody's friend. */
@@ -46,31 +46,13 @@ const assign = assignOf(job, { node: 0 });
 const state = stateOf(assign, 0, { phase: 'completed' });
 const vote = certify(job.admission.record, 'admission', [1], job.epoch).votes[0] ?? assert.fail();
 const nothing = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
-const advert = suiteOf(9).seal(
-  'advert',
-  {
-    node: idOf(9),
-    store: storeOf(9),
-    sequence: 1,
-    addresses: [],
-    labels: {},
-    engines: [],
-    publishers: [],
-    sources: [],
-    capacity: nothing,
-    free: nothing,
-    running: 0,
-    keeps: true,
-    software: 'shoal',
-  },
-  at(0),
-  'node',
-);
+const advert = advertOf(9);
 const announcement = {
   job: id,
   version: 1,
   leader: idOf(9),
-  epoch: job.epoch,
+  admission: job.admission,
+  grant: null,
   round: 0,
   need: 1,
   spec: job.spec,
@@ -102,7 +84,7 @@ const messages: Expected<Message> = {
   'not-admitted': [{ type: 'not-admitted', job: id, refusal: { code: 'draining' } }, []],
   activate: [{ type: 'activate', spec: job.spec, admission: job.admission }, ['refuse not-keeper']],
   'job-wanted': [{ type: 'job-wanted', job: id }, []],
-  invite: [{ type: 'invite', announcement }, ['send bid']],
+  invite: [{ type: 'invite', announcement }, ['refuse wrong-signer']],
   'spec-wanted': [{ type: 'spec-wanted', job: id, version: 1 }, []],
   spec: [{ type: 'spec', spec: job.spec }, []],
   bid: [
@@ -183,7 +165,7 @@ const messages: Expected<Message> = {
 };
 
 const gossip: Expected<Gossip> = {
-  announce: [{ type: 'announce', announcement }, ['send bid']],
+  announce: [{ type: 'announce', announcement }, ['refuse unknown-node']],
   advert: [{ type: 'advert', advert }, []],
   closed: [
     {

@@ -7,9 +7,13 @@ import {
   GOSSIP_MAX_BYTES,
   MESSAGE_MAX_BYTES,
 } from '../../../../p2p/wire/messages.ts';
-import { asExecutionId, asJobId } from '../../../../src/core/ids.ts';
+import { createSuite } from '../../../../p2p/wire/suite.ts';
+import { asExecutionId, asHlc, asJobId, asStoreId } from '../../../../src/core/ids.ts';
+import { defaultLimits } from '../../../../src/core/limits.ts';
 import type { Gossip, Message } from '../../../../src/core/messages.ts';
-import { anyRecord, damage, envelopes, messages, sha256, signed } from './fixtures.ts';
+import type { Signed } from '../../../../src/core/records.ts';
+import { jobWith } from '../../core/fixtures.ts';
+import { anyRecord, crypto, damage, envelopes, messages, net, sha256, signed } from './fixtures.ts';
 import { gossipArbitraries, messageArbitraries } from './message-arbitraries.ts';
 
 /** Signatures are views of larger arrays on one side and Buffers on the other; only bytes count. */
@@ -179,6 +183,51 @@ test('gossip may cost less work than a message, because it never is a long list'
   const [gossip, message] = [messages.decodeGossip(bytes), messages.decodeMessage(bytes)];
   assert.ok(!gossip.ok && gossip.code === 'too-many');
   assert.ok(!message.ok && message.code === 'bad-shape');
+});
+
+const at = asHlc(1_800_000_000_000);
+const job = asJobId('j-00000000-0000-8000-8000-000000000000');
+const stop = { job, sequence: 1, command: 'stop', reason: '', notAfter: 0 } as const;
+
+test('an announcement fits gossip with the largest spec that travels in it and all its proofs', () => {
+  const suites = Array.from({ length: 5 }, (_, index) =>
+    createSuite({ net, nodeSeed: sha256(`node ${index}`), ownerSeed: sha256('owner'), crypto }),
+  );
+  const nodes = suites.map((one) => one.nodeOf(one.seal('command', stop, at, 'node').by));
+  const store = asStoreId('e'.repeat(32));
+  const keepers = nodes.map((node) => ({ node, store }));
+  const [leader = assert.fail('a node')] = nodes;
+  const epoch = { config: 0, number: 1_000_000, leader };
+  const certify = <T extends 'admission' | 'grant'>(record: Signed<T>) => ({
+    record,
+    votes: suites.map((one) =>
+      one.seal('vote', { job, of: record.id, slot: 'admission', epoch, store }, at, 'node'),
+    ),
+  });
+  const [signer = assert.fail('a suite')] = suites;
+  const [drawn = assert.fail('a spec')] = fc.sample(signed('spec'), 1);
+  const text = 'x'.repeat(defaultLimits.announceSpecMaxBytes - 2_000);
+  const large = { ...jobWith(), Meta: { text } };
+  assert.ok(JSON.stringify(large).length <= defaultLimits.announceSpecMaxBytes);
+  const spec = signer.seal('spec', { ...drawn.body, job, spec: large }, at, 'owner');
+  const of = { job, version: 1, spec: spec.id, config: 0, keepers, sponsor: leader };
+  const gossip: Gossip = {
+    type: 'announce',
+    announcement: {
+      job,
+      version: 1,
+      leader,
+      admission: certify(signer.seal('admission', of, at, 'node')),
+      grant: certify(signer.seal('grant', { job, epoch }, at, 'node')),
+      round: 1,
+      need: 10_000,
+      spec,
+      notAgain: Array.from({ length: 64 }, () => leader),
+    },
+  };
+  const bytes = messages.encodeGossip(gossip);
+  assert.ok(bytes.length < GOSSIP_MAX_BYTES, `${bytes.length} bytes`);
+  assert.ok(messages.decodeGossip(bytes).ok);
 });
 
 test('gossip is no message and a message is no gossip, unless they share a name and a form', () => {

@@ -1,0 +1,127 @@
+/**
+ * The one place that says how much work for others this node lets in: who asks, for which job, what
+ * it costs. Every answer rests on bounded counts that fade (`tally.ts`), so that nobody's behaviour is
+ * remembered for ever and nobody's inventions fill the memory. What is asked for was verified before:
+ * here it is only weighed.
+ *
+ * **Holds.** A bid sets resources aside on the word of a leader alone, so what a leader may have held
+ * depends on how well this node knows it. Of the capacity, leaders that never ran anything here share
+ * a half, those of them that this node has never heard itself a quarter; leaders whose holds became
+ * executions may have all of it. Whoever lets holds run out has the less of his share the more he
+ * wasted. Nobody's executions are limited by this: a hold becomes one within a second.
+ */
+import type { Resources } from '../job/model.ts';
+import { freeNow } from './capacity.ts';
+import type { NodeId, PublicKey } from './ids.ts';
+import { reached } from './reach.ts';
+import { least, minus, most, nothing, plus, scaled, shareOf } from './resources.ts';
+import type { Core, Hold } from './state.ts';
+import { Tally } from './tally.ts';
+
+/** Whoever is counted: more of them than this are not remembered apart. */
+const keysMax = 4_096;
+/** Holds at a time, for one leader and for all: a job that asks for next to nothing takes a row, too. */
+const holdsPerLeaderMax = 256;
+const holdsMax = 1_024;
+/** What leaders may have held that never ran anything here, and those among them never heard directly. */
+const newcomersShare = 1 / 2;
+const strangersShare = 1 / 4;
+/** While the work of several owners waits, no one of them has more than this held. */
+const ownersShare = 1 / 2;
+/** A hold given back within this was bid in vain, which is nobody's fault. */
+const inVainMs = 2_000;
+/** A whole node held for nothing counts this much; each 1 halves the share. */
+const wholeNode = 4;
+/** Up to this much waste, one execution may be held even if it is larger than the share. */
+const wasteForgiven = 2;
+
+export interface Welcome {
+  /** Holds that came to nothing, by leader; those of all leaders never heard are counted together. */
+  readonly wasted: Tally<NodeId | PublicKey | 'strangers'>;
+  /** Holds that became executions, by leader. */
+  readonly used: Tally<NodeId>;
+}
+
+export const createWelcome = (): Welcome => ({
+  wasted: new Tally(60_000, keysMax),
+  used: new Tally(3_600_000, keysMax),
+});
+
+/** For whom resources would be held. */
+export interface Asker {
+  readonly owner: PublicKey;
+  readonly leader: NodeId;
+}
+
+type Standing = 'proven' | 'newcomer' | 'stranger';
+
+function standingOf(core: Core, leader: NodeId): Standing {
+  if (leader === core.self) return 'proven';
+  if (!reached(core, leader)) return 'stranger';
+  return core.welcome.used.of(leader, core.now) > 0.5 ? 'proven' : 'newcomer';
+}
+
+const accountOf = (leader: NodeId, standing: Standing): NodeId | 'strangers' =>
+  standing === 'stranger' ? 'strangers' : leader;
+
+/**
+ * How much may be held for this asker now: never more than is free.
+ * @param one what one execution takes
+ */
+export function roomFor(core: Core, asker: Asker, one: Resources): Resources {
+  const capacity = core.profile?.capacity ?? nothing;
+  const standing = standingOf(core, asker.leader);
+  const holds = [...core.holds.values()];
+  const ofLeader = holds.filter((hold) => hold.leader === asker.leader);
+  if (holds.length >= holdsMax || ofLeader.length >= holdsPerLeaderMax) return nothing;
+  const { wasted } = core.welcome;
+  const waste = Math.max(
+    wasted.of(accountOf(asker.leader, standing), core.now),
+    wasted.of(asker.owner, core.now),
+  );
+  const room = (share: number, counted: readonly Hold[]): Resources => {
+    if (share >= 1) return capacity;
+    const held = counted.reduce((sum, hold) => plus(sum, hold.resources), nothing);
+    const left = minus(scaled(capacity, share), held);
+    // A job that needs more than the share of a node must be able to run all the same.
+    return counted.length === 0 && waste < wasteForgiven ? most(left, one) : left;
+  };
+  const rooms = [freeNow(core), room(waste < 0.5 ? 1 : 2 ** -waste, ofLeader)];
+  if (standing !== 'proven') {
+    const alike = holds.filter((hold) => standingOf(core, hold.leader) !== 'proven');
+    rooms.push(room(newcomersShare, alike));
+  }
+  if (standing === 'stranger') {
+    const alike = holds.filter((hold) => standingOf(core, hold.leader) === 'stranger');
+    rooms.push(room(strangersShare, alike));
+  }
+  if (othersWait(core, holds, asker.owner)) {
+    const ofOwner = holds.filter((hold) => hold.owner === asker.owner);
+    rooms.push(room(ownersShare, ofOwner));
+  }
+  return rooms.reduce(least);
+}
+
+/** Somebody else's work is held or waits for room. */
+function othersWait(core: Core, holds: readonly Hold[], owner: PublicKey): boolean {
+  if (holds.some((hold) => hold.owner !== owner)) return true;
+  for (const { spec } of core.wishes.values()) if (spec?.body.owner !== owner) return true;
+  return false;
+}
+
+/** A hold became an execution: its leader is one to be believed. */
+export function holdUsed(core: Core, { leader }: Hold): void {
+  core.welcome.used.add(leader, 1, core.now);
+  core.welcome.wasted.add(leader, -1, core.now);
+}
+
+/** A hold ended otherwise: what it kept from others is remembered. */
+export function holdUnused(core: Core, hold: Hold): void {
+  if (core.now - hold.firstAt < inVainMs || hold.leader === core.self) return;
+  const capacity = core.profile?.capacity ?? nothing;
+  const cost = wholeNode * shareOf(hold.resources, capacity);
+  const account = accountOf(hold.leader, standingOf(core, hold.leader));
+  core.welcome.wasted.add(account, cost, core.now);
+  // Only who speaks for himself can waste an owner's good name; gossip repeats anybody's words.
+  if (hold.direct) core.welcome.wasted.add(hold.owner, cost, core.now);
+}
