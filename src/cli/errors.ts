@@ -1,8 +1,9 @@
 /** What went wrong, as the user sees it: on lines or as JSON, and the exit code. */
 import { ShoalError, type FailureCode } from '../core/failure.ts';
+import { stringifyExact } from '../lib/exact-json.ts';
 import type { ErrorJson } from '../api/types.ts';
 import { EXIT_CODES, type ExitCode } from './exit-codes.ts';
-import { plainText } from './text.ts';
+import { plainLine, plainText } from './text.ts';
 
 /** A failure that the peer answered with. */
 export class RemoteError extends Error {
@@ -79,11 +80,11 @@ export function tell(error: unknown): Told {
 export function errorText(told: Told, asJson: boolean): string {
   if (asJson) {
     const { exitCode: _exitCode, ...error } = told;
-    return `${JSON.stringify({ error })}\n`;
+    return `${stringifyExact({ error }, 0)}\n`;
   }
   const lines = told.message
     .split('\n')
     .map((line, index) => (index === 0 ? `Error: ${line}` : `       ${line}`));
-  if (told.hint !== '') lines.push(`Hint: ${told.hint}`);
+  if (told.hint !== '') lines.push(`Hint: ${plainLine(told.hint)}`);
   return `${lines.join('\n')}\n`;
 }

@@ -3,6 +3,7 @@
  * them; JSON and YAML print the API's items as they are.
  */
 import { stringifyExact } from '../lib/exact-json.ts';
+import { escapeHiddenInYaml, withoutHidden } from '../lib/hidden-text.ts';
 import { write, type Io } from './io.ts';
 import { painter, plainLine, plainText } from './text.ts';
 
@@ -84,7 +85,7 @@ function table<T>(
   });
 }
 
-/** Any value as JSON or YAML. JSON keeps remote text as it is: it escapes control characters itself. */
+/** Any value as JSON or YAML, from which remote text comes back as it was: what a terminal obeys or hides is escaped. */
 export async function printValue(
   io: Io,
   value: unknown,
@@ -95,15 +96,30 @@ export async function printValue(
     await write(io.stdout, `${stringifyExact(value, pretty ? 2 : 0)}\n`);
     return;
   }
-  const { stringify } = await import('yaml');
-  await write(io.stdout, stringify(value, { lineWidth: 0 }));
+  const { Document, visit } = await import('yaml');
+  const document = new Document(value);
+  visit(document, {
+    Scalar(_, scalar) {
+      const text = scalar.value;
+      if (typeof text === 'string' && withoutHidden(text) !== text) scalar.type = 'QUOTE_DOUBLE';
+    },
+  });
+  await write(io.stdout, escapeHiddenInYaml(document.toString({ lineWidth: 0 })));
 }
 
-/** `KEY    value` lines, keys in one column. */
+/** `KEY    value` lines, keys in one column; a value of several lines cannot pass for another key. */
 export function keyValues(pairs: readonly (readonly [string, string])[]): string[] {
   const width = Math.max(0, ...pairs.map(([key]) => key.length));
-  return pairs.map(([key, value]) => `${key.padEnd(width)}  ${plainText(value)}`.trimEnd());
+  const indent = `\n${' '.repeat(width + 2)}`;
+  return pairs.map(([key, value]) =>
+    `${key.padEnd(width)}  ${plainText(value).replaceAll('\n', indent)}`.trimEnd(),
+  );
 }
 
+/** Lines that may hold remote text, which is made harmless here. */
 export const printLines = (io: Io, lines: readonly string[]): Promise<void> =>
-  write(io.stdout, lines.map((line) => `${line}\n`).join(''));
+  write(io.stdout, plainText(lines.map((line) => `${line}\n`).join('')));
+
+/** A line of our own in bold, after an empty one. */
+export const printHeading = (io: Io, title: string): Promise<void> =>
+  write(io.stdout, `\n${painter(io, 'stdout', false)('bold', plainLine(title))}\n`);

@@ -3,7 +3,7 @@
  * per thing that happened, and none for mere progress.
  */
 import type { Io } from './io.ts';
-import { plainLine } from './text.ts';
+import { plainLine, plainText } from './text.ts';
 
 const CLEAR = '\r\u001b[K';
 
@@ -29,8 +29,13 @@ export class StatusLine {
     this.#io.stderr.write(`${CLEAR}${line}`);
   }
 
-  /** A line that stays. */
+  /** A line that stays; it may hold remote text. */
   say(line: string): void {
+    this.sayStyled(plainText(line));
+  }
+
+  /** A line that stays, and whose remote text has been made harmless already. */
+  sayStyled(line: string): void {
     if (this.#quiet) return;
     const again = this.#shown;
     this.clear();

@@ -1,15 +1,10 @@
 /** Text on a terminal: making remote text harmless, times as people read them, styles. */
 import { stripVTControlCharacters, styleText } from 'node:util';
+import { withoutHidden } from '../lib/hidden-text.ts';
 import type { Io } from './io.ts';
 
-/** What is left after escape sequences are gone and could still move a cursor or reverse a line. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to take out
-const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
-
-/** Remote text without escape sequences and control characters; line ends and tabs stay. */
-export function plainText(text: string): string {
-  return stripVTControlCharacters(text).replace(CONTROL, '');
-}
+/** Remote text without escape sequences and what a terminal obeys or hides; line ends and tabs stay. */
+export const plainText = (text: string): string => withoutHidden(stripVTControlCharacters(text));
 
 /** The same on one line. */
 export const plainLine = (text: string): string => plainText(text).replace(/\s+/g, ' ').trim();

@@ -37,11 +37,12 @@ export interface WaitOptions {
 
 /** `e-…` with 8 digits, blank for a job-level event. */
 function eventLine(event: HistoryJson, paint: Painter): string[] {
-  const { Details, Message, Topic } = event.Event;
+  const { Details, Message } = event.Event;
   const failed = Details['IsError'] === 'true';
-  const time = event.Time.slice(11, 19);
-  const text = `${Topic.padEnd(22)}${plainLine(Message)}`;
-  const line = `${paint('dim', time)}  ${shortId(event.ExecutionID ?? '').padEnd(10)}  ${failed ? paint('red', text) : text}`;
+  const time = plainLine(event.Time.slice(11, 19));
+  const execution = plainLine(shortId(event.ExecutionID ?? ''));
+  const text = `${plainLine(event.Event.Topic).padEnd(22)}${plainLine(Message)}`;
+  const line = `${paint('dim', time)}  ${execution.padEnd(10)}  ${failed ? paint('red', text) : text}`;
   const hint = plainLine(Details['Hint'] ?? '');
   return failed && hint !== '' ? [line, `${' '.repeat(22)}Hint: ${hint}`] : [line];
 }
@@ -127,7 +128,7 @@ class Waiter {
 
   #show(events: readonly HistoryJson[]): void {
     for (const event of events) {
-      for (const text of eventLine(event, this.#paint)) this.#line.say(text);
+      for (const text of eventLine(event, this.#paint)) this.#line.sayStyled(text);
     }
   }
 

@@ -3,6 +3,8 @@
  * here and plain integer text on the wire. Everything else is ordinary JSON.
  */
 
+import { escapeHidden } from './hidden-text.ts';
+
 /** What V8 has and the library's types do not know yet. */
 interface JsonWithRaw {
   rawJSON(text: string): unknown;
@@ -13,11 +15,14 @@ interface JsonWithRaw {
 }
 const json = JSON as unknown as JsonWithRaw;
 
-/** As `JSON.stringify`, with bigints as integer text. `indent`: spaces, 0 = one line. */
+/**
+ * As `JSON.stringify`, with bigints as integer text, and with what a terminal would obey or hide as
+ * escapes. `indent`: spaces, 0 = one line.
+ */
 export function stringifyExact(value: unknown, indent: number): string {
   const exact = (_key: string, member: unknown): unknown =>
     typeof member === 'bigint' ? json.rawJSON(member.toString()) : member;
-  return JSON.stringify(value, exact, indent) ?? 'null';
+  return escapeHidden(JSON.stringify(value, exact, indent) ?? 'null');
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 import { pino } from 'pino';
 import type { Logger } from 'pino';
+import { escapeHidden, withoutHidden } from './hidden-text.ts';
 
 export type Log = Logger;
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -20,7 +21,7 @@ export function createLog(level: LogLevel, destination: LogDestination): Log {
   const sink =
     destination.isTTY === true
       ? { write: (line: string): void => void destination.write(readable(line)) }
-      : { write: (line: string): void => void destination.write(line) };
+      : { write: (line: string): void => void destination.write(escapeHidden(line)) };
   const options = {
     level,
     messageKey: 'event',
@@ -34,7 +35,7 @@ export function createLog(level: LogLevel, destination: LogDestination): Log {
 
 /** A text of someone else's, cut to `max` characters and without control characters, fit for a log line. */
 export function limited(text: string, max = 200): string {
-  const clean = text.replace(/\p{Cc}+/gu, ' ');
+  const clean = withoutHidden(text.replace(/\p{Cc}+/gu, ' '));
   return clean.length > max ? `${clean.slice(0, max)}…` : clean;
 }
 

@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ShoalError } from '../../core/failure.ts';
 import type { FetchOptions } from '../../lib/content.ts';
+import { stringifyExact } from '../../lib/exact-json.ts';
 import { whyUnsafe } from '../../lib/safe-path.ts';
 import { TREE_MEDIA_TYPE } from '../../lib/tree-stream.ts';
 import { errorJson, failureOf } from '../failures.ts';
@@ -79,7 +80,7 @@ async function* listLines(
   options: FetchOptions,
   requestId: string,
 ): AsyncGenerator<string> {
-  const line = (value: ContentLine): string => `${JSON.stringify(value)}\n`;
+  const line = (value: ContentLine): string => `${stringifyExact(value, 0)}\n`;
   let entries = 0;
   let bytes = 0;
   try {

@@ -6,6 +6,7 @@ import type { JobSummary } from '../../core/messages.ts';
 import type { Job } from '../../job/model.ts';
 import { parseJobValue } from '../../job/parse.ts';
 import { formatProblem } from '../../job/problem.ts';
+import { stringifyExact } from '../../lib/exact-json.ts';
 import { diffLines } from '../diff.ts';
 import {
   bodyOf,
@@ -113,7 +114,7 @@ function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
     const { job, warnings } = jobOf(bodyOf(request));
     const before = await presentSpec(service, job);
     return send(reply, {
-      Diff: diffLines(before, JSON.stringify(specJson(job), null, 2)),
+      Diff: diffLines(before, stringifyExact(specJson(job), 2)),
       Warnings: warnings,
     });
   });
@@ -131,7 +132,7 @@ async function presentSpec(service: RouteContext['service'], job: Job): Promise<
   if (job.Name === '') return '';
   try {
     const view = await service.getJob(job.Name, job.Namespace);
-    return JSON.stringify(specJson(view.records.spec.body.spec), null, 2);
+    return stringifyExact(specJson(view.records.spec.body.spec), 2);
   } catch (error) {
     const code = error instanceof ShoalError ? error.failure.code : '';
     if (code === 'job-not-found' || code === 'job-ambiguous') return '';

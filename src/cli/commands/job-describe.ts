@@ -5,8 +5,8 @@ import { executionDetailColumns, historyColumns } from '../columns.ts';
 import type { CommandCode } from '../command.ts';
 import { jobPath, jobRef } from '../ids.ts';
 import type { Io } from '../io.ts';
-import { keyValues, printLines, printList, printValue } from '../output.ts';
-import { dateTime, msOfNanos, painter, plainText, shortId } from '../text.ts';
+import { keyValues, printHeading, printLines, printList, printValue } from '../output.ts';
+import { dateTime, msOfNanos, plainLine, plainText, shortId } from '../text.ts';
 
 interface Options {
   readonly namespace: string;
@@ -72,12 +72,9 @@ function standardOutput(executions: readonly ExecutionJson[]): string[] {
     : lines;
 }
 
-const heading = (io: Io, title: string): Promise<void> =>
-  printLines(io, ['', painter(io, 'stdout', false)('bold', title)]);
-
 async function section(io: Io, title: string, lines: readonly string[]): Promise<void> {
   if (lines.length === 0) return;
-  await heading(io, title);
+  await printHeading(io, title);
   await printLines(io, lines);
 }
 
@@ -89,7 +86,7 @@ async function histories(
   const shown = historyColumns.filter(
     ({ title }) => title === 'Time' || title === 'Topic' || title === 'Event',
   );
-  await heading(io, 'Job History');
+  await printHeading(io, 'Job History');
   await printList(
     io,
     events.filter(({ Type }) => Type === 'JobLevel'),
@@ -97,11 +94,11 @@ async function histories(
     {},
   );
   if (executions.length > 0) {
-    await heading(io, 'Executions');
+    await printHeading(io, 'Executions');
     await printList(io, executions, executionDetailColumns, {});
   }
   for (const { ID } of executions) {
-    await heading(io, `Execution ${shortId(ID)} History`);
+    await printHeading(io, `Execution ${shortId(ID)} History`);
     await printList(
       io,
       events.filter(({ ExecutionID }) => ExecutionID === ID),
@@ -125,7 +122,7 @@ export const jobDescribe: CommandCode<Options> = async ({ io, client }, [ref], o
   await section(
     io,
     'Why it waits',
-    (answer.Waiting?.Explanation ?? []).map((line) => `- ${plainText(line)}`),
+    (answer.Waiting?.Explanation ?? []).map((line) => `- ${plainLine(line)}`),
   );
   await section(io, 'Summary', summary(newestFirst));
   await histories(io, answer.History?.Items ?? [], newestFirst);

@@ -3,6 +3,7 @@ import type { JobJson, ListJson } from '../../api/types.ts';
 import { jobColumns } from '../columns.ts';
 import type { CommandCode } from '../command.ts';
 import { printList, type OutputOptions } from '../output.ts';
+import { plainLine } from '../text.ts';
 
 interface Options extends OutputOptions {
   readonly namespace: string;
@@ -24,5 +25,6 @@ export const jobList: CommandCode<Options> = async ({ io, client }, _args, optio
     reverse: options.orderReversed !== true,
   });
   await printList(io, page.Items, jobColumns, options);
-  if (page.NextToken !== '') io.stderr.write(`There are more: --next-token ${page.NextToken}\n`);
+  if (page.NextToken !== '')
+    io.stderr.write(`There are more: --next-token ${plainLine(page.NextToken)}\n`);
 };

@@ -13,7 +13,7 @@ import { printLogs } from '../logs.ts';
 import { checkOutcome, outcomeOf, type Outcome } from '../outcome.ts';
 import { printLines, printValue } from '../output.ts';
 import { readSpec, type SpecSource, type TemplateOptions } from '../spec-source.ts';
-import { plainText, shortNode } from '../text.ts';
+import { plainLine, plainText, shortNode } from '../text.ts';
 import { waitForJob } from '../waiting.ts';
 import { fetchResults } from './job-get.ts';
 
@@ -165,7 +165,7 @@ export const jobRun: CommandCode<JobRunOptions> = async (context, [file], option
   const spec = await readSpec(io, file, options);
   if (options.dryRun === true) return dryRun(context, spec, options);
   const answer = await submit(io, context.client(), spec.job);
-  const id = jobRef(answer.JobID);
+  const id = plainLine(jobRef(answer.JobID));
   warn(io, [...new Set([...spec.warnings, ...answer.Warnings])], options);
   if (options.idOnly === true) await write(io.stdout, `${id}\n`);
   else if (options.output === 'json' && !options.wait)

@@ -2,6 +2,7 @@
 import type { CommandCode } from '../command.ts';
 import { printLines, printValue } from '../output.ts';
 import { readSpec, type TemplateOptions } from '../spec-source.ts';
+import { plainText } from '../text.ts';
 
 interface Options extends TemplateOptions {
   readonly output: 'text' | 'json';
@@ -12,6 +13,6 @@ export const jobValidate: CommandCode<Options> = async ({ io }, [file], options)
   const { warnings } = await readSpec(io, file, options);
   if (options.output === 'json')
     return printValue(io, { valid: true, warnings }, 'json', options.pretty === true);
-  for (const warning of warnings) io.stderr.write(`Warning: ${warning}\n`);
+  for (const warning of warnings) io.stderr.write(`Warning: ${plainText(warning)}\n`);
   await printLines(io, ['OK']);
 };
