@@ -28,8 +28,10 @@ import { Closers, openHost, openIdentity, openRunner, specBytes } from './open.t
 import { createProfiler } from './profile.ts';
 import { createRetention } from './retention.ts';
 import type { Runner } from './runner.ts';
+import { catchTheUncaught } from './last-resort.ts';
 import { createJobLookup, createService } from './service.ts';
 import { answerTails, logSourceOf } from './tails.ts';
+import { startWatchdog } from './watchdog.ts';
 
 /** A running peer. */
 export interface Peer {
@@ -46,6 +48,8 @@ export interface Peer {
 const specMaxBytes = 60_000;
 /** Running programs get this long to be stopped and reported when the peer leaves. */
 const leaveMs = 8_000;
+/** After that the parts of the peer get this long to close. */
+const stopMs = 5_000;
 
 /** @throws ShoalError for everything a person can put right: configuration, keys, ports, locks, stores. */
 export async function startPeer(loaded: LoadedConfig, version: string): Promise<Peer> {
@@ -128,6 +132,8 @@ async function compose(
     },
   });
   closers.add(() => driver.stop());
+  closers.add(startWatchdog());
+  closers.add(catchTheUncaught(defects, (error) => broken(error)));
   const jobs = createJobLookup({ driver, self: host.nodeId });
   const content = announcingContent(host.content, (cid, local) =>
     driver.push({ type: 'content', cid, local }),
@@ -156,11 +162,14 @@ async function compose(
   closers.add(() => profiler.stop());
   host.messages.listen({
     onFrame: (from, frame) => {
-      const decoded = codec.decodeMessage(frame);
-      if (decoded.ok)
-        return driver.hear({ type: 'message', from, message: decoded.message }, frame.byteLength);
-      metrics.refused(decoded.code);
-      return undefined;
+      let room: Promise<void> | undefined;
+      defects.contain('frame', () => {
+        const decoded = codec.decodeMessage(frame);
+        if (!decoded.ok) return metrics.refused(decoded.code);
+        const input = { type: 'message', from, message: decoded.message } as const;
+        room = driver.hear(input, frame.byteLength);
+      });
+      return room;
     },
     onConnected: (node) => driver.push({ type: 'peer-connected', node }),
     onDisconnected: (node) => driver.push({ type: 'peer-disconnected', node }),
@@ -246,6 +255,13 @@ async function compose(
   const stop = (): Promise<void> => {
     stopping ??= leave(driver, runner, closers).then(() => ended.resolve());
     return stopping;
+  };
+  const broken = (error: unknown): void => {
+    peerLog.fatal({ error: stackOf(error) }, 'node.broken');
+    const reject = (): void =>
+      ended.reject(error instanceof Error ? error : new Error(String(error)));
+    stopping ??= leave(driver, runner, closers).finally(reject);
+    setTimeout(reject, leaveMs + stopMs).unref();
   };
   return {
     nodeId: host.nodeId,

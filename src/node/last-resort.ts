@@ -1,0 +1,82 @@
+/**
+ * What becomes of a throw that nobody caught and of a promise that nobody waits for. The libraries of
+ * the network leave some behind when a stream breaks, and a broken stream costs that stream; anything else
+ * says that the program is not what it seems, and ends the peer in order.
+ */
+import type { Defects } from './defects.ts';
+
+/** Errors by which libp2p, its muxers and Node's streams say that the other side is gone or broken. */
+const streamErrors: ReadonlySet<string> = new Set([
+  'AbortError',
+  'ConnectionClosedError',
+  'ConnectionClosingError',
+  'ConnectionFailedError',
+  'DialError',
+  'InvalidCryptoExchangeError',
+  'InvalidDataLengthError',
+  'InvalidDataLengthLengthError',
+  'InvalidFrameError',
+  'InvalidMessageError',
+  'InvalidMessageLengthError',
+  'MaxEarlyStreamsError',
+  'MuxerClosedError',
+  'NotMatchingPingError',
+  'ProtocolError',
+  'QueueFullError',
+  'ReceiveWindowExceededError',
+  'StreamAbortedError',
+  'StreamAlreadyExistsError',
+  'StreamBufferError',
+  'StreamClosedError',
+  'StreamResetError',
+  'StreamStateError',
+  'TimeoutError',
+  'TooManyInboundProtocolStreamsError',
+  'TooManyOutboundProtocolStreamsError',
+  'UnexpectedEOFError',
+  'UnexpectedPeerError',
+  'UnRequestedPingError',
+  'UnsupportedProtocolError',
+]);
+const streamCodes: ReadonlySet<string> = new Set([
+  'ECONNABORTED',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTCONN',
+  'EPIPE',
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ERR_STREAM_WRITE_AFTER_END',
+  'ETIMEDOUT',
+]);
+
+/** Whether an error says no more than that a connection or a stream is gone. */
+function isStreamError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error ? String(error.code) : '';
+  return streamErrors.has(error.name) || streamCodes.has(code);
+}
+
+/**
+ * @param end ends the peer; called at most once.
+ * @returns takes the handlers away
+ */
+export function catchTheUncaught(defects: Defects, end: (error: unknown) => void): () => void {
+  let ended = false;
+  const caught = (where: string) => (error: unknown) => {
+    defects.report(where, error);
+    if (ended || isStreamError(error)) return;
+    ended = true;
+    end(error);
+  };
+  const thrown = caught('process.uncaught');
+  const rejected = caught('process.unhandled');
+  process.on('uncaughtException', thrown);
+  process.on('unhandledRejection', rejected);
+  return () => {
+    process.removeListener('uncaughtException', thrown);
+    process.removeListener('unhandledRejection', rejected);
+  };
+}
