@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import { defaultLimits } from '../core/limits.ts';
-import { isIpAddress } from '../job/network.ts';
+import { isIpAddress } from '../job/addresses.ts';
 import { isAmount, isByteAmount, isShare } from './amounts.ts';
 
 const HOUR_MS = 3_600_000;
@@ -230,6 +230,14 @@ const policy = z.strictObject({
   allowImages: words()
     .default([])
     .describe('beginnings of image references that may run; empty = all'),
+  /** A registry of a private network is whatever listens there: an image would have this machine ask it. */
+  privateRegistries: z
+    .array(z.string().regex(/^[a-zA-Z0-9.:[\]-]+$/, 'expected a host with or without a port'))
+    .max(100)
+    .default([])
+    .describe(
+      'registries that images may be pulled from though they are not public: host or host:port',
+    ),
   /** Host is not among them: such a job reaches everything that listens on this machine's loopback. */
   networks: z
     .array(z.enum(['None', 'Default', 'Bridge', 'Host']))

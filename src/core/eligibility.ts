@@ -2,11 +2,12 @@
  * Whether a node takes a job: every check gives its reason, and all reasons are given, so that the
  * leader can say which one keeps how many nodes out. Pure: profile and spec in, refusals out.
  */
+import { registryOf, whyNotRegistry } from '../job/image.ts';
 import { favourOf, matches } from '../job/constraints.ts';
 import type { Job, Resources } from '../job/model.ts';
 import { own } from '../job/own.ts';
 import { pathAllowed } from './allowed-paths.ts';
-import type { Profile } from './machine-types.ts';
+import type { ExecutorPolicy, Profile } from './machine-types.ts';
 import type { SpecBody } from './records.ts';
 import type { Refusal } from './refusals.ts';
 import { shortages } from './resources.ts';
@@ -102,6 +103,12 @@ function accessRefusals(profile: Profile, job: Job): readonly Refusal[] {
   if (network === undefined || !network.allowed) {
     refusals.push({ code: 'network', network: Network.Type, detail: network?.detail ?? '' });
   }
+  for (const { HostNetwork } of Network.Ports) {
+    if (HostNetwork === '' || profile.portAddresses.includes(HostNetwork)) continue;
+    const allowed = profile.portAddresses.join(', ') || 'none';
+    const detail = `ports may not be published on ${HostNetwork} there, only on ${allowed}`;
+    refusals.push({ code: 'network', network: Network.Type, detail });
+  }
   for (const { Source } of InputSources) {
     if (Source.Type !== 'localdirectory') continue;
     const path = String(Source.Params['SourcePath'] ?? '');
@@ -116,12 +123,17 @@ function accessRefusals(profile: Profile, job: Job): readonly Refusal[] {
       refusals.push({ code: 'env-not-allowed', variable });
     }
   }
-  const images = profile.policy.allowImages;
   const image = Engine.Params['Image'];
-  if (typeof image === 'string' && images.length > 0 && !images.some((p) => image.startsWith(p))) {
+  if (typeof image === 'string' && !imageAllowed(image, profile.policy)) {
     refusals.push({ code: 'image-not-allowed', image });
   }
   return refusals;
+}
+
+function imageAllowed(image: string, policy: ExecutorPolicy): boolean {
+  const { allowImages, privateRegistries } = policy;
+  if (whyNotRegistry(registryOf(image), privateRegistries) !== null) return false;
+  return allowImages.length === 0 || allowImages.some((prefix) => image.startsWith(prefix));
 }
 
 /** `*` in a rule stands for anything. */

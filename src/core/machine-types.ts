@@ -39,6 +39,8 @@ export interface Profile {
   readonly allowedPaths: readonly string[];
   /** Variables of this process that a job may ask for with `env:NAME` (patterns, `*` = anything). */
   readonly allowedEnv: readonly string[];
+  /** Addresses of this machine that ports of jobs may be published on. */
+  readonly portAddresses: readonly string[];
   readonly policy: ExecutorPolicy;
 }
 
@@ -50,6 +52,8 @@ export interface ExecutorPolicy {
   readonly denyNamespaces: readonly string[];
   /** Prefixes of image references; empty = all. */
   readonly allowImages: readonly string[];
+  /** Registries, `host` or `host:port`, that images may be pulled from though they are not public. */
+  readonly privateRegistries: readonly string[];
   /** True while the operator drains the node: it takes nothing new. */
   readonly draining: boolean;
 }

@@ -2,6 +2,7 @@
  * The `Network` of a task: which access the program has, which domains it may reach and which ports
  * it offers. Checks the wish; what a node allows is its own decision.
  */
+import { isIpAddress } from './addresses.ts';
 import type { Network, NetworkType, Port } from './model.ts';
 import { readInteger, readItems, readKnown, readText } from './reader.ts';
 import { show, suggestion, type Field, type Report } from './problem.ts';
@@ -151,29 +152,4 @@ function checkUnique(
     }
     seen.add(value);
   }
-}
-
-/** IPv4 in dotted form, or IPv6. */
-export function isIpAddress(text: string): boolean {
-  return isIpv4(text) || isIpv6(text);
-}
-
-function isIpv4(text: string): boolean {
-  const parts = text.split('.');
-  return (
-    parts.length === 4 &&
-    parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256)
-  );
-}
-
-function isIpv6(text: string): boolean {
-  const halves = text.split('::');
-  if (!text.includes(':') || halves.length > 2) return false;
-  const groups = halves.flatMap((half) => (half === '' ? [] : half.split(':')));
-  const last = groups.at(-1) ?? '';
-  const embedded = isIpv4(last) && !text.endsWith('::');
-  const plain = embedded ? groups.slice(0, -1) : groups;
-  if (!plain.every((group) => /^[0-9a-f]{1,4}$/i.test(group))) return false;
-  const count = plain.length + (embedded ? 2 : 0);
-  return halves.length === 2 ? count < 8 : count === 8;
 }

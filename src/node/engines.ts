@@ -51,6 +51,7 @@ export function createEngines(
         user: docker.user === '' ? null : docker.user,
         nodeLabel: nodeId,
         meshLabel: config.network.id,
+        privateRegistries: config.policy.privateRegistries,
         portAddresses: config.policy.portAddresses,
         onProgress: (execution, text) => log.info({ execution, text }, 'image.pull'),
       }),

@@ -153,12 +153,14 @@ function profileOf(
     networks: networksOf(policy.networks),
     allowedPaths: policy.allowedPaths,
     allowedEnv: policy.allowedEnv,
+    portAddresses: policy.portAddresses,
     policy: {
       allowOwners: policy.allowOwners.map(asPublicKey),
       denyOwners: policy.denyOwners.map(asPublicKey),
       allowNamespaces: policy.allowNamespaces,
       denyNamespaces: policy.denyNamespaces,
       allowImages: policy.allowImages,
+      privateRegistries: policy.privateRegistries,
       draining: false,
     },
   };

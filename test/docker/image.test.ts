@@ -140,6 +140,28 @@ test('a registry that is busy or broken is a passing trouble', { skip }, async (
   }
 });
 
+test('an address inside is asked for nothing unless the operator allows it', { skip }, async () => {
+  let asked = 0;
+  await withServer(
+    (_, response) => {
+      asked += 1;
+      response.writeHead(500).end('what only this machine may see');
+    },
+    async (host) => {
+      const port = host.split(':').at(-1);
+      const closed = createDockerEngine(engineConfig({ privateRegistries: [] }));
+      for (const name of [host, `localhost:${port}`]) {
+        const { outcome } = await runOnce({ params: params(`${name}/a/b:1`) }, closed);
+        assert.equal(shortOf(outcome), 'failed registry-not-allowed/node', name);
+      }
+      assert.equal(asked, 0);
+      const { outcome } = await runOnce({ params: params(`${host}/a/b:1`) });
+      assert.ok(asked > 0 && outcome.type === 'failed');
+      assert.doesNotMatch(outcome.failure.message, /only this machine/);
+    },
+  );
+});
+
 test('a registry that cannot be reached is a passing trouble', { skip }, async () => {
   const { outcome } = await runOnce({ params: params(`127.0.0.1:${await freePort()}/a/b:1`) });
   assert.equal(shortOf(outcome), 'failed image-pull-failed/transient');

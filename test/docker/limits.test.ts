@@ -107,6 +107,29 @@ test('a port of a bridged job is bound to loopback and told to the program', { s
   }
 });
 
+test('what no spec may ask for is refused by the engine, too', { skip }, async () => {
+  const port = (change: object) => ({
+    network: {
+      Type: 'Bridge',
+      Ports: [{ Name: 'p', Static: 0, Target: 80, HostNetwork: '', ...change }],
+    } as const,
+  });
+  const cases = [
+    [port({ Static: 80 }), 'failed host-port-reserved/spec'],
+    [port({ HostNetwork: '0.0.0.0' }), 'failed host-address-not-allowed/node'],
+  ] as const;
+  for (const [changes, expected] of cases) {
+    assert.equal(shortOf((await runOnce(changes)).outcome), expected);
+  }
+});
+
+test('a run that asks for nothing has limits all the same', { skip }, async () => {
+  const script =
+    'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; ulimit -f';
+  const { stdout } = await runOnce({ script, memoryBytes: 0, cpuMillis: 0, diskBytes: 51_200_000 });
+  assert.equal(stdout, `${100 * 1024 * 1024}\n100000\n`);
+});
+
 test('a container has no capabilities, cannot gain any, and sees only its own', {
   skip,
 }, async () => {

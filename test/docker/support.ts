@@ -63,6 +63,8 @@ export function engineConfig(changes: Partial<DockerEngineConfig> = {}): DockerE
     lostAfterMs: 60_000,
     portFirst: 20_000,
     portLast: 32_000,
+    // The tests of pulling play a registry on loopback.
+    privateRegistries: ['127.0.0.1'],
     portAddresses: [],
     onProgress: () => undefined,
     ...changes,

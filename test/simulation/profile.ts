@@ -23,12 +23,14 @@ export function profileOf(index: number, id: NodeId): Profile {
     },
     allowedPaths: [],
     allowedEnv: [],
+    portAddresses: ['127.0.0.1'],
     policy: {
       allowOwners: [],
       denyOwners: [],
       allowNamespaces: [],
       denyNamespaces: [],
       allowImages: [],
+      privateRegistries: [],
       draining: false,
     },
   };

@@ -45,6 +45,8 @@ export interface DockerEngineConfig {
   /** Host ports for `Static: 0`, both included. */
   readonly portFirst: number;
   readonly portLast: number;
+  /** Registries that images may be pulled from though they are not public. */
+  readonly privateRegistries: readonly string[];
   /** Addresses of this machine that ports may be published on. */
   readonly portAddresses: readonly string[];
   /** Told how a pull comes along, at most once a second per execution. */

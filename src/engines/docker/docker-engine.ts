@@ -110,6 +110,7 @@ async function runContainer(
     shared.facts ??= await api.facts();
     const pull = {
       skipPull: config.skipPull,
+      privateRegistries: config.privateRegistries,
       pullTimeoutMs: config.pullTimeoutMs,
       onProgress: (text: string) => config.onProgress(run.order.execution, text),
     };

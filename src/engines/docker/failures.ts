@@ -79,19 +79,40 @@ const PULL_RULES: readonly Rule[] = [
   },
 ];
 
+/** Why a registry was not reached: Docker's own words for it, and ours. */
+const UNREACHED: readonly (readonly [RegExp, string])[] = [
+  [/no such host|server misbehaving/i, 'its name was not found'],
+  [/connection refused/i, 'it refused the connection'],
+  [/no route to host|network is unreachable/i, 'there is no way to it'],
+  [/timeout|deadline exceeded|request canceled/i, 'it did not answer in time'],
+  [/x509|tls:|certificate|HTTP response to HTTPS/i, 'it has no certificate that is trusted'],
+  [/connection reset|unexpected EOF|broke off/i, 'the connection broke off'],
+];
+
+/**
+ * What is told of a registry's answer: its status and a reason of ours. Never its words, as the
+ * message travels to the owner of the job, and what answered may be anything in the node's reach.
+ */
+function answerOf(text: string): string {
+  const status = /\b(?:status(?: code)?|HTTP status):? (\d{3})\b/i.exec(text)?.[1];
+  if (status !== undefined) return `the registry answered with status ${status}`;
+  const why = UNREACHED.find(([pattern]) => pattern.test(text))?.[1];
+  return why ?? 'the registry did not give it';
+}
+
 /** A pull that failed. */
 export function pullFailure(image: string, error: ApiError): ExecutionFailure {
   // 404 is the engine's answer for what a registry does not have; its wording varies by registry.
   const known = PULL_RULES.find((rule) => rule.pattern.test(error.text));
   const shown = image.slice(0, 300);
   if (known !== undefined) {
-    return failureOf(known.code, known.class, `${known.message} Image ${shown}: ${error.text}`);
+    return failureOf(known.code, known.class, `${known.message} Image ${shown}.`);
   }
   if (error.status === 404) {
-    const text = `The image ${shown} does not exist or is private. Check its spelling. ${error.text}`;
+    const text = `The image ${shown} does not exist or is private. Check its spelling.`;
     return failureOf('image-not-found', 'spec', text);
   }
-  const text = `The image ${shown} could not be pulled: ${error.text}`;
+  const text = `The image ${shown} could not be pulled: ${answerOf(error.text)}.`;
   return failureOf('image-pull-failed', 'transient', text);
 }
 

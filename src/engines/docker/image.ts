@@ -3,13 +3,18 @@
  * with its progress told. A newer image of the same tag in the registry is not looked for, as in
  * Bacalhau.
  */
+import { lookup } from 'node:dns/promises';
 import type { ExecutionFailure } from '../../core/execution.ts';
+import { isPublicAddress } from '../../job/addresses.ts';
+import { registryOf, whyNotRegistry } from '../../job/image.ts';
 import type { DockerApi, EngineFacts, ImageFacts } from './api.ts';
 import { DockerCallError } from './api.ts';
 import { failureOf, pullFailure, startFailure } from './failures.ts';
 import { jsonLines } from './lines.ts';
 
 export interface ImageOptions {
+  /** Registries that are asked though they are not public. */
+  readonly privateRegistries: readonly string[];
   readonly skipPull: boolean;
   readonly pullTimeoutMs: number;
   readonly onProgress: (text: string) => void;
@@ -38,6 +43,8 @@ export async function ensureImage(
     if (options.skipPull) {
       return local === null ? notHere(image) : wrongPlatform(image, local, facts);
     }
+    const refused = await registryRefused(image, options.privateRegistries);
+    if (refused !== null) return refused;
     const failure = await pullImage(api, image, facts, options, signal);
     if (failure !== null) return failure;
     const pulled = await api.inspectImage(image);
@@ -50,6 +57,30 @@ export async function ensureImage(
     if (error instanceof DockerCallError) return startFailure(error.api);
     throw error;
   }
+}
+
+/**
+ * Docker asks whatever an image names, with this machine's reach. By name and by what the name means
+ * now; Docker looks it up again, so this is no lock against one that changes in between, but what a
+ * registry says is told to nobody either (`failures.ts`).
+ */
+async function registryRefused(
+  image: string,
+  allowed: readonly string[],
+): Promise<ExecutionFailure | null> {
+  const registry = registryOf(image);
+  const host = registry.replace(/:\d*$/, '');
+  const refuse = (why: string): ExecutionFailure => {
+    const text = `Images are not pulled from ${registry} on this node: ${why}. Its operator can allow it (policy.privateRegistries).`;
+    return failureOf('registry-not-allowed', 'node', text);
+  };
+  const why = whyNotRegistry(registry, allowed);
+  if (why !== null) return refuse(why);
+  if (registry === 'docker.io' || allowed.includes(registry) || allowed.includes(host)) return null;
+  // A name that is not found here may be known to the proxy that Docker goes through.
+  const found = await lookup(host, { all: true }).catch(() => []);
+  const inside = found.find(({ address }) => !isPublicAddress(address));
+  return inside === undefined ? null : refuse('its name leads to an address that is not public');
 }
 
 /** True when programs of this image can run on this engine; images without a mark are trusted. */

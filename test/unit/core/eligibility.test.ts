@@ -135,6 +135,22 @@ const cases: Readonly<Record<Lasting, readonly Case[]>> = {
       network('Default'),
       { networks: { ...base.networks, 'docker/Default': { allowed: false, detail: 'no wasm' } } },
     ],
+    [
+      'a port on an address that its operator did not name',
+      {
+        code: 'network',
+        network: 'Host',
+        detail: 'ports may not be published on 0.0.0.0 there, only on 127.0.0.1',
+      },
+      task({
+        Network: {
+          Type: 'Host',
+          Domains: [],
+          Ports: [{ Name: 'p', Static: 8080, Target: 0, HostNetwork: '0.0.0.0' }],
+        },
+      }),
+      { networks: { Host: { allowed: true, detail: '' } } },
+    ],
   ],
   'path-not-allowed': [
     [
@@ -192,6 +208,12 @@ const cases: Readonly<Record<Lasting, readonly Case[]>> = {
       { code: 'image-not-allowed', image: 'evil/miner' },
       docker({ Image: 'evil/miner' }),
       policy({ allowImages: ['alpine:', 'ghcr.io/us/'] }),
+    ],
+    [
+      'an image of a registry that is not a public one',
+      { code: 'image-not-allowed', image: '169.254.169.254/latest/meta' },
+      docker({ Image: '169.254.169.254/latest/meta' }),
+      policy({ privateRegistries: ['localhost:5000'] }),
     ],
   ],
   unsupported: (['ops', 'daemon', 'service'] as readonly JobType[]).map(

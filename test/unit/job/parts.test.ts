@@ -10,10 +10,10 @@ import {
   matches,
   splitConstraints,
 } from '../../../src/job/constraints.ts';
-import { whyNotImage } from '../../../src/job/image.ts';
+import { registryOf, whyNotImage, whyNotRegistry } from '../../../src/job/image.ts';
 import { decodeDataUrl, encodeDataUrl } from '../../../src/job/inline.ts';
 import type { Constraint, ConstraintOperator } from '../../../src/job/model.ts';
-import { isIpAddress } from '../../../src/job/network.ts';
+import { isIpAddress, isPublicAddress } from '../../../src/job/addresses.ts';
 import { cleanPath, isWithin } from '../../../src/job/paths.ts';
 import { closest } from '../../../src/job/problem.ts';
 import {
@@ -407,6 +407,87 @@ describe('paths, addresses and near words', () => {
     ];
     for (const address of good) assert.equal(isIpAddress(address), true, address);
     for (const address of bad) assert.equal(isIpAddress(address), false, address);
+  });
+
+  it('tells addresses of the whole internet from all others', () => {
+    const shared = ['8.8.8.8', '100.128.0.1', '172.32.0.1', '192.169.0.1', '2606:4700::1111'];
+    const others = [
+      '127.0.0.1',
+      '0.0.0.0',
+      '10.1.2.3',
+      '100.64.0.1',
+      '169.254.169.254',
+      '172.16.0.1',
+      '172.31.255.255',
+      '192.168.0.1',
+      '192.0.0.8',
+      '192.0.2.1',
+      '198.18.0.1',
+      '198.51.100.1',
+      '203.0.113.1',
+      '224.0.0.1',
+      '255.255.255.255',
+      '::',
+      '::1',
+      '::ffff:8.8.8.8',
+      '::ffff:127.0.0.1',
+      '64:ff9b::7f00:1',
+      '2001::1',
+      '2001:db8::1',
+      '2002:7f00:1::',
+      'fc00::1',
+      'fe80::1',
+      'ff02::1',
+      '127.1',
+      '2130706433',
+      'localhost',
+      '',
+    ];
+    for (const address of shared) assert.equal(isPublicAddress(address), true, address);
+    for (const address of others) assert.equal(isPublicAddress(address), false, address);
+  });
+
+  it('knows which registry an image names, and takes only public ones and those allowed', () => {
+    const registries: readonly (readonly [string, string])[] = [
+      ['busybox', 'docker.io'],
+      ['library/busybox:1', 'docker.io'],
+      ['a/b@sha256:0', 'docker.io'],
+      ['ghcr.io/a/b', 'ghcr.io'],
+      ['localhost/a', 'localhost'],
+      ['127.0.0.1:80/a:1', '127.0.0.1:80'],
+      ['[::1]:5000/a', '[::1]:5000'],
+      ['HOST/a', 'HOST'],
+    ];
+    for (const [image, registry] of registries) assert.equal(registryOf(image), registry, image);
+    for (const registry of ['docker.io', 'ghcr.io', 'registry.example.com:5000', '8.8.8.8:80'])
+      assert.equal(whyNotRegistry(registry, []), null, registry);
+    const inside = [
+      'localhost',
+      'localhost:5000',
+      'LOCALHOST:5000',
+      'a.localhost',
+      'router:80',
+      'HOST',
+      'printer.local',
+      'db.internal:5432',
+      'nas.lan',
+      '127.0.0.1',
+      '127.0.0.1:5000',
+      '169.254.169.254',
+      '10.0.0.1:8080',
+      '[::1]:5000',
+      '[::ffff:7f00:1]',
+      '[fd00::1]:1',
+      '127.1',
+      '127.1:80',
+      '2130706433:80',
+      '0x7f000001:80',
+      '0177.0.0.01',
+    ];
+    for (const registry of inside)
+      assert.notEqual(whyNotRegistry(registry, ['registry.lan', '10.0.0.1:5000']), null, registry);
+    assert.equal(whyNotRegistry('registry.lan:5000', ['registry.lan']), null);
+    assert.equal(whyNotRegistry('10.0.0.1:5000', ['10.0.0.1:5000']), null);
   });
 
   it('suggests only what is near', () => {

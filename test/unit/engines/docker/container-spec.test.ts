@@ -25,6 +25,7 @@ const config: DockerEngineConfig = {
   lostAfterMs: 1000,
   portFirst: 20_000,
   portLast: 20_010,
+  privateRegistries: [],
   portAddresses: [],
   onProgress: () => undefined,
 };

@@ -61,6 +61,24 @@ test('what registries answer is classed by whose fault it is', () => {
   }
 });
 
+test('no word of what answered as a registry is told, only its status and a reason of ours', () => {
+  const secret = 'SECRET-of-169.254';
+  const cases: readonly [number, string, RegExp | null][] = [
+    [500, `error parsing HTTP 404 response body: invalid character: "${secret}"`, null],
+    [500, `received unexpected HTTP status: 503 ${secret}`, /answered with status 503/],
+    [500, `Get "http://127.0.0.1/v2/": dial tcp ${secret}: connect: connection refused`, /refused/],
+    [404, `manifest unknown: ${secret}`, null],
+    [404, secret, null],
+    [429, `toomanyrequests: ${secret}`, null],
+    [200, secret, null],
+  ];
+  for (const [status, text, expected] of cases) {
+    const { message } = pullFailure('a/b:1', answered(status, text));
+    assert.doesNotMatch(message, /SECRET/, text);
+    if (expected !== null) assert.match(message, expected);
+  }
+});
+
 test('what Docker says when it will not start a container is classed by whose fault it is', () => {
   const cases: readonly [number, string, string][] = [
     [400, 'No command specified', 'no-command/spec'],
