@@ -11,6 +11,7 @@ import { isAmount, isByteAmount, isShare } from './amounts.ts';
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const MB = 1_000_000;
+const MIB = 1_048_576;
 const GB = 1_000_000_000;
 /** Longest time that Node's timers take. */
 const TIMER_MAX_MS = 2_147_483_647;
@@ -194,6 +195,17 @@ const wasm = z.strictObject({
     .max(GB)
     .default(64 * MB)
     .describe('largest module'),
+  /**
+   * Reserved beside the memory of each job, and the most that its process holds beside it. Measured:
+   * 50 MiB for a small module, 95 for one of 20 MB, 174 for one of 60 MB; what a job does not use of
+   * its own memory is room for its module, too.
+   */
+  overheadBytes: z
+    .int()
+    .min(64 * MIB)
+    .max(4 * GB)
+    .default(96 * MIB)
+    .describe('memory of the process of one program beside what its job asks for'),
   openFilesMax: z.int().min(3).max(65_536).default(1_024).describe('files a program may have open'),
 });
 

@@ -10,7 +10,7 @@ import type { Announcement, Message } from './messages.ts';
 import type { Refusal } from './refusals.ts';
 import type { Certified, Signed, SpecBody } from './records.ts';
 import { reached } from './reach.ts';
-import { howOften, times } from './resources.ts';
+import { howOften, takenBy, times } from './resources.ts';
 import { drawn } from './sortition.ts';
 import type { Core, Hold } from './state.ts';
 import { refuse, remember, send, wallMs } from './state.ts';
@@ -103,7 +103,7 @@ function answer(core: Core, announcement: Announcement, spec: SpecBody, direct: 
   if (notAgain.includes(core.self) && round < 2) return;
   const before = releaseHold(core, job);
   const { owner } = spec;
-  const wanted = spec.spec.Task.resources;
+  const wanted = takenBy(spec.spec.Task, profile.overheads);
   const free = roomFor(core, { owner, leader }, wanted);
   const slots = howOften(wanted, free, Math.min(Math.max(1, need), spec.spec.Count, slotsMax));
   if (slots === 0) {
@@ -205,7 +205,7 @@ export function reconsider(core: Core): void {
       core.wishes.delete(announcement.job);
       continue;
     }
-    const wanted = spec.body.spec.Task.resources;
+    const wanted = takenBy(spec.body.spec.Task, core.profile?.overheads ?? {});
     // What is free decides first: it is the cheaper question.
     if (howOften(wanted, free, 1) === 0) continue;
     const room = roomFor(core, { owner: spec.body.owner, leader: announcement.leader }, wanted);

@@ -6,16 +6,18 @@ import type { Resources } from '../job/model.ts';
 import { after } from './ids.ts';
 import type { JobId } from './ids.ts';
 import { isTerminal } from './ledger.ts';
-import { minus, nothing, plus } from './resources.ts';
+import { minus, nothing, plus, takenBy } from './resources.ts';
 import type { Core, Hold } from './state.ts';
 
 /** Sum of the executions that are not terminal, and their number. */
 export function busyHeld(core: Core): { reserved: Resources; held: Resources; running: number } {
   let reserved = nothing;
   let running = 0;
+  // Not noted once: an execution is read back from the disk before there is a profile.
+  const overheads = core.profile?.overheads ?? {};
   for (const execution of core.executions.values()) {
     if (isTerminal(execution.stored.state.body.phase)) continue;
-    reserved = plus(reserved, execution.resources);
+    reserved = plus(reserved, takenBy(execution.stored.order.task, overheads));
     running += 1;
   }
   let held = nothing;

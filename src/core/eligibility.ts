@@ -10,7 +10,7 @@ import { pathAllowed } from './allowed-paths.ts';
 import type { ExecutorPolicy, Profile } from './machine-types.ts';
 import type { SpecBody } from './records.ts';
 import type { Refusal } from './refusals.ts';
-import { shortages } from './resources.ts';
+import { shortages, takenBy } from './resources.ts';
 
 /** Reasons that stand whatever else runs on the node now. Empty = this node can run the job. */
 export function refusalsFor(profile: Profile, spec: SpecBody): readonly Refusal[] {
@@ -19,7 +19,7 @@ export function refusalsFor(profile: Profile, spec: SpecBody): readonly Refusal[
     ...pluginRefusals(profile, spec.spec),
     ...constraintRefusals(profile, spec.spec),
     ...accessRefusals(profile, spec.spec),
-    ...shortages(spec.spec.Task.resources, profile.capacity).map(
+    ...shortages(takenBy(spec.spec.Task, profile.overheads), profile.capacity).map(
       (short): Refusal => ({
         code: 'too-big',
         resource: short.resource,

@@ -12,6 +12,7 @@ import { adopt, saveEpoch } from './lease.ts';
 import type { StoredExecution } from './machine-types.ts';
 import type { Message } from './messages.ts';
 import { executionIdOf } from './place.ts';
+import { takenBy } from './resources.ts';
 import type { Certified, Epoch, Signed, StateBody } from './records.ts';
 import type { Refusal } from './refusals.ts';
 import { saveExecution } from './reporting.ts';
@@ -91,7 +92,7 @@ function take(
     return [{ code: 'expired' }];
   }
   if (core.profile === null || core.draining) return [{ code: 'draining' }];
-  const wanted = spec.body.spec.Task.resources;
+  const wanted = takenBy(spec.body.spec.Task, core.profile.overheads);
   const refusals = [
     ...refusalsFor(core.profile, spec.body),
     ...busyRefusals(wanted, freeNow(core)),
@@ -163,7 +164,6 @@ const stateBody = (
 export function addExecution(core: Core, stored: StoredExecution, epoch: Epoch): LocalExecution {
   const execution: LocalExecution = {
     stored,
-    resources: stored.order.task.resources,
     epoch,
     leaderHeardAt: core.now,
     acked: new Set(),

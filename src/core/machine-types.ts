@@ -29,6 +29,8 @@ export interface Profile {
   readonly publishers: readonly string[];
   readonly sources: readonly string[];
   readonly capacity: Resources;
+  /** Bytes of memory that one execution of an engine takes beside what its job asks for. */
+  readonly overheads: Readonly<Record<string, number>>;
   readonly addresses: readonly string[];
   readonly software: string;
   /** Network types a job may have here, with the reason for each that it may not. */

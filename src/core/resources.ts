@@ -1,5 +1,6 @@
 /** Arithmetic of resources. All values are ≥ 0; units are those of `Resources`. */
-import type { Resources } from '../job/model.ts';
+import type { Resources, Task } from '../job/model.ts';
+import { own } from '../job/own.ts';
 import type { ResourceName } from './refusals.ts';
 
 export const nothing: Resources = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
@@ -17,6 +18,15 @@ export const plus = (a: Resources, b: Resources): Resources => ({
   diskBytes: a.diskBytes + b.diskBytes,
   gpus: a.gpus + b.gpus,
 });
+
+/**
+ * What an execution takes of a node: what its task asks for, and the memory of the engine's own
+ * process beside it, which no job can avoid.
+ */
+export function takenBy(task: Task, overheads: Readonly<Record<string, number>>): Resources {
+  const overhead = own(overheads, task.Engine.Type) ?? 0;
+  return { ...task.resources, memoryBytes: task.resources.memoryBytes + overhead };
+}
 
 /** a − b, never below zero. */
 export const minus = (a: Resources, b: Resources): Resources => ({

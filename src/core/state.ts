@@ -185,7 +185,6 @@ export interface Submission {
 /** An execution on this node. */
 export interface LocalExecution {
   stored: StoredExecution;
-  readonly resources: Resources;
   /** Highest epoch seen for the job; lower ones are not obeyed. */
   epoch: Epoch;
   leaderHeardAt: Millis;

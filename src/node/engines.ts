@@ -13,9 +13,6 @@ export interface EngineSurroundings {
   readonly log: Log;
 }
 
-/** Node itself and compiled code; measured 44 MiB for a small module, with room for large ones. */
-const wasmAllowanceBytes = 256 * 1024 ** 2;
-
 /** The bundle brings the runner of wasm programs as a file beside itself; the sources run from where they lie. */
 const runnerPath = import.meta.filename.endsWith('.ts')
   ? join(import.meta.dirname, '..', 'engines', 'wasm', 'runner.ts')
@@ -36,7 +33,7 @@ export function createEngines(
         toolDirectories: ['/usr/bin', '/bin', '/usr/sbin', '/sbin'],
         maxModuleBytes: wasm.moduleMaxBytes,
         cpuSecondsMax: 24 * 3_600,
-        memoryAllowanceBytes: wasmAllowanceBytes,
+        memoryAllowanceBytes: wasm.overheadBytes,
         filesMax: config.storage.resultEntriesMax,
         openFilesMax: wasm.openFilesMax,
         pollMs: 100,

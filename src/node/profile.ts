@@ -138,6 +138,7 @@ function profileOf(
   const { config } = options;
   const { policy } = config;
   return {
+    overheads: { wasm: config.engines.wasm.overheadBytes },
     labels: { ...automaticLabels(facts), ...config.node.labels },
     engines: {
       ...disabledEngines(config.engines),

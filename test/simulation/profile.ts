@@ -14,6 +14,7 @@ export function profileOf(index: number, id: NodeId): Profile {
       diskBytes: 100 * 1_073_741_824,
       gpus: 0,
     },
+    overheads: {},
     addresses: [`/ip4/10.${index >> 16}.${(index >> 8) & 255}.${index & 255}/tcp/1234/p2p/${id}`],
     software: 'shoal/simulated',
     networks: {

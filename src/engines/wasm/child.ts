@@ -17,6 +17,7 @@ import {
   memoryExceeded,
   outputUnwritable,
   runnerCrashed,
+  runnerFull,
   runnerNotStarted,
   timedOut,
 } from './failures.ts';
@@ -41,6 +42,9 @@ export interface ChildRun {
   /** Milliseconds between two looks at what it uses. */
   readonly pollMs: number;
 }
+
+/** Longest time Node's timers can wait; beyond it they ring at once. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
 
 /** What is known of a running child; the first reason to kill it is the one reported. */
 interface Watch {
@@ -183,8 +187,11 @@ function watchLimits(
     // Also where the kernel counts: whichever notices first says the same.
     if (now.cpuMs >= run.cpuSeconds * 1000) kill(cpuExceeded(run.cpuSeconds));
   }, run.pollMs);
+  // A longer one never comes: the limit of CPU time or that of the node's guard is before it.
   const timeout =
-    run.timeoutMs > 0 ? setTimeout(() => kill(timedOut(run.timeoutMs)), run.timeoutMs) : null;
+    run.timeoutMs > 0 && run.timeoutMs <= TIMER_MAX_MS
+      ? setTimeout(() => kill(timedOut(run.timeoutMs)), run.timeoutMs)
+      : null;
   return () => {
     clearInterval(poll);
     if (timeout !== null) clearTimeout(timeout);
@@ -218,6 +225,8 @@ function outcomeOf(
   if (ownEnd?.type === 'failed') return failed(failureOfRunner(ownEnd.code, ownEnd.message));
   if (end.type === 'not-started') return failed(runnerNotStarted(end.why));
   if (end.signal === 'SIGXCPU') return failed(cpuExceeded(run.cpuSeconds));
+  // So V8 ends when its heap is full.
+  if (end.signal === 'SIGABRT') return failed(runnerFull());
   if (end.signal === 'SIGKILL') return failed(killedFromOutside());
   return failed(runnerCrashed(end.signal ?? `exit code ${end.code}`));
 }

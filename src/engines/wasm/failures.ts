@@ -64,6 +64,14 @@ export const memoryExceeded = (bytes: number, bytesMax: number): ExecutionFailur
       'allowed. Raise Resources.Memory.',
   );
 
+/** What the program keeps beside its memory (tables, compiled code) did not fit into the runner. */
+export const runnerFull = (): ExecutionFailure =>
+  failure(
+    'out-of-memory',
+    'limit',
+    'The program needed more tables or code than its runner has room for.',
+  );
+
 export const killedFromOutside = (): ExecutionFailure =>
   failure(
     'out-of-memory',

@@ -13,8 +13,11 @@ export const MARK = '--shoal-wasm-run';
 
 const SHIM = '@bjorn3/browser_wasi_shim';
 const TOOL_CHECK_MS = 5_000;
-/** Room for compiled code and our own objects; the program's memory is not in this heap. */
-const HEAP_MIB = 256;
+/** Our own objects; neither the program's memory nor its compiled code is in this heap. */
+const HEAP_MIB = 48;
+const YOUNG_HEAP_MIB = 4;
+/** Elements, 8 bytes each: tables are memory that the program's own limit does not count. */
+const TABLE_MAX = 1_000_000;
 
 /** Absolute paths; null where the tool is missing or does not do what is needed. */
 export interface Tools {
@@ -104,6 +107,8 @@ export async function commandOf(
     // Only the watcher of `runner.ts` is a thread, and only where the kernel does not watch.
     ...(tools.setpriv === null ? ['--allow-worker'] : []),
     `--max-old-space-size=${HEAP_MIB}`,
+    `--max-semi-space-size=${YOUNG_HEAP_MIB}`,
+    `--wasm-max-table-size=${TABLE_MAX}`,
     '--disallow-code-generation-from-strings',
     '--disable-sigusr1',
     '--no-addons',

@@ -12,7 +12,7 @@ import { admitted, assignOf, committed, idOf, jobWith } from './fixtures.ts';
 const jobs: readonly Admitted[] = [500, 1_000, 1_500, 2_500, 4_000].map((cpuMillis, index) => {
   const resources: Resources = {
     cpuMillis,
-    memoryBytes: 1_000_000_000 * index,
+    memoryBytes: 100_000_000 + 1_000_000_000 * index,
     diskBytes: 0,
     gpus: 0,
   };
@@ -35,8 +35,9 @@ function perform(
   cluster: Cluster,
   [action, index, count]: Step,
   attempts: Map<Admitted, number>,
+  from = jobs,
 ): void {
-  const job = jobs[index] ?? assert.fail('a job');
+  const job = from[index] ?? assert.fail('a job');
   const { spec, admission } = job;
   const about = { job: spec.body.job, version: 1, leader: idOf(1), admission, grant: null };
   switch (action) {
@@ -70,10 +71,33 @@ function perform(
 }
 
 describe('a node', () => {
+  it('reserves what the process of an engine takes beside what its job asks for', () => {
+    const none = jobWith().Task.resources;
+    const small = admitted(
+      jobWith({ Count: 12 }, { resources: { ...none, cpuMillis: 10, memoryBytes: 1_000_000 } }),
+      [1, 2, 3],
+    );
+    const slotsOf = (overhead: number): number | undefined => {
+      const profile = () => ({
+        capacity: { ...none, memoryBytes: 1_000_000_000 },
+        overheads: { docker: overhead },
+      });
+      const cluster = new Cluster({ nodes: 1, program: () => [], profile });
+      perform(cluster, ['invite', 0, 12], new Map(), [small]);
+      const { held } = cluster.machine(0).inspect();
+      const slots = cluster.messages('bid')[0]?.message.slots;
+      assert.equal(held.memoryBytes, (slots ?? 0) * (1_000_000 + overhead));
+      return slots;
+    };
+    assert.equal(slotsOf(0), 12);
+    assert.equal(slotsOf(99_000_000), 10);
+  });
+
   it('never promises more than it has, and bids with what is really free', () => {
     fc.assert(
       fc.property(steps, (list) => {
-        const cluster = new Cluster({ nodes: 1, program: () => [] });
+        const profile = () => ({ overheads: { docker: 700_000_000 } });
+        const cluster = new Cluster({ nodes: 1, program: () => [], profile });
         const attempts = new Map<Admitted, number>();
         for (const step of list) {
           perform(cluster, step, attempts);

@@ -117,6 +117,12 @@ const cases: Readonly<Record<Lasting, readonly Case[]>> = {
       needs({ memoryBytes: 10 }),
       { capacity: { ...base.capacity, memoryBytes: 9 } },
     ],
+    [
+      'more memory than it has with what the engine takes beside',
+      { code: 'too-big', resource: 'memory', wanted: 15, capacity: 14 },
+      needs({ memoryBytes: 10 }),
+      { capacity: { ...base.capacity, memoryBytes: 14 }, overheads: { docker: 5 } },
+    ],
   ],
   network: [
     [

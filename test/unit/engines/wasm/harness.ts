@@ -29,7 +29,7 @@ export function configIn(
     toolDirectories: ['/usr/bin', '/bin'],
     maxModuleBytes: 64 * MIB,
     cpuSecondsMax: 60,
-    memoryAllowanceBytes: 256 * MIB,
+    memoryAllowanceBytes: 96 * MIB,
     filesMax: 1_000,
     openFilesMax: 256,
     pollMs: 50,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import type { Mount } from '../../../../src/engines/engine.ts';
 import { createBench, exitCodeOf, failureOf, MIB } from './harness.ts';
@@ -43,6 +43,35 @@ test('a process that holds more than its share and the allowance is killed', asy
     assert.deepEqual(failureOf(ran), { code: 'out-of-memory', class: 'limit' });
   } finally {
     small.remove();
+  }
+});
+
+/** A module that loops for ever, with that many tables of a million elements beside a small memory. */
+function tables(count: number): Buffer {
+  const section = (id: number, body: readonly number[]): number[] => [id, body.length, ...body];
+  const million = [0xc0, 0x84, 0x3d];
+  const table = [0x70, 0x00, ...million];
+  return Buffer.from([
+    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...section(1, [1, 0x60, 0, 0]),
+    ...section(3, [1, 0]),
+    ...section(4, [count, ...Array.from({ length: count }, () => table).flat()]),
+    ...section(5, [1, 0, 1]),
+    ...section(7, [1, 6, ...Buffer.from('_start'), 0, 0]),
+    ...section(10, [1, 7, 0, 0x03, 0x40, 0x0c, 0, 0x0b, 0x0b]),
+  ]);
+}
+
+test('what a program takes beside its memory ends at what is reserved for that', async () => {
+  for (const [count, expected] of [
+    [1, 'execution-timeout'],
+    [20, 'out-of-memory'],
+  ] as const) {
+    const module = `${bench.directory}/tables-${count}.wasm`;
+    writeFileSync(module, tables(count));
+    const resources = { memoryBytes: MIB };
+    const ran = await bench.run({ module, resources, timeoutMs: 1_500 });
+    assert.deepEqual(failureOf(ran), { code: expected, class: 'limit' }, String(count));
   }
 });
 
