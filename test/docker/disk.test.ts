@@ -51,6 +51,7 @@ async function outcomeOf(
     'e-1',
     {
       Engine: { Type: 'docker', Params: { Image: image, Parameters: ['sh', '-c', script] } },
+      ResultPaths: [{ Name: 'out', Path: '/out' }],
       resources: { cpuMillis: 1_000, memoryBytes: 256 * MB, diskBytes, gpus: 0 },
     },
     // A name of its own, as the container carries it on this machine.
@@ -102,6 +103,18 @@ test('the files that Docker lays into a container are counted', { skip }, async 
     'for f in hosts hostname resolv.conf; do head -c 8000000 /dev/zero >> /etc/$f; done; sleep 60';
   const { failure } = await outcomeOf(script, 20 * MB);
   assert.equal(failure, 'limit disk-limit-exceeded');
+});
+
+test('files that a program deletes and goes on writing are counted', { skip }, async () => {
+  for (const directory of ['/var', '/out']) {
+    // Each of them below the limit of one file, and none with a name.
+    const open = Array.from({ length: 6 }, (_, index) => {
+      const file = `${directory}/${index}`;
+      return `exec ${index + 3}>${file}; rm ${file}; head -c 8000000 /dev/zero >&${index + 3}`;
+    });
+    const { failure } = await outcomeOf(`${open.join('; ')}; sleep 5`, 20 * MB);
+    assert.equal(failure, 'limit disk-limit-exceeded', directory);
+  }
 });
 
 test('what a program prints is counted, and no more of it is kept', { skip }, async () => {

@@ -1,11 +1,12 @@
 /**
  * How much disk a container fills beside its mounts: its own layer, the volumes that its image
- * declares, and the three files of the network that Docker lays into it and root in it may write.
+ * declares, the three files of the network that Docker lays into it and root in it may write, and
+ * what its processes hold open after deleting it, wherever it was.
  * Where this node may read Docker's directories it counts itself, allocated blocks and directories
  * included, and needs no Docker for it; elsewhere it asks Docker, which counts file sizes. Docker's
  * copy of the output is not counted but capped (`container-spec.ts`).
  */
-import { access, constants } from 'node:fs/promises';
+import { access, constants, readFile, stat } from 'node:fs/promises';
 import type { ContainerInspectInfo } from 'dockerode';
 import type { ExecutionId } from '../../core/ids.ts';
 import { errorCode } from '../../lib/durable-file.ts';
@@ -13,6 +14,8 @@ import { measureTree } from '../../lib/walk-tree.ts';
 import type { DockerApi } from './api.ts';
 import { DockerCallError } from './api.ts';
 import { containerName } from './config.ts';
+import { deletedBytes } from './open-files.ts';
+import type { OpenFilesOptions } from './open-files.ts';
 
 export interface DiskMeter {
   /** As `Engine.diskBytes`. */
@@ -23,10 +26,13 @@ export interface DiskMeter {
 
 interface Known {
   readonly id: string;
+  readonly running: boolean;
   /** Directories and files that this node counts itself; empty = Docker is asked. */
   readonly readable: readonly string[];
   /** Names of its volumes. */
   readonly volumes: readonly string[];
+  /** null when its processes are not those of this machine, or not to be found. */
+  readonly processes: Pick<OpenFilesOptions, 'init' | 'devices'> | null;
   /** Bytes of the last time that Docker answered. */
   last: number;
 }
@@ -35,7 +41,8 @@ export function createDiskMeter(connect: () => Promise<DockerApi>): DiskMeter {
   const known = new Map<ExecutionId, Known>();
   const find = async (api: DockerApi, execution: ExecutionId): Promise<Known | null> => {
     const found = known.get(execution) ?? (await lookAt(api, containerName(execution)));
-    if (found !== null) known.set(execution, found);
+    // Before it runs, nothing can be known of its processes.
+    if (found !== null && found.running) known.set(execution, found);
     return found;
   };
   return {
@@ -46,7 +53,7 @@ export function createDiskMeter(connect: () => Promise<DockerApi>): DiskMeter {
         if (container === null) return 0;
         container.last =
           container.readable.length > 0
-            ? await countAll(container.readable, enough, signal)
+            ? await countAll(container, enough, signal)
             : await ask(api, container);
         return container.last;
       } catch (error) {
@@ -68,9 +75,12 @@ async function lookAt(api: DockerApi, name: string): Promise<Known | null> {
   if (found === null) return null;
   const volumes = found.Mounts.filter((mount) => mount.Type === 'volume');
   const places = placesOf(found, volumes);
+  const readable = places !== null && (await areReadable(places)) ? places : [];
   return {
     id: found.Id,
-    readable: places !== null && (await areReadable(places)) ? places : [],
+    running: found.State.Running,
+    readable,
+    processes: readable.length > 0 ? await processesOf(found, readable) : null,
     volumes: volumes.map((mount) => mount.Name ?? ''),
     last: 0,
   };
@@ -100,13 +110,34 @@ async function areReadable(places: readonly string[]): Promise<boolean> {
   return (await Promise.all(checks)).every((readable) => readable);
 }
 
-async function countAll(
+async function processesOf(
+  container: ContainerInspectInfo,
   places: readonly string[],
+): Promise<Known['processes']> {
+  const init = container.State.Pid;
+  const group = await readFile(`/proc/${init}/cgroup`, 'latin1').catch(() => '');
+  if (init <= 0 || !group.includes(container.Id)) return null;
+  // The program sees its layer through a file system of its own.
+  const written = container.Mounts.filter((mount) => mount.RW).map((mount) => mount.Source);
+  const paths = [`/proc/${init}/root`, ...places, ...written];
+  const devices = await Promise.all(
+    paths.map((path) =>
+      stat(path).then(
+        ({ dev }) => [dev],
+        () => [],
+      ),
+    ),
+  );
+  return { init, devices: new Set(devices.flat()) };
+}
+
+async function countAll(
+  { readable, processes }: Known,
   enough: number,
   signal: AbortSignal,
 ): Promise<number> {
-  let bytes = 0;
-  for (const place of places) {
+  let bytes = processes === null ? 0 : await deletedBytes({ ...processes, enough }, signal);
+  for (const place of readable) {
     if (bytes > enough) break;
     const limits = { bytesMax: enough - bytes, entriesMax: Number.POSITIVE_INFINITY };
     const measured = await measureTree(place, limits, signal);

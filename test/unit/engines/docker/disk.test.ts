@@ -14,6 +14,7 @@ const UPPER = '/no/such/docker/overlay2/x/diff';
 const docker = (changes: Partial<DockerApi>): (() => Promise<DockerApi>) => {
   const container = {
     Id: 'c1',
+    State: { Running: true, Pid: 0 },
     GraphDriver: { Name: 'overlay2', Data: { UpperDir: UPPER } },
     Mounts: [{ Type: 'volume', Name: 'v1', Source: '/no/such/docker/volumes/v1/_data' }],
     HostnamePath: '',
