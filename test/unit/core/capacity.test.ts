@@ -79,7 +79,8 @@ describe('a node', () => {
     );
     const slotsOf = (overhead: number): number | undefined => {
       const profile = () => ({
-        capacity: { ...none, memoryBytes: 1_000_000_000 },
+        // A leader that never ran anything here may have half of it held: a gigabyte.
+        capacity: { ...none, memoryBytes: 2_000_000_000 },
         overheads: { docker: overhead },
       });
       const cluster = new Cluster({ nodes: 1, program: () => [], profile });
