@@ -3,11 +3,16 @@
  * questions and answers. Part of `message-shapes.ts`, which has the messages themselves.
  */
 import type { JobId, RequestId } from '../../src/core/ids.ts';
-import type { Answer, JobState, JobSummary, Query, WaitingView } from '../../src/core/messages.ts';
+import type {
+  Answer,
+  JobState,
+  JobSummary,
+  Question,
+  WaitingView,
+} from '../../src/core/messages.ts';
 import type { Refusal } from '../../src/core/refusals.ts';
 import * as common from './common-shapes.ts';
 import { constraint } from './job-shape.ts';
-import { MANY } from './record-shapes.ts';
 import type { RecordShapes } from './record-shapes.ts';
 import { flag, integer, list, literal, map, nullable, oneOf, text, union } from './shape.ts';
 import type { Shape } from './shape.ts';
@@ -116,14 +121,27 @@ const waiting: Shape<WaitingView> = map<WaitingView>({
 
 export const request: Shape<RequestId> = text(128, 1);
 
-type OneQuery<T extends Query['type']> = Extract<Query, { readonly type: T }>;
+type OneQuestion<T extends Question['type']> = Extract<Question, { readonly type: T }>;
 
-export const query: Shape<Query> = union<Query, 'type'>('type', {
-  job: map<OneQuery<'job'>>({ type: literal('job'), ref: name, namespace: name }),
-  jobs: map<OneQuery<'jobs'>>({
+/** Lines and specs of one answer; the core sends no more. */
+const LINES_MAX = 1_000;
+const SPECS_MAX = 64;
+
+export const question: Shape<Question> = union<Question, 'type'>('type', {
+  job: map<OneQuestion<'job'>>({
+    type: literal('job'),
+    ref: name,
+    namespace: name,
+    owner: common.publicKey,
+  }),
+  jobs: map<OneQuestion<'jobs'>>({
     type: literal('jobs'),
     namespace: nullable(name),
     limit: integer(0, 1_000_000),
+  }),
+  specs: map<OneQuestion<'specs'>>({
+    type: literal('specs'),
+    jobs: list<JobId>(jobId, SPECS_MAX),
   }),
 });
 
@@ -142,5 +160,9 @@ export const answer = (records: RecordShapes): Shape<Answer> =>
     }),
     elsewhere: map<OneAnswer<'elsewhere'>>({ type: literal('elsewhere'), job: jobId, nodes }),
     none: map<OneAnswer<'none'>>({ type: literal('none') }),
-    jobs: map<OneAnswer<'jobs'>>({ type: literal('jobs'), jobs: list(jobSummary, MANY) }),
+    jobs: map<OneAnswer<'jobs'>>({ type: literal('jobs'), jobs: list(jobSummary, LINES_MAX) }),
+    specs: map<OneAnswer<'specs'>>({
+      type: literal('specs'),
+      specs: list(records.spec, SPECS_MAX),
+    }),
   });

@@ -11,7 +11,7 @@ import type {
   Message,
   MessageType,
 } from '../../src/core/messages.ts';
-import { answer, jobSummary, query, refusal, refusals, request } from './about-jobs.ts';
+import { answer, jobSummary, question, refusal, refusals, request } from './about-jobs.ts';
 import * as common from './common-shapes.ts';
 import type { Envelopes } from './envelope.ts';
 import { createRecordShapes, MANY } from './record-shapes.ts';
@@ -204,7 +204,7 @@ function otherShapes(records: RecordShapes) {
       nonce,
       target: nodeId,
     }),
-    find: map<OneMessage<'find'>>({ type: literal('find'), request, query }),
+    find: map<OneMessage<'find'>>({ type: literal('find'), request, query: question }),
     found: map<OneMessage<'found'>>({ type: literal('found'), request, answer: answer(records) }),
   };
 }

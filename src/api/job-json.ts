@@ -3,7 +3,7 @@
  * same records give the same text on every node.
  */
 import type { Phase } from '../core/execution.ts';
-import type { JobRecords, JobState, JobSummary, WaitingView } from '../core/messages.ts';
+import type { JobRecords, JobState, ListedJob, WaitingView } from '../core/messages.ts';
 import { jobToBacalhau } from '../job/to-bacalhau.ts';
 import type { Job, Resources } from '../job/model.ts';
 import { closeOf, executionFacts, type ExecutionFacts } from './execution-facts.ts';
@@ -79,11 +79,14 @@ const EMPTY_TASK: Omit<TaskJson, 'Engine'> = {
   Timeouts: { ExecutionTimeout: 0, QueueTimeout: 0, TotalTimeout: 0 },
 };
 
+/** How far a job is that this peer does not keep; `job describe` asks its keepers for the proof. */
+const HEARSAY = 'As told by another peer.';
+
 /**
  * A line of the job list as a job: what a summary does not carry is empty. Clients read `Tasks[0]`
  * without looking, so it is always there.
  */
-export function summaryJson(summary: JobSummary): JobJson {
+export function summaryJson(summary: ListedJob): JobJson {
   return {
     ID: summary.job,
     Name: summary.name || summary.job,
@@ -95,7 +98,8 @@ export function summaryJson(summary: JobSummary): JobJson {
     Meta: {},
     Labels: summary.labels,
     Tasks: [{ ...EMPTY_TASK, Engine: { Type: summary.engine, Params: {} } }],
-    State: { StateType: summary.state, Message: '' },
+    // The list of this peer is all that is asked: what others say of their jobs is not proved here.
+    State: { StateType: summary.state, Message: summary.vouched ? '' : HEARSAY },
     Version: summary.version,
     Revision: 1,
     CreateTime: nanosOf(summary.createdAt),

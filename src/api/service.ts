@@ -5,7 +5,7 @@
  */
 import type { ContentStore } from '../lib/content.ts';
 import type { Job } from '../job/model.ts';
-import type { JobRecords, JobState, JobSummary, WaitingView } from '../core/messages.ts';
+import type { JobRecords, JobState, ListedJob, WaitingView } from '../core/messages.ts';
 import type { AdvertBody, Certified } from '../core/records.ts';
 
 /** The answer to a submission: the job is on W keepers' disks. */
@@ -109,11 +109,11 @@ export interface ShoalService {
   stop(ref: string, namespace: string, reason: string): Promise<{ readonly evaluationId: string }>;
   /** @throws ShoalError `job-not-found`, `job-ambiguous`. */
   getJob(ref: string, namespace: string): Promise<JobView>;
-  /** In any order. `namespace` null = all. `limit`: 1 … 10,000 newest jobs. */
+  /** In any order; own jobs come first when there are more. `namespace` null = all. `limit`: 1 … 10,000 newest jobs. */
   listJobs(query: {
     readonly namespace: string | null;
     readonly limit: number;
-  }): Promise<readonly JobSummary[]>;
+  }): Promise<readonly ListedJob[]>;
   nodes(): Promise<readonly NodeView[]>;
   /**
    * The lines of one execution as they come. Ends by itself as `LogRequest` says, or on the signal.

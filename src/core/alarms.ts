@@ -2,12 +2,12 @@
 import { tickPending } from './admitting.ts';
 import { tickHolds } from './bidder.ts';
 import { probeAll, retryUnreachable, tickWatch } from './detector.ts';
-import { tickLookup } from './directory.ts';
 import { confirmLonely } from './epochs.ts';
 import { asExecutionId, asJobId, asNodeId, asRequestId } from './ids.ts';
 import { tickJob } from './jobs.ts';
 import { checkLeaders } from './keeper.ts';
 import { renewLeases } from './lease.ts';
+import { tickLookup } from './lookup.ts';
 import { advertise } from './members.ts';
 import { tickExecution } from './reporting.ts';
 import { tickSubmission } from './sponsor.ts';

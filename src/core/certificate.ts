@@ -3,7 +3,7 @@
  * checked by anyone who has the admission, at any time, without asking anybody.
  */
 import { majority, sameEpoch } from './epoch.ts';
-import type { AdmissionBody, Certified, RecordType, Signed, Slot } from './records.ts';
+import type { AdmissionBody, Certified, RecordType, Signed, Slot, SpecBody } from './records.ts';
 import type { Suite } from './suite.ts';
 
 /** True when this vote is a keeper's valid signature under `of` in `slot`. */
@@ -59,4 +59,21 @@ export function slotOf(value: Signed<'assign'> | Signed<'accept'> | Signed<'clos
     case 'close':
       return 'close';
   }
+}
+
+/** Attempts of one partition that a ledger has room for; leaders make far fewer. */
+const attemptsMax = 1_000;
+
+/** Partitions of a job: `Count`, or one for the types whose placement is not the leader's. */
+export const partitionsIn = ({ spec }: Pick<SpecBody, 'spec'>): number =>
+  spec.Type === 'batch' || spec.Type === 'service' ? spec.Count : 1;
+
+/** Whether a job has a slot for this value: otherwise hostile keepers could fill a ledger without end. */
+export function hasPlace(
+  spec: Signed<'spec'>,
+  value: Signed<'assign'> | Signed<'accept'> | Signed<'close'>,
+): boolean {
+  if (value.type === 'close') return true;
+  const { partition, attempt } = value.body;
+  return partition < partitionsIn(spec.body) && attempt < attemptsMax;
 }

@@ -40,6 +40,8 @@ export function createCore(config: MachineConfig, suite: Suite): Core {
     wishes: new Map(),
     awaitingSpec: new Map(),
     index: new Map(),
+    indexOf: new Map(),
+    allowances: new Map(),
     closedKept: new Set(),
     closed: new Map(),
     lookups: new Map(),

@@ -1,298 +1,161 @@
 /**
- * Looking jobs up from any node, and the owner's stop. What this node does not keep it asks for:
- * first whom it heard of, then its neighbours. Every answer consists of signed records, so it does
- * not matter who gives it.
+ * What this node tells others about jobs, and what it remembers of what they tell it. It answers only
+ * with what it keeps, so an answer needs no further hearsay; asking is in `lookup.ts`.
  */
-import { after, asJobId } from './ids.ts';
+import { allow } from './allowance.ts';
+import { asJobId } from './ids.ts';
 import type { JobId, NodeId, RequestId } from './ids.ts';
-import { recordsOf, summaryOf } from './ledger.ts';
-import type { Answer, Gossip, JobRecords, JobSummary, Message, Query } from './messages.ts';
+import { createdAt, hintNodes, indexJob } from './job-index.ts';
+import { isTerminal, recordsOf, summaryOf } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
+import type { Answer, Gossip, JobRecords, JobState, JobSummary, Question } from './messages.ts';
+import { isJobId, resolve } from './names.ts';
 import { waitingView } from './place.ts';
-import { remember, reply, send } from './state.ts';
-import type { Core, Lookup } from './state.ts';
-import { stopJob } from './stop.ts';
-import { checkActivation, checkCommitted, checkState } from './verify.ts';
+import type { CloseOutcome, Signed } from './records.ts';
+import { refuse, send, wallMs } from './state.ts';
+import type { Core, KeptJob } from './state.ts';
+import { checkSpec } from './verify.ts';
 
-/** Job summaries heard of and kept. */
-const indexMax = 10_000;
-const lookupMs = 2_000;
-/** Neighbours asked when nobody is known to know. */
-const fanOut = 64;
-const listMax = 1_000;
-/** Nodes followed from one hint. */
-const nodesMax = 8;
+/** Lines of one answer. */
+export const listMax = 1_000;
+/** Specs of one answer. */
+export const specsMax = 64;
+/** Of a frame of 1 MiB; the estimate below may be off by some tens of percent. */
+const answerBytesMax = 600_000;
+
+/** Points of an allowance: finding one job costs little, a name or a list goes through all of them. */
+const points = { id: 1, name: 10, jobs: 100, specs: 20 } as const;
 
 // — what others tell
 
-export function onGossipAnnounce(core: Core, message: Extract<Gossip, { type: 'announce' }>): void {
-  const { spec, leader, job, version } = message.announcement;
-  const known = core.index.get(job);
-  if (known !== undefined) {
-    known.nodes = [leader, ...known.nodes.filter((node) => node !== leader)].slice(0, 5);
-    return;
-  }
-  if (spec === null || spec.body.job !== job || core.kept.has(job)) return;
-  const summary: JobSummary = {
-    job,
-    version,
-    name: spec.body.spec.Name,
-    namespace: spec.body.spec.Namespace,
-    jobType: spec.body.spec.Type,
-    engine: spec.body.spec.Task.Engine.Type,
-    state: 'Pending',
-    count: spec.body.spec.Count,
-    labels: spec.body.spec.Labels,
-    createdAt: Math.floor(spec.hlc),
-    modifiedAt: Math.floor(spec.hlc),
-  };
-  remember(core.index, job, { summary, nodes: [leader] }, indexMax);
-}
-
-export function onGossipClosed(
+export function onGossipAnnounce(
   core: Core,
   from: NodeId,
-  message: Extract<Gossip, { type: 'closed' }>,
+  message: Extract<Gossip, { type: 'announce' }>,
 ): void {
-  const { summary, close } = message;
-  if (summary.job !== close.record.body.job || core.kept.has(summary.job)) return;
-  const voters = close.votes.map((vote) => core.suite.nodeOf(vote.by));
-  remember(
-    core.index,
-    summary.job,
-    { summary, nodes: [...new Set([from, ...voters])].slice(0, 6) },
-    indexMax,
+  const { spec, leader, job } = message.announcement;
+  const known = core.index.get(job);
+  if (known !== undefined) return hintNodes(known, [leader]);
+  if (spec === null || core.kept.has(job)) return;
+  if (spec.body.job !== job) return refuse(core, from, 'contradiction', true);
+  const verdict = checkSpec(core.suite, spec, wallMs(core));
+  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+  indexJob(core, spec, [leader]);
+}
+
+const stateAfter: Readonly<Record<CloseOutcome, JobState>> = {
+  completed: 'Completed',
+  failed: 'Failed',
+  stopped: 'Stopped',
+};
+
+/** A hint for lists; without the admission nobody can say whether those who voted are the keepers. */
+export function onGossipClosed(core: Core, message: Extract<Gossip, { type: 'closed' }>): void {
+  const { record, votes } = message.close;
+  const known = core.index.get(record.body.job);
+  if (known === undefined) return;
+  const modifiedAt = Math.min(Math.floor(record.hlc), wallMs(core));
+  known.summary = { ...known.summary, state: stateAfter[record.body.outcome], modifiedAt };
+  hintNodes(
+    known,
+    votes.slice(0, 3).map((vote) => core.suite.nodeOf(vote.by)),
   );
 }
 
 // — answering
 
-export function onFind(core: Core, from: NodeId, request: RequestId, query: Query): void {
-  send(core, from, { type: 'found', request, answer: localAnswer(core, query) });
+export function onFind(core: Core, from: NodeId, request: RequestId, query: Question): void {
+  const kind = query.type === 'job' ? (isJobId(query.ref) ? 'id' : 'name') : query.type;
+  if (!allow(core, from, points[kind])) return;
+  send(core, from, { type: 'found', request, answer: answerTo(core, query) });
 }
 
-/** What this node can say by itself. */
-function localAnswer(core: Core, query: Query): Answer {
-  if (query.type === 'jobs') return { type: 'jobs', jobs: localList(core, query) };
-  const matches = resolve(core, query.ref, query.namespace);
-  if (matches.length > 1) return { type: 'ambiguous', jobs: matches };
-  const job = matches[0];
-  if (job === undefined) return { type: 'none' };
+function answerTo(core: Core, query: Question): Answer {
+  switch (query.type) {
+    case 'jobs':
+      return { type: 'jobs', jobs: newestKept(core, query.namespace, query.limit) };
+    case 'specs':
+      return { type: 'specs', specs: specsOf(core, query.jobs) };
+    case 'job': {
+      const resolved = resolve(core, query);
+      if (resolved === null) return { type: 'none' };
+      if (resolved.jobs.length > 1) return { type: 'ambiguous', jobs: resolved.jobs };
+      return jobAnswer(core, resolved.jobs[0] ?? asJobId(query.ref));
+    }
+  }
+}
+
+/** What this node can say about one job. */
+export function jobAnswer(core: Core, job: JobId): Answer {
   const kept = core.kept.get(job);
   if (kept !== undefined) {
-    return { type: 'job', records: recordsOf(kept.ledger), waiting: waitingView(core, kept) };
+    return { type: 'job', records: boundedRecords(kept.ledger), waiting: waitingView(core, kept) };
   }
-  return { type: 'elsewhere', job, nodes: core.index.get(job)?.nodes ?? [] };
+  const entry = core.index.get(job);
+  return entry === undefined ? { type: 'none' } : { type: 'elsewhere', job, nodes: entry.nodes };
 }
 
-function localList(core: Core, query: Extract<Query, { type: 'jobs' }>): readonly JobSummary[] {
-  const all = new Map<JobId, JobSummary>();
-  for (const { summary } of core.index.values()) all.set(summary.job, summary);
-  for (const kept of core.kept.values()) {
-    all.set(kept.ledger.job, summaryOf(kept.ledger, waitingView(core, kept) !== null));
-  }
-  return [...all.values()]
-    .filter((summary) => query.namespace === null || summary.namespace === query.namespace)
+/** The newest jobs that this node keeps. */
+function newestKept(core: Core, namespace: string | null, limit: number): readonly JobSummary[] {
+  return summaries(core, namespace)
     .sort((a, b) => b.createdAt - a.createdAt)
-    .slice(0, Math.min(query.limit, listMax));
+    .slice(0, Math.min(limit, listMax));
 }
 
-/** Jobs that a reference may mean: exact name first (the newest), then id, then id prefix. */
-function resolve(core: Core, ref: string, namespace: string): readonly JobId[] {
-  if (core.kept.has(asJobId(ref)) || core.index.has(asJobId(ref))) return [asJobId(ref)];
-  let named: JobSummary | null = null;
-  const byPrefix: JobId[] = [];
-  const see = (summary: Pick<JobSummary, 'job' | 'name' | 'namespace' | 'createdAt'>): void => {
-    if (summary.name === ref && summary.namespace === namespace) {
-      if (named === null || summary.createdAt > named.createdAt) named = summary as JobSummary;
-    }
-    if (ref.startsWith('j-') && ref.length >= 6 && summary.job.startsWith(ref))
-      byPrefix.push(summary.job);
+/** All jobs that this node keeps, in any order. */
+export function summaries(core: Core, namespace: string | null): JobSummary[] {
+  return [...core.kept.values()]
+    .map((kept) => keptSummary(core, kept))
+    .filter((summary) => namespace === null || summary.namespace === namespace);
+}
+
+function keptSummary(core: Core, kept: KeptJob): JobSummary {
+  const summary = summaryOf(kept.ledger, waitingView(core, kept) !== null);
+  return { ...summary, createdAt: createdAt(core, kept.ledger.spec) };
+}
+
+function specsOf(core: Core, jobs: readonly JobId[]): readonly Signed<'spec'>[] {
+  let left = answerBytesMax;
+  const specs: Signed<'spec'>[] = [];
+  for (const job of jobs.slice(0, specsMax)) {
+    const spec = core.kept.get(job)?.ledger.spec;
+    if (spec === undefined) continue;
+    left -= sizeOf(spec);
+    if (left < 0) break;
+    specs.push(spec);
+  }
+  return specs;
+}
+
+/** About as many bytes as a record travels with. */
+const sizeOf = (record: Signed<'spec'> | Signed<'state'>): number =>
+  500 + JSON.stringify(record.body).length;
+
+/**
+ * The ledger as far as it fits a frame: how the job ended and its results first. A job of many hundred
+ * partitions does not fit as a whole, and a frame that is too large is never sent.
+ */
+function boundedRecords(ledger: Ledger): JobRecords {
+  const records = recordsOf(ledger);
+  const certifiedBytes = 600 + 400 * ledger.admission.record.body.keepers.length;
+  const roomFor = Math.floor(answerBytesMax / 2 / certifiedBytes);
+  let left = answerBytesMax / 2;
+  return {
+    ...records,
+    committed: first(records.committed, roomFor, ({ record }) => valueRank[record.type]),
+    states: first(records.states, records.states.length, ({ body }) =>
+      isTerminal(body.phase) ? 0 : 1,
+    ).filter((state) => {
+      left -= sizeOf(state);
+      return left >= 0;
+    }),
   };
-  for (const { summary } of core.index.values()) see(summary);
-  for (const kept of core.kept.values()) {
-    const { spec } = kept.ledger.spec.body;
-    const createdAt = Math.floor(kept.ledger.spec.hlc);
-    see({ job: kept.ledger.job, name: spec.Name, namespace: spec.Namespace, createdAt });
-  }
-  const best = named as JobSummary | null;
-  return best !== null ? [best.job] : [...new Set(byPrefix)].slice(0, 20);
 }
 
-// — asking
+const valueRank = { close: 0, accept: 1, assign: 2 } as const;
 
-/** Answers a local request, asking around when this node cannot say by itself. */
-export function onQuery(
-  core: Core,
-  request: RequestId,
-  query: Query,
-  purpose: Lookup['purpose'],
-): void {
-  const lookup: Lookup = {
-    request,
-    query,
-    purpose,
-    asked: new Set([core.self]),
-    answered: new Set(),
-    outstanding: 0,
-    deadline: after(core.now, lookupMs),
-    found: new Map(),
-    best: null,
-    candidates: new Set(),
-    complete: false,
-  };
-  core.lookups.set(request, lookup);
-  core.timers.set(`lookup:${request}`, lookup.deadline);
-  takeAnswer(core, lookup, localAnswer(core, query));
-  if (lookup.query.type === 'jobs') askAround(core, lookup, 16);
-  else if (!core.lookups.has(request)) return;
-  else if (lookup.outstanding === 0) askAround(core, lookup, fanOut);
-  settle(core, lookup);
-}
-
-function ask(core: Core, lookup: Lookup, node: NodeId): void {
-  if (lookup.asked.has(node)) return;
-  lookup.asked.add(node);
-  lookup.outstanding += 1;
-  send(core, node, { type: 'find', request: lookup.request, query: lookup.query });
-}
-
-function askAround(core: Core, lookup: Lookup, most: number): void {
-  [...core.connected].slice(0, most).forEach((node) => ask(core, lookup, node));
-}
-
-export function onFound(
-  core: Core,
-  from: NodeId,
-  message: Extract<Message, { type: 'found' }>,
-): void {
-  const lookup = core.lookups.get(message.request);
-  if (lookup === undefined || !lookup.asked.has(from) || lookup.answered.has(from)) return;
-  lookup.answered.add(from);
-  lookup.outstanding -= 1;
-  takeAnswer(core, lookup, message.answer);
-  settle(core, lookup);
-}
-
-function takeAnswer(core: Core, lookup: Lookup, answer: Answer): void {
-  switch (answer.type) {
-    case 'job':
-      return takeJob(core, lookup, answer);
-    case 'elsewhere':
-      if (!mayMean(lookup, answer.job)) return;
-      lookup.candidates.add(answer.job);
-      return answer.nodes.slice(0, nodesMax).forEach((node) => ask(core, lookup, node));
-    case 'ambiguous':
-      for (const job of answer.jobs) if (mayMean(lookup, job)) lookup.candidates.add(job);
-      return;
-    case 'jobs':
-      for (const summary of answer.jobs.slice(0, listMax)) {
-        const known = lookup.found.get(summary.job);
-        if (known === undefined || newer(summary, known)) lookup.found.set(summary.job, summary);
-      }
-      return;
-    case 'none':
-  }
-}
-
-/** Whether a reference can stand for this id. A name can stand for any; only the spec tells. */
-function mayMean({ query }: Lookup, job: JobId): boolean {
-  return query.type === 'job' && (!query.ref.startsWith('j-') || job.startsWith(query.ref));
-}
-
-/** Whether this job is what was asked for: by its id or the beginning of it, or by its name. */
-function isMeant({ query }: Lookup, records: JobRecords): boolean {
-  if (query.type !== 'job') return false;
-  const { job, spec } = records.spec.body;
-  if (query.ref.startsWith('j-') && job.startsWith(query.ref)) return true;
-  return spec.Name === query.ref && spec.Namespace === query.namespace;
-}
-
-const ended = (summary: JobSummary): boolean =>
-  summary.state === 'Completed' || summary.state === 'Failed' || summary.state === 'Stopped';
-
-function newer(a: JobSummary, b: JobSummary): boolean {
-  if (ended(a) !== ended(b)) return ended(a);
-  return a.modifiedAt > b.modifiedAt;
-}
-
-/** The leader's view is the freshest; a follower's is taken when the leader does not answer. */
-function takeJob(core: Core, lookup: Lookup, answer: Extract<Answer, { type: 'job' }>): void {
-  const { records } = answer;
-  const { job } = records.spec.body;
-  const kept = core.kept.get(job);
-  // What this node keeps was checked when it came in.
-  if (kept?.ledger.admission !== records.admission && !believable(core, records)) return;
-  if (!isMeant(lookup, records)) return;
-  lookup.candidates.add(job);
-  const closed = records.committed.some(({ record }) => record.type === 'close');
-  const leading = kept?.lead?.mode === 'leading' && records.spec.id === kept.ledger.spec.id;
-  const { best } = lookup;
-  // Of several jobs of one name the newest is meant; of one job the fullest account is taken.
-  const better =
-    best === null ||
-    (best.records.spec.body.job === job
-      ? amount(records) > amount(best.records) || answer.waiting !== null
-      : records.spec.hlc > best.records.spec.hlc);
-  if (better) lookup.best = answer;
-  if (closed || leading) {
-    lookup.complete = true;
-    return;
-  }
-  const grant = records.grant?.record.body.epoch.leader;
-  const first = records.admission.record.body.keepers[0]?.node;
-  for (const node of [kept?.seen.leader, grant, first]) {
-    if (node !== undefined && node !== core.self) ask(core, lookup, node);
-  }
-}
-
-const amount = (records: JobRecords): number =>
-  records.committed.length * 1000 +
-  records.states.reduce((sum, state) => sum + state.body.sequence + 1, 0);
-
-/** Every record of the answer is signed and belongs to the job; a false one spoils the answer. */
-function believable(core: Core, records: JobRecords): boolean {
-  const { suite } = core;
-  const { spec, admission } = records;
-  // Finished jobs are shown after they expired: no expiry check here.
-  if (checkActivation(suite, spec, admission, 0) !== 'good') return false;
-  const { body } = admission.record;
-  return (
-    records.committed.every((value) => checkCommitted(suite, body, value) === 'good') &&
-    records.states.every((state) => checkState(suite, body.job, state) === 'good')
-  );
-}
-
-/** Ends a look-up when nothing more is to be expected. */
-function settle(core: Core, lookup: Lookup): void {
-  if (!core.lookups.has(lookup.request)) return;
-  if (lookup.outstanding > 0 && !lookup.complete && core.now < lookup.deadline) return;
-  core.lookups.delete(lookup.request);
-  core.timers.clear(`lookup:${lookup.request}`);
-  const { request, query, purpose, best } = lookup;
-  if (query.type === 'jobs') {
-    const jobs = [...lookup.found.values()].sort((a, b) => b.createdAt - a.createdAt);
-    const answer: Answer = { type: 'jobs', jobs: jobs.slice(0, query.limit) };
-    return reply(core, request, { type: 'answer', answer });
-  }
-  if (lookup.candidates.size > 1 && best?.records.spec.body.spec.Name !== query.ref) {
-    const problem = {
-      code: 'job-ambiguous',
-      ref: query.ref,
-      candidates: [...lookup.candidates],
-    } as const;
-    return reply(core, request, { type: 'failed', problem });
-  }
-  if (best === null) {
-    return reply(core, request, {
-      type: 'failed',
-      problem: { code: 'job-not-found', ref: query.ref },
-    });
-  }
-  if (purpose === 'reply') return reply(core, request, { type: 'answer', answer: best });
-  stopJob(core, request, best.records, purpose.stop);
-}
-
-export function tickLookup(core: Core, request: RequestId): void {
-  const lookup = core.lookups.get(request);
-  if (lookup !== undefined) settle(core, lookup);
+/** At most `most` of a list, the lowest rank first when not all have room. */
+function first<T>(list: readonly T[], most: number, rank: (item: T) => number): readonly T[] {
+  if (list.length <= most && list.length <= 100) return list;
+  return [...list].sort((a, b) => rank(a) - rank(b)).slice(0, most);
 }

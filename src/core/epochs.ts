@@ -277,7 +277,8 @@ export function takeCommand(
 ): void {
   const { job } = kept.ledger;
   if (mergeCommand(kept.ledger, command) !== 'new') return;
-  const key = `command/${command.body.sequence}`;
+  // One row, which the next command replaces.
+  const key = 'command';
   persist(core, { table: 'records', job, key, value: { record: command, votes: [] } });
   touch(core, job);
 }

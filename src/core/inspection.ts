@@ -37,7 +37,17 @@ export function inspect(core: Core): Inspection {
       .filter(([, trouble]) => trouble.state === 'aside')
       .map(([job, { why }]) => ({ job, why })),
     refused: { ...core.refused },
+    sizes: sizesOf(core),
   };
+}
+
+/** Entries of every map and set, so that a test can tell that each has a bound. */
+function sizesOf(core: Core): Readonly<Record<string, number>> {
+  const sizes: Record<string, number> = { timers: core.timers.size };
+  for (const [name, value] of Object.entries(core)) {
+    if (value instanceof Map || value instanceof Set) sizes[name] = value.size;
+  }
+  return sizes;
 }
 
 export function sightings(core: Core): readonly Sighting[] {

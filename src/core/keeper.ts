@@ -8,6 +8,7 @@ import { withinReach } from './epoch.ts';
 import { standForLeader, stepDown, takeCommand, takeState } from './epochs.ts';
 import { after } from './ids.ts';
 import type { JobId, NodeId } from './ids.ts';
+import { unindex } from './job-index.ts';
 import { progress, signOfLife } from './lead.ts';
 import type { Message } from './messages.ts';
 import type { Certified, Signed, Slot } from './records.ts';
@@ -161,11 +162,14 @@ function dropKept(core: Core, kept: KeptJob): void {
     ...(grant === null ? [] : ['grant']),
     ...committed.keys(),
     ...[...states.keys()].map((execution) => `state/${execution}`),
-    ...[...commands.keys()].map((sequence) => `command/${sequence}`),
+    ...(commands.size === 0 ? [] : ['command']),
   ];
   for (const key of keys) persist(core, { table: 'records', job, key, value: null });
   core.kept.delete(job);
   core.closedKept.delete(job);
+  core.timers.clear(jobTimer(kept));
+  // What was heard of it before this node kept it is long out of date.
+  unindex(core, job);
 }
 
 /** Asks each leader whether it still leads what this node believes it leads. */

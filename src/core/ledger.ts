@@ -26,7 +26,7 @@ export interface Ledger {
   readonly spec: Signed<'spec'>;
   readonly admission: Certified<'admission'>;
   grant: Certified<'grant'> | null;
-  /** By sequence. */
+  /** By sequence; at most one. */
   readonly commands: Map<number, Signed<'command'>>;
   readonly committed: Map<Slot, CertifiedValue>;
   readonly states: Map<ExecutionId, Signed<'state'>>;
@@ -111,9 +111,16 @@ function supersedes(fresh: Signed<'state'>, known: Signed<'state'>): boolean {
   return fresh.id < known.id;
 }
 
+/**
+ * Keeps one command: the highest sequence, then the smaller id. Any stop of the owner is as good as
+ * another, and an owner that signs thousands must not fill a ledger.
+ */
 export function mergeCommand(ledger: Ledger, command: Signed<'command'>): Merged {
-  const known = ledger.commands.get(command.body.sequence);
-  if (known !== undefined && known.id <= command.id) return 'known';
+  for (const known of ledger.commands.values()) {
+    const ahead = known.body.sequence - command.body.sequence;
+    if (ahead > 0 || (ahead === 0 && known.id <= command.id)) return 'known';
+  }
+  ledger.commands.clear();
   ledger.commands.set(command.body.sequence, command);
   return 'new';
 }

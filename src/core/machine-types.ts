@@ -15,7 +15,15 @@ import type {
   RequestId,
   StoreId,
 } from './ids.ts';
-import type { Answer, Gossip, JobRecords, JobState, Message, Query } from './messages.ts';
+import type {
+  Answer,
+  Gossip,
+  JobRecords,
+  JobState,
+  ListedJob,
+  Message,
+  Query,
+} from './messages.ts';
 import type { AnyRecord, Certified, Epoch, RecordType, Signed, Slot } from './records.ts';
 import type { SlotValue } from './messages.ts';
 import type { Refusal } from './refusals.ts';
@@ -185,7 +193,8 @@ export type Reply =
       readonly again: boolean;
     }
   | { readonly type: 'stopping'; readonly job: JobId }
-  | { readonly type: 'answer'; readonly answer: Answer }
+  | { readonly type: 'answer'; readonly answer: Extract<Answer, { readonly type: 'job' }> }
+  | { readonly type: 'listed'; readonly jobs: readonly ListedJob[] }
   | { readonly type: 'failed'; readonly problem: Problem };
 
 /** Why a local request could not be carried out; `node/` turns it into a `ShoalError`. */
@@ -345,6 +354,8 @@ export interface Inspection {
   /** Jobs on this node's disk that cannot be handled, and are not looked at until the next start. */
   readonly setAside: readonly { readonly job: JobId; readonly why: string }[];
   readonly refused: Readonly<Partial<Record<RefuseCode, number>>>;
+  /** Entries of everything this node remembers, by name. */
+  readonly sizes: Readonly<Record<string, number>>;
 }
 
 export interface JobInspection {

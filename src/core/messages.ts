@@ -4,7 +4,7 @@
  * it; whatever outlives the channel is a signed record inside. Types only.
  */
 import type { Resources } from '../job/model.ts';
-import type { ExecutionId, JobId, NodeId, RequestId } from './ids.ts';
+import type { ExecutionId, JobId, NodeId, PublicKey, RequestId } from './ids.ts';
 import type { Refusal } from './refusals.ts';
 import type { AnyRecord, Certified, Epoch, Signed, Slot } from './records.ts';
 
@@ -184,16 +184,24 @@ export type Message =
   | { readonly type: 'pong'; readonly nonce: number }
   | { readonly type: 'ping-for-me'; readonly nonce: number; readonly target: NodeId }
   // — looking things up
-  | { readonly type: 'find'; readonly request: RequestId; readonly query: Query }
+  | { readonly type: 'find'; readonly request: RequestId; readonly query: Question }
   | { readonly type: 'found'; readonly request: RequestId; readonly answer: Answer };
 
 export type MessageType = Message['type'];
 
-/** What anyone may ask of any node about jobs. */
+/** What a person asks about jobs. */
 export type Query =
   /** One job by id, unambiguous id prefix (`j-` and ≥ 4 hex digits) or name. */
   | { readonly type: 'job'; readonly ref: string; readonly namespace: string }
   | { readonly type: 'jobs'; readonly namespace: string | null; readonly limit: number };
+
+/** What nodes ask each other for it. */
+export type Question =
+  /** `owner`: whose jobs come first, when several fit. */
+  | (Extract<Query, { type: 'job' }> & { readonly owner: PublicKey })
+  | Extract<Query, { type: 'jobs' }>
+  /** The specs behind lines of a list; at most 64. */
+  | { readonly type: 'specs'; readonly jobs: readonly JobId[] };
 
 export type Answer =
   | { readonly type: 'job'; readonly records: JobRecords; readonly waiting: WaitingView | null }
@@ -201,7 +209,9 @@ export type Answer =
   /** Not here, but one of these should know (leader first). */
   | { readonly type: 'elsewhere'; readonly job: JobId; readonly nodes: readonly NodeId[] }
   | { readonly type: 'none' }
-  | { readonly type: 'jobs'; readonly jobs: readonly JobSummary[] };
+  /** Only jobs that the answering node keeps. */
+  | { readonly type: 'jobs'; readonly jobs: readonly JobSummary[] }
+  | { readonly type: 'specs'; readonly specs: readonly Signed<'spec'>[] };
 
 /** One line of a job list. */
 export interface JobSummary {
@@ -217,6 +227,12 @@ export interface JobSummary {
   /** Wall clock, milliseconds. */
   readonly createdAt: number;
   readonly modifiedAt: number;
+}
+
+/** A line as it is shown here. */
+export interface ListedJob extends JobSummary {
+  /** This node keeps the job. Of others the spec was checked, but how far they are is hearsay. */
+  readonly vouched: boolean;
 }
 
 /** As in Bacalhau, part 2.1 of its reference. */

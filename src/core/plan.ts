@@ -3,6 +3,7 @@
  * observations to a plan. It is evaluated from scratch after every event (level-triggered), so a lost
  * message or a repeated one changes nothing but the moment.
  */
+import { partitionsIn } from './certificate.ts';
 import type { ExecutionId, Millis, NodeId, RecordId } from './ids.ts';
 import { after } from './ids.ts';
 import { attemptsOf, isTerminal } from './ledger.ts';
@@ -54,11 +55,7 @@ export interface Plan {
   readonly wakeAt: Millis | null;
 }
 
-/** Partitions of a job: `Count`, or one for the types whose placement is not the leader's. */
-export const partitionsOf = (ledger: Ledger): number => {
-  const { Count, Type } = ledger.spec.body.spec;
-  return Type === 'batch' || Type === 'service' ? Count : 1;
-};
+export const partitionsOf = (ledger: Ledger): number => partitionsIn(ledger.spec.body);
 
 interface Draft {
   readonly accepts: Signed<'state'>[];

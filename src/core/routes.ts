@@ -5,7 +5,7 @@ import { onAnnouncement, onBidClosed, onSpec, reconsider, onCloseHeard } from '.
 import { onCommitAck, onVoted } from './commit.ts';
 import { markBack } from './containment.ts';
 import { onDisconnected, onHeard, onPing, onPingForMe, onPong, onUnreachable } from './detector.ts';
-import { onFind, onFound, onGossipAnnounce, onGossipClosed, onQuery } from './directory.ts';
+import { onFind, onGossipAnnounce, onGossipClosed } from './directory.ts';
 import { endExecutions, onCancel, onClosed } from './ending.ts';
 import { onPromise } from './epochs.ts';
 import { onAssign } from './executor.ts';
@@ -14,6 +14,7 @@ import { onProvenClose } from './jobs.ts';
 import { onCommand, onCommit, onLeadCheck, onNotLeading, onOutdated, onStates } from './keeper.ts';
 import { onNotStarted, onRenewed, onReplicated, onStarted } from './lead.ts';
 import { onLeads, onRenewedReply } from './lease.ts';
+import { onFound, onQuery } from './lookup.ts';
 import type { Input } from './machine-types.ts';
 import { advertise, doubtMember, forgetAlive, greet, takeAdvert } from './members.ts';
 import type { Gossip, Message, MessageType } from './messages.ts';
@@ -101,12 +102,12 @@ function onLocalReplica(core: Core, input: Extract<Input, { type: 'replicated' }
 function onGossip(core: Core, from: NodeId, gossip: Gossip): void {
   switch (gossip.type) {
     case 'announce':
-      onGossipAnnounce(core, gossip);
+      onGossipAnnounce(core, from, gossip);
       return onAnnouncement(core, from, gossip.announcement, false);
     case 'advert':
       return onAdvert(core, from, gossip.advert);
     case 'closed':
-      onGossipClosed(core, from, gossip);
+      onGossipClosed(core, gossip);
       return onCloseHeard(core, gossip.close);
   }
 }

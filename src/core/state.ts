@@ -20,13 +20,17 @@ import type {
 import type {
   AcceptedValue,
   Announcement,
-  Answer,
   CertifiedValue,
+  JobRecords,
   JobSummary,
   Message,
   Query,
+  Question,
   SlotValue,
+  WaitingView,
 } from './messages.ts';
+import type { Allowance } from './allowance.ts';
+import type { Fit } from './names.ts';
 import type { Refusal } from './refusals.ts';
 import type { Certified, Epoch, RecordType, Signed, Slot } from './records.ts';
 import type { Signer, Suite } from './suite.ts';
@@ -212,24 +216,34 @@ export interface Hold {
 /** What this node heard about a job it does not keep. */
 export interface IndexEntry {
   summary: JobSummary;
+  readonly owner: PublicKey;
   /** Who should know more, leader first. */
   nodes: readonly NodeId[];
 }
 
+/** How far a job is, as another node says. */
+export type Told = Pick<JobSummary, 'state' | 'modifiedAt'>;
+
 /** A look-up under way for a local request. */
 export interface Lookup {
   readonly request: RequestId;
+  /** As it was asked here. */
   readonly query: Query;
-  readonly asked: Set<NodeId>;
-  readonly answered: Set<NodeId>;
+  /** What is asked of others: the job itself once it is known which one is meant. */
+  question: Question;
   readonly deadline: Millis;
-  /** Lists: the newest summary of each job. */
-  readonly found: Map<JobId, JobSummary>;
-  /** Jobs that the reference may mean. */
-  readonly candidates: Set<JobId>;
-  /** Nodes asked that did not answer yet. */
-  outstanding: number;
-  best: Extract<Answer, { type: 'job' }> | null;
+  /** Questions that a node was asked and has not answered. */
+  readonly open: Map<NodeId, number>;
+  /** Everything asked so far, so that nothing is asked twice. */
+  readonly asked: Set<string>;
+  /** The neighbours were asked, not only those who should know. */
+  around: boolean;
+  /** Lists: what is told of each job; counts only for jobs whose spec is known. */
+  readonly told: Map<JobId, Told>;
+  /** Jobs that the reference may mean, by evidence. */
+  readonly candidates: Map<JobId, Fit>;
+  best: { readonly records: JobRecords; readonly fit: Fit } | null;
+  waiting: WaitingView | null;
   /** Nothing fresher is to be expected. */
   complete: boolean;
   /** What to do with the job's records when they come. */
@@ -301,6 +315,10 @@ export interface Core {
   /** Announcements whose spec is on its way. */
   readonly awaitingSpec: Map<JobId, Announcement>;
   readonly index: Map<JobId, IndexEntry>;
+  /** The same jobs by owner, oldest first. */
+  readonly indexOf: Map<PublicKey, Set<JobId>>;
+  /** What each node may still ask for. */
+  readonly allowances: Map<NodeId, Allowance>;
   /** Kept jobs that are closed, oldest first. */
   readonly closedKept: Set<JobId>;
   /** Jobs known to be closed, with the proof; bounded. */

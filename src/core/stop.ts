@@ -6,6 +6,8 @@ import type { JobRecords, Message } from './messages.ts';
 import { reply, seal, send, wallMs, refuse } from './state.ts';
 import type { Core } from './state.ts';
 
+/** What the wire carries. A stop that says the same again is as good as a newer one. */
+const sequenceMax = 0x7fff_ffff;
 const stopMs = 20_000;
 const reasonMax = 500;
 const stopResendMs = 1_000;
@@ -27,7 +29,8 @@ export function stopJob(core: Core, request: RequestId, records: JobRecords, rea
     running.requests.push(request);
     return;
   }
-  const sequence = Math.max(0, ...records.commands.map((command) => command.body.sequence)) + 1;
+  const last = Math.max(0, ...records.commands.map((command) => command.body.sequence));
+  const sequence = Math.min(last + 1, sequenceMax);
   const notAfter = wallMs(core) + commandValidMs;
   const body = {
     job,

@@ -5,6 +5,8 @@
 import { asMillis } from './ids.ts';
 import type { Millis } from './ids.ts';
 
+/** Stale entries that are not worth a sweep. */
+const sweepSlack = 1_000;
 /** Between two rings of one key, however early the second was asked for. */
 const againMs = 1;
 
@@ -69,7 +71,23 @@ export class Timers {
     }
   }
 
+  /** What waits and what was cleared but would have rung later: the memory held. */
+  get size(): number {
+    return this.#heap.length;
+  }
+
+  /** Alarms of a week ahead that were cleared would stay for a week; now and then they are swept out. */
+  #sweep(): void {
+    if (this.#heap.length < 2 * this.#due.size + sweepSlack) return;
+    const pending = [...this.#due].map(([key, at]) => ({ at, key }));
+    // A sorted list is a heap.
+    pending.sort((a, b) => (before(a, b) ? -1 : 1));
+    this.#heap.length = 0;
+    for (const entry of pending) this.#heap.push(entry);
+  }
+
   #push(entry: { at: Millis; key: string }): void {
+    this.#sweep();
     const heap = this.#heap;
     heap.push(entry);
     let child = heap.length - 1;

@@ -108,8 +108,8 @@ export function createService(deps: ServiceDeps): ShoalService {
       return { records, waiting, state: stateOf(ledgerOf(records), waiting !== null) };
     },
     listJobs: async ({ namespace, limit }) => {
-      const answer = await ask(deps, { type: 'jobs', namespace, limit });
-      return answer.type === 'jobs' ? answer.jobs : [];
+      const reply = await ask(deps, { type: 'jobs', namespace, limit });
+      return reply.type === 'listed' ? reply.jobs : [];
     },
     nodes: async () => nodeViews(deps),
     logs: (request, signal) => logs(deps, request, signal),
@@ -131,9 +131,9 @@ function failedReply(reply: Extract<Reply, { type: 'failed' }>): ShoalError {
 async function ask(deps: Pick<ServiceDeps, 'driver'>, query: Query) {
   const reply = await deps.driver.request((request) => ({ type: 'query', request, query }));
   if (reply.type === 'failed') throw failedReply(reply);
-  if (reply.type !== 'answer')
+  if (reply.type !== 'answer' && reply.type !== 'listed')
     throw new ShoalError({ code: 'internal', what: `a query was answered with ${reply.type}` });
-  return reply.answer;
+  return reply;
 }
 
 async function findJob(
@@ -141,9 +141,9 @@ async function findJob(
   ref: string,
   namespace: string,
 ): Promise<FoundJob> {
-  const answer = await ask(deps, { type: 'job', ref, namespace });
-  if (answer.type !== 'job') throw new ShoalError({ code: 'job-not-found', ref });
-  return answer;
+  const reply = await ask(deps, { type: 'job', ref, namespace });
+  if (reply.type !== 'answer') throw new ShoalError({ code: 'job-not-found', ref });
+  return reply.answer;
 }
 
 // — submitting

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ShoalError } from '../../core/failure.ts';
-import type { JobSummary } from '../../core/messages.ts';
+import type { ListedJob } from '../../core/messages.ts';
 import type { Job } from '../../job/model.ts';
 import { parseJobValue } from '../../job/parse.ts';
 import { formatProblem } from '../../job/problem.ts';
@@ -75,8 +75,8 @@ function sorted<T>(
   return page.reverse ? list.reverse() : list;
 }
 
-const created: Order<JobSummary> = (a, b) => a.createdAt - b.createdAt || (a.job < b.job ? -1 : 1);
-const modified: Order<JobSummary> = (a, b) =>
+const created: Order<ListedJob> = (a, b) => a.createdAt - b.createdAt || (a.job < b.job ? -1 : 1);
+const modified: Order<ListedJob> = (a, b) =>
   a.modifiedAt - b.modifiedAt || (a.job < b.job ? -1 : 1);
 const JOB_ORDERS = { '': created, created_at: created, modified_at: modified };
 

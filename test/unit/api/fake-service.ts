@@ -23,7 +23,7 @@ import {
 import type {
   CertifiedValue,
   JobState,
-  JobSummary,
+  ListedJob,
   WaitingView,
 } from '../../../src/core/messages.ts';
 import type {
@@ -201,7 +201,7 @@ export class FakeJob {
     };
   }
 
-  summary(): JobSummary {
+  summary(): ListedJob {
     const { spec } = this.#spec.body;
     return {
       job: asJobId(this.id),
@@ -215,6 +215,7 @@ export class FakeJob {
       labels: spec.Labels,
       createdAt: this.#spec.hlc,
       modifiedAt: this.#spec.hlc,
+      vouched: true,
     };
   }
 }
@@ -312,7 +313,7 @@ export class FakeService implements ShoalService {
   async listJobs(query: {
     readonly namespace: string | null;
     readonly limit: number;
-  }): Promise<readonly JobSummary[]> {
+  }): Promise<readonly ListedJob[]> {
     this.#check();
     return this.jobs
       .map((job) => job.summary())

@@ -116,8 +116,8 @@ const checks: { readonly [T in Message['type']]?: Check<T> } = {
           store.get('records', body.job, 'close') !== null,
       ),
     ),
-  'command-ack': ({ job, sequence }, store) =>
-    missing('the command', store.get('records', job, `command/${sequence}`) !== null),
+  'command-ack': ({ job }, store) =>
+    missing('the command', store.get('records', job, 'command') !== null),
 };
 
 describe('persist', () => {

@@ -158,7 +158,11 @@ const messages: Expected<Message> = {
   pong: [{ type: 'pong', nonce: 7 }, []],
   'ping-for-me': [{ type: 'ping-for-me', nonce: 7, target: idOf(3) }, ['send ping to n0003']],
   find: [
-    { type: 'find', request, query: { type: 'job', ref: id, namespace: 'default' } },
+    {
+      type: 'find',
+      request,
+      query: { type: 'job', ref: id, namespace: 'default', owner: suiteOf(0).owner },
+    },
     ['send found'],
   ],
   found: [{ type: 'found', request, answer: { type: 'job', records, waiting: null } }, []],

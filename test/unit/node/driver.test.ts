@@ -15,7 +15,7 @@ function world() {
   const handle = (input: Input): readonly Effect[] => {
     seen.push(input);
     if (input.type !== 'query') return [];
-    const reply = { type: 'answer', answer: { type: 'none' } } as const;
+    const reply = { type: 'listed', jobs: [] } as const;
     return [{ type: 'reply', request: input.request, reply }];
   };
   const machine = { handle, nextWake: () => null } as unknown as Machine;

@@ -15,6 +15,7 @@ import type {
   JobSummary,
   Message,
   MessageType,
+  Question,
   SlotValue,
   WaitingView,
 } from '../../../../src/core/messages.ts';
@@ -33,6 +34,7 @@ import {
   jobTypes,
   moments,
   nodeIds,
+  publicKeys,
   ordinals,
   record,
   resources,
@@ -136,6 +138,7 @@ const answerTable: Arbitraries<Answer> = {
   }),
   none: record({ type: is('none') }),
   jobs: record<Of<Answer, 'type', 'jobs'>>({ type: is('jobs'), jobs: few(summaries) }),
+  specs: record<Of<Answer, 'type', 'specs'>>({ type: is('specs'), specs: few(signed('spec')) }),
 };
 
 const announcement: Arbitrary<Announcement> = record<Announcement>({
@@ -269,12 +272,26 @@ export const messageArbitraries: Arbitraries<Message> = {
     record<M<'find'>>({
       type: is('find'),
       request,
-      query: record({ type: is('job'), ref: texts, namespace: texts }),
+      query: record<Of<Question, 'type', 'job'>>({
+        type: is('job'),
+        ref: texts,
+        namespace: texts,
+        owner: publicKeys,
+      }),
     }),
     record<M<'find'>>({
       type: is('find'),
       request,
-      query: record({ type: is('jobs'), namespace: fc.option(texts), limit: fc.nat(1_000) }),
+      query: record<Of<Question, 'type', 'specs'>>({ type: is('specs'), jobs: few(jobIds) }),
+    }),
+    record<M<'find'>>({
+      type: is('find'),
+      request,
+      query: record<Of<Question, 'type', 'jobs'>>({
+        type: is('jobs'),
+        namespace: fc.option(texts),
+        limit: fc.nat(1_000),
+      }),
     }),
   ),
   found: record<M<'found'>>({

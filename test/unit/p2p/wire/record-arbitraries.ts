@@ -35,7 +35,7 @@ export const nodeIds: Arbitrary<NodeId> = fc
   .map(peerIdOf);
 const storeIds = hex(32).map(asStoreId);
 const recordIds = hex(64).map(asRecordId);
-const publicKeys = hex(64).map(asPublicKey);
+export const publicKeys = hex(64).map(asPublicKey);
 /**
  * Any text, characters outside the basic plane included, but no halves of a pair: UTF-8 has none.
  */
