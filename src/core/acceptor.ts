@@ -2,7 +2,8 @@
  * The acceptor: promise epochs and accept what a leader proposes under them. Whatever it signs is on
  * disk before the signature leaves (the machine's `persist` barrier).
  */
-import { slotOf } from './certificate.ts';
+import { hasPlace, slotOf } from './certificate.ts';
+import { sendCommits } from './commit.ts';
 import { compareEpochs, sameEpoch, withinReach } from './epoch.ts';
 import { stepDown, takeCommand, takeState } from './epochs.ts';
 import type { JobId, NodeId } from './ids.ts';
@@ -27,12 +28,10 @@ export function keptFor(core: Core, from: NodeId, job: JobId): KeptJob | null {
 }
 
 export function onPrepare(core: Core, from: NodeId, kept: KeptJob, grant: Signed<'grant'>): void {
-  const { job, close, admission, committed } = kept.ledger;
+  const { job, close, admission } = kept.ledger;
   const { epoch } = grant.body;
   if (!isKeeper(admission.record.body, from)) return refuse(core, from, 'not-keeper', true);
-  if (close !== null) {
-    return send(core, from, { type: 'commit', job, values: [...committed.values()] });
-  }
+  if (close !== null) return sendCommits(core, from, kept);
   if (epoch.leader !== from || core.suite.nodeOf(grant.by) !== from || grant.body.job !== job) {
     return refuse(core, from, 'wrong-signer', true);
   }
@@ -101,15 +100,13 @@ export function onPropose(
   kept: KeptJob,
   message: Extract<Message, { type: 'propose' }>,
 ): void {
-  const { job, admission, close, committed } = kept.ledger;
+  const { job, admission, close } = kept.ledger;
   const { epoch } = message;
   if (epoch.leader !== from || !isKeeper(admission.record.body, from)) {
     return refuse(core, from, 'not-keeper', true);
   }
   // A closed job takes no values; its promises may be forgotten already, so the close must answer.
-  if (close !== null) {
-    return send(core, from, { type: 'commit', job, values: [...committed.values()] });
-  }
+  if (close !== null) return sendCommits(core, from, kept);
   if (!withinReach(epoch, kept.promised)) return refuse(core, from, 'over-limit', true);
   if (compareEpochs(epoch, kept.promised) < 0) {
     refuse(core, from, 'outdated-epoch', false);
@@ -167,7 +164,8 @@ function accept(
     refuse(core, from, 'bad-signature', true);
     return null;
   }
-  if (chosen === undefined && !wellFounded(kept, value)) {
+  const founded = hasPlace(kept.ledger.spec, value) && wellFounded(kept, value);
+  if (chosen === undefined && !founded) {
     refuse(core, from, 'contradiction', false);
     return null;
   }

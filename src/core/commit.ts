@@ -3,7 +3,7 @@
  * (protocol part 1: a majority of the keeper set pinned in the job's record). One value per slot and
  * epoch: a proposal is never changed, only repeated.
  */
-import { slotOf, validVote } from './certificate.ts';
+import { hasPlace, slotOf, validVote } from './certificate.ts';
 import { majority, sameEpoch } from './epoch.ts';
 import { after } from './ids.ts';
 import type { NodeId } from './ids.ts';
@@ -133,10 +133,23 @@ export function flushCommits(core: Core, kept: KeptJob, lead: Lead, all: boolean
   }
 }
 
+/** Values in one message; keeps it well below the frame limit. */
+const commitItems = 150;
+
+/** Everything committed of a job, in as many messages as it takes. */
+export function sendCommits(core: Core, to: NodeId, kept: KeptJob): void {
+  const { job, committed } = kept.ledger;
+  const all = [...committed.values()];
+  for (let at = 0; at < all.length; at += commitItems) {
+    send(core, to, { type: 'commit', job, values: all.slice(at, at + commitItems) });
+  }
+}
+
 /** A committed value enters the ledger and the disk; the acceptor's row for its slot is done. */
 export function learn(core: Core, kept: KeptJob, value: CertifiedValue): boolean {
   const slot = slotOf(value.record);
-  const merged = mergeCommitted(kept.ledger, value);
+  const fits = hasPlace(kept.ledger.spec, value.record);
+  const merged = fits ? mergeCommitted(kept.ledger, value) : 'contradiction';
   if (merged === 'contradiction') {
     refuse(core, core.suite.nodeOf(value.record.by), 'contradiction', true);
     return false;

@@ -10,7 +10,7 @@ import { liveOn, loseNode } from './lead.ts';
 import { aliveMembers, forgetAlive } from './members.ts';
 import type { Message } from './messages.ts';
 import type { Core, Watch } from './state.ts';
-import { eachKept, note, send } from './state.ts';
+import { eachKept, note, remember, send } from './state.ts';
 
 /** This node's own loop was late by more than this: its clock says nothing about others. */
 const lagMs = 1_000;
@@ -18,6 +18,13 @@ const lagMs = 1_000;
 const unreachableTries = 2;
 const unreachableRetryMs = 700;
 const helpers = 3;
+/** Nodes whose last sign of life is remembered; whoever makes up ids pushes out the oldest. */
+const heardMax = 20_000;
+/** Dead nodes that nothing depends on any more: they are remembered so that they are not counted as alive. */
+const deadMax = 10_000;
+/** Probes for others under way; one that is forgotten is repeated by whoever asked for it. */
+const relayedMax = 1_024;
+const relayedMs = 10_000;
 /** For this long after its own start a node does not conclude that executors are gone: they may be starting too. */
 const settleMs = 10_000;
 
@@ -52,7 +59,8 @@ export function probeAll(core: Core): void {
   const wanted = targets(core);
   for (const node of core.watches.keys()) {
     const watch = core.watches.get(node);
-    if (!wanted.has(node) && watch?.dead !== true) core.watches.delete(node);
+    if (wanted.has(node)) continue;
+    if (watch?.dead !== true || core.watches.size > deadMax) core.watches.delete(node);
   }
   for (const node of wanted) {
     const watch = core.watches.get(node) ?? newWatch();
@@ -116,7 +124,8 @@ function declareDead(core: Core, node: NodeId, watch: Watch): void {
 
 /** Any message is a sign of life. */
 export function onHeard(core: Core, node: NodeId): void {
-  core.heardAt.set(node, core.now);
+  if (core.heardAt.size < heardMax || core.heardAt.has(node)) core.heardAt.set(node, core.now);
+  else remember(core.heardAt, node, core.now, heardMax);
   const watch = core.watches.get(node);
   if (watch === undefined) return;
   core.watches.set(node, newWatch());
@@ -138,13 +147,16 @@ export function onPingForMe(
   message: Extract<Message, { type: 'ping-for-me' }>,
 ): void {
   if (message.target === core.self) return send(core, from, { type: 'pong', nonce: message.nonce });
-  core.nonce += 1;
-  core.relayedPings.set(core.nonce, { from, nonce: message.nonce, at: core.now });
-  send(core, message.target, { type: 'ping', nonce: core.nonce });
   for (const [nonce, relayed] of core.relayedPings) {
-    if (core.now - relayed.at < 10_000) break;
+    if (core.now - relayed.at < relayedMs) break;
     core.relayedPings.delete(nonce);
   }
+  // Nobody is made to dial whom this node has never heard of.
+  if (!core.members.has(message.target) && !core.connected.has(message.target)) return;
+  core.nonce += 1;
+  const relayed = { from, nonce: message.nonce, at: core.now };
+  remember(core.relayedPings, core.nonce, relayed, relayedMax);
+  send(core, message.target, { type: 'ping', nonce: core.nonce });
 }
 
 export function onPong(core: Core, from: NodeId, nonce: number): void {

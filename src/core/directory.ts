@@ -37,9 +37,10 @@ export function onGossipAnnounce(
   const known = core.index.get(job);
   if (known !== undefined) return hintNodes(known, [leader]);
   if (spec === null || core.kept.has(job)) return;
-  if (spec.body.job !== job) return refuse(core, from, 'contradiction', true);
+  // Who repeats gossip has not looked into it.
+  if (spec.body.job !== job) return refuse(core, from, 'contradiction', false);
   const verdict = checkSpec(core.suite, spec, wallMs(core));
-  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+  if (verdict !== 'good') return refuse(core, from, verdict.code, false);
   indexJob(core, spec, [leader]);
 }
 

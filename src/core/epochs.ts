@@ -3,7 +3,7 @@
  * admission, later ones with the promises of W keepers. Whoever becomes leader takes over what any of
  * them had accepted.
  */
-import { slotOf, validVote } from './certificate.ts';
+import { hasPlace, slotOf, validVote } from './certificate.ts';
 import { jobTimer, learn, propose } from './commit.ts';
 import { compareEpochs, epochNumberMax, majority, sameEpoch } from './epoch.ts';
 import { after } from './ids.ts';
@@ -15,6 +15,10 @@ import type { Core, KeptJob, Lead } from './state.ts';
 import { eachKept, note, observe, persist, refuse, seal, send, touch, wallMs } from './state.ts';
 import { checkCommand, checkCommitted, checkGrant, checkState, isKeeper } from './verify.ts';
 
+/** Parts of one promise: the largest job has some 20,000 records, of which 150 go into a part. */
+const partsMax = 1_000;
+/** States that a keeper told of before their execution was known to be assigned, for each job. */
+const earlyMax = 64;
 /** A candidacy without W promises ends after this; the next one waits longer. */
 const candidacyMs = 3_000;
 /** Two candidates must not meet for ever: the pause doubles, and differs by rank. */
@@ -147,7 +151,7 @@ export function onPromise(
     of: message.parts,
   };
   lead.promises.set(from, promise);
-  promise.parts.add(message.part);
+  if (message.part < promise.of && promise.parts.size < partsMax) promise.parts.add(message.part);
   const complete = [...lead.promises.values()].filter((p) => p.parts.size === p.of);
   if (complete.length < majority(admission.keepers.length)) return;
   const votes = complete.map((p) => p.vote);
@@ -158,6 +162,7 @@ export function onPromise(
 function inherit(core: Core, kept: KeptJob, lead: Lead, accepted: AcceptedValue): void {
   const { slot, value } = accepted;
   if (slotOf(value) !== slot || value.body.job !== kept.ledger.job) return;
+  if (!hasPlace(kept.ledger.spec, value)) return;
   const admission = kept.ledger.admission.record.body;
   if (!isKeeper(admission, core.suite.nodeOf(value.by)) || !core.suite.verify(value)) return;
   const known = lead.inherited.get(slot);
@@ -252,6 +257,11 @@ export function takeState(
   const assigned = nodeOfExecution(kept.ledger, state.body.execution) === state.body.node;
   if (!assigned && !isKeeper(kept.ledger.admission.record.body, from)) {
     refuse(core, from, 'unknown-job', false);
+    return false;
+  }
+  const { states, assigned: executions } = kept.ledger;
+  if (!assigned && !states.has(state.body.execution) && states.size >= executions.size + earlyMax) {
+    refuse(core, from, 'over-limit', false);
     return false;
   }
   const verdict = checkState(core.suite, job, state);

@@ -37,15 +37,23 @@ export function inspect(core: Core): Inspection {
       .filter(([, trouble]) => trouble.state === 'aside')
       .map(([job, { why }]) => ({ job, why })),
     refused: { ...core.refused },
-    sizes: sizesOf(core),
   };
 }
 
-/** Entries of every map and set, so that a test can tell that each has a bound. */
-function sizesOf(core: Core): Readonly<Record<string, number>> {
+/** Entries of every map and set, those of kept jobs added up, so that a test can tell that each has a bound. */
+export function sizesOf(core: Core): Readonly<Record<string, number>> {
   const sizes: Record<string, number> = { timers: core.timers.size };
-  for (const [name, value] of Object.entries(core)) {
-    if (value instanceof Map || value instanceof Set) sizes[name] = value.size;
+  const count = (of: string, holder: object): void => {
+    for (const [name, value] of Object.entries(holder)) {
+      if (!(value instanceof Map) && !(value instanceof Set)) continue;
+      sizes[of + name] = (sizes[of + name] ?? 0) + value.size;
+    }
+  };
+  count('', core);
+  for (const kept of core.kept.values()) {
+    count('kept.', kept);
+    count('ledger.', kept.ledger);
+    if (kept.lead !== null) count('lead.', kept.lead);
   }
   return sizes;
 }

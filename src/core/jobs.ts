@@ -3,6 +3,7 @@ import { dropInterest } from './bidder.ts';
 import { endExecutions } from './ending.ts';
 import { learnClose, tickKept } from './keeper.ts';
 import type { Message } from './messages.ts';
+import { rememberClose } from './state.ts';
 import type { Core, KeptJob } from './state.ts';
 import { stopOvertaken } from './stop.ts';
 
@@ -21,7 +22,7 @@ export function onProvenClose(core: Core, message: Extract<Message, { type: 'clo
   const { job, close } = message;
   const kept = core.kept.get(job);
   if (kept !== undefined) return learnClose(core, kept, close);
-  core.closed.set(job, close);
+  rememberClose(core, job, close);
   dropInterest(core, job);
   endExecutions(core, job);
 }

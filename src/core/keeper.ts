@@ -3,7 +3,7 @@
  * leader when it is gone, and let the job go when its time is over.
  */
 import { slotOf } from './certificate.ts';
-import { jobTimer, learn } from './commit.ts';
+import { jobTimer, learn, sendCommits } from './commit.ts';
 import { withinReach } from './epoch.ts';
 import { standForLeader, stepDown, takeCommand, takeState } from './epochs.ts';
 import { after } from './ids.ts';
@@ -12,16 +12,18 @@ import { unindex } from './job-index.ts';
 import { progress, signOfLife } from './lead.ts';
 import type { Message } from './messages.ts';
 import type { Certified, Signed, Slot } from './records.ts';
-import { eachKept, persist, refuse, remember, send, touch, wallMs } from './state.ts';
+import { eachKept, persist, refuse, rememberClose, send, touch, wallMs } from './state.ts';
 import type { Core, KeptJob } from './state.ts';
 import { checkCommand, checkCommitted, isKeeper } from './verify.ts';
 
+/** Closed jobs whose commits one question is answered with. */
+const commitsMax = 64;
+/** Jobs of which one message may make this node say that they are closed. */
+const closedTold = 256;
 /** Between two questions whether the leader still leads what we think it does. */
 const leadCheckMs = 10_000;
 /** Each rank below the first living one waits this much longer before it stands for leader. */
 const rankStepMs = 1_500;
-/** Closed jobs remembered with their proof. */
-const closedMax = 20_000;
 
 export function onCommit(
   core: Core,
@@ -61,18 +63,27 @@ export function learnClose(core: Core, kept: KeptJob, close: Certified<'close'>)
 
 export function onStates(core: Core, from: NodeId, states: readonly Signed<'state'>[]): void {
   const seen: { execution: Signed<'state'>['body']['execution']; sequence: number }[] = [];
+  const told = new Set<JobId>();
   for (const state of states) {
     const { job, execution, sequence } = state.body;
     core.atHand = job;
     const kept = core.kept.get(job);
-    const close = kept?.ledger.close ?? core.closed.get(job);
-    if (close != null) send(core, from, { type: 'closed', job, close });
+    tellClosed(core, from, job, told);
     if (kept === undefined) continue;
     if (!takeState(core, from, kept, state)) continue;
     seen.push({ execution, sequence });
     signOfLife(core, from, kept, execution);
   }
   if (seen.length > 0) send(core, from, { type: 'states-ack', seen });
+}
+
+/** The job is closed: whoever still speaks of it as open is told so, once for each job of a message. */
+export function tellClosed(core: Core, from: NodeId, job: JobId, told: Set<JobId>): boolean {
+  const close = core.kept.get(job)?.ledger.close ?? core.closed.get(job);
+  if (close == null) return false;
+  if (!told.has(job) && told.size < closedTold) send(core, from, { type: 'closed', job, close });
+  told.add(job);
+  return true;
 }
 
 export function onCommand(core: Core, from: NodeId, command: Signed<'command'>): void {
@@ -125,7 +136,7 @@ export function tickKept(core: Core, kept: KeptJob): void {
     kept.closedAt = core.now;
     kept.candidateAt = null;
     core.timers.set(jobTimer(kept), after(core.now, core.config.limits.retentionMs));
-    remember(core.closed, job, close, closedMax);
+    rememberClose(core, job, close);
     core.closedKept.add(job);
     makeRoom(core);
     if (kept.promised !== null) persist(core, { table: 'promises', job, key: job, value: null });
@@ -198,11 +209,16 @@ export function checkLeaders(core: Core): void {
 
 export function onLeadCheck(core: Core, from: NodeId, jobs: readonly JobId[]): void {
   const not: JobId[] = [];
+  let told = 0;
   for (const job of jobs) {
     core.atHand = job;
     const kept = core.kept.get(job);
-    if (kept?.ledger.close != null) {
-      send(core, from, { type: 'commit', job, values: [...kept.ledger.committed.values()] });
+    if (kept !== undefined && !isKeeper(kept.ledger.admission.record.body, from)) {
+      refuse(core, from, 'not-keeper', true);
+    } else if (kept?.ledger.close != null) {
+      // Whoever missed more asks again in ten seconds.
+      told += 1;
+      if (told <= commitsMax) sendCommits(core, from, kept);
     } else if (kept === undefined || (kept.lead === null && kept.candidateAt === null))
       not.push(job);
   }

@@ -6,7 +6,7 @@ import { flushCommits, jobTimer, noSupport, propose, resendOpen } from './commit
 import { newLead, tickEpoch } from './epochs.ts';
 import { firstEpoch } from './epoch.ts';
 import { after, asMillis } from './ids.ts';
-import type { ExecutionId, NodeId } from './ids.ts';
+import type { ExecutionId, JobId, NodeId } from './ids.ts';
 import { isTerminal, nodeOfExecution, summaryOf } from './ledger.ts';
 import type { Attempt } from './ledger.ts';
 import { aliveMembers } from './members.ts';
@@ -18,6 +18,8 @@ import type { Certified, Signed } from './records.ts';
 import type { Core, KeptJob, Lead } from './state.ts';
 import { note, seal, send, touch } from './state.ts';
 
+/** Jobs of which one renewal makes this node say who leads them. */
+const leadsTold = 256;
 /** Commits and the news of the close are repeated to silent nodes for this long; later they ask. */
 const closingMs = 60_000;
 /** A peer that is started again answers within a few seconds; a dead one is replaced well within 30 s. */
@@ -317,10 +319,13 @@ export function onRenewed(
   from: NodeId,
   kept: KeptJob,
   execution: ExecutionId,
+  told: Set<JobId>,
 ): boolean {
   const { lead, ledger } = kept;
   if (lead?.mode !== 'leading') {
     const { job, grant } = ledger;
+    if (told.has(job) || told.size >= leadsTold) return false;
+    told.add(job);
     send(core, from, { type: 'leads', job, epoch: kept.seen, grant });
     return false;
   }

@@ -354,8 +354,6 @@ export interface Inspection {
   /** Jobs on this node's disk that cannot be handled, and are not looked at until the next start. */
   readonly setAside: readonly { readonly job: JobId; readonly why: string }[];
   readonly refused: Readonly<Partial<Record<RefuseCode, number>>>;
-  /** Entries of everything this node remembers, by name. */
-  readonly sizes: Readonly<Record<string, number>>;
 }
 
 export interface JobInspection {
@@ -397,6 +395,8 @@ export interface Machine {
   /** When to be woken at the latest; null = only by input. The driver keeps exactly one timer. */
   nextWake(): Millis | null;
   inspect(): Inspection;
+  /** Entries of everything this node remembers, by name. */
+  sizes(): Readonly<Record<string, number>>;
   /** How much this node has to do; cheap. */
   load(): {
     readonly jobsKept: number;

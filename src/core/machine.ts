@@ -14,7 +14,7 @@ import { onLag } from './detector.ts';
 import { confirmLead } from './epochs.ts';
 import { after, asMillis } from './ids.ts';
 import type { Hlc, JobId, Millis } from './ids.ts';
-import { inspect, sightings } from './inspection.ts';
+import { inspect, sightings, sizesOf } from './inspection.ts';
 import { tickJob } from './jobs.ts';
 import type { Effect, Input, Machine, MachineConfig, Restored } from './machine-types.ts';
 import { restore } from './restore.ts';
@@ -63,6 +63,7 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
     handle,
     nextWake: () => (booted ? core.timers.next() : asMillis(0)),
     inspect: () => inspect(core),
+    sizes: () => sizesOf(core),
     load: () => ({
       jobsKept: core.kept.size,
       executions: core.executions.size,

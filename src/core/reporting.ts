@@ -11,7 +11,7 @@ import { isTerminal } from './ledger.ts';
 import type { StoredExecution } from './machine-types.ts';
 import type { Message } from './messages.ts';
 import type { StateBody } from './records.ts';
-import { note, persist, seal, send } from './state.ts';
+import { note, persist, rememberLocal, seal, send } from './state.ts';
 import type { Core, LocalExecution } from './state.ts';
 
 export const executionTimer = (execution: ExecutionId): string => `exec:${execution}`;
@@ -50,7 +50,7 @@ export function onRunEvent(core: Core, id: ExecutionId, event: RunEvent): void {
   note(core, 'execution.phase', { job: body.job, execution: id, phase: body.phase });
   report(core, execution);
   if (!isTerminal(body.phase)) return;
-  if (body.result !== null) core.local.add(body.result.cid);
+  if (body.result !== null) rememberLocal(core, body.result.cid);
   reconsider(core);
 }
 

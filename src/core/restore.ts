@@ -16,7 +16,7 @@ import type { CertifiedValue } from './messages.ts';
 import type { Certified, Epoch, Signed } from './records.ts';
 import { tickExecution } from './reporting.ts';
 import { createSubmission } from './sponsor.ts';
-import { note, remember, touch } from './state.ts';
+import { note, rememberClose, touch } from './state.ts';
 import type { Core, KeptJob } from './state.ts';
 
 /** What the disk has of one job. */
@@ -133,7 +133,7 @@ function resume(core: Core, kept: KeptJob): void {
   const age = Math.max(0, core.wall - spec.hlc);
   kept.activatedAt = asMillis(core.now - age);
   if (close !== null) {
-    remember(core.closed, job, close, 20_000);
+    rememberClose(core, job, close);
     touch(core, job);
     return;
   }

@@ -1,4 +1,5 @@
 /** Which part of the core takes an input, a gossip or a message. The tables are complete by the compiler. */
+import { allow } from './allowance.ts';
 import { keptFor, onPrepare, onPropose } from './acceptor.ts';
 import { onActivate, onAdmit, onCoVote } from './admitting.ts';
 import { onAnnouncement, onBidClosed, onSpec, reconsider, onCloseHeard } from './bidder.ts';
@@ -11,7 +12,8 @@ import { onPromise } from './epochs.ts';
 import { onAssign } from './executor.ts';
 import type { JobId, NodeId } from './ids.ts';
 import { onProvenClose } from './jobs.ts';
-import { onCommand, onCommit, onLeadCheck, onNotLeading, onOutdated, onStates } from './keeper.ts';
+import { onCommand, onCommit, onLeadCheck, onNotLeading, onOutdated } from './keeper.ts';
+import { onStates, tellClosed } from './keeper.ts';
 import { onNotStarted, onRenewed, onReplicated, onStarted } from './lead.ts';
 import { onLeads, onRenewedReply } from './lease.ts';
 import { onFound, onQuery } from './lookup.ts';
@@ -23,12 +25,13 @@ import type { Signed } from './records.ts';
 import { restore } from './restore.ts';
 import { onRunEvent, onStatesAck } from './reporting.ts';
 import { onActivated, onAdmitted, onNotAdmitted, submit } from './sponsor.ts';
-import { send } from './state.ts';
+import { refuse, rememberLocal, send } from './state.ts';
 import type { Core, KeptJob } from './state.ts';
 import { onCommandAck } from './stop.ts';
+import { isKeeper } from './verify.ts';
 
-/** Jobs whose data this node made or holds, remembered for bids. */
-const localMax = 10_000;
+/** Of an allowance: a spec may be 64 KiB. */
+const specPoints = 5;
 /** Copies under way for others at a time. */
 const replicasMax = 64;
 
@@ -77,7 +80,7 @@ export function dispatch(core: Core, input: Input): void {
       return onLocalReplica(core, input);
     case 'content':
       if (!input.local) core.local.delete(input.cid);
-      else if (core.local.size < localMax) core.local.add(input.cid);
+      else rememberLocal(core, input.cid);
       return;
     case 'reload':
       markBack(core, input.job);
@@ -95,7 +98,7 @@ function onLocalReplica(core: Core, input: Extract<Input, { type: 'replicated' }
   const wanted = core.replicas.get(execution);
   if (wanted === undefined) return;
   core.replicas.delete(execution);
-  if (done) core.local.add(cid);
+  if (done) rememberLocal(core, cid);
   send(core, wanted.asker, { type: 'replicated', job: wanted.job, execution, cid, done });
 }
 
@@ -152,12 +155,15 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   'job-wanted'(core, from, { job }) {
     const ledger = core.kept.get(job)?.ledger;
     if (ledger === undefined) return;
+    if (!isKeeper(ledger.admission.record.body, from))
+      return refuse(core, from, 'not-keeper', true);
     send(core, from, { type: 'activate', spec: ledger.spec, admission: ledger.admission });
   },
   invite: (core, from, { announcement }) => onAnnouncement(core, from, announcement, true),
   'spec-wanted'(core, from, { job }) {
     const spec = core.kept.get(job)?.ledger.spec;
-    if (spec !== undefined) send(core, from, { type: 'spec', spec });
+    if (spec !== undefined && allow(core, from, specPoints))
+      send(core, from, { type: 'spec', spec });
   },
   spec: (core, from, { spec }) => onSpec(core, from, spec),
   bid(core, from, message) {
@@ -216,13 +222,13 @@ export function onMessage(core: Core, from: NodeId, message: Message): void {
 }
 
 function onRenew(core: Core, from: NodeId, message: Extract<Message, { type: 'renew' }>): void {
+  const told = new Set<JobId>();
   const renewed = message.executions
     .filter(({ job, execution }) => {
       core.atHand = job;
       const kept = core.kept.get(job);
-      const close = kept?.ledger.close ?? core.closed.get(job);
-      if (close != null) send(core, from, { type: 'closed', job, close });
-      return close == null && kept !== undefined && onRenewed(core, from, kept, execution);
+      if (tellClosed(core, from, job, told) || kept === undefined) return false;
+      return onRenewed(core, from, kept, execution, told);
     })
     .map(({ execution }) => execution);
   if (renewed.length > 0) send(core, from, { type: 'renewed', executions: renewed });

@@ -420,6 +420,20 @@ export function persistCommitted(core: Core, job: JobId, slot: Slot, value: Cert
   });
 }
 
+/** DAGs known to lie on this node, remembered for bids. */
+const localMax = 10_000;
+
+export function rememberLocal(core: Core, cid: string): void {
+  if (core.local.size < localMax) core.local.add(cid);
+}
+
+/** A job's end with its proof; the oldest of them make room. */
+const closedMax = 20_000;
+
+export function rememberClose(core: Core, job: JobId, close: Certified<'close'>): void {
+  remember(core.closed, job, close, closedMax);
+}
+
 /** A bounded map: the oldest entries make room. */
 export function remember<K, V>(map: Map<K, V>, key: K, value: V, max: number): void {
   map.delete(key);

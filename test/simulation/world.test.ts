@@ -31,6 +31,7 @@ function scripted(answer: (input: Input) => readonly Effect[]): MachineFactory {
       inspect: () => assert.fail('a scripted machine is not inspected'),
       sightings: () => [],
       load: () => ({ jobsKept: 0, executions: 0, jobsSetAside: 0 }),
+      sizes: () => ({}),
     }) satisfies Machine;
 }
 

@@ -56,7 +56,7 @@ test('a request is answered in the first batch, whatever others have waiting', a
     request,
     query: { type: 'jobs', namespace: null, limit: 1 },
   }));
-  assert.equal(reply.type, 'answer');
+  assert.equal(reply.type, 'listed');
   assert.equal(seen[0]?.type, 'query');
   driver.stop();
 });

@@ -1,0 +1,438 @@
+/** Whatever is sent, and however much of it: everything a node remembers has a bound. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { asRequestId } from '../../../src/core/ids.ts';
+import { summaryOf, ledgerOf } from '../../../src/core/ledger.ts';
+import type { Gossip, GossipType, Message, MessageType } from '../../../src/core/messages.ts';
+import type { Epoch } from '../../../src/core/records.ts';
+import { Cluster, refusals } from './cluster.ts';
+import {
+  acceptOf,
+  admitted,
+  assignOf,
+  at,
+  certify,
+  closeOf,
+  committed,
+  grantOf,
+  idOf,
+  jobWith,
+  stateOf,
+  stopOf,
+  storeOf,
+  suiteOf,
+} from './fixtures.ts';
+import type { Admitted } from './fixtures.ts';
+
+/** Entries that each map or set may have; one that is not named here is a map without a bound. */
+const bounds: Readonly<Record<string, number>> = {
+  timers: 10_000,
+  dirty: 0,
+  troubles: 0,
+  members: 20_000,
+  connected: 1,
+  heardAt: 20_000,
+  watches: 10_000,
+  stops: 0,
+  relayedPings: 1_024,
+  kept: 0,
+  pending: 0,
+  submissions: 0,
+  executions: 0,
+  holds: 64,
+  wishes: 2_000,
+  awaitingSpec: 2_000,
+  index: 10_000,
+  indexOf: 10_000,
+  allowances: 4_096,
+  closedKept: 0,
+  closed: 0,
+  lookups: 0,
+  replicas: 64,
+  local: 10_000,
+};
+
+function assertBounded(cluster: Cluster, of = bounds): void {
+  for (const [name, size] of Object.entries(cluster.machine(0).sizes())) {
+    const most = of[name];
+    assert.ok(most !== undefined, `${name} has a bound in this test`);
+    assert.ok(size <= most, `${name} holds ${size} entries, ${most} are allowed`);
+  }
+}
+
+const nothing = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+const request = asRequestId('r');
+
+/** Everything about job number `n`, of nodes that are all strangers here. */
+function facts(n: number) {
+  const job = admitted(jobWith(), [1, 2, 3], { nonce: String(n).padStart(32, '0') });
+  const assign = assignOf(job, { node: 4 });
+  const state = stateOf(assign, 4, { phase: 'completed' });
+  const epoch: Epoch = { config: 0, number: 4, leader: idOf(2) };
+  return { n, job, id: job.spec.body.job, assign, state, epoch };
+}
+type Facts = ReturnType<typeof facts>;
+
+const announcementOf = ({ job, id, n }: Facts, spec: Admitted['spec'] | null) => ({
+  job: id,
+  version: 1,
+  leader: idOf(n % 60_000),
+  admission: job.admission,
+  grant: null,
+  round: 0,
+  need: 16,
+  spec,
+  notAgain: [],
+});
+const advertOf = (n: number) =>
+  suiteOf(n).seal(
+    'advert',
+    {
+      node: idOf(n),
+      store: storeOf(n),
+      sequence: 1,
+      addresses: [],
+      labels: {},
+      engines: [],
+      publishers: [],
+      sources: [],
+      capacity: nothing,
+      free: nothing,
+      running: 0,
+      keeps: true,
+      software: 'shoal',
+    },
+    at(0),
+    'node',
+  );
+const recordsOf = ({ job }: Facts) => ({
+  spec: job.spec,
+  admission: job.admission,
+  grant: null,
+  commands: [],
+  committed: [],
+  states: [],
+});
+
+type Makers<U extends { readonly type: string }> = {
+  readonly [T in U['type']]: (of: Facts) => Extract<U, { readonly type: T }>;
+};
+
+const messages: Makers<Message> = {
+  admit: ({ job }) => ({ type: 'admit', spec: job.spec, admission: job.admission.record }),
+  admitted: ({ job, id }) => ({
+    type: 'admitted',
+    job: id,
+    vote: job.admission.votes[0] ?? assert.fail(),
+  }),
+  'not-admitted': ({ id }) => ({ type: 'not-admitted', job: id, refusal: { code: 'draining' } }),
+  activate: ({ job }) => ({ type: 'activate', spec: job.spec, admission: job.admission }),
+  'job-wanted': ({ id }) => ({ type: 'job-wanted', job: id }),
+  invite: (of) => ({
+    type: 'invite',
+    announcement: announcementOf(of, of.n % 2 === 0 ? of.job.spec : null),
+  }),
+  'spec-wanted': ({ id }) => ({ type: 'spec-wanted', job: id, version: 1 }),
+  spec: ({ job }) => ({ type: 'spec', spec: job.spec }),
+  bid: ({ id }) => ({
+    type: 'bid',
+    job: id,
+    version: 1,
+    round: 0,
+    free: nothing,
+    capacity: nothing,
+    slots: 1,
+    running: 0,
+    locality: 0,
+  }),
+  decline: ({ id }) => ({ type: 'decline', job: id, version: 1, round: 0, refusals: [] }),
+  'bid-closed': ({ id }) => ({ type: 'bid-closed', job: id, version: 1 }),
+  prepare: ({ job, id, epoch }) => ({ type: 'prepare', job: id, grant: grantOf(job, epoch, 2) }),
+  promise: (of) => ({
+    type: 'promise',
+    job: of.id,
+    epoch: of.epoch,
+    vote: certify(grantOf(of.job, of.epoch, 2), 'grant', [1], of.epoch).votes[0] ?? assert.fail(),
+    part: of.n,
+    parts: 0x7fff_ffff,
+    accepted: [],
+    records: recordsOf(of),
+  }),
+  outdated: ({ id, epoch }) => ({ type: 'outdated', job: id, promised: epoch }),
+  propose: ({ id, assign, epoch }) => ({
+    type: 'propose',
+    job: id,
+    epoch,
+    values: [{ slot: 'assign/0/0', value: assign }],
+    states: [],
+    commands: [],
+  }),
+  voted: ({ job, id }) => ({ type: 'voted', job: id, votes: [...job.admission.votes] }),
+  commit: ({ job, id, assign }) => ({ type: 'commit', job: id, values: [committed(job, assign)] }),
+  'commit-ack': ({ id }) => ({ type: 'commit-ack', job: id, slots: ['admission', 'close'] }),
+  assign: ({ job, assign }) => ({
+    type: 'assign',
+    spec: job.spec,
+    admission: job.admission,
+    grant: null,
+    assigns: [committed(job, assign)],
+    holders: [],
+  }),
+  started: ({ id, assign }) => ({ type: 'started', job: id, executions: [assign.body.execution] }),
+  'not-started': ({ id, assign }) => ({
+    type: 'not-started',
+    job: id,
+    execution: assign.body.execution,
+    refusals: [],
+  }),
+  states: ({ state }) => ({ type: 'states', states: [state] }),
+  'states-ack': ({ assign }) => ({
+    type: 'states-ack',
+    seen: [{ execution: assign.body.execution, sequence: 1 }],
+  }),
+  renew: ({ id, assign }) => ({
+    type: 'renew',
+    executions: [{ job: id, execution: assign.body.execution }],
+  }),
+  renewed: ({ assign }) => ({ type: 'renewed', executions: [assign.body.execution] }),
+  leads: ({ id, epoch }) => ({ type: 'leads', job: id, epoch, grant: null }),
+  cancel: ({ job, id, assign, state }) => ({
+    type: 'cancel',
+    job: id,
+    execution: assign.body.execution,
+    because: committed(job, acceptOf(job, state)),
+  }),
+  closed: ({ job, id }) => ({ type: 'closed', job: id, close: committed(job, closeOf(job)) }),
+  replicate: ({ id, assign, n }) => ({
+    type: 'replicate',
+    job: id,
+    execution: assign.body.execution,
+    cid: `bafy${n}`,
+    holders: [idOf(1)],
+  }),
+  replicated: ({ id, assign, n }) => ({
+    type: 'replicated',
+    job: id,
+    execution: assign.body.execution,
+    cid: `bafy${n}`,
+    done: true,
+  }),
+  command: ({ job }) => ({ type: 'command', command: stopOf(job) }),
+  'command-ack': ({ id }) => ({ type: 'command-ack', job: id, sequence: 1 }),
+  'lead-check': ({ id }) => ({ type: 'lead-check', jobs: [id] }),
+  'not-leading': ({ id }) => ({ type: 'not-leading', jobs: [id] }),
+  advert: ({ n }) => ({ type: 'advert', advert: advertOf(n) }),
+  ping: ({ n }) => ({ type: 'ping', nonce: n }),
+  pong: ({ n }) => ({ type: 'pong', nonce: n }),
+  'ping-for-me': ({ n }) => ({ type: 'ping-for-me', nonce: n, target: idOf(1) }),
+  find: ({ id, job }) => ({
+    type: 'find',
+    request,
+    query: { type: 'job', ref: id, namespace: 'default', owner: job.spec.body.owner },
+  }),
+  found: (of) => ({
+    type: 'found',
+    request: asRequestId(`r${of.n}`),
+    answer: { type: 'job', records: recordsOf(of), waiting: null },
+  }),
+};
+
+const gossip: Makers<Gossip> = {
+  announce: (of) => ({
+    type: 'announce',
+    announcement: announcementOf(of, of.n % 2 === 0 ? of.job.spec : null),
+  }),
+  advert: ({ n }) => ({ type: 'advert', advert: advertOf(n) }),
+  closed: (of) => ({
+    type: 'closed',
+    close: committed(of.job, closeOf(of.job)),
+    summary: summaryOf(ledgerOf(recordsOf(of)), false),
+  }),
+};
+
+const rounds = 2_200;
+const many = Array.from({ length: rounds }, (_, n) => facts(n));
+
+/** A node that nobody but node 1 is connected to; what it sends goes nowhere. */
+function alone(): Cluster {
+  const cluster = new Cluster({ nodes: 1, program: () => [] });
+  cluster.input(0, { type: 'peer-connected', node: idOf(1) });
+  return cluster;
+}
+
+describe('what a node remembers stays bounded', () => {
+  for (const type of Object.keys(messages) as MessageType[]) {
+    it(`when ${rounds} strangers each send a ${type} about another job`, () => {
+      const cluster = alone();
+      many.forEach((of, n) => cluster.message(0, 10 + n, messages[type](of)));
+      assertBounded(cluster);
+    });
+  }
+  for (const type of Object.keys(gossip) as GossipType[]) {
+    it(`when ${rounds} strangers each gossip a ${type} about another job`, () => {
+      const cluster = alone();
+      many.forEach((of, n) =>
+        cluster.input(0, { type: 'gossip', from: idOf(10 + n), gossip: gossip[type](of) }),
+      );
+      assertBounded(cluster);
+    });
+  }
+
+  it('when more nodes speak than it can know', () => {
+    const cluster = alone();
+    for (let n = 0; n < 20_500; n += 1) cluster.message(0, 10 + n, { type: 'pong', nonce: n });
+    assertBounded(cluster);
+  });
+});
+
+describe('what a keeper remembers of a job stays bounded', () => {
+  /** Node 0 keeps the job with nodes 1 and 2, who are hostile. */
+  function keeping() {
+    const cluster = alone();
+    const job = admitted(jobWith(), [1, 0, 2]);
+    cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
+    const size = (name: string): number => cluster.machine(0).sizes()[name] ?? 0;
+    return { cluster, job, size };
+  }
+
+  it('when its owner signs thousands of stops: the last one stands, on disk, too', () => {
+    const { cluster, job, size } = keeping();
+    for (let sequence = 1; sequence <= 1_000; sequence += 1) {
+      cluster.message(0, 9, { type: 'command', command: stopOf(job, { sequence }) });
+    }
+    assert.equal(size('ledger.commands'), 1);
+    assert.equal(cluster.job(0).records.commands[0]?.body.sequence, 1_000);
+    const { job: id } = job.spec.body;
+    const rows = cluster
+      .store(0)
+      .restore()
+      .records.filter(({ job: of, value }) => of === id && value.record.type === 'command');
+    assert.equal(rows.length, 1);
+  });
+
+  it('when another keeper reports executions that nobody assigned', () => {
+    const { cluster, job, size } = keeping();
+    for (let n = 0; n < 500; n += 1) {
+      const state = stateOf(assignOf(job, { node: 100 + n }), 100 + n, {});
+      cluster.message(0, 1, { type: 'states', states: [state] });
+    }
+    assert.ok(size('ledger.states') <= 64, `${size('ledger.states')} states`);
+  });
+
+  it('when a majority of its keepers commits what the job has no slot for', () => {
+    const { cluster, job, size } = keeping();
+    for (let partition = 0; partition < 200; partition += 1) {
+      const value = committed(job, assignOf(job, { node: 4, partition }));
+      cluster.message(0, 1, { type: 'commit', job: job.spec.body.job, values: [value] });
+    }
+    assert.equal(size('ledger.committed'), 1);
+  });
+
+  it('when its leader proposes what the job has no slot for', () => {
+    const { cluster, job, size } = keeping();
+    for (let partition = 0; partition < 200; partition += 1) {
+      const value = assignOf(job, { node: 4, partition });
+      const values = [{ slot: `assign/${partition}/0` as const, value }];
+      const { epoch } = job;
+      cluster.message(0, 1, {
+        type: 'propose',
+        job: job.spec.body.job,
+        epoch,
+        values,
+        states: [],
+        commands: [],
+      });
+    }
+    assert.equal(size('kept.accepted'), 1);
+  });
+});
+
+describe('one message makes a node send', () => {
+  /** Node 0 keeps this closed job with nodes 1 and 2. */
+  function closedJob() {
+    const cluster = alone();
+    const job = admitted(jobWith(), [1, 0, 2]);
+    const { job: id } = job.spec.body;
+    cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
+    const assign = assignOf(job, { node: 4 });
+    const values = [committed(job, assign), committed(job, closeOf(job))];
+    cluster.message(0, 1, { type: 'commit', job: id, values });
+    return { cluster, job, id, assign };
+  }
+
+  it('nothing of a closed job to a stranger that asks whether it is led', () => {
+    const { cluster, id } = closedJob();
+    const effects = cluster.message(0, 9, { type: 'lead-check', jobs: [id] });
+    assert.deepEqual(refusals(effects), ['not-keeper']);
+    assert.equal(effects.filter(({ type }) => type === 'send').length, 0);
+    assert.ok(
+      cluster.message(0, 2, { type: 'lead-check', jobs: [id] }).some(({ type }) => type === 'send'),
+      'a keeper of it is answered',
+    );
+  });
+
+  it('a job to nobody who is not its keeper', () => {
+    const { cluster, id } = closedJob();
+    assert.deepEqual(refusals(cluster.message(0, 9, { type: 'job-wanted', job: id })), [
+      'not-keeper',
+    ]);
+  });
+
+  it('the end of a job once, however often the job is named', () => {
+    const { cluster, id, assign } = closedJob();
+    const { execution } = assign.body;
+    const states = Array.from({ length: 500 }, (_, sequence) => stateOf(assign, 4, { sequence }));
+    const executions = states.map(() => ({ job: id, execution }));
+    for (const message of [
+      { type: 'states', states } as const,
+      { type: 'renew', executions } as const,
+    ]) {
+      const effects = cluster.message(0, 9, message);
+      const closes = effects.filter((e) => e.type === 'send' && e.message.type === 'closed');
+      assert.equal(closes.length, 1, message.type);
+    }
+  });
+
+  it('no ping to a node that it has never heard of', () => {
+    const cluster = alone();
+    const ask = (target: number) =>
+      cluster.message(0, 9, { type: 'ping-for-me', nonce: 7, target: idOf(target) }).length;
+    assert.equal(ask(3), 0);
+    assert.equal(ask(1), 1);
+  });
+
+  it('answers until the allowance of the asker is used up, and again when time has passed', () => {
+    const cluster = alone();
+    const list = () =>
+      cluster
+        .message(0, 9, {
+          type: 'find',
+          request,
+          query: { type: 'jobs', namespace: null, limit: 1_000 },
+        })
+        .filter(({ type }) => type === 'send').length;
+    let answered = 0;
+    for (let count = 0; count < 200; count += 1) answered += list();
+    assert.equal(answered, 20);
+    cluster.advance(1_000);
+    for (let count = 0; count < 200; count += 1) answered += list();
+    assert.equal(answered, 30);
+  });
+
+  it('commits of a job of many partitions in parts that fit a frame', () => {
+    const cluster = alone();
+    const job = admitted(jobWith({ Count: 400 }), [1, 0, 2]);
+    const { job: id } = job.spec.body;
+    cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
+    const assigns = Array.from({ length: 400 }, (_, partition) =>
+      committed(job, assignOf(job, { node: 4, partition })),
+    );
+    cluster.message(0, 1, { type: 'commit', job: id, values: assigns });
+    cluster.message(0, 1, { type: 'commit', job: id, values: [committed(job, closeOf(job))] });
+    const parts = cluster
+      .message(0, 2, { type: 'lead-check', jobs: [id] })
+      .flatMap((e) => (e.type === 'send' && e.message.type === 'commit' ? [e.message.values] : []));
+    assert.equal(parts.flat().length, 401);
+    assert.ok(parts.every((values) => values.length <= 150));
+  });
+});
