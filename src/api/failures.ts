@@ -56,6 +56,7 @@ const ANSWERS: Readonly<Record<FailureCode, Answer>> = {
   'rate-limited': later(429, 'ResourceExhausted'),
   'origin-refused': no(403, 'Forbidden'),
   'key-required': no(401, 'Unauthorized'),
+  'key-scope': no(403, 'Forbidden'),
   'not-supported': no(501, 'NotImplemented'),
   usage: no(400, 'BadRequest'),
   'prefix-too-short': no(400, 'BadRequest'),

@@ -2,9 +2,9 @@
  * What every request must pass before it is routed: the rate limit, the Host and Origin checks
  * against pages of other sites (DNS rebinding), and the API key where one is asked for. Decides only.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
 import { ShoalError } from '../core/failure.ts';
+import { includes, neededScope, scopeOf, type ApiKey } from './keys.ts';
 
 export interface GuardOptions {
   /** The address listened on; anything but loopback widens the hosts that are taken. */
@@ -14,10 +14,13 @@ export interface GuardOptions {
   /** Origins of pages that may call this API beside its own. */
   readonly allowedOrigins: readonly string[];
   /** Keys of which a request must carry one; empty = none asked for. */
-  readonly apiKeys: readonly string[];
+  readonly apiKeys: readonly ApiKey[];
 }
 
 export interface GuardedRequest {
+  readonly method: string;
+  /** It came through the Unix socket, which only the owner of this peer can open. */
+  readonly trusted: boolean;
   readonly host: string | undefined;
   readonly origin: string | undefined;
   readonly fetchSite: string | undefined;
@@ -56,22 +59,12 @@ function originAllowed(origin: string, host: string, options: GuardOptions): boo
   return origin === `http://${host}` || origin === `https://${host}`;
 }
 
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-
-function keyAllowed(authorization: string | undefined, keys: readonly string[]): boolean {
-  const given = /^Bearer\s+(\S+)$/i.exec(authorization ?? '')?.[1];
-  if (given === undefined) return false;
-  let found = false;
-  for (const key of keys) if (timingSafeEqual(digest(given), digest(key))) found = true;
-  return found;
-}
-
 const clip = (text: string): string => text.slice(0, 80);
 
-/** @throws ShoalError `origin-refused`, `key-required`. */
+/** @throws ShoalError `origin-refused`, `key-required`, `key-scope`. */
 export function checkRequest(request: GuardedRequest, options: GuardOptions): void {
   const host = request.host ?? '';
-  if (!hostAllowed(host, options))
+  if (!request.trusted && !hostAllowed(host, options))
     throw new ShoalError({ code: 'origin-refused', header: 'Host', value: clip(host) });
   const { origin, fetchSite } = request;
   if (origin !== undefined && !originAllowed(origin, host, options)) {
@@ -81,14 +74,16 @@ export function checkRequest(request: GuardedRequest, options: GuardOptions): vo
   if (foreign && (origin === undefined || !options.allowedOrigins.includes(origin))) {
     throw new ShoalError({ code: 'origin-refused', header: 'Sec-Fetch-Site', value: fetchSite });
   }
-  if (
-    options.apiKeys.length === 0 ||
-    OPEN_PATHS.has(request.path) ||
-    /^\/api\/v1\/auth(\/|$)/.test(request.path)
-  )
-    return;
-  if (!keyAllowed(request.authorization, options.apiKeys))
-    throw new ShoalError({ code: 'key-required' });
+  if (!request.trusted) checkKey(request, options.apiKeys);
+}
+
+function checkKey(request: GuardedRequest, keys: readonly ApiKey[]): void {
+  const { method, path } = request;
+  if (keys.length === 0 || OPEN_PATHS.has(path) || /^\/api\/v1\/auth(\/|$)/.test(path)) return;
+  const scope = scopeOf(request.authorization, keys);
+  if (scope === null) throw new ShoalError({ code: 'key-required' });
+  const needed = neededScope(method, path);
+  if (!includes(scope, needed)) throw new ShoalError({ code: 'key-scope', scope, needed });
 }
 
 /** Clients remembered by the rate limit; beyond that those that are not limited are forgotten. */

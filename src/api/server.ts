@@ -4,6 +4,7 @@
  * does is behind `ShoalService`; nothing here knows the mesh.
  */
 import { randomUUID } from 'node:crypto';
+import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import websocket from '@fastify/websocket';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -15,6 +16,8 @@ import { errorJson, failureOf } from './failures.ts';
 import { checkRequest, isLoopback, RateLimit, type GuardOptions } from './guards.ts';
 import { HistoryBook } from './history.ts';
 import { send } from './http.ts';
+import { listen, type Listening } from './listen.ts';
+import { addNotFound } from './not-found.ts';
 import { agentRoutes } from './routes/agent.ts';
 import { authRoutes } from './routes/auth.ts';
 import { contentRoutes } from './routes/content.ts';
@@ -30,6 +33,8 @@ import { versionHeaders } from './version.ts';
 export interface ApiOptions extends GuardOptions {
   /** 0 = any free port. */
   readonly port: number;
+  /** A Unix socket beside it, which needs no key; null = none. `required`: not having it is an error. */
+  readonly socket: { readonly path: string; readonly required: boolean } | null;
   /** Take requests from other machines without a key. Only looked at when `host` is not loopback. */
   readonly insecure: boolean;
   /** Directory of the daemon's own for uploads under way. */
@@ -53,8 +58,8 @@ export interface ApiOptions extends GuardOptions {
 export interface ApiServer {
   /** For tests (`inject`) and for routes beside the API, such as the dashboard's files. */
   readonly app: FastifyInstance;
-  /** @throws ShoalError `port-in-use`. @returns where it listens. */
-  start(): Promise<{ readonly host: string; readonly port: number }>;
+  /** @throws ShoalError `port-in-use`, `config-invalid`. */
+  start(): Promise<Listening>;
   /** Ends streams, closes connections; resolves when the port is free. */
   stop(): Promise<void>;
 }
@@ -79,14 +84,18 @@ const BASE = '/api/v1';
 const first = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value[0] : value;
 
-function addGuards(app: FastifyInstance, options: ApiOptions): void {
+/** `trusted`: connections through the Unix socket. */
+function addGuards(app: FastifyInstance, options: ApiOptions, trusted: WeakSet<Socket>): void {
   const limit = new RateLimit(options.requestsPerSecond, () => performance.now());
   const headers = versionHeaders(options.version);
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...headers, 'x-request-id': request.id, 'x-content-type-options': 'nosniff' });
     const path = request.url.split('?', 1)[0] ?? '';
+    const own = trusted.has(request.raw.socket);
     checkRequest(
       {
+        method: request.method,
+        trusted: own,
         host: request.headers.host,
         origin: first(request.headers.origin),
         fetchSite: first(request.headers['sec-fetch-site']),
@@ -95,7 +104,8 @@ function addGuards(app: FastifyInstance, options: ApiOptions): void {
       },
       options,
     );
-    if (path !== `${BASE}/agent/alive` && path !== '/livez') limit.take(request.ip);
+    if (path !== `${BASE}/agent/alive` && path !== '/livez')
+      limit.take(own ? 'socket' : request.ip);
   });
 }
 
@@ -146,30 +156,6 @@ function answerError(
   return send(reply, body, body.Status);
 }
 
-/** `/a/:id/b` as an expression that fits its paths. */
-const patternOf = (url: string): RegExp => new RegExp(`^${url.replace(/:[a-z]+/gi, '[^/]+')}$`);
-
-/** What is not there: another method of a known path is told apart from an unknown path. */
-function addNotFound(app: FastifyInstance): void {
-  const routes: { readonly pattern: RegExp; readonly methods: readonly string[] }[] = [];
-  app.addHook('onRoute', (route) => {
-    routes.push({ pattern: patternOf(route.url), methods: [route.method].flat() });
-  });
-  app.setNotFoundHandler(async (request) => {
-    const path = request.url.split('?', 1)[0] ?? '';
-    const allowed = [
-      ...new Set(
-        routes.filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => methods),
-      ),
-    ];
-    const { method } = request;
-    const shown = path.slice(0, 200);
-    throw allowed.length === 0 || allowed.includes(method)
-      ? new ShoalError({ code: 'route-not-found', method, path: shown })
-      : new ShoalError({ code: 'method-not-allowed', method, path: shown, allowed });
-  });
-}
-
 function addRoutes(app: FastifyInstance, context: RouteContext): void {
   const redirects = { '/version': 'agent/version', '/livez': 'agent/alive' };
   for (const [from, to] of Object.entries(redirects)) {
@@ -193,7 +179,7 @@ function addRoutes(app: FastifyInstance, context: RouteContext): void {
 
 const REQUEST_ID = /^[\w.:-]{1,64}$/;
 
-function createApp(options: ApiOptions): FastifyInstance {
+function createApp(options: ApiOptions, trusted: WeakSet<Socket>): FastifyInstance {
   const app: FastifyInstance = fastify({
     logger: false,
     forceCloseConnections: true,
@@ -210,20 +196,27 @@ function createApp(options: ApiOptions): FastifyInstance {
       void answerError(error, request, reply as FastifyReply, options);
     },
   });
-  boundConnections(app, options);
+  boundConnections(app, options, trusted);
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, options));
   return app;
 }
 
-function boundConnections(app: FastifyInstance, options: ApiOptions): void {
+/** Bounds the connections over TCP and those of the socket apart: who floods one leaves the other open. */
+function boundConnections(
+  app: FastifyInstance,
+  options: ApiOptions,
+  trusted: WeakSet<Socket>,
+): void {
   const { connectionsMax, stalledMs } = options;
-  const connections = createConnections(app.server, {
-    max: connectionsMax,
-    stalledMs,
-    now: () => performance.now(),
-  });
-  app.server.on('connection', (socket) => connections.take(socket));
-  const timer = setInterval(() => connections.sweep(), Math.min(SWEEP_MS, stalledMs / 2));
+  const limits = { max: connectionsMax, stalledMs, now: () => performance.now() };
+  const tcp = createConnections(app.server, limits);
+  const own = createConnections(app.server, limits);
+  app.server.on('connection', (socket) => (trusted.has(socket) ? own : tcp).take(socket));
+  const sweep = (): void => {
+    tcp.sweep();
+    own.sweep();
+  };
+  const timer = setInterval(sweep, Math.min(SWEEP_MS, stalledMs / 2));
   timer.unref();
   app.addHook('onClose', async () => clearInterval(timer));
 }
@@ -238,11 +231,12 @@ export async function createApiServer(
     throw new ShoalError({ code: 'config-invalid', problems: [problem] });
   }
   const stopping = new AbortController();
-  const app = createApp(options);
+  const trusted = new WeakSet<Socket>();
+  const app = createApp(options, trusted);
   // First: its hook must have marked an upgrade before a guard can refuse it, or its socket stays open.
   await app.register(websocket, { options: { maxPayload: 4096 } });
   addNotFound(app);
-  addGuards(app, options);
+  addGuards(app, options, trusted);
   addParsers(app);
   const { version, spoolDir, uploadMaxBytes, fetchMaxBytes, onDefect } = options;
   addRoutes(app, {
@@ -255,30 +249,21 @@ export async function createApiServer(
     stopping: stopping.signal,
     onDefect,
   });
+  let closeSocket = (): void => {};
   return {
     app,
-    start: () => listen(app, options),
+    start: async () => {
+      const { close, ...where } = await listen(app, options, (socket) => {
+        trusted.add(socket);
+        app.server.emit('connection', socket);
+      });
+      closeSocket = close;
+      return where;
+    },
     stop: async () => {
+      closeSocket();
       stopping.abort(new ShoalError({ code: 'interrupted', what: 'The peer is stopping.' }));
       await app.close();
     },
   };
-}
-
-async function listen(
-  app: FastifyInstance,
-  options: ApiOptions,
-): Promise<{ readonly host: string; readonly port: number }> {
-  try {
-    await app.listen({ host: options.host, port: options.port });
-  } catch (error) {
-    if ((error as { readonly code?: unknown }).code !== 'EADDRINUSE') throw error;
-    throw new ShoalError(
-      { code: 'port-in-use', address: `${options.host}:${options.port}` },
-      { cause: error },
-    );
-  }
-  const address = app.server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : options.port;
-  return { host: options.host, port };
 }

@@ -10,15 +10,16 @@ import { parseExact, stringifyExact } from '../lib/exact-json.ts';
 import type { ErrorJson, LogFrame } from '../api/types.ts';
 import { RemoteError } from './errors.ts';
 
-/** An import would load all that `node:http` keeps for later, a quarter of the time of a command. */
+/** Imports would load all that `node:http` keeps for later, a quarter of the time of a command. */
 const { Agent, request: httpRequest } = process.getBuiltinModule('node:http');
+const { connect } = process.getBuiltinModule('node:net');
 
 export type Query = Readonly<
   Record<string, string | number | boolean | readonly string[] | undefined>
 >;
 
 export interface Client {
-  /** For people: `127.0.0.1:1234`. */
+  /** For people: `127.0.0.1:1234`, or the path of a socket. */
   readonly address: string;
   get<T>(path: string, query?: Query): Promise<T>;
   send<T>(
@@ -44,26 +45,6 @@ export interface Client {
 const ANSWER_MAX_MS = 60_000;
 const ERROR_MAX_BYTES = 1_000_000;
 
-/** The base of every path. `host`: a name, an address or a whole URL. */
-export function baseUrl(host: string, port: string): URL {
-  const text = host.includes('://')
-    ? host
-    : `http://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`;
-  const invalid = (): never => {
-    throw new ShoalError({
-      code: 'usage',
-      what: `"${text}" is not the address of an API.`,
-      hint: 'Give --api-host and --api-port, e.g. 127.0.0.1 and 1234.',
-    });
-  };
-  if (!URL.canParse(text)) return invalid();
-  const url = new URL(text);
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') return invalid();
-  if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1';
-  if (url.hostname === '[::]') url.hostname = '[::1]';
-  return url;
-}
-
 function withQuery(base: URL, path: string, query: Query): URL {
   const url = new URL(`${base.origin}${base.pathname.replace(/\/$/, '')}/api/v1${path}`);
   for (const [name, value] of Object.entries(query)) {
@@ -84,6 +65,7 @@ const UNREACHABLE = new Set([
   'EAI_AGAIN',
   'EPIPE',
   'EACCES',
+  'ENOENT',
 ]);
 
 function transportError(error: unknown, address: string): unknown {
@@ -123,16 +105,65 @@ function errorOf(text: string, address: string): Error {
   return notAPeer(address);
 }
 
-class HttpClient implements Client {
-  readonly address: string;
+/** Where a peer is asked. */
+export interface Place {
+  /** Of every URL; over a socket its host means nothing. */
+  readonly base: URL;
+  /** A Unix socket to use instead of the host of `base`. */
+  readonly socket: string | null;
+}
+
+/** What is at the end of a socket answers, or its connection is refused at once. */
+function isAlive(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect({ path: socket });
+    const tell = (alive: boolean): void => {
+      probe.destroy();
+      resolve(alive);
+    };
+    probe.once('connect', () => tell(true));
+    probe.once('error', () => tell(false));
+  });
+}
+
+export class HttpClient implements Client {
   readonly #base: URL;
   readonly #key: string;
+  /** A socket that is used only when somebody listens there. */
+  readonly #maybe: string | null;
+  #socket: string | null;
+  #looked: Promise<void> | null = null;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 8 });
 
-  constructor(base: URL, key: string) {
-    this.#base = base;
+  /** `maybe`: a socket to use instead of `place` when somebody listens there. */
+  constructor(place: Place, maybe: string | null, key: string) {
+    this.#base = place.base;
+    this.#socket = place.socket;
+    this.#maybe = maybe;
     this.#key = key;
-    this.address = base.host;
+  }
+
+  get address(): string {
+    return this.#socket ?? this.#base.host;
+  }
+
+  /** Decides once between the socket and the host. */
+  async #look(): Promise<void> {
+    const maybe = this.#maybe;
+    if (maybe === null) return;
+    this.#looked ??= isAlive(maybe).then((alive) => {
+      if (alive) this.#socket = maybe;
+    });
+    await this.#looked;
+  }
+
+  #optionsOf(url: URL): RequestOptions {
+    if (this.#socket !== null) return { agent: this.#agent, socketPath: this.#socket };
+    return url.protocol === 'http:' ? { agent: this.#agent } : {};
+  }
+
+  #headersOf(headers: Readonly<Record<string, string>>): Record<string, string> {
+    return this.#key === '' ? { ...headers } : { ...headers, authorization: `Bearer ${this.#key}` };
   }
 
   async #request(
@@ -143,13 +174,10 @@ class HttpClient implements Client {
     signal: AbortSignal | null,
     waitMs: number,
   ) {
-    const options: RequestOptions = {
-      method,
-      headers: this.#key === '' ? headers : { ...headers, authorization: `Bearer ${this.#key}` },
-    };
-    if (signal !== null) options.signal = signal;
-    const send = url.protocol === 'https:' ? (await import('node:https')).request : httpRequest;
-    if (url.protocol === 'http:') options.agent = this.#agent;
+    await this.#look();
+    const options = { ...this.#optionsOf(url), method, headers: this.#headersOf(headers) };
+    if (signal !== null) Object.assign(options, { signal });
+    const send = await senderOf(url);
     const request = send(url, options);
     if (waitMs > 0) {
       request.setTimeout(waitMs, () => {
@@ -229,16 +257,21 @@ class HttpClient implements Client {
   }
 
   async *frames(path: string, query: Query, signal: AbortSignal): AsyncGenerator<LogFrame> {
+    await this.#look();
     const url = withQuery(this.#base, path, query);
-    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
     const { socketFrames } = await import('./frames.ts');
-    const address = this.address;
-    yield* socketFrames(
-      url,
-      this.#key,
-      signal,
-      () => new ShoalError({ code: 'daemon-unreachable', address }),
-    );
+    const send = await senderOf(url);
+    const { address } = this;
+    const source = {
+      open: (headers: Readonly<Record<string, string>>) =>
+        // Not of the agent: a connection that is upgraded never comes back to it.
+        send(url, { ...this.#optionsOf(url), agent: false, headers: this.#headersOf(headers) }),
+      unreachable: (cause: unknown) =>
+        new ShoalError({ code: 'daemon-unreachable', address }, { cause }),
+      refused: async (answer: IncomingMessage) =>
+        errorOf(await textOf(answer, ERROR_MAX_BYTES), address),
+    };
+    yield* socketFrames(source, signal);
   }
 
   close(): void {
@@ -246,24 +279,5 @@ class HttpClient implements Client {
   }
 }
 
-export interface Connection {
-  readonly apiHost?: string;
-  readonly apiPort?: string;
-}
-
-/** Flags, then `SHOAL_*`, then `BACALHAU_*`, then 127.0.0.1:1234. */
-export function createClient(
-  flags: Connection,
-  env: Readonly<Record<string, string | undefined>>,
-): Client {
-  const host = flags.apiHost || env['SHOAL_API_HOST'] || env['BACALHAU_API_HOST'] || '127.0.0.1';
-  const port = flags.apiPort || env['SHOAL_API_PORT'] || env['BACALHAU_API_PORT'] || '1234';
-  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
-    throw new ShoalError({
-      code: 'usage',
-      what: `"${port}" is not a port; expected 1 to 65535.`,
-      hint: '',
-    });
-  }
-  return new HttpClient(baseUrl(host, port), env['SHOAL_API_KEY'] || env['BACALHAU_API_KEY'] || '');
-}
+const senderOf = async (url: URL): Promise<typeof httpRequest> =>
+  url.protocol === 'https:' ? (await import('node:https')).request : httpRequest;

@@ -5,7 +5,8 @@
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
 import { ShoalError } from '../core/failure.ts';
-import { createClient, type Client, type Connection } from './client.ts';
+import type { Client } from './client.ts';
+import { createClient, type Connection } from './connection.ts';
 import type { ExitCode } from './exit-codes.ts';
 import type { Io } from './io.ts';
 

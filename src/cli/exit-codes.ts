@@ -37,6 +37,7 @@ export const EXIT_CODES: Readonly<Record<FailureCode, ExitCode>> = {
   'rate-limited': 4,
   'origin-refused': 3,
   'key-required': 3,
+  'key-scope': 3,
   'not-supported': 3,
   usage: 2,
   'prefix-too-short': 2,

@@ -111,7 +111,11 @@ export function createProgram(run: Run): Command {
       '--api-host <host>',
       'peer to talk to: host name, address or URL (SHOAL_API_HOST; default 127.0.0.1)',
     )
-    .option('--api-port <port>', 'its port (SHOAL_API_PORT; default 1234)');
+    .option('--api-port <port>', 'its port (SHOAL_API_PORT; default 1234)')
+    .option(
+      '--api-key-file <file>',
+      'file of the API key to use (SHOAL_API_KEY_FILE, SHOAL_API_KEY)',
+    );
   refuseTwice(program);
   addServe(program, run);
   addJobCommands(program, run);

@@ -92,8 +92,15 @@ export const serveFlags: readonly ServeFlag[] = [
     '--api-insecure',
     'api.insecure',
     true,
-    'allow an API address that other machines can reach; it has no access control',
+    'allow an API address that other machines can reach without a key',
   ),
+  value(
+    '--api-socket',
+    'PATH',
+    'api.socket',
+    'Unix socket of the API for this user (default: api.sock in the data directory); none = no socket',
+  ),
+  value('--api-keys', 'FILE', 'api.keys', 'file of API keys, lines of "read|submit|admin KEY"'),
 
   toggle('--no-docker', 'engines.docker.enabled', false, 'run no docker jobs'),
   value('--docker-socket', 'PATH', 'engines.docker.socket', 'socket of the Docker daemon'),

@@ -28,7 +28,7 @@ export type FlagValues = Readonly<Record<string, string | boolean | readonly str
 
 /** Variables that are not settings: the file itself, what a job is given, and those of tests. */
 const notSettings =
-  /^SHOAL_(CONFIG|EXECUTION_ID|JOB_ID|JOB_TYPE|PARTITION_INDEX|PARTITION_COUNT|ATTEMPT|EPOCH|(HOST_)?PORT_.*|TEST_.*)$/;
+  /^SHOAL_(CONFIG|API_KEY|API_KEY_FILE|EXECUTION_ID|JOB_ID|JOB_TYPE|PARTITION_INDEX|PARTITION_COUNT|ATTEMPT|EPOCH|(HOST_)?PORT_.*|TEST_.*)$/;
 
 const hint = (name: string, known: Iterable<string>): string => {
   const near = nearest(name, known);

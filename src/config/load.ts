@@ -42,7 +42,14 @@ export interface ExplainedSetting {
 }
 
 /** Settings that name a file or directory. */
-const pathSettings = ['node.dataDir', 'node.ownerKey', 'network.swarmKey', 'engines.docker.socket'];
+const pathSettings = [
+  'node.dataDir',
+  'node.ownerKey',
+  'network.swarmKey',
+  'api.socket',
+  'api.keys',
+  'engines.docker.socket',
+];
 const REDACTED = '(redacted)';
 
 /** @throws ShoalError `config-invalid` with every problem, each with its path, value and origin. */
@@ -65,6 +72,7 @@ export async function loadConfig(input: LoadInput): Promise<LoadedConfig> {
   const hostProblem = apiHostProblem(
     chosen.get('api.host')?.value ?? '127.0.0.1',
     chosen.get('api.insecure')?.value,
+    chosen.get('api.keys')?.value,
   );
   if (hostProblem !== null)
     problems.push(problemOf({ path: ['api', 'host'], message: hostProblem }, chosen));
@@ -133,6 +141,7 @@ function expanded(setting: Setting, input: LoadInput): unknown {
     !pathSettings.includes(setting.path) ||
     typeof value !== 'string' ||
     value === '' ||
+    value === 'none' ||
     looksLikeKey(value)
   )
     return value;

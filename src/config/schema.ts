@@ -119,7 +119,20 @@ const api = z.strictObject({
     .max(65_535)
     .default(1_234)
     .describe('port of the HTTP API; 0 = the system chooses'),
-  insecure: z.boolean().default(false).describe('allow an address that other machines can reach'),
+  insecure: z
+    .boolean()
+    .default(false)
+    .describe('allow an address that other machines can reach without keys'),
+  /** Whoever opens it is the user of this peer; whoever reaches loopback need not be. */
+  socket: z
+    .string()
+    .default('')
+    .describe(
+      'Unix socket of the API for this user; empty = api.sock in dataDir, none = no socket',
+    ),
+  keys: keyFile
+    .default('')
+    .describe('file of API keys, lines of "read|submit|admin KEY"; empty = none are asked for'),
 });
 
 const docker = z.strictObject({
@@ -350,9 +363,10 @@ function ownerKeyText() {
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
 /** @returns why the API may not listen there; null when it may. Kept apart from the schema, so that it is told beside other problems. */
-export function apiHostProblem(host: unknown, insecure: unknown): string | null {
-  if (insecure === true || typeof host !== 'string' || LOOPBACK.test(host)) return null;
-  return 'other machines could reach the API there, and it has no access control: keep to 127.0.0.1, or allow it with api.insecure (--api-insecure)';
+export function apiHostProblem(host: unknown, insecure: unknown, keys: unknown): string | null {
+  if (insecure === true || (typeof keys === 'string' && keys !== '')) return null;
+  if (typeof host !== 'string' || LOOPBACK.test(host)) return null;
+  return 'other machines could reach the API there without a key: keep to 127.0.0.1, give keys (--api-keys), or allow it with api.insecure (--api-insecure)';
 }
 
 export const configSchema = z.strictObject({

@@ -55,6 +55,7 @@ export type Failure =
   | { readonly code: 'rate-limited'; readonly retryAfterMs: number }
   | { readonly code: 'origin-refused'; readonly header: string; readonly value: string }
   | { readonly code: 'key-required' }
+  | { readonly code: 'key-scope'; readonly scope: string; readonly needed: string }
   | { readonly code: 'not-supported'; readonly feature: string; readonly instead: string }
   /** The command line. */
   | { readonly code: 'usage'; readonly what: string; readonly hint: string }
@@ -148,6 +149,8 @@ export function describe(failure: Failure): string {
       return `The ${failure.header} header "${failure.value}" is not one of this peer. Use 127.0.0.1 or localhost.`;
     case 'key-required':
       return 'This peer wants an API key. Set SHOAL_API_KEY to one of its keys.';
+    case 'key-scope':
+      return `The API key may ${failure.scope}, and this needs one that may ${failure.needed}.`;
     case 'not-supported':
       return `${failure.feature} is not supported by shoal. ${failure.instead}`;
     case 'usage':

@@ -26,6 +26,7 @@ export async function serve(flags: FlagValues): Promise<void> {
   print(
     `api        http://${peer.api.host.includes(':') ? `[${peer.api.host}]` : peer.api.host}:${peer.api.port}`,
   );
+  if (peer.api.socket !== null) print(`socket     ${peer.api.socket}`);
   print('ready      Ctrl-C leaves the mesh and stops');
   const leave = (signal: NodeJS.Signals): void => {
     process.once('SIGINT', () => process.exit(130));

@@ -5,9 +5,12 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readApiKeys } from '../api/keys.ts';
+import type { Listening } from '../api/listen.ts';
 import { API_LIMITS, createApiServer } from '../api/server.ts';
 import { explainConfig, limitsOf } from '../config/load.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
 import type { NodeId } from '../core/ids.ts';
 import { createMachine } from '../core/machine.ts';
 import { createLog } from '../lib/log.ts';
@@ -37,7 +40,7 @@ import { startWatchdog } from './watchdog.ts';
 export interface Peer {
   readonly nodeId: NodeId;
   readonly addresses: readonly string[];
-  readonly api: { readonly host: string; readonly port: number };
+  readonly api: Listening;
   /** Takes nothing new, ends what runs, tells the others, closes everything. Idempotent. */
   stop(): Promise<void>;
   /** Resolves when the peer has stopped; rejects when it broke. */
@@ -228,7 +231,8 @@ async function compose(
     insecure: config.api.insecure,
     allowedHosts: [],
     allowedOrigins: [],
-    apiKeys: [],
+    apiKeys: config.api.keys === '' ? [] : readApiKeys(config.api.keys),
+    socket: socketOf(config),
     spoolDir: join(dataDir, 'spool'),
     uploadMaxBytes: config.storage.inputMaxBytes,
     fetchMaxBytes: config.storage.inputMaxBytes,
@@ -240,6 +244,8 @@ async function compose(
   });
   closers.add(() => api.stop());
   const address = await api.start();
+  if (address.socketProblem !== '')
+    peerLog.warn({ problem: address.socketProblem }, 'api.no-socket');
   // Only now is everything restored started again: what is left over belongs to nobody.
   driver.push({ type: 'wake' });
   setImmediate(
@@ -270,6 +276,13 @@ async function compose(
     stop,
     ended: ended.promise,
   };
+}
+
+/** Only one that somebody asked for must be there. */
+function socketOf({ api, node }: Config): { path: string; required: boolean } | null {
+  if (api.socket === 'none') return null;
+  const required = api.socket !== '';
+  return { path: required ? api.socket : join(node.dataDir, 'api.sock'), required };
 }
 
 /** Tells the mesh, ends what runs here so that it can go on elsewhere, then closes everything. */

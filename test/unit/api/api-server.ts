@@ -1,4 +1,5 @@
 /** A server over the fake node for the API's tests, and the requests they make. */
+import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -7,6 +8,7 @@ import {
   type ApiOptions,
   type ApiServer,
 } from '../../../src/api/server.ts';
+import type { ApiKey, Scope } from '../../../src/api/keys.ts';
 import { FakeService } from './fake-service.ts';
 
 export const SPEC = {
@@ -23,11 +25,17 @@ export const SPEC = {
   ],
 } as const;
 
+export const apiKey = (text: string, scope: Scope = 'admin'): ApiKey => ({
+  scope,
+  digest: createHash('sha256').update(text).digest(),
+});
+
 export const apiOptions = (changes: Partial<ApiOptions> = {}): ApiOptions => ({
   host: '127.0.0.1',
   port: 0,
   insecure: false,
   apiKeys: [],
+  socket: null,
   allowedHosts: [],
   allowedOrigins: [],
   spoolDir: join(tmpdir(), 'shoal-test-spool'),

@@ -10,7 +10,7 @@ import fc from 'fast-check';
 import { ShoalError } from '../../../src/core/failure.ts';
 import { createApiServer } from '../../../src/api/server.ts';
 import { encodeTree, type TreeItem } from '../../../src/lib/tree-stream.ts';
-import { apiOptions, createTestApi, SPEC, type TestApi } from './api-server.ts';
+import { apiKey, apiOptions, createTestApi, SPEC, type TestApi } from './api-server.ts';
 import { FakeService } from './fake-service.ts';
 
 const ROUTES = ['/agent/alive', '/orchestrator/jobs', '/orchestrator/nodes', '/shoal/status'];
@@ -57,7 +57,9 @@ test('pages of other sites are refused, the own origin and listed ones are not',
 });
 
 test('with API keys every request needs one, liveness and the login exchange excepted', async () => {
-  const api = await createTestApi({ apiKeys: ['first-key', 'second-key'] });
+  const api = await createTestApi({
+    apiKeys: ['first-key', 'second-key'].map((key) => apiKey(key)),
+  });
   for (const path of ROUTES.slice(1)) {
     assert.equal((await api.call('GET', path)).status, 401, path);
     assert.equal(

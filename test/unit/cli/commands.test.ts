@@ -5,10 +5,10 @@ import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { after, test } from 'node:test';
 import { ShoalError } from '../../../src/core/failure.ts';
-import { baseUrl } from '../../../src/cli/client.ts';
+import { baseUrl } from '../../../src/cli/connection.ts';
 import { normaliseSwitches } from '../../../src/cli/main.ts';
 import { parseExact } from '../../../src/lib/exact-json.ts';
-import { SPEC } from '../api/api-server.ts';
+import { apiKey, SPEC } from '../api/api-server.ts';
 import type { FakeJob } from '../api/fake-service.ts';
 import { createCli, runAlone, type Cli } from './cli.ts';
 
@@ -293,7 +293,7 @@ test('what the peer refuses keeps its code in JSON and becomes the exit code', a
 });
 
 test('the address comes from flags, then SHOAL_, then BACALHAU_ variables; the key goes with it', async () => {
-  const cli = await createCli({ apiKeys: ['secret-key'] });
+  const cli = await createCli({ apiKeys: [apiKey('secret-key')] });
   const port = String(cli.port);
   assert.equal((await cli.run(['job', 'list'])).code, 3);
   const env = { SHOAL_API_KEY: 'secret-key' };

@@ -146,12 +146,20 @@ describe('loading the configuration', () => {
   it('opens the API to other machines only when that is said', async () => {
     for (const host of ['0.0.0.0', '192.0.2.1', '::', 'example.org']) {
       const problems = await problemsOf({ flags: { '--api-host': host } });
-      assert.match(problems.join(), /no access control.*--api-insecure/, host);
+      assert.match(problems.join(), /without a key.*--api-keys.*--api-insecure/, host);
       const { config } = await load({ flags: { '--api-host': host, '--api-insecure': true } });
       assert.equal(config.api.host, host);
     }
+    const keyed = await load({ flags: { '--api-host': '0.0.0.0', '--api-keys': 'keys' } });
+    assert.ok(keyed.config.api.keys.startsWith('/'), 'a path, not a key');
     for (const host of ['localhost', '127.0.0.2', '::1'])
       await load({ flags: { '--api-host': host } });
+  });
+
+  it('takes none for no socket and everything else for a path', async () => {
+    assert.equal((await load({ flags: { '--api-socket': 'none' } })).config.api.socket, 'none');
+    const { config } = await load({ env: { SHOAL_API_SOCKET: 'own.sock', SHOAL_API_KEY: 'x' } });
+    assert.match(config.api.socket, /^\/.*\/own\.sock$/);
   });
 
   it('never shows a key that stands where its file belongs', async () => {

@@ -51,6 +51,7 @@ const examples: Details = {
   'rate-limited': { retryAfterMs: 4_710_001 },
   'origin-refused': { header: 'Host', value: 'VALUE' },
   'key-required': {},
+  'key-scope': { scope: 'read', needed: 'submit' },
   'not-supported': { feature: 'VALUE', instead: 'Use another.' },
   usage: { what: 'VALUE', hint: '' },
   'prefix-too-short': { ref: 'VALUE', minDigits: 4 },
