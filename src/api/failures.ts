@@ -75,6 +75,7 @@ const ANSWERS: Readonly<Record<FailureCode, Answer>> = {
   'spec-too-large': no(400, 'ValidationError'),
   'unsupported-job-type': no(501, 'NotImplemented'),
   draining: later(503, 'ServiceUnavailable'),
+  'store-full': later(503, 'ResourceExhausted'),
 };
 
 function placeOf(failure: Failure): Readonly<Record<string, string>> {

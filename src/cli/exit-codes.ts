@@ -56,4 +56,5 @@ export const EXIT_CODES: Readonly<Record<FailureCode, ExitCode>> = {
   'spec-too-large': 2,
   'unsupported-job-type': 3,
   draining: 4,
+  'store-full': 4,
 };

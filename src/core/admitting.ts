@@ -3,6 +3,7 @@
  * and take the job into keeping.
  */
 import { validVote } from './certificate.ts';
+import { shut } from './door.ts';
 import { firstEpoch, majority } from './epoch.ts';
 import { rankOf } from './epochs.ts';
 import { after } from './ids.ts';
@@ -46,8 +47,9 @@ export function onAdmit(
   const second = verdict === 'good' ? checkAdmission(core.suite, spec, admission) : verdict;
   if (second !== 'good') return refuse(core, from, second.code, second.fault);
   if (!asKeeper(core, admission.body)) return refuse(core, from, 'not-keeper', false);
-  if (core.draining || liveJobs(core) >= core.config.limits.jobsMax) {
-    const refusal = { code: core.draining ? 'draining' : 'store-full' } as const;
+  const closed = shut(core) ?? (liveJobs(core) >= core.config.limits.jobsMax ? 'store-full' : null);
+  if (closed !== null) {
+    const refusal = { code: closed };
     return send(core, from, { type: 'not-admitted', job, refusal });
   }
   const vote = admissionVote(core, admission);
@@ -127,6 +129,8 @@ export function onActivate(
     if (voted !== undefined && voted !== admission.record.id) {
       return refuse(core, from, 'contradiction', true);
     }
+    // Not promised, and no room: the sponsor asks again, and later the job's leader does.
+    if (voted === undefined && core.storeFull) return;
     activate(core, spec, admission);
   }
   send(core, from, { type: 'commit-ack', job, slots: ['admission'] });

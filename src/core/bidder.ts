@@ -3,6 +3,7 @@
  * reasons. A node that is only busy remembers the job and bids when resources are free again.
  */
 import { expireHolds, freeNow, holdUntil, releaseHold } from './capacity.ts';
+import { shut } from './door.ts';
 import { busyRefusals, refusalsFor } from './eligibility.ts';
 import type { JobId, Millis, NodeId } from './ids.ts';
 import { memberCount } from './members.ts';
@@ -97,7 +98,8 @@ function answer(core: Core, announcement: Announcement, spec: SpecBody, direct: 
   const { profile } = core;
   if (profile === null) return;
   const lasting = refusalsFor(profile, spec);
-  if (core.draining) return decline([{ code: 'draining' }]);
+  const closed = shut(core);
+  if (closed !== null) return decline([{ code: closed }]);
   if (lasting.length > 0) return decline(lasting);
   // A node that failed this job already bids only when the leader asks again and again.
   if (notAgain.includes(core.self) && round < 2) return;
@@ -195,7 +197,7 @@ export function tickHolds(core: Core): void {
 
 /** Resources are free again: bid for the jobs that were waiting for them, oldest first. */
 export function reconsider(core: Core): void {
-  if (core.wishes.size === 0 || core.draining) return;
+  if (core.wishes.size === 0 || shut(core) !== null) return;
   for (const announcement of [...core.wishes.values()]) {
     core.atHand = announcement.job;
     const free = freeNow(core);

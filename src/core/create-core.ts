@@ -22,6 +22,7 @@ export function createCore(config: MachineConfig, suite: Suite): Core {
     dirty: new Set(),
     profile: null,
     draining: false,
+    storeFull: false,
     advertSequence: 0,
     members: new Map(),
     alive: null,

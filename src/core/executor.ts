@@ -3,6 +3,7 @@
  * write them down before they start. What becomes of them is in `reporting.ts`, `lease.ts`, `ending.ts`.
  */
 import { freeNow, releaseHold } from './capacity.ts';
+import { shut } from './door.ts';
 import { busyRefusals, refusalsFor } from './eligibility.ts';
 import { compareEpochs } from './epoch.ts';
 import type { ExecutionOrder, Phase } from './execution.ts';
@@ -91,7 +92,8 @@ function take(
     refuse(core, from, 'contradiction', true);
     return [{ code: 'expired' }];
   }
-  if (core.profile === null || core.draining) return [{ code: 'draining' }];
+  const closed = shut(core);
+  if (core.profile === null || closed !== null) return [{ code: closed ?? 'draining' }];
   const wanted = takenBy(spec.body.spec.Task, core.profile.overheads);
   const refusals = [
     ...refusalsFor(core.profile, spec.body),

@@ -187,5 +187,7 @@ export function describe(failure: Failure): string {
       return `Jobs of type ${failure.jobType} are not run by this version of shoal.`;
     case 'draining':
       return 'This peer is shutting down and takes no jobs. Submit to another one.';
+    case 'store-full':
+      return 'The disk of this peer is full, and it takes nothing new. Free some space there, or submit to another peer.';
   }
 }

@@ -106,6 +106,8 @@ export type Input =
   | { readonly type: 'content'; readonly cid: string; readonly local: boolean }
   /** What the disk says of a job that an effect `reload` asked for. */
   | { readonly type: 'reload'; readonly job: JobId; readonly rows: Restored }
+  /** The disk has too little room left for anything new, or has room again. */
+  | { readonly type: 'disk'; readonly full: boolean }
   /** Begin to leave: take nothing new, tell the others. */
   | { readonly type: 'drain' };
 
@@ -214,7 +216,8 @@ export type Problem =
   | { readonly code: 'unsupported-job-type'; readonly jobType: JobType }
   | { readonly code: 'draining' }
   /** A fault of the program; the log of the node says more. */
-  | { readonly code: 'internal'; readonly what: string };
+  | { readonly code: 'internal'; readonly what: string }
+  | { readonly code: 'store-full' };
 
 export type Effect =
   /** A barrier: nothing after it in this list leaves the process before it is on disk. */

@@ -4,6 +4,7 @@
  */
 import { after, asMillis } from './ids.ts';
 import type { Millis, NodeId } from './ids.ts';
+import { shut } from './door.ts';
 import { busyHeld, freeNow } from './capacity.ts';
 import { checkAdvert } from './verify.ts';
 import type { Signed } from './records.ts';
@@ -68,7 +69,7 @@ export function takeAdvert(core: Core, from: NodeId, advert: Signed<'advert'>): 
   const verdict = checkAdvert(core.suite, advert);
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
   if (!advert.body.keeps) {
-    // It leaves. Its sequence is remembered with it until it is forgotten, so that no older advert counts.
+    // It leaves, or its disk is full. Its sequence is remembered with it until it is forgotten, so that no older advert counts.
     forgetAlive(core);
   }
   if (known === undefined) {
@@ -98,18 +99,19 @@ export function ownAdvert(core: Core): Signed<'advert'> | null {
     sequence: core.advertSequence,
     addresses: profile.addresses,
     labels: profile.labels,
-    // Who drains offers nothing and keeps nothing: by that the others know that it leaves.
-    engines: core.draining
-      ? []
-      : Object.entries(profile.engines)
-          .filter(([, engine]) => engine.available)
-          .map(([name]) => name),
+    // Who takes nothing new offers nothing and keeps nothing: by that the others know it.
+    engines:
+      shut(core) !== null
+        ? []
+        : Object.entries(profile.engines)
+            .filter(([, engine]) => engine.available)
+            .map(([name]) => name),
     publishers: profile.publishers,
     sources: profile.sources,
     capacity: profile.capacity,
     free: freeNow(core),
     running: busyHeld(core).running,
-    keeps: !core.draining,
+    keeps: shut(core) === null,
     software: profile.software,
   });
 }
@@ -143,5 +145,5 @@ export function keeperCandidates(core: Core): readonly KeeperCandidate[] {
       since,
       host: hostOf(advert.body.addresses),
     }));
-  return core.draining ? others : [self, ...others];
+  return shut(core) === null ? [self, ...others] : others;
 }

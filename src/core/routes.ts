@@ -7,6 +7,7 @@ import { onCommitAck, onVoted } from './commit.ts';
 import { markBack } from './containment.ts';
 import { onDisconnected, onHeard, onPing, onPingForMe, onPong, onUnreachable } from './detector.ts';
 import { onFind, onGossipAnnounce, onGossipClosed } from './directory.ts';
+import { shut } from './door.ts';
 import { endExecutions, onCancel, onClosed } from './ending.ts';
 import { onPromise } from './epochs.ts';
 import { onAssign } from './executor.ts';
@@ -85,12 +86,21 @@ export function dispatch(core: Core, input: Input): void {
     case 'reload':
       markBack(core, input.job);
       return restore(core, input.rows);
+    case 'disk':
+      if (core.storeFull === input.full) return;
+      core.storeFull = input.full;
+      tellAll(core);
+      return reconsider(core);
     case 'drain':
       core.draining = true;
-      advertise(core);
-      // The neighbours hear it directly: gossip may be too slow for one who leaves.
-      return core.connected.forEach((node) => greet(core, node));
+      return tellAll(core);
   }
+}
+
+/** The neighbours hear it directly, too: gossip may be too slow for one who leaves. */
+function tellAll(core: Core): void {
+  advertise(core);
+  for (const node of core.connected) greet(core, node);
 }
 
 function onLocalReplica(core: Core, input: Extract<Input, { type: 'replicated' }>): void {
@@ -197,7 +207,8 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     if (onClosed(core, from, message)) onProvenClose(core, message);
   },
   replicate(core, from, { job, execution, cid, holders }) {
-    if (core.replicas.size >= replicasMax && !core.replicas.has(execution)) {
+    const room = core.replicas.size < replicasMax && shut(core) === null;
+    if (!room && !core.replicas.has(execution)) {
       return send(core, from, { type: 'replicated', job, execution, cid, done: false });
     }
     core.replicas.set(execution, { job, asker: from });

@@ -6,6 +6,7 @@
  */
 import type { Job } from '../job/model.ts';
 import { validVote } from './certificate.ts';
+import { shut } from './door.ts';
 import { firstEpoch, majority } from './epoch.ts';
 import { after } from './ids.ts';
 import type { JobId, NodeId, RequestId } from './ids.ts';
@@ -33,7 +34,8 @@ const timerOf = (job: JobId): string => `submit:${job}`;
 export function submit(core: Core, input: SubmitInput): void {
   const refuseWith = (problem: Problem): void =>
     reply(core, input.request, { type: 'failed', problem });
-  if (core.draining) return refuseWith({ code: 'draining' });
+  const closed = shut(core);
+  if (closed !== null) return refuseWith({ code: closed });
   const { suite, config } = core;
   const nonce = suite.hash(`${input.nonce}|${core.self}|${config.store}`).slice(0, 32);
   const job = jobIdOf(suite, suite.owner, nonce);

@@ -288,6 +288,8 @@ export interface Core {
   readonly dirty: Set<JobId>;
   profile: Profile | null;
   draining: boolean;
+  /** There is no room on the disk for anything new. */
+  storeFull: boolean;
   advertSequence: number;
   readonly members: Map<NodeId, Member>;
   /** The members believed alive, as last computed. */

@@ -324,6 +324,7 @@ test('failures of the node keep their code, status and retry hint', async () => 
     ],
     [{ code: 'job-not-found', ref: 'j-1' }, 404, 'NotFound', 'false'],
     [{ code: 'draining' }, 503, 'ServiceUnavailable', 'true'],
+    [{ code: 'store-full' }, 503, 'ResourceExhausted', 'true'],
   ] as const;
   for (const [failure, status, code, retryable] of cases) {
     const api = await createTestApi();

@@ -22,6 +22,7 @@ const examples: Details = {
   'spec-too-large': { bytes: 4711, maxBytes: 1 },
   'unsupported-job-type': { jobType: 'daemon' },
   draining: {},
+  'store-full': {},
   'spec-invalid': { problems: ['VALUE one', 'two'] },
   'request-invalid': { place: 'VALUE', value: '0', expected: 'a number' },
   'cid-invalid': { value: 'VALUE', why: 'it is too short' },
