@@ -64,7 +64,11 @@ const base: readonly Column<NodeStateJson>[] = [
   },
   { title: 'Type', value: (node) => node.Info.NodeType },
   { title: 'Approval', value: (node) => node.Membership },
-  { title: 'Status', value: (node) => node.Connection },
+  {
+    title: 'Status',
+    // Its disk is full, or it is about to leave.
+    value: (node) => `${node.Connection}${node.Shoal.Keeps ? '' : ' (takes nothing)'}`,
+  },
 ];
 
 const groups: Readonly<Record<string, readonly Column<NodeStateJson>[]>> = {

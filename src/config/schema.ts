@@ -334,6 +334,16 @@ const storage = z.strictObject({
   logRetentionMs: ms(0)
     .default(HOUR_MS)
     .describe('how long logs and working files of a finished execution are kept here'),
+  /** Room for records, logs and what runs already; of a small disk 2 % is enough for that. */
+  marginBytes: bytes()
+    .default(200 * MB)
+    .describe('free disk below which this peer takes nothing new, at most marginPercent of it'),
+  marginPercent: z
+    .number()
+    .min(0)
+    .max(90)
+    .default(2)
+    .describe('the same as a share of the disk; the smaller of both counts'),
   diskPollMs: ms(10)
     .default(2_000)
     .describe('interval of measuring the disk that a running job uses'),

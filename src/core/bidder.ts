@@ -98,9 +98,9 @@ function answer(core: Core, announcement: Announcement, spec: SpecBody, direct: 
   const { profile } = core;
   if (profile === null) return;
   const lasting = refusalsFor(profile, spec);
-  const closed = shut(core);
-  if (closed !== null) return decline([{ code: closed }]);
+  if (core.draining) return decline([{ code: 'draining' }]);
   if (lasting.length > 0) return decline(lasting);
+  if (core.storeFull) return decline([{ code: 'store-full' }]);
   // A node that failed this job already bids only when the leader asks again and again.
   if (notAgain.includes(core.self) && round < 2) return;
   const before = releaseHold(core, job);

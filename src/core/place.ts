@@ -245,8 +245,9 @@ export function onDecline(
   touch(core, message.job);
 }
 
+/** Reasons that pass: the node could run the job. */
 const onlyBusy = (refusals: readonly Refusal[]): boolean =>
-  refusals.every((refusal) => refusal.code === 'busy');
+  refusals.every(({ code }) => code === 'busy' || code === 'store-full');
 
 /**
  * `QueueTimeout` > 0: the job fails when it has waited that long. 0: it fails as soon as it is clear

@@ -1,16 +1,17 @@
 /** What this machine can run and what keeps it from running more: the findings behind `shoal doctor`. */
-import { statfs } from 'node:fs/promises';
 import type { Host } from '../../p2p/host.ts';
 import type { Finding } from '../api/service.ts';
 import type { Config } from '../config/schema.ts';
 import type { Engine } from '../engines/engine.ts';
 import type { Store } from '../store/store.ts';
+import type { DiskState } from './disk-watch.ts';
 
 export interface DoctorDeps {
   readonly config: Config;
   readonly engines: ReadonlyMap<string, Engine>;
   readonly host: Host;
   readonly store: Store;
+  readonly disk: DiskState;
 }
 
 const probeMs = 10_000;
@@ -21,7 +22,7 @@ export async function diagnose(deps: DoctorDeps): Promise<readonly Finding[]> {
     runtimeFinding(),
     ...(await engineFindings(deps)),
     ...storeFindings(deps),
-    await diskFinding(deps),
+    diskFinding(deps),
     ...peerFindings(deps),
   ];
 }
@@ -74,19 +75,23 @@ function storeFindings({ store }: DoctorDeps): readonly Finding[] {
   }));
 }
 
-async function diskFinding({ config }: DoctorDeps): Promise<Finding> {
+function diskFinding({ config, disk }: DoctorDeps): Finding {
   const { dataDir } = config.node;
-  const disk = await statfs(dataDir);
-  const free = disk.bavail * disk.bsize;
-  const detail = `${(free / 1e9).toFixed(1)} GB free at ${dataDir}`;
-  if (free >= lowDiskBytes) return ok('disk', detail);
-  return {
-    subject: 'disk',
-    level: 'problem',
-    detail,
-    remedy: 'Free some space, or choose another --data-dir.',
-  };
+  const { full, freeBytes, marginBytes } = disk;
+  const room = `${megabytes(freeBytes)} free at ${dataDir}`;
+  if (full) {
+    return {
+      subject: 'disk',
+      level: 'problem',
+      detail: `full: ${room}, and this peer takes nothing new below ${megabytes(marginBytes)}`,
+      remedy: 'Free some space: the peer takes work again by itself.',
+    };
+  }
+  if (freeBytes >= lowDiskBytes) return ok('disk', room);
+  return { subject: 'disk', level: 'warning', detail: room, remedy: 'Free some space soon.' };
 }
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
 
 function peerFindings({ host }: DoctorDeps): readonly Finding[] {
   const connected = host.peers().length;

@@ -11,14 +11,23 @@ import type { Effect, Input, Machine, Reply, Restored, StoreWrite } from '../cor
 import type { Log } from '../lib/log.ts';
 import { createInbox } from './inbox.ts';
 import type { GossipInput, LocalInput, MessageInput } from './inbox.ts';
+import type { Outward, Owed } from './owed.ts';
 
 /** What the driver leaves to others. */
 export type Performed = Exclude<Effect, { type: 'persist' | 'reply' | 'reload' }>;
 
 /** Everything an effect may need of the world. */
 export interface DriverPorts {
-  /** One durable transaction. @throws when the store cannot be used: the node then ends. */
-  readonly persist: (writes: readonly StoreWrite[]) => void;
+  /**
+   * One durable transaction.
+   * @returns false when nothing was written because the disk is full: it is tried again.
+   * @throws when the store cannot be used any more: the node then ends.
+   */
+  readonly persist: (writes: readonly StoreWrite[]) => boolean;
+  /** What a full disk keeps waiting. */
+  readonly owed: Owed;
+  /** Told that something waits for room on the disk, and that it no longer does. */
+  readonly onFull: (full: boolean) => void;
   readonly perform: (effect: Performed) => void;
   /** Everything on disk about one job. @throws when it cannot be read: the job is left alone then. */
   readonly reload: (job: JobId) => Restored;
@@ -42,6 +51,8 @@ export interface Driver {
   request(make: (request: RequestId) => LocalInput): Promise<Reply>;
   /** Handles what waits, then stops the timer. Later inputs are dropped. */
   stop(): void;
+  /** Handles nothing any more, and writes nothing: the store is gone. */
+  abandon(): void;
   /** For metrics. */
   gauges(): DriverGauges;
 }
@@ -63,6 +74,8 @@ const inputsKept = 200;
 const groupMs = 2;
 /** The core answers every request within half of this; one that a defect swallowed is answered here. */
 const requestMs = 60_000;
+/** Between two tries to write what a full disk kept waiting, milliseconds. */
+const againMs = 1_000;
 /** Longest time that Node's timers take. */
 const timerMaxMs = 2_147_483_647;
 
@@ -77,6 +90,9 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
   let handled = 0;
   let slowestMs = 0;
   let committedAt = -Infinity;
+  let again: NodeJS.Timeout | null = null;
+  /** Jobs to be read anew once the disk says what happened, all of it. */
+  const unread = new Set<JobId>();
 
   function schedule(): void {
     if (scheduled || ended) return;
@@ -129,6 +145,10 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
   }
 
   function reload(job: JobId, effects: Effect[]): void {
+    if (!ports.owed.isEmpty()) {
+      unread.add(job);
+      return;
+    }
     try {
       handle({ type: 'reload', job, rows: ports.reload(job) }, effects);
     } catch (error) {
@@ -138,12 +158,48 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
 
   function carryOut(effects: readonly Effect[]): void {
     const writes = effects.flatMap((effect) => (effect.type === 'persist' ? effect.writes : []));
-    if (writes.length > 0) {
-      ports.persist(writes);
+    const outward = effects.filter(({ type }) => type !== 'persist' && type !== 'reload') as Outward[];
+    performAll(written(writes) ? outward : ports.owed.add(writes, outward));
+  }
+
+  /** @returns false when it has to wait, because of the disk or behind what waits already. */
+  function written(writes: readonly StoreWrite[]): boolean {
+    if (!ports.owed.isEmpty()) return false;
+    if (writes.length === 0) return true;
+    if (ports.persist(writes)) {
       committedAt = performance.now();
+      return true;
     }
+    ports.onFull(true);
+    again = setInterval(settleOwed, againMs);
+    return false;
+  }
+
+  /** What was kept waiting, once more; with it on disk everything goes on as before. */
+  function settleOwed(): void {
+    try {
+      if (!ports.persist(ports.owed.writes())) return;
+    } catch (error) {
+      fail(error);
+      return;
+    }
+    stopAgain();
+    performAll(ports.owed.settle());
+    ports.onFull(false);
+    const effects: Effect[] = [];
+    for (const job of unread) reload(job, effects);
+    unread.clear();
+    carryOut(effects);
+    schedule();
+  }
+
+  function stopAgain(): void {
+    if (again !== null) clearInterval(again);
+    again = null;
+  }
+
+  function performAll(effects: readonly Outward[]): void {
     for (const effect of effects) {
-      if (effect.type === 'persist' || effect.type === 'reload') continue;
       if (effect.type === 'reply') answer(effect.request, effect.reply);
       else perform(effect);
     }
@@ -172,9 +228,14 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     timer = setTimeout(() => push({ type: 'wake' }), ms);
   }
 
-  function fail(error: unknown): void {
+  function abandon(): void {
     ended = true;
+    stopAgain();
     if (timer !== null) clearTimeout(timer);
+  }
+
+  function fail(error: unknown): void {
+    abandon();
     ports.onFatal(error, last.map(inputLine));
   }
 
@@ -193,6 +254,7 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
       schedule();
       return room;
     },
+    abandon,
     request(make) {
       requests += 1;
       const request = asRequestId(`r${requests}`);
@@ -212,8 +274,9 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     stop() {
       if (ended) return;
       if (inbox.length > 0) drain();
-      ended = true;
-      if (timer !== null) clearTimeout(timer);
+      // The last chance; what is still not on disk has been promised to nobody.
+      if (!ended && !ports.owed.isEmpty()) settleOwed();
+      abandon();
     },
     gauges() {
       const slowest = slowestMs;

@@ -67,7 +67,9 @@ export async function openHost(
 ): Promise<Host> {
   const { config, origins } = loaded;
   const { dataDir } = config.node;
-  const datastore = new SqliteDatastore(join(dataDir, 'peers.db'));
+  const datastore = new SqliteDatastore(join(dataDir, 'peers.db'), (what, why) =>
+    log.warn({ what, why }, 'peers.problem'),
+  );
   datastore.open();
   closers.add(() => datastore.close());
   const plan = await planListen(

@@ -25,6 +25,8 @@ export interface ProfilerOptions {
   readonly addresses: () => readonly string[];
   /** Name and version, e.g. `shoal/0.1.0`. */
   readonly software: string;
+  /** The disk has no room now; what is measured of it then does not last. */
+  readonly diskFull: () => boolean;
   readonly log: Log;
   readonly emit: (profile: Profile) => void;
 }
@@ -54,11 +56,12 @@ export function createProfiler(options: ProfilerOptions): Profiler {
 
   const look = async (): Promise<Profile> => {
     // Disk is measured once: later it is filled by the very jobs that reserved it.
-    facts ??= await machineFacts(config.node.dataDir, '/');
+    const measured = facts ?? (await machineFacts(config.node.dataDir, '/'));
+    if (!options.diskFull()) facts = measured;
     const before = statuses;
     statuses = await probeAll(options.engines, stop.signal);
     report(log, before, statuses);
-    const profile = profileOf(options, facts, statuses);
+    const profile = profileOf(options, measured, statuses);
     const text = JSON.stringify(profile);
     if (text !== last && !stop.signal.aborted) {
       last = text;

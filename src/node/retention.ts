@@ -7,13 +7,18 @@ import type { Log } from '../lib/log.ts';
 import type { KeyValues } from '../store/key-values.ts';
 
 export interface Retention {
-  /** Keeps a result, pinned already, for the retention time from now on. */
+  /**
+   * Keeps a result, pinned already, for the retention time from now on. Never throws: what cannot be
+   * written down now is with the next round.
+   */
   hold(cid: string): void;
   stop(): void;
 }
 
 const prefix = 'result/';
 const roundMs = 15 * 60_000;
+/** A full disk takes no new results, so this many come only from what was under way. */
+const unwrittenMax = 10_000;
 
 export function createRetention(deps: {
   readonly kv: KeyValues;
@@ -23,8 +28,22 @@ export function createRetention(deps: {
 }): Retention {
   const { kv, content, retentionMs, log } = deps;
 
+  /** Pinned, but not written down: the disk was full. */
+  const unwritten = new Map<string, number>();
+
+  function note(cid: string, until: number): void {
+    try {
+      kv.put(`${prefix}${cid}`, '', until);
+      unwritten.delete(cid);
+    } catch (error) {
+      if (unwritten.size < unwrittenMax) unwritten.set(cid, until);
+      log.warn({ cid, error: String(error) }, 'result.not-noted');
+    }
+  }
+
   async function round(): Promise<void> {
     const now = Date.now();
+    for (const [cid, until] of [...unwritten]) note(cid, until);
     for (const { key, until } of kv.list(prefix)) {
       if (until === null || until > now) continue;
       await content.unpin(key.slice(prefix.length));
@@ -44,7 +63,7 @@ export function createRetention(deps: {
   );
   timer.unref();
   return {
-    hold: (cid) => kv.put(`${prefix}${cid}`, '', Date.now() + retentionMs),
+    hold: (cid) => note(cid, Date.now() + retentionMs),
     stop: () => clearInterval(timer),
   };
 }

@@ -5,14 +5,17 @@
 import { homedir } from 'node:os';
 import type { FlagValues } from '../config/layers.ts';
 import { loadConfig } from '../config/load.ts';
+import { tell } from '../cli/errors.ts';
 import { startPeer } from './start.ts';
 import { version } from './version.ts';
 
-/** For the last lines of the log to be written. */
+/** For the last words, of the log and to the others, to be written. */
 const brokenMs = 500;
 
 /** @throws ShoalError of everything a person can put right. Resolves when the peer has stopped. */
 export async function serve(flags: FlagValues): Promise<void> {
+  // A log on a full disk, or a terminal that is gone, costs its lines and not the peer.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const loaded = await loadConfig({
     flags,
     env: process.env,
@@ -40,8 +43,8 @@ export async function serve(flags: FlagValues): Promise<void> {
     await peer.ended;
   } catch (error) {
     // The core or the store broke. An orderly stop would go through both, so the process just ends:
-    // others see at once that it is gone, and containers are found again when it is started again.
-    setTimeout(() => process.exit(1), brokenMs);
+    // others see at once that it is gone. What became of its programs is in `breaking.ts`.
+    setTimeout(() => process.exit(tell(error).exitCode), brokenMs);
     throw error;
   } finally {
     process.removeListener('SIGINT', leave);

@@ -3,7 +3,7 @@
  * that may import from every folder; everything here is wiring.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readApiKeys } from '../api/keys.ts';
 import type { Listening } from '../api/listen.ts';
@@ -11,14 +11,19 @@ import { API_LIMITS, createApiServer } from '../api/server.ts';
 import { explainConfig, limitsOf } from '../config/load.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import { asHlc, asMillis } from '../core/ids.ts';
 import type { NodeId } from '../core/ids.ts';
 import { createMachine } from '../core/machine.ts';
+import type { StoreWrite } from '../core/machine-types.ts';
 import { createLog } from '../lib/log.ts';
 import type { Log } from '../lib/log.ts';
 import { lockDataDir } from '../store/lock.ts';
-import { openStore } from '../store/store.ts';
+import { isFull, openStore } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 import { announcingContent } from './announcing-content.ts';
+import { createBreaking } from './breaking.ts';
 import { createDefects, stackOf } from './defects.ts';
+import { createDiskWatch } from './disk-watch.ts';
 import { diagnose } from './doctor.ts';
 import { createDriver } from './driver.ts';
 import type { Driver } from './driver.ts';
@@ -28,6 +33,7 @@ import { createEngines } from './engines.ts';
 import { readLogs } from './logs.ts';
 import { createNodeMetrics } from './metrics.ts';
 import { Closers, openHost, openIdentity, openRunner, specBytes } from './open.ts';
+import { createOwed } from './owed.ts';
 import { createProfiler } from './profile.ts';
 import { createRetention } from './retention.ts';
 import type { Runner } from './runner.ts';
@@ -121,22 +127,50 @@ async function compose(
     push: (input) => driver.push(input),
   };
   const driver: Driver = createDriver(machine, {
-    persist: (writes) => store.apply(writes),
+    persist: (writes) => persisted(store, writes),
+    owed: createOwed(join(dataDir, 'store.db')),
+    onFull: (full) => disk.wrote(full),
     perform: (effect) => perform(hands, effect),
     reload: (job) => store.restoreJob(job),
     onDefect: (where, error) => defects.report(where, error),
     log: peerLog,
-    onFatal: (error, inputs) => {
-      peerLog.fatal({ error: stackOf(error) }, 'node.broken');
-      writeFileSync(join(dataDir, `crash-${Date.now()}.jsonl`), `${inputs.join('\n')}\n`, {
-        mode: 0o600,
-      });
-      ended.reject(error instanceof Error ? error : new Error(String(error)));
-    },
+    onFatal: (error, inputs) => breakDown(error, inputs),
   });
   closers.add(() => driver.stop());
   closers.add(startWatchdog());
   closers.add(catchTheUncaught(defects, (error) => broken(error)));
+  const breakDown = createBreaking({
+    dataDir,
+    log: peerLog,
+    farewell: () => {
+      // Past the driver, which handles nothing any more: these words promise nothing.
+      const words = machine.handle(
+        { type: 'drain' },
+        asMillis(performance.now()),
+        asHlc(Date.now()),
+      );
+      for (const effect of words) {
+        const advert = effect.type === 'send' && effect.message.type === 'advert';
+        if (advert || effect.type === 'gossip') perform(hands, effect);
+      }
+    },
+    stopRuns: () => runner.stop(leaveMs),
+    end: (error) => ended.reject(error),
+  });
+  const disk = createDiskWatch({
+    dataDir,
+    margin: { bytes: config.storage.marginBytes, share: config.storage.marginPercent / 100 },
+    log: peerLog,
+    onFull: (full) => {
+      driver.push({ type: 'disk', full });
+      if (!full) void profiler.refresh().catch(() => {});
+    },
+    onLost: (error) => {
+      driver.abandon();
+      breakDown(error);
+    },
+  });
+  closers.add(() => disk.stop());
   const jobs = createJobLookup({ driver, self: host.nodeId });
   const content = announcingContent(host.content, (cid, local) =>
     driver.push({ type: 'content', cid, local }),
@@ -158,9 +192,11 @@ async function compose(
     publishers: ['ipfs', 'noop'],
     addresses: () => host.addresses(),
     software: `shoal/${version}`,
+    diskFull: () => disk.state().full,
     log: peerLog,
     emit: (profile) => driver.push({ type: 'profile', profile }),
   });
+  await disk.start();
   await profiler.start();
   closers.add(() => profiler.stop());
   host.messages.listen({
@@ -221,7 +257,7 @@ async function compose(
           { value: JSON.parse(s.value) as unknown, origin: s.origin },
         ]),
       ),
-    doctor: () => diagnose({ config, engines, host, store }),
+    doctor: () => diagnose({ config, engines, host, store, disk: disk.state() }),
     metrics: () => metrics.text(),
   });
   answerTails(host, logSource);
@@ -283,6 +319,17 @@ function socketOf({ api, node }: Config): { path: string; required: boolean } | 
   if (api.socket === 'none') return null;
   const required = api.socket !== '';
   return { path: required ? api.socket : join(node.dataDir, 'api.sock'), required };
+}
+
+/** @returns false when the disk is full. @throws ShoalError when the store cannot be used any more. */
+function persisted(store: Store, writes: readonly StoreWrite[]): boolean {
+  try {
+    store.apply(writes);
+    return true;
+  } catch (error) {
+    if (isFull(error)) return false;
+    throw error;
+  }
 }
 
 /** Tells the mesh, ends what runs here so that it can go on elsewhere, then closes everything. */

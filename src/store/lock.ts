@@ -24,7 +24,7 @@ export function lockDataDir(dir: string): DataDirLock {
     lock = new DatabaseSync(path, { timeout: 0 });
     // Nothing is ever written to the database: the open transaction is the lock.
     lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE;');
-    writeFileSync(pidPath, `${process.pid}\n`);
+    writePid(pidPath);
   } catch (error) {
     lock?.close();
     if (sqliteFault(error) !== 'busy') throw storeUnusable(path, error);
@@ -37,10 +37,20 @@ export function lockDataDir(dir: string): DataDirLock {
   return {
     release() {
       if (!held.isOpen) return;
-      rmSync(pidPath, { force: true });
+      // After the directory was replaced it may be another peer's.
+      if (readPid(pidPath) === process.pid) rmSync(pidPath, { force: true });
       held.close();
     },
   };
+}
+
+/** For people only: a disk without room for it does not keep a peer from starting. */
+function writePid(path: string): void {
+  try {
+    writeFileSync(path, `${process.pid}\n`);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
+  }
 }
 
 /** 0 when the holder has not written it yet. */

@@ -19,7 +19,14 @@ import type { RowCodec } from './row-codec.ts';
 import { quarantine, scan } from './scan.ts';
 import type { DamagedRow, Scan } from './scan.ts';
 import { createTables, isPromise, SCHEMA_VERSION } from './schema.ts';
-import { inTransaction, isDamage, openSqlite, setAside, storeUnusable } from './sqlite.ts';
+import {
+  inTransaction,
+  isDamage,
+  openSqlite,
+  setAside,
+  sqliteFault,
+  storeUnusable,
+} from './sqlite.ts';
 
 /** What an operator should know after opening. `detail` is a sentence without a full stop. */
 export interface StoreProblem {
@@ -109,12 +116,18 @@ function settle(
       : renewalReason(found, generation.found, soundPromises(found, scanned));
 
   if (typeof found === 'object' && reason === null) {
-    inTransaction(database, () => {
-      quarantine(database, damaged);
-      // Written again as it is: a store that can be read but not written must not start to promise.
-      writeIdentity(database)(found);
-    });
-    anchor(generation, found);
+    try {
+      inTransaction(database, () => {
+        quarantine(database, damaged);
+        // Written again as it is: a store that can be read but not written must not start to promise.
+        writeIdentity(database)(found);
+      });
+      anchor(generation, found);
+    } catch (error) {
+      // Without room it promises nothing either, since each promise has to be written; it serves what
+      // it has, and goes on when there is room.
+      if (sqliteFault(error) !== 'full') throw error;
+    }
     return { database, identity: found, restored, problems };
   }
   if (reason !== null) problems.push({ code: reason, detail: RENEWALS[reason] });

@@ -33,7 +33,12 @@ export type SqliteFault =
 const resultCode = (error: unknown): number =>
   error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0;
 
+/** The memory of the log could not grow: SQLite calls it an I/O error, and it is for want of room. */
+const SQLITE_IOERR_SHMSIZE = 4_874;
+
 export function sqliteFault(error: unknown): SqliteFault {
+  if (error instanceof Error && 'errcode' in error && error.errcode === SQLITE_IOERR_SHMSIZE)
+    return 'full';
   switch (resultCode(error)) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
@@ -144,9 +149,9 @@ export function setAside(path: string): string {
 }
 
 const PLAIN_WHY: Readonly<Record<SqliteFault, string>> = {
-  damaged: 'its content is damaged',
-  full: 'the disk is full',
-  io: 'the disk reports an error',
+  damaged: 'its content is damaged; start the peer again, it sets aside what it cannot read',
+  full: 'the disk is full; free some space',
+  io: 'the disk reports an error; look after it, then start the peer again: it gets a new store id',
   busy: 'another process uses it',
   other: 'it cannot be opened or written',
 };

@@ -51,6 +51,10 @@ export interface Store {
   close(): void;
 }
 
+/** True for an error of `apply` that passes when there is room on the disk again. */
+export const isFull = (error: unknown): boolean =>
+  error instanceof ShoalError && sqliteFault(error.cause) === 'full';
+
 /**
  * Opens or creates the store in `dir`. The caller holds the lock of the directory. @throws
  * ShoalError `store-unusable`.

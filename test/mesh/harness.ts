@@ -40,6 +40,8 @@ export interface StartOptions {
   readonly flags?: readonly string[];
   /** Peers to join through; default the first one of the mesh. */
   readonly through?: readonly Peer[];
+  /** Done before it is started, e.g. to put its data directory on a disk of its own. */
+  readonly prepare?: (peer: Peer) => Promise<void> | void;
 }
 
 /** Enough for every test, whatever the machine has; tests that need a limit give their own. */
@@ -66,6 +68,7 @@ export class Mesh {
   async add(options: StartOptions = {}): Promise<Peer> {
     const peer = this.#create(options);
     await mkdir(join(this.directory, peer.name));
+    await options.prepare?.(peer);
     await peer.start();
     return peer;
   }

@@ -223,6 +223,7 @@ describe('the profile', () => {
       publishers: ['', 'ipfs'],
       addresses: () => addresses,
       software: 'shoal/0',
+      diskFull: () => false,
       log: createLog('info', { write: (line) => void lines.push(line) }),
       emit: (profile) => void told.push(profile),
     });
@@ -268,6 +269,7 @@ describe('the profile', () => {
       publishers: [],
       addresses: () => [],
       software: 'shoal/0',
+      diskFull: () => false,
       log: createLog('silent', process.stderr),
       emit: () => {},
     });
