@@ -5,6 +5,7 @@ import type { Effect, Input, Machine, Reply } from '../../../src/core/machine-ty
 import type { Message } from '../../../src/core/messages.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { createDriver } from '../../../src/node/driver.ts';
+import { createOwed } from '../../../src/node/owed.ts';
 import { idOf, jobWith, specOf } from '../core/fixtures.ts';
 
 const log = createLog('error', { write: () => {} });
@@ -20,7 +21,9 @@ function world() {
   };
   const machine = { handle, nextWake: () => null } as unknown as Machine;
   const driver = createDriver(machine, {
-    persist: () => {},
+    persist: () => true,
+    owed: createOwed('store.db'),
+    onFull: () => {},
     perform: () => {},
     reload: () => assert.fail('nothing is read again'),
     onDefect: (_, error) => assert.ifError(error),
