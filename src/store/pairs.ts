@@ -22,7 +22,7 @@ export interface Pairs {
 /** Rows carried over; far more than a thousand peers and their pins. */
 const SALVAGED_MAX = 200_000;
 
-export const checksum = (key: string, value: Uint8Array): number => crc32(value, crc32(key));
+const checksum = (key: string, value: Uint8Array): number => crc32(value, crc32(key));
 
 /** The value of a row, or null when it is not what was written. */
 export function soundValue(row: Record<string, unknown>): Uint8Array | null {
