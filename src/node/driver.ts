@@ -158,7 +158,9 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
 
   function carryOut(effects: readonly Effect[]): void {
     const writes = effects.flatMap((effect) => (effect.type === 'persist' ? effect.writes : []));
-    const outward = effects.filter(({ type }) => type !== 'persist' && type !== 'reload') as Outward[];
+    const outward = effects.filter(
+      ({ type }) => type !== 'persist' && type !== 'reload',
+    ) as Outward[];
     performAll(written(writes) ? outward : ports.owed.add(writes, outward));
   }
 

@@ -79,7 +79,9 @@ function traced(
   } as unknown as Machine;
   const nothing = { records: [], promises: [], accepted: [], executions: [], submissions: [] };
   const driver = createDriver(machine, {
-    persist: (writes) => trace.push(`write ${writes.length}`),
+    persist: (writes) => trace.push(`write ${writes.length}`) > 0,
+    owed: createOwed('store.db'),
+    onFull: () => {},
     perform: (effect) => {
       trace.push(effect.type);
       ports.perform?.();

@@ -4,7 +4,13 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ShoalError } from '../../../src/core/failure.ts';
 import { asJobId } from '../../../src/core/ids.ts';
-import type { Effect, Input, Machine, StoreWrite } from '../../../src/core/machine-types.ts';
+import type {
+  Effect,
+  Input,
+  Machine,
+  Restored,
+  StoreWrite,
+} from '../../../src/core/machine-types.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { createBreaking } from '../../../src/node/breaking.ts';
 import { createDriver } from '../../../src/node/driver.ts';
@@ -19,6 +25,19 @@ const pong: Effect = { type: 'send', to, message: { type: 'pong', nonce: 1 } };
 const ack: Effect = { type: 'send', to, message: { type: 'commit-ack', job, slots: [] } };
 const run: Effect = { type: 'run', order: orderOf('e-1', {}), resume: false };
 
+const nothing: Restored = {
+  records: [],
+  promises: [],
+  accepted: [],
+  executions: [],
+  submissions: [],
+};
+const unbroken = {
+  onDefect: (_: string, error: unknown) => assert.fail(String(error)),
+  onFatal: (error: unknown) => assert.fail(String(error)),
+  log: createLog('silent', process.stderr),
+};
+
 interface World {
   room: boolean;
   readonly tries: (readonly StoreWrite[])[];
@@ -32,7 +51,10 @@ interface World {
 /** A machine that does what the test says. */
 function world(): World {
   let next: readonly Effect[] = [];
-  const machine = { handle: () => next, nextWake: () => null } as unknown as Machine;
+  const machine = {
+    handle: (input: Input) => (input.type === 'reload' ? [pong] : next),
+    nextWake: () => null,
+  } as unknown as Machine;
   const w: World = {
     room: true,
     tries: [],
@@ -49,8 +71,11 @@ function world(): World {
       onFull: (full) => w.full.push(full),
       perform: (effect) =>
         void w.done.push(effect.type === 'send' ? effect.message.type : effect.type),
-      onFatal: (error) => assert.fail(String(error)),
-      log: createLog('silent', process.stderr),
+      reload: (which) => {
+        w.done.push(`reload ${which} with ${w.disk.join('')}`);
+        return nothing;
+      },
+      ...unbroken,
     }),
     async push(effects) {
       next = effects;
@@ -84,6 +109,20 @@ describe('a driver whose disk is full', () => {
     w.driver.stop();
   });
 
+  it('reads a job anew only when the disk says all that happened to it', async () => {
+    const w = world();
+    w.room = false;
+    await w.push([
+      { type: 'persist', writes: [row('a')] },
+      { type: 'reload', job },
+    ]);
+    assert.deepEqual(w.done, []);
+    w.room = true;
+    while (w.done.length < 2) await delay(10);
+    assert.deepEqual(w.done, ['reload j-1 with a', 'pong']);
+    w.driver.stop();
+  });
+
   it('tells who asked for something that was not written, instead of acknowledging it', async () => {
     const w = world();
     w.room = false;
@@ -106,8 +145,8 @@ describe('a driver whose disk is full', () => {
         owed: createOwed('store.db'),
         onFull: () => {},
         perform: () => {},
-        onFatal: (error) => assert.fail(String(error)),
-        log: createLog('silent', process.stderr),
+        reload: () => nothing,
+        ...unbroken,
       },
     );
     const reply = await driver.request((request) => ({ type: 'stop', request, job, reason: '' }));
