@@ -51,6 +51,8 @@ export interface Driver {
   request(make: (request: RequestId) => LocalInput): Promise<Reply>;
   /** Handles what waits, then stops the timer. Later inputs are dropped. */
   stop(): void;
+  /** Resolves when what waits now has been handled and its effects performed. */
+  caughtUp(): Promise<void>;
   /** Handles nothing any more, and writes nothing: the store is gone. */
   abandon(): void;
   /** For metrics. */
@@ -257,6 +259,11 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
       return room;
     },
     abandon,
+    async caughtUp() {
+      const target = handled + inbox.length;
+      while (!ended && handled < target)
+        await new Promise((resolve) => setTimeout(resolve, groupMs));
+    },
     request(make) {
       requests += 1;
       const request = asRequestId(`r${requests}`);

@@ -7,6 +7,7 @@ import type { Engine } from '../engines/engine.ts';
 import { createNoopEngine } from '../engines/noop/engine.ts';
 import { createWasmEngine } from '../engines/wasm/engine.ts';
 import type { Log } from '../lib/log.ts';
+import { lineageOf } from './lineage.ts';
 
 export interface EngineSurroundings {
   readonly nodeId: NodeId;
@@ -23,6 +24,7 @@ export function createEngines(
   { nodeId, log }: EngineSurroundings,
 ): ReadonlyMap<string, Engine> {
   const { docker, wasm, noop } = config.engines;
+  const { host, dataDir } = lineageOf(config.node.dataDir);
   const engines: Engine[] = [];
   if (wasm.enabled) {
     engines.push(
@@ -49,6 +51,8 @@ export function createEngines(
         nodeLabel: nodeId,
         meshLabel: config.network.id,
         privateRegistries: config.policy.privateRegistries,
+        dataLabel: dataDir,
+        hostLabel: host,
         portAddresses: config.policy.portAddresses,
         onProgress: (execution, text) => log.info({ execution, text }, 'image.pull'),
       }),

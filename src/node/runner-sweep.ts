@@ -1,7 +1,8 @@
 /**
  * Removes what executions leave behind: directories past their time, and whatever engines still have
- * of executions that nobody goes on with. Patient with those: after a restart the core takes a moment
- * to start again what it knows, and until then everything that was not over is left alone.
+ * of executions that nobody goes on with. To be asked only once the core has started again what it
+ * knows: what is not active then is nobody's, at once and not after some time, or a peer that is
+ * restarted again and again would never remove anything.
  */
 import { mkdir, readdir } from 'node:fs/promises';
 import { asExecutionId } from '../core/ids.ts';
@@ -20,53 +21,38 @@ export interface SweepOptions {
   readonly log: Log;
 }
 
-/** An execution that is not over and that nobody took up for this long is given up. */
-const ORPHAN_AFTER_MS = 30_000;
-
-/** @returns a function that sweeps once; it is told which executions are active. */
+/** @returns a function that sweeps once; it asks which executions are active. */
 export function createSweeper(
   options: SweepOptions,
-): (active: ReadonlySet<ExecutionId>) => Promise<void> {
-  /** Not over, not active: since when that is so. */
-  const idleSince = new Map<ExecutionId, number>();
+): (active: () => ReadonlySet<ExecutionId>) => Promise<void> {
   return async (active) => {
     await mkdir(options.executionsDir, { recursive: true, mode: 0o700 });
-    const keep = new Set(active);
     const present = (await readdir(options.executionsDir))
       .filter(isExecutionDirectory)
       .map(asExecutionId);
-    for (const execution of present.filter((each) => !active.has(each))) {
+    // Asked after the list: an execution is active before its directory is there.
+    const running = active();
+    for (const execution of present.filter((each) => !running.has(each))) {
       try {
-        if (await sweepOne(options, execution, idleSince)) keep.add(execution);
+        await sweepOne(options, execution);
       } catch (error) {
         options.log.warn({ error, execution }, 'execution.sweep-failed');
       }
     }
-    for (const execution of idleSince.keys())
-      if (!keep.has(execution) || active.has(execution)) idleSince.delete(execution);
-    for (const engine of options.engines.values()) await sweepEngine(engine, keep, options.log);
+    for (const engine of options.engines.values()) await sweepEngine(engine, active(), options.log);
   };
 }
 
-/** @returns true when it is not over and may still be taken up. */
-async function sweepOne(
-  options: SweepOptions,
-  execution: ExecutionId,
-  idleSince: Map<ExecutionId, number>,
-): Promise<boolean> {
+async function sweepOne(options: SweepOptions, execution: ExecutionId): Promise<void> {
   const files = executionFiles(options.executionsDir, execution);
   const forgotten = await files.read('forgotten');
   if (forgotten !== null) {
     if (options.now() - forgotten.at >= options.settings.logRetentionMs) await files.remove();
-    return false;
+    return;
   }
-  if ((await files.read('final')) !== null) return false;
-  const since = idleSince.get(execution) ?? options.now();
-  idleSince.set(execution, since);
-  if (options.now() - since < ORPHAN_AFTER_MS) return true;
+  if ((await files.read('final')) !== null) return;
   options.log.warn({ execution }, 'execution.orphaned');
   await giveUp(files, options.now());
-  return false;
 }
 
 async function giveUp(files: ExecutionFiles, at: number): Promise<void> {

@@ -38,7 +38,8 @@ export interface Runner {
   isActive(execution: ExecutionId): boolean;
   /**
    * Removes what nobody needs: files past their time, and what engines have left of executions that
-   * nobody goes on with. To be called every minute or so.
+   * nobody goes on with. To be called every minute or so, from when the core has started again what
+   * it knows.
    */
   sweep(): Promise<void>;
   /** Ends all programs without a word to the core, and waits at most `deadlineMs` for them. */
@@ -112,7 +113,7 @@ export function createRunner(options: RunnerOptions): Runner {
     },
     keep: () => new Set(active.keys()),
     isActive: (execution) => active.has(execution),
-    sweep: () => sweeper(new Set(active.keys())),
+    sweep: () => sweeper(() => new Set(active.keys())),
     async stop(deadlineMs) {
       stopping = true;
       for (const run of active.values()) run.abort.abort(new RunEnd('stop', 'the node stops'));

@@ -55,6 +55,8 @@ export interface Peer {
 
 /** Spec records hold at most this; the envelope around them needs the rest of 64 KiB. */
 const specMaxBytes = 60_000;
+/** Between two looks for what executions have left behind, milliseconds. */
+const sweepMs = 60_000;
 /** Running programs get this long to be stopped and reported when the peer leaves. */
 const leaveMs = 8_000;
 /** After that the parts of the peer get this long to close. */
@@ -282,15 +284,14 @@ async function compose(
   const address = await api.start();
   if (address.socketProblem !== '')
     peerLog.warn({ problem: address.socketProblem }, 'api.no-socket');
-  // Only now is everything restored started again: what is left over belongs to nobody.
   driver.push({ type: 'wake' });
-  setImmediate(
-    () =>
-      void runner
-        .sweep()
-        .catch((error: unknown) => peerLog.warn({ error: String(error) }, 'sweep.failed')),
-  );
-  const sweeper = setInterval(() => void runner.sweep().catch(() => {}), 60_000);
+  const sweep = (): void =>
+    void runner
+      .sweep()
+      .catch((error: unknown) => peerLog.warn({ error: String(error) }, 'sweep.failed'));
+  // Once everything restored is started again, what is left over belongs to nobody.
+  void driver.caughtUp().then(sweep);
+  const sweeper = setInterval(sweep, sweepMs);
   closers.add(() => clearInterval(sweeper));
 
   let stopping: Promise<void> | null = null;

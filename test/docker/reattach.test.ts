@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -157,4 +158,36 @@ test('a sweep removes this node’s leftovers, and nothing that is kept or anoth
   assert.deepEqual(await containersOf(other.nodeLabel), [`shoal-${foreign.order.execution}`]);
   assert.equal((await engine.sweep(new Set())).length, 1);
   assert.equal((await createDockerEngine(other).sweep(new Set())).length, 1);
+});
+
+test('a sweep removes what an earlier identity of its data directory left, and no living peer’s', {
+  skip,
+}, async () => {
+  await using workspace = await createWorkspace();
+  const machine = { hostLabel: `test-${randomUUID()}` };
+  const { directory } = workspace;
+  const now = engineConfig({ ...machine, dataLabel: directory });
+  const others = {
+    'an earlier identity here': [{ ...machine, dataLabel: directory }, 1],
+    'an earlier identity here, of another mesh': [
+      { ...machine, dataLabel: directory, meshLabel: 'another' },
+      1,
+    ],
+    'one whose data directory is gone': [{ ...machine, dataLabel: `${directory}/gone` }, 1],
+    'one with a data directory of its own': [{ ...machine, dataLabel: '/tmp' }, 0],
+    'one that runs with a copy of the same key': [
+      { ...machine, dataLabel: '/tmp', nodeLabel: now.nodeLabel },
+      0,
+    ],
+    'one of another machine': [{ dataLabel: directory }, 0],
+  } as const;
+  const engine = createDockerEngine(now);
+  for (const [what, [marks, expected]] of Object.entries(others)) {
+    const config = engineConfig(marks);
+    const { order } = await abandonedRun(workspace, config, { script: 'sleep 300' });
+    const name = `shoal-${order.execution}`;
+    assert.equal((await engine.sweep(new Set([order.execution]))).length, 0, `${what}, kept`);
+    assert.deepEqual(await engine.sweep(new Set()), expected === 1 ? [name] : [], what);
+    if (expected === 0) await docker('rm', '--force', name);
+  }
 });

@@ -50,6 +50,8 @@ export function engineConfig(changes: Partial<DockerEngineConfig> = {}): DockerE
     socketPath: null,
     nodeLabel: `test-${randomUUID()}`,
     meshLabel: 'test',
+    dataLabel: `/nowhere/${randomUUID()}`,
+    hostLabel: `test-${randomUUID()}`,
     user: null,
     readonlyRootfs: false,
     tmpfsBytes: 16 * 1024 * 1024,

@@ -7,10 +7,14 @@ import type { ExecutionId } from '../../core/ids.ts';
 export interface DockerEngineConfig {
   /** Unix socket of the engine; null = `DOCKER_HOST`, else the system's usual one. */
   readonly socketPath: string | null;
-  /** This node's id: only containers that carry it are touched. */
+  /** This node's id: running containers are touched only when they carry it. */
   readonly nodeLabel: string;
   /** The mesh's network id. */
   readonly meshLabel: string;
+  /** This node's data directory; it holds the lock of it. */
+  readonly dataLabel: string;
+  /** Names the machine, and the view of it that this process has. */
+  readonly hostLabel: string;
   /** `uid:gid` that every program runs as; null = the image's own user. */
   readonly user: string | null;
   /**
@@ -60,6 +64,8 @@ export const LABELS = {
   job: 'shoal.job',
   execution: 'shoal.execution',
   attempt: 'shoal.attempt',
+  data: 'shoal.data',
+  host: 'shoal.host',
 } as const;
 
 /**

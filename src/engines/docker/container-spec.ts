@@ -70,6 +70,8 @@ export function createOptionsOf(
       [LABELS.job]: order.job,
       [LABELS.execution]: order.execution,
       [LABELS.attempt]: String(order.attempt),
+      [LABELS.data]: config.dataLabel,
+      [LABELS.host]: config.hostLabel,
     },
     Tty: false,
     AttachStdin: false,

@@ -27,6 +27,7 @@ import { pinMounts, sweepPins } from './pins.ts';
 import { choosePorts } from './ports.ts';
 import { statusOf, unavailableStatus } from './probe.ts';
 import { superviseContainer } from './session.ts';
+import { isLeftOver, sweptLabels } from './sweep.ts';
 import { inspectPatiently } from './watch.ts';
 
 /** What the engine has learned about the Docker it talks to, and what it is doing. */
@@ -258,15 +259,12 @@ async function sweep(shared: Shared, keep: ReadonlySet<ExecutionId>): Promise<re
   const api = await shared.connect();
   const removed: string[] = [];
   try {
-    const kept: ReadonlySet<string> = new Set([...keep, ...active]);
-    const found = await api.list([
-      `${LABELS.node}=${config.nodeLabel}`,
-      `${LABELS.mesh}=${config.meshLabel}`,
-    ]);
-    for (const container of found) {
-      const execution = container.labels[LABELS.execution] ?? '';
+    const lists = await Promise.all(sweptLabels(config).map((labels) => api.list(labels)));
+    const found = new Map(lists.flat().map((container) => [container.id, container]));
+    for (const container of found.values()) {
       // An execution that began while the list was on its way is not a leftover.
-      if (kept.has(execution) || (active as ReadonlySet<string>).has(execution)) continue;
+      const kept: ReadonlySet<string> = new Set([...keep, ...active]);
+      if (!(await isLeftOver(container, config, kept))) continue;
       await api.remove(container.id);
       removed.push(container.name);
     }

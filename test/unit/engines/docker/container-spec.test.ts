@@ -12,6 +12,8 @@ const config: DockerEngineConfig = {
   socketPath: null,
   nodeLabel: asNodeId('node-a'),
   meshLabel: 'mesh-a',
+  dataLabel: '/data/a',
+  hostLabel: 'host-a',
   user: null,
   readonlyRootfs: false,
   tmpfsBytes: 1024,
@@ -96,6 +98,8 @@ test('a container gets every lock, its limits, and the labels it is found by', (
     'shoal.job': 'j-1',
     'shoal.execution': 'e-1',
     'shoal.attempt': '2',
+    'shoal.data': '/data/a',
+    'shoal.host': 'host-a',
   });
   assert.deepEqual(host.CapDrop, ['ALL']);
   assert.deepEqual(host.CapAdd, []);
