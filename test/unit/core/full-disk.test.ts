@@ -28,6 +28,8 @@ const invite = {
     round: 0,
     need: 1,
     spec: job.spec,
+    admission: job.admission,
+    grant: null,
     notAgain: [],
   },
 } as const;
