@@ -19,7 +19,9 @@ export async function* readWhileFetched(
 ): AsyncGenerator<Uint8Array> {
   const left = new AbortController();
   const signal = AbortSignal.any([options.signal, left.signal]);
-  const arrivals = createArrivals(blocks, root);
+  const again = (cid: CID): Promise<void> =>
+    fetcher.ensure(root, [cid], false, { ...options, signal });
+  const arrivals = createArrivals(blocks, root, again);
   const { onBlock, onStored } = arrivals;
   const fetching = fetcher
     .ensure(root, [file], true, { ...options, signal, onBlock, onStored })
@@ -48,7 +50,11 @@ interface Arrivals {
   check(): void;
 }
 
-function createArrivals(blocks: BlockFiles, root: CID): Arrivals {
+function createArrivals(
+  blocks: BlockFiles,
+  root: CID,
+  again: (cid: CID) => Promise<void>,
+): Arrivals {
   const waiting = new Map<BlockKey, PromiseWithResolvers<Uint8Array | null>>();
   let ended = false;
   let failure: unknown = null;
@@ -76,6 +82,10 @@ function createArrivals(blocks: BlockFiles, root: CID): Arrivals {
         const bytes = here ?? (await blocks.read(cid));
         if (bytes !== null) return bytes;
         check();
+        // It was here when the fetch looked, and is not what it was: damaged meanwhile.
+        await again(cid);
+        const mended = await blocks.read(cid);
+        if (mended !== null) return mended;
         throw new ShoalError({ code: 'content-not-found', cid: root.toString(), asked: 0 });
       },
       prefetch: async () => {},

@@ -2,11 +2,13 @@
  * Blocks on disk: blockstore-fs with what it lacks. It hides every failure to open a file as "not
  * found", so a node out of file descriptors would deny having its own data; and it does not sync, so
  * a file may be damaged after a crash. Here such failures are thrown, the number of open files is
- * bounded, and each block is hashed when it is first read after a start. Knows nothing of DAGs.
+ * bounded, and each block is hashed when it is read, unless that was done a moment ago and its file has
+ * not changed since. A damaged one is removed, and whoever listens may fetch it again. Knows nothing of
+ * DAGs.
  */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { FsBlockstore } from 'blockstore-fs';
@@ -22,6 +24,13 @@ const SHA2_256 = 0x12;
 const OPEN_FILES = 64;
 /** Blocks remembered as verified, about 100 bytes each; beyond that the memory starts anew. */
 const VERIFIED_MAX = 500_000;
+/**
+ * A block is hashed again after this, milliseconds: a disk may change bytes without a trace. Reading it
+ * from many places at once, or sending it just after it was written, costs no second hash.
+ */
+const TRUST_MS = 300_000;
+/** Blocks are far smaller; a file that has grown beyond is damaged, and not read into memory for it. */
+const READ_MAX = 64 << 20;
 /** Ending of a block that is being written; one as old as this was left by a crash. */
 const TEMPORARY = '.tmp';
 const TEMPORARY_OLD_MS = 3_600_000;
@@ -48,6 +57,8 @@ export interface BlockFiles extends Blockstore {
   remove(key: BlockKey): Promise<void>;
   /** Told of every block that is put, stored or already there. */
   onPut(listener: (key: BlockKey) => void): void;
+  /** Told of every block that was found damaged, and is not here any more. */
+  onDamaged(listener: (cid: CID) => void): void;
 }
 
 /** True when the bytes are what the CID says; false for a hash other than sha2-256 too. */
@@ -80,47 +91,55 @@ function limiter(max: number): <T>(task: () => Promise<T>) => Promise<T> {
 export function createBlockFiles(directory: string, log: Log): BlockFiles {
   const sharding = new NextToLast();
   const inner = new FsBlockstore(directory, { shardingStrategy: sharding });
-  const verified = new Set<BlockKey>();
+  const verified = new Map<BlockKey, Trust>();
   const limited = limiter(OPEN_FILES);
   const listeners: ((key: BlockKey) => void)[] = [];
+  const damageListeners: ((cid: CID) => void)[] = [];
 
   const keyOf = (cid: CID): BlockKey => sharding.encode(cid).file;
   const fileOf = (key: BlockKey): string => {
     const name = key.slice(0, key.indexOf('.'));
     return path.join(inner.path, name.slice(-2), key);
   };
-  const trust = (key: BlockKey): void => {
+  const trust = (key: BlockKey, file: FileState): void => {
     if (verified.size >= VERIFIED_MAX) verified.clear();
-    verified.add(key);
+    verified.set(key, { ...file, at: performance.now() });
   };
+  /** The file is the one whose bytes were hashed; that its disk has kept them is another matter. */
+  const unchanged = (key: BlockKey, file: FileState): boolean => {
+    const known = verified.get(key);
+    return (
+      known !== undefined && known.bytes === file.bytes && known.modifiedAt === file.modifiedAt
+    );
+  };
+  const fresh = (key: BlockKey): boolean =>
+    performance.now() - (verified.get(key)?.at ?? -Infinity) < TRUST_MS;
 
   const read = (cid: CID): Promise<Uint8Array | null> =>
     limited(async () => {
       const key = keyOf(cid);
-      let bytes: Uint8Array;
-      try {
-        bytes = await readFile(fileOf(key));
-      } catch (error) {
-        if (codeOf(error) === 'ENOENT') return null;
-        throw error;
-      }
-      if (verified.has(key)) return bytes;
+      const found = await readBlock(fileOf(key));
+      if (found === null) return null;
+      const { bytes, file } = found;
+      if (fresh(key) && unchanged(key, file)) return bytes;
       if (cid.multihash.code === SHA2_256 && !matches(cid, bytes)) {
         // Cut short by a crash, or rotten: to everyone above it is missing, and is fetched again.
         log.warn({ cid: cid.toString(), bytes: bytes.byteLength }, 'blocks.damaged');
+        verified.delete(key);
         await rm(fileOf(key), { force: true });
+        for (const listener of damageListeners) listener(cid);
         return null;
       }
-      trust(key);
+      trust(key, file);
       return bytes;
     });
 
   const write = async (cid: CID, bytes: Uint8Array): Promise<void> => {
     const key = keyOf(cid);
     for (const listener of listeners) listener(key);
-    if (verified.has(key) && (await limited(() => sizeOf(fileOf(key)))) !== null) return;
-    await limited(() => writeAside(fileOf(key), bytes));
-    trust(key);
+    const there = verified.has(key) ? await limited(() => stateOf(fileOf(key))) : null;
+    if (there !== null && unchanged(key, there)) return;
+    trust(key, await limited(() => writeAside(fileOf(key), bytes)));
   };
 
   const store: BlockFiles = {
@@ -133,12 +152,14 @@ export function createBlockFiles(directory: string, log: Log): BlockFiles {
       await rm(fileOf(key), { force: true });
     },
     onPut: (listener) => listeners.push(listener),
+    onDamaged: (listener) => damageListeners.push(listener),
     files: () => listFiles(inner.path),
     async has(cid) {
       const key = keyOf(cid);
-      if (!verified.has(key)) return (await read(cid)) !== null;
-      const size = await limited(() => sizeOf(fileOf(key)));
-      return size !== null;
+      const there = await limited(() => stateOf(fileOf(key)));
+      if (there === null) return false;
+      // Hashed once, and the file is still that one: whole DAGs are walked by this question.
+      return unchanged(key, there) || (await read(cid)) !== null;
     },
     async put(cid, value) {
       await write(cid, await joined(value));
@@ -185,6 +206,8 @@ async function joined(
 const openFile = promisify(fs.open);
 const writeFile = promisify(fs.write);
 const closeFile = promisify(fs.close);
+const readFile = promisify(fs.read);
+const statFile = promisify(fs.fstat);
 let temporaries = 0;
 
 /**
@@ -192,7 +215,7 @@ let temporaries = 0;
  * in two thirds of the system calls: no directory is made before it turns out to be missing, and a
  * block is one write. Not synced: after a crash the hash tells.
  */
-async function writeAside(file: string, bytes: Uint8Array): Promise<void> {
+async function writeAside(file: string, bytes: Uint8Array): Promise<FileState> {
   temporaries += 1;
   const temporary = `${file}.${process.pid}-${temporaries}${TEMPORARY}`;
   let handle: number;
@@ -204,23 +227,66 @@ async function writeAside(file: string, bytes: Uint8Array): Promise<void> {
     handle = await openFile(temporary, 'w');
   }
   try {
+    let state: FileState;
     try {
       for (let at = 0; at < bytes.byteLength; ) {
         at += (await writeFile(handle, bytes, at, bytes.byteLength - at, null)).bytesWritten;
       }
+      state = stateIn(await statFile(handle));
     } finally {
       await closeFile(handle);
     }
     await rename(temporary, file);
+    return state;
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
 }
 
-async function sizeOf(file: string): Promise<number | null> {
+/** The bytes of a file and what it looked like; null when there is none. */
+async function readBlock(
+  file: string,
+): Promise<{ readonly bytes: Uint8Array; readonly file: FileState } | null> {
+  let handle: number;
   try {
-    return (await stat(file)).size;
+    handle = await openFile(file, 'r');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+    throw error;
+  }
+  try {
+    const state = stateIn(await statFile(handle));
+    const bytes = Buffer.allocUnsafeSlow(Math.min(state.bytes, READ_MAX));
+    let at = 0;
+    while (at < bytes.byteLength) {
+      const { bytesRead } = await readFile(handle, bytes, at, bytes.byteLength - at, null);
+      if (bytesRead === 0) break;
+      at += bytesRead;
+    }
+    return { bytes: bytes.subarray(0, at), file: state };
+  } finally {
+    await closeFile(handle);
+  }
+}
+
+/** What changes when a file is written to. */
+interface FileState {
+  readonly bytes: number;
+  /** Wall clock, milliseconds with fractions. */
+  readonly modifiedAt: number;
+}
+
+interface Trust extends FileState {
+  /** When it was hashed last; monotonic, milliseconds. */
+  readonly at: number;
+}
+
+const stateIn = ({ size, mtimeMs }: fs.Stats): FileState => ({ bytes: size, modifiedAt: mtimeMs });
+
+async function stateOf(file: string): Promise<FileState | null> {
+  try {
+    return stateIn(await stat(file));
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return null;
     throw error;

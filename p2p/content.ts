@@ -20,6 +20,7 @@ import { resolvePath, walkTree, writeTree } from './files.ts';
 import type { Loader } from './files.ts';
 import { importBytes, importPath } from './import.ts';
 import type { Log } from './log.ts';
+import { createMender } from './mender.ts';
 
 const PIN_PREFIX = '/shoal/pins';
 /** Collecting goes on to this share of the quota, so that it is not needed again at once. */
@@ -48,6 +49,8 @@ export interface HostContent extends ContentStore {
   pins(): AsyncIterable<string>;
   /** Size of the block files, bytes. */
   usedBytes(): Promise<number>;
+  /** Mends no more blocks. */
+  stop(): void;
 }
 
 const pinKey = (cid: CID): Key => new Key(`${PIN_PREFIX}/${cid.toString()}`);
@@ -55,6 +58,8 @@ const pinKey = (cid: CID): Key => new Key(`${PIN_PREFIX}/${cid.toString()}`);
 export function createContentStore(deps: ContentDeps): HostContent {
   const { blocks, fetcher } = deps;
   const guard = createGuard(blocks);
+  const mender = createMender(deps);
+  blocks.onDamaged(mender.mend);
 
   const loaderOf = (root: CID, options: FetchOptions): Loader => ({
     async load(cid) {
@@ -72,25 +77,15 @@ export function createContentStore(deps: ContentDeps): HostContent {
     prefetch: (cids) => fetcher.ensure(root, cids, false, options),
   });
 
-  /** Only what is here already. */
-  const local = (root: CID): Loader => ({
-    async load(cid) {
-      const here = await blocks.read(cid);
-      if (here !== null) return here;
-      throw new ShoalError({ code: 'content-not-found', cid: root.toString(), asked: 0 });
-    },
-    prefetch: async () => {},
-  });
-
   const pinRoot = async (cid: CID): Promise<void> => {
     await deps.datastore.put(pinKey(cid), Buffer.from(JSON.stringify({ at: Date.now() })));
     guard.changed();
     deps.provide(cid);
   };
 
-  const sizeOf = async (root: CID): Promise<number> => {
+  const sizeOf = async (root: CID, options: FetchOptions): Promise<number> => {
     let bytes = 0;
-    for await (const entry of walkTree(root, local(root))) bytes += entry.bytes;
+    for await (const entry of walkTree(root, loaderOf(root, options))) bytes += entry.bytes;
     return bytes;
   };
 
@@ -121,7 +116,12 @@ export function createContentStore(deps: ContentDeps): HostContent {
       const root = parseCid(text);
       return guard.using(root, async () => {
         await fetcher.ensure(root, [root], true, options);
-        const { kind, bytes } = await writeTree(root, destination, local(root), options);
+        const { kind, bytes } = await writeTree(
+          root,
+          destination,
+          loaderOf(root, options),
+          options,
+        );
         return { cid: root.toString(), bytes, kind };
       });
     },
@@ -130,7 +130,7 @@ export function createContentStore(deps: ContentDeps): HostContent {
       const root = parseCid(text);
       return guard.using(root, async () => {
         await fetcher.ensure(root, [root], true, options);
-        const bytes = await sizeOf(root);
+        const bytes = await sizeOf(root, options);
         if (bytes > options.maxBytes) {
           const { maxBytes } = options;
           throw new ShoalError({
@@ -187,6 +187,7 @@ export function createContentStore(deps: ContentDeps): HostContent {
     },
 
     collect: () => guard.using(null, () => collect(deps, guard)),
+    stop: mender.stop,
   };
 }
 

@@ -172,6 +172,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     }),
     libp2p: node,
     async stop() {
+      content.stop();
       discovery.stop();
       gossip.stop();
       messages.stop();
