@@ -1,7 +1,8 @@
 /**
  * What becomes of a throw that nobody caught and of a promise that nobody waits for. The libraries of
- * the network leave some behind when a stream breaks, and a broken stream costs that stream; anything else
- * says that the program is not what it seems, and ends the peer in order.
+ * the network leave some behind when a stream breaks, and a broken stream costs that stream; a full disk
+ * costs what was to be written (`disk-watch.ts` says the rest); anything else says that the program is not
+ * what it seems, and ends the peer in order.
  */
 import type { Defects } from './defects.ts';
 
@@ -52,11 +53,14 @@ const streamCodes: ReadonlySet<string> = new Set([
   'ETIMEDOUT',
 ]);
 
-/** Whether an error says no more than that a connection or a stream is gone. */
-function isStreamError(error: unknown): boolean {
+/** No room on the disk; it passes, and nothing was acknowledged that was not written. */
+const diskCodes: ReadonlySet<string> = new Set(['EDQUOT', 'ENOSPC']);
+
+/** Whether an error says no more than that a stream is gone, or that there is no room. */
+function isSurroundings(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = 'code' in error ? String(error.code) : '';
-  return streamErrors.has(error.name) || streamCodes.has(code);
+  return streamErrors.has(error.name) || streamCodes.has(code) || diskCodes.has(code);
 }
 
 /**
@@ -67,7 +71,7 @@ export function catchTheUncaught(defects: Defects, end: (error: unknown) => void
   let ended = false;
   const caught = (where: string) => (error: unknown) => {
     defects.report(where, error);
-    if (ended || isStreamError(error)) return;
+    if (ended || isSurroundings(error)) return;
     ended = true;
     end(error);
   };
