@@ -63,6 +63,8 @@ export interface Host {
   peers(): readonly NodeId[];
   /** Every peer known, with the reason why it is not connected. */
   status(): readonly PeerStatus[];
+  /** Members that have told of another process with this node's key; empty as it should be. */
+  copyWitnesses(): readonly NodeId[];
   /** Bootstrap addresses that were skipped. */
   readonly rejected: readonly Failure[];
   readonly messages: Messages;

@@ -155,6 +155,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     addresses: () => node.getMultiaddrs().map(String),
     peers: presence.members,
     status: discovery.status,
+    copyWitnesses: hello.witnesses,
     rejected: bootstrap.bad,
     messages,
     gossip,

@@ -1,8 +1,10 @@
 /**
  * `/shoal/<net>/hello/1`: two peers that have just met, or meet again from time to time, tell each
- * other whom else they are connected to. One JSON frame each way. It finds peers; it is no proof of
- * anything, and dials nothing itself.
+ * other whom else they are connected to, which process they are, and which processes have spoken under
+ * the other one's key. One JSON frame each way. It finds peers; it is no proof of anything, and dials
+ * nothing itself.
  */
+import { randomBytes } from 'node:crypto';
 import type { Connection, Libp2p, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { z } from 'zod';
@@ -12,6 +14,7 @@ import { checkPeerAddress, reachOf } from '../address.ts';
 import type { PeerAddress } from '../address.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
+import { createTwins, VOICES_MAX } from '../twins.ts';
 import { encodeFrames, readFrames } from './frames.ts';
 
 export const helloProtocol = (network: string): string => `/shoal/${network}/hello/1`;
@@ -26,6 +29,11 @@ const HELLO_MS = 10_000;
 const Hello = z.object({
   agent: z.string().max(100),
   peers: z.array(z.array(z.string().max(300)).max(MAX_ADDRESSES)).max(MAX_PEERS),
+  process: z.string().max(32).default(''),
+  voices: z
+    .array(z.object({ process: z.string().max(32), agoMs: z.int().min(0) }))
+    .max(VOICES_MAX)
+    .default([]),
 });
 
 export interface HelloDeps {
@@ -43,22 +51,27 @@ export interface HelloService {
   handle(stream: Stream, connection: Connection): Promise<void>;
   /** Asks one member. Never throws. @returns false when it did not answer. */
   greet(peer: NodeId): Promise<boolean>;
+  /** Members that have told of another process with this node's key. */
+  witnesses(): readonly NodeId[];
 }
 
 export function createHello(deps: HelloDeps): HelloService {
-  const own = (): Uint8Array => {
+  const process = randomBytes(8).toString('hex');
+  const twins = createTwins(process, deps.log);
+  const own = (peer: NodeId): Uint8Array => {
     const peers = deps
       .known()
       .slice(0, MAX_PEERS)
       .map((list) => list.slice(0, MAX_ADDRESSES));
-    return encodeFrames([Buffer.from(JSON.stringify({ agent: deps.agent, peers }))]);
+    const hello = { agent: deps.agent, peers, process, voices: twins.voicesOf(peer) };
+    return encodeFrames([Buffer.from(JSON.stringify(hello))]);
   };
 
   /** One hello out, one hello in; the order does not matter to either side. */
   const exchange = async (stream: Stream, connection: Connection): Promise<void> => {
     const reader = readFrames(stream, { maxBytes: MAX_BYTES, highWater: MAX_BYTES });
     try {
-      stream.send(own());
+      stream.send(own(asNodeId(connection.remotePeer.toString())));
       const frame = await reader.next(HELLO_MS, null);
       if (frame !== null) accept(frame, connection);
       await stream.close({ signal: AbortSignal.timeout(HELLO_MS) });
@@ -77,10 +90,14 @@ export function createHello(deps: HelloDeps): HelloService {
       const check = checkPeerAddress(text, deps.self);
       return check.ok && reachOf(check.value.address) >= reach ? [check.value] : [];
     });
-    deps.onPeers(peers, asNodeId(connection.remotePeer.toString()));
+    const from = asNodeId(connection.remotePeer.toString());
+    twins.heard(from, hello.process);
+    twins.told(from, hello.voices);
+    deps.onPeers(peers, from);
   };
 
   return {
+    witnesses: twins.witnesses,
     async handle(stream, connection) {
       try {
         await exchange(stream, connection);

@@ -23,6 +23,7 @@ export async function diagnose(deps: DoctorDeps): Promise<readonly Finding[]> {
     ...(await engineFindings(deps)),
     ...storeFindings(deps),
     diskFinding(deps),
+    ...copyFindings(deps),
     ...peerFindings(deps),
   ];
 }
@@ -92,6 +93,19 @@ function diskFinding({ config, disk }: DoctorDeps): Finding {
 }
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
+
+function copyFindings({ host }: DoctorDeps): readonly Finding[] {
+  const witnesses = host.copyWitnesses();
+  if (witnesses.length === 0) return [];
+  return [
+    {
+      subject: 'identity',
+      level: 'problem',
+      detail: `another process uses the key of this peer, says ${witnesses.slice(0, 3).join(', ')}`,
+      remedy: 'Stop one of the two, and start it with a --data-dir of its own.',
+    },
+  ];
+}
 
 function peerFindings({ host }: DoctorDeps): readonly Finding[] {
   const connected = host.peers().length;
