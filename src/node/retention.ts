@@ -41,6 +41,14 @@ export function createRetention(deps: {
     }
   }
 
+  /** Pins are where things are that can be learned again; these were written down a second time. */
+  async function pinAgain(): Promise<void> {
+    const pinned = new Set<string>();
+    for await (const cid of content.pins()) pinned.add(cid);
+    const lost = kv.list(prefix).map(({ key }) => key.slice(prefix.length));
+    for (const cid of lost.filter((one) => !pinned.has(one))) await content.pin(cid);
+  }
+
   async function round(): Promise<void> {
     const now = Date.now();
     for (const [cid, until] of [...unwritten]) note(cid, until);
@@ -54,13 +62,10 @@ export function createRetention(deps: {
     if (removedBlocks > 0) log.info({ removedBlocks, removedBytes }, 'content.collected');
   }
 
-  const timer = setInterval(
-    () =>
-      void round().catch((error: unknown) =>
-        log.warn({ error: String(error) }, 'content.collect-failed'),
-      ),
-    roundMs,
-  );
+  const failed = (error: unknown): void =>
+    log.warn({ error: String(error) }, 'content.collect-failed');
+  void pinAgain().catch(failed);
+  const timer = setInterval(() => void round().catch(failed), roundMs);
   timer.unref();
   return {
     hold: (cid) => note(cid, Date.now() + retentionMs),

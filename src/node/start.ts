@@ -3,7 +3,6 @@
  * that may import from every folder; everything here is wiring.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readApiKeys } from '../api/keys.ts';
 import type { Listening } from '../api/listen.ts';
@@ -22,6 +21,7 @@ import { isFull, openStore } from '../store/store.ts';
 import type { Store } from '../store/store.ts';
 import { announcingContent } from './announcing-content.ts';
 import { createBreaking } from './breaking.ts';
+import { makeDataDirs } from './data-dirs.ts';
 import { createDefects, stackOf } from './defects.ts';
 import { createDiskWatch } from './disk-watch.ts';
 import { diagnose } from './doctor.ts';
@@ -83,9 +83,7 @@ async function compose(
 ): Promise<Peer> {
   const { config } = loaded;
   const { dataDir } = config.node;
-  for (const directory of [dataDir, join(dataDir, 'executions'), join(dataDir, 'spool')]) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-  }
+  for (const aside of makeDataDirs(dataDir)) log.warn({ aside }, 'data.set-aside');
   const lock = lockDataDir(dataDir);
   closers.add(() => lock.release());
   const identity = openIdentity(config);

@@ -7,7 +7,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { ShoalError } from '../core/failure.ts';
-import { sqliteFault, storeUnusable } from './sqlite.ts';
+import { isDamage, setAside, sqliteFault, storeUnusable } from './sqlite.ts';
 
 export interface DataDirLock {
   /** Idempotent. */
@@ -18,15 +18,12 @@ export interface DataDirLock {
 export function lockDataDir(dir: string): DataDirLock {
   const path = join(dir, 'peer.lock');
   const pidPath = join(dir, 'peer.pid');
-  let lock: DatabaseSync | null = null;
+  let lock: DatabaseSync;
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
-    lock = new DatabaseSync(path, { timeout: 0 });
-    // Nothing is ever written to the database: the open transaction is the lock.
-    lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE;');
+    lock = tryLock(path);
     writePid(pidPath);
   } catch (error) {
-    lock?.close();
     if (sqliteFault(error) !== 'busy') throw storeUnusable(path, error);
     throw new ShoalError(
       { code: 'data-dir-locked', path: dir, pid: readPid(pidPath) },
@@ -44,12 +41,35 @@ export function lockDataDir(dir: string): DataDirLock {
   };
 }
 
-/** For people only: a disk without room for it does not keep a peer from starting. */
+/** For people only: what keeps it from being written does not keep a peer from starting. */
 function writePid(path: string): void {
   try {
     writeFileSync(path, `${process.pid}\n`);
+  } catch {
+    // The message of a second peer then names no process.
+  }
+}
+
+/** The open transaction is the lock; nothing is ever written. @throws Error of SQLite. */
+function takeLock(path: string): DatabaseSync {
+  const lock = new DatabaseSync(path, { timeout: 0 });
+  try {
+    lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE;');
+    return lock;
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
+    lock.close();
+    throw error;
+  }
+}
+
+/** A file that nobody can lock is locked by nobody; who holds the old one all the same notices. */
+function tryLock(path: string): DatabaseSync {
+  try {
+    return takeLock(path);
+  } catch (error) {
+    if (!isDamage(path, error)) throw error;
+    setAside(path);
+    return takeLock(path);
   }
 }
 
