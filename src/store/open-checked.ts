@@ -150,7 +150,9 @@ function settle(
 }
 
 function soundPromises(found: Identity | 'damaged', { damaged, promised }: Scan): boolean {
-  if (damaged.some(({ table }) => isPromise(table))) return false;
+  // What was committed is in the records alone, and a job whose spec is gone is taken up as a new one:
+  // who has forgotten either would vote for a second value of a slot.
+  if (damaged.some(({ table }) => isPromise(table) || table === 'records')) return false;
   return found === 'damaged' || Buffer.from(found.promised).equals(promised);
 }
 
@@ -173,7 +175,7 @@ const LOST: StoreProblem = {
 const RENEWALS: Readonly<Record<RenewalReason, string>> = {
   'identity-damaged': 'the identity of the store was damaged; it goes on under a new one',
   'promises-damaged':
-    'promises of this keeper are damaged or missing; the store has a new identity',
+    'promises of this keeper, or records it answers for, are damaged or missing; the store has a new identity',
   'older-backup':
     'the store is older than its counter, as after a backup was put back; it has a new identity',
   'counter-unreadable':
