@@ -3,7 +3,6 @@
  * them; JSON and YAML print the API's items as they are.
  */
 import { stringifyExact } from '../lib/exact-json.ts';
-import { escapeHiddenInYaml, withoutHidden } from '../lib/hidden-text.ts';
 import { write, type Io } from './io.ts';
 import { painter, plainLine, plainText } from './text.ts';
 
@@ -96,15 +95,8 @@ export async function printValue(
     await write(io.stdout, `${stringifyExact(value, pretty ? 2 : 0)}\n`);
     return;
   }
-  const { Document, visit } = await import('yaml');
-  const document = new Document(value);
-  visit(document, {
-    Scalar(_, scalar) {
-      const text = scalar.value;
-      if (typeof text === 'string' && withoutHidden(text) !== text) scalar.type = 'QUOTE_DOUBLE';
-    },
-  });
-  await write(io.stdout, escapeHiddenInYaml(document.toString({ lineWidth: 0 })));
+  const { yamlText } = await import('./yaml-text.ts');
+  await write(io.stdout, yamlText(value));
 }
 
 /** `KEY    value` lines, keys in one column; a value of several lines cannot pass for another key. */
