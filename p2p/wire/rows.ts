@@ -4,12 +4,13 @@
  * was written by another version; the store sets it aside.
  */
 import type { StoreWrite } from '../../src/core/machine-types.ts';
-import { decodeCanonical, encodeCbor } from './cbor.ts';
+import type { Suite } from '../../src/core/suite.ts';
+import { decodeCanonical, decodeCbor, encodeCbor } from './cbor.ts';
 import * as common from './common-shapes.ts';
 import { createEnvelopes } from './envelope.ts';
 import type { Envelopes, Sha256 } from './envelope.ts';
 import { anyOf, createRecordShapes, order } from './record-shapes.ts';
-import { bad, Faults, map } from './shape.ts';
+import { bad, Faults, list, map } from './shape.ts';
 import type { Shape } from './shape.ts';
 
 export type Table = StoreWrite['table'];
@@ -44,6 +45,24 @@ export function createRowCodec(options: {
     accepted: tableCodec(shapes.accepted),
     executions: tableCodec(shapes.executions),
     submissions: tableCodec(shapes.submissions),
+  };
+}
+
+/** Records of one job: 1,000 partitions have some 20,000 at most; these were in memory before. */
+const PACKED_MAX = 1_000_000;
+
+/** Records with their votes as one piece of bytes that refers to nothing else in memory, and back. */
+export function createPacker(envelopes: Envelopes): Pick<Suite, 'pack' | 'unpack'> {
+  const shape = list(createRowShapes(envelopes).records, PACKED_MAX);
+  return {
+    // A copy of its own: the encoder's result may be a view on a larger buffer.
+    pack: (records) => encodeCbor(shape.write(records)).slice(),
+    unpack(packed) {
+      const decoded = decodeCbor(packed, Number.POSITIVE_INFINITY);
+      const records = decoded.ok ? shape.read(decoded.value, new Faults()) : bad;
+      if (records === bad) throw new Error('packed records cannot be read');
+      return records;
+    },
   };
 }
 

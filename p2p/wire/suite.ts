@@ -12,6 +12,7 @@ import { createEnvelopes, encodeBody, wireHlc } from './envelope.ts';
 import type { Sha256 } from './envelope.ts';
 import { peerIdOf } from './peer-id.ts';
 import { createRecent } from './recent.ts';
+import { createPacker } from './rows.ts';
 
 /**
  * What a suite needs of a cryptography library. Seeds, keys and hashes are 32 bytes, signatures 64.
@@ -94,6 +95,7 @@ export function createSuite(options: SuiteOptions): Suite {
         return false;
       }
     },
+    ...createPacker(envelopes),
     hash: (text) => hexOf(crypto.sha256(text)),
     nodeOf(key) {
       const known = nodes.get(key);

@@ -11,7 +11,7 @@ import { recordsOf } from './ledger.ts';
 import type { AcceptedValue, JobRecords, Message, SlotValue } from './messages.ts';
 import { partitionsOf } from './plan.ts';
 import type { Epoch, Signed, Slot } from './records.ts';
-import { persist, refuse, seal, send, wallMs } from './state.ts';
+import { closeOf, persist, refuse, seal, send, wallMs } from './state.ts';
 import type { Core, KeptJob } from './state.ts';
 import { checkCommand, isKeeper } from './verify.ts';
 
@@ -20,9 +20,13 @@ const partItems = 150;
 /** The kept job a leader or candidate speaks of; asks for it when this node should have it and does not. */
 export function keptFor(core: Core, from: NodeId, job: JobId): KeptJob | null {
   const kept = core.kept.get(job);
-  if (kept !== undefined) return kept;
-  const close = core.closed.get(job);
-  if (close !== undefined) send(core, from, { type: 'closed', job, close });
+  if (kept !== undefined) {
+    if (kept.card === null || kept.card.keepers.includes(from)) return kept;
+    refuse(core, from, 'not-keeper', true);
+    return null;
+  }
+  const close = closeOf(core, job);
+  if (close !== null) send(core, from, { type: 'closed', job, close });
   else send(core, from, { type: 'job-wanted', job });
   return null;
 }

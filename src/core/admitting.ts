@@ -2,6 +2,7 @@
  * A keeper's part in admissions: vote for one, wait for its activation, help itself when none comes,
  * and take the job into keeping.
  */
+import { allow } from './allowance.ts';
 import { validVote } from './certificate.ts';
 import { shut } from './door.ts';
 import { firstEpoch, majority } from './epoch.ts';
@@ -12,6 +13,7 @@ import { leadFirstEpoch } from './lead.ts';
 import { createLedger } from './ledger.ts';
 import type { Message } from './messages.ts';
 import type { AdmissionBody, Certified, Epoch, Signed } from './records.ts';
+import { createKept } from './shelf.ts';
 import { admissionVote } from './sponsor.ts';
 import { note, persist, refuse, send, wallMs } from './state.ts';
 import type { Core, KeptJob, PendingJob } from './state.ts';
@@ -19,6 +21,8 @@ import { checkActivation, checkAdmission, checkSpec } from './verify.ts';
 
 /** A job voted for and not activated within this: its sponsor may be gone, the keepers help themselves. */
 const orphanMs = 10_000;
+/** Of an allowance: what unpacking a shelved job costs. */
+const shelvedPoints = 20;
 /** A job is asked about again after this, when its leader may not lead it any more. */
 const leadCheckMs = 10_000;
 
@@ -36,6 +40,7 @@ export function onAdmit(
   const { spec, admission } = message;
   const { job } = spec.body;
   const kept = core.kept.get(job);
+  if (kept?.card != null && !allow(core, from, shelvedPoints)) return;
   const known = kept?.ledger.admission.record ?? core.pending.get(job)?.admission;
   if (known !== undefined) {
     // The first admission stands: a second one for the same job would be a second keeper set.
@@ -161,17 +166,7 @@ export function keep(
   admission: Certified<'admission'>,
   promised: Epoch,
 ): KeptJob {
-  const kept: KeptJob = {
-    ledger: createLedger(spec, admission),
-    promised,
-    seen: promised,
-    accepted: new Map(),
-    activatedAt: core.now,
-    lead: null,
-    candidateAt: null,
-    tries: 0,
-    closedAt: null,
-  };
+  const kept = createKept(core, createLedger(spec, admission), promised);
   core.kept.set(spec.body.job, kept);
   return kept;
 }

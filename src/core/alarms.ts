@@ -10,6 +10,7 @@ import { renewLeases } from './lease.ts';
 import { tickLookup } from './lookup.ts';
 import { advertise } from './members.ts';
 import { tickExecution } from './reporting.ts';
+import { tickShelf } from './shelf.ts';
 import { tickSubmission } from './sponsor.ts';
 import type { Core } from './state.ts';
 import { tickStop } from './stop.ts';
@@ -33,6 +34,8 @@ export function ring(core: Core, key: string): void {
     case 'probe':
       confirmLonely(core);
       return probeAll(core);
+    case 'shelf':
+      return tickShelf(core);
     case 'lead-check':
       return checkLeaders(core);
     case 'watch':

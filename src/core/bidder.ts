@@ -14,7 +14,7 @@ import { reached } from './reach.ts';
 import { howOften, takenBy, times } from './resources.ts';
 import { drawn } from './sortition.ts';
 import type { Core, Hold } from './state.ts';
-import { refuse, remember, send, wallMs } from './state.ts';
+import { closeOf, refuse, remember, send, wallMs } from './state.ts';
 import { checkAdmission, checkLeader, checkSpec } from './verify.ts';
 import type { Verdict } from './verify.ts';
 import { holdUnused, roomFor } from './welcome.ts';
@@ -40,8 +40,8 @@ export function onAnnouncement(
   // A bid must reach somebody: one who is only named would be dialled for nothing.
   if (leader !== core.self && !core.members.has(leader) && !reached(core, leader))
     return refuse(core, from, 'unknown-node', false);
-  const close = core.closed.get(job);
-  if (close !== undefined) return send(core, leader, { type: 'closed', job, close });
+  const close = closeOf(core, job);
+  if (close !== null) return send(core, leader, { type: 'closed', job, close });
   if (core.profile === null) return;
   const lot = { job, version, round, need };
   if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;

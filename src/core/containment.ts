@@ -118,6 +118,7 @@ function forgetJob(core: Core, job: JobId) {
   for (const map of [core.kept, core.pending, core.submissions, core.stops]) map.delete(job);
   for (const map of [core.holds, core.wishes, core.awaitingSpec]) map.delete(job);
   core.closedKept.delete(job);
+  core.warm.delete(job);
   core.dirty.delete(job);
   for (const what of ['job', 'pending', 'submit', 'stop']) core.timers.clear(`${what}:${job}`);
   const own = [...core.executions.values()].filter(({ stored }) => stored.order.job === job);

@@ -44,6 +44,7 @@ export function createCore(config: MachineConfig, suite: Suite): Core {
     indexOf: new Map(),
     allowances: new Map(),
     closedKept: new Set(),
+    warm: new Map(),
     closed: new Map(),
     lookups: new Map(),
     replicas: new Map(),

@@ -12,6 +12,7 @@ import type { Answer, Gossip, JobRecords, JobState, JobSummary, Question } from 
 import { isJobId, resolve } from './names.ts';
 import { waitingView } from './place.ts';
 import type { CloseOutcome, Signed } from './records.ts';
+import { specOfKept } from './shelf.ts';
 import { refuse, send, wallMs } from './state.ts';
 import type { Core, KeptJob } from './state.ts';
 import { checkSpec } from './verify.ts';
@@ -24,7 +25,7 @@ export const specsMax = 64;
 const answerBytesMax = 600_000;
 
 /** Points of an allowance: finding one job costs little, a name or a list goes through all of them. */
-const points = { id: 1, name: 10, jobs: 100, specs: 20 } as const;
+const points = { id: 1, shelved: 10, name: 10, jobs: 100, specs: 20 } as const;
 
 // — what others tell
 
@@ -66,9 +67,14 @@ export function onGossipClosed(core: Core, message: Extract<Gossip, { type: 'clo
 // — answering
 
 export function onFind(core: Core, from: NodeId, request: RequestId, query: Question): void {
-  const kind = query.type === 'job' ? (isJobId(query.ref) ? 'id' : 'name') : query.type;
+  const kind = query.type === 'job' ? kindOf(core, query.ref) : query.type;
   if (!allow(core, from, points[kind])) return;
   send(core, from, { type: 'found', request, answer: answerTo(core, query) });
+}
+
+function kindOf(core: Core, ref: string): keyof typeof points {
+  if (!isJobId(ref)) return 'name';
+  return core.kept.get(asJobId(ref))?.card == null ? 'id' : 'shelved';
 }
 
 function answerTo(core: Core, query: Question): Answer {
@@ -90,7 +96,7 @@ function answerTo(core: Core, query: Question): Answer {
 export function jobAnswer(core: Core, job: JobId): Answer {
   const kept = core.kept.get(job);
   if (kept !== undefined) {
-    return { type: 'job', records: boundedRecords(kept.ledger), waiting: waitingView(core, kept) };
+    return { type: 'job', records: boundedRecords(kept.peek()), waiting: waitingView(core, kept) };
   }
   const entry = core.index.get(job);
   return entry === undefined ? { type: 'none' } : { type: 'elsewhere', job, nodes: entry.nodes };
@@ -111,16 +117,19 @@ export function summaries(core: Core, namespace: string | null): JobSummary[] {
 }
 
 function keptSummary(core: Core, kept: KeptJob): JobSummary {
-  const summary = summaryOf(kept.ledger, waitingView(core, kept) !== null);
-  return { ...summary, createdAt: createdAt(core, kept.ledger.spec) };
+  if (kept.card !== null) return kept.card.summary;
+  const ledger = kept.peek();
+  const summary = summaryOf(ledger, waitingView(core, kept) !== null);
+  return { ...summary, createdAt: createdAt(core, ledger.spec) };
 }
 
 function specsOf(core: Core, jobs: readonly JobId[]): readonly Signed<'spec'>[] {
   let left = answerBytesMax;
   const specs: Signed<'spec'>[] = [];
   for (const job of jobs.slice(0, specsMax)) {
-    const spec = core.kept.get(job)?.ledger.spec;
-    if (spec === undefined) continue;
+    const kept = core.kept.get(job);
+    if (kept === undefined) continue;
+    const spec = specOfKept(core, kept);
     left -= sizeOf(spec);
     if (left < 0) break;
     specs.push(spec);

@@ -67,7 +67,10 @@ export function onClosed(
 ): boolean {
   const { job, close } = message;
   const execution = [...core.executions.values()].find((e) => e.stored.order.job === job);
-  const admission = execution?.stored.admission ?? core.kept.get(job)?.ledger.admission;
+  const kept = core.kept.get(job);
+  // Of a shelved job the end is known already.
+  const admission =
+    execution?.stored.admission ?? (kept?.card == null ? kept?.ledger.admission : undefined);
   if (admission === undefined) {
     // Nothing of it here; the sender may stop telling us.
     send(core, from, { type: 'commit-ack', job, slots: ['close'] });

@@ -29,7 +29,7 @@ type AssignMessage = Extract<Message, { type: 'assign' }>;
 export function onAssign(core: Core, from: NodeId, message: AssignMessage): void {
   const { spec, admission, grant, assigns } = message;
   const { job } = spec.body;
-  const close = core.closed.get(job);
+  const close = core.closed.has(job);
   const verdict = checkActivation(core.suite, spec, admission, wallMs(core));
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
   const body = admission.record.body;
@@ -54,7 +54,7 @@ export function onAssign(core: Core, from: NodeId, message: AssignMessage): void
       started.push(execution);
       continue;
     }
-    if (close !== undefined) continue;
+    if (close) continue;
     const refusals = held === null ? notBid : take(core, from, message, assign, epoch);
     if (refusals === null) started.push(execution);
     else send(core, from, { type: 'not-started', job, execution, refusals });

@@ -3,6 +3,7 @@ import { busyHeld } from './capacity.ts';
 import { recordsOf, stateOf } from './ledger.ts';
 import type { Inspection, Sighting } from './machine-types.ts';
 import { ownAdvert } from './members.ts';
+import type { ExecutionId } from './ids.ts';
 import { waitingView } from './place.ts';
 import { nothing } from './resources.ts';
 import type { Core } from './state.ts';
@@ -12,13 +13,13 @@ export function inspect(core: Core): Inspection {
   return {
     node: core.self,
     store: core.config.store,
-    jobs: [...core.kept.values()].map((kept) => ({
-      job: kept.ledger.job,
+    jobs: [...core.kept].map(([job, kept]) => ({
+      job,
       keeper: true,
       leading: kept.lead !== null && kept.lead.mode === 'leading' ? kept.lead.epoch : null,
       promised: kept.promised,
-      state: stateOf(kept.ledger, waitingView(core, kept) !== null),
-      records: recordsOf(kept.ledger),
+      state: stateOf(kept.peek(), waitingView(core, kept) !== null),
+      records: recordsOf(kept.peek()),
     })),
     executions: [...core.executions.values()].map(({ stored, epoch }) => ({
       job: stored.order.job,
@@ -51,11 +52,21 @@ export function sizesOf(core: Core): Readonly<Record<string, number>> {
   };
   count('', core);
   for (const kept of core.kept.values()) {
-    count('kept.', kept);
-    count('ledger.', kept.ledger);
+    count('kept.', { accepted: kept.accepted });
+    count('ledger.', kept.card === null ? kept.peek() : {});
     if (kept.lead !== null) count('lead.', kept.lead);
   }
   return sizes;
+}
+
+/** Looks into one ledger: those on the shelf tell by the keys of their rows whether it is theirs. */
+export function resultOf(core: Core, execution: ExecutionId) {
+  for (const { card, peek } of core.kept.values()) {
+    if (card !== null && !card.keys.includes(execution)) continue;
+    const body = peek().states.get(execution)?.body;
+    if (body?.result != null) return { cid: body.result.cid, node: body.node };
+  }
+  return null;
 }
 
 export function sightings(core: Core): readonly Sighting[] {

@@ -54,7 +54,10 @@ export function indexJob(core: Core, spec: Signed<'spec'>, nodes: readonly NodeI
   return entry;
 }
 
-function fewLabels(labels: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+/** What fits a summary that is kept for long. */
+export function fewLabels(
+  labels: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
   let left = labelsMax;
   return Object.fromEntries(
     Object.entries(labels).filter(([key, value]) => {

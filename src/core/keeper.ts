@@ -10,11 +10,16 @@ import { after } from './ids.ts';
 import type { JobId, NodeId } from './ids.ts';
 import { unindex } from './job-index.ts';
 import { progress, signOfLife } from './lead.ts';
+import { keepWarm, rowKeys } from './shelf.ts';
 import type { Message } from './messages.ts';
 import type { Certified, Signed, Slot } from './records.ts';
-import { eachKept, persist, refuse, rememberClose, send, touch, wallMs } from './state.ts';
+import { closeOf, eachKept, persist, refuse, rememberClose, send, touch, wallMs } from './state.ts';
 import type { Core, KeptJob } from './state.ts';
 import { checkCommand, checkCommitted, isKeeper } from './verify.ts';
+
+/** Whether a node is a keeper of a job, without unpacking one that is shelved. */
+export const keeps = ({ card, peek }: KeptJob, node: NodeId): boolean =>
+  card?.keepers.includes(node) ?? isKeeper(peek().admission.record.body, node);
 
 /** Closed jobs whose commits one question is answered with. */
 const commitsMax = 64;
@@ -68,8 +73,8 @@ export function onStates(core: Core, from: NodeId, states: readonly Signed<'stat
     const { job, execution, sequence } = state.body;
     core.atHand = job;
     const kept = core.kept.get(job);
-    tellClosed(core, from, job, told);
-    if (kept === undefined) continue;
+    const over = tellClosed(core, from, job, told);
+    if (kept === undefined || (over && kept.card !== null)) continue;
     if (!takeState(core, from, kept, state)) continue;
     seen.push({ execution, sequence });
     signOfLife(core, from, kept, execution);
@@ -79,19 +84,21 @@ export function onStates(core: Core, from: NodeId, states: readonly Signed<'stat
 
 /** The job is closed: whoever still speaks of it as open is told so, once for each job of a message. */
 export function tellClosed(core: Core, from: NodeId, job: JobId, told: Set<JobId>): boolean {
-  const close = core.kept.get(job)?.ledger.close ?? core.closed.get(job);
-  if (close == null) return false;
-  if (!told.has(job) && told.size < closedTold) send(core, from, { type: 'closed', job, close });
+  if (told.has(job)) return true;
+  if (told.size >= closedTold) return core.closed.has(job);
+  const close = closeOf(core, job);
+  if (close === null) return false;
   told.add(job);
+  send(core, from, { type: 'closed', job, close });
   return true;
 }
 
 export function onCommand(core: Core, from: NodeId, command: Signed<'command'>): void {
   const { job, sequence } = command.body;
   const kept = core.kept.get(job);
-  if (kept === undefined) {
-    const close = core.closed.get(job);
-    if (close !== undefined) send(core, from, { type: 'closed', job, close });
+  if (kept === undefined || kept.card !== null) {
+    const close = closeOf(core, job);
+    if (close !== null) send(core, from, { type: 'closed', job, close });
     else refuse(core, from, 'unknown-job', false);
     return;
   }
@@ -135,9 +142,9 @@ export function tickKept(core: Core, kept: KeptJob): void {
   if (close !== null && kept.closedAt === null) {
     kept.closedAt = core.now;
     kept.candidateAt = null;
-    core.timers.set(jobTimer(kept), after(core.now, core.config.limits.retentionMs));
     rememberClose(core, job, close);
     core.closedKept.add(job);
+    keepWarm(core, kept);
     makeRoom(core);
     if (kept.promised !== null) persist(core, { table: 'promises', job, key: job, value: null });
     for (const slot of kept.accepted.keys()) {
@@ -145,8 +152,11 @@ export function tickKept(core: Core, kept: KeptJob): void {
     }
     kept.accepted.clear();
   }
-  if (kept.closedAt !== null && core.now - kept.closedAt >= core.config.limits.retentionMs) {
-    return dropKept(core, kept);
+  if (kept.closedAt !== null) {
+    // Set again with each look: another alarm of the job may have rung first.
+    const until = after(kept.closedAt, core.config.limits.retentionMs);
+    if (core.now >= until) return dropKept(core, job, kept);
+    core.timers.set(jobTimer(kept), until);
   }
   if (kept.candidateAt !== null && core.now >= kept.candidateAt) {
     kept.candidateAt = null;
@@ -161,24 +171,17 @@ function makeRoom(core: Core): void {
     if (core.closedKept.size <= core.config.limits.closedJobsMax) return;
     const oldest = core.kept.get(job);
     if (oldest === undefined) core.closedKept.delete(job);
-    else dropKept(core, oldest);
+    else dropKept(core, job, oldest);
   }
 }
 
-function dropKept(core: Core, kept: KeptJob): void {
-  const { job, committed, states, commands, grant } = kept.ledger;
-  const keys = [
-    'spec',
-    'admission',
-    ...(grant === null ? [] : ['grant']),
-    ...committed.keys(),
-    ...[...states.keys()].map((execution) => `state/${execution}`),
-    ...(commands.size === 0 ? [] : ['command']),
-  ];
+function dropKept(core: Core, job: JobId, kept: KeptJob): void {
+  const keys = kept.card?.keys.split(' ') ?? rowKeys(kept.peek());
   for (const key of keys) persist(core, { table: 'records', job, key, value: null });
   core.kept.delete(job);
   core.closedKept.delete(job);
-  core.timers.clear(jobTimer(kept));
+  core.warm.delete(job);
+  core.timers.clear(`job:${job}`);
   // What was heard of it before this node kept it is long out of date.
   unindex(core, job);
 }
@@ -202,7 +205,7 @@ export function checkLeaders(core: Core): void {
     if (jobs.length < 256) byLeader.set(leader, [...jobs, kept.ledger.job]);
   }
   for (const [leader, jobs] of byLeader) send(core, leader, { type: 'lead-check', jobs });
-  if ([...core.kept.values()].some((kept) => kept.ledger.close === null)) {
+  if (core.kept.size > core.closedKept.size) {
     core.timers.set('lead-check', after(core.now, leadCheckMs));
   }
 }
@@ -213,7 +216,7 @@ export function onLeadCheck(core: Core, from: NodeId, jobs: readonly JobId[]): v
   for (const job of jobs) {
     core.atHand = job;
     const kept = core.kept.get(job);
-    if (kept !== undefined && !isKeeper(kept.ledger.admission.record.body, from)) {
+    if (kept !== undefined && !keeps(kept, from)) {
       refuse(core, from, 'not-keeper', true);
     } else if (kept?.ledger.close != null) {
       // Whoever missed more asks again in ten seconds.

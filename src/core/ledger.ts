@@ -7,6 +7,7 @@ import { compareEpochs } from './epoch.ts';
 import { slotOf } from './certificate.ts';
 import type { Phase } from './execution.ts';
 import type { ExecutionId, JobId, NodeId } from './ids.ts';
+import type { StoredRecord } from './machine-types.ts';
 import type { CertifiedValue, JobRecords, JobState, JobSummary } from './messages.ts';
 import type { Certified, Signed, Slot } from './records.ts';
 
@@ -133,6 +134,27 @@ export function mergeGrant(ledger: Ledger, grant: Certified<'grant'>): Merged {
   }
   ledger.grant = grant;
   return 'new';
+}
+
+/** Adds a record as it lies on disk or on the shelf; it was checked before it was put there. */
+export function mergeStored(ledger: Ledger, { record, votes }: StoredRecord): void {
+  switch (record.type) {
+    case 'assign':
+    case 'accept':
+    case 'close':
+      mergeCommitted(ledger, { record, votes } as CertifiedValue);
+      return;
+    case 'grant':
+      mergeGrant(ledger, { record, votes });
+      return;
+    case 'state':
+      mergeState(ledger, record);
+      return;
+    case 'command':
+      mergeCommand(ledger, record);
+      return;
+    default:
+  }
 }
 
 /** The whole ledger as it is handed to another node. */

@@ -41,7 +41,7 @@ export const defaultLimits: Limits = {
   replicateTimeoutMs: 120_000,
   /** Live jobs one keeper takes. */
   jobsMax: 10_000,
-  /** About 20 KB of memory each; on a busy mesh the oldest make room before their week is over. */
+  /** About 10 KB of memory each, packed; on a busy mesh the oldest make room before their week is over. */
   closedJobsMax: 2_000,
   /** Ledgers of closed jobs are kept for a week. */
   retentionMs: 7 * 24 * 3_600_000,

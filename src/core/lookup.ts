@@ -6,7 +6,7 @@
 import { jobAnswer, listMax, specsMax, summaries } from './directory.ts';
 import { believed } from './foreign.ts';
 import { after } from './ids.ts';
-import type { JobId, NodeId, RequestId } from './ids.ts';
+import type { JobId, NodeId, PublicKey, RequestId } from './ids.ts';
 import { createdAt, hintNodes, indexJob } from './job-index.ts';
 import type { Answer, JobRecords, JobSummary, ListedJob, Message, Question } from './messages.ts';
 import type { Query } from './messages.ts';
@@ -189,10 +189,15 @@ function newer(a: Progress, b: Progress): boolean {
   return a.modifiedAt > b.modifiedAt;
 }
 
+function ownerOf(core: Core, job: JobId): PublicKey | undefined {
+  const kept = core.kept.get(job);
+  if (kept === undefined) return core.index.get(job)?.owner;
+  return kept.card?.owner ?? kept.peek().spec.body.owner;
+}
+
 /** Own jobs first, so that no number of others' pushes them out of a list; then the newest. */
 function listed(core: Core, lookup: Lookup, namespace: string | null, limit: number) {
-  const own = (job: JobId): boolean =>
-    (core.kept.get(job)?.ledger.spec.body.owner ?? core.index.get(job)?.owner) === core.suite.owner;
+  const own = (job: JobId): boolean => ownerOf(core, job) === core.suite.owner;
   const jobs: ListedJob[] = summaries(core, namespace).map((summary) => ({
     ...summary,
     vouched: true,
@@ -229,7 +234,7 @@ function takeJob(
   const records = from === core.self ? answer.records : verified(core, from, answer.records);
   if (records === null) return;
   const kept = core.kept.get(job);
-  if (kept !== undefined && kept.ledger.admission.record.id !== records.admission.record.id) {
+  if (kept !== undefined && kept.peek().admission.record.id !== records.admission.record.id) {
     return refuse(core, from, 'contradiction', true);
   }
   lookup.candidates.set(job, fit);

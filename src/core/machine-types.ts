@@ -398,6 +398,8 @@ export interface Machine {
   /** When to be woken at the latest; null = only by input. The driver keeps exactly one timer. */
   nextWake(): Millis | null;
   inspect(): Inspection;
+  /** Where the result of an execution lies, as far as this node keeps its job. */
+  resultOf(execution: ExecutionId): { readonly cid: string; readonly node: NodeId } | null;
   /** Entries of everything this node remembers, by name. */
   sizes(): Readonly<Record<string, number>>;
   /** How much this node has to do; cheap. */

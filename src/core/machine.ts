@@ -14,7 +14,7 @@ import { onLag } from './detector.ts';
 import { confirmLead } from './epochs.ts';
 import { after, asMillis } from './ids.ts';
 import type { Hlc, JobId, Millis } from './ids.ts';
-import { inspect, sightings, sizesOf } from './inspection.ts';
+import { inspect, resultOf, sightings, sizesOf } from './inspection.ts';
 import { tickJob } from './jobs.ts';
 import type { Effect, Input, Machine, MachineConfig, Restored } from './machine-types.ts';
 import { restore } from './restore.ts';
@@ -35,14 +35,16 @@ const stepsPerJob = 100;
  */
 export function createMachine(config: MachineConfig, suite: Suite, restored: Restored): Machine {
   const core = createCore(config, suite);
-  let booted = false;
+  // Given away with the first input: a week of jobs as records is most of a node's memory.
+  let unread: Restored | null = restored;
 
   function handle(input: Input, now: Millis, wall: Hlc): readonly Effect[] {
     core.wall = wall;
     core.hlc = wall > core.hlc ? wall : core.hlc;
-    if (!booted) {
-      booted = true;
-      boot(core, restored, now);
+    if (unread !== null) {
+      const rows = unread;
+      unread = null;
+      boot(core, rows, now);
     }
     core.timers.begin(now);
     contain(core, { where: 'time', job: null, foreign: false }, () => keepTime(core, now));
@@ -61,9 +63,10 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
 
   return {
     handle,
-    nextWake: () => (booted ? core.timers.next() : asMillis(0)),
+    nextWake: () => (unread === null ? core.timers.next() : asMillis(0)),
     inspect: () => inspect(core),
     sizes: () => sizesOf(core),
+    resultOf: (execution) => resultOf(core, execution),
     load: () => ({
       jobsKept: core.kept.size,
       executions: core.executions.size,

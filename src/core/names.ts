@@ -89,9 +89,14 @@ function* everyJob(core: Core): Generator<readonly [Named, number]> {
   for (const { summary, owner } of core.index.values()) {
     if (!core.kept.has(summary.job)) yield [{ ...summary, owner }, summary.createdAt];
   }
-  for (const { ledger } of core.kept.values()) {
-    const { job, owner, spec } = ledger.spec.body;
+  for (const { card, peek } of core.kept.values()) {
+    if (card !== null) {
+      yield [{ ...card.summary, owner: card.owner }, card.summary.createdAt];
+      continue;
+    }
+    const { spec: signed } = peek();
+    const { job, owner, spec } = signed.body;
     const named = { job, owner, name: spec.Name, namespace: spec.Namespace };
-    yield [named, createdAt(core, ledger.spec)];
+    yield [named, createdAt(core, signed)];
   }
 }

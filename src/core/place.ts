@@ -324,8 +324,10 @@ function summarize(lead: Lead): readonly { readonly refusal: Refusal; readonly n
 
 /** What `job describe` shows of a job that waits; null when it does not. */
 export function waitingView(core: Core, kept: KeptJob): WaitingView | null {
-  const { lead, ledger } = kept;
-  if (lead === null || ledger.close !== null) return null;
+  const { lead } = kept;
+  if (lead === null) return null;
+  const { ledger } = kept;
+  if (ledger.close !== null) return null;
   const keepers = ledger.admission.record.body.keepers;
   const reached = keepers.filter(({ node }) => node === core.self || recently(core, node)).length;
   if (lead.waitingSince === null && lead.mode === 'leading') return null;

@@ -10,9 +10,8 @@ import { addExecution } from './executor.ts';
 import { after, asMillis } from './ids.ts';
 import type { JobId } from './ids.ts';
 import { leaderGone } from './keeper.ts';
-import { isTerminal, mergeCommand, mergeCommitted, mergeGrant, mergeState } from './ledger.ts';
+import { isTerminal, mergeStored } from './ledger.ts';
 import type { Restored, StoredExecution, StoredRecord, StoredSubmission } from './machine-types.ts';
-import type { CertifiedValue } from './messages.ts';
 import type { Certified, Epoch, Signed } from './records.ts';
 import { tickExecution } from './reporting.ts';
 import { createSubmission } from './sponsor.ts';
@@ -96,25 +95,7 @@ function restoreJob(core: Core, rows: ReadonlyMap<string, StoredRecord>): KeptJo
   // Another store id: the promises of the store that voted are gone, and with them this keeper.
   if (!keepers.some((k) => k.node === core.self && k.store === core.config.store)) return null;
   const kept = keep(core, spec, certified, firstEpoch(admission.record.body));
-  for (const { record, votes } of rows.values()) {
-    switch (record.type) {
-      case 'assign':
-      case 'accept':
-      case 'close':
-        mergeCommitted(kept.ledger, { record, votes } as CertifiedValue);
-        break;
-      case 'grant':
-        mergeGrant(kept.ledger, { record, votes });
-        break;
-      case 'state':
-        mergeState(kept.ledger, record);
-        break;
-      case 'command':
-        mergeCommand(kept.ledger, record);
-        break;
-      default:
-    }
-  }
+  for (const row of rows.values()) mergeStored(kept.ledger, row);
   return kept;
 }
 

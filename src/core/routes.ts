@@ -14,7 +14,7 @@ import { onAssign } from './executor.ts';
 import type { JobId, NodeId } from './ids.ts';
 import { onProvenClose } from './jobs.ts';
 import { onCommand, onCommit, onLeadCheck, onNotLeading, onOutdated } from './keeper.ts';
-import { onStates, tellClosed } from './keeper.ts';
+import { keeps, onStates, tellClosed } from './keeper.ts';
 import { onNotStarted, onRenewed, onReplicated, onStarted } from './lead.ts';
 import { onLeads, onRenewedReply } from './lease.ts';
 import { onFound, onQuery } from './lookup.ts';
@@ -29,7 +29,6 @@ import { onActivated, onAdmitted, onNotAdmitted, submit } from './sponsor.ts';
 import { refuse, rememberLocal, send } from './state.ts';
 import type { Core, KeptJob } from './state.ts';
 import { onCommandAck } from './stop.ts';
-import { isKeeper } from './verify.ts';
 
 /** Of an allowance: a spec may be 64 KiB. */
 const specPoints = 5;
@@ -144,13 +143,13 @@ function asKept<T extends AboutJob['type']>(
   };
 }
 
-/** An answer about a job this node keeps; without the job nobody waits for it. */
+/** An answer about a job this node keeps; of one that is not here, or is over, nobody waits for it. */
 function ifKept<T extends AboutJob['type']>(
   then: (core: Core, from: NodeId, kept: KeptJob, message: Extract<Message, { type: T }>) => void,
 ): Handler<T> {
   return (core, from, message) => {
     const kept = core.kept.get((message as AboutJob).job);
-    if (kept !== undefined) then(core, from, kept, message);
+    if (kept !== undefined && kept.card === null) then(core, from, kept, message);
   };
 }
 
@@ -163,15 +162,16 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   'not-admitted': onNotAdmitted,
   activate: onActivate,
   'job-wanted'(core, from, { job }) {
-    const ledger = core.kept.get(job)?.ledger;
-    if (ledger === undefined) return;
-    if (!isKeeper(ledger.admission.record.body, from))
-      return refuse(core, from, 'not-keeper', true);
+    const kept = core.kept.get(job);
+    if (kept === undefined) return;
+    if (!keeps(kept, from)) return refuse(core, from, 'not-keeper', true);
+    const { ledger } = kept;
     send(core, from, { type: 'activate', spec: ledger.spec, admission: ledger.admission });
   },
   invite: (core, from, { announcement }) => onAnnouncement(core, from, announcement, true),
   'spec-wanted'(core, from, { job }) {
-    const spec = core.kept.get(job)?.ledger.spec;
+    const kept = core.kept.get(job);
+    const spec = kept?.card == null ? kept?.ledger.spec : undefined;
     if (spec !== undefined && allow(core, from, specPoints))
       send(core, from, { type: 'spec', spec });
   },

@@ -33,7 +33,8 @@ import type { Allowance } from './allowance.ts';
 import type { Fit } from './names.ts';
 import type { Refusal } from './refusals.ts';
 import type { Certified, Epoch, RecordType, Signed, Slot } from './records.ts';
-import type { Signer, Suite } from './suite.ts';
+import type { Packed, Signer, Suite } from './suite.ts';
+import type { Card } from './shelf.ts';
 import { asHlc } from './ids.ts';
 import type { Bodies } from './records.ts';
 import type { Timers } from './timers.ts';
@@ -142,7 +143,14 @@ export interface Lead {
 
 /** A job this node keeps. */
 export interface KeptJob {
+  /** Unpacked when the job was shelved, and then kept at hand for a while. */
   readonly ledger: Ledger;
+  /** What is at hand of a shelved job; null while its ledger is open. */
+  readonly card: Card | null;
+  /** The ledger for a single look: what is shelved stays so. */
+  peek(): Ledger;
+  /** Packs the ledger. Only for a closed job. */
+  shelve(): void;
   /** The highest epoch promised; durable before it was answered. */
   promised: Epoch;
   /** The highest epoch heard of: who is believed to lead. */
@@ -323,8 +331,10 @@ export interface Core {
   readonly allowances: Map<NodeId, Allowance>;
   /** Kept jobs that are closed, oldest first. */
   readonly closedKept: Set<JobId>;
-  /** Jobs known to be closed, with the proof; bounded. */
-  readonly closed: Map<JobId, Certified<'close'>>;
+  /** Those of them whose ledger is open, and when it was last wanted. */
+  readonly warm: Map<JobId, Millis>;
+  /** Jobs known to be closed, with the proof packed; bounded. */
+  readonly closed: Map<JobId, Packed>;
   readonly lookups: Map<RequestId, Lookup>;
   /** Results this node was asked to copy. */
   readonly replicas: Map<ExecutionId, { readonly job: JobId; readonly asker: NodeId }>;
@@ -341,11 +351,12 @@ export function send(core: Core, to: NodeId, message: Message): void {
   else core.out.push({ type: 'send', to, message });
 }
 
-/** The kept jobs one by one; a fault while one is looked at is that job's, and not the whole round's. */
+/** The kept jobs that are not shelved, one by one; a fault while one is looked at is that job's, and not the whole round's. */
 export function* eachKept(core: Core): Generator<KeptJob, void, undefined> {
   const before = core.atHand;
-  for (const kept of core.kept.values()) {
-    core.atHand = kept.ledger.job;
+  for (const [job, kept] of core.kept) {
+    if (kept.card !== null) continue;
+    core.atHand = job;
     yield kept;
   }
   // Not when the loop is left by a throw: then whose fault it is, is just what is asked.
@@ -433,7 +444,17 @@ export function rememberLocal(core: Core, cid: string): void {
 const closedMax = 20_000;
 
 export function rememberClose(core: Core, job: JobId, close: Certified<'close'>): void {
-  remember(core.closed, job, close, closedMax);
+  remember(core.closed, job, core.suite.pack([close]), closedMax);
+}
+
+/** The proof that a job is over; null when this node does not know of its end. */
+export function closeOf(core: Core, job: JobId): Certified<'close'> | null {
+  const packed = core.closed.get(job);
+  if (packed !== undefined) {
+    const [close] = core.suite.unpack(packed);
+    if (close?.record.type === 'close') return { record: close.record, votes: close.votes };
+  }
+  return core.kept.get(job)?.ledger.close ?? null;
 }
 
 /** A bounded map: the oldest entries make room. */

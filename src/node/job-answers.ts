@@ -39,7 +39,10 @@ export function createJobAnswers<T>({ ask, keepMs, now }: JobAnswersDeps<T>): Jo
     answers.set(job, kept);
     kept.answer.then(
       (answer) => {
-        kept.until = now() + keepMs(answer);
+        const ms = keepMs(answer);
+        // An answer that is not given again must not stay in memory until 256 others have come.
+        if (ms > 0) kept.until = now() + ms;
+        else forget(job, kept);
       },
       () => forget(job, kept),
     );

@@ -21,12 +21,8 @@ export function logSourceOf(
     isActive: (execution) => runner.isActive(execution),
     content,
     resultOf: (execution) => {
-      for (const { records } of machine.inspect().jobs) {
-        const state = records.states.find((s) => s.body.execution === execution);
-        if (state?.body.result != null)
-          return { cid: state.body.result.cid, holders: [state.body.node] };
-      }
-      return null;
+      const result = machine.resultOf(execution);
+      return result === null ? null : { cid: result.cid, holders: [result.node] };
     },
     outputMaxBytes: config.storage.outputMaxBytes,
   };

@@ -6,7 +6,8 @@
 import type { Hlc, NodeId, PublicKey } from '../../src/core/ids.ts';
 import { asNodeId, asPublicKey, asRecordId } from '../../src/core/ids.ts';
 import type { AnyRecord, Bodies, RecordType, Signed } from '../../src/core/records.ts';
-import type { Signer, Suite } from '../../src/core/suite.ts';
+import type { StoredRecord } from '../../src/core/machine-types.ts';
+import type { Packed, Signer, Suite } from '../../src/core/suite.ts';
 
 const HEX16: readonly string[] = Array.from({ length: 65_536 }, (_, value) =>
   value.toString(16).padStart(4, '0'),
@@ -128,6 +129,9 @@ export function createFastSuite(keys: FastSuiteKeys): Suite {
     owner: keys.owner,
     hash: hashText,
     nodeOf: nodeIdOf,
+    pack: (records) => ({ records }) as unknown as Packed,
+    unpack: (packed) =>
+      (packed as unknown as { readonly records: readonly StoredRecord[] }).records,
     verify: (record) => {
       const known = proven.get(record);
       if (known !== undefined) return known;

@@ -32,6 +32,7 @@ function scripted(answer: (input: Input) => readonly Effect[]): MachineFactory {
       sightings: () => [],
       load: () => ({ jobsKept: 0, executions: 0, jobsSetAside: 0 }),
       sizes: () => ({}),
+      resultOf: () => null,
     }) satisfies Machine;
 }
 

@@ -46,6 +46,7 @@ const bounds: Readonly<Record<string, number>> = {
   indexOf: 10_000,
   allowances: 4_096,
   closedKept: 0,
+  warm: 0,
   closed: 0,
   lookups: 0,
   replicas: 64,
