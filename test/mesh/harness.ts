@@ -239,14 +239,20 @@ export class Mesh {
 
   // — the command line
 
-  /** Runs `shoal …` against a peer, in a directory of this mesh. */
-  async cli(peer: Peer | null, args: readonly string[], stdin = ''): Promise<Ran> {
+  /** Runs `shoal …` against a peer (null = the one that `more` names), in a directory of this mesh. */
+  async cli(
+    peer: Peer | null,
+    args: readonly string[],
+    stdin = '',
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<Ran> {
     this.#commands += 1;
     const home = join(this.directory, 'home');
     await mkdir(home, { recursive: true });
     const env = {
       ...this.#env,
       ...(peer === null ? {} : { SHOAL_API_PORT: String(peer.apiPort) }),
+      ...more,
     };
     const child = spawn(this.#program.command, args, {
       cwd: home,

@@ -90,6 +90,34 @@ test('at the bound a client that waits for its answer stays, one that keeps us w
   await until('the answer came', () => text.includes('shoal_up 1'));
 });
 
+test('among stalled bodies two requests that come at once both get in', async () => {
+  const { port } = await listening({ connectionsMax: 20 });
+  for (let at = 0; at < 30; at += 1) await open(port, HALF_BODY);
+  for (let round = 0; round < 5; round += 1) {
+    const answers = await Promise.all([ask(port), ask(port), ask(port)]);
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [200, 200, 200],
+    );
+  }
+});
+
+test('an upload that moves stays, however long it has been there', async () => {
+  const { port } = await listening({ connectionsMax: 4 });
+  const upload = await open(
+    port,
+    'POST /api/v1/shoal/content HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000\r\n\r\nx',
+  );
+  let closed = false;
+  upload.on('close', () => (closed = true));
+  for (let at = 0; at < 40; at += 1) {
+    await new Promise<void>((resolve) => upload.write('x', () => resolve()));
+    assert.equal((await ask(port)).status, 200);
+    await open(port, HALF_HEAD);
+  }
+  assert.equal(closed, false);
+});
+
 test('an upload that does not move is cut off, and so is a reader that does not read', async () => {
   const { api, port } = await listening({ stalledMs: 300 });
   api.service.metrics = async () => 'x'.repeat(50_000_000);
