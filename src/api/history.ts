@@ -162,27 +162,43 @@ function storyOf(records: JobRecords): StoryEvent[] {
 
 /** Jobs whose order is remembered; beyond that the one not asked for longest is forgotten. */
 const JOBS_MAX = 1000;
+/** Events of all of them; a job of ten thousand partitions has a hundred thousand. */
+const EVENTS_MAX = 200_000;
+
+interface Told {
+  readonly keys: Set<string>;
+  readonly events: HistoryJson[];
+}
 
 /** Numbers the events of each job in the order in which this process first saw them. */
 export class HistoryBook {
-  readonly #jobs = new Map<string, { readonly keys: Set<string>; readonly events: StoryEvent[] }>();
+  readonly #jobs = new Map<string, Told>();
+  #count = 0;
 
-  /** All events so far; the number of an event never changes while the process lives. */
-  tell(records: JobRecords): HistoryJson[] {
+  /** Events remembered. */
+  get size(): number {
+    return this.#count;
+  }
+
+  /** All events so far; the number of an event never changes while the process remembers the job. */
+  tell(records: JobRecords): readonly HistoryJson[] {
     const job = records.spec.body.job;
-    const page = this.#jobs.get(job) ?? { keys: new Set<string>(), events: [] };
+    const told = this.#jobs.get(job) ?? { keys: new Set<string>(), events: [] };
     this.#jobs.delete(job);
-    this.#jobs.set(job, page);
+    this.#jobs.set(job, told);
     for (const event of storyOf(records)) {
-      if (page.keys.has(event.key)) continue;
-      page.keys.add(event.key);
-      page.events.push(event);
+      if (told.keys.has(event.key)) continue;
+      told.keys.add(event.key);
+      told.events.push(historyJson(job, event, told.events.length + 1));
+      this.#count += 1;
     }
-    for (const oldest of this.#jobs.keys()) {
-      if (this.#jobs.size <= JOBS_MAX) break;
+    for (const [oldest, { events }] of this.#jobs) {
+      const few = this.#jobs.size <= JOBS_MAX && this.#count <= EVENTS_MAX;
+      if (few || oldest === job) break;
       this.#jobs.delete(oldest);
+      this.#count -= events.length;
     }
-    return page.events.map((event, index) => historyJson(job, event, index + 1));
+    return told.events;
   }
 }
 

@@ -7,6 +7,9 @@ import { parseSelector } from '../job/selector.ts';
 import { stringifyExact } from '../lib/exact-json.ts';
 import { decodeToken, LIMIT_MAX, type Page } from './paging.ts';
 
+/** Each is compared with the labels of every job or node. */
+const SELECTORS_MAX = 64;
+
 const clip = (text: string): string => text.slice(0, 80);
 
 export function invalid(place: string, value: string, expected: string): ShoalError {
@@ -92,12 +95,17 @@ export function labelFilter(
   request: FastifyRequest,
 ): (labels: Readonly<Record<string, string>>) => boolean {
   const constraints: Constraint[] = [];
-  for (const selector of texts(request, 'labels')) {
+  const selectors = texts(request, 'labels');
+  if (selectors.length > SELECTORS_MAX)
+    throw invalid('labels', `${selectors.length} selectors`, `at most ${SELECTORS_MAX}`);
+  for (const selector of selectors) {
     const parsed = parseSelector(selector);
     if (!parsed.ok)
       throw invalid('labels', selector, `a selector; column ${parsed.column}: ${parsed.message}`);
     constraints.push(...parsed.constraints);
   }
+  if (constraints.length > SELECTORS_MAX)
+    throw invalid('labels', `${constraints.length} constraints`, `at most ${SELECTORS_MAX}`);
   return (labels) => constraints.every((constraint) => matches(constraint, labels));
 }
 

@@ -146,25 +146,30 @@ function runOutput(facts: ExecutionFacts): RunOutputJson | null {
   };
 }
 
-function neighbours(
-  all: readonly ExecutionFacts[],
-  facts: ExecutionFacts,
-): { previous: string; next: string } {
-  const at = (attempt: number): string =>
-    all.find(
-      (one) => one.assign !== null && one.partition === facts.partition && one.attempt === attempt,
-    )?.id ?? '';
-  return facts.assign === null
-    ? { previous: '', next: '' }
-    : { previous: at(facts.attempt - 1), next: at(facts.attempt + 1) };
+type Neighbours = (facts: ExecutionFacts) => { previous: string; next: string };
+
+/** The attempts before and after each; indexed, because a job may have thirty thousand. */
+function neighboursOf(all: readonly ExecutionFacts[]): Neighbours {
+  const assigned = all.filter(({ assign }) => assign !== null);
+  // Of two that claim one attempt the first counts.
+  const ids = new Map(
+    assigned.toReversed().map((one) => [`${one.partition}/${one.attempt}`, one.id]),
+  );
+  return ({ assign, partition, attempt }) => {
+    const at = (other: number): string => ids.get(`${partition}/${other}`) ?? '';
+    return assign === null
+      ? { previous: '', next: '' }
+      : { previous: at(attempt - 1), next: at(attempt + 1) };
+  };
 }
 
 /** Every execution of the job, by partition and attempt. */
 export function executionsJson(records: JobRecords): ExecutionJson[] {
   const { job, spec } = records.spec.body;
   const all = executionFacts(records);
+  const neighbours = neighboursOf(all);
   return all.map((facts) => {
-    const { previous, next } = neighbours(all, facts);
+    const { previous, next } = neighbours(facts);
     const { standing } = facts;
     const created = facts.assign?.hlc ?? facts.states[0]?.hlc ?? records.spec.hlc;
     const changed = Math.max(created, facts.states.at(-1)?.hlc ?? 0, facts.accept?.hlc ?? 0);

@@ -1,5 +1,6 @@
 /** What went wrong, as the user sees it: on lines or as JSON, and the exit code. */
 import { ShoalError, type FailureCode } from '../core/failure.ts';
+import { own } from '../job/own.ts';
 import { stringifyExact } from '../lib/exact-json.ts';
 import type { ErrorJson } from '../api/types.ts';
 import { EXIT_CODES, type ExitCode } from './exit-codes.ts';
@@ -55,7 +56,7 @@ export function tell(error: unknown): Told {
   }
   if (error instanceof RemoteError) {
     const { Message, Hint, Details } = error.answer;
-    const known: ExitCode | undefined = EXIT_CODES[Details.code];
+    const known = own<ExitCode>(EXIT_CODES, Details.code);
     return {
       code: Details.code,
       message: plainText(Message),

@@ -18,12 +18,18 @@ export function painter(io: Io, stream: 'stdout' | 'stderr', plain: boolean): Pa
   return (style, text) => (colours ? styleText(style, text, { validateStream: false }) : text);
 }
 
-/** `2026-01-02 03:04:05` in UTC. */
-export const dateTime = (ms: number): string =>
-  new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
+/** Beyond the year 9999 a date has another form, and further on there is none. */
+const DATE_MAX_MS = 253_402_300_799_999;
 
-/** Milliseconds of nanoseconds. */
-export const msOfNanos = (nanos: bigint | number): number => Number(BigInt(nanos) / 1_000_000n);
+/** `2026-01-02 03:04:05` in UTC; `-` for what is no moment, which a peer may send. */
+export const dateTime = (ms: number): string =>
+  ms >= 0 && ms <= DATE_MAX_MS ? new Date(ms).toISOString().slice(0, 19).replace('T', ' ') : '-';
+
+/** Milliseconds of nanoseconds; NaN for what is no whole number. */
+export const msOfNanos = (nanos: bigint | number): number =>
+  typeof nanos === 'bigint' || Number.isSafeInteger(nanos)
+    ? Number(BigInt(nanos) / 1_000_000n)
+    : Number.NaN;
 
 /** `j-1a2b3c4d`. */
 export const shortId = (id: string): string => id.slice(0, 10);

@@ -26,12 +26,14 @@ export function stringifyExact(value: unknown, indent: number): string {
 }
 
 /**
- * As `JSON.parse`, with integers beyond 2^53 as bigints.
+ * As `JSON.parse`, with integers beyond 2^53 as bigints where a moment stands (`…Time`). Anywhere else
+ * they stay numbers, because whoever calculates with them does not expect anything else.
  * @throws SyntaxError as `JSON.parse` does.
  */
 export function parseExact(text: string): unknown {
-  return json.parse(text, (_key, value, context) => {
+  return json.parse(text, (key, value, context) => {
     if (typeof value !== 'number' || Number.isSafeInteger(value)) return value;
+    if (!key.endsWith('Time')) return value;
     const source = context.source ?? '';
     return /^-?\d+$/.test(source) ? BigInt(source) : value;
   });

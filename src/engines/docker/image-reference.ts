@@ -3,6 +3,7 @@
  * one is told at once and in words, instead of after a round trip to a registry. It does not
  * resolve anything: whether the image exists is the registry's business.
  */
+import { own } from '../../job/own.ts';
 
 export interface ImageReference {
   /** Registry host with port; `docker.io` when none is written. */
@@ -101,7 +102,7 @@ function digestProblem(digest: string): string | null {
   const match = DIGEST.exec(digest);
   if (match === null) return `"${digest}" is not a digest such as sha256:<64 hex digits>`;
   const [, algorithm = '', hex = ''] = match;
-  const length = DIGEST_LENGTHS[algorithm];
+  const length = own(DIGEST_LENGTHS, algorithm);
   if (length === undefined) return `the digest "${algorithm}" is of an unknown kind`;
   if (hex.length !== length) {
     return `the ${algorithm} digest has ${hex.length} hex digits instead of ${length}`;

@@ -162,6 +162,8 @@ test('unknown paths, other methods and bad parameters are answered in the error 
     ['DELETE', '/agent/alive', 405],
     ['GET', '/orchestrator/jobs?next_token=%00%00', 400],
     ['GET', '/orchestrator/jobs?next_token=bm90OmE6dG9rZW4', 400],
+    ['GET', `/orchestrator/jobs?${'labels=a&'.repeat(65)}`, 400],
+    ['GET', `/orchestrator/nodes?labels=${'a,'.repeat(70)}a`, 400],
     ['GET', '/orchestrator/jobs?limit=-1', 400],
     ['GET', '/orchestrator/jobs?limit=1e3', 400],
     ['GET', '/orchestrator/jobs?limit=1&limit=2', 400],
