@@ -14,6 +14,19 @@ const VALUES_MAX = 50_000;
 /** A body that takes longer than this is not sent by a client that works. */
 const READ_MAX_MS = 20_000;
 
+/** A spec without inline inputs. So much of each body may be in memory whatever others send. */
+const SMALL_BYTES = 65_536;
+/** What all larger bodies may take together while they come in. */
+const ROOM_BYTES = 64 * 1_048_576;
+const AGAIN_MS = 5_000;
+
+/** The memory for large bodies that are being read. */
+export interface BodyRoom {
+  taken: number;
+}
+
+export const createBodyRoom = (): BodyRoom => ({ taken: 0 });
+
 const refuse = (failure: Failure): never => {
   throw new ShoalError(failure);
 };
@@ -21,9 +34,10 @@ const refuse = (failure: Failure): never => {
 const invalid = (expected: string, value = 'it'): never =>
   refuse({ code: 'request-invalid', place: 'body', value, expected });
 
-async function readText(body: Readable): Promise<string> {
+async function readText(body: Readable, room: BodyRoom): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
+  let taken = 0;
   const deadline = AbortSignal.timeout(READ_MAX_MS);
   const stop = (): void =>
     void body.destroy(
@@ -36,10 +50,15 @@ async function readText(body: Readable): Promise<string> {
       const piece = chunk as Buffer;
       bytes += piece.length;
       if (bytes > BODY_MAX_BYTES) refuse({ code: 'body-too-large', maxBytes: BODY_MAX_BYTES });
+      const large = Math.max(0, bytes - SMALL_BYTES) - taken;
+      if (room.taken + large > ROOM_BYTES) refuse({ code: 'rate-limited', retryAfterMs: AGAIN_MS });
+      room.taken += large;
+      taken += large;
       chunks.push(piece);
     }
   } finally {
     deadline.removeEventListener('abort', stop);
+    room.taken -= taken;
   }
   return Buffer.concat(chunks).toString('utf8');
 }
@@ -96,10 +115,10 @@ function refusePrototypeKeys(key: string, value: unknown): unknown {
 
 /**
  * @returns the value; `{}` for an empty body, which some clients send with DELETE.
- * @throws ShoalError `request-invalid`, `body-too-large`, `timeout`.
+ * @throws ShoalError `request-invalid`, `body-too-large`, `rate-limited`, `timeout`.
  */
-export async function readJson(body: Readable): Promise<unknown> {
-  const text = await readText(body);
+export async function readJson(body: Readable, room: BodyRoom): Promise<unknown> {
+  const text = await readText(body, room);
   if (text.trim() === '') return {};
   checkSize(text);
   try {

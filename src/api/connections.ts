@@ -22,6 +22,8 @@ export interface ConnectionLimits {
   readonly max: number;
   /** Time a client may take without a byte while it sends a body or reads an answer. */
   readonly stalledMs: number;
+  /** Bytes of answers that may wait in memory for clients that do not read them, all together. */
+  readonly unreadMaxBytes: number;
   /** Monotonic milliseconds. */
   readonly now: () => number;
 }
@@ -37,6 +39,7 @@ export interface Connections {
 export function createConnections(server: Server, limits: ConnectionLimits): Connections {
   const open = new Map<Socket, Connection>();
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    trim();
     const connection = open.get(request.socket);
     if (connection === undefined) return;
     const at = { moved: movedOf(request.socket), movedAt: limits.now() };
@@ -64,6 +67,22 @@ export function createConnections(server: Server, limits: ConnectionLimits): Con
   const drop = (socket: Socket): void => {
     open.delete(socket);
     socket.destroy();
+  };
+  /** Drops readers, those first that have not read for longest, until the rest is bearable. */
+  const trim = (): void => {
+    let unread = 0;
+    for (const socket of open.keys()) unread += socket.writableLength;
+    if (unread <= limits.unreadMaxBytes) return;
+    const now = limits.now();
+    const readers = [...open]
+      .filter(([socket]) => socket.writableLength > 0)
+      .map(([socket, connection]) => ({ socket, ms: waited(socket, connection, now) }))
+      .sort((a, b) => b.ms - a.ms);
+    for (const { socket } of readers) {
+      if (unread <= limits.unreadMaxBytes) return;
+      unread -= socket.writableLength;
+      drop(socket);
+    }
   };
   const makeRoom = (now: number): boolean => {
     let worst: Socket | null = null;

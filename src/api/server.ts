@@ -10,7 +10,7 @@ import websocket from '@fastify/websocket';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { ShoalError } from '../core/failure.ts';
 import { TREE_MEDIA_TYPE } from '../lib/tree-stream.ts';
-import { readJson } from './body.ts';
+import { createBodyRoom, readJson } from './body.ts';
 import { createConnections } from './connections.ts';
 import { errorJson, failureOf } from './failures.ts';
 import { checkRequest, isLoopback, RateLimit, type GuardOptions } from './guards.ts';
@@ -49,6 +49,7 @@ export interface ApiOptions extends GuardOptions {
   readonly connectionsMax: number;
   readonly headersMaxMs: number;
   readonly stalledMs: number;
+  readonly unreadMaxBytes: number;
   /** shoal's version without a leading `v`. */
   readonly version: string;
   /** Told of every error that is a defect of ours, for the log. */
@@ -77,6 +78,8 @@ export const API_LIMITS = {
   headersMaxMs: 5_000,
   /** A byte in this time keeps an upload or a download alive over the slowest of networks. */
   stalledMs: 60_000,
+  /** The longest list has some megabytes. */
+  unreadMaxBytes: 128 * 1_048_576,
 } as const;
 
 const BASE = '/api/v1';
@@ -111,8 +114,9 @@ function addGuards(app: FastifyInstance, options: ApiOptions, trusted: WeakSet<S
 
 function addParsers(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
+  const room = createBodyRoom();
   app.addContentTypeParser('application/json', async (_request: FastifyRequest, body: Readable) =>
-    readJson(body),
+    readJson(body, room),
   );
   const asStream = async (_request: FastifyRequest, body: Readable): Promise<Readable> => body;
   app.addContentTypeParser('application/octet-stream', asStream);
@@ -207,8 +211,8 @@ function boundConnections(
   options: ApiOptions,
   trusted: WeakSet<Socket>,
 ): void {
-  const { connectionsMax, stalledMs } = options;
-  const limits = { max: connectionsMax, stalledMs, now: () => performance.now() };
+  const { connectionsMax, stalledMs, unreadMaxBytes } = options;
+  const limits = { max: connectionsMax, stalledMs, unreadMaxBytes, now: () => performance.now() };
   const tcp = createConnections(app.server, limits);
   const own = createConnections(app.server, limits);
   app.server.on('connection', (socket) => (trusted.has(socket) ? own : tcp).take(socket));

@@ -19,8 +19,6 @@ const NORMAL_CLOSE = 1000;
 const FOLLOWERS_MAX = 64;
 /** Clients have nothing to say; what they say anyway is thrown away, and this many are no mistake. */
 const WORDS_MAX = 100;
-/** Answers to pings that may wait for a client that does not read them, in bytes. */
-const UNREAD_MAX_BYTES = 65_536;
 
 function requestOf(request: FastifyRequest): LogRequest {
   return {
@@ -41,15 +39,12 @@ function sendFrame(socket: WebSocket, frame: LogFrame): Promise<void> {
   });
 }
 
-/** Cuts off a client that talks without end, or pings without reading the answers. */
+/** Cuts off a client that talks without end. (One that pings and reads no answer the library cuts off.) */
 function boundWords(socket: WebSocket): void {
   let words = 0;
   socket.on('message', () => {
     words += 1;
     if (words > WORDS_MAX) socket.terminate();
-  });
-  socket.on('ping', () => {
-    if (socket.bufferedAmount > UNREAD_MAX_BYTES) socket.terminate();
   });
 }
 

@@ -184,3 +184,63 @@ test('a follower that talks without end is cut off', async () => {
   };
   assert.equal(await closed, 1006);
 });
+
+test('a follower that pings without end and reads no answer is cut off', async () => {
+  const { api, port } = await listening();
+  await api.call('PUT', '/orchestrator/jobs', { Job: SPEC });
+  const job = api.service.jobs[0];
+  assert.ok(job);
+  job.assign();
+  const socket = await open(
+    port,
+    `GET /api/v1/orchestrator/jobs/${job.id}/logs?follow=true HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
+  );
+  await until('the log is followed', () => api.service.logsOpened === 1);
+  const ping = Buffer.concat([Buffer.from([0x89, 0xfd, 0, 0, 0, 0]), Buffer.alloc(125)]);
+  const many = Buffer.concat(Array.from({ length: 8_000 }, () => ping));
+  for (let sent = 0; sent < 40 && !socket.destroyed; sent += 1)
+    await new Promise<void>((resolve) => socket.write(many, () => resolve()));
+  await until('its stream has ended', () => api.service.logsClosed === 1);
+});
+
+test('answers that nobody reads take no more memory than they may', async () => {
+  const { api, port } = await listening({ unreadMaxBytes: 50_000_000 });
+  api.service.metrics = async () => 'x'.repeat(20_000_000);
+  let closed = 0;
+  for (let at = 0; at < 10; at += 1) {
+    const reader = await open(port, 'GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
+    reader.pause();
+    // Whether the other side is gone shows only when it is written to.
+    reader.on('close', () => (closed += 1));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.equal((await ask(port)).status, 200);
+  }
+  const kept = await new Promise<number>((resolve, reject) => {
+    api.server.app.server.getConnections((error, count) =>
+      error ? reject(error) : resolve(count),
+    );
+  });
+  assert.ok(kept <= 4, `${kept} connections, ${closed} closed`);
+});
+
+test('large bodies that never end are refused together, and a small one is read beside them', async () => {
+  const { api, port } = await listening();
+  const head = (bytes: number): string =>
+    `PUT /api/v1/orchestrator/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: ${bytes}\r\n\r\n`;
+  const answers: string[] = [];
+  for (let at = 0; at < 12; at += 1) {
+    const socket = connect(port, '127.0.0.1');
+    sockets.push(socket);
+    socket.on('error', () => {});
+    socket.on('data', (data) => answers.push(data.toString().slice(0, 12)));
+    socket.write(`${head(9_500_000)}"${'x'.repeat(9_000_000)}`);
+  }
+  await until('some are refused', () => answers.includes('HTTP/1.1 429'));
+  const body = JSON.stringify({ Job: SPEC });
+  const small = await open(port, `${head(body.length)}${body}`);
+  const answer = await new Promise<string>((resolve) => {
+    small.once('data', (data) => resolve(data.toString()));
+  });
+  assert.match(answer, /^HTTP\/1\.1 200 /);
+  assert.equal(api.service.jobs.length, 1);
+});

@@ -9,7 +9,7 @@ import { nanosOf, rfc3339 } from '../../../src/api/times.ts';
 import type { JobView, NodeView } from '../../../src/api/service.ts';
 import { parseExact } from '../../../src/lib/exact-json.ts';
 import { asHlc } from '../../../src/core/ids.ts';
-import type { Answer, JobSummary, Message } from '../../../src/core/messages.ts';
+import type { Answer, ListedJob, Message } from '../../../src/core/messages.ts';
 import type { Signed } from '../../../src/core/records.ts';
 import { dateTime, msOfNanos } from '../../../src/cli/text.ts';
 import { createCli } from '../cli/cli.ts';
@@ -57,12 +57,12 @@ const views: fc.Arbitrary<JobView> = fc
       },
     };
   });
-const summaries: fc.Arbitrary<JobSummary[]> = fc
+const summaries: fc.Arbitrary<ListedJob[]> = fc
   .array(
     fc
       .tuple(answers.filter(ofType('jobs')), odd, labels)
       .map(([{ jobs }, time, own]) =>
-        jobs.map((job) => ({ ...job, createdAt: time, count: time, labels: own })),
+        jobs.map((job) => ({ ...job, createdAt: time, count: time, labels: own, vouched: false })),
       ),
     { maxLength: 3 },
   )
