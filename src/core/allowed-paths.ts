@@ -7,41 +7,29 @@
  * place may become something else at any moment.
  */
 
+import { coversPath } from '../job/wildcard.ts';
+
+/** No system opens a longer one. */
+const PATH_MAX = 4_096;
+
 interface Rule {
-  readonly pattern: RegExp;
+  readonly glob: string;
   readonly writable: boolean;
 }
 
 function parseRule(text: string): Rule {
   const mode = /:(ro|rw)$/.exec(text)?.[1];
   const glob = mode === undefined ? text : text.slice(0, -3);
-  return { pattern: globPattern(glob), writable: mode === 'rw' };
-}
-
-/** `**` any depth (also none), `*` within a name, `?` one character; everything else is itself. */
-function globPattern(glob: string): RegExp {
-  let source = '';
-  for (let at = 0; at < glob.length; at += 1) {
-    const char = glob.charAt(at);
-    if (glob.startsWith('/**', at) && (at + 3 === glob.length || glob.charAt(at + 3) === '/')) {
-      source += '(?:/.*)?';
-      at += 2;
-    } else if (glob.startsWith('**', at)) {
-      source += '.*';
-      at += 1;
-    } else if (char === '*') source += '[^/]*';
-    else if (char === '?') source += '[^/]';
-    else source += char.replace(/[\\^$.|+()[\]{}]/g, '\\$&');
-  }
-  return new RegExp(`^${source}$`);
+  return { glob, writable: mode === 'rw' };
 }
 
 /** True when a rule covers `path` (absolute, normalised) with the access wanted. */
 export function pathAllowed(rules: readonly string[], path: string, writable: boolean): boolean {
-  if (!path.startsWith('/') || path.split('/').includes('..')) return false;
+  if (!path.startsWith('/') || path.length > PATH_MAX || path.split('/').includes('..'))
+    return false;
   return rules
     .map(parseRule)
-    .some((rule) => rule.pattern.test(path) && (rule.writable || !writable));
+    .some((rule) => coversPath(rule.glob, path) && (rule.writable || !writable));
 }
 
 /**

@@ -6,6 +6,7 @@ import { registryOf, whyNotRegistry } from '../job/image.ts';
 import { favourOf, matches } from '../job/constraints.ts';
 import type { Job, Resources } from '../job/model.ts';
 import { own } from '../job/own.ts';
+import { covers } from '../job/wildcard.ts';
 import { pathAllowed } from './allowed-paths.ts';
 import type { ExecutorPolicy, Profile } from './machine-types.ts';
 import type { SpecBody } from './records.ts';
@@ -134,10 +135,4 @@ function imageAllowed(image: string, policy: ExecutorPolicy): boolean {
   const { allowImages, privateRegistries } = policy;
   if (whyNotRegistry(registryOf(image), privateRegistries) !== null) return false;
   return allowImages.length === 0 || allowImages.some((prefix) => image.startsWith(prefix));
-}
-
-/** `*` in a rule stands for anything. */
-function covers(rule: string, variable: string): boolean {
-  const parts = rule.split('*').map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`).test(variable);
 }

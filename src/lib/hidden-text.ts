@@ -9,11 +9,18 @@ const HIDDEN = /(?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 /** The text without them. */
 export const withoutHidden = (text: string): string => text.replace(HIDDEN, '');
 
+/** Looked for first, because it is twice as fast, and most of a long answer is none of it. */
+const UNUSUAL = /[^\n\t\x20-\x7e]+/g;
+
 /** JSON text with them as escapes, which mean the same. */
 export const escapeHidden = (json: string): string =>
-  json.replace(HIDDEN, (character) =>
-    Array.from(character.split(''), (unit) => `\\u${hex(unit.charCodeAt(0), 4)}`).join(''),
-  );
+  json.replace(UNUSUAL, (some) => some.replace(HIDDEN, unitsOf));
+
+const unitsOf = (character: string): string =>
+  character
+    .split('')
+    .map((unit) => `\\u${hex(unit.charCodeAt(0), 4)}`)
+    .join('');
 
 /** YAML text with them as escapes; they must stand in double quotes. */
 export const escapeHiddenInYaml = (yaml: string): string =>

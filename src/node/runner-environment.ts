@@ -5,6 +5,7 @@
 import { environmentOf } from '../core/execution.ts';
 import type { ExecutionOrder } from '../core/execution.ts';
 import { own } from '../job/own.ts';
+import { covers } from '../job/wildcard.ts';
 import { StorageError } from '../storage/source.ts';
 
 /** @throws StorageError class node `env-not-allowed` or `env-not-set`. */
@@ -28,7 +29,7 @@ function forwarded(
   allowed: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): string {
-  if (!allowed.some((pattern) => matches(pattern, variable))) {
+  if (!allowed.some((pattern) => covers(pattern, variable))) {
     throw new StorageError(
       'node',
       'env-not-allowed',
@@ -42,13 +43,4 @@ function forwarded(
     'env-not-set',
     `The variable ${variable} is not set on this node.`,
   );
-}
-
-/** `*` stands for anything, everything else for itself. */
-function matches(pattern: string, variable: string): boolean {
-  const source = pattern
-    .split('*')
-    .map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
-    .join('.*');
-  return new RegExp(`^${source}$`).test(variable);
 }
