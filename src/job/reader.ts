@@ -35,7 +35,8 @@ function itemOf(field: Field, index: number, value: unknown): Field {
 
 /** A field below another one, by key. `written`: the key as the user wrote it. */
 function memberOf(field: Field, name: string, written: string, value: unknown): Field {
-  const plain = /^[A-Za-z_][\w-]*$/.test(name);
+  // A longer one is cut: the path stands in every message about what is below it.
+  const plain = /^[A-Za-z_][\w-]{0,63}$/.test(name);
   const key = plain ? `${field.path === '' ? '' : '.'}${name}` : `[${show(name)}]`;
   return { value, path: `${field.path}${key}`, steps: [...field.steps, written] };
 }

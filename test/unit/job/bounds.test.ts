@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseJob, parseJobValue } from '../../../src/job/parse.ts';
+import { formatProblem } from '../../../src/job/problem.ts';
 import { parseSelector } from '../../../src/job/selector.ts';
 import { decodeDataUrl } from '../../../src/job/inline.ts';
 import { renderTemplate } from '../../../src/job/template.ts';
@@ -143,5 +144,21 @@ test('a template that writes without end is ended', () => {
   for (const [what, text] of Object.entries(texts)) {
     const result = quickly(what, () => renderTemplate(text, new Map()));
     assert.equal(result.ok, false, what);
+  }
+});
+
+test('what is said about a spec is short, however long its words are', () => {
+  const long = 'k'.repeat(1_000_000);
+  const specs = [
+    { [long]: 1, Type: long, Tasks: long },
+    { Labels: { [long]: [1] }, Constraints: [{ [long]: long, Key: long, Operator: long }] },
+    { Tasks: [{ Engine: { Type: 'x', Params: { [long]: { [long]: [[[[[[[[[[1]]]]]]]]]] } } } }] },
+    { Tasks: [{ Env: { [long]: long }, Network: { Ports: [{ Name: long, [long]: 1 }] } }] },
+  ];
+  for (const [index, spec] of specs.entries()) {
+    const result = parseJobValue(spec);
+    assert.ok(!result.ok);
+    const said = [...result.problems, ...result.warnings].map(formatProblem).join('\n');
+    assert.ok(said.length < 20_000, `${index}: ${said.length} characters`);
   }
 });
