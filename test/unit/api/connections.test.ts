@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import { until as poll } from '../../mesh/wait.ts';
 import { createTestApi, SPEC, type TestApi } from './api-server.ts';
 
-const until = (what: string, probe: () => boolean): Promise<true> =>
+const until = (what: string, probe: () => boolean | Promise<boolean>): Promise<true> =>
   poll(what, probe, { deadlineMs: 10_000, describe: () => '' });
 
 const sockets: Socket[] = [];
@@ -243,4 +243,32 @@ test('large bodies that never end are refused together, and a small one is read 
   });
   assert.match(answer, /^HTTP\/1\.1 200 /);
   assert.equal(api.service.jobs.length, 1);
+});
+
+test('beyond 16 uploads and 64 fetches at once the next are told to come again', async () => {
+  const { api, port } = await listening();
+  const upload =
+    'POST /api/v1/shoal/content HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000\r\n\r\nx';
+  // More than fit: which of them the server sees first is open.
+  for (let at = 0; at < 20; at += 1) await open(port, upload);
+  await until('the next upload is refused', async () => {
+    const answer = await fetch(`http://127.0.0.1:${port}/api/v1/shoal/content`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/octet-stream' },
+      body: 'x',
+    });
+    return answer.status === 429;
+  });
+  api.service.content.read = async function* () {
+    yield await new Promise<Uint8Array>(() => {});
+  };
+  const path = '/api/v1/shoal/content/bafkqaaa/file';
+  for (let at = 0; at < 70; at += 1)
+    await open(port, `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
+  const tooMany = async (): Promise<boolean> => {
+    const signal = AbortSignal.timeout(1_000);
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, { signal }).catch(() => null);
+    return answer?.status === 429;
+  };
+  await until('the next fetch is refused', tooMany);
 });
