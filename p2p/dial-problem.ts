@@ -7,6 +7,8 @@ export type DialProblemName =
   | 'handshake-failed'
   | 'wrong-network'
   | 'not-admitted'
+  /** This node keeps it out for a while, for what it did. */
+  | 'cooling'
   | 'refused'
   | 'timeout'
   | 'unreachable';
@@ -16,6 +18,12 @@ export interface DialProblem {
   /** Ends a sentence that begins with the peer: "… cannot be reached: <why>". */
   readonly why: string;
 }
+
+/** @param ms until it may come back. */
+export const coolingProblem = (ms: number): DialProblem => ({
+  problem: 'cooling',
+  why: `it broke the protocol too often; this node keeps it out for ${Math.ceil(ms / 1_000)} s more`,
+});
 
 /** All errors inside an error: libp2p wraps one per address. */
 function flatten(error: unknown): Error[] {

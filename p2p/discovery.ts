@@ -13,7 +13,7 @@ import { ShoalError } from '../src/core/failure.ts';
 import type { Failure } from '../src/core/failure.ts';
 import { checkPeerAddress } from './address.ts';
 import type { PeerAddress } from './address.ts';
-import { dialProblem } from './dial-problem.ts';
+import { coolingProblem, dialProblem } from './dial-problem.ts';
 import type { DialProblem } from './dial-problem.ts';
 import { reasonOf } from './log.ts';
 import type { Log } from './log.ts';
@@ -66,6 +66,8 @@ interface Candidate {
   nextAt: number;
   dialling: boolean;
   problem: DialProblem | null;
+  /** When it last became a member; tells a connection that lasted from one that was turned away. */
+  joinedAt: number;
 }
 
 export interface DiscoveryDeps {
@@ -74,6 +76,8 @@ export interface DiscoveryDeps {
   readonly hello: () => HelloService;
   readonly self: NodeId;
   readonly limits: DiscoveryLimits;
+  /** Milliseconds for which a peer is kept out; 0 = it is not. */
+  readonly coolingMs: (peer: NodeId) => number;
   readonly log: Log;
 }
 
@@ -133,6 +137,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
           attempts: 0,
           dialling: false,
           problem: null,
+          joinedAt: -Infinity,
           nextAt: performance.now() + firstDelay(origin, deps.self, peer),
         });
       } else if (!known.addresses.some((one) => one.equals(address))) {
@@ -142,6 +147,12 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
   };
 
   const attempt = async (candidate: Candidate): Promise<void> => {
+    const coolingMs = deps.coolingMs(candidate.peer);
+    if (coolingMs > 0) {
+      candidate.problem = coolingProblem(coolingMs);
+      candidate.nextAt = performance.now() + coolingMs;
+      return;
+    }
     candidate.dialling = true;
     dialling += 1;
     try {
@@ -201,8 +212,11 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     onDisconnected(peer) {
       const candidate = candidates.get(peer);
       if (candidate === undefined) return;
-      candidate.attempts = 0;
-      candidate.nextAt = performance.now() + backoff(1);
+      // A side that admits us no more says so only after the handshake, which looks like a success.
+      const lasted = performance.now() - candidate.joinedAt >= SETTLE_MS;
+      candidate.attempts = lasted ? 1 : candidate.attempts + 1;
+      if (!lasted) candidate.problem = dialProblem(hungUp(), peer);
+      candidate.nextAt = performance.now() + backoff(candidate.attempts);
     },
     onForeign(peer) {
       const candidate = candidates.get(peer);
@@ -272,14 +286,16 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       const now = performance.now();
       return [...candidates.values()].map((one) => {
         const connected = deps.presence.has(one.peer);
+        const coolingMs = deps.coolingMs(one.peer);
+        const problem = coolingMs > 0 ? coolingProblem(coolingMs) : one.problem;
         return {
           peer: one.peer,
           origin: one.origin,
-          attempts: one.attempts,
+          attempts: connected ? 0 : one.attempts,
           addresses: one.addresses.map(String),
           state: connected ? 'connected' : one.dialling ? 'dialling' : 'waiting',
-          problem: connected ? null : one.problem,
-          nextInMs: connected ? 0 : Math.max(0, Math.round(one.nextAt - now)),
+          problem: connected ? null : problem,
+          nextInMs: connected ? 0 : Math.max(0, coolingMs, Math.round(one.nextAt - now)),
         };
       });
     },
@@ -303,13 +319,14 @@ async function settled(deps: DiscoveryDeps, candidate: Candidate): Promise<DialP
   const end = performance.now() + SETTLE_MS;
   while (performance.now() < end && !deps.presence.has(candidate.peer)) {
     if (candidate.problem?.problem === 'wrong-network') return candidate.problem;
-    if (deps.libp2p().getConnections(peer).length === 0)
-      throw new Error('StreamClosedError: it hung up');
+    if (deps.libp2p().getConnections(peer).length === 0) throw hungUp();
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
   if (deps.presence.has(candidate.peer)) return null;
   return { problem: 'wrong-network', why: 'it does not speak the protocols of this mesh' };
 }
+
+const hungUp = (): Error => new Error('StreamClosedError: it hung up');
 
 /** Keeps a member in the peer store and learns the addresses that identify brought. */
 async function remember(
@@ -317,6 +334,7 @@ async function remember(
   id: NodeId,
   candidates: Map<NodeId, Candidate>,
 ): Promise<void> {
+  const joinedAt = performance.now();
   try {
     const peer = await deps.libp2p().peerStore.merge(peerIdFromString(id), {
       tags: { [TAG]: { value: 100 } },
@@ -330,9 +348,10 @@ async function remember(
       nextAt: 0,
       dialling: false,
       problem: null,
+      joinedAt,
     };
-    candidate.attempts = 0;
     candidate.problem = null;
+    candidate.joinedAt = joinedAt;
     if (addresses.length > 0) candidate.addresses = addresses;
     candidates.set(id, candidate);
   } catch (error) {

@@ -16,13 +16,14 @@ import { reasonOf } from './log.ts';
 import type { Log } from './log.ts';
 import { HolderBusy } from './protocols/blocks.ts';
 import type { BlockSession, BlocksService } from './protocols/blocks.ts';
+import type { PeerFault } from './standing.ts';
 
 /** Nothing complete from a holder for so long: the next one. */
 const STALL_MS = 5_000;
 const ASK_MS = 2_000;
 /** Blocks being checked and written while the next ones arrive. */
 const WRITES_MAX = 8;
-/** Passes over all sources as long as each brings something. */
+/** Passes over all sources as long as each brings something, or somebody had no time. */
 const ROUNDS = 8;
 const BUSY_PAUSE_MS = 250;
 /** Directory and file headers above the file bytes: a tenth, and room for small files. */
@@ -41,6 +42,7 @@ export interface FetchDeps {
   ) => AsyncIterable<CID>;
   /** Peers that the DHT names; none when there is no DHT. */
   readonly providers: (root: CID, signal: AbortSignal) => Promise<readonly NodeId[]>;
+  readonly fault: (peer: NodeId, fault: PeerFault) => void;
   readonly log: Log;
 }
 
@@ -71,6 +73,8 @@ interface Task {
   readonly corrupt: Set<NodeId>;
   /** Speak our protocol: what they do not give by it, bitswap would only wait for. */
   readonly spoke: Set<NodeId>;
+  /** Somebody who may have it had no time in this round. */
+  busy: boolean;
   wants: readonly CID[];
   received: number;
   budget: number;
@@ -118,7 +122,10 @@ export function createFetcher(deps: FetchDeps): Fetcher {
       signal.throwIfAborted();
       if (error instanceof ShoalError && error.failure.code === 'content-too-large') throw error;
       if (error instanceof ShoalError) task.corrupt.add(peer);
-      if (error instanceof HolderBusy) await pause(BUSY_PAUSE_MS);
+      if (error instanceof HolderBusy) {
+        task.busy = true;
+        await pause(BUSY_PAUSE_MS);
+      }
       deps.log.debug(
         { peer, cid: task.root.toString(), why: reasonOf(error) },
         'content.holder-failed',
@@ -194,6 +201,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
         asked: new Set(),
         corrupt: new Set(),
         spoke: new Set(),
+        busy: false,
         received: 0,
         budget: options.maxBytes + overhead(options.maxBytes),
         total: 0,
@@ -202,6 +210,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
       const holders = options.holders.map(asNodeId);
       for (let round = 0; round < ROUNDS && task.wants.length > 0; round += 1) {
         options.signal.throwIfAborted();
+        task.busy = false;
         let progress = await pullAll(task, holders);
         if (task.wants.length > 0) progress = (await pullAll(task, await others(task))) || progress;
         if (task.wants.length > 0) progress = (await swap(task, holders)) || progress;
@@ -210,7 +219,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
           progress = (await pullAll(task, named)) || progress;
           if (task.wants.length > 0) progress = (await swap(task, named)) || progress;
         }
-        if (!progress) break;
+        if (!progress && !task.busy) break;
       }
       if (task.wants.length > 0) throw unavailable(task);
     },
@@ -264,6 +273,7 @@ function createIntake(
   let failure: unknown = null;
   const corrupt = (cid: CID, why: string): ShoalError => {
     deps.log.warn({ peer, cid: cid.toString(), why }, 'content.bad-block');
+    deps.fault(peer, 'bad-block');
     return new ShoalError({ code: 'content-corrupt', cid: cid.toString(), why });
   };
   return {

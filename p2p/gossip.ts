@@ -15,12 +15,21 @@ import type { Gossip } from '../src/core/messages.ts';
 import { reasonOf } from './log.ts';
 import type { Log } from './log.ts';
 import type { Presence } from './presence.ts';
+import { createRate } from './rate.ts';
+import type { PeerFault } from './standing.ts';
 import { GOSSIP_MAX_BYTES } from './wire/messages.ts';
 
 /** Fixed, because a topic per job leaks state in every peer and runs into their topic budgets. */
 export const JOB_SHARDS = 4;
 /** Messages that may wait for the node. Old announcements are worthless, so the oldest go. */
 const QUEUE_MAX = 2_048;
+/**
+ * What one neighbour may send, bytes with {@link MESSAGE_COST} added to each message: 1,300
+ * announcements of 1 KiB a second, or 120 of the largest. Ten busy submitters reach a tenth of it.
+ */
+const NEIGHBOUR_RATE = { perSecond: 4 << 20, burst: 16 << 20 };
+/** Handling one that is short costs about as much as these bytes. */
+const MESSAGE_COST = 2_048;
 /** Messages handed over per event loop turn, so that a burst does not hold up the streams. */
 const TURN_MAX = 64;
 const WATCH_MS = 2_000;
@@ -41,6 +50,8 @@ export interface GossipStats {
   readonly rejected: number;
   readonly ignored: number;
   readonly dropped: number;
+  /** Not looked at, because their neighbour sent more than it may. */
+  readonly limited: number;
   readonly queued: number;
   readonly published: number;
   readonly publishedToNobody: number;
@@ -176,6 +187,7 @@ export interface GossipDeps {
   readonly decode: (bytes: Uint8Array) => Decoded;
   readonly presence: Presence;
   readonly log: Log;
+  readonly fault: (peer: NodeId, fault: PeerFault) => void;
   /** Redials a peer whose connection was closed to heal it. */
   readonly redial: (peer: NodeId) => void;
 }
@@ -192,10 +204,12 @@ export function createGossip(deps: GossipDeps): GossipService {
     rejected: 0,
     ignored: 0,
     dropped: 0,
+    limited: 0,
     published: 0,
     publishedToNobody: 0,
     healed: 0,
   };
+  const rate = createRate(NEIGHBOUR_RATE, () => performance.now());
   const queue: { gossip: Gossip; from: NodeId }[] = [];
   let sink: ((gossip: Gossip, from: NodeId) => void) | null = null;
   let draining = false;
@@ -213,15 +227,22 @@ export function createGossip(deps: GossipDeps): GossipService {
   };
 
   const validate = (peer: PeerId, message: Message): TopicValidatorResult => {
+    const from = asNodeId(peer.toString());
+    if (!rate.take(from, message.data.byteLength + MESSAGE_COST)) {
+      counts.limited += 1;
+      return TopicValidatorResult.Ignore;
+    }
     const verdict: Decoded =
       message.data.byteLength > GOSSIP_MAX_BYTES
         ? { ok: false, sendersFault: true, why: `${message.data.byteLength} bytes` }
         : deps.decode(message.data);
-    const from = asNodeId(peer.toString());
     if (!verdict.ok) {
       counts[verdict.sendersFault ? 'rejected' : 'ignored'] += 1;
       deps.log.debug({ from, why: verdict.why }, 'gossip.refused');
-      return verdict.sendersFault ? TopicValidatorResult.Reject : TopicValidatorResult.Ignore;
+      if (!verdict.sendersFault) return TopicValidatorResult.Ignore;
+      // Every honest node has this validator in front of what it passes on.
+      deps.fault(from, 'bad-gossip');
+      return TopicValidatorResult.Reject;
     }
     counts.accepted += 1;
     // The validator sees each message once, so this is where it enters the node: decoded once.

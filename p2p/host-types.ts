@@ -12,6 +12,7 @@ import type { Log } from './log.ts';
 import type { BlocksStats } from './protocols/blocks.ts';
 import type { MessageLimits, Messages, MessageStats } from './protocols/messages.ts';
 import type { Tail } from './protocols/tail.ts';
+import type { PeerFault, StandingLimits, StandingStats } from './standing.ts';
 
 export interface HostConfig {
   /** The mesh: 1 … 63 of a–z, 0–9 and `-`; part of every protocol name. */
@@ -39,8 +40,10 @@ export interface HostConfig {
   readonly messages: MessageLimits;
   /** Size at which unpinned blocks are collected, bytes. */
   readonly contentQuotaBytes: number;
-  /** Block requests of other peers served at the same time. */
+  /** Block requests of other peers served at the same time; one peer has at most a quarter of them. */
   readonly servesMax: number;
+  /** What a peer may do wrong before it is kept out, and for how long. */
+  readonly standing: StandingLimits;
 }
 
 export interface HostDeps {
@@ -73,6 +76,8 @@ export interface Host {
   readonly tail: Tail;
   /** @throws ShoalError `multiaddr-invalid`, `peer-unreachable`. */
   dial(address: string): Promise<NodeId>;
+  /** Counts a fault that only the core can see; enough of them close the connection for a while. */
+  penalise(peer: NodeId, fault: PeerFault): void;
   /** For gauges; costs a few additions. */
   gauges(): HostGauges;
   readonly libp2p: Libp2p;
@@ -87,4 +92,5 @@ export interface HostGauges {
   readonly messages: MessageStats;
   readonly gossip: GossipStats;
   readonly blocks: BlocksStats;
+  readonly standing: StandingStats;
 }

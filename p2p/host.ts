@@ -10,11 +10,11 @@ import type { HeliaWithLibp2p } from '@helia/libp2p';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import { gossipsub } from '@libp2p/gossipsub';
 import { identify, identifyPush } from '@libp2p/identify';
-import type { Connection, Libp2p, PrivateKey, Stream } from '@libp2p/interface';
+import type { Connection, Libp2p, PeerId, PrivateKey, Stream } from '@libp2p/interface';
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht';
 import { mdns } from '@libp2p/mdns';
 import { noise } from '@libp2p/noise';
-import { peerIdFromPrivateKey } from '@libp2p/peer-id';
+import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id';
 import { ping } from '@libp2p/ping';
 import { preSharedKey } from '@libp2p/pnet';
 import { tcp } from '@libp2p/tcp';
@@ -22,6 +22,7 @@ import { yamux } from '@libp2p/yamux';
 import type { Libp2pOptions } from 'libp2p';
 import { ShoalError } from '../src/core/failure.ts';
 import { asNodeId } from '../src/core/ids.ts';
+import type { NodeId } from '../src/core/ids.ts';
 import { announced } from './address.ts';
 import { createBlockFiles } from './blockstore.ts';
 import type { BlockFiles } from './blockstore.ts';
@@ -39,8 +40,12 @@ import { createHello, helloProtocol } from './protocols/hello.ts';
 import type { HelloService } from './protocols/hello.ts';
 import { createMessages, messageProtocol } from './protocols/messages.ts';
 import { createTail, tailProtocol } from './protocols/tail.ts';
+import { createStanding } from './standing.ts';
 
 export type { Host, HostConfig, HostDeps } from './host-types.ts';
+
+/** Connections of one peer. */
+const CONNECTIONS_PER_PEER = 4;
 
 type Services = GossipServices;
 type StreamHandler = (stream: Stream, connection: Connection) => void | Promise<void>;
@@ -73,12 +78,20 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
   };
   const protocol = messageProtocol(config.network);
   const presence = createPresence(protocol);
+  const standing = createStanding({
+    limits: config.standing,
+    now: () => performance.now(),
+    log,
+    onCooling: (peer) => hangUp(libp2p(), peer),
+  });
+  const { fault } = standing;
   const messages = createMessages({
     network: libp2p,
     protocol,
     presence,
     limits: config.messages,
     log,
+    fault,
   });
   let hello: HelloService | null = null;
   const discovery = createDiscovery({
@@ -87,6 +100,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     hello: () => hello ?? missing('hello'),
     self: nodeId,
     limits: config.discovery,
+    coolingMs: standing.coolingMs,
     log,
   });
   hello = createHello({
@@ -95,6 +109,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     self: nodeId,
     agent: `shoal/${config.version}`,
     log,
+    fault,
     known: discovery.known,
     onPeers: (peers) => discovery.learn(peers, 'exchange'),
   });
@@ -104,6 +119,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     decode: deps.decodeGossip,
     presence,
     log,
+    fault,
     redial: discovery.redial,
   });
   const blocks = createBlockFiles(config.blocksPath, log);
@@ -114,6 +130,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     read: blocks.read,
     log,
     servesMax: config.servesMax,
+    fault,
   });
   const tail = createTail({ network: libp2p, protocol: tailProtocol(config.network), log });
   const rows: ProtocolRow[] = [
@@ -122,7 +139,8 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     { protocol: blocksProtocol(config.network), handler: bulk.handle, maxInboundStreams: 16 },
     { protocol: tailProtocol(config.network), handler: tail.handle, maxInboundStreams: 64 },
   ];
-  const started = await startHelia(config, deps, privateKey, blocks, rows);
+  const admits = (peer: NodeId): boolean => deps.admit(peer) && standing.coolingMs(peer) === 0;
+  const started = await startHelia(config, { ...deps, admit: admits }, privateKey, blocks, rows);
   helia = started;
   const node = started.libp2p;
   const provider = createProvider(() => node, log);
@@ -131,6 +149,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     blocks,
     protocol: bulk,
     members: presence.members,
+    fault,
     log,
     bitswap: (wants, from, signal) => swapBlocks(started, presence.members(), wants, from, signal),
     providers: (root, signal) =>
@@ -147,6 +166,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     },
   });
   presence.attach(node);
+  node.addEventListener('connection:open', ({ detail }) => dropOldest(node, detail.remotePeer));
   gossip.start();
   await discovery.start(bootstrap.good);
 
@@ -162,6 +182,9 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     content,
     tail,
     dial: discovery.dial,
+    penalise(peer, kind) {
+      if (peer !== nodeId) fault(peer, kind);
+    },
     gauges: () => ({
       members: presence.members().length,
       connections: node.getConnections().length,
@@ -170,6 +193,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
       messages: messages.stats(),
       gossip: gossip.stats(),
       blocks: bulk.stats(),
+      standing: standing.stats(),
     }),
     libp2p: node,
     async stop() {
@@ -181,6 +205,23 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
       await started.stop();
     },
   };
+}
+
+/** Not `hangUp` of libp2p, which first waits for what the peer still has to say. */
+function hangUp(node: Libp2p, peer: NodeId): void {
+  for (const connection of node.getConnections(peerIdFromString(peer)))
+    connection.abort(new Error('it broke the protocol too often'));
+}
+
+/**
+ * Two peers that dial each other at once have two connections; more are left over from a network that
+ * changed, or are somebody's way around the limits per connection. The newest stay: an older one may
+ * be dead without anybody knowing.
+ */
+function dropOldest(node: Libp2p, peer: PeerId): void {
+  const open = node.getConnections(peer).toSorted((a, b) => b.timeline.open - a.timeline.open);
+  for (const connection of open.slice(CONNECTIONS_PER_PEER))
+    connection.abort(new Error('replaced by newer connections'));
 }
 
 const missing = (what: string): never => {

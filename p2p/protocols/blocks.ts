@@ -8,12 +8,15 @@ import type { Connection, Libp2p, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { CID } from 'multiformats/cid';
 import { Uint8ArrayList } from 'uint8arraylist';
+import { asNodeId } from '../../src/core/ids.ts';
 import type { NodeId } from '../../src/core/ids.ts';
 import { factsOf, mayHaveLinks } from '../dag.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
-import { encodeFrames, prefixOf, readFrames, write } from './frames.ts';
+import type { PeerFault } from '../standing.ts';
+import { encodeFrames, FrameTooLarge, prefixOf, readFrames, Stalled, write } from './frames.ts';
 import type { FrameReader } from './frames.ts';
+import { createSlots } from './slots.ts';
 
 export const blocksProtocol = (network: string): string => `/shoal/${network}/blocks/1`;
 
@@ -37,8 +40,14 @@ const REQUEST_MAX = 512;
 const READ_AHEAD = 6;
 /** Unread bytes at which the requester lets the holder wait. */
 const HIGH_WATER = 8 << 20;
-/** A holder waits so long for the next request or for the requester to read. */
+/** A holder waits so long for the next request. */
 const SERVE_IDLE_MS = 30_000;
+/** A requester that takes nothing for so long gives its slot to the next. */
+const SERVE_STALL_MS = 15_000;
+/** In line for a slot; the requester gives up when nothing comes for 5 s. */
+const SLOT_WAIT_MS = 4_000;
+/** Requests in line, over all peers: small, but not for nothing. */
+const SLOT_LINE_MAX = 256;
 const OPEN_MS = 5_000;
 /** Blocks of one request are remembered, so that shared subtrees are sent once; beyond, it ends. */
 const SEEN_MAX = 1_000_000;
@@ -48,8 +57,9 @@ export interface BlocksDeps {
   readonly protocol: string;
   readonly read: (cid: CID) => Promise<Uint8Array | null>;
   readonly log: Log;
-  /** Requests served at the same time, over all peers. */
+  /** Requests served at the same time, over all peers; of these one peer has at most a quarter. */
   readonly servesMax: number;
+  readonly fault: (peer: NodeId, fault: PeerFault) => void;
 }
 
 export interface BlocksStats {
@@ -92,59 +102,70 @@ export class HolderBusy extends Error {
 // — the holder's side
 
 export function createBlocks(deps: BlocksDeps): BlocksService {
-  const counts = { serving: 0, servedBytes: 0, refusedBusy: 0 };
+  const counts = { servedBytes: 0, refusedBusy: 0 };
+  const slots = createSlots({
+    max: deps.servesMax,
+    perPeer: Math.max(1, Math.floor(deps.servesMax / 4)),
+    waitingMax: SLOT_LINE_MAX,
+  });
 
-  const serve = async (stream: Stream, request: Uint8Array): Promise<void> => {
+  const serve = async (stream: Stream, from: NodeId, request: Uint8Array): Promise<void> => {
     const [kind] = request;
     const wants = decodeCids(request.subarray(1));
     if (kind === HAS) {
       const [cid] = wants;
       const has = cid !== undefined && (await deps.read(cid)) !== null;
-      return write(stream, encodeFrames([Uint8Array.of(HAS_ANSWER, has ? 1 : 0)]), SERVE_IDLE_MS);
+      return write(stream, encodeFrames([Uint8Array.of(HAS_ANSWER, has ? 1 : 0)]), SERVE_STALL_MS);
     }
     if (kind !== FETCH_DEEP && kind !== FETCH_FLAT) throw new Error(`unknown request ${kind}`);
-    if (counts.serving >= deps.servesMax) {
+    const leave = await slots.enter(from, SLOT_WAIT_MS);
+    if (leave === null) {
       counts.refusedBusy += 1;
-      return write(stream, encodeFrames([Uint8Array.of(BUSY)]), SERVE_IDLE_MS);
+      return write(stream, encodeFrames([Uint8Array.of(BUSY)]), SERVE_STALL_MS);
     }
-    counts.serving += 1;
     try {
-      for await (const { cid, bytes } of walk(wants, kind === FETCH_DEEP, deps.read)) {
-        const name = cid.bytes;
-        if (bytes === null) {
-          const frame = Buffer.concat([Uint8Array.of(MISSING), name]);
-          await write(stream, encodeFrames([frame]), SERVE_IDLE_MS);
-          continue;
-        }
-        const head = Buffer.concat([
-          prefixOf(2 + name.byteLength + bytes.byteLength),
-          Uint8Array.of(BLOCK, name.byteLength),
-          name,
-        ]);
-        counts.servedBytes += bytes.byteLength;
-        // The block itself goes down to the encryption without a copy.
-        await write(stream, new Uint8ArrayList(head, bytes), SERVE_IDLE_MS);
-      }
-      await write(stream, encodeFrames([Uint8Array.of(DONE)]), SERVE_IDLE_MS);
+      await send(stream, wants, kind === FETCH_DEEP);
     } finally {
-      counts.serving -= 1;
+      leave();
     }
   };
 
+  const send = async (stream: Stream, wants: readonly CID[], deep: boolean): Promise<void> => {
+    for await (const { cid, bytes } of walk(wants, deep, deps.read)) {
+      const name = cid.bytes;
+      if (bytes === null) {
+        const frame = Buffer.concat([Uint8Array.of(MISSING), name]);
+        await write(stream, encodeFrames([frame]), SERVE_STALL_MS);
+        continue;
+      }
+      const head = Buffer.concat([
+        prefixOf(2 + name.byteLength + bytes.byteLength),
+        Uint8Array.of(BLOCK, name.byteLength),
+        name,
+      ]);
+      counts.servedBytes += bytes.byteLength;
+      // The block itself goes down to the encryption without a copy.
+      await write(stream, new Uint8ArrayList(head, bytes), SERVE_STALL_MS);
+    }
+    await write(stream, encodeFrames([Uint8Array.of(DONE)]), SERVE_STALL_MS);
+  };
+
   return {
-    stats: () => ({ ...counts }),
+    stats: () => ({ ...counts, serving: slots.taken }),
     async handle(stream, connection) {
       const reader = readFrames(stream, { maxBytes: MAX_REQUEST, highWater: MAX_REQUEST });
+      const peer = asNodeId(connection.remotePeer.toString());
       try {
         for (;;) {
           const request = await reader.next(SERVE_IDLE_MS, null);
           if (request === null) break;
-          await serve(stream, request);
+          await serve(stream, peer, request);
         }
         await stream.close({ signal: AbortSignal.timeout(SERVE_IDLE_MS) });
       } catch (error) {
-        const peer = connection.remotePeer.toString();
         deps.log.debug({ peer, why: reasonOf(error) }, 'blocks.serve-ended');
+        if (error instanceof Stalled) deps.fault(peer, 'stalled-reader');
+        if (error instanceof FrameTooLarge) deps.fault(peer, 'frame-too-large');
         stream.abort(error instanceof Error ? error : new Error(String(error)));
       }
     },

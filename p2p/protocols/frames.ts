@@ -12,6 +12,11 @@ export class FrameTooLarge extends Error {
   override readonly name = 'FrameTooLarge';
 }
 
+/** The other side takes nothing any more. */
+export class Stalled extends Error {
+  override readonly name = 'Stalled';
+}
+
 /** One buffer with all frames, each behind its length. */
 export function encodeFrames(frames: readonly Uint8Array[]): Uint8Array {
   let total = 0;
@@ -33,22 +38,28 @@ export function prefixOf(length: number): Uint8Array {
   return out;
 }
 
+export interface FrameParser {
+  /** @throws FrameTooLarge before allocating, when a length above the limit is announced. */
+  take(chunk: Uint8Array): void;
+  /** Bytes set aside for a frame that has begun; 0 between two frames. */
+  unfinished(): number;
+}
+
 /**
  * Cuts a byte stream back into frames. A frame that arrives within one chunk is handed over without a
  * copy; a larger one is assembled in a buffer of its final size, so each byte is copied once.
- * @throws FrameTooLarge before allocating, when a length above `maxBytes` is announced.
  */
 export function frameParser(
   maxBytes: number,
   onFrame: (frame: Uint8Array) => void,
   allocate: (length: number) => Buffer = Buffer.allocUnsafe,
-): (chunk: Uint8Array) => void {
+): FrameParser {
   const header = Buffer.allocUnsafe(PREFIX);
   let headerBytes = 0;
   let body: Buffer | null = null;
   let bodyBytes = 0;
 
-  return (chunk) => {
+  const take = (chunk: Uint8Array): void => {
     let at = 0;
     while (at < chunk.byteLength) {
       if (body === null) {
@@ -81,6 +92,7 @@ export function frameParser(
       }
     }
   };
+  return { take, unfinished: () => body?.byteLength ?? headerBytes };
 }
 
 /** Feeds every piece of what a stream delivers. */
@@ -152,7 +164,7 @@ export function readFrames(stream: Stream, options: FrameReaderOptions): FrameRe
     queue.push(frame);
     queued += frame.byteLength;
   };
-  const parse = frameParser(options.maxBytes, onFrame, pool.take);
+  const parser = frameParser(options.maxBytes, onFrame, pool.take);
   const finish = (error: Error | null): void => {
     ended = true;
     failure ??= error;
@@ -162,7 +174,7 @@ export function readFrames(stream: Stream, options: FrameReaderOptions): FrameRe
   stream.addEventListener('message', (event) => {
     if (failure !== null) return;
     try {
-      eachPiece(event.data, parse);
+      eachPiece(event.data, parser.take);
     } catch (error) {
       const cause = error instanceof Error ? error : new Error(String(error));
       finish(cause);
@@ -201,6 +213,7 @@ function waitFor(
   arm: (resolve: () => void) => void,
   ms: number,
   signal: AbortSignal | null,
+  late: (why: string) => Error = (why) => new Error(why),
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const done = (settle: () => void): void => {
@@ -209,10 +222,7 @@ function waitFor(
       settle();
     };
     const onAbort = (): void => done(() => reject(signal?.reason ?? new Error('aborted')));
-    const timer = setTimeout(
-      () => done(() => reject(new Error(`nothing arrived for ${ms} ms`))),
-      ms,
-    );
+    const timer = setTimeout(() => done(() => reject(late(`nothing moved for ${ms} ms`))), ms);
     if (signal?.aborted === true) return onAbort();
     signal?.addEventListener('abort', onAbort);
     arm(() => done(resolve));
@@ -232,7 +242,7 @@ export async function write(
  * Waits until the stream takes more. Not `stream.onDrain()`: libp2p 3.3 makes that promise once per
  * stream and never renews it, so from the second time on it resolves at once and the write buffer
  * grows without limit.
- * @throws when the peer takes nothing for `ms`, or the stream closes.
+ * @throws Stalled when the peer takes nothing for `ms`; an error when the stream closes.
  */
 export async function drained(stream: Stream, ms: number): Promise<void> {
   while (stream.writableNeedsDrain) {
@@ -250,6 +260,7 @@ export async function drained(stream: Stream, ms: number): Promise<void> {
         },
         ms,
         null,
+        (why) => new Stalled(why),
       );
     } finally {
       forget();

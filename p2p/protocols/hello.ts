@@ -14,6 +14,7 @@ import { checkPeerAddress, reachOf } from '../address.ts';
 import type { PeerAddress } from '../address.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
+import type { PeerFault } from '../standing.ts';
 import { createTwins, VOICES_MAX } from '../twins.ts';
 import { encodeFrames, readFrames } from './frames.ts';
 
@@ -44,6 +45,7 @@ export interface HelloDeps {
   readonly log: Log;
   /** Addresses, each ending in /p2p/<id>, of connected members. */
   readonly known: () => readonly (readonly string[])[];
+  readonly fault: (peer: NodeId, fault: PeerFault) => void;
   readonly onPeers: (peers: readonly PeerAddress[], from: NodeId) => void;
 }
 
@@ -73,7 +75,7 @@ export function createHello(deps: HelloDeps): HelloService {
     try {
       stream.send(own(asNodeId(connection.remotePeer.toString())));
       const frame = await reader.next(HELLO_MS, null);
-      if (frame !== null) accept(frame, connection);
+      if (frame !== null) accept(parse(frame, connection), connection);
       await stream.close({ signal: AbortSignal.timeout(HELLO_MS) });
     } catch (error) {
       stream.abort(error instanceof Error ? error : new Error(String(error)));
@@ -81,8 +83,16 @@ export function createHello(deps: HelloDeps): HelloService {
     }
   };
 
-  const accept = (frame: Uint8Array, connection: Connection): void => {
-    const hello = Hello.parse(JSON.parse(Buffer.from(frame).toString('utf8')));
+  const parse = (frame: Uint8Array, connection: Connection): z.infer<typeof Hello> => {
+    try {
+      return Hello.parse(JSON.parse(Buffer.from(frame).toString('utf8')));
+    } catch (error) {
+      deps.fault(asNodeId(connection.remotePeer.toString()), 'garbage');
+      throw error;
+    }
+  };
+
+  const accept = (hello: z.infer<typeof Hello>, connection: Connection): void => {
     // Whom we reach over the internet must not send us to dial inside our own network: addresses
     // that reach less far than the informant's own connection are not taken.
     const reach = reachOf(connection.remoteAddr);

@@ -11,7 +11,9 @@ import type { NodeId } from '../../src/core/ids.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
 import type { Presence } from '../presence.ts';
-import { drained, eachPiece, encodeFrames, frameParser } from './frames.ts';
+import type { PeerFault } from '../standing.ts';
+import { drained, encodeFrames } from './frames.ts';
+import { createInbound } from './inbound.ts';
 
 export const messageProtocol = (network: string): string => `/shoal/${network}/msg/1`;
 
@@ -41,6 +43,10 @@ export interface MessageStats {
   readonly queuedFrames: number;
   readonly queuedBytes: number;
   readonly resets: number;
+  /** Inbound streams, over all peers. */
+  readonly streams: number;
+  /** Bytes set aside for frames that have begun. */
+  readonly unfinishedBytes: number;
 }
 
 export interface Messages {
@@ -75,6 +81,7 @@ export interface MessagesDeps {
   readonly presence: Presence;
   readonly limits: MessageLimits;
   readonly log: Log;
+  readonly fault: (peer: NodeId, fault: PeerFault) => void;
 }
 
 export interface MessageService extends Messages {
@@ -88,6 +95,16 @@ export function createMessages(deps: MessagesDeps): MessageService {
   const counts = { sent: 0, received: 0, droppedOverflow: 0, droppedUnreachable: 0, resets: 0 };
   let handlers: MessageHandlers | null = null;
   let stopped = false;
+  const inbound = createInbound({
+    maxBytes: MAX_MESSAGE,
+    now: () => performance.now(),
+    log: deps.log,
+    fault: deps.fault,
+    onFrame(from, frame) {
+      counts.received += 1;
+      return handlers?.onFrame(from, frame);
+    },
+  });
 
   const outboxOf = (peer: NodeId): Outbox => {
     let outbox = outboxes.get(peer);
@@ -194,17 +211,15 @@ export function createMessages(deps: MessagesDeps): MessageService {
         queuedFrames += outbox.frames.length;
         queuedBytes += outbox.bytes;
       }
-      return { ...counts, queuedFrames, queuedBytes };
+      return { ...counts, ...inbound.stats(), queuedFrames, queuedBytes };
     },
     handle(stream, connection) {
       deps.presence.seen(connection.remotePeer);
-      receive(stream, asNodeId(connection.remotePeer.toString()), deps.log, (from, frame) => {
-        counts.received += 1;
-        return handlers?.onFrame(from, frame);
-      });
+      inbound.add(stream, asNodeId(connection.remotePeer.toString()));
     },
     stop() {
       stopped = true;
+      inbound.stop();
       for (const outbox of outboxes.values()) outbox.stream?.abort(new Error('shutting down'));
       outboxes.clear();
     },
@@ -223,51 +238,4 @@ function takeBatch(outbox: Outbox): Uint8Array[] {
   outbox.frames = outbox.frames.slice(count);
   outbox.bytes -= bytes;
   return batch;
-}
-
-/** Hands over each frame; while a handler's promise is pending the stream is paused. */
-function receive(
-  stream: Stream,
-  from: NodeId,
-  log: Log,
-  onFrame: (from: NodeId, frame: Uint8Array) => void | Promise<void>,
-): void {
-  const waiting: Uint8Array[] = [];
-  let draining = false;
-  const drain = async (): Promise<void> => {
-    for (let frame = waiting.shift(); frame !== undefined; frame = waiting.shift()) {
-      await onFrame(from, frame);
-    }
-  };
-  const parse = frameParser(MAX_MESSAGE, (frame) => {
-    if (draining) {
-      waiting.push(frame);
-      return;
-    }
-    const pending = onFrame(from, frame);
-    if (pending === undefined) return;
-    draining = true;
-    stream.pause();
-    pending
-      .then(drain)
-      .catch((error: unknown) =>
-        log.error({ from, why: reasonOf(error) }, 'messages.handler-failed'),
-      )
-      .finally(() => {
-        draining = false;
-        if (stream.readStatus === 'paused') stream.resume();
-      });
-  });
-  stream.addEventListener('message', (event) => {
-    try {
-      eachPiece(event.data, parse);
-    } catch (error) {
-      log.debug({ from, why: reasonOf(error) }, 'messages.refused');
-      stream.abort(error instanceof Error ? error : new Error(String(error)));
-    }
-  });
-  // The other side ended its half: end ours, or the stream would count against the limit for ever.
-  stream.addEventListener('remoteCloseWrite', () => {
-    stream.close().catch(() => stream.abort(new Error('closed by the peer')));
-  });
 }

@@ -32,6 +32,16 @@ export type WireCode =
   /** Well formed, but of a type this version does not know: not the sender's fault. */
   | 'unknown-type';
 
+/** Codes that an honest peer may come to cause: it is newer, or its list is longer than ours. */
+const HONEST: ReadonlySet<WireCode> = new Set<WireCode>([
+  'unknown-type',
+  'wrong-version',
+  'too-many',
+]);
+
+/** Whether no honest peer sends what was refused with this code. */
+export const isSendersFault = (code: WireCode): boolean => !HONEST.has(code);
+
 export interface Refused {
   readonly ok: false;
   readonly code: WireCode;

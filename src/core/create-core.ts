@@ -52,5 +52,6 @@ export function createCore(config: MachineConfig, suite: Suite): Core {
     troubles: new Map(),
     atHand: null,
     refused: {},
+    relayed: false,
   };
 }

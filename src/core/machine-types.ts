@@ -237,7 +237,7 @@ export type Effect =
       readonly holders: readonly NodeId[];
     }
   | { readonly type: 'reply'; readonly request: RequestId; readonly reply: Reply }
-  /** Remote input was refused; counted, and the sender may be punished when it is at fault. */
+  /** Remote input was refused: counted, and with `fault` held against the sender, who is then its author. */
   | {
       readonly type: 'refuse';
       readonly from: NodeId;

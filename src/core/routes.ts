@@ -36,6 +36,7 @@ const specPoints = 5;
 const replicasMax = 64;
 
 export function dispatch(core: Core, input: Input): void {
+  core.relayed = input.type === 'gossip';
   switch (input.type) {
     case 'wake':
       return;

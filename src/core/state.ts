@@ -344,6 +344,8 @@ export interface Core {
   /** The job being looked at: whose fault it is when that fails. */
   atHand: JobId | null;
   readonly refused: Partial<Record<RefuseCode, number>>;
+  /** The input at hand came by gossip: its sender only passed it on. */
+  relayed: boolean;
 }
 
 export function send(core: Core, to: NodeId, message: Message): void {
@@ -386,7 +388,8 @@ export function persist(core: Core, write: StoreWrite): void {
 
 export function refuse(core: Core, from: NodeId, code: RefuseCode, fault: boolean): void {
   core.refused[code] = (core.refused[code] ?? 0) + 1;
-  core.out.push({ type: 'refuse', from, code, fault });
+  // Honest nodes pass on gossip whose records nobody has checked for them.
+  core.out.push({ type: 'refuse', from, code, fault: fault && !core.relayed });
 }
 
 export function reply(core: Core, request: RequestId, answer: Reply): void {

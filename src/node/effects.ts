@@ -67,6 +67,7 @@ function carryOut(hands: Hands, effect: Performed): void {
       return hands.replicate(effect);
     case 'refuse':
       metrics.refused(effect.code);
+      if (effect.fault) host.penalise(effect.from, 'bad-record');
       log.debug({ code: effect.code, from: effect.from, fault: effect.fault }, 'record.refused');
       return;
     case 'defect': {

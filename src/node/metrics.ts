@@ -38,6 +38,16 @@ export function createNodeMetrics(deps: {
   );
   const { gauge } = metrics;
   gauge('shoal_peers', 'Members of the mesh connected now.', () => deps.host().gauges().members);
+  gauge(
+    'shoal_peers_cooling',
+    'Peers kept out for a while because they broke the protocol too often.',
+    () => deps.host().gauges().standing.cooling,
+  );
+  gauge(
+    'shoal_peer_faults',
+    'Faults of peers since the start: frames, records, gossip and blocks that no honest peer sends.',
+    () => Object.values(deps.host().gauges().standing.faults).reduce((sum, one) => sum + one, 0),
+  );
   gauge('shoal_connections', 'Open connections.', () => deps.host().gauges().connections);
   gauge(
     'shoal_message_queue_bytes',

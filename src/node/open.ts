@@ -22,6 +22,7 @@ import { createCrypto } from '../store/crypto.ts';
 import { SqliteDatastore } from '../store/datastore.ts';
 import { loadKey, readSwarmKey } from '../store/keys.ts';
 import type { Driver } from './driver.ts';
+import { gossipReader } from './gossip-reader.ts';
 import { planListen } from './listen.ts';
 import type { Retention } from './retention.ts';
 import { createRunner } from './runner.ts';
@@ -95,16 +96,13 @@ export async function openHost(
       messages: { queueFrames: 16_384, queueBytes: 32 << 20 },
       contentQuotaBytes: config.results.quotaBytes,
       servesMax: 16,
+      standing: { faultsMax: 32, coolingMs: 30_000 },
     },
     {
       datastore,
       log: log.child({ component: 'p2p' }),
       admit: () => true,
-      decodeGossip: (bytes) => {
-        const decoded = identity.codec.decodeGossip(bytes);
-        if (decoded.ok) return decoded;
-        return { ok: false, sendersFault: decoded.code !== 'unknown-type', why: decoded.code };
-      },
+      decodeGossip: gossipReader(identity.codec, identity.suite, () => Date.now()),
     },
   );
   closers.add(() => host.stop());

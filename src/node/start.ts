@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { isSendersFault } from '../../p2p/wire/cbor.ts';
 import { readApiKeys } from '../api/keys.ts';
 import type { Listening } from '../api/listen.ts';
 import { API_LIMITS, createApiServer } from '../api/server.ts';
@@ -204,7 +205,11 @@ async function compose(
       let room: Promise<void> | undefined;
       defects.contain('frame', () => {
         const decoded = codec.decodeMessage(frame);
-        if (!decoded.ok) return metrics.refused(decoded.code);
+        if (!decoded.ok) {
+          metrics.refused(decoded.code);
+          if (isSendersFault(decoded.code)) host.penalise(from, 'garbage');
+          return;
+        }
         const input = { type: 'message', from, message: decoded.message } as const;
         room = driver.hear(input, frame.byteLength);
       });

@@ -85,6 +85,7 @@ export function testNodes(): {
         messages: { queueFrames: 4_096, queueBytes: 16 << 20 },
         contentQuotaBytes: 1 << 30,
         servesMax: 16,
+        standing: { faultsMax: 32, coolingMs: 30_000 },
         ...changes,
       };
       const all: HostDeps = {

@@ -1,11 +1,13 @@
 /** What only the right sender may say. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { asJobId, asRequestId } from '../../../src/core/ids.ts';
+import { asJobId, asPublicKey, asRequestId } from '../../../src/core/ids.ts';
 import type { ExecutionId, JobId } from '../../../src/core/ids.ts';
+import type { Input } from '../../../src/core/machine-types.ts';
 import { Cluster, done, refusals } from './cluster.ts';
 import {
   admitted,
+  advertOf,
   certify,
   grantOf,
   idOf,
@@ -354,5 +356,22 @@ describe('a hold', () => {
       gossip: { type: 'closed', close: { record: close, votes: [] }, summary },
     });
     assert.equal(cluster.machine(0).inspect().holds.length, 1);
+  });
+});
+
+describe('a record that is refused', () => {
+  const advert = { ...advertOf(2), by: asPublicKey('0'.repeat(64)) };
+  const faults = (input: Input): readonly boolean[] =>
+    new Cluster({ nodes: 1 })
+      .input(0, input)
+      .flatMap((effect) => (effect.type === 'refuse' ? [effect.fault] : []));
+
+  it('is held against the peer that sent it', () => {
+    const message = { type: 'advert', advert } as const;
+    assert.deepEqual(faults({ type: 'message', from: idOf(1), message }), [true]);
+  });
+  it('is not held against a neighbour that passed it on as gossip', () => {
+    const gossip = { type: 'advert', advert } as const;
+    assert.deepEqual(faults({ type: 'gossip', from: idOf(1), gossip }), [false]);
   });
 });

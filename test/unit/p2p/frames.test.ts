@@ -24,8 +24,8 @@ test('frames come back the same however the stream is cut', () => {
       fc.array(fc.nat(), { maxLength: 30 }),
       (frames, places) => {
         const got: Buffer[] = [];
-        const parse = frameParser(MAX, (one) => got.push(Buffer.from(one)));
-        for (const piece of cut(encodeFrames(frames), places)) parse(piece);
+        const parser = frameParser(MAX, (one) => got.push(Buffer.from(one)));
+        for (const piece of cut(encodeFrames(frames), places)) parser.take(piece);
         assert.deepEqual(
           got,
           frames.map((one) => Buffer.from(one)),
@@ -41,7 +41,7 @@ test('a length above the limit is refused before anything is allocated for it', 
       const header = Buffer.alloc(4);
       header.writeUInt32BE(length);
       const allocated: number[] = [];
-      const parse = frameParser(
+      const parser = frameParser(
         MAX,
         () => assert.fail('no frame'),
         (size) => {
@@ -49,7 +49,7 @@ test('a length above the limit is refused before anything is allocated for it', 
           return Buffer.alloc(size);
         },
       );
-      assert.throws(() => parse(header), FrameTooLarge);
+      assert.throws(() => parser.take(header), FrameTooLarge);
       assert.deepEqual(allocated, []);
     }),
   );
@@ -58,12 +58,24 @@ test('a length above the limit is refused before anything is allocated for it', 
 test('any bytes give frames or FrameTooLarge, never anything else', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 2_000 }), (bytes) => {
-      const parse = frameParser(MAX, (one) => assert.ok(one.byteLength <= MAX));
+      const parser = frameParser(MAX, (one) => assert.ok(one.byteLength <= MAX));
       try {
-        parse(bytes);
+        parser.take(bytes);
       } catch (error) {
         assert.ok(error instanceof FrameTooLarge);
       }
     }),
   );
+});
+
+test('a frame that has begun is known by the bytes set aside for it, until it is whole', () => {
+  const parser = frameParser(MAX, () => {});
+  const bytes = encodeFrames([Buffer.alloc(100)]);
+  assert.equal(parser.unfinished(), 0);
+  parser.take(bytes.subarray(0, 3));
+  assert.equal(parser.unfinished(), 3);
+  parser.take(bytes.subarray(3, 50));
+  assert.equal(parser.unfinished(), 100);
+  parser.take(bytes.subarray(50));
+  assert.equal(parser.unfinished(), 0);
 });

@@ -1,0 +1,85 @@
+/**
+ * Who is served when more ask than can be served at once: a few at a time, of each peer at most a
+ * share, the others in line. Who has least goes first, so a crowd of requests of one peer keeps
+ * nobody else waiting. Serves nothing itself.
+ */
+import type { NodeId } from '../../src/core/ids.ts';
+
+export interface SlotLimits {
+  /** Over all peers. */
+  readonly max: number;
+  /** For one peer. */
+  readonly perPeer: number;
+  /** In line, over all peers; whoever comes then is sent away at once. */
+  readonly waitingMax: number;
+}
+
+interface Waiter {
+  readonly peer: NodeId;
+  readonly enter: () => void;
+}
+
+export interface Slots {
+  /** @returns what gives the slot back, or null when none came free within `ms`. */
+  enter(peer: NodeId, ms: number): Promise<(() => void) | null>;
+  readonly taken: number;
+}
+
+export function createSlots(limits: SlotLimits): Slots {
+  const held = new Map<NodeId, number>();
+  const line: Waiter[] = [];
+  let taken = 0;
+
+  const heldBy = (peer: NodeId): number => held.get(peer) ?? 0;
+  const mayEnter = (peer: NodeId): boolean => taken < limits.max && heldBy(peer) < limits.perPeer;
+
+  const take = (peer: NodeId): (() => void) => {
+    taken += 1;
+    held.set(peer, heldBy(peer) + 1);
+    let returned = false;
+    return () => {
+      if (returned) return;
+      returned = true;
+      taken -= 1;
+      if (heldBy(peer) === 1) held.delete(peer);
+      else held.set(peer, heldBy(peer) - 1);
+      admitNext();
+    };
+  };
+
+  /** The one that holds least; of several the one that waits longest. */
+  const admitNext = (): void => {
+    let next: Waiter | null = null;
+    for (const one of line) {
+      if (!mayEnter(one.peer)) continue;
+      if (next === null || heldBy(one.peer) < heldBy(next.peer)) next = one;
+    }
+    if (next === null) return;
+    line.splice(line.indexOf(next), 1);
+    next.enter();
+  };
+
+  return {
+    enter(peer, ms) {
+      if (mayEnter(peer)) return Promise.resolve(take(peer));
+      if (line.length >= limits.waitingMax) return Promise.resolve(null);
+      return new Promise((resolve) => {
+        const one: Waiter = {
+          peer,
+          enter: () => {
+            clearTimeout(timer);
+            resolve(take(peer));
+          },
+        };
+        const timer = setTimeout(() => {
+          line.splice(line.indexOf(one), 1);
+          resolve(null);
+        }, ms);
+        line.push(one);
+      });
+    },
+    get taken() {
+      return taken;
+    },
+  };
+}

@@ -1,0 +1,44 @@
+/**
+ * What is let in of gossip, and so passed on: well formed, and signed by whom it says where one look
+ * can tell. Every node has this in front of what it passes on, so a neighbour that sends something
+ * else made it.
+ */
+import type { Decoded } from '../../p2p/gossip.ts';
+import { isSendersFault } from '../../p2p/wire/cbor.ts';
+import type { MessageCodec } from '../../p2p/wire/messages.ts';
+import type { Gossip } from '../core/messages.ts';
+import type { Suite } from '../core/suite.ts';
+import { checkAdvert, checkSpec } from '../core/verify.ts';
+import type { Verdict } from '../core/verify.ts';
+
+/** `wall`: the wall clock, milliseconds. */
+export function gossipReader(
+  codec: MessageCodec,
+  suite: Suite,
+  wall: () => number,
+): (bytes: Uint8Array) => Decoded {
+  return (bytes) => {
+    const decoded = codec.decodeGossip(bytes);
+    if (!decoded.ok)
+      return { ok: false, sendersFault: isSendersFault(decoded.code), why: decoded.code };
+    const verdict = verdictOn(decoded.gossip, suite, wall());
+    if (verdict === 'good') return decoded;
+    return { ok: false, sendersFault: verdict.fault, why: verdict.code };
+  };
+}
+
+function verdictOn(gossip: Gossip, suite: Suite, wall: number): Verdict {
+  switch (gossip.type) {
+    case 'announce': {
+      const { spec, job } = gossip.announcement;
+      if (spec === null) return 'good';
+      if (spec.body.job !== job) return { code: 'contradiction', fault: true };
+      return checkSpec(suite, spec, wall);
+    }
+    case 'advert':
+      return checkAdvert(suite, gossip.advert);
+    // Its votes say nothing without the admission, which the keepers have: the core looks.
+    case 'closed':
+      return 'good';
+  }
+}
