@@ -3,7 +3,6 @@
  * what a node announces. Dials nothing.
  */
 import { networkInterfaces } from 'node:os';
-import { isIP } from 'node:net';
 import { multiaddr } from '@multiformats/multiaddr';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { peerIdFromString } from '@libp2p/peer-id';
@@ -11,6 +10,8 @@ import { asNodeId } from '../src/core/ids.ts';
 import type { NodeId } from '../src/core/ids.ts';
 import type { Failure } from '../src/core/failure.ts';
 import { brief } from './log.ts';
+import { reachOfHost } from './reach.ts';
+import type { Reach } from './reach.ts';
 
 export interface PeerAddress {
   readonly peer: NodeId;
@@ -56,21 +57,21 @@ export function checkPeerAddress(text: string, self: NodeId | null): AddressChec
   return { ok: true, value: { peer: asNodeId(peer), address } };
 }
 
-/** How far an address reaches: this machine, its network, anywhere. */
-export type Reach = 0 | 1 | 2;
-
+/** An address reaches no farther than the nearest host it names, whichever part of it is dialled. */
 export function reachOf(address: Multiaddr): Reach {
-  const host = address.getComponents().find((part) => HOSTS.has(part.name));
-  if (host?.value === undefined) return 2;
-  if (isIP(host.value) === 0) return host.value === 'localhost' ? 0 : 2;
-  if (LOOPBACK.test(host.value)) return 0;
-  return PRIVATE.test(host.value) ? 1 : 2;
+  let reach: Reach = 2;
+  for (const { name, value } of address.getComponents()) {
+    const one = HOSTS.has(name) ? reachOfHost(value ?? '') : 2;
+    if (one < reach) reach = one;
+  }
+  return reach;
 }
 
+/** Host and port of an address, whoever is there. */
+export const endpointOf = (address: Multiaddr): string =>
+  address.toString().replace(/\/p2p\/.*$/, '');
+
 const HOSTS = new Set(['ip4', 'ip6', 'dns', 'dns4', 'dns6', 'dnsaddr']);
-const LOOPBACK = /^(127\.|0\.|::1$|::$|::ffff:127\.)/i;
-const PRIVATE =
-  /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|f[cd]|fe[89ab])/i;
 
 /**
  * What is announced of what a transport listens on. Few addresses, because every dial tries them all:

@@ -51,6 +51,14 @@ export function dialProblem(error: unknown, peer: NodeId): DialProblem {
   if (named('ECONNREFUSED') !== undefined) {
     return { problem: 'refused', why: 'nothing listens at this address and port' };
   }
+  const late = named('TimeoutError', 'AbortError', 'ETIMEDOUT', 'timed out', 'due to timeout');
+  // Before the handshake's own errors: libp2p wraps a silence in the same name as a refusal.
+  if (late !== undefined && named('EncryptionFailedError') !== undefined) {
+    return {
+      problem: 'timeout',
+      why: 'it takes the connection and says nothing: another program at this port, or a peer that hangs',
+    };
+  }
   const handshake = named(
     'EncryptionFailedError',
     'InvalidCryptoExchangeError',
@@ -70,7 +78,7 @@ export function dialProblem(error: unknown, peer: NodeId): DialProblem {
       why: 'it closed the connection during the handshake: a different or missing swarm key, or it does not admit this node',
     };
   }
-  if (named('TimeoutError', 'AbortError', 'ETIMEDOUT', 'timed out') !== undefined) {
+  if (late !== undefined) {
     return { problem: 'timeout', why: 'it did not answer in time' };
   }
   return { problem: 'unreachable', why: brief(reasonOf(errors[0] ?? error), 160) };

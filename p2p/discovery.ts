@@ -11,7 +11,7 @@ import { asNodeId } from '../src/core/ids.ts';
 import type { NodeId } from '../src/core/ids.ts';
 import { ShoalError } from '../src/core/failure.ts';
 import type { Failure } from '../src/core/failure.ts';
-import { checkPeerAddress } from './address.ts';
+import { checkPeerAddress, reachOf } from './address.ts';
 import type { PeerAddress } from './address.ts';
 import { coolingProblem, dialProblem } from './dial-problem.ts';
 import type { DialProblem } from './dial-problem.ts';
@@ -339,7 +339,13 @@ async function remember(
     const peer = await deps.libp2p().peerStore.merge(peerIdFromString(id), {
       tags: { [TAG]: { value: 100 } },
     });
-    const addresses = peer.addresses.map((one) => one.multiaddr).slice(0, 8);
+    // What a peer says of itself reaches as far as our connection to it, or it is not taken.
+    const [connection] = deps.libp2p().getConnections(peer.id);
+    const reach = connection === undefined ? 0 : reachOf(connection.remoteAddr);
+    const addresses = peer.addresses
+      .map((one) => one.multiaddr)
+      .filter((one) => reachOf(one) >= reach)
+      .slice(0, 8);
     const candidate = candidates.get(id) ?? {
       peer: id,
       origin: 'exchange' as const,

@@ -10,11 +10,11 @@ import type { HeliaWithLibp2p } from '@helia/libp2p';
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import { gossipsub } from '@libp2p/gossipsub';
 import { identify, identifyPush } from '@libp2p/identify';
-import type { Connection, Libp2p, PeerId, PrivateKey, Stream } from '@libp2p/interface';
+import type { Connection, Libp2p, PrivateKey, Stream } from '@libp2p/interface';
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht';
 import { mdns } from '@libp2p/mdns';
 import { noise } from '@libp2p/noise';
-import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id';
+import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { ping } from '@libp2p/ping';
 import { preSharedKey } from '@libp2p/pnet';
 import { tcp } from '@libp2p/tcp';
@@ -22,14 +22,15 @@ import { yamux } from '@libp2p/yamux';
 import type { Libp2pOptions } from 'libp2p';
 import { ShoalError } from '../src/core/failure.ts';
 import { asNodeId } from '../src/core/ids.ts';
-import type { NodeId } from '../src/core/ids.ts';
-import { announced } from './address.ts';
+import { announced, checkPeerAddress } from './address.ts';
 import { createBlockFiles } from './blockstore.ts';
 import type { BlockFiles } from './blockstore.ts';
 import { createContentStore } from './content.ts';
 import { checkBootstrap, createDiscovery } from './discovery.ts';
 import { createProvider, findProviders, swapBlocks } from './exchange.ts';
 import { createFetcher } from './fetch.ts';
+import { createGates, cutOff, limitConnections } from './gates.ts';
+import type { Gates } from './gates.ts';
 import { createGossip, gossipsubOptions } from './gossip.ts';
 import type { GossipServices } from './gossip.ts';
 import type { Host, HostConfig, HostDeps } from './host-types.ts';
@@ -44,9 +45,6 @@ import { createStanding } from './standing.ts';
 
 export type { Host, HostConfig, HostDeps } from './host-types.ts';
 
-/** Connections of one peer. */
-const CONNECTIONS_PER_PEER = 4;
-
 type Services = GossipServices;
 type StreamHandler = (stream: Stream, connection: Connection) => void | Promise<void>;
 
@@ -56,6 +54,13 @@ interface ProtocolRow {
   readonly handler: StreamHandler;
   /** Streams that one connection may have open towards us. */
   readonly maxInboundStreams: number;
+}
+
+/** What the options are made of beside the configuration. */
+interface HostParts {
+  readonly privateKey: PrivateKey;
+  readonly rows: readonly ProtocolRow[];
+  readonly gates: Gates;
 }
 
 /**
@@ -82,7 +87,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     limits: config.standing,
     now: () => performance.now(),
     log,
-    onCooling: (peer) => hangUp(libp2p(), peer),
+    onCooling: (peer) => cutOff(libp2p(), peer),
   });
   const { fault } = standing;
   const messages = createMessages({
@@ -139,8 +144,12 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     { protocol: blocksProtocol(config.network), handler: bulk.handle, maxInboundStreams: 16 },
     { protocol: tailProtocol(config.network), handler: tail.handle, maxInboundStreams: 64 },
   ];
-  const admits = (peer: NodeId): boolean => deps.admit(peer) && standing.coolingMs(peer) === 0;
-  const started = await startHelia(config, { ...deps, admit: admits }, privateKey, blocks, rows);
+  const gates = createGates({
+    admit: (peer) => deps.admit(peer) && standing.coolingMs(peer) === 0,
+    own: () => helia?.libp2p.getMultiaddrs() ?? [],
+  });
+  for (const { address } of bootstrap.good) gates.allow(address);
+  const started = await startHelia(config, deps, { privateKey, blocks, rows, gates });
   helia = started;
   const node = started.libp2p;
   const provider = createProvider(() => node, log);
@@ -166,7 +175,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     },
   });
   presence.attach(node);
-  node.addEventListener('connection:open', ({ detail }) => dropOldest(node, detail.remotePeer));
+  limitConnections(node);
   gossip.start();
   await discovery.start(bootstrap.good);
 
@@ -181,7 +190,11 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     gossip,
     content,
     tail,
-    dial: discovery.dial,
+    dial(address) {
+      const check = checkPeerAddress(address, nodeId);
+      if (check.ok) gates.allow(check.value.address);
+      return discovery.dial(address);
+    },
     penalise(peer, kind) {
       if (peer !== nodeId) fault(peer, kind);
     },
@@ -207,23 +220,6 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
   };
 }
 
-/** Not `hangUp` of libp2p, which first waits for what the peer still has to say. */
-function hangUp(node: Libp2p, peer: NodeId): void {
-  for (const connection of node.getConnections(peerIdFromString(peer)))
-    connection.abort(new Error('it broke the protocol too often'));
-}
-
-/**
- * Two peers that dial each other at once have two connections; more are left over from a network that
- * changed, or are somebody's way around the limits per connection. The newest stay: an older one may
- * be dead without anybody knowing.
- */
-function dropOldest(node: Libp2p, peer: PeerId): void {
-  const open = node.getConnections(peer).toSorted((a, b) => b.timeline.open - a.timeline.open);
-  for (const connection of open.slice(CONNECTIONS_PER_PEER))
-    connection.abort(new Error('replaced by newer connections'));
-}
-
 const missing = (what: string): never => {
   throw new ShoalError({ code: 'internal', what: `${what} is not started` });
 };
@@ -231,13 +227,11 @@ const missing = (what: string): never => {
 async function startHelia(
   config: HostConfig,
   deps: HostDeps,
-  privateKey: PrivateKey,
-  blocks: BlockFiles,
-  rows: readonly ProtocolRow[],
+  parts: HostParts & { readonly blocks: BlockFiles },
 ): Promise<HeliaWithLibp2p<Services>> {
   const logger = libp2pLogger(deps.log, config.libp2pLines);
-  const base = createHeliaLight({ blockstore: blocks, datastore: deps.datastore, logger });
-  const options = libp2pOptions(config, deps, privateKey, rows);
+  const base = createHeliaLight({ blockstore: parts.blocks, datastore: deps.datastore, logger });
+  const options = libp2pOptions(config, deps, parts);
   const helia = withBitswap(withLibp2pLight(base, { ...options, logger }), {
     // A server keeps at most 1,024 wants per peer and silently drops the rest. The documented name,
     // maxWantlistSize, has no effect; this one is read.
@@ -278,10 +272,8 @@ const flat = (error: Error): string =>
 function libp2pOptions(
   config: HostConfig,
   deps: HostDeps,
-  privateKey: PrivateKey,
-  rows: readonly ProtocolRow[],
+  { privateKey, rows, gates }: HostParts,
 ): Libp2pOptions<Services> {
-  const refused = (peer: { toString(): string }): boolean => !deps.admit(asNodeId(peer.toString()));
   return {
     privateKey,
     datastore: deps.datastore,
@@ -332,11 +324,7 @@ function libp2pOptions(
       maxAddressAge: 30 * 24 * 3_600_000,
       maxPeerAge: 30 * 24 * 3_600_000,
     },
-    connectionGater: {
-      denyDialPeer: refused,
-      denyInboundEncryptedConnection: refused,
-      denyOutboundEncryptedConnection: refused,
-    },
+    connectionGater: gates.gater,
     // No bootstrap list, no delegated routing, no UPnP, no automatic TLS: a mesh talks to its members.
     peerDiscovery: config.mdns ? [mdns({ serviceTag: mdnsTag(config.network) })] : [],
     services: services(config, rows),

@@ -110,6 +110,7 @@ test('the reason of a failed dial is found inside nested errors', () => {
     [new AggregateError([new Error('connect ECONNREFUSED 127.0.0.1:1')]), 'refused'],
     [new Error('x', { cause: named('EncryptionFailedError') }), 'handshake-failed'],
     [named('TimeoutError'), 'timeout'],
+    [named('EncryptionFailedError', 'The operation was aborted due to timeout'), 'timeout'],
     ['just text', 'unreachable'],
     [undefined, 'unreachable'],
   ];
