@@ -23,7 +23,10 @@ export type PeerFault =
   /** Gossip that no honest node passes on. */
   | 'bad-gossip';
 
-/** Points of each fault. One that a machine in trouble may come to costs one. */
+/**
+ * Points of each fault. One that a machine in trouble may come to costs one; of gossip the ninth is
+ * not even looked at any more, because gossipsub has stopped to listen, so eight must be enough.
+ */
 const POINTS: Readonly<Record<PeerFault, number>> = {
   garbage: 1,
   'frame-too-large': 2,
@@ -31,7 +34,7 @@ const POINTS: Readonly<Record<PeerFault, number>> = {
   'stalled-reader': 1,
   'bad-block': 1,
   'bad-record': 1,
-  'bad-gossip': 1,
+  'bad-gossip': 4,
 };
 /** A fault in ten seconds is borne for ever: it costs less than the connection. */
 const FORGIVEN_PER_MS = 1 / 10_000;
