@@ -39,8 +39,11 @@ export function prefixOf(length: number): Uint8Array {
 }
 
 export interface FrameParser {
-  /** @throws FrameTooLarge before allocating, when a length above the limit is announced. */
-  take(chunk: Uint8Array): void;
+  /**
+   * @returns how much of it was taken: less than all of it when `onFrame` asked to stop.
+   * @throws FrameTooLarge before allocating, when a length above the limit is announced.
+   */
+  take(chunk: Uint8Array): number;
   /** Bytes set aside for a frame that has begun; 0 between two frames. */
   unfinished(): number;
 }
@@ -48,10 +51,11 @@ export interface FrameParser {
 /**
  * Cuts a byte stream back into frames. A frame that arrives within one chunk is handed over without a
  * copy; a larger one is assembled in a buffer of its final size, so each byte is copied once.
+ * `onFrame` returns false to get no further frame for now.
  */
 export function frameParser(
   maxBytes: number,
-  onFrame: (frame: Uint8Array) => void,
+  onFrame: (frame: Uint8Array) => unknown,
   allocate: (length: number) => Buffer = Buffer.allocUnsafe,
 ): FrameParser {
   const header = Buffer.allocUnsafe(PREFIX);
@@ -59,7 +63,7 @@ export function frameParser(
   let body: Buffer | null = null;
   let bodyBytes = 0;
 
-  const take = (chunk: Uint8Array): void => {
+  const take = (chunk: Uint8Array): number => {
     let at = 0;
     while (at < chunk.byteLength) {
       if (body === null) {
@@ -67,15 +71,15 @@ export function frameParser(
         header.set(chunk.subarray(at, at + part), headerBytes);
         headerBytes += part;
         at += part;
-        if (headerBytes < PREFIX) return;
+        if (headerBytes < PREFIX) return at;
         headerBytes = 0;
         const length = header.readUInt32BE(0);
         if (length > maxBytes) {
           throw new FrameTooLarge(`a frame of ${length} bytes; at most ${maxBytes} are allowed`);
         }
         if (chunk.byteLength - at >= length) {
-          onFrame(chunk.subarray(at, at + length));
           at += length;
+          if (onFrame(chunk.subarray(at - length, at)) === false) return at;
           continue;
         }
         body = allocate(length);
@@ -88,9 +92,10 @@ export function frameParser(
       if (bodyBytes === body.byteLength) {
         const whole = body;
         body = null;
-        onFrame(whole);
+        if (onFrame(whole) === false) return at;
       }
     }
+    return at;
   };
   return { take, unfinished: () => body?.byteLength ?? headerBytes };
 }

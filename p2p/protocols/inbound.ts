@@ -70,44 +70,54 @@ export function createInbound(deps: InboundDeps): InboundStreams {
   };
 
   const receive = (stream: Stream, from: NodeId, streams: Set<Inbound>): Inbound => {
-    const waiting: Uint8Array[] = [];
+    // Cut into frames only as the node takes them: a window of small frames would be far larger cut.
+    const pieces: Uint8Array[] = [];
     let frames = 0;
-    const drain = async (): Promise<void> => {
-      for (let frame = waiting.shift(); frame !== undefined; frame = waiting.shift()) {
-        await deps.onFrame(from, frame);
-      }
-    };
     const parser = frameParser(deps.maxBytes, (frame) => {
       frames += 1;
-      if (one.paused) {
-        waiting.push(frame);
-        return;
-      }
-      const pending = deps.onFrame(from, frame);
-      if (pending === undefined) return;
+      const room = deps.onFrame(from, frame);
+      if (room === undefined) return true;
       one.paused = true;
-      stream.pause();
-      pending
-        .then(drain)
+      if (stream.readStatus === 'readable') stream.pause();
+      room
         .catch((error: unknown) =>
           deps.log.error({ from, why: reasonOf(error) }, 'messages.handler-failed'),
         )
-        .finally(() => {
-          one.paused = false;
-          // What could not come while we did not read is no delay of the peer.
-          if (one.begunAt !== null) one.begunAt = deps.now();
-          if (stream.readStatus === 'paused') stream.resume();
-        });
+        .finally(goOn);
+      return false;
     });
     const one: Inbound = { stream, parser, begunAt: null, paused: false };
-    stream.addEventListener('message', (event) => {
+    const pump = (): void => {
       const before = frames;
       try {
-        eachPiece(event.data, parser.take);
+        while (!one.paused) {
+          const [piece] = pieces;
+          if (piece === undefined) break;
+          const taken = parser.take(piece);
+          if (taken < piece.byteLength) pieces[0] = piece.subarray(taken);
+          else pieces.shift();
+        }
         noteProgress(one, frames > before, streams);
       } catch (error) {
+        pieces.length = 0;
         reset(one, from, faultOf(error), error);
       }
+    };
+    const goOn = (): void => {
+      one.paused = false;
+      // What could not come while we did not read is no delay of the peer.
+      if (one.begunAt !== null) one.begunAt = deps.now();
+      pump();
+      if (!one.paused && stream.readStatus === 'paused') stream.resume();
+    };
+    stream.addEventListener('message', (event) => {
+      eachPiece(event.data, (piece) => pieces.push(piece));
+      pump();
+    });
+    // What is left then is more than its share, and kept it would add up over many short streams. The
+    // core repeats what has had no effect.
+    stream.addEventListener('close', () => {
+      pieces.length = 0;
     });
     return one;
   };

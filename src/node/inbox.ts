@@ -11,8 +11,8 @@ export type MessageInput = Extract<Input, { type: 'message' }>;
 export type GossipInput = Extract<Input, { type: 'gossip' }>;
 export type LocalInput = Exclude<Input, MessageInput | GossipInput>;
 
-/** Messages of one peer that wait before its streams are paused: what one batch of the driver takes. */
-export const laneMax = 512;
+/** Messages of one peer that wait before its streams are paused: four turns of it. */
+export const laneMax = 128;
 /** Bytes, as they came, of all messages that wait; in memory they are up to ten times as large. */
 const messagesMaxBytes = 32 << 20;
 /** Of these, what one peer may have waiting: at most the largest message, at least many small ones. */
@@ -20,8 +20,13 @@ const laneMostBytes = 1 << 20;
 const laneLeastBytes = 64 << 10;
 /** Announcements are worth nothing when they are old, so the oldest go. */
 export const gossipMax = 2_048;
-/** Messages taken from one peer before it is the next one's turn. */
-const turn = 16;
+/**
+ * Messages taken of one peer for one batch, even when nobody else has any: between two batches files,
+ * timers and requests get their turns, and a flood must not make those few and far between.
+ */
+const turn = 32;
+/** Of each batch, what gossip may have. */
+const gossipPart = 1 / 8;
 /** Of each batch, this part is kept for what others say, however much there is to do here. */
 const othersPart = 1 / 4;
 
@@ -42,7 +47,7 @@ export interface Inbox {
    * @returns a promise when this peer has its share waiting: add no more of it before it resolves.
    */
   addMessage(input: MessageInput, bytes: number): Promise<void> | undefined;
-  /** The next inputs, at most `max` ≥ 4. */
+  /** The next inputs: what is local, and a turn of each peer; at most `max` ≥ 8. */
   take(max: number): readonly Input[];
   readonly length: number;
   /** Peers that were told to wait. */
@@ -109,12 +114,10 @@ export function createInbox(): Inbox {
       const room = max - Math.min(others, Math.floor(max * othersPart));
       const taken: Input[] = local.slice(0, room);
       local = local.slice(room);
-      while (taken.length < max && messages + gossip.length > 0) {
-        takeGossip(Math.min(turn, max - taken.length), taken);
-        for (const [from, lane] of [...lanes]) {
-          if (taken.length >= max) break;
-          takeTurn(from, lane, max - taken.length, taken);
-        }
+      takeGossip(Math.min(Math.floor(max * gossipPart), max - taken.length), taken);
+      for (const [from, lane] of [...lanes]) {
+        if (taken.length >= max) break;
+        takeTurn(from, lane, max - taken.length, taken);
       }
       return taken;
     },

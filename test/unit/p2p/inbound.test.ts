@@ -122,3 +122,33 @@ test('a frame above the limit costs the stream and counts as a fault', () => {
   stream.bring(Uint8Array.of(0xff, 0xff, 0xff, 0xff));
   assert.deepEqual([stream.aborted, state.faults], [true, ['frame-too-large']]);
 });
+
+test('a window of small frames is cut as the node takes them, in order, and forgotten when the stream is closed', async () => {
+  let seen = 0;
+  let room = Promise.withResolvers<void>();
+  const { open } = world((_, frame) => {
+    assert.equal(Buffer.from(frame).readUInt32BE(0), seen);
+    seen += 1;
+    return seen % 100 === 0 ? room.promise : undefined;
+  });
+  const total = 10_000;
+  const frames = Array.from({ length: total }, (_, at) => {
+    const frame = Buffer.alloc(4);
+    frame.writeUInt32BE(at, 0);
+    return frame;
+  });
+  const stream = open();
+  stream.bring(encodeFrames(frames));
+  assert.equal(seen, 100, 'nothing beyond the pause is cut');
+  const next = async (): Promise<void> => {
+    const gate = room;
+    room = Promise.withResolvers();
+    gate.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  while (seen < total / 2) await next();
+  assert.equal(stream.readStatus, 'paused');
+  stream.dispatchEvent(new Event('close'));
+  await next();
+  assert.equal(seen, total / 2);
+});
