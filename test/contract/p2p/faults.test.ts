@@ -82,6 +82,9 @@ test('a hello that is none, and gossip that nobody honest passes on, count as fa
   stream.send(encodeFrames([Buffer.from('{"agent":1}')]));
   const faults = () => strict.host.gauges().standing.faults;
   await until('the fault', () => faults().garbage === 1, faults);
+  const crowd = { agent: 'x', peers: Array(65).fill([]) };
+  (await open(faulty, strict, 'hello')).send(encodeFrames([Buffer.from(JSON.stringify(crowd))]));
+  await until('the fault', () => faults().garbage === 2, faults);
   await until('the subscription', () => faulty.host.gossip.subscribers() === 1);
   faulty.host.gossip.publish(Buffer.from('not json'), null);
   await until('the fault', () => faults()['bad-gossip'] === 1, faults);
@@ -158,4 +161,29 @@ test('block streams that nobody reads keep no other peer from being served, and 
     () => holder.host.gauges(),
     40_000,
   );
+});
+
+test('a connection has so many streams of each protocol, and a block request so many names', async () => {
+  const node = await nodes.start();
+  const faulty = await nodes.start({ bootstrap: [first(node.host)] });
+  await joined(node, faulty);
+  const most = { msg: 4, hello: 4, blocks: 16, tail: 64 };
+  for (const [protocol, max] of Object.entries(most)) {
+    const opened: Stream[] = [];
+    for (let count = 0; count < max + 4; count += 1)
+      await open(faulty, node, protocol).then(
+        (one) => opened.push(one),
+        () => {},
+      );
+    const left = (): number => opened.filter((one) => one.status === 'open').length;
+    await until(protocol, () => left() <= max, left);
+    assert.ok(left() >= max - 1, `${left()} of ${protocol}`);
+    for (const stream of faulty.host.libp2p.getConnections().flatMap((one) => one.streams))
+      if (stream.protocol.includes(`/${protocol}/`)) stream.abort(new Error('done'));
+  }
+  const stream = await open(faulty, node, 'blocks');
+  const cid = CID.parse('bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e').bytes;
+  const names = Array.from({ length: 513 }, () => [Uint8Array.of(cid.byteLength), cid]).flat();
+  stream.send(encodeFrames([Buffer.concat([Uint8Array.of(2), ...names])]));
+  await until('the stream is aborted', () => stream.status !== 'open');
 });
