@@ -36,7 +36,7 @@ function isJson(value: unknown, depth: number): boolean {
   if (depth === 0) return false;
   if (Array.isArray(value)) return value.every((member) => isJson(member, depth - 1));
   if (!isMap(value) || isLink(value)) return false;
-  return Object.keys(value).every((key) => isJson(value[key], depth - 1));
+  return Object.values(value).every((member) => isJson(member, depth - 1));
 }
 
 /** The encoder takes such an object for an IPLD link, which JSON does not have. */

@@ -1,4 +1,5 @@
 /** The small words in which the route files are written: parameters in, JSON out. */
+import { own } from '../job/own.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ShoalError } from '../core/failure.ts';
 import { matches } from '../job/constraints.ts';
@@ -22,7 +23,7 @@ function queryOf(request: FastifyRequest): Readonly<Record<string, unknown>> {
 
 /** A query parameter given at most once; '' when it is not given. @throws ShoalError `request-invalid`. */
 export function text(request: FastifyRequest, name: string): string {
-  const value = queryOf(request)[name];
+  const value = own(queryOf(request), name);
   if (value === undefined) return '';
   if (typeof value !== 'string') throw invalid(name, 'several values', 'one value');
   return value;
@@ -30,7 +31,7 @@ export function text(request: FastifyRequest, name: string): string {
 
 /** A query parameter that may be repeated. */
 export function texts(request: FastifyRequest, name: string): readonly string[] {
-  const value = queryOf(request)[name];
+  const value = own(queryOf(request), name);
   if (value === undefined) return [];
   return (Array.isArray(value) ? value : [value]).map(String);
 }
@@ -38,7 +39,8 @@ export function texts(request: FastifyRequest, name: string): readonly string[] 
 /** `true`, `1` and the bare name are true. @throws ShoalError `request-invalid`. */
 export function flag(request: FastifyRequest, name: string): boolean {
   const value = text(request, name).toLowerCase();
-  if (queryOf(request)[name] === undefined || ['false', '0', 'f'].includes(value)) return false;
+  if (own(queryOf(request), name) === undefined || ['false', '0', 'f'].includes(value))
+    return false;
   if (['', 'true', '1', 't'].includes(value)) return true;
   throw invalid(name, value, 'true or false');
 }
@@ -53,7 +55,7 @@ export function count(request: FastifyRequest, name: string): number | null {
 
 /** A path parameter. */
 export function param(request: FastifyRequest, name: string): string {
-  return (request.params as Readonly<Record<string, string | undefined>>)[name] ?? '';
+  return own(request.params as Readonly<Record<string, string | undefined>>, name) ?? '';
 }
 
 /** The namespace of a lookup; Bacalhau's default is the namespace `default`. */
@@ -71,9 +73,9 @@ export function bodyOf(request: FastifyRequest): Readonly<Record<string, unknown
 
 /** A member of the body whatever the case of its name, as Go reads it. */
 export function member(body: Readonly<Record<string, unknown>>, name: string): unknown {
-  if (Object.hasOwn(body, name)) return body[name];
+  if (Object.hasOwn(body, name)) return own(body, name);
   const key = Object.keys(body).find((one) => one.toLowerCase() === name.toLowerCase());
-  return key === undefined ? undefined : body[key];
+  return key === undefined ? undefined : own(body, key);
 }
 
 /** The page asked for: a token decides alone; a limit beyond the maximum is cut and said so. */

@@ -1,4 +1,5 @@
 /** A node in Bacalhau's JSON, and how the node list is ordered and filtered. Pure. */
+import { own } from '../job/own.ts';
 import { ShoalError } from '../core/failure.ts';
 import type { Resources } from '../job/model.ts';
 import { shortNode } from './execution-facts.ts';
@@ -79,7 +80,7 @@ export function orderNodes(
   orderBy: string,
   reverse: boolean,
 ): NodeView[] {
-  const order = Object.hasOwn(ORDERS, orderBy) ? ORDERS[orderBy] : undefined;
+  const order = own(ORDERS, orderBy);
   if (order === undefined) {
     const expected = Object.keys(ORDERS).filter(Boolean).join(', ');
     throw new ShoalError({ code: 'request-invalid', place: 'order_by', value: orderBy, expected });

@@ -1,4 +1,5 @@
 /** The version this API claims to Bacalhau's clients, and shoal's own beside it. */
+import { own } from '../job/own.ts';
 import type { VersionJson } from './types.ts';
 
 /** The release of Bacalhau whose API is spoken; its clients refuse servers older than 1.4. */
@@ -15,7 +16,7 @@ export function versionJson(software: string): VersionJson {
     GitCommit: '',
     BuildDate: '0001-01-01T00:00:00Z',
     GOOS: process.platform === 'win32' ? 'windows' : process.platform,
-    GOARCH: ARCHITECTURES[process.arch] ?? process.arch,
+    GOARCH: own(ARCHITECTURES, process.arch) ?? process.arch,
     Shoal: software,
   };
 }

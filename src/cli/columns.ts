@@ -1,4 +1,5 @@
 /** The columns of the lists, in the order in which Bacalhau shows them. */
+import { own } from '../job/own.ts';
 import type {
   ExecutionJson,
   HistoryJson,
@@ -108,5 +109,5 @@ export const nodeGroups: readonly string[] = Object.keys(groups);
 /** `show`: group names; unknown ones are for the caller to refuse. */
 export const nodeColumns = (show: readonly string[]): readonly Column<NodeStateJson>[] => [
   ...base,
-  ...show.flatMap((name) => groups[name] ?? []),
+  ...show.flatMap((name) => own(groups, name) ?? []),
 ];

@@ -2,6 +2,7 @@
  * Which peer a command talks to and with which key: from flags, the environment, and what lies in the
  * default data directory. Talks to nobody itself.
  */
+import { own } from '../job/own.ts';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ShoalError } from '../core/failure.ts';
@@ -64,8 +65,8 @@ export function createClient(flags: Connection, env: Environment): Client {
   const named =
     flags.apiHost ||
     flags.apiPort ||
-    ['SHOAL_API_HOST', 'BACALHAU_API_HOST', 'SHOAL_API_PORT', 'BACALHAU_API_PORT'].some(
-      (name) => env[name],
+    ['SHOAL_API_HOST', 'BACALHAU_API_HOST', 'SHOAL_API_PORT', 'BACALHAU_API_PORT'].some((name) =>
+      own(env, name),
     );
   const socket = env['SHOAL_API_SOCKET'];
   if (!named && socket && socket !== 'none')

@@ -1,4 +1,5 @@
 /** `shoal serve`: its flags come from the table of the configuration and go on as they were given. */
+import { own } from '../job/own.ts';
 import { Option, type Command } from 'commander';
 import { serveFlags, type ServeFlag } from '../config/flags.ts';
 import { listOption, runs, type Run } from './command.ts';
@@ -14,14 +15,14 @@ function optionOf({ flag, argument, repeatable, help }: ServeFlag): Option {
 
 /** Only what was given: `--no-x` is false by being there, and true by default. */
 function given(options: Readonly<Record<string, unknown>>): FlagRecord {
-  const record: Record<string, string | boolean | readonly string[]> = {};
-  for (const serveFlag of serveFlags) {
-    const value = options[optionOf(serveFlag).attributeName()];
+  const given = serveFlags.flatMap((serveFlag) => {
+    const value = own(options, optionOf(serveFlag).attributeName());
     const isSwitch = serveFlag.argument === null;
     const isSet = isSwitch ? value === !serveFlag.flag.startsWith('--no-') : value !== undefined;
-    if (isSet) record[serveFlag.flag] = isSwitch ? true : (value as string | readonly string[]);
-  }
-  return record;
+    if (!isSet) return [];
+    return [[serveFlag.flag, isSwitch ? true : (value as string | readonly string[])] as const];
+  });
+  return Object.fromEntries(given);
 }
 
 export function addServe(program: Command, run: Run): void {

@@ -43,11 +43,11 @@ export function inspect(core: Core): Inspection {
 
 /** Entries of every map and set, those of kept jobs added up, so that a test can tell that each has a bound. */
 export function sizesOf(core: Core): Readonly<Record<string, number>> {
-  const sizes: Record<string, number> = { timers: core.timers.size };
+  const sizes = new Map([['timers', core.timers.size]]);
   const count = (of: string, holder: object): void => {
     for (const [name, value] of Object.entries(holder)) {
       if (!(value instanceof Map) && !(value instanceof Set)) continue;
-      sizes[of + name] = (sizes[of + name] ?? 0) + value.size;
+      sizes.set(of + name, (sizes.get(of + name) ?? 0) + value.size);
     }
   };
   count('', core);
@@ -56,7 +56,7 @@ export function sizesOf(core: Core): Readonly<Record<string, number>> {
     count('ledger.', kept.card === null ? kept.peek() : {});
     if (kept.lead !== null) count('lead.', kept.lead);
   }
-  return sizes;
+  return Object.fromEntries(sizes);
 }
 
 /** Looks into one ledger: those on the shelf tell by the keys of their rows whether it is theirs. */

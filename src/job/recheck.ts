@@ -5,6 +5,7 @@
  * rules, those of the future included; a member that only the normal form has (the parsed
  * resources, the case of a type) cannot differ from what its text means either.
  */
+import { own } from './own.ts';
 import type { Job } from './model.ts';
 import { parseJobValue } from './parse.ts';
 import type { Problem } from './problem.ts';
@@ -30,7 +31,7 @@ function isSame(a: unknown, b: unknown): boolean {
     members.length === Object.keys(b).length &&
     members.every(
       ([key, value]) =>
-        Object.hasOwn(b, key) && isSame(value, (b as Readonly<Record<string, unknown>>)[key]),
+        Object.hasOwn(b, key) && isSame(value, own(b as Readonly<Record<string, unknown>>, key)),
     )
   );
 }

@@ -2,6 +2,7 @@
  * What the machine under this node has: processors, memory, disk and GPUs, within the limits that a
  * container or service manager set. Measures only; what is given to jobs is `profile.ts`'s business.
  */
+import { own } from '../job/own.ts';
 import { execFile } from 'node:child_process';
 import { readFile, statfs } from 'node:fs/promises';
 import { arch, availableParallelism, hostname, platform, totalmem } from 'node:os';
@@ -51,8 +52,8 @@ export async function machineFacts(dataDir: string, root: string): Promise<Machi
     ),
     diskBytes: disk.bavail * disk.bsize,
     gpus,
-    operatingSystem: systems[platform()] ?? platform(),
-    architecture: architectures[arch()] ?? arch(),
+    operatingSystem: own(systems, platform()) ?? platform(),
+    architecture: own(architectures, arch()) ?? arch(),
     hostName: hostname(),
   };
 }

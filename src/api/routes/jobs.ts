@@ -1,4 +1,5 @@
 /** `/orchestrator/jobs`: submitting, looking up, listing and stopping jobs. */
+import { own } from '../../job/own.ts';
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ShoalError } from '../../core/failure.ts';
@@ -67,7 +68,7 @@ function sorted<T>(
   page: Page,
   orders: Readonly<Record<string, Order<T>>>,
 ): T[] {
-  const order = Object.hasOwn(orders, page.orderBy) ? orders[page.orderBy] : undefined;
+  const order = own(orders, page.orderBy);
   if (order === undefined) {
     throw invalid('order_by', page.orderBy, Object.keys(orders).filter(Boolean).join(', '));
   }

@@ -3,6 +3,7 @@
  * with its progress told. A newer image of the same tag in the registry is not looked for, as in
  * Bacalhau.
  */
+import { own } from '../../job/own.ts';
 import { lookup } from 'node:dns/promises';
 import type { ExecutionFailure } from '../../core/execution.ts';
 import { isPublicAddress } from '../../job/addresses.ts';
@@ -90,7 +91,7 @@ function runsOn(engine: EngineFacts, image: ImageFacts): boolean {
   const sameKind =
     architecture === '' ||
     architecture === engine.architecture ||
-    (ALSO_RUNS[engine.architecture]?.includes(architecture) ?? false);
+    (own(ALSO_RUNS, engine.architecture)?.includes(architecture) ?? false);
   return sameOs && sameKind;
 }
 

@@ -2,6 +2,7 @@
  * Reads a docker task's parameters into something typed, or says what is wrong with them. Pure:
  * what only Docker can know (does the image exist, is the command in it) is found out later.
  */
+import { own } from '../../job/own.ts';
 import type { ExecutionFailure } from '../../core/execution.ts';
 import type { Json, Task } from '../../job/model.ts';
 import { parseImageReference } from './image-reference.ts';
@@ -45,15 +46,15 @@ export function readDockerParams(task: Task): ParamsResult {
     const text = `Engine.Params.Image: "${image.slice(0, 200)}" is not an image reference: `;
     return wrong('image-reference-invalid', `${text}${reference.why}.`);
   }
-  const lists: Record<string, readonly string[]> = {};
+  const lists = new Map<string, readonly string[]>();
   for (const key of ['Entrypoint', 'Parameters', 'EnvironmentVariables']) {
-    const list = stringsOf(given[key]);
+    const list = stringsOf(own(given, key));
     if (list === null) {
       return wrong('engine-params-invalid', `Engine.Params.${key} must be a list of texts.`);
     }
-    lists[key] = list;
+    lists.set(key, list);
   }
-  const environment = lists['EnvironmentVariables'] ?? [];
+  const environment = lists.get('EnvironmentVariables') ?? [];
   const problem = environmentProblem(environment);
   if (problem !== null) return problem;
   const workingDirectory = given['WorkingDirectory'] ?? '';
@@ -65,8 +66,8 @@ export function readDockerParams(task: Task): ParamsResult {
     ok: true,
     params: {
       image,
-      entrypoint: lists['Entrypoint'] ?? [],
-      parameters: lists['Parameters'] ?? [],
+      entrypoint: lists.get('Entrypoint') ?? [],
+      parameters: lists.get('Parameters') ?? [],
       environment,
       workingDirectory,
     },

@@ -31,28 +31,30 @@ export const ERRNO = {
   XDEV: wasi.ERRNO_XDEV,
 } as const;
 
-const OF_HOST: Readonly<Record<string, number>> = {
-  EACCES: ERRNO.ACCES,
-  EBUSY: ERRNO.BUSY,
-  EDQUOT: ERRNO.NOSPC,
-  EEXIST: ERRNO.EXIST,
-  EFBIG: ERRNO.FBIG,
-  EINVAL: ERRNO.INVAL,
-  EISDIR: ERRNO.ISDIR,
-  ELOOP: ERRNO.LOOP,
-  EMFILE: ERRNO.MFILE,
-  ENAMETOOLONG: ERRNO.NAMETOOLONG,
-  ENFILE: ERRNO.MFILE,
-  ENOENT: ERRNO.NOENT,
-  ENOSPC: ERRNO.NOSPC,
-  ENOTDIR: ERRNO.NOTDIR,
-  ENOTEMPTY: ERRNO.NOTEMPTY,
-  EPERM: ERRNO.PERM,
-  EROFS: ERRNO.ROFS,
-  EXDEV: ERRNO.XDEV,
-  // Node's permission model, the second wall: the walk below should have refused before.
-  ERR_ACCESS_DENIED: ERRNO.NOTCAPABLE,
-};
+const OF_HOST: ReadonlyMap<string, number> = new Map(
+  Object.entries({
+    EACCES: ERRNO.ACCES,
+    EBUSY: ERRNO.BUSY,
+    EDQUOT: ERRNO.NOSPC,
+    EEXIST: ERRNO.EXIST,
+    EFBIG: ERRNO.FBIG,
+    EINVAL: ERRNO.INVAL,
+    EISDIR: ERRNO.ISDIR,
+    ELOOP: ERRNO.LOOP,
+    EMFILE: ERRNO.MFILE,
+    ENAMETOOLONG: ERRNO.NAMETOOLONG,
+    ENFILE: ERRNO.MFILE,
+    ENOENT: ERRNO.NOENT,
+    ENOSPC: ERRNO.NOSPC,
+    ENOTDIR: ERRNO.NOTDIR,
+    ENOTEMPTY: ERRNO.NOTEMPTY,
+    EPERM: ERRNO.PERM,
+    EROFS: ERRNO.ROFS,
+    EXDEV: ERRNO.XDEV,
+    // Node's permission model, the second wall: the walk below should have refused before.
+    ERR_ACCESS_DENIED: ERRNO.NOTCAPABLE,
+  }),
+);
 
 /** An error number on its way to the program. */
 export class WasiError extends Error {
@@ -68,7 +70,7 @@ export class WasiError extends Error {
 export function errnoOf(error: unknown): number {
   if (error instanceof WasiError) return error.errno;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? (OF_HOST[code] ?? ERRNO.IO) : ERRNO.IO;
+  return typeof code === 'string' ? (OF_HOST.get(code) ?? ERRNO.IO) : ERRNO.IO;
 }
 
 /** Runs a host operation; an error becomes what `failed` makes of its number. */

@@ -188,6 +188,67 @@ export function textProblems(file: string, text: string, root: string): readonly
   return problems;
 }
 
+/** A map whose keys are any text, as the sources write its type. */
+const TEXT_KEYED = String.raw`(?:Readonly<|Partial<)*Record<string,`;
+
+/** Types that are such a map, by their names. */
+export const textKeyedTypes = (files: Iterable<string>): readonly string[] =>
+  [...files].flatMap((text) => declared(withoutComments(text), `type (\\w+) = ${TEXT_KEYED}`));
+
+/** Fields of such a type: they have it wherever they are spoken of. */
+export const textKeyedFields = (files: Iterable<string>, types: readonly string[]) =>
+  new Set(
+    [...files].flatMap((text) =>
+      declared(withoutComments(text), `readonly (\\w+)\\??: (?:${anyOf(types)})`),
+    ),
+  );
+
+const anyOf = (types: readonly string[]): string =>
+  [TEXT_KEYED, ...types.map((type) => `${type}\\b(?!\\[)`)].join('|');
+
+const declared = (code: string, pattern: string): readonly string[] =>
+  [...code.matchAll(new RegExp(`\\b${pattern}`, 'g'))].map((match) => match[1] ?? '');
+
+/** A literal, one of our constants, or a template with a part in capitals: nobody's words. */
+const OWN_KEY = /^(?:['"]|\d|[A-Z][A-Z_]+\b|`.*[A-Z_]{3})/;
+
+/** These walk the keys that a value has itself, or objects that inherit nothing. */
+const WALKERS: ReadonlySet<string> = new Set([
+  'src/job/own.ts',
+  'p2p/wire/shape.ts',
+  'src/engines/wasm/load.ts',
+  'src/engines/wasm/runner.ts',
+  'src/engines/wasm/system.ts',
+]);
+/** Here others' words come in. */
+const LISTENERS = /^(?:p2p|src\/(?:job|core|node|engines|api|cli))\//;
+
+/**
+ * A map keyed by text is read with `own` (`src/job/own.ts`) and made with `Object.fromEntries` or as a
+ * `Map`: in brackets `constructor` finds what nobody put there, and `__proto__` changes the map.
+ */
+export function keyProblems(
+  file: string,
+  text: string,
+  types: readonly string[],
+  fields: ReadonlySet<string>,
+): readonly string[] {
+  if (!LISTENERS.test(file) || WALKERS.has(file)) return [];
+  const code = withoutComments(text);
+  const local = new Set([
+    ...declared(code, `(\\w+)\\??: (?:${anyOf(types)})`),
+    ...declared(code, `function (\\w+)(?:<[^>]*>)?\\([^)]*\\): (?:${anyOf(types)})`),
+  ]);
+  const named = [...code.matchAll(/(\w+)(?:\([^()]*\))?(?:\?\.)?\[([^\]\n]+)\]/g)]
+    .filter(([, name]) => local.has(name ?? '') || fields.has(name ?? ''))
+    .map(([access, , key]) => ({ access, key: key ?? '' }));
+  const cast = new RegExp(`as (?:${anyOf(types)})[^()\\n]*\\)\\[([^\\]\\n]+)\\]`, 'g');
+  const casts = [...code.matchAll(cast)].map(([access, key]) => ({ access, key: key ?? '' }));
+  return [...named, ...casts]
+    .filter(({ key }) => !OWN_KEY.test(key))
+    .map(({ access }) => `${file}: ${access}: read it with own()`);
+}
+
 export interface Documented {
   readonly code: string;
   readonly status: number;

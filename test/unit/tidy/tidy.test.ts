@@ -15,7 +15,10 @@ import {
   headingProblems,
   importProblems,
   importsOf,
+  keyProblems,
   sourceProblems,
+  textKeyedFields,
+  textKeyedTypes,
   textProblems,
   withoutComments,
 } from './rules.ts';
@@ -90,6 +93,17 @@ describe('the tree', () => {
 
   it('has no default exports, enums, namespaces or parameter properties, and no test that does not run', () => {
     assert.deepEqual(all(sourceProblems), []);
+  });
+
+  it('reads no map with the words of others as if nothing were inherited', () => {
+    const product = new Map([...sources].filter(([file]) => /^(?:src|p2p)\//.test(file)));
+    const types = textKeyedTypes(product.values());
+    const fields = textKeyedFields(product.values(), types);
+    assert.ok(types.includes('Labels') && fields.has('labels') && fields.has('Params'));
+    assert.deepEqual(
+      all((file, text) => keyProblems(file, text, types, fields), product),
+      [],
+    );
   });
 
   it('leaves nothing to be done and names no directory of one machine', () => {
@@ -255,6 +269,39 @@ describe('the check of sources', () => {
 
   it('looks into code, not into comments', () => {
     assert.equal(withoutComments("a; // b\n/* c */ d('// e');"), "a; \n d('// e');");
+  });
+});
+
+describe('the check of keys', () => {
+  const model = 'type Labels = Readonly<Record<string, string>>;\nreadonly engines: Labels;';
+  const types = textKeyedTypes([model]);
+  const fields = textKeyedFields([model], types);
+  const problems = (code: string): readonly string[] =>
+    keyProblems('src/core/a.ts', code, types, fields);
+
+  for (const code of [
+    'const x = profile.engines[Engine.Type];',
+    'const aliases: Readonly<Record<string, string>> = { a: "b" };\naliases[word]',
+    'function f(labels: Labels) { return labels[key]; }',
+    'function queryOf(r: R): Readonly<Record<string, string>> { return r.q; }\nqueryOf(r)[name]',
+    'return (value as Record<string, unknown>)[key];',
+    'const env: Record<string, string> = {};\nenv[name] = value;',
+    'profile.engines?.[`${word}/x`]',
+  ]) {
+    it(`catches ${code.split('\n').join(' ')}`, () => assert.equal(problems(code).length, 1));
+  }
+
+  it('lets pass what no word of others decides, and what is no such map', () => {
+    const good = [
+      'own(profile.engines, Engine.Type)',
+      "profile.engines['docker']",
+      'container.engines[LABELS.node]',
+      'engines[`SHOAL_PORT_${name}`]',
+      'const phases: Readonly<Record<Phase, number>> = {};\nphases[body.phase]',
+      'const list: readonly string[] = [];\nlist[index]',
+    ];
+    for (const code of good) assert.deepEqual(problems(code), [], code);
+    assert.deepEqual(keyProblems('src/store/a.ts', 'engines[word]', types, fields), []);
   });
 });
 
