@@ -12,11 +12,16 @@ export interface Mount {
   /** Path inside the execution; absolute for docker. */
   readonly target: string;
   readonly writable: boolean;
-  /**
-   * Device and inode of `source` where others may exchange what lies at that path while the engine
-   * works (a place that jobs may write to): the program gets this file or nothing.
-   */
-  readonly identity?: string;
+  /** Only for a place of the host that other jobs may write to as well. */
+  readonly shared?: Shared;
+}
+
+/** Others may change what is in it while the engine works, links in the place of directories included. */
+export interface Shared {
+  /** Device and inode of the source: the program gets this file or nothing. */
+  readonly identity: string;
+  /** Also what lies at the path of the source may be exchanged. */
+  readonly exchangeable: boolean;
 }
 
 /** What an engine is handed once inputs are on disk. */

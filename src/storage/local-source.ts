@@ -3,7 +3,7 @@
  * jobs, mounted as it is, without a copy. The path that counts is the one behind all symlinks: it
  * must be allowed too, so that a job cannot open a door by leaving a link in a writable place. That
  * path is then opened without following any, so that no door opens between looking and opening; and
- * where jobs may exchange what lies there, the engine is told which file it was.
+ * where jobs may write as well, the engine is told which file it was.
  */
 import { lstat, readlink, realpath } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -14,7 +14,7 @@ import { identityOfOpen, openWithoutLinks } from '../lib/descriptor.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import { diskError } from './content-failures.ts';
 import { StorageError } from './source.ts';
-import type { Source } from './source.ts';
+import type { Source, StagedMount } from './source.ts';
 
 type CreateAs = 'noCreate' | 'dir' | 'file';
 
@@ -85,7 +85,7 @@ function checkAllowed(rules: readonly string[], path: string, request: Request):
 async function settle(
   request: Request,
   rules: readonly string[],
-): Promise<{ readonly source: string; readonly identity?: string }> {
+): Promise<Pick<StagedMount, 'source' | 'shared'>> {
   const existing = await realpathOrNull(request.path);
   if (existing === null && request.createAs === 'noCreate') {
     throw new StorageError(
@@ -100,8 +100,9 @@ async function settle(
   const handle = await opened(source, existing === null ? request.createAs : 'noCreate', request);
   try {
     await checkKind(handle, request);
-    if (!pathExchangeable(rules, source)) return { source };
-    return { source, identity: await identityOfOpen(handle) };
+    const exchangeable = pathExchangeable(rules, source);
+    if (!exchangeable && !pathAllowed(rules, source, true)) return { source };
+    return { source, shared: { identity: await identityOfOpen(handle), exchangeable } };
   } finally {
     await handle.close();
   }

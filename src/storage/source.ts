@@ -17,10 +17,10 @@ export interface StagedMount {
   readonly target: string;
   readonly writable: boolean;
   /**
-   * Device and inode of `source`, where jobs may exchange what lies at that path. Whoever uses the
-   * path must see to it that it is still this file.
+   * Where other jobs may write as well: device and inode of `source`, and whether they may exchange
+   * what lies at that path. Whoever uses the path must see to it that it is still this file.
    */
-  readonly identity?: string;
+  readonly shared?: { readonly identity: string; readonly exchangeable: boolean };
 }
 
 /** What an adapter is told beside the input itself. */

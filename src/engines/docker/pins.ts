@@ -40,15 +40,16 @@ class PinError extends Error {
 
 /** @param nodeLabel names this node among those of the machine. */
 export async function pinMounts(run: EngineRun, nodeLabel: string): Promise<PinOutcome> {
-  if (run.mounts.every((mount) => mount.identity === undefined))
+  if (!run.mounts.some((mount) => mount.shared?.exchangeable))
     return { ok: true, run, release: async () => {} };
   const directory = join(PINS_ROOT, nodeLabel, run.order.execution);
   const release = (): Promise<void> => releasePins(directory);
   try {
     const mounts: Mount[] = [];
     for (const mount of run.mounts) {
-      if (mount.identity === undefined) mounts.push(mount);
-      else mounts.push(await pin(mount, mount.identity, join(directory, String(mounts.length))));
+      const { shared } = mount;
+      if (!shared?.exchangeable) mounts.push(mount);
+      else mounts.push(await pin(mount, shared.identity, join(directory, String(mounts.length))));
     }
     return { ok: true, run: { ...run, mounts }, release };
   } catch (error) {

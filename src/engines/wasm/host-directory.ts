@@ -15,6 +15,7 @@ import {
   readdirSync,
   renameSync,
   rmdirSync,
+  statSync,
   unlinkSync,
 } from 'node:fs';
 import type { Stats } from 'node:fs';
@@ -190,7 +191,8 @@ export class HostDirectory extends Fd {
   ): number {
     return this.#change(() => {
       const place = this.#existing(path);
-      const host = writableHostOf(place);
+      writableHostOf(place);
+      const host = timedHostOf(place);
       if (place.stat !== null) lutimesSync(host, ...timesOf(place.stat, access, modified, flags));
     });
   }
@@ -206,10 +208,9 @@ export class HostDirectory extends Fd {
     return this.#change(() => {
       const source = this.#existing(from);
       const target = directory.#tree.resolve(directory.#path, to);
-      const sourceHost = movableHostOf(source);
-      const targetHost = movableHostOf(target);
+      const moved = [movableHostOf(source), movableHostOf(target)] as const;
       if (!isDirectory(source) && to.endsWith('/')) throw new WasiError(ERRNO.NOTDIR);
-      renameSync(sourceHost, targetHost);
+      renameSync(...reachable(moved, source, target, () => this.#existing(from)));
       if (
         target.stat === null ||
         (source.stat !== null && inodeOf(source.stat) === inodeOf(target.stat))
@@ -251,7 +252,8 @@ export class HostDirectory extends Fd {
   }
 
   #names(): readonly string[] {
-    const place = this.#existing('.');
+    const place = this.#tree.resolveInside(this.#path);
+    if (!exists(place)) throw new WasiError(ERRNO.NOENT);
     const names = new Set(place.mountedBelow);
     if (place.stat !== null && place.host !== null) {
       for (const name of readdirSync(place.host)) names.add(name);
@@ -282,11 +284,11 @@ export class HostDirectory extends Fd {
       place.stat === null
         ? this.#createEntry(() => openSync(host, hostFlagsOf(flags, true), 0o644))
         : openSync(host, hostFlagsOf(flags, false));
-    return this.#adopt(descriptor, host, place, flags);
+    return this.#adopt(descriptor, place, flags);
   }
 
   /** Makes sure that what was opened is what was looked at, then empties it if asked to. */
-  #adopt(descriptor: number, host: string, place: Place, flags: OpenFlags): HostFile {
+  #adopt(descriptor: number, place: Place, flags: OpenFlags): HostFile {
     try {
       const stat = fstatSync(descriptor);
       const swapped = place.stat !== null && inodeOf(place.stat) !== inodeOf(stat);
@@ -295,6 +297,7 @@ export class HostDirectory extends Fd {
         ftruncateSync(descriptor, 0);
         this.#quota.giveBack(stat.size);
       }
+      const host = (): string => timedHostOf(this.#tree.resolve([], place.path.join('/')));
       return new HostFile({ ...flags, descriptor, host, stat, quota: this.#quota });
     } catch (error) {
       closeSync(descriptor);
@@ -320,6 +323,33 @@ function hostOf(place: Place): string {
 function writableHostOf(place: Place): string {
   if (place.host === null || place.mount?.writable !== true) throw new WasiError(ERRNO.ROFS);
   return place.host;
+}
+
+/**
+ * Names for both ends of a move. Where others write, only one directory can be held, and from it only
+ * the one above it can be reached safely; for all others a program must copy, as between two disks.
+ */
+function reachable(
+  [from, to]: readonly [string, string],
+  source: Place,
+  target: Place,
+  walkToSource: () => void,
+): [string, string] {
+  if (source.parent === target.parent) return [from, to];
+  if (isAbove(source.parent)) return [`../${from}`, to];
+  walkToSource();
+  if (target.parent !== null && isAbove(target.parent)) return [from, `../${to}`];
+  throw new WasiError(ERRNO.XDEV);
+}
+
+const isAbove = (directory: string | null): boolean =>
+  directory !== null && inodeOf(statSync('..')) === directory;
+
+/** A single file that others write to has only its path, where another file may be by now. */
+function timedHostOf(place: Place): string {
+  if (place.mount?.identity && place.parent === null && !isDirectory(place))
+    throw new WasiError(ERRNO.NOTSUP);
+  return hostOf(place);
 }
 
 /** As `writableHostOf`, for what is removed or replaced: a mount point must stay. */

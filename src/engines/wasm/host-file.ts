@@ -80,8 +80,8 @@ export const inodeOf = (stat: Pick<Stats, 'dev' | 'ino'>): string => `${stat.dev
 export interface HostFileOptions {
   /** Host descriptor; the file owns it from now on. */
   readonly descriptor: number;
-  /** Host path that it was opened by. */
-  readonly host: string;
+  /** Walks to it once more. @returns a host path that is good until the next walk. */
+  readonly host: () => string;
   readonly stat: Stats;
   readonly read: boolean;
   readonly write: boolean;
@@ -97,7 +97,7 @@ function offsetOf(offset: bigint): number {
 /** An open regular file of the host. */
 export class HostFile extends Fd {
   readonly #descriptor: number;
-  readonly #host: string;
+  readonly #host: () => string;
   readonly #access: { readonly read: boolean; readonly write: boolean };
   readonly #quota: Quota;
   readonly #inode: string;
@@ -182,10 +182,11 @@ export class HostFile extends Fd {
         this.#requireWritable();
         const times = timesOf(this.#stat(), access, modified, flags);
         // Node's permission model has no times by descriptor, so the file must still have its name.
-        const named = lstatSync(this.#host, { throwIfNoEntry: false });
+        const host = this.#host();
+        const named = lstatSync(host, { throwIfNoEntry: false });
         if (named === undefined || inodeOf(named) !== this.#inode)
           throw new WasiError(ERRNO.NOTSUP);
-        lutimesSync(this.#host, ...times);
+        lutimesSync(host, ...times);
         return ERRNO.OK;
       },
       (errno) => errno,

@@ -2,10 +2,16 @@
  * The file tree that a program sees: one root, host files and directories mounted in it, and the
  * empty directories above the mounts. Resolves a path to a host path one component at a time and
  * refuses every symlink, so no name inside a mount can lead out of it. Opens and changes nothing.
+ *
+ * Where others may write as well, a component may be exchanged for a link between looking and using.
+ * There the walk goes through the directories itself (they become the working directory of the
+ * process, one name at a time), sees that each is the one it looked at, and the caller uses one name
+ * in the last of them, which no exchange can lead anywhere else.
  */
-import { lstatSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { ERRNO, WasiError } from './errno.ts';
+import { inodeOf } from './host-file.ts';
 import type { RunnerMount } from './wire.ts';
 
 /** NAME_MAX of Linux, and a depth that PATH_MAX allows only for names of one or two letters. */
@@ -22,8 +28,13 @@ interface TreeNode {
 export interface Place {
   /** Its name in the directory above; '' for the root. */
   readonly name: string;
-  /** Host path, whose parents were all seen to be real directories; null = not on the host. */
+  /**
+   * Host path, whose parents were all seen to be real directories; null = not on the host. In a mount
+   * that others write to it is a name in the working directory, good until the next walk.
+   */
   readonly host: string | null;
+  /** Device and inode of the directory that it is in, in a mount that others write to; else null. */
+  readonly parent: string | null;
   /** What is at `host` now; null when nothing is. */
   readonly stat: Stats | null;
   /** The mount it lies in; null outside every mount. */
@@ -48,8 +59,12 @@ export const isDirectory = (place: Place): boolean =>
 
 export const exists = (place: Place): boolean => place.stat !== null || isDirectory(place);
 
+const SELF = '.';
+
 export class HostTree {
   readonly #root: TreeNode = { children: new Map(), mount: null };
+  /** The directory that is the working directory now; null before the first walk into one. */
+  #inside: Step | null = null;
 
   constructor(mounts: readonly RunnerMount[]) {
     for (const mount of mounts) {
@@ -74,8 +89,31 @@ export class HostTree {
   resolve(base: readonly string[], path: string): Place {
     if (path.includes('\0')) throw new WasiError(ERRNO.INVAL);
     if (path.startsWith('/')) throw new WasiError(ERRNO.NOTCAPABLE);
+    const steps = this.#walk(base, path);
+    const { place } = lastOf(steps);
+    if (!isShared(place)) return place;
+    if (place.parent === null) return this.#within(steps);
+    // Steps back may have led up from where the walk had gone.
+    this.#enter(steps.slice(0, -1));
+    return place;
+  }
+
+  /** As `resolve` for the directory `base` itself, to be listed. */
+  resolveInside(base: readonly string[]): Place {
+    return this.#within(this.#walk(base, SELF));
+  }
+
+  /** The last step, seen from inside where it is a directory that others write to. */
+  #within(steps: readonly Step[]): Place {
+    const { place } = lastOf(steps);
+    if (!isShared(place) || place.stat?.isDirectory() !== true) return place;
+    this.#enter(steps);
+    return { ...place, host: SELF };
+  }
+
+  #walk(base: readonly string[], path: string): Step[] {
     const steps: Step[] = [this.#rootStep()];
-    for (const name of base) steps.push(this.#descend(lastOf(steps), name));
+    for (const name of base) steps.push(this.#descend(steps, name));
     for (const name of path.split('/')) {
       // A trailing slash: as in POSIX, fine for a directory that is yet to be made.
       if (name === '' && !exists(lastOf(steps).place)) continue;
@@ -87,37 +125,71 @@ export class HostTree {
         continue;
       }
       if (steps.length > DEPTH_MAX) throw new WasiError(ERRNO.NAMETOOLONG);
-      steps.push(this.#descend(lastOf(steps), name));
+      steps.push(this.#descend(steps, name));
     }
-    return lastOf(steps).place;
+    return steps;
   }
 
   #rootStep(): Step {
-    return step(this.#root, '', this.#root.mount?.source ?? null, this.#root.mount, []);
+    const { mount } = this.#root;
+    return mountStep(this.#root, '', mount?.source ?? null, mount, []);
   }
 
-  #descend(above: Step, name: string): Step {
-    requireDirectory(above.place);
+  /** Makes the directory that the walk leads to the working directory. @throws WasiError LOOP */
+  #enter(steps: readonly Step[]): void {
+    const last = lastOf(steps);
+    if (this.#inside === last) return;
+    const { node, place } = last;
+    if (!node?.mount) this.#enter(steps.slice(0, -1));
+    this.#inside = null;
+    process.chdir(node?.mount ? node.mount.source : place.name);
+    if (place.stat === null || inodeOf(statSync(SELF)) !== inodeOf(place.stat))
+      throw new WasiError(ERRNO.LOOP);
+    this.#inside = last;
+  }
+
+  #descend(steps: readonly Step[], name: string): Step {
+    const { place, node: nodeAbove } = lastOf(steps);
+    requireDirectory(place);
     if (Buffer.byteLength(name) > NAME_BYTES_MAX) throw new WasiError(ERRNO.NAMETOOLONG);
-    const node = above.node?.children.get(name) ?? null;
-    const path = [...above.place.path, name];
-    if (node?.mount) return step(node, name, node.mount.source, node.mount, path);
-    const host = above.place.host === null ? null : `${above.place.host}/${name}`;
-    return step(node, name, host, above.place.mount, path);
+    const node = nodeAbove?.children.get(name) ?? null;
+    const path = [...place.path, name];
+    if (node?.mount) return mountStep(node, name, node.mount.source, node.mount, path);
+    const step = { name, mount: place.mount, parent: null, path };
+    if (!isShared(place))
+      return stepOf(node, { ...step, host: place.host === null ? null : `${place.host}/${name}` });
+    if (place.stat === null) return stepOf(node, { ...step, host: null });
+    this.#enter(steps);
+    return stepOf(node, { ...step, host: name, parent: inodeOf(place.stat) });
   }
 }
 
-function step(
-  node: TreeNode | null,
+const isShared = ({ host, mount }: Pick<Place, 'host' | 'mount'>): boolean =>
+  host !== null && mount !== null && mount.identity !== null;
+
+function mountStep(
+  node: TreeNode,
   name: string,
   host: string | null,
   mount: RunnerMount | null,
   path: readonly string[],
 ): Step {
+  const step = stepOf(node, { name, host, mount, parent: null, path });
+  const { stat } = step.place;
+  if (isShared(step.place) && (stat === null || inodeOf(stat) !== mount?.identity))
+    throw new WasiError(ERRNO.LOOP);
+  return step;
+}
+
+function stepOf(
+  node: TreeNode | null,
+  place: Pick<Place, 'name' | 'host' | 'mount' | 'parent' | 'path'>,
+): Step {
+  const { host } = place;
   const stat = host === null ? null : (lstatSync(host, { throwIfNoEntry: false }) ?? null);
   if (stat?.isSymbolicLink()) throw new WasiError(ERRNO.LOOP);
   const mountedBelow = node === null ? [] : [...node.children.keys()];
-  return { node, place: { name, host, stat, mount, fixed: node !== null, mountedBelow, path } };
+  return { node, place: { ...place, stat, fixed: node !== null, mountedBelow } };
 }
 
 function requireDirectory(place: Place): void {

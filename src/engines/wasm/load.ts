@@ -3,10 +3,12 @@
  * the system calls and the exports of modules before it. Calls no function but its own start.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { inodeOf } from './host-file.ts';
+import { HostTree } from './host-tree.ts';
 import { checkMemories, ModuleError, readModule, textOf } from './module.ts';
 import { WASI_MODULE } from './system.ts';
 import type { System } from './system.ts';
-import type { RunnerOrder } from './wire.ts';
+import type { RunnerMount, RunnerOrder } from './wire.ts';
 
 /** What a module without a memory may still call. */
 const MEMORYLESS_CALLS = ['proc_exit', 'sched_yield'];
@@ -24,11 +26,29 @@ export type Libraries = Map<
   { readonly loaded: Loaded; instance: WebAssembly.Instance | null }
 >;
 
-function readModuleFile(path: string, bytesMax: number): Uint8Array<ArrayBuffer> {
-  const descriptor = openSync(
-    path,
-    constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+/** Where others may exchange the file or what is above it, it is found by a walk like any other. */
+function openModule(path: string, mounts: readonly RunnerMount[]): number {
+  const mount = mounts.find(
+    ({ identity, source }) =>
+      identity !== null && (path === source || path.startsWith(`${source}/`)),
   );
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  if (mount === undefined) return openSync(path, flags);
+  const place = new HostTree([{ ...mount, target: ['m'] }]).resolve(
+    [],
+    `m${path.slice(mount.source.length)}`,
+  );
+  const descriptor = openSync(place.host ?? path, flags);
+  if (place.stat !== null && inodeOf(fstatSync(descriptor)) === inodeOf(place.stat))
+    return descriptor;
+  throw new ModuleError('wasm-invalid', 'its file was exchanged meanwhile');
+}
+
+function readModuleFile(
+  path: string,
+  { maxModuleBytes: bytesMax, mounts }: RunnerOrder,
+): Uint8Array<ArrayBuffer> {
+  const descriptor = openModule(path, mounts);
   const { size } = fstatSync(descriptor);
   if (size > bytesMax) {
     throw new ModuleError(
@@ -61,7 +81,7 @@ export function load(
   libraries: Libraries,
   createOwnSystem: () => System,
 ): Loaded {
-  const bytes = readModuleFile(path, order.maxModuleBytes);
+  const bytes = readModuleFile(path, order);
   const facts = readModule(bytes);
   checkMemories(facts, order.memoryPagesMax);
   const module = compile(bytes);

@@ -99,6 +99,9 @@ export function commonOrder(
   };
 }
 
+/** As the runner sees it, whose device and inode are numbers, not 64 bits. */
+const inodeOfIdentity = (identity: string): string => identity.split(':').map(Number).join(':');
+
 /** The permission model compares real paths, so links above a mount are resolved here. */
 async function checkMount(mount: Mount): Promise<Found<RunnerMount>> {
   const refuse = (why: string): Found<never> => ({
@@ -108,13 +111,21 @@ async function checkMount(mount: Mount): Promise<Found<RunnerMount>> {
   // An asterisk would widen Node's permission to everything that begins with what is before it.
   if (mount.source.includes('*')) return refuse('its path on this node has an asterisk');
   try {
-    const source = join(await realpath(dirname(mount.source)), basename(mount.source));
+    // A place that others write to was resolved when it was staged, and must not be once more.
+    const source = mount.shared
+      ? mount.source
+      : join(await realpath(dirname(mount.source)), basename(mount.source));
     const stat = await lstat(source);
     if (!stat.isDirectory() && !stat.isFile())
       return refuse('it is neither a file nor a directory');
     return {
       ok: true,
-      value: { source, target: componentsOf(mount.target), writable: mount.writable },
+      value: {
+        source,
+        target: componentsOf(mount.target),
+        writable: mount.writable,
+        identity: mount.shared === undefined ? null : inodeOfIdentity(mount.shared.identity),
+      },
     };
   } catch (error) {
     return refuse(error instanceof Error && 'code' in error ? String(error.code) : String(error));

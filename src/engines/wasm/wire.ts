@@ -11,6 +11,8 @@ export interface RunnerMount {
   /** Components of the absolute path that the program sees; empty = the root itself. */
   readonly target: readonly string[];
   readonly writable: boolean;
+  /** Device and inode that the source must have, where others may change what is in it; else null. */
+  readonly identity: string | null;
 }
 
 /** Everything one runner process needs; it reads nothing else but the files named here. */

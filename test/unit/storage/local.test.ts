@@ -102,18 +102,23 @@ describe('local inputs', () => {
     );
   });
 
-  it('carry their device and inode where jobs may exchange what lies at their path', async () => {
+  it('carry their device and inode where other jobs may write as well', async () => {
     await using here = await machine();
     const at = (path: string): string => join(here.path, path);
     await mkdir(at('area/mine'));
     const source = createLocalSource('local', [`${at('open')}/**`, `${at('area')}/**:rw`]);
-    const identityOf = async (SourcePath: string): Promise<string | undefined> =>
+    const sharedOf = async (SourcePath: string): Promise<unknown> =>
       (await source.stage(inputOf('local', { SourcePath }), here.context('unused'))).mounts[0]
-        ?.identity;
-    const { dev, ino } = await stat(at('area/mine'));
-    assert.equal(await identityOf(at('area/mine')), `${dev}:${ino}`);
-    assert.equal(await identityOf(at('area')), undefined, 'its name is the operator’s');
-    assert.equal(await identityOf(at('open/deep')), undefined);
+        ?.shared;
+    const identityOf = async (path: string): Promise<string> => {
+      const { dev, ino } = await stat(at(path));
+      return `${dev}:${ino}`;
+    };
+    const mine = { identity: await identityOf('area/mine'), exchangeable: true };
+    assert.deepEqual(await sharedOf(at('area/mine')), mine);
+    const area = { identity: await identityOf('area'), exchangeable: false };
+    assert.deepEqual(await sharedOf(at('area')), area, 'its name is the operator’s');
+    assert.equal(await sharedOf(at('open/deep')), undefined);
   });
 
   it('do not follow a rule through a link that a job may have made', async () => {

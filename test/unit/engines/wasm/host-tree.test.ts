@@ -20,8 +20,8 @@ before(() => {
   symlinkSync('/', join(directory, 'in/sub/root'));
   symlinkSync('../secret', join(directory, 'out/secret'));
   tree = new HostTree([
-    { source: join(directory, 'in'), target: ['inputs'], writable: false },
-    { source: join(directory, 'out'), target: ['deep', 'outputs'], writable: true },
+    { source: join(directory, 'in'), target: ['inputs'], writable: false, identity: null },
+    { source: join(directory, 'out'), target: ['deep', 'outputs'], writable: true, identity: null },
   ]);
 });
 

@@ -5,12 +5,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { Mount } from '../../../../src/engines/engine.ts';
+import type { Mount, Shared } from '../../../../src/engines/engine.ts';
 import { runChild } from '../../../../src/engines/wasm/child.ts';
 import { commandOf } from '../../../../src/engines/wasm/launch.ts';
 import { commonOrder } from '../../../../src/engines/wasm/prepare.ts';
@@ -58,6 +59,11 @@ before(() => {
   execFileSync('mkfifo', [join(inputs, 'pipe')]);
 });
 after(() => bench.remove());
+
+function sharedOf(source: string): Shared {
+  const { dev, ino } = lstatSync(source, { bigint: true });
+  return { identity: `${dev}:${ino}`, exchangeable: true };
+}
 
 const mounts = (): Mount[] => [
   { source: inputs, target: '/inputs', writable: false },
@@ -112,11 +118,27 @@ test('symlinks are not listed, and there are no descriptors but the streams and 
 });
 
 test('files behave as a program expects: seeking, renaming, listing, times, descriptors', async () => {
-  const source = bench.folder('outputs/files');
-  const program = { module: 'files', mounts: [{ source, target: '/outputs', writable: true }] };
-  const ran = await bench.run(program);
-  assert.equal(ran.stdout, 'all right\n');
-  assert.equal(exitCodeOf(ran), 0);
+  for (const shared of [false, true]) {
+    const source = bench.folder(`outputs/files-${shared}`);
+    const mount = { source, target: '/outputs', writable: true };
+    const mounts = [shared ? { ...mount, shared: sharedOf(source) } : mount];
+    const ran = await bench.run({ module: 'files', mounts });
+    assert.equal(ran.stdout, 'all right\n', `shared: ${shared}`);
+    assert.equal(exitCodeOf(ran), 0);
+  }
+});
+
+test('a place that others write to is refused when it is not the one that was looked at', async () => {
+  const source = bench.folder('outputs/exchanged');
+  const shared = sharedOf(source);
+  renameSync(source, `${source}-away`);
+  mkdirSync(source);
+  const ran = await bench.run({
+    module: 'escape',
+    mounts: [{ source, target: '/outputs', writable: true, shared }],
+  });
+  assert.equal(ran.started, true);
+  assert.deepEqual(readdirSync(source), []);
 });
 
 test('wild pointers and lengths are errors of the call, and nothing worse', async () => {
@@ -175,6 +197,7 @@ test('what the walk would let through, the permission model of the process refus
       source: join(bench.directory, name),
       target: [name],
       writable: true,
+      identity: null,
     })),
     memoryPagesMax: 1024,
     diskBytes: 1024,
