@@ -1,9 +1,10 @@
 /**
  * Fetches the files of a CID through the peer into a directory of ours, one at a time. What is there
  * already in full is not fetched again, so an interrupted transfer goes on where it stopped. Names
- * come from strangers: nothing is written outside of the directory, and no symlink is ever made.
+ * come from strangers: nothing is written outside of the directory, and no symlink is ever made. That
+ * nobody else writes to the directory meanwhile is seen to in `partial.ts`.
  */
-import { mkdir, open, rename, stat, statfs } from 'node:fs/promises';
+import { lstat, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ShoalError, type Failure } from '../core/failure.ts';
@@ -69,6 +70,8 @@ export interface TransferOptions {
   readonly holders: readonly string[];
   /** Directory that receives a directory's entries, or the file of a CID that is a single file. */
   readonly destination: string;
+  /** The place where a person looks for it, in messages. */
+  readonly shown: string;
   /** Name of the file within `destination` for a CID that is a single file; null = `destination` itself. */
   readonly fileName: string | null;
   readonly progress: Progress;
@@ -124,8 +127,8 @@ function checked(entries: readonly Entry[], progress: Progress): readonly Entry[
 }
 
 async function sizeOf(path: string): Promise<number | null> {
-  return stat(path).then(
-    ({ size }) => size,
+  return lstat(path).then(
+    (found) => (found.isFile() ? found.size : null),
     () => null,
   );
 }
@@ -142,7 +145,9 @@ async function fetchFile(
     query,
     signal,
   );
-  const file = await open(part, 'w', 0o644);
+  // Never through a link or into a file that is there, though nobody else should get here.
+  await rm(part, { force: true });
+  const file = await open(part, 'wx', 0o644);
   let bytes = 0;
   try {
     for await (const chunk of answer) {
@@ -165,13 +170,13 @@ async function fetchFile(
   await rename(part, target);
 }
 
-async function checkSpace(directory: string, bytes: number): Promise<void> {
+async function checkSpace(directory: string, bytes: number, shown: string): Promise<void> {
   const { bavail, bsize } = await statfs(directory);
   const free = bavail * bsize;
   if (free < bytes)
     refuse({
       code: 'store-unusable',
-      path: directory,
+      path: shown,
       why: `${formatBytes(bytes)} are needed and ${formatBytes(free)} are free`,
     });
 }
@@ -203,7 +208,7 @@ async function transfer(options: TransferOptions): Promise<'file' | 'directory'>
   progress.total = entries.reduce((bytes, entry) => bytes + entry.bytes, 0);
   const root = isFile && fileName === null ? dirname(destination) : destination;
   await mkdir(root, { recursive: true });
-  await checkSpace(root, progress.total);
+  await checkSpace(root, progress.total, options.shown);
   for (const entry of entries) {
     const target = isFile
       ? fileName === null

@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path';
 import type { CommandCode } from '../command.ts';
 import { printLines } from '../output.ts';
-import { checkTarget, closePartial, openPartial } from '../partial.ts';
+import { checkTarget, openPartial } from '../partial.ts';
 import { fetchContent, Progress } from '../transfer.ts';
 
 interface Options {
@@ -19,20 +19,22 @@ export const cidGet: CommandCode<Options> = async ({ io, client }, [given = '', 
   const partial = await openPartial(target, cid);
   const stop = new AbortController();
   const release = io.onInterrupt(() => stop.abort());
-  const content = join(partial, 'content');
+  const content = join(partial.path, 'content');
   try {
     await fetchContent({
       client: client(),
       cid,
       holders: [],
       destination: content,
+      shown: target,
       fileName: null,
       progress: new Progress(io, 'Fetching'),
       signal: stop.signal,
     });
+    await partial.complete(content);
   } finally {
     release();
+    await partial.close();
   }
-  await closePartial(partial, content, target);
   await printLines(io, [target]);
 };

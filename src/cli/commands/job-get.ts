@@ -7,7 +7,7 @@ import { jobPath, jobRef } from '../ids.ts';
 import { mergeResults } from '../merge-results.ts';
 import { outcomeOf, type Outcome } from '../outcome.ts';
 import { printLines } from '../output.ts';
-import { checkTarget, closePartial, openPartial } from '../partial.ts';
+import { checkTarget, openPartial } from '../partial.ts';
 import { shortId } from '../text.ts';
 import { fetchContent, Progress } from '../transfer.ts';
 import { waitForJob } from '../waiting.ts';
@@ -42,7 +42,7 @@ export async function fetchResults(
   );
   const stop = new AbortController();
   const release = io.onInterrupt(() => stop.abort());
-  const raw = join(partial, 'raw');
+  const raw = join(partial.path, 'raw');
   try {
     for (const [index, { Params }] of results.entries()) {
       await fetchContent({
@@ -50,23 +50,25 @@ export async function fetchResults(
         cid: Params.CID,
         holders: Params.Holders,
         destination: join(raw, Params.ExecutionID),
+        shown: target,
         fileName: 'result',
         progress: new Progress(io, `Result ${index + 1} of ${results.length}:`),
         signal: stop.signal,
       });
     }
+    const merged = join(partial.path, 'merged');
+    if (!request.raw) {
+      const named = results.map(({ Params }) => ({
+        name: `${shortId(Params.ExecutionID)} (partition ${Params.Partition})`,
+        directory: join(raw, Params.ExecutionID),
+      }));
+      await mergeResults(named, merged);
+    }
+    await partial.complete(request.raw ? raw : merged);
   } finally {
     release();
+    await partial.close();
   }
-  const merged = join(partial, 'merged');
-  if (!request.raw) {
-    const named = results.map(({ Params }) => ({
-      name: `${shortId(Params.ExecutionID)} (partition ${Params.Partition})`,
-      directory: join(raw, Params.ExecutionID),
-    }));
-    await mergeResults(named, merged);
-  }
-  await closePartial(partial, request.raw ? raw : merged, target);
   await printLines(io, [
     `Results of ${results.length === 1 ? 'one execution' : `${results.length} executions`} are in ${target}`,
   ]);

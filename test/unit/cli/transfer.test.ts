@@ -175,6 +175,23 @@ test('what an earlier try of another job left behind is not taken for this one',
   assert.deepEqual(await treeOf(dir), { stdout: 'right' });
 });
 
+test('what others laid beside the place of the results is not written through', async () => {
+  const { cli, job, dir } = await finished([{ stdout: 'right' }]);
+  const { cid } = cli.api.service.content.put({ stdout: 'right' });
+  const victim = join(cli.cwd, 'victim');
+  await writeFile(victim, 'of great worth');
+  const raw = `${dir}.partial/raw/${job.executionId(0, 0)}`;
+  await mkdir(raw, { recursive: true });
+  await writeFile(
+    `${dir}.partial/.shoal-partial.json`,
+    JSON.stringify([[job.executionId(0, 0), cid]]),
+  );
+  await symlink(victim, `${raw}/stdout.shoal-part`);
+  assert.equal((await cli.run(['job', 'get', job.id])).code, 0);
+  assert.equal(await readFile(victim, 'utf8'), 'of great worth');
+  assert.deepEqual(await treeOf(dir), { stdout: 'right' });
+});
+
 test('names that would leave the directory or fall together are refused', async () => {
   const names = ['../x', '/etc/x', 'a/../../x', 'a\\b', 'C:x', 'aux.txt', 'a//b', 'nul\0l'];
   for (const name of names) {
