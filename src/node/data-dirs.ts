@@ -1,7 +1,9 @@
 /** The directories of a peer: made at the start, whatever was put in the place of one. */
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { ShoalError } from '../core/failure.ts';
 import { errorCode } from '../lib/durable-file.ts';
+import type { Log } from '../lib/log.ts';
 import { setAside } from '../store/sqlite.ts';
 
 /** What lies in these can be made or fetched again: a damaged one keeps no peer from starting. */
@@ -21,4 +23,26 @@ export function makeDataDirs(dataDir: string): readonly string[] {
     }
   }
   return asides;
+}
+
+/**
+ * Closes directories that are there already to all others: keys, results and what jobs write lie in
+ * them, and they may have been made by hand or by an installer.
+ * @throws ShoalError `path-unsafe` when one belongs to another user, who can read and exchange all of it.
+ */
+export function closeDataDirs(dataDir: string, log: Log): void {
+  const own = process.geteuid?.();
+  if (own === undefined) return;
+  for (const directory of [dataDir, ...WORKING.map((name) => join(dataDir, name))]) {
+    const found = statSync(directory, { throwIfNoEntry: false });
+    if (!found?.isDirectory()) continue;
+    if (found.uid !== own) {
+      const why = `it belongs to another user (uid ${found.uid}); choose another data directory, or make it yours with \`chown ${own} ${directory}\``;
+      throw new ShoalError({ code: 'path-unsafe', path: directory, why });
+    }
+    if ((found.mode & 0o077) === 0) continue;
+    chmodSync(directory, 0o700);
+    const before = (found.mode & 0o777).toString(8).padStart(4, '0');
+    log.warn({ directory, before, now: '0700' }, 'data.closed');
+  }
 }

@@ -22,7 +22,7 @@ import { isFull, openStore } from '../store/store.ts';
 import type { Store } from '../store/store.ts';
 import { announcingContent } from './announcing-content.ts';
 import { createBreaking } from './breaking.ts';
-import { makeDataDirs } from './data-dirs.ts';
+import { closeDataDirs, makeDataDirs } from './data-dirs.ts';
 import { createDefects, stackOf } from './defects.ts';
 import { createDiskWatch } from './disk-watch.ts';
 import { diagnose } from './doctor.ts';
@@ -84,6 +84,7 @@ async function compose(
 ): Promise<Peer> {
   const { config } = loaded;
   const { dataDir } = config.node;
+  closeDataDirs(dataDir, log);
   for (const aside of makeDataDirs(dataDir)) log.warn({ aside }, 'data.set-aside');
   const lock = lockDataDir(dataDir);
   closers.add(() => lock.release());

@@ -11,6 +11,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  rmSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
@@ -44,7 +45,9 @@ function createKey(path: string, seed: Uint8Array): void {
   const directory = dirname(path);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const draft = `${path}.${process.pid}.new`;
-  const file = openSync(draft, 'w', 0o600);
+  // Where others write as well, they may have put a link of this name.
+  rmSync(draft, { force: true });
+  const file = openSync(draft, 'wx', 0o600);
   try {
     writeSync(file, `${Buffer.from(seed).toString('hex')}\n`);
     fsyncSync(file);
@@ -71,7 +74,13 @@ function syncDirectory(path: string): void {
 }
 
 function readSeed(path: string): Uint8Array {
-  const { text, mode } = readSmall(path);
+  const { text, mode, uid } = readSmall(path);
+  const own = process.geteuid?.() ?? uid;
+  if (uid !== own)
+    throw invalid(
+      path,
+      `it belongs to another user (uid ${uid}), who may know and change it; run \`chown ${own} ${path}\` if it is yours`,
+    );
   if (process.platform !== 'win32' && (mode & SHARED_BITS) !== 0) {
     const octal = (mode & 0o777).toString(8).padStart(4, '0');
     throw invalid(path, `others may read or write it (mode ${octal}); run \`chmod 600 ${path}\``);
@@ -104,14 +113,18 @@ export function readSwarmKey(path: string): Uint8Array {
   return Buffer.from(`${header}\n${encoding}\n${key.toLowerCase()}\n`, 'utf8');
 }
 
-function readSmall(path: string): { readonly text: string; readonly mode: number } {
+function readSmall(path: string): {
+  readonly text: string;
+  readonly mode: number;
+  readonly uid: number;
+} {
   const file = openSync(path, 'r');
   try {
     const stat = fstatSync(file);
     if (!stat.isFile()) throw invalid(path, 'it is not a file');
     if (stat.size > KEY_FILE_MAX_BYTES)
       throw invalid(path, `it has ${stat.size} bytes, too many for a key`);
-    return { text: readFileSync(file, 'latin1'), mode: stat.mode };
+    return { text: readFileSync(file, 'latin1'), mode: stat.mode, uid: stat.uid };
   } finally {
     closeSync(file);
   }

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ShoalError } from '../../../src/core/failure.ts';
@@ -52,6 +61,28 @@ test('a key that others may read or write is refused with the remedy', (context)
   }
   chmodSync(path, 0o400);
   loadKey(path, randomBytes);
+});
+
+test('a key of another user is refused with the remedy', {
+  skip: process.geteuid?.() !== 0 && 'needs root',
+}, (context) => {
+  const path = join(temporary(context), 'node.key');
+  loadKey(path, randomBytes);
+  chownSync(path, 65_534, 65_534);
+  assert.match(
+    complaint(() => loadKey(path, randomBytes)),
+    /another user \(uid 65534\).*chown 0 /,
+  );
+});
+
+test('a link that lies where a key is drafted is not written through', (context) => {
+  const dir = temporary(context);
+  const victim = join(dir, 'victim');
+  writeFileSync(victim, 'of great worth');
+  symlinkSync(victim, join(dir, `node.key.${process.pid}.new`));
+  loadKey(join(dir, 'node.key'), randomBytes);
+  assert.equal(readFileSync(victim, 'utf8'), 'of great worth');
+  assert.deepEqual(readdirSync(dir).sort(), ['node.key', 'victim']);
 });
 
 test('a file that holds no key is refused, never overwritten', (context) => {
