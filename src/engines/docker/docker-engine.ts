@@ -19,6 +19,7 @@ import type { DiskMeter } from './disk.ts';
 import { createOptionsOf } from './container-spec.ts';
 import type { Abilities } from './container-spec.ts';
 import { failureOf, startFailure, unavailable } from './failures.ts';
+import { handOver, ownerOf } from './hand-over.ts';
 import { ensureImage } from './image.ts';
 import { cancelled } from './outcome.ts';
 import { readDockerParams } from './params.ts';
@@ -129,11 +130,19 @@ async function runContainer(
       return await createAndRun(shared, api, pinned.run, read.params, started, signal);
     } finally {
       await pinned.release();
+      await takeOver(shared, api, run);
     }
   } catch (error) {
     if (error instanceof DockerCallError) return failed(startFailure(error.api));
     throw error;
   }
+}
+
+/** Makes what the program left this node's own, where this node is not root. */
+async function takeOver(shared: Shared, api: DockerApi, run: EngineRun): Promise<void> {
+  const read = readDockerParams(run.order.task);
+  const owner = ownerOf((shared.facts ??= await api.facts()));
+  if (read.ok && owner !== null) await handOver(api, run, read.params.image, shared.config, owner);
 }
 
 /**
@@ -246,7 +255,9 @@ async function reattach(
     }
     const found = container.State;
     const { Id: id } = container;
-    return await superviseContainer({ api, config, run, id, found, onStarted, signal });
+    const outcome = await superviseContainer({ api, config, run, id, found, onStarted, signal });
+    await takeOver(shared, api, run);
+    return outcome;
   } catch (error) {
     if (!(error instanceof DockerCallError)) throw error;
     return failed(signal.aborted ? cancelled() : unavailable(error.api));
