@@ -5,10 +5,14 @@ const WINDOWS_DEVICE = /^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)/i;
 
 const DEPTH_MAX = 64;
 const NAME_MAX_BYTES = 255;
+/** PATH_MAX of Linux is 4096; the rest is for the directory that somebody puts it into. */
+export const PATH_MAX_BYTES = 3_000;
 
 /** @returns why the path is refused, in words that fit after "refused: "; null when it is safe. */
 export function whyUnsafe(path: string): string | null {
   if (path.startsWith('/')) return 'it is absolute';
+  if (new TextEncoder().encode(path).length > PATH_MAX_BYTES)
+    return `it is longer than ${PATH_MAX_BYTES} bytes`;
   const names = path.split('/');
   if (names.length > DEPTH_MAX) return `it is deeper than ${DEPTH_MAX} directories`;
   for (const name of names) {

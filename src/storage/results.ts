@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { identityOf } from '../lib/descriptor.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import { removeTree } from '../lib/remove-tree.ts';
+import { PATH_MAX_BYTES } from '../lib/safe-path.ts';
 import { measureTree, walkTree } from '../lib/walk-tree.ts';
 import { StorageError } from './source.ts';
 
@@ -42,8 +43,6 @@ export interface ResultParts {
 
 const RESERVED = ['stdout', 'stderr', 'exitCode'];
 const DROPPED_MAX = 100;
-/** PATH_MAX of Linux is 4096; the rest is for the directory that a receiver puts the result into. */
-const PATH_BYTES_MAX = 3_000;
 
 /** Why a ResultPath cannot have this name; null when it can. */
 export function resultNameProblem(name: string): string | null {
@@ -107,7 +106,7 @@ export async function checkResult(
       continue;
     }
     if (stat.isDirectory() && depth > limits.depthMax) throw tooDeep(limits.depthMax, path);
-    if (path.length > PATH_BYTES_MAX) throw tooLong(path);
+    if (path.length > PATH_MAX_BYTES) throw tooLong(path);
     if (!stat.isFile()) continue;
     if (stat.nlink > 1n) {
       if (linked.has(identityOf(stat))) continue;
@@ -160,7 +159,7 @@ const tooLong = (path: Buffer): StorageError =>
   new StorageError(
     'limit',
     'result-too-deep',
-    `The result has a path of more than ${PATH_BYTES_MAX} bytes, at ${shown(path)}.`,
+    `The result has a path of more than ${PATH_MAX_BYTES} bytes, at ${shown(path)}.`,
   );
 const unreadable = (path: Buffer): StorageError =>
   new StorageError(

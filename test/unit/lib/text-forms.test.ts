@@ -49,7 +49,16 @@ test('bytes and durations as people read them', () => {
 });
 
 test('a path is safe only when each of its names is', () => {
-  for (const path of ['a', 'a/b.txt', '.hidden', 'ä/ö', 'a b', 'console', '...'])
+  for (const path of [
+    'a',
+    'a/b.txt',
+    '.hidden',
+    'ä/ö',
+    'a b',
+    'console',
+    '...',
+    `${'x'.repeat(200)}/`.repeat(14) + 'b',
+  ])
     assert.equal(whyUnsafe(path), null, path);
   const bad = [
     '',
@@ -69,6 +78,7 @@ test('a path is safe only when each of its names is', () => {
     'a\0',
     'x'.repeat(256),
     'a/'.repeat(70) + 'b',
+    `${'x'.repeat(200)}/`.repeat(15) + 'b',
   ];
   for (const path of bad) assert.notEqual(whyUnsafe(path), null, JSON.stringify(path));
 });
