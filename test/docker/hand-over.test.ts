@@ -1,6 +1,6 @@
 /** What programs leave behind on a node that is not root. */
 import assert from 'node:assert/strict';
-import { chmod, chown, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connectDocker } from '../../src/engines/docker/api.ts';
@@ -8,6 +8,7 @@ import { createDockerEngine } from '../../src/engines/docker/docker-engine.ts';
 import { handOver } from '../../src/engines/docker/hand-over.ts';
 import { removeTree } from '../../src/lib/remove-tree.ts';
 import { measureTree, walkTree } from '../../src/lib/walk-tree.ts';
+import { checkResult } from '../../src/storage/results.ts';
 import { asNobody, isRoot } from '../unit/lib/trees.ts';
 import {
   IMAGE,
@@ -62,4 +63,28 @@ test('what a program left is given to a node that is not root, which can then re
   });
   assert.deepEqual(await readdir(workspace.results), []);
   assert.deepEqual(await containersOf(config.nodeLabel), []);
+});
+
+test('an ordinary user of the group docker publishes private files and removes them', {
+  skip,
+}, async () => {
+  const groups = process.getgroups?.() ?? [];
+  process.setgroups?.([(await stat('/var/run/docker.sock')).gid]);
+  try {
+    await asNobody(async () => {
+      const workspace = await createWorkspace();
+      const script =
+        'umask 077; mkdir /outputs/d; echo k > /outputs/d/key; echo s > /outputs/secret';
+      const run = runOf(workspace, { script });
+      const outcome = await createDockerEngine(engineConfig()).run(run, () => undefined, signal);
+      assert.equal(shortOf(outcome), 'exited 0');
+      const limits = { entriesMax: 100, depthMax: 10, bytesMax: 1_000 };
+      const { entries, bytes } = await checkResult(workspace.results, limits, signal);
+      assert.deepEqual({ entries, bytes }, { entries: 3, bytes: 4 });
+      assert.equal(await readFile(join(workspace.results, 'd/key'), 'utf8'), 'k\n');
+      await removeTree(workspace.directory);
+    });
+  } finally {
+    process.setgroups?.(groups);
+  }
 });

@@ -141,8 +141,14 @@ async function runContainer(
 /** Makes what the program left this node's own, where this node is not root. */
 async function takeOver(shared: Shared, api: DockerApi, run: EngineRun): Promise<void> {
   const read = readDockerParams(run.order.task);
-  const owner = ownerOf((shared.facts ??= await api.facts()));
-  if (read.ok && owner !== null) await handOver(api, run, read.params.image, shared.config, owner);
+  if (!read.ok || process.geteuid?.() === 0) return;
+  try {
+    const owner = ownerOf((shared.facts ??= await api.facts()));
+    if (owner !== null) await handOver(api, run, read.params.image, shared.config, owner);
+  } catch (error) {
+    // Docker is away, and how the program ended does not hang on this.
+    if (!(error instanceof DockerCallError)) throw error;
+  }
 }
 
 /**
@@ -247,8 +253,11 @@ async function reattach(
   try {
     // With Docker away "nothing is left" would be a guess, and the program might run twice.
     const container = await inspectPatiently(api, name, config.lostAfterMs, signal);
-    if (container === null || container.Config.Labels[LABELS.node] !== config.nodeLabel)
+    if (container === null || container.Config.Labels[LABELS.node] !== config.nodeLabel) {
+      // It may have ended while an earlier process was killed, before its files were taken over.
+      await takeOver(shared, api, run);
       return null;
+    }
     if (container.State.Status === 'created') {
       await api.remove(container.Id);
       return null;
