@@ -22,13 +22,16 @@ export interface Walked {
   path(): Buffer;
 }
 
+/** As small as it can be: a tree may have millions of directories, side by side or inside each other. */
 interface Level {
-  readonly name: Buffer;
+  readonly name: string;
   readonly identity: string;
-  readonly stat: BigIntStats;
-  /** Directories in it that are still to be entered. */
-  readonly pending: { readonly name: Buffer; readonly stat: BigIntStats }[];
+  /** Names of the directories in it that are still to be entered. */
+  readonly pending: string[];
 }
+
+/** A character for each byte: names need not be UTF-8, and this takes less than a buffer for each. */
+const NAME = 'latin1';
 
 /** What these say is no longer there, or something else is; the tree may be in use. */
 const GONE: ReadonlySet<string | null> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP']);
@@ -51,8 +54,7 @@ export async function* walkTree(root: string, signal: AbortSignal): AsyncGenerat
   const levels: Level[] = [];
   let here: FileHandle | null = null;
   try {
-    const stat = await top.stat({ bigint: true });
-    levels.push({ name: Buffer.alloc(0), identity: identityOf(stat), stat, pending: [] });
+    levels.push({ name: '', identity: await identityOfOpen(top), pending: [] });
     here = await openDirectory(pathBelow(top, '.'));
     yield* entriesOf(here, levels, signal);
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
@@ -64,17 +66,13 @@ export async function* walkTree(root: string, signal: AbortSignal): AsyncGenerat
         continue;
       }
       signal.throwIfAborted();
-      const at = pathBelow(here, next.name);
+      const at = pathBelow(here, Buffer.from(next, NAME));
       const below = await entered(at);
-      if (typeof below === 'string') {
-        const names = [...levels, next].map(({ name }) => name);
-        if (below === 'closed')
-          yield { what: 'closed', ...next, depth: levels.length, at, path: () => joined(names) };
-        continue;
-      }
+      if (below === 'closed') yield* closedAt(at, levels, next);
+      if (typeof below === 'string') continue;
       await here.close();
       here = below;
-      levels.push({ ...next, identity: await identityOfOpen(here), pending: [] });
+      levels.push({ name: next, identity: await identityOfOpen(here), pending: [] });
       yield* entriesOf(here, levels, signal);
     }
   } finally {
@@ -92,33 +90,37 @@ async function* entriesOf(
   const directory = await opendir(pathOf(here), { encoding: 'buffer' as BufferEncoding });
   for await (const entry of directory) {
     signal.throwIfAborted();
-    const name = entry.name as unknown as Buffer;
-    const at = pathBelow(here, name);
-    const path = (): Buffer => joined([...levels.map((level) => level.name), name]);
+    const bytes = entry.name as unknown as Buffer;
+    const name = bytes.toString(NAME);
+    const at = pathBelow(here, bytes);
     const stat = await statOf(at);
     if (stat === 'gone') continue;
     if (stat === 'closed') {
       // Its names may be read, but not what they stand for.
-      const level = levels.at(-1) as Level;
-      yield {
-        what: 'closed',
-        stat: level.stat,
-        depth: levels.length,
-        at: pathBelow(here, '.'),
-        path,
-      };
+      const itself = await here.stat({ bigint: true });
+      yield { what: 'closed', stat: itself, depth: levels.length, at, path: pathIn(levels, name) };
       return;
     }
-    if (stat.isDirectory()) levels.at(-1)?.pending.push({ name, stat });
-    yield { what: 'entry', stat, depth: levels.length, at, path };
+    if (stat.isDirectory()) levels.at(-1)?.pending.push(name);
+    yield { what: 'entry', stat, depth: levels.length, at, path: pathIn(levels, name) };
   }
 }
 
+async function* closedAt(
+  at: Buffer,
+  levels: readonly Level[],
+  name: string,
+): AsyncGenerator<Walked> {
+  const stat = await statOf(at);
+  if (typeof stat === 'string') return;
+  yield { what: 'closed', stat, depth: levels.length, at, path: pathIn(levels, name) };
+}
+
 /** Without the root's own name, which is empty. */
-const joined = (names: readonly Buffer[]): Buffer =>
-  Buffer.concat(
-    names.slice(1).flatMap((name, at) => (at === 0 ? [name] : [Buffer.from('/'), name])),
-  );
+const pathIn =
+  (levels: readonly Level[], name: string): (() => Buffer) =>
+  () =>
+    Buffer.from([...levels.slice(1).map((level) => level.name), name].join('/'), NAME);
 
 type Missing = 'gone' | 'closed';
 
@@ -149,7 +151,7 @@ async function above(top: FileHandle, below: FileHandle, levels: Level[]): Promi
   let here = await openDirectory(pathBelow(top, '.'));
   for (let depth = 1; depth < levels.length; depth += 1) {
     const level = levels[depth] as Level;
-    const next = await entered(pathBelow(here, level.name));
+    const next = await entered(pathBelow(here, Buffer.from(level.name, NAME)));
     if (typeof next === 'string' || (await identityOfOpen(next)) !== level.identity) {
       if (typeof next !== 'string') await next.close();
       levels.length = depth;
@@ -161,6 +163,9 @@ async function above(top: FileHandle, below: FileHandle, levels: Level[]): Promi
   return here;
 }
 
+/** What disks take that make an inode when it is needed (XFS, Btrfs); 256 on ext4. */
+const INODE_BYTES = 512;
+
 export interface MeasureLimits {
   /** Counting stops above these; what is counted then is more than allowed, not all there is. */
   readonly bytesMax: number;
@@ -168,7 +173,10 @@ export interface MeasureLimits {
 }
 
 export interface Measured {
-  /** Allocated on disk, directories included; a file with several names counts once. */
+  /**
+   * Allocated on disk, directories included; a file with several names counts once. Each name counts
+   * at least 512 bytes.
+   */
   readonly bytes: number;
   /** Names in the tree, its root not included. */
   readonly entries: number;
@@ -195,17 +203,19 @@ export async function measureTree(
     }
     return Number(stat.blocks) * 512;
   };
+  // One that is empty takes something all the same, and so the limit bounds their number.
+  const taken = (found: BigIntStats): number => Math.max(INODE_BYTES, allocated(found));
   const stat = await statOf(Buffer.from(root));
   if (stat === 'gone') return { bytes: 0, entries: 0, closed: 0 };
   if (stat === 'closed') return { bytes: 0, entries: 0, closed: 1 };
-  let bytes = allocated(stat);
+  let bytes = taken(stat);
   let entries = 0;
   let closed = 0;
   for await (const walked of walkTree(root, signal)) {
     if (walked.what === 'closed') closed += 1;
     else {
       entries += 1;
-      bytes += allocated(walked.stat);
+      bytes += taken(walked.stat);
     }
     if (bytes > limits.bytesMax || entries > limits.entriesMax) break;
   }

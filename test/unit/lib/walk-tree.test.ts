@@ -60,6 +60,25 @@ describe('measuring a tree', () => {
     assert.equal(openDescriptors(), before);
   });
 
+  it('counts what is empty as well, so that a limit of bytes bounds the number of names', async () => {
+    await using here = await treePlace();
+    for (let at = 0; at < 100; at += 1) await writeFile(join(here.path, `empty-${at}`), '');
+    const { bytes } = await measureTree(here.path, everything, signal);
+    assert.ok(bytes >= 100 * 512, `${bytes} bytes`);
+    const { entries } = await measureTree(here.path, { ...everything, bytesMax: 20_000 }, signal);
+    assert.ok(entries < 50, `${entries} entries looked at`);
+  });
+
+  it('tells names of any bytes', async () => {
+    await using here = await treePlace();
+    const odd = Buffer.from([0xff, 0x0a, 0xc3, 0xa9]);
+    await mkdir(Buffer.concat([Buffer.from(`${here.path}/`), odd]));
+    await writeFile(Buffer.concat([Buffer.from(`${here.path}/`), odd, Buffer.from('/ü')]), 'x');
+    const paths: Buffer[] = [];
+    for await (const walked of walkTree(here.path, signal)) paths.push(walked.path());
+    assert.deepEqual(paths, [odd, Buffer.concat([odd, Buffer.from('/ü')])]);
+  });
+
   it('stops at its limits', async () => {
     await using here = await treePlace();
     for (let at = 0; at < 20; at += 1)
