@@ -209,6 +209,7 @@ async function compose(
         if (!decoded.ok) {
           metrics.refused(decoded.code);
           if (isSendersFault(decoded.code)) host.penalise(from, 'garbage');
+          room = pauseAfter(frame.byteLength);
           return;
         }
         const input = { type: 'message', from, message: decoded.message } as const;
@@ -348,3 +349,10 @@ async function leave(driver: Driver, runner: Runner, closers: Closers): Promise<
   await new Promise((r) => setTimeout(r, 200));
   await closers.run();
 }
+
+/**
+ * What was refused was received and decrypted all the same, so its stream stands still for a while:
+ * a millisecond per KiB, a second for the largest frame.
+ */
+const pauseAfter = (bytes: number): Promise<void> | undefined =>
+  bytes < 1_024 ? undefined : new Promise((resolve) => setTimeout(resolve, bytes / 1_024));
