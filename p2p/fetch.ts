@@ -16,6 +16,7 @@ import { reasonOf } from './log.ts';
 import type { Log } from './log.ts';
 import { HolderBusy } from './protocols/blocks.ts';
 import type { BlockSession, BlocksService } from './protocols/blocks.ts';
+import { createSlots } from './protocols/slots.ts';
 import type { PeerFault } from './standing.ts';
 
 /** Nothing complete from a holder for so long: the next one. */
@@ -26,6 +27,11 @@ const WRITES_MAX = 8;
 /** Passes over all sources as long as each brings something, or somebody had no time. */
 const ROUNDS = 8;
 const BUSY_PAUSE_MS = 250;
+/** Fetches from one holder at the same time: it serves no more of one peer, and the rest would hear `busy`. */
+const PER_HOLDER = 4;
+/** In line for a holder, over all fetches; a fetch that is not wanted any more leaves the line. */
+const LINE_MAX = 10_000;
+const LINE_MS = 24 * 3_600_000;
 /** Directory and file headers above the file bytes: a tenth, and room for small files. */
 const overhead = (maxBytes: number): number => maxBytes / 10 + (64 << 20);
 
@@ -83,6 +89,7 @@ interface Task {
 
 export function createFetcher(deps: FetchDeps): Fetcher {
   const { blocks } = deps;
+  const turns = createSlots({ max: LINE_MAX, perPeer: PER_HOLDER, waitingMax: LINE_MAX });
 
   const missing = async (wants: readonly CID[], deep: boolean): Promise<CID[]> => {
     const found: CID[] = [];
@@ -109,7 +116,9 @@ export function createFetcher(deps: FetchDeps): Fetcher {
     const { signal } = task.options;
     let session: BlockSession | null = null;
     task.asked.add(peer);
+    const leave = await turns.enter(peer, LINE_MS, signal);
     try {
+      signal.throwIfAborted();
       session = await deps.protocol.open(peer, signal);
       task.spoke.add(peer);
       const intake = createIntake(deps, task, peer);
@@ -132,6 +141,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
       );
     } finally {
       session?.close();
+      leave?.();
     }
     return task.received > before;
   };

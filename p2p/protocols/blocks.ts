@@ -118,7 +118,7 @@ export function createBlocks(deps: BlocksDeps): BlocksService {
       return write(stream, encodeFrames([Uint8Array.of(HAS_ANSWER, has ? 1 : 0)]), SERVE_STALL_MS);
     }
     if (kind !== FETCH_DEEP && kind !== FETCH_FLAT) throw new Error(`unknown request ${kind}`);
-    const leave = await slots.enter(from, SLOT_WAIT_MS);
+    const leave = await slots.enter(from, SLOT_WAIT_MS, null);
     if (leave === null) {
       counts.refusedBusy += 1;
       return write(stream, encodeFrames([Uint8Array.of(BUSY)]), SERVE_STALL_MS);

@@ -20,8 +20,8 @@ interface Waiter {
 }
 
 export interface Slots {
-  /** @returns what gives the slot back, or null when none came free within `ms`. */
-  enter(peer: NodeId, ms: number): Promise<(() => void) | null>;
+  /** @returns what gives the slot back, or null when none came free within `ms` or before the abort. */
+  enter(peer: NodeId, ms: number, signal: AbortSignal | null): Promise<(() => void) | null>;
   readonly taken: number;
 }
 
@@ -60,21 +60,29 @@ export function createSlots(limits: SlotLimits): Slots {
   };
 
   return {
-    enter(peer, ms) {
+    enter(peer, ms, signal) {
+      if (signal?.aborted === true) return Promise.resolve(null);
       if (mayEnter(peer)) return Promise.resolve(take(peer));
       if (line.length >= limits.waitingMax) return Promise.resolve(null);
       return new Promise((resolve) => {
         const one: Waiter = {
           peer,
           enter: () => {
-            clearTimeout(timer);
+            stopWaiting();
             resolve(take(peer));
           },
         };
-        const timer = setTimeout(() => {
+        const giveUp = (): void => {
+          stopWaiting();
           line.splice(line.indexOf(one), 1);
           resolve(null);
-        }, ms);
+        };
+        const stopWaiting = (): void => {
+          clearTimeout(timer);
+          signal?.removeEventListener('abort', giveUp);
+        };
+        const timer = setTimeout(giveUp, ms);
+        signal?.addEventListener('abort', giveUp);
         line.push(one);
       });
     },

@@ -163,6 +163,22 @@ test('block streams that nobody reads keep no other peer from being served, and 
   );
 });
 
+test('a peer that fetches more at once than its share of the slots gets everything all the same', async () => {
+  const log = { ...quiet, error: () => {} };
+  const holder = await nodes.start({}, { log });
+  const peer = await nodes.start({ bootstrap: [first(holder.host)] }, { log });
+  await joined(holder, peer);
+  const cids = await Promise.all(
+    Array.from({ length: 24 }, async () => {
+      const bytes = randomBytes(2 << 20);
+      return (await holder.host.content.addStream([bytes] as never, never)).cid;
+    }),
+  );
+  const options = { holders: [holder.host.nodeId], maxBytes: 1 << 30, signal: never };
+  await Promise.all(cids.map((cid) => peer.host.content.replicate(cid, options)));
+  for (const cid of cids) assert.ok(await peer.host.content.has(cid), cid);
+});
+
 test('a connection has so many streams of each protocol, and a block request so many names', async () => {
   const node = await nodes.start();
   const faulty = await nodes.start({ bootstrap: [first(node.host)] });
