@@ -64,6 +64,8 @@ export interface Host {
   addresses(): readonly string[];
   /** Members connected now. */
   peers(): readonly NodeId[];
+  /** The host at the other end of a member's connection; '' when it is not known. */
+  hostOf(peer: NodeId): string;
   /** Every peer known, with the reason why it is not connected. */
   status(): readonly PeerStatus[];
   /** Members that have told of another process with this node's key; empty as it should be. */

@@ -183,6 +183,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     nodeId,
     addresses: () => node.getMultiaddrs().map(String),
     peers: presence.members,
+    hostOf: presence.hostOf,
     status: discovery.status,
     copyWitnesses: hello.witnesses,
     rejected: bootstrap.bad,

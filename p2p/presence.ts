@@ -6,6 +6,7 @@
 import type { Libp2p, PeerId } from '@libp2p/interface';
 import { asNodeId } from '../src/core/ids.ts';
 import type { NodeId } from '../src/core/ids.ts';
+import { hostOf } from '../src/core/keepers.ts';
 
 export interface PresenceListener {
   onConnected(peer: NodeId): void;
@@ -20,6 +21,8 @@ export interface Presence {
   has(peer: NodeId): boolean;
   /** Milliseconds (`performance.now`) since when, or null. */
   since(peer: NodeId): number | null;
+  /** The host at the other end of its connection, as this end sees it; '' when it is not known. */
+  hostOf(peer: NodeId): string;
   listen(listener: PresenceListener): void;
   /** A peer opened one of our protocols before identify told us that it speaks them. */
   seen(peer: PeerId): void;
@@ -60,6 +63,11 @@ export function createPresence(messageProtocol: string): Presence {
     members: () => [...members.keys()],
     has: (peer) => members.has(peer),
     since: (peer) => members.get(peer) ?? null,
+    hostOf(peer) {
+      const [connection] =
+        node?.getConnections().filter((c) => c.remotePeer.toString() === peer) ?? [];
+      return connection === undefined ? '' : hostOf([connection.remoteAddr.toString()]);
+    },
     listen(listener) {
       listeners.push(listener);
       for (const peer of members.keys()) listener.onConnected(peer);

@@ -28,6 +28,7 @@ export function createCore(config: MachineConfig, suite: Suite): Core {
     alive: null,
     connected: new Set(),
     heardAt: new Map(),
+    hosts: new Map(),
     watches: new Map(),
     stops: new Map(),
     relayedPings: new Map(),

@@ -7,7 +7,8 @@ import { after } from './ids.ts';
 import type { NodeId } from './ids.ts';
 import { leaderGone, leaderOf } from './keeper.ts';
 import { liveOn, loseNode } from './lead.ts';
-import { aliveMembers, forgetAlive } from './members.ts';
+import { forgetAlive, reachedMembers } from './members.ts';
+import { forgetUnreached } from './reach.ts';
 import type { Message } from './messages.ts';
 import type { Core, Watch } from './state.ts';
 import { eachKept, note, remember, send } from './state.ts';
@@ -56,6 +57,7 @@ function targets(core: Core): ReadonlySet<NodeId> {
 
 /** Probes everybody of interest; called every `probeMs`. */
 export function probeAll(core: Core): void {
+  forgetUnreached(core);
   const wanted = targets(core);
   for (const node of core.watches.keys()) {
     const watch = core.watches.get(node);
@@ -101,7 +103,7 @@ export function tickWatch(core: Core, node: NodeId): void {
 }
 
 function askOthers(core: Core, node: NodeId, watch: Watch): void {
-  const others = aliveMembers(core)
+  const others = reachedMembers(core)
     .map((member) => member.advert.body.node)
     .filter((other) => other !== node)
     .slice(0, helpers);

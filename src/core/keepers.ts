@@ -1,6 +1,6 @@
 /**
  * Choosing the keepers of a job, once, at admission (protocol part 4): highest-random-weight order,
- * preferring nodes that have been seen for a while, spread over hosts where there is a choice.
+ * preferring nodes that answer and have been seen for a while, spread over hosts where there is a choice.
  */
 import type { JobId, Millis, NodeId } from './ids.ts';
 import type { Keeper } from './records.ts';
@@ -10,8 +10,10 @@ export interface KeeperCandidate {
   readonly node: NodeId;
   readonly store: Keeper['store'];
   readonly since: Millis;
-  /** The host it runs on, as its address says; '' = unknown. */
+  /** The host it runs on, as its connection shows it; '' = unknown. */
   readonly host: string;
+  /** It was asked to keep something lately and did not answer. */
+  readonly silent: boolean;
 }
 
 /** Seen for this long, a node is likely to stay: most nodes that leave do so in their first minute. */
@@ -37,7 +39,10 @@ export function chooseKeepers(
     .sort((a, b) => (a.weight < b.weight ? 1 : -1))
     .map(({ candidate }) => candidate);
   const settled = (candidate: KeeperCandidate): boolean => now - candidate.since >= settledMs;
-  const preferred = [...ranked.filter(settled), ...ranked.filter((c) => !settled(c))];
+  // Answering weighs more than age: who does not answer may be there only to be chosen.
+  const order = (candidate: KeeperCandidate): number =>
+    (candidate.silent ? 2 : 0) + (settled(candidate) ? 0 : 1);
+  const preferred = ranked.toSorted((a, b) => order(a) - order(b));
   const chosen: KeeperCandidate[] = [];
   const hosts = new Set<string>();
   for (const candidate of preferred) {

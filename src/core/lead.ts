@@ -9,7 +9,7 @@ import { after, asMillis } from './ids.ts';
 import type { ExecutionId, JobId, NodeId } from './ids.ts';
 import { isTerminal, nodeOfExecution, summaryOf } from './ledger.ts';
 import type { Attempt } from './ledger.ts';
-import { aliveMembers } from './members.ts';
+import { reachedMembers } from './members.ts';
 import type { CertifiedValue, Message } from './messages.ts';
 import { closeRound, fillVacancies, sendAssignments } from './place.ts';
 import { planJob } from './plan.ts';
@@ -55,7 +55,7 @@ function act(core: Core, kept: KeptJob, lead: Lead): void {
     givenUp: lead.givenUp,
     failedAt: lead.failedAt,
     replications: lead.replications,
-    canReplicate: aliveMembers(core).length > 0,
+    canReplicate: reachedMembers(core).length > 0,
     limits: core.config.limits,
   });
   if (plan.wakeAt !== null) core.timers.set(jobTimer(kept), plan.wakeAt);
@@ -181,7 +181,7 @@ function askForCopy(core: Core, kept: KeptJob, lead: Lead, state: Signed<'state'
   };
   if (copy.holder !== null && copy.deadline > core.now) return;
   if (copy.holder !== null) copy.failed.add(copy.holder);
-  const others = [core.self, ...aliveMembers(core).map((member) => member.advert.body.node)];
+  const others = [core.self, ...reachedMembers(core).map((member) => member.advert.body.node)];
   copy.holder = others.find((other) => other !== node && !copy.failed.has(other)) ?? null;
   // Two tries are enough: a result must not wait for ever for its second copy.
   if (copy.failed.size >= 2) copy.holder = null;

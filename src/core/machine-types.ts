@@ -75,6 +75,8 @@ export type Input =
   | { readonly type: 'wake' }
   | { readonly type: 'profile'; readonly profile: Profile }
   | { readonly type: 'peer-connected'; readonly node: NodeId }
+  /** The host at the other end of a connection, as this end sees it; comes before `peer-connected`. */
+  | { readonly type: 'peer-host'; readonly node: NodeId; readonly host: string }
   /** A hint: the last connection closed. */
   | { readonly type: 'peer-disconnected'; readonly node: NodeId }
   /** A message could not be handed over. */

@@ -10,17 +10,29 @@ import { checkAdvert } from './verify.ts';
 import type { Signed } from './records.ts';
 import type { KeeperCandidate } from './keepers.ts';
 import { hostOf } from './keepers.ts';
+import { reached } from './reach.ts';
 import type { Core, Member } from './state.ts';
 import { refuse, seal, send } from './state.ts';
+import { isSilent, welcomeAdvert } from './welcome.ts';
 
-/** More members than this are not remembered: the oldest heard goes. */
-const membersMax = 20_000;
+/**
+ * As many members are remembered for each connection: an advert costs whoever makes it up nothing, so
+ * what is heard of them is bounded by what was reached. Those reached are the last to go.
+ */
+const perConnection = 128;
+const membersMin = 2_048;
 /** A member unheard for this many advert intervals is not counted. */
 const missedAdverts = 4;
 
 /** Every node adverts once in this time, so that the mesh carries at most 20 adverts a second. */
 const advertInterval = (core: Core): number =>
-  Math.max(core.config.limits.advertMinMs, (core.members.size + 1) * 50);
+  Math.max(
+    core.config.limits.advertMinMs,
+    (Math.min(core.members.size, membersMax(core)) + 1) * 50,
+  );
+
+const membersMax = (core: Core): number =>
+  Math.max(membersMin, perConnection * (core.connected.size + 1));
 
 const alive = (core: Core, member: Member): boolean =>
   member.advert.body.keeps &&
@@ -30,18 +42,24 @@ const alive = (core: Core, member: Member): boolean =>
 /** How stale the list of living members may be; it is asked for with every announcement. */
 const aliveStaleMs = 500;
 
-/** Members believed alive, this node not included. */
-export function aliveMembers(core: Core): readonly Member[] {
+/** Members believed alive, this node not included: most of them hearsay, good for counting. */
+export const aliveMembers = (core: Core): readonly Member[] => lookAround(core).members;
+
+/** Members believed alive that this node has reached itself: those whom anything may be asked of. */
+export const reachedMembers = (core: Core): readonly Member[] => lookAround(core).reached;
+
+function lookAround(core: Core): NonNullable<Core['alive']> {
   const { alive: cached } = core;
   const fresh = cached !== null && core.now - cached.at < aliveStaleMs;
   // A change among a handful of nodes must show at once; among thousands it may take a moment.
-  if (fresh && (cached.of === core.members.size || core.members.size > 64)) return cached.members;
+  if (fresh && (cached.of === core.members.size || core.members.size > 64)) return cached;
   const members = [...core.members.values()].filter((member) => {
     const watch = core.watches.get(member.advert.body.node);
     return alive(core, member) && watch?.dead !== true;
   });
-  core.alive = { at: core.now, of: core.members.size, members };
-  return members;
+  const near = members.filter((member) => reached(core, member.advert.body.node));
+  core.alive = { at: core.now, of: core.members.size, members, reached: near };
+  return core.alive;
 }
 
 /** Its connection closed: it counts again when it is heard, with its next advert at the latest. */
@@ -57,24 +75,39 @@ export function forgetAlive(core: Core): void {
   if (core.members.size <= 64) core.alive = null;
 }
 
-/** This node and all others believed alive. */
-export const memberCount = (core: Core): number => aliveMembers(core).length + 1;
+/** This node and all others believed alive, as far as its connections make it credible. */
+export function memberCount(core: Core): number {
+  return 1 + Math.min(aliveMembers(core).length, perConnection * (core.connected.size + 1));
+}
 
-export function takeAdvert(core: Core, from: NodeId, advert: Signed<'advert'>): void {
+/**
+ * The newest advert of a node counts: its sequence rises over restarts and new stores, so nobody can
+ * bring back what it said once.
+ * @param direct told by `from` itself, not by gossip: what a node says of itself now is always newest
+ */
+export function takeAdvert(
+  core: Core,
+  from: NodeId,
+  advert: Signed<'advert'>,
+  direct: boolean,
+): void {
   const { node, sequence } = advert.body;
   if (node === core.self) return;
   const known = core.members.get(node);
-  const restarted = known !== undefined && known.advert.body.store !== advert.body.store;
-  if (known !== undefined && !restarted && known.advert.body.sequence >= sequence) return;
+  const own = direct && from === node;
+  if (known?.advert.id === advert.id) return;
+  if (known !== undefined && !own && known.advert.body.sequence >= sequence) return;
+  if (!welcomeAdvert(core, from)) return refuse(core, from, 'over-limit', false);
   const verdict = checkAdvert(core.suite, advert);
-  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+  // Who repeats gossip has not looked into it.
+  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault && direct);
   if (!advert.body.keeps) {
     // It leaves, or its disk is full. Its sequence is remembered with it until it is forgotten, so that no older advert counts.
     forgetAlive(core);
   }
   if (known === undefined) {
-    if (core.members.size >= membersMax) dropOldest(core);
-    core.members.set(node, { advert, since: core.now, heardAt: core.now });
+    if (core.members.size >= membersMax(core)) dropOldest(core);
+    core.members.set(node, { advert, since: core.now, heardAt: core.now, invited: false });
     return;
   }
   known.advert = advert;
@@ -84,6 +117,7 @@ export function takeAdvert(core: Core, from: NodeId, advert: Signed<'advert'>): 
 function dropOldest(core: Core): void {
   let oldest: Member | null = null;
   for (const member of core.members.values()) {
+    if (reached(core, member.advert.body.node)) continue;
     if (oldest === null || member.heardAt < oldest.heardAt) oldest = member;
   }
   if (oldest !== null) core.members.delete(oldest.advert.body.node);
@@ -129,21 +163,23 @@ export function greet(core: Core, node: NodeId): void {
   if (advert !== null) send(core, node, { type: 'advert', advert });
 }
 
-/** Nodes that may keep a job: alive, healthy store, this one included. */
+/** Nodes that may keep a job: reached, alive, healthy store, this one included. */
 export function keeperCandidates(core: Core): readonly KeeperCandidate[] {
   const self: KeeperCandidate = {
     node: core.self,
     store: core.config.store,
     since: 0 as Millis,
     host: hostOf(core.profile?.addresses ?? []),
+    silent: false,
   };
-  const others = aliveMembers(core)
+  const others = reachedMembers(core)
     .filter((member) => member.advert.body.keeps)
     .map(({ advert, since }) => ({
       node: advert.body.node,
       store: advert.body.store,
       since,
-      host: hostOf(advert.body.addresses),
+      host: core.hosts.get(advert.body.node) ?? '',
+      silent: isSilent(core, advert.body.node),
     }));
   return shut(core) === null ? [self, ...others] : others;
 }

@@ -6,7 +6,7 @@ import { jobTimer, propose } from './commit.ts';
 import { after, asExecutionId, uuidOf } from './ids.ts';
 import type { ExecutionId, JobId, NodeId } from './ids.ts';
 import type { Suite } from './suite.ts';
-import { aliveMembers } from './members.ts';
+import { aliveMembers, reachedMembers } from './members.ts';
 import type { Announcement, Message, WaitingView } from './messages.ts';
 import type { Ending } from './plan.ts';
 import { failuresByNode } from './plan.ts';
@@ -112,7 +112,7 @@ function inviteSilent(core: Core, kept: KeptJob, lead: Lead, need: number): void
   if (core.now < at) return core.timers.set(jobTimer(kept), at);
   lead.invited = true;
   const announcement = announcementOf(core, kept, lead, need);
-  aliveMembers(core)
+  reachedMembers(core)
     .map((member) => member.advert.body.node)
     .filter((node) => !answered(lead, node))
     .slice(0, invitesMax)
@@ -132,7 +132,8 @@ export function inviteNewcomer(core: Core, node: NodeId): void {
 /** Enough to choose from: everybody answered, or plenty did, or the first bids have waited long enough. */
 function bidsReady(core: Core, lead: Lead, need: number): boolean {
   if (lead.bids.size === 0) return false;
-  const members = aliveMembers(core);
+  // Whom nobody has reached may not exist: nothing waits for an answer of his.
+  const members = reachedMembers(core);
   if (lead.bids.size >= Math.min(targetBids(need), members.length + 1)) return true;
   const first = Math.min(...[...lead.bids.values()].map((bid) => bid.at));
   if (core.now >= first + core.config.limits.bidWindowMs) return true;

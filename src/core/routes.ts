@@ -22,6 +22,7 @@ import type { Input } from './machine-types.ts';
 import { advertise, doubtMember, forgetAlive, greet, takeAdvert } from './members.ts';
 import type { Gossip, Message, MessageType } from './messages.ts';
 import { inviteNewcomer, onBid, onDecline } from './place.ts';
+import { reached } from './reach.ts';
 import type { Signed } from './records.ts';
 import { restore } from './restore.ts';
 import { onRunEvent, onStatesAck } from './reporting.ts';
@@ -49,6 +50,9 @@ export function dispatch(core: Core, input: Input): void {
       core.profile = input.profile;
       advertise(core);
       return reconsider(core);
+    case 'peer-host':
+      core.hosts.set(input.node, input.host);
+      return;
     case 'peer-connected':
       core.connected.add(input.node);
       forgetAlive(core);
@@ -118,7 +122,7 @@ function onGossip(core: Core, from: NodeId, gossip: Gossip): void {
       onGossipAnnounce(core, from, gossip);
       return onAnnouncement(core, from, gossip.announcement, false);
     case 'advert':
-      return onAdvert(core, from, gossip.advert);
+      return onAdvert(core, from, gossip.advert, false);
     case 'closed':
       onGossipClosed(core, gossip);
       return onCloseHeard(core, gossip.close);
@@ -220,7 +224,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   'command-ack': onCommandAck,
   'lead-check': (core, from, { jobs }) => onLeadCheck(core, from, jobs),
   'not-leading': (core, from, { jobs }) => onNotLeading(core, from, jobs),
-  advert: (core, from, { advert }) => onAdvert(core, from, advert),
+  advert: (core, from, { advert }) => onAdvert(core, from, advert, true),
   ping: (core, from, { nonce }) => onPing(core, from, nonce),
   pong: (core, from, { nonce }) => onPong(core, from, nonce),
   'ping-for-me': onPingForMe,
@@ -247,9 +251,11 @@ function onRenew(core: Core, from: NodeId, message: Extract<Message, { type: 're
 }
 
 /** Somebody told of itself, or was told of; a newcomer is asked at once for what waits for nodes. */
-function onAdvert(core: Core, from: NodeId, advert: Signed<'advert'>): void {
+function onAdvert(core: Core, from: NodeId, advert: Signed<'advert'>, direct: boolean): void {
   const { node } = advert.body;
-  const known = core.members.has(node);
-  takeAdvert(core, from, advert);
-  if (!known && core.members.has(node)) inviteNewcomer(core, node);
+  takeAdvert(core, from, advert, direct);
+  const member = core.members.get(node);
+  if (member === undefined || member.invited || !reached(core, node)) return;
+  member.invited = true;
+  inviteNewcomer(core, node);
 }

@@ -18,6 +18,7 @@ import type { Certified, Signed } from './records.ts';
 import type { Core, Submission } from './state.ts';
 import { note, persist, reply, seal, send, refuse } from './state.ts';
 import { jobIdOf, isKeeper } from './verify.ts';
+import { noteAnswered, noteSilent } from './welcome.ts';
 
 export interface SubmitInput {
   readonly request: RequestId;
@@ -98,6 +99,7 @@ export function createSubmission(
     certified: null,
     refused: new Set(),
     activated: new Set(),
+    asked: false,
     waiting: [],
     resendAt: core.now,
     resendMs: core.config.limits.resendMs,
@@ -113,8 +115,12 @@ function sendOut(core: Core, submission: Submission): void {
     if (certified !== null) {
       if (submission.activated.has(node)) continue;
       send(core, node, { type: 'activate', spec, admission: certified });
-    } else if (!submission.votes.has(node)) send(core, node, { type: 'admit', spec, admission });
+    } else if (!submission.votes.has(node)) {
+      if (submission.asked) noteSilent(core, node);
+      send(core, node, { type: 'admit', spec, admission });
+    }
   }
+  submission.asked = true;
   submission.resendAt = after(core.now, submission.resendMs);
   submission.resendMs = Math.min(2 * submission.resendMs, 16 * core.config.limits.resendMs);
   core.timers.set(timerOf(spec.body.job), submission.resendAt);
@@ -158,6 +164,7 @@ export function onAdmitted(
   const { body, id } = submission.admission;
   if (!validVote(message.vote, body, id, 'admission', core.suite)) return;
   if (core.suite.nodeOf(message.vote.by) !== from) return;
+  noteAnswered(core, from);
   submission.votes.set(from, message.vote);
   if (submission.votes.size < majority(body.keepers.length)) return;
   submission.certified = { record: submission.admission, votes: [...submission.votes.values()] };

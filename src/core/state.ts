@@ -46,6 +46,8 @@ export interface Member {
   /** When this node first and last heard from it. */
   readonly since: Millis;
   heardAt: Millis;
+  /** It was asked for what waited when it came. */
+  invited: boolean;
 }
 
 /** A bid as the leader keeps it. */
@@ -184,6 +186,8 @@ export interface Submission {
   readonly refused: Set<NodeId>;
   /** Keepers that acknowledged the activation. */
   readonly activated: Set<NodeId>;
+  /** The keepers were asked once; who is asked again did not answer. */
+  asked: boolean;
   /** Local requests waiting for the outcome. */
   readonly waiting: {
     readonly request: RequestId;
@@ -301,9 +305,18 @@ export interface Core {
   advertSequence: number;
   readonly members: Map<NodeId, Member>;
   /** The members believed alive, as last computed. */
-  alive: { readonly at: Millis; readonly of: number; readonly members: readonly Member[] } | null;
+  alive: {
+    readonly at: Millis;
+    readonly of: number;
+    readonly members: readonly Member[];
+    /** Those among them that this node has reached itself. */
+    readonly reached: readonly Member[];
+  } | null;
   readonly connected: Set<NodeId>;
+  /** When a node last said something to this one itself. */
   readonly heardAt: Map<NodeId, Millis>;
+  /** The host of a node as its connection shows it. */
+  readonly hosts: Map<NodeId, string>;
   readonly watches: Map<NodeId, Watch>;
   readonly stops: Map<JobId, Stopping>;
   /** When this process began to run. */

@@ -9,6 +9,9 @@
  * a half, those of them that this node has never heard itself a quarter; leaders whose holds became
  * executions may have all of it. Whoever lets holds run out has the less of his share the more he
  * wasted. Nobody's executions are limited by this: a hold becomes one within a second.
+ *
+ * **Adverts** are believed at a bounded rate from each neighbour, and **keepers** that do not answer are
+ * chosen last.
  */
 import type { Resources } from '../job/model.ts';
 import { freeNow } from './capacity.ts';
@@ -35,16 +38,25 @@ const wholeNode = 4;
 /** Up to this much waste, one execution may be held even if it is larger than the share. */
 const wasteForgiven = 2;
 
+/** New adverts from one neighbour at once; some 27 a second for long, where the whole mesh makes 20. */
+const advertsMax = 400;
+
 export interface Welcome {
   /** Holds that came to nothing, by leader; those of all leaders never heard are counted together. */
   readonly wasted: Tally<NodeId | PublicKey | 'strangers'>;
   /** Holds that became executions, by leader. */
   readonly used: Tally<NodeId>;
+  /** Adverts that cost a look, by who brought them. */
+  readonly adverts: Tally<NodeId>;
+  /** Admissions that a keeper did not answer. */
+  readonly unanswered: Tally<NodeId>;
 }
 
 export const createWelcome = (): Welcome => ({
   wasted: new Tally(60_000, keysMax),
   used: new Tally(3_600_000, keysMax),
+  adverts: new Tally(10_000, keysMax),
+  unanswered: new Tally(300_000, keysMax),
 });
 
 /** For whom resources would be held. */
@@ -125,3 +137,15 @@ export function holdUnused(core: Core, hold: Hold): void {
   // Only who speaks for himself can waste an owner's good name; gossip repeats anybody's words.
   if (hold.direct) core.welcome.wasted.add(hold.owner, cost, core.now);
 }
+
+/** A neighbour brings an advert that is new here: it must be verified, and may be made up. */
+export const welcomeAdvert = (core: Core, from: NodeId): boolean =>
+  core.welcome.adverts.take(from, 1, advertsMax, core.now);
+
+/** A keeper did not answer an admission in time; one that answers is forgiven. */
+export const noteSilent = (core: Core, keeper: NodeId): void =>
+  core.welcome.unanswered.add(keeper, 1, core.now);
+export const noteAnswered = (core: Core, keeper: NodeId): void =>
+  core.welcome.unanswered.add(keeper, -10, core.now);
+export const isSilent = (core: Core, keeper: NodeId): boolean =>
+  core.welcome.unanswered.of(keeper, core.now) >= 0.5;

@@ -217,7 +217,10 @@ async function compose(
       });
       return room;
     },
-    onConnected: (node) => driver.push({ type: 'peer-connected', node }),
+    onConnected: (node) => {
+      driver.push({ type: 'peer-host', node, host: host.hostOf(node) });
+      driver.push({ type: 'peer-connected', node });
+    },
     onDisconnected: (node) => driver.push({ type: 'peer-disconnected', node }),
     onUnreachable: (node) => driver.push({ type: 'unreachable', node }),
   });

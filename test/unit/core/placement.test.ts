@@ -20,6 +20,7 @@ const candidate = (index: number, change: Partial<KeeperCandidate> = {}): Keeper
   store: storeOf(index),
   since: asMillis(0),
   host: `10.0.0.${index}`,
+  silent: false,
   ...change,
 });
 const range = (count: number): readonly number[] =>
@@ -158,6 +159,19 @@ describe('choosing keepers', () => {
           ).length,
           5,
         );
+      }),
+    );
+  });
+});
+
+describe('keepers that did not answer', () => {
+  it('are chosen only when there are not enough others', () => {
+    const silent = (index: number): boolean => index >= 6;
+    fc.assert(
+      fc.property(jobs, (job) => {
+        const candidates = range(12).map((index) => candidate(index, { silent: silent(index) }));
+        for (const node of keepersOf(job, candidates)) assert.ok(range(6).map(idOf).includes(node));
+        assert.equal(keepersOf(job, candidates.slice(3)).length, 5);
       }),
     );
   });
