@@ -12,17 +12,25 @@ import type { JobId, NodeId } from './ids.ts';
 import { leadFirstEpoch } from './lead.ts';
 import { createLedger } from './ledger.ts';
 import type { Message } from './messages.ts';
+import { reached } from './reach.ts';
 import type { AdmissionBody, Certified, Epoch, Signed } from './records.ts';
 import { createKept } from './shelf.ts';
 import { admissionVote } from './sponsor.ts';
 import { note, persist, refuse, send, wallMs } from './state.ts';
 import type { Core, KeptJob, PendingJob } from './state.ts';
-import { checkActivation, checkAdmission, checkSpec } from './verify.ts';
+import { checkActivation, checkAdmission, checkSpec, tooLong } from './verify.ts';
+import { welcomeAdmission } from './welcome.ts';
 
 /** A job voted for and not activated within this: its sponsor may be gone, the keepers help themselves. */
 const orphanMs = 10_000;
 /** Of an allowance: what unpacking a shelved job costs. */
 const shelvedPoints = 20;
+/** Between two such tries at most; they grow with the age. */
+const orphanMaxMs = 160_000;
+/** An admission that is not activated is forgotten after this: its keepers may never have been there. */
+const pendingMs = 600_000;
+/** One whose keepers were there may wait out a partition: somebody may hold a receipt for it. */
+const credibleMs = 24 * 3_600_000;
 /** A job is asked about again after this, when its leader may not lead it any more. */
 const leadCheckMs = 10_000;
 
@@ -57,6 +65,13 @@ export function onAdmit(
     const refusal = { code: closed };
     return send(core, from, { type: 'not-admitted', job, refusal });
   }
+  if (tooLong(spec, wallMs(core))) return refuse(core, from, 'over-limit', false);
+  const welcome = welcomeAdmission(core, from, spec.body.owner);
+  // No answer: the sponsor asks again, with growing pauses, when others have gone.
+  if (welcome === 'later') return refuse(core, from, 'over-limit', false);
+  if (welcome === 'full') {
+    return send(core, from, { type: 'not-admitted', job, refusal: { code: 'store-full' } });
+  }
   const vote = admissionVote(core, admission);
   persist(core, { table: 'records', job, key: 'spec', value: { record: spec, votes: [] } });
   persist(core, {
@@ -69,7 +84,9 @@ export function onAdmit(
     spec,
     admission,
     vote,
+    from,
     since: core.now,
+    credible: isCredible(core, from, admission.body),
     votes: new Map([[core.self, vote]]),
   });
   core.timers.set(`pending:${job}`, after(core.now, orphanMs));
@@ -83,13 +100,26 @@ export function onAdmit(
 export function tickPending(core: Core, job: JobId): void {
   const pending = core.pending.get(job);
   if (pending === undefined) return;
-  if (pending.spec.body.notAfter < wallMs(core)) return dropPending(core, job);
+  const age = core.now - pending.since;
+  // Who activates it later brings everything that is needed, and whoever voted for it once may vote for
+  // it again: its sponsor is the only one who can make an admission of this id, and makes one.
+  const validMs = pending.credible ? credibleMs : pendingMs;
+  if (age >= validMs || pending.spec.body.notAfter < wallMs(core)) return dropPending(core, job);
   if (activateByVotes(core, pending)) return;
   for (const { node } of pending.admission.body.keepers) {
     if (node === core.self || pending.votes.has(node)) continue;
     send(core, node, { type: 'admit', spec: pending.spec, admission: pending.admission });
   }
-  core.timers.set(`pending:${job}`, after(core.now, orphanMs));
+  const pause = Math.min(Math.max(orphanMs, age), orphanMaxMs);
+  core.timers.set(`pending:${job}`, after(core.now, Math.min(pause, validMs - age)));
+}
+
+/** Its keepers are there, so that its activation may only be late. Who brings it does not vouch for itself. */
+function isCredible(core: Core, from: NodeId, admission: AdmissionBody): boolean {
+  const there = admission.keepers.filter(
+    ({ node }) => node === core.self || (node !== from && reached(core, node)),
+  );
+  return there.length >= majority(admission.keepers.length);
 }
 
 function dropPending(core: Core, job: JobId): void {
@@ -136,10 +166,19 @@ export function onActivate(
     }
     // Not promised, and no room: the sponsor asks again, and later the job's leader does.
     if (voted === undefined && core.storeFull) return;
+    if (voted === undefined && !hasRoom(core, from, spec)) {
+      return refuse(core, from, 'over-limit', false);
+    }
     activate(core, spec, admission);
   }
   send(core, from, { type: 'commit-ack', job, slots: ['admission'] });
 }
+
+/** A job that others voted for fills the books of this keeper no less than one that it voted for. */
+const hasRoom = (core: Core, from: NodeId, spec: Signed<'spec'>): boolean =>
+  liveJobs(core) < core.config.limits.jobsMax &&
+  !tooLong(spec, wallMs(core)) &&
+  welcomeAdmission(core, from, spec.body.owner) === 'good';
 
 function activate(core: Core, spec: Signed<'spec'>, admission: Certified<'admission'>): void {
   const { job } = spec.body;

@@ -8,7 +8,6 @@ import type { NodeId } from './ids.ts';
 import { leaderGone, leaderOf } from './keeper.ts';
 import { liveOn, loseNode } from './lead.ts';
 import { forgetAlive, reachedMembers } from './members.ts';
-import { forgetUnreached } from './reach.ts';
 import type { Message } from './messages.ts';
 import type { Core, Watch } from './state.ts';
 import { eachKept, note, remember, send } from './state.ts';
@@ -57,7 +56,6 @@ function targets(core: Core): ReadonlySet<NodeId> {
 
 /** Probes everybody of interest; called every `probeMs`. */
 export function probeAll(core: Core): void {
-  forgetUnreached(core);
   const wanted = targets(core);
   for (const node of core.watches.keys()) {
     const watch = core.watches.get(node);

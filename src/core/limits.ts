@@ -4,6 +4,9 @@
  */
 import type { Limits } from './machine-types.ts';
 
+/** A spec is good for at most this long: nobody's job is in the books for years. */
+export const specValidMaxMs = 60 * 24 * 3_600_000;
+
 export const defaultLimits: Limits = {
   /** Five keepers survive two losses; repair within 20 s makes losing all of them a 5e-7 event at 20 % churn per minute. */
   keepersMax: 5,

@@ -8,18 +8,6 @@ import type { Core } from './state.ts';
 
 /** Heard directly within this: in a mesh of hundreds only a few are connected at a time. */
 const heardMs = 300_000;
-/** Below this many nobody is forgotten: a few megabytes. */
-const heardMax = 4_096;
 
 export const reached = (core: Core, node: NodeId): boolean =>
   core.connected.has(node) || core.now - (core.heardAt.get(node) ?? -Infinity) < heardMs;
-
-/** Nodes that left are forgotten, when there are many: everybody may come once and never again. */
-export function forgetUnreached(core: Core): void {
-  if (core.heardAt.size <= heardMax) return;
-  for (const node of core.heardAt.keys()) {
-    if (reached(core, node)) continue;
-    core.heardAt.delete(node);
-    core.hosts.delete(node);
-  }
-}

@@ -105,7 +105,9 @@ function restorePending(core: Core, spec: Signed<'spec'>, row: StoredRecord | un
   const { job } = spec.body;
   const admission = row.record;
   const votes = new Map([[core.self, vote]]);
-  core.pending.set(job, { spec, admission, vote, since: core.now, votes });
+  const since = core.now;
+  const { sponsor } = admission.body;
+  core.pending.set(job, { spec, admission, vote, from: sponsor, since, credible: true, votes });
   core.timers.set(`pending:${job}`, after(core.now, 1_000));
 }
 

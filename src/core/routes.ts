@@ -27,7 +27,7 @@ import type { Signed } from './records.ts';
 import { restore } from './restore.ts';
 import { onRunEvent, onStatesAck } from './reporting.ts';
 import { onActivated, onAdmitted, onNotAdmitted, submit } from './sponsor.ts';
-import { refuse, rememberLocal, send } from './state.ts';
+import { refuse, remember, rememberLocal, send } from './state.ts';
 import type { Core, KeptJob } from './state.ts';
 import { onCommandAck } from './stop.ts';
 
@@ -35,6 +35,9 @@ import { onCommandAck } from './stop.ts';
 const specPoints = 5;
 /** Copies under way for others at a time. */
 const replicasMax = 64;
+
+/** Nodes whose host is remembered; more than are ever connected. */
+const hostsMax = 4_096;
 
 export function dispatch(core: Core, input: Input): void {
   core.relayed = input.type === 'gossip';
@@ -51,7 +54,7 @@ export function dispatch(core: Core, input: Input): void {
       advertise(core);
       return reconsider(core);
     case 'peer-host':
-      core.hosts.set(input.node, input.host);
+      remember(core.hosts, input.node, input.host, hostsMax);
       return;
     case 'peer-connected':
       core.connected.add(input.node);

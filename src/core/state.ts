@@ -173,7 +173,11 @@ export interface PendingJob {
   readonly spec: Signed<'spec'>;
   readonly admission: Signed<'admission'>;
   readonly vote: Signed<'vote'>;
+  /** Who brought it. */
+  readonly from: NodeId;
   readonly since: Millis;
+  /** A majority of its keepers were nodes that this one had reached. */
+  readonly credible: boolean;
   readonly votes: Map<NodeId, Signed<'vote'>>;
 }
 

@@ -7,6 +7,7 @@ import { firstEpoch, sameEpoch } from './epoch.ts';
 import type { JobId, NodeId, PublicKey } from './ids.ts';
 import { asJobId, uuidOf } from './ids.ts';
 import { problemsOfJob } from '../job/recheck.ts';
+import { specValidMaxMs } from './limits.ts';
 import type { RefuseCode } from './machine-types.ts';
 import type { CertifiedValue } from './messages.ts';
 import type { AdmissionBody, Certified, Epoch, Signed } from './records.ts';
@@ -14,6 +15,8 @@ import type { Suite } from './suite.ts';
 
 /** More keepers than this nobody admits: each of them costs every other a signature per fact. */
 const keepersBound = 9;
+/** Clocks of the mesh may differ by this before the longest valid spec is refused. */
+const skewMs = 24 * 3_600_000;
 
 export type Verdict = 'good' | { readonly code: RefuseCode; readonly fault: boolean };
 
@@ -32,6 +35,10 @@ export function checkSpec(suite: Suite, spec: Signed<'spec'>, wall: number): Ver
   // Last, so that the owner is known to have signed it: no API of the mesh would have taken it.
   return problemsOfJob(body.spec).length === 0 ? 'good' : bad('spec-invalid');
 }
+
+/** Nothing is kept for longer than a spec may be good for. */
+export const tooLong = (spec: Signed<'spec'>, wall: number): boolean =>
+  spec.body.notAfter > wall + specValidMaxMs + skewMs;
 
 export function checkAdmission(
   suite: Suite,

@@ -10,6 +10,9 @@
  * executions may have all of it. Whoever lets holds run out has the less of his share the more he
  * wasted. Nobody's executions are limited by this: a hold becomes one within a second.
  *
+ * **Admissions** that nobody has activated yet are bounded by who brought them, from which host, for
+ * which owner, and in all.
+ *
  * **Adverts** are believed at a bounded rate from each neighbour, and **keepers** that do not answer are
  * chosen last.
  */
@@ -38,6 +41,10 @@ const wholeNode = 4;
 /** Up to this much waste, one execution may be held even if it is larger than the share. */
 const wasteForgiven = 2;
 
+/** Admissions waiting for their activation: in all, for one owner or from one host, from one peer. */
+const pendingMax = 2_048;
+const pendingPerOwnerMax = 1_024;
+const pendingPerPeerMax = 256;
 /** New adverts from one neighbour at once; some 27 a second for long, where the whole mesh makes 20. */
 const advertsMax = 400;
 
@@ -149,3 +156,39 @@ export const noteAnswered = (core: Core, keeper: NodeId): void =>
   core.welcome.unanswered.add(keeper, -10, core.now);
 export const isSilent = (core: Core, keeper: NodeId): boolean =>
   core.welcome.unanswered.of(keeper, core.now) >= 0.5;
+
+/**
+ * Somebody asks this node to keep a job. `later`: too many wait for their activation already, which lasts
+ * milliseconds when all is well. `full`: one owner may not fill the books of a keeper.
+ */
+export function welcomeAdmission(
+  core: Core,
+  from: NodeId,
+  owner: PublicKey,
+): 'good' | 'later' | 'full' {
+  const { jobsMax } = core.config.limits;
+  const live = core.kept.size - core.closedKept.size;
+  if (live >= jobsMax / 2 && liveOf(core, owner) >= jobsMax / 2) return 'full';
+  if (core.pending.size >= pendingMax) return 'later';
+  if (from === core.self) return 'good';
+  const host = core.hosts.get(from) ?? '';
+  const count = { peer: 0, owner: 0, host: 0 };
+  for (const pending of core.pending.values()) {
+    if (pending.from === from) count.peer += 1;
+    if (pending.spec.body.owner === owner) count.owner += 1;
+    if (host !== '' && core.hosts.get(pending.from) === host) count.host += 1;
+  }
+  const many =
+    count.peer >= pendingPerPeerMax ||
+    count.owner >= pendingPerOwnerMax ||
+    count.host >= pendingPerOwnerMax;
+  return many ? 'later' : 'good';
+}
+
+function liveOf(core: Core, owner: PublicKey): number {
+  let count = 0;
+  for (const { ledger } of core.kept.values()) {
+    if (ledger.close === null && ledger.spec.body.owner === owner) count += 1;
+  }
+  return count;
+}

@@ -13,6 +13,7 @@ import type {
 } from '../api/service.ts';
 import { ShoalError } from '../core/failure.ts';
 import { asJobId, asNodeId } from '../core/ids.ts';
+import { specValidMaxMs } from '../core/limits.ts';
 import type { ExecutionId, JobId, NodeId } from '../core/ids.ts';
 import { attemptsOf, ledgerOf, stateOf } from '../core/ledger.ts';
 import type { Ledger } from '../core/ledger.ts';
@@ -164,7 +165,7 @@ async function submit(deps: ServiceDeps, job: Job, token: string | null): Promis
   const nonce = key?.slice(0, 32) ?? randomBytes(16).toString('hex');
   const { ExecutionTimeout, QueueTimeout, TotalTimeout } = spec.Task.Timeouts;
   const longestMs = 1000 * Math.max(TotalTimeout, ExecutionTimeout + QueueTimeout);
-  const notAfter = Date.now() + deps.specValidMs + longestMs;
+  const notAfter = Date.now() + Math.min(deps.specValidMs + longestMs, specValidMaxMs);
   const reply = await deps.driver.request((request) => ({
     type: 'submit',
     request,

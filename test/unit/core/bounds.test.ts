@@ -32,6 +32,7 @@ const bounds: Readonly<Record<string, number>> = {
   members: 20_000,
   connected: 1,
   heardAt: 20_000,
+  hosts: 4_096,
   watches: 10_000,
   stops: 0,
   relayedPings: 1_024,
