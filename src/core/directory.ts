@@ -24,6 +24,9 @@ export const specsMax = 64;
 /** Of a frame of 1 MiB; the estimate below may be off by some tens of percent. */
 const answerBytesMax = 600_000;
 
+/** So few values and states, of 12 KiB each at most, fit without being measured; most jobs have no more. */
+const fitsAlways = 40;
+
 /** Points of an allowance: finding one job costs little, a name or a list goes through all of them. */
 const points = { id: 1, shelved: 10, name: 10, jobs: 100, specs: 20 } as const;
 
@@ -147,25 +150,23 @@ const sizeOf = (record: Signed<'spec'> | Signed<'state'>): number =>
  */
 function boundedRecords(ledger: Ledger): JobRecords {
   const records = recordsOf(ledger);
+  if (records.committed.length + records.states.length <= fitsAlways) return records;
   const certifiedBytes = 600 + 400 * ledger.admission.record.body.keepers.length;
   const roomFor = Math.floor(answerBytesMax / 2 / certifiedBytes);
   let left = answerBytesMax / 2;
   return {
     ...records,
-    committed: first(records.committed, roomFor, ({ record }) => valueRank[record.type]),
-    states: first(records.states, records.states.length, ({ body }) =>
-      isTerminal(body.phase) ? 0 : 1,
-    ).filter((state) => {
-      left -= sizeOf(state);
-      return left >= 0;
-    }),
+    committed: ranked(records.committed, ({ record }) => valueRank[record.type]).slice(0, roomFor),
+    states: ranked(records.states, ({ body }) => (isTerminal(body.phase) ? 0 : 1)).filter(
+      (state) => {
+        left -= sizeOf(state);
+        return left >= 0;
+      },
+    ),
   };
 }
 
 const valueRank = { close: 0, accept: 1, assign: 2 } as const;
 
-/** At most `most` of a list, the lowest rank first when not all have room. */
-function first<T>(list: readonly T[], most: number, rank: (item: T) => number): readonly T[] {
-  if (list.length <= most && list.length <= 100) return list;
-  return [...list].sort((a, b) => rank(a) - rank(b)).slice(0, most);
-}
+const ranked = <T>(list: readonly T[], rank: (item: T) => number): readonly T[] =>
+  [...list].sort((a, b) => rank(a) - rank(b));

@@ -421,6 +421,38 @@ describe('one message makes a node send', () => {
     assert.equal(answered, 30);
   });
 
+  it('an answer about a job of many partitions that fits a frame, its end and results first', () => {
+    const cluster = alone();
+    const job = admitted(jobWith({ Count: 400 }), [1, 0, 2]);
+    const { job: id, owner } = job.spec.body;
+    cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
+    const text = 'x'.repeat(2_000);
+    const output = { stdout: text, stdoutTruncated: true, stderr: text, stderrTruncated: true };
+    const change = { phase: 'completed', exitCode: 0, output } as const;
+    const states = Array.from({ length: 400 }, (_, partition) =>
+      stateOf(assignOf(job, { node: 4, partition }), 4, change),
+    );
+    const assigns = states.map(({ body }) =>
+      committed(job, assignOf(job, { node: 4, partition: body.partition })),
+    );
+    const accepts = states.map((state) => committed(job, acceptOf(job, state)));
+    for (const values of [assigns, accepts, [committed(job, closeOf(job))]]) {
+      cluster.message(0, 1, { type: 'commit', job: id, values });
+    }
+    cluster.message(0, 1, { type: 'states', states });
+    const query = { type: 'job', ref: id, namespace: 'default', owner } as const;
+    const [effect] = cluster.message(0, 9, { type: 'find', request, query });
+    assert.ok(effect?.type === 'send' && effect.message.type === 'found');
+    const { answer } = effect.message;
+    assert.ok(answer.type === 'job');
+    assert.equal(answer.records.committed[0]?.record.type, 'close');
+    assert.ok(answer.records.states.length >= 40);
+    // As text, without the signatures, which take 64 bytes each in a frame.
+    const signatures = answer.records.committed.length * 4 + answer.records.states.length;
+    const text64 = JSON.stringify(answer, (key, value) => (key === 'sig' ? '' : value)).length;
+    assert.ok(text64 + 64 * signatures < 1_048_576, `${text64} characters`);
+  });
+
   it('commits of a job of many partitions in parts that fit a frame', () => {
     const cluster = alone();
     const job = admitted(jobWith({ Count: 400 }), [1, 0, 2]);
