@@ -159,6 +159,29 @@ describe('trees', () => {
     await fails(missing(), 'path-not-found');
   });
 
+  test('a tree that repeats its links is stopped by what it takes when it is written', async () => {
+    const node = await nodes.start();
+    const { content } = node.host;
+    const empty = await content.addStream(chunksOf(Buffer.alloc(0)), never);
+    const file = await content.addStream(chunksOf(randomBytes(100_000)), never);
+    const many = (cid: string): [string, CID][] =>
+      Array.from({ length: 40 }, (_, index) => [`e${index}`, CID.parse(cid)]);
+    // Four blocks; 64,000 files, and of the second 6.4 GB.
+    for (const leaf of [empty, file]) {
+      let root = leaf.cid;
+      for (let depth = 0; depth < 3; depth += 1) root = await directoryOf(node, many(root));
+      let left = 4_000_000;
+      const onWrite = (bytes: number | null): void => {
+        left -= bytes ?? 4_096;
+        if (left < 0) throw new Error('the budget is spent');
+      };
+      const options = from([], { maxBytes: 100_000_000_000, onWrite });
+      await assert.rejects(content.writeTo(root, out(node), options), /budget is spent/);
+    }
+    const rest = (await readdir(node.directory)).filter((name) => name !== 'blocks');
+    assert.deepEqual(rest, []);
+  });
+
   test('names that leave the directory, and trees that are too large, write nothing', async () => {
     const node = await nodes.start();
     const { content } = node.host;

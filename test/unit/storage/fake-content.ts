@@ -76,6 +76,10 @@ export function createFakeContent(): FakeContent {
     },
     async writeTo(cid, destination, options) {
       const tree = find(cid, options);
+      for (const [, each] of flat(tree, '')) {
+        options.onWrite?.(null);
+        if (!(each instanceof Map)) options.onWrite?.(each.length);
+      }
       await write(tree, destination);
       return { cid, bytes: sizeOf(tree), kind: tree instanceof Map ? 'directory' : 'file' };
     },

@@ -34,6 +34,19 @@ describe('inputs by CID', () => {
     );
   });
 
+  it('spend what they take when they are written, directories and empty files included', async () => {
+    await using here = await place();
+    const content = createFakeContent();
+    await mkdir(join(here.path, 'data/sub'), { recursive: true });
+    await writeFile(join(here.path, 'data/sub/x'), 'hello');
+    const { cid } = await content.add(join(here.path, 'data'), signal);
+    let spent = 0;
+    const spend = (bytes: number): void => void (spent += bytes);
+    const input = inputOf('ipfs', { CID: cid }, '/inputs');
+    await createIpfsSource(content).stage(input, here.context('a', { spend }));
+    assert.equal(spent, 3 * 4_096 + 5);
+  });
+
   it('fail in the class that says whether another try can help', async () => {
     await using here = await place();
     const content = createFakeContent();
