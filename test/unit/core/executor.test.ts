@@ -96,6 +96,21 @@ describe('an invited node', () => {
     assert.ok(decline?.type === 'decline' && decline.refusals[0]?.code === 'engine-missing');
   });
 
+  it('holds nothing for a job that no API would have taken', () => {
+    const raw = admitted(jobWith({ Count: 1_000_000 }), [1, 2, 3]);
+    const { spec, admission } = raw;
+    const cluster = executor();
+    const effects = cluster.message(0, 1, {
+      type: 'invite',
+      announcement: { ...announcement, job: spec.body.job, spec, admission },
+    });
+    assert.deepEqual(
+      effects.map((effect) => (effect.type === 'refuse' ? [effect.code, effect.fault] : effect)),
+      [['spec-invalid', true]],
+    );
+    assert.deepEqual(cluster.machine(0).inspect().holds, []);
+  });
+
   it('declines what it has no room for now, and bids when it has', () => {
     const cluster = executor();
     const needs = { ...jobWith().Task.resources, cpuMillis: 3_000 };

@@ -121,6 +121,10 @@ describe('an admission', () => {
         }),
       },
     ],
+    'of a spec that no API would have taken': [
+      'spec-invalid',
+      { ...admit, spec: specOf(jobWith({ Count: 1_000_000 })) },
+    ],
     'of an expired spec': ['expired', { ...admit, spec: specOf(jobWith(), { notAfter: 5 }) }],
     'signed by another than its sponsor': [
       'wrong-signer',
