@@ -184,6 +184,20 @@ export interface Measured {
   readonly closed: number;
 }
 
+/** What a file or directory takes of a disk however small it is: an empty one still takes an inode. */
+export const ENTRY_BYTES = 4_096;
+
+/** Bytes that a tree counts for where disk is rationed; stops counting above `enough`. */
+export async function chargedBytes(
+  root: string,
+  enough: number,
+  signal: AbortSignal,
+): Promise<{ readonly bytes: number; readonly closed: number }> {
+  const limits = { bytesMax: enough, entriesMax: Math.ceil(enough / ENTRY_BYTES) };
+  const { bytes, entries, closed } = await measureTree(root, limits, signal);
+  return { bytes: Math.max(bytes, entries * ENTRY_BYTES), closed };
+}
+
 /**
  * What a file or tree takes up on disk; nothing when there is none. Follows no link. What vanishes
  * while it looks counts as nothing: the program may be running.

@@ -13,7 +13,7 @@ import type {
 import { ShoalError } from '../core/failure.ts';
 import type { Engine, EngineOutcome, EngineRun } from '../engines/engine.ts';
 import type { Log } from '../lib/log.ts';
-import { measureTree } from '../lib/walk-tree.ts';
+import { chargedBytes } from '../lib/walk-tree.ts';
 import { diskError } from '../storage/content-failures.ts';
 import { assembleResult, checkResult } from '../storage/results.ts';
 import type { Publisher, Source } from '../storage/source.ts';
@@ -177,11 +177,10 @@ async function diskFilled(
   enough: number,
   signal: AbortSignal,
 ): Promise<Filled> {
-  const limits = { bytesMax: enough, entriesMax: Number.POSITIVE_INFINITY };
   const paths = [files.outputs, files.logs, ...prepared.writableInputs];
   const [elsewhere, ...trees] = await Promise.all([
     engine.diskBytes(order.execution, enough, signal),
-    ...paths.map((path) => measureTree(path, limits, signal)),
+    ...paths.map((path) => chargedBytes(path, enough, signal)),
   ]);
   return {
     bytes: trees.reduce((sum, { bytes }) => sum + bytes, prepared.inputBytes + elsewhere),

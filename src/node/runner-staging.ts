@@ -6,7 +6,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExecutionOrder } from '../core/execution.ts';
 import type { Mount } from '../engines/engine.ts';
-import { diskUsage, resultNameProblem } from '../storage/results.ts';
+import { chargedBytes } from '../lib/walk-tree.ts';
+import { resultNameProblem } from '../storage/results.ts';
 import { StorageError, sourceOf } from '../storage/source.ts';
 import type { Source } from '../storage/source.ts';
 import { openUp } from './runner-files.ts';
@@ -32,11 +33,11 @@ export async function stage(options: StagingOptions): Promise<ExecutionFacts['pr
   const fixed = own.filter((mount) => !mount.writable);
   // Measured once: nobody can write to them any more.
   const sizes = await Promise.all(
-    fixed.map((mount) => diskUsage(mount.source, Number.POSITIVE_INFINITY, signal)),
+    fixed.map((mount) => chargedBytes(mount.source, Number.POSITIVE_INFINITY, signal)),
   );
   return {
     mounts: [...inputs, ...outputs],
-    inputBytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
+    inputBytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
     writableInputs: own.filter((mount) => mount.writable).map((mount) => mount.source),
   };
 }

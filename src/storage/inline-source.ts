@@ -9,7 +9,8 @@ import { gunzip } from 'node:zlib';
 import { decodeDataUrl } from '../job/inline.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import { diskError } from './content-failures.ts';
-import { ENTRY_BYTES, StorageError } from './source.ts';
+import { ENTRY_BYTES } from '../lib/walk-tree.ts';
+import { StorageError } from './source.ts';
 import type { Source, StageContext } from './source.ts';
 import { TarError, isTar, readTar } from './tar.ts';
 

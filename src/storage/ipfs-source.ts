@@ -4,7 +4,8 @@
  */
 import type { ContentStore } from '../lib/content.ts';
 import { inputError } from './content-failures.ts';
-import { ENTRY_BYTES, StorageError } from './source.ts';
+import { ENTRY_BYTES } from '../lib/walk-tree.ts';
+import { StorageError } from './source.ts';
 import type { Source } from './source.ts';
 
 export function createIpfsSource(content: ContentStore): Source {

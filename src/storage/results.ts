@@ -12,7 +12,7 @@ import { identityOf } from '../lib/descriptor.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import { removeTree } from '../lib/remove-tree.ts';
 import { PATH_MAX_BYTES } from '../lib/safe-path.ts';
-import { measureTree, walkTree } from '../lib/walk-tree.ts';
+import { walkTree } from '../lib/walk-tree.ts';
 import { StorageError } from './source.ts';
 
 export interface ResultLimits {
@@ -126,16 +126,6 @@ function problemOf(path: Buffer, stat: BigIntStats): string | null {
 }
 
 const shown = (path: Buffer): string => path.toString().slice(0, 200);
-
-/** Bytes that a tree or file takes up on disk. Stops counting above `enough`. */
-export async function diskUsage(
-  root: string,
-  enough: number,
-  signal: AbortSignal,
-): Promise<number> {
-  const limits = { bytesMax: enough, entriesMax: Number.POSITIVE_INFINITY };
-  return (await measureTree(root, limits, signal)).bytes;
-}
 
 const tooMany = (max: number): StorageError =>
   new StorageError(

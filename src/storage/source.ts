@@ -31,16 +31,13 @@ export interface StageContext {
   /** Bytes that this input may have at most. */
   readonly maxBytes: number;
   /**
-   * Called with the bytes that are about to be written, and with `ENTRY_BYTES` for each file and
+   * Called with the bytes that are about to be written, and with `ENTRY_BYTES` (`lib/walk-tree.ts`) for each file and
    * directory, so that what many inputs, repeated links or empty files take is bounded as well.
    * @throws StorageError when the inputs of the execution take too much together.
    */
   readonly spend: (bytes: number) => void;
   readonly signal: AbortSignal;
 }
-
-/** What a file or directory takes on a disk however small it is. */
-export const ENTRY_BYTES = 4_096;
 
 export interface Staged {
   readonly mounts: readonly StagedMount[];

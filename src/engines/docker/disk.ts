@@ -10,7 +10,7 @@ import { access, constants, readFile, stat } from 'node:fs/promises';
 import type { ContainerInspectInfo } from 'dockerode';
 import type { ExecutionId } from '../../core/ids.ts';
 import { errorCode } from '../../lib/durable-file.ts';
-import { measureTree } from '../../lib/walk-tree.ts';
+import { chargedBytes } from '../../lib/walk-tree.ts';
 import type { DockerApi } from './api.ts';
 import { DockerCallError } from './api.ts';
 import { containerName } from './config.ts';
@@ -139,8 +139,7 @@ async function countAll(
   let bytes = processes === null ? 0 : await deletedBytes({ ...processes, enough }, signal);
   for (const place of readable) {
     if (bytes > enough) break;
-    const limits = { bytesMax: enough - bytes, entriesMax: Number.POSITIVE_INFINITY };
-    const measured = await measureTree(place, limits, signal);
+    const measured = await chargedBytes(place, enough - bytes, signal);
     if (measured.closed > 0) throw new Error(`${place} holds directories closed to this node`);
     bytes += measured.bytes;
   }

@@ -3,7 +3,7 @@ import { readdirSync, renameSync } from 'node:fs';
 import { chmod, link, mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { measureTree, walkTree } from '../../../src/lib/walk-tree.ts';
+import { ENTRY_BYTES, chargedBytes, measureTree, walkTree } from '../../../src/lib/walk-tree.ts';
 import { asNobody, isRoot, makeDeep, treePlace } from './trees.ts';
 
 const signal = new AbortController().signal;
@@ -77,6 +77,18 @@ describe('measuring a tree', () => {
     const paths: Buffer[] = [];
     for await (const walked of walkTree(here.path, signal)) paths.push(walked.path());
     assert.deepEqual(paths, [odd, Buffer.concat([odd, Buffer.from('/ü')])]);
+  });
+
+  it('charges each entry for its inode, and no more when it takes more', async () => {
+    await using here = await treePlace();
+    const charged = async (): Promise<number> =>
+      (await chargedBytes(here.path, Number.POSITIVE_INFINITY, signal)).bytes;
+    for (let at = 0; at < 100; at += 1) await writeFile(join(here.path, `empty${at}`), '');
+    assert.equal(await charged(), 100 * ENTRY_BYTES);
+    await writeFile(join(here.path, 'full'), Buffer.alloc(1_000_000, 1));
+    const full = await charged();
+    assert.ok(full >= 1_000_000 && full < 1_100_000, String(full));
+    assert.ok((await chargedBytes(here.path, 50_000, signal)).bytes > 50_000);
   });
 
   it('stops at its limits', async () => {

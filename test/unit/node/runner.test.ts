@@ -238,6 +238,14 @@ describe('limits of an execution', () => {
     assert.equal(failureOf(await w.last()), 'limit disk-limit-exceeded');
   });
 
+  it('count empty files, which take inodes', async () => {
+    await using w = await world();
+    const resources = { cpuMillis: 100, memoryBytes: 1_000, diskBytes: 200_000, gpus: 0 };
+    const script = 'for i in $(seq 60); do : > "$AT_out/$i"; done; sleep 60';
+    w.runner.start(shell(script, { ...outputs, ...ipfs, resources }), false);
+    assert.equal(failureOf(await w.last()), 'limit disk-limit-exceeded');
+  });
+
   it('count what a program prints', async () => {
     await using w = await world();
     const resources = { cpuMillis: 100, memoryBytes: 1_000, diskBytes: 500_000, gpus: 0 };

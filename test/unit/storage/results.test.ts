@@ -4,12 +4,7 @@ import { existsSync } from 'node:fs';
 import { link, mkdir, readFile, readdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import {
-  assembleResult,
-  checkResult,
-  diskUsage,
-  resultNameProblem,
-} from '../../../src/storage/results.ts';
+import { assembleResult, checkResult, resultNameProblem } from '../../../src/storage/results.ts';
 import type { ResultLimits } from '../../../src/storage/results.ts';
 import { makeDeep, treePlace } from '../lib/trees.ts';
 import { failureOf, place } from './support.ts';
@@ -133,20 +128,4 @@ it('a directory of a name that cannot be kept goes with all that is in it', asyn
     { dropped: 1, entries: 1, bytes: 0 },
   );
   assert.deepEqual(await readdir(here.path), []);
-});
-
-it('disk usage counts what is allocated, once for each file, and does not follow symlinks', async () => {
-  await using here = await place();
-  const root = join(here.path, 'out');
-  await mkdir(root);
-  await mkdir(join(here.path, 'elsewhere'));
-  await writeFile(join(here.path, 'elsewhere/big'), Buffer.alloc(1_000_000, 1));
-  const before = await diskUsage(root, Number.POSITIVE_INFINITY, signal);
-  await symlink('../elsewhere', join(root, 'link'));
-  await writeFile(join(root, 'hole'), '');
-  await truncate(join(root, 'hole'), 1_000_000_000);
-  await writeFile(join(root, 'full'), Buffer.alloc(100_000, 1));
-  await link(join(root, 'full'), join(root, 'again'));
-  const used = (await diskUsage(root, Number.POSITIVE_INFINITY, signal)) - before;
-  assert.ok(used >= 100_000 && used < 200_000, `used ${used}`);
 });
