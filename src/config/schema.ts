@@ -181,6 +181,10 @@ const docker = z.strictObject({
   pullTimeoutMs: ms(1_000)
     .default(15 * 60_000)
     .describe('time for pulling one image'),
+  /** Machine learning images have 5 to 15 GB; their disk is nobody's reservation. */
+  imageMaxBytes: bytes()
+    .default(20 * GB)
+    .describe('largest image that is pulled, unpacked'),
   skipPull: z.boolean().default(false).describe('run only images that are here already'),
   stopGraceMs: ms(0)
     .max(10_000)

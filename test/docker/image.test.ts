@@ -94,6 +94,27 @@ describe('a registry on loopback', { skip: skipRegistry }, () => {
     }
   });
 
+  test('an image that grows beyond the limit when it is unpacked is not kept', async () => {
+    const image = `${host}/tools/zeros:1`;
+    const directory = await mkdtemp(join(tmpdir(), 'shoal-zeros-'));
+    await writeFile(
+      join(directory, 'Dockerfile'),
+      `FROM ${IMAGE}\nRUN head -c 60000000 /dev/zero > /zeros\n`,
+    );
+    try {
+      await docker('build', '--quiet', '--tag', image, directory);
+      await docker('push', '--quiet', image);
+      await docker('rmi', image);
+      // Compressed it is smaller than the limit a hundred times.
+      const engine = createDockerEngine(engineConfig({ imageMaxBytes: 20_000_000 }));
+      const { outcome } = await runOnce({ params: params(image) }, engine);
+      assert.equal(shortOf(outcome), 'failed image-too-large/limit');
+      await assert.rejects(docker('image', 'inspect', image));
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+
   test('an image that a registry does not have is the spec’s fault', async () => {
     for (const image of [`${host}/tools/busybox:no-such-tag`, `${host}/no/such/image`]) {
       const { outcome } = await runOnce({ params: params(image) });

@@ -60,6 +60,7 @@ export function engineConfig(changes: Partial<DockerEngineConfig> = {}): DockerE
     openFilesMax: 1024,
     logMaxBytes: 16 * 1024 * 1024,
     pullTimeoutMs: 30_000,
+    imageMaxBytes: 1e9,
     skipPull: false,
     stopGraceMs: 2000,
     lostAfterMs: 60_000,

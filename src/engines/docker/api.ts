@@ -33,6 +33,8 @@ export class DockerCallError extends Error {
 export interface ImageFacts {
   readonly os: string;
   readonly architecture: string;
+  /** Unpacked, all layers. */
+  readonly bytes: number;
 }
 
 export interface EngineFacts {
@@ -58,6 +60,8 @@ export interface DockerApi {
   facts(): Promise<EngineFacts>;
   /** null when the image is not here. */
   inspectImage(image: string): Promise<ImageFacts | null>;
+  /** Removes an image; one that is gone or in use is fine. */
+  removeImage(image: string): Promise<void>;
   /** Newline-delimited JSON of the pull's progress; the caller bounds its time. */
   pull(image: string, platform: string, signal: AbortSignal): Promise<Readable>;
   /** @returns the container's id */
@@ -139,7 +143,9 @@ async function unless<T>(statuses: readonly number[], call: Promise<T>): Promise
   }
 }
 
-function queries(client: Client): Pick<DockerApi, 'facts' | 'inspectImage' | 'list'> {
+function queries(
+  client: Client,
+): Pick<DockerApi, 'facts' | 'inspectImage' | 'removeImage' | 'list'> {
   return {
     async facts() {
       const [version, info] = await within('docker version', DEADLINE.query, () =>
@@ -162,7 +168,17 @@ function queries(client: Client): Pick<DockerApi, 'facts' | 'inspectImage' | 'li
         [404],
         within('inspect image', DEADLINE.query, () => client.getImage(image).inspect()),
       );
-      return found === null ? null : { os: found.Os, architecture: found.Architecture };
+      return found === null
+        ? null
+        : {
+            os: found.Os,
+            architecture: found.Architecture,
+            bytes: found.Size,
+          };
+    },
+    async removeImage(image) {
+      const call = within('remove image', DEADLINE.remove, () => client.getImage(image).remove());
+      await unless([404, 409], call);
     },
     async list(labels) {
       const found = await within('list containers', DEADLINE.query, (abortSignal) =>

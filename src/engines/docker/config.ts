@@ -40,6 +40,8 @@ export interface DockerEngineConfig {
   readonly logMaxBytes: number;
   /** Budget of one pull in milliseconds. */
   readonly pullTimeoutMs: number;
+  /** Bytes of one image, unpacked. */
+  readonly imageMaxBytes: number;
   /** True: images must be there already; nothing is pulled. */
   readonly skipPull: boolean;
   /** Milliseconds between SIGTERM and SIGKILL; 0 … 10,000. */

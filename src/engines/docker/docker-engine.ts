@@ -61,7 +61,9 @@ export function createDockerEngine(config: DockerEngineConfig): Engine {
       tracked(shared, run, () => runContainer(shared, run, onStarted, signal)),
     reattach: (run, onStarted, signal) =>
       tracked(shared, run, () => reattach(shared, run, onStarted, signal)),
-    diskBytes: shared.disk.measure,
+    // A run that is over has removed its container.
+    diskBytes: async (execution, enough, signal) =>
+      shared.active.has(execution) ? shared.disk.measure(execution, enough, signal) : 0,
     sweep: (keep) => sweep(shared, keep),
   };
 }
@@ -114,6 +116,7 @@ async function runContainer(
       skipPull: config.skipPull,
       privateRegistries: config.privateRegistries,
       pullTimeoutMs: config.pullTimeoutMs,
+      imageMaxBytes: config.imageMaxBytes,
       onProgress: (text: string) => config.onProgress(run.order.execution, text),
     };
     const imageFailure = await ensureImage(api, read.params.image, shared.facts, pull, signal);

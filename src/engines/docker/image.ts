@@ -12,12 +12,15 @@ import type { DockerApi, EngineFacts, ImageFacts } from './api.ts';
 import { DockerCallError } from './api.ts';
 import { failureOf, pullFailure, startFailure } from './failures.ts';
 import { jsonLines } from './lines.ts';
+import { watchPullRoom } from './pull-room.ts';
 
 export interface ImageOptions {
   /** Registries that are asked though they are not public. */
   readonly privateRegistries: readonly string[];
   readonly skipPull: boolean;
   readonly pullTimeoutMs: number;
+  /** Of one image, unpacked. */
+  readonly imageMaxBytes: number;
   readonly onProgress: (text: string) => void;
 }
 
@@ -52,6 +55,11 @@ export async function ensureImage(
     if (pulled === null) {
       const text = `The image ${image} was pulled and is gone again.`;
       return failureOf('image-pull-failed', 'transient', text);
+    }
+    if (pulled.bytes > options.imageMaxBytes) {
+      // Another run may hold it already; then it stays until that ends, as images do.
+      await api.removeImage(image);
+      return tooLarge(image, options.imageMaxBytes);
     }
     return runsOn(facts, pulled) ? null : wrongPlatform(image, pulled, facts);
   } catch (error) {
@@ -100,6 +108,11 @@ function notHere(image: string): ExecutionFailure {
   return failureOf('image-not-present', 'node', text);
 }
 
+function tooLarge(image: string, maxBytes: number): ExecutionFailure {
+  const text = `The image ${image} takes more than the ${maxBytes} bytes allowed on this node.`;
+  return failureOf('image-too-large', 'limit', text);
+}
+
 function wrongPlatform(image: string, is: ImageFacts, engine: EngineFacts): ExecutionFailure {
   const text = `The image ${image} is for ${is.os}/${is.architecture}, this node is ${engine.os}/${engine.architecture}.`;
   return failureOf('image-platform', 'node', text);
@@ -113,9 +126,11 @@ async function pullImage(
   signal: AbortSignal,
 ): Promise<ExecutionFailure | null> {
   const late = AbortSignal.timeout(options.pullTimeoutMs);
-  const stop = AbortSignal.any([signal, late]);
+  const room = watchPullRoom(facts.rootDir, options.imageMaxBytes);
+  const stop = AbortSignal.any([signal, late, room.signal]);
   const interrupted = (): ExecutionFailure | null => {
     if (signal.aborted) return failureOf('cancelled', 'transient', 'Stopped while pulling.');
+    if (room.signal.aborted) return tooLarge(image, options.imageMaxBytes);
     if (!late.aborted) return null;
     const text = `Pulling ${image} took longer than ${options.pullTimeoutMs / 1000} s.`;
     return failureOf('image-pull-failed', 'transient', text);
@@ -137,6 +152,8 @@ async function pullImage(
     if (why !== null) return why;
     if (error instanceof DockerCallError) return pullFailure(image, error.api);
     throw error;
+  } finally {
+    room.stop();
   }
 }
 

@@ -22,6 +22,7 @@ const config: DockerEngineConfig = {
   openFilesMax: 256,
   logMaxBytes: 4096,
   pullTimeoutMs: 1000,
+  imageMaxBytes: 1e9,
   skipPull: false,
   stopGraceMs: 1500,
   lostAfterMs: 1000,
