@@ -348,6 +348,9 @@ const storage = z.strictObject({
     .max(90)
     .default(2)
     .describe('the same as a share of the disk; the smaller of both counts'),
+  logsMaxBytes: bytes()
+    .default(5 * GB)
+    .describe('logs of finished executions kept here together; the oldest go first'),
   diskPollMs: ms(10)
     .default(2_000)
     .describe('interval of measuring the disk that a running job uses'),

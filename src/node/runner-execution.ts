@@ -36,6 +36,8 @@ export interface RunnerSettings {
   readonly resultEntriesMax: number;
   readonly resultDepthMax: number;
   readonly logRetentionMs: number;
+  /** Of all finished executions together. */
+  readonly logsMaxBytes: number;
   readonly diskPollMs: number;
   readonly allowedEnv: readonly string[];
 }

@@ -395,6 +395,22 @@ describe('the files of an execution', () => {
     assert.deepEqual(await readdir(w.executionsDir), []);
   });
 
+  it('make room for later ones when the logs of all take too much, the oldest first', async () => {
+    let now = 1_000_000;
+    await using w = await world({ now: () => now, settings: { logsMaxBytes: 2_500 } });
+    const at = (name: string): string => join(w.executionsDir, name, 'forgotten.json');
+    for (const name of ['e-3', 'e-1', 'e-2']) {
+      const execution = asExecutionId(name);
+      now += 1;
+      w.runner.start(shell('head -c 1000 /dev/zero', {}, { execution }), false);
+      await w.last(name);
+      w.runner.forget(execution);
+      await eventually('nobody needs it', () => existsSync(at(name)));
+    }
+    await w.runner.sweep();
+    assert.deepEqual((await readdir(w.executionsDir)).sort(), ['e-1', 'e-2']);
+  });
+
   it('of running executions are left alone, and engines are told which those are', async () => {
     await using w = await world({ sources: endless().sources });
     w.runner.start(shell('true', { InputSources: [inputOf('inline', {})] }), false);

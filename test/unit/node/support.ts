@@ -55,6 +55,7 @@ export const settings: RunnerOptions['settings'] = {
   resultEntriesMax: 1_000,
   resultDepthMax: 16,
   logRetentionMs: 1_000,
+  logsMaxBytes: 1_000_000_000,
   diskPollMs: 20,
   allowedEnv: [],
 };
