@@ -40,8 +40,8 @@ export interface Guard {
 /** The code of a failure by the time limit. */
 export const TIMEOUT = 'execution-timeout';
 
-/** Milliseconds to the first look at the disk, and between two at least. */
-const DISK_FIRST_MS = 200;
+/** Milliseconds between two looks at the disk, at least. */
+const DISK_LEAST_MS = 200;
 /** A program may close a directory for a moment, as those do that make a temporary one. */
 const CLOSED_LOOKS_MAX = 10;
 /** Bytes: what a program writes in a millisecond when its disk is fast. */
@@ -81,7 +81,8 @@ export function createGuard(options: GuardOptions): Guard {
     return null;
   };
   const watchDisk = async (): Promise<void> => {
-    let waitMs = Math.min(DISK_FIRST_MS, options.diskPollMs);
+    // A short job with room for gigabytes is over before it can fill them: it costs no look.
+    let waitMs = nextLookMs(options, 0, 0);
     let closedLooks = 0;
     while (await pause(waitMs, stop.signal)) {
       const before = performance.now();
@@ -91,7 +92,7 @@ export function createGuard(options: GuardOptions): Guard {
       if (closedLooks >= CLOSED_LOOKS_MAX) return report(closedFailure(), AT_ONCE);
       waitMs =
         closedLooks > 0
-          ? Math.min(DISK_FIRST_MS, options.diskPollMs)
+          ? Math.min(DISK_LEAST_MS, options.diskPollMs)
           : nextLookMs(options, used.bytes, performance.now() - before);
     }
   };
@@ -118,7 +119,7 @@ export function createGuard(options: GuardOptions): Guard {
  */
 function nextLookMs(options: GuardOptions, used: number, tookMs: number): number {
   const leftMs = (options.diskBytes - used) / WRITTEN_PER_MS;
-  return Math.min(options.diskPollMs, Math.max(DISK_FIRST_MS, leftMs, 10 * tookMs));
+  return Math.min(options.diskPollMs, Math.max(DISK_LEAST_MS, leftMs, 10 * tookMs));
 }
 
 const timeoutFailure = (timeoutMs: number): ExecutionFailure => ({
