@@ -42,13 +42,12 @@ export interface EngineRun {
   readonly fileMaxBytes: number | null;
   /** Directory of the node's own for this execution; the engine may keep files in it. */
   readonly scratchDir: string;
+  /**
+   * Aborts when the program must not go on for a moment, because it fills the disk: no time to say
+   * goodbye, and an end to what it was given already. The signal of the run aborts as well.
+   */
+  readonly atOnce: AbortSignal;
 }
-
-/**
- * The reason of a signal that leaves the program no time to say goodbye, because it goes on doing
- * harm in it: it fills the disk.
- */
-export const AT_ONCE = new Error('the program has to end at once');
 
 /** How a program ended. A signal by the engine itself (limit, timeout) is a failure, not an exit code. */
 export type EngineOutcome =

@@ -209,7 +209,7 @@ async function watched(
   const notes = startNotes(carried, guard);
   let outcome: EngineOutcome | null;
   try {
-    outcome = await call(engineRunOf(carried, prepared), notes.onStarted, signal);
+    outcome = await call(engineRunOf(carried, prepared, guard.atOnce), notes.onStarted, signal);
   } catch (error) {
     // An engine may answer the guard's signal by throwing; the limit is what happened.
     const broken = guard.broken();
@@ -256,7 +256,11 @@ function startNotes(
   };
 }
 
-function engineRunOf(carried: Carried, prepared: ExecutionFacts['prepared']): EngineRun {
+function engineRunOf(
+  carried: Carried,
+  prepared: ExecutionFacts['prepared'],
+  atOnce: AbortSignal,
+): EngineRun {
   const { files, order, settings } = carried;
   const diskBytes = diskBytesOf(carried);
   return {
@@ -272,6 +276,7 @@ function engineRunOf(carried: Carried, prepared: ExecutionFacts['prepared']): En
       ? null
       : diskBytes,
     scratchDir: files.scratch,
+    atOnce,
   };
 }
 

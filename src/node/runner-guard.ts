@@ -4,7 +4,6 @@
  * cannot do its work ends the program too: what is not known does not count as nothing.
  */
 import type { ExecutionFailure } from '../core/execution.ts';
-import { AT_ONCE } from '../engines/engine.ts';
 import { pause } from '../lib/abort.ts';
 import type { Log } from '../lib/log.ts';
 
@@ -29,6 +28,8 @@ export interface GuardOptions {
 export interface Guard {
   /** Aborts when the program broke a limit. */
   readonly signal: AbortSignal;
+  /** As `EngineRun.atOnce`. */
+  readonly atOnce: AbortSignal;
   /** The limit it broke; null as long as there is none. */
   broken(): ExecutionFailure | null;
   /** The program runs since `elapsedMs` milliseconds. */
@@ -52,11 +53,17 @@ const TIMER_MAX_MS = 2_147_483_647;
 export function createGuard(options: GuardOptions): Guard {
   const stop = new AbortController();
   const limit = new AbortController();
+  const atOnce = new AbortController();
   let broken: ExecutionFailure | null = null;
   let watching: Promise<void> = Promise.resolve();
-  const report = (failure: ExecutionFailure, reason?: Error): void => {
+  const report = (failure: ExecutionFailure): void => {
     broken ??= failure;
-    limit.abort(reason);
+    limit.abort();
+  };
+  const reportDisk = (failure: ExecutionFailure): void => {
+    // First, so that whoever listens to both does not begin to wait.
+    atOnce.abort();
+    report(failure);
   };
   const watchTime = async (elapsedMs: number): Promise<void> => {
     let left = options.timeoutMs - elapsedMs;
@@ -72,11 +79,11 @@ export function createGuard(options: GuardOptions): Guard {
     try {
       const used = await options.measure(options.diskBytes, signal);
       if (used.bytes <= options.diskBytes) return used;
-      report(diskFailure(options.diskBytes), AT_ONCE);
+      reportDisk(diskFailure(options.diskBytes));
     } catch (error) {
       if (signal.aborted) return null;
       options.log.warn({ error }, 'execution.guard-failed');
-      report(blindFailure(error), AT_ONCE);
+      reportDisk(blindFailure(error));
     }
     return null;
   };
@@ -89,7 +96,7 @@ export function createGuard(options: GuardOptions): Guard {
       const used = await measure(stop.signal);
       if (used === null) return;
       closedLooks = used.closed > 0 ? closedLooks + 1 : 0;
-      if (closedLooks >= CLOSED_LOOKS_MAX) return report(closedFailure(), AT_ONCE);
+      if (closedLooks >= CLOSED_LOOKS_MAX) return reportDisk(closedFailure());
       waitMs =
         closedLooks > 0
           ? Math.min(DISK_LEAST_MS, options.diskPollMs)
@@ -98,6 +105,7 @@ export function createGuard(options: GuardOptions): Guard {
   };
   return {
     signal: limit.signal,
+    atOnce: atOnce.signal,
     broken: () => broken,
     begin(elapsedMs) {
       const watches = [watchDisk()];

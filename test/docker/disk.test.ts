@@ -32,8 +32,9 @@ async function outcomeOf(
   script: string,
   diskBytes: number,
   image = IMAGE,
+  timeoutMs = 60_000,
 ): Promise<{ readonly failure: string; readonly peakBytes: number; readonly outputBytes: number }> {
-  const real = createDockerEngine(engineConfig());
+  const real = createDockerEngine(engineConfig({ stopGraceMs: 10_000 }));
   let peakBytes = 0;
   const engine: Engine = {
     ...real,
@@ -55,7 +56,7 @@ async function outcomeOf(
       resources: { cpuMillis: 1_000, memoryBytes: 256 * MB, diskBytes, gpus: 0 },
     },
     // A name of its own, as the container carries it on this machine.
-    { execution: asExecutionId(`e-${crypto.randomUUID()}`), timeoutMs: 60_000 },
+    { execution: asExecutionId(`e-${crypto.randomUUID()}`), timeoutMs },
   );
   peer.runner.start(order, false);
   const last = await peer.last(order.execution);
@@ -77,6 +78,13 @@ test('a program that fills the disk is given no time to go on', { skip }, async 
   const { failure, outputBytes } = await outcomeOf(script, 20 * MB);
   assert.equal(failure, 'limit disk-limit-exceeded');
   assert.equal(outputBytes, 0);
+});
+
+test('nor is one that fills it in the time it has to say goodbye', { skip }, async () => {
+  const script = `trap '' TERM; sleep 2; ${fill('/var')}`;
+  const { failure, peakBytes } = await outcomeOf(script, 20 * MB, IMAGE, 1_000);
+  assert.equal(failure, 'limit execution-timeout');
+  assert.ok(peakBytes > 20 * MB && peakBytes < 1_000 * MB, String(peakBytes));
 });
 
 test('directories and empty files of its file system are counted, too', { skip }, async () => {

@@ -5,7 +5,6 @@
  */
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { AT_ONCE } from '../engine.ts';
 import type { EngineOutcome, EngineRun } from '../engine.ts';
 import type { DockerApi } from './api.ts';
 import { DockerCallError } from './api.ts';
@@ -156,9 +155,12 @@ function wallMsOf(ending: Ending, startedAt: number): number {
  */
 function armStops(options: SessionOptions, stopper: Stopper, startedAt: number): () => void {
   const { signal, run } = options;
-  const onAbort = (): void => stopper.stop('cancelled', signal.reason === AT_ONCE);
+  const onAbort = (): void => stopper.stop('cancelled');
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
+  const onAtOnce = (): void => stopper.stop('cancelled', true);
+  run.atOnce.addEventListener('abort', onAtOnce, { once: true });
+  if (run.atOnce.aborted) onAtOnce();
   let timer: NodeJS.Timeout | undefined;
   const arm = (): void => {
     const left = startedAt + run.order.timeoutMs - Date.now();
@@ -168,6 +170,7 @@ function armStops(options: SessionOptions, stopper: Stopper, startedAt: number):
   if (run.order.timeoutMs > 0 && options.found?.Running !== false) arm();
   return () => {
     signal.removeEventListener('abort', onAbort);
+    run.atOnce.removeEventListener('abort', onAtOnce);
     clearTimeout(timer);
   };
 }

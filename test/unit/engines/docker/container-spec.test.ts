@@ -77,6 +77,7 @@ const runOf = (task: Task): EngineRun => ({
   diskBytes: 2048,
   fileMaxBytes: 2048,
   scratchDir: '/s',
+  atOnce: new AbortController().signal,
 });
 
 const params: DockerParams = {

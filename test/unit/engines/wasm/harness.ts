@@ -111,6 +111,7 @@ export function benchIn(directory: string, changes: Partial<WasmEngineConfig> = 
         diskBytes: program.resources?.diskBytes ?? 64 * MIB,
         fileMaxBytes: null,
         scratchDir,
+        atOnce: new AbortController().signal,
       };
     },
     run: async (program, signal = new AbortController().signal) => {
