@@ -24,6 +24,8 @@ export interface ConnectionLimits {
   readonly stalledMs: number;
   /** Bytes of answers that may wait in memory for clients that do not read them, all together. */
   readonly unreadMaxBytes: number;
+  /** Upgraded connections that are being served; any other one that was upgraded only stands around. */
+  readonly streaming: WeakSet<Socket>;
   /** Monotonic milliseconds. */
   readonly now: () => number;
 }
@@ -33,6 +35,8 @@ export interface Connections {
   take(socket: Socket): void;
   /** Closes those whose client has not moved for too long. */
   sweep(): void;
+  /** Closes every one, whatever it is about. */
+  closeAll(): void;
 }
 
 /** Watches the exchanges of `server`; several listeners may share it, each with its own bound. */
@@ -50,10 +54,15 @@ export function createConnections(server: Server, limits: ConnectionLimits): Con
       connection.movedAt = limits.now();
     });
   });
-  server.on('upgrade', (request: IncomingMessage, socket) => {
-    const connection = open.get(socket as Socket);
-    if (connection !== undefined) Object.assign(connection, { request, upgraded: true });
+  server.on('upgrade', (request: IncomingMessage) => {
+    const connection = open.get(request.socket);
+    const at = { moved: movedOf(request.socket), movedAt: limits.now() };
+    if (connection !== undefined) Object.assign(connection, { request, upgraded: true, ...at });
   });
+  const isClientsTurn = (socket: Socket, { request, upgraded }: Connection): boolean => {
+    if (socket.writableLength > 0) return true;
+    return upgraded ? !limits.streaming.has(socket) : request === null || !request.complete;
+  };
 
   /** Milliseconds for which the client has kept this peer waiting. */
   const waited = (socket: Socket, connection: Connection, now: number): number => {
@@ -106,6 +115,9 @@ export function createConnections(server: Server, limits: ConnectionLimits): Con
       open.set(socket, { request: null, upgraded: false, moved: 0, movedAt: now });
       socket.once('close', () => open.delete(socket));
     },
+    closeAll() {
+      for (const socket of open.keys()) socket.destroy();
+    },
     sweep() {
       const now = limits.now();
       for (const [socket, connection] of open) {
@@ -120,11 +132,6 @@ export function createConnections(server: Server, limits: ConnectionLimits): Con
 /** The client sends a body or reads an answer. */
 const isTransfer = (socket: Socket, { request }: Connection): boolean =>
   request !== null || socket.writableLength > 0;
-
-function isClientsTurn(socket: Socket, { request, upgraded }: Connection): boolean {
-  if (socket.writableLength > 0) return true;
-  return !upgraded && (request === null || !request.complete);
-}
 
 /** What the system has taken counts, not what waits in this process for a reader. */
 const movedOf = (socket: Socket): number =>

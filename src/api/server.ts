@@ -67,6 +67,8 @@ export interface ApiServer {
 
 /** Names and selectors are longer than what the router takes by default. */
 const PARAM_MAX_CHARACTERS = 1024;
+/** Time for the last frames and answers when the server stops. */
+const GOODBYE_MAX_MS = 500;
 /** How often clients that keep us waiting are looked for. */
 const SWEEP_MS = 1_000;
 
@@ -183,7 +185,11 @@ function addRoutes(app: FastifyInstance, context: RouteContext): void {
 
 const REQUEST_ID = /^[\w.:-]{1,64}$/;
 
-function createApp(options: ApiOptions, trusted: WeakSet<Socket>): FastifyInstance {
+function createApp(
+  options: ApiOptions,
+  trusted: WeakSet<Socket>,
+  streaming: WeakSet<Socket>,
+): FastifyInstance {
   const app: FastifyInstance = fastify({
     logger: false,
     forceCloseConnections: true,
@@ -200,7 +206,7 @@ function createApp(options: ApiOptions, trusted: WeakSet<Socket>): FastifyInstan
       void answerError(error, request, reply as FastifyReply, options);
     },
   });
-  boundConnections(app, options, trusted);
+  boundConnections(app, options, trusted, streaming);
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, options));
   return app;
 }
@@ -210,9 +216,11 @@ function boundConnections(
   app: FastifyInstance,
   options: ApiOptions,
   trusted: WeakSet<Socket>,
+  streaming: WeakSet<Socket>,
 ): void {
   const { connectionsMax, stalledMs, unreadMaxBytes } = options;
-  const limits = { max: connectionsMax, stalledMs, unreadMaxBytes, now: () => performance.now() };
+  const now = (): number => performance.now();
+  const limits = { max: connectionsMax, stalledMs, unreadMaxBytes, streaming, now };
   const tcp = createConnections(app.server, limits);
   const own = createConnections(app.server, limits);
   app.server.on('connection', (socket) => (trusted.has(socket) ? own : tcp).take(socket));
@@ -222,7 +230,15 @@ function boundConnections(
   };
   const timer = setInterval(sweep, Math.min(SWEEP_MS, stalledMs / 2));
   timer.unref();
-  app.addHook('onClose', async () => clearInterval(timer));
+  app.addHook('preClose', async () => {
+    clearInterval(timer);
+    const closeAll = (): void => {
+      tcp.closeAll();
+      own.closeAll();
+    };
+    // A websocket ends when its client agrees, which one that means ill never does.
+    setTimeout(closeAll, GOODBYE_MAX_MS).unref();
+  });
 }
 
 /** @throws ShoalError `config-invalid` – it would be open to other machines without key or `insecure`. */
@@ -236,7 +252,8 @@ export async function createApiServer(
   }
   const stopping = new AbortController();
   const trusted = new WeakSet<Socket>();
-  const app = createApp(options, trusted);
+  const streaming = new WeakSet<Socket>();
+  const app = createApp(options, trusted, streaming);
   // First: its hook must have marked an upgrade before a guard can refuse it, or its socket stays open.
   await app.register(websocket, { options: { maxPayload: 4096 } });
   addNotFound(app);
@@ -250,6 +267,7 @@ export async function createApiServer(
     spoolDir,
     uploadMaxBytes,
     fetchMaxBytes,
+    streaming,
     stopping: stopping.signal,
     onDefect,
   });

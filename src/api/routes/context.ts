@@ -1,4 +1,5 @@
 /** What every route file is handed. */
+import type { Socket } from 'node:net';
 import type { HistoryBook } from '../history.ts';
 import type { ShoalService } from '../service.ts';
 
@@ -13,6 +14,8 @@ export interface RouteContext {
   readonly uploadMaxBytes: number;
   /** Bytes of a DAG that may be fetched for a client. */
   readonly fetchMaxBytes: number;
+  /** Upgraded connections that are being served; see `connections.ts`. */
+  readonly streaming: WeakSet<Socket>;
   /** Fires when the server stops: streams end then. */
   readonly stopping: AbortSignal;
   /** Told of every error that is not the client's, for the log. */

@@ -77,6 +77,7 @@ async function stream(
   let leave = (): void => {};
   try {
     leave = followers.take();
+    context.streaming.add(request.raw.socket);
     for await (const { stream: from, line } of context.service.logs(requestOf(request), signal)) {
       if (signal.aborted) break;
       await sendFrame(socket, { value: { Type: from === 'stdout' ? 1 : 2, Line: line } });
@@ -93,6 +94,7 @@ async function stream(
   } finally {
     quiet();
     leave();
+    context.streaming.delete(request.raw.socket);
     socket.close(NORMAL_CLOSE);
   }
 }

@@ -50,11 +50,17 @@ const HALF_HEAD = 'GET /api/v1/agent/alive HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half
 const HALF_BODY =
   'PUT /api/v1/orchestrator/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{';
 
+const upgrade = (path: string): string =>
+  `GET /api/v1${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`;
+
 for (const [what, text] of [
-  ['heads', HALF_HEAD],
-  ['bodies', HALF_BODY],
+  ['half-sent heads', HALF_HEAD],
+  ['half-sent bodies', HALF_BODY],
+  ['websockets that nobody closes', upgrade('/orchestrator/jobs/j-ffffffff/logs')],
+  ['upgrades of what is no websocket', upgrade('/agent/alive')],
+  ['requests that say no more', 'GET /api/v1/agent/alive HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'],
 ] as const) {
-  test(`a request is answered beside 600 half-sent ${what}`, async () => {
+  test(`a request is answered beside 600 ${what}`, async () => {
     const { port } = await listening();
     for (let at = 0; at < 600; at += 50)
       await Promise.all(Array.from({ length: 50 }, () => open(port, text)));
@@ -191,10 +197,7 @@ test('a follower that pings without end and reads no answer is cut off', async (
   const job = api.service.jobs[0];
   assert.ok(job);
   job.assign();
-  const socket = await open(
-    port,
-    `GET /api/v1/orchestrator/jobs/${job.id}/logs?follow=true HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
-  );
+  const socket = await open(port, upgrade(`/orchestrator/jobs/${job.id}/logs?follow=true`));
   await until('the log is followed', () => api.service.logsOpened === 1);
   const ping = Buffer.concat([Buffer.from([0x89, 0xfd, 0, 0, 0, 0]), Buffer.alloc(125)]);
   const many = Buffer.concat(Array.from({ length: 8_000 }, () => ping));
@@ -271,4 +274,15 @@ test('beyond 16 uploads and 64 fetches at once the next are told to come again',
     return answer?.status === 429;
   };
   await until('the next fetch is refused', tooMany);
+});
+
+test('a follower that does not say goodbye delays the end of the server by no more than a moment', async () => {
+  const api = await createTestApi();
+  const { port } = await api.server.start();
+  for (const path of ['/orchestrator/jobs/j-ffffffff/logs', '/agent/alive'])
+    await open(port, upgrade(path));
+  assert.equal((await ask(port)).status, 200);
+  const from = performance.now();
+  await api.server.stop();
+  assert.ok(performance.now() - from < 5_000, `${performance.now() - from} ms`);
 });
