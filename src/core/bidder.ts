@@ -2,6 +2,7 @@
  * Answering announcements (protocol part 5.3): a bid with a hold on resources, or a refusal with its
  * reasons. A node that is only busy remembers the job and bids when resources are free again.
  */
+import { slotsMax } from './bids.ts';
 import { expireHolds, freeNow, holdUntil, releaseHold } from './capacity.ts';
 import { shut } from './door.ts';
 import { busyRefusals, refusalsFor } from './eligibility.ts';
@@ -22,8 +23,6 @@ import { holdUnused, roomFor } from './welcome.ts';
 /** Jobs remembered while this node is busy, and announcements waiting for their spec: of all, of one leader. */
 const wishesMax = 2_000;
 const wishesPerLeaderMax = 256;
-/** A bid offers at most this many executions at once, so that one job does not hold a whole node. */
-const slotsMax = 16;
 
 /**
  * By gossip: only the nodes drawn answer. Directly (`invited`): always. Nothing is held for a leader

@@ -6,11 +6,12 @@
 import { after } from './ids.ts';
 import type { NodeId } from './ids.ts';
 import { leaderGone, leaderOf } from './keeper.ts';
-import { liveOn, loseNode } from './lead.ts';
+import { loseNode } from './lead.ts';
 import { forgetAlive, reachedMembers } from './members.ts';
 import type { Message } from './messages.ts';
 import type { Core, Watch } from './state.ts';
 import { eachKept, note, remember, send } from './state.ts';
+import { liveOn } from './workload.ts';
 
 /** This node's own loop was late by more than this: its clock says nothing about others. */
 const lagMs = 1_000;

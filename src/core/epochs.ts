@@ -46,6 +46,7 @@ export function newLead(core: Core, epoch: Epoch, mode: Lead['mode']): Lead {
     bids: new Map(),
     declines: new Map(),
     starting: new Map(),
+    seenAt: new Map(),
     heard: new Map(),
     givenUp: new Map(),
     failedAt: new Map(),

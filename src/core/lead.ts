@@ -17,6 +17,8 @@ import type { Ending, Plan } from './plan.ts';
 import type { Certified, Signed } from './records.ts';
 import type { Core, KeptJob, Lead } from './state.ts';
 import { note, seal, send, touch } from './state.ts';
+import { noteWork } from './welcome.ts';
+import { liveOn } from './workload.ts';
 
 /** Jobs of which one renewal makes this node say who leads them. */
 const leadsTold = 256;
@@ -52,6 +54,7 @@ function act(core: Core, kept: KeptJob, lead: Lead): void {
     ageMs: core.now - kept.activatedAt,
     since: lead.since,
     heard: lead.heard,
+    seenAt: lead.seenAt,
     givenUp: lead.givenUp,
     failedAt: lead.failedAt,
     replications: lead.replications,
@@ -60,7 +63,11 @@ function act(core: Core, kept: KeptJob, lead: Lead): void {
   });
   if (plan.wakeAt !== null) core.timers.set(jobTimer(kept), plan.wakeAt);
   for (const execution of plan.failed) noteFailure(core, kept, lead, execution);
-  for (const execution of plan.lost) lead.givenUp.set(execution, 'lost');
+  for (const execution of plan.lost) {
+    lead.givenUp.set(execution, 'lost');
+    const node = nodeOfExecution(kept.ledger, execution);
+    if (node !== null) noteWork(core, node, 1);
+  }
   // What was just learned changes the plan; look again before this input is done.
   if (plan.failed.length > 0 || plan.lost.length > 0) touch(core, kept.ledger.job);
   if (plan.close !== null) return proposeClose(core, kept, lead, plan.close);
@@ -79,6 +86,9 @@ function noteFailure(core: Core, kept: KeptJob, lead: Lead, execution: Execution
   lead.failedAt.set(execution, core.now);
   const failure = kept.ledger.states.get(execution)?.body.failure;
   const code = failure?.code ?? 'unknown';
+  const node = nodeOfExecution(kept.ledger, execution);
+  const own = failure?.class === 'node' || failure?.class === 'transient';
+  if (node !== null && own) noteWork(core, node, 1);
   note(core, 'job.attempt-failed', { job: kept.ledger.job, execution, code });
 }
 
@@ -90,11 +100,13 @@ function watchStarts(core: Core, kept: KeptJob, lead: Lead): void {
     for (const attempt of partition.attempts.values()) {
       const { execution } = attempt.assign.record.body;
       if (lead.givenUp.has(execution)) continue;
+      if (!lead.seenAt.has(execution)) lead.seenAt.set(execution, core.now);
       const starting = lead.starting.get(execution);
       if (starting !== undefined) {
         if (starting.deadline > core.now) continue;
         lead.starting.delete(execution);
         lead.givenUp.set(execution, 'missed');
+        noteWork(core, attempt.assign.record.body.node, 1);
       } else if (attempt.state === null && !lead.heard.has(execution)) {
         const deadline = after(core.now, startTimeoutMs);
         lead.heard.set(execution, core.now);
@@ -139,6 +151,7 @@ function acceptResults(core: Core, kept: KeptJob, lead: Lead, plan: Plan): void 
   );
   const values: (Signed<'accept'> | Signed<'close'>)[] = accepts.map((state) => {
     const { version, partition, attempt, execution, node, exitCode, result } = state.body;
+    noteWork(core, node, -1);
     const copy = lead.replications.get(execution);
     const holders = copy?.done === true && copy.holder !== null ? [node, copy.holder] : [node];
     return seal(core, 'accept', {
@@ -231,6 +244,7 @@ export function onNotStarted(
   if (kept.lead?.starting.get(message.execution)?.assign.record.body.node !== from) return;
   kept.lead.starting.delete(message.execution);
   kept.lead.givenUp.set(message.execution, 'missed');
+  noteWork(core, from, 0.5);
   touch(core, kept.ledger.job);
 }
 
@@ -253,21 +267,6 @@ export function loseNode(core: Core, kept: KeptJob, node: NodeId): void {
   lead.bids.delete(node);
   core.timers.set(jobTimer(kept), lostAt);
   touch(core, ledger.job);
-}
-
-/** Executions of this job that should be running on `node`; null = on any. */
-export function liveOn(kept: KeptJob, node: NodeId | null): readonly ExecutionId[] {
-  const live: ExecutionId[] = [];
-  for (const partition of kept.ledger.partitions.values()) {
-    if (partition.accept !== null) continue;
-    for (const { assign, state } of partition.attempts.values()) {
-      const { execution, node: where } = assign.record.body;
-      if (node !== null && where !== node) continue;
-      if (kept.lead?.givenUp.has(execution) === true) continue;
-      if (state === null || !isTerminal(state.body.phase)) live.push(execution);
-    }
-  }
-  return live;
 }
 
 /** The close is committed: see that keepers and executors hear of it, then let go. */

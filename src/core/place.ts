@@ -2,6 +2,8 @@
  * Finding nodes for a job's open executions (protocol parts 5.2 to 5.5): announce, collect bids and
  * refusals, choose, assign, see them started. Only the leader runs this.
  */
+import { soundBid } from './bids.ts';
+import { hasEnough, isChosen } from './workload.ts';
 import { jobTimer, propose } from './commit.ts';
 import { after, asExecutionId, uuidOf } from './ids.ts';
 import type { ExecutionId, JobId, NodeId } from './ids.ts';
@@ -15,7 +17,7 @@ import type { Vacancy } from './ranking.ts';
 import type { Refusal } from './refusals.ts';
 import type { Certified, Signed } from './records.ts';
 import type { Core, KeptJob, Lead } from './state.ts';
-import { eachKept, seal, send, touch } from './state.ts';
+import { refuse, eachKept, seal, send, touch } from './state.ts';
 import { targetBids } from './sortition.ts';
 
 /** Members that gossip did not reach are asked directly after this; at most this many. */
@@ -165,6 +167,13 @@ function assign(
   const { job } = kept.ledger;
   const { version } = kept.ledger.spec.body;
   const failures = failuresByNode(kept.ledger, lead.givenUp);
+  for (const node of lead.bids.keys()) {
+    const elsewhere = core.welcome.failures.of(node, core.now);
+    if (elsewhere > 0) failures.set(node, Math.max(failures.get(node) ?? 0, elsewhere));
+    if (!hasEnough(core, node)) continue;
+    lead.bids.delete(node);
+    send(core, node, { type: 'bid-closed', job, version });
+  }
   const choices = rankBids(core.suite, job, vacancies, lead.bids, failures);
   const values = choices.map(({ partition, attempt, node }) => {
     const execution = executionIdOf(core.suite, { job, version, partition, attempt, node });
@@ -198,15 +207,6 @@ export function closeRound(core: Core, kept: KeptJob, lead: Lead): void {
   lead.round = 0;
 }
 
-function isChosen(lead: Lead, node: NodeId): boolean {
-  for (const { value } of lead.proposals.values()) {
-    if (value.type === 'assign' && value.body.node === node) return true;
-  }
-  for (const { assign } of lead.starting.values())
-    if (assign.record.body.node === node) return true;
-  return false;
-}
-
 export function onBid(
   core: Core,
   from: NodeId,
@@ -220,16 +220,13 @@ export function onBid(
     if (lead !== null && isChosen(lead, from)) return;
     return send(core, from, { type: 'bid-closed', job, version });
   }
+  const bid = soundBid(core, from, kept.ledger.spec.body.spec, message);
+  if (bid === null) {
+    refuse(core, from, 'contradiction', false);
+    return send(core, from, { type: 'bid-closed', job, version });
+  }
   lead.declines.delete(from);
-  lead.bids.set(from, {
-    node: from,
-    free: message.free,
-    capacity: message.capacity,
-    slots: message.slots,
-    running: message.running,
-    locality: message.locality,
-    at: lead.bids.get(from)?.at ?? core.now,
-  });
+  lead.bids.set(from, { ...bid, at: lead.bids.get(from)?.at ?? core.now });
   touch(core, job);
 }
 

@@ -4,6 +4,7 @@
  * message or a repeated one changes nothing but the moment.
  */
 import { partitionsIn } from './certificate.ts';
+import type { Job } from '../job/model.ts';
 import type { ExecutionId, Millis, NodeId, RecordId } from './ids.ts';
 import { after } from './ids.ts';
 import { attemptsOf, isTerminal } from './ledger.ts';
@@ -13,6 +14,11 @@ import type { Vacancy } from './ranking.ts';
 import type { CloseOutcome, Signed } from './records.ts';
 import type { Replication } from './state.ts';
 
+/** An execution that is over is told of within this. */
+const overdueMs = 30_000;
+/** To fetch inputs and images and to publish a result, which no timeout of the job limits. */
+const movingMs = 1_800_000;
+
 /** What the leader has seen beside the ledger. */
 export interface Observed {
   readonly now: Millis;
@@ -21,6 +27,8 @@ export interface Observed {
   /** When this leadership began. */
   readonly since: Millis;
   readonly heard: ReadonlyMap<ExecutionId, Millis>;
+  /** When this leader first saw each execution assigned. */
+  readonly seenAt: ReadonlyMap<ExecutionId, Millis>;
   readonly givenUp: ReadonlyMap<ExecutionId, 'missed' | 'lost'>;
   readonly failedAt: ReadonlyMap<ExecutionId, Millis>;
   readonly replications: ReadonlyMap<ExecutionId, Replication>;
@@ -82,8 +90,9 @@ export function planJob(ledger: Ledger, observed: Observed): Plan {
   const total = ledger.spec.body.spec.Task.Timeouts.TotalTimeout * 1000;
   if (total > 0) wake(draft, after(observed.now, Math.max(0, total - observed.ageMs)));
   const partitions = partitionsOf(ledger);
+  const limitMs = timeLimitOf(ledger.spec.body.spec);
   for (let index = 0; index < partitions && draft.close === null; index += 1) {
-    planPartition(draft, ledger.partitions.get(index), index, observed);
+    planPartition(draft, ledger.partitions.get(index), index, observed, limitMs);
   }
   const { open, ...rest } = draft;
   return { ...rest, complete: draft.close === null && open === 0 };
@@ -118,6 +127,7 @@ function planPartition(
   partition: Partition | undefined,
   index: number,
   observed: Observed,
+  timeLimitMs: number,
 ): void {
   if (partition?.accept != null) return;
   const attempts = attemptsOf(partition);
@@ -126,7 +136,7 @@ function planPartition(
   draft.open += 1;
   const counts = { failed: 0, missed: 0, live: 0 };
   for (const attempt of attempts) {
-    const fate = fateOf(attempt, observed, draft);
+    const fate = fateOf(attempt, observed, draft, timeLimitMs);
     counts[fate === 'lost' ? 'failed' : fate] += 1;
     draft.close ??= fatalEnding(attempt, index);
   }
@@ -156,11 +166,23 @@ function planResult(draft: Draft, state: Signed<'state'>, observed: Observed): v
   if (copy !== undefined) wake(draft, copy.deadline);
 }
 
+/**
+ * An executor ends what runs too long. One that does not, while it renews its lease, is lost all the
+ * same: after the job's own limit and the time for what does not count in it.
+ */
+function timeLimitOf({ Task }: Job): number {
+  const { Engine, InputSources, Publisher, Timeouts } = Task;
+  if (Timeouts.ExecutionTimeout === 0) return Number.POSITIVE_INFINITY;
+  const moves = Engine.Type === 'docker' || InputSources.length > 0 || Publisher.Type !== '';
+  return Timeouts.ExecutionTimeout * 1000 + (moves ? movingMs : overdueMs);
+}
+
 /** What became of an attempt, as far as this leader can tell. */
 function fateOf(
   attempt: Attempt,
   observed: Observed,
   draft: Draft,
+  timeLimitMs: number,
 ): 'live' | 'failed' | 'lost' | 'missed' {
   const { execution } = attempt.assign.record.body;
   const phase = attempt.state?.body.phase ?? null;
@@ -176,8 +198,9 @@ function fateOf(
     observed.heard.get(execution) ?? observed.since,
     observed.limits.leaseLostMs,
   );
-  if (silentAt > observed.now) {
-    wake(draft, silentAt);
+  const overdueAt = after(observed.seenAt.get(execution) ?? observed.now, timeLimitMs);
+  if (silentAt > observed.now && overdueAt > observed.now) {
+    wake(draft, silentAt < overdueAt ? silentAt : overdueAt);
     return 'live';
   }
   draft.lost.push(execution);

@@ -123,6 +123,8 @@ export interface Lead {
   readonly declines: Map<NodeId, readonly Refusal[]>;
   /** Assigned executions whose node has not said `started` yet. */
   readonly starting: Map<ExecutionId, Starting>;
+  /** When this leader first saw an execution assigned; its time limit counts from here. */
+  readonly seenAt: Map<ExecutionId, Millis>;
   /** Last sign of life of an execution. */
   readonly heard: Map<ExecutionId, Millis>;
   /** Executions given up: refused or not taken up, or lost with their node. */

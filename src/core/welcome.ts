@@ -13,6 +13,8 @@
  * **Admissions** that nobody has activated yet are bounded by who brought them, from which host, for
  * which owner, and in all.
  *
+ * **Executors** that failed twice within two minutes get one execution at a time from this leader.
+ *
  * **Adverts** are believed at a bounded rate from each neighbour, and **keepers** that do not answer are
  * chosen last.
  */
@@ -55,6 +57,8 @@ export interface Welcome {
   readonly used: Tally<NodeId>;
   /** Adverts that cost a look, by who brought them. */
   readonly adverts: Tally<NodeId>;
+  /** Executions that a node got from this leader and failed, lost or never took up. */
+  readonly failures: Tally<NodeId>;
   /** Admissions that a keeper did not answer. */
   readonly unanswered: Tally<NodeId>;
 }
@@ -64,6 +68,7 @@ export const createWelcome = (): Welcome => ({
   used: new Tally(3_600_000, keysMax),
   adverts: new Tally(10_000, keysMax),
   unanswered: new Tally(300_000, keysMax),
+  failures: new Tally(120_000, keysMax),
 });
 
 /** For whom resources would be held. */
@@ -192,3 +197,17 @@ function liveOf(core: Core, owner: PublicKey): number {
   }
   return count;
 }
+
+/** More of the last failures than this: the node must show that it can. */
+const failuresForgiven = 1.5;
+const failuresMax = 8;
+
+/** A node failed (1) or would not begin (less) what it was given; a result makes up for one failure. */
+export function noteWork(core: Core, node: NodeId, failed: number): void {
+  if (core.welcome.failures.of(node, core.now) + failed > failuresMax) return;
+  core.welcome.failures.add(node, failed, core.now);
+}
+
+/** It failed twice lately: until it did better, or a while went by, it gets one execution at a time. */
+export const onProbation = (core: Core, node: NodeId): boolean =>
+  core.welcome.failures.of(node, core.now) > failuresForgiven;

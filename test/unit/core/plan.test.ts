@@ -55,6 +55,8 @@ interface Given {
   readonly stop?: string;
   readonly ageMs?: number;
   readonly sinceAgoMs?: number;
+  /** Since the leader saw the executions assigned. */
+  readonly seenAgoMs?: number;
   readonly canReplicate?: boolean;
 }
 
@@ -118,6 +120,7 @@ function build(given: Given): {
     ageMs: given.ageMs ?? 0,
     since: ago(given.sinceAgoMs ?? 0),
     heard,
+    seenAt: new Map(ids.flat().map((id) => [id, ago(given.seenAgoMs ?? 0)] as const)),
     givenUp,
     failedAt,
     replications,
@@ -445,5 +448,41 @@ describe('failuresByNode', () => {
         [idOf(2), 1],
       ],
     );
+  });
+});
+
+describe('an execution that goes on for longer than its job allows', () => {
+  const noop = { Type: 'noop', Params: {} };
+  const of = (seconds: number, change: object = {}): Job =>
+    jobWith(
+      {},
+      {
+        Engine: noop,
+        Timeouts: { ExecutionTimeout: seconds, QueueTimeout: 0, TotalTimeout: 0 },
+        ...change,
+      },
+    );
+  const lostAfter = (job: Job, seenAgoMs: number): number => {
+    const { ledger, observed } = build({
+      job,
+      partitions: [[{ phase: 'running', heardAgoMs: 0 }]],
+      seenAgoMs,
+    });
+    return planJob(ledger, observed).lost.length;
+  };
+
+  it('is lost half a minute later, though its node renews its lease', () => {
+    assert.equal(lostAfter(of(5), 34_999), 0);
+    assert.equal(lostAfter(of(5), 35_000), 1);
+  });
+
+  it('has half an hour more when it fetches or publishes something', () => {
+    const publishing = of(5, { Publisher: { Type: 'ipfs', Params: {} } });
+    assert.equal(lostAfter(publishing, 1_804_000), 0);
+    assert.equal(lostAfter(publishing, 1_805_000), 1);
+  });
+
+  it('has all the time there is without a limit', () => {
+    assert.equal(lostAfter(of(0), 90_000), 0);
   });
 });
