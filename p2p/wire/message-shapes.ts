@@ -171,9 +171,10 @@ function executionShapes(records: RecordShapes) {
     closed: map<OneMessage<'closed'>>({ type: literal('closed'), job: jobId, close }),
     replicate: map<OneMessage<'replicate'>>({
       type: literal('replicate'),
-      ...about,
-      cid,
-      holders: nodes,
+      spec,
+      admission,
+      grant,
+      state: records.state,
     }),
     replicated: map<OneMessage<'replicated'>>({
       type: literal('replicated'),

@@ -11,7 +11,7 @@ import { isTerminal, nodeOfExecution, summaryOf } from './ledger.ts';
 import type { Attempt } from './ledger.ts';
 import { reachedMembers } from './members.ts';
 import type { CertifiedValue, Message } from './messages.ts';
-import { closeRound, fillVacancies, sendAssignments } from './place.ts';
+import { closeRound, fillVacancies, ownGrant, sendAssignments } from './place.ts';
 import { planJob } from './plan.ts';
 import type { Ending, Plan } from './plan.ts';
 import type { Certified, Signed } from './records.ts';
@@ -202,8 +202,9 @@ function askForCopy(core: Core, kept: KeptJob, lead: Lead, state: Signed<'state'
   lead.replications.set(execution, copy);
   if (copy.holder === null) return touch(core, kept.ledger.job);
   core.timers.set(jobTimer(kept), copy.deadline);
-  const { job } = kept.ledger;
-  send(core, copy.holder, { type: 'replicate', job, execution, cid: result.cid, holders: [node] });
+  const { spec, admission } = kept.ledger;
+  const grant = ownGrant(core, kept);
+  send(core, copy.holder, { type: 'replicate', spec, admission, grant, state });
 }
 
 export function onReplicated(

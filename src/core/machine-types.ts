@@ -237,6 +237,8 @@ export type Effect =
       readonly execution: ExecutionId;
       readonly cid: string;
       readonly holders: readonly NodeId[];
+      /** More than this is not fetched. */
+      readonly maxBytes: number;
     }
   | { readonly type: 'reply'; readonly request: RequestId; readonly reply: Reply }
   /** Remote input was refused: counted, and with `fault` held against the sender, who is then its author. */

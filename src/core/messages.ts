@@ -157,10 +157,11 @@ export type Message =
   // — results
   | {
       readonly type: 'replicate';
-      readonly job: JobId;
-      readonly execution: ExecutionId;
-      readonly cid: string;
-      readonly holders: readonly NodeId[];
+      readonly spec: Signed<'spec'>;
+      readonly admission: Certified<'admission'>;
+      readonly grant: Certified<'grant'> | null;
+      /** How the execution ended, as its node signed it: it names the content and who holds it. */
+      readonly state: Signed<'state'>;
     }
   | {
       readonly type: 'replicated';

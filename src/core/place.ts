@@ -67,7 +67,7 @@ function lookAgain(core: Core, kept: KeptJob, lead: Lead): void {
 }
 
 /** What proves that this node leads; the first epoch is proven by the admission. */
-function ownGrant(core: Core, { ledger: { grant } }: KeptJob): Certified<'grant'> | null {
+export function ownGrant(core: Core, { ledger: { grant } }: KeptJob): Certified<'grant'> | null {
   return grant?.record.body.epoch.leader === core.self ? grant : null;
 }
 

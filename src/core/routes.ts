@@ -4,10 +4,10 @@ import { keptFor, onPrepare, onPropose } from './acceptor.ts';
 import { onActivate, onAdmit, onCoVote } from './admitting.ts';
 import { onAnnouncement, onBidClosed, onSpec, reconsider, onCloseHeard } from './bidder.ts';
 import { onCommitAck, onVoted } from './commit.ts';
+import { onLocalReplica, onReplicate } from './copies.ts';
 import { markBack } from './containment.ts';
 import { onDisconnected, onHeard, onPing, onPingForMe, onPong, onUnreachable } from './detector.ts';
 import { onFind, onGossipAnnounce, onGossipClosed } from './directory.ts';
-import { shut } from './door.ts';
 import { endExecutions, onCancel, onClosed } from './ending.ts';
 import { onPromise } from './epochs.ts';
 import { onAssign } from './executor.ts';
@@ -33,8 +33,6 @@ import { onCommandAck } from './stop.ts';
 
 /** Of an allowance: a spec may be 64 KiB. */
 const specPoints = 5;
-/** Copies under way for others at a time. */
-const replicasMax = 64;
 
 /** Nodes whose host is remembered; more than are ever connected. */
 const hostsMax = 4_096;
@@ -108,15 +106,6 @@ export function dispatch(core: Core, input: Input): void {
 function tellAll(core: Core): void {
   advertise(core);
   for (const node of core.connected) greet(core, node);
-}
-
-function onLocalReplica(core: Core, input: Extract<Input, { type: 'replicated' }>): void {
-  const { execution, cid, done } = input;
-  const wanted = core.replicas.get(execution);
-  if (wanted === undefined) return;
-  core.replicas.delete(execution);
-  if (done) rememberLocal(core, cid);
-  send(core, wanted.asker, { type: 'replicated', job: wanted.job, execution, cid, done });
 }
 
 function onGossip(core: Core, from: NodeId, gossip: Gossip): void {
@@ -214,14 +203,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   closed(core, from, message) {
     if (onClosed(core, from, message)) onProvenClose(core, message);
   },
-  replicate(core, from, { job, execution, cid, holders }) {
-    const room = core.replicas.size < replicasMax && shut(core) === null;
-    if (!room && !core.replicas.has(execution)) {
-      return send(core, from, { type: 'replicated', job, execution, cid, done: false });
-    }
-    core.replicas.set(execution, { job, asker: from });
-    core.out.push({ type: 'replicate', execution, cid, holders });
-  },
+  replicate: onReplicate,
   replicated: ifKept(onReplicated),
   command: (core, from, { command }) => onCommand(core, from, command),
   'command-ack': onCommandAck,

@@ -15,11 +15,14 @@
  *
  * **Executors** that failed twice within two minutes get one execution at a time from this leader.
  *
+ * **Copies** of results are bounded by who asks, and in bytes by owner and in all.
+ *
  * **Adverts** are believed at a bounded rate from each neighbour, and **keepers** that do not answer are
  * chosen last.
  */
 import type { Resources } from '../job/model.ts';
 import { freeNow } from './capacity.ts';
+import { shut } from './door.ts';
 import type { NodeId, PublicKey } from './ids.ts';
 import { reached } from './reach.ts';
 import { least, minus, most, nothing, plus, scaled, shareOf } from './resources.ts';
@@ -59,6 +62,8 @@ export interface Welcome {
   readonly adverts: Tally<NodeId>;
   /** Executions that a node got from this leader and failed, lost or never took up. */
   readonly failures: Tally<NodeId>;
+  /** Bytes of results copied, by owner and in all. */
+  readonly copied: Tally<PublicKey | 'all'>;
   /** Admissions that a keeper did not answer. */
   readonly unanswered: Tally<NodeId>;
 }
@@ -68,6 +73,7 @@ export const createWelcome = (): Welcome => ({
   used: new Tally(3_600_000, keysMax),
   adverts: new Tally(10_000, keysMax),
   unanswered: new Tally(300_000, keysMax),
+  copied: new Tally(24 * 3_600_000, keysMax),
   failures: new Tally(120_000, keysMax),
 });
 
@@ -211,3 +217,23 @@ export function noteWork(core: Core, node: NodeId, failed: number): void {
 /** It failed twice lately: until it did better, or a while went by, it gets one execution at a time. */
 export const onProbation = (core: Core, node: NodeId): boolean =>
   core.welcome.failures.of(node, core.now) > failuresForgiven;
+
+/** Copies under way: in all, and for one leader. */
+const copiesMax = 64;
+const copiesPerPeerMax = 16;
+/** Bytes of copies for one owner, and for all but the own one; half of them is forgotten in a day. */
+const copiedPerOwnerMax = 16 * 1_000_000_000;
+const copiedMax = 32 * 1_000_000_000;
+
+/** A leader asks for a second copy of a result of this size. @returns whether it is made */
+export function welcomeCopy(core: Core, from: NodeId, owner: PublicKey, bytes: number): boolean {
+  const askers = [...core.replicas.values()];
+  const ofPeer = askers.filter(({ asker }) => asker === from).length;
+  if (shut(core) !== null || askers.length >= copiesMax || ofPeer >= copiesPerPeerMax) return false;
+  if (owner === core.suite.owner) return true;
+  const { copied } = core.welcome;
+  if (copied.of('all', core.now) + bytes > copiedMax) return false;
+  if (!copied.take(owner, bytes, copiedPerOwnerMax, core.now)) return false;
+  copied.add('all', bytes, core.now);
+  return true;
+}

@@ -107,10 +107,11 @@ export function createReplicator(deps: {
   readonly log: Log;
 }): Hands['replicate'] {
   const { host, driver, retention, log } = deps;
-  const copy = async (cid: string, holders: readonly string[]): Promise<boolean> => {
+  const copy = async (cid: string, holders: readonly string[], most: number): Promise<boolean> => {
     try {
       const signal = AbortSignal.timeout(replicateMs);
-      await host.content.replicate(cid, { holders, maxBytes: deps.resultMaxBytes, signal });
+      const maxBytes = Math.min(most, deps.resultMaxBytes);
+      await host.content.replicate(cid, { holders, maxBytes, signal });
       retention.hold(cid);
       return true;
     } catch (error) {
@@ -118,8 +119,8 @@ export function createReplicator(deps: {
       return false;
     }
   };
-  return ({ cid, holders, execution }) => {
-    void copy(cid, holders).then((done) =>
+  return ({ cid, holders, execution, maxBytes }) => {
+    void copy(cid, holders, maxBytes).then((done) =>
       driver.push({ type: 'replicated', execution, cid, done }),
     );
   };

@@ -205,12 +205,12 @@ const messages: Makers<Message> = {
     because: committed(job, acceptOf(job, state)),
   }),
   closed: ({ job, id }) => ({ type: 'closed', job: id, close: committed(job, closeOf(job)) }),
-  replicate: ({ id, assign, n }) => ({
+  replicate: ({ job, state }) => ({
     type: 'replicate',
-    job: id,
-    execution: assign.body.execution,
-    cid: `bafy${n}`,
-    holders: [idOf(1)],
+    spec: job.spec,
+    admission: job.admission,
+    grant: null,
+    state,
   }),
   replicated: ({ id, assign, n }) => ({
     type: 'replicated',

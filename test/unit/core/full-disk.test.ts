@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import type { Effect } from '../../../src/core/machine-types.ts';
 import type { Message } from '../../../src/core/messages.ts';
 import { Cluster } from './cluster.ts';
-import { admitted, assignOf, committed, idOf, jobWith } from './fixtures.ts';
+import { admitted, assignOf, committed, idOf, jobWith, stateOf } from './fixtures.ts';
 
 const sends = (effects: readonly Effect[]): readonly Message[] =>
   effects.flatMap((effect) => (effect.type === 'send' ? [effect.message] : []));
@@ -76,8 +76,12 @@ describe('a node whose disk is full', () => {
   it('copies no result for others', () => {
     const cluster = machine();
     fill(cluster);
-    const execution = assign.assigns[0]?.record.body.execution ?? assert.fail('no assignment');
-    const message = { type: 'replicate', job: id, execution, cid: 'bafk', holders: [] } as const;
+    const state = stateOf(assign.assigns[0]?.record ?? assert.fail('no assignment'), 0, {
+      phase: 'completed',
+      result: { cid: 'bafk', bytes: 1 },
+    });
+    const { spec, admission } = assign;
+    const message = { type: 'replicate', spec, admission, grant: null, state } as const;
     const effects = cluster.message(0, 1, message);
     assert.deepEqual(
       effects.filter(({ type }) => type === 'replicate'),

@@ -146,8 +146,8 @@ const messages: Expected<Message> = {
   ],
   closed: [{ type: 'closed', job: id, close: committed(job, closeOf(job)) }, ['send commit-ack']],
   replicate: [
-    { type: 'replicate', job: id, execution, cid: 'bafy', holders: [idOf(1)] },
-    ['replicate'],
+    { type: 'replicate', spec: job.spec, admission: job.admission, grant: null, state },
+    ['refuse wrong-signer'],
   ],
   replicated: [{ type: 'replicated', job: id, execution, cid: 'bafy', done: true }, []],
   command: [{ type: 'command', command: stopOf(job) }, ['refuse unknown-job']],

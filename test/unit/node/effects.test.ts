@@ -68,7 +68,13 @@ const effects: { readonly [T in Exclude<Effect['type'], 'persist' | 'reply'>]?: 
   run: { type: 'run', order, resume: false },
   'cancel-run': { type: 'cancel-run', execution: order.execution, why: '' },
   'forget-run': { type: 'forget-run', execution: order.execution },
-  replicate: { type: 'replicate', execution: order.execution, cid: 'bafy', holders: [] },
+  replicate: {
+    type: 'replicate',
+    execution: order.execution,
+    cid: 'bafy',
+    holders: [],
+    maxBytes: 1,
+  },
   note: { type: 'note', event: 'job.closed', data: { job } },
 };
 

@@ -246,9 +246,10 @@ export const messageArbitraries: Arbitraries<Message> = {
   closed: record<M<'closed'>>({ type: is('closed'), job: jobIds, close: certified('close') }),
   replicate: record<M<'replicate'>>({
     type: is('replicate'),
-    ...about,
-    cid: cids,
-    holders: few(nodeIds),
+    spec: signed('spec'),
+    admission: certified('admission'),
+    grant: grants,
+    state: signed('state'),
   }),
   replicated: record<M<'replicated'>>({
     type: is('replicated'),
