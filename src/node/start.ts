@@ -22,6 +22,7 @@ import { isFull, openStore } from '../store/store.ts';
 import type { Store } from '../store/store.ts';
 import { announcingContent } from './announcing-content.ts';
 import { createBreaking } from './breaking.ts';
+import { clientsContent } from './clients-content.ts';
 import { closeDataDirs, makeDataDirs } from './data-dirs.ts';
 import { createDefects, stackOf } from './defects.ts';
 import { createDiskWatch } from './disk-watch.ts';
@@ -233,7 +234,7 @@ async function compose(
     machine,
     jobs,
     self: host.nodeId,
-    content,
+    content: clientsContent(content, () => disk.state().full),
     kv: store.kv,
     specBytes: (job) => specBytes(job),
     specMaxBytes,

@@ -48,6 +48,7 @@ test('below the margin a peer takes no work, says so everywhere, serves, and com
   assert.match(stdout, /full: 1 MB free .* takes nothing new below 1 MB/);
   assert.equal(small.events('disk.full').length, 1);
   await assert.rejects(mesh.submit(small, noop({})), { code: 'store-full' });
+  await assert.rejects(small.addContent('one more\n'), { code: 'store-full' });
   const elsewhere = await mesh.submit(first, noop({}, { job: { Count: 4 } }));
   const { Executions } = await mesh.reaches(first, elsewhere, 'Completed');
   assert.equal(
