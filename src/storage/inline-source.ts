@@ -93,14 +93,15 @@ async function unpacked(bytes: Uint8Array, what: string, limit: number): Promise
 
 async function writeTree(
   archive: Uint8Array,
-  { destination, spend }: StageContext,
+  { destination, spend, signal }: StageContext,
   what: string,
 ): Promise<number> {
   const entries = treeOf(archive, what);
+  spend(ENTRY_BYTES * namesIn(entries, what));
   let bytes = 0;
   await mkdir(destination, { mode: 0o755 });
   for (const entry of entries) {
-    spend(ENTRY_BYTES);
+    signal.throwIfAborted();
     if (entry.kind !== 'directory') spend(entry.bytes.length);
     const path = join(destination, entry.path);
     if (entry.kind === 'directory') {
@@ -118,15 +119,28 @@ function treeOf(archive: Uint8Array, what: string): ReturnType<typeof readTar> {
   try {
     const entries = readTar(archive, ENTRIES_MAX);
     if (entries.length <= ENTRIES_MAX) return entries;
-    throw new StorageError(
-      'limit',
-      'input-too-large',
-      `${what} holds more than ${ENTRIES_MAX} files.`,
-    );
+    throw tooMany(what);
   } catch (error) {
     if (!(error instanceof TarError)) throw error;
     throw new StorageError('spec', 'input-invalid', `${what} ${error.message}.`, { cause: error });
   }
+}
+
+/**
+ * Files and directories that it makes, those included that are only part of a path: one entry of an
+ * archive may name two thousand of them, and a few kilobytes would make millions.
+ */
+function namesIn(entries: ReturnType<typeof readTar>, what: string): number {
+  const names = new Set<string>();
+  for (const { path } of entries) {
+    for (let end = path.indexOf('/'); end >= 0; end = path.indexOf('/', end + 1)) {
+      names.add(path.slice(0, end));
+      if (names.size > ENTRIES_MAX) throw tooMany(what);
+    }
+    names.add(path);
+  }
+  if (names.size > ENTRIES_MAX) throw tooMany(what);
+  return names.size;
 }
 
 async function writeOne(bytes: Uint8Array, { destination, spend }: StageContext): Promise<number> {
@@ -149,6 +163,13 @@ function contradiction(error: unknown, what: string): StorageError | null {
     },
   );
 }
+
+const tooMany = (what: string): StorageError =>
+  new StorageError(
+    'limit',
+    'input-too-large',
+    `${what} holds more than ${ENTRIES_MAX} files and directories.`,
+  );
 
 const tooLarge = (what: string, limit: number): StorageError =>
   new StorageError(

@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { encodeDataUrl } from '../../../src/job/inline.ts';
 import { createInlineSource } from '../../../src/storage/inline-source.ts';
+import { ENTRY_BYTES } from '../../../src/lib/walk-tree.ts';
 import { TarError, isTar, readTar } from '../../../src/storage/tar.ts';
 import { failureOf, inputOf, place } from './support.ts';
 
@@ -106,6 +107,27 @@ describe('inline inputs', () => {
       'limit input-too-large',
     );
     assert.deepEqual(await readdir(here.path), []);
+  });
+
+  it('count the directories that are only part of a path', async () => {
+    await using here = await place();
+    const deep = (top: number): Buffer => {
+      const path = `${top}/${'d/'.repeat(1_200)}f`;
+      return Buffer.concat([entry('long', `${path}\0`, 'L'), entry('f', '')]);
+    };
+    let spent = 0;
+    const spend = (bytes: number): void => void (spent += bytes);
+    const generous = createInlineSource(1_000_000);
+    const one = urlOf(gzipSync(archive(deep(0))), 'application/gzip');
+    await generous.stage(one, here.context('a', { spend }));
+    assert.equal(spent, 1_202 * ENTRY_BYTES);
+    const bomb = gzipSync(archive(...Array.from({ length: 20 }, (_, top) => deep(top))));
+    assert.ok(bomb.length < 2_000);
+    assert.equal(
+      await failureOf(generous.stage(urlOf(bomb, 'application/gzip'), here.context('b'))),
+      'limit input-too-large',
+    );
+    assert.deepEqual(await readdir(here.path), ['a']);
   });
 
   it('never write outside of their directory, and take no links or devices', async () => {
