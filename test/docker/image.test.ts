@@ -230,3 +230,22 @@ test('an image for another kind of machine is the node’s affair', { skip }, as
     await rm(directory, { recursive: true, force: true });
   }
 });
+
+test('what an image wants to be run for its health is not run', { skip }, async () => {
+  const image = 'shoal-test/health:local';
+  const directory = await mkdtemp(join(tmpdir(), 'shoal-image-'));
+  try {
+    const check = 'HEALTHCHECK --interval=1ms --start-period=1ms CMD touch /checked';
+    await writeFile(join(directory, 'Dockerfile'), `FROM ${IMAGE}\n${check}\n`);
+    await docker('build', '--quiet', '--tag', image, directory);
+    const script = 'sleep 2; test -e /checked && echo checked; true';
+    const { outcome, stdout } = await runOnce({
+      params: { Image: image, Parameters: ['sh', '-c', script] },
+    });
+    assert.equal(shortOf(outcome), 'exited 0');
+    assert.equal(stdout, '');
+  } finally {
+    await docker('rmi', '--force', image).catch(() => undefined);
+    await rm(directory, { recursive: true, force: true });
+  }
+});

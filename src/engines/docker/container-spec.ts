@@ -78,6 +78,9 @@ export function createOptionsOf(
     AttachStdout: true,
     AttachStderr: true,
     OpenStdin: false,
+    // One that the image brings is run by Docker itself, up to a thousand times a second, and what
+    // Docker needs for that is outside of the container's limits; nobody here asks for its outcome.
+    Healthcheck: { Test: ['NONE'] },
     StopTimeout: Math.ceil(config.stopGraceMs / 1000),
     ExposedPorts: Object.fromEntries(ports.map((port) => [`${port.containerPort}/tcp`, {}])),
     HostConfig: hostConfigOf(run, ports, config, abilities),

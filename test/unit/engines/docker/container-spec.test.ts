@@ -116,6 +116,7 @@ test('a container gets every lock, its limits, and the labels it is found by', (
   assert.equal(host.PidsLimit, 32);
   assert.equal(host.DeviceRequests?.[0]?.Count, 2);
   assert.equal(host.RestartPolicy?.Name, 'no');
+  assert.deepEqual(options.Healthcheck, { Test: ['NONE'] });
   assert.deepEqual(
     host.Mounts?.map((mount) => [mount.Type, mount.Source, mount.Target, mount.ReadOnly]),
     [
