@@ -318,6 +318,13 @@ const storage = z.strictObject({
     .max(Number.MAX_SAFE_INTEGER)
     .default(10 * GB)
     .describe('disk that a job may fill which asks for none'),
+  /** Each takes some 30 µs, again and again, and nobody sees what is written meanwhile. */
+  diskLooksMax: z
+    .int()
+    .min(1_000)
+    .max(100_000_000)
+    .default(250_000)
+    .describe('files that a running job may have on disk or open; a directory counts as ten'),
   outputMaxBytes: bytes().default(GB).describe('bytes kept of stdout and of stderr'),
   resultMaxBytes: bytes()
     .default(10 * GB)

@@ -89,7 +89,8 @@ export interface Engine {
   ): Promise<EngineOutcome | null>;
   /**
    * Bytes that a running program fills beside its mounts and its output files, which its caller
-   * counts; stops counting above `enough`. 0 when it fills nothing, or is gone.
+   * counts; stops counting above `enough`, without end when there is too much to look at. 0 when
+   * it fills nothing, or is gone.
    * @throws when that cannot be found out: what is not known does not count as nothing.
    */
   diskBytes(execution: ExecutionId, enough: number, signal: AbortSignal): Promise<number>;

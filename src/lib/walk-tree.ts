@@ -170,6 +170,7 @@ export interface MeasureLimits {
   /** Counting stops above these; what is counted then is more than allowed, not all there is. */
   readonly bytesMax: number;
   readonly entriesMax: number;
+  readonly looks?: Looks;
 }
 
 export interface Measured {
@@ -187,14 +188,33 @@ export interface Measured {
 /** What a file or directory takes of a disk however small it is: an empty one still takes an inode. */
 export const ENTRY_BYTES = 4_096;
 
-/** Bytes that a tree counts for where disk is rationed; stops counting above `enough`. */
+/**
+ * What may still be looked at: one for each file, ten for each directory. To count takes time, and what
+ * a program writes meanwhile nobody sees; so whoever watches one bounds what there is to count. Shared
+ * by all trees of one look.
+ */
+export interface Looks {
+  left: number;
+}
+
+export const LOOKS_UNBOUNDED: Looks = { left: Number.POSITIVE_INFINITY };
+
+/** What it takes to enter a directory and to leave it again, in looks at a file. */
+const DIRECTORY_LOOKS = 10;
+
+/**
+ * Bytes that a tree counts for where disk is rationed; stops counting above `enough`. Without end when
+ * there was more than may be looked at.
+ */
 export async function chargedBytes(
   root: string,
   enough: number,
+  looks: Looks,
   signal: AbortSignal,
 ): Promise<{ readonly bytes: number; readonly closed: number }> {
-  const limits = { bytesMax: enough, entriesMax: Math.ceil(enough / ENTRY_BYTES) };
+  const limits = { bytesMax: enough, entriesMax: Math.ceil(enough / ENTRY_BYTES), looks };
   const { bytes, entries, closed } = await measureTree(root, limits, signal);
+  if (looks.left < 0) return { bytes: Number.POSITIVE_INFINITY, closed };
   return { bytes: Math.max(bytes, entries * ENTRY_BYTES), closed };
 }
 
@@ -208,6 +228,7 @@ export async function measureTree(
   limits: MeasureLimits,
   signal: AbortSignal,
 ): Promise<Measured> {
+  const looks = limits.looks ?? LOOKS_UNBOUNDED;
   const linked = new Set<string>();
   const allocated = (stat: BigIntStats): number => {
     if (!stat.isDirectory() && stat.nlink > 1n) {
@@ -229,9 +250,10 @@ export async function measureTree(
     if (walked.what === 'closed') closed += 1;
     else {
       entries += 1;
+      looks.left -= walked.stat.isDirectory() ? DIRECTORY_LOOKS : 1;
       bytes += taken(walked.stat);
     }
-    if (bytes > limits.bytesMax || entries > limits.entriesMax) break;
+    if (bytes > limits.bytesMax || entries > limits.entriesMax || looks.left < 0) break;
   }
   return { bytes, entries, closed };
 }

@@ -53,6 +53,7 @@ export function createEngines(
         privateRegistries: config.policy.privateRegistries,
         dataLabel: dataDir,
         hostLabel: host,
+        diskLooksMax: config.storage.diskLooksMax,
         portAddresses: config.policy.portAddresses,
         onProgress: (execution, text) => log.info({ execution, text }, 'image.pull'),
       }),

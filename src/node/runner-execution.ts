@@ -30,6 +30,8 @@ export interface RunnerSettings {
   readonly inputMaxBytes: number;
   /** Disk of a job that asks for none. */
   readonly diskDefaultBytes: number;
+  /** What is looked at to count the disk of a running job, as in `Looks`; > 0. */
+  readonly diskLooksMax: number;
   /** Of stdout and stderr each. */
   readonly outputMaxBytes: number;
   readonly resultMaxBytes: number;
@@ -173,16 +175,17 @@ const diskBytesOf = ({ order, settings }: Carried): number =>
 
 /** Everything on this node's disk that is there for the job alone. */
 async function diskFilled(
-  { files, order }: Carried,
+  { files, order, settings }: Carried,
   engine: Engine,
   prepared: ExecutionFacts['prepared'],
   enough: number,
   signal: AbortSignal,
 ): Promise<Filled> {
+  const looks = { left: settings.diskLooksMax };
   const paths = [files.outputs, files.logs, ...prepared.writableInputs];
   const [elsewhere, ...trees] = await Promise.all([
     engine.diskBytes(order.execution, enough, signal),
-    ...paths.map((path) => chargedBytes(path, enough, signal)),
+    ...paths.map((path) => chargedBytes(path, enough, looks, signal)),
   ]);
   return {
     bytes: trees.reduce((sum, { bytes }) => sum + bytes, prepared.inputBytes + elsewhere),

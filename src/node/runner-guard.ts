@@ -8,6 +8,7 @@ import { pause } from '../lib/abort.ts';
 import type { Log } from '../lib/log.ts';
 
 export interface Filled {
+  /** Without end when there is more to look at than this node does. */
   readonly bytes: number;
   /** Directories that this node may not look into. */
   readonly closed: number;
@@ -79,7 +80,7 @@ export function createGuard(options: GuardOptions): Guard {
     try {
       const used = await options.measure(options.diskBytes, signal);
       if (used.bytes <= options.diskBytes) return used;
-      reportDisk(diskFailure(options.diskBytes));
+      reportDisk(diskFailure(options.diskBytes, used.bytes));
     } catch (error) {
       if (signal.aborted) return null;
       options.log.warn({ error }, 'execution.guard-failed');
@@ -136,10 +137,12 @@ const timeoutFailure = (timeoutMs: number): ExecutionFailure => ({
   message: `Execution timed out after ${timeoutMs / 1_000}s. Raise Timeouts.ExecutionTimeout if the job needs longer.`,
 });
 
-const diskFailure = (diskBytes: number): ExecutionFailure => ({
+const diskFailure = (diskBytes: number, used: number): ExecutionFailure => ({
   code: 'disk-limit-exceeded',
   class: 'limit',
-  message: `The job filled more than its ${diskBytes} bytes of disk: inputs, results, output and what it wrote elsewhere count. Raise Resources.Disk.`,
+  message: !Number.isFinite(used)
+    ? 'The job has more files, directories or open files than this node counts while it runs (storage.diskLooksMax there; a directory counts as ten). Pack them into archives.'
+    : `The job filled more than its ${diskBytes} bytes of disk: inputs, results, output and what it wrote elsewhere count. Raise Resources.Disk.`,
 });
 
 const closedFailure = (): ExecutionFailure => ({

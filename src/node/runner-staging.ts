@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExecutionOrder } from '../core/execution.ts';
 import type { Mount } from '../engines/engine.ts';
-import { chargedBytes } from '../lib/walk-tree.ts';
+import { LOOKS_UNBOUNDED, chargedBytes } from '../lib/walk-tree.ts';
 import { resultNameProblem } from '../storage/results.ts';
 import { StorageError, sourceOf } from '../storage/source.ts';
 import type { Source } from '../storage/source.ts';
@@ -33,7 +33,9 @@ export async function stage(options: StagingOptions): Promise<ExecutionFacts['pr
   const fixed = own.filter((mount) => !mount.writable);
   // Measured once: nobody can write to them any more.
   const sizes = await Promise.all(
-    fixed.map((mount) => chargedBytes(mount.source, Number.POSITIVE_INFINITY, signal)),
+    fixed.map((mount) =>
+      chargedBytes(mount.source, Number.POSITIVE_INFINITY, LOOKS_UNBOUNDED, signal),
+    ),
   );
   return {
     mounts: [...inputs, ...outputs],

@@ -33,8 +33,9 @@ async function outcomeOf(
   diskBytes: number,
   image = IMAGE,
   timeoutMs = 60_000,
+  diskLooksMax = 250_000,
 ): Promise<{ readonly failure: string; readonly peakBytes: number; readonly outputBytes: number }> {
-  const real = createDockerEngine(engineConfig({ stopGraceMs: 10_000 }));
+  const real = createDockerEngine(engineConfig({ stopGraceMs: 10_000, diskLooksMax }));
   let peakBytes = 0;
   const engine: Engine = {
     ...real,
@@ -92,6 +93,20 @@ test('directories and empty files of its file system are counted, too', { skip }
     const script = `cd /var; mkdir d; i=0; while [ $i -lt 100000 ]; do ${make}; i=$((i+1)); done; sleep 60`;
     const { failure } = await outcomeOf(script, 2 * MB);
     assert.equal(failure, 'limit disk-limit-exceeded', make);
+  }
+});
+
+test('a program with more files or open files than can be counted in time is ended', {
+  skip,
+}, async () => {
+  const scripts = {
+    files: 'cd /var; i=0; while [ $i -lt 600 ]; do : > $i; i=$((i+1)); done; sleep 60',
+    'open files':
+      'for f in 3 4 5 6 7 8 9; do eval "exec $f</dev/null"; done; i=0; while [ $i -lt 55 ]; do sleep 60 & i=$((i+1)); done; wait',
+  };
+  for (const [what, script] of Object.entries(scripts)) {
+    const { failure } = await outcomeOf(script, 1_000 * MB, IMAGE, 20_000, 500);
+    assert.equal(failure, 'limit disk-limit-exceeded', what);
   }
 });
 

@@ -58,6 +58,7 @@ export function engineConfig(changes: Partial<DockerEngineConfig> = {}): DockerE
     capabilities: [],
     pidsLimit: 64,
     openFilesMax: 1024,
+    diskLooksMax: 250_000,
     logMaxBytes: 16 * 1024 * 1024,
     pullTimeoutMs: 30_000,
     imageMaxBytes: 1e9,

@@ -38,6 +38,8 @@ export interface DockerEngineConfig {
    * after a crash of this node.
    */
   readonly logMaxBytes: number;
+  /** What is looked at to count the disk of one container, as in `Looks`; > 0. */
+  readonly diskLooksMax: number;
   /** Budget of one pull in milliseconds. */
   readonly pullTimeoutMs: number;
   /** Bytes of one image, unpacked. */

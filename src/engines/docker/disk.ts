@@ -11,6 +11,7 @@ import type { ContainerInspectInfo } from 'dockerode';
 import type { ExecutionId } from '../../core/ids.ts';
 import { errorCode } from '../../lib/durable-file.ts';
 import { chargedBytes } from '../../lib/walk-tree.ts';
+import type { Looks } from '../../lib/walk-tree.ts';
 import type { DockerApi } from './api.ts';
 import { DockerCallError } from './api.ts';
 import { containerName } from './config.ts';
@@ -37,7 +38,8 @@ interface Known {
   last: number;
 }
 
-export function createDiskMeter(connect: () => Promise<DockerApi>): DiskMeter {
+/** @param looksMax what is looked at in one container, as in `Looks`; an open file is one, too. */
+export function createDiskMeter(connect: () => Promise<DockerApi>, looksMax: number): DiskMeter {
   const known = new Map<ExecutionId, Known>();
   const find = async (api: DockerApi, execution: ExecutionId): Promise<Known | null> => {
     const found = known.get(execution) ?? (await lookAt(api, containerName(execution)));
@@ -53,7 +55,7 @@ export function createDiskMeter(connect: () => Promise<DockerApi>): DiskMeter {
         if (container === null) return 0;
         container.last =
           container.readable.length > 0
-            ? await countAll(container, enough, signal)
+            ? await countAll(container, enough, { left: looksMax }, signal)
             : await ask(api, container);
         return container.last;
       } catch (error) {
@@ -134,12 +136,13 @@ async function processesOf(
 async function countAll(
   { readable, processes }: Known,
   enough: number,
+  looks: Looks,
   signal: AbortSignal,
 ): Promise<number> {
-  let bytes = processes === null ? 0 : await deletedBytes({ ...processes, enough }, signal);
+  let bytes = processes === null ? 0 : await deletedBytes({ ...processes, enough, looks }, signal);
   for (const place of readable) {
     if (bytes > enough) break;
-    const measured = await chargedBytes(place, enough - bytes, signal);
+    const measured = await chargedBytes(place, enough - bytes, looks, signal);
     if (measured.closed > 0) throw new Error(`${place} holds directories closed to this node`);
     bytes += measured.bytes;
   }

@@ -49,7 +49,7 @@ export function createDockerEngine(config: DockerEngineConfig): Engine {
   const shared: Shared = {
     config,
     connect,
-    disk: createDiskMeter(connect),
+    disk: createDiskMeter(connect, config.diskLooksMax),
     abilities: { privateCgroup: true, init: true },
     facts: null,
     active: new Set(),

@@ -5,6 +5,7 @@
  */
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { errorCode } from '../../lib/durable-file.ts';
+import type { Looks } from '../../lib/walk-tree.ts';
 
 export interface OpenFilesOptions {
   /** The first process of the container, as this machine numbers it; all others descend from it. */
@@ -13,17 +14,26 @@ export interface OpenFilesOptions {
   readonly devices: ReadonlySet<number>;
   /** Counting stops above it. */
   readonly enough: number;
+  readonly looks: Looks;
 }
 
-/** Allocated bytes of all of them together. @throws the signal's reason */
+/** Characters of a list of maps that take as long to read as a look at a file. */
+const MAPS_A_LOOK = 10_000;
+
+/**
+ * Allocated bytes of all of them together; without end when there is more than may be looked at.
+ * @throws the signal's reason
+ */
 export async function deletedBytes(
   options: OpenFilesOptions,
   signal: AbortSignal,
 ): Promise<number> {
   const seen = new Set<string>();
   let bytes = 0;
-  for await (const path of openFilesOf(options.init)) {
+  for await (const path of openFilesOf(options.init, options.looks)) {
     signal.throwIfAborted();
+    options.looks.left -= 1;
+    if (options.looks.left < 0) return Number.POSITIVE_INFINITY;
     const found = await stat(path).catch(goneAs(null));
     if (found === null || !found.isFile() || found.nlink > 0) continue;
     const identity = `${found.dev}:${found.ino}`;
@@ -36,7 +46,7 @@ export async function deletedBytes(
 }
 
 /** A path to each file that the processes hold; some of them several times. */
-async function* openFilesOf(init: number): AsyncGenerator<string> {
+async function* openFilesOf(init: number, looks: Looks): AsyncGenerator<string> {
   const pending = [init];
   for (let pid = pending.pop(); pid !== undefined; pid = pending.pop()) {
     const tasks = await namesIn(`/proc/${pid}/task`);
@@ -52,6 +62,7 @@ async function* openFilesOf(init: number): AsyncGenerator<string> {
       for (const name of names) yield `${at}/fd/${name}`;
     }
     const maps = await readFile(`/proc/${pid}/maps`, 'latin1').catch(goneAs(''));
+    looks.left -= maps.length / MAPS_A_LOOK;
     for (const [, from, to] of maps.matchAll(DELETED)) yield `/proc/${pid}/map_files/${from}-${to}`;
   }
 }

@@ -3,7 +3,13 @@ import { readdirSync, renameSync } from 'node:fs';
 import { chmod, link, mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { ENTRY_BYTES, chargedBytes, measureTree, walkTree } from '../../../src/lib/walk-tree.ts';
+import {
+  ENTRY_BYTES,
+  LOOKS_UNBOUNDED,
+  chargedBytes,
+  measureTree,
+  walkTree,
+} from '../../../src/lib/walk-tree.ts';
 import { asNobody, isRoot, makeDeep, treePlace } from './trees.ts';
 
 const signal = new AbortController().signal;
@@ -82,13 +88,25 @@ describe('measuring a tree', () => {
   it('charges each entry for its inode, and no more when it takes more', async () => {
     await using here = await treePlace();
     const charged = async (): Promise<number> =>
-      (await chargedBytes(here.path, Number.POSITIVE_INFINITY, signal)).bytes;
+      (await chargedBytes(here.path, Number.POSITIVE_INFINITY, LOOKS_UNBOUNDED, signal)).bytes;
     for (let at = 0; at < 100; at += 1) await writeFile(join(here.path, `empty${at}`), '');
     assert.equal(await charged(), 100 * ENTRY_BYTES);
     await writeFile(join(here.path, 'full'), Buffer.alloc(1_000_000, 1));
     const full = await charged();
     assert.ok(full >= 1_000_000 && full < 1_100_000, String(full));
-    assert.ok((await chargedBytes(here.path, 50_000, signal)).bytes > 50_000);
+    assert.ok((await chargedBytes(here.path, 50_000, LOOKS_UNBOUNDED, signal)).bytes > 50_000);
+  });
+
+  it('looks at no more than it may, all trees of one look together, a directory ten times', async () => {
+    await using here = await treePlace();
+    for (let at = 0; at < 3; at += 1) await mkdir(join(here.path, `d${at}`));
+    for (let at = 0; at < 20; at += 1) await writeFile(join(here.path, `f${at}`), '');
+    const looks = { left: 99 };
+    const charged = async (): Promise<number> =>
+      (await chargedBytes(here.path, Number.POSITIVE_INFINITY, looks, signal)).bytes;
+    assert.equal(await charged(), 23 * ENTRY_BYTES);
+    assert.equal(looks.left, 49);
+    assert.equal(await charged(), Number.POSITIVE_INFINITY);
   });
 
   it('stops at its limits', async () => {

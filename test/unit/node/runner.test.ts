@@ -256,6 +256,15 @@ describe('limits of an execution', () => {
     assert.equal(w.engine.runs[0]?.fileMaxBytes, 500_000);
   });
 
+  it('end a program with more files than can be counted in time', async () => {
+    await using w = await world({ settings: { diskLooksMax: 100 } });
+    const script = 'cd "$AT_out"; seq 1 150 | xargs touch; sleep 60';
+    w.runner.start(shell(script, { ...outputs }), false);
+    const last = await w.last();
+    assert.equal(failureOf(last), 'limit disk-limit-exceeded');
+    assert.match(last.type === 'failed' ? last.failure.message : '', /storage\.diskLooksMax/);
+  });
+
   it('count what the engine says it fills elsewhere, and hold for a job that asked for nothing', async () => {
     const engine = { ...createShellEngine(true), diskBytes: async () => 600_000 };
     await using w = await world({

@@ -50,6 +50,7 @@ export interface WorldOptions {
 export const settings: RunnerOptions['settings'] = {
   inputMaxBytes: 1_000_000,
   diskDefaultBytes: 10_000_000,
+  diskLooksMax: 10_000,
   outputMaxBytes: 1_000_000,
   resultMaxBytes: 10_000_000,
   resultEntriesMax: 1_000,

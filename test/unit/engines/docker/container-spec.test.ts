@@ -21,6 +21,7 @@ const config: DockerEngineConfig = {
   pidsLimit: 32,
   openFilesMax: 256,
   logMaxBytes: 4096,
+  diskLooksMax: 1_000,
   pullTimeoutMs: 1000,
   imageMaxBytes: 1e9,
   skipPull: false,

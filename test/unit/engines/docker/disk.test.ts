@@ -33,23 +33,23 @@ const broken = (errno: string) => () =>
   Promise.reject(new DockerCallError('measure', { status: null, errno, text: errno }));
 
 test('Docker is asked for the layer and the volumes', async () => {
-  assert.equal(await createDiskMeter(docker({})).measure(e1, 1_000, signal), 75);
+  assert.equal(await createDiskMeter(docker({}), 1_000).measure(e1, 1_000, signal), 75);
 });
 
 test('a container that is not there fills nothing', async () => {
   const api = docker({ inspect: async () => null });
-  assert.equal(await createDiskMeter(api).measure(e1, 1_000, signal), 0);
+  assert.equal(await createDiskMeter(api, 1_000).measure(e1, 1_000, signal), 0);
 });
 
 test('while Docker is away the last figure holds', async () => {
   let layerBytes: DockerApi['layerBytes'] = async () => 70;
-  const meter = createDiskMeter(docker({ layerBytes: (id) => layerBytes(id) }));
+  const meter = createDiskMeter(docker({ layerBytes: (id) => layerBytes(id) }), 1_000);
   assert.equal(await meter.measure(e1, 1_000, signal), 75);
   layerBytes = broken('ECONNREFUSED');
   assert.equal(await meter.measure(e1, 1_000, signal), 75);
 });
 
 test('a layer so full that Docker does not come to an end is not taken for nothing', async () => {
-  const meter = createDiskMeter(docker({ layerBytes: broken('timeout') }));
+  const meter = createDiskMeter(docker({ layerBytes: broken('timeout') }), 1_000);
   await assert.rejects(meter.measure(e1, 1_000, signal), DockerCallError);
 });
