@@ -22,7 +22,7 @@ export function keptFor(core: Core, from: NodeId, job: JobId): KeptJob | null {
   const kept = core.kept.get(job);
   if (kept !== undefined) {
     if (kept.card === null || kept.card.keepers.includes(from)) return kept;
-    refuse(core, from, 'not-keeper', true);
+    refuse(core, from, 'not-keeper', false);
     return null;
   }
   const close = closeOf(core, job);
@@ -34,13 +34,13 @@ export function keptFor(core: Core, from: NodeId, job: JobId): KeptJob | null {
 export function onPrepare(core: Core, from: NodeId, kept: KeptJob, grant: Signed<'grant'>): void {
   const { job, close, admission } = kept.ledger;
   const { epoch } = grant.body;
-  if (!isKeeper(admission.record.body, from)) return refuse(core, from, 'not-keeper', true);
+  if (!isKeeper(admission.record.body, from)) return refuse(core, from, 'not-keeper', false);
   if (close !== null) return sendCommits(core, from, kept);
   if (epoch.leader !== from || core.suite.nodeOf(grant.by) !== from || grant.body.job !== job) {
     return refuse(core, from, 'wrong-signer', true);
   }
   if (!core.suite.verify(grant)) return refuse(core, from, 'bad-signature', true);
-  if (!withinReach(epoch, kept.promised)) return refuse(core, from, 'over-limit', true);
+  if (!withinReach(epoch, kept.promised)) return refuse(core, from, 'over-limit', false);
   if (compareEpochs(epoch, kept.promised) < 0) {
     refuse(core, from, 'outdated-epoch', false);
     return send(core, from, { type: 'outdated', job, promised: kept.promised });
@@ -107,11 +107,11 @@ export function onPropose(
   const { job, admission, close } = kept.ledger;
   const { epoch } = message;
   if (epoch.leader !== from || !isKeeper(admission.record.body, from)) {
-    return refuse(core, from, 'not-keeper', true);
+    return refuse(core, from, 'not-keeper', false);
   }
   // A closed job takes no values; its promises may be forgotten already, so the close must answer.
   if (close !== null) return sendCommits(core, from, kept);
-  if (!withinReach(epoch, kept.promised)) return refuse(core, from, 'over-limit', true);
+  if (!withinReach(epoch, kept.promised)) return refuse(core, from, 'over-limit', false);
   if (compareEpochs(epoch, kept.promised) < 0) {
     refuse(core, from, 'outdated-epoch', false);
     return send(core, from, { type: 'outdated', job, promised: kept.promised });
@@ -161,7 +161,7 @@ function accept(
     value.body.job !== job ||
     !isKeeper(admission.record.body, signer)
   ) {
-    refuse(core, from, 'wrong-signer', true);
+    refuse(core, from, 'wrong-signer', false);
     return null;
   }
   if (!core.suite.verify(value)) {
@@ -175,7 +175,7 @@ function accept(
   }
   const before = kept.accepted.get(slot);
   if (before !== undefined && sameEpoch(before.epoch, epoch) && before.value.id !== value.id) {
-    refuse(core, from, 'contradiction', true);
+    refuse(core, from, 'contradiction', false);
     return null;
   }
   if (chosen === undefined) {

@@ -52,7 +52,7 @@ export function onAdmit(
   const known = kept?.ledger.admission.record ?? core.pending.get(job)?.admission;
   if (known !== undefined) {
     // The first admission stands: a second one for the same job would be a second keeper set.
-    if (known.id !== admission.id) return refuse(core, from, 'contradiction', true);
+    if (known.id !== admission.id) return refuse(core, from, 'contradiction', false);
     return send(core, from, { type: 'admitted', job, vote: admissionVote(core, known) });
   }
   if (core.closed.has(job)) return refuse(core, from, 'expired', false);
@@ -162,7 +162,7 @@ export function onActivate(
     if (!asKeeper(core, admission.record.body)) return refuse(core, from, 'not-keeper', false);
     const voted = core.pending.get(job)?.admission.id;
     if (voted !== undefined && voted !== admission.record.id) {
-      return refuse(core, from, 'contradiction', true);
+      return refuse(core, from, 'contradiction', false);
     }
     // Not promised, and no room: the sponsor asks again, and later the job's leader does.
     if (voted === undefined && core.storeFull) return;

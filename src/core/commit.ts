@@ -85,7 +85,7 @@ export function onVoted(
     if (proposal === undefined || !sameEpoch(vote.body.epoch, lead.epoch)) continue;
     if (core.suite.nodeOf(vote.by) !== from) continue;
     if (!validVote(vote, admission, proposal.value.id, proposal.slot, core.suite)) {
-      refuse(core, from, 'bad-signature', true);
+      refuse(core, from, 'bad-signature', false);
       continue;
     }
     proposal.votes.set(from, vote);
@@ -151,7 +151,7 @@ export function learn(core: Core, kept: KeptJob, value: CertifiedValue): boolean
   const fits = hasPlace(kept.ledger.spec, value.record);
   const merged = fits ? mergeCommitted(kept.ledger, value) : 'contradiction';
   if (merged === 'contradiction') {
-    refuse(core, core.suite.nodeOf(value.record.by), 'contradiction', true);
+    refuse(core, core.suite.nodeOf(value.record.by), 'contradiction', false);
     return false;
   }
   if (merged === 'known') return true;

@@ -19,9 +19,9 @@ export function onCancel(
   const { because } = message;
   const admission = execution.stored.admission.record.body;
   const verdict = checkCommitted(core.suite, admission, because);
-  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+  if (verdict !== 'good') return refuse(core, from, verdict.code, false);
   if (!justifies(because, execution.stored.state.body))
-    return refuse(core, from, 'contradiction', true);
+    return refuse(core, from, 'contradiction', false);
   cancel(
     core,
     execution,
@@ -78,7 +78,7 @@ export function onClosed(
   }
   const verdict = checkCommitted(core.suite, admission.record.body, close);
   if (verdict !== 'good') {
-    refuse(core, from, verdict.code, verdict.fault);
+    refuse(core, from, verdict.code, false);
     return false;
   }
   send(core, from, { type: 'commit-ack', job, slots: ['close'] });

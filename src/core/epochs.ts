@@ -142,7 +142,7 @@ export function onPromise(
     return;
   if (core.suite.nodeOf(message.vote.by) !== from) return;
   if (!validVote(message.vote, admission, lead.grant.id, 'grant', core.suite)) {
-    return refuse(core, from, 'bad-signature', true);
+    return refuse(core, from, 'bad-signature', false);
   }
   takeRecords(core, from, kept, message.records);
   for (const accepted of message.accepted) inherit(core, kept, lead, accepted);
@@ -230,7 +230,7 @@ function takeRecords(core: Core, from: NodeId, kept: KeptJob, records: JobRecord
     if (ledger.committed.has(slotOf(value.record))) continue;
     const verdict = checkCommitted(suite, admission, value);
     if (verdict === 'good') learn(core, kept, value);
-    else refuse(core, from, verdict.code, verdict.fault);
+    else refuse(core, from, verdict.code, false);
   }
   for (const state of records.states) takeState(core, from, kept, state);
   for (const command of records.commands) {

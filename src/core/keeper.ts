@@ -42,7 +42,7 @@ export function onCommit(
     if (kept.ledger.committed.get(slot)?.record.id !== value.record.id) {
       const verdict = checkCommitted(core.suite, kept.ledger.admission.record.body, value);
       if (verdict !== 'good') {
-        refuse(core, from, verdict.code, verdict.fault);
+        refuse(core, from, verdict.code, false);
         continue;
       }
       if (!learn(core, kept, value)) continue;
@@ -217,7 +217,7 @@ export function onLeadCheck(core: Core, from: NodeId, jobs: readonly JobId[]): v
     core.atHand = job;
     const kept = core.kept.get(job);
     if (kept !== undefined && !keeps(kept, from)) {
-      refuse(core, from, 'not-keeper', true);
+      refuse(core, from, 'not-keeper', false);
     } else if (kept?.ledger.close != null) {
       // Whoever missed more asks again in ten seconds.
       told += 1;
@@ -249,7 +249,7 @@ export function onOutdated(
     isKeeper(admission, from) &&
     isKeeper(admission, promised.leader) &&
     withinReach(promised, kept.seen);
-  if (!believable) return refuse(core, from, 'not-keeper', true);
+  if (!believable) return refuse(core, from, 'not-keeper', false);
   stepDown(core, kept, promised);
   if (kept.seen.leader !== core.self) kept.candidateAt = null;
   touch(core, kept.ledger.job);

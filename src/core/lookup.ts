@@ -235,7 +235,7 @@ function takeJob(
   if (records === null) return;
   const kept = core.kept.get(job);
   if (kept !== undefined && kept.peek().admission.record.id !== records.admission.record.id) {
-    return refuse(core, from, 'contradiction', true);
+    return refuse(core, from, 'contradiction', false);
   }
   lookup.candidates.set(job, fit);
   if (isBetter(core, lookup, records, fit)) lookup.best = { records, fit };

@@ -161,7 +161,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   'job-wanted'(core, from, { job }) {
     const kept = core.kept.get(job);
     if (kept === undefined) return;
-    if (!keeps(kept, from)) return refuse(core, from, 'not-keeper', true);
+    if (!keeps(kept, from)) return refuse(core, from, 'not-keeper', false);
     const { ledger } = kept;
     send(core, from, { type: 'activate', spec: ledger.spec, admission: ledger.admission });
   },

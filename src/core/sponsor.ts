@@ -182,7 +182,7 @@ export function onNotAdmitted(
 ): void {
   const submission = core.submissions.get(message.job);
   if (submission === undefined || submission.certified !== null) return;
-  if (!isKeeper(submission.admission.body, from)) return refuse(core, from, 'not-keeper', true);
+  if (!isKeeper(submission.admission.body, from)) return refuse(core, from, 'not-keeper', false);
   submission.refused.add(from);
   // One keeper's refusal ends it only when a majority can no longer be had.
   const { keepers } = submission.admission.body;

@@ -405,6 +405,10 @@ export function persist(core: Core, write: StoreWrite): void {
   core.writes.push(write);
 }
 
+/**
+ * @param fault no honest node sends this, whatever others told it. Who keeps a job and which epoch it has
+ * come to is no such thing: a job that is admitted twice is another one to each of two honest nodes.
+ */
 export function refuse(core: Core, from: NodeId, code: RefuseCode, fault: boolean): void {
   core.refused[code] = (core.refused[code] ?? 0) + 1;
   // Honest nodes pass on gossip whose records nobody has checked for them.

@@ -77,7 +77,7 @@ export function onCommandAck(
 ): void {
   const stop = core.stops.get(message.job);
   if (stop?.command.body.sequence !== message.sequence) return;
-  if (!stop.keepers.includes(from)) return refuse(core, from, 'not-keeper', true);
+  if (!stop.keepers.includes(from)) return refuse(core, from, 'not-keeper', false);
   stop.acked.add(from);
   if (stop.acked.size < majority(stop.keepers.length)) return;
   core.stops.delete(message.job);
