@@ -56,8 +56,8 @@ const advertsMax = 400;
 export interface Welcome {
   /** Holds that came to nothing, by leader; those of all leaders never heard are counted together. */
   readonly wasted: Tally<NodeId | PublicKey | 'strangers'>;
-  /** Holds that became executions, by leader. */
-  readonly used: Tally<NodeId>;
+  /** Holds that became executions, by leader and by owner. */
+  readonly used: Tally<NodeId | PublicKey>;
   /** Adverts that cost a look, by who brought them. */
   readonly adverts: Tally<NodeId>;
   /** Executions that a node got from this leader and failed, lost or never took up. */
@@ -88,8 +88,12 @@ type Standing = 'proven' | 'newcomer' | 'stranger';
 function standingOf(core: Core, leader: NodeId): Standing {
   if (leader === core.self) return 'proven';
   if (!reached(core, leader)) return 'stranger';
-  return core.welcome.used.of(leader, core.now) > 0.5 ? 'proven' : 'newcomer';
+  return ran(core, leader) ? 'proven' : 'newcomer';
 }
+
+/** Something that this leader led, or this owner wanted, has run here not long ago. */
+const ran = (core: Core, who: NodeId | PublicKey): boolean =>
+  core.welcome.used.of(who, core.now) > 0.5;
 
 const accountOf = (leader: NodeId, standing: Standing): NodeId | 'strangers' =>
   standing === 'stranger' ? 'strangers' : leader;
@@ -140,8 +144,9 @@ function othersWait(core: Core, holds: readonly Hold[], owner: PublicKey): boole
 }
 
 /** A hold became an execution: its leader is one to be believed. */
-export function holdUsed(core: Core, { leader }: Hold): void {
+export function holdUsed(core: Core, { leader, owner }: Hold): void {
   core.welcome.used.add(leader, 1, core.now);
+  core.welcome.used.add(owner, 1, core.now);
   core.welcome.wasted.add(leader, -1, core.now);
 }
 
@@ -150,10 +155,13 @@ export function holdUnused(core: Core, hold: Hold): void {
   if (core.now - hold.firstAt < inVainMs || hold.leader === core.self) return;
   const capacity = core.profile?.capacity ?? nothing;
   const cost = wholeNode * shareOf(hold.resources, capacity);
-  const account = accountOf(hold.leader, standingOf(core, hold.leader));
-  core.welcome.wasted.add(account, cost, core.now);
-  // Only who speaks for himself can waste an owner's good name; gossip repeats anybody's words.
-  if (hold.direct) core.welcome.wasted.add(hold.owner, cost, core.now);
+  const standing = standingOf(core, hold.leader);
+  core.welcome.wasted.add(accountOf(hold.leader, standing), cost, core.now);
+  // Only who speaks for himself can waste an owner's good name; gossip repeats anybody's words. And
+  // whoever saw a spec can lead its job with keepers of his own, so that the name of an owner whose
+  // jobs ran here is wasted by leaders alone that led some of what ran.
+  if (hold.direct && (standing === 'proven' || !ran(core, hold.owner)))
+    core.welcome.wasted.add(hold.owner, cost, core.now);
 }
 
 /** A neighbour brings an advert that is new here: it must be verified, and may be made up. */

@@ -232,6 +232,24 @@ describe('an owner', () => {
   });
 });
 
+describe('the good name of an owner whose jobs ran here', () => {
+  /** Whoever saw a spec of somebody's can be the leader of it, with keepers of his own. */
+  function misused(ranBefore: boolean): number {
+    const cluster = alone();
+    if (ranBefore) run(cluster, jobOf(1, 5, 1, 500, 1));
+    for (let round = 10; round < 40; round += 1) {
+      invite(cluster, jobOf(7, 5, round, 500));
+      cluster.advance(11_000);
+    }
+    const before = held(cluster);
+    invite(cluster, jobOf(2, 5, 100, 500));
+    return held(cluster) - before;
+  }
+  it('is not wasted by leaders that use its specs', () =>
+    assert.equal(misused(true), CAPACITY / 2));
+  it('has to be earned (control)', () => assert.ok(misused(false) < CAPACITY / 2));
+});
+
 describe('holds', () => {
   it('are bounded in number, however little each takes', () => {
     const cluster = alone();
