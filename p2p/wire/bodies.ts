@@ -34,6 +34,7 @@ const spec = map<SpecBody>({
   owner: common.publicKey,
   version: ordinal,
   nonce: common.nonce,
+  sponsor: nodeId,
   spec: job,
   notAfter: moment,
 });

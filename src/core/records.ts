@@ -26,6 +26,8 @@ export interface SpecBody {
   readonly version: number;
   /** Random at submission, so that the same text submitted twice is two jobs. 32 hex digits. */
   readonly nonce: string;
+  /** The node it was submitted through, which alone may admit it: so the keepers are rooted in the owner. */
+  readonly sponsor: NodeId;
   readonly spec: Job;
   /** Wall clock, milliseconds; the record is refused everywhere after it. */
   readonly notAfter: number;

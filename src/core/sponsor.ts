@@ -1,8 +1,9 @@
 /**
  * The sponsor's part of a job's life (protocol part 5.1): pick the keepers, collect W signatures,
  * give the client its receipt, activate the keepers. The sponsor is the only writer of an admission:
- * the nonce, and with it the job id, is made from this node's id and store, so no other sponsor can
- * admit the same job elsewhere; and it is on disk before it is sent, so that a restart sends the same.
+ * the spec that the owner signs names it, and everybody refuses the admission of another node; the
+ * nonce, and with it the job id, is made from its id and store, so that the same text submitted
+ * elsewhere is another job; and it is on disk before it is sent, so that a restart sends the same.
  */
 import type { Job } from '../job/model.ts';
 import { validVote } from './certificate.ts';
@@ -56,6 +57,7 @@ export function submit(core: Core, input: SubmitInput): void {
       owner: suite.owner,
       version: 1,
       nonce,
+      sponsor: core.self,
       spec: { ...input.spec, Name: name },
       notAfter: input.notAfter,
     },

@@ -48,6 +48,8 @@ export function checkAdmission(
   const { body } = admission;
   if (body.spec !== spec.id || body.job !== spec.body.job) return bad('contradiction');
   if (body.version !== spec.body.version) return bad('contradiction');
+  // Else any member could give the job keepers of its own, which answer for it and run it again.
+  if (body.sponsor !== spec.body.sponsor) return bad('contradiction');
   const nodes = new Set(body.keepers.map((keeper) => keeper.node));
   const size = body.keepers.length;
   if (size % 2 === 0 || size > keepersBound || nodes.size !== size) return bad('contradiction');

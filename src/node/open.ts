@@ -5,6 +5,7 @@ import { createHost } from '../../p2p/host.ts';
 import type { Host } from '../../p2p/host.ts';
 import { encodeBody } from '../../p2p/wire/envelope.ts';
 import { createMessageCodec } from '../../p2p/wire/messages.ts';
+import { peerIdOf } from '../../p2p/wire/peer-id.ts';
 import { createRowCodec } from '../../p2p/wire/rows.ts';
 import { createSuite } from '../../p2p/wire/suite.ts';
 import type { LoadedConfig } from '../config/load.ts';
@@ -151,6 +152,7 @@ export function specBytes(job: Job): number {
     owner: asPublicKey('0'.repeat(64)),
     version: 1,
     nonce: '0'.repeat(32),
+    sponsor: peerIdOf(new Uint8Array(32)),
     spec: job,
     notAfter: Date.now(),
   });

@@ -33,13 +33,13 @@ function admitMessage(suite: Suite, index: number): Extract<Message, { type: 'ad
   const nonce = digest(`nonce ${index}`).toString('hex').slice(0, 32);
   const job = jobIdOf(suite, suite.owner, nonce);
   const notAfter = Date.now() + 600_000;
-  const body = { job, owner: suite.owner, version: 1, nonce, spec: parsed.job, notAfter };
+  const sponsor = suite.nodeOf(suite.owner);
+  const body = { job, owner: suite.owner, version: 1, nonce, sponsor, spec: parsed.job, notAfter };
   const spec = suite.seal('spec', body, asHlc(Date.now()), 'owner');
   const keepers = [0, 1, 2].map((keeper) => ({
     node: suite.nodeOf(suite.owner),
     store: asStoreId(digest(`store ${keeper}`).toString('hex').slice(0, 32)),
   }));
-  const sponsor = suite.nodeOf(suite.owner);
   const admission = { job, version: 1, spec: spec.id, config: 0, keepers, sponsor };
   return {
     type: 'admit',

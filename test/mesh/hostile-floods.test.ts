@@ -125,12 +125,14 @@ describe('a mesh of three peers with a member', () => {
       const job = jobIdOf(suite, suite.owner, nonce);
       const hlc = asHlc(Date.now());
       const labels = { padding: 'x'.repeat(4_000) };
-      const body = { job, owner: suite.owner, version: 1, nonce, notAfter: Date.now() + 60_000 };
+      const about = { job, version: 1, sponsor: node.host.nodeId };
+      const notAfter = Date.now() + 60_000;
+      const body = { ...about, owner: suite.owner, nonce, notAfter };
       const spec = suite.seal('spec', { ...body, spec: jobWith({ Labels: labels }) }, hlc, 'owner');
       const keepers = [{ node: node.host.nodeId, store: asStoreId('a'.repeat(32)) }];
       const admission = suite.seal(
         'admission',
-        { job, version: 1, spec: spec.id, config: 0, keepers, sponsor: node.host.nodeId },
+        { ...about, spec: spec.id, config: 0, keepers },
         hlc,
         'node',
       );

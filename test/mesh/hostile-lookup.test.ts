@@ -130,6 +130,7 @@ describe('a member that lies about jobs', () => {
       owner: suite.owner,
       version: 1,
       nonce,
+      sponsor: asNodeId(liar.host.libp2p.peerId.toString()),
       spec,
       notAfter: Date.now() + 1e9,
     };

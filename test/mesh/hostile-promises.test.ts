@@ -79,8 +79,8 @@ describe('a hostile member in a mesh of three', () => {
     const job = jobWith({ Count: 16 }, { Engine: { Type: 'noop', Params: {} }, resources });
     const id = jobIdOf(suite, suite.owner, nonce);
     const notAfter = Date.now() + DAY_MS;
-    const body = { job: id, owner: suite.owner, version: 1, nonce, spec: job, notAfter };
-    return suite.seal('spec', body, now(), 'owner');
+    const about = { job: id, owner: suite.owner, version: 1, nonce, sponsor: self };
+    return suite.seal('spec', { ...about, spec: job, notAfter }, now(), 'owner');
   }
   /** Admitted by the hostile member alone: nothing about it is false. */
   function announced(): Announcement {

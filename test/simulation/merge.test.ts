@@ -44,16 +44,24 @@ function base(): { spec: Signed<'spec'>; admission: Certified<'admission'> } {
   const workload = { ...quietOptions(1, 1, 1).workload, owners: [ownerKey(0)] };
   const job = createJobs(workload, NO_FAULTS, createRandom(1))[0];
   assert.ok(job);
+  const about = { job: JOB, version: 1 };
   const spec = suite.seal(
     'spec',
-    { job: JOB, owner: suite.owner, version: 1, nonce: job.nonce, spec: job.spec, notAfter: 1e15 },
+    {
+      ...about,
+      owner: suite.owner,
+      nonce: job.nonce,
+      sponsor: NODE,
+      spec: job.spec,
+      notAfter: 1e15,
+    },
     asHlc(1),
     'owner',
   );
   const keepers = [{ node: NODE, store: asStoreId('s') }];
   const admission = suite.seal(
     'admission',
-    { job: JOB, version: 1, spec: spec.id, config: 0, keepers, sponsor: NODE },
+    { ...about, spec: spec.id, config: 0, keepers, sponsor: NODE },
     asHlc(1),
     'node',
   );

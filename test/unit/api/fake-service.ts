@@ -83,6 +83,7 @@ export class FakeJob {
       owner: OWNER,
       version: 1,
       nonce,
+      sponsor: NODE_A,
       spec,
       notAfter: START_MS + 1e9,
     });

@@ -124,7 +124,7 @@ function admit(keepers: readonly Party[], nonce: string, job: Job = jobWith()) {
   const { suite } = first;
   const id = jobIdOf(suite, suite.owner, nonce);
   if (!jobIds.includes(id)) jobIds.push(id);
-  const about = { job: id, version: 1 };
+  const about = { job: id, version: 1, sponsor: first.id };
   const notAfter = WALL + 86_400_000;
   const spec = suite.seal(
     'spec',
@@ -137,7 +137,6 @@ function admit(keepers: readonly Party[], nonce: string, job: Job = jobWith()) {
     spec: spec.id,
     config: 0,
     keepers: keepers.map((keeper) => ({ node: keeper.id, store: keeper.store })),
-    sponsor: first.id,
   };
   const record = suite.seal('admission', body, asHlc(WALL), 'node');
   const epoch = firstEpoch(record.body);

@@ -82,14 +82,16 @@ export function specOf(job: Job, change: Partial<SpecBody> = {}, signer = suite)
   const nonce = change.nonce ?? 'a'.repeat(32);
   const id = jobIdOf(signer, signer.owner, nonce);
   const notAfter = WALL + 86_400_000;
-  const body = { job: id, owner: signer.owner, version: 1, nonce, spec: job, notAfter, ...change };
-  return signer.seal('spec', body, at(0), 'owner');
+  const about = { job: id, owner: signer.owner, version: 1, nonce, sponsor: idOf(0), notAfter };
+  return signer.seal('spec', { ...about, spec: job, ...change }, at(0), 'owner');
 }
 
+/** By node number `by`; only that of the sponsor, node 0 unless the spec names another, is good. */
 export function admissionOf(
   spec: Signed<'spec'>,
   keepers: readonly number[],
   change: Partial<AdmissionBody> = {},
+  by = 0,
 ): Signed<'admission'> {
   const body = {
     job: spec.body.job,
@@ -97,10 +99,10 @@ export function admissionOf(
     spec: spec.id,
     config: 0,
     keepers: keepers.map((index) => ({ node: idOf(index), store: storeOf(index) })),
-    sponsor: idOf(keepers[0] ?? 0),
+    sponsor: idOf(by),
     ...change,
   };
-  return suiteOf(keepers[0] ?? 0).seal('admission', body, at(0), 'node');
+  return suiteOf(by).seal('admission', body, at(0), 'node');
 }
 
 export const voteOf = (

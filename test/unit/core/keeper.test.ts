@@ -130,14 +130,14 @@ describe('an admission', () => {
       'wrong-signer',
       {
         ...admit,
-        admission: admissionOf(spec, [1, 0, 2], { sponsor: idOf(5) }),
+        admission: admissionOf(spec, [1, 0, 2], { sponsor: idOf(0) }, 5),
       },
     ],
     'that was forged': [
       'bad-signature',
       {
         ...admit,
-        admission: forge(admissionOf(spec, [1, 0, 2], { sponsor: idOf(5) }), nodeKey(5)),
+        admission: forge(admissionOf(spec, [1, 0, 2], { sponsor: idOf(0) }, 5), nodeKey(0)),
       },
     ],
     'of another spec': [

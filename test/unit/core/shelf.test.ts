@@ -156,17 +156,18 @@ function records(): readonly StoredRecord[] {
   const now = asHlc(WALL);
   const nonce = 'a'.repeat(32);
   const job = jobIdOf(suite, suite.owner, nonce);
-  const spec = suite.seal(
-    'spec',
-    { job, owner: suite.owner, version: 1, nonce, spec: jobWith(), notAfter: WALL + 1 },
-    now,
-    'owner',
-  );
   const nodes = suites.map((own) => own.nodeOf(probe(own).by));
   const [leader] = nodes;
   assert.ok(leader);
+  const sponsored = { job, version: 1, sponsor: leader };
+  const spec = suite.seal(
+    'spec',
+    { ...sponsored, owner: suite.owner, nonce, spec: jobWith(), notAfter: WALL + 1 },
+    now,
+    'owner',
+  );
   const keepers = nodes.map((node, index) => ({ node, store: storeOf(index) }));
-  const body = { job, version: 1, spec: spec.id, config: 0, keepers, sponsor: leader };
+  const body = { ...sponsored, spec: spec.id, config: 0, keepers };
   const epoch = firstEpoch(body);
   const certify = <T extends Committed | 'admission'>(record: Signed<T>, slot: Slot) =>
     ({

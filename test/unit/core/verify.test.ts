@@ -161,14 +161,24 @@ describe('an admission', () => {
         }),
     ],
     [
+      'by another node than the owner named is refused',
+      'contradiction',
+      () => checkAdmission(suite, spec, admissionOf(spec, [5], {}, 5)),
+    ],
+    [
       'in the name of another sponsor is refused',
       'wrong-signer',
-      () => verdict({ sponsor: idOf(5) }),
+      () => checkAdmission(suite, spec, admissionOf(spec, [0, 1, 2], { sponsor: idOf(0) }, 5)),
     ],
     [
       'signed with another key is refused',
       'bad-signature',
-      () => checkAdmission(suite, spec, forge(admissionWith({ sponsor: idOf(5) }), nodeKey(5))),
+      () =>
+        checkAdmission(
+          suite,
+          spec,
+          forge(admissionOf(spec, [0], { sponsor: idOf(0) }, 5), nodeKey(0)),
+        ),
     ],
   ]);
 });

@@ -209,7 +209,12 @@ test('an announcement fits gossip with the largest spec that travels in it and a
   const text = 'x'.repeat(defaultLimits.announceSpecMaxBytes - 2_000);
   const large = { ...jobWith(), Meta: { text } };
   assert.ok(JSON.stringify(large).length <= defaultLimits.announceSpecMaxBytes);
-  const spec = signer.seal('spec', { ...drawn.body, job, spec: large }, at, 'owner');
+  const spec = signer.seal(
+    'spec',
+    { ...drawn.body, job, sponsor: leader, spec: large },
+    at,
+    'owner',
+  );
   const of = { job, version: 1, spec: spec.id, config: 0, keepers, sponsor: leader };
   const gossip: Gossip = {
     type: 'announce',

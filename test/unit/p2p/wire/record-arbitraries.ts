@@ -151,6 +151,7 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     owner: publicKeys,
     version: ordinals,
     nonce: hex(32),
+    sponsor: nodeIds,
     spec: jobs,
     notAfter: moments,
   }),
