@@ -1,6 +1,6 @@
 /**
- * Whether a node takes a job: every check gives its reason, and all reasons are given, so that the
- * leader can say which one keeps how many nodes out. Pure: profile and spec in, refusals out.
+ * Whether a node takes a job: every check gives its reason, and all reasons are given up to a bound, so
+ * that the leader can say which one keeps how many nodes out. Pure: profile and spec in, refusals out.
  */
 import { registryOf, whyNotRegistry } from '../job/image.ts';
 import { favourOf, matches } from '../job/constraints.ts';
@@ -13,9 +13,15 @@ import type { SpecBody } from './records.ts';
 import type { Refusal } from './refusals.ts';
 import { shortages, takenBy } from './resources.ts';
 
-/** Reasons that stand whatever else runs on the node now. Empty = this node can run the job. */
+/** As many as one message carries: of a spec with a thousand constraints the first ones say enough. */
+const refusalsMax = 64;
+
+/**
+ * Reasons that stand whatever else runs on the node now, at most 64. Empty = this node can run the
+ * job.
+ */
 export function refusalsFor(profile: Profile, spec: SpecBody): readonly Refusal[] {
-  return [
+  const all = [
     ...policyRefusals(profile, spec),
     ...pluginRefusals(profile, spec.spec),
     ...constraintRefusals(profile, spec.spec),
@@ -29,6 +35,7 @@ export function refusalsFor(profile: Profile, spec: SpecBody): readonly Refusal[
       }),
     ),
   ];
+  return all.slice(0, refusalsMax);
 }
 
 /** Reasons that pass with time: what is missing in `free` now. */

@@ -291,6 +291,26 @@ describe('a job that speaks of what every object has', () => {
   }
 });
 
+it('says why in a message that can be sent, however much a job asks for', () => {
+  const Constraints = Array.from({ length: 200 }, (_, index) => ({
+    Key: `key-${index}`,
+    Operator: '=' as const,
+    Values: ['x'],
+  }));
+  const job = jobWith({ Constraints });
+  const spec = specOf(job).body;
+  const decline = {
+    type: 'decline',
+    job: spec.job,
+    version: 1,
+    round: 0,
+    refusals: refusals(job),
+  } as const;
+  const decoded = messages.decodeMessage(messages.encodeMessage(decline));
+  assert.ok(decoded.ok && decoded.message.type === 'decline');
+  assert.equal(decoded.message.refusals.length, 64);
+});
+
 describe('a node takes', () => {
   const fine: Readonly<Record<string, readonly [Job, Partial<Profile>?]>> = {
     'a plain job': [jobWith()],
