@@ -4,8 +4,9 @@
  * because the decoder alone accepts unsorted keys and would give one value several encodings. Knows
  * no shapes: `shape.ts` does.
  */
-import { decode, encode } from '@ipld/dag-cbor';
+import { decode, decodeOptions, encode } from '@ipld/dag-cbor';
 import { sameBytes } from './bytes.ts';
+import { decodeWithMarks, hasMark } from './byte-order-mark.ts';
 import { scan, scanInside } from './scan.ts';
 
 export { MAX_NESTING } from './scan.ts';
@@ -70,7 +71,7 @@ export function decodeCbor(bytes: Uint8Array, maxBytes: number, maxWork = MESSAG
   if (fault !== null) return refused(fault);
   let value: unknown;
   try {
-    value = decode<unknown>(bytes);
+    value = hasMark(bytes) ? decodeWithMarks(bytes, decodeOptions) : decode<unknown>(bytes);
   } catch {
     return refused('not-cbor');
   }

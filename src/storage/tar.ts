@@ -21,7 +21,7 @@ export class TarError extends Error {
 const BLOCK = 512;
 /** Digits of the length of a pax line; lines are shorter than a gigabyte. */
 const PAX_DIGITS = 9;
-const decoder = new TextDecoder('utf-8', { fatal: true });
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** True when the bytes begin with a tar header whose checksum is right. */
 export function isTar(archive: Uint8Array): boolean {

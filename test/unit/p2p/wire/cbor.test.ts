@@ -22,6 +22,23 @@ test('every JSON value has one encoding, which decodes to it', () => {
   );
 });
 
+test('a text keeps the byte order marks that it begins with, as key and as value', () => {
+  const texts = [
+    '\ufeff',
+    '\ufeffhello',
+    '\ufeff\ufeff',
+    'in\ufeffside',
+    `\ufeff${'x'.repeat(300)}`,
+  ];
+  for (const text of texts) {
+    const value = { [text]: [text, { a: text }], other: new Uint8Array([0xef, 0xbb, 0xbf]) };
+    const bytes = encodeCbor(value);
+    const decoded = decodeCanonical(bytes, bytes.length);
+    assert.ok(decoded.ok, `${JSON.stringify(text)}: ${JSON.stringify(decoded)}`);
+    assert.deepEqual(decoded.value, value);
+  }
+});
+
 test('random bytes never throw, and what is accepted encodes to the same bytes', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
