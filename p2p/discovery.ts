@@ -33,6 +33,8 @@ const DIAL_MS = 10_000;
 /** A connection that has not become a membership after this long is no member's. */
 const SETTLE_MS = 5_000;
 const PARALLEL_DIALS = 8;
+/** Beside those, for peers that we know: whoever tells of a thousand others must not have them wait. */
+const FRIEND_DIALS = 2;
 /** Strangers that nobody could reach are dropped after this many failures; bootstraps never. */
 const STRANGER_TRIES = 12;
 const CANDIDATES_MAX = 1_000;
@@ -182,9 +184,10 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     let room = (full ? deps.limits.degree : deps.limits.fullMeshMax - 1) - members - dialling;
     const due = [...candidates.values()]
       .filter((one) => !one.dialling && one.nextAt <= now && !deps.presence.has(one.peer))
-      .sort((a, b) => a.nextAt - b.nextAt);
+      .sort((a, b) => Number(isFriend(b)) - Number(isFriend(a)) || a.nextAt - b.nextAt);
     for (const candidate of due) {
-      if (dialling >= PARALLEL_DIALS || room <= 0) break;
+      const most = PARALLEL_DIALS + (isFriend(candidate) ? FRIEND_DIALS : 0);
+      if (dialling >= most || room <= 0) break;
       room -= 1;
       void attempt(candidate);
     }
@@ -386,6 +389,10 @@ function firstDelay(origin: Origin, self: NodeId, peer: NodeId): number {
   if (origin === 'bootstrap' || self < peer) return Math.random() * 150;
   return 1_500 + Math.random() * 500;
 }
+
+/** Named by the operator, or a member before in this run: not only somebody's word. */
+const isFriend = ({ origin, joinedAt }: Candidate): boolean =>
+  origin === 'bootstrap' || origin === 'manual' || joinedAt > -Infinity;
 
 /** Doubles from half a second to a minute, ± 25 %. */
 function backoff(attempts: number): number {

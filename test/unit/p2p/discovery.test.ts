@@ -1,17 +1,23 @@
 /** Laws of what is remembered of peers that others tell us about. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Libp2p } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
 import { createDiscovery } from '../../../p2p/discovery.ts';
 import type { DiscoveryDeps } from '../../../p2p/discovery.ts';
 import { createPresence } from '../../../p2p/presence.ts';
+import { peerIdOf } from '../../../p2p/wire/peer-id.ts';
 import { asNodeId } from '../../../src/core/ids.ts';
-import { quiet } from '../../contract/p2p/nodes.ts';
+import { quiet, until } from '../../contract/p2p/nodes.ts';
 
-function world(coolingMs: DiscoveryDeps['coolingMs'] = () => 0) {
-  const absent = (): never => assert.fail('nobody is dialled');
+const absent = (): never => assert.fail('nobody is dialled');
+
+function world(
+  coolingMs: DiscoveryDeps['coolingMs'] = () => 0,
+  libp2p: DiscoveryDeps['libp2p'] = absent,
+) {
   return createDiscovery({
-    libp2p: absent,
+    libp2p,
     hello: absent,
     presence: createPresence('/shoal/test/msg/1'),
     self: asNodeId('self'),
@@ -47,4 +53,37 @@ test('a peer that cools is listed with the reason and the time', () => {
   assert.match(one?.problem?.why ?? '', /13 s more/);
   assert.ok((one?.nextInMs ?? 0) >= 12_300);
   assert.equal(other?.problem, null);
+});
+
+test('a thousand addresses that nobody answers at keep no known peer waiting', async (t) => {
+  const dialled: string[] = [];
+  const libp2p = {
+    peerStore: { all: () => Promise.resolve([]) },
+    addEventListener: () => {},
+    getConnections: () => [],
+    // As an address that swallows every packet.
+    dial: ([to]: readonly { toString(): string }[]) => {
+      dialled.push(String(to));
+      return new Promise(() => {});
+    },
+  } as unknown as Libp2p;
+  const discovery = world(
+    () => 0,
+    () => libp2p,
+  );
+  t.after(() => discovery.stop());
+  await discovery.start([]);
+  const key = (number: number): Uint8Array => {
+    const bytes = new Uint8Array(32);
+    new DataView(bytes.buffer).setUint32(0, number);
+    return bytes;
+  };
+  for (let peer = 1; peer < 1_000; peer += 1) {
+    discovery.learn([{ peer: peerIdOf(key(peer)), address }], 'exchange');
+  }
+  await until('as many dials as there may be', () => dialled.length === 8);
+  const friend = peerIdOf(key(5_000));
+  discovery.learn([{ peer: friend, address }], 'bootstrap');
+  await until('the friend is dialled', () => dialled.some((one) => one.endsWith(friend)));
+  assert.equal(dialled.length, 9);
 });
