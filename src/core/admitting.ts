@@ -19,7 +19,7 @@ import { admissionVote } from './sponsor.ts';
 import { note, persist, refuse, send, wallMs } from './state.ts';
 import type { Core, KeptJob, PendingJob } from './state.ts';
 import { checkActivation, checkAdmission, checkSpec, tooLong } from './verify.ts';
-import { welcomeAdmission } from './welcome.ts';
+import { bringerOf, welcomeAdmission } from './welcome.ts';
 
 /** A job voted for and not activated within this: its sponsor may be gone, the keepers help themselves. */
 const orphanMs = 10_000;
@@ -142,9 +142,9 @@ export function onCoVote(
   activateByVotes(core, pending);
 }
 
-function activateByVotes(core: Core, { spec, admission, votes }: PendingJob): boolean {
+function activateByVotes(core: Core, { spec, admission, votes, from }: PendingJob): boolean {
   if (votes.size < majority(admission.body.keepers.length)) return false;
-  activate(core, spec, { record: admission, votes: [...votes.values()] });
+  activate(core, from, spec, { record: admission, votes: [...votes.values()] });
   return true;
 }
 
@@ -169,7 +169,7 @@ export function onActivate(
     if (voted === undefined && !hasRoom(core, from, spec)) {
       return refuse(core, from, 'over-limit', false);
     }
-    activate(core, spec, admission);
+    activate(core, from, spec, admission);
   }
   send(core, from, { type: 'commit-ack', job, slots: ['admission'] });
 }
@@ -180,7 +180,12 @@ const hasRoom = (core: Core, from: NodeId, spec: Signed<'spec'>): boolean =>
   !tooLong(spec, wallMs(core)) &&
   welcomeAdmission(core, from, spec.body.owner) === 'good';
 
-function activate(core: Core, spec: Signed<'spec'>, admission: Certified<'admission'>): void {
+function activate(
+  core: Core,
+  from: NodeId,
+  spec: Signed<'spec'>,
+  admission: Certified<'admission'>,
+): void {
   const { job } = spec.body;
   if (core.pending.delete(job))
     persist(core, { table: 'records', job, key: 'pending', value: null });
@@ -193,6 +198,7 @@ function activate(core: Core, spec: Signed<'spec'>, admission: Certified<'admiss
   });
   const first = firstEpoch(admission.record.body);
   const kept = keep(core, spec, admission, first);
+  kept.broughtBy = bringerOf(core, from);
   note(core, 'job.activated', { job, rank: rankOf(admission.record.body, core.self) });
   if (first.leader === core.self) leadFirstEpoch(core, kept);
   core.timers.set('lead-check', after(core.now, leadCheckMs));

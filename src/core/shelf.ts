@@ -58,6 +58,7 @@ export function createKept(core: Core, ledger: Ledger, promised: Epoch): KeptJob
     promised,
     seen: promised,
     accepted: new Map(),
+    broughtBy: '',
     activatedAt: core.now,
     lead: null,
     candidateAt: null,

@@ -160,6 +160,8 @@ export interface KeptJob {
   /** The highest epoch heard of: who is believed to lead. */
   seen: Epoch;
   readonly accepted: Map<Slot, AcceptedValue>;
+  /** Who brought it (`bringerOf`); '' after a restart, which remembers nobody's deeds. */
+  broughtBy: string;
   /** Counts the TotalTimeout; after a restart it is set back by the age of the spec. */
   activatedAt: Millis;
   lead: Lead | null;

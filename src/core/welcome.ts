@@ -27,6 +27,7 @@ import type { NodeId, PublicKey } from './ids.ts';
 import { reached } from './reach.ts';
 import { least, minus, most, nothing, plus, scaled, shareOf } from './resources.ts';
 import type { Core, Hold } from './state.ts';
+import { eachKept } from './state.ts';
 import { Tally } from './tally.ts';
 
 /** Whoever is counted: more of them than this are not remembered apart. */
@@ -178,7 +179,7 @@ export const isSilent = (core: Core, keeper: NodeId): boolean =>
 
 /**
  * Somebody asks this node to keep a job. `later`: too many wait for their activation already, which lasts
- * milliseconds when all is well. `full`: one owner may not fill the books of a keeper.
+ * milliseconds when all is well. `full`: neither one owner nor one host may fill the books of a keeper.
  */
 export function welcomeAdmission(
   core: Core,
@@ -187,7 +188,8 @@ export function welcomeAdmission(
 ): 'good' | 'later' | 'full' {
   const { jobsMax } = core.config.limits;
   const live = core.kept.size - core.closedKept.size;
-  if (live >= jobsMax / 2 && liveOf(core, owner) >= jobsMax / 2) return 'full';
+  if (live >= jobsMax / 2 && ofOne(core, owner, bringerOf(core, from)) >= jobsMax / 2)
+    return 'full';
   if (core.pending.size >= pendingMax) return 'later';
   if (from === core.self) return 'good';
   const host = core.hosts.get(from) ?? '';
@@ -204,12 +206,18 @@ export function welcomeAdmission(
   return many ? 'later' : 'good';
 }
 
-function liveOf(core: Core, owner: PublicKey): number {
-  let count = 0;
-  for (const { ledger } of core.kept.values()) {
-    if (ledger.close === null && ledger.spec.body.owner === owner) count += 1;
+/** Who answers for what this node brings: its host, as owners and nodes are made up in a moment. */
+export const bringerOf = (core: Core, from: NodeId): string => core.hosts.get(from) || from;
+
+/** Live jobs of one owner or by one bringer, whichever are more. Shelved jobs are closed, and stay so. */
+function ofOne(core: Core, owner: PublicKey, bringer: string): number {
+  const count = { owner: 0, bringer: 0 };
+  for (const { ledger, broughtBy } of eachKept(core)) {
+    if (ledger.close !== null) continue;
+    if (ledger.spec.body.owner === owner) count.owner += 1;
+    if (broughtBy === bringer) count.bringer += 1;
   }
-  return count;
+  return Math.max(count.owner, count.bringer);
 }
 
 /** More of the last failures than this: the node must show that it can. */

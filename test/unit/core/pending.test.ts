@@ -92,21 +92,40 @@ describe('admissions that nobody activates', () => {
 describe('a keeper', () => {
   it('keeps at most half of its jobs for one owner', () => {
     const cluster = new Cluster({ nodes: 1, limits: { jobsMax: 10 }, program: () => [] });
-    const keep = (nonce: number, owner: number): void => {
+    const keep = (nonce: number, owner: number, from = 7): void => {
       const { spec, admission } = asked(nonce, { owner });
       const certified = certify(admission, 'admission', [7, 8], firstEpoch(admission.body));
       const before = votes(cluster);
-      cluster.message(0, 7, { type: 'admit', spec, admission });
+      cluster.message(0, from, { type: 'admit', spec, admission });
       if (votes(cluster) > before) {
-        cluster.message(0, 7, { type: 'activate', spec, admission: certified });
+        cluster.message(0, from, { type: 'activate', spec, admission: certified });
       }
     };
     for (let nonce = 0; nonce < 8; nonce += 1) keep(nonce, 1);
     assert.equal(cluster.machine(0).inspect().jobs.length, 5);
-    keep(20, 2);
+    keep(20, 2, 9);
     assert.equal(cluster.machine(0).inspect().jobs.length, 6);
     const [refused] = cluster.messages('not-admitted');
     assert.deepEqual(refused?.message.refusal, { code: 'store-full' });
+  });
+
+  it('keeps at most half of its jobs on the word of one host, however many owners and nodes it names', () => {
+    const cluster = new Cluster({ nodes: 1, limits: { jobsMax: 10 }, program: () => [] });
+    const bring = (nonce: number, from: number): void => {
+      const { spec, admission } = asked(nonce, { owner: nonce });
+      const certified = certify(admission, 'admission', [7, 8], firstEpoch(admission.body));
+      cluster.message(0, from, { type: 'activate', spec, admission: certified });
+    };
+    const at = (node: number, host: string): void =>
+      void cluster.input(0, { type: 'peer-host', node: idOf(node), host });
+    for (let node = 20; node < 28; node += 1) {
+      at(node, '192.0.2.1');
+      bring(node, node);
+    }
+    assert.equal(cluster.machine(0).inspect().jobs.length, 5);
+    at(40, '192.0.2.2');
+    bring(40, 40);
+    assert.equal(cluster.machine(0).inspect().jobs.length, 6);
   });
 
   it('takes no job that is to be remembered for years', () => {
