@@ -15,7 +15,7 @@ import type { Looks } from '../../lib/walk-tree.ts';
 import type { DockerApi } from './api.ts';
 import { DockerCallError } from './api.ts';
 import { containerName } from './config.ts';
-import { deletedBytes } from './open-files.ts';
+import { deletedBytes, noHabits } from './open-files.ts';
 import type { OpenFilesOptions } from './open-files.ts';
 
 export interface DiskMeter {
@@ -33,7 +33,7 @@ interface Known {
   /** Names of its volumes. */
   readonly volumes: readonly string[];
   /** null when its processes are not those of this machine, or not to be found. */
-  readonly processes: Pick<OpenFilesOptions, 'init' | 'devices'> | null;
+  readonly processes: Omit<OpenFilesOptions, 'enough' | 'looks'> | null;
   /** Bytes of the last time that Docker answered. */
   last: number;
 }
@@ -130,7 +130,7 @@ async function processesOf(
       ),
     ),
   );
-  return { init, devices: new Set(devices.flat()) };
+  return { proc: '/proc', init, devices: new Set(devices.flat()), habits: noHabits() };
 }
 
 async function countAll(
