@@ -19,6 +19,8 @@ const labelsMax = 1_024;
 const nameMax = 256;
 /** Nodes remembered as those who should know more. */
 const nodesMax = 5;
+/** Of these, those heard of first. */
+const firstNodes = 2;
 /** Clocks of honest nodes differ by less; a job dated later counts as made now. */
 const skewMs = 60_000;
 
@@ -67,10 +69,14 @@ export function fewLabels(
   );
 }
 
-/** Others say that these nodes know of the job; the newest hint comes first. */
+/**
+ * Others say that these nodes know of the job; the newest hint comes first. The first ones stay: anybody
+ * may name nodes for a job that he heard of, and would otherwise push out those who really have it.
+ */
 export function hintNodes(entry: IndexEntry, nodes: readonly NodeId[]): void {
-  const older = entry.nodes.filter((node) => !nodes.includes(node));
-  entry.nodes = [...nodes, ...older].slice(0, nodesMax);
+  const first = entry.nodes.slice(-firstNodes);
+  const others = new Set([...nodes, ...entry.nodes].filter((node) => !first.includes(node)));
+  entry.nodes = [...[...others].slice(0, nodesMax - firstNodes), ...first];
 }
 
 /** Of no interest any more. */

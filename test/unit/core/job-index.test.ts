@@ -8,8 +8,7 @@ import { forge, ownerKey } from '../../simulation/fast-suite.ts';
 import { Cluster, refusals } from './cluster.ts';
 import { WALL, closeOf, admitted, committed, idOf, jobWith, specOf, suiteOf } from './fixtures.ts';
 
-function hear(cluster: Cluster, spec: Signed<'spec'>, job = spec.body.job) {
-  const leader = idOf(9);
+function hear(cluster: Cluster, spec: Signed<'spec'>, job = spec.body.job, leader = idOf(9)) {
   const { admission } = admitted(jobWith(), [9]);
   const rest = { version: 1, admission, grant: null, round: 0, need: 1, notAgain: [] };
   return cluster.input(0, {
@@ -55,6 +54,21 @@ describe('the index of jobs', () => {
     const [job] = list(cluster);
     assert.ok(job);
     assert.ok(JSON.stringify(job).length <= 2_048, `${JSON.stringify(job).length} bytes`);
+  });
+
+  it('still asks who was named first, whomever others name for the job later', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    const { body } = spec(5, 1);
+    hear(cluster, spec(5, 1));
+    for (let node = 20; node < 40; node += 1) hear(cluster, spec(5, 1), body.job, idOf(node));
+    hear(cluster, spec(5, 1));
+    for (let node = 40; node < 60; node += 1) hear(cluster, spec(5, 1), body.job, idOf(node));
+    const query = { type: 'job', ref: body.job, namespace: 'default' } as const;
+    cluster.input(0, { type: 'query', request: asRequestId('one'), query });
+    const asked = cluster.messages('find').map(({ to }) => to);
+    assert.ok(asked.includes(idOf(9)));
+    assert.ok(asked.includes(idOf(59)), 'and who was named last');
+    assert.ok(asked.length <= 5);
   });
 
   it('believes no date in the future, so that nobody is first for ever', () => {
