@@ -3,6 +3,7 @@
  * style — a miss asks three others, then suspicion, then death — with Lifeguard's local health: a
  * node whose own loop lagged accuses nobody. Any message from a node is a sign of life.
  */
+import { majority } from './epoch.ts';
 import { after } from './ids.ts';
 import type { NodeId } from './ids.ts';
 import { leaderGone, leaderOf } from './keeper.ts';
@@ -33,6 +34,8 @@ const newWatch = (): Watch => ({
   nonce: 0,
   sentAt: null,
   misses: 0,
+  asked: [],
+  vouched: new Set(),
   suspectSince: null,
   unreachable: 0,
   dead: false,
@@ -93,12 +96,13 @@ export function tickWatch(core: Core, node: NodeId): void {
     return core.timers.set(`watch:${node}`, after(watch.sentAt, probeTimeoutMs));
   }
   watch.misses += 1;
-  if (watch.misses === 1) askOthers(core, node, watch);
-  else if (watch.suspectSince === null) {
+  if (watch.misses > 1 && watch.suspectSince === null) {
     watch.suspectSince = core.now;
     note(core, 'peer.suspect', { node });
   }
   probe(core, node, watch);
+  // After the probe, whose number it is that comes back.
+  askOthers(core, node, watch);
 }
 
 function askOthers(core: Core, node: NodeId, watch: Watch): void {
@@ -106,6 +110,8 @@ function askOthers(core: Core, node: NodeId, watch: Watch): void {
     .map((member) => member.advert.body.node)
     .filter((other) => other !== node)
     .slice(0, helpers);
+  watch.asked = others;
+  watch.vouched.clear();
   for (const other of others)
     send(core, other, { type: 'ping-for-me', nonce: watch.nonce, target: node });
 }
@@ -155,20 +161,24 @@ export function onPingForMe(
   // Nobody is made to dial whom this node has never heard of.
   if (!core.members.has(message.target) && !core.connected.has(message.target)) return;
   core.nonce += 1;
-  const relayed = { from, nonce: message.nonce, at: core.now };
+  const { target } = message;
+  const relayed = { from, target, nonce: message.nonce, at: core.now };
   remember(core.relayedPings, core.nonce, relayed, relayedMax);
-  send(core, message.target, { type: 'ping', nonce: core.nonce });
+  send(core, target, { type: 'ping', nonce: core.nonce });
 }
 
 export function onPong(core: Core, from: NodeId, nonce: number): void {
   const relayed = core.relayedPings.get(nonce);
-  if (relayed !== undefined) {
+  if (relayed?.target === from) {
     core.relayedPings.delete(nonce);
     return send(core, relayed.from, { type: 'pong', nonce: relayed.nonce });
   }
-  // A pong that somebody relayed: the node it is about is alive, though we cannot reach it ourselves.
+  // A pong that somebody relayed: the node it is about is alive, though we cannot reach it ourselves. One
+  // member alone could say that of the dead for ever, so most of those who were asked must say it.
   for (const [node, watch] of core.watches) {
-    if (watch.nonce === nonce && watch.sentAt !== null && node !== from) onHeard(core, node);
+    if (watch.nonce !== nonce || watch.sentAt === null || !watch.asked.includes(from)) continue;
+    watch.vouched.add(from);
+    if (watch.vouched.size >= majority(watch.asked.length)) onHeard(core, node);
   }
 }
 

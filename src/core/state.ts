@@ -276,6 +276,9 @@ export interface Watch {
   sentAt: Millis | null;
   /** Missed in a row. */
   misses: number;
+  /** Who was asked to probe it, too, and which of them got an answer. */
+  asked: readonly NodeId[];
+  readonly vouched: Set<NodeId>;
   suspectSince: Millis | null;
   unreachable: number;
   dead: boolean;
@@ -331,7 +334,7 @@ export interface Core {
   startedAt: Millis;
   readonly relayedPings: Map<
     number,
-    { readonly from: NodeId; readonly nonce: number; readonly at: Millis }
+    { readonly from: NodeId; readonly target: NodeId; readonly nonce: number; readonly at: Millis }
   >;
   nonce: number;
   readonly kept: Map<JobId, KeptJob>;
