@@ -118,6 +118,13 @@ export function pullFailure(image: string, error: ApiError): ExecutionFailure {
 
 const START_RULES: readonly Rule[] = [
   {
+    pattern: /cannot be mounted because it is|unable to setup user: stat \/dev\//i,
+    code: 'docker-refused',
+    class: 'spec',
+    message:
+      'A path of the job lies where every container has something else, as in /proc, /sys or /dev. Name another one.',
+  },
+  {
     pattern: /no command specified/i,
     code: 'no-command',
     class: 'spec',
@@ -162,18 +169,34 @@ const START_RULES: readonly Rule[] = [
   },
 ];
 
+/**
+ * Docker's words without what they tell of this machine: where it keeps containers, and where this node
+ * has its data. The message travels to the owner of the job. What lies inside the container stays.
+ */
+function toldElsewhere(text: string): string {
+  return text
+    .slice(0, 4 * MESSAGE_MAX)
+    .replace(/ mounting "[^"]*"/g, ' mounting')
+    .replace(/\/[^\s"]*?\/overlay2\/[^\s"/]+\/\w+/g, '')
+    .replace(/\/[^\s"]*?\/executions\/[^\s"]*/g, '…');
+}
+
 /** Creating or starting a container failed. */
 export function startFailure(error: ApiError): ExecutionFailure {
   if (error.status === null) return unavailable(error);
   const known = START_RULES.find((rule) => rule.pattern.test(error.text));
   if (known !== undefined) {
-    return failureOf(known.code, known.class, `${known.message} Docker: ${error.text}`);
+    return failureOf(
+      known.code,
+      known.class,
+      `${known.message} Docker: ${toldElsewhere(error.text)}`,
+    );
   }
   const isSpec = error.status === 400;
   return failureOf(
     'docker-refused',
     isSpec ? 'spec' : 'node',
-    `Docker refused to start the container: ${error.text}`,
+    `Docker refused to start the container: ${toldElsewhere(error.text)}`,
   );
 }
 

@@ -114,6 +114,26 @@ test('what Docker says when it will not start a container is classed by whose fa
   assert.equal(`${away.code}/${away.class}`, 'docker-unavailable/node');
 });
 
+test('a path of a job where a container has something else is its own fault, and nobody learns this machine’s paths', () => {
+  const mounting =
+    'runc create failed: error during container init: error mounting "/home/jo e/.shoal/executions/e-1/outputs/out" to rootfs at "/proc/self/fd": "/var/lib/docker/overlay2/222e6a8d/merged/proc/1/fd" cannot be mounted because it is inside /proc: unknown';
+  const texts = {
+    [mounting]: 'docker-refused/spec',
+    'unable to setup user: stat /dev/null: no such file or directory: unknown':
+      'docker-refused/spec',
+    'bind source path does not exist: /home/joe/.shoal/executions/e-1/inputs/0':
+      'docker-refused/node',
+    'chdir to cwd: /var/lib/docker/overlay2/222e6a8d/merged/work: not a directory':
+      'docker-refused/node',
+  };
+  for (const [text, expected] of Object.entries(texts)) {
+    const failure = startFailure(answered(500, text));
+    assert.equal(`${failure.code}/${failure.class}`, expected, text);
+    assert.doesNotMatch(failure.message, /home|\/var\/lib|executions|222e/, text);
+  }
+  assert.match(startFailure(answered(500, mounting)).message, /"\/proc\/1\/fd" cannot be mounted/);
+});
+
 test('only Docker’s init process is believed about a missing command', () => {
   const tini = (why: string): string => `[FATAL tini (7)] exec /x failed: ${why}\n`;
   assert.equal(initFailure(127, tini('No such file or directory'))?.code, 'entrypoint-not-found');
