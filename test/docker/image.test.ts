@@ -249,3 +249,24 @@ test('what an image wants to be run for its health is not run', { skip }, async 
     await rm(directory, { recursive: true, force: true });
   }
 });
+
+test('an image with more volumes than Docker makes in time is refused', { skip }, async () => {
+  const image = 'shoal-test/volumes:local';
+  const directory = await mkdtemp(join(tmpdir(), 'shoal-image-'));
+  try {
+    for (const [count, expected] of [
+      [101, 'failed image-volumes/limit'],
+      [2, 'exited 0'],
+    ] as const) {
+      const volumes = Array.from({ length: count }, (_, at) => `/volumes/${at}`);
+      const lines = `FROM ${IMAGE}\nVOLUME ${JSON.stringify(volumes)}\n`;
+      await writeFile(join(directory, 'Dockerfile'), lines);
+      await docker('build', '--quiet', '--tag', image, directory);
+      const { outcome } = await runOnce({ params: { Image: image, Parameters: ['true'] } });
+      assert.equal(shortOf(outcome), expected);
+    }
+  } finally {
+    await docker('rmi', '--force', image).catch(() => undefined);
+    await rm(directory, { recursive: true, force: true });
+  }
+});

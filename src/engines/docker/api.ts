@@ -35,6 +35,8 @@ export interface ImageFacts {
   readonly architecture: string;
   /** Unpacked, all layers. */
   readonly bytes: number;
+  /** Directories that it wants to have outside of its layers; one volume each. */
+  readonly volumes: number;
 }
 
 export interface EngineFacts {
@@ -168,12 +170,15 @@ function queries(
         [404],
         within('inspect image', DEADLINE.query, () => client.getImage(image).inspect()),
       );
+      // Whoever makes an image by hand may leave it out.
+      const config = found?.Config ?? null;
       return found === null
         ? null
         : {
             os: found.Os,
             architecture: found.Architecture,
             bytes: found.Size,
+            volumes: Object.keys(config?.Volumes ?? {}).length,
           };
     },
     async removeImage(image) {

@@ -24,6 +24,9 @@ export interface ImageOptions {
   readonly onProgress: (text: string) => void;
 }
 
+/** Docker makes one after the other, ten a second: twenty thousand keep it busy for an hour. */
+const VOLUMES_MAX = 100;
+
 /** Milliseconds between two progress texts; a pull reports hundreds of times a second. */
 const PROGRESS_EVERY_MS = 1000;
 
@@ -43,7 +46,7 @@ export async function ensureImage(
 ): Promise<ExecutionFailure | null> {
   try {
     const local = await api.inspectImage(image);
-    if (local !== null && runsOn(facts, local)) return null;
+    if (local !== null && runsOn(facts, local)) return whyRefused(image, local);
     if (options.skipPull) {
       return local === null ? notHere(image) : wrongPlatform(image, local, facts);
     }
@@ -61,7 +64,7 @@ export async function ensureImage(
       await api.removeImage(image);
       return tooLarge(image, options.imageMaxBytes);
     }
-    return runsOn(facts, pulled) ? null : wrongPlatform(image, pulled, facts);
+    return runsOn(facts, pulled) ? whyRefused(image, pulled) : wrongPlatform(image, pulled, facts);
   } catch (error) {
     if (error instanceof DockerCallError) return startFailure(error.api);
     throw error;
@@ -101,6 +104,12 @@ function runsOn(engine: EngineFacts, image: ImageFacts): boolean {
     architecture === engine.architecture ||
     (own(ALSO_RUNS, engine.architecture)?.includes(architecture) ?? false);
   return sameOs && sameKind;
+}
+
+function whyRefused(image: string, { volumes }: ImageFacts): ExecutionFailure | null {
+  if (volumes <= VOLUMES_MAX) return null;
+  const text = `The image ${image.slice(0, 300)} declares ${volumes} volumes, more than the ${VOLUMES_MAX} allowed.`;
+  return failureOf('image-volumes', 'limit', text);
 }
 
 function notHere(image: string): ExecutionFailure {
