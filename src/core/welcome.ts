@@ -4,11 +4,12 @@
  * remembered for ever and nobody's inventions fill the memory. What is asked for was verified before:
  * here it is only weighed.
  *
- * **Holds.** A bid sets resources aside on the word of a leader alone, so what a leader may have held
- * depends on how well this node knows it. Of the capacity, leaders that never ran anything here share
- * a half, those of them that this node has never heard itself a quarter; leaders whose holds became
- * executions may have all of it. Whoever lets holds run out has the less of his share the more he
- * wasted. Nobody's executions are limited by this: a hold becomes one within a second.
+ * **Holds.** A bid sets resources aside on the word of a leader alone, so what may be held depends on
+ * how well this node knows the leader and the owner of the job. Of the capacity, jobs of leaders or
+ * owners of whom nothing ever ran here share a half, those whose leader this node has never heard itself
+ * a quarter; where holds became executions it may be all. Whoever lets holds run out has the less of his
+ * share the more he wasted: the one of the two who is less known. Nobody's executions are limited by
+ * this: a hold becomes one within a second.
  *
  * **Admissions** that nobody has activated yet are bounded by who brought them, from which host, for
  * which owner, and in all.
@@ -86,11 +87,20 @@ export interface Asker {
 
 type Standing = 'proven' | 'newcomer' | 'stranger';
 
-function standingOf(core: Core, leader: NodeId): Standing {
-  if (leader === core.self) return 'proven';
-  if (!reached(core, leader)) return 'stranger';
-  return ran(core, leader) ? 'proven' : 'newcomer';
+/**
+ * Leader and owner are known apart from each other: anybody may make himself the owner of a job that an
+ * honest node then leads in vain, and anybody may lead a job whose spec he saw.
+ */
+function standingOf(core: Core, { leader, owner }: Asker): Standing {
+  if (leader !== core.self && !reached(core, leader)) return 'stranger';
+  return isKnownLeader(core, leader) && isKnownOwner(core, owner) ? 'proven' : 'newcomer';
 }
+
+const isKnownLeader = (core: Core, leader: NodeId): boolean =>
+  leader === core.self || (reached(core, leader) && ran(core, leader));
+
+const isKnownOwner = (core: Core, owner: PublicKey): boolean =>
+  owner === core.suite.owner || ran(core, owner);
 
 /** Something that this leader led, or this owner wanted, has run here not long ago. */
 const ran = (core: Core, who: NodeId | PublicKey): boolean =>
@@ -105,7 +115,7 @@ const accountOf = (leader: NodeId, standing: Standing): NodeId | 'strangers' =>
  */
 export function roomFor(core: Core, asker: Asker, one: Resources): Resources {
   const capacity = core.profile?.capacity ?? nothing;
-  const standing = standingOf(core, asker.leader);
+  const standing = standingOf(core, asker);
   const holds = [...core.holds.values()];
   const ofLeader = holds.filter((hold) => hold.leader === asker.leader);
   if (holds.length >= holdsMax || ofLeader.length >= holdsPerLeaderMax) return nothing;
@@ -123,11 +133,11 @@ export function roomFor(core: Core, asker: Asker, one: Resources): Resources {
   };
   const rooms = [freeNow(core), room(waste < 0.5 ? 1 : 2 ** -waste, ofLeader)];
   if (standing !== 'proven') {
-    const alike = holds.filter((hold) => standingOf(core, hold.leader) !== 'proven');
+    const alike = holds.filter((hold) => standingOf(core, hold) !== 'proven');
     rooms.push(room(newcomersShare, alike));
   }
   if (standing === 'stranger') {
-    const alike = holds.filter((hold) => standingOf(core, hold.leader) === 'stranger');
+    const alike = holds.filter((hold) => standingOf(core, hold) === 'stranger');
     rooms.push(room(strangersShare, alike));
   }
   if (othersWait(core, holds, asker.owner)) {
@@ -151,18 +161,18 @@ export function holdUsed(core: Core, { leader, owner }: Hold): void {
   core.welcome.wasted.add(leader, -1, core.now);
 }
 
-/** A hold ended otherwise: what it kept from others is remembered. */
+/** A hold ended otherwise: what it kept from others is remembered, of those who are less known. */
 export function holdUnused(core: Core, hold: Hold): void {
-  if (core.now - hold.firstAt < inVainMs || hold.leader === core.self) return;
+  const { leader, owner } = hold;
+  if (core.now - hold.firstAt < inVainMs) return;
   const capacity = core.profile?.capacity ?? nothing;
   const cost = wholeNode * shareOf(hold.resources, capacity);
-  const standing = standingOf(core, hold.leader);
-  core.welcome.wasted.add(accountOf(hold.leader, standing), cost, core.now);
-  // Only who speaks for himself can waste an owner's good name; gossip repeats anybody's words. And
-  // whoever saw a spec can lead its job with keepers of his own, so that the name of an owner whose
-  // jobs ran here is wasted by leaders alone that led some of what ran.
-  if (hold.direct && (standing === 'proven' || !ran(core, hold.owner)))
-    core.welcome.wasted.add(hold.owner, cost, core.now);
+  const known = { leader: isKnownLeader(core, leader), owner: isKnownOwner(core, owner) };
+  if (leader !== core.self && (known.owner || !known.leader))
+    core.welcome.wasted.add(accountOf(leader, standingOf(core, hold)), cost, core.now);
+  // Only who speaks for himself can waste an owner's good name; gossip repeats anybody's words.
+  if (hold.direct && owner !== core.suite.owner && (known.leader || !known.owner))
+    core.welcome.wasted.add(owner, cost, core.now);
 }
 
 /** A neighbour brings an advert that is new here: it must be verified, and may be made up. */

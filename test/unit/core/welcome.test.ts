@@ -250,6 +250,20 @@ describe('the good name of an owner whose jobs ran here', () => {
   it('has to be earned (control)', () => assert.ok(misused(false) < CAPACITY / 2));
 });
 
+describe('the good name of a leader whose jobs ran here', () => {
+  it('is not wasted by owners that nobody knows, who have co-keepers that never vote', () => {
+    const cluster = alone();
+    run(cluster, jobOf(1, 5, 1, 500, 1));
+    for (let round = 10; round < 40; round += 1) {
+      invite(cluster, jobOf(1, round, round, 500));
+      assert.ok(held(cluster) <= CAPACITY / 2, 'and they have half of the node at most');
+      cluster.advance(11_000);
+    }
+    invite(cluster, jobOf(1, 5, 100, 500));
+    assert.equal(held(cluster), CAPACITY - 500);
+  });
+});
+
 describe('holds', () => {
   it('are bounded in number, however little each takes', () => {
     const cluster = alone();
