@@ -6,6 +6,8 @@
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { createOutputPace } from '../output-pace.ts';
+import type { OutputPace } from '../output-pace.ts';
 
 /** Bytes of stderr kept in memory, enough to tell what Docker's init process complains of. */
 const HEAD_BYTES = 1024;
@@ -79,6 +81,7 @@ export async function openOutputFiles(
   stdoutPath: string,
   stderrPath: string,
   maxBytes: number,
+  pace: OutputPace = createOutputPace(),
 ): Promise<OutputFiles> {
   const stdout: Sink = { file: await open(stdoutPath, 'w', 0o600), seen: 0, skip: 0 };
   const stderr: Sink = { file: await open(stderrPath, 'w', 0o600), seen: 0, skip: 0 };
@@ -105,6 +108,7 @@ export async function openOutputFiles(
         const next = await chunks.next().catch(() => ({ done: true as const, value: undefined }));
         if (next.done === true) return;
         await take(demultiplex(next.value));
+        await pace.took(next.value.length);
       }
     },
     rewind() {

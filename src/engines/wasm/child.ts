@@ -9,6 +9,7 @@ import { Duplex } from 'node:stream';
 import type { Readable } from 'node:stream';
 import type { ExecutionFailure, Usage } from '../../core/execution.ts';
 import type { EngineOutcome } from '../engine.ts';
+import { createOutputPace } from '../output-pace.ts';
 import {
   cancelled,
   cpuExceeded,
@@ -154,10 +155,11 @@ async function storeOutput(
   run: ChildRun,
   kill: (reason: ExecutionFailure) => void,
 ): Promise<number> {
+  const pace = createOutputPace();
   const store = async (stream: Readable | null, path: string): Promise<number> => {
     if (stream === null) return 0;
     try {
-      return await capture(stream, path, run.outputMaxBytes);
+      return await capture(stream, path, run.outputMaxBytes, pace);
     } catch (error) {
       kill(outputUnwritable(error instanceof Error ? error.message : String(error)));
       stream.resume();

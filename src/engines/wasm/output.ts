@@ -5,6 +5,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import type { OutputPace } from '../output-pace.ts';
 
 /** The operator's, and nobody else's, to read: output may hold what the job keeps secret. */
 const MODE = 0o600;
@@ -14,7 +15,12 @@ const MODE = 0o600;
  * @returns how many bytes were dropped.
  * @throws the error of the file system when the file cannot be written.
  */
-export async function capture(stream: Readable, path: string, bytesMax: number): Promise<number> {
+export async function capture(
+  stream: Readable,
+  path: string,
+  bytesMax: number,
+  pace: OutputPace,
+): Promise<number> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
   await using file = await open(path, flags, MODE);
   let kept = 0;
@@ -25,6 +31,7 @@ export async function capture(stream: Readable, path: string, bytesMax: number):
     if (part.length > 0) await file.appendFile(part);
     kept += part.length;
     dropped += chunk.length - part.length;
+    await pace.took(chunk.length);
   }
   return dropped;
 }
