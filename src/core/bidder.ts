@@ -197,9 +197,9 @@ export function tickHolds(core: Core): void {
 /** Resources are free again: bid for the jobs that were waiting for them, oldest first. */
 export function reconsider(core: Core): void {
   if (core.wishes.size === 0 || shut(core) !== null) return;
+  let free = freeNow(core);
   for (const announcement of [...core.wishes.values()]) {
     core.atHand = announcement.job;
-    const free = freeNow(core);
     if (free.cpuMillis === 0 && free.memoryBytes === 0) return;
     const { spec } = announcement;
     if (spec === null || spec.body.notAfter < wallMs(core)) {
@@ -210,6 +210,8 @@ export function reconsider(core: Core): void {
     // What is free decides first: it is the cheaper question.
     if (howOften(wanted, free, 1) === 0) continue;
     const room = roomFor(core, { owner: spec.body.owner, leader: announcement.leader }, wanted);
-    if (howOften(wanted, room, 1) > 0) answer(core, announcement, spec.body, false);
+    if (howOften(wanted, room, 1) === 0) continue;
+    answer(core, announcement, spec.body, false);
+    free = freeNow(core);
   }
 }
