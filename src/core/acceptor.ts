@@ -2,6 +2,7 @@
  * The acceptor: promise epochs and accept what a leader proposes under them. Whatever it signs is on
  * disk before the signature leaves (the machine's `persist` barrier).
  */
+import { allow, shelvedPoints } from './allowance.ts';
 import { hasPlace, slotOf } from './certificate.ts';
 import { sendCommits } from './commit.ts';
 import { compareEpochs, sameEpoch, withinReach } from './epoch.ts';
@@ -21,8 +22,9 @@ const partItems = 150;
 export function keptFor(core: Core, from: NodeId, job: JobId): KeptJob | null {
   const kept = core.kept.get(job);
   if (kept !== undefined) {
-    if (kept.card === null || kept.card.keepers.includes(from)) return kept;
-    refuse(core, from, 'not-keeper', false);
+    if (kept.card === null) return kept;
+    if (!kept.card.keepers.includes(from)) refuse(core, from, 'not-keeper', false);
+    else if (allow(core, from, shelvedPoints)) return kept;
     return null;
   }
   const close = closeOf(core, job);

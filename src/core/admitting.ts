@@ -2,7 +2,7 @@
  * A keeper's part in admissions: vote for one, wait for its activation, help itself when none comes,
  * and take the job into keeping.
  */
-import { allow } from './allowance.ts';
+import { allow, shelvedPoints } from './allowance.ts';
 import { validVote } from './certificate.ts';
 import { shut } from './door.ts';
 import { firstEpoch, majority } from './epoch.ts';
@@ -23,8 +23,6 @@ import { bringerOf, welcomeAdmission } from './welcome.ts';
 
 /** A job voted for and not activated within this: its sponsor may be gone, the keepers help themselves. */
 const orphanMs = 10_000;
-/** Of an allowance: what unpacking a shelved job costs. */
-const shelvedPoints = 20;
 /** Between two such tries at most; they grow with the age. */
 const orphanMaxMs = 160_000;
 /** An admission that is not activated is forgotten after this: its keepers may never have been there. */

@@ -18,6 +18,9 @@ const pointsMax = 2_000;
 /** A node that was away for two seconds has its full allowance anyway. */
 const nodesMax = 4_096;
 
+/** What unpacking a shelved job costs, whoever asks for it. */
+export const shelvedPoints = 20;
+
 /** Takes `points` from what this node may ask for. @returns false when nothing is to be answered */
 export function allow(core: Core, from: NodeId, points: number): boolean {
   const known = core.allowances.get(from);

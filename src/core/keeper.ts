@@ -2,6 +2,7 @@
  * The keeper's part once a job is its own: learn what was committed, watch the leader, stand for
  * leader when it is gone, and let the job go when its time is over.
  */
+import { allow, shelvedPoints } from './allowance.ts';
 import { slotOf } from './certificate.ts';
 import { jobTimer, learn, sendCommits } from './commit.ts';
 import { withinReach } from './epoch.ts';
@@ -218,10 +219,12 @@ export function onLeadCheck(core: Core, from: NodeId, jobs: readonly JobId[]): v
     const kept = core.kept.get(job);
     if (kept !== undefined && !keeps(kept, from)) {
       refuse(core, from, 'not-keeper', false);
-    } else if (kept?.ledger.close != null) {
+    } else if (kept !== undefined && (kept.card !== null || kept.ledger.close !== null)) {
       // Whoever missed more asks again in ten seconds.
       told += 1;
-      if (told <= commitsMax) sendCommits(core, from, kept);
+      const mayTell =
+        told <= commitsMax && (kept.card === null || allow(core, from, shelvedPoints));
+      if (mayTell) sendCommits(core, from, kept);
     } else if (kept === undefined || (kept.lead === null && kept.candidateAt === null))
       not.push(job);
   }

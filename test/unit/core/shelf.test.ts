@@ -68,6 +68,36 @@ describe('a closed job', () => {
     assert.equal(open(cluster), 0);
   });
 
+  it('is unpacked for a keeper that asks without end no more often than for others', () => {
+    let unpacked = 0;
+    const cluster = new Cluster({
+      nodes: 3,
+      suite: (suite) => ({
+        ...suite,
+        unpack(packed) {
+          unpacked += 1;
+          return suite.unpack(packed);
+        },
+      }),
+    });
+    for (let nonce = 0; nonce < 200; nonce += 1)
+      cluster.submit(0, jobWith(), String(nonce).padStart(32, '0'));
+    cluster.advance(60_000);
+    const jobs = cluster
+      .machine(0)
+      .inspect()
+      .jobs.map(({ job }) => job);
+    assert.equal(jobs.length, 200);
+    unpacked = 0;
+    cluster.lose = () => true;
+    for (let turn = 0; turn < 10; turn += 1) {
+      cluster.message(0, 1, { type: 'lead-check', jobs });
+      for (const job of jobs) cluster.message(0, 1, { type: 'commit', job, values: [] });
+    }
+    // Each is unpacked from two pieces.
+    assert.ok(unpacked <= 2 * 2 * 100, `${unpacked} times`);
+  });
+
   it('is unpacked for its keepers, who get all of it, and for nobody else', () => {
     const { cluster, id } = closedJob();
     const stranger: readonly Message[] = [
