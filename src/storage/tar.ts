@@ -123,7 +123,8 @@ function paxPath(body: Uint8Array): string | null {
     const digits = blank - at;
     // Leading zeros without end would be read again from each of them.
     const length = digits > 0 && digits <= PAX_DIGITS ? Number(text(body.subarray(at, blank))) : 0;
-    if (!Number.isInteger(length) || length <= digits || at + length > body.length)
+    // Without a blank, or with one at once, there is no length, and no next line to come to.
+    if (!Number.isInteger(length) || length <= Math.max(0, digits) || at + length > body.length)
       throw new TarError('has a damaged pax header');
     const line = text(body.subarray(blank + 1, at + length - 1));
     if (line.startsWith('path=')) path = line.slice('path='.length);

@@ -216,6 +216,11 @@ describe('reading tar archives', () => {
     assert.ok(performance.now() - from < 5_000);
   });
 
+  it('comes to the end of a pax header that has none', () => {
+    for (const body of ['x', ' ', ' a=\n', '5 a=\nx', '4 a=\n5 a=\n', '0 a=\n', '1 \n'])
+      assert.throws(() => readTar(archive(entry('pax', body, 'x')), 100), TarError, body);
+  });
+
   it('stops at the number of entries that are allowed', () => {
     const many = archive(...Array.from({ length: 50 }, (_, index) => entry(`f${index}`, '')));
     assert.equal(readTar(many, 10).length, 11);
