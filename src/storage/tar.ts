@@ -21,6 +21,8 @@ export class TarError extends Error {
 const BLOCK = 512;
 /** Digits of the length of a pax line; lines are shorter than a gigabyte. */
 const PAX_DIGITS = 9;
+/** Bytes of a header that describes a file; the longest path is 4 KiB. A megabyte takes 0.1 s to read. */
+const DESCRIPTION_MAX = 1_000_000;
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** True when the bytes begin with a tar header whose checksum is right. */
@@ -44,6 +46,8 @@ export function readTar(archive: Uint8Array, maxEntries: number): readonly TarEn
     const body = archive.subarray(at + BLOCK, at + BLOCK + size);
     if (body.length < size) throw new TarError('ends in the middle of a file');
     const type = String.fromCharCode(header[156] ?? 0);
+    if ((type === 'L' || type === 'x') && size > DESCRIPTION_MAX)
+      throw new TarError(`has a header of more than ${DESCRIPTION_MAX} bytes`);
     if (type === 'L') longName = text(body);
     else if (type === 'x') longName = paxPath(body) ?? longName;
     else if (type !== 'g') {

@@ -221,6 +221,15 @@ describe('reading tar archives', () => {
       assert.throws(() => readTar(archive(entry('pax', body, 'x')), 100), TarError, body);
   });
 
+  it('reads no name or header without end', () => {
+    for (const type of ['L', 'x']) {
+      const lines = '5 a=\n'.repeat(200_000);
+      assert.equal(readTar(archive(entry('head', lines, type)), 100).length, 0);
+      const longer = archive(entry('head', `${lines}5 a=\n`, type));
+      assert.throws(() => readTar(longer, 100), /header of more than/);
+    }
+  });
+
   it('stops at the number of entries that are allowed', () => {
     const many = archive(...Array.from({ length: 50 }, (_, index) => entry(`f${index}`, '')));
     assert.equal(readTar(many, 10).length, 11);
