@@ -11,6 +11,7 @@ import type { NodeId, StoreId } from '../../src/core/ids.ts';
 import type { Announcement, Message } from '../../src/core/messages.ts';
 import type { Certified, Signed } from '../../src/core/records.ts';
 import type { Suite } from '../../src/core/suite.ts';
+import { executionIdOf } from '../../src/core/place.ts';
 import { jobIdOf } from '../../src/core/verify.ts';
 import { createCrypto } from '../../src/store/crypto.ts';
 import { testNodes } from '../contract/p2p/nodes.ts';
@@ -41,11 +42,15 @@ describe('a hostile member in a mesh of three', () => {
   let peers: readonly Peer[];
   let hostile: TestNode;
   let self: NodeId;
+  /** What it does about an announcement, and about a message. */
+  let heard: (announcement: Announcement) => void = () => {};
+  let told: (from: NodeId, message: Message) => void = () => {};
 
   before(async () => {
     peers = await mesh.grow(3);
     const decodeGossip = (data: Uint8Array): Decoded => {
       const decoded = codec.decodeGossip(data);
+      if (decoded.ok && decoded.gossip.type === 'announce') heard(decoded.gossip.announcement);
       if (decoded.ok && decoded.gossip.type === 'advert') {
         const { node, store: of } = decoded.gossip.advert.body;
         stores.set(node, of);
@@ -55,6 +60,15 @@ describe('a hostile member in a mesh of three', () => {
     const bootstrap = peers.map((peer) => peer.address);
     hostile = await strangers.start({ network: NET, bootstrap, seed }, { decodeGossip });
     self = hostile.host.nodeId;
+    hostile.host.messages.listen({
+      onFrame(from, frame) {
+        const decoded = codec.decodeMessage(frame);
+        if (decoded.ok) told(from, decoded.message);
+      },
+      onConnected() {},
+      onDisconnected() {},
+      onUnreachable() {},
+    });
     await mesh.until('it is connected to all', () => hostile.host.peers().length === peers.length);
   });
 
@@ -166,6 +180,64 @@ describe('a hostile member in a mesh of three', () => {
       tell(keeper, { type: 'admit', spec: signed, admission });
     }
     await honestJobsRun();
+  });
+
+  test('that bids what nobody has, and does nothing, gets few jobs and delays the others little', async () => {
+    const most = { cpuMillis: 1e6, memoryBytes: 2 ** 50, diskBytes: 2 ** 50, gpus: 1_000 };
+    const one = { cpuMillis: 1, memoryBytes: 1, diskBytes: 1, gpus: 1 };
+    for (const peer of peers) {
+      const about = { node: self, store, sequence: Date.now(), addresses: [], labels: {} };
+      const offers = { engines: ['noop'], publishers: ['noop'], sources: [], software: 'shoal' };
+      const body = { ...about, ...offers, capacity: most, free: most, running: 0, keeps: true };
+      tell(peer, { type: 'advert', advert: suite.seal('advert', body, now(), 'node') });
+    }
+    const given = new Set<string>();
+    let bids = 0;
+    heard = ({ job, version, leader, round }) => {
+      bids += 1;
+      const bid = { type: 'bid', job, version, round, slots: 16, running: 0, locality: 1 } as const;
+      const frame = codec.encodeMessage({ ...bid, free: most, capacity: one });
+      hostile.host.messages.send(leader, frame);
+    };
+    told = (_from, message) => {
+      if (message.type === 'invite') heard(message.announcement);
+      if (message.type === 'assign') given.add(message.spec.body.job);
+    };
+    for (let round = 0; round < 4; round += 1) await honestJobsRun();
+    assert.ok(bids >= 12, `${bids} bids`);
+    assert.ok(given.size <= 4, `${given.size} of 12 jobs were given to it`);
+    heard = () => {};
+    told = () => {};
+  });
+
+  test('that wants a copy of what nobody made has nothing copied', async () => {
+    const [first] = peers;
+    assert.ok(first);
+    const { admission, spec: signed } = announced();
+    assert.ok(signed);
+    const { job } = signed.body;
+    const node = asNodeId(first.nodeId);
+    const execution = executionIdOf(suite, { job, version: 1, partition: 0, attempt: 0, node });
+    const cid = 'bafkreifubjqqem6mi7dk3vmdjh55u4aafofl6zml4enpqwsj7vlv3aeh7e';
+    // The end of an execution on another node, which that node never signed.
+    const body = {
+      ...{ job, version: 1, partition: 0, attempt: 0, execution, node, sequence: 1 },
+      ...{ phase: 'completed' as const, exitCode: 0, result: { cid, bytes: 1e9 } },
+      ...{ failure: null, output: null, usage: null },
+    };
+    const state = suite.seal('state', body, now(), 'node');
+    let answers = 0;
+    told = (_from, message) => {
+      if (message.type === 'replicated') answers += 1;
+    };
+    const before = await first.metric('shoal_refused_total', '');
+    tell(first, { type: 'replicate', spec: signed, admission, grant: null, state });
+    await mesh.until(
+      'the refusal is counted',
+      async () => (await first.metric('shoal_refused_total', '')) > before,
+    );
+    assert.equal(answers, 0);
+    told = () => {};
   });
 
   test('none of it ended or blocked a peer', () => {
