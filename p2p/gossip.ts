@@ -9,14 +9,14 @@ import type { GossipSub, GossipsubOpts, Message } from '@libp2p/gossipsub';
 import type { Identify, IdentifyPush } from '@libp2p/identify';
 import type { Libp2p, PeerId } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
-import { asNodeId } from '../src/core/ids.ts';
-import type { JobId, NodeId } from '../src/core/ids.ts';
-import type { Gossip } from '../src/core/messages.ts';
+import { asNodeId } from '../src/core/record/ids.ts';
+import type { JobId, NodeId } from '../src/core/record/ids.ts';
+import type { Gossip } from '../src/core/contract/messages.ts';
 import { reasonOf } from './log.ts';
 import type { Log } from './log.ts';
-import type { Presence } from './presence.ts';
+import type { Presence } from './peers/presence.ts';
 import { createRate } from './rate.ts';
-import type { PeerFault } from './standing.ts';
+import type { PeerFault } from './peers/standing.ts';
 import { GOSSIP_MAX_BYTES } from './wire/messages.ts';
 
 /** Fixed, because a topic per job leaks state in every peer and runs into their topic budgets. */

@@ -4,15 +4,15 @@
 import type { Libp2p } from '@libp2p/interface';
 import type { Datastore } from 'interface-datastore';
 import type { Failure } from '../src/core/failure.ts';
-import type { NodeId } from '../src/core/ids.ts';
-import type { HostContent } from './content.ts';
-import type { DiscoveryLimits, PeerStatus } from './discovery.ts';
+import type { NodeId } from '../src/core/record/ids.ts';
+import type { HostContent } from './content/content.ts';
+import type { DiscoveryLimits, PeerStatus } from './peers/discovery.ts';
 import type { Decoded, GossipPort, GossipStats } from './gossip.ts';
 import type { Log } from './log.ts';
 import type { BlocksStats } from './protocols/blocks.ts';
 import type { MessageLimits, Messages, MessageStats } from './protocols/messages.ts';
 import type { Tail } from './protocols/tail.ts';
-import type { PeerFault, StandingLimits, StandingStats } from './standing.ts';
+import type { PeerFault, StandingLimits, StandingStats } from './peers/standing.ts';
 
 export interface HostConfig {
   /** The mesh: 1 … 63 of a–z, 0–9 and `-`; part of every protocol name. */

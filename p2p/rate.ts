@@ -2,7 +2,7 @@
  * How much of something each peer may cause: a bucket per peer that fills with time. What a peer does
  * not use it may use later, up to the bucket's size.
  */
-import type { NodeId } from '../src/core/ids.ts';
+import type { NodeId } from '../src/core/record/ids.ts';
 
 /** Buckets kept; full ones carry no knowledge and go first. */
 const BUCKETS_MAX = 1_024;

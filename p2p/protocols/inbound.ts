@@ -3,10 +3,10 @@
  * what a peer said, and reset when a frame begins and does not end. Opens nothing; `messages.ts` does.
  */
 import type { Stream } from '@libp2p/interface';
-import type { NodeId } from '../../src/core/ids.ts';
+import type { NodeId } from '../../src/core/record/ids.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
-import type { PeerFault } from '../standing.ts';
+import type { PeerFault } from '../peers/standing.ts';
 import { eachPiece, FrameTooLarge, frameParser } from './frames.ts';
 import type { FrameParser } from './frames.ts';
 

@@ -6,12 +6,12 @@
  */
 import type { Connection, Libp2p, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
-import { asNodeId } from '../../src/core/ids.ts';
-import type { NodeId } from '../../src/core/ids.ts';
+import { asNodeId } from '../../src/core/record/ids.ts';
+import type { NodeId } from '../../src/core/record/ids.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
-import type { Presence } from '../presence.ts';
-import type { PeerFault } from '../standing.ts';
+import type { Presence } from '../peers/presence.ts';
+import type { PeerFault } from '../peers/standing.ts';
 import { drained, encodeFrames } from './frames.ts';
 import { createInbound } from './inbound.ts';
 

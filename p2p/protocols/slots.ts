@@ -3,7 +3,7 @@
  * share, the others in line. Who has least goes first, so a crowd of requests of one peer keeps
  * nobody else waiting. Serves nothing itself.
  */
-import type { NodeId } from '../../src/core/ids.ts';
+import type { NodeId } from '../../src/core/record/ids.ts';
 
 export interface SlotLimits {
   /** Over all peers. */

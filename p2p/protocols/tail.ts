@@ -5,8 +5,8 @@
 import type { Connection, Libp2p, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { ShoalError } from '../../src/core/failure.ts';
-import { asNodeId } from '../../src/core/ids.ts';
-import type { NodeId } from '../../src/core/ids.ts';
+import { asNodeId } from '../../src/core/record/ids.ts';
+import type { NodeId } from '../../src/core/record/ids.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
 import { encodeFrames, readFrames, write } from './frames.ts';

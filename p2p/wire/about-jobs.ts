@@ -2,15 +2,15 @@
  * Shapes of what nodes tell each other about jobs without signing it: refusals, summaries,
  * questions and answers. Part of `message-shapes.ts`, which has the messages themselves.
  */
-import type { JobId, RequestId } from '../../src/core/ids.ts';
+import type { JobId, RequestId } from '../../src/core/record/ids.ts';
 import type {
   Answer,
   JobState,
   JobSummary,
   Question,
   WaitingView,
-} from '../../src/core/messages.ts';
-import type { Refusal } from '../../src/core/refusals.ts';
+} from '../../src/core/contract/messages.ts';
+import type { Refusal } from '../../src/core/record/refusals.ts';
 import * as common from './common-shapes.ts';
 import { constraint } from './job-shape.ts';
 import type { RecordShapes } from './record-shapes.ts';

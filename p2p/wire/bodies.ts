@@ -15,7 +15,7 @@ import type {
   SpecBody,
   StateBody,
   VoteBody,
-} from '../../src/core/records.ts';
+} from '../../src/core/record/records.ts';
 import * as common from './common-shapes.ts';
 import { job } from './job-shape.ts';
 import { flag, integer, list, literal, map, nullable, oneOf, text } from './shape.ts';

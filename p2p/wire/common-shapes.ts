@@ -4,7 +4,12 @@
  * or the sum of all that a node runs, is exact and can be signed. What a value means is checked by
  * the core.
  */
-import type { ExecutionFailure, OutputHead, ResultRef, Usage } from '../../src/core/execution.ts';
+import type {
+  ExecutionFailure,
+  OutputHead,
+  ResultRef,
+  Usage,
+} from '../../src/core/record/execution.ts';
 import type {
   ExecutionId,
   JobId,
@@ -12,9 +17,9 @@ import type {
   PublicKey,
   RecordId,
   StoreId,
-} from '../../src/core/ids.ts';
-import type { Epoch, Keeper, Slot } from '../../src/core/records.ts';
-import { epochNumberMax } from '../../src/core/epoch.ts';
+} from '../../src/core/record/ids.ts';
+import type { Epoch, Keeper, Slot } from '../../src/core/record/records.ts';
+import { epochNumberMax } from '../../src/core/record/ballot.ts';
 import type { Resources } from '../../src/job/model.ts';
 import { BYTES_MAX, CPU_MAX, GPUS_MAX } from '../../src/job/resources.ts';
 import { dictionary, flag, integer, list, map, nullable, oneOf, pattern, text } from './shape.ts';

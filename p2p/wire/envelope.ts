@@ -3,9 +3,9 @@
  * its way to and from `Signed`. The id of a record is the hash of exactly these bytes, so they are
  * made or checked once and kept with the record. Does not sign or verify; `suite.ts` does.
  */
-import { asHlc, asPublicKey, asRecordId } from '../../src/core/ids.ts';
-import type { Hlc, PublicKey } from '../../src/core/ids.ts';
-import type { AnyRecord, Bodies, RecordType } from '../../src/core/records.ts';
+import { asHlc, asPublicKey, asRecordId } from '../../src/core/record/ids.ts';
+import type { Hlc, PublicKey } from '../../src/core/record/ids.ts';
+import type { AnyRecord, Bodies, RecordType } from '../../src/core/record/records.ts';
 import { bodies, isRecordType } from './bodies.ts';
 import { bytesOfHex, hexOf, joinBytes, sameBytes } from './bytes.ts';
 import { decodeCbor, encodeCbor, readingFault, refused } from './cbor.ts';

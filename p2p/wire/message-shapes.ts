@@ -1,16 +1,16 @@
 /**
  * The shape of every message and every gossip: two tables, complete by the compiler. Field for
- * field as in `src/core/messages.ts`; the tables say only what can be carried, the core decides
+ * field as in `src/core/contract/messages.ts`; the tables say only what can be carried, the core decides
  * what it means.
  */
-import type { JobId } from '../../src/core/ids.ts';
+import type { JobId } from '../../src/core/record/ids.ts';
 import type {
   Announcement,
   Gossip,
   GossipType,
   Message,
   MessageType,
-} from '../../src/core/messages.ts';
+} from '../../src/core/contract/messages.ts';
 import { answer, jobSummary, question, refusal, refusals, request } from './about-jobs.ts';
 import * as common from './common-shapes.ts';
 import type { Envelopes } from './envelope.ts';

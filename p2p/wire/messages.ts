@@ -3,7 +3,7 @@
  * message itself with the version under `v`; records in it are byte strings that hold their
  * envelopes. Shapes are in `message-shapes.ts`; who may send what is the core's business.
  */
-import type { Gossip, Message } from '../../src/core/messages.ts';
+import type { Gossip, Message } from '../../src/core/contract/messages.ts';
 import { decodeCanonical, encodeCbor, MESSAGE_WORK, refused } from './cbor.ts';
 import type { Refused } from './cbor.ts';
 import { createEnvelopes } from './envelope.ts';

@@ -4,8 +4,8 @@
  * key.
  */
 import { base58btc } from 'multiformats/bases/base58';
-import { asNodeId } from '../../src/core/ids.ts';
-import type { NodeId } from '../../src/core/ids.ts';
+import { asNodeId } from '../../src/core/record/ids.ts';
+import type { NodeId } from '../../src/core/record/ids.ts';
 import { joinBytes } from './bytes.ts';
 
 /** Identity multihash of 36 bytes; protobuf: field 1 = key type 1 (Ed25519), field 2 = 32 bytes. */

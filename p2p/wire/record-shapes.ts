@@ -3,14 +3,14 @@
  * is never taken apart and put together again on the way. Reading one checks its form, not its
  * signature.
  */
-import type { ExecutionOrder } from '../../src/core/execution.ts';
+import type { ExecutionOrder } from '../../src/core/record/execution.ts';
 import type {
   AcceptedValue,
   CertifiedValue,
   JobRecords,
   SlotValue,
-} from '../../src/core/messages.ts';
-import type { AnyRecord, Certified, RecordType, Signed } from '../../src/core/records.ts';
+} from '../../src/core/contract/messages.ts';
+import type { AnyRecord, Certified, RecordType, Signed } from '../../src/core/record/records.ts';
 import { KEEPERS_MAX } from './bodies.ts';
 import * as common from './common-shapes.ts';
 import type { Envelopes } from './envelope.ts';

@@ -2,11 +2,11 @@
  * The real `Suite`: Ed25519 over canonical dag-cbor. Pure: the cryptography itself is injected, so
  * that this compiles without Node's types; `src/store/crypto.ts` is what the daemon gives it.
  */
-import { asPublicKey } from '../../src/core/ids.ts';
-import type { Hlc, NodeId, PublicKey } from '../../src/core/ids.ts';
+import { asPublicKey } from '../../src/core/record/ids.ts';
+import type { Hlc, NodeId, PublicKey } from '../../src/core/record/ids.ts';
 import { ShoalError } from '../../src/core/failure.ts';
-import type { AnyRecord, Bodies, RecordType, Signed } from '../../src/core/records.ts';
-import type { Signer, Suite } from '../../src/core/suite.ts';
+import type { AnyRecord, Bodies, RecordType, Signed } from '../../src/core/record/records.ts';
+import type { Signer, Suite } from '../../src/core/record/suite.ts';
 import { bytesOfHex, hexOf } from './bytes.ts';
 import { createEnvelopes, encodeBody, wireHlc } from './envelope.ts';
 import type { Sha256 } from './envelope.ts';

@@ -2,9 +2,9 @@
  * What the records of a job say about each of its executions, gathered in one place so that the
  * lists, the history and the results tell the same story. Pure; no JSON.
  */
-import type { Phase } from '../core/execution.ts';
-import type { JobRecords } from '../core/messages.ts';
-import type { AcceptBody, CloseBody, Signed } from '../core/records.ts';
+import type { Phase } from '../core/record/execution.ts';
+import type { JobRecords } from '../core/contract/messages.ts';
+import type { AcceptBody, CloseBody, Signed } from '../core/record/records.ts';
 
 export interface ExecutionFacts {
   readonly id: string;

@@ -2,8 +2,8 @@
  * Puts into words why a job waits: from the counted refusals of the nodes to lines that name the
  * number of nodes, the rule and the values on both sides. Pure; what to do with it is the caller's.
  */
-import type { WaitingView } from '../core/messages.ts';
-import type { Refusal, ResourceName } from '../core/refusals.ts';
+import type { WaitingView } from '../core/contract/messages.ts';
+import type { Refusal, ResourceName } from '../core/record/refusals.ts';
 import type { Constraint } from '../job/model.ts';
 import { formatBytes } from '../lib/units.ts';
 

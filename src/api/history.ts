@@ -3,8 +3,8 @@
  * are a set that grows by merging, so an older fact may arrive late; `HistoryBook` therefore keeps
  * the order in which this peer first showed each event, and a reader that pages never misses one.
  */
-import type { StateBody, Signed } from '../core/records.ts';
-import type { JobRecords } from '../core/messages.ts';
+import type { StateBody, Signed } from '../core/record/records.ts';
+import type { JobRecords } from '../core/contract/messages.ts';
 import { shortNode } from './execution-facts.ts';
 import { rfc3339 } from './times.ts';
 import type { EventJson, HistoryJson } from './types.ts';

@@ -2,8 +2,8 @@
  * A job and its executions in Bacalhau's JSON, derived from the records. Pure and deterministic: the
  * same records give the same text on every node.
  */
-import type { Phase } from '../core/execution.ts';
-import type { JobRecords, JobState, ListedJob, WaitingView } from '../core/messages.ts';
+import type { Phase } from '../core/record/execution.ts';
+import type { JobRecords, JobState, ListedJob, WaitingView } from '../core/contract/messages.ts';
 import { jobToBacalhau } from '../job/to-bacalhau.ts';
 import type { Job, Resources } from '../job/model.ts';
 import { closeOf, executionFacts, type ExecutionFacts } from './execution-facts.ts';

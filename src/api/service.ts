@@ -5,8 +5,8 @@
  */
 import type { ContentStore } from '../lib/content.ts';
 import type { Job } from '../job/model.ts';
-import type { JobRecords, JobState, ListedJob, WaitingView } from '../core/messages.ts';
-import type { AdvertBody, Certified } from '../core/records.ts';
+import type { JobRecords, JobState, ListedJob, WaitingView } from '../core/contract/messages.ts';
+import type { AdvertBody, Certified } from '../core/record/records.ts';
 
 /** The answer to a submission: the job is on W keepers' disks. */
 export interface Submitted {

@@ -6,8 +6,8 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ShoalError } from '../core/failure.ts';
-import type { Limits } from '../core/machine-types.ts';
-import { defaultLimits } from '../core/limits.ts';
+import type { Limits } from '../core/contract/machine-types.ts';
+import { defaultLimits } from '../core/contract/limits.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import { fromEnvironment, fromFile, fromFlags } from './layers.ts';
 import type { FlagValues, Layer, Setting } from './layers.ts';

@@ -4,7 +4,7 @@
  * knows a default.
  */
 import { z } from 'zod';
-import { defaultLimits } from '../core/limits.ts';
+import { defaultLimits } from '../core/contract/limits.ts';
 import { isIpAddress } from '../job/addresses.ts';
 import { isAmount, isByteAmount, isShare } from './amounts.ts';
 

@@ -1,19 +1,19 @@
 /** Which part of the core a timer wakes. */
-import { tickPending } from './admitting.ts';
-import { tickHolds } from './bidder.ts';
-import { probeAll, retryUnreachable, tickWatch } from './detector.ts';
-import { confirmLonely } from './epochs.ts';
-import { asExecutionId, asJobId, asNodeId, asRequestId } from './ids.ts';
+import { tickPending } from './keeping/admitting.ts';
+import { tickHolds } from './placing/bidder.ts';
+import { probeAll, retryUnreachable, tickWatch } from './mesh/detector.ts';
+import { confirmLonely } from './consensus/candidacy.ts';
+import { asExecutionId, asJobId, asNodeId, asRequestId } from './record/ids.ts';
 import { tickJob } from './jobs.ts';
-import { checkLeaders } from './keeper.ts';
-import { renewLeases } from './lease.ts';
-import { tickLookup } from './lookup.ts';
-import { advertise } from './members.ts';
-import { tickExecution } from './reporting.ts';
-import { tickShelf } from './shelf.ts';
-import { tickSubmission } from './sponsor.ts';
-import type { Core } from './state.ts';
-import { tickStop } from './stop.ts';
+import { checkLeaders } from './keeping/keeper.ts';
+import { renewLeases } from './executing/lease.ts';
+import { tickLookup } from './asking/lookup.ts';
+import { advertise } from './mesh/members.ts';
+import { tickExecution } from './executing/reporting.ts';
+import { tickShelf } from './keeping/shelf.ts';
+import { tickSubmission } from './keeping/sponsor.ts';
+import type { Core } from './node/state.ts';
+import { tickStop } from './asking/stop.ts';
 
 /** What rings: the part of a key before its id. */
 export function timerKind(key: string): string {

@@ -1,12 +1,12 @@
 /** What checkers and status pages may see of a node; derived on demand, changes nothing. */
-import { busyHeld } from './capacity.ts';
-import { recordsOf, stateOf } from './ledger.ts';
-import type { Inspection, Sighting } from './machine-types.ts';
-import { ownAdvert } from './members.ts';
-import type { ExecutionId } from './ids.ts';
-import { waitingView } from './place.ts';
-import { nothing } from './resources.ts';
-import type { Core } from './state.ts';
+import { busyHeld } from './placing/capacity.ts';
+import { recordsOf, stateOf } from './record/ledger.ts';
+import type { Inspection, Sighting } from './contract/machine-types.ts';
+import { ownAdvert } from './mesh/members.ts';
+import type { ExecutionId } from './record/ids.ts';
+import { waitingView } from './placing/place.ts';
+import { nothing } from './placing/resources.ts';
+import type { Core } from './node/state.ts';
 
 export function inspect(core: Core): Inspection {
   const { reserved, held } = busyHeld(core);

@@ -1,11 +1,11 @@
 /** Looking at a kept job as a whole: what is due for it, and what its end means on this node. */
-import { dropInterest } from './bidder.ts';
-import { endExecutions } from './ending.ts';
-import { learnClose, tickKept } from './keeper.ts';
-import type { Message } from './messages.ts';
-import { rememberClose } from './state.ts';
-import type { Core, KeptJob } from './state.ts';
-import { stopOvertaken } from './stop.ts';
+import { dropInterest } from './placing/bidder.ts';
+import { endExecutions } from './executing/ending.ts';
+import { learnClose, tickKept } from './keeping/keeper.ts';
+import type { Message } from './contract/messages.ts';
+import { rememberClose } from './node/state.ts';
+import type { Core, KeptJob } from './node/state.ts';
+import { stopOvertaken } from './asking/stop.ts';
 
 export function tickJob(core: Core, kept: KeptJob): void {
   const closing = kept.ledger.close !== null && kept.closedAt === null;

@@ -6,22 +6,22 @@
  * touched, until nothing is left. All writes of the input come first in the result, as one barrier:
  * a record is on disk before any message that speaks of it leaves.
  */
-import { jobOfInput, jobOfMessage, jobOfTimer, requestOf } from './about.ts';
+import { jobOfInput, jobOfMessage, jobOfTimer, requestOf } from './node/about.ts';
 import { ring, timerKind } from './alarms.ts';
-import { contain, isAside, replyDefect } from './containment.ts';
-import { createCore } from './create-core.ts';
-import { onLag } from './detector.ts';
-import { confirmLead } from './epochs.ts';
-import { after, asMillis } from './ids.ts';
-import type { Hlc, JobId, Millis } from './ids.ts';
+import { contain, isAside, replyDefect } from './node/containment.ts';
+import { createCore } from './node/create-core.ts';
+import { onLag } from './mesh/detector.ts';
+import { confirmLead } from './consensus/candidacy.ts';
+import { after, asMillis } from './record/ids.ts';
+import type { Hlc, JobId, Millis } from './record/ids.ts';
 import { inspect, resultOf, sightings, sizesOf } from './inspection.ts';
 import { tickJob } from './jobs.ts';
-import type { Effect, Input, Machine, MachineConfig, Restored } from './machine-types.ts';
+import type { Effect, Input, Machine, MachineConfig, Restored } from './contract/machine-types.ts';
 import { restore } from './restore.ts';
 import { dispatch, onMessage } from './routes.ts';
-import { eachKept } from './state.ts';
-import type { Core } from './state.ts';
-import type { Suite } from './suite.ts';
+import { eachKept } from './node/state.ts';
+import type { Core } from './node/state.ts';
+import type { Suite } from './record/suite.ts';
 
 /** Alarms that ring within one input: thousands may be due at once, and messages must have their turn. */
 const ringsMax = 1_000;

@@ -2,21 +2,26 @@
  * Taking up where the last process of this node stopped: jobs it keeps, promises it gave, executions
  * it had, admissions it sponsors. Everything comes from the durable store; nothing is asked of others.
  */
-import { keep } from './admitting.ts';
-import { certifiedEpoch } from './certificate.ts';
-import { contain } from './containment.ts';
-import { compareEpochs, firstEpoch } from './epoch.ts';
-import { addExecution } from './executor.ts';
-import { after, asMillis } from './ids.ts';
-import type { JobId } from './ids.ts';
-import { leaderGone } from './keeper.ts';
-import { isTerminal, mergeStored } from './ledger.ts';
-import type { Restored, StoredExecution, StoredRecord, StoredSubmission } from './machine-types.ts';
-import type { Certified, Epoch, Signed } from './records.ts';
-import { tickExecution } from './reporting.ts';
-import { createSubmission } from './sponsor.ts';
-import { note, rememberClose, touch } from './state.ts';
-import type { Core, KeptJob } from './state.ts';
+import { keep } from './keeping/admitting.ts';
+import { certifiedEpoch } from './record/certificate.ts';
+import { contain } from './node/containment.ts';
+import { compareEpochs, firstEpoch } from './record/ballot.ts';
+import { addExecution } from './executing/executor.ts';
+import { after, asMillis } from './record/ids.ts';
+import type { JobId } from './record/ids.ts';
+import { leaderGone } from './keeping/keeper.ts';
+import { isTerminal, mergeStored } from './record/ledger.ts';
+import type {
+  Restored,
+  StoredExecution,
+  StoredRecord,
+  StoredSubmission,
+} from './contract/machine-types.ts';
+import type { Certified, Epoch, Signed } from './record/records.ts';
+import { tickExecution } from './executing/reporting.ts';
+import { createSubmission } from './keeping/sponsor.ts';
+import { note, rememberClose, touch } from './node/state.ts';
+import type { Core, KeptJob } from './node/state.ts';
 
 /** What the disk has of one job. */
 interface Rows {

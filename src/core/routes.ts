@@ -1,35 +1,42 @@
 /** Which part of the core takes an input, a gossip or a message. The tables are complete by the compiler. */
-import { allow } from './allowance.ts';
-import { keptFor, onPrepare, onPropose } from './acceptor.ts';
-import { onActivate, onAdmit, onCoVote } from './admitting.ts';
-import { onAnnouncement, onBidClosed, onSpec, reconsider, onCloseHeard } from './bidder.ts';
-import { onCommitAck, onVoted } from './commit.ts';
-import { onLocalReplica, onReplicate } from './copies.ts';
-import { markBack } from './containment.ts';
-import { onDisconnected, onHeard, onPing, onPingForMe, onPong, onUnreachable } from './detector.ts';
-import { onFind, onGossipAnnounce, onGossipClosed } from './directory.ts';
-import { endExecutions, onCancel, onClosed } from './ending.ts';
-import { onPromise } from './epochs.ts';
-import { onAssign } from './executor.ts';
-import type { JobId, NodeId } from './ids.ts';
+import { allow } from './mesh/allowance.ts';
+import { keptFor, onPrepare, onPropose } from './consensus/acceptor.ts';
+import { onActivate, onAdmit, onCoVote } from './keeping/admitting.ts';
+import { onAnnouncement, onBidClosed, onSpec, reconsider, onCloseHeard } from './placing/bidder.ts';
+import { onCommitAck, onVoted } from './consensus/proposer.ts';
+import { onLocalReplica, onReplicate } from './executing/copier.ts';
+import { markBack } from './node/containment.ts';
+import {
+  onDisconnected,
+  onHeard,
+  onPing,
+  onPingForMe,
+  onPong,
+  onUnreachable,
+} from './mesh/detector.ts';
+import { onFind, onGossipAnnounce, onGossipClosed } from './asking/directory.ts';
+import { endExecutions, onCancel, onClosed } from './executing/ending.ts';
+import { onPromise } from './consensus/candidacy.ts';
+import { onAssign } from './executing/executor.ts';
+import type { JobId, NodeId } from './record/ids.ts';
 import { onProvenClose } from './jobs.ts';
-import { onCommand, onCommit, onLeadCheck, onNotLeading, onOutdated } from './keeper.ts';
-import { keeps, onStates, tellClosed } from './keeper.ts';
-import { onNotStarted, onRenewed, onReplicated, onStarted } from './lead.ts';
-import { onLeads, onRenewedReply } from './lease.ts';
-import { onFound, onQuery } from './lookup.ts';
-import type { Input } from './machine-types.ts';
-import { advertise, doubtMember, forgetAlive, greet, takeAdvert } from './members.ts';
-import type { Gossip, Message, MessageType } from './messages.ts';
-import { inviteNewcomer, onBid, onDecline } from './place.ts';
-import { reached } from './reach.ts';
-import type { Signed } from './records.ts';
+import { onCommand, onCommit, onLeadCheck, onNotLeading, onOutdated } from './keeping/keeper.ts';
+import { keeps, onStates, tellClosed } from './keeping/keeper.ts';
+import { onNotStarted, onRenewed, onReplicated, onStarted } from './leading/lead.ts';
+import { onLeads, onRenewedReply } from './executing/lease.ts';
+import { onFound, onQuery } from './asking/lookup.ts';
+import type { Input } from './contract/machine-types.ts';
+import { advertise, doubtMember, forgetAlive, greet, takeAdvert } from './mesh/members.ts';
+import type { Gossip, Message, MessageType } from './contract/messages.ts';
+import { inviteNewcomer, onBid, onDecline } from './placing/place.ts';
+import { reached } from './mesh/reach.ts';
+import type { Signed } from './record/records.ts';
 import { restore } from './restore.ts';
-import { onRunEvent, onStatesAck } from './reporting.ts';
-import { onActivated, onAdmitted, onNotAdmitted, submit } from './sponsor.ts';
-import { refuse, remember, rememberLocal, send } from './state.ts';
-import type { Core, KeptJob } from './state.ts';
-import { onCommandAck } from './stop.ts';
+import { onRunEvent, onStatesAck } from './executing/reporting.ts';
+import { onActivated, onAdmitted, onNotAdmitted, submit } from './keeping/sponsor.ts';
+import { refuse, remember, rememberLocal, send } from './node/state.ts';
+import type { Core, KeptJob } from './node/state.ts';
+import { onCommandAck } from './asking/stop.ts';
 
 /** Of an allowance: a spec may be 64 KiB. */
 const specPoints = 5;

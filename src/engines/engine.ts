@@ -2,8 +2,8 @@
  * The port of an engine: what runs a program and how it reports. `docker/` and `wasm/` are the
  * adapters; `node/runner.ts` is the only caller.
  */
-import type { ExecutionFailure, ExecutionOrder, Usage } from '../core/execution.ts';
-import type { ExecutionId } from '../core/ids.ts';
+import type { ExecutionFailure, ExecutionOrder, Usage } from '../core/record/execution.ts';
+import type { ExecutionId } from '../core/record/ids.ts';
 
 /** A directory or file of the host that the program sees at `target`. */
 export interface Mount {

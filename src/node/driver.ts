@@ -4,10 +4,17 @@
  * commit), and only then do their other effects leave the process.
  */
 import { performance } from 'node:perf_hooks';
-import { asHlc, asMillis } from '../core/ids.ts';
-import type { JobId, RequestId } from '../core/ids.ts';
-import { asRequestId } from '../core/ids.ts';
-import type { Effect, Input, Machine, Reply, Restored, StoreWrite } from '../core/machine-types.ts';
+import { asHlc, asMillis } from '../core/record/ids.ts';
+import type { JobId, RequestId } from '../core/record/ids.ts';
+import { asRequestId } from '../core/record/ids.ts';
+import type {
+  Effect,
+  Input,
+  Machine,
+  Reply,
+  Restored,
+  StoreWrite,
+} from '../core/contract/machine-types.ts';
 import type { Log } from '../lib/log.ts';
 import { createInbox } from './inbox.ts';
 import type { GossipInput, LocalInput, MessageInput } from './inbox.ts';

@@ -1,17 +1,17 @@
 /** Performs the effects of the core: each one is handed to the part of the peer that can do it. */
 import type { Host } from '../../p2p/host.ts';
 import type { MessageCodec } from '../../p2p/wire/messages.ts';
-import { asJobId } from '../core/ids.ts';
-import type { JobId } from '../core/ids.ts';
-import type { Effect, NoteEvent } from '../core/machine-types.ts';
-import type { Gossip } from '../core/messages.ts';
+import { asJobId } from '../core/record/ids.ts';
+import type { JobId } from '../core/record/ids.ts';
+import type { Effect, NoteEvent } from '../core/contract/machine-types.ts';
+import type { Gossip } from '../core/contract/messages.ts';
 import type { Log } from '../lib/log.ts';
 import type { Defects } from './defects.ts';
 import type { Driver, Performed } from './driver.ts';
 import type { LocalInput } from './inbox.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Retention } from './retention.ts';
-import type { Runner } from './runner.ts';
+import type { Runner } from './runner/runner.ts';
 
 /** What performs the effects of the core. */
 export interface Hands {

@@ -1,7 +1,7 @@
 /** The engines that the configuration enables, with every limit they are told. */
 import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
-import type { NodeId } from '../core/ids.ts';
+import type { NodeId } from '../core/record/ids.ts';
 import { createDockerEngine } from '../engines/docker/docker-engine.ts';
 import type { Engine } from '../engines/engine.ts';
 import { createNoopEngine } from '../engines/noop/engine.ts';

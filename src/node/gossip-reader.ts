@@ -6,10 +6,10 @@
 import type { Decoded } from '../../p2p/gossip.ts';
 import { isSendersFault } from '../../p2p/wire/cbor.ts';
 import type { MessageCodec } from '../../p2p/wire/messages.ts';
-import type { Gossip } from '../core/messages.ts';
-import type { Suite } from '../core/suite.ts';
-import { checkAdvert, checkSpec } from '../core/verify.ts';
-import type { Verdict } from '../core/verify.ts';
+import type { Gossip } from '../core/contract/messages.ts';
+import type { Suite } from '../core/record/suite.ts';
+import { checkAdvert, checkSpec } from '../core/record/verify.ts';
+import type { Verdict } from '../core/record/verify.ts';
 
 /** `wall`: the wall clock, milliseconds. */
 export function gossipReader(

@@ -3,8 +3,8 @@
  * own. Local inputs go first; peers and gossip get their turns one after the other, so nobody's flood
  * keeps another's messages or our own requests waiting. Handles nothing; `driver.ts` does.
  */
-import type { NodeId } from '../core/ids.ts';
-import type { Input } from '../core/machine-types.ts';
+import type { NodeId } from '../core/record/ids.ts';
+import type { Input } from '../core/contract/machine-types.ts';
 import { BoundedQueue } from '../lib/bounded-queue.ts';
 
 export type MessageInput = Extract<Input, { type: 'message' }>;

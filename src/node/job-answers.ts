@@ -4,7 +4,7 @@
  * What this peer learns itself about a job makes it ask again at once, so that a keeper shows the end
  * of a job without delay. Knows no records; asks nobody itself.
  */
-import type { JobId } from '../core/ids.ts';
+import type { JobId } from '../core/record/ids.ts';
 
 export interface JobAnswers<T> {
   /** The answer of a moment ago, or a new one. Only full job ids are kept: a name may mean another job now. */

@@ -10,7 +10,7 @@ import { createRowCodec } from '../../p2p/wire/rows.ts';
 import { createSuite } from '../../p2p/wire/suite.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
-import { asJobId, asPublicKey } from '../core/ids.ts';
+import { asJobId, asPublicKey } from '../core/record/ids.ts';
 import type { Engine } from '../engines/engine.ts';
 import type { Job } from '../job/model.ts';
 import type { ContentStore } from '../lib/content.ts';
@@ -26,8 +26,8 @@ import type { Driver } from './driver.ts';
 import { gossipReader } from './gossip-reader.ts';
 import { planListen } from './listen.ts';
 import type { Retention } from './retention.ts';
-import { createRunner } from './runner.ts';
-import type { Runner } from './runner.ts';
+import { createRunner } from './runner/runner.ts';
+import type { Runner } from './runner/runner.ts';
 
 /** Closers run in reverse order of opening, each even when an earlier one failed. */
 export class Closers {

@@ -3,8 +3,8 @@
  * rules, put together from the configuration and looked at again every minute. Reports a profile only
  * when it differs from the last one.
  */
-import type { Profile } from '../core/machine-types.ts';
-import { asPublicKey } from '../core/ids.ts';
+import type { Profile } from '../core/contract/machine-types.ts';
+import { asPublicKey } from '../core/record/ids.ts';
 import type { Resources } from '../job/model.ts';
 import { amountOf } from '../config/amounts.ts';
 import type { Config } from '../config/schema.ts';

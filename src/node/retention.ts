@@ -2,7 +2,7 @@
  * How long results stay: each one this node made or copied is pinned until its retention time is
  * over, then unpinned; what nobody pins is collected when the quota is reached.
  */
-import type { HostContent } from '../../p2p/content.ts';
+import type { HostContent } from '../../p2p/content/content.ts';
 import type { Log } from '../lib/log.ts';
 import type { KeyValues } from '../store/key-values.ts';
 

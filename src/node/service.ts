@@ -12,13 +12,13 @@ import type {
   Submitted,
 } from '../api/service.ts';
 import { ShoalError } from '../core/failure.ts';
-import { asJobId, asNodeId } from '../core/ids.ts';
-import { specValidMaxMs } from '../core/limits.ts';
-import type { ExecutionId, JobId, NodeId } from '../core/ids.ts';
-import { attemptsOf, ledgerOf, stateOf } from '../core/ledger.ts';
-import type { Ledger } from '../core/ledger.ts';
-import type { Machine, Reply } from '../core/machine-types.ts';
-import type { Answer, Query } from '../core/messages.ts';
+import { asJobId, asNodeId } from '../core/record/ids.ts';
+import { specValidMaxMs } from '../core/contract/limits.ts';
+import type { ExecutionId, JobId, NodeId } from '../core/record/ids.ts';
+import { attemptsOf, ledgerOf, stateOf } from '../core/record/ledger.ts';
+import type { Ledger } from '../core/record/ledger.ts';
+import type { Machine, Reply } from '../core/contract/machine-types.ts';
+import type { Answer, Query } from '../core/contract/messages.ts';
 import { decodeDataUrl } from '../job/inline.ts';
 import type { InputSource, Job } from '../job/model.ts';
 import type { ContentStore } from '../lib/content.ts';
@@ -26,7 +26,7 @@ import type { KeyValues } from '../store/key-values.ts';
 import type { Driver } from './driver.ts';
 import { createJobAnswers } from './job-answers.ts';
 import type { JobAnswers } from './job-answers.ts';
-import { decodeLogLines } from './log-frames.ts';
+import { decodeLogLines } from './logs/frames.ts';
 
 export interface ServiceDeps {
   readonly driver: Driver;

@@ -8,7 +8,7 @@
 import { lstat, readlink, realpath } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize, relative, resolve } from 'node:path';
-import { pathAllowed, pathExchangeable } from '../core/allowed-paths.ts';
+import { pathAllowed, pathExchangeable } from '../core/placing/allowed-paths.ts';
 import type { InputSource } from '../job/model.ts';
 import { identityOfOpen, openWithoutLinks } from '../lib/descriptor.ts';
 import { errorCode } from '../lib/durable-file.ts';

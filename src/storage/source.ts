@@ -7,7 +7,7 @@ import type {
   ExecutionOrder,
   FailureClass,
   ResultRef,
-} from '../core/execution.ts';
+} from '../core/record/execution.ts';
 import type { InputSource } from '../job/model.ts';
 
 /** A directory or file of this machine that the program sees at `target`; as an engine takes it. */

@@ -4,8 +4,8 @@
  * store, so a store that may have forgotten something must not answer under its old id.
  */
 import type { DatabaseSync } from 'node:sqlite';
-import { asStoreId } from '../core/ids.ts';
-import type { StoreId } from '../core/ids.ts';
+import { asStoreId } from '../core/record/ids.ts';
+import type { StoreId } from '../core/record/ids.ts';
 import type { GenerationRead } from './generation.ts';
 import { rowHash, SCHEMA_VERSION } from './schema.ts';
 

@@ -3,10 +3,10 @@
  * are moved to the quarantine, the others become `Restored`.
  */
 import type { DatabaseSync } from 'node:sqlite';
-import { asJobId } from '../core/ids.ts';
-import type { JobId } from '../core/ids.ts';
-import type { Restored } from '../core/machine-types.ts';
-import type { Slot } from '../core/records.ts';
+import { asJobId } from '../core/record/ids.ts';
+import type { JobId } from '../core/record/ids.ts';
+import type { Restored } from '../core/contract/machine-types.ts';
+import type { Slot } from '../core/record/records.ts';
 import { combine, NOTHING_PROMISED } from './identity.ts';
 import type { RowCodec, RowOf, Table } from './row-codec.ts';
 import { isPromise, rowHash, tables } from './schema.ts';

@@ -5,11 +5,11 @@
 import { createHash } from 'node:crypto';
 import { createMessageCodec } from '../../p2p/wire/messages.ts';
 import { createSuite } from '../../p2p/wire/suite.ts';
-import { asExecutionId, asHlc, asJobId, asStoreId, uuidOf } from '../../src/core/ids.ts';
-import type { Message } from '../../src/core/messages.ts';
-import type { Signed } from '../../src/core/records.ts';
-import type { Suite } from '../../src/core/suite.ts';
-import { jobIdOf } from '../../src/core/verify.ts';
+import { asExecutionId, asHlc, asJobId, asStoreId, uuidOf } from '../../src/core/record/ids.ts';
+import type { Message } from '../../src/core/contract/messages.ts';
+import type { Signed } from '../../src/core/record/records.ts';
+import type { Suite } from '../../src/core/record/suite.ts';
+import { jobIdOf } from '../../src/core/record/verify.ts';
 import { parseJobValue } from '../../src/job/parse.ts';
 import { createCrypto } from '../../src/store/crypto.ts';
 import { quietOptions } from '../simulation/options.ts';

@@ -8,7 +8,7 @@ import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { asExecutionId } from '../../src/core/ids.ts';
+import { asExecutionId } from '../../src/core/record/ids.ts';
 import type { Engine } from '../../src/engines/engine.ts';
 import { createDockerEngine } from '../../src/engines/docker/docker-engine.ts';
 import { failureOf, world } from '../unit/node/support.ts';

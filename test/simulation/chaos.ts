@@ -3,10 +3,10 @@
  * and at the end heals what it broke. Respects what makes the healed phase provable: at most a
  * minority of any job's keepers loses its disk, because this version does not replace keepers.
  */
-import type { NodeId, StoreId } from '../../src/core/ids.ts';
-import { asHlc } from '../../src/core/ids.ts';
-import type { Message } from '../../src/core/messages.ts';
-import type { AdmissionBody } from '../../src/core/records.ts';
+import type { NodeId, StoreId } from '../../src/core/record/ids.ts';
+import { asHlc } from '../../src/core/record/ids.ts';
+import type { Message } from '../../src/core/contract/messages.ts';
+import type { AdmissionBody } from '../../src/core/record/records.ts';
 import type { Facts } from './facts.ts';
 import { majorityOf } from './facts.ts';
 import { createFastSuite, forge, nodeKey, ownerKey } from './fast-suite.ts';

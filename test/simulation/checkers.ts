@@ -3,10 +3,15 @@
  * disk, left a node or runs on it, and at what the machine says of itself. `facts.ts` covers the
  * certificates (S1 in part, S2, S4, S13), `liveness.ts` the healed phase.
  */
-import type { JobId } from '../../src/core/ids.ts';
-import type { Effect, Inspection, Limits, StoreWrite } from '../../src/core/machine-types.ts';
-import type { Message } from '../../src/core/messages.ts';
-import type { Epoch, Signed } from '../../src/core/records.ts';
+import type { JobId } from '../../src/core/record/ids.ts';
+import type {
+  Effect,
+  Inspection,
+  Limits,
+  StoreWrite,
+} from '../../src/core/contract/machine-types.ts';
+import type { Message } from '../../src/core/contract/messages.ts';
+import type { Epoch, Signed } from '../../src/core/record/records.ts';
 import type { Facts, FactsContext } from './facts.ts';
 import { epochText, majorityOf } from './facts.ts';
 import type { NodeView, Observer } from './observer.ts';

@@ -3,9 +3,9 @@
  * or reached a disk. Certificates are counted here by code of its own, not by the core's. The
  * checkers judge; this file only reports two values for one slot and certificates that prove nothing.
  */
-import type { JobId, NodeId } from '../../src/core/ids.ts';
-import type { StoreWrite } from '../../src/core/machine-types.ts';
-import type { Gossip, JobRecords, Message, SlotValue } from '../../src/core/messages.ts';
+import type { JobId, NodeId } from '../../src/core/record/ids.ts';
+import type { StoreWrite } from '../../src/core/contract/machine-types.ts';
+import type { Gossip, JobRecords, Message, SlotValue } from '../../src/core/contract/messages.ts';
 import type {
   AdmissionBody,
   AnyRecord,
@@ -15,7 +15,7 @@ import type {
   Signed,
   SpecBody,
   VoteBody,
-} from '../../src/core/records.ts';
+} from '../../src/core/record/records.ts';
 import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';
 import type { NodeView, Observer } from './observer.ts';
 

@@ -3,11 +3,11 @@
  * equal hash, a record verifies only with the key in `by` and only unchanged. It is no cryptography:
  * anyone who reads this file can forge, which is exactly what the fault injector does.
  */
-import type { Hlc, NodeId, PublicKey } from '../../src/core/ids.ts';
-import { asNodeId, asPublicKey, asRecordId } from '../../src/core/ids.ts';
-import type { AnyRecord, Bodies, RecordType, Signed } from '../../src/core/records.ts';
-import type { StoredRecord } from '../../src/core/machine-types.ts';
-import type { Packed, Signer, Suite } from '../../src/core/suite.ts';
+import type { Hlc, NodeId, PublicKey } from '../../src/core/record/ids.ts';
+import { asNodeId, asPublicKey, asRecordId } from '../../src/core/record/ids.ts';
+import type { AnyRecord, Bodies, RecordType, Signed } from '../../src/core/record/records.ts';
+import type { StoredRecord } from '../../src/core/contract/machine-types.ts';
+import type { Packed, Signer, Suite } from '../../src/core/record/suite.ts';
 
 const HEX16: readonly string[] = Array.from({ length: 65_536 }, (_, value) =>
   value.toString(16).padStart(4, '0'),

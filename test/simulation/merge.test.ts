@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Phase } from '../../src/core/execution.ts';
-import { asExecutionId, asHlc, asJobId, asNodeId, asStoreId } from '../../src/core/ids.ts';
-import type { Ledger } from '../../src/core/ledger.ts';
+import type { Phase } from '../../src/core/record/execution.ts';
+import { asExecutionId, asHlc, asJobId, asNodeId, asStoreId } from '../../src/core/record/ids.ts';
+import type { Ledger } from '../../src/core/record/ledger.ts';
 import {
   createLedger,
   mergeCommand,
@@ -12,9 +12,9 @@ import {
   mergeGrant,
   mergeState,
   recordsOf,
-} from '../../src/core/ledger.ts';
-import type { CertifiedValue } from '../../src/core/messages.ts';
-import type { Certified, Signed } from '../../src/core/records.ts';
+} from '../../src/core/record/ledger.ts';
+import type { CertifiedValue } from '../../src/core/contract/messages.ts';
+import type { Certified, Signed } from '../../src/core/record/records.ts';
 import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';
 import { NO_FAULTS } from './faults.ts';
 import { quietOptions } from './options.ts';

@@ -2,9 +2,15 @@
  * What the world tells its onlookers: checkers, statistics, timelines. Observers only look; the
  * world runs the same with or without them.
  */
-import type { JobId, NodeId, StoreId } from '../../src/core/ids.ts';
-import type { Effect, Input, Inspection, Reply, StoreWrite } from '../../src/core/machine-types.ts';
-import type { Gossip, Message } from '../../src/core/messages.ts';
+import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
+import type {
+  Effect,
+  Input,
+  Inspection,
+  Reply,
+  StoreWrite,
+} from '../../src/core/contract/machine-types.ts';
+import type { Gossip, Message } from '../../src/core/contract/messages.ts';
 import type { SimRun } from './sim-runner.ts';
 import type { SimStore } from './sim-store.ts';
 import type { ClientJob } from './workload.ts';

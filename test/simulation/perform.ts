@@ -2,9 +2,9 @@
  * What the parts of a world share, and how the effects of its machines are carried out: messages into
  * the network, orders to the runner, answers to the clients.
  */
-import type { NodeId, PublicKey } from '../../src/core/ids.ts';
-import type { Effect, Limits } from '../../src/core/machine-types.ts';
-import type { Message } from '../../src/core/messages.ts';
+import type { NodeId, PublicKey } from '../../src/core/record/ids.ts';
+import type { Effect, Limits } from '../../src/core/contract/machine-types.ts';
+import type { Message } from '../../src/core/contract/messages.ts';
 import type { EventQueue } from './event-queue.ts';
 import { freezeDeep } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';

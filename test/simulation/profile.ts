@@ -1,6 +1,6 @@
 /** What a simulated node offers: the same everywhere but for its zone and address. */
-import type { NodeId } from '../../src/core/ids.ts';
-import type { Profile } from '../../src/core/machine-types.ts';
+import type { NodeId } from '../../src/core/record/ids.ts';
+import type { Profile } from '../../src/core/contract/machine-types.ts';
 
 export function profileOf(index: number, id: NodeId): Profile {
   return {

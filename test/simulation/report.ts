@@ -1,5 +1,5 @@
 /** Puts a run into words: what happened and what it cost, or what broke and how it came to that. */
-import { shortId } from '../../src/core/ids.ts';
+import { shortId } from '../../src/core/record/ids.ts';
 import type { JobFacts } from './facts.ts';
 import { describeOptions } from './options.ts';
 import type { Report } from './run.ts';

@@ -3,9 +3,9 @@
  * to rest, and reports. Everything follows from the options: the same options give the same report.
  */
 import { createMachine } from '../../src/core/machine.ts';
-import { defaultLimits } from '../../src/core/limits.ts';
-import type { JobId } from '../../src/core/ids.ts';
-import type { Message } from '../../src/core/messages.ts';
+import { defaultLimits } from '../../src/core/contract/limits.ts';
+import type { JobId } from '../../src/core/record/ids.ts';
+import type { Message } from '../../src/core/contract/messages.ts';
 import { createChaos } from './chaos.ts';
 import type { Checkers } from './checkers.ts';
 import { createCheckers } from './checkers.ts';

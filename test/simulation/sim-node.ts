@@ -3,8 +3,8 @@
  * twin: one queue, one timer. Effects leave in order; a `persist` holds back everything behind it
  * until its group commit is on disk, and a crash loses what was not.
  */
-import type { Hlc, Millis, NodeId, PublicKey, StoreId } from '../../src/core/ids.ts';
-import { asHlc, asMillis, asStoreId } from '../../src/core/ids.ts';
+import type { Hlc, Millis, NodeId, PublicKey, StoreId } from '../../src/core/record/ids.ts';
+import { asHlc, asMillis, asStoreId } from '../../src/core/record/ids.ts';
 import type {
   Effect,
   Input,
@@ -14,8 +14,8 @@ import type {
   Profile,
   Restored,
   StoreWrite,
-} from '../../src/core/machine-types.ts';
-import type { Suite } from '../../src/core/suite.ts';
+} from '../../src/core/contract/machine-types.ts';
+import type { Suite } from '../../src/core/record/suite.ts';
 import type { EventQueue } from './event-queue.ts';
 import type { FaultPlan } from './faults.ts';
 import type { NodeView, Observer } from './observer.ts';

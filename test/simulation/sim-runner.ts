@@ -4,8 +4,8 @@
  * takes them along. What a run does is drawn from the execution's id, so it does not depend on when
  * it starts.
  */
-import type { ExecutionOrder, FailureClass, RunEvent } from '../../src/core/execution.ts';
-import type { ExecutionId } from '../../src/core/ids.ts';
+import type { ExecutionOrder, FailureClass, RunEvent } from '../../src/core/record/execution.ts';
+import type { ExecutionId } from '../../src/core/record/ids.ts';
 import type { EventQueue } from './event-queue.ts';
 import { hashText } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';

@@ -2,8 +2,8 @@
  * What one node has on disk. Only synced rows are in here: the buffer of writes on their way lives
  * in the node (`sim-node.ts`) and dies with it.
  */
-import type { JobId, StoreId } from '../../src/core/ids.ts';
-import type { Restored, StoreWrite } from '../../src/core/machine-types.ts';
+import type { JobId, StoreId } from '../../src/core/record/ids.ts';
+import type { Restored, StoreWrite } from '../../src/core/contract/machine-types.ts';
 
 export type Table = StoreWrite['table'];
 type Row<T extends Table> = Extract<StoreWrite, { table: T }>;

@@ -4,9 +4,9 @@
  *
  *   time ms  node        event
  */
-import type { JobId } from '../../src/core/ids.ts';
-import { shortId } from '../../src/core/ids.ts';
-import type { Message } from '../../src/core/messages.ts';
+import type { JobId } from '../../src/core/record/ids.ts';
+import { shortId } from '../../src/core/record/ids.ts';
+import type { Message } from '../../src/core/contract/messages.ts';
 import type { NodeView, Observer } from './observer.ts';
 
 export interface Timeline {

@@ -2,10 +2,10 @@
  * The clients: they submit jobs, ask again through another node when nobody answers, stop some and
  * look some up. A client knows only what it was told; what really happened is the checkers' business.
  */
-import type { JobId, PublicKey, RequestId } from '../../src/core/ids.ts';
-import { asRequestId } from '../../src/core/ids.ts';
-import type { Reply } from '../../src/core/machine-types.ts';
-import type { Certified } from '../../src/core/records.ts';
+import type { JobId, PublicKey, RequestId } from '../../src/core/record/ids.ts';
+import { asRequestId } from '../../src/core/record/ids.ts';
+import type { Reply } from '../../src/core/contract/machine-types.ts';
+import type { Certified } from '../../src/core/record/records.ts';
 import type { Job, JobType } from '../../src/job/model.ts';
 import type { FaultPlan } from './faults.ts';
 import type { Random } from './random.ts';

@@ -1,12 +1,12 @@
 /** The simulator's own parts, with a scripted machine in place of the core. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { ExecutionOrder, RunEvent } from '../../src/core/execution.ts';
-import { asExecutionId, asHlc, asJobId, asNodeId } from '../../src/core/ids.ts';
-import type { Signed } from '../../src/core/records.ts';
-import type { NodeId } from '../../src/core/ids.ts';
-import type { Effect, Input, Machine, StoreWrite } from '../../src/core/machine-types.ts';
-import { defaultLimits } from '../../src/core/limits.ts';
+import type { ExecutionOrder, RunEvent } from '../../src/core/record/execution.ts';
+import { asExecutionId, asHlc, asJobId, asNodeId } from '../../src/core/record/ids.ts';
+import type { Signed } from '../../src/core/record/records.ts';
+import type { NodeId } from '../../src/core/record/ids.ts';
+import type { Effect, Input, Machine, StoreWrite } from '../../src/core/contract/machine-types.ts';
+import { defaultLimits } from '../../src/core/contract/limits.ts';
 import { createEventQueue } from './event-queue.ts';
 import { createFastSuite, forge, hashText, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';

@@ -3,7 +3,7 @@
  * clients. Performs the effects of the machines and tells its observers. Injects nothing by itself:
  * `chaos.ts` breaks things, `checkers.ts` watches, `run.ts` puts it all together.
  */
-import type { JobId, PublicKey, StoreId } from '../../src/core/ids.ts';
+import type { JobId, PublicKey, StoreId } from '../../src/core/record/ids.ts';
 import type { EventQueue } from './event-queue.ts';
 import { createEventQueue } from './event-queue.ts';
 import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';

@@ -2,7 +2,7 @@
  * What the docker engine is told by the node's configuration. No defaults here: `src/config` owns
  * them. Nothing in it comes from a job.
  */
-import type { ExecutionId } from '../../core/ids.ts';
+import type { ExecutionId } from '../../core/record/ids.ts';
 
 export interface DockerEngineConfig {
   /** Unix socket of the engine; null = `DOCKER_HOST`, else the system's usual one. */

@@ -8,7 +8,7 @@
  */
 import { access, constants, readFile, stat } from 'node:fs/promises';
 import type { ContainerInspectInfo } from 'dockerode';
-import type { ExecutionId } from '../../core/ids.ts';
+import type { ExecutionId } from '../../core/record/ids.ts';
 import { errorCode } from '../../lib/durable-file.ts';
 import { chargedBytes } from '../../lib/walk-tree.ts';
 import type { Looks } from '../../lib/walk-tree.ts';

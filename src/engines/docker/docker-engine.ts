@@ -7,8 +7,8 @@
  * asks for `HTTP` is refused here too, should it ever get this far, rather than given more network.
  */
 import { chmod } from 'node:fs/promises';
-import type { ExecutionFailure, ExecutionOrder } from '../../core/execution.ts';
-import type { ExecutionId } from '../../core/ids.ts';
+import type { ExecutionFailure, ExecutionOrder } from '../../core/record/execution.ts';
+import type { ExecutionId } from '../../core/record/ids.ts';
 import type { Engine, EngineOutcome, EngineRun, EngineStatus } from '../engine.ts';
 import type { DockerApi, EngineFacts } from './api.ts';
 import { DockerCallError, connectDocker } from './api.ts';

@@ -4,7 +4,7 @@
  * are from the engine's own messages; what none of them knows is the node's fault, which is safe:
  * it is tried elsewhere.
  */
-import type { ExecutionFailure, FailureClass } from '../../core/execution.ts';
+import type { ExecutionFailure, FailureClass } from '../../core/record/execution.ts';
 
 /** A message travels in a record: its length is bounded there. */
 const MESSAGE_MAX = 1000;

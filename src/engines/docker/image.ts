@@ -5,7 +5,7 @@
  */
 import { own } from '../../job/own.ts';
 import { lookup } from 'node:dns/promises';
-import type { ExecutionFailure } from '../../core/execution.ts';
+import type { ExecutionFailure } from '../../core/record/execution.ts';
 import { isPublicAddress } from '../../job/addresses.ts';
 import { registryOf, whyNotRegistry } from '../../job/image.ts';
 import type { DockerApi, EngineFacts, ImageFacts } from './api.ts';

@@ -3,7 +3,7 @@
  * matters: our own kill, the kernel's for want of memory, and a kill by a stopping Docker engine
  * all look like exit code 137.
  */
-import type { ExecutionFailure, ExecutionOrder, Usage } from '../../core/execution.ts';
+import type { ExecutionFailure, ExecutionOrder, Usage } from '../../core/record/execution.ts';
 import type { EngineOutcome } from '../engine.ts';
 import { failureOf, initFailure } from './failures.ts';
 import type { StopReason } from './stopper.ts';

@@ -3,7 +3,7 @@
  * what only Docker can know (does the image exist, is the command in it) is found out later.
  */
 import { own } from '../../job/own.ts';
-import type { ExecutionFailure } from '../../core/execution.ts';
+import type { ExecutionFailure } from '../../core/record/execution.ts';
 import type { Json, Task } from '../../job/model.ts';
 import { parseImageReference } from './image-reference.ts';
 

@@ -4,7 +4,7 @@
  * fails and the mesh tries again.
  */
 import { createServer } from 'node:net';
-import type { ExecutionFailure } from '../../core/execution.ts';
+import type { ExecutionFailure } from '../../core/record/execution.ts';
 import type { Network } from '../../job/model.ts';
 import type { DockerEngineConfig } from './config.ts';
 import type { BoundPort } from './container-spec.ts';

@@ -2,7 +2,7 @@
  * What a run used, from the statistics that Docker sends once a second. A run shorter than that has
  * none: asking for a single figure would make Docker wait for a second one to compare.
  */
-import type { Usage } from '../../core/execution.ts';
+import type { Usage } from '../../core/record/execution.ts';
 import type { DockerApi } from './api.ts';
 import { jsonLines } from './lines.ts';
 

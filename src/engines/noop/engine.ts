@@ -3,7 +3,7 @@
  * line, exits. Runs no program and uses no file but the two output files.
  */
 import { appendFile, writeFile } from 'node:fs/promises';
-import type { ExecutionFailure } from '../../core/execution.ts';
+import type { ExecutionFailure } from '../../core/record/execution.ts';
 import type { Json, SpecConfig } from '../../job/model.ts';
 import type { Engine, EngineOutcome, EngineRun } from '../engine.ts';
 

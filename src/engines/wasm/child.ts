@@ -7,7 +7,7 @@ import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { Duplex } from 'node:stream';
 import type { Readable } from 'node:stream';
-import type { ExecutionFailure, Usage } from '../../core/execution.ts';
+import type { ExecutionFailure, Usage } from '../../core/record/execution.ts';
 import type { EngineOutcome } from '../engine.ts';
 import { createOutputPace } from '../output-pace.ts';
 import {

@@ -10,7 +10,7 @@
  */
 import { access, constants, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { asExecutionId } from '../../core/ids.ts';
+import { asExecutionId } from '../../core/record/ids.ts';
 import type { Engine, EngineOutcome, EngineRun, EngineStatus } from '../engine.ts';
 import { runChild } from './child.ts';
 import type { ChildRun } from './child.ts';

@@ -1,5 +1,5 @@
 /** The ways in which a run fails, each with its class and its sentence for a person. */
-import type { ExecutionFailure, FailureClass } from '../../core/execution.ts';
+import type { ExecutionFailure, FailureClass } from '../../core/record/execution.ts';
 import type { RunnerFailureCode } from './wire.ts';
 
 /** Limit of `ExecutionFailure.message`. */

@@ -4,7 +4,7 @@
  */
 import { lstat, readdir } from 'node:fs/promises';
 import { join, posix } from 'node:path';
-import type { ExecutionFailure } from '../../core/execution.ts';
+import type { ExecutionFailure } from '../../core/record/execution.ts';
 import type { Json, SpecConfig } from '../../job/model.ts';
 import type { Mount } from '../engine.ts';
 import { mountUnusable } from './failures.ts';

@@ -4,8 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { after, describe, test } from 'node:test';
 import { generateKey } from '@libp2p/pnet';
 import { ShoalError } from '../../../src/core/failure.ts';
-import { asJobId } from '../../../src/core/ids.ts';
-import type { NodeId } from '../../../src/core/ids.ts';
+import { asJobId } from '../../../src/core/record/ids.ts';
+import type { NodeId } from '../../../src/core/record/ids.ts';
 import { first, testNodes, until } from './nodes.ts';
 import type { TestNode } from './nodes.ts';
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { Stream } from '@libp2p/interface';
 import { ShoalError } from '../../../src/core/failure.ts';
-import { asNodeId } from '../../../src/core/ids.ts';
+import { asNodeId } from '../../../src/core/record/ids.ts';
 import { MAX_MESSAGE } from '../../../p2p/protocols/messages.ts';
 import type { MessageHandlers } from '../../../p2p/protocols/messages.ts';
 import { first, testNodes, until } from './nodes.ts';

@@ -7,7 +7,7 @@ import { MemoryDatastore } from 'datastore-core';
 import type { Datastore } from 'interface-datastore';
 import { createHost } from '../../../p2p/host.ts';
 import type { Host, HostConfig, HostDeps } from '../../../p2p/host-types.ts';
-import type { Gossip } from '../../../src/core/messages.ts';
+import type { Gossip } from '../../../src/core/contract/messages.ts';
 
 export interface TestNode {
   readonly host: Host;

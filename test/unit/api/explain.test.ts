@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { explainRefusal, explainWaiting } from '../../../src/api/explain.ts';
-import type { WaitingView } from '../../../src/core/messages.ts';
-import type { Refusal, RefusalCode } from '../../../src/core/refusals.ts';
+import type { WaitingView } from '../../../src/core/contract/messages.ts';
+import type { Refusal, RefusalCode } from '../../../src/core/record/refusals.ts';
 import type { Constraint } from '../../../src/job/model.ts';
 
 type Cases = {

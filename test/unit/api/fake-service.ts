@@ -8,7 +8,7 @@ import type {
   OutputHead,
   Phase,
   ResultRef,
-} from '../../../src/core/execution.ts';
+} from '../../../src/core/record/execution.ts';
 import { ShoalError } from '../../../src/core/failure.ts';
 import {
   asExecutionId,
@@ -19,20 +19,20 @@ import {
   asRecordId,
   asStoreId,
   uuidOf,
-} from '../../../src/core/ids.ts';
+} from '../../../src/core/record/ids.ts';
 import type {
   CertifiedValue,
   JobState,
   ListedJob,
   WaitingView,
-} from '../../../src/core/messages.ts';
+} from '../../../src/core/contract/messages.ts';
 import type {
   AdvertBody,
   Bodies,
   CloseOutcome,
   RecordType,
   Signed,
-} from '../../../src/core/records.ts';
+} from '../../../src/core/record/records.ts';
 import type { Job } from '../../../src/job/model.ts';
 import type {
   Finding,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ShoalError } from '../../../src/core/failure.ts';
-import { asJobId, asPublicKey } from '../../../src/core/ids.ts';
+import { asJobId, asPublicKey } from '../../../src/core/record/ids.ts';
 import { parseJob } from '../../../src/job/parse.ts';
 import { createTestApi, SPEC, type TestApi } from './api-server.ts';
 import { NODE_A, NODE_B, type FakeJob } from './fake-service.ts';

@@ -8,7 +8,7 @@ import { leaves } from '../../../src/config/leaves.ts';
 import { explainConfig, limitsOf, loadConfig } from '../../../src/config/load.ts';
 import type { LoadInput, LoadedConfig } from '../../../src/config/load.ts';
 import { ShoalError } from '../../../src/core/failure.ts';
-import { defaultLimits } from '../../../src/core/limits.ts';
+import { defaultLimits } from '../../../src/core/contract/limits.ts';
 
 let home = '';
 before(async () => {

@@ -4,16 +4,16 @@
  */
 import assert from 'node:assert/strict';
 import { createMessageCodec } from '../../../p2p/wire/messages.ts';
-import { firstEpoch } from '../../../src/core/epoch.ts';
-import { asHlc, asMillis, asRequestId } from '../../../src/core/ids.ts';
-import type { JobId, NodeId } from '../../../src/core/ids.ts';
-import { defaultLimits } from '../../../src/core/limits.ts';
+import { firstEpoch } from '../../../src/core/record/ballot.ts';
+import { asHlc, asMillis, asRequestId } from '../../../src/core/record/ids.ts';
+import type { JobId, NodeId } from '../../../src/core/record/ids.ts';
+import { defaultLimits } from '../../../src/core/contract/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
-import type { Effect, Input, Machine } from '../../../src/core/machine-types.ts';
-import type { Gossip, Message } from '../../../src/core/messages.ts';
-import { executionIdOf } from '../../../src/core/place.ts';
-import type { AnyRecord, Certified, Signed, Slot } from '../../../src/core/records.ts';
-import { jobIdOf } from '../../../src/core/verify.ts';
+import type { Effect, Input, Machine } from '../../../src/core/contract/machine-types.ts';
+import type { Gossip, Message } from '../../../src/core/contract/messages.ts';
+import { executionIdOf } from '../../../src/core/placing/place.ts';
+import type { AnyRecord, Certified, Signed, Slot } from '../../../src/core/record/records.ts';
+import { jobIdOf } from '../../../src/core/record/verify.ts';
 import type { Job } from '../../../src/job/model.ts';
 import { profileOf } from '../../simulation/profile.ts';
 import { WALL, jobWith } from './fixtures.ts';

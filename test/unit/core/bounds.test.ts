@@ -1,10 +1,15 @@
 /** Whatever is sent, and however much of it: everything a node remembers has a bound. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { asRequestId } from '../../../src/core/ids.ts';
-import { summaryOf, ledgerOf } from '../../../src/core/ledger.ts';
-import type { Gossip, GossipType, Message, MessageType } from '../../../src/core/messages.ts';
-import type { Epoch } from '../../../src/core/records.ts';
+import { asRequestId } from '../../../src/core/record/ids.ts';
+import { summaryOf, ledgerOf } from '../../../src/core/record/ledger.ts';
+import type {
+  Gossip,
+  GossipType,
+  Message,
+  MessageType,
+} from '../../../src/core/contract/messages.ts';
+import type { Epoch } from '../../../src/core/record/records.ts';
 import { Cluster, refusals } from './cluster.ts';
 import {
   acceptOf,

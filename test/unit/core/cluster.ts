@@ -3,10 +3,10 @@
  * a test moves it. Nothing is random. Faults are what a test asks for; the simulator makes the rest.
  */
 import assert from 'node:assert/strict';
-import type { ExecutionOrder, RunEvent } from '../../../src/core/execution.ts';
-import { asMillis, asRequestId } from '../../../src/core/ids.ts';
-import type { ExecutionId, JobId, NodeId } from '../../../src/core/ids.ts';
-import { defaultLimits } from '../../../src/core/limits.ts';
+import type { ExecutionOrder, RunEvent } from '../../../src/core/record/execution.ts';
+import { asMillis, asRequestId } from '../../../src/core/record/ids.ts';
+import type { ExecutionId, JobId, NodeId } from '../../../src/core/record/ids.ts';
+import { defaultLimits } from '../../../src/core/contract/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
 import type {
   Effect,
@@ -18,9 +18,9 @@ import type {
   RefuseCode,
   Reply,
   Restored,
-} from '../../../src/core/machine-types.ts';
-import type { Message, MessageType } from '../../../src/core/messages.ts';
-import type { Suite } from '../../../src/core/suite.ts';
+} from '../../../src/core/contract/machine-types.ts';
+import type { Message, MessageType } from '../../../src/core/contract/messages.ts';
+import type { Suite } from '../../../src/core/record/suite.ts';
 import type { Job } from '../../../src/job/model.ts';
 import { profileOf } from '../../simulation/profile.ts';
 import { createSimStore } from '../../simulation/sim-store.ts';

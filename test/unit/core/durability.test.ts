@@ -1,12 +1,12 @@
 /** What a node says it has, it has on disk first; and what is on disk makes the same node again. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { compareEpochs } from '../../../src/core/epoch.ts';
-import type { JobId } from '../../../src/core/ids.ts';
-import { isTerminal } from '../../../src/core/ledger.ts';
-import type { Effect, Inspection } from '../../../src/core/machine-types.ts';
-import type { Message } from '../../../src/core/messages.ts';
-import type { Epoch, Signed } from '../../../src/core/records.ts';
+import { compareEpochs } from '../../../src/core/record/ballot.ts';
+import type { JobId } from '../../../src/core/record/ids.ts';
+import { isTerminal } from '../../../src/core/record/ledger.ts';
+import type { Effect, Inspection } from '../../../src/core/contract/machine-types.ts';
+import type { Message } from '../../../src/core/contract/messages.ts';
+import type { Epoch, Signed } from '../../../src/core/record/records.ts';
 import { createSimStore } from '../../simulation/sim-store.ts';
 import type { SimStore } from '../../simulation/sim-store.ts';
 import { Cluster, done } from './cluster.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { describe as words, ShoalError } from '../../../src/core/failure.ts';
 import type { Failure, FailureCode } from '../../../src/core/failure.ts';
-import { asJobId } from '../../../src/core/ids.ts';
+import { asJobId } from '../../../src/core/record/ids.ts';
 import { ownerKey } from '../../simulation/fast-suite.ts';
 
 type Details = {

@@ -3,11 +3,11 @@
  * `index` has the id `idOf(index)`, the store `storeOf(index)` and signs with `suiteOf(index)`; all of
  * them hold owner key 0 unless told otherwise.
  */
-import type { ResultRef } from '../../../src/core/execution.ts';
-import { firstEpoch } from '../../../src/core/epoch.ts';
-import { asHlc, asStoreId } from '../../../src/core/ids.ts';
-import type { Hlc, NodeId, RecordId, StoreId } from '../../../src/core/ids.ts';
-import { executionIdOf } from '../../../src/core/place.ts';
+import type { ResultRef } from '../../../src/core/record/execution.ts';
+import { firstEpoch } from '../../../src/core/record/ballot.ts';
+import { asHlc, asStoreId } from '../../../src/core/record/ids.ts';
+import type { Hlc, NodeId, RecordId, StoreId } from '../../../src/core/record/ids.ts';
+import { executionIdOf } from '../../../src/core/placing/place.ts';
 import type {
   AdmissionBody,
   AdvertBody,
@@ -21,10 +21,10 @@ import type {
   Slot,
   SpecBody,
   StateBody,
-} from '../../../src/core/records.ts';
-import type { Suite } from '../../../src/core/suite.ts';
-import { slotOf } from '../../../src/core/certificate.ts';
-import { jobIdOf } from '../../../src/core/verify.ts';
+} from '../../../src/core/record/records.ts';
+import type { Suite } from '../../../src/core/record/suite.ts';
+import { slotOf } from '../../../src/core/record/certificate.ts';
+import { jobIdOf } from '../../../src/core/record/verify.ts';
 import type { Job, Resources, ResourceTexts, Task } from '../../../src/job/model.ts';
 import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from '../../simulation/fast-suite.ts';
 

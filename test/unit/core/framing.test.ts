@@ -1,8 +1,8 @@
 /** Whoever lets honest nodes hear different things of one job brings none of them into disrepute. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { firstEpoch } from '../../../src/core/epoch.ts';
-import type { Certified, Signed } from '../../../src/core/records.ts';
+import { firstEpoch } from '../../../src/core/record/ballot.ts';
+import type { Certified, Signed } from '../../../src/core/record/records.ts';
 import { Cluster } from './cluster.ts';
 import { admissionOf, certify, grantOf, idOf, jobWith, specOf } from './fixtures.ts';
 

@@ -1,9 +1,9 @@
 /** A job from its submission to its end, on one to five machines without faults. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { ExecutionOrder, RunEvent } from '../../../src/core/execution.ts';
-import { majority } from '../../../src/core/epoch.ts';
-import { executionIdOf } from '../../../src/core/place.ts';
+import type { ExecutionOrder, RunEvent } from '../../../src/core/record/execution.ts';
+import { majority } from '../../../src/core/record/ballot.ts';
+import { executionIdOf } from '../../../src/core/placing/place.ts';
 import { Cluster, done } from './cluster.ts';
 import { admitted, idOf, jobWith, suite } from './fixtures.ts';
 

@@ -7,12 +7,18 @@ import fc from 'fast-check';
 import { encodeCbor } from '../../../p2p/wire/cbor.ts';
 import { createEnvelopes } from '../../../p2p/wire/envelope.ts';
 import { createSuite } from '../../../p2p/wire/suite.ts';
-import { slotOf } from '../../../src/core/certificate.ts';
-import { asHlc, asNodeId, asPublicKey, asStoreId } from '../../../src/core/ids.ts';
-import type { NodeId, StoreId } from '../../../src/core/ids.ts';
-import type { Gossip, Message } from '../../../src/core/messages.ts';
-import type { AnyRecord, Bodies, Epoch, RecordType, Signed } from '../../../src/core/records.ts';
-import type { Signer, Suite } from '../../../src/core/suite.ts';
+import { slotOf } from '../../../src/core/record/certificate.ts';
+import { asHlc, asNodeId, asPublicKey, asStoreId } from '../../../src/core/record/ids.ts';
+import type { NodeId, StoreId } from '../../../src/core/record/ids.ts';
+import type { Gossip, Message } from '../../../src/core/contract/messages.ts';
+import type {
+  AnyRecord,
+  Bodies,
+  Epoch,
+  RecordType,
+  Signed,
+} from '../../../src/core/record/records.ts';
+import type { Signer, Suite } from '../../../src/core/record/suite.ts';
 import { createCrypto } from '../../../src/store/crypto.ts';
 import type { Random } from '../../simulation/random.ts';
 import { gossipArbitraries, messageArbitraries } from '../p2p/wire/message-arbitraries.ts';

@@ -2,19 +2,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { slotOf } from '../../../src/core/certificate.ts';
-import { asHlc, asMillis, asRequestId } from '../../../src/core/ids.ts';
-import { defaultLimits } from '../../../src/core/limits.ts';
+import { slotOf } from '../../../src/core/record/certificate.ts';
+import { asHlc, asMillis, asRequestId } from '../../../src/core/record/ids.ts';
+import { defaultLimits } from '../../../src/core/contract/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
-import type { Effect, Inspection, Restored } from '../../../src/core/machine-types.ts';
+import type { Effect, Inspection, Restored } from '../../../src/core/contract/machine-types.ts';
 import type {
   Gossip,
   GossipType,
   JobRecords,
   Message,
   MessageType,
-} from '../../../src/core/messages.ts';
-import type { Epoch } from '../../../src/core/records.ts';
+} from '../../../src/core/contract/messages.ts';
+import type { Epoch } from '../../../src/core/record/records.ts';
 import { profileOf } from '../../simulation/profile.ts';
 import { signed, suite as realSuite } from '../p2p/wire/fixtures.ts';
 import { gossipArbitraries, messageArbitraries } from '../p2p/wire/message-arbitraries.ts';

@@ -1,9 +1,9 @@
 /** What only the right sender may say. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { asJobId, asPublicKey, asRequestId } from '../../../src/core/ids.ts';
-import type { ExecutionId, JobId } from '../../../src/core/ids.ts';
-import type { Input } from '../../../src/core/machine-types.ts';
+import { asJobId, asPublicKey, asRequestId } from '../../../src/core/record/ids.ts';
+import type { ExecutionId, JobId } from '../../../src/core/record/ids.ts';
+import type { Input } from '../../../src/core/contract/machine-types.ts';
 import { Cluster, done, refusals } from './cluster.ts';
 import {
   admitted,

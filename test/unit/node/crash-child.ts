@@ -3,9 +3,9 @@
  * the tests kill it. Arguments: directory, execution order as JSON, and the options below as JSON.
  */
 import { join } from 'node:path';
-import type { ExecutionOrder } from '../../../src/core/execution.ts';
+import type { ExecutionOrder } from '../../../src/core/record/execution.ts';
 import { createLog } from '../../../src/lib/log.ts';
-import { createRunner } from '../../../src/node/runner.ts';
+import { createRunner } from '../../../src/node/runner/runner.ts';
 import type { Publisher, Source } from '../../../src/storage/source.ts';
 import { createShellEngine } from './shell-engine.ts';
 import { settings } from './support.ts';

@@ -1,8 +1,8 @@
 /** What the driver makes of many inputs: a flood of one peer is paused, requests are answered through it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Effect, Input, Machine, Reply } from '../../../src/core/machine-types.ts';
-import type { Message } from '../../../src/core/messages.ts';
+import type { Effect, Input, Machine, Reply } from '../../../src/core/contract/machine-types.ts';
+import type { Message } from '../../../src/core/contract/messages.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { createDriver } from '../../../src/node/driver.ts';
 import { createOwed } from '../../../src/node/owed.ts';

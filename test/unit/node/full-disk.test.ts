@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ShoalError } from '../../../src/core/failure.ts';
-import { asJobId } from '../../../src/core/ids.ts';
+import { asJobId } from '../../../src/core/record/ids.ts';
 import type {
   Effect,
   Input,
   Machine,
   Restored,
   StoreWrite,
-} from '../../../src/core/machine-types.ts';
+} from '../../../src/core/contract/machine-types.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { createBreaking } from '../../../src/node/breaking.ts';
 import { createDriver } from '../../../src/node/driver.ts';

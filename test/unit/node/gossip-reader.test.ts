@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Announcement, Gossip } from '../../../src/core/messages.ts';
-import type { Signed } from '../../../src/core/records.ts';
-import { jobIdOf } from '../../../src/core/verify.ts';
+import type { Announcement, Gossip } from '../../../src/core/contract/messages.ts';
+import type { Signed } from '../../../src/core/record/records.ts';
+import { jobIdOf } from '../../../src/core/record/verify.ts';
 import { gossipReader } from '../../../src/node/gossip-reader.ts';
 import { jobWith } from '../core/fixtures.ts';
 import { messages, signed, suite } from '../p2p/wire/fixtures.ts';
-import { asHlc } from '../../../src/core/ids.ts';
+import { asHlc } from '../../../src/core/record/ids.ts';
 
 const WALL = 1_800_000_000_000;
 const read = gossipReader(messages, suite, () => WALL);

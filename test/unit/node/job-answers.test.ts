@@ -1,7 +1,7 @@
 /** Answers that are given again: for how long, to whom, and when not. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { asJobId } from '../../../src/core/ids.ts';
+import { asJobId } from '../../../src/core/record/ids.ts';
 import { createJobAnswers } from '../../../src/node/job-answers.ts';
 
 const JOB = asJobId('j-0123abcd-0000-8000-8000-000000000001');

@@ -7,7 +7,7 @@ import { existsSync, openSync, readFileSync, closeSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { Engine, EngineOutcome, EngineRun } from '../../../src/engines/engine.ts';
-import type { ExecutionId } from '../../../src/core/ids.ts';
+import type { ExecutionId } from '../../../src/core/record/ids.ts';
 import { pause } from '../../../src/lib/abort.ts';
 
 export interface ShellEngine extends Engine {

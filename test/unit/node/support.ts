@@ -2,13 +2,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ExecutionOrder, RunEvent } from '../../../src/core/execution.ts';
-import type { ExecutionId } from '../../../src/core/ids.ts';
+import type { ExecutionOrder, RunEvent } from '../../../src/core/record/execution.ts';
+import type { ExecutionId } from '../../../src/core/record/ids.ts';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { pause } from '../../../src/lib/abort.ts';
 import { createLog } from '../../../src/lib/log.ts';
-import { createRunner } from '../../../src/node/runner.ts';
-import type { Runner, RunnerOptions } from '../../../src/node/runner.ts';
+import { createRunner } from '../../../src/node/runner/runner.ts';
+import type { Runner, RunnerOptions } from '../../../src/node/runner/runner.ts';
 import { createInlineSource } from '../../../src/storage/inline-source.ts';
 import { createIpfsSource } from '../../../src/storage/ipfs-source.ts';
 import { createIpfsPublisher, createNoopPublisher } from '../../../src/storage/publishers.ts';

@@ -1,7 +1,7 @@
 /** Counts random job ids per shard. */
 import { randomBytes } from 'node:crypto';
 import { JOB_SHARDS, shardOf } from '../../../p2p/gossip.ts';
-import { asJobId, uuidOf } from '../../../src/core/ids.ts';
+import { asJobId, uuidOf } from '../../../src/core/record/ids.ts';
 
 export function jobsShards(jobs: number): number[] {
   const counts = Array.from({ length: JOB_SHARDS }, () => 0);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { asNodeId } from '../../../src/core/ids.ts';
+import { asNodeId } from '../../../src/core/record/ids.ts';
 import { createIpfsSource } from '../../../src/storage/ipfs-source.ts';
 import { createIpfsPublisher, createNoopPublisher } from '../../../src/storage/publishers.ts';
 import { publisherOf, sourceOf } from '../../../src/storage/source.ts';

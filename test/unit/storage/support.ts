@@ -2,8 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ExecutionOrder } from '../../../src/core/execution.ts';
-import { asExecutionId, asJobId } from '../../../src/core/ids.ts';
+import type { ExecutionOrder } from '../../../src/core/record/execution.ts';
+import { asExecutionId, asJobId } from '../../../src/core/record/ids.ts';
 import type { InputSource, Json, Task } from '../../../src/job/model.ts';
 import { StorageError } from '../../../src/storage/source.ts';
 import type { StageContext } from '../../../src/storage/source.ts';

@@ -249,6 +249,12 @@ export function keyProblems(
     .map(({ access }) => `${file}: ${access}: read it with own()`);
 }
 
+/** The tests that a document points to, as paths below `test/`: `unit/core/bounds`. */
+export const testsNamed = (markdown: string): readonly string[] =>
+  [...markdown.matchAll(/`((?:unit|contract|docker|mesh|simulation)\/[a-z0-9/-]+)`/g)].map(
+    (match) => match[1] ?? '',
+  );
+
 export interface Documented {
   readonly code: string;
   readonly status: number;

@@ -19,6 +19,7 @@ import {
   sourceProblems,
   textKeyedFields,
   textKeyedTypes,
+  testsNamed,
   textProblems,
   withoutComments,
 } from './rules.ts';
@@ -135,6 +136,20 @@ describe('the documents', () => {
       ),
       [],
     );
+  });
+
+  it('name only tests that exist', () => {
+    const named = ['src/README.md', 'p2p/README.md', 'test/README.md'].flatMap((file) =>
+      testsNamed(read(file)).map((name) => ({ file, name })),
+    );
+    assert.ok(named.length > 50, `${named.length} tests named`);
+    const missing = named.filter(
+      ({ name }) =>
+        ![...sources.keys()].some(
+          (path) => path === `test/${name}.test.ts` || path.startsWith(`test/${name}/`),
+        ),
+    );
+    assert.deepEqual(missing, []);
   });
 
   it('name the HTTP status and the exit code that a failure really has', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { asExecutionId, asJobId, asNodeId } from '../../../../src/core/ids.ts';
+import { asExecutionId, asJobId, asNodeId } from '../../../../src/core/record/ids.ts';
 import type { DockerEngineConfig } from '../../../../src/engines/docker/config.ts';
 import { createOptionsOf, networkMode } from '../../../../src/engines/docker/container-spec.ts';
 import { mergeEnvironment, readDockerParams } from '../../../../src/engines/docker/params.ts';

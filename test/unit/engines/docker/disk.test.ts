@@ -1,7 +1,7 @@
 /** What a container fills, where this node may not read Docker's directories. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { asExecutionId } from '../../../../src/core/ids.ts';
+import { asExecutionId } from '../../../../src/core/record/ids.ts';
 import type { DockerApi } from '../../../../src/engines/docker/api.ts';
 import { DockerCallError } from '../../../../src/engines/docker/api.ts';
 import { createDiskMeter } from '../../../../src/engines/docker/disk.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ExecutionOrder } from '../../../../src/core/execution.ts';
-import { asExecutionId, asJobId } from '../../../../src/core/ids.ts';
+import type { ExecutionOrder } from '../../../../src/core/record/execution.ts';
+import { asExecutionId, asJobId } from '../../../../src/core/record/ids.ts';
 import { outcomeOf } from '../../../../src/engines/docker/outcome.ts';
 import type { EndFacts } from '../../../../src/engines/docker/outcome.ts';
 import type { Ending } from '../../../../src/engines/docker/watch.ts';

@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildSync } from 'esbuild';
-import { environmentOf } from '../../../../src/core/execution.ts';
-import type { ExecutionOrder } from '../../../../src/core/execution.ts';
-import { asExecutionId, asJobId } from '../../../../src/core/ids.ts';
+import { environmentOf } from '../../../../src/core/record/execution.ts';
+import type { ExecutionOrder } from '../../../../src/core/record/execution.ts';
+import { asExecutionId, asJobId } from '../../../../src/core/record/ids.ts';
 import type { Engine, EngineOutcome, EngineRun, Mount } from '../../../../src/engines/engine.ts';
 import { createWasmEngine } from '../../../../src/engines/wasm/engine.ts';
 import type { WasmEngineConfig } from '../../../../src/engines/wasm/prepare.ts';

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
-import { asExecutionId } from '../../../../src/core/ids.ts';
+import { asExecutionId } from '../../../../src/core/record/ids.ts';
 import { findRunners } from '../../../../src/engines/wasm/process-table.ts';
 import { createBench, failureOf, until } from './harness.ts';
 import type { Bench } from './harness.ts';

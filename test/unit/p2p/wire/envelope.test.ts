@@ -8,8 +8,8 @@ import {
   ENVELOPE_MAX_BYTES,
   wireHlc,
 } from '../../../../p2p/wire/envelope.ts';
-import { asHlc } from '../../../../src/core/ids.ts';
-import type { AnyRecord } from '../../../../src/core/records.ts';
+import { asHlc } from '../../../../src/core/record/ids.ts';
+import type { AnyRecord } from '../../../../src/core/record/records.ts';
 import { bodyArbitraries, hlcs, jobs, recordTypes } from './record-arbitraries.ts';
 import { anyRecord, damage, envelopes, sha256, signed, suite } from './fixtures.ts';
 

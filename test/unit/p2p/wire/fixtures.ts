@@ -5,7 +5,7 @@ import type { Arbitrary } from 'fast-check';
 import { createEnvelopes } from '../../../../p2p/wire/envelope.ts';
 import { createMessageCodec } from '../../../../p2p/wire/messages.ts';
 import { createSuite } from '../../../../p2p/wire/suite.ts';
-import type { AnyRecord, Bodies, RecordType, Signed } from '../../../../src/core/records.ts';
+import type { AnyRecord, Bodies, RecordType, Signed } from '../../../../src/core/record/records.ts';
 import { createCrypto } from '../../../../src/store/crypto.ts';
 import { bodyArbitraries, hlcs } from './record-arbitraries.ts';
 

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import type { Arbitrary } from 'fast-check';
-import { asRequestId } from '../../../../src/core/ids.ts';
+import { asRequestId } from '../../../../src/core/record/ids.ts';
 import type {
   Announcement,
   Answer,
@@ -18,9 +18,9 @@ import type {
   Question,
   SlotValue,
   WaitingView,
-} from '../../../../src/core/messages.ts';
-import type { Refusal } from '../../../../src/core/refusals.ts';
-import type { Certified, RecordType, Signed } from '../../../../src/core/records.ts';
+} from '../../../../src/core/contract/messages.ts';
+import type { Refusal } from '../../../../src/core/record/refusals.ts';
+import type { Certified, RecordType, Signed } from '../../../../src/core/record/records.ts';
 import { signed } from './fixtures.ts';
 import {
   cids,

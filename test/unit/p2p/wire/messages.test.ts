@@ -8,10 +8,10 @@ import {
   MESSAGE_MAX_BYTES,
 } from '../../../../p2p/wire/messages.ts';
 import { createSuite } from '../../../../p2p/wire/suite.ts';
-import { asExecutionId, asHlc, asJobId, asStoreId } from '../../../../src/core/ids.ts';
-import { defaultLimits } from '../../../../src/core/limits.ts';
-import type { Gossip, Message } from '../../../../src/core/messages.ts';
-import type { Signed } from '../../../../src/core/records.ts';
+import { asExecutionId, asHlc, asJobId, asStoreId } from '../../../../src/core/record/ids.ts';
+import { defaultLimits } from '../../../../src/core/contract/limits.ts';
+import type { Gossip, Message } from '../../../../src/core/contract/messages.ts';
+import type { Signed } from '../../../../src/core/record/records.ts';
 import { jobWith } from '../../core/fixtures.ts';
 import { anyRecord, crypto, damage, envelopes, messages, net, sha256, signed } from './fixtures.ts';
 import { gossipArbitraries, messageArbitraries } from './message-arbitraries.ts';

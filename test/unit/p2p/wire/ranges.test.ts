@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Gossip, Message } from '../../../../src/core/messages.ts';
+import type { Gossip, Message } from '../../../../src/core/contract/messages.ts';
 import { messages } from './fixtures.ts';
 import { gossipArbitraries, messageArbitraries } from './message-arbitraries.ts';
 

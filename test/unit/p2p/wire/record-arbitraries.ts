@@ -6,7 +6,7 @@ import type {
   OutputHead,
   ResultRef,
   Usage,
-} from '../../../../src/core/execution.ts';
+} from '../../../../src/core/record/execution.ts';
 import {
   asExecutionId,
   asHlc,
@@ -15,9 +15,15 @@ import {
   asRecordId,
   asStoreId,
   uuidOf,
-} from '../../../../src/core/ids.ts';
-import type { NodeId } from '../../../../src/core/ids.ts';
-import type { Bodies, Epoch, Keeper, RecordType, Slot } from '../../../../src/core/records.ts';
+} from '../../../../src/core/record/ids.ts';
+import type { NodeId } from '../../../../src/core/record/ids.ts';
+import type {
+  Bodies,
+  Epoch,
+  Keeper,
+  RecordType,
+  Slot,
+} from '../../../../src/core/record/records.ts';
 import type { Job, Json, Resources, SpecConfig, Task } from '../../../../src/job/model.ts';
 import { peerIdOf } from '../../../../p2p/wire/peer-id.ts';
 

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import type { Arbitrary } from 'fast-check';
 import { createRowCodec } from '../../../../p2p/wire/rows.ts';
 import type { RowOf, Table, TableCodec } from '../../../../p2p/wire/rows.ts';
-import type { ExecutionOrder } from '../../../../src/core/execution.ts';
-import type { Certified, RecordType, Signed } from '../../../../src/core/records.ts';
+import type { ExecutionOrder } from '../../../../src/core/record/execution.ts';
+import type { Certified, RecordType, Signed } from '../../../../src/core/record/records.ts';
 import { anyRecord, damage, sha256, signed } from './fixtures.ts';
 import {
   counts,

@@ -7,8 +7,8 @@ import fc from 'fast-check';
 import { encodeBody } from '../../../../p2p/wire/envelope.ts';
 import { createRecent } from '../../../../p2p/wire/recent.ts';
 import { createSuite } from '../../../../p2p/wire/suite.ts';
-import { asPublicKey } from '../../../../src/core/ids.ts';
-import type { AnyRecord } from '../../../../src/core/records.ts';
+import { asPublicKey } from '../../../../src/core/record/ids.ts';
+import type { AnyRecord } from '../../../../src/core/record/records.ts';
 import { bodyArbitraries, hlcs } from './record-arbitraries.ts';
 import {
   anyRecord,

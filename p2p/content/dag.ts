@@ -1,0 +1,150 @@
+/**
+ * What a block points to and what it says about files. Pure: bytes in, facts out. Reads raw, dag-pb
+ * (UnixFS) and dag-cbor blocks; the bytes of others are kept and moved, but their links are unknown.
+ */
+import * as dagCbor from '@ipld/dag-cbor';
+import * as dagPb from '@ipld/dag-pb';
+import { UnixFS } from 'ipfs-unixfs';
+import { CID } from 'multiformats/cid';
+import { ShoalError } from '../../src/core/failure.ts';
+import { brief, reasonOf } from '../log.ts';
+
+export const RAW = 0x55;
+export const DAG_PB = 0x70;
+const DAG_CBOR = 0x71;
+/** An identity CID carries its bytes in itself; more than this in a name is abuse. */
+const IDENTITY = 0x00;
+const IDENTITY_MAX = 128;
+
+export type BlockKind = 'file' | 'directory' | 'shard' | 'symlink' | 'other';
+
+export interface BlockLink {
+  readonly name: string;
+  readonly cid: CID;
+  /** Cumulative size that the parent claims, bytes. */
+  readonly claimed: number;
+}
+
+export interface BlockFacts {
+  readonly kind: BlockKind;
+  readonly links: readonly BlockLink[];
+  /** File bytes inside this very block. */
+  readonly payload: Uint8Array;
+  /** Size of the whole file or, for directories, of everything below, as the block claims; bytes. */
+  readonly claimedBytes: number;
+  /** Hex digits that a shard puts before each name. */
+  readonly namePrefix: number;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** @throws ShoalError `content-corrupt` when the block is not what its codec says. */
+export function factsOf(cid: CID, bytes: Uint8Array): BlockFacts {
+  try {
+    switch (cid.code) {
+      case RAW:
+        return leaf('file', bytes);
+      case DAG_PB:
+        return pbFacts(bytes);
+      case DAG_CBOR:
+        return { ...leaf('other', NOTHING), links: cborLinks(dagCbor.decode(bytes)) };
+      default:
+        return leaf('other', NOTHING);
+    }
+  } catch (error) {
+    const why = `its block does not decode (${brief(reasonOf(error), 100)})`;
+    throw new ShoalError({ code: 'content-corrupt', cid: cid.toString(), why }, { cause: error });
+  }
+}
+
+/** Raw blocks have no links, whatever is in them: they need not be read to walk a DAG. */
+export const mayHaveLinks = (cid: CID): boolean => cid.code === DAG_PB || cid.code === DAG_CBOR;
+
+const leaf = (kind: BlockKind, payload: Uint8Array): BlockFacts => ({
+  kind,
+  links: [],
+  payload,
+  claimedBytes: payload.byteLength,
+  namePrefix: 0,
+});
+
+function pbFacts(bytes: Uint8Array): BlockFacts {
+  const node = dagPb.decode(bytes);
+  const links = node.Links.map((link) => ({
+    name: link.Name ?? '',
+    cid: link.Hash,
+    claimed: link.Tsize ?? 0,
+  }));
+  const below = links.reduce((sum, link) => sum + link.claimed, 0);
+  if (node.Data === undefined) {
+    return { kind: 'other', links, payload: NOTHING, claimedBytes: below, namePrefix: 0 };
+  }
+  const unixfs = UnixFS.unmarshal(node.Data);
+  switch (unixfs.type) {
+    case 'file':
+    case 'raw': {
+      const payload = unixfs.data ?? NOTHING;
+      return {
+        kind: 'file',
+        links,
+        payload,
+        claimedBytes: Number(unixfs.fileSize()),
+        namePrefix: 0,
+      };
+    }
+    case 'directory':
+      return { kind: 'directory', links, payload: NOTHING, claimedBytes: below, namePrefix: 0 };
+    case 'hamt-sharded-directory': {
+      const namePrefix = Math.max(1, (Number(unixfs.fanout ?? 256n) - 1).toString(16).length);
+      return { kind: 'shard', links, payload: NOTHING, claimedBytes: below, namePrefix };
+    }
+    case 'symlink':
+      return { kind: 'symlink', links: [], payload: NOTHING, claimedBytes: 0, namePrefix: 0 };
+    default:
+      return { kind: 'other', links, payload: NOTHING, claimedBytes: below, namePrefix: 0 };
+  }
+}
+
+function cborLinks(value: unknown): BlockLink[] {
+  const found: BlockLink[] = [];
+  const pending: unknown[] = [value];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const cid = CID.asCID(next);
+    if (cid !== null) found.push({ name: '', cid, claimed: 0 });
+    else if (Array.isArray(next)) pending.push(...next);
+    else if (typeof next === 'object' && next !== null && !ArrayBuffer.isView(next)) {
+      pending.push(...Object.values(next));
+    }
+  }
+  return found.reverse();
+}
+
+/**
+ * Reads a CID as people write it, with or without `ipfs://` or `/ipfs/`; version 0 is turned into 1.
+ * @throws ShoalError `cid-invalid`.
+ */
+export function parseCid(text: string): CID {
+  const bad = (why: string, cause?: unknown): ShoalError =>
+    new ShoalError({ code: 'cid-invalid', value: brief(text, 120), why }, { cause });
+  const bare = text.trim().replace(/^(ipfs:\/\/|\/ipfs\/)/, '');
+  if (bare === '') throw bad('it is empty');
+  if (bare.includes('/'))
+    throw bad('a path after the CID is not part of it; name the path separately');
+  let cid: CID;
+  try {
+    cid = CID.parse(bare).toV1();
+  } catch (error) {
+    throw bad(brief(reasonOf(error), 120), error);
+  }
+  if (cid.multihash.code === IDENTITY && cid.multihash.digest.byteLength > IDENTITY_MAX) {
+    throw bad(
+      `it carries ${cid.multihash.digest.byteLength} bytes in itself; at most ${IDENTITY_MAX} are allowed`,
+    );
+  }
+  if (cid.multihash.code !== IDENTITY && cid.multihash.code !== 0x12) {
+    throw bad(
+      `its hash function 0x${cid.multihash.code.toString(16)} is not supported; sha2-256 is`,
+    );
+  }
+  return cid;
+}

@@ -1,0 +1,274 @@
+/**
+ * UnixFS trees as they are read: a depth-first walk with limits, and writing a tree to disk. Names in
+ * a DAG come from strangers, so each is checked before it touches a path. Fetches nothing itself:
+ * blocks come through a loader. Creates no symlinks.
+ */
+import { randomBytes } from 'node:crypto';
+import { lstat, mkdir, open, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { CID } from 'multiformats/cid';
+import { ShoalError } from '../../src/core/failure.ts';
+import type { ContentEntry, FetchOptions } from '../../src/lib/content.ts';
+import { factsOf, mayHaveLinks, RAW } from './dag.ts';
+import type { BlockFacts, BlockLink } from './dag.ts';
+import { brief } from '../log.ts';
+
+/** Entries of one tree; more is a bomb, not a result. */
+export const MAX_ENTRIES = 100_000;
+/** Directories inside each other, and blocks of one file above each other. */
+export const MAX_DEPTH = 64;
+const MAX_NAME_BYTES = 255;
+/** Children whose headers are asked for in one go. */
+const BATCH = 256;
+const READ_AHEAD = 4;
+
+/** Gives a block, from wherever it is. @throws ShoalError when it cannot be had. */
+export interface Loader {
+  load(cid: CID): Promise<Uint8Array>;
+  /** Makes these single blocks quick to load. */
+  prefetch(cids: readonly CID[]): Promise<void>;
+}
+
+export interface TreeEntry extends ContentEntry {
+  readonly cid: CID;
+}
+
+/** @throws ShoalError `path-unsafe`. */
+export function checkName(name: string): void {
+  const why = badName(name);
+  if (why !== null)
+    throw new ShoalError({ code: 'path-unsafe', path: brief(JSON.stringify(name)), why });
+}
+
+function badName(name: string): string | null {
+  if (name === '') return 'an entry has an empty name';
+  if (name === '.' || name === '..') return 'it leads out of its directory';
+  if (name.includes('/') || name.includes('\\')) return 'a name contains a path separator';
+  if (name.includes('\0')) return 'a name contains a NUL character';
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES)
+    return `a name is longer than ${MAX_NAME_BYTES} bytes`;
+  return null;
+}
+
+const notFiles = (cid: CID): ShoalError =>
+  new ShoalError({
+    code: 'content-corrupt',
+    cid: cid.toString(),
+    why: 'it is not a UnixFS file or directory',
+  });
+
+/** The entries of one directory, through its shards. */
+async function* children(
+  facts: BlockFacts,
+  loader: Loader,
+  depth: number,
+): AsyncGenerator<BlockLink> {
+  if (facts.kind === 'directory') {
+    yield* facts.links;
+    return;
+  }
+  if (depth > MAX_DEPTH) throw tooDeep();
+  const shards = facts.links.filter((link) => link.name.length === facts.namePrefix);
+  if (shards.length > 0) await loader.prefetch(shards.map((link) => link.cid));
+  for (const link of facts.links) {
+    if (link.name.length > facts.namePrefix) {
+      yield { ...link, name: link.name.slice(facts.namePrefix) };
+    } else {
+      yield* children(factsOf(link.cid, await loader.load(link.cid)), loader, depth + 1);
+    }
+  }
+}
+
+const tooDeep = (): ShoalError =>
+  new ShoalError({
+    code: 'path-unsafe',
+    path: '…',
+    why: `more than ${MAX_DEPTH} levels inside each other`,
+  });
+
+/**
+ * Everything below a root, depth first, the root itself first with path ''.
+ * @throws ShoalError `path-unsafe`, `content-corrupt`, and what the loader throws.
+ */
+export async function* walkTree(root: CID, loader: Loader): AsyncGenerator<TreeEntry> {
+  let entries = 0;
+  const visit = async function* (
+    cid: CID,
+    at: string,
+    claimed: number,
+    depth: number,
+  ): AsyncGenerator<TreeEntry> {
+    entries += 1;
+    if (entries > MAX_ENTRIES) {
+      throw new ShoalError({
+        code: 'path-unsafe',
+        path: at,
+        why: `more than ${MAX_ENTRIES} entries`,
+      });
+    }
+    if (depth > MAX_DEPTH) throw tooDeep();
+    // A raw block is a whole small file: its parent says how large it is.
+    if (cid.code === RAW && at !== '') {
+      yield { path: at, kind: 'file', bytes: claimed, cid };
+      return;
+    }
+    const facts = factsOf(cid, await loader.load(cid));
+    if (facts.kind === 'file' || facts.kind === 'symlink') {
+      yield {
+        path: at,
+        kind: facts.kind,
+        bytes: facts.kind === 'file' ? facts.claimedBytes : 0,
+        cid,
+      };
+      return;
+    }
+    if (facts.kind === 'other') throw notFiles(cid);
+    yield { path: at, kind: 'directory', bytes: 0, cid };
+    const batch: BlockLink[] = [];
+    const flush = async function* (): AsyncGenerator<TreeEntry> {
+      const heads = batch.map((link) => link.cid).filter(mayHaveLinks);
+      if (heads.length > 0) await loader.prefetch(heads);
+      for (const link of batch.splice(0)) {
+        yield* visit(
+          link.cid,
+          at === '' ? link.name : `${at}/${link.name}`,
+          link.claimed,
+          depth + 1,
+        );
+      }
+    };
+    for await (const link of children(facts, loader, 0)) {
+      checkName(link.name);
+      batch.push(link);
+      if (batch.length >= BATCH) yield* flush();
+    }
+    yield* flush();
+  };
+  yield* visit(root, '', 0, 0);
+}
+
+/** The block that a path leads to. @throws ShoalError `path-not-found`. */
+export async function resolvePath(root: CID, at: string, loader: Loader): Promise<CID> {
+  let here = root;
+  for (const name of at.split('/').filter((part) => part !== '')) {
+    checkName(name);
+    const facts = factsOf(here, await loader.load(here));
+    let next: CID | null = null;
+    if (facts.kind === 'directory' || facts.kind === 'shard') {
+      for await (const link of children(facts, loader, 0)) if (link.name === name) next = link.cid;
+    }
+    if (next === null)
+      throw new ShoalError({ code: 'path-not-found', path: `${root.toString()}/${at}` });
+    here = next;
+  }
+  return here;
+}
+
+/** The bytes of one file, in order. @throws ShoalError `content-corrupt` when it is no file. */
+export async function* readFileBytes(cid: CID, loader: Loader): AsyncGenerator<Uint8Array> {
+  const stack: { cid: CID; depth: number }[] = [{ cid, depth: 0 }];
+  const ahead = new Map<CID, Promise<Uint8Array>>();
+  const load = (one: CID): Promise<Uint8Array> => {
+    const pending = ahead.get(one) ?? loader.load(one);
+    pending.catch(() => {});
+    ahead.set(one, pending);
+    return pending;
+  };
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    const pending = load(next.cid);
+    for (let i = stack.length - 1; i >= 0 && ahead.size < READ_AHEAD; i -= 1) {
+      const later = stack[i];
+      if (later !== undefined) void load(later.cid);
+    }
+    const facts = factsOf(next.cid, await pending);
+    ahead.delete(next.cid);
+    if (facts.kind !== 'file') throw notFiles(cid);
+    const depth = next.depth + 1;
+    if (depth > MAX_DEPTH) throw tooDeep();
+    if (facts.payload.byteLength > 0) yield facts.payload;
+    for (const link of facts.links.toReversed()) stack.push({ cid: link.cid, depth });
+  }
+}
+
+/**
+ * Writes a tree beside `destination` and renames it there, so that nobody sees half of it.
+ * @throws ShoalError `path-unsafe` (exists, or a bad name), `content-too-large`, `content-corrupt`.
+ */
+export async function writeTree(
+  root: CID,
+  destination: string,
+  loader: Loader,
+  options: Pick<FetchOptions, 'maxBytes' | 'signal' | 'onWrite'>,
+): Promise<{ readonly kind: 'file' | 'directory'; readonly bytes: number }> {
+  if (await exists(destination)) {
+    throw new ShoalError({ code: 'path-unsafe', path: destination, why: 'it exists already' });
+  }
+  const partial = path.join(
+    path.dirname(destination),
+    `.${path.basename(destination)}.${randomBytes(6).toString('hex')}.partial`,
+  );
+  const limit = {
+    left: options.maxBytes,
+    spend(bytes: number): void {
+      options.signal.throwIfAborted();
+      options.onWrite?.(bytes);
+      limit.left -= bytes;
+      if (limit.left >= 0) return;
+      const { maxBytes } = options;
+      const failure = {
+        code: 'content-too-large',
+        cid: root.toString(),
+        bytes: maxBytes - limit.left,
+        maxBytes,
+      } as const;
+      throw new ShoalError(failure);
+    },
+  };
+  let kind: 'file' | 'directory' = 'file';
+  try {
+    for await (const entry of walkTree(root, loader)) {
+      options.onWrite?.(null);
+      const target = entry.path === '' ? partial : path.join(partial, ...entry.path.split('/'));
+      if (entry.kind === 'directory') {
+        if (entry.path === '') kind = 'directory';
+        await mkdir(target, { mode: 0o755 });
+      } else if (entry.kind === 'file') {
+        await writeFile(target, readFileBytes(entry.cid, loader), limit.spend);
+      }
+    }
+    if (await exists(destination)) {
+      throw new ShoalError({ code: 'path-unsafe', path: destination, why: 'it exists already' });
+    }
+    await rename(partial, destination);
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    throw error;
+  }
+  return { kind, bytes: options.maxBytes - limit.left };
+}
+
+async function writeFile(
+  target: string,
+  bytes: AsyncIterable<Uint8Array>,
+  spend: (bytes: number) => void,
+): Promise<void> {
+  // Two entries of one name in a hostile directory meet here: `wx` refuses the second.
+  const file = await open(target, 'wx', 0o644);
+  try {
+    for await (const chunk of bytes) {
+      spend(chunk.byteLength);
+      await file.writeFile(chunk);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function exists(target: string): Promise<boolean> {
+  try {
+    await lstat(target);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * Files of this machine become UnixFS DAGs: walks a directory without following symlinks, drops what
+ * is no file, and hands the rest to the importer of Helia. What a job wrote is not trusted: an entry
+ * may have been swapped between looking and opening. Pins nothing.
+ */
+import { constants } from 'node:fs';
+import { lstat, open, readdir, readlink, realpath } from 'node:fs/promises';
+import path from 'node:path';
+import { unixfs } from '@helia/unixfs';
+import { pipe } from 'it-pipe';
+import type { CID } from 'multiformats/cid';
+import { ShoalError } from '../../src/core/failure.ts';
+import type { BlockFiles } from './blockstore.ts';
+import { MAX_DEPTH, MAX_ENTRIES } from './files.ts';
+
+/** Chunk size of the importer's default profile, bytes; reads of the same size spare copies. */
+const CHUNK = 1 << 20;
+/** Read at the end of a file, in case it grew. */
+const PROBE = 1_024;
+const MAX_NAME_BYTES = 255;
+
+export interface Imported {
+  readonly cid: CID;
+  readonly bytes: number;
+  /** One sentence per entry that was left out. */
+  readonly dropped: readonly string[];
+}
+
+interface Tally {
+  bytes: number;
+  entries: number;
+  readonly dropped: string[];
+}
+
+interface Candidate {
+  readonly path: string;
+  readonly content?: AsyncIterable<Uint8Array>;
+  readonly link?: string;
+}
+
+/** @throws ShoalError `path-not-found`, `path-unsafe` (too many entries, too deep, no file). */
+export async function importPath(
+  source: string,
+  blocks: BlockFiles,
+  signal: AbortSignal,
+): Promise<Imported> {
+  // The caller named this path itself, so it may be a link; nothing below it is followed.
+  const root = await realpath(source).catch((error: unknown) => {
+    throw new ShoalError({ code: 'path-not-found', path: source }, { cause: error });
+  });
+  const info = await lstat(root);
+  const tally: Tally = { bytes: 0, entries: 0, dropped: [] };
+  if (info.isFile()) {
+    const cid = await importBytes(fileBytes(root, tally, signal), blocks);
+    return { cid, bytes: tally.bytes, dropped: [] };
+  }
+  if (!info.isDirectory()) {
+    throw new ShoalError({
+      code: 'path-unsafe',
+      path: source,
+      why: 'it is neither a file nor a directory',
+    });
+  }
+  const cid = await pipe(
+    () => walkDirectory(root, '', 0, tally, signal),
+    (entries) => unixfs({ blockstore: blocks }).addAll(entries, { wrapWithDirectory: true }),
+    async (results) => {
+      let last: CID | null = null;
+      for await (const result of results) last = result.cid;
+      return last;
+    },
+  );
+  return { cid: cid ?? (await emptyDirectory(blocks)), bytes: tally.bytes, dropped: tally.dropped };
+}
+
+/** One file of 1 MiB chunks, raw leaves, CIDv1: what `ipfs add --cid-version=1` of today makes. */
+export async function importBytes(
+  bytes: AsyncIterable<Uint8Array>,
+  blocks: BlockFiles,
+): Promise<CID> {
+  return unixfs({ blockstore: blocks }).addByteStream(bytes);
+}
+
+const emptyDirectory = (blocks: BlockFiles): Promise<CID> =>
+  unixfs({ blockstore: blocks }).addDirectory();
+
+async function* walkDirectory(
+  root: string,
+  below: string,
+  depth: number,
+  tally: Tally,
+  signal: AbortSignal,
+): AsyncGenerator<Candidate> {
+  const refuse = (why: string): ShoalError =>
+    new ShoalError({ code: 'path-unsafe', path: path.join(root, below), why });
+  if (depth > MAX_DEPTH) throw refuse(`more than ${MAX_DEPTH} directories inside each other`);
+  const names = await readdir(path.join(root, below), { encoding: 'buffer' });
+  names.sort(Buffer.compare);
+  for (const raw of names) {
+    signal.throwIfAborted();
+    tally.entries += 1;
+    if (tally.entries > MAX_ENTRIES) throw refuse(`more than ${MAX_ENTRIES} entries`);
+    const name = textOf(raw);
+    const at = below === '' ? name : `${below}/${name}`;
+    const drop = (why: string): void => {
+      tally.dropped.push(`${at}: ${why}`);
+    };
+    if (!Buffer.from(name).equals(raw)) {
+      drop('its name is not UTF-8');
+      continue;
+    }
+    if (raw.byteLength > MAX_NAME_BYTES || name.includes('\\')) {
+      drop('its name cannot be kept');
+      continue;
+    }
+    const file = path.join(root, at);
+    const info = await lstat(file);
+    if (info.isDirectory()) {
+      yield { path: at };
+      yield* walkDirectory(root, at, depth + 1, tally, signal);
+    } else if (info.isFile()) {
+      yield { path: at, content: fileBytes(file, tally, signal) };
+    } else if (info.isSymbolicLink()) {
+      const link = await readlink(file);
+      const inside = path.relative(root, path.resolve(path.dirname(file), link));
+      const leaves = path.isAbsolute(link) || inside === '..' || inside.startsWith(`..${path.sep}`);
+      if (leaves) drop('a symlink that leads out of the directory');
+      else yield { path: at, link };
+    } else {
+      drop('neither a file nor a directory');
+    }
+  }
+}
+
+const textOf = (name: Buffer): string => name.toString('utf8');
+
+async function* fileBytes(
+  file: string,
+  tally: Tally,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  // O_NOFOLLOW and O_NONBLOCK: what was a file a moment ago may be a link or a pipe by now.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const handle = await open(file, flags);
+  try {
+    const info = await handle.stat();
+    if (!info.isFile()) {
+      throw new ShoalError({
+        code: 'path-unsafe',
+        path: file,
+        why: 'it changed while it was read',
+      });
+    }
+    for (let done = 0; ; ) {
+      signal.throwIfAborted();
+      // No larger than what is left: a mebibyte per small file would cost more than the file.
+      const size = Math.min(CHUNK, Math.max(info.size - done, PROBE));
+      const buffer = Buffer.allocUnsafe(size);
+      const { bytesRead } = await handle.read(buffer, 0, size, null);
+      if (bytesRead === 0) return;
+      done += bytesRead;
+      tally.bytes += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,401 @@
+/**
+ * Finding peers and keeping them: bootstrap addresses, peers remembered from earlier runs, peers that
+ * others told us about, and one loop that keeps enough connections and never gives up. libp2p's own
+ * reconnect queue stops after five attempts and forgets the peer, and it has no auto-dialler.
+ */
+import type { Libp2p } from '@libp2p/interface';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { multiaddr } from '@multiformats/multiaddr';
+import type { Multiaddr } from '@multiformats/multiaddr';
+import { asNodeId } from '../../src/core/record/ids.ts';
+import type { NodeId } from '../../src/core/record/ids.ts';
+import { ShoalError } from '../../src/core/failure.ts';
+import type { Failure } from '../../src/core/failure.ts';
+import { checkPeerAddress, reachOf } from './address.ts';
+import type { PeerAddress } from './address.ts';
+import { coolingProblem, dialProblem } from './dial-problem.ts';
+import type { DialProblem } from './dial-problem.ts';
+import { reasonOf } from '../log.ts';
+import type { Log } from '../log.ts';
+import type { Presence } from './presence.ts';
+import type { HelloService } from '../protocols/hello.ts';
+
+/** Marks members in the peer store, which is on disk: this is the memory across restarts. */
+const TAG = 'shoal-member';
+const TICK_MS = 150;
+/** Members are asked whom they know: often while there is news, seldom when there is none. */
+const GREET_FIRST_MS = 1_000;
+const GREET_MAX_MS = 30_000;
+const BACKOFF_FIRST_MS = 500;
+/** A peer that comes back is found within a minute, however long it was away. */
+const BACKOFF_MAX_MS = 60_000;
+const DIAL_MS = 10_000;
+/** A connection that has not become a membership after this long is no member's. */
+const SETTLE_MS = 5_000;
+const PARALLEL_DIALS = 8;
+/** Beside those, for peers that we know: whoever tells of a thousand others must not have them wait. */
+const FRIEND_DIALS = 2;
+/** Strangers that nobody could reach are dropped after this many failures; bootstraps never. */
+const STRANGER_TRIES = 12;
+const CANDIDATES_MAX = 1_000;
+
+export type Origin = 'bootstrap' | 'remembered' | 'exchange' | 'mdns' | 'manual';
+
+export interface PeerStatus {
+  readonly peer: NodeId;
+  readonly addresses: readonly string[];
+  readonly origin: Origin;
+  readonly state: 'connected' | 'dialling' | 'waiting';
+  /** Failures in a row. */
+  readonly attempts: number;
+  readonly problem: DialProblem | null;
+  /** Milliseconds until the next attempt; 0 when connected. */
+  readonly nextInMs: number;
+}
+
+export interface DiscoveryLimits {
+  /** Up to so many members everybody is connected to everybody. */
+  readonly fullMeshMax: number;
+  /** Beyond that, this many connections are kept. */
+  readonly degree: number;
+}
+
+interface Candidate {
+  readonly peer: NodeId;
+  addresses: Multiaddr[];
+  origin: Origin;
+  attempts: number;
+  nextAt: number;
+  dialling: boolean;
+  problem: DialProblem | null;
+  /** When it last became a member; tells a connection that lasted from one that was turned away. */
+  joinedAt: number;
+}
+
+export interface DiscoveryDeps {
+  readonly libp2p: () => Libp2p;
+  readonly presence: Presence;
+  readonly hello: () => HelloService;
+  readonly self: NodeId;
+  readonly limits: DiscoveryLimits;
+  /** Milliseconds for which a peer is kept out; 0 = it is not. */
+  readonly coolingMs: (peer: NodeId) => number;
+  readonly log: Log;
+}
+
+export interface Discovery {
+  /** Loads remembered peers and starts the loop. */
+  start(bootstrap: readonly PeerAddress[]): Promise<void>;
+  stop(): void;
+  /** Dials now. @throws ShoalError `multiaddr-invalid`, `peer-unreachable`. */
+  dial(address: string): Promise<NodeId>;
+  learn(peers: readonly PeerAddress[], origin: Origin): void;
+  /** As soon as possible, whatever the back-off says. */
+  redial(peer: NodeId): void;
+  /** What is told to other peers. */
+  known(): readonly (readonly string[])[];
+  status(): readonly PeerStatus[];
+}
+
+/**
+ * Bad bootstrap addresses are reported and skipped; a list of nothing but bad ones is an error.
+ * @throws ShoalError `config-invalid` with one sentence per address.
+ */
+export function checkBootstrap(
+  list: readonly string[],
+  self: NodeId,
+): { readonly good: readonly PeerAddress[]; readonly bad: readonly Failure[] } {
+  const checks = list.map((text) => checkPeerAddress(text, self));
+  const good = checks.flatMap((check) => (check.ok ? [check.value] : []));
+  const bad = checks.flatMap((check) => (check.ok ? [] : [check.failure]));
+  // A node that finds itself in a list shared by all peers is no mistake, even as its only entry.
+  const mistakes = bad.filter((failure) => !failure.value.endsWith(`/p2p/${self}`));
+  if (good.length === 0 && mistakes.length > 0) {
+    const problems = mistakes.map((failure) => new ShoalError(failure).message);
+    throw new ShoalError({ code: 'config-invalid', problems });
+  }
+  return { good, bad };
+}
+
+export function createDiscovery(deps: DiscoveryDeps): Discovery {
+  const candidates = new Map<NodeId, Candidate>();
+  let timer: NodeJS.Timeout | null = null;
+  let greetAt = 0;
+  let greetMs = GREET_FIRST_MS;
+  let dialling = 0;
+  let stopped = false;
+
+  const learn = (peers: readonly PeerAddress[], origin: Origin): void => {
+    for (const { peer, address } of peers) {
+      if (peer === deps.self) continue;
+      const known = candidates.get(peer);
+      if (known === undefined) {
+        if (candidates.size >= CANDIDATES_MAX) continue;
+        greetMs = GREET_FIRST_MS;
+        candidates.set(peer, {
+          peer,
+          origin,
+          addresses: [address],
+          attempts: 0,
+          dialling: false,
+          problem: null,
+          joinedAt: -Infinity,
+          nextAt: performance.now() + firstDelay(origin, deps.self, peer),
+        });
+      } else if (!known.addresses.some((one) => one.equals(address))) {
+        known.addresses = [...known.addresses, address].slice(-8);
+      }
+    }
+  };
+
+  const attempt = async (candidate: Candidate): Promise<void> => {
+    const coolingMs = deps.coolingMs(candidate.peer);
+    if (coolingMs > 0) {
+      candidate.problem = coolingProblem(coolingMs);
+      candidate.nextAt = performance.now() + coolingMs;
+      return;
+    }
+    candidate.dialling = true;
+    dialling += 1;
+    try {
+      await connect(deps, candidate);
+      candidate.problem = await settled(deps, candidate);
+      candidate.nextAt = performance.now() + BACKOFF_MAX_MS;
+    } catch (error) {
+      if (stopped) return;
+      candidate.attempts += 1;
+      candidate.problem = dialProblem(error, candidate.peer);
+      candidate.nextAt = performance.now() + backoff(candidate.attempts);
+      const data = { peer: candidate.peer, attempts: candidate.attempts, ...candidate.problem };
+      const loud = candidate.origin === 'bootstrap' && candidate.attempts === 1;
+      deps.log[loud ? 'warn' : 'debug'](data, 'discovery.dial-failed');
+      const stranger = candidate.origin !== 'bootstrap' && candidate.origin !== 'manual';
+      if (stranger && candidate.attempts >= STRANGER_TRIES) candidates.delete(candidate.peer);
+    } finally {
+      candidate.dialling = false;
+      dialling -= 1;
+    }
+  };
+
+  const tick = (): void => {
+    const now = performance.now();
+    const members = deps.presence.members().length;
+    const full = members + 1 >= deps.limits.fullMeshMax;
+    let room = (full ? deps.limits.degree : deps.limits.fullMeshMax - 1) - members - dialling;
+    const due = [...candidates.values()]
+      .filter((one) => !one.dialling && one.nextAt <= now && !deps.presence.has(one.peer))
+      .sort((a, b) => Number(isFriend(b)) - Number(isFriend(a)) || a.nextAt - b.nextAt);
+    for (const candidate of due) {
+      const most = PARALLEL_DIALS + (isFriend(candidate) ? FRIEND_DIALS : 0);
+      if (dialling >= most || room <= 0) break;
+      room -= 1;
+      void attempt(candidate);
+    }
+    if (now >= greetAt && members > 0) {
+      greetAt = now + greetMs * (0.75 + Math.random() / 2);
+      greetMs = Math.min(GREET_MAX_MS, greetMs * 2);
+      const list = deps.presence.members();
+      const peer = list[Math.floor(Math.random() * list.length)];
+      if (peer !== undefined) void deps.hello().greet(peer);
+    }
+  };
+
+  deps.presence.listen({
+    onConnected(peer) {
+      greetMs = GREET_FIRST_MS;
+      void remember(deps, peer, candidates);
+      // The one that dialled asks; the answer carries both lists.
+      const id = peerIdFromString(peer);
+      const outbound = deps
+        .libp2p()
+        .getConnections(id)
+        .some((one) => one.direction === 'outbound');
+      if (outbound) void deps.hello().greet(peer);
+    },
+    onDisconnected(peer) {
+      const candidate = candidates.get(peer);
+      if (candidate === undefined) return;
+      // A side that admits us no more says so only after the handshake, which looks like a success.
+      const lasted = performance.now() - candidate.joinedAt >= SETTLE_MS;
+      candidate.attempts = lasted ? 1 : candidate.attempts + 1;
+      if (!lasted) candidate.problem = dialProblem(hungUp(), peer);
+      candidate.nextAt = performance.now() + backoff(candidate.attempts);
+    },
+    onForeign(peer) {
+      const candidate = candidates.get(peer);
+      const problem: DialProblem = {
+        problem: 'wrong-network',
+        why: 'it belongs to a mesh with another network id, or speaks another protocol version',
+      };
+      deps.log.warn({ peer, ...problem }, 'discovery.wrong-network');
+      if (candidate !== undefined) {
+        candidate.attempts += 1;
+        candidate.problem = problem;
+        candidate.nextAt = performance.now() + Math.max(backoff(candidate.attempts), 10_000);
+      }
+      void deps
+        .libp2p()
+        .hangUp(peerIdFromString(peer))
+        .catch(() => {});
+    },
+  });
+
+  return {
+    learn,
+    async start(bootstrap) {
+      learn(bootstrap, 'bootstrap');
+      learn(await remembered(deps.libp2p()), 'remembered');
+      deps.libp2p().addEventListener('peer:discovery', (event) => {
+        const peer = asNodeId(event.detail.id.toString());
+        learn(
+          event.detail.multiaddrs.map((address) => ({ peer, address })),
+          'mdns',
+        );
+      });
+      timer = setInterval(tick, TICK_MS);
+      tick();
+    },
+    stop() {
+      stopped = true;
+      if (timer !== null) clearInterval(timer);
+    },
+    async dial(text) {
+      const check = checkPeerAddress(text, deps.self);
+      if (!check.ok) throw new ShoalError(check.failure);
+      const { peer } = check.value;
+      learn([check.value], 'manual');
+      const candidate = candidates.get(peer);
+      if (candidate !== undefined) await attempt(candidate);
+      if (candidate?.problem !== null && candidate !== undefined) {
+        throw new ShoalError({ code: 'peer-unreachable', node: peer, why: candidate.problem.why });
+      }
+      return peer;
+    },
+    redial(peer) {
+      const candidate = candidates.get(peer);
+      if (candidate !== undefined) candidate.nextAt = 0;
+      tick();
+    },
+    known() {
+      return deps.presence
+        .members()
+        .map((peer) => {
+          const list = candidates.get(peer)?.addresses ?? [];
+          return list.map((address) => withPeer(address, peer));
+        })
+        .filter((list) => list.length > 0);
+    },
+    status() {
+      const now = performance.now();
+      return [...candidates.values()].map((one) => {
+        const connected = deps.presence.has(one.peer);
+        const coolingMs = deps.coolingMs(one.peer);
+        const problem = coolingMs > 0 ? coolingProblem(coolingMs) : one.problem;
+        return {
+          peer: one.peer,
+          origin: one.origin,
+          attempts: connected ? 0 : one.attempts,
+          addresses: one.addresses.map(String),
+          state: connected ? 'connected' : one.dialling ? 'dialling' : 'waiting',
+          problem: connected ? null : problem,
+          nextInMs: connected ? 0 : Math.max(0, coolingMs, Math.round(one.nextAt - now)),
+        };
+      });
+    },
+  };
+}
+
+async function connect(deps: DiscoveryDeps, candidate: Candidate): Promise<void> {
+  const node = deps.libp2p();
+  const peer = peerIdFromString(candidate.peer);
+  if (node.getConnections(peer).length > 0) return;
+  const addresses = candidate.addresses.map((one) => multiaddr(withPeer(one, candidate.peer)));
+  await node.dial(addresses, { signal: AbortSignal.timeout(DIAL_MS) });
+}
+
+/**
+ * A connection is not membership: the other side may turn us away after the handshake, belong to
+ * another mesh, or be a plain IPFS node, which may stay.
+ */
+async function settled(deps: DiscoveryDeps, candidate: Candidate): Promise<DialProblem | null> {
+  const peer = peerIdFromString(candidate.peer);
+  const end = performance.now() + SETTLE_MS;
+  while (performance.now() < end && !deps.presence.has(candidate.peer)) {
+    if (candidate.problem?.problem === 'wrong-network') return candidate.problem;
+    if (deps.libp2p().getConnections(peer).length === 0) throw hungUp();
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  if (deps.presence.has(candidate.peer)) return null;
+  return { problem: 'wrong-network', why: 'it does not speak the protocols of this mesh' };
+}
+
+const hungUp = (): Error => new Error('StreamClosedError: it hung up');
+
+/** Keeps a member in the peer store and learns the addresses that identify brought. */
+async function remember(
+  deps: DiscoveryDeps,
+  id: NodeId,
+  candidates: Map<NodeId, Candidate>,
+): Promise<void> {
+  const joinedAt = performance.now();
+  try {
+    const peer = await deps.libp2p().peerStore.merge(peerIdFromString(id), {
+      tags: { [TAG]: { value: 100 } },
+    });
+    // What a peer says of itself reaches as far as our connection to it, or it is not taken.
+    const [connection] = deps.libp2p().getConnections(peer.id);
+    const reach = connection === undefined ? 0 : reachOf(connection.remoteAddr);
+    const addresses = peer.addresses
+      .map((one) => one.multiaddr)
+      .filter((one) => reachOf(one) >= reach)
+      .slice(0, 8);
+    const candidate = candidates.get(id) ?? {
+      peer: id,
+      origin: 'exchange' as const,
+      addresses,
+      attempts: 0,
+      nextAt: 0,
+      dialling: false,
+      problem: null,
+      joinedAt,
+    };
+    candidate.problem = null;
+    candidate.joinedAt = joinedAt;
+    if (addresses.length > 0) candidate.addresses = addresses;
+    candidates.set(id, candidate);
+  } catch (error) {
+    deps.log.warn({ peer: id, why: reasonOf(error) }, 'discovery.not-remembered');
+  }
+}
+
+async function remembered(node: Libp2p): Promise<PeerAddress[]> {
+  const peers = await node.peerStore.all({ filters: [(peer) => peer.tags.has(TAG)] });
+  return peers.flatMap((peer) =>
+    peer.addresses.map((one) => ({ peer: asNodeId(peer.id.toString()), address: one.multiaddr })),
+  );
+}
+
+const withPeer = (address: Multiaddr, peer: NodeId): string => {
+  const text = address.toString();
+  return text.includes('/p2p/') ? text : `${text}/p2p/${peer}`;
+};
+
+/**
+ * Joins are spread a little, so that a whole site that boots does not hit one seed in one instant. Of
+ * two peers that hear of each other at once, the one with the smaller id dials first.
+ */
+function firstDelay(origin: Origin, self: NodeId, peer: NodeId): number {
+  if (origin === 'manual') return 0;
+  if (origin === 'bootstrap' || self < peer) return Math.random() * 150;
+  return 1_500 + Math.random() * 500;
+}
+
+/** Named by the operator, or a member before in this run: not only somebody's word. */
+const isFriend = ({ origin, joinedAt }: Candidate): boolean =>
+  origin === 'bootstrap' || origin === 'manual' || joinedAt > -Infinity;
+
+/** Doubles from half a second to a minute, ± 25 %. */
+function backoff(attempts: number): number {
+  const base = Math.min(BACKOFF_MAX_MS / 1.25, BACKOFF_FIRST_MS * 2 ** Math.min(attempts - 1, 10));
+  return base * (0.75 + Math.random() / 2);
+}

@@ -1,0 +1,179 @@
+/**
+ * What this node tells others about jobs, and what it remembers of what they tell it. It answers only
+ * with what it keeps, so an answer needs no further hearsay; asking is in `lookup.ts`.
+ */
+import { allow } from '../mesh/allowance.ts';
+import { asJobId } from '../record/ids.ts';
+import type { JobId, NodeId, RequestId } from '../record/ids.ts';
+import { createdAt, hintNodes, indexJob } from './job-index.ts';
+import { isTerminal, recordsOf, summaryOf } from '../record/ledger.ts';
+import type { Ledger } from '../record/ledger.ts';
+import type {
+  Answer,
+  Gossip,
+  JobRecords,
+  JobState,
+  JobSummary,
+  Question,
+} from '../contract/messages.ts';
+import { isJobId, resolve } from './names.ts';
+import { waitingView } from '../placing/place.ts';
+import type { CloseOutcome, Signed } from '../record/records.ts';
+import { specOfKept } from '../keeping/shelf.ts';
+import { refuse, send, wallMs } from '../node/state.ts';
+import type { Core, KeptJob } from '../node/state.ts';
+import { checkSpec } from '../record/verify.ts';
+
+/** Lines of one answer. */
+export const listMax = 1_000;
+/** Specs of one answer. */
+export const specsMax = 64;
+/** Of a frame of 1 MiB; the estimate below may be off by some tens of percent. */
+const answerBytesMax = 600_000;
+
+/** So few values and states, of 12 KiB each at most, fit without being measured; most jobs have no more. */
+const fitsAlways = 40;
+
+/** Points of an allowance: finding one job costs little, a name or a list goes through all of them. */
+const points = { id: 1, shelved: 10, name: 10, jobs: 100, specs: 20 } as const;
+
+// — what others tell
+
+export function onGossipAnnounce(
+  core: Core,
+  from: NodeId,
+  message: Extract<Gossip, { type: 'announce' }>,
+): void {
+  const { spec, leader, job } = message.announcement;
+  const known = core.index.get(job);
+  if (known !== undefined) return hintNodes(known, [leader]);
+  if (spec === null || core.kept.has(job)) return;
+  // Who repeats gossip has not looked into it.
+  if (spec.body.job !== job) return refuse(core, from, 'contradiction', false);
+  const verdict = checkSpec(core.suite, spec, wallMs(core));
+  if (verdict !== 'good') return refuse(core, from, verdict.code, false);
+  indexJob(core, spec, [leader]);
+}
+
+const stateAfter: Readonly<Record<CloseOutcome, JobState>> = {
+  completed: 'Completed',
+  failed: 'Failed',
+  stopped: 'Stopped',
+};
+
+/** A hint for lists; without the admission nobody can say whether those who voted are the keepers. */
+export function onGossipClosed(core: Core, message: Extract<Gossip, { type: 'closed' }>): void {
+  const { record, votes } = message.close;
+  const known = core.index.get(record.body.job);
+  if (known === undefined) return;
+  const modifiedAt = Math.min(Math.floor(record.hlc), wallMs(core));
+  known.summary = { ...known.summary, state: stateAfter[record.body.outcome], modifiedAt };
+  hintNodes(
+    known,
+    votes.slice(0, 3).map((vote) => core.suite.nodeOf(vote.by)),
+  );
+}
+
+// — answering
+
+export function onFind(core: Core, from: NodeId, request: RequestId, query: Question): void {
+  const kind = query.type === 'job' ? kindOf(core, query.ref) : query.type;
+  if (!allow(core, from, points[kind])) return;
+  send(core, from, { type: 'found', request, answer: answerTo(core, query) });
+}
+
+function kindOf(core: Core, ref: string): keyof typeof points {
+  if (!isJobId(ref)) return 'name';
+  return core.kept.get(asJobId(ref))?.card == null ? 'id' : 'shelved';
+}
+
+function answerTo(core: Core, query: Question): Answer {
+  switch (query.type) {
+    case 'jobs':
+      return { type: 'jobs', jobs: newestKept(core, query.namespace, query.limit) };
+    case 'specs':
+      return { type: 'specs', specs: specsOf(core, query.jobs) };
+    case 'job': {
+      const resolved = resolve(core, query);
+      if (resolved === null) return { type: 'none' };
+      if (resolved.jobs.length > 1) return { type: 'ambiguous', jobs: resolved.jobs };
+      return jobAnswer(core, resolved.jobs[0] ?? asJobId(query.ref));
+    }
+  }
+}
+
+/** What this node can say about one job. */
+export function jobAnswer(core: Core, job: JobId): Answer {
+  const kept = core.kept.get(job);
+  if (kept !== undefined) {
+    return { type: 'job', records: boundedRecords(kept.peek()), waiting: waitingView(core, kept) };
+  }
+  const entry = core.index.get(job);
+  return entry === undefined ? { type: 'none' } : { type: 'elsewhere', job, nodes: entry.nodes };
+}
+
+/** The newest jobs that this node keeps. */
+function newestKept(core: Core, namespace: string | null, limit: number): readonly JobSummary[] {
+  return summaries(core, namespace)
+    .sort((a, b) => b.createdAt - a.createdAt)
+    .slice(0, Math.min(limit, listMax));
+}
+
+/** All jobs that this node keeps, in any order. */
+export function summaries(core: Core, namespace: string | null): JobSummary[] {
+  return [...core.kept.values()]
+    .map((kept) => keptSummary(core, kept))
+    .filter((summary) => namespace === null || summary.namespace === namespace);
+}
+
+function keptSummary(core: Core, kept: KeptJob): JobSummary {
+  if (kept.card !== null) return kept.card.summary;
+  const ledger = kept.peek();
+  const summary = summaryOf(ledger, waitingView(core, kept) !== null);
+  return { ...summary, createdAt: createdAt(core, ledger.spec) };
+}
+
+function specsOf(core: Core, jobs: readonly JobId[]): readonly Signed<'spec'>[] {
+  let left = answerBytesMax;
+  const specs: Signed<'spec'>[] = [];
+  for (const job of jobs.slice(0, specsMax)) {
+    const kept = core.kept.get(job);
+    if (kept === undefined) continue;
+    const spec = specOfKept(core, kept);
+    left -= sizeOf(spec);
+    if (left < 0) break;
+    specs.push(spec);
+  }
+  return specs;
+}
+
+/** About as many bytes as a record travels with. */
+const sizeOf = (record: Signed<'spec'> | Signed<'state'>): number =>
+  500 + JSON.stringify(record.body).length;
+
+/**
+ * The ledger as far as it fits a frame: how the job ended and its results first. A job of many hundred
+ * partitions does not fit as a whole, and a frame that is too large is never sent.
+ */
+function boundedRecords(ledger: Ledger): JobRecords {
+  const records = recordsOf(ledger);
+  if (records.committed.length + records.states.length <= fitsAlways) return records;
+  const certifiedBytes = 600 + 400 * ledger.admission.record.body.keepers.length;
+  const roomFor = Math.floor(answerBytesMax / 2 / certifiedBytes);
+  let left = answerBytesMax / 2;
+  return {
+    ...records,
+    committed: ranked(records.committed, ({ record }) => valueRank[record.type]).slice(0, roomFor),
+    states: ranked(records.states, ({ body }) => (isTerminal(body.phase) ? 0 : 1)).filter(
+      (state) => {
+        left -= sizeOf(state);
+        return left >= 0;
+      },
+    ),
+  };
+}
+
+const valueRank = { close: 0, accept: 1, assign: 2 } as const;
+
+const ranked = <T>(list: readonly T[], rank: (item: T) => number): readonly T[] =>
+  [...list].sort((a, b) => rank(a) - rank(b));

@@ -1,0 +1,112 @@
+/**
+ * What this node remembers of jobs it does not keep: a small summary of each spec whose signature it
+ * has checked. Bounded in number, in bytes for each job, and by owner, so that nobody can push the
+ * jobs of others out. Says nothing about whether a job was admitted; only its keepers can.
+ */
+import type { JobId, NodeId, PublicKey } from '../record/ids.ts';
+import type { JobSummary } from '../contract/messages.ts';
+import type { Signed } from '../record/records.ts';
+import type { Core, IndexEntry } from '../node/state.ts';
+import { wallMs } from '../node/state.ts';
+
+/** Jobs indexed; with at most 2 KiB each about 20 MB in the worst case. */
+const indexMax = 10_000;
+/** Jobs of one other owner. */
+const indexPerOwnerMax = 2_000;
+/** Characters of all labels of one entry together; those beyond are left out. */
+const labelsMax = 1_024;
+/** Longer names are cut, and then not found by this index. */
+const nameMax = 256;
+/** Nodes remembered as those who should know more. */
+const nodesMax = 5;
+/** Of these, those heard of first. */
+const firstNodes = 2;
+/** Clocks of honest nodes differ by less; a job dated later counts as made now. */
+const skewMs = 60_000;
+
+/** The wall clock of a spec, but never later than now: nobody is first by a date in the future. */
+export const createdAt = (core: Core, spec: Signed<'spec'>): number =>
+  Math.min(Math.floor(spec.hlc), wallMs(core) + skewMs);
+
+/** Remembers a job by its spec, which must have been checked. */
+export function indexJob(core: Core, spec: Signed<'spec'>, nodes: readonly NodeId[]): IndexEntry {
+  const { job, owner, version } = spec.body;
+  const known = core.index.get(job);
+  if (known !== undefined) return known;
+  const { Name, Namespace, Type, Count, Labels, Task } = spec.body.spec;
+  const made = createdAt(core, spec);
+  const summary: JobSummary = {
+    job,
+    version,
+    name: Name.slice(0, nameMax),
+    namespace: Namespace.slice(0, nameMax),
+    jobType: Type,
+    engine: Task.Engine.Type.slice(0, nameMax),
+    state: 'Pending',
+    count: Count,
+    labels: fewLabels(Labels),
+    createdAt: made,
+    modifiedAt: made,
+  };
+  const entry: IndexEntry = { summary, owner, nodes: nodes.slice(0, nodesMax) };
+  core.index.set(job, entry);
+  const own = core.indexOf.get(owner) ?? new Set<JobId>();
+  core.indexOf.set(owner, own.add(job));
+  makeRoom(core, owner);
+  return entry;
+}
+
+/** What fits a summary that is kept for long. */
+export function fewLabels(
+  labels: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  let left = labelsMax;
+  return Object.fromEntries(
+    Object.entries(labels).filter(([key, value]) => {
+      left -= key.length + value.length;
+      return left >= 0;
+    }),
+  );
+}
+
+/**
+ * Others say that these nodes know of the job; the newest hint comes first. The first ones stay: anybody
+ * may name nodes for a job that he heard of, and would otherwise push out those who really have it.
+ */
+export function hintNodes(entry: IndexEntry, nodes: readonly NodeId[]): void {
+  const first = entry.nodes.slice(-firstNodes);
+  const others = new Set([...nodes, ...entry.nodes].filter((node) => !first.includes(node)));
+  entry.nodes = [...[...others].slice(0, nodesMax - firstNodes), ...first];
+}
+
+/** Of no interest any more. */
+export function unindex(core: Core, job: JobId): void {
+  const entry = core.index.get(job);
+  if (entry === undefined) return;
+  core.index.delete(job);
+  const own = core.indexOf.get(entry.owner);
+  own?.delete(job);
+  if (own?.size === 0) core.indexOf.delete(entry.owner);
+}
+
+/** The oldest of the owner that has most must go; the own owner's only when nobody else has any. */
+function makeRoom(core: Core, newcomer: PublicKey): void {
+  const ofNewcomer = core.indexOf.get(newcomer);
+  const foreign = newcomer !== core.suite.owner;
+  if (foreign && ofNewcomer !== undefined && ofNewcomer.size > indexPerOwnerMax) {
+    dropOldest(core, ofNewcomer);
+  }
+  if (core.index.size <= indexMax) return;
+  let most: ReadonlySet<JobId> | null = null;
+  for (const [owner, jobs] of core.indexOf) {
+    if (owner === core.suite.owner) continue;
+    if (most === null || jobs.size > most.size) most = jobs;
+  }
+  most ??= core.indexOf.get(core.suite.owner) ?? null;
+  if (most !== null) dropOldest(core, most);
+}
+
+function dropOldest(core: Core, jobs: ReadonlySet<JobId>): void {
+  const oldest = jobs.values().next();
+  if (!oldest.done) unindex(core, oldest.value);
+}

@@ -1,0 +1,211 @@
+/**
+ * The acceptor: promise epochs and accept what a leader proposes under them. Whatever it signs is on
+ * disk before the signature leaves (the machine's `persist` barrier).
+ */
+import { allow, shelvedPoints } from '../mesh/allowance.ts';
+import { hasPlace, slotOf } from '../record/certificate.ts';
+import { sendCommits } from './proposer.ts';
+import { compareEpochs, sameEpoch, withinReach } from '../record/ballot.ts';
+import { stepDown, takeCommand, takeState } from './candidacy.ts';
+import type { JobId, NodeId } from '../record/ids.ts';
+import { recordsOf } from '../record/ledger.ts';
+import type { AcceptedValue, JobRecords, Message, SlotValue } from '../contract/messages.ts';
+import { partitionsOf } from '../leading/plan.ts';
+import type { Epoch, Signed, Slot } from '../record/records.ts';
+import { closeOf, persist, refuse, seal, send, wallMs } from '../node/state.ts';
+import type { Core, KeptJob } from '../node/state.ts';
+import { checkCommand, isKeeper } from '../record/verify.ts';
+
+/** Items of a ledger in one part of a promise; keeps a part well below the frame limit. */
+const partItems = 150;
+/** The kept job a leader or candidate speaks of; asks for it when this node should have it and does not. */
+export function keptFor(core: Core, from: NodeId, job: JobId): KeptJob | null {
+  const kept = core.kept.get(job);
+  if (kept !== undefined) {
+    if (kept.card === null) return kept;
+    if (!kept.card.keepers.includes(from)) refuse(core, from, 'not-keeper', false);
+    else if (allow(core, from, shelvedPoints)) return kept;
+    return null;
+  }
+  const close = closeOf(core, job);
+  if (close !== null) send(core, from, { type: 'closed', job, close });
+  else send(core, from, { type: 'job-wanted', job });
+  return null;
+}
+
+export function onPrepare(core: Core, from: NodeId, kept: KeptJob, grant: Signed<'grant'>): void {
+  const { job, close, admission } = kept.ledger;
+  const { epoch } = grant.body;
+  if (!isKeeper(admission.record.body, from)) return refuse(core, from, 'not-keeper', false);
+  if (close !== null) return sendCommits(core, from, kept);
+  if (epoch.leader !== from || core.suite.nodeOf(grant.by) !== from || grant.body.job !== job) {
+    return refuse(core, from, 'wrong-signer', true);
+  }
+  if (!core.suite.verify(grant)) return refuse(core, from, 'bad-signature', true);
+  if (!withinReach(epoch, kept.promised)) return refuse(core, from, 'over-limit', false);
+  if (compareEpochs(epoch, kept.promised) < 0) {
+    refuse(core, from, 'outdated-epoch', false);
+    return send(core, from, { type: 'outdated', job, promised: kept.promised });
+  }
+  raisePromise(core, kept, epoch);
+  kept.candidateAt = null;
+  const vote = seal(core, 'vote', {
+    job,
+    of: grant.id,
+    slot: 'grant',
+    epoch,
+    store: core.config.store,
+  });
+  const parts = partsOf(recordsOf(kept.ledger), [...kept.accepted.values()]);
+  parts.forEach(({ records, accepted }, part) =>
+    send(core, from, {
+      type: 'promise',
+      job,
+      epoch,
+      vote,
+      part,
+      parts: parts.length,
+      accepted,
+      records,
+    }),
+  );
+}
+
+function raisePromise(core: Core, kept: KeptJob, epoch: Epoch): void {
+  if (compareEpochs(epoch, kept.promised) > 0) {
+    kept.promised = epoch;
+    persist(core, { table: 'promises', job: kept.ledger.job, key: kept.ledger.job, value: epoch });
+  }
+  stepDown(core, kept, epoch);
+}
+
+/** A ledger cut into parts that each fit a frame. */
+function partsOf(
+  records: JobRecords,
+  accepted: readonly AcceptedValue[],
+): readonly { records: JobRecords; accepted: readonly AcceptedValue[] }[] {
+  const most = Math.max(records.committed.length, records.states.length, accepted.length);
+  const parts = Math.max(1, Math.ceil(most / partItems));
+  return Array.from({ length: parts }, (_, part) => {
+    const from = part * partItems;
+    const to = from + partItems;
+    return {
+      accepted: accepted.slice(from, to),
+      records: {
+        ...records,
+        committed: records.committed.slice(from, to),
+        states: records.states.slice(from, to),
+      },
+    };
+  });
+}
+
+export function onPropose(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'propose' }>,
+): void {
+  const { job, admission, close } = kept.ledger;
+  const { epoch } = message;
+  if (epoch.leader !== from || !isKeeper(admission.record.body, from)) {
+    return refuse(core, from, 'not-keeper', false);
+  }
+  // A closed job takes no values; its promises may be forgotten already, so the close must answer.
+  if (close !== null) return sendCommits(core, from, kept);
+  if (!withinReach(epoch, kept.promised)) return refuse(core, from, 'over-limit', false);
+  if (compareEpochs(epoch, kept.promised) < 0) {
+    refuse(core, from, 'outdated-epoch', false);
+    return send(core, from, { type: 'outdated', job, promised: kept.promised });
+  }
+  raisePromise(core, kept, epoch);
+  takeSupport(core, from, kept, message);
+  const votes: Signed<'vote'>[] = [];
+  for (const { slot, value } of message.values) {
+    const vote = accept(core, from, kept, epoch, slot, value);
+    if (vote !== null) votes.push(vote);
+  }
+  if (votes.length > 0) send(core, from, { type: 'voted', job, votes });
+}
+
+function takeSupport(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'propose' }>,
+): void {
+  for (const state of message.states) takeState(core, from, kept, state);
+  for (const command of message.commands) {
+    const verdict = checkCommand(core.suite, kept.ledger.spec, command, wallMs(core));
+    if (verdict === 'good') takeCommand(core, kept, command);
+    else refuse(core, from, verdict.code, verdict.fault);
+  }
+}
+
+/** Accepts a value under an epoch that is not below the promise; the vote says it is on disk. */
+function accept(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  epoch: Epoch,
+  slot: Slot,
+  value: SlotValue,
+): Signed<'vote'> | null {
+  const { job, committed, admission } = kept.ledger;
+  const chosen = committed.get(slot);
+  if (chosen !== undefined && chosen.record.id !== value.id) {
+    send(core, from, { type: 'commit', job, values: [chosen] });
+    return null;
+  }
+  const signer = core.suite.nodeOf(value.by);
+  if (
+    slotOf(value) !== slot ||
+    value.body.job !== job ||
+    !isKeeper(admission.record.body, signer)
+  ) {
+    refuse(core, from, 'wrong-signer', false);
+    return null;
+  }
+  if (!core.suite.verify(value)) {
+    refuse(core, from, 'bad-signature', true);
+    return null;
+  }
+  const founded = hasPlace(kept.ledger.spec, value) && wellFounded(kept, value);
+  if (chosen === undefined && !founded) {
+    refuse(core, from, 'contradiction', false);
+    return null;
+  }
+  const before = kept.accepted.get(slot);
+  if (before !== undefined && sameEpoch(before.epoch, epoch) && before.value.id !== value.id) {
+    refuse(core, from, 'contradiction', false);
+    return null;
+  }
+  if (chosen === undefined) {
+    kept.accepted.set(slot, { slot, epoch, value });
+    persist(core, { table: 'accepted', job, key: slot, value: { epoch, value } });
+  }
+  return seal(core, 'vote', { job, of: value.id, slot, epoch, store: core.config.store });
+}
+
+/** The evidence a value needs lies in this keeper's ledger (invariants S6 and S7). */
+function wellFounded(kept: KeptJob, value: SlotValue): boolean {
+  const { ledger, accepted } = kept;
+  switch (value.type) {
+    case 'assign':
+      return true;
+    case 'accept': {
+      const state = ledger.states.get(value.body.execution)?.body;
+      const same = (state?.result?.cid ?? null) === (value.body.result?.cid ?? null);
+      return state?.phase === 'completed' && same && state.node === value.body.node;
+    }
+    case 'close': {
+      const { outcome } = value.body;
+      // Any valid stop of the owner will do: two peers of one owner may each have signed one.
+      if (outcome === 'stopped') return ledger.commands.size > 0;
+      if (outcome === 'failed') return true;
+      return Array.from({ length: partitionsOf(ledger) }, (_, p) => p).every(
+        (p) => ledger.partitions.get(p)?.accept != null || accepted.has(`accept/${p}`),
+      );
+    }
+  }
+}

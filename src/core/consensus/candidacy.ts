@@ -1,0 +1,317 @@
+/**
+ * Becoming and staying leader of a job (protocol parts 2, 4 and 7): the first epoch comes with the
+ * admission, later ones with the promises of W keepers. Whoever becomes leader takes over what any of
+ * them had accepted.
+ */
+import { hasPlace, slotOf, validVote } from '../record/certificate.ts';
+import { jobTimer, learn, propose } from './proposer.ts';
+import { compareEpochs, epochNumberMax, majority, sameEpoch } from '../record/ballot.ts';
+import { after } from '../record/ids.ts';
+import type { NodeId } from '../record/ids.ts';
+import {
+  isTerminal,
+  mergeCommand,
+  mergeGrant,
+  mergeState,
+  nodeOfExecution,
+} from '../record/ledger.ts';
+import type { AcceptedValue, JobRecords, Message } from '../contract/messages.ts';
+import type { AdmissionBody, Certified, Epoch } from '../record/records.ts';
+import type { Core, KeptJob, Lead } from '../node/state.ts';
+import {
+  eachKept,
+  note,
+  observe,
+  persist,
+  refuse,
+  seal,
+  send,
+  touch,
+  wallMs,
+} from '../node/state.ts';
+import {
+  checkCommand,
+  checkCommitted,
+  checkGrant,
+  checkState,
+  isKeeper,
+} from '../record/verify.ts';
+
+/** Parts of one promise: the largest job has some 20,000 records, of which 150 go into a part. */
+const partsMax = 1_000;
+/** States that a keeper told of before their execution was known to be assigned, for each job. */
+const earlyMax = 64;
+/** A candidacy without W promises ends after this; the next one waits longer. */
+const candidacyMs = 3_000;
+/** Two candidates must not meet for ever: the pause doubles, and differs by rank. */
+const retryMs = 2_000;
+
+export function newLead(core: Core, epoch: Epoch, mode: Lead['mode']): Lead {
+  return {
+    epoch,
+    mode,
+    grant: null,
+    since: core.now,
+    promises: new Map(),
+    inherited: new Map(),
+    proposals: new Map(),
+    unacked: new Map(),
+    flushed: new Set(),
+    resendAt: core.now,
+    resendMs: core.config.limits.resendMs,
+    round: 0,
+    announcedAt: null,
+    nextRoundAt: core.now,
+    invited: false,
+    waitingSince: null,
+    open: 0,
+    bids: new Map(),
+    declines: new Map(),
+    starting: new Map(),
+    seenAt: new Map(),
+    heard: new Map(),
+    givenUp: new Map(),
+    failedAt: new Map(),
+    replications: new Map(),
+    introduced: new Set(),
+    cancelled: new Set(),
+    closing: null,
+  };
+}
+
+export const rankOf = (admission: AdmissionBody, node: NodeId): number =>
+  admission.keepers.findIndex((keeper) => keeper.node === node);
+
+/** Begins to ask for promises under the next higher number. */
+export function standForLeader(core: Core, kept: KeptJob): void {
+  const { job, admission } = kept.ledger;
+  const number = Math.max(kept.seen.number, kept.promised.number) + 1;
+  // Keepers that conspired have used the numbers up; there is no ballot left to stand with.
+  if (number > epochNumberMax) return;
+  const epoch: Epoch = { config: admission.record.body.config, number, leader: core.self };
+  kept.lead = newLead(core, epoch, 'preparing');
+  kept.seen = epoch;
+  kept.candidateAt = null;
+  askPromises(core, kept, kept.lead);
+  core.timers.set(`job:${job}`, after(core.now, candidacyMs));
+}
+
+function askPromises(core: Core, kept: KeptJob, lead: Lead): void {
+  lead.grant ??= seal(core, 'grant', { job: kept.ledger.job, epoch: lead.epoch });
+  for (const { node } of kept.ledger.admission.record.body.keepers) {
+    const promise = lead.promises.get(node);
+    if (promise !== undefined && promise.parts.size === promise.of) continue;
+    send(core, node, { type: 'prepare', job: kept.ledger.job, grant: lead.grant });
+  }
+  lead.resendAt = after(core.now, lead.resendMs);
+  core.timers.set(jobTimer(kept), lead.resendAt);
+}
+
+/** Asks the keepers whether this epoch still stands, and does nothing until W of them say so. */
+export function confirmLead(core: Core, kept: KeptJob, lead: Lead): void {
+  lead.mode = 'confirming';
+  lead.promises.clear();
+  lead.resendMs = core.config.limits.resendMs;
+  askPromises(core, kept, lead);
+}
+
+/** A leader that has not heard W keepers for a while asks them before it does more (protocol part 7). */
+export function confirmLonely(core: Core): void {
+  const { leaderAloneMs } = core.config.limits;
+  for (const kept of eachKept(core)) {
+    const { lead, ledger } = kept;
+    if (lead?.mode !== 'leading' || ledger.close !== null) continue;
+    if (core.now - lead.since < leaderAloneMs) continue;
+    const { keepers } = ledger.admission.record.body;
+    const heard = keepers.filter(
+      ({ node }) => node === core.self || heardWithin(core, node, leaderAloneMs),
+    );
+    if (heard.length < majority(keepers.length)) confirmLead(core, kept, lead);
+  }
+}
+
+const heardWithin = (core: Core, node: NodeId, ms: number): boolean =>
+  core.now - (core.heardAt.get(node) ?? -Infinity) < ms;
+
+/** The part of the job timer that concerns a candidacy or a confirmation under way. */
+export function tickEpoch(core: Core, kept: KeptJob, lead: Lead): void {
+  if (lead.mode === 'preparing' && core.now - lead.since >= candidacyMs) {
+    const rank = rankOf(kept.ledger.admission.record.body, core.self);
+    const pause = retryMs * 2 ** Math.min(kept.tries, 4) + rank * retryMs;
+    kept.lead = null;
+    kept.tries += 1;
+    kept.candidateAt = after(core.now, pause);
+    core.timers.set(jobTimer(kept), kept.candidateAt);
+    return;
+  }
+  if (lead.resendAt <= core.now) {
+    lead.resendMs = Math.min(2 * lead.resendMs, 16 * core.config.limits.resendMs);
+    askPromises(core, kept, lead);
+  }
+  core.timers.set(jobTimer(kept), lead.resendAt);
+}
+
+export function onPromise(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'promise' }>,
+): void {
+  const { lead } = kept;
+  const admission = kept.ledger.admission.record.body;
+  if (lead === null || lead.grant === null || lead.mode === 'leading') return;
+  if (!sameEpoch(message.epoch, lead.epoch) || !sameEpoch(message.vote.body.epoch, lead.epoch))
+    return;
+  if (core.suite.nodeOf(message.vote.by) !== from) return;
+  if (!validVote(message.vote, admission, lead.grant.id, 'grant', core.suite)) {
+    return refuse(core, from, 'bad-signature', false);
+  }
+  takeRecords(core, from, kept, message.records);
+  for (const accepted of message.accepted) inherit(core, kept, lead, accepted);
+  const promise = lead.promises.get(from) ?? {
+    vote: message.vote,
+    parts: new Set(),
+    of: message.parts,
+  };
+  lead.promises.set(from, promise);
+  if (message.part < promise.of && promise.parts.size < partsMax) promise.parts.add(message.part);
+  const complete = [...lead.promises.values()].filter((p) => p.parts.size === p.of);
+  if (complete.length < majority(admission.keepers.length)) return;
+  const votes = complete.map((p) => p.vote);
+  takeOffice(core, kept, lead, { record: lead.grant, votes });
+}
+
+/** The highest ballot per slot wins: what may have been chosen is proposed again. */
+function inherit(core: Core, kept: KeptJob, lead: Lead, accepted: AcceptedValue): void {
+  const { slot, value } = accepted;
+  if (slotOf(value) !== slot || value.body.job !== kept.ledger.job) return;
+  if (!hasPlace(kept.ledger.spec, value)) return;
+  const admission = kept.ledger.admission.record.body;
+  if (!isKeeper(admission, core.suite.nodeOf(value.by)) || !core.suite.verify(value)) return;
+  const known = lead.inherited.get(slot);
+  if (known === undefined || compareEpochs(accepted.epoch, known.epoch) > 0) {
+    lead.inherited.set(slot, accepted);
+  }
+}
+
+function takeOffice(core: Core, kept: KeptJob, lead: Lead, grant: Certified<'grant'>): void {
+  const { job } = kept.ledger;
+  const confirmed = lead.mode === 'confirming';
+  lead.mode = 'leading';
+  kept.tries = 0;
+  kept.candidateAt = null;
+  if (mergeGrant(kept.ledger, grant) === 'new') {
+    const value = { record: grant.record, votes: grant.votes };
+    persist(core, { table: 'records', job, key: 'grant', value });
+  }
+  note(core, 'job.leading', { job, epoch: lead.epoch.number, confirmed: confirmed ? 1 : 0 });
+  const open = [...lead.inherited.values()].filter(({ slot }) => !kept.ledger.committed.has(slot));
+  lead.inherited.clear();
+  const states = [...kept.ledger.states.values()].filter((state) =>
+    open.some(({ value }) => restsOn(value, state.body.execution)),
+  );
+  const support = { states, commands: [...kept.ledger.commands.values()] };
+  propose(
+    core,
+    kept,
+    lead,
+    open.map(({ value }) => value),
+    support,
+  );
+  // Followers may have missed what the last leader committed.
+  for (const { node } of kept.ledger.admission.record.body.keepers) {
+    if (node === core.self || confirmed) continue;
+    lead.unacked.set(node, new Set(kept.ledger.committed.keys()));
+  }
+  touch(core, job);
+}
+
+const restsOn = (value: AcceptedValue['value'], execution: string): boolean =>
+  value.type === 'accept' && value.body.execution === execution;
+
+/** Another epoch is higher: whatever this node was, it is not the leader now. */
+export function stepDown(core: Core, kept: KeptJob, higher: Epoch): void {
+  if (compareEpochs(higher, kept.seen) > 0) kept.seen = higher;
+  const { lead } = kept;
+  if (lead === null || compareEpochs(higher, lead.epoch) <= 0) return;
+  kept.lead = null;
+  note(core, 'job.stepped-down', {
+    job: kept.ledger.job,
+    epoch: lead.epoch.number,
+    for: higher.number,
+  });
+  touch(core, kept.ledger.job);
+}
+
+/** Merges what another keeper knows of the job. */
+function takeRecords(core: Core, from: NodeId, kept: KeptJob, records: JobRecords): void {
+  const { ledger } = kept;
+  const admission = ledger.admission.record.body;
+  const { suite } = core;
+  for (const value of records.committed) {
+    if (ledger.committed.has(slotOf(value.record))) continue;
+    const verdict = checkCommitted(suite, admission, value);
+    if (verdict === 'good') learn(core, kept, value);
+    else refuse(core, from, verdict.code, false);
+  }
+  for (const state of records.states) takeState(core, from, kept, state);
+  for (const command of records.commands) {
+    if (ledger.commands.get(command.body.sequence)?.id === command.id) continue;
+    const verdict = checkCommand(suite, ledger.spec, command, wallMs(core));
+    if (verdict !== 'good') refuse(core, from, verdict.code, verdict.fault);
+    else takeCommand(core, kept, command);
+  }
+  if (records.grant !== null && checkGrant(suite, admission, records.grant) === 'good') {
+    mergeGrant(ledger, records.grant);
+    stepDown(core, kept, records.grant.record.body.epoch);
+  }
+}
+
+/** @returns whether the state is in the ledger now */
+export function takeState(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  state: JobRecords['states'][number],
+): boolean {
+  const { job } = kept.ledger;
+  if (kept.ledger.states.get(state.body.execution)?.id === state.id) return true;
+  // A stranger must not fill a ledger with executions that nobody assigned; a keeper may know one first.
+  const assigned = nodeOfExecution(kept.ledger, state.body.execution) === state.body.node;
+  if (!assigned && !isKeeper(kept.ledger.admission.record.body, from)) {
+    refuse(core, from, 'unknown-job', false);
+    return false;
+  }
+  const { states, assigned: executions } = kept.ledger;
+  if (!assigned && !states.has(state.body.execution) && states.size >= executions.size + earlyMax) {
+    refuse(core, from, 'over-limit', false);
+    return false;
+  }
+  const verdict = checkState(core.suite, job, state);
+  if (verdict !== 'good') {
+    refuse(core, from, verdict.code, verdict.fault);
+    return false;
+  }
+  if (mergeState(kept.ledger, state) !== 'new') return true;
+  observe(core, state.hlc);
+  // Only how an execution ended must survive; what it is doing now is told again with its lease.
+  if (isTerminal(state.body.phase)) {
+    const key = `state/${state.body.execution}`;
+    persist(core, { table: 'records', job, key, value: { record: state, votes: [] } });
+  }
+  touch(core, job);
+  return true;
+}
+
+export function takeCommand(
+  core: Core,
+  kept: KeptJob,
+  command: JobRecords['commands'][number],
+): void {
+  const { job } = kept.ledger;
+  if (mergeCommand(kept.ledger, command) !== 'new') return;
+  // One row, which the next command replaces.
+  const key = 'command';
+  persist(core, { table: 'records', job, key, value: { record: command, votes: [] } });
+  touch(core, job);
+}

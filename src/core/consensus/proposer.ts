@@ -1,0 +1,214 @@
+/**
+ * The leader's half of committing a value: propose it to the keepers, collect W votes, tell everybody
+ * (protocol part 1: a majority of the keeper set pinned in the job's record). One value per slot and
+ * epoch: a proposal is never changed, only repeated.
+ */
+import { hasPlace, slotOf, validVote } from '../record/certificate.ts';
+import { majority, sameEpoch } from '../record/ballot.ts';
+import { after } from '../record/ids.ts';
+import type { NodeId } from '../record/ids.ts';
+import { mergeCommitted } from '../record/ledger.ts';
+import type { CertifiedValue, Message, SlotValue } from '../contract/messages.ts';
+import type { Signed, Slot } from '../record/records.ts';
+import type { Core, KeptJob, Lead } from '../node/state.ts';
+import { note, observe, persist, persistCommitted, refuse, send, touch } from '../node/state.ts';
+
+export const jobTimer = (kept: KeptJob): string => `job:${kept.ledger.job}`;
+
+/** What a value rests on; travels with it and is stored by every keeper that votes. */
+export interface Support {
+  readonly states: readonly Signed<'state'>[];
+  readonly commands: readonly Signed<'command'>[];
+}
+
+export const noSupport: Support = { states: [], commands: [] };
+
+export function propose(
+  core: Core,
+  kept: KeptJob,
+  lead: Lead,
+  values: readonly SlotValue[],
+  support: Support = noSupport,
+): void {
+  const fresh: Slot[] = [];
+  for (const value of values) {
+    const slot = slotOf(value);
+    if (lead.proposals.has(slot) || kept.ledger.committed.has(slot)) continue;
+    lead.proposals.set(slot, { slot, value, ...support, votes: new Map() });
+    fresh.push(slot);
+  }
+  if (fresh.length === 0) return;
+  for (const { node } of kept.ledger.admission.record.body.keepers) {
+    sendProposals(core, kept, lead, node, new Set(fresh));
+  }
+  lead.resendMs = core.config.limits.resendMs;
+  lead.resendAt = after(core.now, lead.resendMs);
+  core.timers.set(jobTimer(kept), lead.resendAt);
+}
+
+function sendProposals(
+  core: Core,
+  kept: KeptJob,
+  lead: Lead,
+  to: NodeId,
+  only: ReadonlySet<Slot> | null,
+): void {
+  const open = [...lead.proposals.values()].filter(
+    (proposal) => !proposal.votes.has(to) && (only === null || only.has(proposal.slot)),
+  );
+  if (open.length === 0) return;
+  send(core, to, {
+    type: 'propose',
+    job: kept.ledger.job,
+    epoch: lead.epoch,
+    values: open.map(({ slot, value }) => ({ slot, value })),
+    states: unique(open.flatMap((proposal) => proposal.states)),
+    commands: unique(open.flatMap((proposal) => proposal.commands)),
+  });
+}
+
+const unique = <T extends { readonly id: string }>(records: readonly T[]): readonly T[] => [
+  ...new Map(records.map((record) => [record.id, record])).values(),
+];
+
+export function onVoted(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'voted' }>,
+): void {
+  const { lead } = kept;
+  if (lead === null || lead.mode === 'preparing') return;
+  const admission = kept.ledger.admission.record.body;
+  for (const vote of message.votes) {
+    const proposal = lead.proposals.get(vote.body.slot);
+    if (proposal === undefined || !sameEpoch(vote.body.epoch, lead.epoch)) continue;
+    if (core.suite.nodeOf(vote.by) !== from) continue;
+    if (!validVote(vote, admission, proposal.value.id, proposal.slot, core.suite)) {
+      refuse(core, from, 'bad-signature', false);
+      continue;
+    }
+    proposal.votes.set(from, vote);
+  }
+  settleProposals(core, kept, lead);
+}
+
+/**
+ * What has W votes is committed; the close last, and not before every accept it rests on: whoever
+ * knows a completed job's close shall know its results.
+ */
+function settleProposals(core: Core, kept: KeptJob, lead: Lead): void {
+  const { keepers } = kept.ledger.admission.record.body;
+  const chosen = [...lead.proposals.values()]
+    .filter((proposal) => proposal.votes.size >= majority(keepers.length))
+    .sort((a, b) => Number(a.slot === 'close') - Number(b.slot === 'close'));
+  for (const proposal of chosen) {
+    const { slot, value } = proposal;
+    const accepting = [...lead.proposals.keys()].some((open) => open.startsWith('accept/'));
+    if (value.type === 'close' && value.body.outcome === 'completed' && accepting) return;
+    lead.proposals.delete(slot);
+    learn(core, kept, { record: value, votes: [...proposal.votes.values()] } as CertifiedValue);
+    for (const { node } of keepers) {
+      if (node === core.self) continue;
+      const open = lead.unacked.get(node) ?? new Set();
+      lead.unacked.set(node, open.add(slot));
+    }
+  }
+}
+
+/** Sends every keeper the commits it has not acknowledged. Called once per input, so they travel together. */
+export function flushCommits(core: Core, kept: KeptJob, lead: Lead, all: boolean): void {
+  for (const [node, slots] of lead.unacked) {
+    if (slots.size === 0) continue;
+    const values: CertifiedValue[] = [];
+    // A close travels with every accept it rests on: a keeper that has it misses no result.
+    const closing = slots.has('close') && !lead.flushed.has(`${node}|close`);
+    for (const slot of slots) {
+      const value = kept.ledger.committed.get(slot);
+      const wanted = all || closing || !lead.flushed.has(`${node}|${slot}`);
+      if (value !== undefined && wanted) values.push(value);
+      lead.flushed.add(`${node}|${slot}`);
+    }
+    if (values.length > 0) send(core, node, { type: 'commit', job: kept.ledger.job, values });
+  }
+}
+
+/** Values in one message; keeps it well below the frame limit. */
+const commitItems = 150;
+
+/** Everything committed of a job, in as many messages as it takes. */
+export function sendCommits(core: Core, to: NodeId, kept: KeptJob): void {
+  const { job, committed } = kept.ledger;
+  const all = [...committed.values()];
+  for (let at = 0; at < all.length; at += commitItems) {
+    send(core, to, { type: 'commit', job, values: all.slice(at, at + commitItems) });
+  }
+}
+
+/** A committed value enters the ledger and the disk; the acceptor's row for its slot is done. */
+export function learn(core: Core, kept: KeptJob, value: CertifiedValue): boolean {
+  const slot = slotOf(value.record);
+  const fits = hasPlace(kept.ledger.spec, value.record);
+  const merged = fits ? mergeCommitted(kept.ledger, value) : 'contradiction';
+  if (merged === 'contradiction') {
+    refuse(core, core.suite.nodeOf(value.record.by), 'contradiction', false);
+    return false;
+  }
+  if (merged === 'known') return true;
+  observe(core, value.record.hlc);
+  const { job } = kept.ledger;
+  persistCommitted(core, job, slot, value);
+  if (kept.accepted.delete(slot)) persist(core, { table: 'accepted', job, key: slot, value: null });
+  noteCommitted(core, value);
+  touch(core, job);
+  return true;
+}
+
+function noteCommitted(core: Core, value: CertifiedValue): void {
+  const { record } = value;
+  const { job } = record.body;
+  switch (record.type) {
+    case 'assign': {
+      const { partition, attempt, node, execution } = record.body;
+      return note(core, 'job.assigned', { job, partition, attempt, node, execution });
+    }
+    case 'accept': {
+      const { partition, execution, exitCode } = record.body;
+      return note(core, 'job.accepted', { job, partition, execution, exitCode });
+    }
+    case 'close':
+      return note(core, 'job.closed', {
+        job,
+        outcome: record.body.outcome,
+        code: record.body.code,
+      });
+  }
+}
+
+export function onCommitAck(
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'commit-ack' }>,
+): void {
+  const open = kept.lead?.unacked.get(from);
+  for (const slot of message.slots) {
+    open?.delete(slot);
+    if (slot === 'close') kept.lead?.closing?.nodes.delete(from);
+  }
+}
+
+/** Repeats what was not answered, with doubling pauses. @returns whether anything is still open */
+export function resendOpen(core: Core, kept: KeptJob, lead: Lead): boolean {
+  const unacked = [...lead.unacked.values()].some((slots) => slots.size > 0);
+  if (lead.proposals.size === 0 && !unacked) return false;
+  if (lead.resendAt <= core.now) {
+    for (const { node } of kept.ledger.admission.record.body.keepers) {
+      sendProposals(core, kept, lead, node, null);
+    }
+    flushCommits(core, kept, lead, true);
+    lead.resendMs = Math.min(2 * lead.resendMs, 16 * core.config.limits.resendMs);
+    lead.resendAt = after(core.now, lead.resendMs);
+  }
+  core.timers.set(jobTimer(kept), lead.resendAt);
+  return true;
+}

@@ -1,0 +1,269 @@
+/**
+ * What nodes say to each other. Every message is one-way and idempotent: the sender repeats it until
+ * it has seen the effect, the receiver may get it twice or late. The channel (Noise) tells who sent
+ * it; whatever outlives the channel is a signed record inside. Types only.
+ */
+import type { Resources } from '../../job/model.ts';
+import type { ExecutionId, JobId, NodeId, PublicKey, RequestId } from '../record/ids.ts';
+import type { Refusal } from '../record/refusals.ts';
+import type { AnyRecord, Certified, Epoch, Signed, Slot } from '../record/records.ts';
+
+/** A value proposed for a slot, or accepted there. */
+export type SlotValue = Signed<'assign'> | Signed<'accept'> | Signed<'close'>;
+export type CertifiedValue = Certified<'assign'> | Certified<'accept'> | Certified<'close'>;
+
+/** What a keeper has accepted in a slot and under which ballot. */
+export interface AcceptedValue {
+  readonly slot: Slot;
+  readonly epoch: Epoch;
+  readonly value: SlotValue;
+}
+
+/** Records of one job as they are handed over: everything needed to rebuild its ledger. */
+export interface JobRecords {
+  readonly spec: Signed<'spec'>;
+  readonly admission: Certified<'admission'>;
+  readonly grant: Certified<'grant'> | null;
+  readonly commands: readonly Signed<'command'>[];
+  readonly committed: readonly CertifiedValue[];
+  readonly states: readonly Signed<'state'>[];
+}
+
+/** How a partition of a job that waits for nodes was answered. */
+export interface WaitingView {
+  readonly nodesKnown: number;
+  readonly nodesAnswered: number;
+  /** Each reason with the number of nodes that gave it; at most 20. */
+  readonly refusals: readonly { readonly refusal: Refusal; readonly nodes: number }[];
+  /** Partitions without a running or finished execution. */
+  readonly partitionsWaiting: number;
+  readonly keepersReached: number;
+  readonly keepers: number;
+}
+
+export type Message =
+  // — admission: sponsor and keepers; a keeper that waits in vain for `activate` sends `admit` to the others
+  | {
+      readonly type: 'admit';
+      readonly spec: Signed<'spec'>;
+      readonly admission: Signed<'admission'>;
+    }
+  | { readonly type: 'admitted'; readonly job: JobId; readonly vote: Signed<'vote'> }
+  | { readonly type: 'not-admitted'; readonly job: JobId; readonly refusal: Refusal }
+  | {
+      readonly type: 'activate';
+      readonly spec: Signed<'spec'>;
+      readonly admission: Certified<'admission'>;
+    }
+  /** You speak of a job that I should keep and do not have: send `activate`. */
+  | { readonly type: 'job-wanted'; readonly job: JobId }
+  // — bidding
+  /** The announcement again, directly, to a node that gossip may have missed. */
+  | { readonly type: 'invite'; readonly announcement: Announcement }
+  | { readonly type: 'spec-wanted'; readonly job: JobId; readonly version: number }
+  | { readonly type: 'spec'; readonly spec: Signed<'spec'> }
+  | {
+      readonly type: 'bid';
+      readonly job: JobId;
+      readonly version: number;
+      readonly round: number;
+      /** Free after this hold. */
+      readonly free: Resources;
+      readonly capacity: Resources;
+      /** How many executions of this job the node could take at once, this hold included; ≥ 1. */
+      readonly slots: number;
+      readonly running: number;
+      /** 0 … 1: share of the inputs that are local. */
+      readonly locality: number;
+    }
+  | {
+      readonly type: 'decline';
+      readonly job: JobId;
+      readonly version: number;
+      readonly round: number;
+      readonly refusals: readonly Refusal[];
+    }
+  /** Leader to bidder: not you (now); the hold may go. */
+  | { readonly type: 'bid-closed'; readonly job: JobId; readonly version: number }
+  // — epochs and slots
+  | { readonly type: 'prepare'; readonly job: JobId; readonly grant: Signed<'grant'> }
+  | {
+      readonly type: 'promise';
+      readonly job: JobId;
+      readonly epoch: Epoch;
+      readonly vote: Signed<'vote'>;
+      /** A long answer comes in parts; part 0 … parts−1. */
+      readonly part: number;
+      readonly parts: number;
+      readonly accepted: readonly AcceptedValue[];
+      readonly records: JobRecords;
+    }
+  | { readonly type: 'outdated'; readonly job: JobId; readonly promised: Epoch }
+  | {
+      readonly type: 'propose';
+      readonly job: JobId;
+      readonly epoch: Epoch;
+      readonly values: readonly { readonly slot: Slot; readonly value: SlotValue }[];
+      /** What the values rest on; the keeper stores it with them. */
+      readonly states: readonly Signed<'state'>[];
+      readonly commands: readonly Signed<'command'>[];
+    }
+  | { readonly type: 'voted'; readonly job: JobId; readonly votes: readonly Signed<'vote'>[] }
+  | { readonly type: 'commit'; readonly job: JobId; readonly values: readonly CertifiedValue[] }
+  | { readonly type: 'commit-ack'; readonly job: JobId; readonly slots: readonly Slot[] }
+  // — leader and executor
+  | {
+      readonly type: 'assign';
+      readonly spec: Signed<'spec'>;
+      readonly admission: Certified<'admission'>;
+      readonly grant: Certified<'grant'> | null;
+      readonly assigns: readonly Certified<'assign'>[];
+      readonly holders: readonly NodeId[];
+    }
+  | { readonly type: 'started'; readonly job: JobId; readonly executions: readonly ExecutionId[] }
+  | {
+      readonly type: 'not-started';
+      readonly job: JobId;
+      readonly execution: ExecutionId;
+      readonly refusals: readonly Refusal[];
+    }
+  | { readonly type: 'states'; readonly states: readonly Signed<'state'>[] }
+  | {
+      readonly type: 'states-ack';
+      readonly seen: readonly { readonly execution: ExecutionId; readonly sequence: number }[];
+    }
+  /** Executor to leader, every 5 s: these still run. */
+  | {
+      readonly type: 'renew';
+      readonly executions: readonly { readonly job: JobId; readonly execution: ExecutionId }[];
+    }
+  /** Leader to executor: heard; what is not in it is not mine to lead, or should not run (then a `cancel` comes). */
+  | { readonly type: 'renewed'; readonly executions: readonly ExecutionId[] }
+  | {
+      readonly type: 'leads';
+      readonly job: JobId;
+      readonly epoch: Epoch;
+      readonly grant: Certified<'grant'> | null;
+    }
+  | {
+      readonly type: 'cancel';
+      readonly job: JobId;
+      readonly execution: ExecutionId;
+      /** What makes it right: the close, or another accepted result of the partition, or a later attempt. */
+      readonly because: CertifiedValue;
+    }
+  /** The executor may forget: the job is closed and what it reported is in the ledger. */
+  | { readonly type: 'closed'; readonly job: JobId; readonly close: Certified<'close'> }
+  // — results
+  | {
+      readonly type: 'replicate';
+      readonly spec: Signed<'spec'>;
+      readonly admission: Certified<'admission'>;
+      readonly grant: Certified<'grant'> | null;
+      /** How the execution ended, as its node signed it: it names the content and who holds it. */
+      readonly state: Signed<'state'>;
+    }
+  | {
+      readonly type: 'replicated';
+      readonly job: JobId;
+      readonly execution: ExecutionId;
+      readonly cid: string;
+      readonly done: boolean;
+    }
+  // — commands of the owner
+  | { readonly type: 'command'; readonly command: Signed<'command'> }
+  | { readonly type: 'command-ack'; readonly job: JobId; readonly sequence: number }
+  // — keepers watch their leader
+  /** Keeper to leader, every 10 s: do you lead these? At most 256. */
+  | { readonly type: 'lead-check'; readonly jobs: readonly JobId[] }
+  /** Leader to keeper: of those asked about, these I do not lead. For closed ones a `commit` comes. */
+  | { readonly type: 'not-leading'; readonly jobs: readonly JobId[] }
+  // — membership: on connecting, so that nobody waits for the next gossip
+  | { readonly type: 'advert'; readonly advert: Signed<'advert'> }
+  // — liveness
+  | { readonly type: 'ping'; readonly nonce: number }
+  | { readonly type: 'pong'; readonly nonce: number }
+  | { readonly type: 'ping-for-me'; readonly nonce: number; readonly target: NodeId }
+  // — looking things up
+  | { readonly type: 'find'; readonly request: RequestId; readonly query: Question }
+  | { readonly type: 'found'; readonly request: RequestId; readonly answer: Answer };
+
+export type MessageType = Message['type'];
+
+/** What a person asks about jobs. */
+export type Query =
+  /** One job by id, unambiguous id prefix (`j-` and ≥ 4 hex digits) or name. */
+  | { readonly type: 'job'; readonly ref: string; readonly namespace: string }
+  | { readonly type: 'jobs'; readonly namespace: string | null; readonly limit: number };
+
+/** What nodes ask each other for it. */
+export type Question =
+  /** `owner`: whose jobs come first, when several fit. */
+  | (Extract<Query, { type: 'job' }> & { readonly owner: PublicKey })
+  | Extract<Query, { type: 'jobs' }>
+  /** The specs behind lines of a list; at most 64. */
+  | { readonly type: 'specs'; readonly jobs: readonly JobId[] };
+
+export type Answer =
+  | { readonly type: 'job'; readonly records: JobRecords; readonly waiting: WaitingView | null }
+  | { readonly type: 'ambiguous'; readonly jobs: readonly JobId[] }
+  /** Not here, but one of these should know (leader first). */
+  | { readonly type: 'elsewhere'; readonly job: JobId; readonly nodes: readonly NodeId[] }
+  | { readonly type: 'none' }
+  /** Only jobs that the answering node keeps. */
+  | { readonly type: 'jobs'; readonly jobs: readonly JobSummary[] }
+  | { readonly type: 'specs'; readonly specs: readonly Signed<'spec'>[] };
+
+/** One line of a job list. */
+export interface JobSummary {
+  readonly job: JobId;
+  readonly version: number;
+  readonly name: string;
+  readonly namespace: string;
+  readonly jobType: string;
+  readonly engine: string;
+  readonly state: JobState;
+  readonly count: number;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Wall clock, milliseconds. */
+  readonly createdAt: number;
+  readonly modifiedAt: number;
+}
+
+/** A line as it is shown here. */
+export interface ListedJob extends JobSummary {
+  /** This node keeps the job. Of others the spec was checked, but how far they are is hearsay. */
+  readonly vouched: boolean;
+}
+
+/** As in Bacalhau, part 2.1 of its reference. */
+export type JobState = 'Pending' | 'Queued' | 'Running' | 'Completed' | 'Failed' | 'Stopped';
+
+/** What the leader tells everyone about a job that wants bids. */
+export interface Announcement {
+  readonly job: JobId;
+  readonly version: number;
+  /** Proven by the records below: the first keeper, or the one whom W keepers granted a later epoch. */
+  readonly leader: NodeId;
+  readonly admission: Certified<'admission'>;
+  readonly grant: Certified<'grant'> | null;
+  readonly round: number;
+  /** Executions wanted. */
+  readonly need: number;
+  /** The spec itself when it fits (≤ 16 KiB), else null: ask the leader with `spec-wanted`. */
+  readonly spec: Signed<'spec'> | null;
+  /** Nodes that are not to bid: they failed this job already. At most 64. */
+  readonly notAgain: readonly NodeId[];
+}
+
+/** What goes over gossip: hints, never the truth. */
+export type Gossip =
+  | { readonly type: 'announce'; readonly announcement: Announcement }
+  | { readonly type: 'advert'; readonly advert: Signed<'advert'> }
+  /** So that lists on other nodes are fresh, and holds are released early. */
+  | { readonly type: 'closed'; readonly close: Certified<'close'>; readonly summary: JobSummary };
+
+export type GossipType = Gossip['type'];
+
+/** For lists of records that travel one by one. */
+export type { AnyRecord };

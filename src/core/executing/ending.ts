@@ -1,0 +1,86 @@
+/** The end of executions: stopped when the proof says so, forgotten when their job is closed. */
+import type { JobId, NodeId } from '../record/ids.ts';
+import { isTerminal } from '../record/ledger.ts';
+import type { CertifiedValue, Message } from '../contract/messages.ts';
+import type { StateBody } from '../record/records.ts';
+import { executionTimer } from './reporting.ts';
+import { note, persist, refuse, send } from '../node/state.ts';
+import type { Core, LocalExecution } from '../node/state.ts';
+import { checkCommitted } from '../record/verify.ts';
+
+/** Stops an execution when the proof says that another result stands or the job is closed. */
+export function onCancel(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'cancel' }>,
+): void {
+  const execution = core.executions.get(message.execution);
+  if (execution === undefined) return;
+  const { because } = message;
+  const admission = execution.stored.admission.record.body;
+  const verdict = checkCommitted(core.suite, admission, because);
+  if (verdict !== 'good') return refuse(core, from, verdict.code, false);
+  if (!justifies(because, execution.stored.state.body))
+    return refuse(core, from, 'contradiction', false);
+  cancel(
+    core,
+    execution,
+    because.record.type === 'close' ? 'job closed' : 'another result was accepted',
+  );
+}
+
+function justifies(because: CertifiedValue, state: StateBody): boolean {
+  const { record } = because;
+  if (record.type === 'close') return true;
+  if (record.type === 'assign') return false;
+  return record.body.partition === state.partition && record.body.execution !== state.execution;
+}
+
+function cancel(core: Core, execution: LocalExecution, why: string): void {
+  const { state, order } = execution.stored;
+  if (execution.cancelling || isTerminal(state.body.phase)) return;
+  execution.cancelling = true;
+  note(core, 'execution.cancelled', { job: order.job, execution: order.execution, why });
+  core.out.push({ type: 'cancel-run', execution: order.execution, why });
+}
+
+/** The job is closed: stop what still runs, forget what is over. */
+export function endExecutions(core: Core, job: JobId): void {
+  for (const [id, execution] of core.executions) {
+    if (execution.stored.order.job !== job) continue;
+    if (!isTerminal(execution.stored.state.body.phase)) {
+      cancel(core, execution, 'job closed');
+      continue;
+    }
+    core.executions.delete(id);
+    core.timers.clear(executionTimer(id));
+    persist(core, { table: 'executions', job, key: id, value: null });
+    core.out.push({ type: 'forget-run', execution: id });
+    if (!core.kept.has(job)) persist(core, { table: 'promises', job, key: job, value: null });
+  }
+}
+
+export function onClosed(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'closed' }>,
+): boolean {
+  const { job, close } = message;
+  const execution = [...core.executions.values()].find((e) => e.stored.order.job === job);
+  const kept = core.kept.get(job);
+  // Of a shelved job the end is known already.
+  const admission =
+    execution?.stored.admission ?? (kept?.card == null ? kept?.ledger.admission : undefined);
+  if (admission === undefined) {
+    // Nothing of it here; the sender may stop telling us.
+    send(core, from, { type: 'commit-ack', job, slots: ['close'] });
+    return false;
+  }
+  const verdict = checkCommitted(core.suite, admission.record.body, close);
+  if (verdict !== 'good') {
+    refuse(core, from, verdict.code, false);
+    return false;
+  }
+  send(core, from, { type: 'commit-ack', job, slots: ['close'] });
+  return true;
+}

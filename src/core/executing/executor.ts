@@ -1,0 +1,179 @@
+/**
+ * Executions on this node (protocol parts 5.5 to 5.7): take assignments that are certified and fresh,
+ * write them down before they start. What becomes of them is in `reporting.ts`, `lease.ts`, `ending.ts`.
+ */
+import { freeNow, releaseHold } from '../placing/capacity.ts';
+import { shut } from '../node/door.ts';
+import { busyRefusals, refusalsFor } from '../placing/eligibility.ts';
+import { compareEpochs } from '../record/ballot.ts';
+import type { ExecutionOrder, Phase } from '../record/execution.ts';
+import { after } from '../record/ids.ts';
+import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
+import { adopt, saveEpoch } from './lease.ts';
+import type { StoredExecution } from '../contract/machine-types.ts';
+import type { Message } from '../contract/messages.ts';
+import { executionIdOf } from '../placing/place.ts';
+import { takenBy } from '../placing/resources.ts';
+import type { Certified, Epoch, Signed, StateBody } from '../record/records.ts';
+import type { Refusal } from '../record/refusals.ts';
+import { saveExecution } from './reporting.ts';
+import { note, observe, refuse, seal, send, wallMs } from '../node/state.ts';
+import type { Core, LocalExecution } from '../node/state.ts';
+import { checkActivation, checkCommitted, checkGrant, grantedEpoch } from '../record/verify.ts';
+import { holdUnused, holdUsed } from '../mesh/welcome.ts';
+
+const notBid: readonly Refusal[] = [{ code: 'expired' }];
+
+type AssignMessage = Extract<Message, { type: 'assign' }>;
+
+export function onAssign(core: Core, from: NodeId, message: AssignMessage): void {
+  const { spec, admission, grant, assigns } = message;
+  const { job } = spec.body;
+  const close = core.closed.has(job);
+  const verdict = checkActivation(core.suite, spec, admission, wallMs(core));
+  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+  const body = admission.record.body;
+  if (grant !== null) {
+    const granted = checkGrant(core.suite, body, grant);
+    if (granted !== 'good') return refuse(core, from, granted.code, granted.fault);
+  }
+  const epoch = grantedEpoch(body, grant);
+  if (epoch.leader !== from) return refuse(core, from, 'wrong-signer', true);
+  const seen = highestEpochSeen(core, job);
+  if (seen !== null && compareEpochs(epoch, seen) < 0) {
+    return refuse(core, from, 'outdated-epoch', false);
+  }
+  // Only what was bid for just now is taken up: an assignment that was delayed for minutes, or comes a
+  // second time after its execution was forgotten, finds no hold.
+  const held = releaseHold(core, job);
+  const started: ExecutionId[] = [];
+  for (const assign of assigns) {
+    const { execution } = assign.record.body;
+    if (core.executions.has(execution)) {
+      adopt(core, execution, epoch);
+      started.push(execution);
+      continue;
+    }
+    if (close) continue;
+    const refusals = held === null ? notBid : take(core, from, message, assign, epoch);
+    if (refusals === null) started.push(execution);
+    else send(core, from, { type: 'not-started', job, execution, refusals });
+  }
+  if (held !== null && started.length > 0) holdUsed(core, held);
+  else if (held !== null) holdUnused(core, held);
+  if (started.length > 0) send(core, from, { type: 'started', job, executions: started });
+}
+
+function highestEpochSeen(core: Core, job: JobId): Epoch | null {
+  let highest: Epoch | null = core.kept.get(job)?.promised ?? null;
+  for (const { stored, epoch } of core.executions.values()) {
+    if (stored.order.job !== job) continue;
+    if (highest === null || compareEpochs(epoch, highest) > 0) highest = epoch;
+  }
+  return highest;
+}
+
+/** @returns null when the execution is on disk and begins, else why not */
+function take(
+  core: Core,
+  from: NodeId,
+  message: AssignMessage,
+  assign: Certified<'assign'>,
+  epoch: Epoch,
+): readonly Refusal[] | null {
+  const { spec, admission } = message;
+  const { body } = assign.record;
+  const verdict = checkCommitted(core.suite, admission.record.body, assign);
+  if (verdict !== 'good') {
+    refuse(core, from, verdict.code, verdict.fault);
+    return [{ code: 'expired' }];
+  }
+  if (body.node !== core.self || body.execution !== executionIdOf(core.suite, body)) {
+    refuse(core, from, 'contradiction', true);
+    return [{ code: 'expired' }];
+  }
+  const closed = shut(core);
+  if (core.profile === null || closed !== null) return [{ code: closed ?? 'draining' }];
+  const wanted = takenBy(spec.body.spec.Task, core.profile.overheads);
+  const refusals = [
+    ...refusalsFor(core.profile, spec.body),
+    ...busyRefusals(wanted, freeNow(core)),
+  ];
+  if (refusals.length > 0) return refusals;
+  observe(core, assign.record.hlc);
+  const order = orderOf(spec, assign, epoch, message.holders);
+  const state = seal(core, 'state', stateBody(body, 0, 'accepted'));
+  const stored: StoredExecution = { order, assign, admission, state };
+  addExecution(core, stored, epoch);
+  saveExecution(core, stored);
+  if (epoch.number > 0) saveEpoch(core, body.job, epoch);
+  note(core, 'execution.accepted', {
+    job: body.job,
+    execution: body.execution,
+    attempt: body.attempt,
+  });
+  core.out.push({ type: 'run', order, resume: false });
+  return null;
+}
+
+function orderOf(
+  spec: Signed<'spec'>,
+  assign: Certified<'assign'>,
+  epoch: Epoch,
+  holders: readonly NodeId[],
+): ExecutionOrder {
+  const { body } = assign.record;
+  const job = spec.body.spec;
+  const { ExecutionTimeout, TotalTimeout } = job.Task.Timeouts;
+  return {
+    execution: body.execution,
+    job: body.job,
+    jobType: job.Type,
+    jobName: job.Name,
+    namespace: job.Namespace,
+    version: body.version,
+    partition: body.partition,
+    partitionCount: job.Count,
+    attempt: body.attempt,
+    epoch: epoch.number,
+    task: job.Task,
+    holders,
+    timeoutMs: (ExecutionTimeout > 0 ? ExecutionTimeout : TotalTimeout) * 1000,
+  };
+}
+
+const stateBody = (
+  of: Pick<StateBody, 'job' | 'version' | 'partition' | 'attempt' | 'execution' | 'node'>,
+  sequence: number,
+  phase: Phase,
+): StateBody => ({
+  job: of.job,
+  version: of.version,
+  partition: of.partition,
+  attempt: of.attempt,
+  execution: of.execution,
+  node: of.node,
+  sequence,
+  phase,
+  exitCode: null,
+  result: null,
+  failure: null,
+  output: null,
+  usage: null,
+});
+
+/** Puts an execution into memory; also used when it is read back from disk. */
+export function addExecution(core: Core, stored: StoredExecution, epoch: Epoch): LocalExecution {
+  const execution: LocalExecution = {
+    stored,
+    epoch,
+    leaderHeardAt: core.now,
+    acked: new Set(),
+    resendAt: core.now,
+    resendMs: core.config.limits.resendMs,
+    cancelling: false,
+  };
+  core.executions.set(stored.order.execution, execution);
+  core.timers.set('renew', after(core.now, core.config.limits.leaseRenewMs));
+  return execution;
+}

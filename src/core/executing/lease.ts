@@ -1,0 +1,79 @@
+/** The lease of an execution: renewed with its leader, whoever that is by now. */
+import { compareEpochs } from '../record/ballot.ts';
+import { after } from '../record/ids.ts';
+import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
+import { isTerminal } from '../record/ledger.ts';
+import type { Message } from '../contract/messages.ts';
+import type { Epoch } from '../record/records.ts';
+import { report } from './reporting.ts';
+import { eachExecution, persist, send } from '../node/state.ts';
+import type { Core, LocalExecution } from '../node/state.ts';
+import { checkGrant, grantedEpoch } from '../record/verify.ts';
+
+/** One message per leader, whatever number of executions it covers. */
+export function renewLeases(core: Core): void {
+  const byLeader = new Map<NodeId, { job: JobId; execution: ExecutionId }[]>();
+  for (const [id, execution] of eachExecution(core)) {
+    if (isTerminal(execution.stored.state.body.phase)) continue;
+    const leader = whomToTell(core, execution);
+    const list = byLeader.get(leader) ?? [];
+    list.push({ job: execution.stored.order.job, execution: id });
+    byLeader.set(leader, list);
+  }
+  for (const [leader, executions] of byLeader) send(core, leader, { type: 'renew', executions });
+  if (byLeader.size > 0) core.timers.set('renew', after(core.now, core.config.limits.leaseRenewMs));
+}
+
+/** The leader; when it has been silent for two leases, the keepers in turn: one of them knows who leads. */
+function whomToTell(core: Core, execution: LocalExecution): NodeId {
+  const { leaseRenewMs } = core.config.limits;
+  const silent = core.now - execution.leaderHeardAt;
+  const { keepers } = execution.stored.admission.record.body;
+  if (silent < 2 * leaseRenewMs) return execution.epoch.leader;
+  const turn = Math.floor(silent / leaseRenewMs) % keepers.length;
+  return keepers[turn]?.node ?? execution.epoch.leader;
+}
+
+export function onRenewedReply(core: Core, executions: readonly ExecutionId[]): void {
+  for (const id of executions) {
+    const execution = core.executions.get(id);
+    if (execution !== undefined) execution.leaderHeardAt = core.now;
+  }
+}
+
+export function onLeads(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'leads' }>,
+): void {
+  const { job, epoch, grant } = message;
+  for (const [id, execution] of core.executions) {
+    if (execution.stored.order.job !== job) continue;
+    const admission = execution.stored.admission.record.body;
+    if (grant !== null && checkGrant(core.suite, admission, grant) !== 'good') continue;
+    // Without a proof it is a hint from a follower: ask that node's leader, obey nothing.
+    const proven = grantedEpoch(admission, grant);
+    const claimed = compareEpochs(proven, epoch) === 0 ? epoch : proven;
+    const known = compareEpochs(claimed, execution.epoch);
+    if (known > 0) adopt(core, id, claimed);
+    if (known >= 0 && claimed.leader === from) {
+      execution.leaderHeardAt = core.now;
+      if (known > 0) report(core, execution);
+    }
+  }
+}
+
+export function adopt(core: Core, id: ExecutionId, epoch: Epoch): void {
+  const execution = core.executions.get(id);
+  if (execution === undefined) return;
+  execution.leaderHeardAt = core.now;
+  if (compareEpochs(epoch, execution.epoch) <= 0) return;
+  execution.epoch = epoch;
+  saveEpoch(core, execution.stored.order.job, epoch);
+}
+
+/** What an executor obeys must not sink by a restart; a keeper has its promise for that. */
+export function saveEpoch(core: Core, job: JobId, epoch: Epoch): void {
+  if (core.kept.has(job)) return;
+  persist(core, { table: 'promises', job, key: job, value: epoch });
+}

@@ -1,0 +1,121 @@
+/**
+ * What becomes of an execution: the runner's events as signed states, told to the leader on the way
+ * and to every keeper at the end, until W of them have it on disk.
+ */
+import { reconsider } from '../placing/bidder.ts';
+import { majority } from '../record/ballot.ts';
+import type { Phase, RunEvent } from '../record/execution.ts';
+import { after } from '../record/ids.ts';
+import type { ExecutionId, NodeId } from '../record/ids.ts';
+import { isTerminal } from '../record/ledger.ts';
+import type { StoredExecution } from '../contract/machine-types.ts';
+import type { Message } from '../contract/messages.ts';
+import type { StateBody } from '../record/records.ts';
+import { note, persist, rememberLocal, seal, send } from '../node/state.ts';
+import type { Core, LocalExecution } from '../node/state.ts';
+
+export const executionTimer = (execution: ExecutionId): string => `exec:${execution}`;
+
+export function saveExecution(core: Core, stored: StoredExecution): void {
+  const { job, execution } = stored.order;
+  persist(core, { table: 'executions', job, key: execution, value: stored });
+}
+
+const phases: Readonly<Record<Phase, number>> = {
+  accepted: 0,
+  preparing: 1,
+  starting: 2,
+  running: 3,
+  publishing: 4,
+  completed: 5,
+  failed: 5,
+  cancelled: 5,
+  lost: 5,
+};
+
+export function onRunEvent(core: Core, id: ExecutionId, event: RunEvent): void {
+  const execution = core.executions.get(id);
+  if (execution === undefined) return;
+  const before = execution.stored.state.body;
+  const body = afterEvent(before, event);
+  // Phases only move forward: a resumed run that starts over reports nothing until it is further.
+  if (phases[body.phase] <= phases[before.phase]) return;
+  const state = seal(core, 'state', { ...body, sequence: before.sequence + 1 });
+  execution.stored = { ...execution.stored, state };
+  execution.acked.clear();
+  execution.resendMs = core.config.limits.resendMs;
+  execution.resendAt = core.now;
+  // Only the end must survive: a run that was under way is found again by the runner's own files.
+  if (isTerminal(body.phase)) saveExecution(core, execution.stored);
+  note(core, 'execution.phase', { job: body.job, execution: id, phase: body.phase });
+  report(core, execution);
+  if (!isTerminal(body.phase)) return;
+  if (body.result !== null) rememberLocal(core, body.result.cid);
+  reconsider(core);
+}
+
+function afterEvent(before: StateBody, event: RunEvent): StateBody {
+  switch (event.type) {
+    case 'phase':
+      return { ...before, phase: event.phase };
+    case 'ended':
+      return {
+        ...before,
+        phase: 'completed',
+        exitCode: event.exitCode,
+        result: event.result,
+        output: event.output,
+        usage: event.usage,
+      };
+    case 'failed':
+      return {
+        ...before,
+        phase: 'failed',
+        failure: event.failure,
+        output: event.output,
+        usage: event.usage,
+      };
+    case 'cancelled':
+      return { ...before, phase: 'cancelled', output: event.output };
+  }
+}
+
+/** A terminal state goes to every keeper until W have it; on the way there the leader is enough. */
+export function report(core: Core, execution: LocalExecution): void {
+  const { stored, acked } = execution;
+  const { state, admission, order } = stored;
+  const ended = isTerminal(state.body.phase);
+  const targets = ended
+    ? admission.record.body.keepers.map(({ node }) => node)
+    : [execution.epoch.leader];
+  for (const node of targets) {
+    if (!acked.has(node)) send(core, node, { type: 'states', states: [state] });
+  }
+  if (!ended) return;
+  execution.resendAt = after(core.now, execution.resendMs);
+  execution.resendMs = Math.min(2 * execution.resendMs, 16 * core.config.limits.resendMs);
+  core.timers.set(executionTimer(order.execution), execution.resendAt);
+}
+
+export function tickExecution(core: Core, id: ExecutionId): void {
+  const execution = core.executions.get(id);
+  if (execution === undefined || !isTerminal(execution.stored.state.body.phase)) return;
+  const { keepers } = execution.stored.admission.record.body;
+  if (execution.resendAt > core.now) return core.timers.set(executionTimer(id), execution.resendAt);
+  if (execution.acked.size < majority(keepers.length)) return report(core, execution);
+  // W have it on disk, but nobody closed the job yet: tell the leader now and then.
+  execution.acked.clear();
+  execution.resendMs = 16 * core.config.limits.resendMs;
+  report(core, execution);
+}
+
+export function onStatesAck(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'states-ack' }>,
+): void {
+  for (const { execution: id, sequence } of message.seen) {
+    const execution = core.executions.get(id);
+    if (execution?.stored.state.body.sequence === sequence) execution.acked.add(from);
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * A keeper's part in admissions: vote for one, wait for its activation, help itself when none comes,
+ * and take the job into keeping.
+ */
+import { allow, shelvedPoints } from '../mesh/allowance.ts';
+import { validVote } from '../record/certificate.ts';
+import { shut } from '../node/door.ts';
+import { firstEpoch, majority } from '../record/ballot.ts';
+import { rankOf } from '../consensus/candidacy.ts';
+import { after } from '../record/ids.ts';
+import type { JobId, NodeId } from '../record/ids.ts';
+import { leadFirstEpoch } from '../leading/lead.ts';
+import { createLedger } from '../record/ledger.ts';
+import type { Message } from '../contract/messages.ts';
+import { reached } from '../mesh/reach.ts';
+import type { AdmissionBody, Certified, Epoch, Signed } from '../record/records.ts';
+import { createKept } from './shelf.ts';
+import { admissionVote } from './sponsor.ts';
+import { note, persist, refuse, send, wallMs } from '../node/state.ts';
+import type { Core, KeptJob, PendingJob } from '../node/state.ts';
+import { checkActivation, checkAdmission, checkSpec, tooLong } from '../record/verify.ts';
+import { bringerOf, welcomeAdmission } from '../mesh/welcome.ts';
+
+/** A job voted for and not activated within this: its sponsor may be gone, the keepers help themselves. */
+const orphanMs = 10_000;
+/** Between two such tries at most; they grow with the age. */
+const orphanMaxMs = 160_000;
+/** An admission that is not activated is forgotten after this: its keepers may never have been there. */
+const pendingMs = 600_000;
+/** One whose keepers were there may wait out a partition: somebody may hold a receipt for it. */
+const credibleMs = 24 * 3_600_000;
+/** A job is asked about again after this, when its leader may not lead it any more. */
+const leadCheckMs = 10_000;
+
+/** Jobs this node keeps or has voted for that are not closed. */
+const liveJobs = (core: Core): number => core.kept.size - core.closedKept.size + core.pending.size;
+
+const asKeeper = (core: Core, admission: AdmissionBody): boolean =>
+  admission.keepers.some((k) => k.node === core.self && k.store === core.config.store);
+
+export function onAdmit(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'admit' }>,
+): void {
+  const { spec, admission } = message;
+  const { job } = spec.body;
+  const kept = core.kept.get(job);
+  if (kept?.card != null && !allow(core, from, shelvedPoints)) return;
+  const known = kept?.ledger.admission.record ?? core.pending.get(job)?.admission;
+  if (known !== undefined) {
+    // The first admission stands: a second one for the same job would be a second keeper set.
+    if (known.id !== admission.id) return refuse(core, from, 'contradiction', false);
+    return send(core, from, { type: 'admitted', job, vote: admissionVote(core, known) });
+  }
+  if (core.closed.has(job)) return refuse(core, from, 'expired', false);
+  const verdict = checkSpec(core.suite, spec, wallMs(core));
+  const second = verdict === 'good' ? checkAdmission(core.suite, spec, admission) : verdict;
+  if (second !== 'good') return refuse(core, from, second.code, second.fault);
+  if (!asKeeper(core, admission.body)) return refuse(core, from, 'not-keeper', false);
+  const closed = shut(core) ?? (liveJobs(core) >= core.config.limits.jobsMax ? 'store-full' : null);
+  if (closed !== null) {
+    const refusal = { code: closed };
+    return send(core, from, { type: 'not-admitted', job, refusal });
+  }
+  if (tooLong(spec, wallMs(core))) return refuse(core, from, 'over-limit', false);
+  const welcome = welcomeAdmission(core, from, spec.body.owner);
+  // No answer: the sponsor asks again, with growing pauses, when others have gone.
+  if (welcome === 'later') return refuse(core, from, 'over-limit', false);
+  if (welcome === 'full') {
+    return send(core, from, { type: 'not-admitted', job, refusal: { code: 'store-full' } });
+  }
+  const vote = admissionVote(core, admission);
+  persist(core, { table: 'records', job, key: 'spec', value: { record: spec, votes: [] } });
+  persist(core, {
+    table: 'records',
+    job,
+    key: 'pending',
+    value: { record: admission, votes: [vote] },
+  });
+  core.pending.set(job, {
+    spec,
+    admission,
+    vote,
+    from,
+    since: core.now,
+    credible: isCredible(core, from, admission.body),
+    votes: new Map([[core.self, vote]]),
+  });
+  core.timers.set(`pending:${job}`, after(core.now, orphanMs));
+  send(core, from, { type: 'admitted', job, vote });
+}
+
+/**
+ * Nobody activated the job: its sponsor may be gone, and the other keepers may never have heard of it.
+ * Hand it to them as the sponsor would; W votes activate it.
+ */
+export function tickPending(core: Core, job: JobId): void {
+  const pending = core.pending.get(job);
+  if (pending === undefined) return;
+  const age = core.now - pending.since;
+  // Who activates it later brings everything that is needed, and whoever voted for it once may vote for
+  // it again: its sponsor is the only one who can make an admission of this id, and makes one.
+  const validMs = pending.credible ? credibleMs : pendingMs;
+  if (age >= validMs || pending.spec.body.notAfter < wallMs(core)) return dropPending(core, job);
+  if (activateByVotes(core, pending)) return;
+  for (const { node } of pending.admission.body.keepers) {
+    if (node === core.self || pending.votes.has(node)) continue;
+    send(core, node, { type: 'admit', spec: pending.spec, admission: pending.admission });
+  }
+  const pause = Math.min(Math.max(orphanMs, age), orphanMaxMs);
+  core.timers.set(`pending:${job}`, after(core.now, Math.min(pause, validMs - age)));
+}
+
+/** Its keepers are there, so that its activation may only be late. Who brings it does not vouch for itself. */
+function isCredible(core: Core, from: NodeId, admission: AdmissionBody): boolean {
+  const there = admission.keepers.filter(
+    ({ node }) => node === core.self || (node !== from && reached(core, node)),
+  );
+  return there.length >= majority(admission.keepers.length);
+}
+
+function dropPending(core: Core, job: JobId): void {
+  core.pending.delete(job);
+  persist(core, { table: 'records', job, key: 'pending', value: null });
+  persist(core, { table: 'records', job, key: 'spec', value: null });
+}
+
+/** A co-keeper's vote for a job nobody activated. The sponsor's own collecting is in `sponsor.ts`. */
+export function onCoVote(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'admitted' }>,
+): void {
+  const pending = core.pending.get(message.job);
+  if (pending === undefined || core.suite.nodeOf(message.vote.by) !== from) return;
+  const { body, id } = pending.admission;
+  if (!validVote(message.vote, body, id, 'admission', core.suite)) return;
+  pending.votes.set(from, message.vote);
+  activateByVotes(core, pending);
+}
+
+function activateByVotes(core: Core, { spec, admission, votes, from }: PendingJob): boolean {
+  if (votes.size < majority(admission.body.keepers.length)) return false;
+  activate(core, from, spec, { record: admission, votes: [...votes.values()] });
+  return true;
+}
+
+export function onActivate(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'activate' }>,
+): void {
+  const { spec, admission } = message;
+  const { job } = spec.body;
+  const kept = core.kept.get(job);
+  if (kept === undefined && !core.closed.has(job)) {
+    const verdict = checkActivation(core.suite, spec, admission, wallMs(core));
+    if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+    if (!asKeeper(core, admission.record.body)) return refuse(core, from, 'not-keeper', false);
+    const voted = core.pending.get(job)?.admission.id;
+    if (voted !== undefined && voted !== admission.record.id) {
+      return refuse(core, from, 'contradiction', false);
+    }
+    // Not promised, and no room: the sponsor asks again, and later the job's leader does.
+    if (voted === undefined && core.storeFull) return;
+    if (voted === undefined && !hasRoom(core, from, spec)) {
+      return refuse(core, from, 'over-limit', false);
+    }
+    activate(core, from, spec, admission);
+  }
+  send(core, from, { type: 'commit-ack', job, slots: ['admission'] });
+}
+
+/** A job that others voted for fills the books of this keeper no less than one that it voted for. */
+const hasRoom = (core: Core, from: NodeId, spec: Signed<'spec'>): boolean =>
+  liveJobs(core) < core.config.limits.jobsMax &&
+  !tooLong(spec, wallMs(core)) &&
+  welcomeAdmission(core, from, spec.body.owner) === 'good';
+
+function activate(
+  core: Core,
+  from: NodeId,
+  spec: Signed<'spec'>,
+  admission: Certified<'admission'>,
+): void {
+  const { job } = spec.body;
+  if (core.pending.delete(job))
+    persist(core, { table: 'records', job, key: 'pending', value: null });
+  persist(core, { table: 'records', job, key: 'spec', value: { record: spec, votes: [] } });
+  persist(core, {
+    table: 'records',
+    job,
+    key: 'admission',
+    value: { record: admission.record, votes: admission.votes },
+  });
+  const first = firstEpoch(admission.record.body);
+  const kept = keep(core, spec, admission, first);
+  kept.broughtBy = bringerOf(core, from);
+  note(core, 'job.activated', { job, rank: rankOf(admission.record.body, core.self) });
+  if (first.leader === core.self) leadFirstEpoch(core, kept);
+  core.timers.set('lead-check', after(core.now, leadCheckMs));
+}
+
+/** Puts a job into this node's keeping; also used when it is read back from disk. */
+export function keep(
+  core: Core,
+  spec: Signed<'spec'>,
+  admission: Certified<'admission'>,
+  promised: Epoch,
+): KeptJob {
+  const kept = createKept(core, createLedger(spec, admission), promised);
+  core.kept.set(spec.body.job, kept);
+  return kept;
+}

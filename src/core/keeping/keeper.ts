@@ -1,0 +1,268 @@
+/**
+ * The keeper's part once a job is its own: learn what was committed, watch the leader, stand for
+ * leader when it is gone, and let the job go when its time is over.
+ */
+import { allow, shelvedPoints } from '../mesh/allowance.ts';
+import { slotOf } from '../record/certificate.ts';
+import { jobTimer, learn, sendCommits } from '../consensus/proposer.ts';
+import { withinReach } from '../record/ballot.ts';
+import { standForLeader, stepDown, takeCommand, takeState } from '../consensus/candidacy.ts';
+import { after } from '../record/ids.ts';
+import type { JobId, NodeId } from '../record/ids.ts';
+import { unindex } from '../asking/job-index.ts';
+import { progress, signOfLife } from '../leading/lead.ts';
+import { keepWarm, rowKeys } from './shelf.ts';
+import type { Message } from '../contract/messages.ts';
+import type { Certified, Signed, Slot } from '../record/records.ts';
+import {
+  closeOf,
+  eachKept,
+  persist,
+  refuse,
+  rememberClose,
+  send,
+  touch,
+  wallMs,
+} from '../node/state.ts';
+import type { Core, KeptJob } from '../node/state.ts';
+import { checkCommand, checkCommitted, isKeeper } from '../record/verify.ts';
+
+/** Whether a node is a keeper of a job, without unpacking one that is shelved. */
+export const keeps = ({ card, peek }: KeptJob, node: NodeId): boolean =>
+  card?.keepers.includes(node) ?? isKeeper(peek().admission.record.body, node);
+
+/** Closed jobs whose commits one question is answered with. */
+const commitsMax = 64;
+/** Jobs of which one message may make this node say that they are closed. */
+const closedTold = 256;
+/** Between two questions whether the leader still leads what we think it does. */
+const leadCheckMs = 10_000;
+/** Each rank below the first living one waits this much longer before it stands for leader. */
+const rankStepMs = 1_500;
+
+export function onCommit(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'commit' }>,
+): void {
+  const slots: Slot[] = [];
+  for (const value of message.values) {
+    const slot = slotOf(value.record);
+    if (kept.ledger.committed.get(slot)?.record.id !== value.record.id) {
+      const verdict = checkCommitted(core.suite, kept.ledger.admission.record.body, value);
+      if (verdict !== 'good') {
+        refuse(core, from, verdict.code, false);
+        continue;
+      }
+      if (!learn(core, kept, value)) continue;
+    }
+    slots.push(slot);
+  }
+  if (slots.length > 0) send(core, from, { type: 'commit-ack', job: message.job, slots });
+}
+
+/**
+ * The close reached this keeper by another way than a commit. A completed job's close alone would
+ * leave its results unknown here, so the other keepers are asked for everything.
+ */
+export function learnClose(core: Core, kept: KeptJob, close: Certified<'close'>): void {
+  if (close.record.body.outcome !== 'completed') {
+    learn(core, kept, close);
+    return;
+  }
+  for (const { node } of kept.ledger.admission.record.body.keepers) {
+    if (node !== core.self) send(core, node, { type: 'lead-check', jobs: [kept.ledger.job] });
+  }
+}
+
+export function onStates(core: Core, from: NodeId, states: readonly Signed<'state'>[]): void {
+  const seen: { execution: Signed<'state'>['body']['execution']; sequence: number }[] = [];
+  const told = new Set<JobId>();
+  for (const state of states) {
+    const { job, execution, sequence } = state.body;
+    core.atHand = job;
+    const kept = core.kept.get(job);
+    const over = tellClosed(core, from, job, told);
+    if (kept === undefined || (over && kept.card !== null)) continue;
+    if (!takeState(core, from, kept, state)) continue;
+    seen.push({ execution, sequence });
+    signOfLife(core, from, kept, execution);
+  }
+  if (seen.length > 0) send(core, from, { type: 'states-ack', seen });
+}
+
+/** The job is closed: whoever still speaks of it as open is told so, once for each job of a message. */
+export function tellClosed(core: Core, from: NodeId, job: JobId, told: Set<JobId>): boolean {
+  if (told.has(job)) return true;
+  if (told.size >= closedTold) return core.closed.has(job);
+  const close = closeOf(core, job);
+  if (close === null) return false;
+  told.add(job);
+  send(core, from, { type: 'closed', job, close });
+  return true;
+}
+
+export function onCommand(core: Core, from: NodeId, command: Signed<'command'>): void {
+  const { job, sequence } = command.body;
+  const kept = core.kept.get(job);
+  if (kept === undefined || kept.card !== null) {
+    const close = closeOf(core, job);
+    if (close !== null) send(core, from, { type: 'closed', job, close });
+    else refuse(core, from, 'unknown-job', false);
+    return;
+  }
+  if (kept.ledger.commands.get(sequence)?.id !== command.id) {
+    const verdict = checkCommand(core.suite, kept.ledger.spec, command, wallMs(core));
+    if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+    takeCommand(core, kept, command);
+    const leader = kept.seen.leader;
+    if (leader !== core.self && leader !== from) send(core, leader, { type: 'command', command });
+  }
+  send(core, from, { type: 'command-ack', job, sequence });
+}
+
+// — watching the leader
+
+/** The node believed to lead; null for a closed job. */
+export const leaderOf = (kept: KeptJob): NodeId | null =>
+  kept.ledger.close === null ? kept.seen.leader : null;
+
+/** Schedules this keeper's candidacy: at once for the first living rank, later for the others. */
+export function leaderGone(core: Core, kept: KeptJob): void {
+  if (kept.ledger.close !== null || kept.lead !== null || kept.candidateAt !== null) return;
+  const { keepers } = kept.ledger.admission.record.body;
+  const gone = kept.seen.leader;
+  const ahead = keepers
+    .slice(
+      0,
+      Math.max(
+        0,
+        keepers.findIndex((k) => k.node === core.self),
+      ),
+    )
+    .filter((k) => k.node !== gone && core.watches.get(k.node)?.dead !== true).length;
+  kept.candidateAt = after(core.now, ahead * rankStepMs);
+  core.timers.set(jobTimer(kept), kept.candidateAt);
+}
+
+/** Whatever is due for a kept job: its closing, its candidacy, or the leader's work. */
+export function tickKept(core: Core, kept: KeptJob): void {
+  const { close, job } = kept.ledger;
+  if (close !== null && kept.closedAt === null) {
+    kept.closedAt = core.now;
+    kept.candidateAt = null;
+    rememberClose(core, job, close);
+    core.closedKept.add(job);
+    keepWarm(core, kept);
+    makeRoom(core);
+    if (kept.promised !== null) persist(core, { table: 'promises', job, key: job, value: null });
+    for (const slot of kept.accepted.keys()) {
+      persist(core, { table: 'accepted', job, key: slot, value: null });
+    }
+    kept.accepted.clear();
+  }
+  if (kept.closedAt !== null) {
+    // Set again with each look: another alarm of the job may have rung first.
+    const until = after(kept.closedAt, core.config.limits.retentionMs);
+    if (core.now >= until) return dropKept(core, job, kept);
+    core.timers.set(jobTimer(kept), until);
+  }
+  if (kept.candidateAt !== null && core.now >= kept.candidateAt) {
+    kept.candidateAt = null;
+    standForLeader(core, kept);
+  } else if (kept.candidateAt !== null) core.timers.set(jobTimer(kept), kept.candidateAt);
+  progress(core, kept);
+}
+
+/** Of the closed jobs the oldest go when there are too many. */
+function makeRoom(core: Core): void {
+  for (const job of core.closedKept) {
+    if (core.closedKept.size <= core.config.limits.closedJobsMax) return;
+    const oldest = core.kept.get(job);
+    if (oldest === undefined) core.closedKept.delete(job);
+    else dropKept(core, job, oldest);
+  }
+}
+
+function dropKept(core: Core, job: JobId, kept: KeptJob): void {
+  const keys = kept.card?.keys.split(' ') ?? rowKeys(kept.peek());
+  for (const key of keys) persist(core, { table: 'records', job, key, value: null });
+  core.kept.delete(job);
+  core.closedKept.delete(job);
+  core.warm.delete(job);
+  core.timers.clear(`job:${job}`);
+  // What was heard of it before this node kept it is long out of date.
+  unindex(core, job);
+}
+
+/** Asks each leader whether it still leads what this node believes it leads. */
+export function checkLeaders(core: Core): void {
+  const byLeader = new Map<NodeId, JobId[]>();
+  for (const kept of eachKept(core)) {
+    const leader = leaderOf(kept);
+    if (leader === null) continue;
+    if (leader === core.self) {
+      if (kept.lead === null) leaderGone(core, kept);
+      continue;
+    }
+    // A leader that was found dead before this job came to it is not found dead again.
+    if (core.watches.get(leader)?.dead === true) leaderGone(core, kept);
+    // A stop that this keeper signed for must not wait for the one who brought it.
+    for (const command of kept.ledger.commands.values())
+      send(core, leader, { type: 'command', command });
+    const jobs = byLeader.get(leader) ?? [];
+    if (jobs.length < 256) byLeader.set(leader, [...jobs, kept.ledger.job]);
+  }
+  for (const [leader, jobs] of byLeader) send(core, leader, { type: 'lead-check', jobs });
+  if (core.kept.size > core.closedKept.size) {
+    core.timers.set('lead-check', after(core.now, leadCheckMs));
+  }
+}
+
+export function onLeadCheck(core: Core, from: NodeId, jobs: readonly JobId[]): void {
+  const not: JobId[] = [];
+  let told = 0;
+  for (const job of jobs) {
+    core.atHand = job;
+    const kept = core.kept.get(job);
+    if (kept !== undefined && !keeps(kept, from)) {
+      refuse(core, from, 'not-keeper', false);
+    } else if (kept !== undefined && (kept.card !== null || kept.ledger.close !== null)) {
+      // Whoever missed more asks again in ten seconds.
+      told += 1;
+      const mayTell =
+        told <= commitsMax && (kept.card === null || allow(core, from, shelvedPoints));
+      if (mayTell) sendCommits(core, from, kept);
+    } else if (kept === undefined || (kept.lead === null && kept.candidateAt === null))
+      not.push(job);
+  }
+  if (not.length > 0) send(core, from, { type: 'not-leading', jobs: not });
+}
+
+export function onNotLeading(core: Core, from: NodeId, jobs: readonly JobId[]): void {
+  for (const job of jobs) {
+    core.atHand = job;
+    const kept = core.kept.get(job);
+    if (kept !== undefined && kept.seen.leader === from) leaderGone(core, kept);
+  }
+}
+
+/** A keeper refuses because it promised a higher epoch; only keepers promise, and only to keepers. */
+export function onOutdated(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'outdated' }>,
+): void {
+  const admission = kept.ledger.admission.record.body;
+  const { promised } = message;
+  const believable =
+    isKeeper(admission, from) &&
+    isKeeper(admission, promised.leader) &&
+    withinReach(promised, kept.seen);
+  if (!believable) return refuse(core, from, 'not-keeper', false);
+  stepDown(core, kept, promised);
+  if (kept.seen.leader !== core.self) kept.candidateAt = null;
+  touch(core, kept.ledger.job);
+}

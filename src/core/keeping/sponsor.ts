@@ -1,0 +1,244 @@
+/**
+ * The sponsor's part of a job's life (protocol part 5.1): pick the keepers, collect W signatures,
+ * give the client its receipt, activate the keepers. The sponsor is the only writer of an admission:
+ * the spec that the owner signs names it, and everybody refuses the admission of another node; the
+ * nonce, and with it the job id, is made from its id and store, so that the same text submitted
+ * elsewhere is another job; and it is on disk before it is sent, so that a restart sends the same.
+ */
+import type { Job } from '../../job/model.ts';
+import { validVote } from '../record/certificate.ts';
+import { shut } from '../node/door.ts';
+import { firstEpoch, majority } from '../record/ballot.ts';
+import { after } from '../record/ids.ts';
+import type { JobId, NodeId, RequestId } from '../record/ids.ts';
+import { chooseKeepers } from './choose-keepers.ts';
+import type { Problem } from '../contract/machine-types.ts';
+import { keeperCandidates } from '../mesh/members.ts';
+import type { Message } from '../contract/messages.ts';
+import type { Certified, Signed } from '../record/records.ts';
+import type { Core, Submission } from '../node/state.ts';
+import { note, persist, reply, seal, send, refuse } from '../node/state.ts';
+import { jobIdOf, isKeeper } from '../record/verify.ts';
+import { noteAnswered, noteSilent } from '../mesh/welcome.ts';
+
+export interface SubmitInput {
+  readonly request: RequestId;
+  readonly spec: Job;
+  readonly nonce: string;
+  readonly notAfter: number;
+}
+
+/** Submissions remembered; a client that repeats one does so within minutes. */
+const submissionsMax = 256;
+
+const timerOf = (job: JobId): string => `submit:${job}`;
+
+export function submit(core: Core, input: SubmitInput): void {
+  const refuseWith = (problem: Problem): void =>
+    reply(core, input.request, { type: 'failed', problem });
+  const closed = shut(core);
+  if (closed !== null) return refuseWith({ code: closed });
+  const { suite, config } = core;
+  const nonce = suite.hash(`${input.nonce}|${core.self}|${config.store}`).slice(0, 32);
+  const job = jobIdOf(suite, suite.owner, nonce);
+  const deadline = after(core.now, config.limits.admitTimeoutMs);
+  const known = core.submissions.get(job);
+  if (known !== undefined) {
+    known.waiting.push({ request: input.request, deadline, again: true });
+    core.timers.set(timerOf(job), deadline);
+    return tellOutcome(core, known);
+  }
+  const name = input.spec.Name === '' ? job : input.spec.Name;
+  const spec = seal(
+    core,
+    'spec',
+    {
+      job,
+      owner: suite.owner,
+      version: 1,
+      nonce,
+      sponsor: core.self,
+      spec: { ...input.spec, Name: name },
+      notAfter: input.notAfter,
+    },
+    'owner',
+  );
+  const keepers = chooseKeepers(
+    job,
+    keeperCandidates(core),
+    config.limits.keepersMax,
+    core.now,
+    suite,
+  );
+  if (keepers.length === 0) {
+    return refuseWith({ code: 'keepers-unreachable', job, reached: 0, needed: 1 });
+  }
+  const admission = seal(core, 'admission', {
+    job,
+    version: 1,
+    spec: spec.id,
+    config: 0,
+    keepers,
+    sponsor: core.self,
+  });
+  const submission = createSubmission(core, spec, admission);
+  submission.waiting.push({ request: input.request, deadline, again: false });
+  persist(core, { table: 'submissions', job, key: 'admission', value: { spec, admission } });
+  note(core, 'job.submitted', { job, name, keepers: keepers.length });
+  core.timers.set(timerOf(job), deadline);
+  sendOut(core, submission);
+}
+
+export function createSubmission(
+  core: Core,
+  spec: Signed<'spec'>,
+  admission: Signed<'admission'>,
+): Submission {
+  const submission: Submission = {
+    spec,
+    admission,
+    votes: new Map(),
+    certified: null,
+    refused: new Set(),
+    activated: new Set(),
+    asked: false,
+    waiting: [],
+    resendAt: core.now,
+    resendMs: core.config.limits.resendMs,
+  };
+  core.submissions.set(spec.body.job, submission);
+  return submission;
+}
+
+/** Sends what each keeper still has to answer: `admit` until W votes, then `activate`. */
+function sendOut(core: Core, submission: Submission): void {
+  const { spec, admission, certified } = submission;
+  for (const { node } of admission.body.keepers) {
+    if (certified !== null) {
+      if (submission.activated.has(node)) continue;
+      send(core, node, { type: 'activate', spec, admission: certified });
+    } else if (!submission.votes.has(node)) {
+      if (submission.asked) noteSilent(core, node);
+      send(core, node, { type: 'admit', spec, admission });
+    }
+  }
+  submission.asked = true;
+  submission.resendAt = after(core.now, submission.resendMs);
+  submission.resendMs = Math.min(2 * submission.resendMs, 16 * core.config.limits.resendMs);
+  core.timers.set(timerOf(spec.body.job), submission.resendAt);
+}
+
+export function tickSubmission(core: Core, job: JobId): void {
+  const submission = core.submissions.get(job);
+  if (submission === undefined) return;
+  if (submission.spec.body.notAfter < core.wall) return forget(core, job);
+  giveUpWaiting(core, submission);
+  if (submission.resendAt <= core.now) sendOut(core, submission);
+  else core.timers.set(timerOf(job), submission.resendAt);
+}
+
+function giveUpWaiting(core: Core, submission: Submission): void {
+  const { job } = submission.spec.body;
+  const needed = majority(submission.admission.body.keepers.length);
+  for (const wait of submission.waiting.splice(0)) {
+    if (wait.deadline > core.now) {
+      submission.waiting.push(wait);
+      core.timers.set(timerOf(job), wait.deadline);
+    } else {
+      const problem: Problem = {
+        code: 'keepers-unreachable',
+        job,
+        reached: submission.votes.size,
+        needed,
+      };
+      reply(core, wait.request, { type: 'failed', problem });
+    }
+  }
+}
+
+export function onAdmitted(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'admitted' }>,
+): void {
+  const submission = core.submissions.get(message.job);
+  if (submission === undefined || submission.certified !== null) return;
+  const { body, id } = submission.admission;
+  if (!validVote(message.vote, body, id, 'admission', core.suite)) return;
+  if (core.suite.nodeOf(message.vote.by) !== from) return;
+  noteAnswered(core, from);
+  submission.votes.set(from, message.vote);
+  if (submission.votes.size < majority(body.keepers.length)) return;
+  submission.certified = { record: submission.admission, votes: [...submission.votes.values()] };
+  note(core, 'job.admitted', { job: message.job, votes: submission.votes.size });
+  // The receipt is good now: W keepers hold the job on disk and can activate it without us.
+  tellOutcome(core, submission);
+  submission.resendMs = core.config.limits.resendMs;
+  sendOut(core, submission);
+}
+
+export function onNotAdmitted(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'not-admitted' }>,
+): void {
+  const submission = core.submissions.get(message.job);
+  if (submission === undefined || submission.certified !== null) return;
+  if (!isKeeper(submission.admission.body, from)) return refuse(core, from, 'not-keeper', false);
+  submission.refused.add(from);
+  // One keeper's refusal ends it only when a majority can no longer be had.
+  const { keepers } = submission.admission.body;
+  if (keepers.length - submission.refused.size >= majority(keepers.length)) return;
+  const problem: Problem = { code: 'not-admitted', job: message.job, refusal: message.refusal };
+  for (const wait of submission.waiting.splice(0)) {
+    reply(core, wait.request, { type: 'failed', problem });
+  }
+  forget(core, message.job);
+}
+
+function tellOutcome(core: Core, submission: Submission): void {
+  const receipt: Certified<'admission'> | null = submission.certified;
+  if (receipt === null) return;
+  const { job, version } = submission.spec.body;
+  for (const wait of submission.waiting.splice(0)) {
+    reply(core, wait.request, { type: 'accepted', job, version, receipt, again: wait.again });
+  }
+}
+
+/** A keeper has activated the job (its `commit-ack` for the admission). */
+export function onActivated(core: Core, from: NodeId, job: JobId): void {
+  const submission = core.submissions.get(job);
+  if (submission === undefined || submission.certified === null) return;
+  submission.activated.add(from);
+  const { keepers } = submission.admission.body;
+  if (!keepers.every(({ node }) => submission.activated.has(node))) return;
+  core.timers.clear(timerOf(job));
+  makeRoom(core);
+}
+
+/**
+ * Finished submissions stay, so that the same nonce submitted again finds its job instead of making
+ * a second admission for the same id; the oldest of them make room.
+ */
+function makeRoom(core: Core): void {
+  for (const [job, submission] of core.submissions) {
+    if (core.submissions.size <= submissionsMax) return;
+    if (submission.certified !== null) forget(core, job);
+  }
+}
+
+function forget(core: Core, job: JobId): void {
+  persist(core, { table: 'submissions', job, key: 'admission', value: null });
+  core.timers.clear(timerOf(job));
+  core.submissions.delete(job);
+}
+
+/** The vote a keeper gives for an admission. */
+export const admissionVote = (core: Core, admission: Signed<'admission'>): Signed<'vote'> =>
+  seal(core, 'vote', {
+    job: admission.body.job,
+    of: admission.id,
+    slot: 'admission',
+    epoch: firstEpoch(admission.body),
+    store: core.config.store,
+  });

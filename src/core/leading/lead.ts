@@ -1,0 +1,365 @@
+/**
+ * Leading a job: look at it, plan, carry the plan out. Everything here is repeated from scratch
+ * whenever something about the job changes, and does nothing when nothing is to be done.
+ */
+import { flushCommits, jobTimer, noSupport, propose, resendOpen } from '../consensus/proposer.ts';
+import { newLead, tickEpoch } from '../consensus/candidacy.ts';
+import { firstEpoch } from '../record/ballot.ts';
+import { after, asMillis } from '../record/ids.ts';
+import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
+import { isTerminal, nodeOfExecution, summaryOf } from '../record/ledger.ts';
+import type { Attempt } from '../record/ledger.ts';
+import { reachedMembers } from '../mesh/members.ts';
+import type { CertifiedValue, Message } from '../contract/messages.ts';
+import { closeRound, fillVacancies, ownGrant, sendAssignments } from '../placing/place.ts';
+import { planJob } from './plan.ts';
+import type { Ending, Plan } from './plan.ts';
+import type { Certified, Signed } from '../record/records.ts';
+import type { Core, KeptJob, Lead } from '../node/state.ts';
+import { note, seal, send, touch } from '../node/state.ts';
+import { noteWork } from '../mesh/welcome.ts';
+import { liveOn } from './workload.ts';
+
+/** Jobs of which one renewal makes this node say who leads them. */
+const leadsTold = 256;
+/** Commits and the news of the close are repeated to silent nodes for this long; later they ask. */
+const closingMs = 60_000;
+/** A peer that is started again answers within a few seconds; a dead one is replaced well within 30 s. */
+const restartGraceMs = 8_000;
+
+/** The rank-0 keeper leads from the activation on, without asking. */
+export function leadFirstEpoch(core: Core, kept: KeptJob): void {
+  const epoch = firstEpoch(kept.ledger.admission.record.body);
+  kept.lead = newLead(core, epoch, 'leading');
+  note(core, 'job.leading', { job: kept.ledger.job, epoch: 0 });
+  touch(core, kept.ledger.job);
+}
+
+/** Does for a job whatever is due. Called for every job that something happened to, and by its timer. */
+export function progress(core: Core, kept: KeptJob): void {
+  const { lead, ledger } = kept;
+  if (lead === null) return;
+  if (lead.mode !== 'leading') return tickEpoch(core, kept, lead);
+  if (ledger.close !== null) return finish(core, kept, lead, ledger.close);
+  flushCommits(core, kept, lead, false);
+  cancelSurplus(core, kept);
+  if (!lead.proposals.has('close')) act(core, kept, lead);
+  resendOpen(core, kept, lead);
+}
+
+function act(core: Core, kept: KeptJob, lead: Lead): void {
+  watchStarts(core, kept, lead);
+  const plan = planJob(kept.ledger, {
+    now: core.now,
+    ageMs: core.now - kept.activatedAt,
+    since: lead.since,
+    heard: lead.heard,
+    seenAt: lead.seenAt,
+    givenUp: lead.givenUp,
+    failedAt: lead.failedAt,
+    replications: lead.replications,
+    canReplicate: reachedMembers(core).length > 0,
+    limits: core.config.limits,
+  });
+  if (plan.wakeAt !== null) core.timers.set(jobTimer(kept), plan.wakeAt);
+  for (const execution of plan.failed) noteFailure(core, kept, lead, execution);
+  for (const execution of plan.lost) {
+    lead.givenUp.set(execution, 'lost');
+    const node = nodeOfExecution(kept.ledger, execution);
+    if (node !== null) noteWork(core, node, 1);
+  }
+  // What was just learned changes the plan; look again before this input is done.
+  if (plan.failed.length > 0 || plan.lost.length > 0) touch(core, kept.ledger.job);
+  if (plan.close !== null) return proposeClose(core, kept, lead, plan.close);
+  acceptResults(core, kept, lead, plan);
+  for (const state of plan.replicate) askForCopy(core, kept, lead, state);
+  const open = plan.vacancies.filter(
+    ({ partition, attempt }) => !lead.proposals.has(`assign/${partition}/${attempt}`),
+  );
+  lead.open = open.length;
+  const ending = fillVacancies(core, kept, lead, open);
+  if (ending !== null) return proposeClose(core, kept, lead, ending);
+  sendAssignments(core, kept, lead);
+}
+
+function noteFailure(core: Core, kept: KeptJob, lead: Lead, execution: ExecutionId): void {
+  lead.failedAt.set(execution, core.now);
+  const failure = kept.ledger.states.get(execution)?.body.failure;
+  const code = failure?.code ?? 'unknown';
+  const node = nodeOfExecution(kept.ledger, execution);
+  const own = failure?.class === 'node' || failure?.class === 'transient';
+  if (node !== null && own) noteWork(core, node, 1);
+  note(core, 'job.attempt-failed', { job: kept.ledger.job, execution, code });
+}
+
+/** New assignments must be seen to start; ones inherited from another leader must learn who leads. */
+function watchStarts(core: Core, kept: KeptJob, lead: Lead): void {
+  const { startTimeoutMs } = core.config.limits;
+  for (const partition of kept.ledger.partitions.values()) {
+    if (partition.accept !== null) continue;
+    for (const attempt of partition.attempts.values()) {
+      const { execution } = attempt.assign.record.body;
+      if (lead.givenUp.has(execution)) continue;
+      if (!lead.seenAt.has(execution)) lead.seenAt.set(execution, core.now);
+      const starting = lead.starting.get(execution);
+      if (starting !== undefined) {
+        if (starting.deadline > core.now) continue;
+        lead.starting.delete(execution);
+        lead.givenUp.set(execution, 'missed');
+        noteWork(core, attempt.assign.record.body.node, 1);
+      } else if (attempt.state === null && !lead.heard.has(execution)) {
+        const deadline = after(core.now, startTimeoutMs);
+        lead.heard.set(execution, core.now);
+        lead.starting.set(execution, { assign: attempt.assign, deadline, resendAt: core.now });
+        lead.introduced.add(execution);
+      } else introduce(core, kept, lead, attempt);
+    }
+  }
+}
+
+function introduce(core: Core, kept: KeptJob, lead: Lead, attempt: Attempt): void {
+  const { execution, node } = attempt.assign.record.body;
+  if (lead.introduced.has(execution)) return;
+  lead.introduced.add(execution);
+  if (attempt.state !== null && isTerminal(attempt.state.body.phase)) return;
+  const { job, grant } = kept.ledger;
+  send(core, node, { type: 'leads', job, epoch: lead.epoch, grant });
+}
+
+function proposeClose(core: Core, kept: KeptJob, lead: Lead, ending: Ending): void {
+  const { job, spec, states, commands } = kept.ledger;
+  const close = seal(core, 'close', {
+    job,
+    version: spec.body.version,
+    outcome: ending.outcome,
+    code: ending.code,
+    message: ending.message,
+    evidence: ending.evidence,
+  });
+  const evidence = new Set(ending.evidence);
+  propose(core, kept, lead, [close], {
+    states: [...states.values()].filter((state) => evidence.has(state.id)),
+    commands: [...commands.values()].filter((command) => evidence.has(command.id)),
+  });
+}
+
+/** Proposes the results, and with the last of them the close: one round, one write to disk. */
+function acceptResults(core: Core, kept: KeptJob, lead: Lead, plan: Plan): void {
+  const { job } = kept.ledger;
+  const accepts = plan.accepts.filter(
+    (state) => !lead.proposals.has(`accept/${state.body.partition}`),
+  );
+  const values: (Signed<'accept'> | Signed<'close'>)[] = accepts.map((state) => {
+    const { version, partition, attempt, execution, node, exitCode, result } = state.body;
+    noteWork(core, node, -1);
+    const copy = lead.replications.get(execution);
+    const holders = copy?.done === true && copy.holder !== null ? [node, copy.holder] : [node];
+    return seal(core, 'accept', {
+      job,
+      version,
+      partition,
+      attempt,
+      execution,
+      node,
+      exitCode: exitCode ?? 0,
+      result,
+      holders: result === null ? [] : holders,
+    });
+  });
+  if (plan.complete) {
+    values.push(
+      seal(core, 'close', {
+        job,
+        version: kept.ledger.spec.body.version,
+        outcome: 'completed',
+        code: 'completed',
+        message: 'All partitions have a result.',
+        evidence: [],
+      }),
+    );
+  }
+  if (values.length > 0) propose(core, kept, lead, values, { ...noSupport, states: plan.accepts });
+}
+
+/** A result is accepted when it lies on two nodes, where there are two (protocol part 10). */
+function askForCopy(core: Core, kept: KeptJob, lead: Lead, state: Signed<'state'>): void {
+  const { execution, result, node } = state.body;
+  if (result === null) return;
+  const copy = lead.replications.get(execution) ?? {
+    cid: result.cid,
+    holder: null,
+    deadline: core.now,
+    done: false,
+    failed: new Set<NodeId>(),
+  };
+  if (copy.holder !== null && copy.deadline > core.now) return;
+  if (copy.holder !== null) copy.failed.add(copy.holder);
+  const others = [core.self, ...reachedMembers(core).map((member) => member.advert.body.node)];
+  copy.holder = others.find((other) => other !== node && !copy.failed.has(other)) ?? null;
+  // Two tries are enough: a result must not wait for ever for its second copy.
+  if (copy.failed.size >= 2) copy.holder = null;
+  copy.deadline = after(core.now, core.config.limits.replicateTimeoutMs);
+  lead.replications.set(execution, copy);
+  if (copy.holder === null) return touch(core, kept.ledger.job);
+  core.timers.set(jobTimer(kept), copy.deadline);
+  const { spec, admission } = kept.ledger;
+  const grant = ownGrant(core, kept);
+  send(core, copy.holder, { type: 'replicate', spec, admission, grant, state });
+}
+
+export function onReplicated(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'replicated' }>,
+): void {
+  const copy = kept.lead?.replications.get(message.execution);
+  if (copy === undefined || copy.holder !== from || copy.cid !== message.cid) return;
+  if (message.done) copy.done = true;
+  else copy.deadline = core.now;
+  touch(core, kept.ledger.job);
+}
+
+export function onStarted(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'started' }>,
+): void {
+  for (const execution of message.executions) signOfLife(core, from, kept, execution);
+}
+
+/** Only the node that an execution was assigned to can keep it alive. */
+export function signOfLife(core: Core, from: NodeId, kept: KeptJob, execution: ExecutionId): void {
+  if (nodeOfExecution(kept.ledger, execution) !== from) return;
+  kept.lead?.heard.set(execution, core.now);
+  kept.lead?.starting.delete(execution);
+}
+
+export function onNotStarted(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'not-started' }>,
+): void {
+  if (kept.lead?.starting.get(message.execution)?.assign.record.body.node !== from) return;
+  kept.lead.starting.delete(message.execution);
+  kept.lead.givenUp.set(message.execution, 'missed');
+  noteWork(core, from, 0.5);
+  touch(core, kept.ledger.job);
+}
+
+/**
+ * A node is dead: its executions are lost soon, without waiting for the lease. Not at once: a peer that
+ * is only started again takes its containers up where they are.
+ */
+export function loseNode(core: Core, kept: KeptJob, node: NodeId): void {
+  const { lead, ledger } = kept;
+  if (lead?.mode !== 'leading' || ledger.close !== null) return;
+  const lostAt = after(core.now, restartGraceMs);
+  const asIfHeard = asMillis(lostAt - core.config.limits.leaseLostMs);
+  for (const execution of liveOn(kept, node)) {
+    const heard = lead.heard.get(execution) ?? lead.since;
+    lead.heard.set(execution, heard < asIfHeard ? heard : asIfHeard);
+  }
+  for (const copy of lead.replications.values()) {
+    if (copy.holder === node && !copy.done) copy.deadline = core.now;
+  }
+  lead.bids.delete(node);
+  core.timers.set(jobTimer(kept), lostAt);
+  touch(core, ledger.job);
+}
+
+/** The close is committed: see that keepers and executors hear of it, then let go. */
+function finish(core: Core, kept: KeptJob, lead: Lead, close: Certified<'close'>): void {
+  lead.closing ??= beginClosing(core, kept, lead, close);
+  const { closing } = lead;
+  flushCommits(core, kept, lead, false);
+  const commitsOpen = resendOpen(core, kept, lead);
+  if (core.now >= closing.until || (!commitsOpen && closing.nodes.size === 0)) {
+    // Who has not heard by now asks when it is back: with a lease, a state or a question of its own.
+    kept.lead = null;
+    return;
+  }
+  if (closing.nodes.size === 0) return;
+  if (closing.resendAt <= core.now) {
+    for (const node of closing.nodes)
+      send(core, node, { type: 'closed', job: kept.ledger.job, close });
+    closing.resendMs = Math.min(2 * closing.resendMs, 16 * core.config.limits.resendMs);
+    closing.resendAt = after(core.now, closing.resendMs);
+  }
+  core.timers.set(jobTimer(kept), closing.resendAt);
+}
+
+function beginClosing(
+  core: Core,
+  kept: KeptJob,
+  lead: Lead,
+  close: Certified<'close'>,
+): NonNullable<Lead['closing']> {
+  const { partitions } = kept.ledger;
+  closeRound(core, kept, lead);
+  lead.proposals.clear();
+  lead.starting.clear();
+  core.out.push({
+    type: 'gossip',
+    gossip: { type: 'closed', close, summary: summaryOf(kept.ledger, false) },
+  });
+  const nodes = new Set<NodeId>();
+  for (const { attempts } of partitions.values()) {
+    for (const { assign } of attempts.values()) nodes.add(assign.record.body.node);
+  }
+  const { resendMs } = core.config.limits;
+  return { nodes, until: after(core.now, closingMs), resendAt: core.now, resendMs };
+}
+
+/** A lease renewal: heard; what should not run any more is told so. */
+export function onRenewed(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  execution: ExecutionId,
+  told: Set<JobId>,
+): boolean {
+  const { lead, ledger } = kept;
+  if (lead?.mode !== 'leading') {
+    const { job, grant } = ledger;
+    if (told.has(job) || told.size >= leadsTold) return false;
+    told.add(job);
+    send(core, from, { type: 'leads', job, epoch: kept.seen, grant });
+    return false;
+  }
+  signOfLife(core, from, kept, execution);
+  const because = supersededBy(kept, execution);
+  if (because !== null) send(core, from, { type: 'cancel', job: ledger.job, execution, because });
+  return because === null;
+}
+
+/** The accepted result that makes a running execution pointless. */
+function supersededBy(kept: KeptJob, execution: ExecutionId): CertifiedValue | null {
+  for (const partition of kept.ledger.partitions.values()) {
+    const { accept } = partition;
+    if (accept === null || accept.record.body.execution === execution) continue;
+    for (const { assign } of partition.attempts.values()) {
+      if (assign.record.body.execution === execution) return accept;
+    }
+  }
+  return null;
+}
+
+/** After an accept: the other attempts of its partition are told to stop. */
+function cancelSurplus(core: Core, kept: KeptJob): void {
+  const { lead, ledger } = kept;
+  if (lead?.mode !== 'leading' || ledger.close !== null) return;
+  for (const { accept, attempts } of ledger.partitions.values()) {
+    if (accept === null || attempts.size < 2) continue;
+    for (const { assign, state } of attempts.values()) {
+      const { execution, node } = assign.record.body;
+      if (execution === accept.record.body.execution) continue;
+      if (state !== null && isTerminal(state.body.phase)) continue;
+      if (lead.cancelled.has(execution)) continue;
+      lead.cancelled.add(execution);
+      send(core, node, { type: 'cancel', job: ledger.job, execution, because: accept });
+    }
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * What a node has to do for this leader. What a node did with the work it got counts more than what it
+ * says: who failed twice lately gets one execution at a time, of all jobs that this node leads.
+ */
+import type { ExecutionId, NodeId } from '../record/ids.ts';
+import { isTerminal } from '../record/ledger.ts';
+import type { Core, KeptJob, Lead } from '../node/state.ts';
+import { onProbation } from '../mesh/welcome.ts';
+
+/** Executions of this job that should be running on `node`; null = on any. */
+export function liveOn(kept: KeptJob, node: NodeId | null): readonly ExecutionId[] {
+  const live: ExecutionId[] = [];
+  for (const partition of kept.ledger.partitions.values()) {
+    if (partition.accept !== null) continue;
+    for (const { assign, state } of partition.attempts.values()) {
+      const { execution, node: where } = assign.record.body;
+      if (node !== null && where !== node) continue;
+      if (kept.lead?.givenUp.has(execution) === true) continue;
+      if (state === null || !isTerminal(state.body.phase)) live.push(execution);
+    }
+  }
+  return live;
+}
+
+/** The node is on probation and has work of this leader, of whatever job. */
+export function hasEnough(core: Core, node: NodeId): boolean {
+  if (!onProbation(core, node)) return false;
+  for (const kept of core.kept.values()) {
+    const { lead } = kept;
+    if (lead?.mode !== 'leading' || kept.ledger.close !== null) continue;
+    if (isChosen(lead, node) || liveOn(kept, node).length > 0) return true;
+  }
+  return false;
+}
+
+/** An assignment to this node is proposed, or was sent and not taken up yet. */
+export function isChosen(lead: Lead, node: NodeId): boolean {
+  for (const { value } of lead.proposals.values()) {
+    if (value.type === 'assign' && value.body.node === node) return true;
+  }
+  for (const { assign } of lead.starting.values())
+    if (assign.record.body.node === node) return true;
+  return false;
+}

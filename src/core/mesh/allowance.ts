@@ -1,0 +1,36 @@
+/**
+ * How much another node may ask for. Answers cost this node far more than the question costs the
+ * asker, so each node has an allowance of points that fills up again with time; what goes beyond is
+ * not answered, which an honest asker repeats later.
+ */
+import type { Millis, NodeId } from '../record/ids.ts';
+import type { Core } from '../node/state.ts';
+import { refuse, remember } from '../node/state.ts';
+
+export interface Allowance {
+  readonly points: number;
+  readonly at: Millis;
+}
+
+/** Forty clients of one peer that wait for jobs here ask 400 times a second: twice as much is free. */
+const pointsPerSecond = 1_000;
+const pointsMax = 2_000;
+/** A node that was away for two seconds has its full allowance anyway. */
+const nodesMax = 4_096;
+
+/** What unpacking a shelved job costs, whoever asks for it. */
+export const shelvedPoints = 20;
+
+/** Takes `points` from what this node may ask for. @returns false when nothing is to be answered */
+export function allow(core: Core, from: NodeId, points: number): boolean {
+  const known = core.allowances.get(from);
+  const gained =
+    known === undefined ? pointsMax : ((core.now - known.at) * pointsPerSecond) / 1_000;
+  const left = Math.min(pointsMax, (known?.points ?? 0) + gained) - points;
+  if (left < 0) {
+    refuse(core, from, 'over-limit', false);
+    return false;
+  }
+  remember(core.allowances, from, { points: left, at: core.now }, nodesMax);
+  return true;
+}

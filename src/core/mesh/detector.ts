@@ -1,0 +1,214 @@
+/**
+ * Failure detection between nodes that share a job (protocol part 7): one probe per pair, SWIM
+ * style — a miss asks three others, then suspicion, then death — with Lifeguard's local health: a
+ * node whose own loop lagged accuses nobody. Any message from a node is a sign of life.
+ */
+import { majority } from '../record/ballot.ts';
+import { after } from '../record/ids.ts';
+import type { NodeId } from '../record/ids.ts';
+import { leaderGone, leaderOf } from '../keeping/keeper.ts';
+import { loseNode } from '../leading/lead.ts';
+import { forgetAlive, reachedMembers } from './members.ts';
+import type { Message } from '../contract/messages.ts';
+import type { Core, Watch } from '../node/state.ts';
+import { eachKept, note, remember, send } from '../node/state.ts';
+import { liveOn } from '../leading/workload.ts';
+
+/** This node's own loop was late by more than this: its clock says nothing about others. */
+const lagMs = 1_000;
+/** A refused connection is strong evidence, but a restarting process deserves a second try. */
+const unreachableTries = 2;
+const unreachableRetryMs = 700;
+const helpers = 3;
+/** Nodes whose last sign of life is remembered; whoever makes up ids pushes out the oldest. */
+const heardMax = 20_000;
+/** Dead nodes that nothing depends on any more: they are remembered so that they are not counted as alive. */
+const deadMax = 10_000;
+/** Probes for others under way; one that is forgotten is repeated by whoever asked for it. */
+const relayedMax = 1_024;
+const relayedMs = 10_000;
+/** For this long after its own start a node does not conclude that executors are gone: they may be starting too. */
+const settleMs = 10_000;
+
+const newWatch = (): Watch => ({
+  nonce: 0,
+  sentAt: null,
+  misses: 0,
+  asked: [],
+  vouched: new Set(),
+  suspectSince: null,
+  unreachable: 0,
+  dead: false,
+});
+
+/** The nodes whose death would make this node act: leaders of its jobs, executors of jobs it leads. */
+function targets(core: Core): ReadonlySet<NodeId> {
+  const nodes = new Set<NodeId>();
+  for (const kept of eachKept(core)) {
+    const leader = leaderOf(kept);
+    if (leader === null) continue;
+    nodes.add(leader);
+    if (kept.lead?.mode !== 'leading') continue;
+    for (const partition of kept.ledger.partitions.values()) {
+      if (partition.accept !== null) continue;
+      for (const { assign } of partition.attempts.values()) nodes.add(assign.record.body.node);
+    }
+  }
+  nodes.delete(core.self);
+  return nodes;
+}
+
+/** Probes everybody of interest; called every `probeMs`. */
+export function probeAll(core: Core): void {
+  const wanted = targets(core);
+  for (const node of core.watches.keys()) {
+    const watch = core.watches.get(node);
+    if (wanted.has(node)) continue;
+    if (watch?.dead !== true || core.watches.size > deadMax) core.watches.delete(node);
+  }
+  for (const node of wanted) {
+    const watch = core.watches.get(node) ?? newWatch();
+    core.watches.set(node, watch);
+    const silent = core.now - (core.heardAt.get(node) ?? -Infinity);
+    if (watch.sentAt === null && silent >= core.config.limits.probeMs) probe(core, node, watch);
+  }
+  core.timers.set('probe', after(core.now, core.config.limits.probeMs));
+}
+
+function probe(core: Core, node: NodeId, watch: Watch): void {
+  core.nonce += 1;
+  watch.nonce = core.nonce;
+  watch.sentAt = core.now;
+  send(core, node, { type: 'ping', nonce: watch.nonce });
+  core.timers.set(`watch:${node}`, after(core.now, core.config.limits.probeTimeoutMs));
+}
+
+/** A probe may have gone unanswered: ask others, suspect, declare dead. */
+export function tickWatch(core: Core, node: NodeId): void {
+  const watch = core.watches.get(node);
+  if (watch === undefined || watch.dead) return;
+  const { probeTimeoutMs, suspectMs } = core.config.limits;
+  if (watch.suspectSince !== null && core.now - watch.suspectSince >= suspectMs) {
+    return declareDead(core, node, watch);
+  }
+  if (watch.sentAt === null) return;
+  if (core.now - watch.sentAt < probeTimeoutMs) {
+    return core.timers.set(`watch:${node}`, after(watch.sentAt, probeTimeoutMs));
+  }
+  watch.misses += 1;
+  if (watch.misses > 1 && watch.suspectSince === null) {
+    watch.suspectSince = core.now;
+    note(core, 'peer.suspect', { node });
+  }
+  probe(core, node, watch);
+  // After the probe, whose number it is that comes back.
+  askOthers(core, node, watch);
+}
+
+function askOthers(core: Core, node: NodeId, watch: Watch): void {
+  const others = reachedMembers(core)
+    .map((member) => member.advert.body.node)
+    .filter((other) => other !== node)
+    .slice(0, helpers);
+  watch.asked = others;
+  watch.vouched.clear();
+  for (const other of others)
+    send(core, other, { type: 'ping-for-me', nonce: watch.nonce, target: node });
+}
+
+function declareDead(core: Core, node: NodeId, watch: Watch): void {
+  watch.dead = true;
+  forgetAlive(core);
+  watch.sentAt = null;
+  watch.suspectSince = null;
+  note(core, 'peer.dead', { node });
+  for (const kept of eachKept(core)) {
+    if (leaderOf(kept) === node) leaderGone(core, kept);
+    if (core.now - core.startedAt >= settleMs && liveOn(kept, node).length > 0)
+      loseNode(core, kept, node);
+  }
+}
+
+/** Any message is a sign of life. */
+export function onHeard(core: Core, node: NodeId): void {
+  if (core.heardAt.size < heardMax || core.heardAt.has(node)) core.heardAt.set(node, core.now);
+  else remember(core.heardAt, node, core.now, heardMax);
+  const watch = core.watches.get(node);
+  if (watch === undefined) return;
+  core.watches.set(node, newWatch());
+  if (!watch.dead) return;
+  forgetAlive(core);
+  for (const kept of eachKept(core)) {
+    if (leaderOf(kept) === node && kept.lead === null) kept.candidateAt = null;
+  }
+}
+
+export function onPing(core: Core, from: NodeId, nonce: number): void {
+  send(core, from, { type: 'pong', nonce });
+}
+
+/** A probe for somebody else, who will take any answer of ours as a sign that the target lives. */
+export function onPingForMe(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'ping-for-me' }>,
+): void {
+  if (message.target === core.self) return send(core, from, { type: 'pong', nonce: message.nonce });
+  for (const [nonce, relayed] of core.relayedPings) {
+    if (core.now - relayed.at < relayedMs) break;
+    core.relayedPings.delete(nonce);
+  }
+  // Nobody is made to dial whom this node has never heard of.
+  if (!core.members.has(message.target) && !core.connected.has(message.target)) return;
+  core.nonce += 1;
+  const { target } = message;
+  const relayed = { from, target, nonce: message.nonce, at: core.now };
+  remember(core.relayedPings, core.nonce, relayed, relayedMax);
+  send(core, target, { type: 'ping', nonce: core.nonce });
+}
+
+export function onPong(core: Core, from: NodeId, nonce: number): void {
+  const relayed = core.relayedPings.get(nonce);
+  if (relayed?.target === from) {
+    core.relayedPings.delete(nonce);
+    return send(core, relayed.from, { type: 'pong', nonce: relayed.nonce });
+  }
+  // A pong that somebody relayed: the node it is about is alive, though we cannot reach it ourselves. One
+  // member alone could say that of the dead for ever, so most of those who were asked must say it.
+  for (const [node, watch] of core.watches) {
+    if (watch.nonce !== nonce || watch.sentAt === null || !watch.asked.includes(from)) continue;
+    watch.vouched.add(from);
+    if (watch.vouched.size >= majority(watch.asked.length)) onHeard(core, node);
+  }
+}
+
+/** Hints of the transport: look at once instead of at the next probe. */
+export function onDisconnected(core: Core, node: NodeId): void {
+  const watch = core.watches.get(node) ?? (targets(core).has(node) ? newWatch() : undefined);
+  if (watch === undefined || watch.dead) return;
+  core.watches.set(node, watch);
+  probe(core, node, watch);
+}
+
+export function onUnreachable(core: Core, node: NodeId): void {
+  const watch = core.watches.get(node);
+  if (watch === undefined || watch.dead) return;
+  watch.unreachable += 1;
+  if (watch.unreachable >= unreachableTries) return declareDead(core, node, watch);
+  watch.sentAt = core.now;
+  core.timers.set(`retry:${node}`, after(core.now, unreachableRetryMs));
+}
+
+export function retryUnreachable(core: Core, node: NodeId): void {
+  const watch = core.watches.get(node);
+  if (watch !== undefined && !watch.dead && watch.unreachable > 0) probe(core, node, watch);
+}
+
+/** This node itself was late: every suspicion it holds is void. */
+export function onLag(core: Core, lateMs: number): void {
+  if (lateMs < lagMs) return;
+  note(core, 'loop.lagged', { ms: Math.round(lateMs) });
+  for (const [node, watch] of core.watches) {
+    if (!watch.dead) core.watches.set(node, newWatch());
+  }
+}

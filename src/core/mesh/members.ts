@@ -1,0 +1,185 @@
+/**
+ * Who is in the mesh: the last advert of each node, and this node's own. A hint for choosing keepers
+ * and for sortition; no decision that must be safe rests on it.
+ */
+import { after, asMillis } from '../record/ids.ts';
+import type { Millis, NodeId } from '../record/ids.ts';
+import { shut } from '../node/door.ts';
+import { busyHeld, freeNow } from '../placing/capacity.ts';
+import { checkAdvert } from '../record/verify.ts';
+import type { Signed } from '../record/records.ts';
+import type { KeeperCandidate } from '../keeping/choose-keepers.ts';
+import { hostOf } from '../keeping/choose-keepers.ts';
+import { reached } from './reach.ts';
+import type { Core, Member } from '../node/state.ts';
+import { refuse, seal, send } from '../node/state.ts';
+import { isSilent, welcomeAdvert } from './welcome.ts';
+
+/**
+ * As many members are remembered for each connection: an advert costs whoever makes it up nothing, so
+ * what is heard of them is bounded by what was reached. Those reached are the last to go.
+ */
+const perConnection = 128;
+const membersMin = 2_048;
+/** A member unheard for this many advert intervals is not counted. */
+const missedAdverts = 4;
+
+/** Every node adverts once in this time, so that the mesh carries at most 20 adverts a second. */
+const advertInterval = (core: Core): number =>
+  Math.max(
+    core.config.limits.advertMinMs,
+    (Math.min(core.members.size, membersMax(core)) + 1) * 50,
+  );
+
+const membersMax = (core: Core): number =>
+  Math.max(membersMin, perConnection * (core.connected.size + 1));
+
+const alive = (core: Core, member: Member): boolean =>
+  member.advert.body.keeps &&
+  (core.connected.has(member.advert.body.node) ||
+    core.now - member.heardAt < missedAdverts * advertInterval(core));
+
+/** How stale the list of living members may be; it is asked for with every announcement. */
+const aliveStaleMs = 500;
+
+/** Members believed alive, this node not included: most of them hearsay, good for counting. */
+export const aliveMembers = (core: Core): readonly Member[] => lookAround(core).members;
+
+/** Members believed alive that this node has reached itself: those whom anything may be asked of. */
+export const reachedMembers = (core: Core): readonly Member[] => lookAround(core).reached;
+
+function lookAround(core: Core): NonNullable<Core['alive']> {
+  const { alive: cached } = core;
+  const fresh = cached !== null && core.now - cached.at < aliveStaleMs;
+  // A change among a handful of nodes must show at once; among thousands it may take a moment.
+  if (fresh && (cached.of === core.members.size || core.members.size > 64)) return cached;
+  const members = [...core.members.values()].filter((member) => {
+    const watch = core.watches.get(member.advert.body.node);
+    return alive(core, member) && watch?.dead !== true;
+  });
+  const near = members.filter((member) => reached(core, member.advert.body.node));
+  core.alive = { at: core.now, of: core.members.size, members, reached: near };
+  return core.alive;
+}
+
+/** Its connection closed: it counts again when it is heard, with its next advert at the latest. */
+export function doubtMember(core: Core, node: NodeId): void {
+  const member = core.members.get(node);
+  if (member !== undefined)
+    member.heardAt = asMillis(core.now - missedAdverts * advertInterval(core));
+  core.alive = null;
+}
+
+/** Somebody came, went or died: the next question is answered anew. */
+export function forgetAlive(core: Core): void {
+  if (core.members.size <= 64) core.alive = null;
+}
+
+/** This node and all others believed alive, as far as its connections make it credible. */
+export function memberCount(core: Core): number {
+  return 1 + Math.min(aliveMembers(core).length, perConnection * (core.connected.size + 1));
+}
+
+/**
+ * The newest advert of a node counts: its sequence rises over restarts and new stores, so nobody can
+ * bring back what it said once.
+ * @param direct told by `from` itself, not by gossip: what a node says of itself now is always newest
+ */
+export function takeAdvert(
+  core: Core,
+  from: NodeId,
+  advert: Signed<'advert'>,
+  direct: boolean,
+): void {
+  const { node, sequence } = advert.body;
+  if (node === core.self) return;
+  const known = core.members.get(node);
+  const own = direct && from === node;
+  if (known?.advert.id === advert.id) return;
+  if (known !== undefined && !own && known.advert.body.sequence >= sequence) return;
+  if (!welcomeAdvert(core, from)) return refuse(core, from, 'over-limit', false);
+  const verdict = checkAdvert(core.suite, advert);
+  // Who repeats gossip has not looked into it.
+  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault && direct);
+  if (!advert.body.keeps) {
+    // It leaves, or its disk is full. Its sequence is remembered with it until it is forgotten, so that no older advert counts.
+    forgetAlive(core);
+  }
+  if (known === undefined) {
+    if (core.members.size >= membersMax(core)) dropOldest(core);
+    core.members.set(node, { advert, since: core.now, heardAt: core.now, invited: false });
+    return;
+  }
+  known.advert = advert;
+  known.heardAt = core.now;
+}
+
+function dropOldest(core: Core): void {
+  let oldest: Member | null = null;
+  for (const member of core.members.values()) {
+    if (reached(core, member.advert.body.node)) continue;
+    if (oldest === null || member.heardAt < oldest.heardAt) oldest = member;
+  }
+  if (oldest !== null) core.members.delete(oldest.advert.body.node);
+}
+
+export function ownAdvert(core: Core): Signed<'advert'> | null {
+  const { profile } = core;
+  if (profile === null) return null;
+  core.advertSequence = Math.max(core.advertSequence + 1, Math.floor(core.hlc));
+  return seal(core, 'advert', {
+    node: core.self,
+    store: core.config.store,
+    sequence: core.advertSequence,
+    addresses: profile.addresses,
+    labels: profile.labels,
+    // Who takes nothing new offers nothing and keeps nothing: by that the others know it.
+    engines:
+      shut(core) !== null
+        ? []
+        : Object.entries(profile.engines)
+            .filter(([, engine]) => engine.available)
+            .map(([name]) => name),
+    publishers: profile.publishers,
+    sources: profile.sources,
+    capacity: profile.capacity,
+    free: freeNow(core),
+    running: busyHeld(core).running,
+    keeps: shut(core) === null,
+    software: profile.software,
+  });
+}
+
+/** Tells everybody what this node offers; called by timer and when the offer changes. */
+export function advertise(core: Core): void {
+  const advert = ownAdvert(core);
+  if (advert !== null) core.out.push({ type: 'gossip', gossip: { type: 'advert', advert } });
+  core.timers.set('advert', after(core.now, advertInterval(core)));
+}
+
+/** A new neighbour learns of us directly: gossip does not repair what it missed. */
+export function greet(core: Core, node: NodeId): void {
+  const advert = ownAdvert(core);
+  if (advert !== null) send(core, node, { type: 'advert', advert });
+}
+
+/** Nodes that may keep a job: reached, alive, healthy store, this one included. */
+export function keeperCandidates(core: Core): readonly KeeperCandidate[] {
+  const self: KeeperCandidate = {
+    node: core.self,
+    store: core.config.store,
+    since: 0 as Millis,
+    host: hostOf(core.profile?.addresses ?? []),
+    silent: false,
+  };
+  const others = reachedMembers(core)
+    .filter((member) => member.advert.body.keeps)
+    .map(({ advert, since }) => ({
+      node: advert.body.node,
+      store: advert.body.store,
+      since,
+      host: core.hosts.get(advert.body.node) ?? '',
+      silent: isSilent(core, advert.body.node),
+    }));
+  return shut(core) === null ? [self, ...others] : others;
+}

@@ -1,0 +1,13 @@
+/**
+ * Which nodes this one has reached itself: connected, or heard directly not long ago. Only the
+ * connection (Noise) says who somebody is; everything else about a node, its existence included, is
+ * what others say. Nothing that costs this node or its jobs anything rests on a node not reached.
+ */
+import type { NodeId } from '../record/ids.ts';
+import type { Core } from '../node/state.ts';
+
+/** Heard directly within this: in a mesh of hundreds only a few are connected at a time. */
+const heardMs = 300_000;
+
+export const reached = (core: Core, node: NodeId): boolean =>
+  core.connected.has(node) || core.now - (core.heardAt.get(node) ?? -Infinity) < heardMs;

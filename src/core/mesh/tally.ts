@@ -1,0 +1,45 @@
+/**
+ * A count per key that fades: what somebody did counts less the longer ago it was. Bounded: the key
+ * that was counted longest ago makes room, so whoever invents keys forgets his own first.
+ */
+import type { Millis } from '../record/ids.ts';
+
+export class Tally<K> {
+  readonly #halfLifeMs: number;
+  readonly #keysMax: number;
+  readonly #counts = new Map<K, { readonly value: number; readonly at: Millis }>();
+
+  /** @param halfLifeMs a count is worth half after this */
+  constructor(halfLifeMs: number, keysMax: number) {
+    this.#halfLifeMs = halfLifeMs;
+    this.#keysMax = keysMax;
+  }
+
+  /** What is left of everything counted for this key; ≥ 0. */
+  of(key: K, now: Millis): number {
+    const count = this.#counts.get(key);
+    if (count === undefined) return 0;
+    return count.value * 2 ** (-Math.max(0, now - count.at) / this.#halfLifeMs);
+  }
+
+  /** @param amount may be negative; the count does not sink below 0 */
+  add(key: K, amount: number, now: Millis): void {
+    const value = Math.max(0, this.of(key, now) + amount);
+    this.#counts.delete(key);
+    if (value > 0) this.#counts.set(key, { value, at: now });
+    if (this.#counts.size <= this.#keysMax) return;
+    const [oldest] = this.#counts.keys();
+    if (oldest !== undefined) this.#counts.delete(oldest);
+  }
+
+  /** Counts `amount` unless it would then be more than `max`. @returns whether it was counted */
+  take(key: K, amount: number, max: number, now: Millis): boolean {
+    if (this.of(key, now) + amount > max) return false;
+    this.add(key, amount, now);
+    return true;
+  }
+
+  get size(): number {
+    return this.#counts.size;
+  }
+}

@@ -1,0 +1,265 @@
+/**
+ * The one place that says how much work for others this node lets in: who asks, for which job, what
+ * it costs. Every answer rests on bounded counts that fade (`tally.ts`), so that nobody's behaviour is
+ * remembered for ever and nobody's inventions fill the memory. What is asked for was verified before:
+ * here it is only weighed.
+ *
+ * **Holds.** A bid sets resources aside on the word of a leader alone, so what may be held depends on
+ * how well this node knows the leader and the owner of the job. Of the capacity, jobs of leaders or
+ * owners of whom nothing ever ran here share a half, those whose leader this node has never heard itself
+ * a quarter; where holds became executions it may be all. Whoever lets holds run out has the less of his
+ * share the more he wasted: the one of the two who is less known. Nobody's executions are limited by
+ * this: a hold becomes one within a second.
+ *
+ * **Admissions** that nobody has activated yet are bounded by who brought them, from which host, for
+ * which owner, and in all.
+ *
+ * **Executors** that failed twice within two minutes get one execution at a time from this leader.
+ *
+ * **Copies** of results are bounded by who asks, and in bytes by owner and in all.
+ *
+ * **Adverts** are believed at a bounded rate from each neighbour, and **keepers** that do not answer are
+ * chosen last.
+ */
+import type { Resources } from '../../job/model.ts';
+import { freeNow } from '../placing/capacity.ts';
+import { shut } from '../node/door.ts';
+import type { NodeId, PublicKey } from '../record/ids.ts';
+import { reached } from './reach.ts';
+import { least, minus, most, nothing, plus, scaled, shareOf } from '../placing/resources.ts';
+import type { Core, Hold } from '../node/state.ts';
+import { eachKept } from '../node/state.ts';
+import { Tally } from './tally.ts';
+
+/** Whoever is counted: more of them than this are not remembered apart. */
+const keysMax = 4_096;
+/** Holds at a time, for one leader and for all: a job that asks for next to nothing takes a row, too. */
+const holdsPerLeaderMax = 256;
+const holdsMax = 1_024;
+/** What leaders may have held that never ran anything here, and those among them never heard directly. */
+const newcomersShare = 1 / 2;
+const strangersShare = 1 / 4;
+/** While the work of several owners waits, no one of them has more than this held. */
+const ownersShare = 1 / 2;
+/** A hold given back within this was bid in vain, which is nobody's fault. */
+const inVainMs = 2_000;
+/** A whole node held for nothing counts this much; each 1 halves the share. */
+const wholeNode = 4;
+/** Up to this much waste, one execution may be held even if it is larger than the share. */
+const wasteForgiven = 2;
+
+/** Admissions waiting for their activation: in all, for one owner or from one host, from one peer. */
+const pendingMax = 2_048;
+const pendingPerOwnerMax = 1_024;
+const pendingPerPeerMax = 256;
+/** New adverts from one neighbour at once; some 27 a second for long, where the whole mesh makes 20. */
+const advertsMax = 400;
+
+export interface Welcome {
+  /** Holds that came to nothing, by leader; those of all leaders never heard are counted together. */
+  readonly wasted: Tally<NodeId | PublicKey | 'strangers'>;
+  /** Holds that became executions, by leader and by owner. */
+  readonly used: Tally<NodeId | PublicKey>;
+  /** Adverts that cost a look, by who brought them. */
+  readonly adverts: Tally<NodeId>;
+  /** Executions that a node got from this leader and failed, lost or never took up. */
+  readonly failures: Tally<NodeId>;
+  /** Bytes of results copied, by owner and in all. */
+  readonly copied: Tally<PublicKey | 'all'>;
+  /** Admissions that a keeper did not answer. */
+  readonly unanswered: Tally<NodeId>;
+}
+
+export const createWelcome = (): Welcome => ({
+  wasted: new Tally(60_000, keysMax),
+  used: new Tally(3_600_000, keysMax),
+  adverts: new Tally(10_000, keysMax),
+  unanswered: new Tally(300_000, keysMax),
+  copied: new Tally(24 * 3_600_000, keysMax),
+  failures: new Tally(120_000, keysMax),
+});
+
+/** For whom resources would be held. */
+export interface Asker {
+  readonly owner: PublicKey;
+  readonly leader: NodeId;
+}
+
+type Standing = 'proven' | 'newcomer' | 'stranger';
+
+/**
+ * Leader and owner are known apart from each other: anybody may make himself the owner of a job that an
+ * honest node then leads in vain, and anybody may lead a job whose spec he saw.
+ */
+function standingOf(core: Core, { leader, owner }: Asker): Standing {
+  if (leader !== core.self && !reached(core, leader)) return 'stranger';
+  return isKnownLeader(core, leader) && isKnownOwner(core, owner) ? 'proven' : 'newcomer';
+}
+
+const isKnownLeader = (core: Core, leader: NodeId): boolean =>
+  leader === core.self || (reached(core, leader) && ran(core, leader));
+
+const isKnownOwner = (core: Core, owner: PublicKey): boolean =>
+  owner === core.suite.owner || ran(core, owner);
+
+/** Something that this leader led, or this owner wanted, has run here not long ago. */
+const ran = (core: Core, who: NodeId | PublicKey): boolean =>
+  core.welcome.used.of(who, core.now) > 0.5;
+
+const accountOf = (leader: NodeId, standing: Standing): NodeId | 'strangers' =>
+  standing === 'stranger' ? 'strangers' : leader;
+
+/**
+ * How much may be held for this asker now: never more than is free.
+ * @param one what one execution takes
+ */
+export function roomFor(core: Core, asker: Asker, one: Resources): Resources {
+  const capacity = core.profile?.capacity ?? nothing;
+  const standing = standingOf(core, asker);
+  const holds = [...core.holds.values()];
+  const ofLeader = holds.filter((hold) => hold.leader === asker.leader);
+  if (holds.length >= holdsMax || ofLeader.length >= holdsPerLeaderMax) return nothing;
+  const { wasted } = core.welcome;
+  const waste = Math.max(
+    wasted.of(accountOf(asker.leader, standing), core.now),
+    wasted.of(asker.owner, core.now),
+  );
+  const room = (share: number, counted: readonly Hold[]): Resources => {
+    if (share >= 1) return capacity;
+    const held = counted.reduce((sum, hold) => plus(sum, hold.resources), nothing);
+    const left = minus(scaled(capacity, share), held);
+    // A job that needs more than the share of a node must be able to run all the same.
+    return counted.length === 0 && waste < wasteForgiven ? most(left, one) : left;
+  };
+  const rooms = [freeNow(core), room(waste < 0.5 ? 1 : 2 ** -waste, ofLeader)];
+  if (standing !== 'proven') {
+    const alike = holds.filter((hold) => standingOf(core, hold) !== 'proven');
+    rooms.push(room(newcomersShare, alike));
+  }
+  if (standing === 'stranger') {
+    const alike = holds.filter((hold) => standingOf(core, hold) === 'stranger');
+    rooms.push(room(strangersShare, alike));
+  }
+  if (othersWait(core, holds, asker.owner)) {
+    const ofOwner = holds.filter((hold) => hold.owner === asker.owner);
+    rooms.push(room(ownersShare, ofOwner));
+  }
+  return rooms.reduce(least);
+}
+
+/** Somebody else's work is held or waits for room. */
+function othersWait(core: Core, holds: readonly Hold[], owner: PublicKey): boolean {
+  if (holds.some((hold) => hold.owner !== owner)) return true;
+  for (const { spec } of core.wishes.values()) if (spec?.body.owner !== owner) return true;
+  return false;
+}
+
+/** A hold became an execution: its leader is one to be believed. */
+export function holdUsed(core: Core, { leader, owner }: Hold): void {
+  core.welcome.used.add(leader, 1, core.now);
+  core.welcome.used.add(owner, 1, core.now);
+  core.welcome.wasted.add(leader, -1, core.now);
+}
+
+/** A hold ended otherwise: what it kept from others is remembered, of those who are less known. */
+export function holdUnused(core: Core, hold: Hold): void {
+  const { leader, owner } = hold;
+  if (core.now - hold.firstAt < inVainMs) return;
+  const capacity = core.profile?.capacity ?? nothing;
+  const cost = wholeNode * shareOf(hold.resources, capacity);
+  const known = { leader: isKnownLeader(core, leader), owner: isKnownOwner(core, owner) };
+  if (leader !== core.self && (known.owner || !known.leader))
+    core.welcome.wasted.add(accountOf(leader, standingOf(core, hold)), cost, core.now);
+  // Only who speaks for himself can waste an owner's good name; gossip repeats anybody's words.
+  if (hold.direct && owner !== core.suite.owner && (known.leader || !known.owner))
+    core.welcome.wasted.add(owner, cost, core.now);
+}
+
+/** A neighbour brings an advert that is new here: it must be verified, and may be made up. */
+export const welcomeAdvert = (core: Core, from: NodeId): boolean =>
+  core.welcome.adverts.take(from, 1, advertsMax, core.now);
+
+/** A keeper did not answer an admission in time; one that answers is forgiven. */
+export const noteSilent = (core: Core, keeper: NodeId): void =>
+  core.welcome.unanswered.add(keeper, 1, core.now);
+export const noteAnswered = (core: Core, keeper: NodeId): void =>
+  core.welcome.unanswered.add(keeper, -10, core.now);
+export const isSilent = (core: Core, keeper: NodeId): boolean =>
+  core.welcome.unanswered.of(keeper, core.now) >= 0.5;
+
+/**
+ * Somebody asks this node to keep a job. `later`: too many wait for their activation already, which lasts
+ * milliseconds when all is well. `full`: neither one owner nor one host may fill the books of a keeper.
+ */
+export function welcomeAdmission(
+  core: Core,
+  from: NodeId,
+  owner: PublicKey,
+): 'good' | 'later' | 'full' {
+  const { jobsMax } = core.config.limits;
+  const live = core.kept.size - core.closedKept.size;
+  if (live >= jobsMax / 2 && ofOne(core, owner, bringerOf(core, from)) >= jobsMax / 2)
+    return 'full';
+  if (core.pending.size >= pendingMax) return 'later';
+  if (from === core.self) return 'good';
+  const host = core.hosts.get(from) ?? '';
+  const count = { peer: 0, owner: 0, host: 0 };
+  for (const pending of core.pending.values()) {
+    if (pending.from === from) count.peer += 1;
+    if (pending.spec.body.owner === owner) count.owner += 1;
+    if (host !== '' && core.hosts.get(pending.from) === host) count.host += 1;
+  }
+  const many =
+    count.peer >= pendingPerPeerMax ||
+    count.owner >= pendingPerOwnerMax ||
+    count.host >= pendingPerOwnerMax;
+  return many ? 'later' : 'good';
+}
+
+/** Who answers for what this node brings: its host, as owners and nodes are made up in a moment. */
+export const bringerOf = (core: Core, from: NodeId): string => core.hosts.get(from) || from;
+
+/** Live jobs of one owner or by one bringer, whichever are more. Shelved jobs are closed, and stay so. */
+function ofOne(core: Core, owner: PublicKey, bringer: string): number {
+  const count = { owner: 0, bringer: 0 };
+  for (const { ledger, broughtBy } of eachKept(core)) {
+    if (ledger.close !== null) continue;
+    if (ledger.spec.body.owner === owner) count.owner += 1;
+    if (broughtBy === bringer) count.bringer += 1;
+  }
+  return Math.max(count.owner, count.bringer);
+}
+
+/** More of the last failures than this: the node must show that it can. */
+const failuresForgiven = 1.5;
+const failuresMax = 8;
+
+/** A node failed (1) or would not begin (less) what it was given; a result makes up for one failure. */
+export function noteWork(core: Core, node: NodeId, failed: number): void {
+  if (core.welcome.failures.of(node, core.now) + failed > failuresMax) return;
+  core.welcome.failures.add(node, failed, core.now);
+}
+
+/** It failed twice lately: until it did better, or a while went by, it gets one execution at a time. */
+export const onProbation = (core: Core, node: NodeId): boolean =>
+  core.welcome.failures.of(node, core.now) > failuresForgiven;
+
+/** Copies under way: in all, and for one leader. */
+const copiesMax = 64;
+const copiesPerPeerMax = 16;
+/** Bytes of copies for one owner, and for all but the own one; half of them is forgotten in a day. */
+const copiedPerOwnerMax = 16 * 1_000_000_000;
+const copiedMax = 32 * 1_000_000_000;
+
+/** A leader asks for a second copy of a result of this size. @returns whether it is made */
+export function welcomeCopy(core: Core, from: NodeId, owner: PublicKey, bytes: number): boolean {
+  const askers = [...core.replicas.values()];
+  const ofPeer = askers.filter(({ asker }) => asker === from).length;
+  if (shut(core) !== null || askers.length >= copiesMax || ofPeer >= copiesPerPeerMax) return false;
+  if (owner === core.suite.owner) return true;
+  const { copied } = core.welcome;
+  if (copied.of('all', core.now) + bytes > copiedMax) return false;
+  if (!copied.take(owner, bytes, copiedPerOwnerMax, core.now)) return false;
+  copied.add('all', bytes, core.now);
+  return true;
+}

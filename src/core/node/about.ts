@@ -1,0 +1,63 @@
+/** Which job an input, a message or an alarm is about: whose fault it is when it cannot be handled. */
+import { asExecutionId, asJobId } from '../record/ids.ts';
+import type { ExecutionId, JobId, RequestId } from '../record/ids.ts';
+import type { Input } from '../contract/machine-types.ts';
+import type { Gossip, Message } from '../contract/messages.ts';
+import type { Core } from './state.ts';
+
+/** The one job that a message is about; null for those about several, or about none. */
+export function jobOfMessage(message: Message): JobId | null {
+  if ('job' in message) return message.job;
+  switch (message.type) {
+    case 'admit':
+    case 'activate':
+    case 'assign':
+    case 'spec':
+      return message.spec.body.job;
+    case 'invite':
+      return message.announcement.job;
+    case 'command':
+      return message.command.body.job;
+    default:
+      return null;
+  }
+}
+
+function jobOfGossip(gossip: Gossip): JobId | null {
+  if (gossip.type === 'announce') return gossip.announcement.job;
+  return gossip.type === 'closed' ? gossip.close.record.body.job : null;
+}
+
+const jobOfExecution = (core: Core, execution: ExecutionId): JobId | null =>
+  core.executions.get(execution)?.stored.order.job ?? null;
+
+export function jobOfInput(core: Core, input: Input): JobId | null {
+  switch (input.type) {
+    case 'message':
+      return jobOfMessage(input.message);
+    case 'gossip':
+      return jobOfGossip(input.gossip);
+    case 'run-event':
+      return jobOfExecution(core, input.execution);
+    case 'replicated':
+      return core.replicas.get(input.execution)?.job ?? null;
+    case 'reload':
+      return input.job;
+    default:
+      return null;
+  }
+}
+
+/** Keys are `<what>` or `<what>:<id>`. */
+export function jobOfTimer(core: Core, key: string): JobId | null {
+  const id = key.slice(key.indexOf(':') + 1);
+  if (id.startsWith('j-')) return asJobId(id);
+  return key.startsWith('exec:') ? jobOfExecution(core, asExecutionId(id)) : null;
+}
+
+/** The local request that waits for an answer to this input. */
+export function requestOf(input: Input): RequestId | null {
+  return input.type === 'submit' || input.type === 'stop' || input.type === 'query'
+    ? input.request
+    : null;
+}

@@ -1,0 +1,150 @@
+/**
+ * What a defect may cost: the step in which it shows. Its effects and writes are dropped, and because
+ * it may have changed the job at hand halfway, that job is forgotten and read anew from the disk: what
+ * was not persisted did not happen. A job that does it again by itself is set aside: kept on disk,
+ * shown with its reason, and not looked at any more until the next start.
+ */
+import { jobOfMessage } from './about.ts';
+import { after } from '../record/ids.ts';
+import type { JobId, Millis, RequestId } from '../record/ids.ts';
+import { executionTimer } from '../executing/reporting.ts';
+import { note, remember, reply } from './state.ts';
+import type { Core } from './state.ts';
+
+/** A job that this node holds something of, and that could not be handled. */
+export interface Trouble {
+  /** How often it was not to be handled by itself, without a message of somebody else's. */
+  readonly strikes: number;
+  /** `reading`: what the disk says of it is on its way. `aside`: not looked at any more. */
+  readonly state: 'reading' | 'back' | 'aside';
+  readonly why: string;
+  readonly at: Millis;
+}
+
+/** Where a step began; what it added is dropped when it fails. */
+interface Mark {
+  readonly out: number;
+  readonly writes: number;
+  readonly inbox: number;
+}
+
+export interface Step {
+  /** A constant name, for the log and the counter. */
+  readonly where: string;
+  /** Whose step it is; null when it is nobody's, or of several. */
+  readonly job: JobId | null;
+  /** Brought about by another node: it alone cannot have the job set aside. */
+  readonly foreign: boolean;
+}
+
+/** Once may be chance, and what is on disk may be sound. */
+const strikesMax = 2;
+/** A strike this long ago has nothing to do with the next one. */
+const strikeMs = 3_600_000;
+/** Jobs in trouble remembered. */
+const troublesMax = 10_000;
+
+/** Runs one step; what it throws costs what this file says. */
+export function contain(core: Core, step: Step, run: () => void): void {
+  const mark = { out: core.out.length, writes: core.writes.length, inbox: core.inbox.length };
+  core.atHand = step.job;
+  try {
+    run();
+  } catch (error) {
+    undo(core, mark);
+    const job = core.atHand;
+    core.out.push({ type: 'defect', where: step.where, job, error: textOf(error) });
+    if (job !== null && (step.where === 'restore' || holds(core, job)))
+      dropJob(core, job, step, error);
+    rewind(core);
+  }
+  core.atHand = null;
+}
+
+function undo(core: Core, { out, writes, inbox }: Mark): void {
+  core.out.length = Math.min(core.out.length, out);
+  core.writes.length = Math.min(core.writes.length, writes);
+  core.inbox.length = Math.min(core.inbox.length, inbox);
+}
+
+/** True when a job is not to be spoken of: what the disk says is not here. */
+export const isAside = (core: Core, job: JobId | null): boolean =>
+  job !== null && core.troubles.size > 0 && (core.troubles.get(job)?.state ?? 'back') !== 'back';
+
+/** The disk said what it has of the job. */
+export function markBack(core: Core, job: JobId): void {
+  const trouble = core.troubles.get(job);
+  if (trouble !== undefined) core.troubles.set(job, { ...trouble, state: 'back' });
+}
+
+function dropJob(core: Core, job: JobId, step: Step, error: unknown): void {
+  const before = core.troubles.get(job);
+  const counted = before !== undefined && core.now - before.at < strikeMs ? before.strikes : 0;
+  const strikes = counted + (step.foreign ? 0 : 1);
+  // What cannot be read back is not read again: the disk says the same the next time.
+  const aside = strikes >= strikesMax || step.where === 'restore';
+  const why = `${step.where}: ${error instanceof Error ? error.message : String(error)}`;
+  const state = aside ? 'aside' : 'reading';
+  const trouble: Trouble = { strikes, state, why: why.slice(0, 300), at: core.now };
+  remember(core.troubles, job, trouble, troublesMax);
+  const running = forgetJob(core, job);
+  if (!aside) {
+    core.out.push({ type: 'reload', job });
+    return;
+  }
+  note(core, 'job.set-aside', { job, why: trouble.why });
+  for (const execution of running) {
+    core.out.push({ type: 'cancel-run', execution, why: 'the job cannot be handled on this node' });
+  }
+}
+
+const holds = (core: Core, job: JobId): boolean =>
+  core.kept.has(job) ||
+  core.pending.has(job) ||
+  core.submissions.has(job) ||
+  core.stops.has(job) ||
+  core.wishes.has(job) ||
+  core.holds.has(job) ||
+  [...core.executions.values()].some(({ stored }) => stored.order.job === job) ||
+  core.troubles.has(job);
+
+/** Everything in memory; the disk keeps what it has. @returns the executions it had here */
+function forgetJob(core: Core, job: JobId) {
+  const waiting: RequestId[] = [
+    ...(core.submissions.get(job)?.waiting.map(({ request }) => request) ?? []),
+    ...(core.stops.get(job)?.requests ?? []),
+  ];
+  for (const request of waiting) replyDefect(core, request, `job ${job} could not be handled`);
+  for (const map of [core.kept, core.pending, core.submissions, core.stops]) map.delete(job);
+  for (const map of [core.holds, core.wishes, core.awaitingSpec]) map.delete(job);
+  core.closedKept.delete(job);
+  core.warm.delete(job);
+  core.dirty.delete(job);
+  for (const what of ['job', 'pending', 'submit', 'stop']) core.timers.clear(`${what}:${job}`);
+  const own = [...core.executions.values()].filter(({ stored }) => stored.order.job === job);
+  const running = own.map(({ stored }) => stored.order.execution);
+  for (const execution of running) {
+    core.executions.delete(execution);
+    core.timers.clear(executionTimer(execution));
+  }
+  const others = core.inbox.filter((message) => jobOfMessage(message) !== job);
+  core.inbox.splice(0, core.inbox.length, ...others);
+  return running;
+}
+
+export function replyDefect(core: Core, request: RequestId, what: string): void {
+  reply(core, request, { type: 'failed', problem: { code: 'internal', what } });
+}
+
+/** What recurs must go on, whichever of it broke off. */
+function rewind(core: Core): void {
+  const { probeMs, leaseRenewMs, advertMinMs } = core.config.limits;
+  core.timers.set('probe', after(core.now, probeMs));
+  core.timers.set('lead-check', after(core.now, probeMs));
+  core.timers.set('renew', after(core.now, leaseRenewMs));
+  core.timers.set('holds', after(core.now, probeMs));
+  core.timers.set('advert', after(core.now, advertMinMs));
+}
+
+const textOf = (error: unknown): string =>
+  (error instanceof Error ? (error.stack ?? error.message) : String(error)).slice(0, 4_000);

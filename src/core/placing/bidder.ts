@@ -1,0 +1,217 @@
+/**
+ * Answering announcements (protocol part 5.3): a bid with a hold on resources, or a refusal with its
+ * reasons. A node that is only busy remembers the job and bids when resources are free again.
+ */
+import { slotsMax } from './bids.ts';
+import { expireHolds, freeNow, holdUntil, releaseHold } from './capacity.ts';
+import { shut } from '../node/door.ts';
+import { busyRefusals, refusalsFor } from './eligibility.ts';
+import type { JobId, Millis, NodeId } from '../record/ids.ts';
+import { memberCount } from '../mesh/members.ts';
+import type { Announcement, Message } from '../contract/messages.ts';
+import type { Refusal } from '../record/refusals.ts';
+import type { Certified, Signed, SpecBody } from '../record/records.ts';
+import { reached } from '../mesh/reach.ts';
+import { howOften, takenBy, times } from './resources.ts';
+import { drawn } from './sortition.ts';
+import type { Core, Hold } from '../node/state.ts';
+import { closeOf, refuse, remember, send, wallMs } from '../node/state.ts';
+import { checkAdmission, checkLeader, checkSpec } from '../record/verify.ts';
+import type { Verdict } from '../record/verify.ts';
+import { holdUnused, roomFor } from '../mesh/welcome.ts';
+
+/** Jobs remembered while this node is busy, and announcements waiting for their spec: of all, of one leader. */
+const wishesMax = 2_000;
+const wishesPerLeaderMax = 256;
+
+/**
+ * By gossip: only the nodes drawn answer. Directly (`invited`): always. Nothing is held for a leader
+ * that does not prove that W keepers admitted the job and that it leads it.
+ */
+export function onAnnouncement(
+  core: Core,
+  from: NodeId,
+  announcement: Announcement,
+  invited: boolean,
+): void {
+  const { job, version, round, need, spec, leader } = announcement;
+  if (invited && from !== leader) return refuse(core, from, 'wrong-signer', true);
+  // A bid must reach somebody: one who is only named would be dialled for nothing.
+  if (leader !== core.self && !core.members.has(leader) && !reached(core, leader))
+    return refuse(core, from, 'unknown-node', false);
+  const close = closeOf(core, job);
+  if (close !== null) return send(core, leader, { type: 'closed', job, close });
+  if (core.profile === null) return;
+  const lot = { job, version, round, need };
+  if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;
+  const known = spec ?? core.kept.get(job)?.ledger.spec ?? null;
+  const verdict = leader === core.self ? 'good' : checkProof(core, announcement, known);
+  // Who repeats gossip has not looked into it.
+  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault && invited);
+  if (known === null) {
+    rememberOf(core.awaitingSpec, announcement, (other) => other.leader === leader);
+    return send(core, leader, { type: 'spec-wanted', job, version });
+  }
+  answer(core, { ...announcement, spec: known }, known.body, invited);
+}
+
+/** The job was admitted and its leader leads it; the spec may still be on its way. */
+function checkProof(
+  core: Core,
+  { job, admission, grant, leader }: Announcement,
+  spec: Signed<'spec'> | null,
+): Verdict {
+  const of = spec?.body.job ?? job;
+  if (admission.record.body.job !== job || of !== job)
+    return { code: 'contradiction', fault: true };
+  const led = checkLeader(core.suite, admission, grant, leader);
+  if (led !== 'good' || spec === null) return led;
+  const sound = checkSpec(core.suite, spec, wallMs(core));
+  return sound === 'good' ? checkAdmission(core.suite, spec, admission.record) : sound;
+}
+
+/** Remembers an announcement; of those like it, and of all, the oldest make room. */
+function rememberOf(
+  map: Map<JobId, Announcement>,
+  announcement: Announcement,
+  alike: (other: Announcement) => boolean,
+): void {
+  if (!map.has(announcement.job) && map.size >= wishesPerLeaderMax) {
+    const others = [...map.values()].filter(alike);
+    if (others.length >= wishesPerLeaderMax) map.delete((others[0] as Announcement).job);
+  }
+  remember(map, announcement.job, announcement, wishesMax);
+}
+
+export function onSpec(core: Core, from: NodeId, spec: Signed<'spec'>): void {
+  const announcement = core.awaitingSpec.get(spec.body.job);
+  if (announcement?.leader !== from) return;
+  core.awaitingSpec.delete(spec.body.job);
+  onAnnouncement(core, from, { ...announcement, spec }, true);
+}
+
+function answer(core: Core, announcement: Announcement, spec: SpecBody, direct: boolean): void {
+  const { job, version, round, leader, need, notAgain } = announcement;
+  const decline = (refusals: readonly Refusal[]): void =>
+    send(core, leader, { type: 'decline', job, version, round, refusals });
+  const { profile } = core;
+  if (profile === null) return;
+  const lasting = refusalsFor(profile, spec);
+  if (core.draining) return decline([{ code: 'draining' }]);
+  if (lasting.length > 0) return decline(lasting);
+  if (core.storeFull) return decline([{ code: 'store-full' }]);
+  // A node that failed this job already bids only when the leader asks again and again.
+  if (notAgain.includes(core.self) && round < 2) return;
+  const before = releaseHold(core, job);
+  const { owner } = spec;
+  const wanted = takenBy(spec.spec.Task, profile.overheads);
+  const free = roomFor(core, { owner, leader }, wanted);
+  const slots = howOften(wanted, free, Math.min(Math.max(1, need), spec.spec.Count, slotsMax));
+  if (slots === 0) {
+    if (before !== null) holdUnused(core, before);
+    rememberOf(core.wishes, announcement, (other) => other.leader === leader);
+    return decline(busyRefusals(wanted, free));
+  }
+  core.wishes.delete(job);
+  const resources = times(wanted, slots);
+  const until = holdUntil(core);
+  const since = core.now;
+  const firstAt = firstOf(core, before, leader);
+  core.holds.set(job, { job, version, owner, resources, since, firstAt, until, leader, direct });
+  core.timers.set('holds', until);
+  send(core, leader, {
+    type: 'bid',
+    job,
+    version,
+    round,
+    free: freeNow(core),
+    capacity: profile.capacity,
+    slots,
+    running: core.executions.size,
+    locality: localityOf(core, spec),
+  });
+}
+
+/** A hold asked for again and again is one that was not used in time. */
+function firstOf(core: Core, before: Hold | null, leader: NodeId): Millis {
+  if (before === null || before.leader !== leader) return core.now;
+  if (core.now - before.firstAt < core.config.limits.bidTtlMs) return before.firstAt;
+  holdUnused(core, before);
+  return core.now;
+}
+
+/** Share of the job's IPFS inputs that are complete on this node, 0 … 1. */
+function localityOf(core: Core, spec: SpecBody): number {
+  const cids = spec.spec.Task.InputSources.filter((input) => input.Source.Type === 'ipfs').map(
+    (input) => String(input.Source.Params['CID'] ?? ''),
+  );
+  if (cids.length === 0) return 0;
+  return cids.filter((cid) => core.local.has(cid)).length / cids.length;
+}
+
+/** The leader that a hold was made for needs nobody now. */
+export function onBidClosed(
+  core: Core,
+  from: NodeId,
+  message: Extract<Message, { type: 'bid-closed' }>,
+): void {
+  const { job } = message;
+  if (core.wishes.get(job)?.leader === from) core.wishes.delete(job);
+  if (core.holds.get(job)?.leader === from) giveBack(core, job);
+}
+
+/** Gossip says the job is closed: believed when the leader it was held for signed the close. */
+export function onCloseHeard(core: Core, close: Certified<'close'>): void {
+  const { job } = close.record.body;
+  const leader = core.holds.get(job)?.leader ?? core.wishes.get(job)?.leader;
+  const signed = close.votes.some(
+    (vote) =>
+      core.suite.nodeOf(vote.by) === leader &&
+      vote.body.of === close.record.id &&
+      vote.body.job === job &&
+      core.suite.verify(vote),
+  );
+  if (signed) dropInterest(core, job);
+}
+
+/** A job ended or found its nodes: nothing of it is held here. */
+export function dropInterest(core: Core, job: JobId): void {
+  core.wishes.delete(job);
+  core.awaitingSpec.delete(job);
+  giveBack(core, job);
+}
+
+function giveBack(core: Core, job: JobId): void {
+  const hold = releaseHold(core, job);
+  if (hold === null) return;
+  holdUnused(core, hold);
+  reconsider(core);
+}
+
+export function tickHolds(core: Core): void {
+  const expired = expireHolds(core);
+  for (const hold of expired) holdUnused(core, hold);
+  if (expired.length > 0) reconsider(core);
+}
+
+/** Resources are free again: bid for the jobs that were waiting for them, oldest first. */
+export function reconsider(core: Core): void {
+  if (core.wishes.size === 0 || shut(core) !== null) return;
+  let free = freeNow(core);
+  for (const announcement of [...core.wishes.values()]) {
+    core.atHand = announcement.job;
+    if (free.cpuMillis === 0 && free.memoryBytes === 0) return;
+    const { spec } = announcement;
+    if (spec === null || spec.body.notAfter < wallMs(core)) {
+      core.wishes.delete(announcement.job);
+      continue;
+    }
+    const wanted = takenBy(spec.body.spec.Task, core.profile?.overheads ?? {});
+    // What is free decides first: it is the cheaper question.
+    if (howOften(wanted, free, 1) === 0) continue;
+    const room = roomFor(core, { owner: spec.body.owner, leader: announcement.leader }, wanted);
+    if (howOften(wanted, room, 1) === 0) continue;
+    answer(core, announcement, spec.body, false);
+    free = freeNow(core);
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * What a leader makes of a bid. A bid is unsigned and nobody can check it, so it counts for no more than
+ * the node advertises, than an idle node of that size could give, and than the job has use for.
+ */
+import type { NodeId } from '../record/ids.ts';
+import type { Job, Resources } from '../../job/model.ts';
+import type { Message } from '../contract/messages.ts';
+import { howOften, least, minus } from './resources.ts';
+import type { Bid, Core } from '../node/state.ts';
+import { onProbation } from '../mesh/welcome.ts';
+
+/** A bid offers at most this many executions at once, so that one job does not hold a whole node. */
+export const slotsMax = 16;
+
+/** @returns null when the node could not do what it offers */
+export function soundBid(
+  core: Core,
+  from: NodeId,
+  { Count, Task }: Job,
+  message: Extract<Message, { type: 'bid' }>,
+): Omit<Bid, 'at'> | null {
+  const told =
+    from === core.self ? core.profile?.capacity : core.members.get(from)?.advert.body.capacity;
+  const capacity: Resources = told === undefined ? message.capacity : least(message.capacity, told);
+  const most = Math.min(message.slots, onProbation(core, from) ? 1 : slotsMax, Count);
+  const slots = howOften(Task.resources, capacity, most);
+  if (slots < 1) return null;
+  const reads = Task.InputSources.some(({ Source }) => Source.Type === 'ipfs');
+  return {
+    node: from,
+    capacity,
+    free: least(message.free, minus(capacity, Task.resources)),
+    slots,
+    running: message.running,
+    locality: reads ? Math.min(1, Math.max(0, message.locality)) : 0,
+  };
+}

@@ -1,0 +1,54 @@
+/**
+ * What this node has promised: reservations of executions and short holds of bids. Both count fully,
+ * so that what runs never exceeds what was advertised (invariant S11).
+ */
+import type { Resources } from '../../job/model.ts';
+import { after } from '../record/ids.ts';
+import type { JobId } from '../record/ids.ts';
+import { isTerminal } from '../record/ledger.ts';
+import { minus, nothing, plus, takenBy } from './resources.ts';
+import type { Core, Hold } from '../node/state.ts';
+
+/** Sum of the executions that are not terminal, and their number. */
+export function busyHeld(core: Core): { reserved: Resources; held: Resources; running: number } {
+  let reserved = nothing;
+  let running = 0;
+  // Not noted once: an execution is read back from the disk before there is a profile.
+  const overheads = core.profile?.overheads ?? {};
+  for (const execution of core.executions.values()) {
+    if (isTerminal(execution.stored.state.body.phase)) continue;
+    reserved = plus(reserved, takenBy(execution.stored.order.task, overheads));
+    running += 1;
+  }
+  let held = nothing;
+  for (const hold of core.holds.values()) held = plus(held, hold.resources);
+  return { reserved, held, running };
+}
+
+/** Capacity less reservations and holds. */
+export function freeNow(core: Core): Resources {
+  const capacity = core.profile?.capacity ?? nothing;
+  const { reserved, held } = busyHeld(core);
+  return minus(minus(capacity, reserved), held);
+}
+
+/** Gives a hold back. @returns what was held; null when nothing was */
+export function releaseHold(core: Core, job: JobId): Hold | null {
+  const hold = core.holds.get(job) ?? null;
+  core.holds.delete(job);
+  return hold;
+}
+
+/** Drops holds that nobody used in time. @returns them */
+export function expireHolds(core: Core): readonly Hold[] {
+  const expired: Hold[] = [];
+  for (const [job, hold] of core.holds) {
+    if (hold.until <= core.now) {
+      core.holds.delete(job);
+      expired.push(hold);
+    } else core.timers.set('holds', hold.until);
+  }
+  return expired;
+}
+
+export const holdUntil = (core: Core) => after(core.now, core.config.limits.bidTtlMs);

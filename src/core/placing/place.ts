@@ -1,0 +1,361 @@
+/**
+ * Finding nodes for a job's open executions (protocol parts 5.2 to 5.5): announce, collect bids and
+ * refusals, choose, assign, see them started. Only the leader runs this.
+ */
+import { soundBid } from './bids.ts';
+import { hasEnough, isChosen } from '../leading/workload.ts';
+import { jobTimer, propose } from '../consensus/proposer.ts';
+import { after, asExecutionId, uuidOf } from '../record/ids.ts';
+import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
+import type { Suite } from '../record/suite.ts';
+import { aliveMembers, reachedMembers } from '../mesh/members.ts';
+import type { Announcement, Message, WaitingView } from '../contract/messages.ts';
+import type { Ending } from '../leading/plan.ts';
+import { failuresByNode } from '../leading/plan.ts';
+import { rankBids } from './ranking.ts';
+import type { Vacancy } from './ranking.ts';
+import type { Refusal } from '../record/refusals.ts';
+import type { Certified, Signed } from '../record/records.ts';
+import type { Core, KeptJob, Lead } from '../node/state.ts';
+import { refuse, eachKept, seal, send, touch } from '../node/state.ts';
+import { targetBids } from './sortition.ts';
+
+/** Members that gossip did not reach are asked directly after this; at most this many. */
+const inviteAfterMs = 150;
+const invitesMax = 32;
+/** Between announcements while nobody can take the job; doubles to the second number. */
+const roundFirstMs = 1_000;
+const roundMaxMs = 15_000;
+/** A node that has just started, or just taken over, does not yet know who is there. */
+const settleMs = 10_000;
+/** With `QueueTimeout` 0, this long without any node that could ever run the job ends it. */
+const failFastMs = 1_500;
+
+/** Fills vacancies as far as bids allow, and asks for more. @returns an ending when the wait is over */
+export function fillVacancies(
+  core: Core,
+  kept: KeptJob,
+  lead: Lead,
+  vacancies: readonly Vacancy[],
+): Ending | null {
+  if (vacancies.length === 0) {
+    closeRound(core, kept, lead);
+    return null;
+  }
+  lead.waitingSince ??= core.now;
+  if (lead.announcedAt === null || core.now >= lead.nextRoundAt)
+    announce(core, kept, lead, vacancies.length);
+  if (bidsReady(core, lead, vacancies.length)) {
+    const open = assign(core, kept, lead, vacancies);
+    if (open.length === 0) {
+      closeRound(core, kept, lead);
+      return null;
+    }
+  }
+  inviteSilent(core, kept, lead, vacancies.length);
+  lookAgain(core, kept, lead);
+  return waitingOver(core, kept, lead);
+}
+
+/** A timer keeps only its earliest moment, so every moment that matters is named each time. */
+function lookAgain(core: Core, kept: KeptJob, lead: Lead): void {
+  core.timers.set(jobTimer(kept), lead.nextRoundAt);
+  const { bidWindowMs } = core.config.limits;
+  for (const bid of lead.bids.values()) {
+    core.timers.set(jobTimer(kept), after(bid.at, bidWindowMs));
+  }
+}
+
+/** What proves that this node leads; the first epoch is proven by the admission. */
+export function ownGrant(core: Core, { ledger: { grant } }: KeptJob): Certified<'grant'> | null {
+  return grant?.record.body.epoch.leader === core.self ? grant : null;
+}
+
+function announcementOf(core: Core, kept: KeptJob, lead: Lead, need: number): Announcement {
+  const { spec } = kept.ledger;
+  const small = specBytes(spec) <= core.config.limits.announceSpecMaxBytes;
+  const failures = failuresByNode(kept.ledger, lead.givenUp);
+  return {
+    job: kept.ledger.job,
+    version: spec.body.version,
+    leader: core.self,
+    admission: kept.ledger.admission,
+    grant: ownGrant(core, kept),
+    round: lead.round,
+    need,
+    spec: small ? spec : null,
+    notAgain: [...failures]
+      .filter(([, count]) => count >= 2)
+      .map(([node]) => node)
+      .slice(0, 64),
+  };
+}
+
+/** About as many bytes as the encoded spec has: its JSON. Good enough to choose the way it travels. */
+const specBytes = (spec: Signed<'spec'>): number => JSON.stringify(spec.body.spec).length;
+
+function announce(core: Core, kept: KeptJob, lead: Lead, need: number): void {
+  const pause = Math.min(roundFirstMs * 2 ** lead.round, roundMaxMs);
+  const announcement = announcementOf(core, kept, lead, need);
+  core.out.push({ type: 'gossip', gossip: { type: 'announce', announcement } });
+  core.inbox.push({ type: 'invite', announcement });
+  lead.announcedAt = core.now;
+  lead.invited = false;
+  lead.round += 1;
+  lead.nextRoundAt = after(core.now, pause);
+}
+
+const answered = (lead: Lead, node: NodeId): boolean =>
+  lead.bids.has(node) || lead.declines.has(node);
+
+function inviteSilent(core: Core, kept: KeptJob, lead: Lead, need: number): void {
+  if (lead.announcedAt === null || lead.invited) return;
+  const at = after(lead.announcedAt, inviteAfterMs);
+  if (core.now < at) return core.timers.set(jobTimer(kept), at);
+  lead.invited = true;
+  const announcement = announcementOf(core, kept, lead, need);
+  reachedMembers(core)
+    .map((member) => member.advert.body.node)
+    .filter((node) => !answered(lead, node))
+    .slice(0, invitesMax)
+    .forEach((node) => send(core, node, { type: 'invite', announcement }));
+}
+
+/** A node that has just appeared is asked at once. */
+export function inviteNewcomer(core: Core, node: NodeId): void {
+  for (const kept of eachKept(core)) {
+    const { lead } = kept;
+    if (lead?.mode !== 'leading' || lead.waitingSince === null) continue;
+    lead.declines.delete(node);
+    send(core, node, { type: 'invite', announcement: announcementOf(core, kept, lead, 1) });
+  }
+}
+
+/** Enough to choose from: everybody answered, or plenty did, or the first bids have waited long enough. */
+function bidsReady(core: Core, lead: Lead, need: number): boolean {
+  if (lead.bids.size === 0) return false;
+  // Whom nobody has reached may not exist: nothing waits for an answer of his.
+  const members = reachedMembers(core);
+  if (lead.bids.size >= Math.min(targetBids(need), members.length + 1)) return true;
+  const first = Math.min(...[...lead.bids.values()].map((bid) => bid.at));
+  if (core.now >= first + core.config.limits.bidWindowMs) return true;
+  return (
+    members.every((member) => answered(lead, member.advert.body.node)) && answered(lead, core.self)
+  );
+}
+
+/** The id of an execution is what it is, so it is the same wherever it is computed. */
+export const executionIdOf = (
+  suite: Suite,
+  what: { job: JobId; version: number; partition: number; attempt: number; node: NodeId },
+): ExecutionId =>
+  asExecutionId(
+    `e-${uuidOf(
+      suite.hash(
+        `shoal/execution|${what.job}|${what.version}|${what.partition}|${what.attempt}|${what.node}`,
+      ),
+    )}`,
+  );
+
+/** Proposes an assignment for each vacancy that a bid can fill. @returns the vacancies left */
+function assign(
+  core: Core,
+  kept: KeptJob,
+  lead: Lead,
+  vacancies: readonly Vacancy[],
+): readonly Vacancy[] {
+  const { job } = kept.ledger;
+  const { version } = kept.ledger.spec.body;
+  const failures = failuresByNode(kept.ledger, lead.givenUp);
+  for (const node of lead.bids.keys()) {
+    const elsewhere = core.welcome.failures.of(node, core.now);
+    if (elsewhere > 0) failures.set(node, Math.max(failures.get(node) ?? 0, elsewhere));
+    if (!hasEnough(core, node)) continue;
+    lead.bids.delete(node);
+    send(core, node, { type: 'bid-closed', job, version });
+  }
+  const choices = rankBids(core.suite, job, vacancies, lead.bids, failures);
+  const values = choices.map(({ partition, attempt, node }) => {
+    const execution = executionIdOf(core.suite, { job, version, partition, attempt, node });
+    return seal(core, 'assign', {
+      job,
+      version,
+      partition,
+      attempt,
+      execution,
+      node,
+      epoch: lead.epoch,
+    });
+  });
+  // Every slot of the chosen is used, or no vacancy is left; their hold ends with the assignment.
+  for (const { node } of choices) lead.bids.delete(node);
+  propose(core, kept, lead, values);
+  const filled = new Set(choices.map((choice) => choice.partition));
+  return vacancies.filter((vacancy) => !filled.has(vacancy.partition));
+}
+
+/** Nobody is wanted now: bidders get their holds back. */
+export function closeRound(core: Core, kept: KeptJob, lead: Lead): void {
+  const { job, spec } = kept.ledger;
+  for (const node of lead.bids.keys()) {
+    send(core, node, { type: 'bid-closed', job, version: spec.body.version });
+  }
+  lead.bids.clear();
+  lead.declines.clear();
+  lead.announcedAt = null;
+  lead.waitingSince = null;
+  lead.round = 0;
+}
+
+export function onBid(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'bid' }>,
+): void {
+  const { lead } = kept;
+  const { job, version } = message;
+  if (lead?.mode !== 'leading' || lead.waitingSince === null) {
+    // The hold of a node that was just chosen must stay until its assignment is there.
+    if (lead !== null && isChosen(lead, from)) return;
+    return send(core, from, { type: 'bid-closed', job, version });
+  }
+  const bid = soundBid(core, from, kept.ledger.spec.body.spec, message);
+  if (bid === null) {
+    refuse(core, from, 'contradiction', false);
+    return send(core, from, { type: 'bid-closed', job, version });
+  }
+  lead.declines.delete(from);
+  lead.bids.set(from, { ...bid, at: lead.bids.get(from)?.at ?? core.now });
+  touch(core, job);
+}
+
+export function onDecline(
+  core: Core,
+  from: NodeId,
+  kept: KeptJob,
+  message: Extract<Message, { type: 'decline' }>,
+): void {
+  const { lead } = kept;
+  if (lead === null || lead.waitingSince === null) return;
+  lead.bids.delete(from);
+  lead.declines.set(from, message.refusals);
+  touch(core, message.job);
+}
+
+/** Reasons that pass: the node could run the job. */
+const onlyBusy = (refusals: readonly Refusal[]): boolean =>
+  refusals.every(({ code }) => code === 'busy' || code === 'store-full');
+
+/**
+ * `QueueTimeout` > 0: the job fails when it has waited that long. 0: it fails as soon as it is clear
+ * that no node could ever run it; while one could but is busy, it waits, as in Bacalhau, where the
+ * node itself queues what it accepted.
+ */
+function waitingOver(core: Core, kept: KeptJob, lead: Lead): Ending | null {
+  const { Type, Task } = kept.ledger.spec.body.spec;
+  if (Type !== 'batch' || lead.waitingSince === null) return null;
+  const waited = core.now - lead.waitingSince;
+  const limit = Task.Timeouts.QueueTimeout * 1000;
+  if (limit > 0) {
+    if (waited >= limit) {
+      return notEnough(
+        lead,
+        'queue-timeout',
+        `No node took the job within its QueueTimeout of ${limit / 1000} s.`,
+      );
+    }
+    core.timers.set(jobTimer(kept), after(lead.waitingSince, limit));
+    return null;
+  }
+  const settledAt = Math.max(core.startedAt + settleMs, lead.waitingSince + failFastMs);
+  if (core.now < settledAt) {
+    core.timers.set(jobTimer(kept), after(core.now, settledAt - core.now));
+    return null;
+  }
+  const possible = lead.bids.size > 0 || [...lead.declines.values()].some(onlyBusy);
+  if (possible || lead.declines.size === 0) return null;
+  return notEnough(
+    lead,
+    'not-enough-nodes',
+    'No node of the mesh can run the job, and its QueueTimeout is 0.',
+  );
+}
+
+function notEnough(lead: Lead, code: string, message: string): Ending {
+  const reasons = summarize(lead)
+    .slice(0, 3)
+    .map(({ refusal, nodes }) => `${refusal.code} (${nodes} ${nodes === 1 ? 'node' : 'nodes'})`);
+  const why = reasons.length > 0 ? ` Reasons: ${reasons.join(', ')}.` : '';
+  return { outcome: 'failed', code, message: `${message}${why}`, evidence: [] };
+}
+
+/** What a node says of itself in a refusal; two that differ only in these are one reason. */
+const nodesOwn: ReadonlySet<string> = new Set(['free', 'capacity', 'actual', 'detail']);
+
+/**
+ * A text that is the same for the same reason, whatever the order of its fields: a refusal that came
+ * over the wire has another order than this node's own.
+ */
+function sameReason(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(sameReason).join(',')}]`;
+  const fields = Object.entries(value)
+    .filter(([key]) => !nodesOwn.has(key))
+    .map(([key, part]) => `${key}:${sameReason(part)}`);
+  return `{${fields.sort().join(',')}}`;
+}
+
+/** Equal reasons counted, the most frequent first. */
+function summarize(lead: Lead): readonly { readonly refusal: Refusal; readonly nodes: number }[] {
+  const counts = new Map<string, { refusal: Refusal; nodes: number }>();
+  for (const refusals of lead.declines.values()) {
+    for (const refusal of refusals) {
+      const key = sameReason(refusal);
+      const entry = counts.get(key) ?? { refusal, nodes: 0 };
+      entry.nodes += 1;
+      counts.set(key, entry);
+    }
+  }
+  return [...counts.values()].sort((a, b) => b.nodes - a.nodes).slice(0, 20);
+}
+
+/** What `job describe` shows of a job that waits; null when it does not. */
+export function waitingView(core: Core, kept: KeptJob): WaitingView | null {
+  const { lead } = kept;
+  if (lead === null) return null;
+  const { ledger } = kept;
+  if (ledger.close !== null) return null;
+  const keepers = ledger.admission.record.body.keepers;
+  const reached = keepers.filter(({ node }) => node === core.self || recently(core, node)).length;
+  if (lead.waitingSince === null && lead.mode === 'leading') return null;
+  return {
+    nodesKnown: aliveMembers(core).length + 1,
+    nodesAnswered: lead.declines.size + lead.bids.size,
+    refusals: summarize(lead),
+    partitionsWaiting: lead.open,
+    keepersReached: reached,
+    keepers: keepers.length,
+  };
+}
+
+const recently = (core: Core, node: NodeId): boolean =>
+  core.now - (core.heardAt.get(node) ?? -Infinity) < core.config.limits.leaderAloneMs;
+
+/** Sends committed assignments to their nodes and watches that they start. */
+export function sendAssignments(core: Core, kept: KeptJob, lead: Lead): void {
+  const due = new Map<NodeId, Certified<'assign'>[]>();
+  for (const entry of lead.starting.values()) {
+    if (entry.resendAt <= core.now) {
+      const { node } = entry.assign.record.body;
+      due.set(node, [...(due.get(node) ?? []), entry.assign]);
+      entry.resendAt = after(core.now, core.config.limits.resendMs);
+    }
+    core.timers.set(jobTimer(kept), entry.resendAt);
+  }
+  const { spec, admission } = kept.ledger;
+  const grant = ownGrant(core, kept);
+  for (const [node, assigns] of due) {
+    send(core, node, { type: 'assign', spec, admission, grant, assigns, holders: [] });
+  }
+}

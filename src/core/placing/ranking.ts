@@ -1,0 +1,74 @@
+/**
+ * Choosing among bids (protocol part 5.4): data locality, then free capacity, then few failures of
+ * this job, spread over nodes; random among near-equals, so that one node that fails fast does not
+ * eat every job. Pure: the randomness is a hash of job, attempt and node.
+ */
+import type { JobId, NodeId } from '../record/ids.ts';
+import { freeShare } from './resources.ts';
+import type { Bid } from '../node/state.ts';
+import type { Suite } from '../record/suite.ts';
+
+/** One execution that needs a node. */
+export interface Vacancy {
+  readonly partition: number;
+  readonly attempt: number;
+  /** Nodes that tried this partition before: used only when nobody else is there. */
+  readonly tried: ReadonlySet<NodeId>;
+}
+
+export interface Choice {
+  readonly partition: number;
+  readonly attempt: number;
+  readonly node: NodeId;
+}
+
+/** Local data is worth about one and a half executions more on a node: fetching is cheap, a crowd is not. */
+const localityWorth = 0.75;
+/** Scores within this distance count as equal. */
+const nearlyEqual = 0.25;
+
+/**
+ * @param bids what was offered; `slots` is not changed
+ * @param failures executions of this job that failed or were lost, by node
+ * @returns at most one choice per vacancy, in the order of the vacancies
+ */
+export function rankBids(
+  suite: Suite,
+  job: JobId,
+  vacancies: readonly Vacancy[],
+  bids: ReadonlyMap<NodeId, Bid>,
+  failures: ReadonlyMap<NodeId, number>,
+): readonly Choice[] {
+  const left = new Map<NodeId, number>([...bids].map(([node, bid]) => [node, bid.slots]));
+  const given = new Map<NodeId, number>();
+  const choices: Choice[] = [];
+  for (const vacancy of vacancies) {
+    const open = [...bids.values()].filter((bid) => (left.get(bid.node) ?? 0) > 0);
+    const fresh = open.filter((bid) => !vacancy.tried.has(bid.node));
+    const pool = fresh.length > 0 ? fresh : open;
+    if (pool.length === 0) continue;
+    const scored = pool.map((bid) => ({ bid, score: score(bid, failures, given) }));
+    const best = Math.max(...scored.map((entry) => entry.score));
+    const lot = (node: NodeId): string =>
+      suite.hash(`rank|${job}|${vacancy.partition}|${vacancy.attempt}|${node}`);
+    const winner = scored
+      .filter((entry) => entry.score >= best - nearlyEqual)
+      .map(({ bid }) => ({ node: bid.node, lot: lot(bid.node) }))
+      .sort((a, b) => (a.lot < b.lot ? -1 : 1))[0];
+    if (winner === undefined) continue;
+    left.set(winner.node, (left.get(winner.node) ?? 1) - 1);
+    given.set(winner.node, (given.get(winner.node) ?? 0) + 1);
+    choices.push({ partition: vacancy.partition, attempt: vacancy.attempt, node: winner.node });
+  }
+  return choices;
+}
+
+function score(
+  bid: Bid,
+  failures: ReadonlyMap<NodeId, number>,
+  given: ReadonlyMap<NodeId, number>,
+): number {
+  const failed = Math.min(3, failures.get(bid.node) ?? 0);
+  const crowd = given.get(bid.node) ?? 0;
+  return localityWorth * bid.locality + freeShare(bid.free, bid.capacity) - failed - 0.5 * crowd;
+}

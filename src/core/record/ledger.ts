@@ -1,0 +1,227 @@
+/**
+ * A job's ledger: everything a node knows for certain about one job. It is the merge of signed
+ * records and nothing else, so any order, duplication or repetition of the same records gives the
+ * same ledger (invariant S16). Records are checked *before* they come here (`verify.ts`).
+ */
+import { compareEpochs } from './ballot.ts';
+import { slotOf } from './certificate.ts';
+import type { Phase } from './execution.ts';
+import type { ExecutionId, JobId, NodeId } from './ids.ts';
+import type { StoredRecord } from '../contract/machine-types.ts';
+import type { CertifiedValue, JobRecords, JobState, JobSummary } from '../contract/messages.ts';
+import type { Certified, Signed, Slot } from './records.ts';
+
+export interface Attempt {
+  readonly assign: Certified<'assign'>;
+  state: Signed<'state'> | null;
+}
+
+export interface Partition {
+  /** By attempt number. */
+  readonly attempts: Map<number, Attempt>;
+  accept: Certified<'accept'> | null;
+}
+
+export interface Ledger {
+  readonly job: JobId;
+  readonly spec: Signed<'spec'>;
+  readonly admission: Certified<'admission'>;
+  grant: Certified<'grant'> | null;
+  /** By sequence; at most one. */
+  readonly commands: Map<number, Signed<'command'>>;
+  readonly committed: Map<Slot, CertifiedValue>;
+  readonly states: Map<ExecutionId, Signed<'state'>>;
+  /** Derived from `committed` and `states`: the same facts by partition. */
+  readonly partitions: Map<number, Partition>;
+  /** Derived: where each assigned execution belongs. */
+  readonly assigned: Map<ExecutionId, NodeId>;
+  close: Certified<'close'> | null;
+}
+
+/** What a merge did: nothing new, something new, or a second value for a slot that can have only one. */
+export type Merged = 'known' | 'new' | 'contradiction';
+
+const terminalPhases: ReadonlySet<Phase> = new Set(['completed', 'failed', 'cancelled', 'lost']);
+export const isTerminal = (phase: Phase): boolean => terminalPhases.has(phase);
+
+export function createLedger(spec: Signed<'spec'>, admission: Certified<'admission'>): Ledger {
+  return {
+    job: spec.body.job,
+    spec,
+    admission,
+    grant: null,
+    commands: new Map(),
+    committed: new Map(),
+    states: new Map(),
+    partitions: new Map(),
+    assigned: new Map(),
+    close: null,
+  };
+}
+
+function partitionOf(ledger: Ledger, index: number): Partition {
+  const known = ledger.partitions.get(index);
+  if (known !== undefined) return known;
+  const fresh: Partition = { attempts: new Map(), accept: null };
+  ledger.partitions.set(index, fresh);
+  return fresh;
+}
+
+/** Adds a committed value. One slot has one value for ever. */
+export function mergeCommitted(ledger: Ledger, certified: CertifiedValue): Merged {
+  const slot = slotOf(certified.record);
+  const known = ledger.committed.get(slot);
+  if (known !== undefined)
+    return known.record.id === certified.record.id ? 'known' : 'contradiction';
+  ledger.committed.set(slot, certified);
+  const { record } = certified;
+  switch (record.type) {
+    case 'assign': {
+      ledger.assigned.set(record.body.execution, record.body.node);
+      const state = ledger.states.get(record.body.execution) ?? null;
+      partitionOf(ledger, record.body.partition).attempts.set(record.body.attempt, {
+        assign: certified as Certified<'assign'>,
+        state,
+      });
+      break;
+    }
+    case 'accept':
+      partitionOf(ledger, record.body.partition).accept = certified as Certified<'accept'>;
+      break;
+    case 'close':
+      ledger.close = certified as Certified<'close'>;
+  }
+  return 'new';
+}
+
+/** Adds what an executor reported: terminal beats non-terminal, then the higher sequence, then the smaller id. */
+export function mergeState(ledger: Ledger, state: Signed<'state'>): Merged {
+  const known = ledger.states.get(state.body.execution);
+  if (known !== undefined && !supersedes(state, known)) return 'known';
+  ledger.states.set(state.body.execution, state);
+  const attempt = ledger.partitions.get(state.body.partition)?.attempts.get(state.body.attempt);
+  if (attempt?.assign.record.body.execution === state.body.execution) attempt.state = state;
+  return 'new';
+}
+
+function supersedes(fresh: Signed<'state'>, known: Signed<'state'>): boolean {
+  if (fresh.id === known.id) return false;
+  const freshEnds = isTerminal(fresh.body.phase);
+  if (freshEnds !== isTerminal(known.body.phase)) return freshEnds;
+  if (fresh.body.sequence !== known.body.sequence) return fresh.body.sequence > known.body.sequence;
+  return fresh.id < known.id;
+}
+
+/**
+ * Keeps one command: the highest sequence, then the smaller id. Any stop of the owner is as good as
+ * another, and an owner that signs thousands must not fill a ledger.
+ */
+export function mergeCommand(ledger: Ledger, command: Signed<'command'>): Merged {
+  for (const known of ledger.commands.values()) {
+    const ahead = known.body.sequence - command.body.sequence;
+    if (ahead > 0 || (ahead === 0 && known.id <= command.id)) return 'known';
+  }
+  ledger.commands.clear();
+  ledger.commands.set(command.body.sequence, command);
+  return 'new';
+}
+
+/** Keeps the highest granted epoch. */
+export function mergeGrant(ledger: Ledger, grant: Certified<'grant'>): Merged {
+  const known = ledger.grant;
+  if (known !== null && compareEpochs(grant.record.body.epoch, known.record.body.epoch) <= 0) {
+    return 'known';
+  }
+  ledger.grant = grant;
+  return 'new';
+}
+
+/** Adds a record as it lies on disk or on the shelf; it was checked before it was put there. */
+export function mergeStored(ledger: Ledger, { record, votes }: StoredRecord): void {
+  switch (record.type) {
+    case 'assign':
+    case 'accept':
+    case 'close':
+      mergeCommitted(ledger, { record, votes } as CertifiedValue);
+      return;
+    case 'grant':
+      mergeGrant(ledger, { record, votes });
+      return;
+    case 'state':
+      mergeState(ledger, record);
+      return;
+    case 'command':
+      mergeCommand(ledger, record);
+      return;
+    default:
+  }
+}
+
+/** The whole ledger as it is handed to another node. */
+export function recordsOf(ledger: Ledger): JobRecords {
+  return {
+    spec: ledger.spec,
+    admission: ledger.admission,
+    grant: ledger.grant,
+    commands: [...ledger.commands.values()],
+    committed: [...ledger.committed.values()],
+    states: [...ledger.states.values()],
+  };
+}
+
+/** The ledger that records handed over by another node make. They were checked before. */
+export function ledgerOf(records: JobRecords): Ledger {
+  const ledger = createLedger(records.spec, records.admission);
+  if (records.grant !== null) mergeGrant(ledger, records.grant);
+  for (const value of records.committed) mergeCommitted(ledger, value);
+  for (const state of records.states) mergeState(ledger, state);
+  for (const command of records.commands) mergeCommand(ledger, command);
+  return ledger;
+}
+
+/** The node that a committed assignment gave an execution to; null when there is none. */
+export function nodeOfExecution(ledger: Ledger, execution: ExecutionId): NodeId | null {
+  return ledger.assigned.get(execution) ?? null;
+}
+
+/** The attempts of a partition, first to last. */
+export function attemptsOf(partition: Partition | undefined): readonly Attempt[] {
+  if (partition === undefined) return [];
+  return [...partition.attempts.entries()].sort(([a], [b]) => a - b).map(([, attempt]) => attempt);
+}
+
+/** What a person calls the state of the job. `waiting`: the leader found nobody to run it yet. */
+export function stateOf(ledger: Ledger, waiting: boolean): JobState {
+  const outcome = ledger.close?.record.body.outcome;
+  if (outcome === 'completed') return 'Completed';
+  if (outcome === 'failed') return 'Failed';
+  if (outcome === 'stopped') return 'Stopped';
+  for (const partition of ledger.partitions.values()) {
+    if (partition.accept !== null) return 'Running';
+    for (const attempt of partition.attempts.values()) {
+      if (attempt.state === null || !isTerminal(attempt.state.body.phase)) return 'Running';
+    }
+  }
+  if (ledger.partitions.size > 0) return 'Running';
+  return waiting ? 'Queued' : 'Pending';
+}
+
+export function summaryOf(ledger: Ledger, waiting: boolean): JobSummary {
+  const { spec, version } = ledger.spec.body;
+  let modified = ledger.spec.hlc as number;
+  for (const state of ledger.states.values()) modified = Math.max(modified, state.hlc);
+  for (const value of ledger.committed.values()) modified = Math.max(modified, value.record.hlc);
+  return {
+    job: ledger.job,
+    version,
+    name: spec.Name,
+    namespace: spec.Namespace,
+    jobType: spec.Type,
+    engine: spec.Task.Engine.Type,
+    state: stateOf(ledger, waiting),
+    count: spec.Count,
+    labels: spec.Labels,
+    createdAt: Math.floor(ledger.spec.hlc),
+    modifiedAt: Math.floor(modified),
+  };
+}

@@ -1,0 +1,188 @@
+/**
+ * The signed records (protocol part 3). Every fact of the mesh is one of these; state is what you get
+ * by merging them. Types only: `p2p/wire/envelope.ts` turns them into canonical bytes and back, and
+ * `suite.ts` signs and checks them.
+ */
+import type { Job, Resources } from '../../job/model.ts';
+import type { ExecutionFailure, OutputHead, Phase, ResultRef, Usage } from './execution.ts';
+import type { ExecutionId, Hlc, JobId, NodeId, PublicKey, RecordId, StoreId } from './ids.ts';
+
+/** A ballot; compared by config, then number, then leader (protocol part 2). */
+export interface Epoch {
+  readonly config: number;
+  readonly number: number;
+  readonly leader: NodeId;
+}
+
+/** A keeper is a peer *and* its store: one that lost its disk is another keeper (protocol part 1). */
+export interface Keeper {
+  readonly node: NodeId;
+  readonly store: StoreId;
+}
+
+export interface SpecBody {
+  readonly job: JobId;
+  readonly owner: PublicKey;
+  readonly version: number;
+  /** Random at submission, so that the same text submitted twice is two jobs. 32 hex digits. */
+  readonly nonce: string;
+  /** The node it was submitted through, which alone may admit it: so the keepers are rooted in the owner. */
+  readonly sponsor: NodeId;
+  readonly spec: Job;
+  /** Wall clock, milliseconds; the record is refused everywhere after it. */
+  readonly notAfter: number;
+}
+
+export interface AdmissionBody {
+  readonly job: JobId;
+  readonly version: number;
+  readonly spec: RecordId;
+  readonly config: number;
+  /** In rank order; the first one leads epoch (config, 0). Odd number, 1 … 5. */
+  readonly keepers: readonly Keeper[];
+  readonly sponsor: NodeId;
+}
+
+/** What a keeper's signature says: this store holds that record on disk (and, with an epoch, accepted it there). */
+export interface VoteBody {
+  readonly job: JobId;
+  /** The record voted for. */
+  readonly of: RecordId;
+  /** The slot it was accepted in; `admission` and `grant` for those two. */
+  readonly slot: Slot;
+  readonly epoch: Epoch;
+  readonly store: StoreId;
+}
+
+/** A committed register of a job: `assign/<partition>/<attempt>`, `accept/<partition>`, `close`; one value each, for ever. */
+export type Slot =
+  | 'admission'
+  | 'grant'
+  | 'close'
+  | `accept/${number}`
+  | `assign/${number}/${number}`;
+
+export interface CommandBody {
+  readonly job: JobId;
+  readonly sequence: number;
+  readonly command: 'stop';
+  readonly reason: string;
+  readonly notAfter: number;
+}
+
+export interface GrantBody {
+  readonly job: JobId;
+  readonly epoch: Epoch;
+}
+
+export interface AssignBody {
+  readonly job: JobId;
+  readonly version: number;
+  readonly partition: number;
+  readonly attempt: number;
+  readonly execution: ExecutionId;
+  readonly node: NodeId;
+  readonly epoch: Epoch;
+}
+
+export interface StateBody {
+  readonly job: JobId;
+  readonly version: number;
+  readonly partition: number;
+  readonly attempt: number;
+  readonly execution: ExecutionId;
+  readonly node: NodeId;
+  /** Rises by one with each record of this execution. */
+  readonly sequence: number;
+  readonly phase: Phase;
+  readonly exitCode: number | null;
+  readonly result: ResultRef | null;
+  readonly failure: ExecutionFailure | null;
+  readonly output: OutputHead | null;
+  readonly usage: Usage | null;
+}
+
+export interface AcceptBody {
+  readonly job: JobId;
+  readonly version: number;
+  readonly partition: number;
+  readonly attempt: number;
+  readonly execution: ExecutionId;
+  readonly node: NodeId;
+  readonly exitCode: number;
+  readonly result: ResultRef | null;
+  /** Nodes that had the result pinned when it was accepted. */
+  readonly holders: readonly NodeId[];
+}
+
+export type CloseOutcome = 'completed' | 'failed' | 'stopped';
+
+export interface CloseBody {
+  readonly job: JobId;
+  readonly version: number;
+  readonly outcome: CloseOutcome;
+  /** Stable kebab-case code: `completed`, `stopped-by-owner`, `attempts-exhausted`, `not-enough-nodes`, `total-timeout`, … */
+  readonly code: string;
+  /** One sentence for a person. */
+  readonly message: string;
+  /** The records this rests on: the owner's command, or the last failed state of a partition. */
+  readonly evidence: readonly RecordId[];
+}
+
+export interface AdvertBody {
+  readonly node: NodeId;
+  readonly store: StoreId;
+  readonly sequence: number;
+  /** Multiaddrs others can dial, `/p2p/…` included. */
+  readonly addresses: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly engines: readonly string[];
+  readonly publishers: readonly string[];
+  readonly sources: readonly string[];
+  readonly capacity: Resources;
+  /** Capacity less what runs and what is held for bids. */
+  readonly free: Resources;
+  readonly running: number;
+  /** May be chosen as keeper: its store is healthy and it is not draining. */
+  readonly keeps: boolean;
+  readonly software: string;
+}
+
+/** Every record type and its body: the one place that lists them. */
+export interface Bodies {
+  readonly spec: SpecBody;
+  readonly admission: AdmissionBody;
+  readonly vote: VoteBody;
+  readonly command: CommandBody;
+  readonly grant: GrantBody;
+  readonly assign: AssignBody;
+  readonly state: StateBody;
+  readonly accept: AcceptBody;
+  readonly close: CloseBody;
+  readonly advert: AdvertBody;
+}
+
+export type RecordType = keyof Bodies;
+
+/** A record as it travels: body, signer, time, signature; `id` is the hash of the whole envelope. */
+export interface Signed<T extends RecordType> {
+  readonly type: T;
+  readonly body: Bodies[T];
+  /** The key that signed. */
+  readonly by: PublicKey;
+  readonly hlc: Hlc;
+  /** 64 bytes. */
+  readonly sig: Uint8Array;
+  readonly id: RecordId;
+}
+
+export type AnyRecord = { readonly [T in RecordType]: Signed<T> }[RecordType];
+
+/** A record with the keeper signatures that make it a committed fact. */
+export interface Certified<T extends RecordType> {
+  readonly record: Signed<T>;
+  readonly votes: readonly Signed<'vote'>[];
+}
+
+/** The three kinds of value a leader commits in a slot. */
+export type Committed = 'assign' | 'accept' | 'close';

@@ -1,0 +1,39 @@
+/**
+ * Why a node does not take a job, in a form that can be counted and put into words. The leader sums
+ * these up, so that `job describe` can say which constraint or resource keeps how many nodes out.
+ */
+import type { Constraint } from '../../job/model.ts';
+
+export type ResourceName = 'cpu' | 'memory' | 'disk' | 'gpu';
+
+export type Refusal =
+  | { readonly code: 'engine-missing'; readonly engine: string; readonly detail: string }
+  | { readonly code: 'publisher-missing'; readonly publisher: string }
+  | { readonly code: 'source-missing'; readonly source: string }
+  | { readonly code: 'constraint'; readonly constraint: Constraint; readonly actual: string | null }
+  /** More than this node could ever give. Units: thousandths of a core, bytes, devices. */
+  | {
+      readonly code: 'too-big';
+      readonly resource: ResourceName;
+      readonly wanted: number;
+      readonly capacity: number;
+    }
+  /** Would fit, but not now. Units as above. */
+  | {
+      readonly code: 'busy';
+      readonly resource: ResourceName;
+      readonly wanted: number;
+      readonly free: number;
+    }
+  | { readonly code: 'network'; readonly network: string; readonly detail: string }
+  | { readonly code: 'path-not-allowed'; readonly path: string; readonly writable: boolean }
+  | { readonly code: 'env-not-allowed'; readonly variable: string }
+  | { readonly code: 'owner-not-allowed' }
+  | { readonly code: 'namespace-not-allowed'; readonly namespace: string }
+  | { readonly code: 'image-not-allowed'; readonly image: string }
+  | { readonly code: 'unsupported'; readonly feature: string }
+  | { readonly code: 'draining' }
+  | { readonly code: 'store-full' }
+  | { readonly code: 'expired' };
+
+export type RefusalCode = Refusal['code'];

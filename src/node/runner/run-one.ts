@@ -1,0 +1,335 @@
+/**
+ * One execution from order to last event: prepare, run, publish, each step durable before the next,
+ * so that a process that takes over finds out from the files where to go on. Does not know about
+ * other executions; `runner.ts` holds them.
+ */
+import type {
+  ExecutionFailure,
+  ExecutionOrder,
+  OutputHead,
+  RunEvent,
+  Usage,
+} from '../../core/record/execution.ts';
+import { ShoalError } from '../../core/failure.ts';
+import type { Engine, EngineOutcome, EngineRun } from '../../engines/engine.ts';
+import type { Log } from '../../lib/log.ts';
+import { chargedBytes } from '../../lib/walk-tree.ts';
+import { diskError } from '../../storage/content-failures.ts';
+import { assembleResult, checkResult } from '../../storage/results.ts';
+import type { Publisher, Source } from '../../storage/source.ts';
+import { StorageError, publisherOf } from '../../storage/source.ts';
+import { resolvedEnvironment } from './environment.ts';
+import type { ExecutionFacts, ExecutionFiles, FinalEvent } from './files.ts';
+import { TIMEOUT, createGuard } from './guard.ts';
+import type { Filled, Guard } from './guard.ts';
+import { outputHead } from './output.ts';
+import { isOwn, stage } from './staging.ts';
+
+/** The part of the configuration that the runner needs. */
+export interface RunnerSettings {
+  readonly inputMaxBytes: number;
+  /** Disk of a job that asks for none. */
+  readonly diskDefaultBytes: number;
+  /** What is looked at to count the disk of a running job, as in `Looks`; > 0. */
+  readonly diskLooksMax: number;
+  /** Of stdout and stderr each. */
+  readonly outputMaxBytes: number;
+  readonly resultMaxBytes: number;
+  readonly resultEntriesMax: number;
+  readonly resultDepthMax: number;
+  readonly logRetentionMs: number;
+  /** Of all finished executions together. */
+  readonly logsMaxBytes: number;
+  readonly diskPollMs: number;
+  readonly allowedEnv: readonly string[];
+}
+
+export interface Workshop {
+  readonly engines: ReadonlyMap<string, Engine>;
+  readonly sources: ReadonlyMap<string, Source>;
+  readonly publishers: ReadonlyMap<string, Publisher>;
+  readonly settings: RunnerSettings;
+  /** The environment of this process, for `env:NAME` values. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Wall clock, milliseconds. */
+  readonly now: () => number;
+}
+
+export interface Carried extends Workshop {
+  readonly order: ExecutionOrder;
+  readonly files: ExecutionFiles;
+  readonly log: Log;
+  readonly phase: (phase: Extract<RunEvent, { readonly type: 'phase' }>['phase']) => void;
+  /** Aborts when the owner cancels or the node stops. */
+  readonly signal: AbortSignal;
+}
+
+type Outcome = ExecutionFacts['outcome'];
+
+/** The program did not come to an end of its own. */
+class RunError extends Error {
+  override readonly name = 'RunError';
+  readonly failure: ExecutionFailure;
+  readonly usage: Usage | null;
+  constructor(failure: ExecutionFailure, usage: Usage | null) {
+    super(failure.message);
+    this.failure = failure;
+    this.usage = usage;
+  }
+}
+
+/**
+ * Carries out what is left to do.
+ * @returns the last event. Never throws for what a job does.
+ * @throws the signal's reason when it aborted.
+ */
+export async function carryOut(carried: Carried): Promise<FinalEvent> {
+  try {
+    const outcome = (await carried.files.read('outcome')) ?? (await run(carried));
+    const result = await publish(carried, outcome);
+    return {
+      type: 'ended',
+      exitCode: outcome.exitCode,
+      result,
+      output: await heads(carried),
+      usage: outcome.usage,
+    };
+  } catch (error) {
+    carried.signal.throwIfAborted();
+    const { failure, usage } = explained(error, carried);
+    return { type: 'failed', failure, output: await heads(carried), usage };
+  }
+}
+
+/** What the program printed so far. */
+export const heads = (carried: Carried): Promise<OutputHead> =>
+  outputHead(carried.files.stdoutPath, carried.files.stderrPath);
+
+async function run(carried: Carried): Promise<Outcome> {
+  const { files, order } = carried;
+  const engine = carried.engines.get(order.task.Engine.Type);
+  if (engine === undefined) {
+    const message = `The engine "${order.task.Engine.Type}" is not there on this node.`;
+    throw new RunError({ code: 'engine-missing', class: 'node', message }, null);
+  }
+  const prepared = await files.read('prepared');
+  const outcome =
+    (prepared === null ? null : await takeUp(carried, engine, prepared)) ??
+    (await begin(carried, engine));
+  const ended = { exitCode: outcome.exitCode, usage: outcome.usage };
+  await files.write('outcome', ended);
+  return ended;
+}
+
+/** @returns null when nothing of an earlier run is left and the program had not begun. */
+async function takeUp(
+  carried: Carried,
+  engine: Engine,
+  prepared: ExecutionFacts['prepared'],
+): Promise<Outcome | null> {
+  const started = await carried.files.read('started');
+  const outcome = await watched(carried, engine, prepared, (engineRun, onStarted, signal) =>
+    engine.reattach(engineRun, onStarted, signal),
+  );
+  if (outcome !== null) return outcome;
+  carried.signal.throwIfAborted();
+  if (started === null) return null;
+  const message = 'This node was restarted while the program ran, and nothing of it is left.';
+  throw new RunError({ code: 'lost-in-restart', class: 'node', message }, null);
+}
+
+async function begin(carried: Carried, engine: Engine): Promise<Outcome> {
+  const { files, order, settings, signal, sources } = carried;
+  carried.phase('preparing');
+  await files.reset();
+  await files.write('order', order);
+  const inputMaxBytes = Math.min(settings.inputMaxBytes, diskBytesOf(carried));
+  const prepared = await stage({ order, files, sources, inputMaxBytes, signal });
+  await files.write('prepared', prepared);
+  signal.throwIfAborted();
+  carried.phase('starting');
+  const outcome = await watched(carried, engine, prepared, (engineRun, onStarted, engineSignal) =>
+    engine.run(engineRun, onStarted, engineSignal),
+  );
+  if (outcome === null)
+    throw new RunError(
+      {
+        code: 'engine-broken',
+        class: 'node',
+        message: `The engine ${engine.name} gave no outcome.`,
+      },
+      null,
+    );
+  return outcome;
+}
+
+type EngineCall = (
+  run: EngineRun,
+  onStarted: () => void,
+  signal: AbortSignal,
+) => Promise<EngineOutcome | null>;
+
+/** Bytes that the job may fill in all. */
+const diskBytesOf = ({ order, settings }: Carried): number =>
+  order.task.resources.diskBytes || settings.diskDefaultBytes;
+
+/** Everything on this node's disk that is there for the job alone. */
+async function diskFilled(
+  { files, order, settings }: Carried,
+  engine: Engine,
+  prepared: ExecutionFacts['prepared'],
+  enough: number,
+  signal: AbortSignal,
+): Promise<Filled> {
+  const looks = { left: settings.diskLooksMax };
+  const paths = [files.outputs, files.logs, ...prepared.writableInputs];
+  const [elsewhere, ...trees] = await Promise.all([
+    engine.diskBytes(order.execution, enough, signal),
+    ...paths.map((path) => chargedBytes(path, enough, looks, signal)),
+  ]);
+  return {
+    bytes: trees.reduce((sum, { bytes }) => sum + bytes, prepared.inputBytes + elsewhere),
+    closed: trees.reduce((sum, { closed }) => sum + closed, 0),
+  };
+}
+
+/** Calls the engine while the guard watches; the guard's word counts more than the engine's. */
+async function watched(
+  carried: Carried,
+  engine: Engine,
+  prepared: ExecutionFacts['prepared'],
+  call: EngineCall,
+): Promise<Outcome | null> {
+  const { order, settings, log } = carried;
+  const guard = createGuard({
+    timeoutMs: order.timeoutMs,
+    diskBytes: diskBytesOf(carried),
+    measure: (enough, signal) => diskFilled(carried, engine, prepared, enough, signal),
+    diskPollMs: settings.diskPollMs,
+    log,
+  });
+  const signal = AbortSignal.any([carried.signal, guard.signal]);
+  const notes = startNotes(carried, guard);
+  let outcome: EngineOutcome | null;
+  try {
+    outcome = await call(engineRunOf(carried, prepared, guard.atOnce), notes.onStarted, signal);
+  } catch (error) {
+    // An engine may answer the guard's signal by throwing; the limit is what happened.
+    const broken = guard.broken();
+    throw broken === null ? error : new RunError(broken, null);
+  } finally {
+    await guard.end();
+    await notes.written();
+  }
+  const exited = outcome?.type === 'exited';
+  const broken = guard.broken();
+  // A program that came to its own end just before its time was up has its exit code.
+  if (broken !== null && !(exited && broken.code === TIMEOUT))
+    throw new RunError(broken, outcome?.usage ?? null);
+  if (outcome?.type === 'failed') throw new RunError(outcome.failure, outcome.usage);
+  if (outcome?.outputDropped === true)
+    log.warn({ max: settings.outputMaxBytes }, 'execution.output-dropped');
+  return outcome;
+}
+
+/** What happens when the program itself begins: phase, clock and marker, once. */
+function startNotes(
+  carried: Carried,
+  guard: Guard,
+): { readonly onStarted: () => void; readonly written: () => Promise<void> } {
+  let marking: Promise<void> | null = null;
+  const mark = async (): Promise<void> => {
+    // After a restart the program runs since the time that the earlier process wrote down.
+    const earlier = await carried.files.read('started');
+    const now = carried.now();
+    guard.begin(earlier === null ? 0 : now - earlier.at);
+    if (earlier === null) await carried.files.write('started', { at: now });
+  };
+  return {
+    onStarted() {
+      if (marking !== null) return;
+      carried.phase('running');
+      marking = mark();
+      // Reported by `written`; without this a failure would count as unhandled until then.
+      marking.catch(() => {});
+    },
+    written: async () => {
+      await marking;
+    },
+  };
+}
+
+function engineRunOf(
+  carried: Carried,
+  prepared: ExecutionFacts['prepared'],
+  atOnce: AbortSignal,
+): EngineRun {
+  const { files, order, settings } = carried;
+  const diskBytes = diskBytesOf(carried);
+  return {
+    order,
+    mounts: prepared.mounts,
+    env: resolvedEnvironment(order, settings.allowedEnv, carried.environment),
+    stdoutPath: files.stdoutPath,
+    stderrPath: files.stderrPath,
+    outputMaxBytes: Math.min(settings.outputMaxBytes, diskBytes),
+    diskBytes,
+    // What lies in directories of the host that the operator opened is not the job's disk.
+    fileMaxBytes: prepared.mounts.some((mount) => mount.writable && !isOwn(mount, files))
+      ? null
+      : diskBytes,
+    scratchDir: files.scratch,
+    atOnce,
+  };
+}
+
+async function publish(
+  carried: Carried,
+  outcome: Outcome,
+): Promise<Extract<FinalEvent, { readonly type: 'ended' }>['result']> {
+  const { files, log, order, settings, signal } = carried;
+  const type = order.task.Publisher.Type;
+  if (type === '' || type === 'noop') return null;
+  carried.phase('publishing');
+  const publisher = publisherOf(carried.publishers, type);
+  await assembleResult({
+    directory: files.results,
+    stdoutPath: files.stdoutPath,
+    stderrPath: files.stderrPath,
+    exitCode: outcome.exitCode,
+    outputsDirectory: files.outputs,
+    names: order.task.ResultPaths.map((path) => path.Name),
+  });
+  const limits = {
+    entriesMax: settings.resultEntriesMax,
+    depthMax: settings.resultDepthMax,
+    bytesMax: settings.resultMaxBytes,
+  };
+  const checked = await checkResult(files.results, limits, signal);
+  const published = await publisher.publish(files.results, signal);
+  const dropped = checked.dropped.length + published.dropped.length;
+  if (dropped > 0)
+    log.warn(
+      { dropped, first: (checked.dropped[0] ?? published.dropped[0] ?? '').slice(0, 200) },
+      'result.entries-dropped',
+    );
+  return published.result;
+}
+
+function explained(
+  error: unknown,
+  carried: Carried,
+): { readonly failure: ExecutionFailure; readonly usage: Usage | null } {
+  if (error instanceof RunError) return { failure: error.failure, usage: error.usage };
+  const known = diskError(error, 'The execution failed');
+  if (known instanceof StorageError) return { failure: known.failure, usage: null };
+  carried.log.error({ error }, 'execution.broken');
+  const message =
+    error instanceof ShoalError
+      ? error.message
+      : `The node failed: ${error instanceof Error ? error.message : String(error)}`;
+  return {
+    failure: { code: 'node-failed', class: 'node', message: message.slice(0, 1_000) },
+    usage: null,
+  };
+}

@@ -1,0 +1,199 @@
+/**
+ * Carries out executions on this node: the hand of the core. Each order becomes a directory, a run of
+ * its engine and a sequence of events; a crash at any point is continued, not repeated. How many run
+ * at a time is the core's decision alone. Never throws for what a job does.
+ */
+import { mkdir } from 'node:fs/promises';
+import type { ExecutionOrder, RunEvent } from '../../core/record/execution.ts';
+import type { ExecutionId } from '../../core/record/ids.ts';
+import { pause } from '../../lib/abort.ts';
+import type { Log } from '../../lib/log.ts';
+import { carryOut, heads } from './run-one.ts';
+import type { Carried, Workshop } from './run-one.ts';
+import { executionFiles } from './files.ts';
+import type { FinalEvent } from './files.ts';
+import { createSweeper } from './sweep.ts';
+
+export interface RunnerOptions extends Workshop {
+  /** Directory of all executions; made when it is not there. */
+  readonly executionsDir: string;
+  readonly log: Log;
+  /** Told each event once, in order. */
+  readonly emit: (execution: ExecutionId, event: RunEvent) => void;
+}
+
+export interface Runner {
+  /**
+   * Begins an execution, or goes on with one that an earlier process began. Returns at once.
+   * @param resume it may have been begun; only logged, because the files tell.
+   */
+  start(order: ExecutionOrder, resume: boolean): void;
+  /** Ends it and reports `cancelled`; nothing when it is over. */
+  cancel(execution: ExecutionId, why: string): void;
+  /** Its files may go after the retention time. */
+  forget(execution: ExecutionId): void;
+  /** Executions that are not over. */
+  keep(): ReadonlySet<ExecutionId>;
+  /** True while the execution is not over; what follows its logs needs to know. */
+  isActive(execution: ExecutionId): boolean;
+  /**
+   * Removes what nobody needs: files past their time, and what engines have left of executions that
+   * nobody goes on with. To be called every minute or so, from when the core has started again what
+   * it knows.
+   */
+  sweep(): Promise<void>;
+  /** Ends all programs without a word to the core, and waits at most `deadlineMs` for them. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/** Why a run was aborted. */
+class RunEnd extends Error {
+  override readonly name = 'RunEnd';
+  readonly kind: 'cancel' | 'stop';
+  constructor(kind: 'cancel' | 'stop', why: string) {
+    super(why);
+    this.kind = kind;
+  }
+}
+
+export function createRunner(options: RunnerOptions): Runner {
+  const active = new Map<ExecutionId, { readonly abort: AbortController }>();
+  /** Work under way, the clearing up after the last event included. */
+  const background = new Set<Promise<void>>();
+  const sweeper = createSweeper(options);
+  let stopping = false;
+
+  const tell = (execution: ExecutionId, event: RunEvent): void => {
+    if (stopping) return;
+    try {
+      options.emit(execution, event);
+    } catch (error) {
+      options.log.error({ error, execution }, 'execution.event-lost');
+    }
+  };
+
+  /** Work that nobody waits for; its failure is logged, never thrown. */
+  const inBackground = (execution: ExecutionId, work: Promise<void>): void => {
+    const guarded = work.catch((error: unknown) =>
+      options.log.error({ error, execution }, 'execution.files-broken'),
+    );
+    background.add(guarded);
+    void guarded.finally(() => background.delete(guarded));
+  };
+
+  return {
+    start(order, resume) {
+      const { execution } = order;
+      if (stopping || active.has(execution)) return;
+      const abort = new AbortController();
+      const log = options.log.child({ execution });
+      log.debug({ job: order.job, resume }, 'execution.start');
+      const phase: Carried['phase'] = (name) => tell(execution, { type: 'phase', phase: name });
+      const done = carryThrough(
+        { ...options, order, log, signal: abort.signal, phase },
+        (event) => {
+          active.delete(execution);
+          tell(execution, event);
+        },
+      );
+      active.set(execution, { abort });
+      inBackground(execution, done);
+    },
+    cancel(execution, why) {
+      const run = active.get(execution);
+      if (run !== undefined) run.abort.abort(new RunEnd('cancel', why));
+      else
+        inBackground(
+          execution,
+          cancelIdle(options, execution, (event) => tell(execution, event)),
+        );
+    },
+    forget(execution) {
+      inBackground(execution, markForgotten(options, execution));
+    },
+    keep: () => new Set(active.keys()),
+    isActive: (execution) => active.has(execution),
+    sweep: () => sweeper(() => new Set(active.keys())),
+    async stop(deadlineMs) {
+      stopping = true;
+      for (const run of active.values()) run.abort.abort(new RunEnd('stop', 'the node stops'));
+      const waiting = new AbortController();
+      const all = Promise.all(background);
+      const inTime = await Promise.race([
+        all.then(() => true),
+        pause(deadlineMs, waiting.signal).then(() => false),
+      ]);
+      waiting.abort();
+      if (!inTime) options.log.warn({ executions: [...active.keys()] }, 'runner.stopped-late');
+    },
+  };
+}
+
+type Setup = Omit<Carried, 'files'> & { readonly executionsDir: string };
+
+/** From where the files stand to the last event, which is durable before it is told. Never rejects. */
+async function carryThrough(setup: Setup, tell: (event: FinalEvent) => void): Promise<void> {
+  const { log, order } = setup;
+  try {
+    const carried: Carried = {
+      ...setup,
+      files: executionFiles(setup.executionsDir, order.execution),
+    };
+    const told = await carried.files.read('final');
+    if (told !== null) {
+      tell(told);
+      return;
+    }
+    const event = await lastEvent(carried);
+    if (event === null) return;
+    // Between here and `tell` a crash is harmless: the next process tells what is written.
+    await mkdir(carried.files.directory, { recursive: true, mode: 0o700 });
+    await carried.files.write('final', event);
+    tell(event);
+    await carried.files
+      .clear()
+      .catch((error: unknown) => log.warn({ error }, 'execution.not-cleared'));
+  } catch (error) {
+    // Even the files cannot be written: the core still has to hear that this node cannot do it.
+    log.error({ error }, 'execution.broken');
+    const message = `This node cannot keep its own files: ${error instanceof Error ? error.message : String(error)}`;
+    tell({
+      type: 'failed',
+      failure: { code: 'node-failed', class: 'node', message: message.slice(0, 1_000) },
+      output: null,
+      usage: null,
+    });
+  }
+}
+
+/** @returns null when the node stops: the next process goes on. */
+async function lastEvent(carried: Carried): Promise<FinalEvent | null> {
+  try {
+    return await carryOut(carried);
+  } catch (error) {
+    const reason: unknown = carried.signal.reason;
+    if (!(reason instanceof RunEnd)) throw error;
+    if (reason.kind === 'stop') return null;
+    const began = (await carried.files.read('prepared')) !== null;
+    return { type: 'cancelled', output: began ? await heads(carried) : null };
+  }
+}
+
+/** Cancels what is on disk but was not taken up again after a restart. */
+async function cancelIdle(
+  options: RunnerOptions,
+  execution: ExecutionId,
+  tell: (event: FinalEvent) => void,
+): Promise<void> {
+  const files = executionFiles(options.executionsDir, execution);
+  if ((await files.read('order')) === null || (await files.read('final')) !== null) return;
+  await files.write('final', { type: 'cancelled', output: null });
+  tell({ type: 'cancelled', output: null });
+}
+
+async function markForgotten(options: RunnerOptions, execution: ExecutionId): Promise<void> {
+  const files = executionFiles(options.executionsDir, execution);
+  const known = (await files.read('order')) ?? (await files.read('final'));
+  if (known !== null && (await files.read('forgotten')) === null)
+    await files.write('forgotten', { at: options.now() });
+}

@@ -1,0 +1,125 @@
+/**
+ * Brings everything an execution needs into its directory: all inputs at the same time, and an empty
+ * writable directory for each ResultPath.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ExecutionOrder } from '../../core/record/execution.ts';
+import type { Mount } from '../../engines/engine.ts';
+import { LOOKS_UNBOUNDED, chargedBytes } from '../../lib/walk-tree.ts';
+import { resultNameProblem } from '../../storage/results.ts';
+import { StorageError, sourceOf } from '../../storage/source.ts';
+import type { Source } from '../../storage/source.ts';
+import { openUp } from './files.ts';
+import type { ExecutionFacts, ExecutionFiles } from './files.ts';
+
+export interface StagingOptions {
+  readonly order: ExecutionOrder;
+  readonly files: ExecutionFiles;
+  readonly sources: ReadonlyMap<string, Source>;
+  /** Of all inputs together, as they are written. */
+  readonly inputMaxBytes: number;
+  readonly signal: AbortSignal;
+}
+
+/** @throws StorageError; or the signal's reason when it aborts. */
+export async function stage(options: StagingOptions): Promise<ExecutionFacts['prepared']> {
+  const { order, files, signal } = options;
+  checkNames(order);
+  const inputs = await stageInputs(options);
+  const outputs = await makeOutputs(order, files);
+  signal.throwIfAborted();
+  const own = inputs.filter((mount) => isOwn(mount, files));
+  const fixed = own.filter((mount) => !mount.writable);
+  // Measured once: nobody can write to them any more.
+  const sizes = await Promise.all(
+    fixed.map((mount) =>
+      chargedBytes(mount.source, Number.POSITIVE_INFINITY, LOOKS_UNBOUNDED, signal),
+    ),
+  );
+  return {
+    mounts: [...inputs, ...outputs],
+    inputBytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
+    writableInputs: own.filter((mount) => mount.writable).map((mount) => mount.source),
+  };
+}
+
+function checkNames(order: ExecutionOrder): void {
+  const seen = new Set<string>();
+  for (const { Name } of order.task.ResultPaths) {
+    const problem = seen.has(Name) ? 'is used twice' : resultNameProblem(Name);
+    if (problem !== null) {
+      throw new StorageError(
+        'spec',
+        'result-name-invalid',
+        `The result path name ${JSON.stringify(Name)} ${problem}.`,
+      );
+    }
+    seen.add(Name);
+  }
+}
+
+async function stageInputs(options: StagingOptions): Promise<readonly Mount[]> {
+  const { order, files, sources, inputMaxBytes } = options;
+  // The first input that fails ends the others, and all are waited for, so nothing writes after this.
+  const failed = new AbortController();
+  const signal = AbortSignal.any([options.signal, failed.signal]);
+  const spend = createBudget(inputMaxBytes);
+  const works = order.task.InputSources.map(async (input, index) => {
+    try {
+      signal.throwIfAborted();
+      const source = sourceOf(sources, input.Source.Type);
+      const destination = join(files.inputs, String(index));
+      return await source.stage(input, {
+        order,
+        destination,
+        maxBytes: inputMaxBytes,
+        spend,
+        signal,
+      });
+    } catch (error) {
+      if (!failed.signal.aborted) failed.abort(error);
+      throw error;
+    }
+  });
+  const settled = await Promise.allSettled(works);
+  options.signal.throwIfAborted();
+  if (failed.signal.aborted) throw failed.signal.reason;
+  const staged = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const mounts = staged.flatMap((each) => each.mounts);
+  for (const mount of mounts) if (isOwn(mount, files)) await openUp(mount.source, mount.writable);
+  return mounts;
+}
+
+/** One for all inputs, which are staged side by side: each alone could fill it. */
+function createBudget(maxBytes: number): (bytes: number) => void {
+  let left = maxBytes;
+  return (bytes) => {
+    left -= bytes;
+    if (left >= 0) return;
+    throw new StorageError(
+      'limit',
+      'input-too-large',
+      `The inputs take more than the ${maxBytes} bytes of disk that the job has on this node. Raise Resources.Disk.`,
+    );
+  };
+}
+
+async function makeOutputs(
+  order: ExecutionOrder,
+  files: ExecutionFiles,
+): Promise<readonly Mount[]> {
+  const mounts: Mount[] = [];
+  for (const { Name, Path } of order.task.ResultPaths) {
+    const source = join(files.outputs, Name);
+    await mkdir(source);
+    // The program may run as any user; the directory above is closed to everyone else.
+    await openUp(source, true);
+    mounts.push({ source, target: Path, writable: true });
+  }
+  return mounts;
+}
+
+/** True for a copy that belongs to this execution; other directories are the operator's. */
+export const isOwn = (mount: Mount, files: ExecutionFiles): boolean =>
+  mount.source.startsWith(`${files.directory}/`);

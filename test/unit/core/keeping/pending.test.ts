@@ -1,0 +1,138 @@
+/** Admissions that nobody activates: bounded by who brings them, and gone after a while. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Cluster, refusals } from '../cluster.ts';
+import type { MessageOf } from '../cluster.ts';
+import { WALL, admissionOf, certify, idOf, jobWith, specOf, suiteOf } from '../fixtures.ts';
+import { firstEpoch } from '../../../../src/core/record/ballot.ts';
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+/** An admission with this node and two others, of an owner of its own. */
+function asked(
+  nonce: number,
+  { owner = 0, keepers = [7, 0, 8], notAfter = WALL + DAY_MS } = {},
+): MessageOf<'admit'> {
+  const signer = suiteOf(7, owner);
+  const spec = specOf(jobWith(), { nonce: String(nonce).padStart(32, '0'), notAfter }, signer);
+  return { type: 'admit', spec, admission: admissionOf(spec, keepers) };
+}
+const rows = (cluster: Cluster): number => cluster.store(0).restore().records.length;
+const votes = (cluster: Cluster): number => cluster.messages('admitted').length;
+
+describe('admissions that nobody activates', () => {
+  it('are gone from the disk after ten minutes when their keepers were never there', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    cluster.message(0, 7, asked(1));
+    assert.equal(rows(cluster), 2);
+    cluster.advance(9 * MINUTE_MS);
+    assert.equal(rows(cluster), 2);
+    cluster.advance(2 * MINUTE_MS);
+    assert.equal(rows(cluster), 0);
+  });
+
+  it('wait for a day when their keepers were there, and are tried ever more seldom', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    cluster.input(0, { type: 'peer-connected', node: idOf(8) });
+    cluster.message(0, 7, asked(1));
+    cluster.advance(DAY_MS / 2);
+    assert.equal(rows(cluster), 2);
+    assert.ok(cluster.messages('admit').length < 700);
+    cluster.advance(DAY_MS / 2 + MINUTE_MS);
+    assert.equal(rows(cluster), 0);
+  });
+
+  it('can still be activated when they are forgotten', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    const { spec, admission } = asked(1);
+    cluster.message(0, 7, { type: 'admit', spec, admission });
+    cluster.advance(11 * MINUTE_MS);
+    const certified = certify(admission, 'admission', [7, 8], firstEpoch(admission.body));
+    cluster.message(0, 7, { type: 'activate', spec, admission: certified });
+    assert.equal(cluster.machine(0).inspect().jobs.length, 1);
+  });
+
+  it('are at most 256 of one peer, and others are heard all the same', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    for (let nonce = 0; nonce < 300; nonce += 1)
+      cluster.message(0, 7, asked(nonce, { owner: nonce }));
+    assert.equal(votes(cluster), 256);
+    assert.deepEqual(refusals(cluster.message(0, 7, asked(999))), ['over-limit']);
+    cluster.message(0, 6, asked(1_000, { owner: 5 }));
+    assert.equal(votes(cluster), 257);
+    cluster.advance(11 * MINUTE_MS);
+    cluster.message(0, 7, asked(1_001));
+    assert.equal(votes(cluster), 258);
+  });
+
+  it('are at most 1,024 of one owner, or of peers on one host', () => {
+    for (const sameOwner of [true, false]) {
+      const cluster = new Cluster({ nodes: 1 });
+      for (let nonce = 0; nonce < 1_200; nonce += 1) {
+        const from = 10 + (nonce % 20);
+        if (!sameOwner) cluster.input(0, { type: 'peer-host', node: idOf(from), host: '10.0.0.1' });
+        cluster.message(0, from, asked(nonce, { owner: sameOwner ? 1 : nonce }));
+      }
+      assert.equal(votes(cluster), 1_024);
+      cluster.message(0, 50, asked(5_000, { owner: 9_999 }));
+      assert.equal(votes(cluster), 1_025);
+    }
+  });
+
+  it('are at most 2,048 in all', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    for (let nonce = 0; nonce < 2_100; nonce += 1) {
+      cluster.message(0, 10 + (nonce % 20), asked(nonce, { owner: nonce }));
+    }
+    assert.equal(votes(cluster), 2_048);
+  });
+});
+
+describe('a keeper', () => {
+  it('keeps at most half of its jobs for one owner', () => {
+    const cluster = new Cluster({ nodes: 1, limits: { jobsMax: 10 }, program: () => [] });
+    const keep = (nonce: number, owner: number, from = 7): void => {
+      const { spec, admission } = asked(nonce, { owner });
+      const certified = certify(admission, 'admission', [7, 8], firstEpoch(admission.body));
+      const before = votes(cluster);
+      cluster.message(0, from, { type: 'admit', spec, admission });
+      if (votes(cluster) > before) {
+        cluster.message(0, from, { type: 'activate', spec, admission: certified });
+      }
+    };
+    for (let nonce = 0; nonce < 8; nonce += 1) keep(nonce, 1);
+    assert.equal(cluster.machine(0).inspect().jobs.length, 5);
+    keep(20, 2, 9);
+    assert.equal(cluster.machine(0).inspect().jobs.length, 6);
+    const [refused] = cluster.messages('not-admitted');
+    assert.deepEqual(refused?.message.refusal, { code: 'store-full' });
+  });
+
+  it('keeps at most half of its jobs on the word of one host, however many owners and nodes it names', () => {
+    const cluster = new Cluster({ nodes: 1, limits: { jobsMax: 10 }, program: () => [] });
+    const bring = (nonce: number, from: number): void => {
+      const { spec, admission } = asked(nonce, { owner: nonce });
+      const certified = certify(admission, 'admission', [7, 8], firstEpoch(admission.body));
+      cluster.message(0, from, { type: 'activate', spec, admission: certified });
+    };
+    const at = (node: number, host: string): void =>
+      void cluster.input(0, { type: 'peer-host', node: idOf(node), host });
+    for (let node = 20; node < 28; node += 1) {
+      at(node, '192.0.2.1');
+      bring(node, node);
+    }
+    assert.equal(cluster.machine(0).inspect().jobs.length, 5);
+    at(40, '192.0.2.2');
+    bring(40, 40);
+    assert.equal(cluster.machine(0).inspect().jobs.length, 6);
+  });
+
+  it('takes no job that is to be remembered for years', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    const late = asked(1, { notAfter: WALL + 62 * DAY_MS });
+    assert.deepEqual(refusals(cluster.message(0, 7, late)), ['over-limit']);
+    cluster.message(0, 7, asked(2, { notAfter: WALL + 60 * DAY_MS }));
+    assert.equal(votes(cluster), 1);
+  });
+});

@@ -1,0 +1,195 @@
+/** Only the node that the owner named in the spec admits the job: nobody else gives it keepers. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { firstEpoch } from '../../../../src/core/record/ballot.ts';
+import { asRequestId } from '../../../../src/core/record/ids.ts';
+import type { Effect } from '../../../../src/core/contract/machine-types.ts';
+import type { Announcement, JobRecords } from '../../../../src/core/contract/messages.ts';
+import type { Signed } from '../../../../src/core/record/records.ts';
+import { Cluster, refusals } from '../cluster.ts';
+import {
+  admissionOf,
+  assignOf,
+  certify,
+  closeOf,
+  committed,
+  idOf,
+  jobWith,
+  specOf,
+} from '../fixtures.ts';
+import type { Admitted } from '../fixtures.ts';
+
+const SPONSOR = 1;
+const MEMBER = 9;
+const spec = specOf(jobWith(), { sponsor: idOf(SPONSOR) });
+const { job } = spec.body;
+const request = asRequestId('q');
+
+/** The genuine spec, admitted by node number `by` to keepers that all signed. */
+function admittedBy(by: number, keepers: readonly number[]): Admitted {
+  const record = admissionOf(spec, keepers, {}, by);
+  const epoch = firstEpoch(record.body);
+  return { spec, admission: certify(record, 'admission', keepers, epoch), keepers, epoch };
+}
+
+const announcing = (
+  { admission, keepers: [leader = 0] }: Admitted,
+  told: Signed<'spec'> | null = spec,
+): Announcement => ({
+  job,
+  version: 1,
+  leader: idOf(leader),
+  admission,
+  grant: null,
+  round: 0,
+  need: 1,
+  spec: told,
+  notAgain: [],
+});
+
+/** Node 0, connected to all that speak here. */
+function node(): Cluster {
+  const cluster = new Cluster({ nodes: 1, program: () => [] });
+  for (const other of [SPONSOR, 2, 3, MEMBER])
+    cluster.input(0, { type: 'peer-connected', node: idOf(other) });
+  return cluster;
+}
+
+/** Refused as a contradiction, and nothing else done. */
+function refusedAlone(effects: readonly Effect[], fault: boolean): void {
+  assert.deepEqual(
+    effects.map((effect) => effect.type === 'refuse' && [effect.code, effect.fault]),
+    [['contradiction', fault]],
+  );
+}
+
+function assertUnpromised(cluster: Cluster): void {
+  assert.deepEqual(cluster.machine(0).inspect().holds, []);
+  assert.deepEqual(cluster.messages('bid'), []);
+}
+
+describe('the admission of the sponsor that the owner named', () => {
+  it('is by the node that the job was submitted through', () => {
+    const cluster = new Cluster({ nodes: 3 });
+    cluster.submit(2, jobWith());
+    const { message } = cluster.messages('admit')[0] ?? assert.fail();
+    assert.equal(message.spec.body.sponsor, idOf(2));
+    assert.equal(message.admission.body.sponsor, idOf(2));
+  });
+
+  it('makes keepers, holds and answers (control)', () => {
+    const cluster = node();
+    const elsewhere = admittedBy(SPONSOR, [1, 2, 3]);
+    cluster.message(0, 1, { type: 'invite', announcement: announcing(elsewhere) });
+    assert.equal(cluster.machine(0).inspect().holds.length, 1);
+    const { admission } = admittedBy(SPONSOR, [1, 0, 2]);
+    cluster.message(0, SPONSOR, { type: 'admit', spec, admission: admission.record });
+    assert.equal(cluster.messages('admitted').length, 1);
+    cluster.message(0, SPONSOR, { type: 'activate', spec, admission });
+    assert.equal(cluster.job(0).job, job);
+  });
+});
+
+describe('a member’s own admission of a job that somebody else sponsored', () => {
+  const own = admittedBy(MEMBER, [MEMBER]);
+  const withUs = admittedBy(MEMBER, [MEMBER, 0, 8]);
+
+  it('gets no vote', () => {
+    const admission = withUs.admission.record;
+    refusedAlone(node().message(0, MEMBER, { type: 'admit', spec, admission }), true);
+  });
+
+  it('activates nothing, whoever certified it', () => {
+    const cluster = node();
+    const { admission } = withUs;
+    refusedAlone(cluster.message(0, MEMBER, { type: 'activate', spec, admission }), true);
+    assert.deepEqual(cluster.machine(0).inspect().jobs, []);
+  });
+
+  it('gets no hold and no bid by an invitation', () => {
+    const cluster = node();
+    const announcement = announcing(own);
+    refusedAlone(cluster.message(0, MEMBER, { type: 'invite', announcement }), true);
+    assertUnpromised(cluster);
+  });
+
+  it('gets none by gossip either, for which the neighbour that repeats it is not to blame', () => {
+    const cluster = node();
+    const gossip = { type: 'announce', announcement: announcing(own) } as const;
+    refusedAlone(cluster.input(0, { type: 'gossip', from: idOf(2), gossip }), false);
+    assertUnpromised(cluster);
+  });
+
+  it('gets none when its spec follows', () => {
+    const cluster = node();
+    cluster.message(0, MEMBER, { type: 'invite', announcement: announcing(own, null) });
+    assert.equal(cluster.messages('spec-wanted').length, 1);
+    assertUnpromised(cluster);
+    refusedAlone(cluster.message(0, MEMBER, { type: 'spec', spec }), true);
+    assertUnpromised(cluster);
+  });
+
+  it('gets none from a keeper of the job, which has the spec already', () => {
+    const cluster = node();
+    const { admission } = admittedBy(SPONSOR, [1, 0, 2]);
+    cluster.message(0, SPONSOR, { type: 'activate', spec, admission });
+    const announcement = announcing(own, null);
+    refusedAlone(cluster.message(0, MEMBER, { type: 'invite', announcement }), true);
+    assertUnpromised(cluster);
+  });
+
+  it('starts no second run, not even at a node that bid for the job', () => {
+    const cluster = node();
+    const truly = announcing(admittedBy(SPONSOR, [1, 2, 3]));
+    cluster.message(0, 1, { type: 'invite', announcement: truly });
+    const assigns = [committed(own, assignOf(own, { node: 0 }))];
+    const rest = { spec, admission: own.admission, grant: null, holders: [] };
+    refusedAlone(cluster.message(0, MEMBER, { type: 'assign', ...rest, assigns }), true);
+    assert.deepEqual(cluster.effects('run'), []);
+    assert.equal(cluster.machine(0).inspect().holds.length, 1);
+  });
+
+  const found = ({ admission }: Admitted, committedValues: JobRecords['committed'] = []) => ({
+    type: 'found' as const,
+    request,
+    answer: {
+      type: 'job' as const,
+      records: {
+        spec,
+        admission,
+        grant: null,
+        commands: [],
+        committed: committedValues,
+        states: [],
+      },
+      waiting: null,
+    },
+  });
+  const falseEnd = found(own, [committed(own, closeOf(own))]);
+
+  it('ends no look-up with an end that never was', () => {
+    const cluster = node();
+    cluster.input(0, {
+      type: 'query',
+      request,
+      query: { type: 'job', ref: job, namespace: 'default' },
+    });
+    assert.deepEqual(refusals(cluster.message(0, MEMBER, falseEnd)), ['contradiction']);
+    cluster.message(0, SPONSOR, found(admittedBy(SPONSOR, [1, 2, 3])));
+    cluster.advance(3_000);
+    const reply = cluster.reply(request);
+    assert.ok(reply?.type === 'answer', JSON.stringify(reply));
+    assert.deepEqual(reply.answer.records.committed, []);
+  });
+
+  it('takes no stop of the owner', () => {
+    const cluster = node();
+    cluster.input(0, { type: 'stop', request, job, reason: '' });
+    cluster.message(0, MEMBER, found(own));
+    cluster.message(0, SPONSOR, found(admittedBy(SPONSOR, [1, 2, 3])));
+    cluster.advance(3_000);
+    const told = cluster.messages('command').map(({ to }) => to);
+    assert.ok(told.includes(idOf(1)));
+    assert.ok(!told.includes(idOf(MEMBER)));
+  });
+});

@@ -1,0 +1,488 @@
+/** What a leader does next: every branch of `planJob` as a table of ledger and observations. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type {
+  ExecutionFailure,
+  FailureClass,
+  Phase,
+  ResultRef,
+} from '../../../../src/core/record/execution.ts';
+import { asMillis } from '../../../../src/core/record/ids.ts';
+import type { ExecutionId, Millis } from '../../../../src/core/record/ids.ts';
+import {
+  createLedger,
+  mergeCommand,
+  mergeCommitted,
+  mergeState,
+} from '../../../../src/core/record/ledger.ts';
+import type { Ledger } from '../../../../src/core/record/ledger.ts';
+import { defaultLimits } from '../../../../src/core/contract/limits.ts';
+import { failuresByNode, partitionsOf, planJob } from '../../../../src/core/leading/plan.ts';
+import type { Observed, Plan } from '../../../../src/core/leading/plan.ts';
+import type { Replication } from '../../../../src/core/node/state.ts';
+import type { Job, JobType } from '../../../../src/job/model.ts';
+import {
+  acceptOf,
+  admitted,
+  assignOf,
+  committed,
+  idOf,
+  jobWith,
+  stateOf,
+  stopOf,
+} from '../fixtures.ts';
+
+const NOW = asMillis(100_000);
+const { leaseLostMs, maxAttempts, maxMisses, retryBackoffMs } = defaultLimits;
+
+/** What a table says of one attempt of a partition; it runs on node `number of the attempt + 1`. */
+interface Told {
+  readonly phase?: Phase;
+  readonly failure?: FailureClass;
+  readonly result?: ResultRef;
+  readonly accepted?: true;
+  /** The leader's own observations. */
+  readonly gone?: 'lost' | 'missed';
+  readonly heardAgoMs?: number;
+  readonly failedAgoMs?: number;
+  readonly copy?: Partial<Replication>;
+}
+
+interface Given {
+  readonly job?: Job;
+  /** Attempts of each partition. */
+  readonly partitions?: readonly (readonly Told[])[];
+  readonly stop?: string;
+  readonly ageMs?: number;
+  readonly sinceAgoMs?: number;
+  /** Since the leader saw the executions assigned. */
+  readonly seenAgoMs?: number;
+  readonly canReplicate?: boolean;
+}
+
+const RESULT: ResultRef = {
+  cid: 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi',
+  bytes: 10,
+};
+const failed = (code: FailureClass): ExecutionFailure => ({
+  code: `a-${code}-failure`,
+  class: code,
+  message: `because of ${code}`,
+});
+const ago = (ms: number): Millis => asMillis(NOW - ms);
+
+function build(given: Given): {
+  ledger: Ledger;
+  observed: Observed;
+  ids: readonly (readonly ExecutionId[])[];
+} {
+  const job = admitted(given.job ?? jobWith(), [0]);
+  const ledger = createLedger(job.spec, job.admission);
+  const heard = new Map<ExecutionId, Millis>();
+  const givenUp = new Map<ExecutionId, 'missed' | 'lost'>();
+  const failedAt = new Map<ExecutionId, Millis>();
+  const replications = new Map<ExecutionId, Replication>();
+  const ids = (given.partitions ?? []).map((attempts, partition) =>
+    attempts.map((told, attempt) => {
+      const node = attempt + 1;
+      const assign = assignOf(job, { partition, attempt, node });
+      const { execution } = assign.body;
+      mergeCommitted(ledger, committed(job, assign));
+      heard.set(execution, ago(told.heardAgoMs ?? 0));
+      if (told.gone !== undefined) givenUp.set(execution, told.gone);
+      if (told.failedAgoMs !== undefined) failedAt.set(execution, ago(told.failedAgoMs));
+      if (told.copy !== undefined) {
+        const copy = {
+          cid: RESULT.cid,
+          holder: idOf(9),
+          deadline: NOW,
+          done: false,
+          failed: new Set<never>(),
+        };
+        replications.set(execution, { ...copy, ...told.copy });
+      }
+      if (told.phase !== undefined) {
+        const failure = told.failure === undefined ? null : failed(told.failure);
+        const state = stateOf(assign, node, {
+          phase: told.phase,
+          failure,
+          result: told.result ?? null,
+        });
+        mergeState(ledger, state);
+        if (told.accepted) mergeCommitted(ledger, committed(job, acceptOf(job, state)));
+      }
+      return execution;
+    }),
+  );
+  if (given.stop !== undefined) mergeCommand(ledger, stopOf(job, { reason: given.stop }));
+  const observed: Observed = {
+    now: NOW,
+    ageMs: given.ageMs ?? 0,
+    since: ago(given.sinceAgoMs ?? 0),
+    heard,
+    seenAt: new Map(ids.flat().map((id) => [id, ago(given.seenAgoMs ?? 0)] as const)),
+    givenUp,
+    failedAt,
+    replications,
+    canReplicate: given.canReplicate ?? true,
+    limits: defaultLimits,
+  };
+  return { ledger, observed, ids };
+}
+
+/** A plan in the words of the tables: executions as `partition/attempt`. */
+function seen(given: Given) {
+  const { ledger, observed, ids } = build(given);
+  const plan: Plan = planJob(ledger, observed);
+  const name = (id: ExecutionId): string => {
+    const partition = ids.findIndex((list) => list.includes(id));
+    return `${partition}/${ids[partition]?.indexOf(id)}`;
+  };
+  return {
+    close: plan.close === null ? null : `${plan.close.outcome} ${plan.close.code}`,
+    accepts: plan.accepts.map(({ body }) => name(body.execution)),
+    replicate: plan.replicate.map(({ body }) => name(body.execution)),
+    vacancies: plan.vacancies.map(({ partition, attempt }) => `${partition}/${attempt}`),
+    tried: plan.vacancies.map(({ tried }) => [...tried].length),
+    lost: plan.lost.map(name),
+    failed: plan.failed.map(name),
+    complete: plan.complete,
+    wakeInMs: plan.wakeAt === null ? null : plan.wakeAt - NOW,
+  };
+}
+
+const quiet = {
+  close: null,
+  accepts: [],
+  replicate: [],
+  vacancies: [],
+  tried: [],
+  lost: [],
+  failed: [],
+  complete: false,
+  wakeInMs: null,
+};
+type Expected = Partial<ReturnType<typeof seen>>;
+
+const failure = (code: FailureClass, failedAgoMs = 0): Told => ({
+  phase: 'failed',
+  failure: code,
+  failedAgoMs,
+});
+const timeouts = (TotalTimeout: number): Job =>
+  jobWith({}, { Timeouts: { ExecutionTimeout: 0, QueueTimeout: 0, TotalTimeout } });
+const two = jobWith({ Count: 2 });
+
+const laws: readonly (readonly [law: string, given: Given, expected: Expected])[] = [
+  [
+    'a fresh job wants a node for every partition',
+    { job: two },
+    { vacancies: ['0/0', '1/0'], tried: [0, 0] },
+  ],
+  [
+    'an assigned execution that was heard of is waited for until its lease runs out',
+    { partitions: [[{ heardAgoMs: 5_000 }]] },
+    { wakeInMs: leaseLostMs - 5_000 },
+  ],
+  [
+    'a running execution is waited for until its lease runs out',
+    { partitions: [[{ phase: 'running', heardAgoMs: 1 }]] },
+    { wakeInMs: leaseLostMs - 1 },
+  ],
+  [
+    'an execution unheard for the whole lease is lost and its partition wants the next attempt at once',
+    { partitions: [[{ phase: 'running', heardAgoMs: leaseLostMs }]] },
+    { lost: ['0/0'], vacancies: ['0/1'], tried: [1] },
+  ],
+  [
+    'an execution that was given up as lost is replaced without being lost again',
+    { partitions: [[{ phase: 'running', gone: 'lost' }]] },
+    { vacancies: ['0/1'], tried: [1] },
+  ],
+  [
+    'an assignment that nobody took up is replaced at once',
+    { partitions: [[{ gone: 'missed' }]] },
+    { vacancies: ['0/1'], tried: [1] },
+  ],
+  [
+    'an execution that its leaving node cancelled is replaced at once and counts as no failure',
+    { partitions: [Array.from({ length: maxAttempts }, (): Told => ({ phase: 'cancelled' }))] },
+    { vacancies: [`0/${maxAttempts}`], tried: [maxAttempts] },
+  ],
+  [
+    'a failure seen for the first time is named, and waits for its back-off',
+    { partitions: [[{ phase: 'failed', failure: 'node' }]] },
+    { failed: ['0/0'], wakeInMs: retryBackoffMs },
+  ],
+  [
+    'a node failure is tried again after the back-off',
+    { partitions: [[failure('node', retryBackoffMs)]] },
+    { vacancies: ['0/1'], tried: [1] },
+  ],
+  [
+    'a transient failure is tried again after the back-off',
+    { partitions: [[failure('transient', retryBackoffMs)]] },
+    { vacancies: ['0/1'], tried: [1] },
+  ],
+  [
+    'the back-off doubles with the second failure',
+    { partitions: [[failure('node', 60_000), failure('node', 500)]] },
+    { wakeInMs: 2 * retryBackoffMs - 500 },
+  ],
+  [
+    'a lost node after a failure counts into the back-off of that failure',
+    { partitions: [[failure('node', 0), { gone: 'lost' }]] },
+    { wakeInMs: 2 * retryBackoffMs },
+  ],
+  [
+    'a failure beside a live attempt wants nothing',
+    { partitions: [[failure('node', 60_000), { phase: 'running' }]] },
+    { wakeInMs: leaseLostMs },
+  ],
+  [
+    'the last allowed failure ends the job',
+    { partitions: [Array.from({ length: maxAttempts }, () => failure('node', 60_000))] },
+    { close: 'failed attempts-exhausted' },
+  ],
+  [
+    'lost nodes count as failures',
+    { partitions: [Array.from({ length: maxAttempts }, (): Told => ({ gone: 'lost' }))] },
+    { close: 'failed attempts-exhausted' },
+  ],
+  [
+    'as many misses as are allowed do not end the job',
+    { partitions: [Array.from({ length: maxMisses }, (): Told => ({ gone: 'missed' }))] },
+    { vacancies: [`0/${maxMisses}`], tried: [maxMisses] },
+  ],
+  [
+    'one miss more than is allowed ends the job',
+    { partitions: [Array.from({ length: maxMisses + 1 }, (): Told => ({ gone: 'missed' }))] },
+    { close: 'failed attempts-exhausted' },
+  ],
+  [
+    'a wrong spec is not tried again',
+    { partitions: [[failure('spec')]] },
+    { close: 'failed a-spec-failure' },
+  ],
+  [
+    'a job that ran into its own limit is not tried again',
+    { partitions: [[failure('limit')]] },
+    { close: 'failed a-limit-failure' },
+  ],
+  [
+    'one partition with a wrong spec ends the whole job',
+    { job: two, partitions: [[{ phase: 'running' }], [failure('spec')]] },
+    { close: 'failed a-spec-failure', wakeInMs: leaseLostMs },
+  ],
+  [
+    'a completed execution without a result is accepted and completes the job',
+    { partitions: [[{ phase: 'completed' }]] },
+    { accepts: ['0/0'], complete: true },
+  ],
+  [
+    'one completed partition of two is accepted but completes nothing',
+    { job: two, partitions: [[{ phase: 'completed' }], [{ phase: 'running' }]] },
+    { accepts: ['0/0'], wakeInMs: leaseLostMs },
+  ],
+  [
+    'the last result closes the job together with its accept',
+    { job: two, partitions: [[{ phase: 'completed', accepted: true }], [{ phase: 'completed' }]] },
+    { accepts: ['1/0'], complete: true },
+  ],
+  [
+    'a job whose partitions are all accepted is complete',
+    { partitions: [[{ phase: 'completed', accepted: true }]] },
+    { complete: true },
+  ],
+  [
+    'of two completed attempts the first is accepted',
+    { partitions: [[{ phase: 'completed' }, { phase: 'completed' }]] },
+    { accepts: ['0/0'], complete: true },
+  ],
+  [
+    'a completed attempt counts although an earlier one had a wrong spec',
+    { partitions: [[failure('spec'), { phase: 'completed' }]] },
+    { accepts: ['0/1'], complete: true },
+  ],
+  [
+    'a completed attempt that was given up as lost counts all the same',
+    { partitions: [[{ phase: 'completed', gone: 'lost' }, { phase: 'running' }]] },
+    { accepts: ['0/0'], complete: true },
+  ],
+  [
+    'a result is copied before it is accepted',
+    { partitions: [[{ phase: 'completed', result: RESULT }]] },
+    { replicate: ['0/0'] },
+  ],
+  [
+    'a copy under way is waited for until its deadline',
+    {
+      partitions: [[{ phase: 'completed', result: RESULT, copy: { deadline: asMillis(NOW + 7) } }]],
+    },
+    { replicate: ['0/0'], wakeInMs: 7 },
+  ],
+  [
+    'a copied result is accepted',
+    { partitions: [[{ phase: 'completed', result: RESULT, copy: { done: true } }]] },
+    { accepts: ['0/0'], complete: true },
+  ],
+  [
+    'a result that nobody is left to copy is accepted',
+    { partitions: [[{ phase: 'completed', result: RESULT, copy: { holder: null } }]] },
+    { accepts: ['0/0'], complete: true },
+  ],
+  [
+    'a result is accepted without a copy where there is no second node',
+    { partitions: [[{ phase: 'completed', result: RESULT }]], canReplicate: false },
+    { accepts: ['0/0'], complete: true },
+  ],
+  ['a stop of the owner ends the job', { stop: 'enough' }, { close: 'stopped stopped-by-owner' }],
+  [
+    'a stop comes before a result',
+    { stop: '', partitions: [[{ phase: 'completed' }]] },
+    { close: 'stopped stopped-by-owner' },
+  ],
+  [
+    'a stop comes before the TotalTimeout',
+    { stop: '', job: timeouts(5), ageMs: 9_000 },
+    { close: 'stopped stopped-by-owner', wakeInMs: 0 },
+  ],
+  [
+    'a job is looked at again when its TotalTimeout is due',
+    { job: timeouts(5), ageMs: 1_000, partitions: [[{ phase: 'running' }]] },
+    { wakeInMs: 4_000 },
+  ],
+  [
+    'the TotalTimeout ends the job at its exact moment',
+    { job: timeouts(5), ageMs: 5_000, partitions: [[{ phase: 'running' }]] },
+    { close: 'failed total-timeout', wakeInMs: 0 },
+  ],
+];
+
+describe('planJob', () => {
+  for (const [law, given, expected] of laws) {
+    it(law, () => assert.deepEqual(seen(given), { ...quiet, ...expected }));
+  }
+
+  it('counts the silence of an execution nobody heard of from the beginning of the leadership', () => {
+    const { ledger, observed } = build({ partitions: [[{}]], sinceAgoMs: leaseLostMs });
+    const plan = planJob(ledger, { ...observed, heard: new Map() });
+    assert.equal(plan.lost.length, 1);
+    const later = planJob(ledger, { ...observed, heard: new Map(), since: NOW });
+    assert.equal(later.wakeAt, NOW + leaseLostMs);
+  });
+
+  it('gives the reason and the evidence of an ending', () => {
+    const exhausted = planJob(
+      ...argumentsOf({ partitions: [Array.from({ length: 3 }, () => failure('node', 1))] }),
+    );
+    assert.match(
+      exhausted.close?.message ?? '',
+      /^Partition 0 did not succeed in 3 attempts.*because of node$/,
+    );
+    assert.equal(exhausted.close?.evidence.length, 1);
+    const lost = planJob(
+      ...argumentsOf({ partitions: [Array.from({ length: 3 }, (): Told => ({ gone: 'lost' }))] }),
+    );
+    assert.match(lost.close?.message ?? '', /the node was lost or did not take it up$/);
+    assert.deepEqual(lost.close?.evidence, []);
+    const wrong = planJob(...argumentsOf({ partitions: [[failure('spec')]] }));
+    assert.equal(wrong.close?.message, 'Partition 0: because of spec');
+    assert.equal(wrong.close?.evidence.length, 1);
+    assert.equal(planJob(...argumentsOf({ stop: '' })).close?.message, 'stopped by its owner');
+    const stopped = planJob(...argumentsOf({ stop: 'enough' })).close;
+    assert.equal(stopped?.message, 'enough');
+    assert.equal(stopped?.evidence.length, 1);
+    assert.match(
+      planJob(...argumentsOf({ job: timeouts(5), ageMs: 5_000 })).close?.message ?? '',
+      /of 5 s\.$/,
+    );
+  });
+
+  it('is a function: the same ledger and observations give the same plan, and neither is changed', () => {
+    for (const [law, given] of laws) {
+      const { ledger, observed } = build(given);
+      const before = structuredClone({
+        heard: observed.heard,
+        givenUp: observed.givenUp,
+        at: observed.failedAt,
+      });
+      const first = planJob(ledger, observed);
+      assert.deepEqual(planJob(ledger, observed), first, law);
+      const after = { heard: observed.heard, givenUp: observed.givenUp, at: observed.failedAt };
+      assert.deepEqual(after, before, law);
+    }
+  });
+});
+
+function argumentsOf(given: Given): [Ledger, Observed] {
+  const { ledger, observed } = build(given);
+  return [ledger, observed];
+}
+
+describe('partitionsOf', () => {
+  const counts: Readonly<Record<JobType, number>> = { batch: 3, service: 3, ops: 1, daemon: 1 };
+  for (const [Type, count] of Object.entries(counts) as [JobType, number][]) {
+    it(`a ${Type} job with Count 3 has ${count}`, () => {
+      const { ledger } = build({ job: jobWith({ Type, Count: 3 }) });
+      assert.equal(partitionsOf(ledger), count);
+    });
+  }
+});
+
+describe('failuresByNode', () => {
+  it('counts failed and given up executions of all partitions by their node', () => {
+    const { ledger, observed } = build({
+      job: jobWith({ Count: 3 }),
+      partitions: [
+        [failure('node'), { phase: 'running' }],
+        [{ gone: 'lost' }],
+        [{ gone: 'missed' }, { phase: 'failed' }],
+      ],
+    });
+    const counts = failuresByNode(ledger, observed.givenUp);
+    assert.deepEqual(
+      [...counts],
+      [
+        [idOf(1), 3],
+        [idOf(2), 1],
+      ],
+    );
+  });
+});
+
+describe('an execution that goes on for longer than its job allows', () => {
+  const noop = { Type: 'noop', Params: {} };
+  const of = (seconds: number, change: object = {}): Job =>
+    jobWith(
+      {},
+      {
+        Engine: noop,
+        Timeouts: { ExecutionTimeout: seconds, QueueTimeout: 0, TotalTimeout: 0 },
+        ...change,
+      },
+    );
+  const lostAfter = (job: Job, seenAgoMs: number): number => {
+    const { ledger, observed } = build({
+      job,
+      partitions: [[{ phase: 'running', heardAgoMs: 0 }]],
+      seenAgoMs,
+    });
+    return planJob(ledger, observed).lost.length;
+  };
+
+  it('is lost half a minute later, though its node renews its lease', () => {
+    assert.equal(lostAfter(of(5), 34_999), 0);
+    assert.equal(lostAfter(of(5), 35_000), 1);
+  });
+
+  it('has half an hour more when it fetches or publishes something', () => {
+    const publishing = of(5, { Publisher: { Type: 'ipfs', Params: {} } });
+    assert.equal(lostAfter(publishing, 1_804_000), 0);
+    assert.equal(lostAfter(publishing, 1_805_000), 1);
+  });
+
+  it('has all the time there is without a limit', () => {
+    assert.equal(lostAfter(of(0), 90_000), 0);
+  });
+});

@@ -1,0 +1,56 @@
+/** Who is believed to be alive: whom this node hears, and whom several that it asked can hear. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Cluster } from '../cluster.ts';
+import { idOf, jobWith } from '../fixtures.ts';
+
+const nodes = [0, 1, 2, 3, 4, 5, 6];
+const leaders = (cluster: Cluster, among: readonly number[]): readonly number[] =>
+  among.filter((node) =>
+    cluster
+      .machine(node)
+      .inspect()
+      .jobs.some(({ leading }) => leading !== null),
+  );
+
+/** Seven nodes and a job that goes on; its leader is told apart. */
+function led(): { readonly cluster: Cluster; readonly leader: number } {
+  const cluster = new Cluster({ nodes: nodes.length, program: () => [] });
+  cluster.submit(0, jobWith());
+  cluster.advance(20_000);
+  const [leader] = leaders(cluster, nodes);
+  return { cluster, leader: leader ?? assert.fail() };
+}
+
+describe('a leader', () => {
+  it('that is dead is not kept alive by one member that answers for it', () => {
+    const { cluster, leader } = led();
+    const others = nodes.filter((node) => node !== leader);
+    const liar = others.find((node) => cluster.machine(node).inspect().jobs.length === 0);
+    assert.ok(liar !== undefined, 'somebody does not keep the job');
+    cluster.crash(leader);
+    const victims = others.filter((node) => node !== liar);
+    for (let turn = 0; turn < 300 && leaders(cluster, victims).length === 0; turn += 1) {
+      cluster.advance(100);
+      for (const victim of victims) {
+        for (let nonce = 0; nonce < 400; nonce += 1)
+          cluster.message(victim, liar, { type: 'pong', nonce });
+      }
+    }
+    assert.equal(leaders(cluster, victims).length, 1, 'another leads within 30 s');
+  });
+
+  it('that only some cannot hear is not given up while those whom they ask can', () => {
+    const { cluster, leader } = led();
+    const deaf = nodes.find(
+      (node) => node !== leader && cluster.machine(node).inspect().jobs.length > 0,
+    );
+    assert.ok(deaf !== undefined);
+    const between = new Set([idOf(leader), idOf(deaf)]);
+    cluster.lose = ({ from, to }) => between.has(from) && between.has(to);
+    cluster.advance(60_000);
+    assert.deepEqual(leaders(cluster, nodes), [leader]);
+    const notes = cluster.effects('note', deaf).map((note) => JSON.stringify(note));
+    assert.ok(!notes.some((note) => note.includes('peer.dead')), 'nobody was given up');
+  });
+});

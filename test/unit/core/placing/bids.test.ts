@@ -1,0 +1,115 @@
+/** Bids of those who want every job: what they claim is cut down, and what they did is remembered. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { NodeId } from '../../../../src/core/record/ids.ts';
+import type { Resources } from '../../../../src/job/model.ts';
+import { Cluster } from '../cluster.ts';
+import { advertOf, idOf, jobWith } from '../fixtures.ts';
+
+const HONEST = 8;
+const HOSTILE = 9;
+const small: Resources = { cpuMillis: 100, memoryBytes: 1_000, diskBytes: 0, gpus: 0 };
+const size: Resources = { cpuMillis: 4_000, memoryBytes: 8_000_000, diskBytes: 1_000, gpus: 0 };
+const huge: Resources = {
+  cpuMillis: 1_000_000_000,
+  memoryBytes: Number.MAX_SAFE_INTEGER,
+  diskBytes: Number.MAX_SAFE_INTEGER,
+  gpus: 1_000,
+};
+const one: Resources = { cpuMillis: 1, memoryBytes: 1, diskBytes: 1, gpus: 1 };
+
+interface Claim {
+  readonly free: Resources;
+  readonly capacity: Resources;
+  readonly locality: number;
+}
+const truth: Claim = { free: { ...size, cpuMillis: 3_900 }, capacity: size, locality: 0 };
+
+/** Node 0 keeps and leads jobs that it can't run itself; two others of one size bid, played by the test. */
+class Auction {
+  readonly cluster = new Cluster({ nodes: 1, profile: () => ({ engines: {} }) });
+  #jobs = 0;
+  #sequence = 0;
+
+  constructor() {
+    for (const node of [HONEST, HOSTILE])
+      this.cluster.input(0, { type: 'peer-connected', node: idOf(node) });
+  }
+
+  /** They come when the keepers are chosen, and are gone before the next are. */
+  #present(keeps: boolean): void {
+    for (const node of [HONEST, HOSTILE]) {
+      this.#sequence += 1;
+      const advert = advertOf(node, { capacity: size, keeps, sequence: this.#sequence });
+      this.cluster.message(0, node, { type: 'advert', advert });
+    }
+  }
+
+  /** @returns who gets the job; the honest node begins it, the other says nothing */
+  hold(claim: Claim): NodeId {
+    const before = this.cluster.messages('assign').length;
+    const heard = this.cluster.effects('gossip').length;
+    const job = jobWith({}, { resources: small });
+    this.cluster.submit(0, job, String(this.#jobs).padStart(32, '0'));
+    this.#jobs += 1;
+    this.#present(true);
+    this.cluster.advance(510);
+    const announced = this.cluster
+      .effects('gossip')
+      .slice(heard)
+      .find(({ gossip }) => gossip.type === 'announce');
+    assert.ok(announced?.gossip.type === 'announce');
+    const { job: id, version, round } = announced.gossip.announcement;
+    const about = { type: 'bid', job: id, version, round, running: 0, slots: 16 } as const;
+    this.cluster.message(0, HOSTILE, { ...about, ...claim });
+    this.cluster.message(0, HONEST, { ...about, ...truth });
+    this.cluster.advance(300);
+    const assign = this.cluster
+      .messages('assign')
+      .slice(before)
+      .find(({ message }) => message.spec.body.job === id);
+    this.#present(false);
+    assert.ok(assign, 'somebody gets the job');
+    if (assign.to === idOf(HONEST)) {
+      const executions = assign.message.assigns.map(({ record }) => record.body.execution);
+      this.cluster.message(0, HONEST, { type: 'started', job: id, executions });
+    }
+    return assign.to;
+  }
+
+  /** How many of `count` jobs the hostile node gets. */
+  wonBy(claim: Claim, count: number): number {
+    const winners = Array.from({ length: count }, () => this.hold(claim));
+    return winners.filter((node) => node === idOf(HOSTILE)).length;
+  }
+}
+
+describe('a bid', () => {
+  for (const [what, claim] of [
+    ['that is free a million times over', { free: huge, capacity: one, locality: 0 }],
+    ['of a size that nobody has', { free: huge, capacity: huge, locality: 0 }],
+    ['that claims to hold inputs that the job does not have', { ...truth, locality: 1 }],
+  ] as const) {
+    it(`${what} wins no more than an honest one`, () => {
+      // Eight of sixteen are expected; fourteen are three standard deviations more.
+      const won = new Auction().wonBy(claim, 16);
+      assert.ok(won < 14, `it wins ${won} of 16`);
+    });
+  }
+});
+
+describe('a node that does not begin what it is given', () => {
+  it('gets one job at a time after the second, of all jobs of this leader', () => {
+    const auction = new Auction();
+    assert.ok(auction.wonBy(truth, 12) >= 2, 'it is given some');
+    auction.cluster.advance(6_000);
+    assert.ok(auction.wonBy(truth, 10) <= 1);
+  });
+
+  it('is given as much as others again after a while', () => {
+    const auction = new Auction();
+    auction.wonBy(truth, 12);
+    auction.cluster.advance(900_000);
+    assert.ok(auction.wonBy(truth, 12) >= 2);
+  });
+});

@@ -1,0 +1,44 @@
+/** Ballots are totally ordered, and the admission itself grants the first. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { compareEpochs, firstEpoch, sameEpoch } from '../../../../src/core/record/ballot.ts';
+import type { Epoch } from '../../../../src/core/record/records.ts';
+import { admitted, idOf, jobWith } from '../fixtures.ts';
+
+const epochs: fc.Arbitrary<Epoch> = fc.record({
+  config: fc.nat(2),
+  number: fc.nat(2),
+  leader: fc.nat(2).map(idOf),
+});
+
+describe('epochs', () => {
+  it('are compared by config, then number, then leader', () => {
+    const order: Epoch[] = [
+      { config: 0, number: 0, leader: idOf(2) },
+      { config: 0, number: 1, leader: idOf(1) },
+      { config: 0, number: 1, leader: idOf(2) },
+      { config: 0, number: 9, leader: idOf(0) },
+      { config: 1, number: 0, leader: idOf(0) },
+    ];
+    assert.deepEqual(order.toReversed().sort(compareEpochs), order);
+  });
+
+  it('are totally ordered', () => {
+    fc.assert(
+      fc.property(epochs, epochs, epochs, (a, b, c) => {
+        assert.equal(compareEpochs(a, a), 0);
+        assert.equal(Math.sign(compareEpochs(a, b)) + Math.sign(compareEpochs(b, a)), 0);
+        if (compareEpochs(a, b) <= 0 && compareEpochs(b, c) <= 0)
+          assert.ok(compareEpochs(a, c) <= 0);
+        assert.equal(sameEpoch(a, b), JSON.stringify(a) === JSON.stringify(b));
+      }),
+    );
+  });
+
+  it('begin with number 0 of the keeper of rank 0', () => {
+    const { admission } = admitted(jobWith(), [3, 1, 2]);
+    assert.deepEqual(firstEpoch(admission.record.body), { config: 0, number: 0, leader: idOf(3) });
+    assert.throws(() => firstEpoch({ ...admission.record.body, keepers: [] }));
+  });
+});

@@ -1,0 +1,89 @@
+/** Laws of what is remembered of peers that others tell us about. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Libp2p } from '@libp2p/interface';
+import { multiaddr } from '@multiformats/multiaddr';
+import { createDiscovery } from '../../../../p2p/peers/discovery.ts';
+import type { DiscoveryDeps } from '../../../../p2p/peers/discovery.ts';
+import { createPresence } from '../../../../p2p/peers/presence.ts';
+import { peerIdOf } from '../../../../p2p/wire/peer-id.ts';
+import { asNodeId } from '../../../../src/core/record/ids.ts';
+import { quiet, until } from '../../../contract/p2p/nodes.ts';
+
+const absent = (): never => assert.fail('nobody is dialled');
+
+function world(
+  coolingMs: DiscoveryDeps['coolingMs'] = () => 0,
+  libp2p: DiscoveryDeps['libp2p'] = absent,
+) {
+  return createDiscovery({
+    libp2p,
+    hello: absent,
+    presence: createPresence('/shoal/test/msg/1'),
+    self: asNodeId('self'),
+    limits: { fullMeshMax: 50, degree: 16 },
+    coolingMs,
+    log: quiet,
+  });
+}
+
+const address = multiaddr('/ip4/192.0.2.1/tcp/1');
+
+test('of the peers that others tell us about a thousand are remembered, with eight addresses each', () => {
+  const discovery = world();
+  for (let peer = 0; peer < 5_000; peer += 1) {
+    discovery.learn([{ peer: asNodeId(`p${peer}`), address }], 'exchange');
+  }
+  const many = Array.from({ length: 100 }, (_, port) => ({
+    peer: asNodeId('p1'),
+    address: multiaddr(`/ip4/192.0.2.1/tcp/${port + 1}`),
+  }));
+  discovery.learn(many, 'exchange');
+  const status = discovery.status();
+  assert.equal(status.length, 1_000);
+  assert.equal(status.find((one) => one.peer === 'p1')?.addresses.length, 8);
+});
+
+test('a peer that cools is listed with the reason and the time', () => {
+  const cooling = asNodeId('p1');
+  const discovery = world((peer) => (peer === cooling ? 12_300 : 0));
+  for (const peer of [cooling, asNodeId('p2')]) discovery.learn([{ peer, address }], 'exchange');
+  const [one, other] = discovery.status();
+  assert.equal(one?.problem?.problem, 'cooling');
+  assert.match(one?.problem?.why ?? '', /13 s more/);
+  assert.ok((one?.nextInMs ?? 0) >= 12_300);
+  assert.equal(other?.problem, null);
+});
+
+test('a thousand addresses that nobody answers at keep no known peer waiting', async (t) => {
+  const dialled: string[] = [];
+  const libp2p = {
+    peerStore: { all: () => Promise.resolve([]) },
+    addEventListener: () => {},
+    getConnections: () => [],
+    // As an address that swallows every packet.
+    dial: ([to]: readonly { toString(): string }[]) => {
+      dialled.push(String(to));
+      return new Promise(() => {});
+    },
+  } as unknown as Libp2p;
+  const discovery = world(
+    () => 0,
+    () => libp2p,
+  );
+  t.after(() => discovery.stop());
+  await discovery.start([]);
+  const key = (number: number): Uint8Array => {
+    const bytes = new Uint8Array(32);
+    new DataView(bytes.buffer).setUint32(0, number);
+    return bytes;
+  };
+  for (let peer = 1; peer < 1_000; peer += 1) {
+    discovery.learn([{ peer: peerIdOf(key(peer)), address }], 'exchange');
+  }
+  await until('as many dials as there may be', () => dialled.length === 8);
+  const friend = peerIdOf(key(5_000));
+  discovery.learn([{ peer: friend, address }], 'bootstrap');
+  await until('the friend is dialled', () => dialled.some((one) => one.endsWith(friend)));
+  assert.equal(dialled.length, 9);
+});
