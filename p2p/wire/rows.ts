@@ -3,7 +3,7 @@
  * shapes as on the wire, with records as their envelopes. A row that does not fit is damaged, or
  * was written by another version; the store sets it aside.
  */
-import type { StoreWrite } from '../../src/core/contract/machine-types.ts';
+import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { Suite } from '../../src/core/record/suite.ts';
 import { decodeCanonical, decodeCbor, encodeCbor } from './cbor.ts';
 import * as common from './common-shapes.ts';

@@ -2,7 +2,7 @@
  * Every way in which shoal fails towards a user: one closed union, one class, one switch that words
  * it. `api/` maps codes to HTTP status, `cli/` to exit codes; the compiler keeps both complete.
  */
-import type { Problem } from './contract/machine-types.ts';
+import type { Problem } from './contract/reply.ts';
 
 export type Failure =
   | Problem

@@ -1,7 +1,7 @@
 /** What checkers and status pages may see of a node; derived on demand, changes nothing. */
 import { busyHeld } from './placing/capacity.ts';
 import { recordsOf, stateOf } from './record/ledger.ts';
-import type { Inspection, Sighting } from './contract/machine-types.ts';
+import type { Inspection, Sighting } from './contract/inspection.ts';
 import { ownAdvert } from './mesh/members.ts';
 import type { ExecutionId } from './record/ids.ts';
 import { waitingView } from './placing/place.ts';

@@ -16,7 +16,7 @@ import type {
   StoredExecution,
   StoredRecord,
   StoredSubmission,
-} from './contract/machine-types.ts';
+} from './contract/stored.ts';
 import type { Certified, Epoch, Signed } from './record/records.ts';
 import { tickExecution } from './executing/reporting.ts';
 import { createSubmission } from './keeping/sponsor.ts';

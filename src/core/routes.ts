@@ -20,12 +20,20 @@ import { onPromise } from './consensus/candidacy.ts';
 import { onAssign } from './executing/executor.ts';
 import type { JobId, NodeId } from './record/ids.ts';
 import { onProvenClose } from './jobs.ts';
-import { onCommand, onCommit, onLeadCheck, onNotLeading, onOutdated } from './keeping/keeper.ts';
-import { keeps, onStates, tellClosed } from './keeping/keeper.ts';
+import {
+  keeps,
+  onCommand,
+  onCommit,
+  onLeadCheck,
+  onNotLeading,
+  onOutdated,
+  onStates,
+  tellClosed,
+} from './keeping/keeper.ts';
 import { onNotStarted, onRenewed, onReplicated, onStarted } from './leading/lead.ts';
 import { onLeads, onRenewedReply } from './executing/lease.ts';
 import { onFound, onQuery } from './asking/lookup.ts';
-import type { Input } from './contract/machine-types.ts';
+import type { Input } from './contract/input.ts';
 import { advertise, doubtMember, forgetAlive, greet, takeAdvert } from './mesh/members.ts';
 import type { Gossip, Message, MessageType } from './contract/messages.ts';
 import { inviteNewcomer, onBid, onDecline } from './placing/place.ts';

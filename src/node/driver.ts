@@ -4,17 +4,13 @@
  * commit), and only then do their other effects leave the process.
  */
 import { performance } from 'node:perf_hooks';
-import { asHlc, asMillis } from '../core/record/ids.ts';
+import { asHlc, asMillis, asRequestId } from '../core/record/ids.ts';
 import type { JobId, RequestId } from '../core/record/ids.ts';
-import { asRequestId } from '../core/record/ids.ts';
-import type {
-  Effect,
-  Input,
-  Machine,
-  Reply,
-  Restored,
-  StoreWrite,
-} from '../core/contract/machine-types.ts';
+import type { Effect } from '../core/contract/effect.ts';
+import type { Input } from '../core/contract/input.ts';
+import type { Machine } from '../core/contract/machine.ts';
+import type { Reply } from '../core/contract/reply.ts';
+import type { Restored, StoreWrite } from '../core/contract/stored.ts';
 import type { Log } from '../lib/log.ts';
 import { createInbox } from './inbox.ts';
 import type { GossipInput, LocalInput, MessageInput } from './inbox.ts';

@@ -3,7 +3,7 @@ import type { Host } from '../../p2p/host.ts';
 import type { MessageCodec } from '../../p2p/wire/messages.ts';
 import { asJobId } from '../core/record/ids.ts';
 import type { JobId } from '../core/record/ids.ts';
-import type { Effect, NoteEvent } from '../core/contract/machine-types.ts';
+import type { Effect, NoteEvent } from '../core/contract/effect.ts';
 import type { Gossip } from '../core/contract/messages.ts';
 import type { Log } from '../lib/log.ts';
 import type { Defects } from './defects.ts';

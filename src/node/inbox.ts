@@ -4,7 +4,7 @@
  * keeps another's messages or our own requests waiting. Handles nothing; `driver.ts` does.
  */
 import type { NodeId } from '../core/record/ids.ts';
-import type { Input } from '../core/contract/machine-types.ts';
+import type { Input } from '../core/contract/input.ts';
 import { BoundedQueue } from '../lib/bounded-queue.ts';
 
 export type MessageInput = Extract<Input, { type: 'message' }>;

@@ -1,6 +1,6 @@
 /** The figures of one node for Prometheus: messages, refusals, events, queues, peers. */
 import type { Host } from '../../p2p/host.ts';
-import type { Machine } from '../core/contract/machine-types.ts';
+import type { Machine } from '../core/contract/machine.ts';
 import { createMetrics } from '../lib/metrics.ts';
 import type { Driver } from './driver.ts';
 

@@ -3,7 +3,8 @@
  * that could rest on it: what speaks of records is left out, as if the network had lost it (its
  * sender repeats it), what the world must still do waits, and only words that promise nothing go out.
  */
-import type { Effect, StoreWrite } from '../core/contract/machine-types.ts';
+import type { Effect } from '../core/contract/effect.ts';
+import type { StoreWrite } from '../core/contract/stored.ts';
 import type { MessageType } from '../core/contract/messages.ts';
 import { ShoalError } from '../core/failure.ts';
 

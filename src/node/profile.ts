@@ -3,7 +3,7 @@
  * rules, put together from the configuration and looked at again every minute. Reports a profile only
  * when it differs from the last one.
  */
-import type { Profile } from '../core/contract/machine-types.ts';
+import type { Profile } from '../core/contract/profile.ts';
 import { asPublicKey } from '../core/record/ids.ts';
 import type { Resources } from '../job/model.ts';
 import { amountOf } from '../config/amounts.ts';

@@ -14,7 +14,7 @@ import type { Config } from '../config/schema.ts';
 import { asHlc, asMillis } from '../core/record/ids.ts';
 import type { NodeId } from '../core/record/ids.ts';
 import { createMachine } from '../core/machine.ts';
-import type { StoreWrite } from '../core/contract/machine-types.ts';
+import type { StoreWrite } from '../core/contract/stored.ts';
 import { createLog } from '../lib/log.ts';
 import type { Log } from '../lib/log.ts';
 import { lockDataDir } from '../store/lock.ts';

@@ -5,7 +5,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { ShoalError } from '../core/failure.ts';
-import type { Restored } from '../core/contract/machine-types.ts';
+import type { Restored } from '../core/contract/stored.ts';
 import type { Generation } from './generation.ts';
 import {
   newStoreId,

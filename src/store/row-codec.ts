@@ -2,7 +2,7 @@
  * What the store needs of an encoding: one row as bytes and back. The adapter is
  * `p2p/wire/rows.ts`; the store itself knows no format. Types only.
  */
-import type { StoreWrite } from '../core/contract/machine-types.ts';
+import type { StoreWrite } from '../core/contract/stored.ts';
 
 export type Table = StoreWrite['table'];
 export type RowOf<T extends Table> = NonNullable<

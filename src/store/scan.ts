@@ -5,7 +5,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { asJobId } from '../core/record/ids.ts';
 import type { JobId } from '../core/record/ids.ts';
-import type { Restored } from '../core/contract/machine-types.ts';
+import type { Restored } from '../core/contract/stored.ts';
 import type { Slot } from '../core/record/records.ts';
 import { combine, NOTHING_PROMISED } from './identity.ts';
 import type { RowCodec, RowOf, Table } from './row-codec.ts';

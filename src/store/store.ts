@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { ShoalError } from '../core/failure.ts';
 import type { JobId, StoreId } from '../core/record/ids.ts';
-import type { Restored, StoreWrite } from '../core/contract/machine-types.ts';
+import type { Restored, StoreWrite } from '../core/contract/stored.ts';
 import { openGeneration } from './generation.ts';
 import type { Generation } from './generation.ts';
 import { combine, writeIdentity } from './identity.ts';

@@ -4,12 +4,10 @@
  * certificates (S1 in part, S2, S4, S13), `liveness.ts` the healed phase.
  */
 import type { JobId } from '../../src/core/record/ids.ts';
-import type {
-  Effect,
-  Inspection,
-  Limits,
-  StoreWrite,
-} from '../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../src/core/contract/effect.ts';
+import type { Inspection } from '../../src/core/contract/inspection.ts';
+import type { Limits } from '../../src/core/contract/limits.ts';
+import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { Message } from '../../src/core/contract/messages.ts';
 import type { Epoch, Signed } from '../../src/core/record/records.ts';
 import type { Facts, FactsContext } from './facts.ts';

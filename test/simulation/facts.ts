@@ -4,7 +4,7 @@
  * checkers judge; this file only reports two values for one slot and certificates that prove nothing.
  */
 import type { JobId, NodeId } from '../../src/core/record/ids.ts';
-import type { StoreWrite } from '../../src/core/contract/machine-types.ts';
+import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { Gossip, JobRecords, Message, SlotValue } from '../../src/core/contract/messages.ts';
 import type {
   AdmissionBody,

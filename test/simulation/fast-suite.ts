@@ -6,7 +6,7 @@
 import type { Hlc, NodeId, PublicKey } from '../../src/core/record/ids.ts';
 import { asNodeId, asPublicKey, asRecordId } from '../../src/core/record/ids.ts';
 import type { AnyRecord, Bodies, RecordType, Signed } from '../../src/core/record/records.ts';
-import type { StoredRecord } from '../../src/core/contract/machine-types.ts';
+import type { StoredRecord } from '../../src/core/contract/stored.ts';
 import type { Packed, Signer, Suite } from '../../src/core/record/suite.ts';
 
 const HEX16: readonly string[] = Array.from({ length: 65_536 }, (_, value) =>

@@ -2,7 +2,7 @@
  * The liveness invariants, checked once the faults are over (L1, L4, L7), and what must be true of a
  * mesh that has come to rest (S1, S2's visible side, S6, S10, S12).
  */
-import type { Inspection } from '../../src/core/contract/machine-types.ts';
+import type { Inspection } from '../../src/core/contract/inspection.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { JobFacts } from './facts.ts';
 import { slotText, valueText } from './facts.ts';

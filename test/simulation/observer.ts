@@ -3,13 +3,11 @@
  * world runs the same with or without them.
  */
 import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
-import type {
-  Effect,
-  Input,
-  Inspection,
-  Reply,
-  StoreWrite,
-} from '../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../src/core/contract/effect.ts';
+import type { Input } from '../../src/core/contract/input.ts';
+import type { Inspection } from '../../src/core/contract/inspection.ts';
+import type { Reply } from '../../src/core/contract/reply.ts';
+import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { Gossip, Message } from '../../src/core/contract/messages.ts';
 import type { SimRun } from './sim-runner.ts';
 import type { SimStore } from './sim-store.ts';

@@ -3,7 +3,8 @@
  * the network, orders to the runner, answers to the clients.
  */
 import type { NodeId, PublicKey } from '../../src/core/record/ids.ts';
-import type { Effect, Limits } from '../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../src/core/contract/effect.ts';
+import type { Limits } from '../../src/core/contract/limits.ts';
 import type { Message } from '../../src/core/contract/messages.ts';
 import type { EventQueue } from './event-queue.ts';
 import { freezeDeep } from './fast-suite.ts';

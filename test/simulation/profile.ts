@@ -1,6 +1,6 @@
 /** What a simulated node offers: the same everywhere but for its zone and address. */
 import type { NodeId } from '../../src/core/record/ids.ts';
-import type { Profile } from '../../src/core/contract/machine-types.ts';
+import type { Profile } from '../../src/core/contract/profile.ts';
 
 export function profileOf(index: number, id: NodeId): Profile {
   return {

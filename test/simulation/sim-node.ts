@@ -5,16 +5,12 @@
  */
 import type { Hlc, Millis, NodeId, PublicKey, StoreId } from '../../src/core/record/ids.ts';
 import { asHlc, asMillis, asStoreId } from '../../src/core/record/ids.ts';
-import type {
-  Effect,
-  Input,
-  Inspection,
-  Machine,
-  MachineConfig,
-  Profile,
-  Restored,
-  StoreWrite,
-} from '../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../src/core/contract/effect.ts';
+import type { Input } from '../../src/core/contract/input.ts';
+import type { Inspection } from '../../src/core/contract/inspection.ts';
+import type { Machine, MachineConfig } from '../../src/core/contract/machine.ts';
+import type { Profile } from '../../src/core/contract/profile.ts';
+import type { Restored, StoreWrite } from '../../src/core/contract/stored.ts';
 import type { Suite } from '../../src/core/record/suite.ts';
 import type { EventQueue } from './event-queue.ts';
 import type { FaultPlan } from './faults.ts';

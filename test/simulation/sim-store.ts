@@ -3,7 +3,7 @@
  * in the node (`sim-node.ts`) and dies with it.
  */
 import type { JobId, StoreId } from '../../src/core/record/ids.ts';
-import type { Restored, StoreWrite } from '../../src/core/contract/machine-types.ts';
+import type { Restored, StoreWrite } from '../../src/core/contract/stored.ts';
 
 export type Table = StoreWrite['table'];
 type Row<T extends Table> = Extract<StoreWrite, { table: T }>;

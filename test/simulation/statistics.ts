@@ -1,5 +1,5 @@
 /** Counts for the report of a run, and the trace hash that proves two runs equal. Judges nothing. */
-import type { Input } from '../../src/core/contract/machine-types.ts';
+import type { Input } from '../../src/core/contract/input.ts';
 import { textWord } from './random.ts';
 import type { NodeView, Observer } from './observer.ts';
 

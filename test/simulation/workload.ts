@@ -4,7 +4,7 @@
  */
 import type { JobId, PublicKey, RequestId } from '../../src/core/record/ids.ts';
 import { asRequestId } from '../../src/core/record/ids.ts';
-import type { Reply } from '../../src/core/contract/machine-types.ts';
+import type { Reply } from '../../src/core/contract/reply.ts';
 import type { Certified } from '../../src/core/record/records.ts';
 import type { Job, JobType } from '../../src/job/model.ts';
 import type { FaultPlan } from './faults.ts';

@@ -5,7 +5,10 @@ import type { ExecutionOrder, RunEvent } from '../../src/core/record/execution.t
 import { asExecutionId, asHlc, asJobId, asNodeId } from '../../src/core/record/ids.ts';
 import type { Signed } from '../../src/core/record/records.ts';
 import type { NodeId } from '../../src/core/record/ids.ts';
-import type { Effect, Input, Machine, StoreWrite } from '../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../src/core/contract/effect.ts';
+import type { Input } from '../../src/core/contract/input.ts';
+import type { Machine } from '../../src/core/contract/machine.ts';
+import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import { defaultLimits } from '../../src/core/contract/limits.ts';
 import { createEventQueue } from './event-queue.ts';
 import { createFastSuite, forge, hashText, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';

@@ -14,9 +14,9 @@ import type {
   JobSummary,
   ListedJob,
   Message,
+  Query,
   Question,
 } from '../contract/messages.ts';
-import type { Query } from '../contract/messages.ts';
 import { better, fitOf, isName, resolve } from './names.ts';
 import type { Fit, Ref } from './names.ts';
 import { reply, refuse, send, wallMs } from '../node/state.ts';

@@ -2,7 +2,34 @@
  * The protocol's constants with the reason for each. Times in milliseconds on the monotonic clock,
  * sizes in bytes.
  */
-import type { Limits } from './machine-types.ts';
+/** Times in milliseconds, sizes in bytes. Defaults and reasons below. */
+export interface Limits {
+  readonly keepersMax: number;
+  readonly admitTimeoutMs: number;
+  readonly bidTtlMs: number;
+  readonly bidWindowMs: number;
+  readonly startTimeoutMs: number;
+  readonly leaseRenewMs: number;
+  readonly leaseLostMs: number;
+  readonly probeMs: number;
+  readonly probeTimeoutMs: number;
+  readonly suspectMs: number;
+  readonly resendMs: number;
+  /** Attempts of one partition that may fail or be lost before the job fails. */
+  readonly maxAttempts: number;
+  /** Attempts of one partition that may come to nothing (never started) beside those. */
+  readonly maxMisses: number;
+  readonly retryBackoffMs: number;
+  readonly advertMinMs: number;
+  readonly leaderGapMs: number;
+  readonly leaderAloneMs: number;
+  readonly announceSpecMaxBytes: number;
+  readonly replicateTimeoutMs: number;
+  readonly jobsMax: number;
+  /** Ledgers of closed jobs kept, whatever their age. */
+  readonly closedJobsMax: number;
+  readonly retentionMs: number;
+}
 
 /** A spec is good for at most this long: nobody's job is in the books for years. */
 export const specValidMaxMs = 60 * 24 * 3_600_000;

@@ -3,7 +3,7 @@
  * keeper that leads it, as its executor signed it, and not more of it than that says.
  */
 import type { NodeId } from '../record/ids.ts';
-import type { Input } from '../contract/machine-types.ts';
+import type { Input } from '../contract/input.ts';
 import type { Message } from '../contract/messages.ts';
 import { executionIdOf } from '../placing/place.ts';
 import { refuse, rememberLocal, send, wallMs } from '../node/state.ts';

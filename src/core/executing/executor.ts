@@ -10,7 +10,7 @@ import type { ExecutionOrder, Phase } from '../record/execution.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import { adopt, saveEpoch } from './lease.ts';
-import type { StoredExecution } from '../contract/machine-types.ts';
+import type { StoredExecution } from '../contract/stored.ts';
 import type { Message } from '../contract/messages.ts';
 import { executionIdOf } from '../placing/place.ts';
 import { takenBy } from '../placing/resources.ts';

@@ -8,7 +8,7 @@ import type { Phase, RunEvent } from '../record/execution.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
-import type { StoredExecution } from '../contract/machine-types.ts';
+import type { StoredExecution } from '../contract/stored.ts';
 import type { Message } from '../contract/messages.ts';
 import type { StateBody } from '../record/records.ts';
 import { note, persist, rememberLocal, seal, send } from '../node/state.ts';

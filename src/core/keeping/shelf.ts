@@ -9,7 +9,7 @@ import type { Millis, NodeId, PublicKey } from '../record/ids.ts';
 import { createdAt, fewLabels } from '../asking/job-index.ts';
 import { createLedger, mergeStored, recordsOf, summaryOf } from '../record/ledger.ts';
 import type { Ledger } from '../record/ledger.ts';
-import type { StoredRecord } from '../contract/machine-types.ts';
+import type { StoredRecord } from '../contract/stored.ts';
 import type { JobSummary } from '../contract/messages.ts';
 import type { Epoch, Signed } from '../record/records.ts';
 import type { Core, KeptJob } from '../node/state.ts';

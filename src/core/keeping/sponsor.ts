@@ -12,7 +12,7 @@ import { firstEpoch, majority } from '../record/ballot.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import { chooseKeepers } from './choose-keepers.ts';
-import type { Problem } from '../contract/machine-types.ts';
+import type { Problem } from '../contract/reply.ts';
 import { keeperCandidates } from '../mesh/members.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Certified, Signed } from '../record/records.ts';

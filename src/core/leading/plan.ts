@@ -9,7 +9,7 @@ import type { ExecutionId, Millis, NodeId, RecordId } from '../record/ids.ts';
 import { after } from '../record/ids.ts';
 import { attemptsOf, isTerminal } from '../record/ledger.ts';
 import type { Attempt, Ledger, Partition } from '../record/ledger.ts';
-import type { Limits } from '../contract/machine-types.ts';
+import type { Limits } from '../contract/limits.ts';
 import type { Vacancy } from '../placing/ranking.ts';
 import type { CloseOutcome, Signed } from '../record/records.ts';
 import type { Replication } from '../node/state.ts';

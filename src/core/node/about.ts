@@ -1,7 +1,7 @@
 /** Which job an input, a message or an alarm is about: whose fault it is when it cannot be handled. */
 import { asExecutionId, asJobId } from '../record/ids.ts';
 import type { ExecutionId, JobId, RequestId } from '../record/ids.ts';
-import type { Input } from '../contract/machine-types.ts';
+import type { Input } from '../contract/input.ts';
 import type { Gossip, Message } from '../contract/messages.ts';
 import type { Core } from './state.ts';
 

@@ -1,6 +1,6 @@
 /** The state of a node that has seen nothing yet. */
 import { asHlc, asMillis } from '../record/ids.ts';
-import type { MachineConfig } from '../contract/machine-types.ts';
+import type { MachineConfig } from '../contract/machine.ts';
 import type { Core } from './state.ts';
 import type { Suite } from '../record/suite.ts';
 import { Timers } from './timers.ts';

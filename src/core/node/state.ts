@@ -15,16 +15,11 @@ import type {
   RequestId,
 } from '../record/ids.ts';
 import type { Ledger } from '../record/ledger.ts';
-import type {
-  Effect,
-  MachineConfig,
-  NoteEvent,
-  Profile,
-  RefuseCode,
-  Reply,
-  StoredExecution,
-  StoreWrite,
-} from '../contract/machine-types.ts';
+import type { Effect, NoteEvent, RefuseCode } from '../contract/effect.ts';
+import type { MachineConfig } from '../contract/machine.ts';
+import type { Profile } from '../contract/profile.ts';
+import type { Reply } from '../contract/reply.ts';
+import type { StoredExecution, StoreWrite } from '../contract/stored.ts';
 import type {
   AcceptedValue,
   Announcement,
@@ -40,11 +35,10 @@ import type {
 import type { Allowance } from '../mesh/allowance.ts';
 import type { Fit } from '../asking/names.ts';
 import type { Refusal } from '../record/refusals.ts';
-import type { Certified, Epoch, RecordType, Signed, Slot } from '../record/records.ts';
+import type { Bodies, Certified, Epoch, RecordType, Signed, Slot } from '../record/records.ts';
 import type { Packed, Signer, Suite } from '../record/suite.ts';
 import type { Card } from '../keeping/shelf.ts';
 import { asHlc } from '../record/ids.ts';
-import type { Bodies } from '../record/records.ts';
 import type { Timers } from './timers.ts';
 import type { Welcome } from '../mesh/welcome.ts';
 

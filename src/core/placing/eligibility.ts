@@ -8,7 +8,7 @@ import type { Job, Resources } from '../../job/model.ts';
 import { own } from '../../job/own.ts';
 import { covers } from '../../job/wildcard.ts';
 import { pathAllowed } from './allowed-paths.ts';
-import type { ExecutorPolicy, Profile } from '../contract/machine-types.ts';
+import type { ExecutorPolicy, Profile } from '../contract/profile.ts';
 import type { SpecBody } from '../record/records.ts';
 import type { Refusal } from '../record/refusals.ts';
 import { shortages, takenBy } from './resources.ts';

@@ -7,7 +7,7 @@ import { compareEpochs } from './ballot.ts';
 import { slotOf } from './certificate.ts';
 import type { Phase } from './execution.ts';
 import type { ExecutionId, JobId, NodeId } from './ids.ts';
-import type { StoredRecord } from '../contract/machine-types.ts';
+import type { StoredRecord } from '../contract/stored.ts';
 import type { CertifiedValue, JobRecords, JobState, JobSummary } from '../contract/messages.ts';
 import type { Certified, Signed, Slot } from './records.ts';
 

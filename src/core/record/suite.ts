@@ -4,7 +4,7 @@
  * with the same laws.
  */
 import type { Hlc, NodeId, PublicKey } from './ids.ts';
-import type { StoredRecord } from '../contract/machine-types.ts';
+import type { StoredRecord } from '../contract/stored.ts';
 import type { AnyRecord, Bodies, RecordType, Signed } from './records.ts';
 
 /** Which of a process's two keys signs: the machine's, or the person's. */

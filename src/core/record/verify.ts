@@ -8,7 +8,7 @@ import type { JobId, NodeId, PublicKey } from './ids.ts';
 import { asJobId, uuidOf } from './ids.ts';
 import { problemsOfJob } from '../../job/recheck.ts';
 import { specValidMaxMs } from '../contract/limits.ts';
-import type { RefuseCode } from '../contract/machine-types.ts';
+import type { RefuseCode } from '../contract/effect.ts';
 import type { CertifiedValue } from '../contract/messages.ts';
 import type { AdmissionBody, Certified, Epoch, Signed } from './records.ts';
 import type { Suite } from './suite.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Host } from '../../../p2p/host.ts';
 import type { Config } from '../../config/schema.ts';
 import { asExecutionId } from '../../core/record/ids.ts';
-import type { Machine } from '../../core/contract/machine-types.ts';
+import type { Machine } from '../../core/contract/machine.ts';
 import type { ContentStore } from '../../lib/content.ts';
 import { encodeLogLine } from './frames.ts';
 import { readLogs } from './logs.ts';

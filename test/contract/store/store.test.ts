@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { asStoreId } from '../../../src/core/record/ids.ts';
-import type { Restored, StoreWrite } from '../../../src/core/contract/machine-types.ts';
+import type { Restored, StoreWrite } from '../../../src/core/contract/stored.ts';
 import { openStore } from '../../../src/store/store.ts';
 import { createSimStore } from '../../simulation/sim-store.ts';
 import { acceptedWrite, codec, promiseWrite, recordWrite } from '../../unit/store/fixtures.ts';

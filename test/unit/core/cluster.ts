@@ -8,17 +8,14 @@ import { asMillis, asRequestId } from '../../../src/core/record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../../../src/core/record/ids.ts';
 import { defaultLimits } from '../../../src/core/contract/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
-import type {
-  Effect,
-  Input,
-  JobInspection,
-  Limits,
-  Machine,
-  Profile,
-  RefuseCode,
-  Reply,
-  Restored,
-} from '../../../src/core/contract/machine-types.ts';
+import type { Effect, RefuseCode } from '../../../src/core/contract/effect.ts';
+import type { Input } from '../../../src/core/contract/input.ts';
+import type { JobInspection } from '../../../src/core/contract/inspection.ts';
+import type { Limits } from '../../../src/core/contract/limits.ts';
+import type { Machine } from '../../../src/core/contract/machine.ts';
+import type { Profile } from '../../../src/core/contract/profile.ts';
+import type { Reply } from '../../../src/core/contract/reply.ts';
+import type { Restored } from '../../../src/core/contract/stored.ts';
 import type { Message, MessageType } from '../../../src/core/contract/messages.ts';
 import type { Suite } from '../../../src/core/record/suite.ts';
 import type { Job } from '../../../src/job/model.ts';

@@ -1,7 +1,7 @@
 /** A node whose disk is full takes nothing new, says so, goes on with what it has, and comes back. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Effect } from '../../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../../src/core/contract/effect.ts';
 import type { Message } from '../../../src/core/contract/messages.ts';
 import { Cluster } from './cluster.ts';
 import { admitted, assignOf, committed, idOf, jobWith, stateOf } from './fixtures.ts';

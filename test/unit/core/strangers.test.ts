@@ -6,7 +6,9 @@ import { slotOf } from '../../../src/core/record/certificate.ts';
 import { asHlc, asMillis, asRequestId } from '../../../src/core/record/ids.ts';
 import { defaultLimits } from '../../../src/core/contract/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
-import type { Effect, Inspection, Restored } from '../../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../../src/core/contract/effect.ts';
+import type { Inspection } from '../../../src/core/contract/inspection.ts';
+import type { Restored } from '../../../src/core/contract/stored.ts';
 import type {
   Gossip,
   GossipType,

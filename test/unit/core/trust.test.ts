@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { asJobId, asPublicKey, asRequestId } from '../../../src/core/record/ids.ts';
 import type { ExecutionId, JobId } from '../../../src/core/record/ids.ts';
-import type { Input } from '../../../src/core/contract/machine-types.ts';
+import type { Input } from '../../../src/core/contract/input.ts';
 import { Cluster, done, refusals } from './cluster.ts';
 import {
   admitted,

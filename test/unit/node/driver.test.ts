@@ -1,7 +1,10 @@
 /** What the driver makes of many inputs: a flood of one peer is paused, requests are answered through it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Effect, Input, Machine, Reply } from '../../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../../src/core/contract/effect.ts';
+import type { Input } from '../../../src/core/contract/input.ts';
+import type { Machine } from '../../../src/core/contract/machine.ts';
+import type { Reply } from '../../../src/core/contract/reply.ts';
 import type { Message } from '../../../src/core/contract/messages.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { createDriver } from '../../../src/node/driver.ts';

@@ -1,7 +1,8 @@
 /** An effect that cannot be performed costs that effect: not the ones behind it, and not the process. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Effect, Input } from '../../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../../src/core/contract/effect.ts';
+import type { Input } from '../../../src/core/contract/input.ts';
 import type { Message } from '../../../src/core/contract/messages.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { createDefects } from '../../../src/node/defects.ts';

@@ -4,13 +4,10 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ShoalError } from '../../../src/core/failure.ts';
 import { asJobId } from '../../../src/core/record/ids.ts';
-import type {
-  Effect,
-  Input,
-  Machine,
-  Restored,
-  StoreWrite,
-} from '../../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../../src/core/contract/effect.ts';
+import type { Input } from '../../../src/core/contract/input.ts';
+import type { Machine } from '../../../src/core/contract/machine.ts';
+import type { Restored, StoreWrite } from '../../../src/core/contract/stored.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { createBreaking } from '../../../src/node/breaking.ts';
 import { createDriver } from '../../../src/node/driver.ts';

@@ -1,7 +1,7 @@
 /** What others say has bounds and takes turns; what happens here always gets in, and first. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Input } from '../../../src/core/contract/machine-types.ts';
+import type { Input } from '../../../src/core/contract/input.ts';
 import { createInbox, gossipMax, laneMax } from '../../../src/node/inbox.ts';
 import type { GossipInput, LocalInput, MessageInput } from '../../../src/node/inbox.ts';
 import { idOf } from '../core/fixtures.ts';

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { loadConfig } from '../../../src/config/load.ts';
 import type { Config } from '../../../src/config/schema.ts';
-import type { Profile } from '../../../src/core/contract/machine-types.ts';
+import type { Profile } from '../../../src/core/contract/profile.ts';
 import { ShoalError } from '../../../src/core/failure.ts';
 import type { Engine, EngineStatus } from '../../../src/engines/engine.ts';
 import { createLog } from '../../../src/lib/log.ts';

@@ -8,7 +8,7 @@ import { createRowCodec } from '../../../p2p/wire/rows.ts';
 import { createSuite } from '../../../p2p/wire/suite.ts';
 import { asExecutionId, asHlc, asJobId, asNodeId, uuidOf } from '../../../src/core/record/ids.ts';
 import type { JobId } from '../../../src/core/record/ids.ts';
-import type { StoreWrite } from '../../../src/core/contract/machine-types.ts';
+import type { StoreWrite } from '../../../src/core/contract/stored.ts';
 import type { Signed } from '../../../src/core/record/records.ts';
 import { createCrypto } from '../../../src/store/crypto.ts';
 import { openStore } from '../../../src/store/store.ts';

@@ -10,7 +10,7 @@ import {
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import type { StoreWrite } from '../../../src/core/contract/machine-types.ts';
+import type { StoreWrite } from '../../../src/core/contract/stored.ts';
 import {
   acceptedWrite,
   grant,

@@ -1,7 +1,7 @@
 /** Second copies are made of results that a leader proves, and of no more than that. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { RefuseCode } from '../../../../src/core/contract/machine-types.ts';
+import type { RefuseCode } from '../../../../src/core/contract/effect.ts';
 import type { Signed, StateBody } from '../../../../src/core/record/records.ts';
 import { Cluster, refusals } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';

@@ -1,7 +1,8 @@
 /** An executor takes only what it bid for, under the highest epoch it saw, with every proof. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Effect, Inspection } from '../../../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../../../src/core/contract/effect.ts';
+import type { Inspection } from '../../../../src/core/contract/inspection.ts';
 import type { Announcement, Message } from '../../../../src/core/contract/messages.ts';
 import type { Certified, Epoch, Signed } from '../../../../src/core/record/records.ts';
 import { forge, nodeKey } from '../../../simulation/fast-suite.ts';

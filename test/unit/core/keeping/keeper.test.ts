@@ -1,7 +1,9 @@
 /** A keeper votes once, promises upwards, accepts what is founded, and answers for what it knows. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Effect, Inspection, Limits } from '../../../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../../../src/core/contract/effect.ts';
+import type { Inspection } from '../../../../src/core/contract/inspection.ts';
+import type { Limits } from '../../../../src/core/contract/limits.ts';
 import type { Message, SlotValue } from '../../../../src/core/contract/messages.ts';
 import type { Epoch, Signed } from '../../../../src/core/record/records.ts';
 import { slotOf } from '../../../../src/core/record/certificate.ts';

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { createSuite } from '../../../../p2p/wire/suite.ts';
 import { firstEpoch } from '../../../../src/core/record/ballot.ts';
 import { asHlc, asRequestId } from '../../../../src/core/record/ids.ts';
-import type { StoredRecord } from '../../../../src/core/contract/machine-types.ts';
+import type { StoredRecord } from '../../../../src/core/contract/stored.ts';
 import type { Message } from '../../../../src/core/contract/messages.ts';
 import { executionIdOf } from '../../../../src/core/placing/place.ts';
 import type { Certified, Committed, Signed, Slot } from '../../../../src/core/record/records.ts';

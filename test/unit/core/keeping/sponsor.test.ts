@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { firstEpoch } from '../../../../src/core/record/ballot.ts';
 import { asRequestId } from '../../../../src/core/record/ids.ts';
-import type { Effect } from '../../../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../../../src/core/contract/effect.ts';
 import type { Announcement, JobRecords } from '../../../../src/core/contract/messages.ts';
 import type { Signed } from '../../../../src/core/record/records.ts';
 import { Cluster, refusals } from '../cluster.ts';

@@ -1,7 +1,7 @@
 /** A leader that did not run for a while asks before it acts, and gives way when it was overtaken. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Effect } from '../../../../src/core/contract/machine-types.ts';
+import type { Effect } from '../../../../src/core/contract/effect.ts';
 import type { MessageType } from '../../../../src/core/contract/messages.ts';
 import { Cluster } from '../cluster.ts';
 import { idOf, jobWith } from '../fixtures.ts';

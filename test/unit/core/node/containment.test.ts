@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { asJobId, asRequestId } from '../../../../src/core/record/ids.ts';
 import type { JobId } from '../../../../src/core/record/ids.ts';
-import type { StoredExecution } from '../../../../src/core/contract/machine-types.ts';
+import type { StoredExecution } from '../../../../src/core/contract/stored.ts';
 import type { Bodies, RecordType } from '../../../../src/core/record/records.ts';
 import { Cluster, done } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { busyRefusals, refusalsFor } from '../../../../src/core/placing/eligibility.ts';
-import type { ExecutorPolicy, Profile } from '../../../../src/core/contract/machine-types.ts';
+import type { ExecutorPolicy, Profile } from '../../../../src/core/contract/profile.ts';
 import type { Refusal, RefusalCode } from '../../../../src/core/record/refusals.ts';
 import type { Constraint, Job, JobType, Task } from '../../../../src/job/model.ts';
 import { ownerKey } from '../../../simulation/fast-suite.ts';

@@ -1,0 +1,52 @@
+/** Everything that can happen to a node: the whole of what the core hears of the world. Types only. */
+import type { Gossip, Message, Query } from './messages.ts';
+import type { Profile } from './profile.ts';
+import type { Restored } from './stored.ts';
+import type { RunEvent } from '../record/execution.ts';
+import type { ExecutionId, JobId, NodeId, RequestId } from '../record/ids.ts';
+import type { Job } from '../../job/model.ts';
+
+export type Input =
+  | { readonly type: 'message'; readonly from: NodeId; readonly message: Message }
+  | { readonly type: 'gossip'; readonly from: NodeId; readonly gossip: Gossip }
+  /** The timer of `nextWake` rang. */
+  | { readonly type: 'wake' }
+  | { readonly type: 'profile'; readonly profile: Profile }
+  | { readonly type: 'peer-connected'; readonly node: NodeId }
+  /** The host at the other end of a connection, as this end sees it; comes before `peer-connected`. */
+  | { readonly type: 'peer-host'; readonly node: NodeId; readonly host: string }
+  /** A hint: the last connection closed. */
+  | { readonly type: 'peer-disconnected'; readonly node: NodeId }
+  /** A message could not be handed over. */
+  | { readonly type: 'unreachable'; readonly node: NodeId }
+  | {
+      readonly type: 'submit';
+      readonly request: RequestId;
+      readonly spec: Job;
+      /** 32 random hex digits, or the hash of the client's idempotency token. */
+      readonly nonce: string;
+      /** Wall clock, milliseconds. */
+      readonly notAfter: number;
+    }
+  | {
+      readonly type: 'stop';
+      readonly request: RequestId;
+      readonly job: JobId;
+      readonly reason: string;
+    }
+  | { readonly type: 'query'; readonly request: RequestId; readonly query: Query }
+  | { readonly type: 'run-event'; readonly execution: ExecutionId; readonly event: RunEvent }
+  | {
+      readonly type: 'replicated';
+      readonly execution: ExecutionId;
+      readonly cid: string;
+      readonly done: boolean;
+    }
+  /** A DAG is complete here (or no longer); makes bids for jobs that read it more attractive. */
+  | { readonly type: 'content'; readonly cid: string; readonly local: boolean }
+  /** What the disk says of a job that an effect `reload` asked for. */
+  | { readonly type: 'reload'; readonly job: JobId; readonly rows: Restored }
+  /** The disk has too little room left for anything new, or has room again. */
+  | { readonly type: 'disk'; readonly full: boolean }
+  /** Begin to leave: take nothing new, tell the others. */
+  | { readonly type: 'drain' };

@@ -1,0 +1,36 @@
+/** One node of the mesh as a pure machine: what it offers to its driver. Types only. */
+import type { Effect } from './effect.ts';
+import type { Input } from './input.ts';
+import type { Inspection, Sighting } from './inspection.ts';
+import type { Limits } from './limits.ts';
+import type { ExecutionId, Hlc, Millis, NodeId, StoreId } from '../record/ids.ts';
+
+/** Constants of one node. */
+export interface MachineConfig {
+  readonly node: NodeId;
+  readonly store: StoreId;
+  readonly limits: Limits;
+}
+
+export interface Machine {
+  /**
+   * One input in, everything the world must now do out. Synchronous. Never throws: what cannot be
+   * handled is dropped and told as `defect`.
+   */
+  handle(input: Input, now: Millis, wall: Hlc): readonly Effect[];
+  /** When to be woken at the latest; null = only by input. The driver keeps exactly one timer. */
+  nextWake(): Millis | null;
+  inspect(): Inspection;
+  /** Where the result of an execution lies, as far as this node keeps its job. */
+  resultOf(execution: ExecutionId): { readonly cid: string; readonly node: NodeId } | null;
+  /** Entries of everything this node remembers, by name. */
+  sizes(): Readonly<Record<string, number>>;
+  /** How much this node has to do; cheap. */
+  load(): {
+    readonly jobsKept: number;
+    readonly executions: number;
+    readonly jobsSetAside: number;
+  };
+  /** The other nodes, and this node's own advert once it has a profile. */
+  sightings(): readonly Sighting[];
+}

@@ -1,0 +1,79 @@
+/** The rows of the durable store, as the core writes and reads them. Types only. */
+import type { SlotValue } from './messages.ts';
+import type { ExecutionOrder } from '../record/execution.ts';
+import type { ExecutionId, JobId } from '../record/ids.ts';
+import type { AnyRecord, Certified, Epoch, Signed, Slot } from '../record/records.ts';
+
+/** A row of the durable store. `null` as value deletes. Keys are unique within a table. */
+export type StoreWrite =
+  /** A record of a job's ledger; certificates are stored with it. */
+  | {
+      readonly table: 'records';
+      readonly job: JobId;
+      readonly key: string;
+      readonly value: StoredRecord | null;
+    }
+  /** Keeper: the highest epoch promised. */
+  | {
+      readonly table: 'promises';
+      readonly job: JobId;
+      readonly key: string;
+      readonly value: Epoch | null;
+    }
+  /** Keeper: what was accepted in a slot. */
+  | {
+      readonly table: 'accepted';
+      readonly job: JobId;
+      readonly key: Slot;
+      readonly value: { readonly epoch: Epoch; readonly value: SlotValue } | null;
+    }
+  /** Executor: an execution of this node, from before it starts until it is forgotten. */
+  | {
+      readonly table: 'executions';
+      readonly job: JobId;
+      readonly key: ExecutionId;
+      readonly value: StoredExecution | null;
+    }
+  /** Sponsor: an admission under way. */
+  | {
+      readonly table: 'submissions';
+      readonly job: JobId;
+      readonly key: string;
+      readonly value: StoredSubmission | null;
+    };
+
+export interface StoredRecord {
+  readonly record: AnyRecord;
+  /** Keeper signatures, when it is a committed fact. */
+  readonly votes: readonly Signed<'vote'>[];
+}
+
+export interface StoredExecution {
+  readonly order: ExecutionOrder;
+  readonly assign: Certified<'assign'>;
+  readonly admission: Certified<'admission'>;
+  /** The last state this node signed. */
+  readonly state: Signed<'state'>;
+}
+
+export interface StoredSubmission {
+  readonly spec: Signed<'spec'>;
+  readonly admission: Signed<'admission'>;
+}
+
+/** Everything a node had on disk when it started. */
+export interface Restored {
+  readonly records: readonly {
+    readonly job: JobId;
+    readonly key: string;
+    readonly value: StoredRecord;
+  }[];
+  readonly promises: readonly { readonly job: JobId; readonly value: Epoch }[];
+  readonly accepted: readonly {
+    readonly job: JobId;
+    readonly key: Slot;
+    readonly value: { readonly epoch: Epoch; readonly value: SlotValue };
+  }[];
+  readonly executions: readonly StoredExecution[];
+  readonly submissions: readonly StoredSubmission[];
+}
