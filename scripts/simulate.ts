@@ -20,6 +20,7 @@ const USAGE = `Usage: npm run simulate -- [options]
   --jobs N      jobs submitted, 1 to 20000 (with faults: drawn from the seed)
   --seed N      the seed; the first one with --seeds (default 1)
   --seeds N     run N seeds, one after the other
+  --first       stop at the first seed that fails
   --faults      draw crashes, partitions, losses and the rest from the seed
   --replay N    run seed N with faults and print the timeline of what failed
   --trace       print the timeline of the whole run
@@ -35,6 +36,7 @@ interface Arguments {
   readonly jobs: number | null;
   readonly seed: number;
   readonly seeds: number;
+  readonly first: boolean;
   readonly faults: boolean;
   readonly timeline: boolean;
   readonly trace: boolean;
@@ -70,6 +72,7 @@ function readArguments(): Arguments | null {
     jobs: whole('jobs', 1, 20_000),
     seed: replay ?? whole('seed', 0, Number.MAX_SAFE_INTEGER) ?? 1,
     seeds: whole('seeds', 1, 10_000_000) ?? 1,
+    first: values.first === true,
     faults: values.faults === true || replay !== null || plant !== 'none',
     timeline: replay !== null || values.trace === true,
     trace: values.trace === true,
@@ -87,6 +90,7 @@ function parse() {
         seeds: { type: 'string' },
         replay: { type: 'string' },
         plant: { type: 'string' },
+        first: { type: 'boolean' },
         faults: { type: 'boolean' },
         trace: { type: 'boolean' },
         help: { type: 'boolean' },
@@ -133,7 +137,10 @@ function runMany(given: Arguments): boolean {
   const failed: number[] = [];
   let virtualMs = 0;
   let worstSettledMs = 0;
+  let run = 0;
   for (let index = 0; index < given.seeds; index += 1) {
+    if (given.first && failed.length > 0) break;
+    run += 1;
     const seed = given.seed + index;
     const report = simulate(optionsOf(given, seed));
     virtualMs += report.virtualMs;
@@ -153,7 +160,7 @@ function runMany(given: Arguments): boolean {
   const hours = (virtualMs / 3_600_000).toFixed(1);
   const seconds = ((performance.now() - began) / 1_000).toFixed(1);
   print(
-    `${given.seeds} seeds, ${hours} h of virtual time in ${seconds} s; slowest to settle after healing: ${worstSettledMs} ms`,
+    `${run} seeds, ${hours} h of virtual time in ${seconds} s; slowest to settle after healing: ${worstSettledMs} ms`,
   );
   print(
     failed.length === 0 ? 'All promises kept.' : `${failed.length} failed: ${failed.join(' ')}`,

@@ -1,0 +1,14 @@
+/** Every planted mistake, with the file it is in. */
+import { consensus } from './consensus.ts';
+import type { Mutation } from './mutation.ts';
+import { protections } from './protections.ts';
+import { work } from './work.ts';
+
+export interface Planted {
+  readonly file: string;
+  readonly mutation: Mutation;
+}
+
+export const mutations: readonly Planted[] = [consensus, work, protections]
+  .flatMap((table) => Object.entries(table))
+  .flatMap(([file, list]) => list.map((mutation) => ({ file, mutation })));
