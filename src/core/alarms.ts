@@ -53,7 +53,7 @@ export function ring(core: Core, key: string): void {
     case 'stop':
       return tickStop(core, asJobId(id));
     case 'job': {
-      const kept = core.kept.get(asJobId(id));
+      const kept = core.keeping.kept.get(asJobId(id));
       return kept === undefined ? undefined : tickJob(core, kept);
     }
     default:

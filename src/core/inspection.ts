@@ -6,14 +6,14 @@ import { ownAdvert } from './mesh/members.ts';
 import type { ExecutionId } from './record/ids.ts';
 import { waitingView } from './placing/place.ts';
 import { nothing } from './placing/resources.ts';
-import type { Core } from './node/state.ts';
+import type { Core, With } from './node/state.ts';
 
-export function inspect(core: Core): Inspection {
+export function inspect(core: With<'mesh' | 'keeping' | 'placing' | 'executing'>): Inspection {
   const { reserved, held } = busyHeld(core);
   return {
     node: core.self,
     store: core.config.store,
-    jobs: [...core.kept].map(([job, kept]) => ({
+    jobs: [...core.keeping.kept].map(([job, kept]) => ({
       job,
       keeper: true,
       leading: kept.lead !== null && kept.lead.mode === 'leading' ? kept.lead.epoch : null,
@@ -21,7 +21,7 @@ export function inspect(core: Core): Inspection {
       state: stateOf(kept.peek(), waitingView(core, kept) !== null),
       records: recordsOf(kept.peek()),
     })),
-    executions: [...core.executions.values()].map(({ stored, epoch }) => ({
+    executions: [...core.executing.executions.values()].map(({ stored, epoch }) => ({
       job: stored.order.job,
       execution: stored.order.execution,
       partition: stored.order.partition,
@@ -32,8 +32,8 @@ export function inspect(core: Core): Inspection {
     capacity: core.profile?.capacity ?? nothing,
     reserved,
     held,
-    holds: [...core.holds.values()].map(({ job, since, until }) => ({ job, since, until })),
-    members: core.members.size + 1,
+    holds: [...core.placing.holds.values()].map(({ job, since, until }) => ({ job, since, until })),
+    members: core.mesh.members.size + 1,
     setAside: [...core.troubles]
       .filter(([, trouble]) => trouble.state === 'aside')
       .map(([job, { why }]) => ({ job, why })),
@@ -50,8 +50,9 @@ export function sizesOf(core: Core): Readonly<Record<string, number>> {
       sizes.set(of + name, (sizes.get(of + name) ?? 0) + value.size);
     }
   };
-  count('', core);
-  for (const kept of core.kept.values()) {
+  const { mesh, asking, keeping, placing, executing } = core;
+  for (const part of [core, mesh, asking, keeping, placing, executing]) count('', part);
+  for (const kept of core.keeping.kept.values()) {
     count('kept.', { accepted: kept.accepted });
     count('ledger.', kept.card === null ? kept.peek() : {});
     if (kept.lead !== null) count('lead.', kept.lead);
@@ -60,8 +61,8 @@ export function sizesOf(core: Core): Readonly<Record<string, number>> {
 }
 
 /** Looks into one ledger: those on the shelf tell by the keys of their rows whether it is theirs. */
-export function resultOf(core: Core, execution: ExecutionId) {
-  for (const { card, peek } of core.kept.values()) {
+export function resultOf(core: With<'keeping'>, execution: ExecutionId) {
+  for (const { card, peek } of core.keeping.kept.values()) {
     if (card !== null && !card.keys.includes(execution)) continue;
     const body = peek().states.get(execution)?.body;
     if (body?.result != null) return { cid: body.result.cid, node: body.node };
@@ -69,13 +70,13 @@ export function resultOf(core: Core, execution: ExecutionId) {
   return null;
 }
 
-export function sightings(core: Core): readonly Sighting[] {
+export function sightings(core: With<'mesh' | 'placing' | 'executing'>): readonly Sighting[] {
   const own = ownAdvert(core);
   const self = own === null ? [] : [{ advert: own, connected: true, silentMs: 0 }];
-  const others = [...core.members.values()].map(({ advert, heardAt }) => ({
+  const others = [...core.mesh.members.values()].map(({ advert, heardAt }) => ({
     advert,
-    connected: core.connected.has(advert.body.node),
-    silentMs: core.now - Math.max(heardAt, core.heardAt.get(advert.body.node) ?? heardAt),
+    connected: core.mesh.connected.has(advert.body.node),
+    silentMs: core.now - Math.max(heardAt, core.mesh.heardAt.get(advert.body.node) ?? heardAt),
   }));
   return [...self, ...others];
 }

@@ -3,9 +3,10 @@ import { dropInterest } from './placing/bidder.ts';
 import { endExecutions } from './executing/ending.ts';
 import { learnClose, tickKept } from './keeping/keeper.ts';
 import type { Message } from './contract/messages.ts';
-import { rememberClose } from './node/state.ts';
-import type { Core, KeptJob } from './node/state.ts';
+import { rememberClose } from './keeping/books.ts';
+import type { KeptJob } from './keeping/state.ts';
 import { stopOvertaken } from './asking/stop.ts';
+import type { Core, With } from './node/state.ts';
 
 export function tickJob(core: Core, kept: KeptJob): void {
   const closing = kept.ledger.close !== null && kept.closedAt === null;
@@ -18,9 +19,12 @@ export function tickJob(core: Core, kept: KeptJob): void {
 }
 
 /** A proven close of a job that runs here, or that this node keeps and had not heard the end of. */
-export function onProvenClose(core: Core, message: Extract<Message, { type: 'closed' }>): void {
+export function onProvenClose(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  message: Extract<Message, { type: 'closed' }>,
+): void {
   const { job, close } = message;
-  const kept = core.kept.get(job);
+  const kept = core.keeping.kept.get(job);
   if (kept !== undefined) return learnClose(core, kept, close);
   rememberClose(core, job, close);
   dropInterest(core, job);

@@ -22,7 +22,7 @@ import type { Machine, MachineConfig } from './contract/machine.ts';
 import type { Restored } from './contract/stored.ts';
 import { restore } from './restore.ts';
 import { dispatch, onMessage } from './routes.ts';
-import { eachKept } from './node/state.ts';
+import { eachKept } from './keeping/books.ts';
 import type { Core } from './node/state.ts';
 import type { Suite } from './record/suite.ts';
 
@@ -71,8 +71,8 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
     sizes: () => sizesOf(core),
     resultOf: (execution) => resultOf(core, execution),
     load: () => ({
-      jobsKept: core.kept.size,
-      executions: core.executions.size,
+      jobsKept: core.keeping.kept.size,
+      executions: core.executing.executions.size,
       jobsSetAside: [...core.troubles.values()].filter(({ state }) => state === 'aside').length,
     }),
     sightings: () => sightings(core),
@@ -122,7 +122,7 @@ const whereOf = (input: Input): string => {
 
 /** Works off what this input caused inside the node. */
 function settle(core: Core): void {
-  const stepsMax = stepsBase + stepsPerJob * core.kept.size;
+  const stepsMax = stepsBase + stepsPerJob * core.keeping.kept.size;
   for (let steps = 0; ; steps += 1) {
     const message = core.inbox.shift();
     const dirty: JobId | undefined = core.dirty.values().next().value;
@@ -141,7 +141,7 @@ function settle(core: Core): void {
 
 function tickDirty(core: Core, job: JobId): void {
   core.dirty.delete(job);
-  const kept = core.kept.get(job);
+  const kept = core.keeping.kept.get(job);
   if (kept !== undefined) tickJob(core, kept);
 }
 

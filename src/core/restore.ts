@@ -20,8 +20,10 @@ import type {
 import type { Certified, Epoch, Signed } from './record/records.ts';
 import { tickExecution } from './executing/reporting.ts';
 import { createSubmission } from './keeping/sponsor.ts';
-import { note, rememberClose, touch } from './node/state.ts';
-import type { Core, KeptJob } from './node/state.ts';
+import { note, touch } from './node/outbox.ts';
+import { rememberClose } from './keeping/books.ts';
+import type { KeptJob } from './keeping/state.ts';
+import type { Core, With } from './node/state.ts';
 
 /** What the disk has of one job. */
 interface Rows {
@@ -62,7 +64,7 @@ function byJob(restored: Restored): ReadonlyMap<JobId, Rows> {
   return jobs;
 }
 
-function restoreOne(core: Core, job: JobId, rows: Rows): void {
+function restoreOne(core: With<'mesh' | 'keeping' | 'executing'>, job: JobId, rows: Rows): void {
   const { promise } = rows;
   const kept = restoreJob(core, rows.records);
   if (kept !== null) {
@@ -87,7 +89,10 @@ function restoreOne(core: Core, job: JobId, rows: Rows): void {
 }
 
 /** @returns null when the rows do not make a job this store keeps */
-function restoreJob(core: Core, rows: ReadonlyMap<string, StoredRecord>): KeptJob | null {
+function restoreJob(
+  core: With<'mesh' | 'keeping'>,
+  rows: ReadonlyMap<string, StoredRecord>,
+): KeptJob | null {
   const spec = rows.get('spec')?.record;
   if (spec?.type !== 'spec') return null;
   const admission = rows.get('admission');
@@ -104,7 +109,11 @@ function restoreJob(core: Core, rows: ReadonlyMap<string, StoredRecord>): KeptJo
   return kept;
 }
 
-function restorePending(core: Core, spec: Signed<'spec'>, row: StoredRecord | undefined): void {
+function restorePending(
+  core: With<'keeping'>,
+  spec: Signed<'spec'>,
+  row: StoredRecord | undefined,
+): void {
   const vote = row?.votes[0];
   if (row?.record.type !== 'admission' || vote === undefined) return;
   const { job } = spec.body;
@@ -112,11 +121,19 @@ function restorePending(core: Core, spec: Signed<'spec'>, row: StoredRecord | un
   const votes = new Map([[core.self, vote]]);
   const since = core.now;
   const { sponsor } = admission.body;
-  core.pending.set(job, { spec, admission, vote, from: sponsor, since, credible: true, votes });
+  core.keeping.pending.set(job, {
+    spec,
+    admission,
+    vote,
+    from: sponsor,
+    since,
+    credible: true,
+    votes,
+  });
   core.timers.set(`pending:${job}`, after(core.now, 1_000));
 }
 
-function resume(core: Core, kept: KeptJob): void {
+function resume(core: With<'mesh' | 'keeping'>, kept: KeptJob): void {
   const { job, spec, close } = kept.ledger;
   const age = Math.max(0, core.wall - spec.hlc);
   kept.activatedAt = asMillis(core.now - age);

@@ -42,8 +42,11 @@ import type { Signed } from './record/records.ts';
 import { restore } from './restore.ts';
 import { onRunEvent, onStatesAck } from './executing/reporting.ts';
 import { onActivated, onAdmitted, onNotAdmitted, submit } from './keeping/sponsor.ts';
-import { refuse, remember, rememberLocal, send } from './node/state.ts';
-import type { Core, KeptJob } from './node/state.ts';
+import { refuse, send } from './node/outbox.ts';
+import { remember } from './node/remember.ts';
+import { rememberLocal } from './placing/state.ts';
+import type { Core } from './node/state.ts';
+import type { KeptJob } from './keeping/state.ts';
 import { onCommandAck } from './asking/stop.ts';
 
 /** Of an allowance: a spec may be 64 KiB. */
@@ -67,15 +70,15 @@ export function dispatch(core: Core, input: Input): void {
       advertise(core);
       return reconsider(core);
     case 'peer-host':
-      remember(core.hosts, input.node, input.host, hostsMax);
+      remember(core.mesh.hosts, input.node, input.host, hostsMax);
       return;
     case 'peer-connected':
-      core.connected.add(input.node);
+      core.mesh.connected.add(input.node);
       forgetAlive(core);
       onHeard(core, input.node);
       return greet(core, input.node);
     case 'peer-disconnected':
-      core.connected.delete(input.node);
+      core.mesh.connected.delete(input.node);
       doubtMember(core, input.node);
       return onDisconnected(core, input.node);
     case 'unreachable':
@@ -93,14 +96,14 @@ export function dispatch(core: Core, input: Input): void {
       return onQuery(core, input.request, input.query, 'reply');
     case 'run-event': {
       onRunEvent(core, input.execution, input.event);
-      const job = core.executions.get(input.execution)?.stored.order.job;
-      if (job !== undefined && core.closed.has(job)) endExecutions(core, job);
+      const job = core.executing.executions.get(input.execution)?.stored.order.job;
+      if (job !== undefined && core.keeping.closed.has(job)) endExecutions(core, job);
       return;
     }
     case 'replicated':
       return onLocalReplica(core, input);
     case 'content':
-      if (!input.local) core.local.delete(input.cid);
+      if (!input.local) core.placing.local.delete(input.cid);
       else rememberLocal(core, input.cid);
       return;
     case 'reload':
@@ -120,7 +123,7 @@ export function dispatch(core: Core, input: Input): void {
 /** The neighbours hear it directly, too: gossip may be too slow for one who leaves. */
 function tellAll(core: Core): void {
   advertise(core);
-  for (const node of core.connected) greet(core, node);
+  for (const node of core.mesh.connected) greet(core, node);
 }
 
 function onGossip(core: Core, from: NodeId, gossip: Gossip): void {
@@ -160,7 +163,7 @@ function ifKept<T extends AboutJob['type']>(
   then: (core: Core, from: NodeId, kept: KeptJob, message: Extract<Message, { type: T }>) => void,
 ): Handler<T> {
   return (core, from, message) => {
-    const kept = core.kept.get((message as AboutJob).job);
+    const kept = core.keeping.kept.get((message as AboutJob).job);
     if (kept !== undefined && kept.card === null) then(core, from, kept, message);
   };
 }
@@ -174,7 +177,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   'not-admitted': onNotAdmitted,
   activate: onActivate,
   'job-wanted'(core, from, { job }) {
-    const kept = core.kept.get(job);
+    const kept = core.keeping.kept.get(job);
     if (kept === undefined) return;
     if (!keeps(kept, from)) return refuse(core, from, 'not-keeper', false);
     const { ledger } = kept;
@@ -182,14 +185,14 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   },
   invite: (core, from, { announcement }) => onAnnouncement(core, from, announcement, true),
   'spec-wanted'(core, from, { job }) {
-    const kept = core.kept.get(job);
+    const kept = core.keeping.kept.get(job);
     const spec = kept?.card == null ? kept?.ledger.spec : undefined;
     if (spec !== undefined && allow(core, from, specPoints))
       send(core, from, { type: 'spec', spec });
   },
   spec: (core, from, { spec }) => onSpec(core, from, spec),
   bid(core, from, message) {
-    const kept = core.kept.get(message.job);
+    const kept = core.keeping.kept.get(message.job);
     if (kept !== undefined) return onBid(core, from, kept, message);
     send(core, from, { type: 'bid-closed', job: message.job, version: message.version });
   },
@@ -203,7 +206,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   commit: asKept(onCommit),
   'commit-ack'(core, from, message) {
     if (message.slots.includes('admission')) onActivated(core, from, message.job);
-    const kept = core.kept.get(message.job);
+    const kept = core.keeping.kept.get(message.job);
     if (kept !== undefined) onCommitAck(from, kept, message);
   },
   assign: onAssign,
@@ -242,7 +245,7 @@ function onRenew(core: Core, from: NodeId, message: Extract<Message, { type: 're
   const renewed = message.executions
     .filter(({ job, execution }) => {
       core.atHand = job;
-      const kept = core.kept.get(job);
+      const kept = core.keeping.kept.get(job);
       if (tellClosed(core, from, job, told) || kept === undefined) return false;
       return onRenewed(core, from, kept, execution, told);
     })
@@ -254,7 +257,7 @@ function onRenew(core: Core, from: NodeId, message: Extract<Message, { type: 're
 function onAdvert(core: Core, from: NodeId, advert: Signed<'advert'>, direct: boolean): void {
   const { node } = advert.body;
   takeAdvert(core, from, advert, direct);
-  const member = core.members.get(node);
+  const member = core.mesh.members.get(node);
   if (member === undefined || member.invited || !reached(core, node)) return;
   member.invited = true;
   inviteNewcomer(core, node);

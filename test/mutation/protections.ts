@@ -50,7 +50,7 @@ export const protections: Mutations = {
     {
       name: 'a neighbour may bring any number of adverts',
       within: 'welcomeAdvert',
-      text: 'core.welcome.adverts.take(from, 1, advertsMax, core.now)',
+      text: 'core.mesh.welcome.adverts.take(from, 1, advertsMax, core.now)',
       instead: 'true',
       why: 'a node does nothing but verify what one member makes up',
     },
@@ -184,7 +184,7 @@ export const protections: Mutations = {
     {
       name: 'made-up members count without end',
       within: 'memberCount',
-      text: 'Math.min(aliveMembers(core).length, perConnection * (core.connected.size + 1))',
+      text: 'Math.min(aliveMembers(core).length, perConnection * (core.mesh.connected.size + 1))',
       instead: 'aliveMembers(core).length',
       why: 'honest nodes believe that they need not bid',
     },

@@ -20,9 +20,10 @@ import { isJobId, resolve } from './names.ts';
 import { waitingView } from '../placing/place.ts';
 import type { CloseOutcome, Signed } from '../record/records.ts';
 import { specOfKept } from '../keeping/shelf.ts';
-import { refuse, send, wallMs } from '../node/state.ts';
-import type { Core, KeptJob } from '../node/state.ts';
+import { refuse, send, wallMs } from '../node/outbox.ts';
+import type { KeptJob } from '../keeping/state.ts';
 import { checkSpec } from '../record/verify.ts';
+import type { With } from '../node/state.ts';
 
 /** Lines of one answer. */
 export const listMax = 1_000;
@@ -40,14 +41,14 @@ const points = { id: 1, shelved: 10, name: 10, jobs: 100, specs: 20 } as const;
 // — what others tell
 
 export function onGossipAnnounce(
-  core: Core,
+  core: With<'asking' | 'keeping'>,
   from: NodeId,
   message: Extract<Gossip, { type: 'announce' }>,
 ): void {
   const { spec, leader, job } = message.announcement;
-  const known = core.index.get(job);
+  const known = core.asking.index.get(job);
   if (known !== undefined) return hintNodes(known, [leader]);
-  if (spec === null || core.kept.has(job)) return;
+  if (spec === null || core.keeping.kept.has(job)) return;
   // Who repeats gossip has not looked into it.
   if (spec.body.job !== job) return refuse(core, from, 'contradiction', false);
   const verdict = checkSpec(core.suite, spec, wallMs(core));
@@ -62,9 +63,12 @@ const stateAfter: Readonly<Record<CloseOutcome, JobState>> = {
 };
 
 /** A hint for lists; without the admission nobody can say whether those who voted are the keepers. */
-export function onGossipClosed(core: Core, message: Extract<Gossip, { type: 'closed' }>): void {
+export function onGossipClosed(
+  core: With<'asking'>,
+  message: Extract<Gossip, { type: 'closed' }>,
+): void {
   const { record, votes } = message.close;
-  const known = core.index.get(record.body.job);
+  const known = core.asking.index.get(record.body.job);
   if (known === undefined) return;
   const modifiedAt = Math.min(Math.floor(record.hlc), wallMs(core));
   known.summary = { ...known.summary, state: stateAfter[record.body.outcome], modifiedAt };
@@ -76,18 +80,23 @@ export function onGossipClosed(core: Core, message: Extract<Gossip, { type: 'clo
 
 // — answering
 
-export function onFind(core: Core, from: NodeId, request: RequestId, query: Question): void {
+export function onFind(
+  core: With<'mesh' | 'asking' | 'keeping'>,
+  from: NodeId,
+  request: RequestId,
+  query: Question,
+): void {
   const kind = query.type === 'job' ? kindOf(core, query.ref) : query.type;
   if (!allow(core, from, points[kind])) return;
   send(core, from, { type: 'found', request, answer: answerTo(core, query) });
 }
 
-function kindOf(core: Core, ref: string): keyof typeof points {
+function kindOf(core: With<'keeping'>, ref: string): keyof typeof points {
   if (!isJobId(ref)) return 'name';
-  return core.kept.get(asJobId(ref))?.card == null ? 'id' : 'shelved';
+  return core.keeping.kept.get(asJobId(ref))?.card == null ? 'id' : 'shelved';
 }
 
-function answerTo(core: Core, query: Question): Answer {
+function answerTo(core: With<'mesh' | 'asking' | 'keeping'>, query: Question): Answer {
   switch (query.type) {
     case 'jobs':
       return { type: 'jobs', jobs: newestKept(core, query.namespace, query.limit) };
@@ -103,41 +112,45 @@ function answerTo(core: Core, query: Question): Answer {
 }
 
 /** What this node can say about one job. */
-export function jobAnswer(core: Core, job: JobId): Answer {
-  const kept = core.kept.get(job);
+export function jobAnswer(core: With<'mesh' | 'asking' | 'keeping'>, job: JobId): Answer {
+  const kept = core.keeping.kept.get(job);
   if (kept !== undefined) {
     return { type: 'job', records: boundedRecords(kept.peek()), waiting: waitingView(core, kept) };
   }
-  const entry = core.index.get(job);
+  const entry = core.asking.index.get(job);
   return entry === undefined ? { type: 'none' } : { type: 'elsewhere', job, nodes: entry.nodes };
 }
 
 /** The newest jobs that this node keeps. */
-function newestKept(core: Core, namespace: string | null, limit: number): readonly JobSummary[] {
+function newestKept(
+  core: With<'mesh' | 'keeping'>,
+  namespace: string | null,
+  limit: number,
+): readonly JobSummary[] {
   return summaries(core, namespace)
     .sort((a, b) => b.createdAt - a.createdAt)
     .slice(0, Math.min(limit, listMax));
 }
 
 /** All jobs that this node keeps, in any order. */
-export function summaries(core: Core, namespace: string | null): JobSummary[] {
-  return [...core.kept.values()]
+export function summaries(core: With<'mesh' | 'keeping'>, namespace: string | null): JobSummary[] {
+  return [...core.keeping.kept.values()]
     .map((kept) => keptSummary(core, kept))
     .filter((summary) => namespace === null || summary.namespace === namespace);
 }
 
-function keptSummary(core: Core, kept: KeptJob): JobSummary {
+function keptSummary(core: With<'mesh'>, kept: KeptJob): JobSummary {
   if (kept.card !== null) return kept.card.summary;
   const ledger = kept.peek();
   const summary = summaryOf(ledger, waitingView(core, kept) !== null);
   return { ...summary, createdAt: createdAt(core, ledger.spec) };
 }
 
-function specsOf(core: Core, jobs: readonly JobId[]): readonly Signed<'spec'>[] {
+function specsOf(core: With<'keeping'>, jobs: readonly JobId[]): readonly Signed<'spec'>[] {
   let left = answerBytesMax;
   const specs: Signed<'spec'>[] = [];
   for (const job of jobs.slice(0, specsMax)) {
-    const kept = core.kept.get(job);
+    const kept = core.keeping.kept.get(job);
     if (kept === undefined) continue;
     const spec = specOfKept(core, kept);
     left -= sizeOf(spec);

@@ -6,8 +6,9 @@
 import type { JobId, NodeId, PublicKey } from '../record/ids.ts';
 import type { JobSummary } from '../contract/messages.ts';
 import type { Signed } from '../record/records.ts';
-import type { Core, IndexEntry } from '../node/state.ts';
-import { wallMs } from '../node/state.ts';
+import type { IndexEntry } from './state.ts';
+import { wallMs } from '../node/outbox.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** Jobs indexed; with at most 2 KiB each about 20 MB in the worst case. */
 const indexMax = 10_000;
@@ -25,13 +26,17 @@ const firstNodes = 2;
 const skewMs = 60_000;
 
 /** The wall clock of a spec, but never later than now: nobody is first by a date in the future. */
-export const createdAt = (core: Core, spec: Signed<'spec'>): number =>
+export const createdAt = (core: Node, spec: Signed<'spec'>): number =>
   Math.min(Math.floor(spec.hlc), wallMs(core) + skewMs);
 
 /** Remembers a job by its spec, which must have been checked. */
-export function indexJob(core: Core, spec: Signed<'spec'>, nodes: readonly NodeId[]): IndexEntry {
+export function indexJob(
+  core: With<'asking'>,
+  spec: Signed<'spec'>,
+  nodes: readonly NodeId[],
+): IndexEntry {
   const { job, owner, version } = spec.body;
-  const known = core.index.get(job);
+  const known = core.asking.index.get(job);
   if (known !== undefined) return known;
   const { Name, Namespace, Type, Count, Labels, Task } = spec.body.spec;
   const made = createdAt(core, spec);
@@ -49,9 +54,9 @@ export function indexJob(core: Core, spec: Signed<'spec'>, nodes: readonly NodeI
     modifiedAt: made,
   };
   const entry: IndexEntry = { summary, owner, nodes: nodes.slice(0, nodesMax) };
-  core.index.set(job, entry);
-  const own = core.indexOf.get(owner) ?? new Set<JobId>();
-  core.indexOf.set(owner, own.add(job));
+  core.asking.index.set(job, entry);
+  const own = core.asking.indexOf.get(owner) ?? new Set<JobId>();
+  core.asking.indexOf.set(owner, own.add(job));
   makeRoom(core, owner);
   return entry;
 }
@@ -80,33 +85,33 @@ export function hintNodes(entry: IndexEntry, nodes: readonly NodeId[]): void {
 }
 
 /** Of no interest any more. */
-export function unindex(core: Core, job: JobId): void {
-  const entry = core.index.get(job);
+export function unindex(core: With<'asking'>, job: JobId): void {
+  const entry = core.asking.index.get(job);
   if (entry === undefined) return;
-  core.index.delete(job);
-  const own = core.indexOf.get(entry.owner);
+  core.asking.index.delete(job);
+  const own = core.asking.indexOf.get(entry.owner);
   own?.delete(job);
-  if (own?.size === 0) core.indexOf.delete(entry.owner);
+  if (own?.size === 0) core.asking.indexOf.delete(entry.owner);
 }
 
 /** The oldest of the owner that has most must go; the own owner's only when nobody else has any. */
-function makeRoom(core: Core, newcomer: PublicKey): void {
-  const ofNewcomer = core.indexOf.get(newcomer);
+function makeRoom(core: With<'asking'>, newcomer: PublicKey): void {
+  const ofNewcomer = core.asking.indexOf.get(newcomer);
   const foreign = newcomer !== core.suite.owner;
   if (foreign && ofNewcomer !== undefined && ofNewcomer.size > indexPerOwnerMax) {
     dropOldest(core, ofNewcomer);
   }
-  if (core.index.size <= indexMax) return;
+  if (core.asking.index.size <= indexMax) return;
   let most: ReadonlySet<JobId> | null = null;
-  for (const [owner, jobs] of core.indexOf) {
+  for (const [owner, jobs] of core.asking.indexOf) {
     if (owner === core.suite.owner) continue;
     if (most === null || jobs.size > most.size) most = jobs;
   }
-  most ??= core.indexOf.get(core.suite.owner) ?? null;
+  most ??= core.asking.indexOf.get(core.suite.owner) ?? null;
   if (most !== null) dropOldest(core, most);
 }
 
-function dropOldest(core: Core, jobs: ReadonlySet<JobId>): void {
+function dropOldest(core: With<'asking'>, jobs: ReadonlySet<JobId>): void {
   const oldest = jobs.values().next();
   if (!oldest.done) unindex(core, oldest.value);
 }

@@ -19,10 +19,11 @@ import type {
 } from '../contract/messages.ts';
 import { better, fitOf, isName, resolve } from './names.ts';
 import type { Fit, Ref } from './names.ts';
-import { reply, refuse, send, wallMs } from '../node/state.ts';
-import type { Core, Lookup } from '../node/state.ts';
+import { reply, refuse, send, wallMs } from '../node/outbox.ts';
+import type { Lookup } from './state.ts';
 import { stopJob } from './stop.ts';
 import { checkSpec, isKeeper } from '../record/verify.ts';
+import type { Node, With } from '../node/state.ts';
 
 const lookupMs = 2_000;
 /** Whom this node heard of gets this long before the neighbours are asked, too. */
@@ -39,7 +40,7 @@ const fetchMax = 4 * specsMax;
 
 /** Answers a local request, asking around when this node cannot say by itself. */
 export function onQuery(
-  core: Core,
+  core: With<'mesh' | 'asking' | 'keeping'>,
   request: RequestId,
   query: Query,
   purpose: Lookup['purpose'],
@@ -59,7 +60,7 @@ export function onQuery(
     waiting: null,
     complete: false,
   };
-  core.lookups.set(request, lookup);
+  core.asking.lookups.set(request, lookup);
   core.timers.set(timerOf(request), lookup.deadline);
   if (query.type === 'jobs') askAround(core, lookup, listFanOut);
   else lookHere(core, lookup);
@@ -68,11 +69,11 @@ export function onQuery(
 
 const timerOf = (request: RequestId): string => `lookup:${request}`;
 
-const refOf = ({ query }: Lookup, core: Core): Ref | null =>
+const refOf = ({ query }: Lookup, core: Node): Ref | null =>
   query.type === 'job' ? { ...query, owner: core.suite.owner } : null;
 
 /** What this node knows by itself. When that is enough to tell which job is meant, only that one is asked for. */
-function lookHere(core: Core, lookup: Lookup): void {
+function lookHere(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup): void {
   const ref = refOf(lookup, core);
   const resolved = ref === null ? null : resolve(core, ref);
   if (ref === null || resolved === null) return;
@@ -86,7 +87,7 @@ function lookHere(core: Core, lookup: Lookup): void {
   takeLocal(core, lookup, job);
 }
 
-function takeLocal(core: Core, lookup: Lookup, job: JobId): void {
+function takeLocal(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup, job: JobId): void {
   const answer = jobAnswer(core, job);
   if (answer.type === 'job') takeJob(core, lookup, core.self, answer);
   if (answer.type !== 'elsewhere') return;
@@ -98,7 +99,7 @@ function takeLocal(core: Core, lookup: Lookup, job: JobId): void {
 const named = ({ question }: Lookup, job: JobId): Question =>
   question.type === 'job' ? { ...question, ref: job } : question;
 
-function ask(core: Core, lookup: Lookup, node: NodeId, question: Question): void {
+function ask(core: Node, lookup: Lookup, node: NodeId, question: Question): void {
   const key = `${node}|${question.type === 'job' ? question.ref : JSON.stringify(question)}`;
   if (node === core.self || lookup.asked.has(key) || lookup.asked.size >= questionsMax) return;
   lookup.asked.add(key);
@@ -106,18 +107,19 @@ function ask(core: Core, lookup: Lookup, node: NodeId, question: Question): void
   send(core, node, { type: 'find', request: lookup.request, query: question });
 }
 
-function askAround(core: Core, lookup: Lookup, most: number): void {
+function askAround(core: With<'mesh'>, lookup: Lookup, most: number): void {
   lookup.around = true;
-  for (const node of [...core.connected].slice(0, most)) ask(core, lookup, node, lookup.question);
+  for (const node of [...core.mesh.connected].slice(0, most))
+    ask(core, lookup, node, lookup.question);
 }
 
 /** Only from those who were asked, and once for each question. */
 export function onFound(
-  core: Core,
+  core: With<'mesh' | 'asking' | 'keeping'>,
   from: NodeId,
   message: Extract<Message, { type: 'found' }>,
 ): void {
-  const lookup = core.lookups.get(message.request);
+  const lookup = core.asking.lookups.get(message.request);
   const open = lookup?.open.get(from) ?? 0;
   if (lookup === undefined || open === 0) return;
   if (open === 1) lookup.open.delete(from);
@@ -126,7 +128,12 @@ export function onFound(
   settle(core, lookup);
 }
 
-function takeAnswer(core: Core, lookup: Lookup, from: NodeId, answer: Answer): void {
+function takeAnswer(
+  core: With<'asking' | 'keeping'>,
+  lookup: Lookup,
+  from: NodeId,
+  answer: Answer,
+): void {
   if (lookup.query.type === 'jobs') {
     if (answer.type === 'jobs') takeList(core, lookup, from, answer.jobs.slice(0, listMax));
     else if (answer.type === 'specs') takeSpecs(core, from, answer.specs.slice(0, specsMax));
@@ -153,13 +160,18 @@ function takeAnswer(core: Core, lookup: Lookup, from: NodeId, answer: Answer): v
 // — lists
 
 /** How far each job is, for what it is worth; the specs of those unknown here are asked for. */
-function takeList(core: Core, lookup: Lookup, from: NodeId, jobs: readonly JobSummary[]): void {
+function takeList(
+  core: With<'asking' | 'keeping'>,
+  lookup: Lookup,
+  from: NodeId,
+  jobs: readonly JobSummary[],
+): void {
   const unknown: JobId[] = [];
   for (const { job, state, modifiedAt } of jobs) {
     const told = { state, modifiedAt: Math.min(modifiedAt, wallMs(core)) };
     const known = lookup.told.get(job);
     if (known === undefined || newer(told, known)) lookup.told.set(job, told);
-    if (!core.kept.has(job) && !core.index.has(job)) unknown.push(job);
+    if (!core.keeping.kept.has(job) && !core.asking.index.has(job)) unknown.push(job);
   }
   for (let at = 0; at < Math.min(unknown.length, fetchMax); at += specsMax) {
     ask(core, lookup, from, { type: 'specs', jobs: unknown.slice(at, at + specsMax) });
@@ -167,14 +179,14 @@ function takeList(core: Core, lookup: Lookup, from: NodeId, jobs: readonly JobSu
 }
 
 function takeSpecs(
-  core: Core,
+  core: With<'asking' | 'keeping'>,
   from: NodeId,
   specs: Extract<Answer, { type: 'specs' }>['specs'],
 ): void {
   for (const spec of specs) {
     const { job } = spec.body;
-    if (core.kept.has(job)) continue;
-    const known = core.index.get(job);
+    if (core.keeping.kept.has(job)) continue;
+    const known = core.asking.index.get(job);
     if (known !== undefined) {
       hintNodes(known, [from]);
       continue;
@@ -196,21 +208,26 @@ function newer(a: Progress, b: Progress): boolean {
   return a.modifiedAt > b.modifiedAt;
 }
 
-function ownerOf(core: Core, job: JobId): PublicKey | undefined {
-  const kept = core.kept.get(job);
-  if (kept === undefined) return core.index.get(job)?.owner;
+function ownerOf(core: With<'asking' | 'keeping'>, job: JobId): PublicKey | undefined {
+  const kept = core.keeping.kept.get(job);
+  if (kept === undefined) return core.asking.index.get(job)?.owner;
   return kept.card?.owner ?? kept.peek().spec.body.owner;
 }
 
 /** Own jobs first, so that no number of others' pushes them out of a list; then the newest. */
-function listed(core: Core, lookup: Lookup, namespace: string | null, limit: number) {
+function listed(
+  core: With<'mesh' | 'asking' | 'keeping'>,
+  lookup: Lookup,
+  namespace: string | null,
+  limit: number,
+) {
   const own = (job: JobId): boolean => ownerOf(core, job) === core.suite.owner;
   const jobs: ListedJob[] = summaries(core, namespace).map((summary) => ({
     ...summary,
     vouched: true,
   }));
-  for (const { summary } of core.index.values()) {
-    if (core.kept.has(summary.job)) continue;
+  for (const { summary } of core.asking.index.values()) {
+    if (core.keeping.kept.has(summary.job)) continue;
     if (namespace !== null && summary.namespace !== namespace) continue;
     const told = lookup.told.get(summary.job);
     const progress = told !== undefined && newer(told, summary) ? told : null;
@@ -227,7 +244,7 @@ function listed(core: Core, lookup: Lookup, namespace: string | null, limit: num
 
 /** The leader's view is the freshest; a follower's is taken when the leader does not answer. */
 function takeJob(
-  core: Core,
+  core: With<'keeping'>,
   lookup: Lookup,
   from: NodeId,
   answer: Extract<Answer, { type: 'job' }>,
@@ -240,7 +257,7 @@ function takeJob(
   if (fit === null || (only !== (ref?.ref ?? false) && only !== job)) return;
   const records = from === core.self ? answer.records : verified(core, from, answer.records);
   if (records === null) return;
-  const kept = core.kept.get(job);
+  const kept = core.keeping.kept.get(job);
   if (kept !== undefined && kept.peek().admission.record.id !== records.admission.record.id) {
     return refuse(core, from, 'contradiction', false);
   }
@@ -268,7 +285,7 @@ function takeJob(
   }
 }
 
-function verified(core: Core, from: NodeId, records: JobRecords): JobRecords | null {
+function verified(core: Node, from: NodeId, records: JobRecords): JobRecords | null {
   const checked = believed(core.suite, records);
   if (checked.ok) return checked.records;
   refuse(core, from, checked.verdict.code, checked.verdict.fault);
@@ -276,7 +293,7 @@ function verified(core: Core, from: NodeId, records: JobRecords): JobRecords | n
 }
 
 /** Of several jobs of one name the newest is meant; of one job the fullest account is taken. */
-function isBetter(core: Core, { best }: Lookup, records: JobRecords, fit: Fit): boolean {
+function isBetter(core: Node, { best }: Lookup, records: JobRecords, fit: Fit): boolean {
   if (best === null) return true;
   if (best.records.spec.body.job === records.spec.body.job) {
     return amount(records) > amount(best.records);
@@ -292,14 +309,14 @@ const amount = (records: JobRecords): number =>
 // — the end
 
 /** Ends a look-up when nothing more is to be expected. */
-function settle(core: Core, lookup: Lookup): void {
-  if (!core.lookups.has(lookup.request)) return;
+function settle(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup): void {
+  if (!core.asking.lookups.has(lookup.request)) return;
   const { request, query, purpose } = lookup;
   if (!lookup.complete && core.now < lookup.deadline) {
     if (lookup.open.size === 0 && !lookup.around) askAround(core, lookup, jobFanOut);
     if (lookup.open.size > 0) return;
   }
-  core.lookups.delete(request);
+  core.asking.lookups.delete(request);
   core.timers.clear(timerOf(request));
   if (query.type === 'jobs') {
     const jobs = listed(core, lookup, query.namespace, query.limit);
@@ -329,8 +346,8 @@ function meantJob({ candidates }: Lookup): readonly JobId[] {
 }
 
 /** Whom this node heard of did not know, or the time is up. */
-export function tickLookup(core: Core, request: RequestId): void {
-  const lookup = core.lookups.get(request);
+export function tickLookup(core: With<'mesh' | 'asking' | 'keeping'>, request: RequestId): void {
+  const lookup = core.asking.lookups.get(request);
   if (lookup === undefined) return;
   core.timers.set(timerOf(request), lookup.deadline);
   if (lookup.best === null && !lookup.around) askAround(core, lookup, jobFanOut);

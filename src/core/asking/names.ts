@@ -6,7 +6,7 @@
 import { asJobId } from '../record/ids.ts';
 import type { JobId, PublicKey } from '../record/ids.ts';
 import { createdAt } from './job-index.ts';
-import type { Core } from '../node/state.ts';
+import type { With } from '../node/state.ts';
 
 /** `j-` and four digits: shorter beginnings stand for too many jobs. */
 const prefixMin = 6;
@@ -65,9 +65,10 @@ export interface Resolved {
 }
 
 /** What a reference means as far as this node knows; null when it knows nothing of the kind. */
-export function resolve(core: Core, ref: Ref): Resolved | null {
+export function resolve(core: With<'asking' | 'keeping'>, ref: Ref): Resolved | null {
   const exact = asJobId(ref.ref);
-  if (core.kept.has(exact) || core.index.has(exact)) return { fit: 'id', jobs: [exact] };
+  if (core.keeping.kept.has(exact) || core.asking.index.has(exact))
+    return { fit: 'id', jobs: [exact] };
   if (isJobId(ref.ref)) return null;
   const found: { fit: Fit; jobs: JobId[]; madeAt: number }[] = [];
   for (const [named, madeAt] of everyJob(core)) {
@@ -85,11 +86,11 @@ export function resolve(core: Core, ref: Ref): Resolved | null {
 }
 
 /** Every job this node knows of, with the time it counts as made. */
-function* everyJob(core: Core): Generator<readonly [Named, number]> {
-  for (const { summary, owner } of core.index.values()) {
-    if (!core.kept.has(summary.job)) yield [{ ...summary, owner }, summary.createdAt];
+function* everyJob(core: With<'asking' | 'keeping'>): Generator<readonly [Named, number]> {
+  for (const { summary, owner } of core.asking.index.values()) {
+    if (!core.keeping.kept.has(summary.job)) yield [{ ...summary, owner }, summary.createdAt];
   }
-  for (const { card, peek } of core.kept.values()) {
+  for (const { card, peek } of core.keeping.kept.values()) {
     if (card !== null) {
       yield [{ ...card.summary, owner: card.owner }, card.summary.createdAt];
       continue;

@@ -3,8 +3,8 @@ import { majority } from '../record/ballot.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import type { JobRecords, Message } from '../contract/messages.ts';
-import { reply, seal, send, wallMs, refuse } from '../node/state.ts';
-import type { Core } from '../node/state.ts';
+import { reply, seal, send, wallMs, refuse } from '../node/outbox.ts';
+import type { With } from '../node/state.ts';
 
 /** What the wire carries. A stop that says the same again is as good as a newer one. */
 const sequenceMax = 0x7fff_ffff;
@@ -14,7 +14,12 @@ const stopResendMs = 1_000;
 /** A stop is valid for a day: long enough for a partition, too short to be replayed for ever. */
 const commandValidMs = 24 * 3_600_000;
 
-export function stopJob(core: Core, request: RequestId, records: JobRecords, reason: string): void {
+export function stopJob(
+  core: With<'asking'>,
+  request: RequestId,
+  records: JobRecords,
+  reason: string,
+): void {
   const { job, owner } = records.spec.body;
   const close = records.committed.find(({ record }) => record.type === 'close');
   if (close?.record.type === 'close') {
@@ -24,7 +29,7 @@ export function stopJob(core: Core, request: RequestId, records: JobRecords, rea
   if (owner !== core.suite.owner) {
     return reply(core, request, { type: 'failed', problem: { code: 'not-owner', job, owner } });
   }
-  const running = core.stops.get(job);
+  const running = core.asking.stops.get(job);
   if (running !== undefined) {
     running.requests.push(request);
     return;
@@ -41,7 +46,7 @@ export function stopJob(core: Core, request: RequestId, records: JobRecords, rea
   } as const;
   const command = seal(core, 'command', body, 'owner');
   const keepers = records.admission.record.body.keepers.map(({ node }) => node);
-  core.stops.set(job, {
+  core.asking.stops.set(job, {
     command,
     keepers,
     acked: new Set(),
@@ -52,11 +57,11 @@ export function stopJob(core: Core, request: RequestId, records: JobRecords, rea
   tickStop(core, job);
 }
 
-export function tickStop(core: Core, job: JobId): void {
-  const stop = core.stops.get(job);
+export function tickStop(core: With<'asking'>, job: JobId): void {
+  const stop = core.asking.stops.get(job);
   if (stop === undefined) return;
   if (core.now >= stop.deadline) {
-    core.stops.delete(job);
+    core.asking.stops.delete(job);
     const needed = majority(stop.keepers.length);
     const problem = { code: 'keepers-unreachable', job, reached: stop.acked.size, needed } as const;
     for (const request of stop.requests) reply(core, request, { type: 'failed', problem });
@@ -71,25 +76,25 @@ export function tickStop(core: Core, job: JobId): void {
 
 /** W keepers have the command on disk: it will be carried out whatever happens to this node. */
 export function onCommandAck(
-  core: Core,
+  core: With<'asking'>,
   from: NodeId,
   message: Extract<Message, { type: 'command-ack' }>,
 ): void {
-  const stop = core.stops.get(message.job);
+  const stop = core.asking.stops.get(message.job);
   if (stop?.command.body.sequence !== message.sequence) return;
   if (!stop.keepers.includes(from)) return refuse(core, from, 'not-keeper', false);
   stop.acked.add(from);
   if (stop.acked.size < majority(stop.keepers.length)) return;
-  core.stops.delete(message.job);
+  core.asking.stops.delete(message.job);
   core.timers.clear(`stop:${message.job}`);
   for (const request of stop.requests) reply(core, request, { type: 'stopping', job: message.job });
 }
 
 /** A keeper says the job is closed already: nothing is left to stop. */
-export function stopOvertaken(core: Core, job: JobId, outcome: string): void {
-  const stop = core.stops.get(job);
+export function stopOvertaken(core: With<'asking'>, job: JobId, outcome: string): void {
+  const stop = core.asking.stops.get(job);
   if (stop === undefined) return;
-  core.stops.delete(job);
+  core.asking.stops.delete(job);
   const problem = { code: 'job-terminal', job, state: outcome } as const;
   for (const request of stop.requests) reply(core, request, { type: 'failed', problem });
 }

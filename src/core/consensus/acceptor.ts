@@ -12,15 +12,17 @@ import { recordsOf } from '../record/ledger.ts';
 import type { AcceptedValue, JobRecords, Message, SlotValue } from '../contract/messages.ts';
 import { partitionsOf } from '../leading/plan.ts';
 import type { Epoch, Signed, Slot } from '../record/records.ts';
-import { closeOf, persist, refuse, seal, send, wallMs } from '../node/state.ts';
-import type { Core, KeptJob } from '../node/state.ts';
+import { closeOf } from '../keeping/books.ts';
+import { persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
+import type { KeptJob } from '../keeping/state.ts';
 import { checkCommand, isKeeper } from '../record/verify.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** Items of a ledger in one part of a promise; keeps a part well below the frame limit. */
 const partItems = 150;
 /** The kept job a leader or candidate speaks of; asks for it when this node should have it and does not. */
-export function keptFor(core: Core, from: NodeId, job: JobId): KeptJob | null {
-  const kept = core.kept.get(job);
+export function keptFor(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId): KeptJob | null {
+  const kept = core.keeping.kept.get(job);
   if (kept !== undefined) {
     if (kept.card === null) return kept;
     if (!kept.card.keepers.includes(from)) refuse(core, from, 'not-keeper', false);
@@ -33,7 +35,7 @@ export function keptFor(core: Core, from: NodeId, job: JobId): KeptJob | null {
   return null;
 }
 
-export function onPrepare(core: Core, from: NodeId, kept: KeptJob, grant: Signed<'grant'>): void {
+export function onPrepare(core: Node, from: NodeId, kept: KeptJob, grant: Signed<'grant'>): void {
   const { job, close, admission } = kept.ledger;
   const { epoch } = grant.body;
   if (!isKeeper(admission.record.body, from)) return refuse(core, from, 'not-keeper', false);
@@ -71,7 +73,7 @@ export function onPrepare(core: Core, from: NodeId, kept: KeptJob, grant: Signed
   );
 }
 
-function raisePromise(core: Core, kept: KeptJob, epoch: Epoch): void {
+function raisePromise(core: Node, kept: KeptJob, epoch: Epoch): void {
   if (compareEpochs(epoch, kept.promised) > 0) {
     kept.promised = epoch;
     persist(core, { table: 'promises', job: kept.ledger.job, key: kept.ledger.job, value: epoch });
@@ -101,7 +103,7 @@ function partsOf(
 }
 
 export function onPropose(
-  core: Core,
+  core: Node,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'propose' }>,
@@ -129,7 +131,7 @@ export function onPropose(
 }
 
 function takeSupport(
-  core: Core,
+  core: Node,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'propose' }>,
@@ -144,7 +146,7 @@ function takeSupport(
 
 /** Accepts a value under an epoch that is not below the promise; the vote says it is on disk. */
 function accept(
-  core: Core,
+  core: Node,
   from: NodeId,
   kept: KeptJob,
   epoch: Epoch,

@@ -17,18 +17,10 @@ import {
 } from '../record/ledger.ts';
 import type { AcceptedValue, JobRecords, Message } from '../contract/messages.ts';
 import type { AdmissionBody, Certified, Epoch } from '../record/records.ts';
-import type { Core, KeptJob, Lead } from '../node/state.ts';
-import {
-  eachKept,
-  note,
-  observe,
-  persist,
-  refuse,
-  seal,
-  send,
-  touch,
-  wallMs,
-} from '../node/state.ts';
+import type { KeptJob } from '../keeping/state.ts';
+import type { Lead } from '../leading/state.ts';
+import { eachKept } from '../keeping/books.ts';
+import { note, observe, persist, refuse, seal, send, touch, wallMs } from '../node/outbox.ts';
 import {
   checkCommand,
   checkCommitted,
@@ -36,6 +28,7 @@ import {
   checkState,
   isKeeper,
 } from '../record/verify.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** Parts of one promise: the largest job has some 20,000 records, of which 150 go into a part. */
 const partsMax = 1_000;
@@ -46,7 +39,7 @@ const candidacyMs = 3_000;
 /** Two candidates must not meet for ever: the pause doubles, and differs by rank. */
 const retryMs = 2_000;
 
-export function newLead(core: Core, epoch: Epoch, mode: Lead['mode']): Lead {
+export function newLead(core: Node, epoch: Epoch, mode: Lead['mode']): Lead {
   return {
     epoch,
     mode,
@@ -83,7 +76,7 @@ export const rankOf = (admission: AdmissionBody, node: NodeId): number =>
   admission.keepers.findIndex((keeper) => keeper.node === node);
 
 /** Begins to ask for promises under the next higher number. */
-export function standForLeader(core: Core, kept: KeptJob): void {
+export function standForLeader(core: Node, kept: KeptJob): void {
   const { job, admission } = kept.ledger;
   const number = Math.max(kept.seen.number, kept.promised.number) + 1;
   // Keepers that conspired have used the numbers up; there is no ballot left to stand with.
@@ -96,7 +89,7 @@ export function standForLeader(core: Core, kept: KeptJob): void {
   core.timers.set(`job:${job}`, after(core.now, candidacyMs));
 }
 
-function askPromises(core: Core, kept: KeptJob, lead: Lead): void {
+function askPromises(core: Node, kept: KeptJob, lead: Lead): void {
   lead.grant ??= seal(core, 'grant', { job: kept.ledger.job, epoch: lead.epoch });
   for (const { node } of kept.ledger.admission.record.body.keepers) {
     const promise = lead.promises.get(node);
@@ -108,7 +101,7 @@ function askPromises(core: Core, kept: KeptJob, lead: Lead): void {
 }
 
 /** Asks the keepers whether this epoch still stands, and does nothing until W of them say so. */
-export function confirmLead(core: Core, kept: KeptJob, lead: Lead): void {
+export function confirmLead(core: Node, kept: KeptJob, lead: Lead): void {
   lead.mode = 'confirming';
   lead.promises.clear();
   lead.resendMs = core.config.limits.resendMs;
@@ -116,7 +109,7 @@ export function confirmLead(core: Core, kept: KeptJob, lead: Lead): void {
 }
 
 /** A leader that has not heard W keepers for a while asks them before it does more (protocol part 7). */
-export function confirmLonely(core: Core): void {
+export function confirmLonely(core: With<'mesh' | 'keeping'>): void {
   const { leaderAloneMs } = core.config.limits;
   for (const kept of eachKept(core)) {
     const { lead, ledger } = kept;
@@ -130,11 +123,11 @@ export function confirmLonely(core: Core): void {
   }
 }
 
-const heardWithin = (core: Core, node: NodeId, ms: number): boolean =>
-  core.now - (core.heardAt.get(node) ?? -Infinity) < ms;
+const heardWithin = (core: With<'mesh'>, node: NodeId, ms: number): boolean =>
+  core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < ms;
 
 /** The part of the job timer that concerns a candidacy or a confirmation under way. */
-export function tickEpoch(core: Core, kept: KeptJob, lead: Lead): void {
+export function tickEpoch(core: Node, kept: KeptJob, lead: Lead): void {
   if (lead.mode === 'preparing' && core.now - lead.since >= candidacyMs) {
     const rank = rankOf(kept.ledger.admission.record.body, core.self);
     const pause = retryMs * 2 ** Math.min(kept.tries, 4) + rank * retryMs;
@@ -152,7 +145,7 @@ export function tickEpoch(core: Core, kept: KeptJob, lead: Lead): void {
 }
 
 export function onPromise(
-  core: Core,
+  core: Node,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'promise' }>,
@@ -182,7 +175,7 @@ export function onPromise(
 }
 
 /** The highest ballot per slot wins: what may have been chosen is proposed again. */
-function inherit(core: Core, kept: KeptJob, lead: Lead, accepted: AcceptedValue): void {
+function inherit(core: Node, kept: KeptJob, lead: Lead, accepted: AcceptedValue): void {
   const { slot, value } = accepted;
   if (slotOf(value) !== slot || value.body.job !== kept.ledger.job) return;
   if (!hasPlace(kept.ledger.spec, value)) return;
@@ -194,7 +187,7 @@ function inherit(core: Core, kept: KeptJob, lead: Lead, accepted: AcceptedValue)
   }
 }
 
-function takeOffice(core: Core, kept: KeptJob, lead: Lead, grant: Certified<'grant'>): void {
+function takeOffice(core: Node, kept: KeptJob, lead: Lead, grant: Certified<'grant'>): void {
   const { job } = kept.ledger;
   const confirmed = lead.mode === 'confirming';
   lead.mode = 'leading';
@@ -230,7 +223,7 @@ const restsOn = (value: AcceptedValue['value'], execution: string): boolean =>
   value.type === 'accept' && value.body.execution === execution;
 
 /** Another epoch is higher: whatever this node was, it is not the leader now. */
-export function stepDown(core: Core, kept: KeptJob, higher: Epoch): void {
+export function stepDown(core: Node, kept: KeptJob, higher: Epoch): void {
   if (compareEpochs(higher, kept.seen) > 0) kept.seen = higher;
   const { lead } = kept;
   if (lead === null || compareEpochs(higher, lead.epoch) <= 0) return;
@@ -244,7 +237,7 @@ export function stepDown(core: Core, kept: KeptJob, higher: Epoch): void {
 }
 
 /** Merges what another keeper knows of the job. */
-function takeRecords(core: Core, from: NodeId, kept: KeptJob, records: JobRecords): void {
+function takeRecords(core: Node, from: NodeId, kept: KeptJob, records: JobRecords): void {
   const { ledger } = kept;
   const admission = ledger.admission.record.body;
   const { suite } = core;
@@ -269,7 +262,7 @@ function takeRecords(core: Core, from: NodeId, kept: KeptJob, records: JobRecord
 
 /** @returns whether the state is in the ledger now */
 export function takeState(
-  core: Core,
+  core: Node,
   from: NodeId,
   kept: KeptJob,
   state: JobRecords['states'][number],
@@ -304,7 +297,7 @@ export function takeState(
 }
 
 export function takeCommand(
-  core: Core,
+  core: Node,
   kept: KeptJob,
   command: JobRecords['commands'][number],
 ): void {

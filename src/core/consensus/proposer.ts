@@ -10,8 +10,11 @@ import type { NodeId } from '../record/ids.ts';
 import { mergeCommitted } from '../record/ledger.ts';
 import type { CertifiedValue, Message, SlotValue } from '../contract/messages.ts';
 import type { Signed, Slot } from '../record/records.ts';
-import type { Core, KeptJob, Lead } from '../node/state.ts';
-import { note, observe, persist, persistCommitted, refuse, send, touch } from '../node/state.ts';
+import type { KeptJob } from '../keeping/state.ts';
+import type { Lead } from '../leading/state.ts';
+import { note, observe, persist, refuse, send, touch } from '../node/outbox.ts';
+import { persistCommitted } from '../keeping/books.ts';
+import type { Node } from '../node/state.ts';
 
 export const jobTimer = (kept: KeptJob): string => `job:${kept.ledger.job}`;
 
@@ -24,7 +27,7 @@ export interface Support {
 export const noSupport: Support = { states: [], commands: [] };
 
 export function propose(
-  core: Core,
+  core: Node,
   kept: KeptJob,
   lead: Lead,
   values: readonly SlotValue[],
@@ -47,7 +50,7 @@ export function propose(
 }
 
 function sendProposals(
-  core: Core,
+  core: Node,
   kept: KeptJob,
   lead: Lead,
   to: NodeId,
@@ -72,7 +75,7 @@ const unique = <T extends { readonly id: string }>(records: readonly T[]): reado
 ];
 
 export function onVoted(
-  core: Core,
+  core: Node,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'voted' }>,
@@ -97,7 +100,7 @@ export function onVoted(
  * What has W votes is committed; the close last, and not before every accept it rests on: whoever
  * knows a completed job's close shall know its results.
  */
-function settleProposals(core: Core, kept: KeptJob, lead: Lead): void {
+function settleProposals(core: Node, kept: KeptJob, lead: Lead): void {
   const { keepers } = kept.ledger.admission.record.body;
   const chosen = [...lead.proposals.values()]
     .filter((proposal) => proposal.votes.size >= majority(keepers.length))
@@ -117,7 +120,7 @@ function settleProposals(core: Core, kept: KeptJob, lead: Lead): void {
 }
 
 /** Sends every keeper the commits it has not acknowledged. Called once per input, so they travel together. */
-export function flushCommits(core: Core, kept: KeptJob, lead: Lead, all: boolean): void {
+export function flushCommits(core: Node, kept: KeptJob, lead: Lead, all: boolean): void {
   for (const [node, slots] of lead.unacked) {
     if (slots.size === 0) continue;
     const values: CertifiedValue[] = [];
@@ -137,7 +140,7 @@ export function flushCommits(core: Core, kept: KeptJob, lead: Lead, all: boolean
 const commitItems = 150;
 
 /** Everything committed of a job, in as many messages as it takes. */
-export function sendCommits(core: Core, to: NodeId, kept: KeptJob): void {
+export function sendCommits(core: Node, to: NodeId, kept: KeptJob): void {
   const { job, committed } = kept.ledger;
   const all = [...committed.values()];
   for (let at = 0; at < all.length; at += commitItems) {
@@ -146,7 +149,7 @@ export function sendCommits(core: Core, to: NodeId, kept: KeptJob): void {
 }
 
 /** A committed value enters the ledger and the disk; the acceptor's row for its slot is done. */
-export function learn(core: Core, kept: KeptJob, value: CertifiedValue): boolean {
+export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean {
   const slot = slotOf(value.record);
   const fits = hasPlace(kept.ledger.spec, value.record);
   const merged = fits ? mergeCommitted(kept.ledger, value) : 'contradiction';
@@ -164,7 +167,7 @@ export function learn(core: Core, kept: KeptJob, value: CertifiedValue): boolean
   return true;
 }
 
-function noteCommitted(core: Core, value: CertifiedValue): void {
+function noteCommitted(core: Node, value: CertifiedValue): void {
   const { record } = value;
   const { job } = record.body;
   switch (record.type) {
@@ -198,7 +201,7 @@ export function onCommitAck(
 }
 
 /** Repeats what was not answered, with doubling pauses. @returns whether anything is still open */
-export function resendOpen(core: Core, kept: KeptJob, lead: Lead): boolean {
+export function resendOpen(core: Node, kept: KeptJob, lead: Lead): boolean {
   const unacked = [...lead.unacked.values()].some((slots) => slots.size > 0);
   if (lead.proposals.size === 0 && !unacked) return false;
   if (lead.resendAt <= core.now) {

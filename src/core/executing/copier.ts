@@ -6,11 +6,12 @@ import type { NodeId } from '../record/ids.ts';
 import type { Input } from '../contract/input.ts';
 import type { Message } from '../contract/messages.ts';
 import { executionIdOf } from '../placing/place.ts';
-import { refuse, rememberLocal, send, wallMs } from '../node/state.ts';
-import type { Core } from '../node/state.ts';
+import { refuse, send, wallMs } from '../node/outbox.ts';
+import { rememberLocal } from '../placing/state.ts';
 import { checkActivation, checkLeader, checkState } from '../record/verify.ts';
 import type { Verdict } from '../record/verify.ts';
 import { welcomeCopy } from '../mesh/welcome.ts';
+import type { Node, With } from '../node/state.ts';
 
 type Replicate = Extract<Message, { type: 'replicate' }>;
 
@@ -18,28 +19,32 @@ type Replicate = Extract<Message, { type: 'replicate' }>;
 const treeShare = 1.25;
 const treeBytes = 16 * 1_048_576;
 
-export function onReplicate(core: Core, from: NodeId, message: Replicate): void {
+export function onReplicate(
+  core: With<'mesh' | 'executing'>,
+  from: NodeId,
+  message: Replicate,
+): void {
   const { spec, state } = message;
   const { job, execution, node, result } = state.body;
   const verdict = checkCopy(core, from, message);
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
   if (result === null) return refuse(core, from, 'contradiction', true);
   const { cid, bytes } = result;
-  const wanted = core.replicas.get(execution);
+  const wanted = core.executing.replicas.get(execution);
   // Under way already: whoever leads the job by now is told.
   if (wanted !== undefined) {
-    core.replicas.set(execution, { ...wanted, asker: from });
+    core.executing.replicas.set(execution, { ...wanted, asker: from });
     return;
   }
   if (!welcomeCopy(core, from, spec.body.owner, bytes)) {
     return send(core, from, { type: 'replicated', job, execution, cid, done: false });
   }
-  core.replicas.set(execution, { job, asker: from });
+  core.executing.replicas.set(execution, { job, asker: from });
   const maxBytes = Math.ceil(bytes * treeShare) + treeBytes;
   core.out.push({ type: 'replicate', execution, cid, holders: [node], maxBytes });
 }
 
-function checkCopy(core: Core, from: NodeId, message: Replicate): Verdict {
+function checkCopy(core: Node, from: NodeId, message: Replicate): Verdict {
   const { spec, admission, grant, state } = message;
   const admitted = checkActivation(core.suite, spec, admission, wallMs(core));
   if (admitted !== 'good') return admitted;
@@ -53,12 +58,12 @@ function checkCopy(core: Core, from: NodeId, message: Replicate): Verdict {
 }
 
 export function onLocalReplica(
-  core: Core,
+  core: With<'placing' | 'executing'>,
   { execution, cid, done }: Extract<Input, { type: 'replicated' }>,
 ): void {
-  const wanted = core.replicas.get(execution);
+  const wanted = core.executing.replicas.get(execution);
   if (wanted === undefined) return;
-  core.replicas.delete(execution);
+  core.executing.replicas.delete(execution);
   if (done) rememberLocal(core, cid);
   send(core, wanted.asker, { type: 'replicated', job: wanted.job, execution, cid, done });
 }

@@ -4,17 +4,18 @@ import { isTerminal } from '../record/ledger.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
 import type { StateBody } from '../record/records.ts';
 import { executionTimer } from './reporting.ts';
-import { note, persist, refuse, send } from '../node/state.ts';
-import type { Core, LocalExecution } from '../node/state.ts';
+import { note, persist, refuse, send } from '../node/outbox.ts';
+import type { LocalExecution } from './state.ts';
 import { checkCommitted } from '../record/verify.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** Stops an execution when the proof says that another result stands or the job is closed. */
 export function onCancel(
-  core: Core,
+  core: With<'executing'>,
   from: NodeId,
   message: Extract<Message, { type: 'cancel' }>,
 ): void {
-  const execution = core.executions.get(message.execution);
+  const execution = core.executing.executions.get(message.execution);
   if (execution === undefined) return;
   const { because } = message;
   const admission = execution.stored.admission.record.body;
@@ -36,7 +37,7 @@ function justifies(because: CertifiedValue, state: StateBody): boolean {
   return record.body.partition === state.partition && record.body.execution !== state.execution;
 }
 
-function cancel(core: Core, execution: LocalExecution, why: string): void {
+function cancel(core: Node, execution: LocalExecution, why: string): void {
   const { state, order } = execution.stored;
   if (execution.cancelling || isTerminal(state.body.phase)) return;
   execution.cancelling = true;
@@ -45,29 +46,30 @@ function cancel(core: Core, execution: LocalExecution, why: string): void {
 }
 
 /** The job is closed: stop what still runs, forget what is over. */
-export function endExecutions(core: Core, job: JobId): void {
-  for (const [id, execution] of core.executions) {
+export function endExecutions(core: With<'keeping' | 'executing'>, job: JobId): void {
+  for (const [id, execution] of core.executing.executions) {
     if (execution.stored.order.job !== job) continue;
     if (!isTerminal(execution.stored.state.body.phase)) {
       cancel(core, execution, 'job closed');
       continue;
     }
-    core.executions.delete(id);
+    core.executing.executions.delete(id);
     core.timers.clear(executionTimer(id));
     persist(core, { table: 'executions', job, key: id, value: null });
     core.out.push({ type: 'forget-run', execution: id });
-    if (!core.kept.has(job)) persist(core, { table: 'promises', job, key: job, value: null });
+    if (!core.keeping.kept.has(job))
+      persist(core, { table: 'promises', job, key: job, value: null });
   }
 }
 
 export function onClosed(
-  core: Core,
+  core: With<'keeping' | 'executing'>,
   from: NodeId,
   message: Extract<Message, { type: 'closed' }>,
 ): boolean {
   const { job, close } = message;
-  const execution = [...core.executions.values()].find((e) => e.stored.order.job === job);
-  const kept = core.kept.get(job);
+  const execution = [...core.executing.executions.values()].find((e) => e.stored.order.job === job);
+  const kept = core.keeping.kept.get(job);
   // Of a shelved job the end is known already.
   const admission =
     execution?.stored.admission ?? (kept?.card == null ? kept?.ledger.admission : undefined);

@@ -17,19 +17,24 @@ import { takenBy } from '../placing/resources.ts';
 import type { Certified, Epoch, Signed, StateBody } from '../record/records.ts';
 import type { Refusal } from '../record/refusals.ts';
 import { saveExecution } from './reporting.ts';
-import { note, observe, refuse, seal, send, wallMs } from '../node/state.ts';
-import type { Core, LocalExecution } from '../node/state.ts';
+import { note, observe, refuse, seal, send, wallMs } from '../node/outbox.ts';
+import type { LocalExecution } from './state.ts';
 import { checkActivation, checkCommitted, checkGrant, grantedEpoch } from '../record/verify.ts';
 import { holdUnused, holdUsed } from '../mesh/welcome.ts';
+import type { With } from '../node/state.ts';
 
 const notBid: readonly Refusal[] = [{ code: 'expired' }];
 
 type AssignMessage = Extract<Message, { type: 'assign' }>;
 
-export function onAssign(core: Core, from: NodeId, message: AssignMessage): void {
+export function onAssign(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  from: NodeId,
+  message: AssignMessage,
+): void {
   const { spec, admission, grant, assigns } = message;
   const { job } = spec.body;
-  const close = core.closed.has(job);
+  const close = core.keeping.closed.has(job);
   const verdict = checkActivation(core.suite, spec, admission, wallMs(core));
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
   const body = admission.record.body;
@@ -49,7 +54,7 @@ export function onAssign(core: Core, from: NodeId, message: AssignMessage): void
   const started: ExecutionId[] = [];
   for (const assign of assigns) {
     const { execution } = assign.record.body;
-    if (core.executions.has(execution)) {
+    if (core.executing.executions.has(execution)) {
       adopt(core, execution, epoch);
       started.push(execution);
       continue;
@@ -64,9 +69,9 @@ export function onAssign(core: Core, from: NodeId, message: AssignMessage): void
   if (started.length > 0) send(core, from, { type: 'started', job, executions: started });
 }
 
-function highestEpochSeen(core: Core, job: JobId): Epoch | null {
-  let highest: Epoch | null = core.kept.get(job)?.promised ?? null;
-  for (const { stored, epoch } of core.executions.values()) {
+function highestEpochSeen(core: With<'keeping' | 'executing'>, job: JobId): Epoch | null {
+  let highest: Epoch | null = core.keeping.kept.get(job)?.promised ?? null;
+  for (const { stored, epoch } of core.executing.executions.values()) {
     if (stored.order.job !== job) continue;
     if (highest === null || compareEpochs(epoch, highest) > 0) highest = epoch;
   }
@@ -75,7 +80,7 @@ function highestEpochSeen(core: Core, job: JobId): Epoch | null {
 
 /** @returns null when the execution is on disk and begins, else why not */
 function take(
-  core: Core,
+  core: With<'keeping' | 'placing' | 'executing'>,
   from: NodeId,
   message: AssignMessage,
   assign: Certified<'assign'>,
@@ -163,7 +168,11 @@ const stateBody = (
 });
 
 /** Puts an execution into memory; also used when it is read back from disk. */
-export function addExecution(core: Core, stored: StoredExecution, epoch: Epoch): LocalExecution {
+export function addExecution(
+  core: With<'executing'>,
+  stored: StoredExecution,
+  epoch: Epoch,
+): LocalExecution {
   const execution: LocalExecution = {
     stored,
     epoch,
@@ -173,7 +182,7 @@ export function addExecution(core: Core, stored: StoredExecution, epoch: Epoch):
     resendMs: core.config.limits.resendMs,
     cancelling: false,
   };
-  core.executions.set(stored.order.execution, execution);
+  core.executing.executions.set(stored.order.execution, execution);
   core.timers.set('renew', after(core.now, core.config.limits.leaseRenewMs));
   return execution;
 }

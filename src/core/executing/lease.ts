@@ -6,12 +6,14 @@ import { isTerminal } from '../record/ledger.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Epoch } from '../record/records.ts';
 import { report } from './reporting.ts';
-import { eachExecution, persist, send } from '../node/state.ts';
-import type { Core, LocalExecution } from '../node/state.ts';
+import { eachExecution } from './state.ts';
+import { persist, send } from '../node/outbox.ts';
+import type { LocalExecution } from './state.ts';
 import { checkGrant, grantedEpoch } from '../record/verify.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** One message per leader, whatever number of executions it covers. */
-export function renewLeases(core: Core): void {
+export function renewLeases(core: With<'executing'>): void {
   const byLeader = new Map<NodeId, { job: JobId; execution: ExecutionId }[]>();
   for (const [id, execution] of eachExecution(core)) {
     if (isTerminal(execution.stored.state.body.phase)) continue;
@@ -25,7 +27,7 @@ export function renewLeases(core: Core): void {
 }
 
 /** The leader; when it has been silent for two leases, the keepers in turn: one of them knows who leads. */
-function whomToTell(core: Core, execution: LocalExecution): NodeId {
+function whomToTell(core: Node, execution: LocalExecution): NodeId {
   const { leaseRenewMs } = core.config.limits;
   const silent = core.now - execution.leaderHeardAt;
   const { keepers } = execution.stored.admission.record.body;
@@ -34,20 +36,20 @@ function whomToTell(core: Core, execution: LocalExecution): NodeId {
   return keepers[turn]?.node ?? execution.epoch.leader;
 }
 
-export function onRenewedReply(core: Core, executions: readonly ExecutionId[]): void {
+export function onRenewedReply(core: With<'executing'>, executions: readonly ExecutionId[]): void {
   for (const id of executions) {
-    const execution = core.executions.get(id);
+    const execution = core.executing.executions.get(id);
     if (execution !== undefined) execution.leaderHeardAt = core.now;
   }
 }
 
 export function onLeads(
-  core: Core,
+  core: With<'keeping' | 'executing'>,
   from: NodeId,
   message: Extract<Message, { type: 'leads' }>,
 ): void {
   const { job, epoch, grant } = message;
-  for (const [id, execution] of core.executions) {
+  for (const [id, execution] of core.executing.executions) {
     if (execution.stored.order.job !== job) continue;
     const admission = execution.stored.admission.record.body;
     if (grant !== null && checkGrant(core.suite, admission, grant) !== 'good') continue;
@@ -63,8 +65,8 @@ export function onLeads(
   }
 }
 
-export function adopt(core: Core, id: ExecutionId, epoch: Epoch): void {
-  const execution = core.executions.get(id);
+export function adopt(core: With<'keeping' | 'executing'>, id: ExecutionId, epoch: Epoch): void {
+  const execution = core.executing.executions.get(id);
   if (execution === undefined) return;
   execution.leaderHeardAt = core.now;
   if (compareEpochs(epoch, execution.epoch) <= 0) return;
@@ -73,7 +75,7 @@ export function adopt(core: Core, id: ExecutionId, epoch: Epoch): void {
 }
 
 /** What an executor obeys must not sink by a restart; a keeper has its promise for that. */
-export function saveEpoch(core: Core, job: JobId, epoch: Epoch): void {
-  if (core.kept.has(job)) return;
+export function saveEpoch(core: With<'keeping'>, job: JobId, epoch: Epoch): void {
+  if (core.keeping.kept.has(job)) return;
   persist(core, { table: 'promises', job, key: job, value: epoch });
 }

@@ -11,12 +11,14 @@ import { isTerminal } from '../record/ledger.ts';
 import type { StoredExecution } from '../contract/stored.ts';
 import type { Message } from '../contract/messages.ts';
 import type { StateBody } from '../record/records.ts';
-import { note, persist, rememberLocal, seal, send } from '../node/state.ts';
-import type { Core, LocalExecution } from '../node/state.ts';
+import { note, persist, seal, send } from '../node/outbox.ts';
+import { rememberLocal } from '../placing/state.ts';
+import type { LocalExecution } from './state.ts';
+import type { Node, With } from '../node/state.ts';
 
 export const executionTimer = (execution: ExecutionId): string => `exec:${execution}`;
 
-export function saveExecution(core: Core, stored: StoredExecution): void {
+export function saveExecution(core: Node, stored: StoredExecution): void {
   const { job, execution } = stored.order;
   persist(core, { table: 'executions', job, key: execution, value: stored });
 }
@@ -33,8 +35,12 @@ const phases: Readonly<Record<Phase, number>> = {
   lost: 5,
 };
 
-export function onRunEvent(core: Core, id: ExecutionId, event: RunEvent): void {
-  const execution = core.executions.get(id);
+export function onRunEvent(
+  core: With<'mesh' | 'placing' | 'executing'>,
+  id: ExecutionId,
+  event: RunEvent,
+): void {
+  const execution = core.executing.executions.get(id);
   if (execution === undefined) return;
   const before = execution.stored.state.body;
   const body = afterEvent(before, event);
@@ -81,7 +87,7 @@ function afterEvent(before: StateBody, event: RunEvent): StateBody {
 }
 
 /** A terminal state goes to every keeper until W have it; on the way there the leader is enough. */
-export function report(core: Core, execution: LocalExecution): void {
+export function report(core: Node, execution: LocalExecution): void {
   const { stored, acked } = execution;
   const { state, admission, order } = stored;
   const ended = isTerminal(state.body.phase);
@@ -97,8 +103,8 @@ export function report(core: Core, execution: LocalExecution): void {
   core.timers.set(executionTimer(order.execution), execution.resendAt);
 }
 
-export function tickExecution(core: Core, id: ExecutionId): void {
-  const execution = core.executions.get(id);
+export function tickExecution(core: With<'executing'>, id: ExecutionId): void {
+  const execution = core.executing.executions.get(id);
   if (execution === undefined || !isTerminal(execution.stored.state.body.phase)) return;
   const { keepers } = execution.stored.admission.record.body;
   if (execution.resendAt > core.now) return core.timers.set(executionTimer(id), execution.resendAt);
@@ -110,12 +116,12 @@ export function tickExecution(core: Core, id: ExecutionId): void {
 }
 
 export function onStatesAck(
-  core: Core,
+  core: With<'executing'>,
   from: NodeId,
   message: Extract<Message, { type: 'states-ack' }>,
 ): void {
   for (const { execution: id, sequence } of message.seen) {
-    const execution = core.executions.get(id);
+    const execution = core.executing.executions.get(id);
     if (execution?.stored.state.body.sequence === sequence) execution.acked.add(from);
   }
 }

@@ -16,10 +16,11 @@ import { reached } from '../mesh/reach.ts';
 import type { AdmissionBody, Certified, Epoch, Signed } from '../record/records.ts';
 import { createKept } from './shelf.ts';
 import { admissionVote } from './sponsor.ts';
-import { note, persist, refuse, send, wallMs } from '../node/state.ts';
-import type { Core, KeptJob, PendingJob } from '../node/state.ts';
+import { note, persist, refuse, send, wallMs } from '../node/outbox.ts';
+import type { KeptJob, PendingJob } from './state.ts';
 import { checkActivation, checkAdmission, checkSpec, tooLong } from '../record/verify.ts';
 import { bringerOf, welcomeAdmission } from '../mesh/welcome.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** A job voted for and not activated within this: its sponsor may be gone, the keepers help themselves. */
 const orphanMs = 10_000;
@@ -33,27 +34,28 @@ const credibleMs = 24 * 3_600_000;
 const leadCheckMs = 10_000;
 
 /** Jobs this node keeps or has voted for that are not closed. */
-const liveJobs = (core: Core): number => core.kept.size - core.closedKept.size + core.pending.size;
+const liveJobs = (core: With<'keeping'>): number =>
+  core.keeping.kept.size - core.keeping.closedKept.size + core.keeping.pending.size;
 
-const asKeeper = (core: Core, admission: AdmissionBody): boolean =>
+const asKeeper = (core: Node, admission: AdmissionBody): boolean =>
   admission.keepers.some((k) => k.node === core.self && k.store === core.config.store);
 
 export function onAdmit(
-  core: Core,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   message: Extract<Message, { type: 'admit' }>,
 ): void {
   const { spec, admission } = message;
   const { job } = spec.body;
-  const kept = core.kept.get(job);
+  const kept = core.keeping.kept.get(job);
   if (kept?.card != null && !allow(core, from, shelvedPoints)) return;
-  const known = kept?.ledger.admission.record ?? core.pending.get(job)?.admission;
+  const known = kept?.ledger.admission.record ?? core.keeping.pending.get(job)?.admission;
   if (known !== undefined) {
     // The first admission stands: a second one for the same job would be a second keeper set.
     if (known.id !== admission.id) return refuse(core, from, 'contradiction', false);
     return send(core, from, { type: 'admitted', job, vote: admissionVote(core, known) });
   }
-  if (core.closed.has(job)) return refuse(core, from, 'expired', false);
+  if (core.keeping.closed.has(job)) return refuse(core, from, 'expired', false);
   const verdict = checkSpec(core.suite, spec, wallMs(core));
   const second = verdict === 'good' ? checkAdmission(core.suite, spec, admission) : verdict;
   if (second !== 'good') return refuse(core, from, second.code, second.fault);
@@ -78,7 +80,7 @@ export function onAdmit(
     key: 'pending',
     value: { record: admission, votes: [vote] },
   });
-  core.pending.set(job, {
+  core.keeping.pending.set(job, {
     spec,
     admission,
     vote,
@@ -95,8 +97,8 @@ export function onAdmit(
  * Nobody activated the job: its sponsor may be gone, and the other keepers may never have heard of it.
  * Hand it to them as the sponsor would; W votes activate it.
  */
-export function tickPending(core: Core, job: JobId): void {
-  const pending = core.pending.get(job);
+export function tickPending(core: With<'mesh' | 'keeping'>, job: JobId): void {
+  const pending = core.keeping.pending.get(job);
   if (pending === undefined) return;
   const age = core.now - pending.since;
   // Who activates it later brings everything that is needed, and whoever voted for it once may vote for
@@ -113,26 +115,26 @@ export function tickPending(core: Core, job: JobId): void {
 }
 
 /** Its keepers are there, so that its activation may only be late. Who brings it does not vouch for itself. */
-function isCredible(core: Core, from: NodeId, admission: AdmissionBody): boolean {
+function isCredible(core: With<'mesh'>, from: NodeId, admission: AdmissionBody): boolean {
   const there = admission.keepers.filter(
     ({ node }) => node === core.self || (node !== from && reached(core, node)),
   );
   return there.length >= majority(admission.keepers.length);
 }
 
-function dropPending(core: Core, job: JobId): void {
-  core.pending.delete(job);
+function dropPending(core: With<'keeping'>, job: JobId): void {
+  core.keeping.pending.delete(job);
   persist(core, { table: 'records', job, key: 'pending', value: null });
   persist(core, { table: 'records', job, key: 'spec', value: null });
 }
 
 /** A co-keeper's vote for a job nobody activated. The sponsor's own collecting is in `sponsor.ts`. */
 export function onCoVote(
-  core: Core,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   message: Extract<Message, { type: 'admitted' }>,
 ): void {
-  const pending = core.pending.get(message.job);
+  const pending = core.keeping.pending.get(message.job);
   if (pending === undefined || core.suite.nodeOf(message.vote.by) !== from) return;
   const { body, id } = pending.admission;
   if (!validVote(message.vote, body, id, 'admission', core.suite)) return;
@@ -140,25 +142,28 @@ export function onCoVote(
   activateByVotes(core, pending);
 }
 
-function activateByVotes(core: Core, { spec, admission, votes, from }: PendingJob): boolean {
+function activateByVotes(
+  core: With<'mesh' | 'keeping'>,
+  { spec, admission, votes, from }: PendingJob,
+): boolean {
   if (votes.size < majority(admission.body.keepers.length)) return false;
   activate(core, from, spec, { record: admission, votes: [...votes.values()] });
   return true;
 }
 
 export function onActivate(
-  core: Core,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   message: Extract<Message, { type: 'activate' }>,
 ): void {
   const { spec, admission } = message;
   const { job } = spec.body;
-  const kept = core.kept.get(job);
-  if (kept === undefined && !core.closed.has(job)) {
+  const kept = core.keeping.kept.get(job);
+  if (kept === undefined && !core.keeping.closed.has(job)) {
     const verdict = checkActivation(core.suite, spec, admission, wallMs(core));
     if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
     if (!asKeeper(core, admission.record.body)) return refuse(core, from, 'not-keeper', false);
-    const voted = core.pending.get(job)?.admission.id;
+    const voted = core.keeping.pending.get(job)?.admission.id;
     if (voted !== undefined && voted !== admission.record.id) {
       return refuse(core, from, 'contradiction', false);
     }
@@ -173,19 +178,19 @@ export function onActivate(
 }
 
 /** A job that others voted for fills the books of this keeper no less than one that it voted for. */
-const hasRoom = (core: Core, from: NodeId, spec: Signed<'spec'>): boolean =>
+const hasRoom = (core: With<'mesh' | 'keeping'>, from: NodeId, spec: Signed<'spec'>): boolean =>
   liveJobs(core) < core.config.limits.jobsMax &&
   !tooLong(spec, wallMs(core)) &&
   welcomeAdmission(core, from, spec.body.owner) === 'good';
 
 function activate(
-  core: Core,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   spec: Signed<'spec'>,
   admission: Certified<'admission'>,
 ): void {
   const { job } = spec.body;
-  if (core.pending.delete(job))
+  if (core.keeping.pending.delete(job))
     persist(core, { table: 'records', job, key: 'pending', value: null });
   persist(core, { table: 'records', job, key: 'spec', value: { record: spec, votes: [] } });
   persist(core, {
@@ -204,12 +209,12 @@ function activate(
 
 /** Puts a job into this node's keeping; also used when it is read back from disk. */
 export function keep(
-  core: Core,
+  core: With<'mesh' | 'keeping'>,
   spec: Signed<'spec'>,
   admission: Certified<'admission'>,
   promised: Epoch,
 ): KeptJob {
   const kept = createKept(core, createLedger(spec, admission), promised);
-  core.kept.set(spec.body.job, kept);
+  core.keeping.kept.set(spec.body.job, kept);
   return kept;
 }

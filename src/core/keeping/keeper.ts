@@ -14,18 +14,11 @@ import { progress, signOfLife } from '../leading/lead.ts';
 import { keepWarm, rowKeys } from './shelf.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Certified, Signed, Slot } from '../record/records.ts';
-import {
-  closeOf,
-  eachKept,
-  persist,
-  refuse,
-  rememberClose,
-  send,
-  touch,
-  wallMs,
-} from '../node/state.ts';
-import type { Core, KeptJob } from '../node/state.ts';
+import { closeOf, eachKept, rememberClose } from './books.ts';
+import { persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
+import type { KeptJob } from './state.ts';
 import { checkCommand, checkCommitted, isKeeper } from '../record/verify.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** Whether a node is a keeper of a job, without unpacking one that is shelved. */
 export const keeps = ({ card, peek }: KeptJob, node: NodeId): boolean =>
@@ -41,7 +34,7 @@ const leadCheckMs = 10_000;
 const rankStepMs = 1_500;
 
 export function onCommit(
-  core: Core,
+  core: Node,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'commit' }>,
@@ -66,7 +59,7 @@ export function onCommit(
  * The close reached this keeper by another way than a commit. A completed job's close alone would
  * leave its results unknown here, so the other keepers are asked for everything.
  */
-export function learnClose(core: Core, kept: KeptJob, close: Certified<'close'>): void {
+export function learnClose(core: Node, kept: KeptJob, close: Certified<'close'>): void {
   if (close.record.body.outcome !== 'completed') {
     learn(core, kept, close);
     return;
@@ -76,13 +69,17 @@ export function learnClose(core: Core, kept: KeptJob, close: Certified<'close'>)
   }
 }
 
-export function onStates(core: Core, from: NodeId, states: readonly Signed<'state'>[]): void {
+export function onStates(
+  core: With<'keeping'>,
+  from: NodeId,
+  states: readonly Signed<'state'>[],
+): void {
   const seen: { execution: Signed<'state'>['body']['execution']; sequence: number }[] = [];
   const told = new Set<JobId>();
   for (const state of states) {
     const { job, execution, sequence } = state.body;
     core.atHand = job;
-    const kept = core.kept.get(job);
+    const kept = core.keeping.kept.get(job);
     const over = tellClosed(core, from, job, told);
     if (kept === undefined || (over && kept.card !== null)) continue;
     if (!takeState(core, from, kept, state)) continue;
@@ -93,9 +90,14 @@ export function onStates(core: Core, from: NodeId, states: readonly Signed<'stat
 }
 
 /** The job is closed: whoever still speaks of it as open is told so, once for each job of a message. */
-export function tellClosed(core: Core, from: NodeId, job: JobId, told: Set<JobId>): boolean {
+export function tellClosed(
+  core: With<'keeping'>,
+  from: NodeId,
+  job: JobId,
+  told: Set<JobId>,
+): boolean {
   if (told.has(job)) return true;
-  if (told.size >= closedTold) return core.closed.has(job);
+  if (told.size >= closedTold) return core.keeping.closed.has(job);
   const close = closeOf(core, job);
   if (close === null) return false;
   told.add(job);
@@ -103,9 +105,9 @@ export function tellClosed(core: Core, from: NodeId, job: JobId, told: Set<JobId
   return true;
 }
 
-export function onCommand(core: Core, from: NodeId, command: Signed<'command'>): void {
+export function onCommand(core: With<'keeping'>, from: NodeId, command: Signed<'command'>): void {
   const { job, sequence } = command.body;
-  const kept = core.kept.get(job);
+  const kept = core.keeping.kept.get(job);
   if (kept === undefined || kept.card !== null) {
     const close = closeOf(core, job);
     if (close !== null) send(core, from, { type: 'closed', job, close });
@@ -129,7 +131,7 @@ export const leaderOf = (kept: KeptJob): NodeId | null =>
   kept.ledger.close === null ? kept.seen.leader : null;
 
 /** Schedules this keeper's candidacy: at once for the first living rank, later for the others. */
-export function leaderGone(core: Core, kept: KeptJob): void {
+export function leaderGone(core: With<'mesh'>, kept: KeptJob): void {
   if (kept.ledger.close !== null || kept.lead !== null || kept.candidateAt !== null) return;
   const { keepers } = kept.ledger.admission.record.body;
   const gone = kept.seen.leader;
@@ -141,19 +143,19 @@ export function leaderGone(core: Core, kept: KeptJob): void {
         keepers.findIndex((k) => k.node === core.self),
       ),
     )
-    .filter((k) => k.node !== gone && core.watches.get(k.node)?.dead !== true).length;
+    .filter((k) => k.node !== gone && core.mesh.watches.get(k.node)?.dead !== true).length;
   kept.candidateAt = after(core.now, ahead * rankStepMs);
   core.timers.set(jobTimer(kept), kept.candidateAt);
 }
 
 /** Whatever is due for a kept job: its closing, its candidacy, or the leader's work. */
-export function tickKept(core: Core, kept: KeptJob): void {
+export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJob): void {
   const { close, job } = kept.ledger;
   if (close !== null && kept.closedAt === null) {
     kept.closedAt = core.now;
     kept.candidateAt = null;
     rememberClose(core, job, close);
-    core.closedKept.add(job);
+    core.keeping.closedKept.add(job);
     keepWarm(core, kept);
     makeRoom(core);
     if (kept.promised !== null) persist(core, { table: 'promises', job, key: job, value: null });
@@ -176,28 +178,28 @@ export function tickKept(core: Core, kept: KeptJob): void {
 }
 
 /** Of the closed jobs the oldest go when there are too many. */
-function makeRoom(core: Core): void {
-  for (const job of core.closedKept) {
-    if (core.closedKept.size <= core.config.limits.closedJobsMax) return;
-    const oldest = core.kept.get(job);
-    if (oldest === undefined) core.closedKept.delete(job);
+function makeRoom(core: With<'asking' | 'keeping'>): void {
+  for (const job of core.keeping.closedKept) {
+    if (core.keeping.closedKept.size <= core.config.limits.closedJobsMax) return;
+    const oldest = core.keeping.kept.get(job);
+    if (oldest === undefined) core.keeping.closedKept.delete(job);
     else dropKept(core, job, oldest);
   }
 }
 
-function dropKept(core: Core, job: JobId, kept: KeptJob): void {
+function dropKept(core: With<'asking' | 'keeping'>, job: JobId, kept: KeptJob): void {
   const keys = kept.card?.keys.split(' ') ?? rowKeys(kept.peek());
   for (const key of keys) persist(core, { table: 'records', job, key, value: null });
-  core.kept.delete(job);
-  core.closedKept.delete(job);
-  core.warm.delete(job);
+  core.keeping.kept.delete(job);
+  core.keeping.closedKept.delete(job);
+  core.keeping.warm.delete(job);
   core.timers.clear(`job:${job}`);
   // What was heard of it before this node kept it is long out of date.
   unindex(core, job);
 }
 
 /** Asks each leader whether it still leads what this node believes it leads. */
-export function checkLeaders(core: Core): void {
+export function checkLeaders(core: With<'mesh' | 'keeping'>): void {
   const byLeader = new Map<NodeId, JobId[]>();
   for (const kept of eachKept(core)) {
     const leader = leaderOf(kept);
@@ -207,7 +209,7 @@ export function checkLeaders(core: Core): void {
       continue;
     }
     // A leader that was found dead before this job came to it is not found dead again.
-    if (core.watches.get(leader)?.dead === true) leaderGone(core, kept);
+    if (core.mesh.watches.get(leader)?.dead === true) leaderGone(core, kept);
     // A stop that this keeper signed for must not wait for the one who brought it.
     for (const command of kept.ledger.commands.values())
       send(core, leader, { type: 'command', command });
@@ -215,17 +217,21 @@ export function checkLeaders(core: Core): void {
     if (jobs.length < 256) byLeader.set(leader, [...jobs, kept.ledger.job]);
   }
   for (const [leader, jobs] of byLeader) send(core, leader, { type: 'lead-check', jobs });
-  if (core.kept.size > core.closedKept.size) {
+  if (core.keeping.kept.size > core.keeping.closedKept.size) {
     core.timers.set('lead-check', after(core.now, leadCheckMs));
   }
 }
 
-export function onLeadCheck(core: Core, from: NodeId, jobs: readonly JobId[]): void {
+export function onLeadCheck(
+  core: With<'mesh' | 'keeping'>,
+  from: NodeId,
+  jobs: readonly JobId[],
+): void {
   const not: JobId[] = [];
   let told = 0;
   for (const job of jobs) {
     core.atHand = job;
-    const kept = core.kept.get(job);
+    const kept = core.keeping.kept.get(job);
     if (kept !== undefined && !keeps(kept, from)) {
       refuse(core, from, 'not-keeper', false);
     } else if (kept !== undefined && (kept.card !== null || kept.ledger.close !== null)) {
@@ -240,17 +246,21 @@ export function onLeadCheck(core: Core, from: NodeId, jobs: readonly JobId[]): v
   if (not.length > 0) send(core, from, { type: 'not-leading', jobs: not });
 }
 
-export function onNotLeading(core: Core, from: NodeId, jobs: readonly JobId[]): void {
+export function onNotLeading(
+  core: With<'mesh' | 'keeping'>,
+  from: NodeId,
+  jobs: readonly JobId[],
+): void {
   for (const job of jobs) {
     core.atHand = job;
-    const kept = core.kept.get(job);
+    const kept = core.keeping.kept.get(job);
     if (kept !== undefined && kept.seen.leader === from) leaderGone(core, kept);
   }
 }
 
 /** A keeper refuses because it promised a higher epoch; only keepers promise, and only to keepers. */
 export function onOutdated(
-  core: Core,
+  core: Node,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'outdated' }>,

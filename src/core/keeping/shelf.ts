@@ -12,8 +12,9 @@ import type { Ledger } from '../record/ledger.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import type { JobSummary } from '../contract/messages.ts';
 import type { Epoch, Signed } from '../record/records.ts';
-import type { Core, KeptJob } from '../node/state.ts';
+import type { KeptJob } from './state.ts';
 import type { Packed, Suite } from '../record/suite.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** In this time after the end keepers and executors still ask for the records. */
 const warmMs = 10_000;
@@ -34,7 +35,11 @@ export interface Card {
 }
 
 /** A job in this node's keeping, with its ledger open. */
-export function createKept(core: Core, ledger: Ledger, promised: Epoch): KeptJob {
+export function createKept(
+  core: With<'mesh' | 'keeping'>,
+  ledger: Ledger,
+  promised: Epoch,
+): KeptJob {
   let open: Ledger | null = ledger;
   let shelved: { readonly card: Card; readonly rest: Packed } | null = null;
   const peek = (): Ledger => open ?? unpack(core.suite, shelved);
@@ -67,7 +72,10 @@ export function createKept(core: Core, ledger: Ledger, promised: Epoch): KeptJob
   };
 }
 
-function pack(core: Core, ledger: Ledger): { readonly card: Card; readonly rest: Packed } {
+function pack(
+  core: With<'mesh' | 'keeping'>,
+  ledger: Ledger,
+): { readonly card: Card; readonly rest: Packed } {
   const { spec, admission, grant, commands, committed, states } = recordsOf(ledger);
   const alone = (record: StoredRecord['record']): StoredRecord => ({ record, votes: [] });
   const rest: readonly StoredRecord[] = [
@@ -79,7 +87,7 @@ function pack(core: Core, ledger: Ledger): { readonly card: Card; readonly rest:
   ];
   const summary = summaryOf(ledger, false);
   // The ids of nodes are shared with the list of members; each by itself they would be a third of a card.
-  const known = (node: NodeId): NodeId => core.members.get(node)?.advert.body.node ?? node;
+  const known = (node: NodeId): NodeId => core.mesh.members.get(node)?.advert.body.node ?? node;
   const card: Card = {
     summary: {
       ...summary,
@@ -95,9 +103,9 @@ function pack(core: Core, ledger: Ledger): { readonly card: Card; readonly rest:
   return { card, rest: core.suite.pack(rest) };
 }
 
-function packedClose(core: Core, { job, close }: Ledger): Packed | null {
+function packedClose(core: With<'keeping'>, { job, close }: Ledger): Packed | null {
   if (close === null) return null;
-  return core.closed.get(job) ?? core.suite.pack([close]);
+  return core.keeping.closed.get(job) ?? core.suite.pack([close]);
 }
 
 function unpack(
@@ -122,7 +130,7 @@ function specOn(suite: Suite, card: Card): Signed<'spec'> {
 }
 
 /** The spec of a kept job, shelved or not. */
-export const specOfKept = (core: Core, { card, peek }: KeptJob): Signed<'spec'> =>
+export const specOfKept = (core: Node, { card, peek }: KeptJob): Signed<'spec'> =>
   card === null ? peek().spec : specOn(core.suite, card);
 
 /** Keys under which the records of a ledger lie on disk. */
@@ -136,29 +144,29 @@ export const rowKeys = ({ grant, committed, states, commands }: Ledger): readonl
 ];
 
 /** A closed job has its ledger open: for a while, and not too many of them. */
-export function keepWarm(core: Core, kept: KeptJob): void {
+export function keepWarm(core: With<'keeping'>, kept: KeptJob): void {
   const { job } = kept.ledger;
-  core.warm.delete(job);
-  core.warm.set(job, core.now);
+  core.keeping.warm.delete(job);
+  core.keeping.warm.set(job, core.now);
   core.timers.set('shelf', after(core.now, warmMs));
-  if (core.warm.size > warmMax) shelveOld(core, core.now);
+  if (core.keeping.warm.size > warmMax) shelveOld(core, core.now);
 }
 
 /** Closed jobs that nobody has asked for of late go on the shelf. */
-export function tickShelf(core: Core): void {
+export function tickShelf(core: With<'keeping'>): void {
   shelveOld(core, asMillis(core.now - warmMs));
-  if (core.warm.size > 0) core.timers.set('shelf', after(core.now, warmMs));
+  if (core.keeping.warm.size > 0) core.timers.set('shelf', after(core.now, warmMs));
 }
 
 /** Those that were last wanted at `until` or before, while there are too many or they are that old. */
-function shelveOld(core: Core, until: Millis): void {
-  for (const [job, at] of core.warm) {
+function shelveOld(core: With<'keeping'>, until: Millis): void {
+  for (const [job, at] of core.keeping.warm) {
     const old = core.now - at >= warmMs;
-    if (at > until || (!old && core.warm.size <= warmMax)) return;
-    const kept = core.kept.get(job);
+    if (at > until || (!old && core.keeping.warm.size <= warmMax)) return;
+    const kept = core.keeping.kept.get(job);
     // Its leader still tells the others of the end.
     if (kept !== undefined && kept.lead !== null) continue;
-    core.warm.delete(job);
+    core.keeping.warm.delete(job);
     if (kept?.closedAt != null) kept.shelve();
   }
 }

@@ -16,10 +16,11 @@ import type { Problem } from '../contract/reply.ts';
 import { keeperCandidates } from '../mesh/members.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Certified, Signed } from '../record/records.ts';
-import type { Core, Submission } from '../node/state.ts';
-import { note, persist, reply, seal, send, refuse } from '../node/state.ts';
+import type { Submission } from './state.ts';
+import { note, persist, reply, seal, send, refuse } from '../node/outbox.ts';
 import { jobIdOf, isKeeper } from '../record/verify.ts';
 import { noteAnswered, noteSilent } from '../mesh/welcome.ts';
+import type { Node, With } from '../node/state.ts';
 
 export interface SubmitInput {
   readonly request: RequestId;
@@ -33,7 +34,7 @@ const submissionsMax = 256;
 
 const timerOf = (job: JobId): string => `submit:${job}`;
 
-export function submit(core: Core, input: SubmitInput): void {
+export function submit(core: With<'mesh' | 'keeping'>, input: SubmitInput): void {
   const refuseWith = (problem: Problem): void =>
     reply(core, input.request, { type: 'failed', problem });
   const closed = shut(core);
@@ -42,7 +43,7 @@ export function submit(core: Core, input: SubmitInput): void {
   const nonce = suite.hash(`${input.nonce}|${core.self}|${config.store}`).slice(0, 32);
   const job = jobIdOf(suite, suite.owner, nonce);
   const deadline = after(core.now, config.limits.admitTimeoutMs);
-  const known = core.submissions.get(job);
+  const known = core.keeping.submissions.get(job);
   if (known !== undefined) {
     known.waiting.push({ request: input.request, deadline, again: true });
     core.timers.set(timerOf(job), deadline);
@@ -90,7 +91,7 @@ export function submit(core: Core, input: SubmitInput): void {
 }
 
 export function createSubmission(
-  core: Core,
+  core: With<'keeping'>,
   spec: Signed<'spec'>,
   admission: Signed<'admission'>,
 ): Submission {
@@ -106,12 +107,12 @@ export function createSubmission(
     resendAt: core.now,
     resendMs: core.config.limits.resendMs,
   };
-  core.submissions.set(spec.body.job, submission);
+  core.keeping.submissions.set(spec.body.job, submission);
   return submission;
 }
 
 /** Sends what each keeper still has to answer: `admit` until W votes, then `activate`. */
-function sendOut(core: Core, submission: Submission): void {
+function sendOut(core: With<'mesh' | 'keeping'>, submission: Submission): void {
   const { spec, admission, certified } = submission;
   for (const { node } of admission.body.keepers) {
     if (certified !== null) {
@@ -128,8 +129,8 @@ function sendOut(core: Core, submission: Submission): void {
   core.timers.set(timerOf(spec.body.job), submission.resendAt);
 }
 
-export function tickSubmission(core: Core, job: JobId): void {
-  const submission = core.submissions.get(job);
+export function tickSubmission(core: With<'mesh' | 'keeping'>, job: JobId): void {
+  const submission = core.keeping.submissions.get(job);
   if (submission === undefined) return;
   if (submission.spec.body.notAfter < core.wall) return forget(core, job);
   giveUpWaiting(core, submission);
@@ -137,7 +138,7 @@ export function tickSubmission(core: Core, job: JobId): void {
   else core.timers.set(timerOf(job), submission.resendAt);
 }
 
-function giveUpWaiting(core: Core, submission: Submission): void {
+function giveUpWaiting(core: With<'mesh' | 'keeping'>, submission: Submission): void {
   const { job } = submission.spec.body;
   const needed = majority(submission.admission.body.keepers.length);
   for (const wait of submission.waiting.splice(0)) {
@@ -157,11 +158,11 @@ function giveUpWaiting(core: Core, submission: Submission): void {
 }
 
 export function onAdmitted(
-  core: Core,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   message: Extract<Message, { type: 'admitted' }>,
 ): void {
-  const submission = core.submissions.get(message.job);
+  const submission = core.keeping.submissions.get(message.job);
   if (submission === undefined || submission.certified !== null) return;
   const { body, id } = submission.admission;
   if (!validVote(message.vote, body, id, 'admission', core.suite)) return;
@@ -178,11 +179,11 @@ export function onAdmitted(
 }
 
 export function onNotAdmitted(
-  core: Core,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   message: Extract<Message, { type: 'not-admitted' }>,
 ): void {
-  const submission = core.submissions.get(message.job);
+  const submission = core.keeping.submissions.get(message.job);
   if (submission === undefined || submission.certified !== null) return;
   if (!isKeeper(submission.admission.body, from)) return refuse(core, from, 'not-keeper', false);
   submission.refused.add(from);
@@ -196,7 +197,7 @@ export function onNotAdmitted(
   forget(core, message.job);
 }
 
-function tellOutcome(core: Core, submission: Submission): void {
+function tellOutcome(core: Node, submission: Submission): void {
   const receipt: Certified<'admission'> | null = submission.certified;
   if (receipt === null) return;
   const { job, version } = submission.spec.body;
@@ -206,8 +207,8 @@ function tellOutcome(core: Core, submission: Submission): void {
 }
 
 /** A keeper has activated the job (its `commit-ack` for the admission). */
-export function onActivated(core: Core, from: NodeId, job: JobId): void {
-  const submission = core.submissions.get(job);
+export function onActivated(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId): void {
+  const submission = core.keeping.submissions.get(job);
   if (submission === undefined || submission.certified === null) return;
   submission.activated.add(from);
   const { keepers } = submission.admission.body;
@@ -220,21 +221,21 @@ export function onActivated(core: Core, from: NodeId, job: JobId): void {
  * Finished submissions stay, so that the same nonce submitted again finds its job instead of making
  * a second admission for the same id; the oldest of them make room.
  */
-function makeRoom(core: Core): void {
-  for (const [job, submission] of core.submissions) {
-    if (core.submissions.size <= submissionsMax) return;
+function makeRoom(core: With<'mesh' | 'keeping'>): void {
+  for (const [job, submission] of core.keeping.submissions) {
+    if (core.keeping.submissions.size <= submissionsMax) return;
     if (submission.certified !== null) forget(core, job);
   }
 }
 
-function forget(core: Core, job: JobId): void {
+function forget(core: With<'mesh' | 'keeping'>, job: JobId): void {
   persist(core, { table: 'submissions', job, key: 'admission', value: null });
   core.timers.clear(timerOf(job));
-  core.submissions.delete(job);
+  core.keeping.submissions.delete(job);
 }
 
 /** The vote a keeper gives for an admission. */
-export const admissionVote = (core: Core, admission: Signed<'admission'>): Signed<'vote'> =>
+export const admissionVote = (core: Node, admission: Signed<'admission'>): Signed<'vote'> =>
   seal(core, 'vote', {
     job: admission.body.job,
     of: admission.id,

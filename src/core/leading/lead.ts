@@ -15,10 +15,12 @@ import { closeRound, fillVacancies, ownGrant, sendAssignments } from '../placing
 import { planJob } from './plan.ts';
 import type { Ending, Plan } from './plan.ts';
 import type { Certified, Signed } from '../record/records.ts';
-import type { Core, KeptJob, Lead } from '../node/state.ts';
-import { note, seal, send, touch } from '../node/state.ts';
+import type { KeptJob } from '../keeping/state.ts';
+import type { Lead } from './state.ts';
+import { note, seal, send, touch } from '../node/outbox.ts';
 import { noteWork } from '../mesh/welcome.ts';
 import { liveOn } from './workload.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** Jobs of which one renewal makes this node say who leads them. */
 const leadsTold = 256;
@@ -28,7 +30,7 @@ const closingMs = 60_000;
 const restartGraceMs = 8_000;
 
 /** The rank-0 keeper leads from the activation on, without asking. */
-export function leadFirstEpoch(core: Core, kept: KeptJob): void {
+export function leadFirstEpoch(core: Node, kept: KeptJob): void {
   const epoch = firstEpoch(kept.ledger.admission.record.body);
   kept.lead = newLead(core, epoch, 'leading');
   note(core, 'job.leading', { job: kept.ledger.job, epoch: 0 });
@@ -36,7 +38,7 @@ export function leadFirstEpoch(core: Core, kept: KeptJob): void {
 }
 
 /** Does for a job whatever is due. Called for every job that something happened to, and by its timer. */
-export function progress(core: Core, kept: KeptJob): void {
+export function progress(core: With<'mesh' | 'keeping'>, kept: KeptJob): void {
   const { lead, ledger } = kept;
   if (lead === null) return;
   if (lead.mode !== 'leading') return tickEpoch(core, kept, lead);
@@ -47,7 +49,7 @@ export function progress(core: Core, kept: KeptJob): void {
   resendOpen(core, kept, lead);
 }
 
-function act(core: Core, kept: KeptJob, lead: Lead): void {
+function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Lead): void {
   watchStarts(core, kept, lead);
   const plan = planJob(kept.ledger, {
     now: core.now,
@@ -82,7 +84,7 @@ function act(core: Core, kept: KeptJob, lead: Lead): void {
   sendAssignments(core, kept, lead);
 }
 
-function noteFailure(core: Core, kept: KeptJob, lead: Lead, execution: ExecutionId): void {
+function noteFailure(core: With<'mesh'>, kept: KeptJob, lead: Lead, execution: ExecutionId): void {
   lead.failedAt.set(execution, core.now);
   const failure = kept.ledger.states.get(execution)?.body.failure;
   const code = failure?.code ?? 'unknown';
@@ -93,7 +95,7 @@ function noteFailure(core: Core, kept: KeptJob, lead: Lead, execution: Execution
 }
 
 /** New assignments must be seen to start; ones inherited from another leader must learn who leads. */
-function watchStarts(core: Core, kept: KeptJob, lead: Lead): void {
+function watchStarts(core: With<'mesh'>, kept: KeptJob, lead: Lead): void {
   const { startTimeoutMs } = core.config.limits;
   for (const partition of kept.ledger.partitions.values()) {
     if (partition.accept !== null) continue;
@@ -117,7 +119,7 @@ function watchStarts(core: Core, kept: KeptJob, lead: Lead): void {
   }
 }
 
-function introduce(core: Core, kept: KeptJob, lead: Lead, attempt: Attempt): void {
+function introduce(core: Node, kept: KeptJob, lead: Lead, attempt: Attempt): void {
   const { execution, node } = attempt.assign.record.body;
   if (lead.introduced.has(execution)) return;
   lead.introduced.add(execution);
@@ -126,7 +128,7 @@ function introduce(core: Core, kept: KeptJob, lead: Lead, attempt: Attempt): voi
   send(core, node, { type: 'leads', job, epoch: lead.epoch, grant });
 }
 
-function proposeClose(core: Core, kept: KeptJob, lead: Lead, ending: Ending): void {
+function proposeClose(core: Node, kept: KeptJob, lead: Lead, ending: Ending): void {
   const { job, spec, states, commands } = kept.ledger;
   const close = seal(core, 'close', {
     job,
@@ -144,7 +146,7 @@ function proposeClose(core: Core, kept: KeptJob, lead: Lead, ending: Ending): vo
 }
 
 /** Proposes the results, and with the last of them the close: one round, one write to disk. */
-function acceptResults(core: Core, kept: KeptJob, lead: Lead, plan: Plan): void {
+function acceptResults(core: With<'mesh'>, kept: KeptJob, lead: Lead, plan: Plan): void {
   const { job } = kept.ledger;
   const accepts = plan.accepts.filter(
     (state) => !lead.proposals.has(`accept/${state.body.partition}`),
@@ -182,7 +184,7 @@ function acceptResults(core: Core, kept: KeptJob, lead: Lead, plan: Plan): void 
 }
 
 /** A result is accepted when it lies on two nodes, where there are two (protocol part 10). */
-function askForCopy(core: Core, kept: KeptJob, lead: Lead, state: Signed<'state'>): void {
+function askForCopy(core: With<'mesh'>, kept: KeptJob, lead: Lead, state: Signed<'state'>): void {
   const { execution, result, node } = state.body;
   if (result === null) return;
   const copy = lead.replications.get(execution) ?? {
@@ -208,7 +210,7 @@ function askForCopy(core: Core, kept: KeptJob, lead: Lead, state: Signed<'state'
 }
 
 export function onReplicated(
-  core: Core,
+  core: Node,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'replicated' }>,
@@ -221,7 +223,7 @@ export function onReplicated(
 }
 
 export function onStarted(
-  core: Core,
+  core: Node,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'started' }>,
@@ -230,14 +232,14 @@ export function onStarted(
 }
 
 /** Only the node that an execution was assigned to can keep it alive. */
-export function signOfLife(core: Core, from: NodeId, kept: KeptJob, execution: ExecutionId): void {
+export function signOfLife(core: Node, from: NodeId, kept: KeptJob, execution: ExecutionId): void {
   if (nodeOfExecution(kept.ledger, execution) !== from) return;
   kept.lead?.heard.set(execution, core.now);
   kept.lead?.starting.delete(execution);
 }
 
 export function onNotStarted(
-  core: Core,
+  core: With<'mesh'>,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'not-started' }>,
@@ -253,7 +255,7 @@ export function onNotStarted(
  * A node is dead: its executions are lost soon, without waiting for the lease. Not at once: a peer that
  * is only started again takes its containers up where they are.
  */
-export function loseNode(core: Core, kept: KeptJob, node: NodeId): void {
+export function loseNode(core: Node, kept: KeptJob, node: NodeId): void {
   const { lead, ledger } = kept;
   if (lead?.mode !== 'leading' || ledger.close !== null) return;
   const lostAt = after(core.now, restartGraceMs);
@@ -271,7 +273,7 @@ export function loseNode(core: Core, kept: KeptJob, node: NodeId): void {
 }
 
 /** The close is committed: see that keepers and executors hear of it, then let go. */
-function finish(core: Core, kept: KeptJob, lead: Lead, close: Certified<'close'>): void {
+function finish(core: Node, kept: KeptJob, lead: Lead, close: Certified<'close'>): void {
   lead.closing ??= beginClosing(core, kept, lead, close);
   const { closing } = lead;
   flushCommits(core, kept, lead, false);
@@ -292,7 +294,7 @@ function finish(core: Core, kept: KeptJob, lead: Lead, close: Certified<'close'>
 }
 
 function beginClosing(
-  core: Core,
+  core: Node,
   kept: KeptJob,
   lead: Lead,
   close: Certified<'close'>,
@@ -315,7 +317,7 @@ function beginClosing(
 
 /** A lease renewal: heard; what should not run any more is told so. */
 export function onRenewed(
-  core: Core,
+  core: Node,
   from: NodeId,
   kept: KeptJob,
   execution: ExecutionId,
@@ -348,7 +350,7 @@ function supersededBy(kept: KeptJob, execution: ExecutionId): CertifiedValue | n
 }
 
 /** After an accept: the other attempts of its partition are told to stop. */
-function cancelSurplus(core: Core, kept: KeptJob): void {
+function cancelSurplus(core: Node, kept: KeptJob): void {
   const { lead, ledger } = kept;
   if (lead?.mode !== 'leading' || ledger.close !== null) return;
   for (const { accept, attempts } of ledger.partitions.values()) {

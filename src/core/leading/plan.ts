@@ -12,7 +12,7 @@ import type { Attempt, Ledger, Partition } from '../record/ledger.ts';
 import type { Limits } from '../contract/limits.ts';
 import type { Vacancy } from '../placing/ranking.ts';
 import type { CloseOutcome, Signed } from '../record/records.ts';
-import type { Replication } from '../node/state.ts';
+import type { Replication } from './state.ts';
 
 /** An execution that is over is told of within this. */
 const overdueMs = 30_000;

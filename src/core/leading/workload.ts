@@ -4,8 +4,10 @@
  */
 import type { ExecutionId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
-import type { Core, KeptJob, Lead } from '../node/state.ts';
+import type { KeptJob } from '../keeping/state.ts';
+import type { Lead } from './state.ts';
 import { onProbation } from '../mesh/welcome.ts';
+import type { With } from '../node/state.ts';
 
 /** Executions of this job that should be running on `node`; null = on any. */
 export function liveOn(kept: KeptJob, node: NodeId | null): readonly ExecutionId[] {
@@ -23,9 +25,9 @@ export function liveOn(kept: KeptJob, node: NodeId | null): readonly ExecutionId
 }
 
 /** The node is on probation and has work of this leader, of whatever job. */
-export function hasEnough(core: Core, node: NodeId): boolean {
+export function hasEnough(core: With<'mesh' | 'keeping'>, node: NodeId): boolean {
   if (!onProbation(core, node)) return false;
-  for (const kept of core.kept.values()) {
+  for (const kept of core.keeping.kept.values()) {
     const { lead } = kept;
     if (lead?.mode !== 'leading' || kept.ledger.close !== null) continue;
     if (isChosen(lead, node) || liveOn(kept, node).length > 0) return true;

@@ -4,8 +4,9 @@
  * not answered, which an honest asker repeats later.
  */
 import type { Millis, NodeId } from '../record/ids.ts';
-import type { Core } from '../node/state.ts';
-import { refuse, remember } from '../node/state.ts';
+import { refuse } from '../node/outbox.ts';
+import { remember } from '../node/remember.ts';
+import type { With } from '../node/state.ts';
 
 export interface Allowance {
   readonly points: number;
@@ -22,8 +23,8 @@ const nodesMax = 4_096;
 export const shelvedPoints = 20;
 
 /** Takes `points` from what this node may ask for. @returns false when nothing is to be answered */
-export function allow(core: Core, from: NodeId, points: number): boolean {
-  const known = core.allowances.get(from);
+export function allow(core: With<'mesh'>, from: NodeId, points: number): boolean {
+  const known = core.mesh.allowances.get(from);
   const gained =
     known === undefined ? pointsMax : ((core.now - known.at) * pointsPerSecond) / 1_000;
   const left = Math.min(pointsMax, (known?.points ?? 0) + gained) - points;
@@ -31,6 +32,6 @@ export function allow(core: Core, from: NodeId, points: number): boolean {
     refuse(core, from, 'over-limit', false);
     return false;
   }
-  remember(core.allowances, from, { points: left, at: core.now }, nodesMax);
+  remember(core.mesh.allowances, from, { points: left, at: core.now }, nodesMax);
   return true;
 }

@@ -10,9 +10,12 @@ import { leaderGone, leaderOf } from '../keeping/keeper.ts';
 import { loseNode } from '../leading/lead.ts';
 import { forgetAlive, reachedMembers } from './members.ts';
 import type { Message } from '../contract/messages.ts';
-import type { Core, Watch } from '../node/state.ts';
-import { eachKept, note, remember, send } from '../node/state.ts';
+import type { Watch } from './state.ts';
+import { eachKept } from '../keeping/books.ts';
+import { note, send } from '../node/outbox.ts';
+import { remember } from '../node/remember.ts';
 import { liveOn } from '../leading/workload.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** This node's own loop was late by more than this: its clock says nothing about others. */
 const lagMs = 1_000;
@@ -42,7 +45,7 @@ const newWatch = (): Watch => ({
 });
 
 /** The nodes whose death would make this node act: leaders of its jobs, executors of jobs it leads. */
-function targets(core: Core): ReadonlySet<NodeId> {
+function targets(core: With<'keeping'>): ReadonlySet<NodeId> {
   const nodes = new Set<NodeId>();
   for (const kept of eachKept(core)) {
     const leader = leaderOf(kept);
@@ -59,33 +62,33 @@ function targets(core: Core): ReadonlySet<NodeId> {
 }
 
 /** Probes everybody of interest; called every `probeMs`. */
-export function probeAll(core: Core): void {
+export function probeAll(core: With<'mesh' | 'keeping'>): void {
   const wanted = targets(core);
-  for (const node of core.watches.keys()) {
-    const watch = core.watches.get(node);
+  for (const node of core.mesh.watches.keys()) {
+    const watch = core.mesh.watches.get(node);
     if (wanted.has(node)) continue;
-    if (watch?.dead !== true || core.watches.size > deadMax) core.watches.delete(node);
+    if (watch?.dead !== true || core.mesh.watches.size > deadMax) core.mesh.watches.delete(node);
   }
   for (const node of wanted) {
-    const watch = core.watches.get(node) ?? newWatch();
-    core.watches.set(node, watch);
-    const silent = core.now - (core.heardAt.get(node) ?? -Infinity);
+    const watch = core.mesh.watches.get(node) ?? newWatch();
+    core.mesh.watches.set(node, watch);
+    const silent = core.now - (core.mesh.heardAt.get(node) ?? -Infinity);
     if (watch.sentAt === null && silent >= core.config.limits.probeMs) probe(core, node, watch);
   }
   core.timers.set('probe', after(core.now, core.config.limits.probeMs));
 }
 
-function probe(core: Core, node: NodeId, watch: Watch): void {
-  core.nonce += 1;
-  watch.nonce = core.nonce;
+function probe(core: With<'mesh'>, node: NodeId, watch: Watch): void {
+  core.mesh.nonce += 1;
+  watch.nonce = core.mesh.nonce;
   watch.sentAt = core.now;
   send(core, node, { type: 'ping', nonce: watch.nonce });
   core.timers.set(`watch:${node}`, after(core.now, core.config.limits.probeTimeoutMs));
 }
 
 /** A probe may have gone unanswered: ask others, suspect, declare dead. */
-export function tickWatch(core: Core, node: NodeId): void {
-  const watch = core.watches.get(node);
+export function tickWatch(core: With<'mesh' | 'keeping'>, node: NodeId): void {
+  const watch = core.mesh.watches.get(node);
   if (watch === undefined || watch.dead) return;
   const { probeTimeoutMs, suspectMs } = core.config.limits;
   if (watch.suspectSince !== null && core.now - watch.suspectSince >= suspectMs) {
@@ -105,7 +108,7 @@ export function tickWatch(core: Core, node: NodeId): void {
   askOthers(core, node, watch);
 }
 
-function askOthers(core: Core, node: NodeId, watch: Watch): void {
+function askOthers(core: With<'mesh'>, node: NodeId, watch: Watch): void {
   const others = reachedMembers(core)
     .map((member) => member.advert.body.node)
     .filter((other) => other !== node)
@@ -116,7 +119,7 @@ function askOthers(core: Core, node: NodeId, watch: Watch): void {
     send(core, other, { type: 'ping-for-me', nonce: watch.nonce, target: node });
 }
 
-function declareDead(core: Core, node: NodeId, watch: Watch): void {
+function declareDead(core: With<'mesh' | 'keeping'>, node: NodeId, watch: Watch): void {
   watch.dead = true;
   forgetAlive(core);
   watch.sentAt = null;
@@ -130,12 +133,13 @@ function declareDead(core: Core, node: NodeId, watch: Watch): void {
 }
 
 /** Any message is a sign of life. */
-export function onHeard(core: Core, node: NodeId): void {
-  if (core.heardAt.size < heardMax || core.heardAt.has(node)) core.heardAt.set(node, core.now);
-  else remember(core.heardAt, node, core.now, heardMax);
-  const watch = core.watches.get(node);
+export function onHeard(core: With<'mesh' | 'keeping'>, node: NodeId): void {
+  if (core.mesh.heardAt.size < heardMax || core.mesh.heardAt.has(node))
+    core.mesh.heardAt.set(node, core.now);
+  else remember(core.mesh.heardAt, node, core.now, heardMax);
+  const watch = core.mesh.watches.get(node);
   if (watch === undefined) return;
-  core.watches.set(node, newWatch());
+  core.mesh.watches.set(node, newWatch());
   if (!watch.dead) return;
   forgetAlive(core);
   for (const kept of eachKept(core)) {
@@ -143,39 +147,39 @@ export function onHeard(core: Core, node: NodeId): void {
   }
 }
 
-export function onPing(core: Core, from: NodeId, nonce: number): void {
+export function onPing(core: Node, from: NodeId, nonce: number): void {
   send(core, from, { type: 'pong', nonce });
 }
 
 /** A probe for somebody else, who will take any answer of ours as a sign that the target lives. */
 export function onPingForMe(
-  core: Core,
+  core: With<'mesh'>,
   from: NodeId,
   message: Extract<Message, { type: 'ping-for-me' }>,
 ): void {
   if (message.target === core.self) return send(core, from, { type: 'pong', nonce: message.nonce });
-  for (const [nonce, relayed] of core.relayedPings) {
+  for (const [nonce, relayed] of core.mesh.relayedPings) {
     if (core.now - relayed.at < relayedMs) break;
-    core.relayedPings.delete(nonce);
+    core.mesh.relayedPings.delete(nonce);
   }
   // Nobody is made to dial whom this node has never heard of.
-  if (!core.members.has(message.target) && !core.connected.has(message.target)) return;
-  core.nonce += 1;
+  if (!core.mesh.members.has(message.target) && !core.mesh.connected.has(message.target)) return;
+  core.mesh.nonce += 1;
   const { target } = message;
   const relayed = { from, target, nonce: message.nonce, at: core.now };
-  remember(core.relayedPings, core.nonce, relayed, relayedMax);
-  send(core, target, { type: 'ping', nonce: core.nonce });
+  remember(core.mesh.relayedPings, core.mesh.nonce, relayed, relayedMax);
+  send(core, target, { type: 'ping', nonce: core.mesh.nonce });
 }
 
-export function onPong(core: Core, from: NodeId, nonce: number): void {
-  const relayed = core.relayedPings.get(nonce);
+export function onPong(core: With<'mesh' | 'keeping'>, from: NodeId, nonce: number): void {
+  const relayed = core.mesh.relayedPings.get(nonce);
   if (relayed?.target === from) {
-    core.relayedPings.delete(nonce);
+    core.mesh.relayedPings.delete(nonce);
     return send(core, relayed.from, { type: 'pong', nonce: relayed.nonce });
   }
   // A pong that somebody relayed: the node it is about is alive, though we cannot reach it ourselves. One
   // member alone could say that of the dead for ever, so most of those who were asked must say it.
-  for (const [node, watch] of core.watches) {
+  for (const [node, watch] of core.mesh.watches) {
     if (watch.nonce !== nonce || watch.sentAt === null || !watch.asked.includes(from)) continue;
     watch.vouched.add(from);
     if (watch.vouched.size >= majority(watch.asked.length)) onHeard(core, node);
@@ -183,15 +187,15 @@ export function onPong(core: Core, from: NodeId, nonce: number): void {
 }
 
 /** Hints of the transport: look at once instead of at the next probe. */
-export function onDisconnected(core: Core, node: NodeId): void {
-  const watch = core.watches.get(node) ?? (targets(core).has(node) ? newWatch() : undefined);
+export function onDisconnected(core: With<'mesh' | 'keeping'>, node: NodeId): void {
+  const watch = core.mesh.watches.get(node) ?? (targets(core).has(node) ? newWatch() : undefined);
   if (watch === undefined || watch.dead) return;
-  core.watches.set(node, watch);
+  core.mesh.watches.set(node, watch);
   probe(core, node, watch);
 }
 
-export function onUnreachable(core: Core, node: NodeId): void {
-  const watch = core.watches.get(node);
+export function onUnreachable(core: With<'mesh' | 'keeping'>, node: NodeId): void {
+  const watch = core.mesh.watches.get(node);
   if (watch === undefined || watch.dead) return;
   watch.unreachable += 1;
   if (watch.unreachable >= unreachableTries) return declareDead(core, node, watch);
@@ -199,16 +203,16 @@ export function onUnreachable(core: Core, node: NodeId): void {
   core.timers.set(`retry:${node}`, after(core.now, unreachableRetryMs));
 }
 
-export function retryUnreachable(core: Core, node: NodeId): void {
-  const watch = core.watches.get(node);
+export function retryUnreachable(core: With<'mesh'>, node: NodeId): void {
+  const watch = core.mesh.watches.get(node);
   if (watch !== undefined && !watch.dead && watch.unreachable > 0) probe(core, node, watch);
 }
 
 /** This node itself was late: every suspicion it holds is void. */
-export function onLag(core: Core, lateMs: number): void {
+export function onLag(core: With<'mesh'>, lateMs: number): void {
   if (lateMs < lagMs) return;
   note(core, 'loop.lagged', { ms: Math.round(lateMs) });
-  for (const [node, watch] of core.watches) {
-    if (!watch.dead) core.watches.set(node, newWatch());
+  for (const [node, watch] of core.mesh.watches) {
+    if (!watch.dead) core.mesh.watches.set(node, newWatch());
   }
 }

@@ -11,9 +11,10 @@ import type { Signed } from '../record/records.ts';
 import type { KeeperCandidate } from '../keeping/choose-keepers.ts';
 import { hostOf } from '../keeping/choose-keepers.ts';
 import { reached } from './reach.ts';
-import type { Core, Member } from '../node/state.ts';
-import { refuse, seal, send } from '../node/state.ts';
+import type { Member, Mesh } from './state.ts';
+import { refuse, seal, send } from '../node/outbox.ts';
 import { isSilent, welcomeAdvert } from './welcome.ts';
+import type { With } from '../node/state.ts';
 
 /**
  * As many members are remembered for each connection: an advert costs whoever makes it up nothing, so
@@ -25,59 +26,59 @@ const membersMin = 2_048;
 const missedAdverts = 4;
 
 /** Every node adverts once in this time, so that the mesh carries at most 20 adverts a second. */
-const advertInterval = (core: Core): number =>
+const advertInterval = (core: With<'mesh'>): number =>
   Math.max(
     core.config.limits.advertMinMs,
-    (Math.min(core.members.size, membersMax(core)) + 1) * 50,
+    (Math.min(core.mesh.members.size, membersMax(core)) + 1) * 50,
   );
 
-const membersMax = (core: Core): number =>
-  Math.max(membersMin, perConnection * (core.connected.size + 1));
+const membersMax = (core: With<'mesh'>): number =>
+  Math.max(membersMin, perConnection * (core.mesh.connected.size + 1));
 
-const alive = (core: Core, member: Member): boolean =>
+const alive = (core: With<'mesh'>, member: Member): boolean =>
   member.advert.body.keeps &&
-  (core.connected.has(member.advert.body.node) ||
+  (core.mesh.connected.has(member.advert.body.node) ||
     core.now - member.heardAt < missedAdverts * advertInterval(core));
 
 /** How stale the list of living members may be; it is asked for with every announcement. */
 const aliveStaleMs = 500;
 
 /** Members believed alive, this node not included: most of them hearsay, good for counting. */
-export const aliveMembers = (core: Core): readonly Member[] => lookAround(core).members;
+export const aliveMembers = (core: With<'mesh'>): readonly Member[] => lookAround(core).members;
 
 /** Members believed alive that this node has reached itself: those whom anything may be asked of. */
-export const reachedMembers = (core: Core): readonly Member[] => lookAround(core).reached;
+export const reachedMembers = (core: With<'mesh'>): readonly Member[] => lookAround(core).reached;
 
-function lookAround(core: Core): NonNullable<Core['alive']> {
-  const { alive: cached } = core;
+function lookAround(core: With<'mesh'>): NonNullable<Mesh['alive']> {
+  const { alive: cached } = core.mesh;
   const fresh = cached !== null && core.now - cached.at < aliveStaleMs;
   // A change among a handful of nodes must show at once; among thousands it may take a moment.
-  if (fresh && (cached.of === core.members.size || core.members.size > 64)) return cached;
-  const members = [...core.members.values()].filter((member) => {
-    const watch = core.watches.get(member.advert.body.node);
+  if (fresh && (cached.of === core.mesh.members.size || core.mesh.members.size > 64)) return cached;
+  const members = [...core.mesh.members.values()].filter((member) => {
+    const watch = core.mesh.watches.get(member.advert.body.node);
     return alive(core, member) && watch?.dead !== true;
   });
   const near = members.filter((member) => reached(core, member.advert.body.node));
-  core.alive = { at: core.now, of: core.members.size, members, reached: near };
-  return core.alive;
+  core.mesh.alive = { at: core.now, of: core.mesh.members.size, members, reached: near };
+  return core.mesh.alive;
 }
 
 /** Its connection closed: it counts again when it is heard, with its next advert at the latest. */
-export function doubtMember(core: Core, node: NodeId): void {
-  const member = core.members.get(node);
+export function doubtMember(core: With<'mesh'>, node: NodeId): void {
+  const member = core.mesh.members.get(node);
   if (member !== undefined)
     member.heardAt = asMillis(core.now - missedAdverts * advertInterval(core));
-  core.alive = null;
+  core.mesh.alive = null;
 }
 
 /** Somebody came, went or died: the next question is answered anew. */
-export function forgetAlive(core: Core): void {
-  if (core.members.size <= 64) core.alive = null;
+export function forgetAlive(core: With<'mesh'>): void {
+  if (core.mesh.members.size <= 64) core.mesh.alive = null;
 }
 
 /** This node and all others believed alive, as far as its connections make it credible. */
-export function memberCount(core: Core): number {
-  return 1 + Math.min(aliveMembers(core).length, perConnection * (core.connected.size + 1));
+export function memberCount(core: With<'mesh'>): number {
+  return 1 + Math.min(aliveMembers(core).length, perConnection * (core.mesh.connected.size + 1));
 }
 
 /**
@@ -86,14 +87,14 @@ export function memberCount(core: Core): number {
  * @param direct told by `from` itself, not by gossip: what a node says of itself now is always newest
  */
 export function takeAdvert(
-  core: Core,
+  core: With<'mesh'>,
   from: NodeId,
   advert: Signed<'advert'>,
   direct: boolean,
 ): void {
   const { node, sequence } = advert.body;
   if (node === core.self) return;
-  const known = core.members.get(node);
+  const known = core.mesh.members.get(node);
   const own = direct && from === node;
   if (known?.advert.id === advert.id) return;
   if (known !== undefined && !own && known.advert.body.sequence >= sequence) return;
@@ -106,31 +107,31 @@ export function takeAdvert(
     forgetAlive(core);
   }
   if (known === undefined) {
-    if (core.members.size >= membersMax(core)) dropOldest(core);
-    core.members.set(node, { advert, since: core.now, heardAt: core.now, invited: false });
+    if (core.mesh.members.size >= membersMax(core)) dropOldest(core);
+    core.mesh.members.set(node, { advert, since: core.now, heardAt: core.now, invited: false });
     return;
   }
   known.advert = advert;
   known.heardAt = core.now;
 }
 
-function dropOldest(core: Core): void {
+function dropOldest(core: With<'mesh'>): void {
   let oldest: Member | null = null;
-  for (const member of core.members.values()) {
+  for (const member of core.mesh.members.values()) {
     if (reached(core, member.advert.body.node)) continue;
     if (oldest === null || member.heardAt < oldest.heardAt) oldest = member;
   }
-  if (oldest !== null) core.members.delete(oldest.advert.body.node);
+  if (oldest !== null) core.mesh.members.delete(oldest.advert.body.node);
 }
 
-export function ownAdvert(core: Core): Signed<'advert'> | null {
+export function ownAdvert(core: With<'mesh' | 'placing' | 'executing'>): Signed<'advert'> | null {
   const { profile } = core;
   if (profile === null) return null;
-  core.advertSequence = Math.max(core.advertSequence + 1, Math.floor(core.hlc));
+  core.mesh.advertSequence = Math.max(core.mesh.advertSequence + 1, Math.floor(core.hlc));
   return seal(core, 'advert', {
     node: core.self,
     store: core.config.store,
-    sequence: core.advertSequence,
+    sequence: core.mesh.advertSequence,
     addresses: profile.addresses,
     labels: profile.labels,
     // Who takes nothing new offers nothing and keeps nothing: by that the others know it.
@@ -151,20 +152,20 @@ export function ownAdvert(core: Core): Signed<'advert'> | null {
 }
 
 /** Tells everybody what this node offers; called by timer and when the offer changes. */
-export function advertise(core: Core): void {
+export function advertise(core: With<'mesh' | 'placing' | 'executing'>): void {
   const advert = ownAdvert(core);
   if (advert !== null) core.out.push({ type: 'gossip', gossip: { type: 'advert', advert } });
   core.timers.set('advert', after(core.now, advertInterval(core)));
 }
 
 /** A new neighbour learns of us directly: gossip does not repair what it missed. */
-export function greet(core: Core, node: NodeId): void {
+export function greet(core: With<'mesh' | 'placing' | 'executing'>, node: NodeId): void {
   const advert = ownAdvert(core);
   if (advert !== null) send(core, node, { type: 'advert', advert });
 }
 
 /** Nodes that may keep a job: reached, alive, healthy store, this one included. */
-export function keeperCandidates(core: Core): readonly KeeperCandidate[] {
+export function keeperCandidates(core: With<'mesh'>): readonly KeeperCandidate[] {
   const self: KeeperCandidate = {
     node: core.self,
     store: core.config.store,
@@ -178,7 +179,7 @@ export function keeperCandidates(core: Core): readonly KeeperCandidate[] {
       node: advert.body.node,
       store: advert.body.store,
       since,
-      host: core.hosts.get(advert.body.node) ?? '',
+      host: core.mesh.hosts.get(advert.body.node) ?? '',
       silent: isSilent(core, advert.body.node),
     }));
   return shut(core) === null ? [self, ...others] : others;

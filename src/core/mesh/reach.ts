@@ -4,10 +4,10 @@
  * what others say. Nothing that costs this node or its jobs anything rests on a node not reached.
  */
 import type { NodeId } from '../record/ids.ts';
-import type { Core } from '../node/state.ts';
+import type { With } from '../node/state.ts';
 
 /** Heard directly within this: in a mesh of hundreds only a few are connected at a time. */
 const heardMs = 300_000;
 
-export const reached = (core: Core, node: NodeId): boolean =>
-  core.connected.has(node) || core.now - (core.heardAt.get(node) ?? -Infinity) < heardMs;
+export const reached = (core: With<'mesh'>, node: NodeId): boolean =>
+  core.mesh.connected.has(node) || core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < heardMs;

@@ -27,9 +27,10 @@ import { shut } from '../node/door.ts';
 import type { NodeId, PublicKey } from '../record/ids.ts';
 import { reached } from './reach.ts';
 import { least, minus, most, nothing, plus, scaled, shareOf } from '../placing/resources.ts';
-import type { Core, Hold } from '../node/state.ts';
-import { eachKept } from '../node/state.ts';
+import type { Hold } from '../placing/state.ts';
+import { eachKept } from '../keeping/books.ts';
 import { Tally } from './tally.ts';
+import type { With } from '../node/state.ts';
 
 /** Whoever is counted: more of them than this are not remembered apart. */
 const keysMax = 4_096;
@@ -91,20 +92,20 @@ type Standing = 'proven' | 'newcomer' | 'stranger';
  * Leader and owner are known apart from each other: anybody may make himself the owner of a job that an
  * honest node then leads in vain, and anybody may lead a job whose spec he saw.
  */
-function standingOf(core: Core, { leader, owner }: Asker): Standing {
+function standingOf(core: With<'mesh'>, { leader, owner }: Asker): Standing {
   if (leader !== core.self && !reached(core, leader)) return 'stranger';
   return isKnownLeader(core, leader) && isKnownOwner(core, owner) ? 'proven' : 'newcomer';
 }
 
-const isKnownLeader = (core: Core, leader: NodeId): boolean =>
+const isKnownLeader = (core: With<'mesh'>, leader: NodeId): boolean =>
   leader === core.self || (reached(core, leader) && ran(core, leader));
 
-const isKnownOwner = (core: Core, owner: PublicKey): boolean =>
+const isKnownOwner = (core: With<'mesh'>, owner: PublicKey): boolean =>
   owner === core.suite.owner || ran(core, owner);
 
 /** Something that this leader led, or this owner wanted, has run here not long ago. */
-const ran = (core: Core, who: NodeId | PublicKey): boolean =>
-  core.welcome.used.of(who, core.now) > 0.5;
+const ran = (core: With<'mesh'>, who: NodeId | PublicKey): boolean =>
+  core.mesh.welcome.used.of(who, core.now) > 0.5;
 
 const accountOf = (leader: NodeId, standing: Standing): NodeId | 'strangers' =>
   standing === 'stranger' ? 'strangers' : leader;
@@ -113,13 +114,17 @@ const accountOf = (leader: NodeId, standing: Standing): NodeId | 'strangers' =>
  * How much may be held for this asker now: never more than is free.
  * @param one what one execution takes
  */
-export function roomFor(core: Core, asker: Asker, one: Resources): Resources {
+export function roomFor(
+  core: With<'mesh' | 'placing' | 'executing'>,
+  asker: Asker,
+  one: Resources,
+): Resources {
   const capacity = core.profile?.capacity ?? nothing;
   const standing = standingOf(core, asker);
-  const holds = [...core.holds.values()];
+  const holds = [...core.placing.holds.values()];
   const ofLeader = holds.filter((hold) => hold.leader === asker.leader);
   if (holds.length >= holdsMax || ofLeader.length >= holdsPerLeaderMax) return nothing;
-  const { wasted } = core.welcome;
+  const { wasted } = core.mesh.welcome;
   const waste = Math.max(
     wasted.of(accountOf(asker.leader, standing), core.now),
     wasted.of(asker.owner, core.now),
@@ -148,66 +153,66 @@ export function roomFor(core: Core, asker: Asker, one: Resources): Resources {
 }
 
 /** Somebody else's work is held or waits for room. */
-function othersWait(core: Core, holds: readonly Hold[], owner: PublicKey): boolean {
+function othersWait(core: With<'placing'>, holds: readonly Hold[], owner: PublicKey): boolean {
   if (holds.some((hold) => hold.owner !== owner)) return true;
-  for (const { spec } of core.wishes.values()) if (spec?.body.owner !== owner) return true;
+  for (const { spec } of core.placing.wishes.values()) if (spec?.body.owner !== owner) return true;
   return false;
 }
 
 /** A hold became an execution: its leader is one to be believed. */
-export function holdUsed(core: Core, { leader, owner }: Hold): void {
-  core.welcome.used.add(leader, 1, core.now);
-  core.welcome.used.add(owner, 1, core.now);
-  core.welcome.wasted.add(leader, -1, core.now);
+export function holdUsed(core: With<'mesh'>, { leader, owner }: Hold): void {
+  core.mesh.welcome.used.add(leader, 1, core.now);
+  core.mesh.welcome.used.add(owner, 1, core.now);
+  core.mesh.welcome.wasted.add(leader, -1, core.now);
 }
 
 /** A hold ended otherwise: what it kept from others is remembered, of those who are less known. */
-export function holdUnused(core: Core, hold: Hold): void {
+export function holdUnused(core: With<'mesh'>, hold: Hold): void {
   const { leader, owner } = hold;
   if (core.now - hold.firstAt < inVainMs) return;
   const capacity = core.profile?.capacity ?? nothing;
   const cost = wholeNode * shareOf(hold.resources, capacity);
   const known = { leader: isKnownLeader(core, leader), owner: isKnownOwner(core, owner) };
   if (leader !== core.self && (known.owner || !known.leader))
-    core.welcome.wasted.add(accountOf(leader, standingOf(core, hold)), cost, core.now);
+    core.mesh.welcome.wasted.add(accountOf(leader, standingOf(core, hold)), cost, core.now);
   // Only who speaks for himself can waste an owner's good name; gossip repeats anybody's words.
   if (hold.direct && owner !== core.suite.owner && (known.leader || !known.owner))
-    core.welcome.wasted.add(owner, cost, core.now);
+    core.mesh.welcome.wasted.add(owner, cost, core.now);
 }
 
 /** A neighbour brings an advert that is new here: it must be verified, and may be made up. */
-export const welcomeAdvert = (core: Core, from: NodeId): boolean =>
-  core.welcome.adverts.take(from, 1, advertsMax, core.now);
+export const welcomeAdvert = (core: With<'mesh'>, from: NodeId): boolean =>
+  core.mesh.welcome.adverts.take(from, 1, advertsMax, core.now);
 
 /** A keeper did not answer an admission in time; one that answers is forgiven. */
-export const noteSilent = (core: Core, keeper: NodeId): void =>
-  core.welcome.unanswered.add(keeper, 1, core.now);
-export const noteAnswered = (core: Core, keeper: NodeId): void =>
-  core.welcome.unanswered.add(keeper, -10, core.now);
-export const isSilent = (core: Core, keeper: NodeId): boolean =>
-  core.welcome.unanswered.of(keeper, core.now) >= 0.5;
+export const noteSilent = (core: With<'mesh'>, keeper: NodeId): void =>
+  core.mesh.welcome.unanswered.add(keeper, 1, core.now);
+export const noteAnswered = (core: With<'mesh'>, keeper: NodeId): void =>
+  core.mesh.welcome.unanswered.add(keeper, -10, core.now);
+export const isSilent = (core: With<'mesh'>, keeper: NodeId): boolean =>
+  core.mesh.welcome.unanswered.of(keeper, core.now) >= 0.5;
 
 /**
  * Somebody asks this node to keep a job. `later`: too many wait for their activation already, which lasts
  * milliseconds when all is well. `full`: neither one owner nor one host may fill the books of a keeper.
  */
 export function welcomeAdmission(
-  core: Core,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   owner: PublicKey,
 ): 'good' | 'later' | 'full' {
   const { jobsMax } = core.config.limits;
-  const live = core.kept.size - core.closedKept.size;
+  const live = core.keeping.kept.size - core.keeping.closedKept.size;
   if (live >= jobsMax / 2 && ofOne(core, owner, bringerOf(core, from)) >= jobsMax / 2)
     return 'full';
-  if (core.pending.size >= pendingMax) return 'later';
+  if (core.keeping.pending.size >= pendingMax) return 'later';
   if (from === core.self) return 'good';
-  const host = core.hosts.get(from) ?? '';
+  const host = core.mesh.hosts.get(from) ?? '';
   const count = { peer: 0, owner: 0, host: 0 };
-  for (const pending of core.pending.values()) {
+  for (const pending of core.keeping.pending.values()) {
     if (pending.from === from) count.peer += 1;
     if (pending.spec.body.owner === owner) count.owner += 1;
-    if (host !== '' && core.hosts.get(pending.from) === host) count.host += 1;
+    if (host !== '' && core.mesh.hosts.get(pending.from) === host) count.host += 1;
   }
   const many =
     count.peer >= pendingPerPeerMax ||
@@ -217,10 +222,11 @@ export function welcomeAdmission(
 }
 
 /** Who answers for what this node brings: its host, as owners and nodes are made up in a moment. */
-export const bringerOf = (core: Core, from: NodeId): string => core.hosts.get(from) || from;
+export const bringerOf = (core: With<'mesh'>, from: NodeId): string =>
+  core.mesh.hosts.get(from) || from;
 
 /** Live jobs of one owner or by one bringer, whichever are more. Shelved jobs are closed, and stay so. */
-function ofOne(core: Core, owner: PublicKey, bringer: string): number {
+function ofOne(core: With<'keeping'>, owner: PublicKey, bringer: string): number {
   const count = { owner: 0, bringer: 0 };
   for (const { ledger, broughtBy } of eachKept(core)) {
     if (ledger.close !== null) continue;
@@ -235,14 +241,14 @@ const failuresForgiven = 1.5;
 const failuresMax = 8;
 
 /** A node failed (1) or would not begin (less) what it was given; a result makes up for one failure. */
-export function noteWork(core: Core, node: NodeId, failed: number): void {
-  if (core.welcome.failures.of(node, core.now) + failed > failuresMax) return;
-  core.welcome.failures.add(node, failed, core.now);
+export function noteWork(core: With<'mesh'>, node: NodeId, failed: number): void {
+  if (core.mesh.welcome.failures.of(node, core.now) + failed > failuresMax) return;
+  core.mesh.welcome.failures.add(node, failed, core.now);
 }
 
 /** It failed twice lately: until it did better, or a while went by, it gets one execution at a time. */
-export const onProbation = (core: Core, node: NodeId): boolean =>
-  core.welcome.failures.of(node, core.now) > failuresForgiven;
+export const onProbation = (core: With<'mesh'>, node: NodeId): boolean =>
+  core.mesh.welcome.failures.of(node, core.now) > failuresForgiven;
 
 /** Copies under way: in all, and for one leader. */
 const copiesMax = 64;
@@ -252,12 +258,17 @@ const copiedPerOwnerMax = 16 * 1_000_000_000;
 const copiedMax = 32 * 1_000_000_000;
 
 /** A leader asks for a second copy of a result of this size. @returns whether it is made */
-export function welcomeCopy(core: Core, from: NodeId, owner: PublicKey, bytes: number): boolean {
-  const askers = [...core.replicas.values()];
+export function welcomeCopy(
+  core: With<'mesh' | 'executing'>,
+  from: NodeId,
+  owner: PublicKey,
+  bytes: number,
+): boolean {
+  const askers = [...core.executing.replicas.values()];
   const ofPeer = askers.filter(({ asker }) => asker === from).length;
   if (shut(core) !== null || askers.length >= copiesMax || ofPeer >= copiesPerPeerMax) return false;
   if (owner === core.suite.owner) return true;
-  const { copied } = core.welcome;
+  const { copied } = core.mesh.welcome;
   if (copied.of('all', core.now) + bytes > copiedMax) return false;
   if (!copied.take(owner, bytes, copiedPerOwnerMax, core.now)) return false;
   copied.add('all', bytes, core.now);

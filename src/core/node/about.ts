@@ -3,7 +3,7 @@ import { asExecutionId, asJobId } from '../record/ids.ts';
 import type { ExecutionId, JobId, RequestId } from '../record/ids.ts';
 import type { Input } from '../contract/input.ts';
 import type { Gossip, Message } from '../contract/messages.ts';
-import type { Core } from './state.ts';
+import type { With } from './state.ts';
 
 /** The one job that a message is about; null for those about several, or about none. */
 export function jobOfMessage(message: Message): JobId | null {
@@ -28,10 +28,10 @@ function jobOfGossip(gossip: Gossip): JobId | null {
   return gossip.type === 'closed' ? gossip.close.record.body.job : null;
 }
 
-const jobOfExecution = (core: Core, execution: ExecutionId): JobId | null =>
-  core.executions.get(execution)?.stored.order.job ?? null;
+const jobOfExecution = (core: With<'executing'>, execution: ExecutionId): JobId | null =>
+  core.executing.executions.get(execution)?.stored.order.job ?? null;
 
-export function jobOfInput(core: Core, input: Input): JobId | null {
+export function jobOfInput(core: With<'executing'>, input: Input): JobId | null {
   switch (input.type) {
     case 'message':
       return jobOfMessage(input.message);
@@ -40,7 +40,7 @@ export function jobOfInput(core: Core, input: Input): JobId | null {
     case 'run-event':
       return jobOfExecution(core, input.execution);
     case 'replicated':
-      return core.replicas.get(input.execution)?.job ?? null;
+      return core.executing.replicas.get(input.execution)?.job ?? null;
     case 'reload':
       return input.job;
     default:
@@ -49,7 +49,7 @@ export function jobOfInput(core: Core, input: Input): JobId | null {
 }
 
 /** Keys are `<what>` or `<what>:<id>`. */
-export function jobOfTimer(core: Core, key: string): JobId | null {
+export function jobOfTimer(core: With<'executing'>, key: string): JobId | null {
   const id = key.slice(key.indexOf(':') + 1);
   if (id.startsWith('j-')) return asJobId(id);
   return key.startsWith('exec:') ? jobOfExecution(core, asExecutionId(id)) : null;

@@ -8,8 +8,9 @@ import { jobOfMessage } from './about.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, Millis, RequestId } from '../record/ids.ts';
 import { executionTimer } from '../executing/reporting.ts';
-import { note, remember, reply } from './state.ts';
-import type { Core } from './state.ts';
+import { note, reply } from './outbox.ts';
+import { remember } from './remember.ts';
+import type { Node, With } from './state.ts';
 
 /** A job that this node holds something of, and that could not be handled. */
 export interface Trouble {
@@ -45,7 +46,11 @@ const strikeMs = 3_600_000;
 const troublesMax = 10_000;
 
 /** Runs one step; what it throws costs what this file says. */
-export function contain(core: Core, step: Step, run: () => void): void {
+export function contain(
+  core: With<'asking' | 'keeping' | 'placing' | 'executing'>,
+  step: Step,
+  run: () => void,
+): void {
   const mark = { out: core.out.length, writes: core.writes.length, inbox: core.inbox.length };
   core.atHand = step.job;
   try {
@@ -61,23 +66,28 @@ export function contain(core: Core, step: Step, run: () => void): void {
   core.atHand = null;
 }
 
-function undo(core: Core, { out, writes, inbox }: Mark): void {
+function undo(core: Node, { out, writes, inbox }: Mark): void {
   core.out.length = Math.min(core.out.length, out);
   core.writes.length = Math.min(core.writes.length, writes);
   core.inbox.length = Math.min(core.inbox.length, inbox);
 }
 
 /** True when a job is not to be spoken of: what the disk says is not here. */
-export const isAside = (core: Core, job: JobId | null): boolean =>
+export const isAside = (core: Node, job: JobId | null): boolean =>
   job !== null && core.troubles.size > 0 && (core.troubles.get(job)?.state ?? 'back') !== 'back';
 
 /** The disk said what it has of the job. */
-export function markBack(core: Core, job: JobId): void {
+export function markBack(core: Node, job: JobId): void {
   const trouble = core.troubles.get(job);
   if (trouble !== undefined) core.troubles.set(job, { ...trouble, state: 'back' });
 }
 
-function dropJob(core: Core, job: JobId, step: Step, error: unknown): void {
+function dropJob(
+  core: With<'asking' | 'keeping' | 'placing' | 'executing'>,
+  job: JobId,
+  step: Step,
+  error: unknown,
+): void {
   const before = core.troubles.get(job);
   const counted = before !== undefined && core.now - before.at < strikeMs ? before.strikes : 0;
   const strikes = counted + (step.foreign ? 0 : 1);
@@ -98,33 +108,42 @@ function dropJob(core: Core, job: JobId, step: Step, error: unknown): void {
   }
 }
 
-const holds = (core: Core, job: JobId): boolean =>
-  core.kept.has(job) ||
-  core.pending.has(job) ||
-  core.submissions.has(job) ||
-  core.stops.has(job) ||
-  core.wishes.has(job) ||
-  core.holds.has(job) ||
-  [...core.executions.values()].some(({ stored }) => stored.order.job === job) ||
+const holds = (core: With<'asking' | 'keeping' | 'placing' | 'executing'>, job: JobId): boolean =>
+  core.keeping.kept.has(job) ||
+  core.keeping.pending.has(job) ||
+  core.keeping.submissions.has(job) ||
+  core.asking.stops.has(job) ||
+  core.placing.wishes.has(job) ||
+  core.placing.holds.has(job) ||
+  [...core.executing.executions.values()].some(({ stored }) => stored.order.job === job) ||
   core.troubles.has(job);
 
 /** Everything in memory; the disk keeps what it has. @returns the executions it had here */
-function forgetJob(core: Core, job: JobId) {
+function forgetJob(core: With<'asking' | 'keeping' | 'placing' | 'executing'>, job: JobId) {
   const waiting: RequestId[] = [
-    ...(core.submissions.get(job)?.waiting.map(({ request }) => request) ?? []),
-    ...(core.stops.get(job)?.requests ?? []),
+    ...(core.keeping.submissions.get(job)?.waiting.map(({ request }) => request) ?? []),
+    ...(core.asking.stops.get(job)?.requests ?? []),
   ];
   for (const request of waiting) replyDefect(core, request, `job ${job} could not be handled`);
-  for (const map of [core.kept, core.pending, core.submissions, core.stops]) map.delete(job);
-  for (const map of [core.holds, core.wishes, core.awaitingSpec]) map.delete(job);
-  core.closedKept.delete(job);
-  core.warm.delete(job);
+  for (const map of [
+    core.keeping.kept,
+    core.keeping.pending,
+    core.keeping.submissions,
+    core.asking.stops,
+  ])
+    map.delete(job);
+  for (const map of [core.placing.holds, core.placing.wishes, core.placing.awaitingSpec])
+    map.delete(job);
+  core.keeping.closedKept.delete(job);
+  core.keeping.warm.delete(job);
   core.dirty.delete(job);
   for (const what of ['job', 'pending', 'submit', 'stop']) core.timers.clear(`${what}:${job}`);
-  const own = [...core.executions.values()].filter(({ stored }) => stored.order.job === job);
+  const own = [...core.executing.executions.values()].filter(
+    ({ stored }) => stored.order.job === job,
+  );
   const running = own.map(({ stored }) => stored.order.execution);
   for (const execution of running) {
-    core.executions.delete(execution);
+    core.executing.executions.delete(execution);
     core.timers.clear(executionTimer(execution));
   }
   const others = core.inbox.filter((message) => jobOfMessage(message) !== job);
@@ -132,12 +151,12 @@ function forgetJob(core: Core, job: JobId) {
   return running;
 }
 
-export function replyDefect(core: Core, request: RequestId, what: string): void {
+export function replyDefect(core: Node, request: RequestId, what: string): void {
   reply(core, request, { type: 'failed', problem: { code: 'internal', what } });
 }
 
 /** What recurs must go on, whichever of it broke off. */
-function rewind(core: Core): void {
+function rewind(core: With<'asking' | 'keeping' | 'placing' | 'executing'>): void {
   const { probeMs, leaseRenewMs, advertMinMs } = core.config.limits;
   core.timers.set('probe', after(core.now, probeMs));
   core.timers.set('lead-check', after(core.now, probeMs));

@@ -1,10 +1,14 @@
 /** The state of a node that has seen nothing yet. */
+import { createAsking } from '../asking/state.ts';
+import { createExecuting } from '../executing/state.ts';
+import { createKeeping } from '../keeping/state.ts';
+import { createMesh } from '../mesh/state.ts';
+import { createPlacing } from '../placing/state.ts';
 import { asHlc, asMillis } from '../record/ids.ts';
 import type { MachineConfig } from '../contract/machine.ts';
 import type { Core } from './state.ts';
 import type { Suite } from '../record/suite.ts';
 import { Timers } from './timers.ts';
-import { createWelcome } from '../mesh/welcome.ts';
 
 export function createCore(config: MachineConfig, suite: Suite): Core {
   return {
@@ -23,36 +27,14 @@ export function createCore(config: MachineConfig, suite: Suite): Core {
     profile: null,
     draining: false,
     storeFull: false,
-    advertSequence: 0,
-    members: new Map(),
-    alive: null,
-    connected: new Set(),
-    heardAt: new Map(),
-    hosts: new Map(),
-    watches: new Map(),
-    stops: new Map(),
-    relayedPings: new Map(),
-    nonce: 0,
-    kept: new Map(),
-    pending: new Map(),
-    submissions: new Map(),
-    executions: new Map(),
-    holds: new Map(),
-    welcome: createWelcome(),
-    wishes: new Map(),
-    awaitingSpec: new Map(),
-    index: new Map(),
-    indexOf: new Map(),
-    allowances: new Map(),
-    closedKept: new Set(),
-    warm: new Map(),
-    closed: new Map(),
-    lookups: new Map(),
-    replicas: new Map(),
-    local: new Set(),
     troubles: new Map(),
     atHand: null,
     refused: {},
     relayed: false,
+    mesh: createMesh(),
+    asking: createAsking(),
+    keeping: createKeeping(),
+    placing: createPlacing(),
+    executing: createExecuting(),
   };
 }

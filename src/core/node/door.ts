@@ -1,11 +1,11 @@
 /** Whether this node takes anything new: jobs to keep, executions, copies of results, submissions. */
-import type { Core } from './state.ts';
+import type { Node } from './state.ts';
 
 /**
  * Why it takes nothing new; null when it does. What it has already goes on either way: a node whose
  * disk is full keeps its promises, answers and serves, and opens its door again by itself.
  */
-export const shut = (core: Core): 'draining' | 'store-full' | null => {
+export const shut = (core: Node): 'draining' | 'store-full' | null => {
   if (core.draining) return 'draining';
   return core.storeFull ? 'store-full' : null;
 };

@@ -14,11 +14,14 @@ import type { Certified, Signed, SpecBody } from '../record/records.ts';
 import { reached } from '../mesh/reach.ts';
 import { howOften, takenBy, times } from './resources.ts';
 import { drawn } from './sortition.ts';
-import type { Core, Hold } from '../node/state.ts';
-import { closeOf, refuse, remember, send, wallMs } from '../node/state.ts';
+import type { Hold } from './state.ts';
+import { closeOf } from '../keeping/books.ts';
+import { refuse, send, wallMs } from '../node/outbox.ts';
+import { remember } from '../node/remember.ts';
 import { checkAdmission, checkLeader, checkSpec } from '../record/verify.ts';
 import type { Verdict } from '../record/verify.ts';
 import { holdUnused, roomFor } from '../mesh/welcome.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** Jobs remembered while this node is busy, and announcements waiting for their spec: of all, of one leader. */
 const wishesMax = 2_000;
@@ -29,7 +32,7 @@ const wishesPerLeaderMax = 256;
  * that does not prove that W keepers admitted the job and that it leads it.
  */
 export function onAnnouncement(
-  core: Core,
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
   from: NodeId,
   announcement: Announcement,
   invited: boolean,
@@ -37,19 +40,19 @@ export function onAnnouncement(
   const { job, version, round, need, spec, leader } = announcement;
   if (invited && from !== leader) return refuse(core, from, 'wrong-signer', true);
   // A bid must reach somebody: one who is only named would be dialled for nothing.
-  if (leader !== core.self && !core.members.has(leader) && !reached(core, leader))
+  if (leader !== core.self && !core.mesh.members.has(leader) && !reached(core, leader))
     return refuse(core, from, 'unknown-node', false);
   const close = closeOf(core, job);
   if (close !== null) return send(core, leader, { type: 'closed', job, close });
   if (core.profile === null) return;
   const lot = { job, version, round, need };
   if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;
-  const known = spec ?? core.kept.get(job)?.ledger.spec ?? null;
+  const known = spec ?? core.keeping.kept.get(job)?.ledger.spec ?? null;
   const verdict = leader === core.self ? 'good' : checkProof(core, announcement, known);
   // Who repeats gossip has not looked into it.
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault && invited);
   if (known === null) {
-    rememberOf(core.awaitingSpec, announcement, (other) => other.leader === leader);
+    rememberOf(core.placing.awaitingSpec, announcement, (other) => other.leader === leader);
     return send(core, leader, { type: 'spec-wanted', job, version });
   }
   answer(core, { ...announcement, spec: known }, known.body, invited);
@@ -57,7 +60,7 @@ export function onAnnouncement(
 
 /** The job was admitted and its leader leads it; the spec may still be on its way. */
 function checkProof(
-  core: Core,
+  core: Node,
   { job, admission, grant, leader }: Announcement,
   spec: Signed<'spec'> | null,
 ): Verdict {
@@ -83,14 +86,23 @@ function rememberOf(
   remember(map, announcement.job, announcement, wishesMax);
 }
 
-export function onSpec(core: Core, from: NodeId, spec: Signed<'spec'>): void {
-  const announcement = core.awaitingSpec.get(spec.body.job);
+export function onSpec(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  from: NodeId,
+  spec: Signed<'spec'>,
+): void {
+  const announcement = core.placing.awaitingSpec.get(spec.body.job);
   if (announcement?.leader !== from) return;
-  core.awaitingSpec.delete(spec.body.job);
+  core.placing.awaitingSpec.delete(spec.body.job);
   onAnnouncement(core, from, { ...announcement, spec }, true);
 }
 
-function answer(core: Core, announcement: Announcement, spec: SpecBody, direct: boolean): void {
+function answer(
+  core: With<'mesh' | 'placing' | 'executing'>,
+  announcement: Announcement,
+  spec: SpecBody,
+  direct: boolean,
+): void {
   const { job, version, round, leader, need, notAgain } = announcement;
   const decline = (refusals: readonly Refusal[]): void =>
     send(core, leader, { type: 'decline', job, version, round, refusals });
@@ -109,15 +121,25 @@ function answer(core: Core, announcement: Announcement, spec: SpecBody, direct: 
   const slots = howOften(wanted, free, Math.min(Math.max(1, need), spec.spec.Count, slotsMax));
   if (slots === 0) {
     if (before !== null) holdUnused(core, before);
-    rememberOf(core.wishes, announcement, (other) => other.leader === leader);
+    rememberOf(core.placing.wishes, announcement, (other) => other.leader === leader);
     return decline(busyRefusals(wanted, free));
   }
-  core.wishes.delete(job);
+  core.placing.wishes.delete(job);
   const resources = times(wanted, slots);
   const until = holdUntil(core);
   const since = core.now;
   const firstAt = firstOf(core, before, leader);
-  core.holds.set(job, { job, version, owner, resources, since, firstAt, until, leader, direct });
+  core.placing.holds.set(job, {
+    job,
+    version,
+    owner,
+    resources,
+    since,
+    firstAt,
+    until,
+    leader,
+    direct,
+  });
   core.timers.set('holds', until);
   send(core, leader, {
     type: 'bid',
@@ -127,13 +149,13 @@ function answer(core: Core, announcement: Announcement, spec: SpecBody, direct: 
     free: freeNow(core),
     capacity: profile.capacity,
     slots,
-    running: core.executions.size,
+    running: core.executing.executions.size,
     locality: localityOf(core, spec),
   });
 }
 
 /** A hold asked for again and again is one that was not used in time. */
-function firstOf(core: Core, before: Hold | null, leader: NodeId): Millis {
+function firstOf(core: With<'mesh'>, before: Hold | null, leader: NodeId): Millis {
   if (before === null || before.leader !== leader) return core.now;
   if (core.now - before.firstAt < core.config.limits.bidTtlMs) return before.firstAt;
   holdUnused(core, before);
@@ -141,29 +163,32 @@ function firstOf(core: Core, before: Hold | null, leader: NodeId): Millis {
 }
 
 /** Share of the job's IPFS inputs that are complete on this node, 0 … 1. */
-function localityOf(core: Core, spec: SpecBody): number {
+function localityOf(core: With<'placing'>, spec: SpecBody): number {
   const cids = spec.spec.Task.InputSources.filter((input) => input.Source.Type === 'ipfs').map(
     (input) => String(input.Source.Params['CID'] ?? ''),
   );
   if (cids.length === 0) return 0;
-  return cids.filter((cid) => core.local.has(cid)).length / cids.length;
+  return cids.filter((cid) => core.placing.local.has(cid)).length / cids.length;
 }
 
 /** The leader that a hold was made for needs nobody now. */
 export function onBidClosed(
-  core: Core,
+  core: With<'mesh' | 'placing' | 'executing'>,
   from: NodeId,
   message: Extract<Message, { type: 'bid-closed' }>,
 ): void {
   const { job } = message;
-  if (core.wishes.get(job)?.leader === from) core.wishes.delete(job);
-  if (core.holds.get(job)?.leader === from) giveBack(core, job);
+  if (core.placing.wishes.get(job)?.leader === from) core.placing.wishes.delete(job);
+  if (core.placing.holds.get(job)?.leader === from) giveBack(core, job);
 }
 
 /** Gossip says the job is closed: believed when the leader it was held for signed the close. */
-export function onCloseHeard(core: Core, close: Certified<'close'>): void {
+export function onCloseHeard(
+  core: With<'mesh' | 'placing' | 'executing'>,
+  close: Certified<'close'>,
+): void {
   const { job } = close.record.body;
-  const leader = core.holds.get(job)?.leader ?? core.wishes.get(job)?.leader;
+  const leader = core.placing.holds.get(job)?.leader ?? core.placing.wishes.get(job)?.leader;
   const signed = close.votes.some(
     (vote) =>
       core.suite.nodeOf(vote.by) === leader &&
@@ -175,35 +200,35 @@ export function onCloseHeard(core: Core, close: Certified<'close'>): void {
 }
 
 /** A job ended or found its nodes: nothing of it is held here. */
-export function dropInterest(core: Core, job: JobId): void {
-  core.wishes.delete(job);
-  core.awaitingSpec.delete(job);
+export function dropInterest(core: With<'mesh' | 'placing' | 'executing'>, job: JobId): void {
+  core.placing.wishes.delete(job);
+  core.placing.awaitingSpec.delete(job);
   giveBack(core, job);
 }
 
-function giveBack(core: Core, job: JobId): void {
+function giveBack(core: With<'mesh' | 'placing' | 'executing'>, job: JobId): void {
   const hold = releaseHold(core, job);
   if (hold === null) return;
   holdUnused(core, hold);
   reconsider(core);
 }
 
-export function tickHolds(core: Core): void {
+export function tickHolds(core: With<'mesh' | 'placing' | 'executing'>): void {
   const expired = expireHolds(core);
   for (const hold of expired) holdUnused(core, hold);
   if (expired.length > 0) reconsider(core);
 }
 
 /** Resources are free again: bid for the jobs that were waiting for them, oldest first. */
-export function reconsider(core: Core): void {
-  if (core.wishes.size === 0 || shut(core) !== null) return;
+export function reconsider(core: With<'mesh' | 'placing' | 'executing'>): void {
+  if (core.placing.wishes.size === 0 || shut(core) !== null) return;
   let free = freeNow(core);
-  for (const announcement of [...core.wishes.values()]) {
+  for (const announcement of [...core.placing.wishes.values()]) {
     core.atHand = announcement.job;
     if (free.cpuMillis === 0 && free.memoryBytes === 0) return;
     const { spec } = announcement;
     if (spec === null || spec.body.notAfter < wallMs(core)) {
-      core.wishes.delete(announcement.job);
+      core.placing.wishes.delete(announcement.job);
       continue;
     }
     const wanted = takenBy(spec.body.spec.Task, core.profile?.overheads ?? {});

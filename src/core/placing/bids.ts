@@ -6,21 +6,22 @@ import type { NodeId } from '../record/ids.ts';
 import type { Job, Resources } from '../../job/model.ts';
 import type { Message } from '../contract/messages.ts';
 import { howOften, least, minus } from './resources.ts';
-import type { Bid, Core } from '../node/state.ts';
+import type { Bid } from './state.ts';
 import { onProbation } from '../mesh/welcome.ts';
+import type { With } from '../node/state.ts';
 
 /** A bid offers at most this many executions at once, so that one job does not hold a whole node. */
 export const slotsMax = 16;
 
 /** @returns null when the node could not do what it offers */
 export function soundBid(
-  core: Core,
+  core: With<'mesh'>,
   from: NodeId,
   { Count, Task }: Job,
   message: Extract<Message, { type: 'bid' }>,
 ): Omit<Bid, 'at'> | null {
   const told =
-    from === core.self ? core.profile?.capacity : core.members.get(from)?.advert.body.capacity;
+    from === core.self ? core.profile?.capacity : core.mesh.members.get(from)?.advert.body.capacity;
   const capacity: Resources = told === undefined ? message.capacity : least(message.capacity, told);
   const most = Math.min(message.slots, onProbation(core, from) ? 1 : slotsMax, Count);
   const slots = howOften(Task.resources, capacity, most);

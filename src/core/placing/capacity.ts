@@ -7,48 +7,53 @@ import { after } from '../record/ids.ts';
 import type { JobId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import { minus, nothing, plus, takenBy } from './resources.ts';
-import type { Core, Hold } from '../node/state.ts';
+import type { Hold } from './state.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** Sum of the executions that are not terminal, and their number. */
-export function busyHeld(core: Core): { reserved: Resources; held: Resources; running: number } {
+export function busyHeld(core: With<'placing' | 'executing'>): {
+  reserved: Resources;
+  held: Resources;
+  running: number;
+} {
   let reserved = nothing;
   let running = 0;
   // Not noted once: an execution is read back from the disk before there is a profile.
   const overheads = core.profile?.overheads ?? {};
-  for (const execution of core.executions.values()) {
+  for (const execution of core.executing.executions.values()) {
     if (isTerminal(execution.stored.state.body.phase)) continue;
     reserved = plus(reserved, takenBy(execution.stored.order.task, overheads));
     running += 1;
   }
   let held = nothing;
-  for (const hold of core.holds.values()) held = plus(held, hold.resources);
+  for (const hold of core.placing.holds.values()) held = plus(held, hold.resources);
   return { reserved, held, running };
 }
 
 /** Capacity less reservations and holds. */
-export function freeNow(core: Core): Resources {
+export function freeNow(core: With<'placing' | 'executing'>): Resources {
   const capacity = core.profile?.capacity ?? nothing;
   const { reserved, held } = busyHeld(core);
   return minus(minus(capacity, reserved), held);
 }
 
 /** Gives a hold back. @returns what was held; null when nothing was */
-export function releaseHold(core: Core, job: JobId): Hold | null {
-  const hold = core.holds.get(job) ?? null;
-  core.holds.delete(job);
+export function releaseHold(core: With<'placing'>, job: JobId): Hold | null {
+  const hold = core.placing.holds.get(job) ?? null;
+  core.placing.holds.delete(job);
   return hold;
 }
 
 /** Drops holds that nobody used in time. @returns them */
-export function expireHolds(core: Core): readonly Hold[] {
+export function expireHolds(core: With<'placing'>): readonly Hold[] {
   const expired: Hold[] = [];
-  for (const [job, hold] of core.holds) {
+  for (const [job, hold] of core.placing.holds) {
     if (hold.until <= core.now) {
-      core.holds.delete(job);
+      core.placing.holds.delete(job);
       expired.push(hold);
     } else core.timers.set('holds', hold.until);
   }
   return expired;
 }
 
-export const holdUntil = (core: Core) => after(core.now, core.config.limits.bidTtlMs);
+export const holdUntil = (core: Node) => after(core.now, core.config.limits.bidTtlMs);

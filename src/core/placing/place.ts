@@ -16,9 +16,12 @@ import { rankBids } from './ranking.ts';
 import type { Vacancy } from './ranking.ts';
 import type { Refusal } from '../record/refusals.ts';
 import type { Certified, Signed } from '../record/records.ts';
-import type { Core, KeptJob, Lead } from '../node/state.ts';
-import { refuse, eachKept, seal, send, touch } from '../node/state.ts';
+import type { KeptJob } from '../keeping/state.ts';
+import type { Lead } from '../leading/state.ts';
+import { refuse, seal, send, touch } from '../node/outbox.ts';
+import { eachKept } from '../keeping/books.ts';
 import { targetBids } from './sortition.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** Members that gossip did not reach are asked directly after this; at most this many. */
 const inviteAfterMs = 150;
@@ -33,7 +36,7 @@ const failFastMs = 1_500;
 
 /** Fills vacancies as far as bids allow, and asks for more. @returns an ending when the wait is over */
 export function fillVacancies(
-  core: Core,
+  core: With<'mesh' | 'keeping'>,
   kept: KeptJob,
   lead: Lead,
   vacancies: readonly Vacancy[],
@@ -58,7 +61,7 @@ export function fillVacancies(
 }
 
 /** A timer keeps only its earliest moment, so every moment that matters is named each time. */
-function lookAgain(core: Core, kept: KeptJob, lead: Lead): void {
+function lookAgain(core: Node, kept: KeptJob, lead: Lead): void {
   core.timers.set(jobTimer(kept), lead.nextRoundAt);
   const { bidWindowMs } = core.config.limits;
   for (const bid of lead.bids.values()) {
@@ -67,11 +70,11 @@ function lookAgain(core: Core, kept: KeptJob, lead: Lead): void {
 }
 
 /** What proves that this node leads; the first epoch is proven by the admission. */
-export function ownGrant(core: Core, { ledger: { grant } }: KeptJob): Certified<'grant'> | null {
+export function ownGrant(core: Node, { ledger: { grant } }: KeptJob): Certified<'grant'> | null {
   return grant?.record.body.epoch.leader === core.self ? grant : null;
 }
 
-function announcementOf(core: Core, kept: KeptJob, lead: Lead, need: number): Announcement {
+function announcementOf(core: Node, kept: KeptJob, lead: Lead, need: number): Announcement {
   const { spec } = kept.ledger;
   const small = specBytes(spec) <= core.config.limits.announceSpecMaxBytes;
   const failures = failuresByNode(kept.ledger, lead.givenUp);
@@ -94,7 +97,7 @@ function announcementOf(core: Core, kept: KeptJob, lead: Lead, need: number): An
 /** About as many bytes as the encoded spec has: its JSON. Good enough to choose the way it travels. */
 const specBytes = (spec: Signed<'spec'>): number => JSON.stringify(spec.body.spec).length;
 
-function announce(core: Core, kept: KeptJob, lead: Lead, need: number): void {
+function announce(core: Node, kept: KeptJob, lead: Lead, need: number): void {
   const pause = Math.min(roundFirstMs * 2 ** lead.round, roundMaxMs);
   const announcement = announcementOf(core, kept, lead, need);
   core.out.push({ type: 'gossip', gossip: { type: 'announce', announcement } });
@@ -108,7 +111,7 @@ function announce(core: Core, kept: KeptJob, lead: Lead, need: number): void {
 const answered = (lead: Lead, node: NodeId): boolean =>
   lead.bids.has(node) || lead.declines.has(node);
 
-function inviteSilent(core: Core, kept: KeptJob, lead: Lead, need: number): void {
+function inviteSilent(core: With<'mesh'>, kept: KeptJob, lead: Lead, need: number): void {
   if (lead.announcedAt === null || lead.invited) return;
   const at = after(lead.announcedAt, inviteAfterMs);
   if (core.now < at) return core.timers.set(jobTimer(kept), at);
@@ -122,7 +125,7 @@ function inviteSilent(core: Core, kept: KeptJob, lead: Lead, need: number): void
 }
 
 /** A node that has just appeared is asked at once. */
-export function inviteNewcomer(core: Core, node: NodeId): void {
+export function inviteNewcomer(core: With<'keeping'>, node: NodeId): void {
   for (const kept of eachKept(core)) {
     const { lead } = kept;
     if (lead?.mode !== 'leading' || lead.waitingSince === null) continue;
@@ -132,7 +135,7 @@ export function inviteNewcomer(core: Core, node: NodeId): void {
 }
 
 /** Enough to choose from: everybody answered, or plenty did, or the first bids have waited long enough. */
-function bidsReady(core: Core, lead: Lead, need: number): boolean {
+function bidsReady(core: With<'mesh'>, lead: Lead, need: number): boolean {
   if (lead.bids.size === 0) return false;
   // Whom nobody has reached may not exist: nothing waits for an answer of his.
   const members = reachedMembers(core);
@@ -159,7 +162,7 @@ export const executionIdOf = (
 
 /** Proposes an assignment for each vacancy that a bid can fill. @returns the vacancies left */
 function assign(
-  core: Core,
+  core: With<'mesh' | 'keeping'>,
   kept: KeptJob,
   lead: Lead,
   vacancies: readonly Vacancy[],
@@ -168,7 +171,7 @@ function assign(
   const { version } = kept.ledger.spec.body;
   const failures = failuresByNode(kept.ledger, lead.givenUp);
   for (const node of lead.bids.keys()) {
-    const elsewhere = core.welcome.failures.of(node, core.now);
+    const elsewhere = core.mesh.welcome.failures.of(node, core.now);
     if (elsewhere > 0) failures.set(node, Math.max(failures.get(node) ?? 0, elsewhere));
     if (!hasEnough(core, node)) continue;
     lead.bids.delete(node);
@@ -195,7 +198,7 @@ function assign(
 }
 
 /** Nobody is wanted now: bidders get their holds back. */
-export function closeRound(core: Core, kept: KeptJob, lead: Lead): void {
+export function closeRound(core: Node, kept: KeptJob, lead: Lead): void {
   const { job, spec } = kept.ledger;
   for (const node of lead.bids.keys()) {
     send(core, node, { type: 'bid-closed', job, version: spec.body.version });
@@ -208,7 +211,7 @@ export function closeRound(core: Core, kept: KeptJob, lead: Lead): void {
 }
 
 export function onBid(
-  core: Core,
+  core: With<'mesh'>,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'bid' }>,
@@ -231,7 +234,7 @@ export function onBid(
 }
 
 export function onDecline(
-  core: Core,
+  core: Node,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'decline' }>,
@@ -252,7 +255,7 @@ const onlyBusy = (refusals: readonly Refusal[]): boolean =>
  * that no node could ever run it; while one could but is busy, it waits, as in Bacalhau, where the
  * node itself queues what it accepted.
  */
-function waitingOver(core: Core, kept: KeptJob, lead: Lead): Ending | null {
+function waitingOver(core: Node, kept: KeptJob, lead: Lead): Ending | null {
   const { Type, Task } = kept.ledger.spec.body.spec;
   if (Type !== 'batch' || lead.waitingSince === null) return null;
   const waited = core.now - lead.waitingSince;
@@ -321,7 +324,7 @@ function summarize(lead: Lead): readonly { readonly refusal: Refusal; readonly n
 }
 
 /** What `job describe` shows of a job that waits; null when it does not. */
-export function waitingView(core: Core, kept: KeptJob): WaitingView | null {
+export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | null {
   const { lead } = kept;
   if (lead === null) return null;
   const { ledger } = kept;
@@ -339,11 +342,11 @@ export function waitingView(core: Core, kept: KeptJob): WaitingView | null {
   };
 }
 
-const recently = (core: Core, node: NodeId): boolean =>
-  core.now - (core.heardAt.get(node) ?? -Infinity) < core.config.limits.leaderAloneMs;
+const recently = (core: With<'mesh'>, node: NodeId): boolean =>
+  core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < core.config.limits.leaderAloneMs;
 
 /** Sends committed assignments to their nodes and watches that they start. */
-export function sendAssignments(core: Core, kept: KeptJob, lead: Lead): void {
+export function sendAssignments(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Lead): void {
   const due = new Map<NodeId, Certified<'assign'>[]>();
   for (const entry of lead.starting.values()) {
     if (entry.resendAt <= core.now) {

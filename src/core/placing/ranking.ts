@@ -5,7 +5,7 @@
  */
 import type { JobId, NodeId } from '../record/ids.ts';
 import { freeShare } from './resources.ts';
-import type { Bid } from '../node/state.ts';
+import type { Bid } from './state.ts';
 import type { Suite } from '../record/suite.ts';
 
 /** One execution that needs a node. */

@@ -19,7 +19,7 @@ import type { Ledger } from '../../../../src/core/record/ledger.ts';
 import { defaultLimits } from '../../../../src/core/contract/limits.ts';
 import { failuresByNode, partitionsOf, planJob } from '../../../../src/core/leading/plan.ts';
 import type { Observed, Plan } from '../../../../src/core/leading/plan.ts';
-import type { Replication } from '../../../../src/core/node/state.ts';
+import type { Replication } from '../../../../src/core/leading/state.ts';
 import type { Job, JobType } from '../../../../src/job/model.ts';
 import {
   acceptOf,

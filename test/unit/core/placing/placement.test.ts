@@ -9,7 +9,7 @@ import type { KeeperCandidate } from '../../../../src/core/keeping/choose-keeper
 import { rankBids } from '../../../../src/core/placing/ranking.ts';
 import type { Vacancy } from '../../../../src/core/placing/ranking.ts';
 import { drawn, targetBids } from '../../../../src/core/placing/sortition.ts';
-import type { Bid } from '../../../../src/core/node/state.ts';
+import type { Bid } from '../../../../src/core/placing/state.ts';
 import { Cluster } from '../cluster.ts';
 import { idOf, jobWith, storeOf, suite } from '../fixtures.ts';
 

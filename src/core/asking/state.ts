@@ -1,0 +1,68 @@
+/** Questions and commands under way, and what was heard of jobs that others keep. */
+import type { Fit } from './names.ts';
+import type { JobRecords, JobSummary, Query, Question, WaitingView } from '../contract/messages.ts';
+import type { JobId, Millis, NodeId, PublicKey, RequestId } from '../record/ids.ts';
+import type { Signed } from '../record/records.ts';
+
+/** What this node heard about a job it does not keep. */
+export interface IndexEntry {
+  summary: JobSummary;
+  readonly owner: PublicKey;
+  /** Who should know more, leader first. */
+  nodes: readonly NodeId[];
+}
+
+/** How far a job is, as another node says. */
+export type Told = Pick<JobSummary, 'state' | 'modifiedAt'>;
+
+/** A look-up under way for a local request. */
+export interface Lookup {
+  readonly request: RequestId;
+  /** As it was asked here. */
+  readonly query: Query;
+  /** What is asked of others: the job itself once it is known which one is meant. */
+  question: Question;
+  readonly deadline: Millis;
+  /** Questions that a node was asked and has not answered. */
+  readonly open: Map<NodeId, number>;
+  /** Everything asked so far, so that nothing is asked twice. */
+  readonly asked: Set<string>;
+  /** The neighbours were asked, not only those who should know. */
+  around: boolean;
+  /** Lists: what is told of each job; counts only for jobs whose spec is known. */
+  readonly told: Map<JobId, Told>;
+  /** Jobs that the reference may mean, by evidence. */
+  readonly candidates: Map<JobId, Fit>;
+  best: { readonly records: JobRecords; readonly fit: Fit } | null;
+  waiting: WaitingView | null;
+  /** Nothing fresher is to be expected. */
+  complete: boolean;
+  /** What to do with the job's records when they come. */
+  readonly purpose: 'reply' | { readonly stop: string };
+}
+
+/** A stop under way for a local request: durable on W keepers before it is answered. */
+export interface Stopping {
+  readonly command: Signed<'command'>;
+  readonly keepers: readonly NodeId[];
+  readonly acked: Set<NodeId>;
+  readonly requests: RequestId[];
+  readonly deadline: Millis;
+  resendAt: Millis;
+}
+
+/** What is asked, and what was heard. */
+export interface Asking {
+  readonly index: Map<JobId, IndexEntry>;
+  /** The same jobs by owner, oldest first. */
+  readonly indexOf: Map<PublicKey, Set<JobId>>;
+  readonly lookups: Map<RequestId, Lookup>;
+  readonly stops: Map<JobId, Stopping>;
+}
+
+export const createAsking = (): Asking => ({
+  index: new Map(),
+  indexOf: new Map(),
+  lookups: new Map(),
+  stops: new Map(),
+});

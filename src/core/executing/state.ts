@@ -1,0 +1,42 @@
+/** What runs on this node, and what it copies for others. */
+import type { StoredExecution } from '../contract/stored.ts';
+import type { ExecutionId, JobId, Millis, NodeId } from '../record/ids.ts';
+import type { Epoch } from '../record/records.ts';
+import type { With } from '../node/state.ts';
+
+/** An execution on this node. */
+export interface LocalExecution {
+  stored: StoredExecution;
+  /** Highest epoch seen for the job; lower ones are not obeyed. */
+  epoch: Epoch;
+  leaderHeardAt: Millis;
+  /** Keepers that have the last state on disk. */
+  readonly acked: Set<NodeId>;
+  resendAt: Millis;
+  resendMs: number;
+  cancelling: boolean;
+}
+
+/** An executor's work. */
+export interface Executing {
+  readonly executions: Map<ExecutionId, LocalExecution>;
+  /** Results this node was asked to copy. */
+  readonly replicas: Map<ExecutionId, { readonly job: JobId; readonly asker: NodeId }>;
+}
+
+export const createExecuting = (): Executing => ({
+  executions: new Map(),
+  replicas: new Map(),
+});
+
+/** The executions of this node, one by one; a fault while one is looked at is its job's. */
+export function* eachExecution(
+  core: With<'executing'>,
+): Generator<readonly [ExecutionId, LocalExecution], void, undefined> {
+  const before = core.atHand;
+  for (const entry of core.executing.executions) {
+    core.atHand = entry[1].stored.order.job;
+    yield entry;
+  }
+  core.atHand = before;
+}

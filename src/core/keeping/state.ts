@@ -1,0 +1,91 @@
+/** The jobs that this node keeps, votes for or sponsors, and those it knows to be over. */
+import type { AcceptedValue } from '../contract/messages.ts';
+import type { Card } from './shelf.ts';
+import type { Lead } from '../leading/state.ts';
+import type { JobId, Millis, NodeId, RequestId } from '../record/ids.ts';
+import type { Ledger } from '../record/ledger.ts';
+import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
+import type { Packed } from '../record/suite.ts';
+
+/** A job this node keeps. */
+export interface KeptJob {
+  /** Unpacked when the job was shelved, and then kept at hand for a while. */
+  readonly ledger: Ledger;
+  /** What is at hand of a shelved job; null while its ledger is open. */
+  readonly card: Card | null;
+  /** The ledger for a single look: what is shelved stays so. */
+  peek(): Ledger;
+  /** Packs the ledger. Only for a closed job. */
+  shelve(): void;
+  /** The highest epoch promised; durable before it was answered. */
+  promised: Epoch;
+  /** The highest epoch heard of: who is believed to lead. */
+  seen: Epoch;
+  readonly accepted: Map<Slot, AcceptedValue>;
+  /** Who brought it (`bringerOf`); '' after a restart, which remembers nobody's deeds. */
+  broughtBy: string;
+  /** Counts the TotalTimeout; after a restart it is set back by the age of the spec. */
+  activatedAt: Millis;
+  lead: Lead | null;
+  /** When this keeper may try to take over; null while the leader is believed alive. */
+  candidateAt: Millis | null;
+  /** Failed tries to lead since the last success; slows down the next. */
+  tries: number;
+  closedAt: Millis | null;
+}
+
+/** An admission this keeper has voted for and nobody activated yet. */
+export interface PendingJob {
+  readonly spec: Signed<'spec'>;
+  readonly admission: Signed<'admission'>;
+  readonly vote: Signed<'vote'>;
+  /** Who brought it. */
+  readonly from: NodeId;
+  readonly since: Millis;
+  /** A majority of its keepers were nodes that this one had reached. */
+  readonly credible: boolean;
+  readonly votes: Map<NodeId, Signed<'vote'>>;
+}
+
+/** An admission this node sponsors. */
+export interface Submission {
+  readonly spec: Signed<'spec'>;
+  readonly admission: Signed<'admission'>;
+  readonly votes: Map<NodeId, Signed<'vote'>>;
+  certified: Certified<'admission'> | null;
+  readonly refused: Set<NodeId>;
+  /** Keepers that acknowledged the activation. */
+  readonly activated: Set<NodeId>;
+  /** The keepers were asked once; who is asked again did not answer. */
+  asked: boolean;
+  /** Local requests waiting for the outcome. */
+  readonly waiting: {
+    readonly request: RequestId;
+    readonly deadline: Millis;
+    readonly again: boolean;
+  }[];
+  resendAt: Millis;
+  resendMs: number;
+}
+
+/** The books of a keeper and sponsor. */
+export interface Keeping {
+  readonly kept: Map<JobId, KeptJob>;
+  readonly pending: Map<JobId, PendingJob>;
+  readonly submissions: Map<JobId, Submission>;
+  /** Kept jobs that are closed, oldest first. */
+  readonly closedKept: Set<JobId>;
+  /** Those of them whose ledger is open, and when it was last wanted. */
+  readonly warm: Map<JobId, Millis>;
+  /** Jobs known to be closed, with the proof packed; bounded. */
+  readonly closed: Map<JobId, Packed>;
+}
+
+export const createKeeping = (): Keeping => ({
+  kept: new Map(),
+  pending: new Map(),
+  submissions: new Map(),
+  closedKept: new Set(),
+  warm: new Map(),
+  closed: new Map(),
+});

@@ -1,0 +1,90 @@
+/** What a leader knows of its job beside the ledger. All of it is lost with the leadership, and may be. */
+import type { AcceptedValue, SlotValue } from '../contract/messages.ts';
+import type { Bid } from '../placing/state.ts';
+import type { ExecutionId, Millis, NodeId } from '../record/ids.ts';
+import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
+import type { Refusal } from '../record/refusals.ts';
+
+/** A value this leader has proposed and not yet seen committed. */
+export interface Proposal {
+  readonly slot: Slot;
+  readonly value: SlotValue;
+  readonly states: readonly Signed<'state'>[];
+  readonly commands: readonly Signed<'command'>[];
+  readonly votes: Map<NodeId, Signed<'vote'>>;
+}
+
+/** How far the second copy of a result is. */
+export interface Replication {
+  readonly cid: string;
+  /** The node asked to make it; null when nobody is left to ask. */
+  holder: NodeId | null;
+  deadline: Millis;
+  done: boolean;
+  /** Nodes that were asked and did not make it. */
+  readonly failed: Set<NodeId>;
+}
+
+/** An assignment that was committed; its node has not said `started` yet. */
+export interface Starting {
+  readonly assign: Certified<'assign'>;
+  readonly deadline: Millis;
+  resendAt: Millis;
+}
+
+/** One leadership, or a try at one. */
+export interface Lead {
+  readonly epoch: Epoch;
+  /** `preparing`: collecting promises; `confirming`: asking whether the epoch still stands. */
+  mode: 'preparing' | 'leading' | 'confirming';
+  /** Signed when promises are first asked for; the first epoch needs none. */
+  grant: Signed<'grant'> | null;
+  /** When this candidacy or leadership began. */
+  readonly since: Millis;
+  /** A promise is complete when all its parts are here. */
+  readonly promises: Map<NodeId, { vote: Signed<'vote'>; parts: Set<number>; of: number }>;
+  /** The highest accepted value seen in promises, by slot. */
+  readonly inherited: Map<Slot, AcceptedValue>;
+  readonly proposals: Map<Slot, Proposal>;
+  /** Committed slots each keeper has not acknowledged yet. */
+  readonly unacked: Map<NodeId, Set<Slot>>;
+  /** Commits sent at least once, as `node|slot`. */
+  readonly flushed: Set<string>;
+  resendAt: Millis;
+  resendMs: number;
+  /** Rounds of bidding announced so far. */
+  round: number;
+  /** When the current round was announced; null while nobody is wanted. */
+  announcedAt: Millis | null;
+  nextRoundAt: Millis;
+  /** The members that had not answered the current round were asked directly. */
+  invited: boolean;
+  /** Since when an execution has been wanting a node. */
+  waitingSince: Millis | null;
+  /** Executions wanting a node when last looked at. */
+  open: number;
+  readonly bids: Map<NodeId, Bid>;
+  readonly declines: Map<NodeId, readonly Refusal[]>;
+  /** Assigned executions whose node has not said `started` yet. */
+  readonly starting: Map<ExecutionId, Starting>;
+  /** When this leader first saw an execution assigned; its time limit counts from here. */
+  readonly seenAt: Map<ExecutionId, Millis>;
+  /** Last sign of life of an execution. */
+  readonly heard: Map<ExecutionId, Millis>;
+  /** Executions given up: refused or not taken up, or lost with their node. */
+  readonly givenUp: Map<ExecutionId, 'missed' | 'lost'>;
+  /** When this leader first saw that an execution had failed; the back-off counts from here. */
+  readonly failedAt: Map<ExecutionId, Millis>;
+  readonly replications: Map<ExecutionId, Replication>;
+  /** Executors that were told who leads. */
+  readonly introduced: Set<ExecutionId>;
+  /** Executions told to stop because another result was accepted. */
+  readonly cancelled: Set<ExecutionId>;
+  /** Once the close is committed: executors that still have to hear of it, and how long they are told. */
+  closing: {
+    readonly nodes: Set<NodeId>;
+    readonly until: Millis;
+    resendAt: Millis;
+    resendMs: number;
+  } | null;
+}

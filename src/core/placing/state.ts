@@ -1,0 +1,54 @@
+/** What a node holds and wishes for while others look for nodes, and what a leader knows of a bid. */
+import type { Announcement } from '../contract/messages.ts';
+import type { JobId, Millis, NodeId, PublicKey } from '../record/ids.ts';
+import type { Resources } from '../../job/model.ts';
+import type { With } from '../node/state.ts';
+
+/** A bid as the leader keeps it. */
+export interface Bid {
+  readonly node: NodeId;
+  readonly free: Resources;
+  readonly capacity: Resources;
+  slots: number;
+  readonly running: number;
+  readonly locality: number;
+  readonly at: Millis;
+}
+
+export interface Hold {
+  readonly job: JobId;
+  readonly version: number;
+  readonly owner: PublicKey;
+  readonly resources: Resources;
+  readonly since: Millis;
+  /** When the first of several holds in a row for the same job and leader began. */
+  readonly firstAt: Millis;
+  readonly until: Millis;
+  readonly leader: NodeId;
+  /** The leader itself asked for it; gossip may have been repeated by anybody. */
+  readonly direct: boolean;
+}
+
+/** A bidder's holds and wishes. */
+export interface Placing {
+  readonly holds: Map<JobId, Hold>;
+  /** Jobs this node would take if it had room. */
+  readonly wishes: Map<JobId, Announcement>;
+  /** Announcements whose spec is on its way. */
+  readonly awaitingSpec: Map<JobId, Announcement>;
+  readonly local: Set<string>;
+}
+
+export const createPlacing = (): Placing => ({
+  holds: new Map(),
+  wishes: new Map(),
+  awaitingSpec: new Map(),
+  local: new Set(),
+});
+
+/** DAGs known to lie on this node, remembered for bids. */
+const localMax = 10_000;
+
+export function rememberLocal(core: With<'placing'>, cid: string): void {
+  if (core.placing.local.size < localMax) core.placing.local.add(cid);
+}
