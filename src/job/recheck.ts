@@ -23,6 +23,11 @@ export function problemsOfJob(job: Job): readonly Problem[] {
   return problems;
 }
 
+/** For a job that came in as a text here, and was read by the rules then: it is not read again. */
+export function noteSound(job: Job): void {
+  known.set(job, []);
+}
+
 function findProblems(job: Job): readonly Problem[] {
   const read = parseJobValue(jobToBacalhau(job));
   if (!read.ok) return read.problems;

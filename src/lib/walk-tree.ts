@@ -244,6 +244,7 @@ export async function measureTree(
   if (stat === 'gone') return { bytes: 0, entries: 0, closed: 0 };
   if (stat === 'closed') return { bytes: 0, entries: 0, closed: 1 };
   let bytes = taken(stat);
+  if (!stat.isDirectory()) return { bytes, entries: 0, closed: 0 };
   let entries = 0;
   let closed = 0;
   for await (const walked of walkTree(root, signal)) {

@@ -6,6 +6,7 @@
  * elsewhere is another job; and it is on disk before it is sent, so that a restart sends the same.
  */
 import type { Job } from '../../job/model.ts';
+import { noteSound } from '../../job/recheck.ts';
 import { validVote } from '../record/certificate.ts';
 import { shut } from '../node/door.ts';
 import { firstEpoch, majority } from '../record/ballot.ts';
@@ -64,6 +65,8 @@ export function submit(core: With<'mesh' | 'keeping'>, input: SubmitInput): void
     },
     'owner',
   );
+  // The API has read it by its rules; the receipt waits for what this node's own vote takes.
+  noteSound(spec.body.spec);
   const keepers = chooseKeepers(
     job,
     keeperCandidates(core),

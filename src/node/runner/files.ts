@@ -10,7 +10,8 @@
  *     logs/          stdout and stderr
  *     inputs/ outputs/ results/ scratch/   working files, removed at the end
  *
- * Each file is replaced as a whole and synced, so a crash leaves one of these states and no other.
+ * Each file is replaced as a whole and synced, so a crash leaves one of these states and no other. Syncs
+ * are most of what a short execution takes, so what must not be waited for at once is only begun.
  */
 import { chmod, lstat, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -50,6 +51,10 @@ export interface ExecutionFiles {
   readonly scratch: string;
   /** Makes it durable. */
   write<Name extends keyof ExecutionFacts>(name: Name, fact: ExecutionFacts[Name]): Promise<void>;
+  /** Begins to write it; how that ended is told by `settled`. */
+  beginWrite<Name extends keyof ExecutionFacts>(name: Name, fact: ExecutionFacts[Name]): void;
+  /** Everything begun is durable. @throws the first error of what was begun. */
+  settled(): Promise<void>;
   /** null when it was never written. */
   read<Name extends keyof ExecutionFacts>(name: Name): Promise<ExecutionFacts[Name] | null>;
   /** Empty working directories and no logs, for a run from the beginning. */
@@ -78,6 +83,9 @@ export function executionFiles(executionsDir: string, execution: ExecutionId): E
   const empty = async (paths: readonly string[]): Promise<void> => {
     for (const path of paths) await removeTree(path);
   };
+  const write: ExecutionFiles['write'] = (name, fact) =>
+    writeDurably(join(directory, `${name}.json`), JSON.stringify(fact));
+  let begun: Promise<void> = Promise.resolve();
   return {
     directory,
     logs,
@@ -87,9 +95,14 @@ export function executionFiles(executionsDir: string, execution: ExecutionId): E
     outputs,
     results,
     scratch,
-    async write(name, fact) {
-      await writeDurably(join(directory, `${name}.json`), JSON.stringify(fact));
+    write,
+    beginWrite(name, fact) {
+      const both = Promise.all([begun, write(name, fact)]);
+      begun = both.then(() => {});
+      // Told by `settled`; without this it would count as unhandled until then.
+      begun.catch(() => {});
     },
+    settled: () => begun,
     async read(name) {
       const text = await readIfThere(join(directory, `${name}.json`));
       return text === null ? null : (JSON.parse(text) as ExecutionFacts[typeof name]);
@@ -104,9 +117,8 @@ export function executionFiles(executionsDir: string, execution: ExecutionId): E
         );
         await empty([inputs, outputs, results, scratch, logs]);
       }
-      for (const path of [inputs, outputs, scratch, logs]) {
-        await mkdir(path, { recursive: true, mode: 0o700 });
-      }
+      const make = (path: string) => mkdir(path, { recursive: true, mode: 0o700 });
+      await Promise.all([inputs, outputs, scratch, logs].map(make));
     },
     clear: () => empty([inputs, outputs, results, scratch]),
     remove: () => empty([directory]),

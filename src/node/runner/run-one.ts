@@ -117,7 +117,8 @@ async function run(carried: Carried): Promise<Outcome> {
     (prepared === null ? null : await takeUp(carried, engine, prepared)) ??
     (await begin(carried, engine));
   const ended = { exitCode: outcome.exitCode, usage: outcome.usage };
-  await files.write('outcome', ended);
+  // With nothing to publish the last event is what is written next, and says the same.
+  if (publishes(order)) await files.write('outcome', ended);
   return ended;
 }
 
@@ -142,9 +143,10 @@ async function begin(carried: Carried, engine: Engine): Promise<Outcome> {
   const { files, order, settings, signal, sources } = carried;
   carried.phase('preparing');
   await files.reset();
-  await files.write('order', order);
+  files.beginWrite('order', order);
   const inputMaxBytes = Math.min(settings.inputMaxBytes, diskBytesOf(carried));
   const prepared = await stage({ order, files, sources, inputMaxBytes, signal });
+  await files.settled();
   await files.write('prepared', prepared);
   signal.throwIfAborted();
   carried.phase('starting');
@@ -182,7 +184,9 @@ async function diskFilled(
   signal: AbortSignal,
 ): Promise<Filled> {
   const looks = { left: settings.diskLooksMax };
-  const paths = [files.outputs, files.logs, ...prepared.writableInputs];
+  // Without result paths nothing is in there: the program does not see it.
+  const outputs = order.task.ResultPaths.length > 0 ? [files.outputs] : [];
+  const paths = [files.stdoutPath, files.stderrPath, ...outputs, ...prepared.writableInputs];
   const [elsewhere, ...trees] = await Promise.all([
     engine.diskBytes(order.execution, enough, signal),
     ...paths.map((path) => chargedBytes(path, enough, looks, signal)),
@@ -218,8 +222,7 @@ async function watched(
     const broken = guard.broken();
     throw broken === null ? error : new RunError(broken, null);
   } finally {
-    await guard.end();
-    await notes.written();
+    await Promise.all([guard.end(), notes.begun()]);
   }
   const exited = outcome?.type === 'exited';
   const broken = guard.broken();
@@ -236,24 +239,25 @@ async function watched(
 function startNotes(
   carried: Carried,
   guard: Guard,
-): { readonly onStarted: () => void; readonly written: () => Promise<void> } {
+): { readonly onStarted: () => void; readonly begun: () => Promise<void> } {
   let marking: Promise<void> | null = null;
   const mark = async (): Promise<void> => {
     // After a restart the program runs since the time that the earlier process wrote down.
     const earlier = await carried.files.read('started');
     const now = carried.now();
     guard.begin(earlier === null ? 0 : now - earlier.at);
-    if (earlier === null) await carried.files.write('started', { at: now });
+    // Nothing waits for it but the last event: how a program ended is more than that it began.
+    if (earlier === null) carried.files.beginWrite('started', { at: now });
   };
   return {
     onStarted() {
       if (marking !== null) return;
       carried.phase('running');
       marking = mark();
-      // Reported by `written`; without this a failure would count as unhandled until then.
+      // Reported by `begun`; without this a failure would count as unhandled until then.
       marking.catch(() => {});
     },
-    written: async () => {
+    begun: async () => {
       await marking;
     },
   };
@@ -283,13 +287,16 @@ function engineRunOf(
   };
 }
 
+const publishes = ({ task }: ExecutionOrder): boolean =>
+  task.Publisher.Type !== '' && task.Publisher.Type !== 'noop';
+
 async function publish(
   carried: Carried,
   outcome: Outcome,
 ): Promise<Extract<FinalEvent, { readonly type: 'ended' }>['result']> {
   const { files, log, order, settings, signal } = carried;
   const type = order.task.Publisher.Type;
-  if (type === '' || type === 'noop') return null;
+  if (!publishes(order)) return null;
   carried.phase('publishing');
   const publisher = publisherOf(carried.publishers, type);
   await assembleResult({

@@ -145,10 +145,10 @@ async function carryThrough(setup: Setup, tell: (event: FinalEvent) => void): Pr
       return;
     }
     const event = await lastEvent(carried);
-    if (event === null) return;
+    if (event === null) return carried.files.settled();
     // Between here and `tell` a crash is harmless: the next process tells what is written.
     await mkdir(carried.files.directory, { recursive: true, mode: 0o700 });
-    await carried.files.write('final', event);
+    await Promise.all([carried.files.write('final', event), carried.files.settled()]);
     tell(event);
     await carried.files
       .clear()

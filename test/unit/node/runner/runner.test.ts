@@ -382,6 +382,21 @@ describe('cancelling', () => {
 });
 
 describe('the files of an execution', () => {
+  it('that are only begun are there when they are settled, or that tells why not', async () => {
+    await using w = await world();
+    const files = executionFiles(w.executionsDir, e1);
+    await files.settled();
+    await files.reset();
+    files.beginWrite('order', shell('true'));
+    files.beginWrite('started', { at: 7 });
+    await files.settled();
+    assert.equal((await files.read('order'))?.execution, e1);
+    assert.deepEqual(await files.read('started'), { at: 7 });
+    await files.remove();
+    files.beginWrite('started', { at: 8 });
+    await assert.rejects(files.settled(), { code: 'ENOENT' });
+  });
+
   it('are cleared at the end but for the logs, and go after their time once nobody needs them', async () => {
     let now = 1_000_000;
     await using w = await world({ now: () => now });
