@@ -4,6 +4,7 @@
  * what it means.
  */
 import type { JobId } from '../../src/core/record/ids.ts';
+import type { Epoch } from '../../src/core/record/records.ts';
 import type {
   Announcement,
   Gossip,
@@ -196,6 +197,10 @@ function otherShapes(records: RecordShapes) {
       sequence: ordinal,
     }),
     'lead-check': map<OneMessage<'lead-check'>>({ type: literal('lead-check'), jobs }),
+    leading: map<OneMessage<'leading'>>({
+      type: literal('leading'),
+      jobs: list(map<{ readonly job: JobId; readonly epoch: Epoch }>({ job: jobId, epoch }), 256),
+    }),
     'not-leading': map<OneMessage<'not-leading'>>({ type: literal('not-leading'), jobs }),
     advert: map<OneMessage<'advert'>>({ type: literal('advert'), advert: records.advert }),
     ping: map<OneMessage<'ping'>>({ type: literal('ping'), nonce }),

@@ -6,6 +6,7 @@ import { allow, shelvedPoints } from '../mesh/allowance.ts';
 import { hasPlace, slotOf } from '../record/certificate.ts';
 import { sendCommits } from './proposer.ts';
 import { compareEpochs, sameEpoch, withinReach } from '../record/ballot.ts';
+import { isShunned, leaderShown } from '../keeping/oversight.ts';
 import { stepDown, takeCommand, takeState } from './candidacy.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { recordsOf } from '../record/ledger.ts';
@@ -49,6 +50,8 @@ export function onPrepare(core: Node, from: NodeId, kept: KeptJob, grant: Signed
     refuse(core, from, 'outdated-epoch', false);
     return send(core, from, { type: 'outdated', job, promised: kept.promised });
   }
+  const higher = compareEpochs(epoch, kept.promised) > 0;
+  if (higher && isShunned(core, kept, from)) return refuse(core, from, 'over-limit', false);
   raisePromise(core, kept, epoch);
   kept.candidateAt = null;
   const vote = seal(core, 'vote', {
@@ -121,6 +124,7 @@ export function onPropose(
     return send(core, from, { type: 'outdated', job, promised: kept.promised });
   }
   raisePromise(core, kept, epoch);
+  leaderShown(core, kept);
   takeSupport(core, from, kept, message);
   const votes: Signed<'vote'>[] = [];
   for (const { slot, value } of message.values) {

@@ -6,6 +6,7 @@
 import { hasPlace, slotOf, validVote } from '../record/certificate.ts';
 import { jobTimer, learn, propose } from './proposer.ts';
 import { compareEpochs, epochNumberMax, majority, sameEpoch } from '../record/ballot.ts';
+import { judgeAnew } from '../keeping/oversight.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
 import {
@@ -224,7 +225,10 @@ const restsOn = (value: AcceptedValue['value'], execution: string): boolean =>
 
 /** Another epoch is higher: whatever this node was, it is not the leader now. */
 export function stepDown(core: Node, kept: KeptJob, higher: Epoch): void {
-  if (compareEpochs(higher, kept.seen) > 0) kept.seen = higher;
+  if (compareEpochs(higher, kept.seen) > 0) {
+    if (higher.leader !== kept.seen.leader) judgeAnew(core, kept);
+    kept.seen = higher;
+  }
   const { lead } = kept;
   if (lead === null || compareEpochs(higher, lead.epoch) <= 0) return;
   kept.lead = null;

@@ -5,6 +5,7 @@
  */
 import { hasPlace, slotOf, validVote } from '../record/certificate.ts';
 import { majority, sameEpoch } from '../record/ballot.ts';
+import { workDone } from '../keeping/oversight.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
 import { mergeCommitted } from '../record/ledger.ts';
@@ -160,6 +161,7 @@ export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean
   if (merged === 'known') return true;
   observe(core, value.record.hlc);
   const { job } = kept.ledger;
+  workDone(kept);
   persistCommitted(core, job, slot, value);
   if (kept.accepted.delete(slot)) persist(core, { table: 'accepted', job, key: slot, value: null });
   noteCommitted(core, value);

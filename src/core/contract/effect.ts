@@ -74,6 +74,8 @@ export type NoteEvent =
   | 'job.activated'
   | 'job.leading'
   | 'job.stepped-down'
+  /** A keeper takes the job from a leader that lives, but does not lead it. */
+  | 'job.leader-failed'
   | 'job.assigned'
   | 'job.attempt-failed'
   | 'job.accepted'

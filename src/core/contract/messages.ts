@@ -176,6 +176,11 @@ export type Message =
   // — keepers watch their leader
   /** Keeper to leader, every 10 s: do you lead these? At most 256. */
   | { readonly type: 'lead-check'; readonly jobs: readonly JobId[] }
+  /** Leader to keeper: of those asked about, these I lead, under this epoch. */
+  | {
+      readonly type: 'leading';
+      readonly jobs: readonly { readonly job: JobId; readonly epoch: Epoch }[];
+    }
   /** Leader to keeper: of those asked about, these I do not lead. For closed ones a `commit` comes. */
   | { readonly type: 'not-leading'; readonly jobs: readonly JobId[] }
   // — membership: on connecting, so that nobody waits for the next gossip

@@ -5,17 +5,18 @@
 import { allow, shelvedPoints } from '../mesh/allowance.ts';
 import { slotOf } from '../record/certificate.ts';
 import { jobTimer, learn, sendCommits } from '../consensus/proposer.ts';
-import { withinReach } from '../record/ballot.ts';
+import { compareEpochs, withinReach } from '../record/ballot.ts';
 import { standForLeader, stepDown, takeCommand, takeState } from '../consensus/candidacy.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { unindex } from '../asking/job-index.ts';
 import { progress, signOfLife } from '../leading/lead.ts';
+import { failingOf, isOverdue, isOwing, leadCheckMs, leaderShown, shun } from './oversight.ts';
 import { keepWarm, rowKeys } from './shelf.ts';
 import type { Message } from '../contract/messages.ts';
-import type { Certified, Signed, Slot } from '../record/records.ts';
+import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { closeOf, eachKept, rememberClose } from './books.ts';
-import { persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
+import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
 import type { KeptJob } from './state.ts';
 import { checkCommand, checkCommitted, isKeeper } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
@@ -28,8 +29,10 @@ export const keeps = ({ card, peek }: KeptJob, node: NodeId): boolean =>
 const commitsMax = 64;
 /** Jobs of which one message may make this node say that they are closed. */
 const closedTold = 256;
-/** Between two questions whether the leader still leads what we think it does. */
-const leadCheckMs = 10_000;
+/** Jobs of one question; what the wire carries. */
+const checkedMax = 256;
+/** Of an allowance, for each job that is not here. */
+const unknownPoints = 1;
 /** Each rank below the first living one waits this much longer before it stands for leader. */
 const rankStepMs = 1_500;
 
@@ -198,9 +201,10 @@ function dropKept(core: With<'asking' | 'keeping'>, job: JobId, kept: KeptJob): 
   unindex(core, job);
 }
 
-/** Asks each leader whether it still leads what this node believes it leads. */
-export function checkLeaders(core: With<'mesh' | 'keeping'>): void {
-  const byLeader = new Map<NodeId, JobId[]>();
+/** Asks each leader whether it leads what this node believes it leads. */
+export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'executing'>): void {
+  const asked = new Map<NodeId, JobId[]>();
+  let overdue = false;
   for (const kept of eachKept(core)) {
     const leader = leaderOf(kept);
     if (leader === null) continue;
@@ -210,16 +214,34 @@ export function checkLeaders(core: With<'mesh' | 'keeping'>): void {
     }
     // A leader that was found dead before this job came to it is not found dead again.
     if (core.mesh.watches.get(leader)?.dead === true) leaderGone(core, kept);
+    else if (kept.lead === null && kept.candidateAt === null) overthrow(core, kept, leader);
     // A stop that this keeper signed for must not wait for the one who brought it.
     for (const command of kept.ledger.commands.values())
       send(core, leader, { type: 'command', command });
-    const jobs = byLeader.get(leader) ?? [];
-    if (jobs.length < 256) byLeader.set(leader, [...jobs, kept.ledger.job]);
+    overdue ||= isOverdue(core, kept);
+    if (isOwing(core, kept)) asked.set(leader, [...(asked.get(leader) ?? []), kept.ledger.job]);
   }
-  for (const [leader, jobs] of byLeader) send(core, leader, { type: 'lead-check', jobs });
+  for (const [leader, jobs] of asked) {
+    for (let at = 0; at < jobs.length; at += checkedMax)
+      send(core, leader, { type: 'lead-check', jobs: jobs.slice(at, at + checkedMax) });
+  }
   if (core.keeping.kept.size > core.keeping.closedKept.size) {
-    core.timers.set('lead-check', after(core.now, leadCheckMs));
+    const pause = overdue ? core.config.limits.probeMs : leadCheckMs;
+    core.timers.set('lead-check', after(core.now, pause));
   }
+}
+
+/** A leader that lives and does not lead makes room for the next keeper. */
+function overthrow(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  kept: KeptJob,
+  leader: NodeId,
+): void {
+  const why = failingOf(core, kept, leader);
+  if (why === null) return;
+  note(core, 'job.leader-failed', { job: kept.ledger.job, leader, why });
+  shun(core, kept, leader);
+  leaderGone(core, kept);
 }
 
 export function onLeadCheck(
@@ -227,23 +249,45 @@ export function onLeadCheck(
   from: NodeId,
   jobs: readonly JobId[],
 ): void {
+  const led: { job: JobId; epoch: Epoch }[] = [];
   const not: JobId[] = [];
   let told = 0;
+  let answering = true;
   for (const job of jobs) {
     core.atHand = job;
     const kept = core.keeping.kept.get(job);
-    if (kept !== undefined && !keeps(kept, from)) {
+    if (kept === undefined) {
+      // Anybody may ask about jobs that nobody has.
+      answering &&= allow(core, from, unknownPoints);
+      if (answering) not.push(job);
+    } else if (!keeps(kept, from)) {
       refuse(core, from, 'not-keeper', false);
-    } else if (kept !== undefined && (kept.card !== null || kept.ledger.close !== null)) {
+    } else if (kept.card !== null || kept.ledger.close !== null) {
       // Whoever missed more asks again in ten seconds.
       told += 1;
       const mayTell =
         told <= commitsMax && (kept.card === null || allow(core, from, shelvedPoints));
       if (mayTell) sendCommits(core, from, kept);
-    } else if (kept === undefined || (kept.lead === null && kept.candidateAt === null))
-      not.push(job);
+    } else if (kept.lead !== null && kept.lead.mode !== 'preparing') {
+      led.push({ job, epoch: kept.lead.epoch });
+    } else if (kept.lead === null && kept.candidateAt === null) not.push(job);
   }
+  if (led.length > 0) send(core, from, { type: 'leading', jobs: led });
   if (not.length > 0) send(core, from, { type: 'not-leading', jobs: not });
+}
+
+/** Of an epoch below the one that this keeper has seen nobody leads any more. */
+export function onLeading(
+  core: With<'keeping'>,
+  from: NodeId,
+  jobs: Extract<Message, { type: 'leading' }>['jobs'],
+): void {
+  for (const { job, epoch } of jobs) {
+    core.atHand = job;
+    const kept = core.keeping.kept.get(job);
+    if (kept === undefined || kept.seen.leader !== from || epoch.leader !== from) continue;
+    if (compareEpochs(epoch, kept.seen) >= 0) leaderShown(core, kept);
+  }
 }
 
 export function onNotLeading(

@@ -4,6 +4,7 @@
  * packed into one piece of bytes, and only what lists and strangers ask for stays at hand. Whoever
  * looks at the ledger of a shelved job gets it unpacked, as it was.
  */
+import { newOversight } from './oversight.ts';
 import { after, asMillis } from '../record/ids.ts';
 import type { Millis, NodeId, PublicKey } from '../record/ids.ts';
 import { createdAt, fewLabels } from '../asking/job-index.ts';
@@ -68,6 +69,7 @@ export function createKept(
     lead: null,
     candidateAt: null,
     tries: 0,
+    oversight: newOversight(core.now),
     closedAt: null,
   };
 }

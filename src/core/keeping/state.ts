@@ -1,6 +1,7 @@
 /** The jobs that this node keeps, votes for or sponsors, and those it knows to be over. */
 import type { AcceptedValue } from '../contract/messages.ts';
 import type { Card } from './shelf.ts';
+import type { Oversight } from './oversight.ts';
 import type { Lead } from '../leading/state.ts';
 import type { JobId, Millis, NodeId, RequestId } from '../record/ids.ts';
 import type { Ledger } from '../record/ledger.ts';
@@ -31,6 +32,8 @@ export interface KeptJob {
   candidateAt: Millis | null;
   /** Failed tries to lead since the last success; slows down the next. */
   tries: number;
+  /** How the node believed to lead does. */
+  readonly oversight: Oversight;
   closedAt: Millis | null;
 }
 

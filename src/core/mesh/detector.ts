@@ -7,6 +7,7 @@ import { majority } from '../record/ballot.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
 import { leaderGone, leaderOf } from '../keeping/keeper.ts';
+import { judgeAllAnew } from '../keeping/oversight.ts';
 import { loseNode } from '../leading/lead.ts';
 import { forgetAlive, reachedMembers } from './members.ts';
 import type { Message } from '../contract/messages.ts';
@@ -132,11 +133,15 @@ function declareDead(core: With<'mesh' | 'keeping'>, node: NodeId, watch: Watch)
   }
 }
 
-/** Any message is a sign of life. */
+/** Any message is a sign of life; whether its sender leads what it should is asked for itself. */
 export function onHeard(core: With<'mesh' | 'keeping'>, node: NodeId): void {
   if (core.mesh.heardAt.size < heardMax || core.mesh.heardAt.has(node))
     core.mesh.heardAt.set(node, core.now);
   else remember(core.mesh.heardAt, node, core.now, heardMax);
+  takeForAlive(core, node);
+}
+
+function takeForAlive(core: With<'mesh' | 'keeping'>, node: NodeId): void {
   const watch = core.mesh.watches.get(node);
   if (watch === undefined) return;
   core.mesh.watches.set(node, newWatch());
@@ -182,7 +187,7 @@ export function onPong(core: With<'mesh' | 'keeping'>, from: NodeId, nonce: numb
   for (const [node, watch] of core.mesh.watches) {
     if (watch.nonce !== nonce || watch.sentAt === null || !watch.asked.includes(from)) continue;
     watch.vouched.add(from);
-    if (watch.vouched.size >= majority(watch.asked.length)) onHeard(core, node);
+    if (watch.vouched.size >= majority(watch.asked.length)) takeForAlive(core, node);
   }
 }
 
@@ -209,9 +214,10 @@ export function retryUnreachable(core: With<'mesh'>, node: NodeId): void {
 }
 
 /** This node itself was late: every suspicion it holds is void. */
-export function onLag(core: With<'mesh'>, lateMs: number): void {
+export function onLag(core: With<'mesh' | 'keeping'>, lateMs: number): void {
   if (lateMs < lagMs) return;
   note(core, 'loop.lagged', { ms: Math.round(lateMs) });
+  judgeAllAnew(core);
   for (const [node, watch] of core.mesh.watches) {
     if (!watch.dead) core.mesh.watches.set(node, newWatch());
   }

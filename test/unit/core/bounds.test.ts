@@ -1,7 +1,7 @@
 /** Whatever is sent, and however much of it: everything a node remembers has a bound. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { asRequestId } from '../../../src/core/record/ids.ts';
+import { asJobId, asRequestId } from '../../../src/core/record/ids.ts';
 import { summaryOf, ledgerOf } from '../../../src/core/record/ledger.ts';
 import type {
   Gossip,
@@ -227,6 +227,7 @@ const messages: Makers<Message> = {
   command: ({ job }) => ({ type: 'command', command: stopOf(job) }),
   'command-ack': ({ id }) => ({ type: 'command-ack', job: id, sequence: 1 }),
   'lead-check': ({ id }) => ({ type: 'lead-check', jobs: [id] }),
+  leading: ({ id, job }) => ({ type: 'leading', jobs: [{ job: id, epoch: job.epoch }] }),
   'not-leading': ({ id }) => ({ type: 'not-leading', jobs: [id] }),
   advert: ({ n }) => ({ type: 'advert', advert: advertOf(n) }),
   ping: ({ n }) => ({ type: 'ping', nonce: n }),
@@ -375,6 +376,19 @@ describe('one message makes a node send', () => {
     assert.ok(
       cluster.message(0, 2, { type: 'lead-check', jobs: [id] }).some(({ type }) => type === 'send'),
       'a keeper of it is answered',
+    );
+  });
+
+  it('no more about jobs that are not here than the allowance of the asker has room for', () => {
+    const cluster = alone();
+    const jobs = Array.from({ length: 256 }, (_, n) =>
+      asJobId(`j-00000000-0000-8000-8000-${String(n).padStart(12, '0')}`),
+    );
+    for (let count = 0; count < 20; count += 1) cluster.message(0, 9, { type: 'lead-check', jobs });
+    const told = cluster.messages('not-leading').map(({ message }) => message.jobs.length);
+    assert.equal(
+      told.reduce((sum, count) => sum + count, 0),
+      2_000,
     );
   });
 

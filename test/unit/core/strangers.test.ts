@@ -155,6 +155,7 @@ const messages: Expected<Message> = {
   command: [{ type: 'command', command: stopOf(job) }, ['refuse unknown-job']],
   'command-ack': [{ type: 'command-ack', job: id, sequence: 1 }, []],
   'lead-check': [{ type: 'lead-check', jobs: [id] }, ['send not-leading']],
+  leading: [{ type: 'leading', jobs: [{ job: id, epoch }] }, []],
   'not-leading': [{ type: 'not-leading', jobs: [id] }, []],
   advert: [{ type: 'advert', advert }, []],
   ping: [{ type: 'ping', nonce: 7 }, ['send pong']],

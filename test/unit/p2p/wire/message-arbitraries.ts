@@ -264,6 +264,10 @@ export const messageArbitraries: Arbitraries<Message> = {
     sequence: ordinals,
   }),
   'lead-check': record<M<'lead-check'>>({ type: is('lead-check'), jobs: few(jobIds) }),
+  leading: record<M<'leading'>>({
+    type: is('leading'),
+    jobs: few(record({ job: jobIds, epoch: epochs })),
+  }),
   'not-leading': record<M<'not-leading'>>({ type: is('not-leading'), jobs: few(jobIds) }),
   advert: record<M<'advert'>>({ type: is('advert'), advert: signed('advert') }),
   ping: record<M<'ping'>>({ type: is('ping'), nonce }),

@@ -1,0 +1,53 @@
+/**
+ * Whether there is something to do about a job that its leader leaves undone, judged by what this keeper
+ * knows and could do itself. It sees neither leases nor misses, so it takes every execution for alive
+ * that has not ended; and its clock ends no job, as it may be wrong.
+ */
+import { shut } from '../node/door.ts';
+import { takenBy, howOften } from '../placing/resources.ts';
+import { refusalsFor } from '../placing/eligibility.ts';
+import { roomFor } from '../mesh/welcome.ts';
+import { failuresByNode, planJob } from '../leading/plan.ts';
+import type { With } from '../node/state.ts';
+import type { KeptJob } from './state.ts';
+
+/** A leader announces a job that waits at least every 15 s; what was not done in four such rounds, it will not do. */
+const idleMs = 60_000;
+/** A result waits for its second copy first, which two nodes may be asked for, one after the other. */
+const copies = 2;
+
+/** How long the leader may take for what is due now; null when nothing is. */
+export function workDue(
+  core: With<'mesh' | 'placing' | 'executing'>,
+  kept: KeptJob,
+): number | null {
+  const { limits } = core.config;
+  const plan = planJob(kept.ledger, {
+    now: core.now,
+    ageMs: 0,
+    since: core.now,
+    heard: new Map(),
+    seenAt: new Map(),
+    givenUp: new Map(),
+    failedAt: new Map(),
+    replications: new Map(),
+    canReplicate: false,
+    limits: { ...limits, retryBackoffMs: 0 },
+  });
+  if (plan.close !== null) return idleMs;
+  if (plan.vacancies.length > 0 && couldRun(core, kept)) return idleMs;
+  return plan.accepts.length > 0 ? idleMs + copies * limits.replicateTimeoutMs : null;
+}
+
+/** This node would bid for it, and win: it has room, and has not failed it. */
+function couldRun(core: With<'mesh' | 'placing' | 'executing'>, { ledger }: KeptJob): boolean {
+  const { profile } = core;
+  if (profile === null || shut(core) !== null) return false;
+  const { owner, spec } = ledger.spec.body;
+  if ((failuresByNode(ledger, new Map()).get(core.self) ?? 0) > 0) return false;
+  if (refusalsFor(profile, ledger.spec.body).length > 0) return false;
+  // Held for this very job, or free.
+  if (core.placing.holds.has(ledger.job)) return true;
+  const wanted = takenBy(spec.Task, profile.overheads);
+  return howOften(wanted, roomFor(core, { owner, leader: core.self }, wanted), 1) > 0;
+}

@@ -1,0 +1,108 @@
+/**
+ * What a keeper demands of the leader of a job: that it shows again and again that it leads this job,
+ * and that it does what is due. That it lives is another matter (`mesh/detector.ts`). Whoever fails
+ * loses the job to the next keeper, and is not followed again for a while by those who saw it.
+ */
+import { after } from '../record/ids.ts';
+import type { Millis, NodeId } from '../record/ids.ts';
+import type { Node, With } from '../node/state.ts';
+import { eachKept } from './books.ts';
+import type { KeptJob } from './state.ts';
+import { workDue } from './duty.ts';
+
+/** What a keeper remembers of the leaders of a job. */
+export interface Oversight {
+  /** When the node believed to lead last showed that it leads this job, or came to be believed so. */
+  shownAt: Millis;
+  /** When this keeper last looked for work that the leader leaves undone. */
+  lookedAt: Millis;
+  /** Since when it has been seen to leave something undone; null while it does not. */
+  dueSince: Millis | null;
+  /** Keepers that failed as leaders, how often, and until when they get no promise here. */
+  readonly shunned: Map<NodeId, { readonly until: Millis; readonly times: number }>;
+}
+
+/** A leader shows itself with every proposal, or when asked. */
+export const leadCheckMs = 10_000;
+/**
+ * Until then it must have shown itself. It is asked some six times before that, so that lost messages
+ * alone overthrow nobody; a dead leader is found sooner, by the probes.
+ */
+const silentMs = 20_000;
+/** Between two looks for work left undone: each costs a plan of the job. */
+const lookMs = 20_000;
+/** No promise for who failed as leader, at first and at most; doubles. It may have been slow only. */
+const shunMs = 60_000;
+const shunMaxMs = 16 * shunMs;
+
+export const newOversight = (now: Millis): Oversight => ({
+  shownAt: now,
+  lookedAt: now,
+  dueSince: null,
+  shunned: new Map(),
+});
+
+/** The node believed to lead showed that it does. */
+export function leaderShown(core: Node, kept: KeptJob): void {
+  kept.oversight.shownAt = core.now;
+}
+
+/** Something was decided: the leader is not idle. */
+export function workDone(kept: KeptJob): void {
+  kept.oversight.dueSince = null;
+}
+
+/** Another node is believed to lead, or this one did not run for a while: nobody has failed yet. */
+export function judgeAnew(core: Node, kept: KeptJob): void {
+  const { oversight } = kept;
+  oversight.shownAt = core.now;
+  oversight.lookedAt = core.now;
+  oversight.dueSince = null;
+}
+
+export function judgeAllAnew(core: With<'keeping'>): void {
+  for (const kept of eachKept(core)) judgeAnew(core, kept);
+}
+
+/** It must be asked whether it leads: it has not shown itself lately. */
+export const isOwing = (core: Node, { oversight }: KeptJob): boolean =>
+  core.now - oversight.shownAt >= leadCheckMs / 2;
+
+/** It was asked and has not answered. */
+export const isOverdue = (core: Node, { oversight }: KeptJob): boolean =>
+  core.now - oversight.shownAt > leadCheckMs;
+
+/**
+ * How the leader fails, if it does. `silent`: it speaks to this node, but never says that it leads the
+ * job. Who cannot be heard at all is left to the probes, which ask others, too. `idle`: it leads, and
+ * leaves undone what this node would do at once.
+ */
+export function failingOf(
+  core: With<'mesh' | 'placing' | 'executing'>,
+  kept: KeptJob,
+  leader: NodeId,
+): 'silent' | 'idle' | null {
+  const { oversight } = kept;
+  const heardAt = core.mesh.heardAt.get(leader) ?? null;
+  const spoke = heardAt !== null && core.now - heardAt < leadCheckMs;
+  if (spoke && core.now - oversight.shownAt >= silentMs) return 'silent';
+  if (core.now - oversight.lookedAt >= lookMs) {
+    oversight.lookedAt = core.now;
+    const patienceMs = workDue(core, kept);
+    if (patienceMs === null) oversight.dueSince = null;
+    else oversight.dueSince ??= core.now;
+    if (oversight.dueSince !== null && core.now - oversight.dueSince >= (patienceMs ?? Infinity))
+      return 'idle';
+  }
+  return null;
+}
+
+/** It failed as leader: the others are given time to do better. */
+export function shun(core: Node, { oversight }: KeptJob, node: NodeId): void {
+  const times = (oversight.shunned.get(node)?.times ?? 0) + 1;
+  const until = after(core.now, Math.min(shunMs * 2 ** (times - 1), shunMaxMs));
+  oversight.shunned.set(node, { until, times });
+}
+
+export const isShunned = (core: Node, { oversight }: KeptJob, node: NodeId): boolean =>
+  core.now < (oversight.shunned.get(node)?.until ?? 0);
