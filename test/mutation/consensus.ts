@@ -18,14 +18,23 @@ export const consensus: Mutations = {
       why: 'it gives work away that another leader gave away meanwhile',
     },
   ],
-  'src/core/record/ballot.ts': [
+  'src/core/record/keeper-set.ts': [
     {
       name: 'a quorum is one keeper less',
       within: null,
-      text: 'Math.floor(keepers / 2) + 1',
-      instead: 'Math.max(1, Math.floor(keepers / 2))',
+      text: 'Math.floor(count / 2) + 1',
+      instead: 'Math.max(1, Math.floor(count / 2))',
       why: 'two halves of the keepers choose two values',
     },
+    {
+      name: 'one keeper that votes twice counts twice',
+      within: 'isQuorum',
+      text: 'keepers.filter(({ node }) => there.has(node)).length >=',
+      instead: '[...nodes].length >=',
+      why: 'one keeper is a majority',
+    },
+  ],
+  'src/core/record/ballot.ts': [
     {
       name: 'epochs of one number are all the same',
       within: 'compareEpochs',
@@ -76,13 +85,6 @@ export const consensus: Mutations = {
       text: 'if (!sameEpoch(vote.body.epoch, first.body.epoch)) return false;',
       instead: '',
       why: 'a value that was never chosen is believed',
-    },
-    {
-      name: 'one keeper that votes twice counts twice',
-      within: 'validCertificate',
-      text: 'signers.size >=',
-      instead: 'votes.length >=',
-      why: 'one keeper is a majority',
     },
     {
       name: 'values for places that the job does not have are taken',
@@ -303,8 +305,8 @@ export const consensus: Mutations = {
     {
       name: 'half a promise counts as a whole one',
       within: 'onPromise',
-      text: 'p.parts.size === p.of',
-      instead: 'p.parts.size > 0',
+      text: 'parts.size === of',
+      instead: 'parts.size > 0',
       why: 'what stood in the missing part is overwritten',
     },
     {
@@ -324,7 +326,7 @@ export const consensus: Mutations = {
     {
       name: 'a leader without its keepers goes on',
       within: 'confirmLonely',
-      text: 'heard.length < majority(keepers.length)',
+      text: '!isQuorum(admission, heard)',
       instead: 'false',
       why: 'cut off, it plans on what is long out of date',
     },

@@ -6,7 +6,7 @@ export const work: Mutations = {
     {
       name: 'a receipt is given for the first vote',
       within: 'onAdmitted',
-      text: 'submission.votes.size < majority(body.keepers.length)',
+      text: '!isQuorum(body, submission.votes.keys())',
       instead: 'submission.votes.size < 1',
       why: 'the loss of one keeper loses a job with a receipt',
     },
@@ -383,8 +383,8 @@ export const work: Mutations = {
     {
       name: 'an end is told only once',
       within: 'tickExecution',
-      text: '< majority(keepers.length)) return report(core, execution)',
-      instead: '< majority(keepers.length)) return',
+      text: 'acked)) return report(core, execution)',
+      instead: 'acked)) return',
       why: 'one lost message stops a job',
     },
   ],

@@ -3,6 +3,7 @@
  * of, then its neighbours. Nothing an answer says is taken over unless signed records prove it; the
  * only hearsay is how far the jobs of a list are, and that is marked.
  */
+import { isKeeper } from '../record/keeper-set.ts';
 import { jobAnswer, listMax, specsMax, summaries } from './directory.ts';
 import { believed } from './foreign.ts';
 import { after } from '../record/ids.ts';
@@ -22,7 +23,7 @@ import type { Fit, Ref } from './names.ts';
 import { reply, refuse, send, wallMs } from '../node/outbox.ts';
 import type { Lookup } from './state.ts';
 import { stopJob } from './stop.ts';
-import { checkSpec, isKeeper } from '../record/verify.ts';
+import { checkSpec } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
 const lookupMs = 2_000;

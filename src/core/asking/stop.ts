@@ -1,5 +1,5 @@
 /** The owner's stop: a signed command, durable on W keepers before it is answered. */
-import { majority } from '../record/ballot.ts';
+import { majority } from '../record/keeper-set.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import type { JobRecords, Message } from '../contract/messages.ts';

@@ -2,6 +2,7 @@
  * The acceptor: promise epochs and accept what a leader proposes under them. Whatever it signs is on
  * disk before the signature leaves (the machine's `persist` barrier).
  */
+import { isKeeper } from '../record/keeper-set.ts';
 import { allow, shelvedPoints } from '../mesh/allowance.ts';
 import { hasPlace, slotOf } from '../record/certificate.ts';
 import { sendCommits } from './proposer.ts';
@@ -16,7 +17,7 @@ import type { Epoch, Signed, Slot } from '../record/records.ts';
 import { closeOf } from '../keeping/books.ts';
 import { persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
 import type { KeptJob } from '../keeping/state.ts';
-import { checkCommand, isKeeper } from '../record/verify.ts';
+import { checkCommand } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** Items of a ledger in one part of a promise; keeps a part well below the frame limit. */

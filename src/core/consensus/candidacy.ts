@@ -3,9 +3,11 @@
  * admission, later ones with the promises of W keepers. Whoever becomes leader takes over what any of
  * them had accepted.
  */
+import { anew, isDue, said, toSay } from '../node/repeat.ts';
+import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
 import { hasPlace, slotOf, validVote } from '../record/certificate.ts';
 import { jobTimer, learn, propose } from './proposer.ts';
-import { compareEpochs, epochNumberMax, majority, sameEpoch } from '../record/ballot.ts';
+import { compareEpochs, epochNumberMax, sameEpoch } from '../record/ballot.ts';
 import { judgeAnew } from '../keeping/oversight.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
@@ -17,18 +19,12 @@ import {
   nodeOfExecution,
 } from '../record/ledger.ts';
 import type { AcceptedValue, JobRecords, Message } from '../contract/messages.ts';
-import type { AdmissionBody, Certified, Epoch } from '../record/records.ts';
+import type { Certified, Epoch } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import type { Lead } from '../leading/state.ts';
 import { eachKept } from '../keeping/books.ts';
 import { note, observe, persist, refuse, seal, send, touch, wallMs } from '../node/outbox.ts';
-import {
-  checkCommand,
-  checkCommitted,
-  checkGrant,
-  checkState,
-  isKeeper,
-} from '../record/verify.ts';
+import { checkCommand, checkCommitted, checkGrant, checkState } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** Parts of one promise: the largest job has some 20,000 records, of which 150 go into a part. */
@@ -51,8 +47,7 @@ export function newLead(core: Node, epoch: Epoch, mode: Lead['mode']): Lead {
     proposals: new Map(),
     unacked: new Map(),
     flushed: new Set(),
-    resendAt: core.now,
-    resendMs: core.config.limits.resendMs,
+    resend: toSay(core),
     round: 0,
     announcedAt: null,
     nextRoundAt: core.now,
@@ -73,9 +68,6 @@ export function newLead(core: Node, epoch: Epoch, mode: Lead['mode']): Lead {
   };
 }
 
-export const rankOf = (admission: AdmissionBody, node: NodeId): number =>
-  admission.keepers.findIndex((keeper) => keeper.node === node);
-
 /** Begins to ask for promises under the next higher number. */
 export function standForLeader(core: Node, kept: KeptJob): void {
   const { job, admission } = kept.ledger;
@@ -92,20 +84,20 @@ export function standForLeader(core: Node, kept: KeptJob): void {
 
 function askPromises(core: Node, kept: KeptJob, lead: Lead): void {
   lead.grant ??= seal(core, 'grant', { job: kept.ledger.job, epoch: lead.epoch });
-  for (const { node } of kept.ledger.admission.record.body.keepers) {
+  for (const node of keeperNodes(kept.ledger.admission.record.body)) {
     const promise = lead.promises.get(node);
     if (promise !== undefined && promise.parts.size === promise.of) continue;
     send(core, node, { type: 'prepare', job: kept.ledger.job, grant: lead.grant });
   }
-  lead.resendAt = after(core.now, lead.resendMs);
-  core.timers.set(jobTimer(kept), lead.resendAt);
+  said(core, lead.resend);
+  core.timers.set(jobTimer(kept), lead.resend.at);
 }
 
 /** Asks the keepers whether this epoch still stands, and does nothing until W of them say so. */
 export function confirmLead(core: Node, kept: KeptJob, lead: Lead): void {
   lead.mode = 'confirming';
   lead.promises.clear();
-  lead.resendMs = core.config.limits.resendMs;
+  anew(core, lead.resend);
   askPromises(core, kept, lead);
 }
 
@@ -116,11 +108,11 @@ export function confirmLonely(core: With<'mesh' | 'keeping'>): void {
     const { lead, ledger } = kept;
     if (lead?.mode !== 'leading' || ledger.close !== null) continue;
     if (core.now - lead.since < leaderAloneMs) continue;
-    const { keepers } = ledger.admission.record.body;
-    const heard = keepers.filter(
-      ({ node }) => node === core.self || heardWithin(core, node, leaderAloneMs),
+    const admission = ledger.admission.record.body;
+    const heard = keeperNodes(admission).filter(
+      (node) => node === core.self || heardWithin(core, node, leaderAloneMs),
     );
-    if (heard.length < majority(keepers.length)) confirmLead(core, kept, lead);
+    if (!isQuorum(admission, heard)) confirmLead(core, kept, lead);
   }
 }
 
@@ -138,11 +130,8 @@ export function tickEpoch(core: Node, kept: KeptJob, lead: Lead): void {
     core.timers.set(jobTimer(kept), kept.candidateAt);
     return;
   }
-  if (lead.resendAt <= core.now) {
-    lead.resendMs = Math.min(2 * lead.resendMs, 16 * core.config.limits.resendMs);
-    askPromises(core, kept, lead);
-  }
-  core.timers.set(jobTimer(kept), lead.resendAt);
+  if (isDue(core, lead.resend)) askPromises(core, kept, lead);
+  core.timers.set(jobTimer(kept), lead.resend.at);
 }
 
 export function onPromise(
@@ -169,9 +158,15 @@ export function onPromise(
   };
   lead.promises.set(from, promise);
   if (message.part < promise.of && promise.parts.size < partsMax) promise.parts.add(message.part);
-  const complete = [...lead.promises.values()].filter((p) => p.parts.size === p.of);
-  if (complete.length < majority(admission.keepers.length)) return;
-  const votes = complete.map((p) => p.vote);
+  const complete = [...lead.promises].filter(([, { parts, of }]) => parts.size === of);
+  if (
+    !isQuorum(
+      admission,
+      complete.map(([node]) => node),
+    )
+  )
+    return;
+  const votes = complete.map(([, { vote }]) => vote);
   takeOffice(core, kept, lead, { record: lead.grant, votes });
 }
 
@@ -213,7 +208,7 @@ function takeOffice(core: Node, kept: KeptJob, lead: Lead, grant: Certified<'gra
     support,
   );
   // Followers may have missed what the last leader committed.
-  for (const { node } of kept.ledger.admission.record.body.keepers) {
+  for (const node of keeperNodes(kept.ledger.admission.record.body)) {
     if (node === core.self || confirmed) continue;
     lead.unacked.set(node, new Set(kept.ledger.committed.keys()));
   }

@@ -3,10 +3,11 @@
  * (protocol part 1: a majority of the keeper set pinned in the job's record). One value per slot and
  * epoch: a proposal is never changed, only repeated.
  */
+import { anew, isDue, said } from '../node/repeat.ts';
+import { isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import { hasPlace, slotOf, validVote } from '../record/certificate.ts';
-import { majority, sameEpoch } from '../record/ballot.ts';
+import { sameEpoch } from '../record/ballot.ts';
 import { workDone } from '../keeping/oversight.ts';
-import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
 import { mergeCommitted } from '../record/ledger.ts';
 import type { CertifiedValue, Message, SlotValue } from '../contract/messages.ts';
@@ -42,12 +43,12 @@ export function propose(
     fresh.push(slot);
   }
   if (fresh.length === 0) return;
-  for (const { node } of kept.ledger.admission.record.body.keepers) {
+  for (const node of keeperNodes(kept.ledger.admission.record.body)) {
     sendProposals(core, kept, lead, node, new Set(fresh));
   }
-  lead.resendMs = core.config.limits.resendMs;
-  lead.resendAt = after(core.now, lead.resendMs);
-  core.timers.set(jobTimer(kept), lead.resendAt);
+  anew(core, lead.resend);
+  said(core, lead.resend);
+  core.timers.set(jobTimer(kept), lead.resend.at);
 }
 
 function sendProposals(
@@ -102,9 +103,9 @@ export function onVoted(
  * knows a completed job's close shall know its results.
  */
 function settleProposals(core: Node, kept: KeptJob, lead: Lead): void {
-  const { keepers } = kept.ledger.admission.record.body;
+  const admission = kept.ledger.admission.record.body;
   const chosen = [...lead.proposals.values()]
-    .filter((proposal) => proposal.votes.size >= majority(keepers.length))
+    .filter((proposal) => isQuorum(admission, proposal.votes.keys()))
     .sort((a, b) => Number(a.slot === 'close') - Number(b.slot === 'close'));
   for (const proposal of chosen) {
     const { slot, value } = proposal;
@@ -112,7 +113,7 @@ function settleProposals(core: Node, kept: KeptJob, lead: Lead): void {
     if (value.type === 'close' && value.body.outcome === 'completed' && accepting) return;
     lead.proposals.delete(slot);
     learn(core, kept, { record: value, votes: [...proposal.votes.values()] } as CertifiedValue);
-    for (const { node } of keepers) {
+    for (const node of keeperNodes(admission)) {
       if (node === core.self) continue;
       const open = lead.unacked.get(node) ?? new Set();
       lead.unacked.set(node, open.add(slot));
@@ -206,14 +207,13 @@ export function onCommitAck(
 export function resendOpen(core: Node, kept: KeptJob, lead: Lead): boolean {
   const unacked = [...lead.unacked.values()].some((slots) => slots.size > 0);
   if (lead.proposals.size === 0 && !unacked) return false;
-  if (lead.resendAt <= core.now) {
-    for (const { node } of kept.ledger.admission.record.body.keepers) {
+  if (isDue(core, lead.resend)) {
+    for (const node of keeperNodes(kept.ledger.admission.record.body)) {
       sendProposals(core, kept, lead, node, null);
     }
     flushCommits(core, kept, lead, true);
-    lead.resendMs = Math.min(2 * lead.resendMs, 16 * core.config.limits.resendMs);
-    lead.resendAt = after(core.now, lead.resendMs);
+    said(core, lead.resend);
   }
-  core.timers.set(jobTimer(kept), lead.resendAt);
+  core.timers.set(jobTimer(kept), lead.resend.at);
   return true;
 }

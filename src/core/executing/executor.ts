@@ -2,6 +2,7 @@
  * Executions on this node (protocol parts 5.5 to 5.7): take assignments that are certified and fresh,
  * write them down before they start. What becomes of them is in `reporting.ts`, `lease.ts`, `ending.ts`.
  */
+import { toSay } from '../node/repeat.ts';
 import { freeNow, releaseHold } from '../placing/capacity.ts';
 import { shut } from '../node/door.ts';
 import { busyRefusals, refusalsFor } from '../placing/eligibility.ts';
@@ -178,8 +179,7 @@ export function addExecution(
     epoch,
     leaderHeardAt: core.now,
     acked: new Set(),
-    resendAt: core.now,
-    resendMs: core.config.limits.resendMs,
+    resend: toSay(core),
     cancelling: false,
   };
   core.executing.executions.set(stored.order.execution, execution);

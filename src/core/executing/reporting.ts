@@ -2,10 +2,10 @@
  * What becomes of an execution: the runner's events as signed states, told to the leader on the way
  * and to every keeper at the end, until W of them have it on disk.
  */
+import { anew, isDue, said, seldom } from '../node/repeat.ts';
+import { isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import { reconsider } from '../placing/bidder.ts';
-import { majority } from '../record/ballot.ts';
 import type { Phase, RunEvent } from '../record/execution.ts';
-import { after } from '../record/ids.ts';
 import type { ExecutionId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { StoredExecution } from '../contract/stored.ts';
@@ -49,8 +49,7 @@ export function onRunEvent(
   const state = seal(core, 'state', { ...body, sequence: before.sequence + 1 });
   execution.stored = { ...execution.stored, state };
   execution.acked.clear();
-  execution.resendMs = core.config.limits.resendMs;
-  execution.resendAt = core.now;
+  anew(core, execution.resend);
   // Only the end must survive: a run that was under way is found again by the runner's own files.
   if (isTerminal(body.phase)) saveExecution(core, execution.stored);
   note(core, 'execution.phase', { job: body.job, execution: id, phase: body.phase });
@@ -91,27 +90,24 @@ export function report(core: Node, execution: LocalExecution): void {
   const { stored, acked } = execution;
   const { state, admission, order } = stored;
   const ended = isTerminal(state.body.phase);
-  const targets = ended
-    ? admission.record.body.keepers.map(({ node }) => node)
-    : [execution.epoch.leader];
+  const targets = ended ? keeperNodes(admission.record.body) : [execution.epoch.leader];
   for (const node of targets) {
     if (!acked.has(node)) send(core, node, { type: 'states', states: [state] });
   }
   if (!ended) return;
-  execution.resendAt = after(core.now, execution.resendMs);
-  execution.resendMs = Math.min(2 * execution.resendMs, 16 * core.config.limits.resendMs);
-  core.timers.set(executionTimer(order.execution), execution.resendAt);
+  said(core, execution.resend);
+  core.timers.set(executionTimer(order.execution), execution.resend.at);
 }
 
 export function tickExecution(core: With<'executing'>, id: ExecutionId): void {
   const execution = core.executing.executions.get(id);
   if (execution === undefined || !isTerminal(execution.stored.state.body.phase)) return;
-  const { keepers } = execution.stored.admission.record.body;
-  if (execution.resendAt > core.now) return core.timers.set(executionTimer(id), execution.resendAt);
-  if (execution.acked.size < majority(keepers.length)) return report(core, execution);
+  const { resend, acked, stored } = execution;
+  if (!isDue(core, resend)) return core.timers.set(executionTimer(id), resend.at);
+  if (!isQuorum(stored.admission.record.body, acked)) return report(core, execution);
   // W have it on disk, but nobody closed the job yet: tell the leader now and then.
-  execution.acked.clear();
-  execution.resendMs = 16 * core.config.limits.resendMs;
+  acked.clear();
+  seldom(core, resend);
   report(core, execution);
 }
 

@@ -1,4 +1,5 @@
 /** What runs on this node, and what it copies for others. */
+import type { Repeat } from '../node/repeat.ts';
 import type { StoredExecution } from '../contract/stored.ts';
 import type { ExecutionId, JobId, Millis, NodeId } from '../record/ids.ts';
 import type { Epoch } from '../record/records.ts';
@@ -12,8 +13,7 @@ export interface LocalExecution {
   leaderHeardAt: Millis;
   /** Keepers that have the last state on disk. */
   readonly acked: Set<NodeId>;
-  resendAt: Millis;
-  resendMs: number;
+  readonly resend: Repeat;
   cancelling: boolean;
 }
 

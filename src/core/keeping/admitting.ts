@@ -2,11 +2,11 @@
  * A keeper's part in admissions: vote for one, wait for its activation, help itself when none comes,
  * and take the job into keeping.
  */
+import { isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
 import { allow, shelvedPoints } from '../mesh/allowance.ts';
 import { validVote } from '../record/certificate.ts';
 import { shut } from '../node/door.ts';
-import { firstEpoch, majority } from '../record/ballot.ts';
-import { rankOf } from '../consensus/candidacy.ts';
+import { firstEpoch } from '../record/ballot.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { leadFirstEpoch } from '../leading/lead.ts';
@@ -116,10 +116,10 @@ export function tickPending(core: With<'mesh' | 'keeping'>, job: JobId): void {
 
 /** Its keepers are there, so that its activation may only be late. Who brings it does not vouch for itself. */
 function isCredible(core: With<'mesh'>, from: NodeId, admission: AdmissionBody): boolean {
-  const there = admission.keepers.filter(
-    ({ node }) => node === core.self || (node !== from && reached(core, node)),
+  const there = keeperNodes(admission).filter(
+    (node) => node === core.self || (node !== from && reached(core, node)),
   );
-  return there.length >= majority(admission.keepers.length);
+  return isQuorum(admission, there);
 }
 
 function dropPending(core: With<'keeping'>, job: JobId): void {
@@ -146,7 +146,7 @@ function activateByVotes(
   core: With<'mesh' | 'keeping'>,
   { spec, admission, votes, from }: PendingJob,
 ): boolean {
-  if (votes.size < majority(admission.body.keepers.length)) return false;
+  if (!isQuorum(admission.body, votes.keys())) return false;
   activate(core, from, spec, { record: admission, votes: [...votes.values()] });
   return true;
 }

@@ -2,6 +2,7 @@
  * The keeper's part once a job is its own: learn what was committed, watch the leader, stand for
  * leader when it is gone, and let the job go when its time is over.
  */
+import { isKeeper } from '../record/keeper-set.ts';
 import { allow, shelvedPoints } from '../mesh/allowance.ts';
 import { slotOf } from '../record/certificate.ts';
 import { jobTimer, learn, sendCommits } from '../consensus/proposer.ts';
@@ -18,7 +19,7 @@ import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { closeOf, eachKept, rememberClose } from './books.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
 import type { KeptJob } from './state.ts';
-import { checkCommand, checkCommitted, isKeeper } from '../record/verify.ts';
+import { checkCommand, checkCommitted } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** Whether a node is a keeper of a job, without unpacking one that is shelved. */

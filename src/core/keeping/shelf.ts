@@ -5,6 +5,7 @@
  * looks at the ledger of a shelved job gets it unpacked, as it was.
  */
 import { newOversight } from './oversight.ts';
+import { keeperNodes } from '../record/keeper-set.ts';
 import { after, asMillis } from '../record/ids.ts';
 import type { Millis, NodeId, PublicKey } from '../record/ids.ts';
 import { createdAt, fewLabels } from '../asking/job-index.ts';
@@ -97,7 +98,7 @@ function pack(
       createdAt: createdAt(core, spec),
     },
     owner: spec.body.owner,
-    keepers: admission.record.body.keepers.map(({ node }) => known(node)),
+    keepers: keeperNodes(admission.record.body).map(known),
     keys: rowKeys(ledger).join(' '),
     spec: core.suite.pack([alone(spec)]),
     close: packedClose(core, ledger),

@@ -5,11 +5,13 @@
  * nonce, and with it the job id, is made from its id and store, so that the same text submitted
  * elsewhere is another job; and it is on disk before it is sent, so that a restart sends the same.
  */
+import { anew, isDue, said, toSay } from '../node/repeat.ts';
+import { isKeeper, isQuorum, keeperNodes, quorumSize } from '../record/keeper-set.ts';
 import type { Job } from '../../job/model.ts';
 import { noteSound } from '../../job/recheck.ts';
 import { validVote } from '../record/certificate.ts';
 import { shut } from '../node/door.ts';
-import { firstEpoch, majority } from '../record/ballot.ts';
+import { firstEpoch } from '../record/ballot.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import { chooseKeepers } from './choose-keepers.ts';
@@ -19,7 +21,7 @@ import type { Message } from '../contract/messages.ts';
 import type { Certified, Signed } from '../record/records.ts';
 import type { Submission } from './state.ts';
 import { note, persist, reply, seal, send, refuse } from '../node/outbox.ts';
-import { jobIdOf, isKeeper } from '../record/verify.ts';
+import { jobIdOf } from '../record/verify.ts';
 import { noteAnswered, noteSilent } from '../mesh/welcome.ts';
 import type { Node, With } from '../node/state.ts';
 
@@ -107,8 +109,7 @@ export function createSubmission(
     activated: new Set(),
     asked: false,
     waiting: [],
-    resendAt: core.now,
-    resendMs: core.config.limits.resendMs,
+    resend: toSay(core),
   };
   core.keeping.submissions.set(spec.body.job, submission);
   return submission;
@@ -127,9 +128,8 @@ function sendOut(core: With<'mesh' | 'keeping'>, submission: Submission): void {
     }
   }
   submission.asked = true;
-  submission.resendAt = after(core.now, submission.resendMs);
-  submission.resendMs = Math.min(2 * submission.resendMs, 16 * core.config.limits.resendMs);
-  core.timers.set(timerOf(spec.body.job), submission.resendAt);
+  said(core, submission.resend);
+  core.timers.set(timerOf(spec.body.job), submission.resend.at);
 }
 
 export function tickSubmission(core: With<'mesh' | 'keeping'>, job: JobId): void {
@@ -137,13 +137,13 @@ export function tickSubmission(core: With<'mesh' | 'keeping'>, job: JobId): void
   if (submission === undefined) return;
   if (submission.spec.body.notAfter < core.wall) return forget(core, job);
   giveUpWaiting(core, submission);
-  if (submission.resendAt <= core.now) sendOut(core, submission);
-  else core.timers.set(timerOf(job), submission.resendAt);
+  if (isDue(core, submission.resend)) sendOut(core, submission);
+  else core.timers.set(timerOf(job), submission.resend.at);
 }
 
 function giveUpWaiting(core: With<'mesh' | 'keeping'>, submission: Submission): void {
   const { job } = submission.spec.body;
-  const needed = majority(submission.admission.body.keepers.length);
+  const needed = quorumSize(submission.admission.body);
   for (const wait of submission.waiting.splice(0)) {
     if (wait.deadline > core.now) {
       submission.waiting.push(wait);
@@ -172,12 +172,12 @@ export function onAdmitted(
   if (core.suite.nodeOf(message.vote.by) !== from) return;
   noteAnswered(core, from);
   submission.votes.set(from, message.vote);
-  if (submission.votes.size < majority(body.keepers.length)) return;
+  if (!isQuorum(body, submission.votes.keys())) return;
   submission.certified = { record: submission.admission, votes: [...submission.votes.values()] };
   note(core, 'job.admitted', { job: message.job, votes: submission.votes.size });
   // The receipt is good now: W keepers hold the job on disk and can activate it without us.
   tellOutcome(core, submission);
-  submission.resendMs = core.config.limits.resendMs;
+  anew(core, submission.resend);
   sendOut(core, submission);
 }
 
@@ -191,8 +191,9 @@ export function onNotAdmitted(
   if (!isKeeper(submission.admission.body, from)) return refuse(core, from, 'not-keeper', false);
   submission.refused.add(from);
   // One keeper's refusal ends it only when a majority can no longer be had.
-  const { keepers } = submission.admission.body;
-  if (keepers.length - submission.refused.size >= majority(keepers.length)) return;
+  const { body } = submission.admission;
+  const willing = keeperNodes(body).filter((node) => !submission.refused.has(node));
+  if (isQuorum(body, willing)) return;
   const problem: Problem = { code: 'not-admitted', job: message.job, refusal: message.refusal };
   for (const wait of submission.waiting.splice(0)) {
     reply(core, wait.request, { type: 'failed', problem });
@@ -214,8 +215,8 @@ export function onActivated(core: With<'mesh' | 'keeping'>, from: NodeId, job: J
   const submission = core.keeping.submissions.get(job);
   if (submission === undefined || submission.certified === null) return;
   submission.activated.add(from);
-  const { keepers } = submission.admission.body;
-  if (!keepers.every(({ node }) => submission.activated.has(node))) return;
+  const keepers = keeperNodes(submission.admission.body);
+  if (!keepers.every((node) => submission.activated.has(node))) return;
   core.timers.clear(timerOf(job));
   makeRoom(core);
 }

@@ -1,4 +1,5 @@
 /** The jobs that this node keeps, votes for or sponsors, and those it knows to be over. */
+import type { Repeat } from '../node/repeat.ts';
 import type { AcceptedValue } from '../contract/messages.ts';
 import type { Card } from './shelf.ts';
 import type { Oversight } from './oversight.ts';
@@ -67,8 +68,7 @@ export interface Submission {
     readonly deadline: Millis;
     readonly again: boolean;
   }[];
-  resendAt: Millis;
-  resendMs: number;
+  readonly resend: Repeat;
 }
 
 /** The books of a keeper and sponsor. */

@@ -2,6 +2,7 @@
  * Leading a job: look at it, plan, carry the plan out. Everything here is repeated from scratch
  * whenever something about the job changes, and does nothing when nothing is to be done.
  */
+import { isDue, said, toSay } from '../node/repeat.ts';
 import { flushCommits, jobTimer, noSupport, propose, resendOpen } from '../consensus/proposer.ts';
 import { newLead, tickEpoch } from '../consensus/candidacy.ts';
 import { firstEpoch } from '../record/ballot.ts';
@@ -284,13 +285,12 @@ function finish(core: Node, kept: KeptJob, lead: Lead, close: Certified<'close'>
     return;
   }
   if (closing.nodes.size === 0) return;
-  if (closing.resendAt <= core.now) {
+  if (isDue(core, closing.resend)) {
     for (const node of closing.nodes)
       send(core, node, { type: 'closed', job: kept.ledger.job, close });
-    closing.resendMs = Math.min(2 * closing.resendMs, 16 * core.config.limits.resendMs);
-    closing.resendAt = after(core.now, closing.resendMs);
+    said(core, closing.resend);
   }
-  core.timers.set(jobTimer(kept), closing.resendAt);
+  core.timers.set(jobTimer(kept), closing.resend.at);
 }
 
 function beginClosing(
@@ -311,8 +311,7 @@ function beginClosing(
   for (const { attempts } of partitions.values()) {
     for (const { assign } of attempts.values()) nodes.add(assign.record.body.node);
   }
-  const { resendMs } = core.config.limits;
-  return { nodes, until: after(core.now, closingMs), resendAt: core.now, resendMs };
+  return { nodes, until: after(core.now, closingMs), resend: toSay(core) };
 }
 
 /** A lease renewal: heard; what should not run any more is told so. */

@@ -1,4 +1,5 @@
 /** What a leader knows of its job beside the ledger. All of it is lost with the leadership, and may be. */
+import type { Repeat } from '../node/repeat.ts';
 import type { AcceptedValue, SlotValue } from '../contract/messages.ts';
 import type { Bid } from '../placing/state.ts';
 import type { ExecutionId, Millis, NodeId } from '../record/ids.ts';
@@ -50,8 +51,8 @@ export interface Lead {
   readonly unacked: Map<NodeId, Set<Slot>>;
   /** Commits sent at least once, as `node|slot`. */
   readonly flushed: Set<string>;
-  resendAt: Millis;
-  resendMs: number;
+  /** Proposals and commits that were not answered, or the call for promises. */
+  readonly resend: Repeat;
   /** Rounds of bidding announced so far. */
   round: number;
   /** When the current round was announced; null while nobody is wanted. */
@@ -84,7 +85,6 @@ export interface Lead {
   closing: {
     readonly nodes: Set<NodeId>;
     readonly until: Millis;
-    resendAt: Millis;
-    resendMs: number;
+    readonly resend: Repeat;
   } | null;
 }

@@ -3,7 +3,7 @@
  * style — a miss asks three others, then suspicion, then death — with Lifeguard's local health: a
  * node whose own loop lagged accuses nobody. Any message from a node is a sign of life.
  */
-import { majority } from '../record/ballot.ts';
+import { majority } from '../record/keeper-set.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
 import { leaderGone, leaderOf } from '../keeping/keeper.ts';

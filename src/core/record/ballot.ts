@@ -28,6 +28,3 @@ export function firstEpoch(admission: AdmissionBody): Epoch {
   if (first === undefined) throw new Error('an admission without keepers passed validation');
   return { config: admission.config, number: 0, leader: first.node };
 }
-
-/** W: how many keepers make a majority of K. */
-export const majority = (keepers: number): number => Math.floor(keepers / 2) + 1;

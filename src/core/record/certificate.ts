@@ -2,7 +2,9 @@
  * Certificates: a record together with the signatures of W of its job's keepers. A certificate can be
  * checked by anyone who has the admission, at any time, without asking anybody.
  */
-import { majority, sameEpoch } from './ballot.ts';
+import type { NodeId } from './ids.ts';
+import { isQuorum } from './keeper-set.ts';
+import { sameEpoch } from './ballot.ts';
 import type { AdmissionBody, Certified, RecordType, Signed, Slot, SpecBody } from './records.ts';
 import type { Suite } from './suite.ts';
 
@@ -33,13 +35,13 @@ export function validCertificate<T extends RecordType>(
   const first = votes[0];
   if (first === undefined || votes.length > admission.keepers.length) return false;
   if (!suite.verify(record as never)) return false;
-  const signers = new Set<string>();
+  const signers: NodeId[] = [];
   for (const vote of votes) {
     if (!sameEpoch(vote.body.epoch, first.body.epoch)) return false;
     if (!validVote(vote, admission, record.id, slot, suite)) return false;
-    signers.add(vote.by);
+    signers.push(suite.nodeOf(vote.by));
   }
-  return signers.size >= majority(admission.keepers.length);
+  return isQuorum(admission, signers);
 }
 
 /** The ballot under which a certified value was chosen. */

@@ -2,6 +2,7 @@
  * Whether a record may be believed: signature, signer, expiry, and that it belongs where it claims.
  * Everything that enters a ledger passes through here first (invariant S13).
  */
+import { isKeeper } from './keeper-set.ts';
 import { certifiedEpoch, slotOf, validCertificate } from './certificate.ts';
 import { firstEpoch, sameEpoch } from './ballot.ts';
 import type { JobId, NodeId, PublicKey } from './ids.ts';
@@ -142,6 +143,3 @@ export function checkAdvert(suite: Suite, advert: Signed<'advert'>): Verdict {
   if (suite.nodeOf(advert.by) !== advert.body.node) return bad('wrong-signer');
   return suite.verify(advert) ? 'good' : bad('bad-signature');
 }
-
-export const isKeeper = (admission: AdmissionBody, node: NodeId): boolean =>
-  admission.keepers.some((keeper) => keeper.node === node);

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ExecutionOrder, RunEvent } from '../../../src/core/record/execution.ts';
-import { majority } from '../../../src/core/record/ballot.ts';
 import { executionIdOf } from '../../../src/core/placing/place.ts';
 import { Cluster, done } from './cluster.ts';
 import { admitted, idOf, jobWith, suite } from './fixtures.ts';
+import { majority } from '../../../src/core/record/keeper-set.ts';
 
 const CID = 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi';
 const published = (): readonly RunEvent[] =>

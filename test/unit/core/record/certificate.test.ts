@@ -7,7 +7,6 @@ import {
   validCertificate,
   validVote,
 } from '../../../../src/core/record/certificate.ts';
-import { majority } from '../../../../src/core/record/ballot.ts';
 import { asJobId } from '../../../../src/core/record/ids.ts';
 import type { Certified, Signed } from '../../../../src/core/record/records.ts';
 import { forge } from '../../../simulation/fast-suite.ts';
@@ -25,6 +24,7 @@ import {
   suiteOf,
   voteOf,
 } from '../fixtures.ts';
+import { majority } from '../../../../src/core/record/keeper-set.ts';
 
 const job = admitted(jobWith(), [0, 1, 2, 3, 4]);
 const admission = job.admission.record.body;

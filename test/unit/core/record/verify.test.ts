@@ -14,7 +14,6 @@ import {
   checkSpec,
   checkState,
   grantedEpoch,
-  isKeeper,
   jobIdOf,
 } from '../../../../src/core/record/verify.ts';
 import type { Verdict } from '../../../../src/core/record/verify.ts';
@@ -39,6 +38,7 @@ import {
   suite,
   suiteOf,
 } from '../fixtures.ts';
+import { isKeeper } from '../../../../src/core/record/keeper-set.ts';
 
 const job = admitted(jobWith(), [0, 1, 2]);
 const { spec, admission } = job;
