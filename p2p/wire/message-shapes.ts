@@ -7,6 +7,7 @@ import type { JobId } from '../../src/core/record/ids.ts';
 import type { Epoch } from '../../src/core/record/records.ts';
 import type {
   Announcement,
+  CopyOutcome,
   Gossip,
   GossipType,
   Message,
@@ -17,15 +18,19 @@ import * as common from './common-shapes.ts';
 import type { Envelopes } from './envelope.ts';
 import { createRecordShapes, MANY } from './record-shapes.ts';
 import type { RecordShapes } from './record-shapes.ts';
-import { flag, fraction, integer, list, literal, map, nullable } from './shape.ts';
+import { fraction, integer, list, literal, map, nullable, oneOf } from './shape.ts';
 import type { Shape } from './shape.ts';
 
 const { cid, count, epoch, executionId, jobId, nodeId, nodes, ordinal, resources } = common;
 
 /** Executions that one bid may offer to take. */
 const BID_SLOTS_MAX = 16;
+/** Nodes that one copy may be fetched from. */
+const HOLDERS_MAX = 8;
 /** A promise of the largest job, 150 records a part. */
 const PARTS_MAX = 20_000;
+
+const outcome: Shape<CopyOutcome> = oneOf({ made: true, refused: true, missing: true });
 
 type OneMessage<T extends MessageType> = Extract<Message, { readonly type: T }>;
 type OneGossip<T extends GossipType> = Extract<Gossip, { readonly type: T }>;
@@ -176,12 +181,13 @@ function executionShapes(records: RecordShapes) {
       admission,
       grant,
       state: records.state,
+      holders: list(nodeId, HOLDERS_MAX),
     }),
     replicated: map<OneMessage<'replicated'>>({
       type: literal('replicated'),
       ...about,
       cid,
-      done: flag,
+      outcome,
     }),
   };
 }

@@ -31,7 +31,8 @@ import {
   onStates,
   tellClosed,
 } from './keeping/keeper.ts';
-import { onNotStarted, onRenewed, onReplicated, onStarted } from './leading/lead.ts';
+import { nodeIsBack, onReplicated } from './leading/copies.ts';
+import { onNotStarted, onRenewed, onStarted } from './leading/lead.ts';
 import { onLeads, onRenewedReply } from './executing/lease.ts';
 import { onFound, onQuery } from './asking/lookup.ts';
 import type { Input } from './contract/input.ts';
@@ -77,6 +78,7 @@ export function dispatch(core: Core, input: Input): void {
       core.mesh.connected.add(input.node);
       forgetAlive(core);
       onHeard(core, input.node);
+      nodeIsBack(core, input.node);
       return greet(core, input.node);
     case 'peer-disconnected':
       core.mesh.connected.delete(input.node);

@@ -4,7 +4,8 @@ import type { MessageCodec } from '../../p2p/wire/messages.ts';
 import { asJobId } from '../core/record/ids.ts';
 import type { JobId } from '../core/record/ids.ts';
 import type { Effect, NoteEvent } from '../core/contract/effect.ts';
-import type { Gossip } from '../core/contract/messages.ts';
+import { ShoalError } from '../core/failure.ts';
+import type { CopyOutcome, Gossip } from '../core/contract/messages.ts';
 import type { Log } from '../lib/log.ts';
 import type { Defects } from './defects.ts';
 import type { Driver, Performed } from './driver.ts';
@@ -43,7 +44,7 @@ function giveUp({ push }: Hands, effect: Performed): void {
     push({ type: 'run-event', execution: effect.order.execution, event });
   } else if (effect.type === 'replicate') {
     const { execution, cid } = effect;
-    push({ type: 'replicated', execution, cid, done: false });
+    push({ type: 'replicated', execution, cid, outcome: 'refused' });
   }
 }
 
@@ -97,6 +98,8 @@ function jobOfGossip(gossip: Gossip): JobId | null {
 
 /** A second copy of a result must not keep a stream busy for ever. */
 const replicateMs = 600_000;
+/** What is said of content that its holders do not have. */
+const notThere: ReadonlySet<string> = new Set(['content-not-found', 'content-corrupt']);
 
 /** Makes copies of other nodes' results, and tells the core how it went. */
 export function createReplicator(deps: {
@@ -107,21 +110,26 @@ export function createReplicator(deps: {
   readonly log: Log;
 }): Hands['replicate'] {
   const { host, driver, retention, log } = deps;
-  const copy = async (cid: string, holders: readonly string[], most: number): Promise<boolean> => {
+  const copy = async (
+    cid: string,
+    holders: readonly string[],
+    most: number,
+  ): Promise<CopyOutcome> => {
     try {
       const signal = AbortSignal.timeout(replicateMs);
       const maxBytes = Math.min(most, deps.resultMaxBytes);
       await host.content.replicate(cid, { holders, maxBytes, signal });
       retention.hold(cid);
-      return true;
+      return 'made';
     } catch (error) {
       log.warn({ cid, error: String(error) }, 'result.not-replicated');
-      return false;
+      const lost = error instanceof ShoalError && notThere.has(error.failure.code);
+      return lost ? 'missing' : 'refused';
     }
   };
   return ({ cid, holders, execution, maxBytes }) => {
-    void copy(cid, holders, maxBytes).then((done) =>
-      driver.push({ type: 'replicated', execution, cid, done }),
+    void copy(cid, holders, maxBytes).then((outcome) =>
+      driver.push({ type: 'replicated', execution, cid, outcome }),
     );
   };
 }

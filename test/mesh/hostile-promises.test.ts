@@ -231,7 +231,7 @@ describe('a hostile member in a mesh of three', () => {
       if (message.type === 'replicated') answers += 1;
     };
     const before = await first.metric('shoal_refused_total', '');
-    tell(first, { type: 'replicate', spec: signed, admission, grant: null, state });
+    tell(first, { type: 'replicate', spec: signed, admission, grant: null, state, holders: [] });
     await mesh.until(
       'the refusal is counted',
       async () => (await first.metric('shoal_refused_total', '')) > before,

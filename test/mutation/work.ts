@@ -166,13 +166,6 @@ export const work: Mutations = {
       why: 'a job with a wrong image runs three times',
     },
     {
-      name: 'a result is accepted without its second copy',
-      within: 'planResult',
-      text: 'copied || !observed.canReplicate',
-      instead: 'true',
-      why: 'the loss of one node loses a result',
-    },
-    {
       name: 'the TotalTimeout is ignored',
       within: 'timeoutEnding',
       text: 'observed.ageMs < seconds * 1000',
@@ -230,12 +223,37 @@ export const work: Mutations = {
       instead: "void ({ type: 'leads'",
       why: 'healthy executions are lost with their leader',
     },
+  ],
+  'src/core/leading/copies.ts': [
     {
       name: 'any node says that a copy was made',
       within: 'onReplicated',
-      text: 'copy.holder !== from || ',
-      instead: '',
+      text: 'copy.asked !== from && !copy.failed.has(from)',
+      instead: 'false',
       why: 'a result is accepted that lies on one node only',
+    },
+    {
+      name: 'a copy is asked for only once',
+      within: 'askForCopy',
+      text: 'said(core, copy.resend);',
+      instead: 'copy.resend.at = copy.deadline;',
+      why: 'one lost message delays a job by two minutes',
+    },
+  ],
+  'src/core/leading/holders.ts': [
+    {
+      name: 'a result is accepted without its second copy',
+      within: 'safetyOf',
+      text: "=== null ? 'safe' : 'single'",
+      instead: "=== null ? 'safe' : 'safe'",
+      why: 'the loss of one node loses a result',
+    },
+    {
+      name: 'copies on nodes that are dead count',
+      within: 'safetyOf',
+      text: '.filter(around.near).length',
+      instead: '.length',
+      why: 'a result is accepted that nobody can fetch',
     },
   ],
   'src/core/placing/capacity.ts': [
@@ -376,15 +394,15 @@ export const work: Mutations = {
     {
       name: 'only the leader is told of an end',
       within: 'report',
-      text: 'const targets = ended',
-      instead: 'const targets = false',
+      text: 'const targets = ended &&',
+      instead: 'const targets = false &&',
       why: 'a result is lost with the leader',
     },
     {
       name: 'an end is told only once',
       within: 'tickExecution',
-      text: 'acked)) return report(core, execution)',
-      instead: 'acked)) return',
+      text: 'return report(core, execution)',
+      instead: 'return',
       why: 'one lost message stops a job',
     },
   ],

@@ -102,21 +102,21 @@ function send(site: Site, from: SimNode, to: NodeId, original: Message): void {
   network.unicast(from.index, target.index, deliver, undelivered);
 }
 
-/** Fetching works while one holder is up and reachable both ways. */
+/** Fetching works while somebody who has it is up and reachable both ways. */
 function replicate(
   site: Site,
   node: SimNode,
   effect: Extract<Effect, { type: 'replicate' }>,
   random: Random,
 ): void {
-  const { queue, network } = site;
+  const { queue, network, nodes } = site;
   queue.after(random.integer(100, 5_000), () => {
-    const reachable = effect.holders.some((id) => {
-      const holder = site.byId.get(id);
-      if (holder?.up !== true) return false;
+    const reachable = nodes.some((holder) => {
+      if (!holder.up || !holder.store.blocks.has(effect.cid)) return false;
       return network.linked(node.index, holder.index) && network.linked(holder.index, node.index);
     });
-    const done = reachable && !random.chance(site.plan.replicateFailRate);
-    node.deliver({ type: 'replicated', execution: effect.execution, cid: effect.cid, done });
+    const fails = random.chance(site.plan.replicateFailRate);
+    const outcome = reachable ? (fails ? 'refused' : 'made') : 'missing';
+    node.deliver({ type: 'replicated', execution: effect.execution, cid: effect.cid, outcome });
   });
 }

@@ -15,6 +15,7 @@ import { checkCalm, checkEnded, checkRest, checkStops, openClients, openJobs } f
 import type { LivenessContext } from './liveness.ts';
 import type { SimulationOptions } from './options.ts';
 import type { NodeView, Observer, Violation } from './observer.ts';
+import { createResultsChecker } from './results.ts';
 import { createRandom } from './random.ts';
 import type { MachineFactory } from './sim-node.ts';
 import { createStatistics } from './statistics.ts';
@@ -43,6 +44,8 @@ export interface Report {
 const STEP_MS = 1_000;
 /** After the last job's end: late messages, repairs, and whatever should not happen any more. */
 const REST_MS = 60_000;
+/** A result whose copy is lost has another one after this. */
+const repairMs = 120_000;
 /** One broken thing breaks many more; the first few tell. */
 const VIOLATIONS_MAX = 10;
 
@@ -136,6 +139,7 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
   const observers: Observer[] = [
     facts.observer,
     checkers.observer,
+    createResultsChecker({ ...base, nodes: () => world?.nodes ?? [], repairMs }),
     statistics.observer,
     chaos.observer,
   ];

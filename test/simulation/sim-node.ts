@@ -157,6 +157,7 @@ export class SimNode implements NodeView {
     const machine = this.#machine as Machine;
     const observer = this.#context.observer;
     observer.onInput(this, input);
+    this.#keepContent(input);
     let effects: readonly Effect[];
     try {
       effects = machine.handle(input, this.now(), this.wall());
@@ -183,6 +184,13 @@ export class SimNode implements NodeView {
     for (const effect of effects) this.#effects.push({ effect, synced: false });
     this.#flush();
     this.#schedule();
+  }
+
+  /** What a program leaves, or was copied, lies on the disk before the machine hears of it. */
+  #keepContent(input: Input): void {
+    if (input.type === 'replicated' && input.outcome === 'made') this.store.blocks.add(input.cid);
+    if (input.type !== 'run-event' || input.event.type !== 'ended') return;
+    if (input.event.result !== null) this.store.blocks.add(input.event.result.cid);
   }
 
   /** Physical wall clock with the skew; never runs back within one process. */

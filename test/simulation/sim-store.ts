@@ -10,6 +10,8 @@ type Row<T extends Table> = Extract<StoreWrite, { table: T }>;
 
 export interface SimStore {
   readonly id: StoreId;
+  /** Contents that are complete here. */
+  readonly blocks: Set<string>;
   apply(writes: readonly StoreWrite[]): void;
   get<T extends Table>(table: T, job: JobId, key: string): NonNullable<Row<T>['value']> | null;
   rows<T extends Table>(table: T): readonly Row<T>[];
@@ -35,6 +37,7 @@ export function createSimStore(id: StoreId): SimStore {
 
   return {
     id,
+    blocks: new Set(),
     rows,
     apply: (writes) => {
       for (const write of writes) {

@@ -1,5 +1,5 @@
 /** Everything that can happen to a node: the whole of what the core hears of the world. Types only. */
-import type { Gossip, Message, Query } from './messages.ts';
+import type { CopyOutcome, Gossip, Message, Query } from './messages.ts';
 import type { Profile } from './profile.ts';
 import type { Restored } from './stored.ts';
 import type { RunEvent } from '../record/execution.ts';
@@ -40,7 +40,7 @@ export type Input =
       readonly type: 'replicated';
       readonly execution: ExecutionId;
       readonly cid: string;
-      readonly done: boolean;
+      readonly outcome: CopyOutcome;
     }
   /** A DAG is complete here (or no longer); makes bids for jobs that read it more attractive. */
   | { readonly type: 'content'; readonly cid: string; readonly local: boolean }

@@ -41,6 +41,9 @@ export interface WaitingView {
   readonly keepers: number;
 }
 
+/** How the copy of a result went; `missing`: none of its holders gave it. */
+export type CopyOutcome = 'made' | 'refused' | 'missing';
+
 export type Message =
   // — admission: sponsor and keepers; a keeper that waits in vain for `activate` sends `admit` to the others
   | {
@@ -160,15 +163,17 @@ export type Message =
       readonly spec: Signed<'spec'>;
       readonly admission: Certified<'admission'>;
       readonly grant: Certified<'grant'> | null;
-      /** How the execution ended, as its node signed it: it names the content and who holds it. */
+      /** How the execution ended, as its node signed it: it names the content. */
       readonly state: Signed<'state'>;
+      /** Who has it; at most 8. */
+      readonly holders: readonly NodeId[];
     }
   | {
       readonly type: 'replicated';
       readonly job: JobId;
       readonly execution: ExecutionId;
       readonly cid: string;
-      readonly done: boolean;
+      readonly outcome: CopyOutcome;
     }
   // — commands of the owner
   | { readonly type: 'command'; readonly command: Signed<'command'> }

@@ -7,6 +7,7 @@ import type { Input } from '../contract/input.ts';
 import type { Message } from '../contract/messages.ts';
 import { executionIdOf } from '../placing/place.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
+import { remember } from '../node/remember.ts';
 import { rememberLocal } from '../placing/state.ts';
 import { checkActivation, checkLeader, checkState } from '../record/verify.ts';
 import type { Verdict } from '../record/verify.ts';
@@ -18,6 +19,8 @@ type Replicate = Extract<Message, { type: 'replicate' }>;
 /** A tree is larger than the files in it: names, links, and a block for every small file. */
 const treeShare = 1.25;
 const treeBytes = 16 * 1_048_576;
+/** Copies of which is remembered that they were made: an answer may be lost. */
+const copiedMax = 1_024;
 
 export function onReplicate(
   core: With<'mesh' | 'executing'>,
@@ -31,17 +34,21 @@ export function onReplicate(
   if (result === null) return refuse(core, from, 'contradiction', true);
   const { cid, bytes } = result;
   const wanted = core.executing.replicas.get(execution);
+  // The answer was lost.
+  if (core.executing.copied.get(execution) === cid)
+    return send(core, from, { type: 'replicated', job, execution, cid, outcome: 'made' });
   // Under way already: whoever leads the job by now is told.
   if (wanted !== undefined) {
     core.executing.replicas.set(execution, { ...wanted, asker: from });
     return;
   }
   if (!welcomeCopy(core, from, spec.body.owner, bytes)) {
-    return send(core, from, { type: 'replicated', job, execution, cid, done: false });
+    return send(core, from, { type: 'replicated', job, execution, cid, outcome: 'refused' });
   }
   core.executing.replicas.set(execution, { job, asker: from });
   const maxBytes = Math.ceil(bytes * treeShare) + treeBytes;
-  core.out.push({ type: 'replicate', execution, cid, holders: [node], maxBytes });
+  const holders = [...new Set([...message.holders, node])].filter((other) => other !== core.self);
+  core.out.push({ type: 'replicate', execution, cid, holders, maxBytes });
 }
 
 function checkCopy(core: Node, from: NodeId, message: Replicate): Verdict {
@@ -59,11 +66,14 @@ function checkCopy(core: Node, from: NodeId, message: Replicate): Verdict {
 
 export function onLocalReplica(
   core: With<'placing' | 'executing'>,
-  { execution, cid, done }: Extract<Input, { type: 'replicated' }>,
+  { execution, cid, outcome }: Extract<Input, { type: 'replicated' }>,
 ): void {
   const wanted = core.executing.replicas.get(execution);
   if (wanted === undefined) return;
   core.executing.replicas.delete(execution);
-  if (done) rememberLocal(core, cid);
-  send(core, wanted.asker, { type: 'replicated', job: wanted.job, execution, cid, done });
+  if (outcome === 'made') {
+    rememberLocal(core, cid);
+    remember(core.executing.copied, execution, cid, copiedMax);
+  }
+  send(core, wanted.asker, { type: 'replicated', job: wanted.job, execution, cid, outcome });
 }

@@ -179,6 +179,7 @@ export function addExecution(
     epoch,
     leaderHeardAt: core.now,
     acked: new Set(),
+    asked: 0,
     resend: toSay(core),
     cancelling: false,
   };

@@ -85,30 +85,34 @@ function afterEvent(before: StateBody, event: RunEvent): StateBody {
   }
 }
 
-/** A terminal state goes to every keeper until W have it; on the way there the leader is enough. */
+/**
+ * A terminal state goes to every keeper until W have it; on the way there the leader is enough. After
+ * that one of them is asked now and then whether the job is closed: who has it hears no more of it.
+ */
 export function report(core: Node, execution: LocalExecution): void {
-  const { stored, acked } = execution;
+  const { stored, acked, epoch, resend } = execution;
   const { state, admission, order } = stored;
   const ended = isTerminal(state.body.phase);
-  const targets = ended ? keeperNodes(admission.record.body) : [execution.epoch.leader];
-  for (const node of targets) {
-    if (!acked.has(node)) send(core, node, { type: 'states', states: [state] });
+  const keepers = keeperNodes(admission.record.body);
+  const settled = ended && isQuorum(admission.record.body, acked);
+  const targets = ended && !settled ? keepers : [epoch.leader];
+  const open = new Set(targets.filter((node) => !acked.has(node)));
+  if (settled) {
+    open.add(keepers[execution.asked % keepers.length] ?? epoch.leader);
+    execution.asked += 1;
+    seldom(core, resend);
   }
+  for (const node of open) send(core, node, { type: 'states', states: [state] });
   if (!ended) return;
-  said(core, execution.resend);
-  core.timers.set(executionTimer(order.execution), execution.resend.at);
+  said(core, resend);
+  core.timers.set(executionTimer(order.execution), resend.at);
 }
 
 export function tickExecution(core: With<'executing'>, id: ExecutionId): void {
   const execution = core.executing.executions.get(id);
   if (execution === undefined || !isTerminal(execution.stored.state.body.phase)) return;
-  const { resend, acked, stored } = execution;
-  if (!isDue(core, resend)) return core.timers.set(executionTimer(id), resend.at);
-  if (!isQuorum(stored.admission.record.body, acked)) return report(core, execution);
-  // W have it on disk, but nobody closed the job yet: tell the leader now and then.
-  acked.clear();
-  seldom(core, resend);
-  report(core, execution);
+  if (isDue(core, execution.resend)) return report(core, execution);
+  core.timers.set(executionTimer(id), execution.resend.at);
 }
 
 export function onStatesAck(

@@ -13,6 +13,8 @@ export interface LocalExecution {
   leaderHeardAt: Millis;
   /** Keepers that have the last state on disk. */
   readonly acked: Set<NodeId>;
+  /** How often one of them was asked since whether the job is closed. */
+  asked: number;
   readonly resend: Repeat;
   cancelling: boolean;
 }
@@ -22,11 +24,14 @@ export interface Executing {
   readonly executions: Map<ExecutionId, LocalExecution>;
   /** Results this node was asked to copy. */
   readonly replicas: Map<ExecutionId, { readonly job: JobId; readonly asker: NodeId }>;
+  /** The last copies it has made, by their content. */
+  readonly copied: Map<ExecutionId, string>;
 }
 
 export const createExecuting = (): Executing => ({
   executions: new Map(),
   replicas: new Map(),
+  copied: new Map(),
 });
 
 /** The executions of this node, one by one; a fault while one is looked at is its job's. */

@@ -7,14 +7,13 @@ import { shut } from '../node/door.ts';
 import { takenBy, howOften } from '../placing/resources.ts';
 import { refusalsFor } from '../placing/eligibility.ts';
 import { roomFor } from '../mesh/welcome.ts';
+import { lateMax } from '../leading/holders.ts';
 import { failuresByNode, planJob } from '../leading/plan.ts';
 import type { With } from '../node/state.ts';
 import type { KeptJob } from './state.ts';
 
 /** A leader announces a job that waits at least every 15 s; what was not done in four such rounds, it will not do. */
 const idleMs = 60_000;
-/** A result waits for its second copy first, which two nodes may be asked for, one after the other. */
-const copies = 2;
 
 /** How long the leader may take for what is due now; null when nothing is. */
 export function workDue(
@@ -31,12 +30,13 @@ export function workDue(
     givenUp: new Map(),
     failedAt: new Map(),
     replications: new Map(),
-    canReplicate: false,
+    // Whether a result could be copied is for its leader to see.
+    around: { near: () => true, takers: () => [] },
     limits: { ...limits, retryBackoffMs: 0 },
   });
   if (plan.close !== null) return idleMs;
   if (plan.vacancies.length > 0 && couldRun(core, kept)) return idleMs;
-  return plan.accepts.length > 0 ? idleMs + copies * limits.replicateTimeoutMs : null;
+  return plan.accepts.length > 0 ? idleMs + lateMax * limits.replicateTimeoutMs : null;
 }
 
 /** This node would bid for it, and win: it has room, and has not failed it. */

@@ -10,9 +10,10 @@ import { after, asMillis } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import { isTerminal, nodeOfExecution, summaryOf } from '../record/ledger.ts';
 import type { Attempt } from '../record/ledger.ts';
-import { reachedMembers } from '../mesh/members.ts';
+import { isNear } from '../mesh/reach.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
-import { closeRound, fillVacancies, ownGrant, sendAssignments } from '../placing/place.ts';
+import { around, askForCopy, forgetCopies } from './copies.ts';
+import { closeRound, fillVacancies, sendAssignments } from '../placing/place.ts';
 import { planJob } from './plan.ts';
 import type { Ending, Plan } from './plan.ts';
 import type { Certified, Signed } from '../record/records.ts';
@@ -20,7 +21,7 @@ import type { KeptJob } from '../keeping/state.ts';
 import type { Lead } from './state.ts';
 import { note, seal, send, touch } from '../node/outbox.ts';
 import { noteWork } from '../mesh/welcome.ts';
-import { liveOn } from './workload.ts';
+import { liveOn, resultsOn } from './workload.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** Jobs of which one renewal makes this node say who leads them. */
@@ -29,6 +30,8 @@ const leadsTold = 256;
 const closingMs = 60_000;
 /** A peer that is started again answers within a few seconds; a dead one is replaced well within 30 s. */
 const restartGraceMs = 8_000;
+/** Nodes that an accept names. */
+const holdersMax = 4;
 
 /** The rank-0 keeper leads from the activation on, without asking. */
 export function leadFirstEpoch(core: Node, kept: KeptJob): void {
@@ -61,7 +64,7 @@ function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Lead): void {
     givenUp: lead.givenUp,
     failedAt: lead.failedAt,
     replications: lead.replications,
-    canReplicate: reachedMembers(core).length > 0,
+    around: around(core),
     limits: core.config.limits,
   });
   if (plan.wakeAt !== null) core.timers.set(jobTimer(kept), plan.wakeAt);
@@ -75,7 +78,10 @@ function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Lead): void {
   if (plan.failed.length > 0 || plan.lost.length > 0) touch(core, kept.ledger.job);
   if (plan.close !== null) return proposeClose(core, kept, lead, plan.close);
   acceptResults(core, kept, lead, plan);
-  for (const state of plan.replicate) askForCopy(core, kept, lead, state);
+  forgetCopies(kept, lead);
+  for (const state of plan.replicate) {
+    if (!lead.proposals.has(`accept/${state.body.partition}`)) askForCopy(core, kept, lead, state);
+  }
   const open = plan.vacancies.filter(
     ({ partition, attempt }) => !lead.proposals.has(`assign/${partition}/${attempt}`),
   );
@@ -155,8 +161,9 @@ function acceptResults(core: With<'mesh'>, kept: KeptJob, lead: Lead, plan: Plan
   const values: (Signed<'accept'> | Signed<'close'>)[] = accepts.map((state) => {
     const { version, partition, attempt, execution, node, exitCode, result } = state.body;
     noteWork(core, node, -1);
-    const copy = lead.replications.get(execution);
-    const holders = copy?.done === true && copy.holder !== null ? [node, copy.holder] : [node];
+    const made = lead.replications.get(execution)?.made ?? [];
+    // Some may have died since; whoever fetches asks those first that were there.
+    const holders = [node, ...made].filter((holder) => isNear(core, holder)).slice(0, holdersMax);
     return seal(core, 'accept', {
       job,
       version,
@@ -182,45 +189,6 @@ function acceptResults(core: With<'mesh'>, kept: KeptJob, lead: Lead, plan: Plan
     );
   }
   if (values.length > 0) propose(core, kept, lead, values, { ...noSupport, states: plan.accepts });
-}
-
-/** A result is accepted when it lies on two nodes, where there are two (protocol part 10). */
-function askForCopy(core: With<'mesh'>, kept: KeptJob, lead: Lead, state: Signed<'state'>): void {
-  const { execution, result, node } = state.body;
-  if (result === null) return;
-  const copy = lead.replications.get(execution) ?? {
-    cid: result.cid,
-    holder: null,
-    deadline: core.now,
-    done: false,
-    failed: new Set<NodeId>(),
-  };
-  if (copy.holder !== null && copy.deadline > core.now) return;
-  if (copy.holder !== null) copy.failed.add(copy.holder);
-  const others = [core.self, ...reachedMembers(core).map((member) => member.advert.body.node)];
-  copy.holder = others.find((other) => other !== node && !copy.failed.has(other)) ?? null;
-  // Two tries are enough: a result must not wait for ever for its second copy.
-  if (copy.failed.size >= 2) copy.holder = null;
-  copy.deadline = after(core.now, core.config.limits.replicateTimeoutMs);
-  lead.replications.set(execution, copy);
-  if (copy.holder === null) return touch(core, kept.ledger.job);
-  core.timers.set(jobTimer(kept), copy.deadline);
-  const { spec, admission } = kept.ledger;
-  const grant = ownGrant(core, kept);
-  send(core, copy.holder, { type: 'replicate', spec, admission, grant, state });
-}
-
-export function onReplicated(
-  core: Node,
-  from: NodeId,
-  kept: KeptJob,
-  message: Extract<Message, { type: 'replicated' }>,
-): void {
-  const copy = kept.lead?.replications.get(message.execution);
-  if (copy === undefined || copy.holder !== from || copy.cid !== message.cid) return;
-  if (message.done) copy.done = true;
-  else copy.deadline = core.now;
-  touch(core, kept.ledger.job);
 }
 
 export function onStarted(
@@ -261,12 +229,9 @@ export function loseNode(core: Node, kept: KeptJob, node: NodeId): void {
   if (lead?.mode !== 'leading' || ledger.close !== null) return;
   const lostAt = after(core.now, restartGraceMs);
   const asIfHeard = asMillis(lostAt - core.config.limits.leaseLostMs);
-  for (const execution of liveOn(kept, node)) {
+  for (const execution of [...liveOn(kept, node), ...resultsOn(kept, node)]) {
     const heard = lead.heard.get(execution) ?? lead.since;
     lead.heard.set(execution, heard < asIfHeard ? heard : asIfHeard);
-  }
-  for (const copy of lead.replications.values()) {
-    if (copy.holder === node && !copy.done) copy.deadline = core.now;
   }
   lead.bids.delete(node);
   core.timers.set(jobTimer(kept), lostAt);

@@ -7,6 +7,8 @@ import { partitionsIn } from '../record/certificate.ts';
 import type { Job } from '../../job/model.ts';
 import type { ExecutionId, Millis, NodeId, RecordId } from '../record/ids.ts';
 import { after } from '../record/ids.ts';
+import { safetyOf } from './holders.ts';
+import type { Around, Safety } from './holders.ts';
 import { attemptsOf, isTerminal } from '../record/ledger.ts';
 import type { Attempt, Ledger, Partition } from '../record/ledger.ts';
 import type { Limits } from '../contract/limits.ts';
@@ -32,8 +34,7 @@ export interface Observed {
   readonly givenUp: ReadonlyMap<ExecutionId, 'missed' | 'lost'>;
   readonly failedAt: ReadonlyMap<ExecutionId, Millis>;
   readonly replications: ReadonlyMap<ExecutionId, Replication>;
-  /** Another node could hold a second copy. */
-  readonly canReplicate: boolean;
+  readonly around: Around;
   readonly limits: Limits;
 }
 
@@ -131,8 +132,7 @@ function planPartition(
 ): void {
   if (partition?.accept != null) return;
   const attempts = attemptsOf(partition);
-  const finished = attempts.find((attempt) => attempt.state?.body.phase === 'completed');
-  if (finished?.state != null) return planResult(draft, finished.state, observed);
+  if (planResult(draft, attempts, observed)) return;
   draft.open += 1;
   const counts = { failed: 0, missed: 0, live: 0 };
   for (const attempt of attempts) {
@@ -154,16 +154,26 @@ function planPartition(
   });
 }
 
-function planResult(draft: Draft, state: Signed<'state'>, observed: Observed): void {
-  const copy = observed.replications.get(state.body.execution);
-  const copied = copy !== undefined && (copy.done || copy.holder === null);
-  if (state.body.result === null || copied || !observed.canReplicate) {
-    draft.accepts.push(state);
-    return;
+/** @returns whether one of the attempts has a result that is there: then no other is needed. */
+function planResult(draft: Draft, attempts: readonly Attempt[], observed: Observed): boolean {
+  const results = attempts.flatMap(({ state }) =>
+    state?.body.phase === 'completed' ? [{ state, safety: resultSafety(state, observed) }] : [],
+  );
+  const safe = results.find(({ safety }) => safety === 'safe');
+  if (safe !== undefined) {
+    draft.accepts.push(safe.state);
+    return true;
   }
+  const single = results.find(({ safety }) => safety === 'single');
+  if (single === undefined) return false;
   draft.open += 1;
-  draft.replicate.push(state);
-  if (copy !== undefined) wake(draft, copy.deadline);
+  draft.replicate.push(single.state);
+  return true;
+}
+
+function resultSafety({ body }: Signed<'state'>, { replications, around }: Observed): Safety {
+  if (body.result === null) return 'safe';
+  return safetyOf(body.node, replications.get(body.execution), around);
 }
 
 /**
@@ -190,8 +200,14 @@ function fateOf(
     if (!observed.failedAt.has(execution)) draft.failed.push(execution);
     return 'failed';
   }
-  // Cancelled without a close or another result: its node is leaving. That is nobody's failure.
-  if (phase !== null && isTerminal(phase)) return 'missed';
+  if (attempt.state !== null && phase === 'completed') {
+    // Nobody has what it made. While its node is away it may come back with it.
+    if (resultSafety(attempt.state, observed) === 'gone') {
+      if (observed.givenUp.get(execution) !== 'lost') draft.lost.push(execution);
+      return 'lost';
+    }
+    // Cancelled without a close or another result: its node is leaving. That is nobody's failure.
+  } else if (phase !== null && isTerminal(phase)) return 'missed';
   const givenUp = observed.givenUp.get(execution);
   if (givenUp !== undefined) return givenUp;
   const silentAt = after(

@@ -18,12 +18,20 @@ export interface Proposal {
 /** How far the second copy of a result is. */
 export interface Replication {
   readonly cid: string;
-  /** The node asked to make it; null when nobody is left to ask. */
-  holder: NodeId | null;
+  /** The node asked to make it now. */
+  asked: NodeId | null;
+  /** When another one is asked. */
   deadline: Millis;
-  done: boolean;
-  /** Nodes that were asked and did not make it. */
+  /** When it is asked, and asked again. */
+  readonly resend: Repeat;
+  /** Nodes that have made it. */
+  readonly made: Set<NodeId>;
+  /** Nodes that were asked and did not make it, in time or at all. */
   readonly failed: Set<NodeId>;
+  /** How many of those had all their time. */
+  late: number;
+  /** Who found it nowhere, each time it was asked. */
+  readonly missing: NodeId[];
 }
 
 /** An assignment that was committed; its node has not said `started` yet. */

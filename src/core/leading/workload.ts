@@ -24,6 +24,19 @@ export function liveOn(kept: KeptJob, node: NodeId | null): readonly ExecutionId
   return live;
 }
 
+/** Executions that ended well on `node` and whose result is not accepted yet. */
+export function resultsOn(kept: KeptJob, node: NodeId): readonly ExecutionId[] {
+  const results: ExecutionId[] = [];
+  for (const { accept, attempts } of kept.ledger.partitions.values()) {
+    if (accept !== null) continue;
+    for (const { state } of attempts.values()) {
+      if (state?.body.phase === 'completed' && state.body.node === node)
+        results.push(state.body.execution);
+    }
+  }
+  return results;
+}
+
 /** The node is on probation and has work of this leader, of whatever job. */
 export function hasEnough(core: With<'mesh' | 'keeping'>, node: NodeId): boolean {
   if (!onProbation(core, node)) return false;

@@ -15,6 +15,7 @@ import type { Watch } from './state.ts';
 import { eachKept } from '../keeping/books.ts';
 import { note, send } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
+import { concernsCopies, copiersOf, nodeIsBack } from '../leading/copies.ts';
 import { liveOn } from '../leading/workload.ts';
 import type { Node, With } from '../node/state.ts';
 
@@ -57,6 +58,7 @@ function targets(core: With<'keeping'>): ReadonlySet<NodeId> {
       if (partition.accept !== null) continue;
       for (const { assign } of partition.attempts.values()) nodes.add(assign.record.body.node);
     }
+    for (const node of copiersOf(kept.lead)) nodes.add(node);
   }
   nodes.delete(core.self);
   return nodes;
@@ -128,7 +130,8 @@ function declareDead(core: With<'mesh' | 'keeping'>, node: NodeId, watch: Watch)
   note(core, 'peer.dead', { node });
   for (const kept of eachKept(core)) {
     if (leaderOf(kept) === node) leaderGone(core, kept);
-    if (core.now - core.startedAt >= settleMs && liveOn(kept, node).length > 0)
+    const settled = core.now - core.startedAt >= settleMs;
+    if (settled && (liveOn(kept, node).length > 0 || concernsCopies(kept, node)))
       loseNode(core, kept, node);
   }
 }
@@ -147,6 +150,7 @@ function takeForAlive(core: With<'mesh' | 'keeping'>, node: NodeId): void {
   core.mesh.watches.set(node, newWatch());
   if (!watch.dead) return;
   forgetAlive(core);
+  nodeIsBack(core, node);
   for (const kept of eachKept(core)) {
     if (leaderOf(kept) === node && kept.lead === null) kept.candidateAt = null;
   }

@@ -9,5 +9,15 @@ import type { With } from '../node/state.ts';
 /** Heard directly within this: in a mesh of hundreds only a few are connected at a time. */
 const heardMs = 300_000;
 
+/**
+ * It can be asked for something now: connected, or heard directly within a lease, and not found dead.
+ * This node itself always is.
+ */
+export const isNear = (core: With<'mesh'>, node: NodeId): boolean =>
+  node === core.self ||
+  (core.mesh.watches.get(node)?.dead !== true &&
+    (core.mesh.connected.has(node) ||
+      core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < core.config.limits.leaseLostMs));
+
 export const reached = (core: With<'mesh'>, node: NodeId): boolean =>
   core.mesh.connected.has(node) || core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < heardMs;

@@ -8,6 +8,8 @@ import type { Node } from './state.ts';
 
 /** The first pause may double four times: 1 s grows to 16 s. */
 const longest = 16;
+/** In first pauses, too: for what is repeated only to hear what became of it. */
+const seldomest = 64;
 
 export interface Repeat {
   /** When it is to be said the next time. */
@@ -37,5 +39,5 @@ export function anew(core: Node, repeat: Repeat): void {
 
 /** Those who matter have heard it; the rest is told now and then. */
 export function seldom(core: Node, repeat: Repeat): void {
-  repeat.pauseMs = longest * core.config.limits.resendMs;
+  repeat.pauseMs = seldomest * core.config.limits.resendMs;
 }

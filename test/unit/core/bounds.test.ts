@@ -56,6 +56,7 @@ const bounds: Readonly<Record<string, number>> = {
   closed: 0,
   lookups: 0,
   replicas: 64,
+  copied: 1_024,
   local: 10_000,
 };
 
@@ -216,13 +217,14 @@ const messages: Makers<Message> = {
     admission: job.admission,
     grant: null,
     state,
+    holders: [],
   }),
   replicated: ({ id, assign, n }) => ({
     type: 'replicated',
     job: id,
     execution: assign.body.execution,
     cid: `bafy${n}`,
-    done: true,
+    outcome: 'made',
   }),
   command: ({ job }) => ({ type: 'command', command: stopOf(job) }),
   'command-ack': ({ id }) => ({ type: 'command-ack', job: id, sequence: 1 }),

@@ -16,7 +16,7 @@ import type { Machine } from '../../../src/core/contract/machine.ts';
 import type { Profile } from '../../../src/core/contract/profile.ts';
 import type { Reply } from '../../../src/core/contract/reply.ts';
 import type { Restored } from '../../../src/core/contract/stored.ts';
-import type { Message, MessageType } from '../../../src/core/contract/messages.ts';
+import type { CopyOutcome, Message, MessageType } from '../../../src/core/contract/messages.ts';
 import type { Suite } from '../../../src/core/record/suite.ts';
 import type { Job } from '../../../src/job/model.ts';
 import { profileOf } from '../../simulation/profile.ts';
@@ -79,6 +79,8 @@ export class Cluster {
   readonly sent: Sent[] = [];
   /** Messages for which this says true never arrive. */
   lose: (sent: Sent) => boolean = () => false;
+  /** How a node's copy of a result goes; null: it takes for ever. */
+  copy: (node: number, effect: EffectOf<'replicate'>) => CopyOutcome | null = () => 'made';
   now = 1_000;
   /** A step of the core may throw: the test makes it do so. */
   defectsExpected = false;
@@ -302,7 +304,9 @@ export class Cluster {
       }
       case 'replicate': {
         const { execution, cid } = effect;
-        this.#queue.push({ node, input: { type: 'replicated', execution, cid, done: true } });
+        const outcome = this.copy(node, effect);
+        if (outcome !== null)
+          this.#queue.push({ node, input: { type: 'replicated', execution, cid, outcome } });
         return;
       }
       default:

@@ -81,7 +81,14 @@ describe('a node whose disk is full', () => {
       result: { cid: 'bafk', bytes: 1 },
     });
     const { spec, admission } = assign;
-    const message = { type: 'replicate', spec, admission, grant: null, state } as const;
+    const message = {
+      type: 'replicate',
+      spec,
+      admission,
+      grant: null,
+      state,
+      holders: [],
+    } as const;
     const effects = cluster.message(0, 1, message);
     assert.deepEqual(
       effects.filter(({ type }) => type === 'replicate'),

@@ -102,7 +102,7 @@ describe('an effect that fails', () => {
       type: 'replicated',
       execution: order.execution,
       cid: 'bafy',
-      done: false,
+      outcome: 'refused',
     });
   });
 });

@@ -29,6 +29,7 @@ function copyOf(nonce: number, bytes: number, owner = 1, change: Partial<StateBo
     admission: job.admission,
     grant: null,
     state,
+    holders: [],
   };
   return { job, message };
 }
@@ -86,14 +87,14 @@ describe('a copy', () => {
     const [effect] = cluster.effects('replicate');
     assert.deepEqual(effect?.holders, [idOf(4)]);
     assert.ok(effect.maxBytes >= GB && effect.maxBytes < 1.3 * GB);
-    assert.equal(cluster.messages('replicated').at(-1)?.message.done, true);
+    assert.equal(cluster.messages('replicated').at(-1)?.message.outcome, 'made');
   });
 
   it('of one owner more than 16 GB is not made in a day, of others it is, and of all no more than 32 GB', () => {
     const cluster = alone();
     for (let index = 0; index < 30; index += 1) cluster.message(0, 1, copyOf(index, GB).message);
     assert.equal(copies(cluster), 16);
-    assert.equal(cluster.messages('replicated').at(-1)?.message.done, false);
+    assert.equal(cluster.messages('replicated').at(-1)?.message.outcome, 'refused');
     for (let index = 100; index < 130; index += 1) {
       cluster.message(0, 1, copyOf(index, GB, index).message);
     }

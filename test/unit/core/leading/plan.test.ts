@@ -8,7 +8,7 @@ import type {
   ResultRef,
 } from '../../../../src/core/record/execution.ts';
 import { asMillis } from '../../../../src/core/record/ids.ts';
-import type { ExecutionId, Millis } from '../../../../src/core/record/ids.ts';
+import type { ExecutionId, Millis, NodeId } from '../../../../src/core/record/ids.ts';
 import {
   createLedger,
   mergeCommand,
@@ -32,6 +32,11 @@ import {
   stopOf,
 } from '../fixtures.ts';
 
+/** Copies on these nodes, and nobody asked for another. */
+const copied = (...nodes: readonly number[]): Partial<Replication> => ({
+  asked: null,
+  made: new Set(nodes.map(idOf)),
+});
 const NOW = asMillis(100_000);
 const { leaseLostMs, maxAttempts, maxMisses, retryBackoffMs } = defaultLimits;
 
@@ -57,7 +62,10 @@ interface Given {
   readonly sinceAgoMs?: number;
   /** Since the leader saw the executions assigned. */
   readonly seenAgoMs?: number;
-  readonly canReplicate?: boolean;
+  /** Nodes out of reach. */
+  readonly away?: readonly NodeId[];
+  /** Nodes that may hold a copy. */
+  readonly takers?: readonly NodeId[];
 }
 
 const RESULT: ResultRef = {
@@ -94,10 +102,13 @@ function build(given: Given): {
       if (told.copy !== undefined) {
         const copy = {
           cid: RESULT.cid,
-          holder: idOf(9),
+          asked: idOf(9),
           deadline: NOW,
-          done: false,
+          resend: { at: NOW, pauseMs: 1_000 },
+          made: new Set<never>(),
           failed: new Set<never>(),
+          late: 0,
+          missing: [],
         };
         replications.set(execution, { ...copy, ...told.copy });
       }
@@ -124,7 +135,10 @@ function build(given: Given): {
     givenUp,
     failedAt,
     replications,
-    canReplicate: given.canReplicate ?? true,
+    around: {
+      near: (node) => !(given.away ?? []).includes(node),
+      takers: () => given.takers ?? [idOf(9), idOf(8)],
+    },
     limits: defaultLimits,
   };
   return { ledger, observed, ids };
@@ -315,26 +329,90 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
     { replicate: ['0/0'] },
   ],
   [
-    'a copy under way is waited for until its deadline',
-    {
-      partitions: [[{ phase: 'completed', result: RESULT, copy: { deadline: asMillis(NOW + 7) } }]],
-    },
-    { replicate: ['0/0'], wakeInMs: 7 },
+    'a result is not accepted while somebody is asked for a copy',
+    { partitions: [[{ phase: 'completed', result: RESULT, copy: {} }]] },
+    { replicate: ['0/0'] },
   ],
   [
     'a copied result is accepted',
-    { partitions: [[{ phase: 'completed', result: RESULT, copy: { done: true } }]] },
+    { partitions: [[{ phase: 'completed', result: RESULT, copy: copied(9) }]] },
     { accepts: ['0/0'], complete: true },
   ],
   [
-    'a result that nobody is left to copy is accepted',
-    { partitions: [[{ phase: 'completed', result: RESULT, copy: { holder: null } }]] },
+    'a result whose copy lies on a node out of reach is copied once more',
+    { partitions: [[{ phase: 'completed', result: RESULT, copy: copied(9) }]], away: [idOf(9)] },
+    { replicate: ['0/0'] },
+  ],
+  [
+    'a result whose executor is out of reach is copied once more from the node that has a copy',
+    { partitions: [[{ phase: 'completed', result: RESULT, copy: copied(9) }]], away: [idOf(1)] },
+    { replicate: ['0/0'] },
+  ],
+  [
+    'two copies are enough without the executor',
+    { partitions: [[{ phase: 'completed', result: RESULT, copy: copied(9, 8) }]], away: [idOf(1)] },
+    { accepts: ['0/0'], complete: true },
+  ],
+  [
+    'a result that everybody refused to hold is accepted with its executor alone',
+    {
+      partitions: [
+        [
+          {
+            phase: 'completed',
+            result: RESULT,
+            copy: { asked: null, failed: new Set([idOf(8), idOf(9)]) },
+          },
+        ],
+      ],
+    },
+    { accepts: ['0/0'], complete: true },
+  ],
+  [
+    'a result that two nodes were given all their time to copy is accepted with its executor alone',
+    { partitions: [[{ phase: 'completed', result: RESULT, copy: { asked: null, late: 2 } }]] },
     { accepts: ['0/0'], complete: true },
   ],
   [
     'a result is accepted without a copy where there is no second node',
-    { partitions: [[{ phase: 'completed', result: RESULT }]], canReplicate: false },
+    { partitions: [[{ phase: 'completed', result: RESULT }]], takers: [idOf(1)] },
     { accepts: ['0/0'], complete: true },
+  ],
+  [
+    'a result whose only holder is out of reach is waited for while its lease runs',
+    {
+      partitions: [[{ phase: 'completed', result: RESULT, heardAgoMs: 1_000 }]],
+      away: [idOf(1)],
+    },
+    { wakeInMs: leaseLostMs - 1_000 },
+  ],
+  [
+    'a result whose only holder stays out of reach is lost, and made anew',
+    {
+      partitions: [[{ phase: 'completed', result: RESULT, heardAgoMs: leaseLostMs }]],
+      away: [idOf(1)],
+    },
+    { lost: ['0/0'], vacancies: ['0/1'], tried: [1] },
+  ],
+  [
+    'a result that is back counts, though it was given up and another attempt runs',
+    { partitions: [[{ phase: 'completed', result: RESULT, gone: 'lost' }, { phase: 'running' }]] },
+    { replicate: ['0/0'] },
+  ],
+  [
+    'a result that two found nowhere is lost although its node is there',
+    {
+      partitions: [
+        [
+          {
+            phase: 'completed',
+            result: RESULT,
+            copy: { asked: null, missing: [idOf(9), idOf(8)] },
+          },
+        ],
+      ],
+    },
+    { lost: ['0/0'], vacancies: ['0/1'], tried: [1] },
   ],
   ['a stop of the owner ends the job', { stop: 'enough' }, { close: 'stopped stopped-by-owner' }],
   [

@@ -250,12 +250,13 @@ export const messageArbitraries: Arbitraries<Message> = {
     admission: certified('admission'),
     grant: grants,
     state: signed('state'),
+    holders: few(nodeIds),
   }),
   replicated: record<M<'replicated'>>({
     type: is('replicated'),
     ...about,
     cid: cids,
-    done: fc.boolean(),
+    outcome: fc.constantFrom('made', 'refused', 'missing'),
   }),
   command: record<M<'command'>>({ type: is('command'), command: signed('command') }),
   'command-ack': record<M<'command-ack'>>({

@@ -1,0 +1,62 @@
+/**
+ * S17: an accepted result can be fetched. When it is accepted a node has it that is up or was a moment
+ * ago, and as long as not all its holders lose their disks within a while of each other, somebody goes on
+ * having it.
+ */
+import type { StoreWrite } from '../../src/core/contract/stored.ts';
+import type { JobId, StoreId } from '../../src/core/record/ids.ts';
+import type { FactsContext } from './facts.ts';
+import type { NodeView, Observer } from './observer.ts';
+import type { SimStore } from './sim-store.ts';
+
+/** A node that went down is known to be down after this. */
+const noticedMs = 5_000;
+
+export interface ResultsContext extends FactsContext {
+  readonly nodes: () => readonly NodeView[];
+  /** So long it may take until a lost copy is made anew; what is lost twice meanwhile is nobody's fault. */
+  readonly repairMs: number;
+}
+
+export function createResultsChecker(context: ResultsContext): Observer {
+  /** Accepted contents, with the number of nodes that had them then. */
+  const accepted = new Map<string, { readonly job: JobId; readonly holders: number }>();
+  const stores = new Map<StoreId, SimStore>();
+  /** When a disk that had it was last lost. */
+  const losses = new Map<string, number>();
+  const downSince = new Map<NodeView, number>();
+  const there = (node: NodeView): boolean =>
+    node.up || context.now() - (downSince.get(node) ?? Number.NEGATIVE_INFINITY) < noticedMs;
+  const onDisk = (cid: string): number =>
+    context.nodes().filter((node) => node.store.blocks.has(cid)).length;
+  const lately = (cid: string): boolean =>
+    context.now() - (losses.get(cid) ?? Number.NEGATIVE_INFINITY) < context.repairMs;
+
+  return {
+    onDurable(node: NodeView, writes: readonly StoreWrite[]): void {
+      for (const { value } of writes) {
+        const record = value !== null && 'record' in value ? value.record : null;
+        if (record?.type !== 'accept' || record.body.result === null) continue;
+        const { job, result, holders } = record.body;
+        const { cid } = result;
+        if (accepted.has(cid)) continue;
+        accepted.set(cid, { job, holders: holders.length });
+        const someone = context.nodes().some((one) => one.store.blocks.has(cid) && there(one));
+        if (!someone && !lately(cid))
+          context.violation('S17', node, job, `${cid} was accepted, and nobody there has it`);
+      }
+    },
+    onStart: ({ store }) => stores.set(store.id, store),
+    onCrash(node: NodeView, diskLost: StoreId | null): void {
+      downSince.set(node, context.now());
+      const lost = diskLost === null ? undefined : stores.get(diskLost);
+      for (const cid of lost?.blocks ?? []) {
+        const before = lately(cid);
+        losses.set(cid, context.now());
+        const result = accepted.get(cid);
+        if (result === undefined || result.holders < 2 || before || onDisk(cid) > 0) continue;
+        context.violation('S17', node, result.job, `the last copy of ${cid} is lost`);
+      }
+    },
+  };
+}
