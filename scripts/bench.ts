@@ -14,6 +14,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Bench } from '../test/bench/bench.ts';
 import { core } from '../test/bench/core.ts';
+import { closedJobs } from '../test/bench/closed-jobs.ts';
 import { failover } from '../test/bench/failover.ts';
 import { commandLine, memory } from '../test/bench/footprint.ts';
 import { dockerLatency, wasmLatency } from '../test/bench/latency.ts';
@@ -32,6 +33,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'transfer', about: 'a large file from peer to peer', run: transfer },
   { name: 'failover', about: 'the leader of a job is killed', run: failover },
   { name: 'memory', about: 'an idle peer', run: memory },
+  { name: 'closed-jobs', about: 'memory after thousands of jobs', run: closedJobs },
   { name: 'cli', about: 'the command line', run: commandLine },
   { name: 'core', about: 'codecs, signatures and the core alone', run: core },
 ];
@@ -39,7 +41,7 @@ const BENCHES: readonly Bench[] = [
 const USAGE = `Usage: npm run bench -- [options]
 
   --only NAME    measure this only; may be given several times:
-${BENCHES.map(({ name, about }) => `                   ${name.padEnd(10)} ${about}`).join('\n')}
+${BENCHES.map(({ name, about }) => `                   ${name.padEnd(11)} ${about}`).join('\n')}
   --quick        fewer and shorter runs
   --json FILE    write the result as JSON too
   --profile DIR  let the peers write CPU profiles there, and print their hottest functions

@@ -216,5 +216,6 @@ export function keep(
 ): KeptJob {
   const kept = createKept(core, createLedger(spec, admission), promised);
   core.keeping.kept.set(spec.body.job, kept);
+  core.keeping.open.set(spec.body.job, kept);
   return kept;
 }

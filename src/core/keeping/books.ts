@@ -10,8 +10,7 @@ import type { Node, With } from '../node/state.ts';
 /** The kept jobs that are not shelved, one by one; a fault while one is looked at is that job's, and not the whole round's. */
 export function* eachKept(core: With<'keeping'>): Generator<KeptJob, void, undefined> {
   const before = core.atHand;
-  for (const [job, kept] of core.keeping.kept) {
-    if (kept.card !== null) continue;
+  for (const [job, kept] of core.keeping.open) {
     core.atHand = job;
     yield kept;
   }

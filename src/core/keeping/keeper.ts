@@ -195,6 +195,7 @@ function dropKept(core: With<'asking' | 'keeping'>, job: JobId, kept: KeptJob): 
   const keys = kept.card?.keys.split(' ') ?? rowKeys(kept.peek());
   for (const key of keys) persist(core, { table: 'records', job, key, value: null });
   core.keeping.kept.delete(job);
+  core.keeping.open.delete(job);
   core.keeping.closedKept.delete(job);
   core.keeping.warm.delete(job);
   core.timers.clear(`job:${job}`);

@@ -50,6 +50,7 @@ export function createKept(
       if (open !== null) return open;
       open = peek();
       shelved = null;
+      if (core.keeping.kept.get(open.job) === this) core.keeping.open.set(open.job, this);
       keepWarm(core, this);
       return open;
     },
@@ -60,6 +61,7 @@ export function createKept(
     shelve() {
       if (open === null) return;
       shelved = pack(core, open);
+      core.keeping.open.delete(open.job);
       open = null;
     },
     promised,

@@ -74,6 +74,8 @@ export interface Submission {
 /** The books of a keeper and sponsor. */
 export interface Keeping {
   readonly kept: Map<JobId, KeptJob>;
+  /** Those of them whose ledger is open: what every round looks at, however many are on the shelf. */
+  readonly open: Map<JobId, KeptJob>;
   readonly pending: Map<JobId, PendingJob>;
   readonly submissions: Map<JobId, Submission>;
   /** Kept jobs that are closed, oldest first. */
@@ -86,6 +88,7 @@ export interface Keeping {
 
 export const createKeeping = (): Keeping => ({
   kept: new Map(),
+  open: new Map(),
   pending: new Map(),
   submissions: new Map(),
   closedKept: new Set(),

@@ -24,7 +24,10 @@ export class Tally<K> {
 
   /** @param amount may be negative; the count does not sink below 0 */
   add(key: K, amount: number, now: Millis): void {
-    const value = Math.max(0, this.of(key, now) + amount);
+    this.#put(key, Math.max(0, this.of(key, now) + amount), now);
+  }
+
+  #put(key: K, value: number, now: Millis): void {
     this.#counts.delete(key);
     if (value > 0) this.#counts.set(key, { value, at: now });
     if (this.#counts.size <= this.#keysMax) return;
@@ -34,8 +37,9 @@ export class Tally<K> {
 
   /** Counts `amount` unless it would then be more than `max`. @returns whether it was counted */
   take(key: K, amount: number, max: number, now: Millis): boolean {
-    if (this.of(key, now) + amount > max) return false;
-    this.add(key, amount, now);
+    const value = this.of(key, now) + amount;
+    if (value > max) return false;
+    this.#put(key, value, now);
     return true;
   }
 

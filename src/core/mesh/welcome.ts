@@ -26,7 +26,7 @@ import { freeNow } from '../placing/capacity.ts';
 import { shut } from '../node/door.ts';
 import type { NodeId, PublicKey } from '../record/ids.ts';
 import { reached } from './reach.ts';
-import { least, minus, most, nothing, plus, scaled, shareOf } from '../placing/resources.ts';
+import { least, minus, most, nothing, scaled, shareOf, total } from '../placing/resources.ts';
 import type { Hold } from '../placing/state.ts';
 import { eachKept } from '../keeping/books.ts';
 import { Tally } from './tally.ts';
@@ -131,7 +131,7 @@ export function roomFor(
   );
   const room = (share: number, counted: readonly Hold[]): Resources => {
     if (share >= 1) return capacity;
-    const held = counted.reduce((sum, hold) => plus(sum, hold.resources), nothing);
+    const held = total(counted.map(({ resources }) => resources));
     const left = minus(scaled(capacity, share), held);
     // A job that needs more than the share of a node must be able to run all the same.
     return counted.length === 0 && waste < wasteForgiven ? most(left, one) : left;

@@ -134,6 +134,7 @@ function forgetJob(core: With<'asking' | 'keeping' | 'placing' | 'executing'>, j
     map.delete(job);
   for (const map of [core.placing.holds, core.placing.wishes, core.placing.awaitingSpec])
     map.delete(job);
+  core.keeping.open.delete(job);
   core.keeping.closedKept.delete(job);
   core.keeping.warm.delete(job);
   core.dirty.delete(job);

@@ -21,7 +21,8 @@ export class Timers {
   /** An input is handled at `now`: each key rings at most once until the next. */
   begin(now: Millis): void {
     this.#now = now;
-    this.#rung.clear();
+    // To clear an empty set makes a new table, with every input.
+    if (this.#rung.size > 0) this.#rung.clear();
   }
 
   /**

@@ -80,8 +80,14 @@ function rememberOf(
   alike: (other: Announcement) => boolean,
 ): void {
   if (!map.has(announcement.job) && map.size >= wishesPerLeaderMax) {
-    const others = [...map.values()].filter(alike);
-    if (others.length >= wishesPerLeaderMax) map.delete((others[0] as Announcement).job);
+    let oldest: JobId | null = null;
+    let count = 0;
+    for (const other of map.values()) {
+      if (!alike(other)) continue;
+      oldest ??= other.job;
+      count += 1;
+    }
+    if (oldest !== null && count >= wishesPerLeaderMax) map.delete(oldest);
   }
   remember(map, announcement.job, announcement, wishesMax);
 }

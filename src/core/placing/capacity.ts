@@ -6,7 +6,7 @@ import type { Resources } from '../../job/model.ts';
 import { after } from '../record/ids.ts';
 import type { JobId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
-import { minus, nothing, plus, takenBy } from './resources.ts';
+import { minus, nothing, takenBy, total } from './resources.ts';
 import type { Hold } from './state.ts';
 import type { Node, With } from '../node/state.ts';
 
@@ -16,18 +16,15 @@ export function busyHeld(core: With<'placing' | 'executing'>): {
   held: Resources;
   running: number;
 } {
-  let reserved = nothing;
-  let running = 0;
+  const taken: Resources[] = [];
   // Not noted once: an execution is read back from the disk before there is a profile.
   const overheads = core.profile?.overheads ?? {};
   for (const execution of core.executing.executions.values()) {
     if (isTerminal(execution.stored.state.body.phase)) continue;
-    reserved = plus(reserved, takenBy(execution.stored.order.task, overheads));
-    running += 1;
+    taken.push(takenBy(execution.stored.order.task, overheads));
   }
-  let held = nothing;
-  for (const hold of core.placing.holds.values()) held = plus(held, hold.resources);
-  return { reserved, held, running };
+  const held = total([...core.placing.holds.values()].map(({ resources }) => resources));
+  return { reserved: total(taken), held, running: taken.length };
 }
 
 /** Capacity less reservations and holds. */

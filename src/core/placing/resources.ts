@@ -19,6 +19,18 @@ export const plus = (a: Resources, b: Resources): Resources => ({
   gpus: a.gpus + b.gpus,
 });
 
+/** All of them together; asked for with every announcement, so nothing is built on the way. */
+export function total(all: Iterable<Resources>): Resources {
+  let [cpuMillis, memoryBytes, diskBytes, gpus] = [0, 0, 0, 0];
+  for (const each of all) {
+    cpuMillis += each.cpuMillis;
+    memoryBytes += each.memoryBytes;
+    diskBytes += each.diskBytes;
+    gpus += each.gpus;
+  }
+  return { cpuMillis, memoryBytes, diskBytes, gpus };
+}
+
 /**
  * What an execution takes of a node: what its task asks for, and the memory of the engine's own
  * process beside it, which no job can avoid.

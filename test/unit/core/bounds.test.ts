@@ -42,6 +42,7 @@ const bounds: Readonly<Record<string, number>> = {
   stops: 0,
   relayedPings: 1_024,
   kept: 0,
+  open: 0,
   pending: 0,
   submissions: 0,
   executions: 0,

@@ -43,6 +43,7 @@ describe('a closed job', () => {
     assert.equal(open(cluster), 0);
     const { sizes } = cluster.machine(0);
     assert.equal(sizes()['ledger.committed'], undefined);
+    assert.deepEqual([sizes()['kept'], sizes()['open']], [1, 0], 'no round looks at it any more');
     assert.deepEqual(
       [0, 1, 2].map((node) => cluster.machine(node).inspect().jobs),
       before,
