@@ -3,6 +3,7 @@
  * number of nodes, the rule and the values on both sides. Pure; what to do with it is the caller's.
  */
 import type { WaitingView } from '../core/contract/messages.ts';
+import type { KeepersView } from '../core/contract/reply.ts';
 import type { Refusal, ResourceName } from '../core/record/refusals.ts';
 import type { Constraint } from '../job/model.ts';
 import { formatBytes } from '../lib/units.ts';
@@ -78,6 +79,20 @@ export function explainRefusal(refusal: Refusal): string {
     case 'expired':
       return 'the job has expired';
   }
+}
+
+const nodeText = (node: string): string => `n-${node.slice(-8)}`;
+
+/** Which keepers are missing when the job cannot go on without them; '' while the others are enough. */
+export function explainKeepers(view: KeepersView | null): string {
+  if (view === null || view.silent.length === 0) return '';
+  const { total, silent, leader } = view;
+  const names = silent.map((node) => nodeText(node) + (node === leader ? ' (its leader)' : ''));
+  const needed = Math.floor(total / 2) + 1;
+  const there = total - silent.length;
+  const count = `${there} of ${total} keepers answer, not ${names.join(', ')}`;
+  if (there < needed) return `waits for keepers: ${count}; ${needed} are needed to decide anything`;
+  return silent.includes(leader) ? `${count}; another one will lead` : '';
 }
 
 const nodesText = (count: number): string => (count === 1 ? '1 node' : `${count} nodes`);

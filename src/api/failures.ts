@@ -67,6 +67,7 @@ const ANSWERS: Readonly<Record<FailureCode, Answer>> = {
   interrupted: later(503, 'ServiceUnavailable'),
   internal: no(500, 'InternalError'),
   'job-not-found': no(404, 'NotFound'),
+  'job-unreachable': later(503, 'ServiceUnavailable'),
   'job-ambiguous': no(400, 'BadRequest'),
   'job-terminal': no(409, 'ResourceInUse'),
   'not-owner': no(403, 'Forbidden'),

@@ -4,16 +4,18 @@
  */
 import type { Phase } from '../core/record/execution.ts';
 import type { JobRecords, JobState, ListedJob, WaitingView } from '../core/contract/messages.ts';
+import type { KeepersView } from '../core/contract/reply.ts';
 import { jobToBacalhau } from '../job/to-bacalhau.ts';
 import type { Job, Resources } from '../job/model.ts';
 import { closeOf, executionFacts, type ExecutionFacts } from './execution-facts.ts';
-import { explainRefusal, explainWaiting } from './explain.ts';
+import { explainKeepers, explainRefusal, explainWaiting } from './explain.ts';
 import type { JobView } from './service.ts';
 import { nanosOf } from './times.ts';
 import type {
   ExecutionJson,
   JobAnswer,
   JobJson,
+  KeepersJson,
   ResourcesJson,
   ResultJson,
   RunOutputJson,
@@ -35,6 +37,8 @@ function modifiedAt(records: JobRecords): number {
 function messageOf(view: JobView): string {
   const close = closeOf(view.records);
   if (close !== null) return close.body.message;
+  const keepers = explainKeepers(view.keepers);
+  if (keepers !== '') return keepers;
   if (view.waiting === null || view.waiting.partitionsWaiting === 0) return '';
   // One reason is enough for a line; `job describe` lists them all.
   const [first = '', ...more] = explainWaiting(view.waiting);
@@ -248,6 +252,14 @@ function waitingJson(view: WaitingView): WaitingJson {
   };
 }
 
+const keepersJson = (view: KeepersView): KeepersJson => ({
+  Total: view.total,
+  Answering: view.total - view.silent.length,
+  Silent: view.silent,
+  Leader: view.leader,
+  Explanation: explainKeepers(view),
+});
+
 /** Completed, failed or stopped: nothing more will happen to it. */
 export const isOver = (state: JobState): boolean =>
   state === 'Completed' || state === 'Failed' || state === 'Stopped';
@@ -255,5 +267,9 @@ export const isOver = (state: JobState): boolean =>
 /** The answer about one job without its lists. */
 export function jobAnswer(view: JobView): JobAnswer {
   const waits = view.waiting !== null && !isOver(view.state);
-  return { Job: jobJson(view), Waiting: waits ? waitingJson(view.waiting) : null };
+  return {
+    Job: jobJson(view),
+    Waiting: waits ? waitingJson(view.waiting) : null,
+    Keepers: view.keepers === null ? null : keepersJson(view.keepers),
+  };
 }

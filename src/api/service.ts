@@ -3,6 +3,7 @@
  * small one in memory. Nothing here knows HTTP: failures are `ShoalError`s, streams are async
  * iterables, and the API alone decides on status codes, paging and JSON shapes.
  */
+import type { KeepersView } from '../core/contract/reply.ts';
 import type { ContentStore } from '../lib/content.ts';
 import type { Job } from '../job/model.ts';
 import type { JobRecords, JobState, ListedJob, WaitingView } from '../core/contract/messages.ts';
@@ -26,6 +27,20 @@ export interface JobView {
   /** Why partitions wait; null when none does or nobody reachable knows. */
   readonly waiting: WaitingView | null;
   readonly state: JobState;
+  /** Who of its keepers is there; null for a job that is over. */
+  readonly keepers: KeepersView | null;
+}
+
+/** A stop that was signed. */
+export interface Stopped {
+  /** What Bacalhau calls an evaluation; '' when there was nothing left to do. */
+  readonly evaluationId: string;
+  /** Too few keepers have it so far; it is sent to the others until `notAfter` (wall clock, milliseconds). */
+  readonly pending: {
+    readonly signed: number;
+    readonly needed: number;
+    readonly notAfter: number;
+  } | null;
 }
 
 export interface NodeView {
@@ -103,11 +118,10 @@ export interface ShoalService {
   submit(job: Job, options: { readonly idempotencyToken: string | null }): Promise<Submitted>;
   /**
    * Stops a job; stopping a stopped one succeeds.
-   * @returns the id that Bacalhau calls an evaluation; '' when there was nothing left to do.
-   * @throws ShoalError `job-not-found`, `job-ambiguous`, `job-terminal`, `not-owner`, `keepers-unreachable`.
+   * @throws ShoalError `job-not-found`, `job-unreachable`, `job-ambiguous`, `job-terminal`, `not-owner`.
    */
-  stop(ref: string, namespace: string, reason: string): Promise<{ readonly evaluationId: string }>;
-  /** @throws ShoalError `job-not-found`, `job-ambiguous`. */
+  stop(ref: string, namespace: string, reason: string): Promise<Stopped>;
+  /** @throws ShoalError `job-not-found`, `job-unreachable`, `job-ambiguous`. */
   getJob(ref: string, namespace: string): Promise<JobView>;
   /** In any order; own jobs come first when there are more. `namespace` null = all. `limit`: 1 … 10,000 newest jobs. */
   listJobs(query: {

@@ -153,11 +153,35 @@ export interface WaitingJson {
   readonly Explanation: readonly string[];
 }
 
+/** shoal's own: who of a job's keepers is there. */
+export interface KeepersJson {
+  readonly Total: number;
+  readonly Answering: number;
+  /** Node ids of those that do not answer. */
+  readonly Silent: readonly string[];
+  readonly Leader: string;
+  /** In words, when the job cannot go on without them; else ''. */
+  readonly Explanation: string;
+}
+
+/** `Pending`, shoal's own: the stop is signed and on the disk of the peer, but too few keepers have it so far. */
+export interface StopAnswer {
+  readonly EvaluationID: string;
+  readonly Pending: {
+    readonly Signed: number;
+    readonly Needed: number;
+    /** It is sent until then, ISO 8601. */
+    readonly Until: string;
+  } | null;
+}
+
 export interface JobAnswer {
   readonly Job: JobJson;
   readonly Executions?: ListJson<ExecutionJson>;
   readonly History?: ListJson<HistoryJson>;
   readonly Waiting: WaitingJson | null;
+  /** null for a job that is over. */
+  readonly Keepers: KeepersJson | null;
 }
 
 export interface SubmitAnswer {

@@ -48,6 +48,7 @@ export const EXIT_CODES: Readonly<Record<FailureCode, ExitCode>> = {
   interrupted: 130,
   internal: 1,
   'job-not-found': 3,
+  'job-unreachable': 4,
   'job-ambiguous': 2,
   'job-terminal': 3,
   'not-owner': 3,

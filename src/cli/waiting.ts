@@ -11,6 +11,7 @@ import type { Client } from './client.ts';
 import { codeOf } from './errors.ts';
 import { jobPath } from './ids.ts';
 import type { Io } from './io.ts';
+import { reasonsOf } from './reasons.ts';
 import { StatusLine } from './status-line.ts';
 import { painter, plainLine, shortId, type Painter } from './text.ts';
 
@@ -18,8 +19,15 @@ const POLL_MIN_MS = 150;
 const POLL_MAX_MS = 1000;
 /** While nothing happens, the reason is asked for at this interval. */
 const REASON_MS = 2000;
-/** A peer that is restarted is back by then. */
-const AWAY_MAX_MS = 15_000;
+/**
+ * What passes, and how long it may take, milliseconds: a peer that is restarted is back by then, and a
+ * leader that is gone replaced. A job is waited for only when it was there once.
+ */
+const PATIENCE_MS: ReadonlyMap<string, number> = new Map([
+  ['daemon-unreachable', 15_000],
+  ['job-not-found', 30_000],
+  ['job-unreachable', 120_000],
+]);
 const PAGE = 100;
 
 export interface WaitOptions {
@@ -60,8 +68,9 @@ function summary(
   const parts = [`${done}/${Math.max(answer.Job.Count, executions.length)} done`];
   if (running > 0) parts.push(`${running} running`);
   if (coming > 0) parts.push(`${coming} starting`);
-  const why = answer.Waiting?.Explanation[0];
-  if (why !== undefined && running + coming === 0) parts.push(`waiting: ${why}`);
+  const [why] = reasonsOf(answer);
+  const missing = (answer.Keepers?.Explanation ?? '') !== '';
+  if (why !== undefined && (missing || running + coming === 0)) parts.push(`waiting: ${why}`);
   return `${answer.Job.State.StateType}: ${parts.join(', ')} (${formatDuration(Math.floor((Date.now() - startedAt) / 1000) * 1000)})`;
 }
 
@@ -117,11 +126,14 @@ class Waiter {
       this.#heardAt = Date.now();
       return page;
     } catch (error) {
-      if (codeOf(error) !== 'daemon-unreachable' || Date.now() - this.#heardAt > AWAY_MAX_MS)
-        throw error;
-      this.#line.now(
-        `The peer at ${client.address} is away; the job goes on. Waiting for it to come back.`,
-      );
+      const code = codeOf(error);
+      const patienceMs = PATIENCE_MS.get(code ?? '');
+      if (patienceMs === undefined || Date.now() - this.#heardAt > patienceMs) throw error;
+      const what =
+        code === 'daemon-unreachable'
+          ? `The peer at ${client.address} is away`
+          : 'Nobody who keeps the job answers';
+      this.#line.now(`${what}; the job goes on. Waiting for an answer.`);
       return null;
     }
   }
@@ -143,7 +155,7 @@ class Waiter {
     // Whatever it is, the next look at the history meets it too, and says so.
     if (answer === null) return;
     this.#line.now(summary(answer.Executions?.Items ?? [], answer, this.#startedAt));
-    const reason = (answer.Waiting?.Explanation ?? []).map(plainLine).join('; ');
+    const reason = reasonsOf(answer).map(plainLine).join('; ');
     // Seen twice, it is a reason; once, the bids may just be on their way.
     const lasting = reason !== '' && reason === this.#lastReason;
     this.#lastReason = reason;

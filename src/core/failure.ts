@@ -2,7 +2,7 @@
  * Every way in which shoal fails towards a user: one closed union, one class, one switch that words
  * it. `api/` maps codes to HTTP status, `cli/` to exit codes; the compiler keeps both complete.
  */
-import type { Problem } from './contract/reply.ts';
+import type { Problem, Unanswered } from './contract/reply.ts';
 
 export type Failure =
   | Problem
@@ -88,6 +88,13 @@ export class ShoalError extends Error {
   }
 }
 
+/** Whom a question did not reach, in words. */
+function unanswered({ asked, silent }: Unanswered): string {
+  if (asked === 0) return 'There is no other peer to ask.';
+  const names = silent.map((node) => `…${node.slice(-8)}`).join(', ');
+  return `${asked} were asked; no answer from ${names}.`;
+}
+
 /** One or two sentences for a person: the place, the value and the remedy. */
 export function describe(failure: Failure): string {
   switch (failure.code) {
@@ -170,7 +177,11 @@ export function describe(failure: Failure): string {
     case 'internal':
       return `A defect in shoal: ${failure.what}.`;
     case 'job-not-found':
-      return `No job ${failure.ref} is known in this mesh. \`shoal job list\` lists them.`;
+      return failure.silent.length === 0
+        ? `No job ${failure.ref} is known in this mesh. \`shoal job list\` lists them.`
+        : `No job ${failure.ref} is known to the peers that answered. ${unanswered(failure)} Ask again when they are back.`;
+    case 'job-unreachable':
+      return `Job ${failure.job} exists, but none of those who keep it answers. ${unanswered(failure)} It goes on without this peer; ask again, or through another one.`;
     case 'job-ambiguous':
       return `${failure.ref} stands for ${failure.candidates.length} jobs: ${failure.candidates.join(', ')}. Use more digits.`;
     case 'job-terminal':

@@ -19,6 +19,7 @@ import type {
 } from './contract/stored.ts';
 import type { Certified, Epoch, Signed } from './record/records.ts';
 import { tickExecution } from './executing/reporting.ts';
+import { resumeStop } from './asking/stop.ts';
 import { createSubmission } from './keeping/sponsor.ts';
 import { note, touch } from './node/outbox.ts';
 import { rememberClose } from './keeping/books.ts';
@@ -64,7 +65,11 @@ function byJob(restored: Restored): ReadonlyMap<JobId, Rows> {
   return jobs;
 }
 
-function restoreOne(core: With<'mesh' | 'keeping' | 'executing'>, job: JobId, rows: Rows): void {
+function restoreOne(
+  core: With<'mesh' | 'asking' | 'keeping' | 'executing'>,
+  job: JobId,
+  rows: Rows,
+): void {
   const { promise } = rows;
   const kept = restoreJob(core, rows.records);
   if (kept !== null) {
@@ -86,6 +91,7 @@ function restoreOne(core: With<'mesh' | 'keeping' | 'executing'>, job: JobId, ro
     createSubmission(core, spec, admission);
     core.timers.set(`submit:${job}`, core.now);
   }
+  resumeStop(core, job, rows.records);
 }
 
 /** @returns null when the rows do not make a job this store keeps */

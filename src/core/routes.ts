@@ -49,7 +49,7 @@ import { remember } from './node/remember.ts';
 import { rememberLocal } from './placing/state.ts';
 import type { Core } from './node/state.ts';
 import type { KeptJob } from './keeping/state.ts';
-import { onCommandAck } from './asking/stop.ts';
+import { onCommandAck, onStopTooLate } from './asking/stop.ts';
 
 /** Of an allowance: a spec may be 64 KiB. */
 const specPoints = 5;
@@ -222,6 +222,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   leads: onLeads,
   cancel: onCancel,
   closed(core, from, message) {
+    onStopTooLate(core, message.close);
     if (onClosed(core, from, message)) onProvenClose(core, message);
   },
   replicate: onReplicate,

@@ -9,6 +9,7 @@ import type {
   NodeView,
   SelfInfo,
   ShoalService,
+  Stopped,
   Submitted,
 } from '../api/service.ts';
 import { ShoalError } from '../core/failure.ts';
@@ -18,7 +19,7 @@ import type { ExecutionId, JobId, NodeId } from '../core/record/ids.ts';
 import { attemptsOf, ledgerOf, stateOf } from '../core/record/ledger.ts';
 import type { Ledger } from '../core/record/ledger.ts';
 import type { Machine } from '../core/contract/machine.ts';
-import type { Reply } from '../core/contract/reply.ts';
+import type { KeepersView, Reply } from '../core/contract/reply.ts';
 import type { Answer, Query } from '../core/contract/messages.ts';
 import { decodeDataUrl } from '../job/inline.ts';
 import type { InputSource, Job } from '../job/model.ts';
@@ -73,7 +74,9 @@ export interface PeerView {
   readonly problem: string | null;
 }
 
-type FoundJob = Extract<Answer, { readonly type: 'job' }>;
+type FoundJob = Extract<Answer, { readonly type: 'job' }> & {
+  readonly keepers: KeepersView | null;
+};
 
 /** A keeper learns at once when a job is over; how far it is may be shown this late, milliseconds. */
 const KEEPER_ANSWER_MS = 500;
@@ -106,8 +109,8 @@ export function createService(deps: ServiceDeps): ShoalService {
     submit: (job, { idempotencyToken }) => submit(deps, job, idempotencyToken),
     stop: (ref, namespace, reason) => stop(deps, ref, namespace, reason),
     getJob: async (ref, namespace) => {
-      const { records, waiting } = await deps.jobs.get(ref, namespace);
-      return { records, waiting, state: stateOf(ledgerOf(records), waiting !== null) };
+      const { records, waiting, keepers } = await deps.jobs.get(ref, namespace);
+      return { records, waiting, keepers, state: stateOf(ledgerOf(records), waiting !== null) };
     },
     listJobs: async ({ namespace, limit }) => {
       const reply = await ask(deps, { type: 'jobs', namespace, limit });
@@ -144,8 +147,9 @@ async function findJob(
   namespace: string,
 ): Promise<FoundJob> {
   const reply = await ask(deps, { type: 'job', ref, namespace });
-  if (reply.type !== 'answer') throw new ShoalError({ code: 'job-not-found', ref });
-  return reply.answer;
+  if (reply.type !== 'answer')
+    throw new ShoalError({ code: 'internal', what: `a job was answered with ${reply.type}` });
+  return { ...reply.answer, keepers: reply.keepers };
 }
 
 // — submitting
@@ -228,15 +232,24 @@ async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }
 
-async function stop(deps: ServiceDeps, ref: string, namespace: string, reason: string) {
+async function stop(
+  deps: ServiceDeps,
+  ref: string,
+  namespace: string,
+  reason: string,
+): Promise<Stopped> {
   const { records } = await findJob(deps, ref, namespace);
   const { job } = records.spec.body;
   const outcome = ledgerOf(records).close?.record.body.outcome;
-  if (outcome === 'stopped') return { evaluationId: '' };
+  if (outcome === 'stopped') return { evaluationId: '', pending: null };
   const reply = await deps.driver.request((request) => ({ type: 'stop', request, job, reason }));
   deps.jobs.changed(job);
   if (reply.type === 'failed') throw failedReply(reply);
-  return { evaluationId: randomUUID() };
+  if (reply.type !== 'stopping')
+    throw new ShoalError({ code: 'internal', what: `a stop was answered with ${reply.type}` });
+  const { signed, needed, notAfter } = reply;
+  const pending = signed < needed ? { signed, needed, notAfter } : null;
+  return { evaluationId: randomUUID(), pending };
 }
 
 // — nodes

@@ -132,6 +132,8 @@ export const protections: Mutations = {
       instead: 'lookup === undefined',
       why: 'anybody answers for everybody',
     },
+  ],
+  'src/core/asking/lists.ts': [
     {
       name: 'the spec of a list is not verified',
       within: 'takeSpecs',

@@ -241,7 +241,8 @@ export function createClients(world: World, jobs: readonly ClientJob[], random: 
 
   const onStopReply = (job: ClientJob, ticket: Ticket, reply: Reply): void => {
     const over = reply.type === 'failed' && reply.problem.code === 'job-terminal';
-    if (reply.type === 'stopping' || over) ticket.stopTakenAt ??= world.queue.now();
+    const certain = reply.type === 'stopping' && reply.signed >= reply.needed;
+    if (certain || over) ticket.stopTakenAt ??= world.queue.now();
     else world.queue.after(RETRY_MS, () => stop(job, ticket));
   };
 

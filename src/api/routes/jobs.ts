@@ -24,7 +24,7 @@ import {
 import { executionsJson, jobAnswer, resultsJson, specJson, summaryJson } from '../job-json.ts';
 import { cut, type Page } from '../paging.ts';
 import type { JobView } from '../service.ts';
-import type { ExecutionJson, JobAnswer, ListJson } from '../types.ts';
+import type { ExecutionJson, JobAnswer, ListJson, StopAnswer } from '../types.ts';
 import type { RouteContext } from './context.ts';
 
 /** Jobs looked at for one list; the newest ones. */
@@ -136,7 +136,8 @@ async function presentSpec(service: RouteContext['service'], job: Job): Promise<
     return stringifyExact(specJson(view.records.spec.body.spec), 2);
   } catch (error) {
     const code = error instanceof ShoalError ? error.failure.code : '';
-    if (code === 'job-not-found' || code === 'job-ambiguous') return '';
+    if (code === 'job-not-found' || code === 'job-unreachable' || code === 'job-ambiguous')
+      return '';
     throw error;
   }
 }
@@ -199,7 +200,19 @@ export function jobRoutes(app: FastifyInstance, context: RouteContext): void {
     const given = member(bodyOf(request), 'reason') ?? text(request, 'reason');
     const reason =
       typeof given === 'string' && given !== '' ? given.slice(0, 500) : 'Stopped at user request';
-    const { evaluationId } = await service.stop(param(request, 'id'), namespaceOf(request), reason);
-    return send(reply, { EvaluationID: evaluationId });
+    const stopped = await service.stop(param(request, 'id'), namespaceOf(request), reason);
+    const { evaluationId, pending } = stopped;
+    const answer: StopAnswer = {
+      EvaluationID: evaluationId,
+      Pending:
+        pending === null
+          ? null
+          : {
+              Signed: pending.signed,
+              Needed: pending.needed,
+              Until: new Date(pending.notAfter).toISOString(),
+            },
+    };
+    return send(reply, answer);
   });
 }

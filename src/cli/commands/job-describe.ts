@@ -1,12 +1,13 @@
 /** `job describe`: everything about a job on one page, and in words why it waits. */
 import { formatDuration } from '../../lib/units.ts';
-import type { ExecutionJson, HistoryJson, JobAnswer } from '../../api/types.ts';
+import type { ExecutionJson, HistoryJson, JobAnswer, KeepersJson } from '../../api/types.ts';
 import { executionDetailColumns, historyColumns } from '../columns.ts';
 import type { CommandCode } from '../command.ts';
 import { jobPath, jobRef } from '../ids.ts';
 import type { Io } from '../io.ts';
+import { reasonsOf } from '../reasons.ts';
 import { keyValues, printHeading, printLines, printList, printValue } from '../output.ts';
-import { dateTime, msOfNanos, plainLine, plainText, shortId } from '../text.ts';
+import { dateTime, msOfNanos, plainLine, plainText, shortId, shortNode } from '../text.ts';
 
 interface Options {
   readonly namespace: string;
@@ -14,7 +15,12 @@ interface Options {
   readonly pretty?: boolean;
 }
 
-function header({ Job }: JobAnswer): string[] {
+function keepersText({ Total, Answering, Silent, Leader }: KeepersJson): string {
+  const silent = Silent.length === 0 ? '' : ` (not ${Silent.map(shortNode).join(', ')})`;
+  return `${Answering} of ${Total} answer${silent}, led by ${shortNode(Leader)}`;
+}
+
+function header({ Job, Keepers }: JobAnswer): string[] {
   const created = msOfNanos(Job.CreateTime);
   const modified = msOfNanos(Job.ModifyTime);
   const counted = Job.Type === 'batch' || Job.Type === 'service';
@@ -26,6 +32,7 @@ function header({ Job }: JobAnswer): string[] {
     ['State', Job.State.StateType],
     ...(Job.State.Message === '' ? [] : [['Message', Job.State.Message] as const]),
     ...(counted ? [['Count', String(Job.Count)] as const] : []),
+    ...(Keepers === null ? [] : [['Keepers', keepersText(Keepers)] as const]),
     ['Created Time', dateTime(created)],
     ['Modified Time', `${dateTime(modified)} (${formatDuration(modified - created)} later)`],
     ['Version', String(Job.Version)],
@@ -122,7 +129,7 @@ export const jobDescribe: CommandCode<Options> = async ({ io, client }, [ref], o
   await section(
     io,
     'Why it waits',
-    (answer.Waiting?.Explanation ?? []).map((line) => `- ${plainLine(line)}`),
+    reasonsOf(answer).map((line) => `- ${plainLine(line)}`),
   );
   await section(io, 'Summary', summary(newestFirst));
   await histories(io, answer.History?.Items ?? [], newestFirst);

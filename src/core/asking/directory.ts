@@ -45,7 +45,7 @@ export function onGossipAnnounce(
   from: NodeId,
   message: Extract<Gossip, { type: 'announce' }>,
 ): void {
-  const { spec, leader, job } = message.announcement;
+  const { spec, leader, job, admission } = message.announcement;
   const known = core.asking.index.get(job);
   if (known !== undefined) return hintNodes(known, [leader]);
   if (spec === null || core.keeping.kept.has(job)) return;
@@ -53,7 +53,10 @@ export function onGossipAnnounce(
   if (spec.body.job !== job) return refuse(core, from, 'contradiction', false);
   const verdict = checkSpec(core.suite, spec, wallMs(core));
   if (verdict !== 'good') return refuse(core, from, verdict.code, false);
-  indexJob(core, spec, [leader]);
+  // Whom to ask, no more: whether they keep it they must prove themselves.
+  const { body } = admission.record;
+  const keepers = body.job === job ? body.keepers.map(({ node }) => node) : [];
+  indexJob(core, spec, [...new Set([leader, ...keepers])]);
 }
 
 const stateAfter: Readonly<Record<CloseOutcome, JobState>> = {

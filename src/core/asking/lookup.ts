@@ -1,29 +1,27 @@
 /**
- * Looking jobs up for a local request. What this node does not keep it asks for: first whom it heard
- * of, then its neighbours. Nothing an answer says is taken over unless signed records prove it; the
- * only hearsay is how far the jobs of a list are, and that is marked.
+ * Looking jobs up for a local request. What this node does not keep it asks for: first who leads it as
+ * far as it heard, then everybody who should know, and its neighbours; of a job that is found, all its
+ * keepers. Nothing an answer says is taken over unless signed records prove it; the only hearsay is how
+ * far the jobs of a list are, and that is marked.
  */
-import { isKeeper } from '../record/keeper-set.ts';
-import { jobAnswer, listMax, specsMax, summaries } from './directory.ts';
+import { isKeeper, keeperNodes, majority } from '../record/keeper-set.ts';
+import { jobAnswer, listMax, specsMax } from './directory.ts';
 import { believed } from './foreign.ts';
 import { after } from '../record/ids.ts';
-import type { JobId, NodeId, PublicKey, RequestId } from '../record/ids.ts';
-import { createdAt, hintNodes, indexJob } from './job-index.ts';
-import type {
-  Answer,
-  JobRecords,
-  JobSummary,
-  ListedJob,
-  Message,
-  Query,
-  Question,
-} from '../contract/messages.ts';
+import { firstEpoch } from '../record/ballot.ts';
+import { asJobId } from '../record/ids.ts';
+import type { JobId, NodeId, RequestId } from '../record/ids.ts';
+import { createdAt } from './job-index.ts';
+import { listed, takeList, takeSpecs } from './lists.ts';
+import { ask, askAround, askKeepers, named, rest, timerOf } from './questions.ts';
+import type { Answer, JobRecords, Message, Query, WaitingView } from '../contract/messages.ts';
+import type { KeepersView, Problem } from '../contract/reply.ts';
+import { heardLately } from '../mesh/reach.ts';
 import { better, fitOf, isName, resolve } from './names.ts';
 import type { Fit, Ref } from './names.ts';
-import { reply, refuse, send, wallMs } from '../node/outbox.ts';
+import { reply, refuse } from '../node/outbox.ts';
 import type { Lookup } from './state.ts';
 import { stopJob } from './stop.ts';
-import { checkSpec } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
 const lookupMs = 2_000;
@@ -34,10 +32,8 @@ const jobFanOut = 64;
 const listFanOut = 16;
 /** Nodes followed from one hint. */
 const nodesMax = 8;
-/** Questions of one look-up: answers may name others to ask, but not without end. */
-const questionsMax = 256;
-/** Specs fetched from one node for one list; the next list fetches the next. */
-const fetchMax = 4 * specsMax;
+/** Of those who did not answer, this many are named. */
+const namedMax = 8;
 
 /** Answers a local request, asking around when this node cannot say by itself. */
 export function onQuery(
@@ -53,7 +49,11 @@ export function onQuery(
     purpose,
     open: new Map(),
     asked: new Set(),
+    answered: new Set(),
+    hints: null,
     around: false,
+    keepersAsked: false,
+    restAt: null,
     deadline: after(core.now, lookupMs),
     told: new Map(),
     candidates: new Map(),
@@ -67,8 +67,6 @@ export function onQuery(
   else lookHere(core, lookup);
   settle(core, lookup);
 }
-
-const timerOf = (request: RequestId): string => `lookup:${request}`;
 
 const refOf = ({ query }: Lookup, core: Node): Ref | null =>
   query.type === 'job' ? { ...query, owner: core.suite.owner } : null;
@@ -92,26 +90,19 @@ function takeLocal(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup, jo
   const answer = jobAnswer(core, job);
   if (answer.type === 'job') takeJob(core, lookup, core.self, answer);
   if (answer.type !== 'elsewhere') return;
+  // One is enough while it answers. Who is not connected may be anywhere, so that others are asked as well.
+  const first = answer.nodes.find((node) => core.mesh.connected.has(node));
+  lookup.hints = { job, nodes: answer.nodes };
+  if (first === undefined) return askHints(core, lookup);
+  ask(core, lookup, first, named(lookup, job));
   core.timers.set(timerOf(lookup.request), after(core.now, hintMs));
-  for (const node of answer.nodes) ask(core, lookup, node, named(lookup, job));
 }
 
-/** The question for one job by its id. */
-const named = ({ question }: Lookup, job: JobId): Question =>
-  question.type === 'job' ? { ...question, ref: job } : question;
-
-function ask(core: Node, lookup: Lookup, node: NodeId, question: Question): void {
-  const key = `${node}|${question.type === 'job' ? question.ref : JSON.stringify(question)}`;
-  if (node === core.self || lookup.asked.has(key) || lookup.asked.size >= questionsMax) return;
-  lookup.asked.add(key);
-  lookup.open.set(node, (lookup.open.get(node) ?? 0) + 1);
-  send(core, node, { type: 'find', request: lookup.request, query: question });
-}
-
-function askAround(core: With<'mesh'>, lookup: Lookup, most: number): void {
-  lookup.around = true;
-  for (const node of [...core.mesh.connected].slice(0, most))
-    ask(core, lookup, node, lookup.question);
+function askHints(core: With<'mesh'>, lookup: Lookup): void {
+  const { hints } = lookup;
+  if (hints !== null)
+    for (const node of hints.nodes) ask(core, lookup, node, named(lookup, hints.job));
+  askAround(core, lookup, jobFanOut);
 }
 
 /** Only from those who were asked, and once for each question. */
@@ -125,12 +116,16 @@ export function onFound(
   if (lookup === undefined || open === 0) return;
   if (open === 1) lookup.open.delete(from);
   else lookup.open.set(from, open - 1);
+  lookup.answered.add(from);
   takeAnswer(core, lookup, from, message.answer);
+  // A list is as good as it gets when half of those asked have told theirs.
+  const told = 2 * lookup.answered.size >= lookup.answered.size + lookup.open.size;
+  if (lookup.query.type === 'jobs' && lookup.restAt === null && told) rest(core, lookup);
   settle(core, lookup);
 }
 
 function takeAnswer(
-  core: With<'asking' | 'keeping'>,
+  core: With<'mesh' | 'asking' | 'keeping'>,
   lookup: Lookup,
   from: NodeId,
   answer: Answer,
@@ -158,94 +153,11 @@ function takeAnswer(
   }
 }
 
-// — lists
-
-/** How far each job is, for what it is worth; the specs of those unknown here are asked for. */
-function takeList(
-  core: With<'asking' | 'keeping'>,
-  lookup: Lookup,
-  from: NodeId,
-  jobs: readonly JobSummary[],
-): void {
-  const unknown: JobId[] = [];
-  for (const { job, state, modifiedAt } of jobs) {
-    const told = { state, modifiedAt: Math.min(modifiedAt, wallMs(core)) };
-    const known = lookup.told.get(job);
-    if (known === undefined || newer(told, known)) lookup.told.set(job, told);
-    if (!core.keeping.kept.has(job) && !core.asking.index.has(job)) unknown.push(job);
-  }
-  for (let at = 0; at < Math.min(unknown.length, fetchMax); at += specsMax) {
-    ask(core, lookup, from, { type: 'specs', jobs: unknown.slice(at, at + specsMax) });
-  }
-}
-
-function takeSpecs(
-  core: With<'asking' | 'keeping'>,
-  from: NodeId,
-  specs: Extract<Answer, { type: 'specs' }>['specs'],
-): void {
-  for (const spec of specs) {
-    const { job } = spec.body;
-    if (core.keeping.kept.has(job)) continue;
-    const known = core.asking.index.get(job);
-    if (known !== undefined) {
-      hintNodes(known, [from]);
-      continue;
-    }
-    // Jobs that are over are listed, too: their spec may have expired.
-    const verdict = checkSpec(core.suite, spec, 0);
-    if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
-    indexJob(core, spec, [from]);
-  }
-}
-
-const ended = ({ state }: Pick<JobSummary, 'state'>): boolean =>
-  state === 'Completed' || state === 'Failed' || state === 'Stopped';
-
-type Progress = Pick<JobSummary, 'state' | 'modifiedAt'>;
-
-function newer(a: Progress, b: Progress): boolean {
-  if (ended(a) !== ended(b)) return ended(a);
-  return a.modifiedAt > b.modifiedAt;
-}
-
-function ownerOf(core: With<'asking' | 'keeping'>, job: JobId): PublicKey | undefined {
-  const kept = core.keeping.kept.get(job);
-  if (kept === undefined) return core.asking.index.get(job)?.owner;
-  return kept.card?.owner ?? kept.peek().spec.body.owner;
-}
-
-/** Own jobs first, so that no number of others' pushes them out of a list; then the newest. */
-function listed(
-  core: With<'mesh' | 'asking' | 'keeping'>,
-  lookup: Lookup,
-  namespace: string | null,
-  limit: number,
-) {
-  const own = (job: JobId): boolean => ownerOf(core, job) === core.suite.owner;
-  const jobs: ListedJob[] = summaries(core, namespace).map((summary) => ({
-    ...summary,
-    vouched: true,
-  }));
-  for (const { summary } of core.asking.index.values()) {
-    if (core.keeping.kept.has(summary.job)) continue;
-    if (namespace !== null && summary.namespace !== namespace) continue;
-    const told = lookup.told.get(summary.job);
-    const progress = told !== undefined && newer(told, summary) ? told : null;
-    jobs.push({ ...summary, ...progress, vouched: false });
-  }
-  return jobs
-    .map((job) => ({ job, own: own(job.job) }))
-    .sort((a, b) => Number(b.own) - Number(a.own) || b.job.createdAt - a.job.createdAt)
-    .slice(0, limit)
-    .map(({ job }) => job);
-}
-
 // — one job
 
-/** The leader's view is the freshest; a follower's is taken when the leader does not answer. */
+/** The leader's view is the freshest; that of others is taken when it does not answer. */
 function takeJob(
-  core: With<'keeping'>,
+  core: With<'mesh' | 'keeping'>,
   lookup: Lookup,
   from: NodeId,
   answer: Extract<Answer, { type: 'job' }>,
@@ -276,15 +188,30 @@ function takeJob(
   if (mayKnow && (lookup.waiting === null || leaders.includes(from))) {
     lookup.waiting = answer.waiting;
   }
-  const closed = records.committed.some(({ record }) => record.type === 'close');
-  // Of several jobs that may be meant none is final before all were heard.
   const certain = only === job;
-  if (certain && (closed || kept?.lead?.mode === 'leading')) lookup.complete = true;
-  if (closed || lookup.complete) return;
-  for (const node of leaders) {
-    if (node !== undefined) ask(core, lookup, node, named(lookup, job));
+  if (isClosed(records)) {
+    // Of several jobs that may be meant none is final before all were heard.
+    if (certain) lookup.complete = true;
+    else if (lookup.restAt === null) rest(core, lookup);
+    return;
   }
+  if (lookup.restAt === null) rest(core, lookup);
+  if (kept === undefined) return askKeepers(core, lookup, body);
+  const leader = kept.seen.leader;
+  const told = from === leader && from !== core.self && canDecide(answer.waiting);
+  const led = kept.lead?.mode === 'leading' || told;
+  if (led) lookup.complete ||= certain;
+  else if (from === core.self && core.mesh.connected.has(leader))
+    ask(core, lookup, leader, named(lookup, job));
+  else askKeepers(core, lookup, body);
 }
+
+const isClosed = ({ committed }: JobRecords): boolean =>
+  committed.some(({ record }) => record.type === 'close');
+
+/** The leader hears a majority of the keepers. */
+const canDecide = (waiting: WaitingView | null): boolean =>
+  waiting === null || waiting.keepersReached >= majority(waiting.keepers);
 
 function verified(core: Node, from: NodeId, records: JobRecords): JobRecords | null {
   const checked = believed(core.suite, records);
@@ -312,11 +239,28 @@ const amount = (records: JobRecords): number =>
 /** Ends a look-up when nothing more is to be expected. */
 function settle(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup): void {
   if (!core.asking.lookups.has(lookup.request)) return;
-  const { request, query, purpose } = lookup;
   if (!lookup.complete && core.now < lookup.deadline) {
-    if (lookup.open.size === 0 && !lookup.around) askAround(core, lookup, jobFanOut);
-    if (lookup.open.size > 0) return;
+    if (isHeard(core, lookup)) lookFurther(core, lookup);
+    if (!isHeard(core, lookup)) return;
   }
+  finish(core, lookup);
+}
+
+/** Everybody answered who was asked, or those who did are enough. */
+const isHeard = (core: Node, { open, restAt }: Lookup): boolean =>
+  open.size === 0 || (restAt !== null && core.now >= restAt);
+
+/** Whom it was left to did not know, or did not answer: others are asked. */
+function lookFurther(core: With<'mesh'>, lookup: Lookup): void {
+  const { best, question } = lookup;
+  const certain = question.type === 'job' && question.ref === best?.records.spec.body.job;
+  if (best !== null && certain && !isClosed(best.records))
+    askKeepers(core, lookup, best.records.admission.record.body);
+  else if (!lookup.around) askHints(core, lookup);
+}
+
+function finish(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup): void {
+  const { request, query, purpose } = lookup;
   core.asking.lookups.delete(request);
   core.timers.clear(timerOf(request));
   if (query.type === 'jobs') {
@@ -329,13 +273,43 @@ function settle(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup): void
     return reply(core, request, { type: 'failed', problem });
   }
   const { best } = lookup;
-  if (best === null) {
-    const problem = { code: 'job-not-found', ref: query.ref } as const;
-    return reply(core, request, { type: 'failed', problem });
-  }
+  if (best === null)
+    return reply(core, request, { type: 'failed', problem: notFound(core, lookup, query.ref) });
   if (purpose !== 'reply') return stopJob(core, request, best.records, purpose.stop);
   const answer = { type: 'job', records: best.records, waiting: lookup.waiting } as const;
-  reply(core, request, { type: 'answer', answer });
+  reply(core, request, { type: 'answer', answer, keepers: keepersOf(core, lookup, best.records) });
+}
+
+/** A job that was seen here once exists, though nobody who keeps it answers. */
+function notFound(core: With<'asking'>, lookup: Lookup, ref: string): Problem {
+  const silent = [...lookup.open.keys()];
+  const of = { asked: silent.length + lookup.answered.size, silent: silent.slice(0, namedMax) };
+  const { question } = lookup;
+  const entry = question.type === 'job' ? core.asking.index.get(asJobId(question.ref)) : undefined;
+  return entry === undefined || (silent.length === 0 && of.asked > 0)
+    ? { code: 'job-not-found', ref, ...of }
+    : { code: 'job-unreachable', job: entry.summary.job, ...of };
+}
+
+/** Who of the keepers is there; null for a job that needs them no more. */
+function keepersOf(
+  core: With<'mesh' | 'keeping'>,
+  lookup: Lookup,
+  records: JobRecords,
+): KeepersView | null {
+  if (isClosed(records)) return null;
+  const { body } = records.admission.record;
+  const keepers = keeperNodes(body);
+  const kept = core.keeping.kept.get(body.job);
+  const leader =
+    kept?.seen.leader ?? records.grant?.record.body.epoch.leader ?? firstEpoch(body).leader;
+  const leads = kept?.lead?.mode === 'leading';
+  const isSilent = (node: NodeId): boolean => {
+    if (node === core.self) return false;
+    if (leads) return !heardLately(core, node);
+    return lookup.keepersAsked && !lookup.answered.has(node);
+  };
+  return { total: keepers.length, silent: keepers.filter(isSilent), leader };
 }
 
 /** The jobs that the reference fits best: several only for the beginning of an id. */
@@ -350,7 +324,7 @@ function meantJob({ candidates }: Lookup): readonly JobId[] {
 export function tickLookup(core: With<'mesh' | 'asking' | 'keeping'>, request: RequestId): void {
   const lookup = core.asking.lookups.get(request);
   if (lookup === undefined) return;
-  core.timers.set(timerOf(request), lookup.deadline);
-  if (lookup.best === null && !lookup.around) askAround(core, lookup, jobFanOut);
+  core.timers.set(timerOf(request), lookup.restAt ?? lookup.deadline);
+  if (lookup.best === null && !lookup.around) askHints(core, lookup);
   settle(core, lookup);
 }

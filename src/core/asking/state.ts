@@ -2,7 +2,8 @@
 import type { Fit } from './names.ts';
 import type { JobRecords, JobSummary, Query, Question, WaitingView } from '../contract/messages.ts';
 import type { JobId, Millis, NodeId, PublicKey, RequestId } from '../record/ids.ts';
-import type { Signed } from '../record/records.ts';
+import type { Repeat } from '../node/repeat.ts';
+import type { Certified, Signed } from '../record/records.ts';
 
 /** What this node heard about a job it does not keep. */
 export interface IndexEntry {
@@ -27,8 +28,16 @@ export interface Lookup {
   readonly open: Map<NodeId, number>;
   /** Everything asked so far, so that nothing is asked twice. */
   readonly asked: Set<string>;
+  /** Who answered anything. */
+  readonly answered: Set<NodeId>;
+  /** Who should know, too, and is asked when the first of them does not answer. */
+  hints: { readonly job: JobId; readonly nodes: readonly NodeId[] } | null;
   /** The neighbours were asked, not only those who should know. */
   around: boolean;
+  /** All keepers of the job were asked. */
+  keepersAsked: boolean;
+  /** There is an answer, and who is silent is waited for no longer than this; null while there is none. */
+  restAt: Millis | null;
   /** Lists: what is told of each job; counts only for jobs whose spec is known. */
   readonly told: Map<JobId, Told>;
   /** Jobs that the reference may mean, by evidence. */
@@ -41,14 +50,15 @@ export interface Lookup {
   readonly purpose: 'reply' | { readonly stop: string };
 }
 
-/** A stop under way for a local request: durable on W keepers before it is answered. */
+/** A stop that is sent until W keepers have it on disk. */
 export interface Stopping {
   readonly command: Signed<'command'>;
-  readonly keepers: readonly NodeId[];
+  /** Names the keepers. */
+  readonly admission: Certified<'admission'>;
   readonly acked: Set<NodeId>;
-  readonly requests: RequestId[];
-  readonly deadline: Millis;
-  resendAt: Millis;
+  /** Local requests, and when they are answered at the latest. */
+  readonly waiting: { readonly request: RequestId; readonly until: Millis }[];
+  readonly resend: Repeat;
 }
 
 /** What is asked, and what was heard. */

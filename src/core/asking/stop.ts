@@ -1,18 +1,32 @@
-/** The owner's stop: a signed command, durable on W keepers before it is answered. */
-import { majority } from '../record/keeper-set.ts';
+/**
+ * The owner's stop: a signed command that is sent until W keepers have it on disk. Whoever asked is
+ * answered then, or after a moment with how many have it; the command itself is on disk here, and goes on
+ * over restarts until it expires.
+ */
+import { isKeeper, isQuorum, keeperNodes, quorumSize } from '../record/keeper-set.ts';
+import { isDue, said, toSay } from '../node/repeat.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import type { JobRecords, Message } from '../contract/messages.ts';
-import { reply, seal, send, wallMs, refuse } from '../node/outbox.ts';
+import type { StoredRecord } from '../contract/stored.ts';
+import type { Certified, Signed } from '../record/records.ts';
+import { checkCommitted } from '../record/verify.ts';
+import { persist, reply, seal, send, wallMs, refuse } from '../node/outbox.ts';
+import type { Stopping } from './state.ts';
 import type { With } from '../node/state.ts';
 
 /** What the wire carries. A stop that says the same again is as good as a newer one. */
 const sequenceMax = 0x7fff_ffff;
-const stopMs = 20_000;
+/** Keepers answer within milliseconds; whoever asks need not wait for those that are away. */
+const stopMs = 3_000;
 const reasonMax = 500;
-const stopResendMs = 1_000;
 /** A stop is valid for a day: long enough for a partition, too short to be replayed for ever. */
 const commandValidMs = 24 * 3_600_000;
+/** Stops under way; the oldest makes room. */
+const stopsMax = 1_000;
+
+/** Rows of the table `records`; the keepers are read from the admission. */
+const rowKeys = ['stopping', 'stopping-admission'] as const;
 
 export function stopJob(
   core: With<'asking'>,
@@ -29,9 +43,11 @@ export function stopJob(
   if (owner !== core.suite.owner) {
     return reply(core, request, { type: 'failed', problem: { code: 'not-owner', job, owner } });
   }
+  const wait = { request, until: after(core.now, stopMs) };
   const running = core.asking.stops.get(job);
   if (running !== undefined) {
-    running.requests.push(request);
+    running.waiting.push(wait);
+    core.timers.set(timerOf(job), wait.until);
     return;
   }
   const last = Math.max(0, ...records.commands.map((command) => command.body.sequence));
@@ -45,33 +61,79 @@ export function stopJob(
     notAfter,
   } as const;
   const command = seal(core, 'command', body, 'owner');
-  const keepers = records.admission.record.body.keepers.map(({ node }) => node);
-  core.asking.stops.set(job, {
-    command,
-    keepers,
-    acked: new Set(),
-    requests: [request],
-    deadline: after(core.now, stopMs),
-    resendAt: core.now,
-  });
+  const { admission } = records;
+  const values = [{ record: command, votes: [] }, admission];
+  for (const [index, key] of rowKeys.entries())
+    persist(core, { table: 'records', job, key, value: values[index] ?? null });
+  begin(core, command, admission).waiting.push(wait);
+  for (const oldest of core.asking.stops.keys()) {
+    if (core.asking.stops.size <= stopsMax) break;
+    end(core, oldest);
+  }
   tickStop(core, job);
+}
+
+const timerOf = (job: JobId): string => `stop:${job}`;
+
+function begin(
+  core: With<'asking'>,
+  command: Signed<'command'>,
+  admission: Certified<'admission'>,
+): Stopping {
+  const stop: Stopping = {
+    command,
+    admission,
+    acked: new Set(),
+    waiting: [],
+    resend: toSay(core),
+  };
+  core.asking.stops.set(command.body.job, stop);
+  return stop;
+}
+
+/** Takes a stop up where the last process of this node left it. */
+export function resumeStop(
+  core: With<'asking'>,
+  job: JobId,
+  rows: ReadonlyMap<string, StoredRecord>,
+): void {
+  const [command, admission] = rowKeys.map((key) => rows.get(key));
+  if (command?.record.type !== 'command' || admission?.record.type !== 'admission') return;
+  begin(core, command.record, { record: admission.record, votes: admission.votes });
+  core.timers.set(timerOf(job), core.now);
 }
 
 export function tickStop(core: With<'asking'>, job: JobId): void {
   const stop = core.asking.stops.get(job);
   if (stop === undefined) return;
-  if (core.now >= stop.deadline) {
-    core.asking.stops.delete(job);
-    const needed = majority(stop.keepers.length);
-    const problem = { code: 'keepers-unreachable', job, reached: stop.acked.size, needed } as const;
-    for (const request of stop.requests) reply(core, request, { type: 'failed', problem });
-    return;
+  for (const wait of stop.waiting.splice(0)) {
+    if (wait.until > core.now) stop.waiting.push(wait);
+    else reply(core, wait.request, underWay(stop));
   }
-  for (const node of stop.keepers) {
-    if (!stop.acked.has(node)) send(core, node, { type: 'command', command: stop.command });
+  if (stop.command.body.notAfter < wallMs(core)) return end(core, job);
+  if (isDue(core, stop.resend)) {
+    for (const node of keeperNodes(stop.admission.record.body))
+      if (!stop.acked.has(node)) send(core, node, { type: 'command', command: stop.command });
+    said(core, stop.resend);
   }
-  stop.resendAt = after(core.now, stopResendMs);
-  core.timers.set(`stop:${job}`, stop.resendAt);
+  for (const { until } of stop.waiting) core.timers.set(timerOf(job), until);
+  core.timers.set(timerOf(job), stop.resend.at);
+}
+
+function underWay({ command, admission, acked }: Stopping) {
+  const needed = quorumSize(admission.record.body);
+  const { job, notAfter } = command.body;
+  return { type: 'stopping', job, signed: acked.size, needed, notAfter } as const;
+}
+
+/** Whoever still waits for it was answered, or is answered now. */
+function end(core: With<'asking'>, job: JobId): void {
+  const stop = core.asking.stops.get(job);
+  if (stop === undefined) return;
+  core.asking.stops.delete(job);
+  core.timers.clear(timerOf(job));
+  for (const key of rowKeys) persist(core, { table: 'records', job, key, value: null });
+  for (const { request } of stop.waiting.splice(0)) reply(core, request, underWay(stop));
 }
 
 /** W keepers have the command on disk: it will be carried out whatever happens to this node. */
@@ -82,19 +144,27 @@ export function onCommandAck(
 ): void {
   const stop = core.asking.stops.get(message.job);
   if (stop?.command.body.sequence !== message.sequence) return;
-  if (!stop.keepers.includes(from)) return refuse(core, from, 'not-keeper', false);
+  const { body } = stop.admission.record;
+  if (!isKeeper(body, from)) return refuse(core, from, 'not-keeper', false);
   stop.acked.add(from);
-  if (stop.acked.size < majority(stop.keepers.length)) return;
-  core.asking.stops.delete(message.job);
-  core.timers.clear(`stop:${message.job}`);
-  for (const request of stop.requests) reply(core, request, { type: 'stopping', job: message.job });
+  if (isQuorum(body, stop.acked)) end(core, message.job);
 }
 
-/** A keeper says the job is closed already: nothing is left to stop. */
+/** A keeper proves that the job is closed already. */
+export function onStopTooLate(core: With<'asking'>, close: Certified<'close'>): void {
+  const { job, outcome } = close.record.body;
+  const stop = core.asking.stops.get(job);
+  if (stop === undefined) return;
+  if (checkCommitted(core.suite, stop.admission.record.body, close) !== 'good') return;
+  stopOvertaken(core, job, outcome);
+}
+
+/** The job is closed: nothing is left to stop. */
 export function stopOvertaken(core: With<'asking'>, job: JobId, outcome: string): void {
   const stop = core.asking.stops.get(job);
   if (stop === undefined) return;
-  core.asking.stops.delete(job);
   const problem = { code: 'job-terminal', job, state: outcome } as const;
-  for (const request of stop.requests) reply(core, request, { type: 'failed', problem });
+  for (const { request } of stop.waiting.splice(0))
+    reply(core, request, { type: 'failed', problem });
+  end(core, job);
 }

@@ -8,6 +8,7 @@ import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts
 import { hasPlace, slotOf, validVote } from '../record/certificate.ts';
 import { jobTimer, learn, propose } from './proposer.ts';
 import { compareEpochs, epochNumberMax, sameEpoch } from '../record/ballot.ts';
+import { heardLately } from '../mesh/reach.ts';
 import { judgeAnew } from '../keeping/oversight.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
@@ -110,14 +111,11 @@ export function confirmLonely(core: With<'mesh' | 'keeping'>): void {
     if (core.now - lead.since < leaderAloneMs) continue;
     const admission = ledger.admission.record.body;
     const heard = keeperNodes(admission).filter(
-      (node) => node === core.self || heardWithin(core, node, leaderAloneMs),
+      (node) => node === core.self || heardLately(core, node),
     );
     if (!isQuorum(admission, heard)) confirmLead(core, kept, lead);
   }
 }
-
-const heardWithin = (core: With<'mesh'>, node: NodeId, ms: number): boolean =>
-  core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < ms;
 
 /** The part of the job timer that concerns a candidacy or a confirmation under way. */
 export function tickEpoch(core: Node, kept: KeptJob, lead: Lead): void {

@@ -1,6 +1,6 @@
 /** Answers to local requests, and why there may be none. Types only. */
 import type { Answer, ListedJob } from './messages.ts';
-import type { JobId, PublicKey } from '../record/ids.ts';
+import type { JobId, NodeId, PublicKey } from '../record/ids.ts';
 import type { Certified } from '../record/records.ts';
 import type { Refusal } from '../record/refusals.ts';
 import type { JobType } from '../../job/model.ts';
@@ -14,14 +14,44 @@ export type Reply =
       readonly receipt: Certified<'admission'>;
       readonly again: boolean;
     }
-  | { readonly type: 'stopping'; readonly job: JobId }
-  | { readonly type: 'answer'; readonly answer: Extract<Answer, { readonly type: 'job' }> }
+  /** Signed and on disk here; `signed` of the keepers have it, and `needed` make it certain. */
+  | {
+      readonly type: 'stopping';
+      readonly job: JobId;
+      readonly signed: number;
+      readonly needed: number;
+      /** Wall clock, milliseconds: it is sent to the others until then. */
+      readonly notAfter: number;
+    }
+  | {
+      readonly type: 'answer';
+      readonly answer: Extract<Answer, { readonly type: 'job' }>;
+      /** null: the job is over. */
+      readonly keepers: KeepersView | null;
+    }
   | { readonly type: 'listed'; readonly jobs: readonly ListedJob[] }
   | { readonly type: 'failed'; readonly problem: Problem };
 
+/** Who of a job's keepers is there, as far as the node asked can tell. */
+export interface KeepersView {
+  readonly total: number;
+  /** Those that do not answer. */
+  readonly silent: readonly NodeId[];
+  /** Who is believed to lead. */
+  readonly leader: NodeId;
+}
+
+/** Whom a question reached: how many were asked, and some of those that did not answer. */
+export interface Unanswered {
+  readonly asked: number;
+  readonly silent: readonly NodeId[];
+}
+
 /** Why a local request could not be carried out; `node/` turns it into a `ShoalError`. */
 export type Problem =
-  | { readonly code: 'job-not-found'; readonly ref: string }
+  | ({ readonly code: 'job-not-found'; readonly ref: string } & Unanswered)
+  /** It exists, but none of those who keep it answers. */
+  | ({ readonly code: 'job-unreachable'; readonly job: JobId } & Unanswered)
   | { readonly code: 'job-ambiguous'; readonly ref: string; readonly candidates: readonly JobId[] }
   | { readonly code: 'job-terminal'; readonly job: JobId; readonly state: string }
   | { readonly code: 'not-owner'; readonly job: JobId; readonly owner: PublicKey }

@@ -6,6 +6,7 @@
 import { shut } from '../node/door.ts';
 import { takenBy, howOften } from '../placing/resources.ts';
 import { refusalsFor } from '../placing/eligibility.ts';
+import { isNear } from '../mesh/reach.ts';
 import { roomFor } from '../mesh/welcome.ts';
 import { lateMax } from '../leading/holders.ts';
 import { failuresByNode, planJob } from '../leading/plan.ts';
@@ -30,8 +31,8 @@ export function workDue(
     givenUp: new Map(),
     failedAt: new Map(),
     replications: new Map(),
-    // Whether a result could be copied is for its leader to see.
-    around: { near: () => true, takers: () => [] },
+    // Whether a result could be copied is for its leader to see; one that nobody can reach is waited for.
+    around: { near: (node) => isNear(core, node), takers: () => [] },
     limits: { ...limits, retryBackoffMs: 0 },
   });
   if (plan.close !== null) return idleMs;

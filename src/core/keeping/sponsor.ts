@@ -14,6 +14,7 @@ import { shut } from '../node/door.ts';
 import { firstEpoch } from '../record/ballot.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
+import { indexJob } from '../asking/job-index.ts';
 import { chooseKeepers } from './choose-keepers.ts';
 import type { Problem } from '../contract/reply.ts';
 import { keeperCandidates } from '../mesh/members.ts';
@@ -161,7 +162,7 @@ function giveUpWaiting(core: With<'mesh' | 'keeping'>, submission: Submission): 
 }
 
 export function onAdmitted(
-  core: With<'mesh' | 'keeping'>,
+  core: With<'mesh' | 'keeping' | 'asking'>,
   from: NodeId,
   message: Extract<Message, { type: 'admitted' }>,
 ): void {
@@ -175,6 +176,9 @@ export function onAdmitted(
   if (!isQuorum(body, submission.votes.keys())) return;
   submission.certified = { record: submission.admission, votes: [...submission.votes.values()] };
   note(core, 'job.admitted', { job: message.job, votes: submission.votes.size });
+  // Not before there is such a job, and so that this node can tell whom to ask for it.
+  const keepers = body.keepers.map(({ node }) => node);
+  if (!keepers.includes(core.self)) indexJob(core, submission.spec, keepers);
   // The receipt is good now: W keepers hold the job on disk and can activate it without us.
   tellOutcome(core, submission);
   anew(core, submission.resend);

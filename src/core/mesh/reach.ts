@@ -21,3 +21,7 @@ export const isNear = (core: With<'mesh'>, node: NodeId): boolean =>
 
 export const reached = (core: With<'mesh'>, node: NodeId): boolean =>
   core.mesh.connected.has(node) || core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < heardMs;
+
+/** It said something to this node itself lately, so that it counts among the keepers that are there. */
+export const heardLately = (core: With<'mesh'>, node: NodeId): boolean =>
+  core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < core.config.limits.leaderAloneMs;

@@ -122,7 +122,7 @@ const holds = (core: With<'asking' | 'keeping' | 'placing' | 'executing'>, job: 
 function forgetJob(core: With<'asking' | 'keeping' | 'placing' | 'executing'>, job: JobId) {
   const waiting: RequestId[] = [
     ...(core.keeping.submissions.get(job)?.waiting.map(({ request }) => request) ?? []),
-    ...(core.asking.stops.get(job)?.requests ?? []),
+    ...(core.asking.stops.get(job)?.waiting.map(({ request }) => request) ?? []),
   ];
   for (const request of waiting) replyDefect(core, request, `job ${job} could not be handled`);
   for (const map of [

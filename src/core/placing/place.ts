@@ -9,6 +9,7 @@ import { after, asExecutionId, uuidOf } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import type { Suite } from '../record/suite.ts';
 import { aliveMembers, reachedMembers } from '../mesh/members.ts';
+import { heardLately } from '../mesh/reach.ts';
 import type { Announcement, Message, WaitingView } from '../contract/messages.ts';
 import type { Ending } from '../leading/plan.ts';
 import { failuresByNode } from '../leading/plan.ts';
@@ -330,7 +331,9 @@ export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | nu
   const { ledger } = kept;
   if (ledger.close !== null) return null;
   const keepers = ledger.admission.record.body.keepers;
-  const reached = keepers.filter(({ node }) => node === core.self || recently(core, node)).length;
+  const reached = keepers.filter(
+    ({ node }) => node === core.self || heardLately(core, node),
+  ).length;
   if (lead.waitingSince === null && lead.mode === 'leading') return null;
   return {
     nodesKnown: aliveMembers(core).length + 1,
@@ -341,9 +344,6 @@ export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | nu
     keepers: keepers.length,
   };
 }
-
-const recently = (core: With<'mesh'>, node: NodeId): boolean =>
-  core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < core.config.limits.leaderAloneMs;
 
 /** Sends committed assignments to their nodes and watches that they start. */
 export function sendAssignments(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Lead): void {

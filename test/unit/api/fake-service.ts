@@ -26,6 +26,7 @@ import type {
   ListedJob,
   WaitingView,
 } from '../../../src/core/contract/messages.ts';
+import type { KeepersView } from '../../../src/core/contract/reply.ts';
 import type {
   AdvertBody,
   Bodies,
@@ -42,6 +43,7 @@ import type {
   NodeView,
   SelfInfo,
   ShoalService,
+  Stopped,
   Submitted,
 } from '../../../src/api/service.ts';
 import { FakeContent } from './fake-content.ts';
@@ -66,6 +68,7 @@ export class FakeJob {
   readonly id: string;
   state: JobState = 'Pending';
   waiting: WaitingView | null = null;
+  keepers: KeepersView | null = null;
   logLines: LogLine[] = [];
   readonly #service: FakeService;
   readonly #spec: Signed<'spec'>;
@@ -198,6 +201,7 @@ export class FakeJob {
         states: [...this.#states],
       },
       waiting: this.waiting,
+      keepers: this.keepers,
       state: this.state,
     };
   }
@@ -222,6 +226,8 @@ export class FakeJob {
 }
 
 export class FakeService implements ShoalService {
+  /** What a stop is answered with when too few keepers have it. */
+  pendingStop: Stopped['pending'] = null;
   readonly content = new FakeContent();
   readonly jobs: FakeJob[] = [];
   readonly submitted: Job[] = [];
@@ -282,7 +288,8 @@ export class FakeService implements ShoalService {
     );
     const fits = byName.length > 0 ? byName : this.jobs.filter((job) => job.id.startsWith(ref));
     const [only] = fits;
-    if (only === undefined) throw new ShoalError({ code: 'job-not-found', ref });
+    if (only === undefined)
+      throw new ShoalError({ code: 'job-not-found', ref, asked: 0, silent: [] });
     if (fits.length > 1) {
       throw new ShoalError({
         code: 'job-ambiguous',
@@ -293,18 +300,14 @@ export class FakeService implements ShoalService {
     return only;
   }
 
-  async stop(
-    ref: string,
-    namespace: string,
-    reason: string,
-  ): Promise<{ readonly evaluationId: string }> {
+  async stop(ref: string, namespace: string, reason: string): Promise<Stopped> {
     const job = this.find(ref, namespace);
-    if (job.state === 'Stopped') return { evaluationId: '' };
+    if (job.state === 'Stopped') return { evaluationId: '', pending: null };
     if (job.state === 'Completed' || job.state === 'Failed') {
       throw new ShoalError({ code: 'job-terminal', job: asJobId(job.id), state: job.state });
     }
     job.stop(reason);
-    return { evaluationId: uuidOf(hash(reason)) };
+    return { evaluationId: uuidOf(hash(reason)), pending: this.pendingStop };
   }
 
   async getJob(ref: string, namespace: string): Promise<JobView> {

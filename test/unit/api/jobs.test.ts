@@ -282,6 +282,30 @@ test('a job that waits says why in words', async () => {
   assert.match(String(json['Job']?.['State']?.['Message']), /us-west-2/);
 });
 
+test('a stop that too few keepers have is told with what is missing', async () => {
+  const api = await createTestApi();
+  const job = await submitted(api);
+  api.service.pendingStop = { signed: 1, needed: 2, notAfter: Date.UTC(2100, 0) };
+  const { json } = await api.call('DELETE', `/orchestrator/jobs/${job.id}`);
+  assert.deepEqual(json['Pending'], { Signed: 1, Needed: 2, Until: '2100-01-01T00:00:00.000Z' });
+});
+
+test('a job whose keepers are away says so, with those that are silent', async () => {
+  const api = await createTestApi();
+  const job = await submitted(api);
+  const silent = [NODE_A, NODE_B];
+  job.keepers = { total: 3, silent, leader: NODE_A };
+  const { json } = await api.call('GET', `/orchestrator/jobs/${job.id}`);
+  const keepers = json['Keepers'] ?? assert.fail();
+  assert.deepEqual([keepers['Total'], keepers['Answering'], keepers['Silent']], [3, 1, silent]);
+  const { Message } = json['Job']?.['State'] ?? assert.fail();
+  assert.match(String(Message), /waits for keepers: 1 of 3 .* n-Aaaaaaaa \(its leader\)/);
+  assert.equal(keepers['Explanation'], Message);
+  job.keepers = { total: 3, silent: [NODE_A], leader: NODE_A };
+  const other = await api.call('GET', `/orchestrator/jobs/${job.id}`);
+  assert.match(String(other.json['Keepers']?.['Explanation']), /another one will lead/);
+});
+
 test('stopping: a stopped job again succeeds, a completed one is refused, a reason is kept', async () => {
   const api = await createTestApi();
   const job = await submitted(api);
@@ -322,7 +346,13 @@ test('failures of the node keep their code, status and retry hint', async () => 
       'Forbidden',
       'false',
     ],
-    [{ code: 'job-not-found', ref: 'j-1' }, 404, 'NotFound', 'false'],
+    [{ code: 'job-not-found', ref: 'j-1', asked: 0, silent: [] }, 404, 'NotFound', 'false'],
+    [
+      { code: 'job-unreachable', job: asJobId('j-1'), asked: 0, silent: [] },
+      503,
+      'ServiceUnavailable',
+      'true',
+    ],
     [{ code: 'draining' }, 503, 'ServiceUnavailable', 'true'],
     [{ code: 'store-full' }, 503, 'ResourceExhausted', 'true'],
   ] as const;

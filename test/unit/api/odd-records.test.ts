@@ -43,6 +43,7 @@ const views: fc.Arbitrary<JobView> = fc
     const spec = records.spec.body.spec;
     return {
       waiting,
+      keepers: null,
       state: 'Running',
       records: {
         ...records,

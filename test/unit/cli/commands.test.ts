@@ -126,6 +126,11 @@ test('stop: running, stopped and completed jobs all end with 0; an unknown one w
   const { cli, job } = await withJob();
   assert.match((await cli.run(['job', 'stop', job.id])).out, /is being stopped/);
   assert.match((await cli.run(['job', 'stop', job.id])).out, /stopped already/);
+  const late = await withJob();
+  late.cli.api.service.pendingStop = { signed: 1, needed: 2, notAfter: Date.UTC(2100, 0) };
+  const recorded = await late.cli.run(['job', 'stop', late.job.id]);
+  assert.match(recorded.out, /is recorded.*1 of the 2 keepers.*until 2100-01-01T/);
+  assert.equal(recorded.code, 0);
   const other = await withJob();
   other.job.close('completed');
   const done = await other.cli.run(['job', 'stop', other.job.id]);

@@ -6,6 +6,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { FakeJob } from '../api/fake-service.ts';
+import { ShoalError } from '../../../src/core/failure.ts';
+import { asJobId } from '../../../src/core/record/ids.ts';
 import { createApiServer } from '../../../src/api/server.ts';
 import { apiOptions, SPEC } from '../api/api-server.ts';
 import { createCli, runAlone } from './cli.ts';
@@ -279,6 +281,35 @@ test('a peer that is restarted is waited for, and the job is seen to its end', a
   assert.equal(code, 0, err);
   assert.equal(steps.length, 2, 'it was away in between');
   await Promise.all(steps);
+});
+
+test('a job that nobody who answers knows, or keeps, for a while is waited for', async () => {
+  const id = asJobId('j-00000000-0000-8000-8000-000000000000');
+  const unanswered = { asked: 1, silent: [] };
+  for (const passing of [
+    { code: 'job-not-found', ref: id, ...unanswered },
+    { code: 'job-unreachable', job: id, ...unanswered },
+  ] as const) {
+    const cli = await createCli();
+    const { service } = cli.api;
+    service.onSubmit = (job) => job.assign();
+    let steps = 0;
+    const onErr = (text: string): void => {
+      if (steps === 0 && text.includes('Assigned')) {
+        steps = 1;
+        service.fail = new ShoalError(passing);
+      }
+      if (steps !== 1 || !text.includes('Nobody who keeps the job answers')) return;
+      steps = 2;
+      service.fail = null;
+      const job = service.jobs[0] as FakeJob;
+      job.report('completed', { exitCode: 0 });
+      job.accept();
+      job.close('completed');
+    };
+    const { code, err } = await cli.run(['job', 'run'], { stdin, onErr, tty: true });
+    assert.deepEqual([code, steps], [0, 2], err);
+  }
 });
 
 test('an answer that is lost on the way is asked for again, and makes no second job', async () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { describe as words, ShoalError } from '../../../src/core/failure.ts';
 import type { Failure, FailureCode } from '../../../src/core/failure.ts';
-import { asJobId } from '../../../src/core/record/ids.ts';
+import { asJobId, asNodeId } from '../../../src/core/record/ids.ts';
 import { ownerKey } from '../../simulation/fast-suite.ts';
 
 type Details = {
@@ -13,7 +13,8 @@ type Details = {
 const job = asJobId('j-00000001');
 /** Values that must come out in the words stand in the example as VALUE or as 4711. */
 const examples: Details = {
-  'job-not-found': { ref: 'VALUE' },
+  'job-not-found': { ref: 'VALUE', asked: 1, silent: [] },
+  'job-unreachable': { job, asked: 4711, silent: [asNodeId('VALUE')] },
   'job-ambiguous': { ref: 'VALUE', candidates: [job, asJobId('j-00000002')] },
   'job-terminal': { job, state: 'VALUE' },
   'not-owner': { job, owner: ownerKey(1) },

@@ -160,6 +160,7 @@ describe('the documents', () => {
         allowed: [],
         candidates: [],
         exitCodes: [],
+        silent: [],
         owner: '',
         refusal: { code: '' },
       };

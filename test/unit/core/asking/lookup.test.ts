@@ -257,6 +257,7 @@ describe('a name', () => {
     const stop = asRequestId('s');
     asker.input(0, { type: 'stop', request: stop, job: foreign.spec.body.job, reason: '' });
     asker.message(0, 1, { type: 'found', request: stop, answer: found(foreign) });
+    asker.advance(3_000);
     const reply = asker.reply(stop);
     assert.ok(reply?.type === 'failed' && reply.problem.code === 'not-owner');
   });

@@ -1,0 +1,95 @@
+/** A stop is on disk where it was given, and is sent until enough keepers have it, or it has expired. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { asRequestId } from '../../../../src/core/record/ids.ts';
+import { Cluster } from '../cluster.ts';
+import { idOf, jobWith } from '../fixtures.ts';
+
+const program = () => [{ type: 'phase', phase: 'running' }] as const;
+const nodes = [0, 1, 2, 3];
+const dayMs = 86_400_000;
+
+/** Four nodes and a running job that three of them keep; the fourth is told to stop it. */
+function running() {
+  const cluster = new Cluster({ nodes: nodes.length, program });
+  cluster.submit(0, jobWith());
+  cluster.advance(1_000);
+  const keeps = (node: number): boolean => cluster.machine(node).inspect().jobs.length > 0;
+  const asker = nodes.find((node) => !keeps(node)) ?? assert.fail('one does not keep it');
+  const keepers = nodes.filter(keeps);
+  const { job } = cluster.job(keepers[0] ?? assert.fail());
+  let asked = 0;
+  const stop = (): string => {
+    const request = asRequestId(`s-${(asked += 1)}`);
+    cluster.input(asker, { type: 'stop', request, job, reason: 'enough' });
+    return request;
+  };
+  const isStopped = (): boolean => keepers.every((node) => cluster.job(node).state === 'Stopped');
+  return { cluster, asker, keepers, stop, isStopped };
+}
+
+describe('a stop', () => {
+  it('that a majority of the keepers has is certain, and leaves nothing behind where it was given', () => {
+    const { cluster, asker, stop, isStopped } = running();
+    const rows = cluster.store(asker).restore().records.length;
+    const request = stop();
+    cluster.advance(1_000);
+    const reply = cluster.reply(request);
+    assert.ok(reply?.type === 'stopping' && reply.signed >= reply.needed);
+    cluster.until('it is stopped', isStopped, 10_000);
+    assert.equal(cluster.store(asker).restore().records.length, rows);
+  });
+
+  it('is answered within five seconds when a majority is away, and arrives when it is back', () => {
+    const { cluster, keepers, stop, isStopped } = running();
+    for (const node of keepers.slice(1)) cluster.pause(node);
+    const request = stop();
+    cluster.advance(5_000);
+    const reply = cluster.reply(request);
+    assert.ok(reply?.type === 'stopping', JSON.stringify(reply));
+    assert.deepEqual([reply.signed, reply.needed], [1, 2]);
+    cluster.advance(600_000);
+    for (const node of keepers.slice(1)) cluster.resume(node);
+    cluster.until('it is stopped', isStopped, 60_000);
+  });
+
+  it('goes on when the peer that it was given to was killed meanwhile', () => {
+    const { cluster, asker, keepers, stop, isStopped } = running();
+    for (const node of keepers.slice(1)) cluster.pause(node);
+    stop();
+    cluster.advance(5_000);
+    cluster.crash(asker);
+    cluster.advance(60_000);
+    cluster.restart(asker);
+    // Only now anybody else could have heard of it.
+    cluster.lose = ({ from, message }) =>
+      message.type === 'command' && from === idOf(keepers[0] ?? 0);
+    for (const node of keepers.slice(1)) cluster.resume(node);
+    cluster.until('it is stopped', isStopped, 60_000);
+    assert.equal(cluster.store(asker).restore().records.length, 0);
+  });
+
+  it('that nobody heard of for a day is given up, and nothing of it stays', () => {
+    const { cluster, asker, keepers, stop } = running();
+    cluster.lose = ({ message }) => message.type === 'command';
+    for (const node of keepers) cluster.pause(node);
+    for (const node of keepers) cluster.resume(node);
+    stop();
+    cluster.advance(10_000);
+    assert.equal(cluster.machine(asker).sizes()['stops'], 1);
+    cluster.crash(keepers[0] ?? 0);
+    cluster.now += dayMs;
+    cluster.advance(60_000);
+    assert.equal(cluster.machine(asker).sizes()['stops'], 0);
+    assert.equal(cluster.store(asker).restore().records.length, 0);
+  });
+
+  it('given twice is sent once, and both are answered', () => {
+    const { cluster, asker, keepers, stop } = running();
+    for (const node of keepers.slice(1)) cluster.pause(node);
+    const requests = [stop(), stop()];
+    cluster.advance(5_000);
+    for (const request of requests) assert.equal(cluster.reply(request)?.type, 'stopping');
+    assert.equal(cluster.machine(asker).sizes()['stops'], 1);
+  });
+});
