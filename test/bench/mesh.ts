@@ -139,7 +139,10 @@ async function startPeer(setup: PeerSetup): Promise<Peer> {
   };
 }
 
-/** For profiles Node itself is started, because flags cannot be handed through the start script. */
+/**
+ * For profiles Node itself is started, because flags cannot be handed through the start script; with the
+ * script's own.
+ */
 function commandOf(
   args: readonly string[],
   profileDir: string | null,
@@ -147,7 +150,14 @@ function commandOf(
   if (profileDir === null) return [program, ...args];
   const node = join(root, 'node_modules', 'node', 'bin', 'node');
   const bundle = join(root, 'dist', 'shoal.js');
-  return [node, '--cpu-prof', `--cpu-prof-dir=${profileDir}`, bundle, ...args];
+  return [
+    node,
+    '--max-semi-space-size=16',
+    '--cpu-prof',
+    `--cpu-prof-dir=${profileDir}`,
+    bundle,
+    ...args,
+  ];
 }
 
 /** Starts a peer and returns when it has printed that it is ready. */
