@@ -74,11 +74,11 @@ async function mustBeSound(scratch: Scratch, seeds: number): Promise<void> {
 }
 
 async function tryOne(scratch: Scratch, one: Planted, seeds: number): Promise<Outcome> {
-  scratch.plant(one.file, one.mutation);
-  const unit = await scratch.unitTests(one.file);
-  const swarm = await scratch.swarm(seeds);
-  scratch.restore(one.file);
-  return { ...one, unit, swarm };
+  return scratch.plant(one.file, one.mutation, async () => {
+    const unit = await scratch.unitTests(one.file);
+    const swarm = await scratch.swarm(seeds);
+    return { ...one, unit, swarm };
+  });
 }
 
 const findingText = (found: Finding | null): string =>
