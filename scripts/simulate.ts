@@ -8,10 +8,14 @@
  * Exit code: 0 = all promises kept, 1 = a promise broken, 2 = wrong usage.
  */
 import { parseArgs } from 'node:util';
+import { hardKinds } from '../test/simulation/hard-faults.ts';
+import type { HardKind } from '../test/simulation/hard-faults.ts';
 import type { Plant, SimulationOptions } from '../test/simulation/options.ts';
 import { describeOptions, quietOptions, swarmOptions } from '../test/simulation/options.ts';
 import { describeReport, describeViolations } from '../test/simulation/report.ts';
 import type { Report } from '../test/simulation/run.ts';
+import { strictNames } from '../test/simulation/strict.ts';
+import type { StrictName } from '../test/simulation/strict.ts';
 import { simulate } from '../test/simulation/run.ts';
 
 const USAGE = `Usage: npm run simulate -- [options]
@@ -22,6 +26,10 @@ const USAGE = `Usage: npm run simulate -- [options]
   --seeds N     run N seeds, one after the other
   --first       stop at the first seed that fails
   --faults      draw crashes, partitions, losses and the rest from the seed
+  --hard KINDS  with trouble beyond the usual faults: all, or some of
+                ${hardKinds.join(', ')}
+  --strict NAMES  look at these promises to the letter, too: all, or some of
+                ${strictNames.join(', ')}
   --replay N    run seed N with faults and print the timeline of what failed
   --trace       print the timeline of the whole run
   --plant BUG   put in a bug that must be found: forget-promises or silent-promises
@@ -38,6 +46,8 @@ interface Arguments {
   readonly seeds: number;
   readonly first: boolean;
   readonly faults: boolean;
+  readonly hard: readonly HardKind[];
+  readonly strict: readonly StrictName[];
   readonly timeline: boolean;
   readonly trace: boolean;
   readonly plant: Plant;
@@ -64,6 +74,8 @@ function readArguments(): Arguments | null {
       `--plant must be one of ${PLANTS.slice(1).join(', ')}, not "${values.plant}".`,
     );
   }
+  const hard = namesOf('hard', values.hard, hardKinds);
+  const strict = namesOf('strict', values.strict, strictNames);
   if (replay !== null && (values.seed ?? values.seeds) !== undefined) {
     throw new UsageError('--replay names its seed itself: leave out --seed and --seeds.');
   }
@@ -73,11 +85,28 @@ function readArguments(): Arguments | null {
     seed: replay ?? whole('seed', 0, Number.MAX_SAFE_INTEGER) ?? 1,
     seeds: whole('seeds', 1, 10_000_000) ?? 1,
     first: values.first === true,
-    faults: values.faults === true || replay !== null || plant !== 'none',
+    faults: values.faults === true || replay !== null || plant !== 'none' || hard.length > 0,
+    hard,
+    strict,
     timeline: replay !== null || values.trace === true,
     trace: values.trace === true,
     plant,
   };
+}
+
+/** Some of the names there are, with commas between them; `all` = all of them. */
+function namesOf<T extends string>(
+  option: string,
+  text: string | undefined,
+  known: readonly T[],
+): readonly T[] {
+  if (text === undefined) return [];
+  if (text === 'all') return known;
+  return text.split(',').map((name) => {
+    const found = known.find((other) => other === name);
+    if (found !== undefined) return found;
+    throw new UsageError(`--${option} knows all, ${known.join(', ')}, but not "${name}".`);
+  });
 }
 
 function parse() {
@@ -90,6 +119,8 @@ function parse() {
         seeds: { type: 'string' },
         replay: { type: 'string' },
         plant: { type: 'string' },
+        hard: { type: 'string' },
+        strict: { type: 'string' },
         first: { type: 'boolean' },
         faults: { type: 'boolean' },
         trace: { type: 'boolean' },
@@ -105,9 +136,9 @@ function parse() {
 
 function optionsOf(given: Arguments, seed: number): SimulationOptions {
   const base = given.faults
-    ? swarmOptions(seed, { nodes: given.nodes, jobs: given.jobs })
+    ? swarmOptions(seed, { nodes: given.nodes, jobs: given.jobs }, given.hard)
     : quietOptions(seed, given.nodes ?? 100, given.jobs ?? 100);
-  return { ...base, plant: given.plant, timeline: given.timeline };
+  return { ...base, strict: given.strict, plant: given.plant, timeline: given.timeline };
 }
 
 const print = (text: string): void => {

@@ -15,6 +15,7 @@ import type { Observer } from './observer.ts';
 import { createPartitions } from './partitions.ts';
 import type { Random } from './random.ts';
 import type { SimNode } from './sim-node.ts';
+import { createStrangers } from './strangers.ts';
 import type { World } from './world.ts';
 
 export interface Chaos {
@@ -35,7 +36,8 @@ export function createChaos(random: Random): Chaos {
     observer: {
       onSend: (from, to, message) => {
         // Reservoir of old messages: later ones replace earlier ones at random.
-        if (begun === null || begun.world.faults().replaysPerMinute === 0) return;
+        const plan = begun?.world.faults();
+        if (plan === undefined || plan.replaysPerMinute + plan.strangersPerMinute === 0) return;
         const entry = { from: from as SimNode, to, message };
         if (recorded.length < RECORDED_MAX) recorded.push(entry);
         else if (random.chance(0.05)) recorded[random.integer(0, RECORDED_MAX - 1)] = entry;
@@ -65,7 +67,7 @@ interface Begun {
 }
 
 function schedule(chaos: Begun): void {
-  const { world, random } = chaos;
+  const { world, facts, recorded, random } = chaos;
   const every = (
     label: string,
     rate: Parameters<World['everyMinute']>[0],
@@ -115,6 +117,27 @@ function schedule(chaos: Begun): void {
     (plan) => plan.forgeriesPerMinute,
     () => forgeStop(chaos),
   );
+  every(
+    'drains',
+    (plan) => plan.drainsPerMinute,
+    () => leave(chaos, random.pick(world.nodes)),
+  );
+  every(
+    'full disks',
+    (plan) => plan.fullDisksPerMinute,
+    () => {
+      const node = random.pick(world.nodes);
+      const ms = random.integer(1_000, 30_000);
+      world.tell(`the disk of ${node.id} is full for ${ms} ms`, node, null);
+      node.fillDisk(ms);
+    },
+  );
+  const strangers = createStrangers(world, facts, recorded, random.fork('strangers'));
+  every(
+    'strangers',
+    (plan) => plan.strangersPerMinute,
+    () => strangers.speak(),
+  );
 }
 
 function crash(chaos: Begun, node: SimNode): void {
@@ -129,6 +152,18 @@ function crash(chaos: Begun, node: SimNode): void {
     if (node.up || chaos.over) return;
     world.tell(`${node.id} starts again`, node, null);
     world.startNode(node);
+  });
+}
+
+/** A node leaves in order: it gives its work up, ends a while later, and comes back. */
+function leave(chaos: Begun, node: SimNode): void {
+  const { world, random } = chaos;
+  if (!node.up) return;
+  const { incarnation } = node;
+  world.tell(`${node.id} begins to leave`, node, null);
+  node.deliver({ type: 'drain' });
+  world.queue.after(random.integer(1_000, 30_000), () => {
+    if (!chaos.over && node.incarnation === incarnation) crash(chaos, node);
   });
 }
 
@@ -217,6 +252,12 @@ function forgeStop(chaos: Begun): void {
   }
 }
 
+/** Whoever began to leave takes nothing more: it comes back as another process. */
+function restart(world: World, node: SimNode): void {
+  world.crashNode(node, false);
+  world.startNode(node);
+}
+
 function heal(chaos: Begun): void {
   const { world, facts, random } = chaos;
   const before = world.faults();
@@ -238,6 +279,7 @@ function heal(chaos: Begun): void {
     if (dead.has(node.id)) {
       if (node.up) world.crashNode(node, false);
     } else if (!node.up) world.startNode(node);
+    else if (node.leaving) restart(world, node);
     else node.resume();
   }
   for (const node of world.nodes) {

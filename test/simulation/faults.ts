@@ -72,6 +72,21 @@ export interface FaultPlan {
   readonly queriesPerMinute: number;
   /** Nodes that may stay dead in the healed phase, where every live job keeps its majority. */
   readonly deadRate: number;
+
+  // The rest is drawn only when it is asked for (`hard-faults.ts`).
+
+  /** Nodes that begin to leave, and are started again later. */
+  readonly drainsPerMinute: number;
+  /** Nodes that gossip never reaches, healed or not. */
+  readonly deafNodes: number;
+  /** Mean time that an input takes; what comes meanwhile waits. */
+  readonly handleMs: number;
+  /** 1: the wall clock of a running process may be set back. */
+  readonly wallRunsBack: number;
+  /** Disks that take no write for up to half a minute. */
+  readonly fullDisksPerMinute: number;
+  /** Messages of others that a member sends as its own, changed or not. */
+  readonly strangersPerMinute: number;
 }
 
 /** A quiet local network: nothing goes wrong, everything takes a little time. */
@@ -116,6 +131,12 @@ export const NO_FAULTS: FaultPlan = {
   stopRate: 0,
   queriesPerMinute: 0,
   deadRate: 0,
+  drainsPerMinute: 0,
+  deafNodes: 0,
+  handleMs: 0,
+  wallRunsBack: 0,
+  fullDisksPerMinute: 0,
+  strangersPerMinute: 0,
 };
 
 /** Draws one plan. `nodes`: size of the mesh, bounds the number of black holes. */
@@ -126,6 +147,7 @@ export function drawFaults(random: Random, nodes: number): FaultPlan {
   const wan = random.chance(0.3);
   const pauses = random.chance(0.3) ? 600_000 : random.pick([2_000, 20_000, 60_000]);
   return {
+    ...NO_FAULTS,
     delayMs: wan ? random.integer(20, 150) : random.integer(1, 10),
     jitterMs: random.pick([1, 20, 200]),
     slowRate: some(0.03),
@@ -181,6 +203,7 @@ export function healed(plan: FaultPlan): FaultPlan {
     jobLimitRate: plan.jobLimitRate,
     jobExitRate: plan.jobExitRate,
     blackHoles: plan.blackHoles,
+    deafNodes: plan.deafNodes,
   };
 }
 

@@ -114,7 +114,8 @@ function checkKeepers(
     const job = inspection.jobs.find((candidate) => candidate.job === facts.job);
     if (job === undefined) {
       // One that never voted need not have heard of a job whose sponsor died.
-      if (holdsVote(facts, node)) context.violation('S1', node, facts.job, 'a keeper lost the job');
+      if (holdsVote(facts, node) && !mayBeGone(context, facts))
+        context.violation('S1', node, facts.job, 'a keeper lost the job');
       continue;
     }
     const known = new Map(job.records.committed.map(({ record }) => [slotText(record), record]));
@@ -128,6 +129,17 @@ function checkKeepers(
       context.violation('L3', node, facts.job, `is Completed without accept/${partition}`);
     }
   }
+}
+
+/** Closed jobs are let go when their time is over, or when there are too many. */
+function mayBeGone(context: LivenessContext, facts: JobFacts): boolean {
+  const closedAt = context.facts.closedAt(facts.job);
+  if (closedAt === null) return false;
+  const { retentionMs, closedJobsMax } = context.limits;
+  const jobs = [...context.facts.jobs.values()];
+  const closed = jobs.filter(({ chosen }) => chosen.has('close')).length;
+  // Clocks may run a twentieth too fast.
+  return context.now() - closedAt > 0.9 * retentionMs || closed > closedJobsMax;
 }
 
 /** The keeper's own disk says that it has this job. */

@@ -25,6 +25,8 @@ export interface Network {
   restore(from: number, to: number): void;
   restoreAll(): void;
   linked(from: number, to: number): boolean;
+  /** When the one-way link was last cut or restored; 0 = never. */
+  changedAt(from: number, to: number): number;
   /** Number of one-way links cut now. */
   cuts(): number;
 }
@@ -36,6 +38,8 @@ export function createNetwork(context: NetworkContext): Network {
   const { nodes, queue, random } = context;
   let blocked: Uint8Array | null = null;
   let cutCount = 0;
+  let restoredAt = 0;
+  const changes = new Map<number, number>();
 
   const linked = (from: number, to: number): boolean =>
     blocked === null || blocked[from * nodes + to] === 0;
@@ -104,9 +108,11 @@ export function createNetwork(context: NetworkContext): Network {
     unicast,
     broadcast,
     linked,
+    changedAt: (from, to) => Math.max(restoredAt, changes.get(from * nodes + to) ?? 0),
     cut: (from, to) => {
       blocked ??= new Uint8Array(nodes * nodes);
       const index = from * nodes + to;
+      changes.set(index, queue.now());
       if (blocked[index] === 0) cutCount += 1;
       blocked[index] = (blocked[index] as number) + 1;
     },
@@ -114,9 +120,11 @@ export function createNetwork(context: NetworkContext): Network {
       const index = from * nodes + to;
       if (blocked === null || blocked[index] === 0) return;
       blocked[index] = (blocked[index] as number) - 1;
+      changes.set(index, queue.now());
       if (blocked[index] === 0) cutCount -= 1;
     },
     restoreAll: () => {
+      restoredAt = queue.now();
       blocked = null;
       cutCount = 0;
     },

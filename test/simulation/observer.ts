@@ -2,6 +2,7 @@
  * What the world tells its onlookers: checkers, statistics, timelines. Observers only look; the
  * world runs the same with or without them.
  */
+import type { Profile } from '../../src/core/contract/profile.ts';
 import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
 import type { Effect } from '../../src/core/contract/effect.ts';
 import type { Input } from '../../src/core/contract/input.ts';
@@ -19,6 +20,11 @@ export interface NodeView {
   readonly id: NodeId;
   readonly up: boolean;
   readonly paused: boolean;
+  /** It was told to leave. */
+  readonly leaving: boolean;
+  /** Since when it has been as it is: up, stopped or down. */
+  readonly undisturbedSince: number;
+  readonly profile: Profile;
   /** Counts process starts. */
   readonly incarnation: number;
   readonly store: SimStore;

@@ -1,7 +1,12 @@
 /** What a run is made of. Everything that a seed decides is decided here, and can be printed. */
+import { defaultLimits } from '../../src/core/contract/limits.ts';
+import type { Limits } from '../../src/core/contract/limits.ts';
+import { harden } from './hard-faults.ts';
+import type { HardKind } from './hard-faults.ts';
 import { createRandom } from './random.ts';
 import type { FaultPlan } from './faults.ts';
 import { NO_FAULTS, describeFaults, drawFaults } from './faults.ts';
+import type { StrictName } from './strict.ts';
 import type { WorkloadOptions } from './workload.ts';
 
 /** Bugs put in on purpose, to prove that the checkers see them. */
@@ -13,6 +18,11 @@ export interface SimulationOptions {
   readonly owners: number;
   readonly workload: Omit<WorkloadOptions, 'owners'>;
   readonly plan: FaultPlan;
+  readonly limits: Limits;
+  /** Nodes differ in size and in what they can run. */
+  readonly unequal: boolean;
+  /** Promises that are looked at to the letter. */
+  readonly strict: readonly StrictName[];
   /** Virtual milliseconds with faults. */
   readonly safetyMs: number;
   /** Virtual milliseconds after the faults within which every job must be over. */
@@ -32,12 +42,16 @@ export interface SwarmSize {
 }
 
 /** A small mesh in which everything goes wrong that this seed draws. */
-export function swarmOptions(seed: number, size: SwarmSize): SimulationOptions {
+export function swarmOptions(
+  seed: number,
+  size: SwarmSize,
+  hard: readonly HardKind[] = [],
+): SimulationOptions {
   const random = createRandom(seed).fork('options');
   const nodes = size.nodes ?? random.integer(3, 9);
   const jobs = size.jobs ?? random.integer(1, 6);
   const safetyMs = random.pick([30_000, 60_000, 120_000, 240_000]);
-  return {
+  const options: SimulationOptions = {
     seed,
     nodes,
     owners: random.integer(1, Math.min(3, nodes)),
@@ -47,8 +61,12 @@ export function swarmOptions(seed: number, size: SwarmSize): SimulationOptions {
       countMax: random.integer(1, 4),
       runMaxMs: random.pick([2_000, 20_000, 60_000]),
       serviceRate: random.pick([0, 0, 0.3]),
+      totalTimeoutRate: 0,
     },
     plan: drawFaults(random.fork('faults'), nodes),
+    limits: defaultLimits,
+    unequal: false,
+    strict: [],
     safetyMs,
     healBoundMs: 900_000,
     inspectEvery: 20,
@@ -56,6 +74,7 @@ export function swarmOptions(seed: number, size: SwarmSize): SimulationOptions {
     plant: 'none',
     timeline: false,
   };
+  return harden(options, hard, random.fork('hard'));
 }
 
 /** A quiet mesh of any size: what the protocol costs when nothing goes wrong. */
@@ -64,8 +83,18 @@ export function quietOptions(seed: number, nodes: number, jobs: number): Simulat
     seed,
     nodes,
     owners: Math.min(10, nodes),
-    workload: { jobs, spreadMs: 120_000, countMax: 3, runMaxMs: 60_000, serviceRate: 0 },
+    workload: {
+      jobs,
+      spreadMs: 120_000,
+      countMax: 3,
+      runMaxMs: 60_000,
+      serviceRate: 0,
+      totalTimeoutRate: 0,
+    },
     plan: NO_FAULTS,
+    limits: defaultLimits,
+    unequal: false,
+    strict: [],
     // Long enough for every node to have started.
     safetyMs: 2_000,
     healBoundMs: 1_800_000,
@@ -82,7 +111,18 @@ export function describeOptions(options: SimulationOptions): string {
   const head = `seed ${seed}: ${nodes} nodes, ${workload.jobs} jobs, ${owners} owners, faults for ${safetyMs} ms`;
   const work = `  counts up to ${workload.countMax}, runs up to ${workload.runMaxMs} ms, services ${workload.serviceRate}`;
   const faults = describeFaults(options.plan);
-  return [head, work, plant === 'none' ? '' : `  planted bug: ${plant}`, faults]
+  const limits = Object.entries(options.limits)
+    .filter(([name, value]) => value !== defaultLimits[name as keyof Limits])
+    .map(([name, value]) => `  ${name.padEnd(22)} ${value}`)
+    .join('\n');
+  return [
+    head,
+    work,
+    limits,
+    options.unequal ? '  unequal nodes' : '',
+    plant === 'none' ? '' : `  planted bug: ${plant}`,
+    faults,
+  ]
     .filter((line) => line !== '')
     .join('\n');
 }

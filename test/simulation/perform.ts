@@ -22,6 +22,8 @@ export interface WorldOptions {
   readonly owners: number;
   readonly plan: FaultPlan;
   readonly limits: Limits;
+  /** Nodes differ in size and in what they can run. */
+  readonly unequal: boolean;
   readonly create: MachineFactory;
   readonly observers: readonly Observer[];
   /** Freeze every record and message, to catch whoever changes one: costs time. */
@@ -59,7 +61,7 @@ export function createPerformer(site: Site): (node: SimNode, effect: Effect) => 
         if (options.freeze) freezeDeep(gossip);
         observer.onGossip(node, gossip);
         const input = { type: 'gossip', from: node.id, gossip } as const;
-        return network.broadcast(node.index, (to) => (nodes[to] as SimNode).deliver(input));
+        return network.broadcast(node.index, (to) => (nodes[to] as SimNode).hear(input));
       }
       case 'run':
         return site.runners[node.index]?.run(effect.order, effect.resume);

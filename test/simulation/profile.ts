@@ -1,6 +1,7 @@
 /** What a simulated node offers: the same everywhere but for its zone and address. */
 import type { NodeId } from '../../src/core/record/ids.ts';
 import type { Profile } from '../../src/core/contract/profile.ts';
+import type { Random } from './random.ts';
 
 export function profileOf(index: number, id: NodeId): Profile {
   return {
@@ -33,6 +34,23 @@ export function profileOf(index: number, id: NodeId): Profile {
       allowImages: [],
       privateRegistries: [],
       draining: false,
+    },
+  };
+}
+
+/** A node of its own size, which may lack the engine or the publisher. */
+export function unequalProfileOf(index: number, id: NodeId, random: Random): Profile {
+  const profile = profileOf(index, id);
+  const size = random.pick([0.25, 0.5, 1, 1, 2]);
+  const { cpuMillis, memoryBytes } = profile.capacity;
+  return {
+    ...profile,
+    engines: { docker: { available: random.chance(0.8), detail: 'simulated' } },
+    publishers: random.chance(0.8) ? profile.publishers : [],
+    capacity: {
+      ...profile.capacity,
+      cpuMillis: cpuMillis * size,
+      memoryBytes: memoryBytes * size,
     },
   };
 }

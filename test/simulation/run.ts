@@ -3,7 +3,6 @@
  * to rest, and reports. Everything follows from the options: the same options give the same report.
  */
 import { createMachine } from '../../src/core/machine.ts';
-import { defaultLimits } from '../../src/core/contract/limits.ts';
 import type { JobId } from '../../src/core/record/ids.ts';
 import type { Message } from '../../src/core/contract/messages.ts';
 import { createChaos } from './chaos.ts';
@@ -18,6 +17,8 @@ import type { NodeView, Observer, Violation } from './observer.ts';
 import { createResultsChecker } from './results.ts';
 import { createRandom } from './random.ts';
 import type { MachineFactory } from './sim-node.ts';
+import { createStrict } from './strict.ts';
+import type { Strict } from './strict.ts';
 import { createStatistics } from './statistics.ts';
 import type { Statistics } from './statistics.ts';
 import { createTimeline } from './timeline.ts';
@@ -78,6 +79,7 @@ export function simulate(
     for (const node of world.nodes) run.checkers.inspect(node);
     checkCalm(live);
     checkRest(live);
+    run.strict.atRest();
   }
   return {
     options,
@@ -97,6 +99,7 @@ interface Run {
   readonly world: World;
   readonly facts: Facts;
   readonly checkers: Checkers;
+  readonly strict: Strict;
   readonly live: LivenessContext;
   readonly clients: Clients;
   readonly statistics: Statistics;
@@ -127,12 +130,20 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
   const base = {
     now,
     violation,
-    limits: defaultLimits,
+    limits: options.limits,
     facts,
     stopAsked,
     inspectEvery: options.inspectEvery,
   };
   const checkers = createCheckers(base);
+  const strict = createStrict({
+    ...base,
+    strict: options.strict,
+    nodes: () => world?.nodes ?? [],
+    faults: () => world?.faults() ?? options.plan,
+    linked: (one, other) => links(one, other, (a, b) => Number(built.network.linked(a, b))) > 0,
+    linkedSince: (one, other) => -links(one, other, (a, b) => -built.network.changedAt(a, b)),
+  });
   const statistics = createStatistics(now);
   const timeline = options.timeline ? createTimeline(now) : null;
   const chaos = createChaos(random.fork('chaos'));
@@ -140,6 +151,7 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
     facts.observer,
     checkers.observer,
     createResultsChecker({ ...base, nodes: () => world?.nodes ?? [], repairMs }),
+    ...(options.strict.length > 0 ? [strict.observer] : []),
     statistics.observer,
     chaos.observer,
   ];
@@ -150,7 +162,8 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
       nodes: options.nodes,
       owners: options.owners,
       plan: options.plan,
-      limits: defaultLimits,
+      limits: options.limits,
+      unequal: options.unequal,
       create,
       observers,
       freeze: options.freeze,
@@ -181,8 +194,12 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
     healedAt = now();
     chaos.heal();
   };
-  return { world, facts, checkers, live, clients, statistics, timeline, violations, heal };
+  return { world, facts, checkers, strict, live, clients, statistics, timeline, violations, heal };
 }
+
+/** The less of the two directions. */
+const links = (one: NodeView, other: NodeView, of: (from: number, to: number) => number): number =>
+  Math.min(of(one.index, other.index), of(other.index, one.index));
 
 /** Nobody is left to stop a service whose client asked elsewhere meanwhile: its owner does now. */
 function stopServices(run: Run): void {

@@ -50,6 +50,7 @@ export class SimNode implements NodeView {
   readonly index: number;
   readonly id: NodeId;
   readonly owner: PublicKey;
+  readonly profile: Profile;
   store: SimStore;
   up = false;
   paused = false;
@@ -58,6 +59,11 @@ export class SimNode implements NodeView {
   skewMs = 0;
   /** Speed of the monotonic clock: 1 = exact. */
   rate = 1;
+  /** It was told to leave, and has not ended yet. */
+  leaving = false;
+  undisturbedSince = 0;
+  /** Gossip never reaches it. */
+  deaf = false;
 
   readonly #context: SimNodeContext;
   #machine: Machine | null = null;
@@ -69,12 +75,18 @@ export class SimNode implements NodeView {
   #timerAt: number | null = null;
   #idleWakes = 0;
   #stores = 0;
+  /** What arrived while another input was being handled. */
+  #inbox: Input[] = [];
+  #busy = false;
+  /** No write gets to the disk before this, in the time of the world. */
+  #fullUntil = 0;
 
   constructor(context: SimNodeContext) {
     this.#context = context;
     this.index = context.index;
     this.id = context.id;
     this.owner = context.owner;
+    this.profile = context.profile;
     this.store = createSimStore(this.#newStoreId());
   }
 
@@ -95,7 +107,9 @@ export class SimNode implements NodeView {
     if (this.up) throw new Error(`${this.id} is up already`);
     const context = this.#context;
     this.up = true;
+    this.undisturbedSince = context.queue.now();
     this.paused = false;
+    this.leaving = false;
     this.incarnation += 1;
     this.#bootedAt = context.queue.now();
     this.#lastWall = 0;
@@ -119,9 +133,12 @@ export class SimNode implements NodeView {
     const context = this.#context;
     this.#loseUnsynced();
     this.up = false;
+    this.undisturbedSince = context.queue.now();
     this.paused = false;
     this.#machine = null;
     this.#backlog = [];
+    this.#inbox = [];
+    this.#busy = false;
     this.#timerAt = null;
     const lost = this.store.id;
     if (loseDisk) this.store = createSimStore(this.#newStoreId());
@@ -138,6 +155,7 @@ export class SimNode implements NodeView {
   resume(): void {
     if (!this.up || !this.paused) return;
     this.paused = false;
+    this.undisturbedSince = this.#context.queue.now();
     const waiting = this.#backlog;
     this.#backlog = [];
     this.#flush();
@@ -148,12 +166,43 @@ export class SimNode implements NodeView {
     this.#schedule();
   }
 
+  /** The same for gossip, which never gets to some. */
+  hear(input: Input): void {
+    if (!this.deaf) this.deliver(input);
+  }
+
   deliver(input: Input): void {
     if (!this.up) return;
     if (this.paused) {
       this.#backlog.push(input);
       return;
     }
+    const { handleMs } = this.#context.faults();
+    if (handleMs === 0 && this.#inbox.length === 0) return this.#handle(input);
+    this.#inbox.push(input);
+    if (!this.#busy) this.#work(handleMs);
+  }
+
+  /** One input after the other, each in its time; one in fifty takes long. */
+  #work(handleMs: number): void {
+    const input = this.#inbox.shift();
+    if (input === undefined) return;
+    this.#busy = true;
+    const { random, queue } = this.#context;
+    const mean = random.chance(0.02) ? 25 * handleMs : handleMs;
+    const { incarnation } = this;
+    queue.after(Math.floor(2 * mean * random.next()), () => {
+      if (incarnation !== this.incarnation || !this.up) return;
+      this.#busy = false;
+      // Stopped meanwhile: it is handled first when the process goes on.
+      if (this.paused) this.#backlog.unshift(input);
+      else this.#handle(input);
+      if (!this.#busy) this.#work(this.#context.faults().handleMs);
+    });
+  }
+
+  #handle(input: Input): void {
+    if (input.type === 'drain') this.leaving = true;
     const machine = this.#machine as Machine;
     const observer = this.#context.observer;
     observer.onInput(this, input);
@@ -193,10 +242,22 @@ export class SimNode implements NodeView {
     if (input.event.result !== null) this.store.blocks.add(input.event.result.cid);
   }
 
-  /** Physical wall clock with the skew; never runs back within one process. */
+  /** The disk takes nothing for a while, and the process is told so, and when it is over. */
+  fillDisk(ms: number): void {
+    const { queue } = this.#context;
+    const { incarnation } = this;
+    this.#fullUntil = queue.now() + ms;
+    this.deliver({ type: 'disk', full: true });
+    queue.after(ms, () => {
+      if (incarnation === this.incarnation) this.deliver({ type: 'disk', full: false });
+    });
+  }
+
+  /** Physical wall clock with the skew; runs back within one process only where the plan says so. */
   wall(): Hlc {
     const physical = EPOCH_MS + this.#context.queue.now() + this.skewMs;
-    this.#lastWall = physical > this.#lastWall ? physical : this.#lastWall + 0.001;
+    const back = this.#context.faults().wallRunsBack > 0;
+    this.#lastWall = back || physical > this.#lastWall ? physical : this.#lastWall + 0.001;
     return asHlc(this.#lastWall);
   }
 
@@ -231,7 +292,8 @@ export class SimNode implements NodeView {
     const plan = this.#context.faults();
     const slow = random.chance(plan.fsyncSlowRate);
     const wait = slow ? random.integer(plan.fsyncMs, plan.fsyncSlowMs) : plan.fsyncMs;
-    queue.after(wait, () => {
+    const full = Math.max(0, this.#fullUntil - queue.now());
+    queue.after(Math.max(wait, full), () => {
       if (incarnation !== this.incarnation || !this.up) return;
       this.#syncing = false;
       for (const item of group) this.#makeDurable(item);
@@ -278,7 +340,8 @@ export class SimNode implements NodeView {
     queue.after(at - queue.now(), () => {
       if (incarnation !== this.incarnation || this.#timerAt !== at) return;
       this.#timerAt = null;
-      if (this.paused) return;
+      // While inputs wait nothing is woken: the machine sees with each of them what is due.
+      if (this.paused || this.#busy) return;
       this.#wakeIfDue();
       this.#schedule();
     });

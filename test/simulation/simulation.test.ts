@@ -8,9 +8,12 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import type { Plant, SimulationOptions } from './options.ts';
 import { quietOptions, swarmOptions } from './options.ts';
+import { kindsKept } from './hard-faults.ts';
+import type { HardKind } from './hard-faults.ts';
 import { describeViolations } from './report.ts';
 import type { Report } from './run.ts';
 import { simulate } from './run.ts';
+import { strictKept } from './strict.ts';
 
 interface RecordedSeed {
   readonly seed: number;
@@ -25,6 +28,11 @@ const recorded = JSON.parse(
   readFileSync(new URL('./seeds.json', import.meta.url), 'utf8'),
 ) as readonly RecordedSeed[];
 
+/** The usual faults and more, every promise to the letter that the core keeps. */
+const hard = (seed: number, kinds: readonly HardKind[]): SimulationOptions => ({
+  ...swarmOptions(seed, { nodes: null, jobs: null }, kinds),
+  strict: strictKept,
+});
 const drawn = (seed: number): SimulationOptions => swarmOptions(seed, { nodes: null, jobs: null });
 
 /** @throws AssertionError with everything needed to start looking. */
@@ -35,14 +43,22 @@ function mustHold(options: SimulationOptions): Report {
 }
 
 describe('simulated meshes', () => {
-  const SEEDS = 200;
-  const GROUP = 25;
+  const SEEDS = 400;
+  const GROUP = 50;
   for (let first = 1; first <= SEEDS; first += GROUP) {
     const last = first + GROUP - 1;
     it(`keep every promise under the faults of seeds ${first} to ${last}`, () => {
       for (let seed = first; seed <= last; seed += 1) mustHold(drawn(seed));
     });
   }
+
+  it('keep every promise with small and large nodes, full disks, deaf ones and strangers', () => {
+    for (let seed = 1; seed <= 150; seed += 1) mustHold(hard(seed, kindsKept));
+  });
+
+  it('keep every promise for jobs of many partitions', () => {
+    for (let seed = 1; seed <= 12; seed += 1) mustHold(hard(seed, ['counts']));
+  });
 
   it('keep every promise under the faults of every seed that ever failed', () => {
     for (const { seed, nodes, jobs } of recorded) mustHold(swarmOptions(seed, { nodes, jobs }));

@@ -6,7 +6,7 @@ import type { JobId, PublicKey, RequestId } from '../../src/core/record/ids.ts';
 import { asRequestId } from '../../src/core/record/ids.ts';
 import type { Reply } from '../../src/core/contract/reply.ts';
 import type { Certified } from '../../src/core/record/records.ts';
-import type { Job, JobType } from '../../src/job/model.ts';
+import type { Job, JobType, Timeouts } from '../../src/job/model.ts';
 import type { FaultPlan } from './faults.ts';
 import type { Random } from './random.ts';
 import type { Outcome } from './sim-runner.ts';
@@ -49,6 +49,8 @@ export interface WorkloadOptions {
   readonly runMaxMs: number;
   /** Share of service jobs: they run until their owner stops them. */
   readonly serviceRate: number;
+  /** Share of batch jobs that have a TotalTimeout. */
+  readonly totalTimeoutRate: number;
 }
 
 const CLIENT_PATIENCE_MS = 30_000;
@@ -93,7 +95,8 @@ function specOf(
     diskBytes: 0,
     gpus: 0,
   };
-  const timed = type === 'batch' && random.chance(0.2);
+  const batch = type === 'batch';
+  const timed = batch && random.chance(0.2);
   return {
     Name: `job-${index}`,
     Namespace: random.chance(0.8) ? 'default' : 'other',
@@ -119,15 +122,22 @@ function specOf(
       },
       resources,
       Network: { Type: 'None', Domains: [], Ports: [] },
-      Timeouts: {
-        ExecutionTimeout: timed
-          ? Math.max(1, Math.ceil(runMs / (random.chance(0.3) ? 2_000 : 500)))
-          : 0,
-        QueueTimeout: random.pick([0, 60, 120]),
-        TotalTimeout: 0,
-      },
+      Timeouts: timeoutsOf(timed ? runMs : null, batch ? options.totalTimeoutRate : 0, random),
     },
   };
+}
+
+/** @param runMs of a job with an ExecutionTimeout, which may be less; null = it has none */
+function timeoutsOf(runMs: number | null, totalRate: number, random: Random): Timeouts {
+  const share = runMs !== null && random.chance(0.3) ? 2_000 : 500;
+  const ExecutionTimeout = runMs === null ? 0 : Math.max(1, Math.ceil(runMs / share));
+  const QueueTimeout = random.pick([0, 60, 120]);
+  // Nothing is drawn where nobody asks for it: the seeds of old stay what they were.
+  if (totalRate === 0 || !random.chance(totalRate)) {
+    return { ExecutionTimeout, QueueTimeout, TotalTimeout: 0 };
+  }
+  const TotalTimeout = Math.max(ExecutionTimeout + QueueTimeout, random.pick([20, 60, 180]));
+  return { ExecutionTimeout, QueueTimeout, TotalTimeout };
 }
 
 function outcomeOf(plan: FaultPlan, random: Random): Outcome {

@@ -53,6 +53,7 @@ function worldOf(
       observers,
       owners: 1,
       limits: defaultLimits,
+      unequal: false,
       freeze: true,
       forgetsAtRestart: [],
       tamper: null,

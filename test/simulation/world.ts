@@ -14,7 +14,7 @@ import type { Observer } from './observer.ts';
 import { joinObservers } from './observer.ts';
 import type { Site, WorldOptions } from './perform.ts';
 import { createPerformer } from './perform.ts';
-import { profileOf } from './profile.ts';
+import { profileOf, unequalProfileOf } from './profile.ts';
 import type { Random } from './random.ts';
 import { SimNode } from './sim-node.ts';
 import { createSimRunner } from './sim-runner.ts';
@@ -104,6 +104,7 @@ function addNodes(site: Site): void {
   const holes = new Set(
     random.fork('black holes').shuffled(indices).slice(0, options.plan.blackHoles),
   );
+  const deaf = new Set(random.fork('deaf').shuffled(indices).slice(0, options.plan.deafNodes));
   const perform = createPerformer(site);
   for (const index of indices) {
     const runner = createSimRunner({
@@ -128,12 +129,15 @@ function addNodes(site: Site): void {
       faults,
       perform,
       runner,
-      profile: profileOf(index, id),
+      profile: options.unequal
+        ? unequalProfileOf(index, id, random.fork(`profile ${index}`))
+        : profileOf(index, id),
       random: own,
       create: (store: StoreId, restored) =>
         options.create({ node: id, store, limits: options.limits }, suite, restored),
       forgetsAtRestart: options.forgetsAtRestart,
     });
+    node.deaf = deaf.has(index);
     node.skewMs = own.integer(-site.plan.skewMs, site.plan.skewMs);
     node.rate = 1 + own.between(-site.plan.clockRate, site.plan.clockRate);
     nodes.push(node);

@@ -1,0 +1,94 @@
+/**
+ * Trouble beyond the usual faults (`faults.ts`), by kinds that can be asked for one by one. Each seed
+ * draws some of the kinds asked for, so that none always hides another.
+ */
+import { defaultLimits } from '../../src/core/contract/limits.ts';
+import type { SimulationOptions } from './options.ts';
+import type { Random } from './random.ts';
+
+type Part = Pick<SimulationOptions, 'limits' | 'plan' | 'workload' | 'unequal'>;
+type Draw = (part: Part, random: Random) => Part;
+
+/** What each kind changes of a run. */
+const kinds = {
+  /** Closed jobs are let go within seconds, and few of them are kept. */
+  limits: (part, random) => ({
+    ...part,
+    limits: {
+      ...part.limits,
+      closedJobsMax: random.pick([1, 2, 2_000]),
+      retentionMs: random.pick([20_000, 60_000, defaultLimits.retentionMs]),
+      maxAttempts: random.integer(1, 3),
+      maxMisses: random.pick([3, 20]),
+    },
+  }),
+  /** Jobs of many partitions: their promises and commits come in several parts. */
+  counts: (part, random) => {
+    const countMax = random.pick([12, 12, 40, 40, 170]);
+    const jobs = countMax > 100 ? 1 : part.workload.jobs;
+    return { ...part, workload: { ...part.workload, countMax, jobs } };
+  },
+  /** One keeper, or three. */
+  keepers: (part, random) => ({
+    ...part,
+    limits: { ...part.limits, keepersMax: random.pick([1, 1, 3]) },
+  }),
+  timeouts: (part) => ({ ...part, workload: { ...part.workload, totalTimeoutRate: 0.5 } }),
+  /** Nodes leave in order, and come back. */
+  drains: (part, random) => ({
+    ...part,
+    plan: { ...part.plan, drainsPerMinute: random.between(0.2, 2) },
+  }),
+  /** Nodes of different size, some without the engine or the publisher. */
+  profiles: (part) => ({ ...part, unequal: true }),
+  /** Some nodes never hear any gossip. */
+  deafness: (part, random) => ({
+    ...part,
+    plan: { ...part.plan, deafNodes: random.integer(1, 3) },
+  }),
+  /** Inputs take their time, so that they pile up. */
+  backlog: (part, random) => ({
+    ...part,
+    plan: { ...part.plan, handleMs: random.pick([2, 10, 40]) },
+  }),
+  /** The wall clock is set back under a running process. */
+  wall: (part, random) => ({
+    ...part,
+    plan: {
+      ...part.plan,
+      wallRunsBack: 1,
+      skewMs: random.pick([60_000, 3_600_000]),
+      skewJumpsPerMinute: random.between(0.5, 3),
+    },
+  }),
+  /** Disks are full for a while. */
+  disks: (part, random) => ({
+    ...part,
+    plan: { ...part.plan, fullDisksPerMinute: random.between(0.3, 2) },
+  }),
+  /** A member says to others what it heard in another job, or of others, as if it were its own. */
+  strangers: (part, random) => ({
+    ...part,
+    plan: { ...part.plan, strangersPerMinute: random.between(10, 120) },
+  }),
+} as const satisfies Readonly<Record<string, Draw>>;
+
+export type HardKind = keyof typeof kinds;
+export const hardKinds = Object.keys(kinds) as readonly HardKind[];
+
+/** Under these the core keeps its promises today, and costs little to look at. */
+export const kindsKept: readonly HardKind[] = hardKinds.filter(
+  (kind) => kind !== 'limits' && kind !== 'counts',
+);
+
+/** A share of the kinds asked for, each with a coin of its own; of one kind alone always. */
+export function harden(
+  options: SimulationOptions,
+  wanted: readonly HardKind[],
+  random: Random,
+): SimulationOptions {
+  const drawn = wanted.filter((kind) => wanted.length === 1 || random.fork(kind).chance(0.4));
+  const draw = (part: Part, kind: HardKind): Part =>
+    (kinds[kind] as Draw)(part, random.fork(`${kind} of`));
+  return { ...options, ...drawn.reduce<Part>(draw, options) };
+}

@@ -1,0 +1,242 @@
+/**
+ * Promises that are kept to the letter: each checker here can be asked for by its name, and looks from
+ * outside like the others. Those that the core keeps are switched on in the suite.
+ */
+import { refusalsFor } from '../../src/core/placing/eligibility.ts';
+import { keeperCount } from '../../src/core/keeping/choose-keepers.ts';
+import type { Effect } from '../../src/core/contract/effect.ts';
+import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
+import type { CheckersContext } from './checkers.ts';
+import type { JobFacts } from './facts.ts';
+import { slotText } from './facts.ts';
+import { nodeIdOf } from './fast-suite.ts';
+import type { FaultPlan } from './faults.ts';
+import type { NodeView, Observer } from './observer.ts';
+
+/**
+ * `finished`: a node that had a job's end on its disk never treats the job as open again.
+ * `losses`: no attempt is given up while its program runs on a node that its leader can reach.
+ * `timeouts`: no job ends by its TotalTimeout before that time is over.
+ * `possible`: no job ends for want of nodes while one that could run it can be reached.
+ * `keepers`: a job has as many keepers as could be had.
+ * `ledgers`: at rest all keepers of a job have the same committed records.
+ */
+export const strictNames = [
+  'finished',
+  'losses',
+  'timeouts',
+  'possible',
+  'keepers',
+  'ledgers',
+] as const;
+export type StrictName = (typeof strictNames)[number];
+/** Those that the core keeps today. */
+export const strictKept: readonly StrictName[] = ['possible', 'keepers'];
+
+export interface StrictContext extends CheckersContext {
+  readonly strict: readonly StrictName[];
+  nodes(): readonly NodeView[];
+  faults(): FaultPlan;
+  /** When the link between two nodes last changed, either way; 0 = never. */
+  linkedSince(one: NodeView, other: NodeView): number;
+  linked(one: NodeView, other: NodeView): boolean;
+}
+
+export interface Strict {
+  readonly observer: Observer;
+  /** Once everything has come to rest. */
+  atRest(): void;
+}
+
+/** After this much time without trouble between two nodes they know of each other what matters. */
+const CALM_MS = 30_000;
+/** Members are counted by the adverts of some intervals. */
+const KNOWN_MS = 60_000;
+/** Nobody starts what was given away longer ago than this: messages of the slowest network are over. */
+const LATEST_START_MS = 150_000;
+
+export function createStrict(context: StrictContext): Strict {
+  const wanted = new Set(context.strict);
+  const finished = createFinished(context);
+  const seen = new Set<string>();
+  const once = (what: string): boolean => !seen.has(what) && seen.add(what).size > 0;
+
+  const onNote = (node: NodeView, note: Extract<Effect, { type: 'note' }>): void => {
+    const job = note.data['job'] as JobId;
+    const facts = context.facts.jobs.get(job);
+    if (facts === undefined || !once(`${note.event} ${JSON.stringify(note.data)}`)) return;
+    if (note.event === 'job.assigned' && wanted.has('losses')) {
+      checkLoss(context, facts, Number(note.data['partition']), Number(note.data['attempt']));
+    }
+    if (note.event === 'job.closed') {
+      if (wanted.has('timeouts')) checkTimeout(context, facts);
+      if (wanted.has('possible')) checkPossible(context, node, facts);
+    }
+    if (note.event === 'job.admitted' && wanted.has('keepers')) checkCount(context, node, facts);
+  };
+  return {
+    observer: {
+      onStart: (node) => finished.onStart(node),
+      onHandled: (node, _input, effects) => {
+        if (wanted.has('finished')) finished.onHandled(node, effects);
+      },
+      onDurable: (node, writes) => finished.onDurable(node, writes),
+      onEffect: (node, effect) => {
+        if (effect.type === 'note') onNote(node, effect);
+        if (effect.type === 'run' && !effect.resume && wanted.has('finished')) {
+          const closedAt = context.facts.closedAt(effect.order.job);
+          if (closedAt === null || context.now() - closedAt < LATEST_START_MS) return;
+          const text = `starts ${effect.order.execution} long after the close`;
+          context.violation('finished', node, effect.order.job, text);
+        }
+      },
+    },
+    atRest: () => {
+      if (wanted.has('ledgers')) checkLedgers(context);
+    },
+  };
+}
+
+// — finished stays finished
+
+type FinishedObserver = Required<Pick<Observer, 'onStart' | 'onDurable'>> & {
+  onHandled(node: NodeView, effects: readonly Effect[]): void;
+};
+
+/** What only a job that goes on gives reason to say. */
+const OPEN: ReadonlySet<string> = new Set(['admitted', 'promise', 'voted', 'propose', 'prepare']);
+
+function createFinished(context: StrictContext): FinishedObserver {
+  const durable = new Map<StoreId, Set<JobId>>();
+  /** As far as the process of the node has handled it: its effects may still wait for the disk. */
+  const handled = new Map<NodeId, Set<JobId>>();
+  return {
+    onStart: (node) => handled.set(node.id, new Set(durable.get(node.store.id))),
+    onDurable: (node, writes) => {
+      for (const { table, key, job, value } of writes) {
+        if (table !== 'records' || key !== 'close' || value === null) continue;
+        durable.set(node.store.id, (durable.get(node.store.id) ?? new Set()).add(job));
+      }
+    },
+    onHandled: (node, effects) => {
+      const known = handled.get(node.id) ?? new Set();
+      for (const effect of effects) {
+        if (effect.type !== 'send' || !OPEN.has(effect.message.type)) continue;
+        const { message } = effect;
+        if (!('job' in message) || !known.has(message.job)) continue;
+        // Whoever asks again is answered, while the job is kept.
+        const kept = node.store.get('records', message.job, 'close') !== null;
+        if (message.type === 'admitted' && kept) continue;
+        const text = `sends ${message.type} for a job whose end it had on disk`;
+        context.violation('finished', node, message.job, text);
+      }
+      for (const effect of effects) {
+        if (effect.type !== 'persist') continue;
+        for (const { table, key, job, value } of effect.writes) {
+          if (table === 'records' && key === 'close' && value !== null) known.add(job);
+        }
+      }
+      handled.set(node.id, known);
+    },
+  };
+}
+
+// — healthy work goes on, possible work is taken
+
+const calmFor = (context: StrictContext, node: NodeView, ms: number): boolean =>
+  node.up && !node.paused && !node.leaving && context.now() - node.undisturbedSince >= ms;
+
+/** Both were there and could speak with each other all the time. */
+function inTouch(context: StrictContext, one: NodeView, other: NodeView, ms: number): boolean {
+  if (!calmFor(context, one, ms) || !calmFor(context, other, ms)) return false;
+  if (one === other) return true;
+  return context.linked(one, other) && context.now() - context.linkedSince(one, other) >= ms;
+}
+
+/** Of a network that loses or delays much nobody can say who was to be reached. */
+const isFair = ({ lossRate, slowRate }: FaultPlan): boolean => lossRate < 0.05 && slowRate === 0;
+
+function checkLoss(
+  context: StrictContext,
+  facts: JobFacts,
+  partition: number,
+  attempt: number,
+): void {
+  const assigned = facts.chosen.get(`assign/${partition}/${attempt}`)?.record;
+  if (assigned?.type !== 'assign' || !isFair(context.faults())) return;
+  const leader = context.nodes().find(({ id }) => id === nodeIdOf(assigned.by));
+  for (let before = 0; before < attempt && leader !== undefined; before += 1) {
+    const earlier = facts.chosen.get(`assign/${partition}/${before}`)?.record;
+    if (earlier?.type !== 'assign') continue;
+    const { execution, node: id } = earlier.body;
+    const node = context.nodes().find((candidate) => candidate.id === id);
+    if (node === undefined || !inTouch(context, leader, node, CALM_MS)) continue;
+    const runs = node.runs().some((run) => run.active && run.order.execution === execution);
+    if (!runs) continue;
+    const text = `attempt ${attempt} of partition ${partition} while ${execution} runs on ${id}`;
+    context.violation('losses', leader, facts.job, text);
+  }
+}
+
+function checkTimeout(context: StrictContext, facts: JobFacts): void {
+  const close = facts.chosen.get('close')?.record;
+  if (close?.type !== 'close' || close.body.code !== 'total-timeout') return;
+  const totalMs = (facts.spec?.spec.Task.Timeouts.TotalTimeout ?? 0) * 1_000;
+  const tookMs = context.now() - (facts.admitted?.at ?? 0);
+  // A clock may run a twentieth too fast.
+  if (tookMs > 0.9 * totalMs) return;
+  context.violation('timeouts', null, facts.job, `total-timeout of ${totalMs} ms after ${tookMs}`);
+}
+
+function checkPossible(context: StrictContext, leader: NodeView, facts: JobFacts): void {
+  const close = facts.chosen.get('close')?.record;
+  const { spec } = facts;
+  if (close?.type !== 'close' || close.body.code !== 'not-enough-nodes' || spec === null) return;
+  if (!isFair(context.faults())) return;
+  for (const node of context.nodes()) {
+    if (!inTouch(context, leader, node, CALM_MS)) continue;
+    if (refusalsFor(node.profile, spec).length > 0) continue;
+    const text = `not-enough-nodes, but ${node.id} could run it`;
+    context.violation('possible', leader, facts.job, text);
+    return;
+  }
+}
+
+function checkCount(context: StrictContext, sponsor: NodeView, facts: JobFacts): void {
+  if (facts.admitted === null || !isFair(context.faults())) return;
+  const there = context.nodes().filter((node) => inTouch(context, sponsor, node, KNOWN_MS));
+  if (!there.includes(sponsor)) return;
+  const most = keeperCount(there.length, context.limits.keepersMax);
+  const { length } = facts.admitted.body.keepers;
+  if (length >= most) return;
+  context.violation(
+    'keepers',
+    sponsor,
+    facts.job,
+    `${length} keepers of ${most} that could be had`,
+  );
+}
+
+// — agreement
+
+function checkLedgers(context: StrictContext): void {
+  for (const facts of context.facts.jobs.values()) {
+    const first = new Map<string, string>();
+    for (const { node: id, store } of facts.admitted?.body.keepers ?? []) {
+      const node = context.nodes().find((candidate) => candidate.id === id);
+      if (node === undefined || !node.up || node.store.id !== store) continue;
+      const job = node.inspect().jobs.find((candidate) => candidate.job === facts.job);
+      if (job === undefined) continue;
+      const text = job.records.committed
+        .map(({ record }) => `${slotText(record)}=${record.id}`)
+        .sort()
+        .join(' ');
+      first.set(text, id);
+      if (first.size < 2) continue;
+      const both = [...first.values()].join(' and ');
+      const counts = [...first.keys()].map((key) => key.split(' ').length).join(' and ');
+      context.violation('ledgers', node, facts.job, `${both} differ: ${counts} committed records`);
+      break;
+    }
+  }
+}
