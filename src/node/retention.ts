@@ -1,9 +1,11 @@
 /**
- * How long results stay: each one this node made or copied is pinned until its retention time is
- * over, then unpinned; what nobody pins is collected when the quota is reached.
+ * How long results stay: each one this node made or copied is pinned, and fetched again when it is
+ * found missing at a start, until its retention time is over, then unpinned; what nobody pins is collected when the quota is reached.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { HostContent } from '../../p2p/content/content.ts';
 import type { Log } from '../lib/log.ts';
+import { createResultMender } from './result-mender.ts';
 import type { KeyValues } from '../store/key-values.ts';
 
 export interface Retention {
@@ -24,9 +26,22 @@ export function createRetention(deps: {
   readonly kv: KeyValues;
   readonly content: HostContent;
   readonly retentionMs: number;
+  /** More than this is not fetched again. */
+  readonly maxBytes: number;
+  /** A result is lost here, and nobody who can be reached has it. */
+  readonly lost: (cid: string) => void;
   readonly log: Log;
 }): Retention {
   const { kv, content, retentionMs, log } = deps;
+  const mender = createResultMender({
+    ...deps,
+    wanted: (cid) => kv.get(`${prefix}${cid}`) !== null,
+    clock: {
+      now: () => performance.now(),
+      // Its end by the signal is looked at afterwards.
+      pause: (ms, signal) => delay(ms, undefined, { signal, ref: false }).catch(() => {}),
+    },
+  });
 
   /** Pinned, but not written down: the disk was full. */
   const unwritten = new Map<string, number>();
@@ -45,8 +60,9 @@ export function createRetention(deps: {
   async function pinAgain(): Promise<void> {
     const pinned = new Set<string>();
     for await (const cid of content.pins()) pinned.add(cid);
-    const lost = kv.list(prefix).map(({ key }) => key.slice(prefix.length));
-    for (const cid of lost.filter((one) => !pinned.has(one))) await content.pin(cid);
+    const held = kv.list(prefix).map(({ key }) => key.slice(prefix.length));
+    for (const cid of held.filter((one) => !pinned.has(one))) await content.pin(cid);
+    await mender.check(held);
   }
 
   async function round(): Promise<void> {
@@ -69,6 +85,9 @@ export function createRetention(deps: {
   timer.unref();
   return {
     hold: (cid) => note(cid, Date.now() + retentionMs),
-    stop: () => clearInterval(timer),
+    stop: () => {
+      clearInterval(timer);
+      mender.stop();
+    },
   };
 }

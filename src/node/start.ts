@@ -108,6 +108,8 @@ async function compose(
     kv: store.kv,
     content: host.content,
     retentionMs: config.results.retentionMs,
+    maxBytes: config.storage.resultMaxBytes,
+    lost: (cid) => driver.push({ type: 'content', cid, local: false }),
     log: peerLog,
   });
   closers.add(() => retention.stop());
