@@ -183,6 +183,13 @@ function executionShapes(records: RecordShapes) {
       state: records.state,
       holders: list(nodeId, HOLDERS_MAX),
     }),
+    entrust: map<OneMessage<'entrust'>>({
+      type: literal('entrust'),
+      spec,
+      admission,
+      accept: records.accept,
+      holders: list(nodeId, HOLDERS_MAX),
+    }),
     replicated: map<OneMessage<'replicated'>>({
       type: literal('replicated'),
       ...about,

@@ -45,6 +45,7 @@ export function createRecordShapes(envelopes: Envelopes) {
     admission,
     grant: nullable(grant),
     assign: certified(record(envelopes, 'assign'), vote),
+    accept: certified(record(envelopes, 'accept'), vote),
     close: certified(record(envelopes, 'close'), vote),
     value,
     certifiedValue,

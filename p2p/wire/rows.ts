@@ -10,7 +10,7 @@ import * as common from './common-shapes.ts';
 import { createEnvelopes } from './envelope.ts';
 import type { Envelopes, Sha256 } from './envelope.ts';
 import { anyOf, createRecordShapes, order } from './record-shapes.ts';
-import { bad, Faults, list, map } from './shape.ts';
+import { bad, Faults, list, map, nullable } from './shape.ts';
 import type { Shape } from './shape.ts';
 
 export type Table = StoreWrite['table'];
@@ -31,6 +31,8 @@ export type RowCodec = { readonly [T in Table]: TableCodec<RowOf<T>> };
  * An execution has a task, an admission, an assignment and a state: four records of at most 64 KiB.
  */
 const ROW_MAX_BYTES = 524_288;
+/** Other holders of one result. */
+const OTHERS_MAX = 8;
 /** Rows are our own, and may hold a task whose params alone cost all that a record may. */
 const ROW_WORK = Number.MAX_SAFE_INTEGER;
 
@@ -45,6 +47,7 @@ export function createRowCodec(options: {
     accepted: tableCodec(shapes.accepted),
     executions: tableCodec(shapes.executions),
     submissions: tableCodec(shapes.submissions),
+    entrusted: tableCodec(shapes.entrusted),
   };
 }
 
@@ -105,6 +108,20 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
     submissions: map<RowOf<'submissions'>>({
       spec: records.spec,
       admission: records.sealedAdmission,
+    }),
+    entrusted: map<RowOf<'entrusted'>>({
+      spec: records.spec,
+      admission: records.admission,
+      accept: records.accept,
+      others: list(
+        map<RowOf<'entrusted'>['others'][number]>({
+          node: common.nodeId,
+          store: nullable(common.storeId),
+        }),
+        OTHERS_MAX,
+      ),
+      since: common.moment,
+      made: common.ordinal,
     }),
   };
 }

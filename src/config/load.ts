@@ -103,6 +103,8 @@ export function limitsOf(config: Config): Limits {
     ...defaultLimits,
     maxAttempts: config.jobs.maxAttempts,
     retentionMs: config.jobs.retentionMs,
+    resultRetentionMs: config.results.retentionMs,
+    holderLostMs: config.results.holderLostMs,
   };
 }
 

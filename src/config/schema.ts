@@ -367,6 +367,10 @@ const results = z.strictObject({
   retentionMs: ms(60_000)
     .default(7 * DAY_MS)
     .describe('how long a result is kept on its holders'),
+  /** A machine that is only started again is back by then. */
+  holderLostMs: ms(5_000)
+    .default(defaultLimits.holderLostMs)
+    .describe('a holder that is away for this long is replaced: another peer makes a copy'),
   quotaBytes: bytes()
     .default(50 * GB)
     .describe('disk for results and other content; what is pinned is not removed for it'),

@@ -6,6 +6,7 @@ import { confirmLonely } from './consensus/candidacy.ts';
 import { asExecutionId, asJobId, asNodeId, asRequestId } from './record/ids.ts';
 import { tickJob } from './jobs.ts';
 import { checkLeaders } from './keeping/keeper.ts';
+import { tickEntrusted } from './executing/entrusted.ts';
 import { renewLeases } from './executing/lease.ts';
 import { tickLookup } from './asking/lookup.ts';
 import { advertise } from './mesh/members.ts';
@@ -34,6 +35,8 @@ export function ring(core: Core, key: string): void {
     case 'probe':
       confirmLonely(core);
       return probeAll(core);
+    case 'entrusted':
+      return tickEntrusted(core);
     case 'shelf':
       return tickShelf(core);
     case 'lead-check':

@@ -5,6 +5,7 @@ import { learnClose, tickKept } from './keeping/keeper.ts';
 import type { Message } from './contract/messages.ts';
 import { rememberClose } from './keeping/books.ts';
 import type { KeptJob } from './keeping/state.ts';
+import { entrustOwn } from './leading/entrusting.ts';
 import { stopOvertaken } from './asking/stop.ts';
 import type { Core, With } from './node/state.ts';
 
@@ -14,6 +15,7 @@ export function tickJob(core: Core, kept: KeptJob): void {
   if (!closing || kept.ledger.close === null) return;
   const { job } = kept.ledger;
   dropInterest(core, job);
+  if (kept.lead === null) entrustOwn(core, kept);
   endExecutions(core, job);
   stopOvertaken(core, job, kept.ledger.close.record.body.outcome);
 }

@@ -6,6 +6,7 @@ import { keep } from './keeping/admitting.ts';
 import { certifiedEpoch } from './record/certificate.ts';
 import { contain } from './node/containment.ts';
 import { compareEpochs, firstEpoch } from './record/ballot.ts';
+import { addEntrusted } from './executing/entrusted.ts';
 import { addExecution } from './executing/executor.ts';
 import { after, asMillis } from './record/ids.ts';
 import type { JobId } from './record/ids.ts';
@@ -13,6 +14,7 @@ import { leaderGone } from './keeping/keeper.ts';
 import { isTerminal, mergeStored } from './record/ledger.ts';
 import type {
   Restored,
+  StoredEntrusted,
   StoredExecution,
   StoredRecord,
   StoredSubmission,
@@ -33,6 +35,7 @@ interface Rows {
   readonly accepted: Restored['accepted'][number][];
   readonly executions: StoredExecution[];
   readonly submissions: StoredSubmission[];
+  readonly entrusted: StoredEntrusted[];
 }
 
 /** A job whose rows cannot be taken up is set aside: it never keeps the others from their start. */
@@ -53,6 +56,7 @@ function byJob(restored: Restored): ReadonlyMap<JobId, Rows> {
       accepted: [],
       executions: [],
       submissions: [],
+      entrusted: [],
     };
     jobs.set(job, rows);
     return rows;
@@ -62,6 +66,7 @@ function byJob(restored: Restored): ReadonlyMap<JobId, Rows> {
   for (const row of restored.accepted) of(row.job).accepted.push(row);
   for (const stored of restored.executions) of(stored.order.job).executions.push(stored);
   for (const stored of restored.submissions) of(stored.spec.body.job).submissions.push(stored);
+  for (const stored of restored.entrusted) of(stored.spec.body.job).entrusted.push(stored);
   return jobs;
 }
 
@@ -87,6 +92,7 @@ function restoreOne(
     if (isTerminal(stored.state.body.phase)) tickExecution(core, stored.order.execution);
     else core.out.push({ type: 'run', order: stored.order, resume: true });
   }
+  for (const stored of rows.entrusted) addEntrusted(core, stored);
   for (const { spec, admission } of rows.submissions) {
     createSubmission(core, spec, admission);
     core.timers.set(`submit:${job}`, core.now);

@@ -4,7 +4,8 @@ import { keptFor, onPrepare, onPropose } from './consensus/acceptor.ts';
 import { onActivate, onAdmit, onCoVote } from './keeping/admitting.ts';
 import { onAnnouncement, onBidClosed, onSpec, reconsider, onCloseHeard } from './placing/bidder.ts';
 import { onCommitAck, onVoted } from './consensus/proposer.ts';
-import { onLocalReplica, onReplicate } from './executing/copier.ts';
+import { loseContent, onHolder, storeChanged } from './executing/entrusted.ts';
+import { onEntrust, onLocalReplica, onReplicate } from './executing/copier.ts';
 import { markBack } from './node/containment.ts';
 import {
   onDisconnected,
@@ -106,8 +107,10 @@ export function dispatch(core: Core, input: Input): void {
     case 'replicated':
       return onLocalReplica(core, input);
     case 'content':
-      if (!input.local) core.placing.local.delete(input.cid);
-      else rememberLocal(core, input.cid);
+      if (!input.local) {
+        core.placing.local.delete(input.cid);
+        loseContent(core, input.cid);
+      } else rememberLocal(core, input.cid);
       return;
     case 'reload':
       markBack(core, input.job);
@@ -226,7 +229,12 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     if (onClosed(core, from, message)) onProvenClose(core, message);
   },
   replicate: onReplicate,
-  replicated: ifKept(onReplicated),
+  replicated(core, from, message) {
+    onHolder(core, from, message);
+    const kept = core.keeping.kept.get(message.job);
+    if (kept !== undefined && kept.card === null) onReplicated(core, from, kept, message);
+  },
+  entrust: onEntrust,
   command: (core, from, { command }) => onCommand(core, from, command),
   'command-ack': onCommandAck,
   'lead-check': (core, from, { jobs }) => onLeadCheck(core, from, jobs),
@@ -261,7 +269,9 @@ function onRenew(core: Core, from: NodeId, message: Extract<Message, { type: 're
 /** Somebody told of itself, or was told of; a newcomer is asked at once for what waits for nodes. */
 function onAdvert(core: Core, from: NodeId, advert: Signed<'advert'>, direct: boolean): void {
   const { node } = advert.body;
+  const before = core.mesh.members.get(node)?.advert.body.store;
   takeAdvert(core, from, advert, direct);
+  if (core.mesh.members.get(node)?.advert.body.store !== before) storeChanged(core);
   const member = core.mesh.members.get(node);
   if (member === undefined || member.invited || !reached(core, node)) return;
   member.invited = true;

@@ -40,7 +40,14 @@ type Found = { readonly [T in Table]: Row<T>[] };
  * @throws Error of SQLite when a page cannot be read.
  */
 export function scan(database: DatabaseSync, codec: RowCodec, only: JobId | null = null): Scan {
-  const found: Found = { records: [], promises: [], accepted: [], executions: [], submissions: [] };
+  const found: Found = {
+    records: [],
+    promises: [],
+    accepted: [],
+    executions: [],
+    submissions: [],
+    entrusted: [],
+  };
   const damaged: DamagedRow[] = [];
   let promised = NOTHING_PROMISED;
   for (const table of tables) {
@@ -73,6 +80,7 @@ const restoredOf = (found: Found): Restored => ({
   accepted: found.accepted.map(({ job, key, value }) => ({ job, key: key as Slot, value })),
   executions: found.executions.map(({ value }) => value),
   submissions: found.submissions.map(({ value }) => value),
+  entrusted: found.entrusted.map(({ value }) => value),
 });
 
 const isSame = (stored: unknown, hash: Buffer): boolean =>

@@ -12,6 +12,7 @@ const TABLES: Readonly<Record<Table, true>> = {
   accepted: true,
   executions: true,
   submissions: true,
+  entrusted: true,
 };
 export const tables = Object.keys(TABLES) as readonly Table[];
 

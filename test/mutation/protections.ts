@@ -111,7 +111,7 @@ export const protections: Mutations = {
     },
     {
       name: 'a copy may be of any size',
-      within: 'onReplicate',
+      within: 'copy',
       text: 'Math.ceil(bytes * treeShare) + treeBytes',
       instead: 'Infinity',
       why: 'a small signed result fills a disk',

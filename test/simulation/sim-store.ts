@@ -27,6 +27,7 @@ export function createSimStore(id: StoreId): SimStore {
     accepted: new Map(),
     executions: new Map(),
     submissions: new Map(),
+    entrusted: new Map(),
   };
 
   const rows = <T extends Table>(table: T): readonly Row<T>[] =>
@@ -60,6 +61,7 @@ export function createSimStore(id: StoreId): SimStore {
       ),
       executions: rows('executions').flatMap(({ value }) => (value ? [value] : [])),
       submissions: rows('submissions').flatMap(({ value }) => (value ? [value] : [])),
+      entrusted: rows('entrusted').flatMap(({ value }) => (value ? [value] : [])),
     }),
     drop: (names) => {
       for (const name of names) tables[name].clear();

@@ -63,6 +63,7 @@ export function newLead(core: Node, epoch: Epoch, mode: Lead['mode']): Lead {
     givenUp: new Map(),
     failedAt: new Map(),
     replications: new Map(),
+    entrusting: new Map(),
     introduced: new Set(),
     cancelled: new Set(),
     closing: null,

@@ -84,6 +84,8 @@ export type NoteEvent =
   | 'execution.accepted'
   | 'execution.phase'
   | 'execution.cancelled'
+  /** A holder had a lost copy made anew. */
+  | 'result.copied'
   | 'peer.suspect'
   | 'peer.dead'
   | 'loop.lagged';

@@ -29,6 +29,10 @@ export interface Limits {
   /** Ledgers of closed jobs kept, whatever their age. */
   readonly closedJobsMax: number;
   readonly retentionMs: number;
+  /** How long each holder looks after a result. */
+  readonly resultRetentionMs: number;
+  /** A holder that is away for so long is none any more. */
+  readonly holderLostMs: number;
 }
 
 /** A spec is good for at most this long: nobody's job is in the books for years. */
@@ -75,4 +79,7 @@ export const defaultLimits: Limits = {
   closedJobsMax: 2_000,
   /** Ledgers of closed jobs are kept for a week. */
   retentionMs: 7 * 24 * 3_600_000,
+  resultRetentionMs: 7 * 24 * 3_600_000,
+  /** A restart of a machine is over by then; a copy made in vain costs a transfer and its room on a disk. */
+  holderLostMs: 300_000,
 };

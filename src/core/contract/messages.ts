@@ -168,6 +168,19 @@ export type Message =
       /** Who has it; at most 8. */
       readonly holders: readonly NodeId[];
     }
+  /**
+   * Leader to the holders of an accepted result, a holder to whom it wants for another: look after it
+   * together with these; fetch it from them first if it is not there.
+   */
+  | {
+      readonly type: 'entrust';
+      readonly spec: Signed<'spec'>;
+      readonly admission: Certified<'admission'>;
+      readonly accept: Certified<'accept'>;
+      /** All that have it; at most 8. */
+      readonly holders: readonly NodeId[];
+    }
+  /** The answer to both; a holder that has lost the result says `missing` unasked. */
   | {
       readonly type: 'replicated';
       readonly job: JobId;

@@ -1,7 +1,7 @@
 /** The rows of the durable store, as the core writes and reads them. Types only. */
 import type { SlotValue } from './messages.ts';
 import type { ExecutionOrder } from '../record/execution.ts';
-import type { ExecutionId, JobId } from '../record/ids.ts';
+import type { ExecutionId, JobId, NodeId, StoreId } from '../record/ids.ts';
 import type { AnyRecord, Certified, Epoch, Signed, Slot } from '../record/records.ts';
 
 /** A row of the durable store. `null` as value deletes. Keys are unique within a table. */
@@ -40,6 +40,13 @@ export type StoreWrite =
       readonly job: JobId;
       readonly key: string;
       readonly value: StoredSubmission | null;
+    }
+  /** Holder: an accepted result that lies here, and who else has it. */
+  | {
+      readonly table: 'entrusted';
+      readonly job: JobId;
+      readonly key: ExecutionId;
+      readonly value: StoredEntrusted | null;
     };
 
 export interface StoredRecord {
@@ -61,6 +68,18 @@ export interface StoredSubmission {
   readonly admission: Signed<'admission'>;
 }
 
+export interface StoredEntrusted {
+  readonly spec: Signed<'spec'>;
+  readonly admission: Certified<'admission'>;
+  readonly accept: Certified<'accept'>;
+  /** The other holders, with the store they have it in once that is known. */
+  readonly others: readonly { readonly node: NodeId; readonly store: StoreId | null }[];
+  /** Wall clock of this node, milliseconds: its retention time counts from here. */
+  readonly since: number;
+  /** Copies that this node has had made of it. */
+  readonly made: number;
+}
+
 /** Everything a node had on disk when it started. */
 export interface Restored {
   readonly records: readonly {
@@ -76,4 +95,5 @@ export interface Restored {
   }[];
   readonly executions: readonly StoredExecution[];
   readonly submissions: readonly StoredSubmission[];
+  readonly entrusted: readonly StoredEntrusted[];
 }

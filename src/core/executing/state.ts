@@ -1,8 +1,11 @@
 /** What runs on this node, and what it copies for others. */
-import type { Repeat } from '../node/repeat.ts';
 import type { StoredExecution } from '../contract/stored.ts';
-import type { ExecutionId, JobId, Millis, NodeId } from '../record/ids.ts';
+import type { Repeat } from '../node/repeat.ts';
+import type { ExecutionId, JobId, Millis, NodeId, RecordId, StoreId } from '../record/ids.ts';
+import { asMillis } from '../record/ids.ts';
 import type { Epoch } from '../record/records.ts';
+import type { Packed } from '../record/suite.ts';
+import type { Message } from '../contract/messages.ts';
 import type { With } from '../node/state.ts';
 
 /** An execution on this node. */
@@ -19,19 +22,55 @@ export interface LocalExecution {
   cancelling: boolean;
 }
 
+/** An accepted result that this node holds. */
+export interface Entrusted {
+  readonly job: JobId;
+  readonly cid: string;
+  readonly accept: RecordId;
+  /** Whom this node believes who else has it, beside the holders themselves. */
+  readonly keepers: readonly NodeId[];
+  /** Spec, admission and accept. */
+  readonly proof: Packed;
+  /** The other holders, with the store they have it in once that is known. */
+  readonly others: Map<NodeId, StoreId | null>;
+  /** Wall clock, milliseconds. */
+  readonly since: number;
+  readonly until: number;
+  made: number;
+  /** Who did not make a copy, and when. */
+  readonly tried: Map<NodeId, Millis>;
+  asked: { readonly node: NodeId; readonly deadline: Millis; readonly resend: Repeat } | null;
+}
+
 /** An executor's work. */
 export interface Executing {
   readonly executions: Map<ExecutionId, LocalExecution>;
   /** Results this node was asked to copy. */
-  readonly replicas: Map<ExecutionId, { readonly job: JobId; readonly asker: NodeId }>;
+  readonly replicas: Map<
+    ExecutionId,
+    {
+      readonly job: JobId;
+      readonly asker: NodeId;
+      /** It is accepted already: this node shall look after it. */
+      readonly entrust: Extract<Message, { type: 'entrust' }> | null;
+    }
+  >;
   /** The last copies it has made, by their content. */
   readonly copied: Map<ExecutionId, string>;
+  readonly entrusted: Map<ExecutionId, Entrusted>;
+  /** Since when other holders are away. */
+  readonly awaySince: Map<NodeId, Millis>;
+  /** Copies that were begun lately for want of holders. */
+  readonly begun: { since: Millis; count: number };
 }
 
 export const createExecuting = (): Executing => ({
   executions: new Map(),
   replicas: new Map(),
   copied: new Map(),
+  entrusted: new Map(),
+  awaySince: new Map(),
+  begun: { since: asMillis(0), count: 0 },
 });
 
 /** The executions of this node, one by one; a fault while one is looked at is its job's. */

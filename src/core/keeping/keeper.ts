@@ -11,6 +11,7 @@ import { standForLeader, stepDown, takeCommand, takeState } from '../consensus/c
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { unindex } from '../asking/job-index.ts';
+import { entrust } from '../leading/entrusting.ts';
 import { progress, signOfLife } from '../leading/lead.ts';
 import { failingOf, isOverdue, isOwing, leadCheckMs, leaderShown, shun } from './oversight.ts';
 import { keepWarm, rowKeys } from './shelf.ts';
@@ -74,7 +75,7 @@ export function learnClose(core: Node, kept: KeptJob, close: Certified<'close'>)
 }
 
 export function onStates(
-  core: With<'keeping'>,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   states: readonly Signed<'state'>[],
 ): void {
@@ -84,6 +85,7 @@ export function onStates(
     const { job, execution, sequence } = state.body;
     core.atHand = job;
     const kept = core.keeping.kept.get(job);
+    if (kept !== undefined) entrustAgain(core, from, kept, state);
     const over = tellClosed(core, from, job, told);
     if (kept === undefined || (over && kept.card !== null)) continue;
     if (!takeState(core, from, kept, state)) continue;
@@ -91,6 +93,23 @@ export function onStates(
     signOfLife(core, from, kept, execution);
   }
   if (seen.length > 0) send(core, from, { type: 'states-ack', seen });
+}
+
+/**
+ * The leader may be gone before it could tell the holders of a result that it is theirs to look after.
+ * Comes before the news of the close, with which an executor forgets what it made.
+ */
+function entrustAgain(
+  core: With<'mesh' | 'keeping'>,
+  from: NodeId,
+  kept: KeptJob,
+  { body }: Signed<'state'>,
+): void {
+  if (body.node !== from || body.result === null) return;
+  if (kept.card === null ? kept.ledger.close === null : !allow(core, from, shelvedPoints)) return;
+  const accept = kept.peek().partitions.get(body.partition)?.accept;
+  if (accept?.record.body.execution !== body.execution) return;
+  for (const node of accept.record.body.holders) entrust(core, kept, node, accept);
 }
 
 /** The job is closed: whoever still speaks of it as open is told so, once for each job of a message. */

@@ -12,6 +12,7 @@ import type { KeptJob } from '../keeping/state.ts';
 import { send, touch } from '../node/outbox.ts';
 import { anew, isDue, said, toSay } from '../node/repeat.ts';
 import type { Node, With } from '../node/state.ts';
+import { entrust } from './entrusting.ts';
 import type { Lead, Replication } from './state.ts';
 import { ownGrant } from '../placing/place.ts';
 import { after } from '../record/ids.ts';
@@ -23,6 +24,8 @@ import { resultsOn } from './workload.ts';
 
 /** A holder that is only started again has its results back by then. */
 const missingPauseMs = 5_000;
+/** Holders that are silent are told for so long. */
+const entrustingMs = 60_000;
 
 export const around = (core: With<'mesh'>): Around => ({
   near: (node) => isNear(core, node),
@@ -66,7 +69,7 @@ export function askForCopy(
   core.timers.set(jobTimer(kept), copy.resend.at < copy.deadline ? copy.resend.at : copy.deadline);
 }
 
-const newCopy = (core: Node, cid: string): Replication => ({
+export const newCopy = (core: Node, cid: string): Replication => ({
   cid,
   asked: null,
   deadline: core.now,
@@ -96,6 +99,9 @@ export function onReplicated(
   kept: KeptJob,
   { execution, cid, outcome }: Extract<Message, { type: 'replicated' }>,
 ): void {
+  // Who does not have it any more cannot look after it.
+  if (kept.lead?.entrusting.get(execution)?.nodes.delete(from) === true)
+    touch(core, kept.ledger.job);
   const copy = kept.lead?.replications.get(execution);
   if (copy === undefined || copy.cid !== cid) return;
   if (copy.asked !== from && !copy.failed.has(from)) return;
@@ -111,13 +117,34 @@ export function onReplicated(
   touch(core, kept.ledger.job);
 }
 
-/** What is accepted needs no look after its copies any more: its holders see to that. */
-export function forgetCopies({ ledger }: KeptJob, lead: Lead): void {
+/**
+ * What is accepted is given into the care of its holders, who see to its copies from then on: they are
+ * told until they answer, for a while. @returns whether somebody has still to be told
+ */
+export function entrustAccepted(core: Node, kept: KeptJob, lead: Lead): boolean {
+  const { ledger } = kept;
   for (const execution of lead.replications.keys()) {
     const state = ledger.states.get(execution);
-    const partition = state && ledger.partitions.get(state.body.partition);
-    if (partition?.accept != null) lead.replications.delete(execution);
+    const accept = state && ledger.partitions.get(state.body.partition)?.accept;
+    if (accept == null) continue;
+    lead.replications.delete(execution);
+    if (accept.record.body.execution !== execution) continue;
+    const nodes = new Set(accept.record.body.holders);
+    const until = after(core.now, entrustingMs);
+    lead.entrusting.set(execution, { accept, nodes, until, resend: toSay(core) });
   }
+  for (const [execution, { accept, nodes, until, resend }] of lead.entrusting) {
+    if (nodes.size === 0 || core.now >= until) {
+      lead.entrusting.delete(execution);
+      continue;
+    }
+    if (isDue(core, resend)) {
+      for (const node of nodes) entrust(core, kept, node, accept);
+      said(core, resend);
+    }
+    core.timers.set(jobTimer(kept), resend.at);
+  }
+  return lead.entrusting.size > 0;
 }
 
 /** Nodes that make a copy for this leader, or have made one that is not accepted yet. */

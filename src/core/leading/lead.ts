@@ -12,7 +12,7 @@ import { isTerminal, nodeOfExecution, summaryOf } from '../record/ledger.ts';
 import type { Attempt } from '../record/ledger.ts';
 import { isNear } from '../mesh/reach.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
-import { around, askForCopy, forgetCopies } from './copies.ts';
+import { around, askForCopy, entrustAccepted, newCopy } from './copies.ts';
 import { closeRound, fillVacancies, sendAssignments } from '../placing/place.ts';
 import { planJob } from './plan.ts';
 import type { Ending, Plan } from './plan.ts';
@@ -46,7 +46,8 @@ export function progress(core: With<'mesh' | 'keeping'>, kept: KeptJob): void {
   const { lead, ledger } = kept;
   if (lead === null) return;
   if (lead.mode !== 'leading') return tickEpoch(core, kept, lead);
-  if (ledger.close !== null) return finish(core, kept, lead, ledger.close);
+  const untold = entrustAccepted(core, kept, lead);
+  if (ledger.close !== null) return finish(core, kept, lead, ledger.close, untold);
   flushCommits(core, kept, lead, false);
   cancelSurplus(core, kept);
   if (!lead.proposals.has('close')) act(core, kept, lead);
@@ -78,7 +79,6 @@ function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Lead): void {
   if (plan.failed.length > 0 || plan.lost.length > 0) touch(core, kept.ledger.job);
   if (plan.close !== null) return proposeClose(core, kept, lead, plan.close);
   acceptResults(core, kept, lead, plan);
-  forgetCopies(kept, lead);
   for (const state of plan.replicate) {
     if (!lead.proposals.has(`accept/${state.body.partition}`)) askForCopy(core, kept, lead, state);
   }
@@ -161,6 +161,8 @@ function acceptResults(core: With<'mesh'>, kept: KeptJob, lead: Lead, plan: Plan
   const values: (Signed<'accept'> | Signed<'close'>)[] = accepts.map((state) => {
     const { version, partition, attempt, execution, node, exitCode, result } = state.body;
     noteWork(core, node, -1);
+    if (result !== null && !lead.replications.has(execution))
+      lead.replications.set(execution, newCopy(core, result.cid));
     const made = lead.replications.get(execution)?.made ?? [];
     // Some may have died since; whoever fetches asks those first that were there.
     const holders = [node, ...made].filter((holder) => isNear(core, holder)).slice(0, holdersMax);
@@ -239,12 +241,18 @@ export function loseNode(core: Node, kept: KeptJob, node: NodeId): void {
 }
 
 /** The close is committed: see that keepers and executors hear of it, then let go. */
-function finish(core: Node, kept: KeptJob, lead: Lead, close: Certified<'close'>): void {
+function finish(
+  core: Node,
+  kept: KeptJob,
+  lead: Lead,
+  close: Certified<'close'>,
+  untold: boolean,
+): void {
   lead.closing ??= beginClosing(core, kept, lead, close);
   const { closing } = lead;
   flushCommits(core, kept, lead, false);
   const commitsOpen = resendOpen(core, kept, lead);
-  if (core.now >= closing.until || (!commitsOpen && closing.nodes.size === 0)) {
+  if (core.now >= closing.until || (!commitsOpen && !untold && closing.nodes.size === 0)) {
     // Who has not heard by now asks when it is back: with a lease, a state or a question of its own.
     kept.lead = null;
     return;

@@ -85,6 +85,16 @@ export interface Lead {
   /** When this leader first saw that an execution had failed; the back-off counts from here. */
   readonly failedAt: Map<ExecutionId, Millis>;
   readonly replications: Map<ExecutionId, Replication>;
+  /** Accepted results whose holders have still to be told, and until when they are. */
+  readonly entrusting: Map<
+    ExecutionId,
+    {
+      readonly accept: Certified<'accept'>;
+      readonly nodes: Set<NodeId>;
+      readonly until: Millis;
+      readonly resend: Repeat;
+    }
+  >;
   /** Executors that were told who leads. */
   readonly introduced: Set<ExecutionId>;
   /** Executions told to stop because another result was accepted. */

@@ -12,6 +12,7 @@ export function jobOfMessage(message: Message): JobId | null {
     case 'admit':
     case 'activate':
     case 'assign':
+    case 'entrust':
     case 'spec':
       return message.spec.body.job;
     case 'invite':

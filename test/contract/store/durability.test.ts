@@ -157,7 +157,9 @@ test('a full disk is told, costs nothing acknowledged, and ends when there is sp
     failure.message,
   );
   assert.ok(written > 10, `the disk was full after ${written} commits`);
-  failureOf(() => store.apply([recordWrite(written)]));
+  failureOf(() => {
+    for (; written < 10_000; written += 1) store.apply([recordWrite(written)]);
+  });
   assert.equal(store.restore().records.length, written, 'what is there can still be read');
   rmSync(ballast);
   store.apply([recordWrite(written), promiseWrite(0, written)]);

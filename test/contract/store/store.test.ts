@@ -79,6 +79,7 @@ for (const [name, create] of [
       accepted: [],
       executions: [],
       submissions: [],
+      entrusted: [],
     };
     assert.deepEqual(subject.restart(), nothing);
     subject.end();

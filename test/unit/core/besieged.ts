@@ -48,7 +48,7 @@ export function besieged(): Besieged {
   const machine = createMachine(
     { node: target.id, store: target.store, limits: defaultLimits },
     target.suite,
-    { records: [], promises: [], accepted: [], executions: [], submissions: [] },
+    { records: [], promises: [], accepted: [], executions: [], submissions: [], entrusted: [] },
   );
   let refused = 0;
   const nodes = [target.id, ...parties.map(({ id }) => id)];

@@ -9,7 +9,7 @@ import type {
   Message,
   MessageType,
 } from '../../../src/core/contract/messages.ts';
-import type { Epoch } from '../../../src/core/record/records.ts';
+import type { Certified, Epoch } from '../../../src/core/record/records.ts';
 import { Cluster, refusals } from './cluster.ts';
 import {
   acceptOf,
@@ -58,6 +58,8 @@ const bounds: Readonly<Record<string, number>> = {
   lookups: 0,
   replicas: 64,
   copied: 1_024,
+  entrusted: 0,
+  awaySince: 0,
   local: 10_000,
 };
 
@@ -218,6 +220,13 @@ const messages: Makers<Message> = {
     admission: job.admission,
     grant: null,
     state,
+    holders: [],
+  }),
+  entrust: ({ job, state }) => ({
+    type: 'entrust',
+    spec: job.spec,
+    admission: job.admission,
+    accept: committed(job, acceptOf(job, state)) as Certified<'accept'>,
     holders: [],
   }),
   replicated: ({ id, assign, n }) => ({

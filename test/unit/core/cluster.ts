@@ -321,6 +321,7 @@ const rowsOf = (all: Restored, job: JobId): Restored => ({
   accepted: all.accepted.filter((row) => row.job === job),
   executions: all.executions.filter(({ order }) => order.job === job),
   submissions: all.submissions.filter(({ spec }) => spec.body.job === job),
+  entrusted: all.entrusted.filter(({ spec }) => spec.body.job === job),
 });
 
 /** The codes of the refusals among effects. */

@@ -158,6 +158,16 @@ const messages: Expected<Message> = {
     },
     ['refuse wrong-signer'],
   ],
+  entrust: [
+    {
+      type: 'entrust',
+      spec: job.spec,
+      admission: job.admission,
+      accept: { ...committed(job, acceptOf(job, state)), votes: [] } as never,
+      holders: [],
+    },
+    ['refuse bad-certificate'],
+  ],
   replicated: [{ type: 'replicated', job: id, execution, cid: 'bafy', outcome: 'made' }, []],
   command: [{ type: 'command', command: stopOf(job) }, ['refuse unknown-job']],
   'command-ack': [{ type: 'command-ack', job: id, sequence: 1 }, []],
@@ -310,6 +320,7 @@ const empty: Restored = {
   accepted: [],
   executions: [],
   submissions: [],
+  entrusted: [],
 };
 
 describe('a machine', () => {

@@ -80,7 +80,14 @@ function traced(
     },
     nextWake: () => null,
   } as unknown as Machine;
-  const nothing = { records: [], promises: [], accepted: [], executions: [], submissions: [] };
+  const nothing = {
+    records: [],
+    promises: [],
+    accepted: [],
+    executions: [],
+    submissions: [],
+    entrusted: [],
+  };
   const driver = createDriver(machine, {
     persist: (writes) => trace.push(`write ${writes.length}`) > 0,
     owed: createOwed('store.db'),

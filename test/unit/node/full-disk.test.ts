@@ -28,6 +28,7 @@ const nothing: Restored = {
   accepted: [],
   executions: [],
   submissions: [],
+  entrusted: [],
 };
 const unbroken = {
   onDefect: (_: string, error: unknown) => assert.fail(String(error)),

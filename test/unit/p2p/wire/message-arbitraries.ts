@@ -252,6 +252,13 @@ export const messageArbitraries: Arbitraries<Message> = {
     state: signed('state'),
     holders: few(nodeIds),
   }),
+  entrust: record<M<'entrust'>>({
+    type: is('entrust'),
+    spec: signed('spec'),
+    admission: certified('admission'),
+    accept: certified('accept'),
+    holders: few(nodeIds),
+  }),
   replicated: record<M<'replicated'>>({
     type: is('replicated'),
     ...about,

@@ -39,7 +39,7 @@ export const executionIds = hex(32).map((digits) => asExecutionId(`e-${uuidOf(di
 export const nodeIds: Arbitrary<NodeId> = fc
   .uint8Array({ minLength: 32, maxLength: 32 })
   .map(peerIdOf);
-const storeIds = hex(32).map(asStoreId);
+export const storeIds = hex(32).map(asStoreId);
 const recordIds = hex(64).map(asRecordId);
 export const publicKeys = hex(64).map(asPublicKey);
 /**

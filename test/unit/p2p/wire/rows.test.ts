@@ -16,6 +16,7 @@ import {
   few,
   jobIds,
   jobTypes,
+  storeIds,
   nodeIds,
   ordinals,
   record,
@@ -60,6 +61,14 @@ const rows: { readonly [T in Table]: Arbitrary<RowOf<T>> } = {
   submissions: record<RowOf<'submissions'>>({
     spec: signed('spec'),
     admission: signed('admission'),
+  }),
+  entrusted: record<RowOf<'entrusted'>>({
+    spec: signed('spec'),
+    admission: certified('admission'),
+    accept: certified('accept'),
+    others: few(record({ node: nodeIds, store: fc.option(storeIds) })),
+    since: moments,
+    made: counts,
   }),
 };
 
