@@ -271,7 +271,8 @@ function onAdvert(core: Core, from: NodeId, advert: Signed<'advert'>, direct: bo
   const { node } = advert.body;
   const before = core.mesh.members.get(node)?.advert.body.store;
   takeAdvert(core, from, advert, direct);
-  if (core.mesh.members.get(node)?.advert.body.store !== before) storeChanged(core);
+  if (before !== undefined && core.mesh.members.get(node)?.advert.body.store !== before)
+    storeChanged(core);
   const member = core.mesh.members.get(node);
   if (member === undefined || member.invited || !reached(core, node)) return;
   member.invited = true;

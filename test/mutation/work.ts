@@ -240,6 +240,29 @@ export const work: Mutations = {
       why: 'one lost message delays a job by two minutes',
     },
   ],
+  'src/core/executing/entrusted.ts': [
+    {
+      name: 'a holder that is away is one for ever',
+      within: 'isGone',
+      text: 'core.now - since >= core.config.limits.holderLostMs',
+      instead: 'false',
+      why: 'the next loss takes the last copy of a result',
+    },
+    {
+      name: 'a holder with another store is one still',
+      within: 'tickEntrusted',
+      text: 'now !== store',
+      instead: 'false',
+      why: 'a lost disk leaves one copy of a result',
+    },
+    {
+      name: 'anybody says who holds a result',
+      within: 'hearOfHolders',
+      text: '!entrusted.others.has(from) && !entrusted.keepers.includes(from)',
+      instead: 'false',
+      why: 'a stranger keeps lost copies from being made anew',
+    },
+  ],
   'src/core/leading/holders.ts': [
     {
       name: 'a result is accepted without its second copy',

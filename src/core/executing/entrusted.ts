@@ -246,7 +246,7 @@ export function onHolder(
     result.asked = null;
     result.made += 1;
     note(core, 'result.copied', { job: result.job, execution, node: from });
-  } else if (result.others.delete(from)) giveUp(core, result);
+  } else if (result.others.delete(from)) result.tried.set(from, core.now);
   else if (result.asked?.node === from) giveUp(core, result);
   else return;
   save(core, execution);

@@ -116,6 +116,7 @@ const holds = (core: With<'asking' | 'keeping' | 'placing' | 'executing'>, job: 
   core.placing.wishes.has(job) ||
   core.placing.holds.has(job) ||
   [...core.executing.executions.values()].some(({ stored }) => stored.order.job === job) ||
+  [...core.executing.entrusted.values()].some((result) => result.job === job) ||
   core.troubles.has(job);
 
 /** Everything in memory; the disk keeps what it has. @returns the executions it had here */
@@ -135,6 +136,8 @@ function forgetJob(core: With<'asking' | 'keeping' | 'placing' | 'executing'>, j
   for (const map of [core.placing.holds, core.placing.wishes, core.placing.awaitingSpec])
     map.delete(job);
   core.keeping.open.delete(job);
+  for (const [execution, result] of core.executing.entrusted)
+    if (result.job === job) core.executing.entrusted.delete(execution);
   core.keeping.closedKept.delete(job);
   core.keeping.warm.delete(job);
   core.dirty.delete(job);

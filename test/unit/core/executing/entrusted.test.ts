@@ -160,6 +160,23 @@ describe('a holder that is lost', () => {
     assert.equal(cluster.store(first).rows('entrusted').length, 0);
   });
 
+  it('is not asked again at once when it has lost the result, but somebody else is', () => {
+    const played = play();
+    const { cluster, first, second } = played;
+    const { execution } = played;
+    const [row] = cluster.store(second).rows('entrusted');
+    assert.ok(row);
+    const about = { job: row.job, execution, cid: CID, outcome: 'missing' } as const;
+    for (let round = 0; round < 3; round += 1) {
+      const [other] = othersOf(played, second);
+      assert.ok(other !== undefined);
+      cluster.message(second, other, { type: 'replicated', ...about });
+      cluster.advance(2_000);
+      assert.notEqual(othersOf(played, second)[0], other);
+    }
+    assert.notEqual(othersOf(played, second)[0], first);
+  });
+
   it('is replaced by the other one after its restart, too', () => {
     const played = play();
     const { cluster, first, second } = played;
