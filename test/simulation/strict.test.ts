@@ -52,6 +52,14 @@ const bugs: Readonly<Record<StrictName, MachineFactory>> = {
     const limits = { ...config.limits, keepersMax: 1 };
     return createMachine({ ...config, limits }, suite, restored);
   },
+  // Long labels are in the advert that every node sends.
+  frames: misled((input) => {
+    if (input.type !== 'profile') return input;
+    const labels = Object.fromEntries(
+      Array.from({ length: 20 }, (_, at) => [`l${at}`, 'x'.repeat(4_000)]),
+    );
+    return { ...input, profile: { ...input.profile, labels } };
+  }),
   ledgers: misled((input) => {
     if (input.type !== 'message' || input.message.type !== 'commit') return input;
     const values = input.message.values.filter(({ record }) => record.type !== 'assign');

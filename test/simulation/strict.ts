@@ -11,6 +11,7 @@ import type { JobFacts } from './facts.ts';
 import { slotText } from './facts.ts';
 import { nodeIdOf } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';
+import { createFrames } from './frames.ts';
 import type { NodeView, Observer } from './observer.ts';
 
 /**
@@ -19,6 +20,7 @@ import type { NodeView, Observer } from './observer.ts';
  * `timeouts`: no job ends by its TotalTimeout before that time is over.
  * `possible`: no job ends for want of nodes while one that could run it can be reached.
  * `keepers`: a job has as many keepers as could be had.
+ * `frames`: every message fits its frame on the wire.
  * `ledgers`: at rest all keepers of a job have the same committed records.
  */
 export const strictNames = [
@@ -27,11 +29,12 @@ export const strictNames = [
   'timeouts',
   'possible',
   'keepers',
+  'frames',
   'ledgers',
 ] as const;
 export type StrictName = (typeof strictNames)[number];
 /** Those that the core keeps today. */
-export const strictKept: readonly StrictName[] = ['possible', 'keepers'];
+export const strictKept: readonly StrictName[] = ['possible', 'keepers', 'frames'];
 
 export interface StrictContext extends CheckersContext {
   readonly strict: readonly StrictName[];
@@ -76,6 +79,7 @@ export function createStrict(context: StrictContext): Strict {
   };
   return {
     observer: {
+      ...(wanted.has('frames') ? createFrames(context) : {}),
       onStart: (node) => finished.onStart(node),
       onHandled: (node, _input, effects) => {
         if (wanted.has('finished')) finished.onHandled(node, effects);
