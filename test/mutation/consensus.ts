@@ -365,7 +365,8 @@ export const consensus: Mutations = {
       within: 'propose',
       text: 'lead.proposals.has(slot) || ',
       instead: '',
-      why: 'one ballot carries two values',
+      why: 'nothing shows: whoever proposes asks first, and what a leader inherits in its own epoch its own keeper accepted of it',
+      equivalent: true,
     },
     {
       name: 'the end is committed before the results',

@@ -53,4 +53,37 @@ describe('a leader', () => {
     const notes = cluster.effects('note', deaf).map((note) => JSON.stringify(note));
     assert.ok(!notes.some((note) => note.includes('peer.dead')), 'nobody was given up');
   });
+
+  it('that is found dead is followed at once by the first of the other keepers', () => {
+    const { cluster, leader } = led();
+    cluster.crash(leader);
+    const before = cluster.messages('prepare').length;
+    const dead = (): boolean => cluster.effects('note').some(({ event }) => event === 'peer.dead');
+    cluster.until('it is found dead', dead);
+    cluster.advance(1_000);
+    assert.ok(cluster.messages('prepare').length > before);
+  });
+});
+
+describe('a node that did not run for a while', () => {
+  it('gives nobody up for what it did not hear meanwhile', () => {
+    const { cluster, leader } = led();
+    const late = nodes.find(
+      (node) => node !== leader && cluster.machine(node).inspect().jobs.length > 0,
+    );
+    assert.ok(late !== undefined);
+    const notes = (event: string): number =>
+      cluster.effects('note', late).filter((note) => note.event === event).length;
+    const between = new Set([idOf(leader), idOf(late)]);
+    // It hears neither the leader nor what others say of it, until it has its doubts.
+    cluster.lose = ({ from, to, message }) =>
+      to === idOf(late) && (between.has(from) || message.type === 'pong');
+    cluster.until('it has its doubts', () => notes('peer.suspect') > 0, 30_000);
+    cluster.pause(late);
+    cluster.lose = () => false;
+    cluster.advance(30_000);
+    cluster.resume(late);
+    cluster.advance(3_000);
+    assert.equal(notes('peer.dead'), 0);
+  });
 });
