@@ -10,7 +10,7 @@ import * as common from './common-shapes.ts';
 import { createEnvelopes } from './envelope.ts';
 import type { Envelopes, Sha256 } from './envelope.ts';
 import { anyOf, createRecordShapes, order } from './record-shapes.ts';
-import { bad, Faults, list, map, nullable } from './shape.ts';
+import { bad, Faults, list, map, nullable, oneOf } from './shape.ts';
 import type { Shape } from './shape.ts';
 
 export type Table = StoreWrite['table'];
@@ -48,6 +48,7 @@ export function createRowCodec(options: {
     executions: tableCodec(shapes.executions),
     submissions: tableCodec(shapes.submissions),
     entrusted: tableCodec(shapes.entrusted),
+    shelved: tableCodec(shapes.shelved),
   };
 }
 
@@ -122,6 +123,10 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
       ),
       since: common.moment,
       made: common.ordinal,
+    }),
+    shelved: map<RowOf<'shelved'>>({
+      until: common.moment,
+      what: oneOf({ records: true, token: true, nothing: true }),
     }),
   };
 }

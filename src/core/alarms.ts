@@ -1,4 +1,5 @@
 /** Which part of the core a timer wakes. */
+import { tickExpiry, tickShelf } from './keeping/shelf.ts';
 import { tickPending } from './keeping/admitting.ts';
 import { tickHolds } from './placing/bidder.ts';
 import { probeAll, retryUnreachable, tickWatch } from './mesh/detector.ts';
@@ -11,7 +12,6 @@ import { renewLeases } from './executing/lease.ts';
 import { tickLookup } from './asking/lookup.ts';
 import { advertise } from './mesh/members.ts';
 import { tickExecution } from './executing/reporting.ts';
-import { tickShelf } from './keeping/shelf.ts';
 import { tickSubmission } from './keeping/sponsor.ts';
 import type { Core } from './node/state.ts';
 import { tickStop } from './asking/stop.ts';
@@ -39,6 +39,8 @@ export function ring(core: Core, key: string): void {
       return tickEntrusted(core);
     case 'shelf':
       return tickShelf(core);
+    case 'shelf-expiry':
+      return tickExpiry(core);
     case 'lead-check':
       return checkLeaders(core);
     case 'watch':

@@ -1,9 +1,9 @@
 /** What checkers and status pages may see of a node; derived on demand, changes nothing. */
+import { JobSet } from './keeping/job-set.ts';
 import { busyHeld } from './placing/capacity.ts';
 import { recordsOf, stateOf } from './record/ledger.ts';
 import type { Inspection, Sighting } from './contract/inspection.ts';
 import { ownAdvert } from './mesh/members.ts';
-import type { ExecutionId } from './record/ids.ts';
 import { waitingView } from './placing/place.ts';
 import { nothing } from './placing/resources.ts';
 import type { Core, With } from './node/state.ts';
@@ -18,8 +18,8 @@ export function inspect(core: With<'mesh' | 'keeping' | 'placing' | 'executing'>
       keeper: true,
       leading: kept.lead !== null && kept.lead.mode === 'leading' ? kept.lead.epoch : null,
       promised: kept.promised,
-      state: stateOf(kept.peek(), waitingView(core, kept) !== null),
-      records: recordsOf(kept.peek()),
+      state: stateOf(kept.ledger, waitingView(core, kept) !== null),
+      records: recordsOf(kept.ledger),
     })),
     executions: [...core.executing.executions.values()].map(({ stored, epoch }) => ({
       job: stored.order.job,
@@ -46,7 +46,7 @@ export function sizesOf(core: Core): Readonly<Record<string, number>> {
   const sizes = new Map([['timers', core.timers.size]]);
   const count = (of: string, holder: object): void => {
     for (const [name, value] of Object.entries(holder)) {
-      if (!(value instanceof Map) && !(value instanceof Set)) continue;
+      if (!(value instanceof Map || value instanceof Set || value instanceof JobSet)) continue;
       sizes.set(of + name, (sizes.get(of + name) ?? 0) + value.size);
     }
   };
@@ -54,20 +54,10 @@ export function sizesOf(core: Core): Readonly<Record<string, number>> {
   for (const part of [core, mesh, asking, keeping, placing, executing]) count('', part);
   for (const kept of core.keeping.kept.values()) {
     count('kept.', { accepted: kept.accepted });
-    count('ledger.', kept.card === null ? kept.peek() : {});
+    count('ledger.', kept.ledger);
     if (kept.lead !== null) count('lead.', kept.lead);
   }
   return Object.fromEntries(sizes);
-}
-
-/** Looks into one ledger: those on the shelf tell by the keys of their rows whether it is theirs. */
-export function resultOf(core: With<'keeping'>, execution: ExecutionId) {
-  for (const { card, peek } of core.keeping.kept.values()) {
-    if (card !== null && !card.keys.includes(execution)) continue;
-    const body = peek().states.get(execution)?.body;
-    if (body?.result != null) return { cid: body.result.cid, node: body.node };
-  }
-  return null;
 }
 
 export function sightings(core: With<'mesh' | 'placing' | 'executing'>): readonly Sighting[] {

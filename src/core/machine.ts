@@ -14,7 +14,7 @@ import { onLag } from './mesh/detector.ts';
 import { confirmLead } from './consensus/candidacy.ts';
 import { after, asMillis } from './record/ids.ts';
 import type { Hlc, JobId, Millis } from './record/ids.ts';
-import { inspect, resultOf, sightings, sizesOf } from './inspection.ts';
+import { inspect, sightings, sizesOf } from './inspection.ts';
 import { tickJob } from './jobs.ts';
 import type { Effect } from './contract/effect.ts';
 import type { Input } from './contract/input.ts';
@@ -69,9 +69,8 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
     nextWake: () => (unread === null ? core.timers.next() : asMillis(0)),
     inspect: () => inspect(core),
     sizes: () => sizesOf(core),
-    resultOf: (execution) => resultOf(core, execution),
     load: () => ({
-      jobsKept: core.keeping.kept.size,
+      jobsKept: core.keeping.kept.size + core.keeping.shelf.size - core.keeping.warm.size,
       executions: core.executing.executions.size,
       jobsSetAside: [...core.troubles.values()].filter(({ state }) => state === 'aside').length,
     }),

@@ -2,6 +2,7 @@
  * Taking up where the last process of this node stopped: jobs it keeps, promises it gave, executions
  * it had, admissions it sponsors. Everything comes from the durable store; nothing is asked of others.
  */
+import { restoreShelf } from './keeping/shelf.ts';
 import { keep } from './keeping/admitting.ts';
 import { certifiedEpoch } from './record/certificate.ts';
 import { contain } from './node/containment.ts';
@@ -40,6 +41,7 @@ interface Rows {
 
 /** A job whose rows cannot be taken up is set aside: it never keeps the others from their start. */
 export function restore(core: Core, restored: Restored): void {
+  restoreShelf(core, restored.shelved);
   for (const [job, rows] of byJob(restored)) {
     contain(core, { where: 'restore', job, foreign: false }, () => restoreOne(core, job, rows));
   }
@@ -86,14 +88,20 @@ function restoreOne(
     resume(core, kept);
   }
   for (const stored of rows.executions) {
+    // A job that was only read back has its executions here.
+    if (core.executing.executions.get(stored.order.execution)?.stored.order.job === job) continue;
     const certified = certifiedEpoch(stored.assign);
     const later = promise !== null && compareEpochs(promise, certified) > 0;
     addExecution(core, stored, later ? promise : certified);
     if (isTerminal(stored.state.body.phase)) tickExecution(core, stored.order.execution);
     else core.out.push({ type: 'run', order: stored.order, resume: true });
   }
-  for (const stored of rows.entrusted) addEntrusted(core, stored);
-  for (const { spec, admission } of rows.submissions) {
+  for (const stored of rows.entrusted)
+    if (!core.executing.entrusted.has(stored.accept.record.body.execution))
+      addEntrusted(core, stored);
+  // Whoever asks for a closed job by its token gets it from the keeper here.
+  for (const { spec, admission } of kept?.ledger.close == null ? rows.submissions : []) {
+    if (core.keeping.submissions.has(job)) continue;
     createSubmission(core, spec, admission);
     core.timers.set(`submit:${job}`, core.now);
   }

@@ -1,4 +1,8 @@
 /** Which part of the core takes an input, a gossip or a message. The tables are complete by the compiler. */
+import { resolve } from './asking/names.ts';
+import type { Gossip, Message, MessageType, Query } from './contract/messages.ts';
+import { isOver, recall, takeRecalled } from './keeping/shelf.ts';
+import { jobOfMessage } from './node/about.ts';
 import { allow } from './mesh/allowance.ts';
 import { keptFor, onPrepare, onPropose } from './consensus/acceptor.ts';
 import { onActivate, onAdmit, onCoVote } from './keeping/admitting.ts';
@@ -38,7 +42,6 @@ import { onLeads, onRenewedReply } from './executing/lease.ts';
 import { onFound, onQuery } from './asking/lookup.ts';
 import type { Input } from './contract/input.ts';
 import { advertise, doubtMember, forgetAlive, greet, takeAdvert } from './mesh/members.ts';
-import type { Gossip, Message, MessageType } from './contract/messages.ts';
 import { inviteNewcomer, onBid, onDecline } from './placing/place.ts';
 import { reached } from './mesh/reach.ts';
 import type { Signed } from './record/records.ts';
@@ -89,19 +92,18 @@ export function dispatch(core: Core, input: Input): void {
       return onUnreachable(core, input.node);
     case 'submit':
       return submit(core, input);
-    case 'stop':
-      return onQuery(
-        core,
-        input.request,
-        { type: 'job', ref: input.job, namespace: 'default' },
-        { stop: input.reason },
-      );
+    case 'stop': {
+      const query = { type: 'job', ref: input.job, namespace: 'default' } as const;
+      if (recallMeant(core, query, input)) return;
+      return onQuery(core, input.request, query, { stop: input.reason });
+    }
     case 'query':
+      if (input.query.type === 'job' && recallMeant(core, input.query, input)) return;
       return onQuery(core, input.request, input.query, 'reply');
     case 'run-event': {
       onRunEvent(core, input.execution, input.event);
       const job = core.executing.executions.get(input.execution)?.stored.order.job;
-      if (job !== undefined && core.keeping.closed.has(job)) endExecutions(core, job);
+      if (job !== undefined && isOver(core, job)) endExecutions(core, job);
       return;
     }
     case 'replicated':
@@ -113,8 +115,7 @@ export function dispatch(core: Core, input: Input): void {
       } else rememberLocal(core, input.cid);
       return;
     case 'reload':
-      markBack(core, input.job);
-      return restore(core, input.rows);
+      return onReload(core, input);
     case 'disk':
       if (core.storeFull === input.full) return;
       core.storeFull = input.full;
@@ -124,6 +125,21 @@ export function dispatch(core: Core, input: Input): void {
       core.draining = true;
       return tellAll(core);
   }
+}
+
+/** The job that somebody here asks for is read back first when it is on the shelf. */
+function recallMeant(core: Core, query: Extract<Query, { type: 'job' }>, input: Input): boolean {
+  const [job, ...others] = resolve(core, { ...query, owner: core.suite.owner })?.jobs ?? [];
+  return job !== undefined && others.length === 0 && recall(core, job, input, null);
+}
+
+/** The disk said what it has of a job: what waited for it is handled now. */
+function onReload(core: Core, { job, rows }: Extract<Input, { type: 'reload' }>): void {
+  if (rows !== null) {
+    markBack(core, job);
+    restore(core, rows);
+  }
+  for (const waiting of takeRecalled(core, job)) dispatch(core, waiting);
 }
 
 /** The neighbours hear it directly, too: gossip may be too slow for one who leaves. */
@@ -170,7 +186,7 @@ function ifKept<T extends AboutJob['type']>(
 ): Handler<T> {
   return (core, from, message) => {
     const kept = core.keeping.kept.get((message as AboutJob).job);
-    if (kept !== undefined && kept.card === null) then(core, from, kept, message);
+    if (kept !== undefined) then(core, from, kept, message);
   };
 }
 
@@ -192,7 +208,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   invite: (core, from, { announcement }) => onAnnouncement(core, from, announcement, true),
   'spec-wanted'(core, from, { job }) {
     const kept = core.keeping.kept.get(job);
-    const spec = kept?.card == null ? kept?.ledger.spec : undefined;
+    const spec = kept?.ledger.spec;
     if (spec !== undefined && allow(core, from, specPoints))
       send(core, from, { type: 'spec', spec });
   },
@@ -232,7 +248,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   replicated(core, from, message) {
     onHolder(core, from, message);
     const kept = core.keeping.kept.get(message.job);
-    if (kept !== undefined && kept.card === null) onReplicated(core, from, kept, message);
+    if (kept !== undefined) onReplicated(core, from, kept, message);
   },
   entrust: onEntrust,
   command: (core, from, { command }) => onCommand(core, from, command),
@@ -248,7 +264,20 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   found: onFound,
 };
 
+/** What needs the records of a job, though it is over. Anything else about such a job has lost its purpose. */
+const wantsRecords: ReadonlySet<MessageType> = new Set([
+  'admit',
+  'activate',
+  'job-wanted',
+  'prepare',
+  'propose',
+  'commit',
+  'command',
+]);
+
 export function onMessage(core: Core, from: NodeId, message: Message): void {
+  const job = wantsRecords.has(message.type) ? jobOfMessage(message) : null;
+  if (job !== null && recall(core, job, { type: 'message', from, message }, from)) return;
   // The table pairs each type with its own handler; the compiler cannot follow that through the look-up.
   (handlers[message.type] as Handler<MessageType>)(core, from, message);
 }
@@ -259,7 +288,12 @@ function onRenew(core: Core, from: NodeId, message: Extract<Message, { type: 're
     .filter(({ job, execution }) => {
       core.atHand = job;
       const kept = core.keeping.kept.get(job);
-      if (tellClosed(core, from, job, told) || kept === undefined) return false;
+      if (tellClosed(core, from, job, told)) return false;
+      if (kept === undefined) {
+        const again = { type: 'renew', executions: [{ job, execution }] } as const;
+        recall(core, job, { type: 'message', from, message: again }, from);
+        return false;
+      }
       return onRenewed(core, from, kept, execution, told);
     })
     .map(({ execution }) => execution);

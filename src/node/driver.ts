@@ -158,6 +158,7 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
       handle({ type: 'reload', job, rows: ports.reload(job) }, effects);
     } catch (error) {
       ports.onDefect('reload', error);
+      handle({ type: 'reload', job, rows: null }, effects);
     }
   }
 

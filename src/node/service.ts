@@ -2,6 +2,7 @@
  * What the HTTP API asks of a node, answered by the driver and the host: the adapter of the API's
  * port. Requests become inputs of the core; streams and content go straight to the host.
  */
+import type { Published } from './logs/logs.ts';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type {
   LogLine,
@@ -46,6 +47,13 @@ export interface ServiceDeps {
   /** Log lines of an execution of this node. */
   readonly localLogs: (
     execution: ExecutionId,
+    options: LogOptions,
+    result: Published | null,
+    signal: AbortSignal,
+  ) => AsyncIterable<LogLine>;
+  /** The same, as it was published. */
+  readonly resultLogs: (
+    result: Published,
     options: LogOptions,
     signal: AbortSignal,
   ) => AsyncIterable<LogLine>;
@@ -282,21 +290,31 @@ async function* logs(
 ): AsyncGenerator<LogLine> {
   const { records } = await findJob(deps, request.job, request.namespace);
   const ledger = ledgerOf(records);
-  const { execution, node } = chooseExecution(ledger, request.execution);
+  const { execution, node, result } = chooseExecution(ledger, request.execution);
   const options = { tail: request.tail, follow: request.follow };
   if (node === deps.self) {
-    yield* deps.localLogs(execution, options, signal);
+    yield* deps.localLogs(execution, options, result, signal);
     return;
   }
   const asked = new TextEncoder().encode(JSON.stringify({ execution, ...options }));
-  yield* decodeLogLines(deps.remoteLogs(node, asked, signal), execution);
+  let began = false;
+  try {
+    for await (const line of decodeLogLines(deps.remoteLogs(node, asked, signal), execution)) {
+      began = true;
+      yield line;
+    }
+  } catch (error) {
+    // Its node is away, or has deleted them; what was published has holders of its own.
+    if (began || result === null || signal.aborted) throw error;
+    yield* deps.resultLogs(result, options, signal);
+  }
 }
 
 /** The execution named, else the newest one that was not discarded. */
 function chooseExecution(
   ledger: Ledger,
   ref: string | null,
-): { execution: ExecutionId; node: NodeId } {
+): { execution: ExecutionId; node: NodeId; result: Published | null } {
   const all = [...ledger.partitions.values()].flatMap((partition) => attemptsOf(partition));
   const found = all
     .filter((attempt) => ref === null || attempt.assign.record.body.execution.startsWith(ref))
@@ -308,6 +326,10 @@ function chooseExecution(
   if (chosen === undefined) {
     throw new ShoalError({ code: 'execution-not-found', ref: ref ?? `of job ${ledger.job}` });
   }
-  const { execution, node } = chosen.assign.record.body;
-  return { execution, node: asNodeId(node) };
+  const { execution, node, partition } = chosen.assign.record.body;
+  const accepted = ledger.partitions.get(partition)?.accept?.record.body;
+  const holders = accepted?.execution === execution ? accepted.holders : [node];
+  const cid = chosen.state?.body.result?.cid;
+  const result = cid === undefined ? null : { cid, holders };
+  return { execution, node: asNodeId(node), result };
 }

@@ -32,7 +32,7 @@ import type { Driver } from './driver.ts';
 import { createReplicator, perform } from './effects.ts';
 import type { Hands } from './effects.ts';
 import { createEngines } from './engines.ts';
-import { readLogs } from './logs/logs.ts';
+import { readLogs, readResult } from './logs/logs.ts';
 import { createNodeMetrics } from './metrics.ts';
 import { Closers, openHost, openIdentity, openRunner, specBytes } from './open.ts';
 import { createOwed } from './owed.ts';
@@ -230,7 +230,7 @@ async function compose(
   host.gossip.listen((gossip, from) => driver.push({ type: 'gossip', from, gossip }));
 
   const startedAt = Date.now();
-  const logSource = logSourceOf(config, runner, content, machine);
+  const logSource = logSourceOf(config, runner, content);
   const service = createService({
     driver,
     machine,
@@ -241,7 +241,9 @@ async function compose(
     specBytes: (job) => specBytes(job),
     specMaxBytes,
     specValidMs: config.jobs.retentionMs,
-    localLogs: (execution, options, signal) => readLogs(logSource, execution, options, signal),
+    localLogs: (execution, options, result, signal) =>
+      readLogs(logSource, execution, options, result, signal),
+    resultLogs: (result, options, signal) => readResult(logSource, result, options, signal),
     remoteLogs: (node, request, signal) => host.tail.openTail(node, request, signal),
     peers: () =>
       host.status().map((peer) => ({

@@ -35,8 +35,18 @@ interface Row<T extends Table> {
 
 type Found = { readonly [T in Table]: Row<T>[] };
 
+/** Jobs that are over, of which lists show something; more of them are known by their ids. */
+const CARDS_MAX = 2_000;
+/** At the start the rows of a job that is over are left where they are; what runs here is looked after. */
+const NOT_SHELVED = 'WHERE job NOT IN (SELECT job FROM shelved)';
+
+const whichRows = (table: Table, only: JobId | null): string => {
+  if (only !== null) return 'WHERE job = ?';
+  return table === 'records' || table === 'submissions' ? NOT_SHELVED : '';
+};
+
 /**
- * @param only the rows of this job; of all when null.
+ * @param only the rows of this job; of all that are not over when null.
  * @throws Error of SQLite when a page cannot be read.
  */
 export function scan(database: DatabaseSync, codec: RowCodec, only: JobId | null = null): Scan {
@@ -47,13 +57,14 @@ export function scan(database: DatabaseSync, codec: RowCodec, only: JobId | null
     executions: [],
     submissions: [],
     entrusted: [],
+    shelved: [],
   };
   const damaged: DamagedRow[] = [];
   let promised = NOTHING_PROMISED;
   for (const table of tables) {
-    const which = only === null ? '' : 'WHERE job = ?';
+    const order = table === 'shelved' ? 'rowid' : 'job, key';
     const rows = database.prepare(
-      `SELECT rowid, job, key, bytes, sha256 FROM ${table} ${which} ORDER BY job, key`,
+      `SELECT rowid, job, key, bytes, sha256 FROM ${table} ${whichRows(table, only)} ORDER BY ${order}`,
     );
     for (const row of rows.iterate(...(only === null ? [] : [only]))) {
       const job = String(row['job']);
@@ -71,16 +82,40 @@ export function scan(database: DatabaseSync, codec: RowCodec, only: JobId | null
       }
     }
   }
-  return { restored: restoredOf(found), damaged, promised };
+  const cards = only === null ? cardsOf(database, codec) : new Map<string, Card>();
+  return { restored: restoredOf(found, cards), damaged, promised };
 }
 
-const restoredOf = (found: Found): Restored => ({
+type Card = NonNullable<Restored['shelved'][number]['card']>;
+
+/** Spec and close of the newest jobs that are over; one that cannot be read is not listed. */
+function cardsOf(database: DatabaseSync, codec: RowCodec): ReadonlyMap<string, Card> {
+  const parts = new Map<string, { spec?: Card['spec']; close?: Card['close'] }>();
+  const rows = database.prepare(
+    `SELECT job, key, bytes, sha256 FROM records WHERE key IN ('spec', 'close')
+     AND job IN (SELECT job FROM shelved ORDER BY rowid DESC LIMIT ${CARDS_MAX})`,
+  );
+  for (const { job, key, bytes, sha256 } of rows.iterate()) {
+    const place = [String(job), String(key)] as const;
+    if (!(bytes instanceof Uint8Array)) continue;
+    if (!isSame(sha256, rowHash(['records', ...place], bytes))) continue;
+    const value = codec.records.decode(bytes);
+    if (value !== null) parts.set(place[0], { ...parts.get(place[0]), [place[1]]: value });
+  }
+  const cards = new Map<string, Card>();
+  for (const [job, { spec, close }] of parts)
+    if (spec !== undefined && close !== undefined) cards.set(job, { spec, close });
+  return cards;
+}
+
+const restoredOf = (found: Found, cards: ReadonlyMap<string, Card>): Restored => ({
   records: found.records,
   promises: found.promises.map(({ job, value }) => ({ job, value })),
   accepted: found.accepted.map(({ job, key, value }) => ({ job, key: key as Slot, value })),
   executions: found.executions.map(({ value }) => value),
   submissions: found.submissions.map(({ value }) => value),
   entrusted: found.entrusted.map(({ value }) => value),
+  shelved: found.shelved.map(({ job, value }) => ({ job, value, card: cards.get(job) ?? null })),
 });
 
 const isSame = (stored: unknown, hash: Buffer): boolean =>

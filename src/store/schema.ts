@@ -13,6 +13,7 @@ const TABLES: Readonly<Record<Table, true>> = {
   executions: true,
   submissions: true,
   entrusted: true,
+  shelved: true,
 };
 export const tables = Object.keys(TABLES) as readonly Table[];
 

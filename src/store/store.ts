@@ -118,6 +118,14 @@ function createStore(parts: Parts): Store {
   function putRow({ table, job, key, bytes }: Row, promised: Uint8Array): Uint8Array {
     const statement = statements.get(table);
     if (statement === undefined) throw new TypeError(`no table ${String(table)}`);
+    if (key === '*' && bytes === null) {
+      const all = isPromise(table) ? statement.hashes.all(job) : [];
+      statement.removeAll.run(job);
+      return all.reduce(
+        (digest, { sha256 }) => (sha256 instanceof Uint8Array ? combine(digest, sha256) : digest),
+        promised,
+      );
+    }
     const before = isPromise(table) ? statement.hash.get(job, key)?.['sha256'] : undefined;
     let digest = before instanceof Uint8Array ? combine(promised, before) : promised;
     if (bytes === null) {
@@ -187,6 +195,8 @@ interface RowStatements {
   readonly put: StatementSync;
   readonly remove: StatementSync;
   readonly hash: StatementSync;
+  readonly removeAll: StatementSync;
+  readonly hashes: StatementSync;
 }
 
 function rowStatements(database: DatabaseSync, table: Table): RowStatements {
@@ -197,6 +207,8 @@ function rowStatements(database: DatabaseSync, table: Table): RowStatements {
     ),
     remove: database.prepare(`DELETE FROM ${table} WHERE job = ? AND key = ?`),
     hash: database.prepare(`SELECT sha256 FROM ${table} WHERE job = ? AND key = ?`),
+    removeAll: database.prepare(`DELETE FROM ${table} WHERE job = ?`),
+    hashes: database.prepare(`SELECT sha256 FROM ${table} WHERE job = ?`),
   };
 }
 

@@ -76,9 +76,13 @@ export function createPerformer(site: Site): (node: SimNode, effect: Effect) => 
         queue.after(1, () => site.clients?.onReply(effect.request, effect.reply));
         return observer.onReply(node, job, effect.reply);
       }
+      case 'reload': {
+        const rows = node.store.restoreJob(effect.job);
+        queue.after(0, () => node.deliver({ type: 'reload', job: effect.job, rows }));
+        return undefined;
+      }
       // A defect ends the node before its effects are performed.
       case 'defect':
-      case 'reload':
       case 'persist':
       case 'refuse':
       case 'note':

@@ -3,11 +3,12 @@
  * twin: one queue, one timer. Effects leave in order; a `persist` holds back everything behind it
  * until its group commit is on disk, and a crash loses what was not.
  */
+import { shelvedJob } from './shelved.ts';
 import type { Hlc, Millis, NodeId, PublicKey, StoreId } from '../../src/core/record/ids.ts';
 import { asHlc, asMillis, asStoreId } from '../../src/core/record/ids.ts';
 import type { Effect } from '../../src/core/contract/effect.ts';
 import type { Input } from '../../src/core/contract/input.ts';
-import type { Inspection } from '../../src/core/contract/inspection.ts';
+import type { Inspection, JobInspection } from '../../src/core/contract/inspection.ts';
 import type { Machine, MachineConfig } from '../../src/core/contract/machine.ts';
 import type { Profile } from '../../src/core/contract/profile.ts';
 import type { Restored, StoreWrite } from '../../src/core/contract/stored.ts';
@@ -100,7 +101,19 @@ export class SimNode implements NodeView {
 
   inspect(): Inspection {
     if (this.#machine === null) throw new Error(`${this.id} is down and cannot be inspected`);
-    return this.#machine.inspect();
+    const inspection = this.#machine.inspect();
+    return { ...inspection, jobs: [...inspection.jobs, ...this.#shelved(inspection)] };
+  }
+
+  /** The jobs it keeps on its disk only, because they are over: as good as in memory. */
+  #shelved({ jobs }: Inspection): readonly JobInspection[] {
+    const rows = this.store.rows('shelved');
+    if (rows.length === 0) return [];
+    const inMemory = new Set(jobs.map(({ job }) => job));
+    return rows.flatMap(({ job }) => {
+      const known = inMemory.has(job) ? null : shelvedJob(this.store, job);
+      return known === null ? [] : [known];
+    });
   }
 
   start(): void {

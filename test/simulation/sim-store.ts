@@ -7,6 +7,8 @@ import type { Restored, StoreWrite } from '../../src/core/contract/stored.ts';
 
 export type Table = StoreWrite['table'];
 type Row<T extends Table> = Extract<StoreWrite, { table: T }>;
+/** Rows by their key. */
+type Rows = Map<string, StoreWrite>;
 
 export interface SimStore {
   readonly id: StoreId;
@@ -15,54 +17,79 @@ export interface SimStore {
   apply(writes: readonly StoreWrite[]): void;
   get<T extends Table>(table: T, job: JobId, key: string): NonNullable<Row<T>['value']> | null;
   rows<T extends Table>(table: T): readonly Row<T>[];
+  /** What a start reads: of jobs that are over only that they are, and what lists show. */
   restore(): Restored;
+  /** Everything about one job. */
+  restoreJob(job: JobId): Restored;
   /** The same disk without the rows of these tables: only for planted bugs. */
   drop(tables: readonly Table[]): void;
 }
 
+const inOrder = <T>(map: ReadonlyMap<string, T>): readonly T[] =>
+  // In key order, as a database returns them.
+  [...map].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, value]) => value);
+
 export function createSimStore(id: StoreId): SimStore {
-  const tables: Record<Table, Map<string, StoreWrite>> = {
+  const tables: Record<Table, Map<JobId, Rows>> = {
     records: new Map(),
     promises: new Map(),
     accepted: new Map(),
     executions: new Map(),
     submissions: new Map(),
     entrusted: new Map(),
+    shelved: new Map(),
   };
 
   const rows = <T extends Table>(table: T): readonly Row<T>[] =>
-    // In key order, as a database returns them.
-    [...tables[table].entries()]
-      .sort(([left], [right]) => (left < right ? -1 : 1))
-      .map(([, row]) => row as Row<T>);
+    inOrder(tables[table]).flatMap((job) => inOrder(job) as readonly Row<T>[]);
+
+  const rowsOf = <T extends Table>(table: T, job: JobId): readonly Row<T>[] =>
+    inOrder(tables[table].get(job) ?? new Map()) as readonly Row<T>[];
+
+  const get = <T extends Table>(table: T, job: JobId, key: string) => {
+    const row = tables[table].get(job)?.get(key) as Row<T> | undefined;
+    return (row?.value ?? null) as NonNullable<Row<T>['value']> | null;
+  };
+
+  function put(write: StoreWrite): void {
+    const { table, job, key, value } = write;
+    const kept = tables[table].get(job);
+    if (value === null) {
+      if (key !== '*') kept?.delete(key);
+      if (key === '*' || kept?.size === 0) tables[table].delete(job);
+    } else tables[table].set(job, (kept ?? new Map()).set(key, write));
+  }
+
+  function read(of: <T extends Table>(table: T) => readonly Row<T>[]): Restored {
+    return {
+      records: of('records').flatMap(({ job, key, value }) => (value ? [{ job, key, value }] : [])),
+      promises: of('promises').flatMap(({ job, value }) => (value ? [{ job, value }] : [])),
+      accepted: of('accepted').flatMap(({ job, key, value }) =>
+        value ? [{ job, key, value }] : [],
+      ),
+      executions: of('executions').flatMap(({ value }) => (value ? [value] : [])),
+      submissions: of('submissions').flatMap(({ value }) => (value ? [value] : [])),
+      entrusted: of('entrusted').flatMap(({ value }) => (value ? [value] : [])),
+      shelved: of('shelved').flatMap(({ job, value }) => {
+        const [spec, close] = [get('records', job, 'spec'), get('records', job, 'close')];
+        return value ? [{ job, value, card: spec && close ? { spec, close } : null }] : [];
+      }),
+    };
+  }
 
   return {
     id,
     blocks: new Set(),
     rows,
-    apply: (writes) => {
-      for (const write of writes) {
-        const key = `${write.job}|${write.key}`;
-        if (write.value === null) tables[write.table].delete(key);
-        else tables[write.table].set(key, write);
-      }
-    },
-    get: <T extends Table>(table: T, job: JobId, key: string) => {
-      const row = tables[table].get(`${job}|${key}`) as Row<T> | undefined;
-      return (row?.value ?? null) as NonNullable<Row<T>['value']> | null;
-    },
-    restore: () => ({
-      records: rows('records').flatMap(({ job, key, value }) =>
-        value ? [{ job, key, value }] : [],
+    get,
+    apply: (writes) => writes.forEach(put),
+    restore: () =>
+      read((table) =>
+        table === 'records' || table === 'submissions'
+          ? rows(table).filter(({ job }) => !tables.shelved.has(job))
+          : rows(table),
       ),
-      promises: rows('promises').flatMap(({ job, value }) => (value ? [{ job, value }] : [])),
-      accepted: rows('accepted').flatMap(({ job, key, value }) =>
-        value ? [{ job, key, value }] : [],
-      ),
-      executions: rows('executions').flatMap(({ value }) => (value ? [value] : [])),
-      submissions: rows('submissions').flatMap(({ value }) => (value ? [value] : [])),
-      entrusted: rows('entrusted').flatMap(({ value }) => (value ? [value] : [])),
-    }),
+    restoreJob: (job) => read((table) => rowsOf(table, job)),
     drop: (names) => {
       for (const name of names) tables[name].clear();
     },

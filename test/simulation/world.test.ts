@@ -35,7 +35,6 @@ function scripted(answer: (input: Input) => readonly Effect[]): MachineFactory {
       sightings: () => [],
       load: () => ({ jobsKept: 0, executions: 0, jobsSetAside: 0 }),
       sizes: () => ({}),
-      resultOf: () => null,
     }) satisfies Machine;
 }
 

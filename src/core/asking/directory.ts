@@ -2,6 +2,7 @@
  * What this node tells others about jobs, and what it remembers of what they tell it. It answers only
  * with what it keeps, so an answer needs no further hearsay; asking is in `lookup.ts`.
  */
+import { recall, specOn } from '../keeping/shelf.ts';
 import { allow } from '../mesh/allowance.ts';
 import { asJobId } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
@@ -19,7 +20,6 @@ import type {
 import { isJobId, resolve } from './names.ts';
 import { waitingView } from '../placing/place.ts';
 import type { CloseOutcome, Signed } from '../record/records.ts';
-import { specOfKept } from '../keeping/shelf.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { checkSpec } from '../record/verify.ts';
@@ -36,7 +36,7 @@ const answerBytesMax = 600_000;
 const fitsAlways = 40;
 
 /** Points of an allowance: finding one job costs little, a name or a list goes through all of them. */
-const points = { id: 1, shelved: 10, name: 10, jobs: 100, specs: 20 } as const;
+const points = { id: 1, name: 10, jobs: 100, specs: 20 } as const;
 
 // — what others tell
 
@@ -89,15 +89,17 @@ export function onFind(
   request: RequestId,
   query: Question,
 ): void {
-  const kind = query.type === 'job' ? kindOf(core, query.ref) : query.type;
+  const kind = query.type === 'job' ? kindOf(query.ref) : query.type;
   if (!allow(core, from, points[kind])) return;
+  if (query.type === 'job') {
+    const [job, ...others] = resolve(core, query)?.jobs ?? [];
+    const again = { type: 'message', from, message: { type: 'find', request, query } } as const;
+    if (job !== undefined && others.length === 0 && recall(core, job, again, from)) return;
+  }
   send(core, from, { type: 'found', request, answer: answerTo(core, query) });
 }
 
-function kindOf(core: With<'keeping'>, ref: string): keyof typeof points {
-  if (!isJobId(ref)) return 'name';
-  return core.keeping.kept.get(asJobId(ref))?.card == null ? 'id' : 'shelved';
-}
+const kindOf = (ref: string): keyof typeof points => (isJobId(ref) ? 'id' : 'name');
 
 function answerTo(core: With<'mesh' | 'asking' | 'keeping'>, query: Question): Answer {
   switch (query.type) {
@@ -118,7 +120,7 @@ function answerTo(core: With<'mesh' | 'asking' | 'keeping'>, query: Question): A
 export function jobAnswer(core: With<'mesh' | 'asking' | 'keeping'>, job: JobId): Answer {
   const kept = core.keeping.kept.get(job);
   if (kept !== undefined) {
-    return { type: 'job', records: boundedRecords(kept.peek()), waiting: waitingView(core, kept) };
+    return { type: 'job', records: boundedRecords(kept.ledger), waiting: waitingView(core, kept) };
   }
   const entry = core.asking.index.get(job);
   return entry === undefined ? { type: 'none' } : { type: 'elsewhere', job, nodes: entry.nodes };
@@ -137,14 +139,15 @@ function newestKept(
 
 /** All jobs that this node keeps, in any order. */
 export function summaries(core: With<'mesh' | 'keeping'>, namespace: string | null): JobSummary[] {
-  return [...core.keeping.kept.values()]
-    .map((kept) => keptSummary(core, kept))
-    .filter((summary) => namespace === null || summary.namespace === namespace);
+  const { kept, cards } = core.keeping;
+  const shelved = [...cards].filter(([job]) => !kept.has(job)).map(([, card]) => card.summary);
+  return [...[...kept.values()].map((one) => keptSummary(core, one)), ...shelved].filter(
+    (summary) => namespace === null || summary.namespace === namespace,
+  );
 }
 
 function keptSummary(core: With<'mesh'>, kept: KeptJob): JobSummary {
-  if (kept.card !== null) return kept.card.summary;
-  const ledger = kept.peek();
+  const { ledger } = kept;
   const summary = summaryOf(ledger, waitingView(core, kept) !== null);
   return { ...summary, createdAt: createdAt(core, ledger.spec) };
 }
@@ -153,9 +156,11 @@ function specsOf(core: With<'keeping'>, jobs: readonly JobId[]): readonly Signed
   let left = answerBytesMax;
   const specs: Signed<'spec'>[] = [];
   for (const job of jobs.slice(0, specsMax)) {
-    const kept = core.keeping.kept.get(job);
-    if (kept === undefined) continue;
-    const spec = specOfKept(core, kept);
+    const card = core.keeping.cards.get(job);
+    const spec =
+      core.keeping.kept.get(job)?.ledger.spec ??
+      (card === undefined ? null : specOn(core.suite, card));
+    if (spec === null) continue;
     left -= sizeOf(spec);
     if (left < 0) break;
     specs.push(spec);

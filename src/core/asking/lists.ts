@@ -15,6 +15,10 @@ import type { With } from '../node/state.ts';
 /** Specs fetched from one node for one list; the next list fetches the next. */
 const fetchMax = 4 * specsMax;
 
+/** This node can list it by itself. */
+const isKnown = (core: With<'keeping'>, job: JobId): boolean =>
+  core.keeping.kept.has(job) || core.keeping.cards.has(job);
+
 /** How far each job is, for what it is worth; the specs of those unknown here are asked for. */
 export function takeList(
   core: With<'asking' | 'keeping'>,
@@ -27,7 +31,7 @@ export function takeList(
     const told = { state, modifiedAt: Math.min(modifiedAt, wallMs(core)) };
     const known = lookup.told.get(job);
     if (known === undefined || newer(told, known)) lookup.told.set(job, told);
-    if (!core.keeping.kept.has(job) && !core.asking.index.has(job)) unknown.push(job);
+    if (!isKnown(core, job) && !core.asking.index.has(job)) unknown.push(job);
   }
   for (let at = 0; at < Math.min(unknown.length, fetchMax); at += specsMax) {
     ask(core, lookup, from, { type: 'specs', jobs: unknown.slice(at, at + specsMax) });
@@ -41,7 +45,7 @@ export function takeSpecs(
 ): void {
   for (const spec of specs) {
     const { job } = spec.body;
-    if (core.keeping.kept.has(job)) continue;
+    if (isKnown(core, job)) continue;
     const known = core.asking.index.get(job);
     if (known !== undefined) {
       hintNodes(known, [from]);
@@ -65,9 +69,12 @@ function newer(a: Progress, b: Progress): boolean {
 }
 
 function ownerOf(core: With<'asking' | 'keeping'>, job: JobId): PublicKey | undefined {
-  const kept = core.keeping.kept.get(job);
-  if (kept === undefined) return core.asking.index.get(job)?.owner;
-  return kept.card?.owner ?? kept.peek().spec.body.owner;
+  const { kept, cards } = core.keeping;
+  return (
+    kept.get(job)?.ledger.spec.body.owner ??
+    cards.get(job)?.owner ??
+    core.asking.index.get(job)?.owner
+  );
 }
 
 /** Own jobs first, so that no number of others' pushes them out of a list; then the newest. */
@@ -83,7 +90,7 @@ export function listed(
     vouched: true,
   }));
   for (const { summary } of core.asking.index.values()) {
-    if (core.keeping.kept.has(summary.job)) continue;
+    if (isKnown(core, summary.job)) continue;
     if (namespace !== null && summary.namespace !== namespace) continue;
     const told = lookup.told.get(summary.job);
     const progress = told !== undefined && newer(told, summary) ? told : null;

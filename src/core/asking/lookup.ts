@@ -171,7 +171,7 @@ function takeJob(
   const records = from === core.self ? answer.records : verified(core, from, answer.records);
   if (records === null) return;
   const kept = core.keeping.kept.get(job);
-  if (kept !== undefined && kept.peek().admission.record.id !== records.admission.record.id) {
+  if (kept !== undefined && kept.ledger.admission.record.id !== records.admission.record.id) {
     return refuse(core, from, 'contradiction', false);
   }
   lookup.candidates.set(job, fit);

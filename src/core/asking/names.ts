@@ -67,7 +67,8 @@ export interface Resolved {
 /** What a reference means as far as this node knows; null when it knows nothing of the kind. */
 export function resolve(core: With<'asking' | 'keeping'>, ref: Ref): Resolved | null {
   const exact = asJobId(ref.ref);
-  if (core.keeping.kept.has(exact) || core.asking.index.has(exact))
+  const { kept, shelf } = core.keeping;
+  if (kept.has(exact) || shelf.has(exact) || core.asking.index.has(exact))
     return { fit: 'id', jobs: [exact] };
   if (isJobId(ref.ref)) return null;
   const found: { fit: Fit; jobs: JobId[]; madeAt: number }[] = [];
@@ -87,15 +88,16 @@ export function resolve(core: With<'asking' | 'keeping'>, ref: Ref): Resolved | 
 
 /** Every job this node knows of, with the time it counts as made. */
 function* everyJob(core: With<'asking' | 'keeping'>): Generator<readonly [Named, number]> {
+  const { kept, cards } = core.keeping;
   for (const { summary, owner } of core.asking.index.values()) {
-    if (!core.keeping.kept.has(summary.job)) yield [{ ...summary, owner }, summary.createdAt];
+    if (!kept.has(summary.job) && !cards.has(summary.job))
+      yield [{ ...summary, owner }, summary.createdAt];
   }
-  for (const { card, peek } of core.keeping.kept.values()) {
-    if (card !== null) {
-      yield [{ ...card.summary, owner: card.owner }, card.summary.createdAt];
-      continue;
-    }
-    const { spec: signed } = peek();
+  for (const { summary, owner } of cards.values()) {
+    if (!kept.has(summary.job)) yield [{ ...summary, owner }, summary.createdAt];
+  }
+  for (const { ledger } of kept.values()) {
+    const { spec: signed } = ledger;
     const { job, owner, spec } = signed.body;
     const named = { job, owner, name: spec.Name, namespace: spec.Namespace };
     yield [named, createdAt(core, signed)];

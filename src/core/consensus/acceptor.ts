@@ -3,7 +3,6 @@
  * disk before the signature leaves (the machine's `persist` barrier).
  */
 import { isKeeper } from '../record/keeper-set.ts';
-import { allow, shelvedPoints } from '../mesh/allowance.ts';
 import { hasPlace, slotOf } from '../record/certificate.ts';
 import { sendCommits } from './proposer.ts';
 import { compareEpochs, sameEpoch, withinReach } from '../record/ballot.ts';
@@ -25,12 +24,7 @@ const partItems = 150;
 /** The kept job a leader or candidate speaks of; asks for it when this node should have it and does not. */
 export function keptFor(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId): KeptJob | null {
   const kept = core.keeping.kept.get(job);
-  if (kept !== undefined) {
-    if (kept.card === null) return kept;
-    if (!kept.card.keepers.includes(from)) refuse(core, from, 'not-keeper', false);
-    else if (allow(core, from, shelvedPoints)) return kept;
-    return null;
-  }
+  if (kept !== undefined) return kept;
   const close = closeOf(core, job);
   if (close !== null) send(core, from, { type: 'closed', job, close });
   else send(core, from, { type: 'job-wanted', job });

@@ -44,8 +44,8 @@ export type Input =
     }
   /** A DAG is complete here (or no longer); makes bids for jobs that read it more attractive. */
   | { readonly type: 'content'; readonly cid: string; readonly local: boolean }
-  /** What the disk says of a job that an effect `reload` asked for. */
-  | { readonly type: 'reload'; readonly job: JobId; readonly rows: Restored }
+  /** What the disk says of a job that an effect `reload` asked for; null: it cannot be read. */
+  | { readonly type: 'reload'; readonly job: JobId; readonly rows: Restored | null }
   /** The disk has too little room left for anything new, or has room again. */
   | { readonly type: 'disk'; readonly full: boolean }
   /** Begin to leave: take nothing new, tell the others. */

@@ -26,8 +26,10 @@ export interface Limits {
   readonly announceSpecMaxBytes: number;
   readonly replicateTimeoutMs: number;
   readonly jobsMax: number;
-  /** Ledgers of closed jobs kept, whatever their age. */
+  /** Closed jobs whose records are kept, whatever their age. */
   readonly closedJobsMax: number;
+  /** Jobs of which nothing is kept but that they are over. */
+  readonly tombsMax: number;
   readonly retentionMs: number;
   /** How long each holder looks after a result. */
   readonly resultRetentionMs: number;
@@ -75,8 +77,10 @@ export const defaultLimits: Limits = {
   replicateTimeoutMs: 120_000,
   /** Live jobs one keeper takes. */
   jobsMax: 10_000,
-  /** About 10 KB of memory each, packed; on a busy mesh the oldest make room before their week is over. */
-  closedJobsMax: 2_000,
+  /** About 10 KB of disk and 40 bytes of memory each; of the oldest nothing but the id is kept then. */
+  closedJobsMax: 100_000,
+  /** 40 bytes of memory and 150 of disk each. */
+  tombsMax: 1_000_000,
   /** Ledgers of closed jobs are kept for a week. */
   retentionMs: 7 * 24 * 3_600_000,
   resultRetentionMs: 7 * 24 * 3_600_000,

@@ -3,7 +3,7 @@ import type { Effect } from './effect.ts';
 import type { Input } from './input.ts';
 import type { Inspection, Sighting } from './inspection.ts';
 import type { Limits } from './limits.ts';
-import type { ExecutionId, Hlc, Millis, NodeId, StoreId } from '../record/ids.ts';
+import type { Hlc, Millis, NodeId, StoreId } from '../record/ids.ts';
 
 /** Constants of one node. */
 export interface MachineConfig {
@@ -21,8 +21,6 @@ export interface Machine {
   /** When to be woken at the latest; null = only by input. The driver keeps exactly one timer. */
   nextWake(): Millis | null;
   inspect(): Inspection;
-  /** Where the result of an execution lies, as far as this node keeps its job. */
-  resultOf(execution: ExecutionId): { readonly cid: string; readonly node: NodeId } | null;
   /** Entries of everything this node remembers, by name. */
   sizes(): Readonly<Record<string, number>>;
   /** How much this node has to do; cheap. */

@@ -4,7 +4,10 @@ import type { ExecutionOrder } from '../record/execution.ts';
 import type { ExecutionId, JobId, NodeId, StoreId } from '../record/ids.ts';
 import type { AnyRecord, Certified, Epoch, Signed, Slot } from '../record/records.ts';
 
-/** A row of the durable store. `null` as value deletes. Keys are unique within a table. */
+/**
+ * A row of the durable store. `null` as value deletes; with the key `*` every row of the job in that table.
+ * Keys are unique within a table.
+ */
 export type StoreWrite =
   /** A record of a job's ledger; certificates are stored with it. */
   | {
@@ -47,6 +50,13 @@ export type StoreWrite =
       readonly job: JobId;
       readonly key: ExecutionId;
       readonly value: StoredEntrusted | null;
+    }
+  /** A job that is over: its other rows are read when somebody asks for it, and not at the start. */
+  | {
+      readonly table: 'shelved';
+      readonly job: JobId;
+      readonly key: string;
+      readonly value: Shelved | null;
     };
 
 export interface StoredRecord {
@@ -80,6 +90,13 @@ export interface StoredEntrusted {
   readonly made: number;
 }
 
+export interface Shelved {
+  /** Wall clock, milliseconds: until then the job is known to be over. */
+  readonly until: number;
+  /** What the other rows have of it: all its records, an admission that this node sponsored, or nothing. */
+  readonly what: 'records' | 'token' | 'nothing';
+}
+
 /** Everything a node had on disk when it started. */
 export interface Restored {
   readonly records: readonly {
@@ -96,4 +113,10 @@ export interface Restored {
   readonly executions: readonly StoredExecution[];
   readonly submissions: readonly StoredSubmission[];
   readonly entrusted: readonly StoredEntrusted[];
+  /** Oldest first; of the newest what lists show of them. No other row of these jobs is among the above at a start. */
+  readonly shelved: readonly {
+    readonly job: JobId;
+    readonly value: Shelved;
+    readonly card: { readonly spec: StoredRecord; readonly close: StoredRecord } | null;
+  }[];
 }

@@ -71,8 +71,7 @@ export function onClosed(
   const execution = [...core.executing.executions.values()].find((e) => e.stored.order.job === job);
   const kept = core.keeping.kept.get(job);
   // Of a shelved job the end is known already.
-  const admission =
-    execution?.stored.admission ?? (kept?.card == null ? kept?.ledger.admission : undefined);
+  const admission = execution?.stored.admission ?? kept?.ledger.admission;
   if (admission === undefined) {
     // Nothing of it here; the sender may stop telling us.
     send(core, from, { type: 'commit-ack', job, slots: ['close'] });

@@ -2,8 +2,9 @@
  * A keeper's part in admissions: vote for one, wait for its activation, help itself when none comes,
  * and take the job into keeping.
  */
+import { newOversight } from './oversight.ts';
+import { isOver } from './shelf.ts';
 import { isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
-import { allow, shelvedPoints } from '../mesh/allowance.ts';
 import { validVote } from '../record/certificate.ts';
 import { shut } from '../node/door.ts';
 import { firstEpoch } from '../record/ballot.ts';
@@ -14,7 +15,6 @@ import { createLedger } from '../record/ledger.ts';
 import type { Message } from '../contract/messages.ts';
 import { reached } from '../mesh/reach.ts';
 import type { AdmissionBody, Certified, Epoch, Signed } from '../record/records.ts';
-import { createKept } from './shelf.ts';
 import { admissionVote } from './sponsor.ts';
 import { note, persist, refuse, send, wallMs } from '../node/outbox.ts';
 import type { KeptJob, PendingJob } from './state.ts';
@@ -35,7 +35,7 @@ const leadCheckMs = 10_000;
 
 /** Jobs this node keeps or has voted for that are not closed. */
 const liveJobs = (core: With<'keeping'>): number =>
-  core.keeping.kept.size - core.keeping.closedKept.size + core.keeping.pending.size;
+  core.keeping.kept.size - core.keeping.warm.size + core.keeping.pending.size;
 
 const asKeeper = (core: Node, admission: AdmissionBody): boolean =>
   admission.keepers.some((k) => k.node === core.self && k.store === core.config.store);
@@ -48,14 +48,13 @@ export function onAdmit(
   const { spec, admission } = message;
   const { job } = spec.body;
   const kept = core.keeping.kept.get(job);
-  if (kept?.card != null && !allow(core, from, shelvedPoints)) return;
   const known = kept?.ledger.admission.record ?? core.keeping.pending.get(job)?.admission;
   if (known !== undefined) {
     // The first admission stands: a second one for the same job would be a second keeper set.
     if (known.id !== admission.id) return refuse(core, from, 'contradiction', false);
     return send(core, from, { type: 'admitted', job, vote: admissionVote(core, known) });
   }
-  if (core.keeping.closed.has(job)) return refuse(core, from, 'expired', false);
+  if (isOver(core, job)) return refuse(core, from, 'expired', false);
   const verdict = checkSpec(core.suite, spec, wallMs(core));
   const second = verdict === 'good' ? checkAdmission(core.suite, spec, admission) : verdict;
   if (second !== 'good') return refuse(core, from, second.code, second.fault);
@@ -159,7 +158,7 @@ export function onActivate(
   const { spec, admission } = message;
   const { job } = spec.body;
   const kept = core.keeping.kept.get(job);
-  if (kept === undefined && !core.keeping.closed.has(job)) {
+  if (kept === undefined && !isOver(core, job)) {
     const verdict = checkActivation(core.suite, spec, admission, wallMs(core));
     if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
     if (!asKeeper(core, admission.record.body)) return refuse(core, from, 'not-keeper', false);
@@ -214,8 +213,19 @@ export function keep(
   admission: Certified<'admission'>,
   promised: Epoch,
 ): KeptJob {
-  const kept = createKept(core, createLedger(spec, admission), promised);
+  const kept: KeptJob = {
+    ledger: createLedger(spec, admission),
+    promised,
+    seen: promised,
+    accepted: new Map(),
+    broughtBy: '',
+    activatedAt: core.now,
+    lead: null,
+    candidateAt: null,
+    tries: 0,
+    oversight: newOversight(core.now),
+    closedAt: null,
+  };
   core.keeping.kept.set(spec.body.job, kept);
-  core.keeping.open.set(spec.body.job, kept);
   return kept;
 }

@@ -7,10 +7,11 @@ import type { JobId } from '../record/ids.ts';
 import type { Certified, Slot } from '../record/records.ts';
 import type { Node, With } from '../node/state.ts';
 
-/** The kept jobs that are not shelved, one by one; a fault while one is looked at is that job's, and not the whole round's. */
+/** The kept jobs that are not closed, one by one; a fault while one is looked at is that job's, and not the whole round's. */
 export function* eachKept(core: With<'keeping'>): Generator<KeptJob, void, undefined> {
   const before = core.atHand;
-  for (const [job, kept] of core.keeping.open) {
+  for (const [job, kept] of core.keeping.kept) {
+    if (kept.ledger.close !== null) continue;
     core.atHand = job;
     yield kept;
   }
@@ -28,8 +29,8 @@ export function persistCommitted(core: Node, job: JobId, slot: Slot, value: Cert
   });
 }
 
-/** A job's end with its proof; the oldest of them make room. */
-const closedMax = 20_000;
+/** Proofs that jobs are over, some 1.5 KB each: of those this node kept they are on disk, too. */
+const closedMax = 2_000;
 
 export function rememberClose(core: With<'keeping'>, job: JobId, close: Certified<'close'>): void {
   remember(core.keeping.closed, job, core.suite.pack([close]), closedMax);

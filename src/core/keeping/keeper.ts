@@ -2,19 +2,18 @@
  * The keeper's part once a job is its own: learn what was committed, watch the leader, stand for
  * leader when it is gone, and let the job go when its time is over.
  */
+import { putOnShelf, recall } from './shelf.ts';
 import { isKeeper } from '../record/keeper-set.ts';
-import { allow, shelvedPoints } from '../mesh/allowance.ts';
+import { allow } from '../mesh/allowance.ts';
 import { slotOf } from '../record/certificate.ts';
 import { jobTimer, learn, sendCommits } from '../consensus/proposer.ts';
 import { compareEpochs, withinReach } from '../record/ballot.ts';
 import { standForLeader, stepDown, takeCommand, takeState } from '../consensus/candidacy.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
-import { unindex } from '../asking/job-index.ts';
 import { entrust } from '../leading/entrusting.ts';
 import { progress, signOfLife } from '../leading/lead.ts';
 import { failingOf, isOverdue, isOwing, leadCheckMs, leaderShown, shun } from './oversight.ts';
-import { keepWarm, rowKeys } from './shelf.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { closeOf, eachKept, rememberClose } from './books.ts';
@@ -23,9 +22,8 @@ import type { KeptJob } from './state.ts';
 import { checkCommand, checkCommitted } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
-/** Whether a node is a keeper of a job, without unpacking one that is shelved. */
-export const keeps = ({ card, peek }: KeptJob, node: NodeId): boolean =>
-  card?.keepers.includes(node) ?? isKeeper(peek().admission.record.body, node);
+export const keeps = ({ ledger }: KeptJob, node: NodeId): boolean =>
+  isKeeper(ledger.admission.record.body, node);
 
 /** Closed jobs whose commits one question is answered with. */
 const commitsMax = 64;
@@ -85,9 +83,11 @@ export function onStates(
     const { job, execution, sequence } = state.body;
     core.atHand = job;
     const kept = core.keeping.kept.get(job);
+    const again = { type: 'states', states: [state] } as const;
+    if (recall(core, job, { type: 'message', from, message: again }, from)) continue;
     if (kept !== undefined) entrustAgain(core, from, kept, state);
-    const over = tellClosed(core, from, job, told);
-    if (kept === undefined || (over && kept.card !== null)) continue;
+    tellClosed(core, from, job, told);
+    if (kept === undefined) continue;
     if (!takeState(core, from, kept, state)) continue;
     seen.push({ execution, sequence });
     signOfLife(core, from, kept, execution);
@@ -106,8 +106,8 @@ function entrustAgain(
   { body }: Signed<'state'>,
 ): void {
   if (body.node !== from || body.result === null) return;
-  if (kept.card === null ? kept.ledger.close === null : !allow(core, from, shelvedPoints)) return;
-  const accept = kept.peek().partitions.get(body.partition)?.accept;
+  if (kept.ledger.close === null) return;
+  const accept = kept.ledger.partitions.get(body.partition)?.accept;
   if (accept?.record.body.execution !== body.execution) return;
   for (const node of accept.record.body.holders) entrust(core, kept, node, accept);
 }
@@ -131,7 +131,7 @@ export function tellClosed(
 export function onCommand(core: With<'keeping'>, from: NodeId, command: Signed<'command'>): void {
   const { job, sequence } = command.body;
   const kept = core.keeping.kept.get(job);
-  if (kept === undefined || kept.card !== null) {
+  if (kept === undefined || kept.ledger.close !== null) {
     const close = closeOf(core, job);
     if (close !== null) send(core, from, { type: 'closed', job, close });
     else refuse(core, from, 'unknown-job', false);
@@ -178,48 +178,18 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
     kept.closedAt = core.now;
     kept.candidateAt = null;
     rememberClose(core, job, close);
-    core.keeping.closedKept.add(job);
-    keepWarm(core, kept);
-    makeRoom(core);
+    putOnShelf(core, kept);
     if (kept.promised !== null) persist(core, { table: 'promises', job, key: job, value: null });
     for (const slot of kept.accepted.keys()) {
       persist(core, { table: 'accepted', job, key: slot, value: null });
     }
     kept.accepted.clear();
   }
-  if (kept.closedAt !== null) {
-    // Set again with each look: another alarm of the job may have rung first.
-    const until = after(kept.closedAt, core.config.limits.retentionMs);
-    if (core.now >= until) return dropKept(core, job, kept);
-    core.timers.set(jobTimer(kept), until);
-  }
   if (kept.candidateAt !== null && core.now >= kept.candidateAt) {
     kept.candidateAt = null;
     standForLeader(core, kept);
   } else if (kept.candidateAt !== null) core.timers.set(jobTimer(kept), kept.candidateAt);
   progress(core, kept);
-}
-
-/** Of the closed jobs the oldest go when there are too many. */
-function makeRoom(core: With<'asking' | 'keeping'>): void {
-  for (const job of core.keeping.closedKept) {
-    if (core.keeping.closedKept.size <= core.config.limits.closedJobsMax) return;
-    const oldest = core.keeping.kept.get(job);
-    if (oldest === undefined) core.keeping.closedKept.delete(job);
-    else dropKept(core, job, oldest);
-  }
-}
-
-function dropKept(core: With<'asking' | 'keeping'>, job: JobId, kept: KeptJob): void {
-  const keys = kept.card?.keys.split(' ') ?? rowKeys(kept.peek());
-  for (const key of keys) persist(core, { table: 'records', job, key, value: null });
-  core.keeping.kept.delete(job);
-  core.keeping.open.delete(job);
-  core.keeping.closedKept.delete(job);
-  core.keeping.warm.delete(job);
-  core.timers.clear(`job:${job}`);
-  // What was heard of it before this node kept it is long out of date.
-  unindex(core, job);
 }
 
 /** Asks each leader whether it leads what this node believes it leads. */
@@ -246,7 +216,7 @@ export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'execut
     for (let at = 0; at < jobs.length; at += checkedMax)
       send(core, leader, { type: 'lead-check', jobs: jobs.slice(at, at + checkedMax) });
   }
-  if (core.keeping.kept.size > core.keeping.closedKept.size) {
+  if (core.keeping.kept.size > core.keeping.warm.size) {
     const pause = overdue ? core.config.limits.probeMs : leadCheckMs;
     core.timers.set('lead-check', after(core.now, pause));
   }
@@ -277,18 +247,18 @@ export function onLeadCheck(
   for (const job of jobs) {
     core.atHand = job;
     const kept = core.keeping.kept.get(job);
+    const again = { type: 'lead-check', jobs: [job] } as const;
+    if (recall(core, job, { type: 'message', from, message: again }, from)) continue;
     if (kept === undefined) {
       // Anybody may ask about jobs that nobody has.
       answering &&= allow(core, from, unknownPoints);
       if (answering) not.push(job);
     } else if (!keeps(kept, from)) {
       refuse(core, from, 'not-keeper', false);
-    } else if (kept.card !== null || kept.ledger.close !== null) {
+    } else if (kept.ledger.close !== null) {
       // Whoever missed more asks again in ten seconds.
       told += 1;
-      const mayTell =
-        told <= commitsMax && (kept.card === null || allow(core, from, shelvedPoints));
-      if (mayTell) sendCommits(core, from, kept);
+      if (told <= commitsMax) sendCommits(core, from, kept);
     } else if (kept.lead !== null && kept.lead.mode !== 'preparing') {
       led.push({ job, epoch: kept.lead.epoch });
     } else if (kept.lead === null && kept.candidateAt === null) not.push(job);

@@ -1,177 +1,233 @@
 /**
- * Closed jobs in little memory. A ledger is some hundred objects, most of them signatures; a week of
- * closed jobs would fill the memory with them. Soon after its end a job is shelved: its records are
- * packed into one piece of bytes, and only what lists and strangers ask for stays at hand. Whoever
- * looks at the ledger of a shelved job gets it unpacked, as it was.
+ * Jobs that are over, on disk instead of in memory. Soon after its end a job is taken from memory: what
+ * stays is its id, and of the newest a card for lists. Its rows stay on disk until nobody may ask for it
+ * any more; whoever asks has it read back for a while (`recall`), and what he said is handled then.
+ *
+ * A job on the shelf is over for ever: at every door it is known as such until the day after which
+ * nobody would take it anew (`notAfter` of its spec). When there are too many, the oldest keep nothing
+ * but their id.
  */
-import { newOversight } from './oversight.ts';
-import { keeperNodes } from '../record/keeper-set.ts';
-import { after, asMillis } from '../record/ids.ts';
-import type { Millis, NodeId, PublicKey } from '../record/ids.ts';
-import { createdAt, fewLabels } from '../asking/job-index.ts';
-import { createLedger, mergeStored, recordsOf, summaryOf } from '../record/ledger.ts';
-import type { Ledger } from '../record/ledger.ts';
 import type { StoredRecord } from '../contract/stored.ts';
+import type { AnyRecord, Certified } from '../record/records.ts';
+import { createdAt, fewLabels, unindex } from '../asking/job-index.ts';
+import type { Input } from '../contract/input.ts';
 import type { JobSummary } from '../contract/messages.ts';
-import type { Epoch, Signed } from '../record/records.ts';
-import type { KeptJob } from './state.ts';
-import type { Packed, Suite } from '../record/suite.ts';
+import type { Restored } from '../contract/stored.ts';
+import { allow, shelvedPoints } from '../mesh/allowance.ts';
+import { persist, wallMs } from '../node/outbox.ts';
+import { remember } from '../node/remember.ts';
 import type { Node, With } from '../node/state.ts';
+import { after, asMillis } from '../record/ids.ts';
+import type { JobId, Millis, NodeId, PublicKey } from '../record/ids.ts';
+import { summaryOf } from '../record/ledger.ts';
+import type { Outline } from '../record/ledger.ts';
+import type { Signed } from '../record/records.ts';
+import type { Packed, Suite } from '../record/suite.ts';
+import type { KeptJob } from './state.ts';
 
 /** In this time after the end keepers and executors still ask for the records. */
 const warmMs = 10_000;
-/** Closed jobs that are not shelved yet; more come to an end only on a very busy mesh. */
+/** Closed jobs in memory; more come to an end only on a very busy mesh. */
 const warmMax = 128;
+/** Newest jobs on the shelf that are listed and found by name: about 1.5 KB each. */
+const cardsMax = 2_000;
+/** Jobs waiting to be read, and what waits for each: the disk answers before the next input. */
+const recallsMax = 256;
+const waitingMax = 64;
+/** Between two looks for jobs whose time on the shelf is over, and what one look takes away. */
+const expiryMs = 600_000;
+const expiriesMax = 500;
 
 /** What is at hand of a shelved job. */
 export interface Card {
   readonly summary: JobSummary;
   readonly owner: PublicKey;
-  /** Whom the job is unpacked for. */
-  readonly keepers: readonly NodeId[];
-  /** Keys of its rows on disk, by spaces. */
-  readonly keys: string;
   readonly spec: Packed;
-  /** The proof of the end: the same bytes as among the closed jobs. */
-  readonly close: Packed | null;
 }
 
-/** A job in this node's keeping, with its ledger open. */
-export function createKept(
-  core: With<'mesh' | 'keeping'>,
-  ledger: Ledger,
-  promised: Epoch,
-): KeptJob {
-  let open: Ledger | null = ledger;
-  let shelved: { readonly card: Card; readonly rest: Packed } | null = null;
-  const peek = (): Ledger => open ?? unpack(core.suite, shelved);
-  return {
-    get ledger() {
-      if (open !== null) return open;
-      open = peek();
-      shelved = null;
-      if (core.keeping.kept.get(open.job) === this) core.keeping.open.set(open.job, this);
-      keepWarm(core, this);
-      return open;
-    },
-    get card() {
-      return shelved?.card ?? null;
-    },
-    peek,
-    shelve() {
-      if (open === null) return;
-      shelved = pack(core, open);
-      core.keeping.open.delete(open.job);
-      open = null;
-    },
-    promised,
-    seen: promised,
-    accepted: new Map(),
-    broughtBy: '',
-    activatedAt: core.now,
-    lead: null,
-    candidateAt: null,
-    tries: 0,
-    oversight: newOversight(core.now),
-    closedAt: null,
-  };
+/** Its records are on disk and not in memory. */
+const isShelved = ({ keeping }: With<'keeping'>, job: JobId): boolean =>
+  keeping.shelf.has(job) && !keeping.kept.has(job);
+
+/** This node knows that the job is over, whatever it still has of it. */
+export const isOver = (core: With<'keeping'>, job: JobId): boolean =>
+  core.keeping.shelf.has(job) || core.keeping.tombs.has(job) || core.keeping.closed.has(job);
+
+/**
+ * A kept job is closed: from now on it may leave memory at any time.
+ * @param kept whose ledger has a close
+ */
+export function putOnShelf(core: With<'asking' | 'keeping'>, { ledger }: KeptJob): void {
+  const { job, spec } = ledger;
+  keepWarm(core, job);
+  // Read back from disk: it is there already.
+  if (core.keeping.shelf.has(job)) return;
+  const { retentionMs, closedJobsMax } = core.config.limits;
+  const until = Math.max(wallMs(core) + retentionMs, spec.body.notAfter);
+  persist(core, { table: 'shelved', job, key: 'shelved', value: { until, what: 'records' } });
+  core.keeping.shelf.add(job, until);
+  remember(core.keeping.cards, job, cardOf(core, ledger), cardsMax);
+  core.timers.set('shelf-expiry', after(core.now, expiryMs));
+  for (let left = core.keeping.shelf.size - closedJobsMax; left > 0; left -= 1) bury(core);
 }
 
-function pack(
-  core: With<'mesh' | 'keeping'>,
-  ledger: Ledger,
-): { readonly card: Card; readonly rest: Packed } {
-  const { spec, admission, grant, commands, committed, states } = recordsOf(ledger);
-  const alone = (record: StoredRecord['record']): StoredRecord => ({ record, votes: [] });
-  const rest: readonly StoredRecord[] = [
-    admission,
-    ...(grant === null ? [] : [grant]),
-    ...committed.filter(({ record }) => record.type !== 'close'),
-    ...commands.map(alone),
-    ...states.map(alone),
-  ];
+/** An admission that this node only sponsored, and that needs it no more: its token stays taken. */
+export function shelveSubmission(core: With<'keeping'>, job: JobId, until: number): void {
+  const { kept, shelf, tokens } = core.keeping;
+  if (kept.has(job) || shelf.has(job) || tokens.has(job)) return;
+  persist(core, { table: 'shelved', job, key: 'shelved', value: { until, what: 'token' } });
+  tokens.add(job, until);
+  core.timers.set('shelf-expiry', after(core.now, expiryMs));
+}
+
+function cardOf(core: Node, ledger: Outline): Card {
+  const { spec } = ledger;
   const summary = summaryOf(ledger, false);
-  // The ids of nodes are shared with the list of members; each by itself they would be a third of a card.
-  const known = (node: NodeId): NodeId => core.mesh.members.get(node)?.advert.body.node ?? node;
-  const card: Card = {
+  return {
     summary: {
       ...summary,
       labels: fewLabels(summary.labels),
       createdAt: createdAt(core, spec),
     },
     owner: spec.body.owner,
-    keepers: keeperNodes(admission.record.body).map(known),
-    keys: rowKeys(ledger).join(' '),
-    spec: core.suite.pack([alone(spec)]),
-    close: packedClose(core, ledger),
+    spec: core.suite.pack([{ record: spec, votes: [] }]),
   };
-  return { card, rest: core.suite.pack(rest) };
 }
 
-function packedClose(core: With<'keeping'>, { job, close }: Ledger): Packed | null {
-  if (close === null) return null;
-  return core.keeping.closed.get(job) ?? core.suite.pack([close]);
-}
-
-function unpack(
-  suite: Suite,
-  shelved: { readonly card: Card; readonly rest: Packed } | null,
-): Ledger {
-  if (shelved === null) throw new Error('a kept job has neither a ledger nor a place on the shelf');
-  const { close } = shelved.card;
-  const rest = [...suite.unpack(shelved.rest), ...(close === null ? [] : suite.unpack(close))];
-  const admission = rest.find(({ record }) => record.type === 'admission');
-  if (admission?.record.type !== 'admission') throw new Error('a shelved job has no admission');
-  const certified = { record: admission.record, votes: admission.votes };
-  const ledger = createLedger(specOn(suite, shelved.card), certified);
-  for (const row of rest) mergeStored(ledger, row);
-  return ledger;
-}
-
-function specOn(suite: Suite, card: Card): Signed<'spec'> {
+export function specOn(suite: Suite, card: Card): Signed<'spec'> {
   const record = suite.unpack(card.spec)[0]?.record;
   if (record?.type !== 'spec') throw new Error('a shelved job has no spec');
   return record;
 }
 
-/** The spec of a kept job, shelved or not. */
-export const specOfKept = (core: Node, { card, peek }: KeptJob): Signed<'spec'> =>
-  card === null ? peek().spec : specOn(core.suite, card);
+/** Of the oldest job on the shelf nothing but its id is kept: it must never run again. */
+function bury(core: With<'asking' | 'keeping'>): void {
+  const job = core.keeping.shelf.oldest();
+  if (job === null) return;
+  const until = core.keeping.shelf.momentOf(job) ?? 0;
+  forgetRows(core, job);
+  persist(core, { table: 'shelved', job, key: 'shelved', value: { until, what: 'nothing' } });
+  core.keeping.tombs.add(job, until);
+  const oldest = core.keeping.tombs.oldest();
+  if (core.keeping.tombs.size <= core.config.limits.tombsMax || oldest === null) return;
+  persist(core, { table: 'shelved', job: oldest, key: 'shelved', value: null });
+  core.keeping.tombs.delete(oldest);
+}
 
-/** Keys under which the records of a ledger lie on disk. */
-export const rowKeys = ({ grant, committed, states, commands }: Ledger): readonly string[] => [
-  'spec',
-  'admission',
-  ...(grant === null ? [] : ['grant']),
-  ...committed.keys(),
-  ...[...states.keys()].map((execution) => `state/${execution}`),
-  ...(commands.size === 0 ? [] : ['command']),
-];
+/** Everything of a job that is over, but not the mark that says so. */
+function forgetRows(core: With<'asking' | 'keeping'>, job: JobId): void {
+  for (const table of ['records', 'submissions'] as const)
+    persist(core, { table, job, key: '*', value: null });
+  core.keeping.shelf.delete(job);
+  core.keeping.cards.delete(job);
+  core.keeping.kept.delete(job);
+  core.keeping.warm.delete(job);
+  core.keeping.submissions.delete(job);
+  core.timers.clear(`job:${job}`);
+  // What was heard of it before this node kept it is long out of date.
+  unindex(core, job);
+}
 
-/** A closed job has its ledger open: for a while, and not too many of them. */
-export function keepWarm(core: With<'keeping'>, kept: KeptJob): void {
-  const { job } = kept.ledger;
+/** Jobs after whose last day nobody can bring them back are forgotten. */
+export function tickExpiry(core: With<'asking' | 'keeping'>): void {
+  const { shelf, tokens, tombs } = core.keeping;
+  const wall = wallMs(core);
+  const over: JobId[] = [];
+  for (const set of [shelf, tokens, tombs])
+    for (const [job, until] of set) if (until < wall && over.length < expiriesMax) over.push(job);
+  for (const job of over) {
+    forgetRows(core, job);
+    tokens.delete(job);
+    tombs.delete(job);
+    persist(core, { table: 'shelved', job, key: 'shelved', value: null });
+  }
+  if (shelf.size + tokens.size + tombs.size === 0) return;
+  core.timers.set('shelf-expiry', after(core.now, over.length < expiriesMax ? expiryMs : 1_000));
+}
+
+/** What the disk said of the shelf when this node started. */
+export function restoreShelf(core: With<'asking' | 'keeping'>, rows: Restored['shelved']): void {
+  const { shelf: records, tokens: token, tombs: nothing } = core.keeping;
+  for (const { job, value, card } of rows) {
+    ({ records, token, nothing })[value.what].add(job, value.until);
+    const outline = card === null ? null : outlineOf(card.spec.record, card.close);
+    if (outline !== null) remember(core.keeping.cards, job, cardOf(core, outline), cardsMax);
+  }
+  if (rows.length > 0) core.timers.set('shelf-expiry', after(core.now, expiryMs));
+}
+
+/** A closed job as far as a list shows it; its results are on disk. */
+function outlineOf(spec: AnyRecord, { record, votes }: StoredRecord): Outline | null {
+  if (spec.type !== 'spec' || record.type !== 'close') return null;
+  const close: Certified<'close'> = { record, votes };
+  const { job } = spec.body;
+  const committed: Outline['committed'] = new Map([['close', close]]);
+  return { job, spec, close, committed, states: new Map(), partitions: new Map() };
+}
+
+// — in memory for a while
+
+/** Somebody wants the job: it stays in memory for a while, and not too many such jobs do. */
+function keepWarm(core: With<'keeping'>, job: JobId): void {
   core.keeping.warm.delete(job);
   core.keeping.warm.set(job, core.now);
   core.timers.set('shelf', after(core.now, warmMs));
-  if (core.keeping.warm.size > warmMax) shelveOld(core, core.now);
+  if (core.keeping.warm.size > warmMax) cool(core, core.now);
 }
 
-/** Closed jobs that nobody has asked for of late go on the shelf. */
 export function tickShelf(core: With<'keeping'>): void {
-  shelveOld(core, asMillis(core.now - warmMs));
+  cool(core, asMillis(core.now - warmMs));
   if (core.keeping.warm.size > 0) core.timers.set('shelf', after(core.now, warmMs));
 }
 
-/** Those that were last wanted at `until` or before, while there are too many or they are that old. */
-function shelveOld(core: With<'keeping'>, until: Millis): void {
+/** Those that were last wanted at `until` or before leave memory, while there are too many or they are that old. */
+function cool(core: With<'keeping'>, until: Millis): void {
   for (const [job, at] of core.keeping.warm) {
     const old = core.now - at >= warmMs;
     if (at > until || (!old && core.keeping.warm.size <= warmMax)) return;
-    const kept = core.keeping.kept.get(job);
     // Its leader still tells the others of the end.
-    if (kept !== undefined && kept.lead !== null) continue;
+    if (core.keeping.kept.get(job)?.lead != null) continue;
     core.keeping.warm.delete(job);
-    if (kept?.closedAt != null) kept.shelve();
+    core.keeping.kept.delete(job);
+    core.timers.clear(`job:${job}`);
   }
+}
+
+// — read back
+
+/**
+ * Has a shelved job read back; `input` is handled again when it is here. Reading costs the one who asks.
+ * @returns whether there is nothing more to do now
+ */
+export function recall(
+  core: With<'mesh' | 'keeping'>,
+  job: JobId,
+  input: Input,
+  from: NodeId | null,
+): boolean {
+  const { tokens, submissions } = core.keeping;
+  const sponsored = input.type === 'submit' && tokens.has(job) && !submissions.has(job);
+  if (!isShelved(core, job) && !sponsored) return false;
+  if (from !== null && from !== core.self && !allow(core, from, shelvedPoints)) return true;
+  const waiting = core.keeping.recalls.get(job) ?? [];
+  if (waiting.length < waitingMax) waiting.push(input);
+  remember(core.keeping.recalls, job, waiting, recallsMax);
+  core.out.push({ type: 'reload', job });
+  return true;
+}
+
+/** The disk said what it has of the job. @returns what waited for it */
+export function takeRecalled(core: With<'keeping'>, job: JobId): readonly Input[] {
+  const waiting = core.keeping.recalls.get(job) ?? [];
+  core.keeping.recalls.delete(job);
+  const { shelf, tokens, tombs, kept, submissions, cards } = core.keeping;
+  // Nothing readable is left of it, so nothing is asked for again; but it does not run again either.
+  const lost = shelf.has(job) ? !kept.has(job) : tokens.has(job) && !submissions.has(job);
+  if (lost) {
+    tombs.add(job, shelf.momentOf(job) ?? tokens.momentOf(job) ?? 0);
+    shelf.delete(job);
+    tokens.delete(job);
+    cards.delete(job);
+  }
+  return waiting;
 }

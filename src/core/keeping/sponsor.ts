@@ -5,6 +5,7 @@
  * nonce, and with it the job id, is made from its id and store, so that the same text submitted
  * elsewhere is another job; and it is on disk before it is sent, so that a restart sends the same.
  */
+import { recall, shelveSubmission } from './shelf.ts';
 import { anew, isDue, said, toSay } from '../node/repeat.ts';
 import { isKeeper, isQuorum, keeperNodes, quorumSize } from '../record/keeper-set.ts';
 import type { Job } from '../../job/model.ts';
@@ -38,7 +39,10 @@ const submissionsMax = 256;
 
 const timerOf = (job: JobId): string => `submit:${job}`;
 
-export function submit(core: With<'mesh' | 'keeping'>, input: SubmitInput): void {
+export function submit(
+  core: With<'mesh' | 'keeping'>,
+  input: SubmitInput & { readonly type: 'submit' },
+): void {
   const refuseWith = (problem: Problem): void =>
     reply(core, input.request, { type: 'failed', problem });
   const closed = shut(core);
@@ -53,6 +57,7 @@ export function submit(core: With<'mesh' | 'keeping'>, input: SubmitInput): void
     core.timers.set(timerOf(job), deadline);
     return tellOutcome(core, known);
   }
+  if (answerAgain(core, job, input)) return;
   const name = input.spec.Name === '' ? job : input.spec.Name;
   const spec = seal(
     core,
@@ -232,8 +237,31 @@ export function onActivated(core: With<'mesh' | 'keeping'>, from: NodeId, job: J
 function makeRoom(core: With<'mesh' | 'keeping'>): void {
   for (const [job, submission] of core.keeping.submissions) {
     if (core.keeping.submissions.size <= submissionsMax) return;
-    if (submission.certified !== null) forget(core, job);
+    if (submission.certified === null) continue;
+    core.keeping.submissions.delete(job);
+    core.timers.clear(timerOf(job));
+    shelveSubmission(core, job, submission.spec.body.notAfter);
   }
+}
+
+/** The same token again, for a job that this node keeps or kept: its receipt, or that it is over. */
+function answerAgain(
+  core: With<'mesh' | 'keeping'>,
+  job: JobId,
+  input: SubmitInput & { readonly type: 'submit' },
+): boolean {
+  if (recall(core, job, input, null)) return true;
+  const kept = core.keeping.kept.get(job);
+  if (kept !== undefined) {
+    const { spec, admission: receipt } = kept.ledger;
+    const { version } = spec.body;
+    reply(core, input.request, { type: 'accepted', job, version, receipt, again: true });
+    return true;
+  }
+  if (!core.keeping.tombs.has(job)) return false;
+  const problem = { code: 'job-terminal', job, state: 'over' } as const;
+  reply(core, input.request, { type: 'failed', problem });
+  return true;
 }
 
 function forget(core: With<'mesh' | 'keeping'>, job: JobId): void {

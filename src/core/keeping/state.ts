@@ -1,4 +1,6 @@
 /** The jobs that this node keeps, votes for or sponsors, and those it knows to be over. */
+import type { Input } from '../contract/input.ts';
+import { JobSet } from './job-set.ts';
 import type { Repeat } from '../node/repeat.ts';
 import type { AcceptedValue } from '../contract/messages.ts';
 import type { Card } from './shelf.ts';
@@ -11,14 +13,7 @@ import type { Packed } from '../record/suite.ts';
 
 /** A job this node keeps. */
 export interface KeptJob {
-  /** Unpacked when the job was shelved, and then kept at hand for a while. */
   readonly ledger: Ledger;
-  /** What is at hand of a shelved job; null while its ledger is open. */
-  readonly card: Card | null;
-  /** The ledger for a single look: what is shelved stays so. */
-  peek(): Ledger;
-  /** Packs the ledger. Only for a closed job. */
-  shelve(): void;
   /** The highest epoch promised; durable before it was answered. */
   promised: Epoch;
   /** The highest epoch heard of: who is believed to lead. */
@@ -74,24 +69,33 @@ export interface Submission {
 /** The books of a keeper and sponsor. */
 export interface Keeping {
   readonly kept: Map<JobId, KeptJob>;
-  /** Those of them whose ledger is open: what every round looks at, however many are on the shelf. */
-  readonly open: Map<JobId, KeptJob>;
   readonly pending: Map<JobId, PendingJob>;
   readonly submissions: Map<JobId, Submission>;
-  /** Kept jobs that are closed, oldest first. */
-  readonly closedKept: Set<JobId>;
-  /** Those of them whose ledger is open, and when it was last wanted. */
+  /** Kept jobs that are closed, and when each was last wanted. */
   readonly warm: Map<JobId, Millis>;
-  /** Jobs known to be closed, with the proof packed; bounded. */
+  /** Jobs that are over, with the moment (wall clock) until which that is known: their rows are on disk. */
+  readonly shelf: JobSet;
+  /** The same for jobs that this node only sponsored. */
+  readonly tokens: JobSet;
+  /** The same for jobs of which nothing else is kept. */
+  readonly tombs: JobSet;
+  /** The newest on the shelf. */
+  readonly cards: Map<JobId, Card>;
+  /** Shelved jobs that are being read, and what is handled again then. */
+  readonly recalls: Map<JobId, Input[]>;
+  /** The newest jobs known to be closed, with the proof packed. */
   readonly closed: Map<JobId, Packed>;
 }
 
 export const createKeeping = (): Keeping => ({
   kept: new Map(),
-  open: new Map(),
   pending: new Map(),
   submissions: new Map(),
-  closedKept: new Set(),
   warm: new Map(),
+  shelf: new JobSet(),
+  tokens: new JobSet(),
+  tombs: new JobSet(),
+  cards: new Map(),
+  recalls: new Map(),
   closed: new Map(),
 });

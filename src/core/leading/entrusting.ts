@@ -7,11 +7,11 @@ import type { Certified } from '../record/records.ts';
 
 export function entrust(
   core: Node,
-  { peek }: KeptJob,
+  { ledger }: KeptJob,
   to: NodeId,
   accept: Certified<'accept'>,
 ): void {
-  const { spec, admission } = peek();
+  const { spec, admission } = ledger;
   const { holders } = accept.record.body;
   send(core, to, { type: 'entrust', spec, admission, accept, holders });
 }

@@ -202,7 +202,7 @@ export function welcomeAdmission(
   owner: PublicKey,
 ): 'good' | 'later' | 'full' {
   const { jobsMax } = core.config.limits;
-  const live = core.keeping.kept.size - core.keeping.closedKept.size;
+  const live = core.keeping.kept.size - core.keeping.warm.size;
   if (live >= jobsMax / 2 && ofOne(core, owner, bringerOf(core, from)) >= jobsMax / 2)
     return 'full';
   if (core.keeping.pending.size >= pendingMax) return 'later';

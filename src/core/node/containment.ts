@@ -135,10 +135,8 @@ function forgetJob(core: With<'asking' | 'keeping' | 'placing' | 'executing'>, j
     map.delete(job);
   for (const map of [core.placing.holds, core.placing.wishes, core.placing.awaitingSpec])
     map.delete(job);
-  core.keeping.open.delete(job);
   for (const [execution, result] of core.executing.entrusted)
     if (result.job === job) core.executing.entrusted.delete(execution);
-  core.keeping.closedKept.delete(job);
   core.keeping.warm.delete(job);
   core.dirty.delete(job);
   for (const what of ['job', 'pending', 'submit', 'stop']) core.timers.clear(`${what}:${job}`);

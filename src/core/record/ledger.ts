@@ -191,7 +191,7 @@ export function attemptsOf(partition: Partition | undefined): readonly Attempt[]
 }
 
 /** What a person calls the state of the job. `waiting`: the leader found nobody to run it yet. */
-export function stateOf(ledger: Ledger, waiting: boolean): JobState {
+export function stateOf(ledger: Pick<Ledger, 'close' | 'partitions'>, waiting: boolean): JobState {
   const outcome = ledger.close?.record.body.outcome;
   if (outcome === 'completed') return 'Completed';
   if (outcome === 'failed') return 'Failed';
@@ -206,7 +206,13 @@ export function stateOf(ledger: Ledger, waiting: boolean): JobState {
   return waiting ? 'Queued' : 'Pending';
 }
 
-export function summaryOf(ledger: Ledger, waiting: boolean): JobSummary {
+/** What of a ledger a line of a list is made of. */
+export type Outline = Pick<
+  Ledger,
+  'job' | 'spec' | 'states' | 'committed' | 'partitions' | 'close'
+>;
+
+export function summaryOf(ledger: Outline, waiting: boolean): JobSummary {
   const { spec, version } = ledger.spec.body;
   let modified = ledger.spec.hlc as number;
   for (const state of ledger.states.values()) modified = Math.max(modified, state.hlc);

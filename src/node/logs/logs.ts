@@ -21,15 +21,17 @@ export interface LogOptions {
   readonly follow: boolean;
 }
 
+/** Where the published result of an execution is. */
+export interface Published {
+  readonly cid: string;
+  readonly holders: readonly string[];
+}
+
 export interface LogSource {
   readonly executionsDir: string;
   /** True while the execution is not over on this node. */
   readonly isActive: (execution: ExecutionId) => boolean;
   readonly content: ContentStore;
-  /** Where the published result is; null when there is none. */
-  readonly resultOf: (
-    execution: ExecutionId,
-  ) => { readonly cid: string; readonly holders: readonly string[] } | null;
   /** Bytes of one stream that are read from a published result. */
   readonly outputMaxBytes: number;
 }
@@ -48,13 +50,18 @@ export async function* readLogs(
   source: LogSource,
   execution: ExecutionId,
   options: LogOptions,
+  result: Published | null,
   signal: AbortSignal,
 ): AsyncGenerator<LogLine> {
   const files = executionFiles(source.executionsDir, execution);
   const paths = { stdout: files.stdoutPath, stderr: files.stderrPath };
   const sizes = await Promise.all(STREAMS.map((stream) => sizeOf(paths[stream])));
   if (!source.isActive(execution) && sizes.every((size) => size === null)) {
-    yield* fromResult(source, execution, options, signal);
+    if (result === null) {
+      const why = 'this node no longer has its log files, and no result was published';
+      throw new ShoalError({ code: 'logs-unavailable', execution, why });
+    }
+    yield* readResult(source, result, options, signal);
     return;
   }
   const cursors = STREAMS.map(
@@ -157,17 +164,13 @@ class LineSplitter {
   }
 }
 
-async function* fromResult(
-  source: LogSource,
-  execution: ExecutionId,
+/** The output as it was published, wherever it ran. */
+export async function* readResult(
+  source: Pick<LogSource, 'content' | 'outputMaxBytes'>,
+  result: Published,
   options: LogOptions,
   signal: AbortSignal,
 ): AsyncGenerator<LogLine> {
-  const result = source.resultOf(execution);
-  if (result === null) {
-    const why = 'this node no longer has its log files, and no result was published';
-    throw new ShoalError({ code: 'logs-unavailable', execution, why });
-  }
   // The execution is over, so nothing comes from now on.
   if (options.tail) return;
   const fetching = { holders: result.holders, maxBytes: source.outputMaxBytes, signal };

@@ -3,27 +3,17 @@ import { join } from 'node:path';
 import type { Host } from '../../../p2p/host.ts';
 import type { Config } from '../../config/schema.ts';
 import { asExecutionId } from '../../core/record/ids.ts';
-import type { Machine } from '../../core/contract/machine.ts';
 import type { ContentStore } from '../../lib/content.ts';
 import { encodeLogLine } from './frames.ts';
 import { readLogs } from './logs.ts';
 import type { LogSource } from './logs.ts';
 import type { Runner } from '../runner/runner.ts';
 
-export function logSourceOf(
-  config: Config,
-  runner: Runner,
-  content: ContentStore,
-  machine: Machine,
-): LogSource {
+export function logSourceOf(config: Config, runner: Runner, content: ContentStore): LogSource {
   return {
     executionsDir: join(config.node.dataDir, 'executions'),
     isActive: (execution) => runner.isActive(execution),
     content,
-    resultOf: (execution) => {
-      const result = machine.resultOf(execution);
-      return result === null ? null : { cid: result.cid, holders: [result.node] };
-    },
     outputMaxBytes: config.storage.outputMaxBytes,
   };
 }
@@ -41,7 +31,7 @@ export function answerTails(host: Host, source: LogSource): void {
       throw new Error('not an execution id');
     }
     const options = { tail: tail === true, follow: follow === true };
-    for await (const line of readLogs(source, asExecutionId(execution), options, signal)) {
+    for await (const line of readLogs(source, asExecutionId(execution), options, null, signal)) {
       yield encodeLogLine(line);
     }
   });

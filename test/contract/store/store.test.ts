@@ -80,6 +80,7 @@ for (const [name, create] of [
       executions: [],
       submissions: [],
       entrusted: [],
+      shelved: [],
     };
     assert.deepEqual(subject.restart(), nothing);
     subject.end();

@@ -48,7 +48,15 @@ export function besieged(): Besieged {
   const machine = createMachine(
     { node: target.id, store: target.store, limits: defaultLimits },
     target.suite,
-    { records: [], promises: [], accepted: [], executions: [], submissions: [], entrusted: [] },
+    {
+      records: [],
+      promises: [],
+      accepted: [],
+      executions: [],
+      submissions: [],
+      entrusted: [],
+      shelved: [],
+    },
   );
   let refused = 0;
   const nodes = [target.id, ...parties.map(({ id }) => id)];

@@ -10,16 +10,16 @@ import { defaultLimits } from '../../../src/core/contract/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
 import type { Effect, RefuseCode } from '../../../src/core/contract/effect.ts';
 import type { Input } from '../../../src/core/contract/input.ts';
-import type { JobInspection } from '../../../src/core/contract/inspection.ts';
+import type { Inspection, JobInspection } from '../../../src/core/contract/inspection.ts';
 import type { Limits } from '../../../src/core/contract/limits.ts';
 import type { Machine } from '../../../src/core/contract/machine.ts';
 import type { Profile } from '../../../src/core/contract/profile.ts';
 import type { Reply } from '../../../src/core/contract/reply.ts';
-import type { Restored } from '../../../src/core/contract/stored.ts';
 import type { CopyOutcome, Message, MessageType } from '../../../src/core/contract/messages.ts';
 import type { Suite } from '../../../src/core/record/suite.ts';
 import type { Job } from '../../../src/job/model.ts';
 import { profileOf } from '../../simulation/profile.ts';
+import { shelvedJob } from '../../simulation/shelved.ts';
 import { createSimStore } from '../../simulation/sim-store.ts';
 import type { SimStore } from '../../simulation/sim-store.ts';
 import { WALL, at, idOf, storeOf, suiteOf } from './fixtures.ts';
@@ -55,6 +55,13 @@ export interface ClusterOptions {
   readonly suite?: (suite: Suite, node: number) => Suite;
 }
 
+/** A request without the id that it gets. */
+type Asked = Input extends infer One
+  ? One extends { readonly request: unknown }
+    ? Omit<One, 'request'>
+    : never
+  : never;
+
 export const done: readonly RunEvent[] = [
   { type: 'phase', phase: 'running' },
   {
@@ -82,6 +89,8 @@ export class Cluster {
   /** How a node's copy of a result goes; null: it takes for ever. */
   copy: (node: number, effect: EffectOf<'replicate'>) => CopyOutcome | null = () => 'made';
   now = 1_000;
+  /** The disk of a node cannot read this job. */
+  unreadable: (node: number, job: JobId) => boolean = () => false;
   /** A step of the core may throw: the test makes it do so. */
   defectsExpected = false;
   readonly #options: ClusterOptions;
@@ -147,9 +156,14 @@ export class Cluster {
   }
 
   submit(node: number, spec: Job, nonce = 'b'.repeat(32)): string {
+    return this.request(node, { type: 'submit', spec, nonce, notAfter: WALL + 86_400_000 });
+  }
+
+  /** A local request; its answer is `reply`. */
+  request(node: number, input: Asked): string {
     const request = asRequestId(`r-${this.#requests}`);
     this.#requests += 1;
-    this.input(node, { type: 'submit', request, spec, nonce, notAfter: WALL + 86_400_000 });
+    this.input(node, { ...input, request });
     return request;
   }
 
@@ -217,8 +231,19 @@ export class Cluster {
     this.#node(node).paused = false;
   }
 
+  /** What a node has in memory, and the jobs that it has on its disk because they are over. */
+  inspect(node: number): Inspection {
+    const inspection = this.machine(node).inspect();
+    const inMemory = new Set(inspection.jobs.map(({ job }) => job));
+    const shelved = this.store(node)
+      .rows('shelved')
+      .filter(({ job }) => !inMemory.has(job))
+      .flatMap(({ job }) => shelvedJob(this.store(node), job) ?? []);
+    return { ...inspection, jobs: [...inspection.jobs, ...shelved] };
+  }
+
   job(node: number): JobInspection {
-    const { jobs } = this.machine(node).inspect();
+    const { jobs } = this.inspect(node);
     assert.equal(jobs.length, 1, `node ${node} keeps one job`);
     return jobs[0] as JobInspection;
   }
@@ -297,7 +322,7 @@ export class Cluster {
         return;
       case 'reload': {
         const { job } = effect;
-        const rows = rowsOf(this.#node(node).store.restore(), job);
+        const rows = this.unreadable(node, job) ? null : this.#node(node).store.restoreJob(job);
         // Before whatever waits, as the driver does it.
         this.#queue.unshift({ node, input: { type: 'reload', job, rows } });
         return;
@@ -313,16 +338,6 @@ export class Cluster {
     }
   }
 }
-
-/** The rows of one job. */
-const rowsOf = (all: Restored, job: JobId): Restored => ({
-  records: all.records.filter((row) => row.job === job),
-  promises: all.promises.filter((row) => row.job === job),
-  accepted: all.accepted.filter((row) => row.job === job),
-  executions: all.executions.filter(({ order }) => order.job === job),
-  submissions: all.submissions.filter(({ spec }) => spec.body.job === job),
-  entrusted: all.entrusted.filter(({ spec }) => spec.body.job === job),
-});
 
 /** The codes of the refusals among effects. */
 export const refusals = (effects: readonly Effect[]): readonly RefuseCode[] =>

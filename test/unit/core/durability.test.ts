@@ -228,15 +228,15 @@ describe('a machine made from what is on disk', () => {
       cluster.submit(0, jobWith({ Count: 3 }));
       play(cluster);
       for (const node of [0, 1, 2]) {
-        const before = lasting(cluster.machine(node).inspect());
-        const obeyed = ballots(cluster.machine(node).inspect());
+        const before = lasting(cluster.inspect(node));
+        const obeyed = ballots(cluster.inspect(node));
         assert.equal(before.jobs.length, 1);
         cluster.lose = () => true;
         const mark = cluster.steps.length;
         cluster.restart(node);
         cluster.lose = () => false;
-        assert.deepEqual(lasting(cluster.machine(node).inspect()), before, `node ${node}`);
-        for (const [what, epoch] of ballots(cluster.machine(node).inspect())) {
+        assert.deepEqual(lasting(cluster.inspect(node)), before, `node ${node}`);
+        for (const [what, epoch] of ballots(cluster.inspect(node))) {
           const known = obeyed.get(what) ?? assert.fail(what);
           // It may be higher: a node that led stands for leader again at once.
           assert.ok(compareEpochs(epoch, known) >= 0, `the ballot of ${what} does not sink`);

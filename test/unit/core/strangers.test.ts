@@ -321,6 +321,7 @@ const empty: Restored = {
   executions: [],
   submissions: [],
   entrusted: [],
+  shelved: [],
 };
 
 describe('a machine', () => {

@@ -87,6 +87,7 @@ function traced(
     executions: [],
     submissions: [],
     entrusted: [],
+    shelved: [],
   };
   const driver = createDriver(machine, {
     persist: (writes) => trace.push(`write ${writes.length}`) > 0,

@@ -29,6 +29,7 @@ const nothing: Restored = {
   executions: [],
   submissions: [],
   entrusted: [],
+  shelved: [],
 };
 const unbroken = {
   onDefect: (_: string, error: unknown) => assert.fail(String(error)),

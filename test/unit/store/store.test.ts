@@ -432,3 +432,47 @@ test('one job is read back alone, as it is now; half of one is none', (context) 
   assert.throws(() => store.restoreJob(jobNumber(1)), /promise/);
   assert.equal(store.restoreJob(jobNumber(2)).promises.length, 1);
 });
+
+test('a job that is over is not read at the start, and whole when it is asked for', (context) => {
+  const dir = temporary(context);
+  const shelf = (number: number): StoreWrite => ({
+    table: 'shelved',
+    job: jobNumber(number),
+    key: 'shelved',
+    value: { until: 1_000 + number, what: 'records' },
+  });
+  const first = opened(context, dir);
+  first.apply([recordWrite(1), recordWrite(2), recordWrite(3), shelf(3), shelf(1)]);
+  first.close();
+  const again = opened(context, dir);
+  const { records, shelved } = again.restore();
+  assert.deepEqual(
+    records.map(({ job }) => job),
+    [jobNumber(2)],
+  );
+  assert.deepEqual(
+    shelved.map(({ job, value }) => [job, value.until]),
+    [
+      [jobNumber(3), 1_003],
+      [jobNumber(1), 1_001],
+    ],
+    'in the order in which they were shelved',
+  );
+  assert.equal(again.restoreJob(jobNumber(1)).records.length, 1);
+});
+
+test('all rows of a job in a table go at once, and what was promised is known to be gone', (context) => {
+  const dir = temporary(context);
+  const first = opened(context, dir);
+  first.apply([acceptedWrite(1, 1), acceptedWrite(1, 2), acceptedWrite(2, 1), recordWrite(1)]);
+  first.apply([{ table: 'accepted', job: jobNumber(1), key: '*' as never, value: null }]);
+  const { id } = first;
+  first.close();
+  const again = opened(context, dir);
+  assert.deepEqual([again.id, again.problems], [id, []]);
+  assert.deepEqual(
+    again.restore().accepted.map(({ job }) => job),
+    [jobNumber(2)],
+  );
+  assert.equal(again.restoreJob(jobNumber(1)).records.length, 1);
+});

@@ -506,17 +506,6 @@ describe('a closed job', () => {
       'states-ack',
     ]);
   });
-
-  it('is forgotten after the retention time, and its rows with it', () => {
-    const cluster = closed({ retentionMs: 60_000 });
-    cluster.advance(59_999);
-    assert.equal(cluster.job(0).state, 'Failed');
-    cluster.advance(1);
-    assert.deepEqual(cluster.machine(0).inspect().jobs, []);
-    for (const table of ['records', 'promises', 'accepted'] as const) {
-      assert.deepEqual(cluster.store(0).rows(table), [], table);
-    }
-  });
 });
 
 describe('a command of the owner', () => {
@@ -536,23 +525,5 @@ describe('a command of the owner', () => {
       'bad-signature',
     );
     refusedAlone(keeper(), 9, stop(stopOf(job, { notAfter: 5 })), 'expired');
-  });
-});
-
-describe('closed jobs', () => {
-  it('make room for younger ones, oldest first, and do not count as live', () => {
-    const cluster = new Cluster({ nodes: 1, limits: { closedJobsMax: 2, jobsMax: 1 } });
-    const ids = ['1', '2', '3'].map((digit) => {
-      const request = cluster.submit(0, jobWith(), digit.repeat(32));
-      cluster.advance(60_000);
-      const reply = cluster.reply(request);
-      assert.ok(reply?.type === 'accepted', JSON.stringify(reply));
-      return reply.job;
-    });
-    const kept = cluster.machine(0).inspect().jobs;
-    assert.deepEqual(
-      kept.map(({ job, state }) => [job, state]),
-      ids.slice(1).map((job) => [job, 'Completed']),
-    );
   });
 });

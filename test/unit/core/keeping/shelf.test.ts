@@ -1,63 +1,85 @@
-/** A closed job in little memory is the same job: to its keepers, to whoever asks, and on disk. */
+/** A job that is over is on disk only, is the same job to whoever asks, and never runs again. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { createSuite } from '../../../../p2p/wire/suite.ts';
 import { firstEpoch } from '../../../../src/core/record/ballot.ts';
 import { asHlc, asRequestId } from '../../../../src/core/record/ids.ts';
+import type { JobId } from '../../../../src/core/record/ids.ts';
+import type { JobInspection } from '../../../../src/core/contract/inspection.ts';
 import type { StoredRecord } from '../../../../src/core/contract/stored.ts';
 import type { Message } from '../../../../src/core/contract/messages.ts';
 import { executionIdOf } from '../../../../src/core/placing/place.ts';
 import type { Certified, Committed, Signed, Slot } from '../../../../src/core/record/records.ts';
 import { jobIdOf } from '../../../../src/core/record/verify.ts';
 import { createCrypto } from '../../../../src/store/crypto.ts';
-import { Cluster, refusals } from '../cluster.ts';
+import { Cluster, done } from '../cluster.ts';
+import type { ClusterOptions } from '../cluster.ts';
 import { WALL, closeOf, admitted, committed, idOf, jobWith, storeOf } from '../fixtures.ts';
 
 const request = asRequestId('q');
+const token = 'a'.repeat(32);
+const day = 24 * 3_600_000;
 
 /** Three nodes ran a job to its end, and some time has passed. */
-function closedJob(waitMs = 30_000) {
-  const cluster = new Cluster({ nodes: 3 });
-  const reply = cluster.reply(cluster.submit(0, jobWith()));
-  assert.ok(reply?.type === 'accepted');
+function closedJob({
+  waitMs = 30_000,
+  count = 1,
+  ...options
+}: Partial<ClusterOptions> & { waitMs?: number; count?: number } = {}) {
+  const cluster = new Cluster({ nodes: 3, ...options });
+  const ids = Array.from({ length: count }, (_, n) => {
+    const reply = cluster.reply(cluster.submit(0, jobWith(), tokenOf(n)));
+    assert.ok(reply?.type === 'accepted');
+    return reply.job;
+  });
   cluster.advance(5_000);
   const before = [0, 1, 2].map((node) => cluster.machine(node).inspect().jobs);
   cluster.advance(waitMs);
-  return { cluster, id: reply.job, before };
+  return { cluster, ids, id: ids[0] ?? assert.fail(), before };
 }
 
-/** Closed jobs of node 0 whose records lie open in memory. */
-const open = (cluster: Cluster): number => cluster.machine(0).sizes()['warm'] ?? 0;
+const tokenOf = (n: number): string => (n === 0 ? token : String(n).padStart(32, '0'));
 
+/** Closed jobs of node 0 that are in memory. */
+const inMemory = (cluster: Cluster): number => cluster.machine(0).sizes()['kept'] ?? 0;
+
+const reads = (cluster: Cluster): number => cluster.effects('reload', 0).length;
+
+/** What node 0 answers node 1. */
 function ask(cluster: Cluster, query: Extract<Message, { type: 'find' }>['query']) {
-  const effects = cluster.message(0, 1, { type: 'find', request, query });
-  const [found] = effects.flatMap((e) => (e.type === 'send' ? [e.message] : []));
-  assert.ok(found?.type === 'found');
-  return found.answer;
+  const before = cluster.messages('found').length;
+  cluster.message(0, 1, { type: 'find', request, query });
+  const found = cluster.messages('found').slice(before);
+  assert.equal(found.length, 1);
+  return found[0]?.message.answer ?? assert.fail();
 }
+
+/** What node 0 sent to `to` because of a message, reading included. */
+function answers(cluster: Cluster, to: number, message: Message): readonly Message[] {
+  const before = cluster.sent.length;
+  cluster.message(0, to, message);
+  return cluster.sent
+    .slice(before)
+    .filter((sent) => sent.from === idOf(0) && sent.to === idOf(to))
+    .map((sent) => sent.message);
+}
+
+const runs = (cluster: Cluster): number => cluster.effects('run').length;
 
 describe('a closed job', () => {
-  it('is packed ten seconds after its end, and nothing of it is lost', () => {
+  it('leaves memory ten seconds after its end, and nothing of it is lost', () => {
     const { cluster, before } = closedJob();
-    assert.equal(open(cluster), 0);
-    const { sizes } = cluster.machine(0);
-    assert.equal(sizes()['ledger.committed'], undefined);
-    assert.deepEqual([sizes()['kept'], sizes()['open']], [1, 0], 'no round looks at it any more');
+    const { kept, shelf, 'ledger.committed': committedOf } = cluster.machine(0).sizes();
+    assert.deepEqual([kept, shelf, committedOf], [0, 1, undefined]);
     assert.deepEqual(
-      [0, 1, 2].map((node) => cluster.machine(node).inspect().jobs),
-      before,
+      [0, 1, 2].map((node) => inOrder(cluster.inspect(node).jobs)),
+      before.map(inOrder),
     );
   });
 
-  it('is found by id, name and the beginning of its id, and listed, without being unpacked', () => {
+  it('is found by id, name and the beginning of its id, and listed without being read', () => {
     const { cluster, id, before } = closedJob();
-    const { owner } = before[0]?.[0]?.records.spec.body ?? assert.fail();
-    for (const ref of [id, 'sum', id.slice(0, 12)]) {
-      const answer = ask(cluster, { type: 'job', ref, namespace: 'default', owner });
-      assert.ok(answer.type === 'job', ref);
-      assert.deepEqual(answer.records, before[0]?.[0]?.records);
-    }
     const list = ask(cluster, { type: 'jobs', namespace: null, limit: 10 });
     assert.ok(list.type === 'jobs');
     assert.deepEqual(
@@ -66,111 +88,215 @@ describe('a closed job', () => {
     );
     const specs = ask(cluster, { type: 'specs', jobs: [id] });
     assert.ok(specs.type === 'specs' && specs.specs[0]?.body.job === id);
-    assert.equal(open(cluster), 0);
+    assert.equal(reads(cluster), 0);
+    const { owner } = before[0]?.[0]?.records.spec.body ?? assert.fail();
+    for (const ref of [id, 'sum', id.slice(0, 12)]) {
+      const answer = ask(cluster, { type: 'job', ref, namespace: 'default', owner });
+      assert.ok(answer.type === 'job', ref);
+      assert.equal(answer.records.committed.length, 3);
+    }
+    assert.equal(reads(cluster), 1);
+    const reply = cluster.reply(
+      cluster.request(0, {
+        type: 'query',
+        query: { type: 'job', ref: 'sum', namespace: 'default' },
+      }),
+    );
+    assert.ok(reply?.type === 'answer', JSON.stringify(reply));
   });
 
-  it('is unpacked for a keeper that asks without end no more often than for others', () => {
-    let unpacked = 0;
-    const cluster = new Cluster({
-      nodes: 3,
-      suite: (suite) => ({
-        ...suite,
-        unpack(packed) {
-          unpacked += 1;
-          return suite.unpack(packed);
-        },
-      }),
-    });
-    for (let nonce = 0; nonce < 200; nonce += 1)
-      cluster.submit(0, jobWith(), String(nonce).padStart(32, '0'));
-    cluster.advance(60_000);
-    const jobs = cluster
-      .machine(0)
-      .inspect()
-      .jobs.map(({ job }) => job);
-    assert.equal(jobs.length, 200);
-    unpacked = 0;
+  it('is read for somebody who asks without end no more often than for others', () => {
+    const { cluster, ids } = closedJob({ count: 200, waitMs: 60_000 });
+    assert.equal(inMemory(cluster), 0);
     cluster.lose = () => true;
     for (let turn = 0; turn < 10; turn += 1) {
-      cluster.message(0, 1, { type: 'lead-check', jobs });
-      for (const job of jobs) cluster.message(0, 1, { type: 'commit', job, values: [] });
+      cluster.message(0, 1, { type: 'lead-check', jobs: ids });
+      for (const job of ids) cluster.message(0, 1, { type: 'commit', job, values: [] });
     }
-    // Each is unpacked from two pieces.
-    assert.ok(unpacked <= 2 * 2 * 100, `${unpacked} times`);
+    assert.ok(reads(cluster) <= 100, `${reads(cluster)} times`);
+    assert.ok(inMemory(cluster) <= 128);
   });
 
-  it('is unpacked for its keepers, who get all of it, and for nobody else', () => {
+  it('is told to its keepers, all of it, and to nobody else', () => {
     const { cluster, id } = closedJob();
-    const stranger: readonly Message[] = [
-      { type: 'lead-check', jobs: [id] },
-      { type: 'job-wanted', job: id },
-      { type: 'commit', job: id, values: [] },
-      {
-        type: 'propose',
-        job: id,
-        epoch: { config: 0, number: 9, leader: idOf(9) },
-        values: [],
-        states: [],
-        commands: [],
-      },
-      { type: 'voted', job: id, votes: [] },
-      { type: 'started', job: id, executions: [] },
-      { type: 'spec-wanted', job: id, version: 1 },
-    ];
-    for (const message of stranger) cluster.message(0, 9, message);
-    assert.equal(open(cluster), 0);
-    const effects = cluster.message(0, 1, { type: 'lead-check', jobs: [id] });
-    const commits = effects.flatMap((e) =>
-      e.type === 'send' && e.message.type === 'commit' ? e.message.values : [],
-    );
-    assert.equal(commits.length, 3);
-    assert.deepEqual(refusals(effects), []);
-    assert.equal(open(cluster), 1);
+    for (const message of strangers(id)) {
+      const told = answers(cluster, 9, message).filter(({ type }) => type === 'commit');
+      assert.deepEqual(told, [], message.type);
+    }
+    const [commit] = answers(cluster, 1, { type: 'lead-check', jobs: [id] });
+    assert.ok(commit?.type === 'commit');
+    assert.equal(commit.values.length, 3);
     cluster.advance(25_000);
-    assert.equal(open(cluster), 0);
+    assert.equal(inMemory(cluster), 0);
   });
 
-  it('is packed early when many end at once', () => {
+  it('leaves memory early when many end at once', () => {
     const cluster = new Cluster({ nodes: 1, program: () => [] });
     cluster.lose = () => true;
     for (let n = 0; n < 200; n += 1) {
-      const nonce = String(n).padStart(32, '0');
-      const job = admitted(jobWith(), [1, 0, 2], { nonce });
+      const job = admitted(jobWith(), [1, 0, 2], { nonce: tokenOf(n) });
       cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
       const values = [committed(job, closeOf(job))];
       cluster.message(0, 1, { type: 'commit', job: job.spec.body.job, values });
     }
-    assert.ok(open(cluster) <= 128, `${open(cluster)} are open`);
+    assert.ok(inMemory(cluster) <= 128, `${inMemory(cluster)} are in memory`);
     assert.equal(cluster.machine(0).load().jobsKept, 200);
   });
 
-  it('leaves nothing on disk when it makes room, or when its time is over', () => {
-    const cluster = new Cluster({ nodes: 1, limits: { closedJobsMax: 1, retentionMs: 300_000 } });
-    const rows = () => cluster.store(0).restore().records.length;
-    cluster.submit(0, jobWith());
-    cluster.advance(60_000);
-    const ofOne = rows();
-    cluster.submit(0, jobWith(), 'c'.repeat(32));
-    cluster.advance(60_000);
-    assert.equal(rows(), ofOne);
-    cluster.advance(300_000);
-    assert.equal(rows(), 0);
-    assert.equal(cluster.machine(0).load().jobsKept, 0);
-  });
-
-  it('is the same after a restart', () => {
-    const { cluster, before } = closedJob();
+  it('is not read at a start, and is the same after it', () => {
+    const { cluster, id, before } = closedJob();
     cluster.crash(0);
+    assert.deepEqual(cluster.store(0).restore().records, []);
     cluster.restart(0);
     cluster.advance(30_000);
-    assert.equal(open(cluster), 0);
-    const records = (jobs: (typeof before)[number] | undefined) => {
-      const { committed: all, states, spec } = jobs?.[0]?.records ?? assert.fail();
-      return { all: [...all].sort((a, b) => (a.record.id < b.record.id ? -1 : 1)), states, spec };
-    };
-    assert.deepEqual(records(cluster.machine(0).inspect().jobs), records(before[0]));
+    assert.equal(inMemory(cluster), 0);
+    assert.deepEqual(inOrder(cluster.inspect(0).jobs), inOrder(before[0] ?? []));
+    const list = ask(cluster, { type: 'jobs', namespace: null, limit: 10 });
+    assert.deepEqual(list.type === 'jobs' && list.jobs.map(({ job, state }) => [job, state]), [
+      [id, 'Completed'],
+    ]);
   });
 });
+
+describe('what is finished stays finished', () => {
+  for (const when of ['soon', 'after a restart of all']) {
+    it(`when its keepers are asked to keep it again, ${when}`, () => {
+      const { cluster, id, before } = closedJob();
+      const { spec, admission } = before[0]?.[0]?.records ?? assert.fail();
+      const ran = runs(cluster);
+      if (when !== 'soon') for (const node of [0, 1, 2]) cluster.restart(node);
+      for (const node of [0, 1, 2]) {
+        cluster.message(node, 9, { type: 'admit', spec, admission: admission.record });
+        cluster.message(node, 9, { type: 'activate', spec, admission });
+      }
+      cluster.advance(60_000);
+      assert.equal(runs(cluster), ran);
+      const closes = cluster.effects('note').filter(({ event }) => event === 'job.closed');
+      assert.equal(closes.length, 3);
+      assert.equal(cluster.job(0).job, id);
+    });
+
+    it(`when its token is submitted again after 300 others, ${when}`, () => {
+      const { cluster, id } = closedJob({ count: 301, waitMs: 60_000 });
+      if (when !== 'soon') for (const node of [0, 1, 2]) cluster.restart(node);
+      cluster.advance(1_000);
+      const ran = runs(cluster);
+      const reply = cluster.reply(cluster.submit(0, jobWith(), token));
+      assert.ok(reply?.type === 'accepted', JSON.stringify(reply));
+      assert.deepEqual([reply.job, reply.again], [id, true]);
+      cluster.advance(60_000);
+      assert.equal(runs(cluster), ran);
+    });
+  }
+
+  it('when its sponsor keeps nothing of it but the token', () => {
+    const cluster = new Cluster({ nodes: 4, limits: { keepersMax: 3 } });
+    const sponsor = 3;
+    const first = cluster.reply(cluster.submit(sponsor, jobWith(), token));
+    assert.ok(first?.type === 'accepted');
+    cluster.advance(30_000);
+    for (let n = 1; n <= 300; n += 1) cluster.submit(sponsor, jobWith(), tokenOf(n));
+    cluster.advance(60_000);
+    cluster.restart(sponsor);
+    cluster.advance(10_000);
+    const ran = runs(cluster);
+    const again = cluster.submit(sponsor, jobWith(), token);
+    cluster.advance(10_000);
+    const reply = cluster.reply(again);
+    assert.ok(reply?.type === 'accepted', JSON.stringify(reply));
+    assert.equal(reply.job, first.job);
+    assert.equal(reply.receipt.record.id, first.receipt.record.id);
+    assert.equal(runs(cluster), ran);
+  });
+
+  it('when a keeper comes back that heard of no end, which then hears it', () => {
+    const cluster = new Cluster({ nodes: 3, program: () => [{ type: 'phase', phase: 'running' }] });
+    cluster.submit(0, jobWith());
+    cluster.advance(1_000);
+    const away = [0, 1, 2].find((node) => cluster.job(node).leading === null) ?? assert.fail();
+    cluster.crash(away);
+    for (const { order } of cluster.effects('run'))
+      for (const node of [0, 1, 2]) if (node !== away) cluster.report(node, order.execution, done);
+    cluster.advance(120_000);
+    cluster.restart(away);
+    cluster.advance(60_000);
+    assert.equal(cluster.job(away).state, cluster.job((away + 1) % 3).state);
+    assert.notEqual(cluster.job(away).state, 'Running');
+  });
+
+  it('when there are too many to keep their records: the id of the oldest is kept, on disk, too', () => {
+    const { cluster, id } = closedJob({ count: 3, limits: { closedJobsMax: 2 } });
+    const records = () =>
+      new Set(
+        cluster
+          .store(0)
+          .rows('records')
+          .map(({ job }) => job),
+      ).size;
+    assert.equal(records(), 2);
+    cluster.restart(0);
+    const { spec, admission } =
+      cluster.messages('activate').find(({ message }) => message.spec.body.job === id)?.message ??
+      assert.fail();
+    for (const message of [
+      { type: 'admit', spec, admission: admission.record },
+      { type: 'activate', spec, admission },
+    ] as const)
+      cluster.message(0, 1, message);
+    cluster.advance(1_000);
+    assert.equal(records(), 2);
+    const reply = cluster.reply(cluster.submit(0, jobWith(), token));
+    assert.equal(reply?.type === 'failed' && reply.problem.code, 'job-terminal');
+  });
+
+  it('until the day after which nobody would take it: then nothing is left of it', () => {
+    const { cluster } = closedJob({ limits: { retentionMs: 60_000 } });
+    cluster.advance(2 * day);
+    for (const table of ['records', 'promises', 'accepted', 'submissions', 'shelved'] as const)
+      assert.deepEqual(cluster.store(0).rows(table), [], table);
+    const { shelf, cards } = cluster.machine(0).sizes();
+    assert.deepEqual([shelf, cards], [0, 0]);
+  });
+
+  it('when the disk cannot read it any more: it is asked of others, and does not run again here', () => {
+    const { cluster, id, before } = closedJob();
+    cluster.unreadable = (node, job) => node === 0 && job === id;
+    const query = { type: 'job', ref: id, namespace: 'default' } as const;
+    const asked = cluster.request(0, { type: 'query', query });
+    cluster.advance(5_000);
+    assert.equal(cluster.reply(asked)?.type, 'answer');
+    const { spec, admission } = before[0]?.[0]?.records ?? assert.fail();
+    cluster.message(0, 9, { type: 'activate', spec, admission });
+    assert.equal(inMemory(cluster), 0);
+  });
+});
+
+/** Records have no order of their own. */
+const inOrder = (jobs: readonly JobInspection[]) =>
+  jobs
+    .map(({ job, state, records: { committed: all, states } }) => ({
+      job,
+      state,
+      ids: [...all.map(({ record }) => record.id), ...states.map(({ id }) => id)].sort(),
+    }))
+    .sort((a, b) => (a.job < b.job ? -1 : 1));
+
+const strangers = (id: JobId): readonly Message[] => [
+  { type: 'lead-check', jobs: [id] },
+  { type: 'job-wanted', job: id },
+  { type: 'commit', job: id, values: [] },
+  {
+    type: 'propose',
+    job: id,
+    epoch: { config: 0, number: 9, leader: idOf(9) },
+    values: [],
+    states: [],
+    commands: [],
+  },
+  { type: 'voted', job: id, votes: [] },
+  { type: 'started', job: id, executions: [] },
+  { type: 'spec-wanted', job: id, version: 1 },
+];
 
 // — with real signatures
 

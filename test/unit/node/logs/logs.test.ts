@@ -27,7 +27,7 @@ interface Files extends AsyncDisposable {
 }
 
 /** The log files of e-1, written by the test itself. */
-async function logFiles(result: string | null = null): Promise<Files> {
+async function logFiles(cid: string | null = null): Promise<Files> {
   const directory = await mkdtemp(join(tmpdir(), 'shoal-logs-'));
   const logs = join(directory, 'e-1', 'logs');
   await mkdir(logs, { recursive: true });
@@ -42,10 +42,12 @@ async function logFiles(result: string | null = null): Promise<Files> {
       executionsDir: directory,
       isActive: () => files.active,
       content,
-      resultOf: () => (result === null ? null : { cid: result, holders: [] }),
       outputMaxBytes: 1_000_000,
     },
-    read: (options, signal = over.signal) => collected(readLogs(files.source, e1, options, signal)),
+    read: (options, signal = over.signal) => {
+      const result = cid === null ? null : { cid, holders: [] };
+      return collected(readLogs(files.source, e1, options, result, signal));
+    },
     async [Symbol.asyncDispose]() {
       over.abort();
       await rm(directory, { recursive: true, force: true });
@@ -112,10 +114,9 @@ describe('reading logs', () => {
       executionsDir: w.executionsDir,
       isActive: (id) => w.runner.isActive(id),
       content: w.content,
-      resultOf: () => null,
       outputMaxBytes: 1_000,
     };
-    const lines = await collected(readLogs(source, e1, { tail: false, follow: true }, never));
+    const lines = await collected(readLogs(source, e1, { tail: false, follow: true }, null, never));
     assert.deepEqual(
       lines.map(({ line }) => line),
       ['out 1\n', 'err 1\n', 'out 2\n', 'err 2\n', 'out 3\n', 'err 3\n'],
@@ -133,6 +134,7 @@ describe('reading logs', () => {
         files.source,
         e1,
         { tail: true, follow: true },
+        null,
         files.signal,
       ))
         seen.push(line);
@@ -158,6 +160,7 @@ describe('reading logs', () => {
         files.source,
         e1,
         { tail: false, follow: true },
+        null,
         files.signal,
       ))
         seen.push(line);
@@ -188,12 +191,14 @@ describe('reading logs', () => {
     await writeFile(join(directory, 'stdout'), 'kept\n');
     await writeFile(join(directory, 'stderr'), '');
     const { cid } = await content.add(directory, never);
-    const source = { ...files.source, content, resultOf: () => ({ cid, holders: ['12D3KooWA'] }) };
-    assert.deepEqual(await collected(readLogs(source, e1, { tail: false, follow: true }, never)), [
+    const source = { ...files.source, content };
+    const result = { cid, holders: ['12D3KooWA'] };
+    const options = { tail: false, follow: true };
+    assert.deepEqual(await collected(readLogs(source, e1, options, result, never)), [
       { stream: 'stdout', line: 'kept\n' },
     ]);
     assert.deepEqual(content.fetches[0]?.holders, ['12D3KooWA']);
-    const without = readLogs({ ...source, resultOf: () => null }, e1, all, never);
+    const without = readLogs(source, e1, all, null, never);
     await assert.rejects(
       collected(without),
       (error) => error instanceof ShoalError && error.failure.code === 'logs-unavailable',

@@ -70,6 +70,10 @@ const rows: { readonly [T in Table]: Arbitrary<RowOf<T>> } = {
     since: moments,
     made: counts,
   }),
+  shelved: record<RowOf<'shelved'>>({
+    until: moments,
+    what: fc.constantFrom('records', 'token', 'nothing'),
+  }),
 };
 
 for (const table of Object.keys(rows) as Table[]) {

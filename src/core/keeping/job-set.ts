@@ -1,0 +1,150 @@
+/**
+ * A set of job ids in the order in which they came, each with a moment, in 40 bytes a job: a node
+ * remembers a hundred thousand jobs that are over, and each as an object would be ten times that.
+ */
+import { asJobId } from '../record/ids.ts';
+import type { JobId } from '../record/ids.ts';
+
+/** 32-bit words of an id. */
+const words = 4;
+const emptySlot = -1;
+const deletedSlot = -2;
+const firstCapacity = 64;
+const JOB_ID = /^j-([0-9a-f]{8})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{12})$/;
+
+export class JobSet {
+  /** Ids by position; a position is used once, and all are renumbered when the room is used up. */
+  #ids = new Uint32Array(firstCapacity * words);
+  #moments = new Float64Array(firstCapacity);
+  /** Hash table of positions, at most half full. */
+  #slots = new Int32Array(2 * firstCapacity).fill(emptySlot);
+  /** Slots that are not empty, deleted ones included. */
+  #used = 0;
+  #first = 0;
+  #next = 0;
+  #size = 0;
+  readonly #wanted = new Uint32Array(words);
+
+  get size(): number {
+    return this.#size;
+  }
+
+  has(job: JobId): boolean {
+    return this.#read(job) && this.#find() >= 0;
+  }
+
+  /** The moment that came with the job; null when it is not in the set. */
+  momentOf(job: JobId): number | null {
+    const slot = this.#read(job) ? this.#find() : -1;
+    return slot < 0 ? null : (this.#moments[this.#slots[slot] ?? 0] ?? null);
+  }
+
+  /** Adds a job as the newest; one that is there keeps its place and gets the moment. Ids of another form are not kept. */
+  add(job: JobId, moment: number): void {
+    if (!this.#read(job)) return;
+    const known = this.#find();
+    if (known >= 0) {
+      this.#moments[this.#slots[known] ?? 0] = moment;
+      return;
+    }
+    if (this.#next === this.#moments.length || 2 * this.#used >= this.#slots.length) {
+      this.#renew();
+      this.#read(job);
+    }
+    this.#put(moment);
+  }
+
+  delete(job: JobId): boolean {
+    const slot = this.#read(job) ? this.#find() : -1;
+    if (slot < 0) return false;
+    this.#moments[this.#slots[slot] ?? 0] = Number.NaN;
+    this.#slots[slot] = deletedSlot;
+    this.#size -= 1;
+    while (this.#first < this.#next && Number.isNaN(this.#moments[this.#first])) this.#first += 1;
+    return true;
+  }
+
+  /** The job that came first; null when there is none. */
+  oldest(): JobId | null {
+    return this.#size === 0 ? null : this.#idAt(this.#first);
+  }
+
+  /** Jobs and their moments, oldest first. The set must not change meanwhile. */
+  *[Symbol.iterator](): Generator<readonly [JobId, number], void, undefined> {
+    for (let at = this.#first; at < this.#next; at += 1) {
+      const moment = this.#moments[at] ?? Number.NaN;
+      if (!Number.isNaN(moment)) yield [this.#idAt(at), moment];
+    }
+  }
+
+  #put(moment: number): void {
+    const at = this.#next;
+    this.#next += 1;
+    this.#ids.set(this.#wanted, at * words);
+    this.#moments[at] = moment;
+    let slot = this.#hash();
+    while ((this.#slots[slot] ?? emptySlot) >= 0) slot = (slot + 1) % this.#slots.length;
+    if (this.#slots[slot] === emptySlot) this.#used += 1;
+    this.#slots[slot] = at;
+    this.#size += 1;
+  }
+
+  /** Everything moved together, in twice the room when that is needed. */
+  #renew(): void {
+    const all = [...this];
+    const capacity = Math.max(firstCapacity, 2 ** Math.ceil(Math.log2(2 * all.length + 1)));
+    this.#ids = new Uint32Array(capacity * words);
+    this.#moments = new Float64Array(capacity);
+    this.#slots = new Int32Array(2 * capacity).fill(emptySlot);
+    this.#used = 0;
+    this.#first = 0;
+    this.#next = 0;
+    this.#size = 0;
+    for (const [job, moment] of all) {
+      this.#read(job);
+      this.#put(moment);
+    }
+  }
+
+  /** The id at hand as words. @returns false when it has not the form of an id */
+  #read(job: JobId): boolean {
+    const parts = JOB_ID.exec(job);
+    if (parts === null) return false;
+    const digits = parts.slice(1).join('');
+    for (let word = 0; word < words; word += 1)
+      this.#wanted[word] = Number.parseInt(digits.slice(8 * word, 8 * word + 8), 16);
+    return true;
+  }
+
+  /** Slot of the id at hand; −1 when there is none. */
+  #find(): number {
+    for (let slot = this.#hash(); ; slot = (slot + 1) % this.#slots.length) {
+      const at = this.#slots[slot] ?? emptySlot;
+      if (at === emptySlot) return -1;
+      if (at >= 0 && this.#isAt(at)) return slot;
+    }
+  }
+
+  #isAt(at: number): boolean {
+    for (let word = 0; word < words; word += 1)
+      if (this.#ids[at * words + word] !== this.#wanted[word]) return false;
+    return true;
+  }
+
+  /** Ids are hashes already; but others may choose theirs, so all of the id counts. */
+  #hash(): number {
+    let hash = 0x811c9dc5;
+    for (const word of this.#wanted) hash = Math.imul(hash ^ word, 0x01000193) ^ (hash >>> 15);
+    return (hash >>> 0) % this.#slots.length;
+  }
+
+  #idAt(at: number): JobId {
+    const digits = [...this.#ids.subarray(at * words, (at + 1) * words)]
+      .map((word) => word.toString(16).padStart(8, '0'))
+      .join('');
+    const parts = [0, 8, 12, 16, 20, 32].map((from, index, all) =>
+      digits.slice(from, all[index + 1]),
+    );
+    return asJobId(`j-${parts.slice(0, 5).join('-')}`);
+  }
+}
