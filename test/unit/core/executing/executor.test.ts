@@ -206,6 +206,21 @@ describe('an assignment', () => {
     assert.deepEqual(cluster.machine(0).inspect().executions, []);
   });
 
+  it('of more than there is room for is taken up as far as there is', () => {
+    const many = admitted(jobWith({ Count: 6 }), [1, 2, 3], { nonce: 'd'.repeat(32) });
+    const { spec, admission } = many;
+    const cluster = executor();
+    const about = { ...announcement, job: spec.body.job, spec, admission };
+    cluster.message(0, 1, { type: 'invite', announcement: about });
+    const assigns = Array.from({ length: 6 }, (_, partition) =>
+      committed(many, assignOf(many, { node: 0, partition })),
+    );
+    cluster.message(0, 1, assigning({ spec, admission, assigns }));
+    assert.equal(cluster.effects('run').length, 4);
+    const refused = cluster.messages('not-started').map(({ message }) => message.refusals[0]?.code);
+    assert.deepEqual(refused, ['busy', 'busy']);
+  });
+
   it('that comes again is confirmed again and runs once', () => {
     const cluster = running();
     const effects = cluster.message(0, 1, assigning());

@@ -527,3 +527,15 @@ describe('a command of the owner', () => {
     refusedAlone(keeper(), 9, stop(stopOf(job, { notAfter: 5 })), 'expired');
   });
 });
+
+describe('a keeper that hears of the end of a completed job', () => {
+  it('asks the others for the results before it takes the job for completed', () => {
+    const cluster = keeper();
+    const close = committed(job, closeOf(job, { outcome: 'completed', code: 'completed' }));
+    const before = cluster.messages('lead-check').length;
+    cluster.message(0, 7, { type: 'closed', job: id, close });
+    assert.notEqual(cluster.job(0).state, 'Completed');
+    const asked = cluster.messages('lead-check').slice(before);
+    assert.deepEqual(asked.map(({ to }) => to).sort(), [idOf(1), idOf(2)].sort());
+  });
+});

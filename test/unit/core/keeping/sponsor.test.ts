@@ -193,3 +193,26 @@ describe('a member’s own admission of a job that somebody else sponsored', () 
     assert.ok(!told.includes(idOf(MEMBER)));
   });
 });
+
+describe('an admission', () => {
+  it('is the same after a restart of its sponsor, to all that did not answer', () => {
+    for (let seed = 0; seed < 30; seed += 1) {
+      const cluster = new Cluster({ nodes: 7, program: () => [] });
+      cluster.lose = ({ message }) => message.type === 'admit';
+      cluster.submit(0, jobWith(), String(seed).padStart(32, '0'));
+      const asked = () => cluster.messages('admit').filter(({ from }) => from === idOf(0));
+      const before = asked();
+      const keepers = before[0]?.message.admission.body.keepers ?? assert.fail('it asks');
+      // As a keeper it would remember by what it voted for.
+      if (keepers.some(({ node }) => node === idOf(0))) continue;
+      cluster.crash(0);
+      cluster.restart(0);
+      cluster.advance(2_000);
+      const again = asked().slice(before.length);
+      assert.ok(again.length >= 5, 'they are asked again');
+      assert.equal(new Set(asked().map(({ message }) => message.admission.id)).size, 1);
+      return;
+    }
+    assert.fail('no sponsor that is no keeper');
+  });
+});

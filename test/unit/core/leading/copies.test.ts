@@ -56,6 +56,29 @@ const asked = ({ cluster }: Played): readonly NodeId[] =>
   cluster.messages('replicate').map(({ to }) => to);
 
 describe('the copy of a result', () => {
+  it('is nothing that a node says which was not asked for it', () => {
+    const played = play();
+    const { cluster, end, leader, executor } = played;
+    cluster.lose = ({ message }) => message.type === 'replicate' || message.type === 'replicated';
+    cluster.input(leader, { type: 'disk', full: true });
+    end();
+    cluster.advance(1_000);
+    const { message } = cluster.messages('replicate')[0] ?? assert.fail('somebody is asked');
+    const { job, execution } = message.state.body;
+    const made = {
+      type: 'replicated',
+      job,
+      execution,
+      cid: 'bafyresult',
+      outcome: 'made',
+    } as const;
+    for (let node = 0; node < 7; node += 1) {
+      if (asked(played).includes(idOf(node)) || node === executor || node === leader) continue;
+      cluster.message(leader, node, made);
+    }
+    assert.ok(!accepted(played)());
+  });
+
   for (const [what, lost] of [
     ['request', 'replicate'],
     ['answer', 'replicated'],

@@ -65,6 +65,22 @@ describe('a leader', () => {
   });
 });
 
+describe('an executor', () => {
+  it('that is dead is replaced before its lease is over', () => {
+    const { cluster, leader } = led();
+    const [run] = cluster.effects('run');
+    const where = cluster.steps.find(({ effects }) => run && effects.includes(run))?.node;
+    assert.ok(where !== undefined && where !== leader, 'it runs elsewhere');
+    const diedAt = cluster.now;
+    cluster.crash(where);
+    cluster.input(leader, { type: 'unreachable', node: idOf(where) });
+    cluster.advance(800);
+    cluster.input(leader, { type: 'unreachable', node: idOf(where) });
+    cluster.until('it runs again', () => cluster.effects('run').length > 1);
+    assert.ok(cluster.now - diedAt < 12_000, `after ${cluster.now - diedAt} ms`);
+  });
+});
+
 describe('a node that did not run for a while', () => {
   it('gives nobody up for what it did not hear meanwhile', () => {
     const { cluster, leader } = led();

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { asStoreId } from '../../../../src/core/record/ids.ts';
 import { Cluster, refusals } from '../cluster.ts';
-import { advertOf, idOf, jobWith, storeOf } from '../fixtures.ts';
+import { admitted, advertOf, idOf, jobWith, storeOf } from '../fixtures.ts';
 
 /** Numbers of nodes that do not exist. */
 const FALSE_FROM = 100;
@@ -62,6 +62,26 @@ describe('among made-up adverts', () => {
       .sightings()
       .map(({ advert }) => advert.body.node);
     for (const node of [1, 2]) assert.ok(known.includes(idOf(node)));
+  });
+});
+
+describe('a node that heard of thousands of others', () => {
+  it('does not leave bids to them, of whom its connections make few credible', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    madeUp(cluster, [0], 2_000);
+    assert.ok(cluster.machine(0).inspect().members > 1_900);
+    cluster.message(0, 1, { type: 'ping', nonce: 1 });
+    for (let index = 0; index < 12; index += 1) {
+      const nonce = String(index).padStart(32, '0');
+      const { spec, admission } = admitted(jobWith(), [1, 2, 3], { nonce });
+      const about = { job: spec.body.job, version: 1, leader: idOf(1), admission, spec };
+      // With 128 others everybody is drawn in this round, with 2,000 one of nine.
+      const announcement = { ...about, grant: null, round: 2, need: 1, notAgain: [] };
+      const gossip = { type: 'announce', announcement } as const;
+      cluster.input(0, { type: 'gossip', from: idOf(90), gossip });
+    }
+    const answers = cluster.messages('bid').length + cluster.messages('decline').length;
+    assert.equal(answers, 12);
   });
 });
 

@@ -28,10 +28,12 @@ const truth: Claim = { free: { ...size, cpuMillis: 3_900 }, capacity: size, loca
 /** Node 0 keeps and leads jobs that it can't run itself; two others of one size bid, played by the test. */
 class Auction {
   readonly cluster = new Cluster({ nodes: 1, profile: () => ({ engines: {} }) });
-  #jobs = 0;
+  #jobs: number;
   #sequence = 0;
 
-  constructor() {
+  /** @param first number of the first job: another number is another draw */
+  constructor(first = 0) {
+    this.#jobs = first;
     for (const node of [HONEST, HOSTILE])
       this.cluster.input(0, { type: 'peer-connected', node: idOf(node) });
   }
@@ -98,6 +100,15 @@ describe('a bid', () => {
   }
 });
 
+describe('a bid with more free than its node has', () => {
+  it('wins no more than an honest one', () => {
+    const claim = { free: huge, capacity: size, locality: 0 };
+    const first = Array.from({ length: 16 }, (_, index) => new Auction(index).wonBy(claim, 1));
+    const won = first.reduce((sum, one) => sum + one, 0);
+    assert.ok(won < 14, `it wins ${won} of 16`);
+  });
+});
+
 describe('a node that does not begin what it is given', () => {
   it('gets one job at a time after the second, of all jobs of this leader', () => {
     const auction = new Auction();
@@ -106,10 +117,91 @@ describe('a node that does not begin what it is given', () => {
     assert.ok(auction.wonBy(truth, 10) <= 1);
   });
 
+  it('gets one execution at a time, even where nobody else bids', () => {
+    const cluster = new Cluster({ nodes: 1, profile: () => ({ engines: {} }) });
+    cluster.submit(0, jobWith({ Count: 40 }, { resources: small }));
+    cluster.input(0, { type: 'peer-connected', node: idOf(HOSTILE) });
+    const advert = advertOf(HOSTILE, { capacity: size });
+    cluster.message(0, HOSTILE, { type: 'advert', advert });
+    const { job } = cluster.job(0);
+    const bid = { type: 'bid', job, version: 1, round: 0, running: 0, slots: 16 } as const;
+    const given = (): number => cluster.job(0).records.committed.length;
+    cluster.message(0, HOSTILE, { ...bid, ...truth });
+    cluster.advance(300);
+    assert.equal(given(), 16);
+    cluster.advance(6_000);
+    cluster.message(0, HOSTILE, { ...bid, ...truth });
+    cluster.advance(300);
+    assert.equal(given(), 17);
+  });
+
   it('is given as much as others again after a while', () => {
     const auction = new Auction();
     auction.wonBy(truth, 12);
     auction.cluster.advance(900_000);
     assert.ok(auction.wonBy(truth, 12) >= 2);
+  });
+});
+
+describe('a bid for more than its node has', () => {
+  const alone = (): Cluster => new Cluster({ nodes: 1, profile: () => ({ engines: {} }) });
+  /** A job of many executions, of a node that runs nothing itself. */
+  const led = (advertised: Resources, cluster = alone()) => {
+    cluster.submit(0, jobWith({ Count: 40 }, { resources: small }));
+    cluster.input(0, { type: 'peer-connected', node: idOf(HOSTILE) });
+    const advert = advertOf(HOSTILE, { capacity: advertised });
+    cluster.message(0, HOSTILE, { type: 'advert', advert });
+    cluster.advance(510);
+    const { job } = cluster.job(0);
+    const claim = { free: huge, capacity: huge, locality: 0, running: 0, slots: 1_000 };
+    cluster.message(0, HOSTILE, { type: 'bid', job, version: 1, round: 0, ...claim });
+    cluster.advance(300);
+    return cluster;
+  };
+  const given = (cluster: Cluster): number =>
+    cluster.messages('assign').reduce((sum, { message }) => sum + message.assigns.length, 0);
+
+  it('is worth no more executions than fit the node that it advertises', () => {
+    const three: Resources = { ...size, cpuMillis: 3 * small.cpuMillis };
+    assert.equal(given(led(three)), 3);
+    const tiny = led({ ...size, cpuMillis: 1 });
+    assert.equal(given(tiny), 0);
+    assert.equal(tiny.messages('bid-closed').length, 1);
+  });
+
+  it('is worth sixteen executions at most', () => {
+    assert.equal(given(led(huge)), 16);
+  });
+});
+
+describe('nodes that wait with a job', () => {
+  it('get their resources back as soon as another node was chosen', () => {
+    const cluster = new Cluster({ nodes: 1, profile: () => ({ engines: {} }) });
+    cluster.submit(0, jobWith({}, { resources: small }));
+    for (const node of [HONEST, HOSTILE]) {
+      cluster.input(0, { type: 'peer-connected', node: idOf(node) });
+      cluster.message(0, node, { type: 'advert', advert: advertOf(node, { capacity: size }) });
+    }
+    const { job } = cluster.job(0);
+    for (const node of [HONEST, HOSTILE]) {
+      const about = { type: 'bid', job, version: 1, round: 0, running: 0, slots: 1 } as const;
+      cluster.message(0, node, { ...about, ...truth });
+    }
+    cluster.advance(300);
+    const chosen = cluster.messages('assign').map(({ to }) => to);
+    const told = cluster.messages('bid-closed').map(({ to }) => to);
+    assert.equal(chosen.length, 1);
+    assert.deepEqual(new Set([...chosen, ...told]), new Set([idOf(HONEST), idOf(HOSTILE)]));
+  });
+
+  it('are waited for as long as the QueueTimeout says, and not longer', () => {
+    const cluster = new Cluster({ nodes: 1, profile: () => ({ engines: {} }) });
+    const Timeouts = { ExecutionTimeout: 0, QueueTimeout: 30, TotalTimeout: 0 };
+    cluster.submit(0, jobWith({}, { Timeouts }));
+    cluster.advance(29_000);
+    assert.equal(cluster.job(0).state, 'Queued');
+    cluster.advance(2_000);
+    const [close] = cluster.job(0).records.committed.map(({ record }) => record);
+    assert.ok(close?.type === 'close' && close.body.code === 'queue-timeout');
   });
 });
