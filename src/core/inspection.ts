@@ -3,8 +3,8 @@ import { JobSet } from './keeping/job-set.ts';
 import { busyHeld } from './placing/capacity.ts';
 import { recordsOf, stateOf } from './record/ledger.ts';
 import type { Inspection, Sighting } from './contract/inspection.ts';
-import { ownAdvert } from './mesh/members.ts';
-import { waitingView } from './placing/place.ts';
+import { ownOffer } from './mesh/members.ts';
+import { isWaiting } from './placing/place.ts';
 import { nothing } from './placing/resources.ts';
 import type { Core, With } from './node/state.ts';
 
@@ -18,7 +18,7 @@ export function inspect(core: With<'mesh' | 'keeping' | 'placing' | 'executing'>
       keeper: true,
       leading: kept.lead !== null && kept.lead.mode === 'leading' ? kept.lead.epoch : null,
       promised: kept.promised,
-      state: stateOf(kept.ledger, waitingView(core, kept) !== null),
+      state: stateOf(kept.ledger, isWaiting(kept)),
       records: recordsOf(kept.ledger),
     })),
     executions: [...core.executing.executions.values()].map(({ stored, epoch }) => ({
@@ -61,10 +61,10 @@ export function sizesOf(core: Core): Readonly<Record<string, number>> {
 }
 
 export function sightings(core: With<'mesh' | 'placing' | 'executing'>): readonly Sighting[] {
-  const own = ownAdvert(core);
+  const own = ownOffer(core);
   const self = own === null ? [] : [{ advert: own, connected: true, silentMs: 0 }];
   const others = [...core.mesh.members.values()].map(({ advert, heardAt }) => ({
-    advert,
+    advert: advert.body,
     connected: core.mesh.connected.has(advert.body.node),
     silentMs: core.now - Math.max(heardAt, core.mesh.heardAt.get(advert.body.node) ?? heardAt),
   }));

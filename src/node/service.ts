@@ -266,11 +266,11 @@ function nodeViews(deps: ServiceDeps): readonly NodeView[] {
   const peers = new Map(deps.peers().map((peer) => [peer.peer, peer]));
   const now = Date.now();
   return deps.machine.sightings().map(({ advert, silentMs }) => {
-    const { node } = advert.body;
+    const { node } = advert;
     const self = node === deps.self;
     const peer = peers.get(node);
     return {
-      advert: advert.body,
+      advert,
       self,
       connected: self || peer?.connected === true,
       lastSeen: Math.round(now - silentMs),

@@ -18,7 +18,7 @@ import type {
   Question,
 } from '../contract/messages.ts';
 import { isJobId, resolve } from './names.ts';
-import { waitingView } from '../placing/place.ts';
+import { isWaiting, waitingView } from '../placing/place.ts';
 import type { CloseOutcome, Signed } from '../record/records.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
 import type { KeptJob } from '../keeping/state.ts';
@@ -148,7 +148,7 @@ export function summaries(core: With<'mesh' | 'keeping'>, namespace: string | nu
 
 function keptSummary(core: With<'mesh'>, kept: KeptJob): JobSummary {
   const { ledger } = kept;
-  const summary = summaryOf(ledger, waitingView(core, kept) !== null);
+  const summary = summaryOf(ledger, isWaiting(kept));
   return { ...summary, createdAt: createdAt(core, ledger.spec) };
 }
 

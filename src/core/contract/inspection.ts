@@ -3,7 +3,7 @@ import type { RefuseCode } from './effect.ts';
 import type { JobRecords, JobState } from './messages.ts';
 import type { Phase } from '../record/execution.ts';
 import type { ExecutionId, JobId, Millis, NodeId, StoreId } from '../record/ids.ts';
-import type { Epoch, Signed } from '../record/records.ts';
+import type { AdvertBody, Epoch } from '../record/records.ts';
 import type { Resources } from '../../job/model.ts';
 
 /**
@@ -55,7 +55,7 @@ export interface ExecutionInspection {
 
 /** Another node as this one sees it. */
 export interface Sighting {
-  readonly advert: Signed<'advert'>;
+  readonly advert: AdvertBody;
   readonly connected: boolean;
   /** Since it was last heard, milliseconds. */
   readonly silentMs: number;

@@ -7,7 +7,7 @@ import type { Millis, NodeId } from '../record/ids.ts';
 import { shut } from '../node/door.ts';
 import { busyHeld, freeNow } from '../placing/capacity.ts';
 import { checkAdvert } from '../record/verify.ts';
-import type { Signed } from '../record/records.ts';
+import type { AdvertBody, Signed } from '../record/records.ts';
 import type { KeeperCandidate } from '../keeping/choose-keepers.ts';
 import { hostOf } from '../keeping/choose-keepers.ts';
 import { reached } from './reach.ts';
@@ -124,11 +124,11 @@ function dropOldest(core: With<'mesh'>): void {
   if (oldest !== null) core.mesh.members.delete(oldest.advert.body.node);
 }
 
-export function ownAdvert(core: With<'mesh' | 'placing' | 'executing'>): Signed<'advert'> | null {
+/** What this node offers; null before it has a profile. Changes nothing. */
+export function ownOffer(core: With<'mesh' | 'placing' | 'executing'>): AdvertBody | null {
   const { profile } = core;
   if (profile === null) return null;
-  core.mesh.advertSequence = Math.max(core.mesh.advertSequence + 1, Math.floor(core.hlc));
-  return seal(core, 'advert', {
+  return {
     node: core.self,
     store: core.config.store,
     sequence: core.mesh.advertSequence,
@@ -148,7 +148,13 @@ export function ownAdvert(core: With<'mesh' | 'placing' | 'executing'>): Signed<
     running: busyHeld(core).running,
     keeps: shut(core) === null,
     software: profile.software,
-  });
+  };
+}
+
+function ownAdvert(core: With<'mesh' | 'placing' | 'executing'>): Signed<'advert'> | null {
+  core.mesh.advertSequence = Math.max(core.mesh.advertSequence + 1, Math.floor(core.hlc));
+  const offer = ownOffer(core);
+  return offer === null ? null : seal(core, 'advert', offer);
 }
 
 /** Tells everybody what this node offers; called by timer and when the offer changes. */

@@ -324,17 +324,18 @@ function summarize(lead: Lead): readonly { readonly refusal: Refusal; readonly n
   return [...counts.values()].sort((a, b) => b.nodes - a.nodes).slice(0, 20);
 }
 
+/** This node leads it, or tries to, and it waits for nodes or for keepers. */
+export const isWaiting = ({ lead, ledger }: KeptJob): boolean =>
+  lead !== null && ledger.close === null && (lead.waitingSince !== null || lead.mode !== 'leading');
+
 /** What `job describe` shows of a job that waits; null when it does not. */
 export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | null {
-  const { lead } = kept;
-  if (lead === null) return null;
-  const { ledger } = kept;
-  if (ledger.close !== null) return null;
+  const { lead, ledger } = kept;
+  if (lead === null || !isWaiting(kept)) return null;
   const keepers = ledger.admission.record.body.keepers;
   const reached = keepers.filter(
     ({ node }) => node === core.self || heardLately(core, node),
   ).length;
-  if (lead.waitingSince === null && lead.mode === 'leading') return null;
   return {
     nodesKnown: aliveMembers(core).length + 1,
     nodesAnswered: lead.declines.size + lead.bids.size,

@@ -145,6 +145,6 @@ describe('a node whose disk is full', () => {
     fill(cluster, false);
     assert.deepEqual(kinds(cluster.message(0, 1, invite)), ['bid']);
     const [own] = cluster.machine(0).sightings();
-    assert.equal(own?.advert.body.keeps, true);
+    assert.equal(own?.advert.keeps, true);
   });
 });

@@ -7,6 +7,7 @@ import type { NodeId } from '../../../../src/core/record/ids.ts';
 import { Cluster, refusals } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';
 import {
+  at,
   acceptOf,
   admitted,
   assignOf,
@@ -67,12 +68,11 @@ function otherStore({ cluster }: Played, index: number): void {
   const [known] = cluster
     .machine(0)
     .sightings()
-    .filter(({ advert }) => advert.body.node === idOf(index));
+    .filter(({ advert }) => advert.node === idOf(index));
   assert.ok(known);
-  const { body } = known.advert;
   const store = asStoreId('f'.repeat(32));
-  const later = { ...body, store, sequence: body.sequence + 1 };
-  const advert = suiteOf(index).seal('advert', later, known.advert.hlc, 'node');
+  const later = { ...known.advert, store, sequence: known.advert.sequence + 1 };
+  const advert = suiteOf(index).seal('advert', later, at(cluster.now), 'node');
   for (let node = 0; node < 6; node += 1)
     if (node !== index) cluster.message(node, index, { type: 'advert', advert });
 }

@@ -60,7 +60,7 @@ describe('among made-up adverts', () => {
     const known = cluster
       .machine(0)
       .sightings()
-      .map(({ advert }) => advert.body.node);
+      .map(({ advert }) => advert.node);
     for (const node of [1, 2]) assert.ok(known.includes(idOf(node)));
   });
 });
@@ -108,7 +108,7 @@ describe('the store of a node', () => {
     cluster
       .machine(0)
       .sightings()
-      .find(({ advert }) => advert.body.node === idOf(9))?.advert.body.store;
+      .find(({ advert }) => advert.node === idOf(9))?.advert.store;
   const cluster = (): Cluster => {
     const fresh = new Cluster({ nodes: 1 });
     const advert = advertOf(9, { store: other, sequence: 7 });
