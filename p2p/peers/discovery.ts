@@ -17,11 +17,11 @@ import { coolingProblem, dialProblem } from './dial-problem.ts';
 import type { DialProblem } from './dial-problem.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
+import { createPeerMemory } from './peer-memory.ts';
+import type { PeerMemory } from './peer-memory.ts';
 import type { Presence } from './presence.ts';
 import type { HelloService } from '../protocols/hello.ts';
 
-/** Marks members in the peer store, which is on disk: this is the memory across restarts. */
-const TAG = 'shoal-member';
 const TICK_MS = 150;
 /** Members are asked whom they know: often while there is news, seldom when there is none. */
 const GREET_FIRST_MS = 1_000;
@@ -119,6 +119,7 @@ export function checkBootstrap(
 
 export function createDiscovery(deps: DiscoveryDeps): Discovery {
   const candidates = new Map<NodeId, Candidate>();
+  const memory = createPeerMemory(deps);
   let timer: NodeJS.Timeout | null = null;
   let greetAt = 0;
   let greetMs = GREET_FIRST_MS;
@@ -203,7 +204,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
   deps.presence.listen({
     onConnected(peer) {
       greetMs = GREET_FIRST_MS;
-      void remember(deps, peer, candidates);
+      void remember(deps, peer, candidates, memory);
       // The one that dialled asks; the answer carries both lists.
       const id = peerIdFromString(peer);
       const outbound = deps
@@ -244,7 +245,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     learn,
     async start(bootstrap) {
       learn(bootstrap, 'bootstrap');
-      learn(await remembered(deps.libp2p()), 'remembered');
+      learn(await memory.load(), 'remembered');
       deps.libp2p().addEventListener('peer:discovery', (event) => {
         const peer = asNodeId(event.detail.id.toString());
         learn(
@@ -336,12 +337,11 @@ async function remember(
   deps: DiscoveryDeps,
   id: NodeId,
   candidates: Map<NodeId, Candidate>,
+  memory: PeerMemory,
 ): Promise<void> {
   const joinedAt = performance.now();
   try {
-    const peer = await deps.libp2p().peerStore.merge(peerIdFromString(id), {
-      tags: { [TAG]: { value: 100 } },
-    });
+    const peer = await memory.keep(id);
     // What a peer says of itself reaches as far as our connection to it, or it is not taken.
     const [connection] = deps.libp2p().getConnections(peer.id);
     const reach = connection === undefined ? 0 : reachOf(connection.remoteAddr);
@@ -362,17 +362,21 @@ async function remember(
     candidate.problem = null;
     candidate.joinedAt = joinedAt;
     if (addresses.length > 0) candidate.addresses = addresses;
-    candidates.set(id, candidate);
+    if (candidates.has(id) || hasRoom(deps, candidates)) candidates.set(id, candidate);
   } catch (error) {
     deps.log.warn({ peer: id, why: reasonOf(error) }, 'discovery.not-remembered');
   }
 }
 
-async function remembered(node: Libp2p): Promise<PeerAddress[]> {
-  const peers = await node.peerStore.all({ filters: [(peer) => peer.tags.has(TAG)] });
-  return peers.flatMap((peer) =>
-    peer.addresses.map((one) => ({ peer: asNodeId(peer.id.toString()), address: one.multiaddr })),
+/** Makes room for a member: strangers go first, then members that are away. @returns whether there is room */
+function hasRoom(deps: DiscoveryDeps, candidates: Map<NodeId, Candidate>): boolean {
+  if (candidates.size < CANDIDATES_MAX) return true;
+  const away = [...candidates.values()].filter(
+    ({ peer, origin, dialling }) =>
+      !dialling && origin !== 'bootstrap' && origin !== 'manual' && !deps.presence.has(peer),
   );
+  const [least] = away.sort((a, b) => a.joinedAt - b.joinedAt);
+  return least !== undefined && candidates.delete(least.peer);
 }
 
 const withPeer = (address: Multiaddr, peer: NodeId): string => {

@@ -6,7 +6,8 @@
  * touched, until nothing is left. All writes of the input come first in the result, as one barrier:
  * a record is on disk before any message that speaks of it leaves.
  */
-import { jobOfInput, jobOfMessage, jobOfTimer, requestOf } from './node/about.ts';
+import { jobOfInput, jobOfTimer, requestOf } from './node/about.ts';
+import { workOff } from './node/work-off.ts';
 import { ring, timerKind } from './alarms.ts';
 import { contain, isAside, replyDefect } from './node/containment.ts';
 import { createCore } from './node/create-core.ts';
@@ -28,10 +29,6 @@ import type { Suite } from './record/suite.ts';
 
 /** Alarms that ring within one input: thousands may be due at once, and messages must have their turn. */
 const ringsMax = 1_000;
-
-/** Steps that one input may cause inside the node, by the jobs it keeps: far more than any does. */
-const stepsBase = 10_000;
-const stepsPerJob = 100;
 
 /**
  * @param restored everything the node's store holds; consumed with the first input, which brings the time
@@ -120,23 +117,11 @@ const whereOf = (input: Input): string => {
 };
 
 /** Works off what this input caused inside the node. */
-function settle(core: Core): void {
-  const stepsMax = stepsBase + stepsPerJob * core.keeping.kept.size;
-  for (let steps = 0; ; steps += 1) {
-    const message = core.inbox.shift();
-    const dirty: JobId | undefined = core.dirty.values().next().value;
-    const job = message === undefined ? (dirty ?? null) : jobOfMessage(message);
-    if (message === undefined && job === null) return;
-    if (message !== undefined && isAside(core, job)) continue;
-    const where = message === undefined ? 'job' : `own.${message.type}`;
-    contain(core, { where, job, foreign: false }, () => {
-      if (steps >= stepsMax) throw new Error('one input caused work without an end');
-      if (message !== undefined) onMessage(core, core.self, message);
-      else if (job !== null) tickDirty(core, job);
-    });
-    if (steps >= stepsMax) core.dirty.clear();
-  }
-}
+const settle = (core: Core): void =>
+  workOff(core, {
+    message: (message) => onMessage(core, core.self, message),
+    job: (job) => tickDirty(core, job),
+  });
 
 function tickDirty(core: Core, job: JobId): void {
   core.dirty.delete(job);

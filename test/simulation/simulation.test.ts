@@ -89,7 +89,7 @@ describe('simulated meshes', () => {
 
 describe('planted bugs', () => {
   /** The checkers must see the bug within this many seeds. */
-  const SEEDS_MAX = 40;
+  const SEEDS_MAX = 120;
   /** More failovers than usual: both bugs show only when a leader is followed by another. */
   const harsh = { crashesPerMinute: 12, lossRate: 0.2, pausesPerMinute: 6, pauseMaxMs: 30_000 };
   /** Every checker that saw something until one of those wanted did. */

@@ -19,7 +19,7 @@ export interface KeptJob {
   /** The highest epoch heard of: who is believed to lead. */
   seen: Epoch;
   readonly accepted: Map<Slot, AcceptedValue>;
-  /** Who brought it (`bringerOf`); '' after a restart, which remembers nobody's deeds. */
+  /** Who brought it (`bringerOf`); '' after a restart, when its sponsor stands for him: what is on disk of a job are its records. */
   broughtBy: string;
   /** Counts the TotalTimeout; after a restart it is set back by the age of the spec. */
   activatedAt: Millis;

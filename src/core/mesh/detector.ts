@@ -112,10 +112,12 @@ export function tickWatch(core: With<'mesh' | 'keeping'>, node: NodeId): void {
 }
 
 function askOthers(core: With<'mesh'>, node: NodeId, watch: Watch): void {
-  const others = reachedMembers(core)
+  const all = reachedMembers(core)
     .map((member) => member.advert.body.node)
-    .filter((other) => other !== node)
-    .slice(0, helpers);
+    .filter((other) => other !== node);
+  // Others each time: a few that lie would speak for the dead again and again.
+  const first = all.length === 0 ? 0 : watch.nonce % all.length;
+  const others = [...all.slice(first), ...all.slice(0, first)].slice(0, helpers);
   watch.asked = others;
   watch.vouched.clear();
   for (const other of others)

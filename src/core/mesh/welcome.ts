@@ -226,12 +226,14 @@ export const bringerOf = (core: With<'mesh'>, from: NodeId): string =>
   core.mesh.hosts.get(from) || from;
 
 /** Live jobs of one owner or by one bringer, whichever are more. Shelved jobs are closed, and stay so. */
-function ofOne(core: With<'keeping'>, owner: PublicKey, bringer: string): number {
+function ofOne(core: With<'mesh' | 'keeping'>, owner: PublicKey, bringer: string): number {
   const count = { owner: 0, bringer: 0 };
   for (const { ledger, broughtBy } of eachKept(core)) {
     if (ledger.close !== null) continue;
     if (ledger.spec.body.owner === owner) count.owner += 1;
-    if (broughtBy === bringer) count.bringer += 1;
+    // After a restart it is forgotten who brought a job; its sponsor did, or answers for it.
+    const by = broughtBy === '' ? bringerOf(core, ledger.spec.body.sponsor) : broughtBy;
+    if (by === bringer) count.bringer += 1;
   }
   return Math.max(count.owner, count.bringer);
 }

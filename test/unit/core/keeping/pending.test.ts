@@ -128,6 +128,28 @@ describe('a keeper', () => {
     assert.equal(cluster.machine(0).inspect().jobs.length, 6);
   });
 
+  it('knows after a restart, too, how many of its jobs one host had sponsored', () => {
+    const cluster = new Cluster({ nodes: 1, limits: { jobsMax: 10 }, program: () => [] });
+    const bring = (node: number, host: string): void => {
+      cluster.input(0, { type: 'peer-host', node: idOf(node), host });
+      const nonce = String(node).padStart(32, '0');
+      const notAfter = WALL + DAY_MS;
+      const signer = suiteOf(7, node);
+      const spec = specOf(jobWith(), { nonce, notAfter, sponsor: idOf(node) }, signer);
+      const record = admissionOf(spec, [7, 0, 8], {}, node);
+      const admission = certify(record, 'admission', [7, 8], firstEpoch(record.body));
+      cluster.message(0, node, { type: 'activate', spec, admission });
+    };
+    for (let node = 20; node < 28; node += 1) bring(node, '192.0.2.1');
+    assert.equal(cluster.machine(0).inspect().jobs.length, 5);
+    cluster.crash(0);
+    cluster.restart(0);
+    for (let node = 20; node < 34; node += 1) bring(node, '192.0.2.1');
+    assert.equal(cluster.machine(0).inspect().jobs.length, 5);
+    bring(40, '192.0.2.2');
+    assert.equal(cluster.machine(0).inspect().jobs.length, 6);
+  });
+
   it('takes no job that is to be remembered for years', () => {
     const cluster = new Cluster({ nodes: 1 });
     const late = asked(1, { notAfter: WALL + 62 * DAY_MS });

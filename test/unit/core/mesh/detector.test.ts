@@ -40,6 +40,31 @@ describe('a leader', () => {
     assert.equal(leaders(cluster, victims).length, 1, 'another leads within 30 s');
   });
 
+  it('that is dead is not kept alive by two members that answer for it', () => {
+    const many = Array.from({ length: 10 }, (_, node) => node);
+    const cluster = new Cluster({ nodes: many.length, program: () => [] });
+    cluster.submit(0, jobWith());
+    cluster.advance(20_000);
+    const leader = leaders(cluster, many)[0] ?? assert.fail();
+    const liars = many
+      .filter((node) => cluster.machine(node).inspect().jobs.length === 0)
+      .slice(0, 2);
+    assert.equal(liars.length, 2);
+    // Its connection stays open, as that of a process that stands still does.
+    cluster.pause(leader);
+    const victims = many.filter((node) => node !== leader && !liars.includes(node));
+    for (let turn = 0; turn < 600 && leaders(cluster, victims).length === 0; turn += 1) {
+      const before = cluster.sent.length;
+      cluster.advance(100);
+      for (const { from, to, message } of cluster.sent.slice(before)) {
+        const liar = cluster.indexOf(to);
+        if (message.type !== 'ping-for-me' || !liars.includes(liar)) continue;
+        cluster.message(cluster.indexOf(from), liar, { type: 'pong', nonce: message.nonce });
+      }
+    }
+    assert.equal(leaders(cluster, victims).length, 1, 'another leads within a minute');
+  });
+
   it('that only some cannot hear is not given up while those whom they ask can', () => {
     const { cluster, leader } = led();
     const deaf = nodes.find(

@@ -6,6 +6,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { createDiscovery } from '../../../../p2p/peers/discovery.ts';
 import type { DiscoveryDeps } from '../../../../p2p/peers/discovery.ts';
 import { createPresence } from '../../../../p2p/peers/presence.ts';
+import type { PresenceListener } from '../../../../p2p/peers/presence.ts';
 import { peerIdOf } from '../../../../p2p/wire/peer-id.ts';
 import { asNodeId } from '../../../../src/core/record/ids.ts';
 import { quiet, until } from '../../../contract/p2p/nodes.ts';
@@ -15,11 +16,12 @@ const absent = (): never => assert.fail('nobody is dialled');
 function world(
   coolingMs: DiscoveryDeps['coolingMs'] = () => 0,
   libp2p: DiscoveryDeps['libp2p'] = absent,
+  presence: DiscoveryDeps['presence'] = createPresence('/shoal/test/msg/1'),
 ) {
   return createDiscovery({
     libp2p,
     hello: absent,
-    presence: createPresence('/shoal/test/msg/1'),
+    presence,
     self: asNodeId('self'),
     limits: { fullMeshMax: 50, degree: 16 },
     coolingMs,
@@ -86,4 +88,38 @@ test('a thousand addresses that nobody answers at keep no known peer waiting', a
   discovery.learn([{ peer: friend, address }], 'bootstrap');
   await until('the friend is dialled', () => dialled.some((one) => one.endsWith(friend)));
   assert.equal(dialled.length, 9);
+});
+
+test('of members that come and go a thousand are remembered, here and on disk, and those that are there', async () => {
+  const ids = Array.from({ length: 1_500 }, (_, number) => {
+    const key = new Uint8Array(32);
+    new DataView(key.buffer).setUint32(0, number + 1);
+    return peerIdOf(key);
+  });
+  const stays = ids[0] ?? assert.fail();
+  const listeners: PresenceListener[] = [];
+  const there = new Set([stays]);
+  const presence: DiscoveryDeps['presence'] = {
+    ...createPresence('/shoal/test/msg/1'),
+    has: (peer) => there.has(peer),
+    listen: (listener) => void listeners.push(listener),
+  };
+  const tagged = new Set<string>();
+  const merge = async (id: { toString(): string }, { tags }: { tags: Record<string, unknown> }) => {
+    if (Object.values(tags)[0] === undefined) tagged.delete(String(id));
+    else tagged.add(String(id));
+    return { id, addresses: [{ multiaddr: address }] };
+  };
+  const libp2p = { peerStore: { merge }, getConnections: () => [] } as unknown as Libp2p;
+  const discovery = world(
+    () => 0,
+    () => libp2p,
+    presence,
+  );
+  for (const peer of ids) for (const listener of listeners) listener.onConnected(peer);
+  const last = ids.at(-1) ?? assert.fail();
+  await until('all came', () => tagged.has(last) && tagged.size <= 1_000);
+  const known = discovery.status().map(({ peer }) => peer);
+  assert.ok(known.length <= 1_000, `${known.length} are remembered`);
+  for (const peer of [stays, last]) assert.ok(known.includes(peer) && tagged.has(peer));
 });
