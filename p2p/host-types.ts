@@ -3,7 +3,7 @@
  */
 import type { Libp2p } from '@libp2p/interface';
 import type { Datastore } from 'interface-datastore';
-import type { Failure } from '../src/core/failure.ts';
+import type { Failure } from '../src/failures/failure.ts';
 import type { NodeId } from '../src/core/record/ids.ts';
 import type { HostContent } from './content/content.ts';
 import type { DiscoveryLimits, PeerStatus } from './peers/discovery.ts';

@@ -20,7 +20,7 @@ import { preSharedKey } from '@libp2p/pnet';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
 import type { Libp2pOptions } from 'libp2p';
-import { ShoalError } from '../src/core/failure.ts';
+import { ShoalError } from '../src/failures/shoal-error.ts';
 import { asNodeId } from '../src/core/record/ids.ts';
 import { announced, checkPeerAddress } from './peers/address.ts';
 import { createBlockFiles } from './content/blockstore.ts';

@@ -3,7 +3,7 @@
  * the first byte does not wait for the last. Fetches nothing itself; `fetch.ts` does.
  */
 import type { CID } from 'multiformats/cid';
-import { ShoalError } from '../../src/core/failure.ts';
+import { ShoalError } from '../../src/failures/shoal-error.ts';
 import type { FetchOptions } from '../../src/lib/content.ts';
 import type { BlockFiles, BlockKey } from './blockstore.ts';
 import type { Fetcher } from './fetch.ts';

@@ -10,7 +10,7 @@
 import { Key } from 'interface-datastore';
 import type { Datastore } from 'interface-datastore';
 import type { CID } from 'multiformats/cid';
-import { ShoalError } from '../../src/core/failure.ts';
+import { ShoalError } from '../../src/failures/shoal-error.ts';
 import type {
   ContentEntry,
   ContentRef,

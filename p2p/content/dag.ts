@@ -6,7 +6,7 @@ import * as dagCbor from '@ipld/dag-cbor';
 import * as dagPb from '@ipld/dag-pb';
 import { UnixFS } from 'ipfs-unixfs';
 import { CID } from 'multiformats/cid';
-import { ShoalError } from '../../src/core/failure.ts';
+import { ShoalError } from '../../src/failures/shoal-error.ts';
 import { brief, reasonOf } from '../log.ts';
 
 export const RAW = 0x55;

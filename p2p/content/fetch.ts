@@ -5,7 +5,7 @@
  * asked for. Keeps no pins and writes no files.
  */
 import type { CID } from 'multiformats/cid';
-import { ShoalError } from '../../src/core/failure.ts';
+import { ShoalError } from '../../src/failures/shoal-error.ts';
 import { asNodeId } from '../../src/core/record/ids.ts';
 import type { NodeId } from '../../src/core/record/ids.ts';
 import type { FetchOptions } from '../../src/lib/content.ts';

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { CID } from 'multiformats/cid';
-import { ShoalError } from '../../src/core/failure.ts';
+import { ShoalError } from '../../src/failures/shoal-error.ts';
 import type { ContentEntry, FetchOptions } from '../../src/lib/content.ts';
 import { factsOf, mayHaveLinks, RAW } from './dag.ts';
 import type { BlockFacts, BlockLink } from './dag.ts';

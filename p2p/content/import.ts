@@ -9,7 +9,7 @@ import path from 'node:path';
 import { unixfs } from '@helia/unixfs';
 import { pipe } from 'it-pipe';
 import type { CID } from 'multiformats/cid';
-import { ShoalError } from '../../src/core/failure.ts';
+import { ShoalError } from '../../src/failures/shoal-error.ts';
 import type { BlockFiles } from './blockstore.ts';
 import { MAX_DEPTH, MAX_ENTRIES } from './files.ts';
 

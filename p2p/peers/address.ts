@@ -8,7 +8,7 @@ import type { Multiaddr } from '@multiformats/multiaddr';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { asNodeId } from '../../src/core/record/ids.ts';
 import type { NodeId } from '../../src/core/record/ids.ts';
-import type { Failure } from '../../src/core/failure.ts';
+import type { Failure } from '../../src/failures/failure.ts';
 import { brief } from '../log.ts';
 import { reachOfHost } from './reach.ts';
 import type { Reach } from './reach.ts';

@@ -4,7 +4,7 @@
  */
 import { asPublicKey } from '../../src/core/record/ids.ts';
 import type { Hlc, NodeId, PublicKey } from '../../src/core/record/ids.ts';
-import { ShoalError } from '../../src/core/failure.ts';
+import { ShoalError } from '../../src/failures/shoal-error.ts';
 import type { AnyRecord, Bodies, RecordType, Signed } from '../../src/core/record/records.ts';
 import type { Signer, Suite } from '../../src/core/record/suite.ts';
 import { bytesOfHex, hexOf } from './bytes.ts';

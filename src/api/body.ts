@@ -3,7 +3,8 @@
  * an object's prototype.
  */
 import type { Readable } from 'node:stream';
-import { ShoalError, type Failure } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
+import type { Failure } from '../failures/failure.ts';
 
 /** As in Bacalhau: inline inputs make large specs; what a record may hold is checked later. */
 const BODY_MAX_BYTES = 10_000_000;

@@ -3,7 +3,7 @@
  * against pages of other sites (DNS rebinding), and the API key where one is asked for. Decides only.
  */
 import { isIP } from 'node:net';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import { includes, neededScope, scopeOf, type ApiKey } from './keys.ts';
 
 export interface GuardOptions {

@@ -1,7 +1,7 @@
 /** The small words in which the route files are written: parameters in, JSON out. */
 import { own } from '../job/own.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import { matches } from '../job/constraints.ts';
 import type { Constraint } from '../job/model.ts';
 import { parseSelector } from '../job/selector.ts';

@@ -4,7 +4,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 
 /** Each may do what those before it may. `read`: look; `submit`: jobs and content, too; `admin`: all. */
 const SCOPES = ['read', 'submit', 'admin'] as const;

@@ -7,7 +7,7 @@ import { chmodSync, lstatSync, statSync, unlinkSync, type Stats } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import { errorCode } from '../lib/durable-file.ts';
 
 /** What the system's address of a socket holds, without the zero at its end. */

@@ -1,6 +1,6 @@
 /** A node in Bacalhau's JSON, and how the node list is ordered and filtered. Pure. */
 import { own } from '../job/own.ts';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import type { Resources } from '../job/model.ts';
 import { shortNode } from './execution-facts.ts';
 import { resourcesJson } from './job-json.ts';

@@ -1,6 +1,6 @@
 /** What is answered when no route fits. */
 import type { FastifyInstance } from 'fastify';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 
 /** `/a/:id/b` as an expression that fits its paths. */
 const patternOf = (url: string): RegExp => new RegExp(`^${url.replace(/:[a-z]+/gi, '[^/]+')}$`);

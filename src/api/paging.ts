@@ -2,7 +2,7 @@
  * Paging as Bacalhau does it: a token is base64url of `sortBy:Y|N:limit:offset` and overrides the
  * order and limit of the request that carries it.
  */
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 
 export interface Page {
   readonly orderBy: string;

@@ -4,7 +4,8 @@
  */
 import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { ShoalError, type Failure } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
+import type { Failure } from '../failures/failure.ts';
 import { whyUnsafe } from '../lib/safe-path.ts';
 import { decodeTree, TreeFormatError, type TreeItem } from '../lib/tree-stream.ts';
 

@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import websocket from '@fastify/websocket';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import { TREE_MEDIA_TYPE } from '../lib/tree-stream.ts';
 import { createBodyRoom, readJson } from './body.ts';
 import { createConnections } from './connections.ts';

@@ -1,5 +1,5 @@
 /** Things that last and that only so many clients may have at once: followed logs, transfers. */
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 
 /** What a client is told to wait; a place is free as soon as any other client ends. */
 const AGAIN_MS = 5_000;

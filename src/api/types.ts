@@ -2,7 +2,7 @@
  * The JSON that the HTTP API speaks: Bacalhau's shapes where it has them, shoal's own below. Types
  * only, shared with the CLI and the dashboard.
  */
-import type { FailureCode } from '../core/failure.ts';
+import type { FailureCode } from '../failures/failure.ts';
 import type {
   Constraint,
   InputSource,

@@ -5,7 +5,7 @@
 import type { IncomingMessage, RequestOptions } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import { parseExact, stringifyExact } from '../lib/exact-json.ts';
 import type { ErrorJson, LogFrame } from '../api/types.ts';
 import { RemoteError } from './errors.ts';

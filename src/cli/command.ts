@@ -4,10 +4,10 @@
  */
 import { InvalidArgumentError, Option } from 'commander';
 import type { Command } from 'commander';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import type { Client } from './client.ts';
 import { createClient, type Connection } from './connection.ts';
-import type { ExitCode } from './exit-codes.ts';
+import type { ExitCode } from '../failures/table.ts';
 import type { Io } from './io.ts';
 
 export interface CommandContext {

@@ -5,7 +5,7 @@
 import { own } from '../job/own.ts';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import { HttpClient, type Client } from './client.ts';
 
 /** The base of every path. `host`: a name, an address or a whole URL. */

@@ -1,9 +1,11 @@
 /** What went wrong, as the user sees it: on lines or as JSON, and the exit code. */
-import { ShoalError, type FailureCode } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
+import type { FailureCode } from '../failures/failure.ts';
 import { own } from '../job/own.ts';
 import { stringifyExact } from '../lib/exact-json.ts';
 import type { ErrorJson } from '../api/types.ts';
-import { EXIT_CODES, type ExitCode } from './exit-codes.ts';
+import { FAILURES } from '../failures/table.ts';
+import type { ExitCode } from '../failures/table.ts';
 import { plainLine, plainText } from './text.ts';
 
 /** A failure that the peer answered with. */
@@ -32,14 +34,6 @@ export interface Told {
   readonly exitCode: ExitCode;
 }
 
-/** Failures of our own that may go away by themselves. */
-const RETRYABLE: ReadonlySet<string> = new Set([
-  'daemon-unreachable',
-  'timeout',
-  'peer-unreachable',
-  'interrupted',
-]);
-
 /** Puts any thrown value into words. What is not a known failure is a defect: exit code 1. */
 export function tell(error: unknown): Told {
   if (error instanceof ShoalError) {
@@ -50,20 +44,20 @@ export function tell(error: unknown): Told {
       path:
         failure.code === 'request-invalid' ? failure.place : 'path' in failure ? failure.path : '',
       hint: failure.code === 'usage' ? failure.hint : '',
-      retryable: RETRYABLE.has(failure.code),
-      exitCode: EXIT_CODES[failure.code],
+      retryable: FAILURES[failure.code].again,
+      exitCode: FAILURES[failure.code].exitCode,
     };
   }
   if (error instanceof RemoteError) {
     const { Message, Hint, Details } = error.answer;
-    const known = own<ExitCode>(EXIT_CODES, Details.code);
+    const known = own<{ readonly exitCode: ExitCode }>(FAILURES, Details.code);
     return {
       code: Details.code,
       message: plainText(Message),
       path: plainText(Details['path'] ?? ''),
       hint: plainText(Hint ?? ''),
       retryable: Details['retryable'] === 'true',
-      exitCode: known ?? 1,
+      exitCode: known?.exitCode ?? 1,
     };
   }
   const message = error instanceof Error ? error.message : String(error);

@@ -1,5 +1,5 @@
 /** References to jobs and executions as a user types them. */
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 
 /** With fewer digits a reference that is unique today is ambiguous tomorrow. */
 const DIGITS_MIN = 6;

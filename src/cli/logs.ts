@@ -1,5 +1,5 @@
 /** The output of an execution on this terminal: its stdout on stdout, its stderr on stderr. */
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import type { ErrorJson } from '../api/types.ts';
 import type { CommandContext } from './command.ts';
 import { RemoteError } from './errors.ts';

@@ -3,10 +3,10 @@
  * whatever goes wrong into words and a code. Never calls `process.exit`.
  */
 import { CommanderError } from 'commander';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import type { Run } from './command.ts';
 import { errorText, tell } from './errors.ts';
-import type { ExitCode } from './exit-codes.ts';
+import type { ExitCode } from '../failures/table.ts';
 import type { Io } from './io.ts';
 import { createProgram } from './program.ts';
 

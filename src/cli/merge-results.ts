@@ -5,7 +5,7 @@
 import { createReadStream } from 'node:fs';
 import { appendFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 
 /** Every result has these at its root. */
 const APPENDED: ReadonlySet<string> = new Set(['stdout', 'stderr', 'exitCode']);

@@ -1,5 +1,5 @@
 /** How a finished job came out: its state, the exit codes that count, its results. */
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import type { ExecutionJson, JobAnswer, ListJson, ResultJson } from '../api/types.ts';
 import type { Client } from './client.ts';
 import { jobPath } from './ids.ts';

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import type { Job } from '../job/model.ts';
 import { parseJob } from '../job/parse.ts';
 import { formatProblem } from '../job/problem.ts';

@@ -7,7 +7,8 @@
 import { lstat, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { ShoalError, type Failure } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
+import type { Failure } from '../failures/failure.ts';
 import { whyUnsafe } from '../lib/safe-path.ts';
 import { formatBytes } from '../lib/units.ts';
 import type { ContentLine } from '../api/types.ts';

@@ -3,7 +3,7 @@
  * nothing happens, and stops when the job is over, has begun (for what never ends), time is up, or the
  * user has had enough.
  */
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import { pause } from '../lib/abort.ts';
 import { formatDuration } from '../lib/units.ts';
 import type { ExecutionJson, HistoryJson, JobAnswer, ListJson } from '../api/types.ts';

@@ -5,7 +5,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import type { Limits } from '../core/contract/limits.ts';
 import { defaultLimits } from '../core/contract/limits.ts';
 import { errorCode } from '../lib/durable-file.ts';

@@ -3,7 +3,7 @@
  * neither what they add nor what would have to be fetched first. Executions that run already use the
  * store itself, and what is here is served in either case.
  */
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import type { ContentStore } from '../lib/content.ts';
 
 export function clientsContent(content: ContentStore, isFull: () => boolean): ContentStore {

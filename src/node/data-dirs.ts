@@ -1,7 +1,7 @@
 /** The directories of a peer: made at the start, whatever was put in the place of one. */
 import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import type { Log } from '../lib/log.ts';
 import { setAside } from '../store/sqlite.ts';

@@ -5,7 +5,7 @@
  */
 import { stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import type { Log } from '../lib/log.ts';
 

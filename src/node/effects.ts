@@ -4,7 +4,7 @@ import type { MessageCodec } from '../../p2p/wire/messages.ts';
 import { asJobId } from '../core/record/ids.ts';
 import type { JobId } from '../core/record/ids.ts';
 import type { Effect, NoteEvent } from '../core/contract/effect.ts';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import type { CopyOutcome, Gossip } from '../core/contract/messages.ts';
 import type { Log } from '../lib/log.ts';
 import type { Defects } from './defects.ts';

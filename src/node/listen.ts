@@ -4,7 +4,7 @@
  * changed.
  */
 import { createServer } from 'node:net';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import { errorCode } from '../lib/durable-file.ts';
 
 export interface ListenPlan {

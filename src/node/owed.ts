@@ -6,7 +6,7 @@
 import type { Effect } from '../core/contract/effect.ts';
 import type { StoreWrite } from '../core/contract/stored.ts';
 import type { MessageType } from '../core/contract/messages.ts';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 
 /** All effects but those that ask for something of the disk. */
 export type Outward = Exclude<Effect, { readonly type: 'persist' | 'reload' }>;

@@ -13,7 +13,7 @@ import type {
   Stopped,
   Submitted,
 } from '../api/service.ts';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import { asJobId, asNodeId } from '../core/record/ids.ts';
 import { specValidMaxMs } from '../core/contract/limits.ts';
 import type { ExecutionId, JobId, NodeId } from '../core/record/ids.ts';

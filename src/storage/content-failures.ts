@@ -2,7 +2,7 @@
  * Puts what goes wrong with content and with this machine's disk into the words and classes of an
  * execution's failure.
  */
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import { StorageError } from './source.ts';
 

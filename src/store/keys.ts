@@ -16,7 +16,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 
 const SEED_BYTES = 32;
 const SEED_TEXT = /^[0-9a-f]{64}\n?$/;

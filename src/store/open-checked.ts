@@ -4,7 +4,7 @@
  * told in `problems`.
  */
 import type { DatabaseSync } from 'node:sqlite';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import type { Restored } from '../core/contract/stored.ts';
 import type { Generation } from './generation.ts';
 import {

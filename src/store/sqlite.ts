@@ -5,7 +5,7 @@
 import { accessSync, constants, existsSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 
 /** Result codes of SQLite (https://sqlite.org/rescode.html). */
 const SQLITE_PERM = 3;

@@ -7,7 +7,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { ShoalError } from '../core/failure.ts';
+import { ShoalError } from '../failures/shoal-error.ts';
 import type { JobId, StoreId } from '../core/record/ids.ts';
 import type { Restored, StoreWrite } from '../core/contract/stored.ts';
 import { openGeneration } from './generation.ts';

@@ -241,7 +241,7 @@ export function createClients(world: World, jobs: readonly ClientJob[], random: 
     }
     if (reply.type !== 'failed') return;
     const { problem } = reply;
-    if (problem.code === 'unsupported-job-type' || problem.code === 'spec-too-large') {
+    if (problem.code === 'spec-too-large') {
       job.refused = problem.code;
       return;
     }

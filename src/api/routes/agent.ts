@@ -1,6 +1,6 @@
 /** `/agent/…`: this peer itself. */
 import type { FastifyInstance } from 'fastify';
-import { ShoalError } from '../../core/failure.ts';
+import { ShoalError } from '../../failures/shoal-error.ts';
 import { send } from '../http.ts';
 import { nodeInfoJson } from '../node-json.ts';
 import { versionJson } from '../version.ts';

@@ -4,7 +4,7 @@
  */
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { ShoalError } from '../../core/failure.ts';
+import { ShoalError } from '../../failures/shoal-error.ts';
 import type { FetchOptions } from '../../lib/content.ts';
 import { stringifyExact } from '../../lib/exact-json.ts';
 import { whyUnsafe } from '../../lib/safe-path.ts';

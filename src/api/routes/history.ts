@@ -3,7 +3,7 @@
  * until everything has been told *and* the job (or the execution asked for) is over.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { ShoalError } from '../../core/failure.ts';
+import { ShoalError } from '../../failures/shoal-error.ts';
 import { executionFacts, isTerminalPhase } from '../execution-facts.ts';
 import { count, invalid, namespaceOf, param, send, text } from '../http.ts';
 import { isOver } from '../job-json.ts';

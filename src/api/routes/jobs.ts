@@ -2,7 +2,7 @@
 import { own } from '../../job/own.ts';
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { ShoalError } from '../../core/failure.ts';
+import { ShoalError } from '../../failures/shoal-error.ts';
 import type { ListedJob } from '../../core/contract/messages.ts';
 import type { Job } from '../../job/model.ts';
 import { parseJobValue } from '../../job/parse.ts';

@@ -4,7 +4,7 @@
  */
 import type { WebSocket } from '@fastify/websocket';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { describe } from '../../core/failure.ts';
+import { describe } from '../../failures/table.ts';
 import { failureOf } from '../failures.ts';
 import { flag, namespaceOf, param, text } from '../http.ts';
 import type { LogRequest } from '../service.ts';

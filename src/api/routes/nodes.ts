@@ -1,6 +1,6 @@
 /** `/orchestrator/nodes`: the members of the mesh as this peer knows them. */
 import type { FastifyInstance } from 'fastify';
-import { ShoalError } from '../../core/failure.ts';
+import { ShoalError } from '../../failures/shoal-error.ts';
 import { invalid, labelFilter, pageOf, param, send, text } from '../http.ts';
 import { findNode, nodeStateJson, orderNodes } from '../node-json.ts';
 import { cut } from '../paging.ts';

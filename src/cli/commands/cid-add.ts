@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { ShoalError } from '../../core/failure.ts';
+import { ShoalError } from '../../failures/shoal-error.ts';
 import {
   TREE_MEDIA_TYPE,
   TreeFormatError,

@@ -1,6 +1,6 @@
 /** `job get`: fetches what a job produced and lays it into one directory. */
 import { join, resolve } from 'node:path';
-import { ShoalError } from '../../core/failure.ts';
+import { ShoalError } from '../../failures/shoal-error.ts';
 import type { JobAnswer } from '../../api/types.ts';
 import type { CommandCode, CommandContext } from '../command.ts';
 import { jobPath, jobRef } from '../ids.ts';

@@ -1,6 +1,6 @@
 /** `job run`: submits a spec and, unless told otherwise, stays until the job is over. */
 import { randomUUID } from 'node:crypto';
-import { ShoalError } from '../../core/failure.ts';
+import { ShoalError } from '../../failures/shoal-error.ts';
 import { jobToBacalhau } from '../../job/to-bacalhau.ts';
 import type { Job } from '../../job/model.ts';
 import type { DiffAnswer, SubmitAnswer } from '../../api/types.ts';

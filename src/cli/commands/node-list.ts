@@ -1,5 +1,5 @@
 /** `node list`. */
-import { ShoalError } from '../../core/failure.ts';
+import { ShoalError } from '../../failures/shoal-error.ts';
 import type { NodeStateJson } from '../../api/types.ts';
 import { nodeColumns, nodeGroups } from '../columns.ts';
 import type { CommandCode } from '../command.ts';

@@ -3,7 +3,6 @@ import type { Answer, ListedJob } from './messages.ts';
 import type { JobId, NodeId, PublicKey } from '../record/ids.ts';
 import type { Certified } from '../record/records.ts';
 import type { Refusal } from '../record/refusals.ts';
-import type { JobType } from '../../job/model.ts';
 
 /** The answer to a local request. */
 export type Reply =
@@ -63,7 +62,6 @@ export type Problem =
     }
   | { readonly code: 'not-admitted'; readonly job: JobId; readonly refusal: Refusal }
   | { readonly code: 'spec-too-large'; readonly bytes: number; readonly maxBytes: number }
-  | { readonly code: 'unsupported-job-type'; readonly jobType: JobType }
   | { readonly code: 'draining' }
   /** A fault of the program; the log of the node says more. */
   | { readonly code: 'internal'; readonly what: string }

@@ -2,7 +2,7 @@
  * Log lines as bytes, for sending them from the executor to whoever asked: one byte for the stream,
  * four for the length (big endian), then UTF-8. Bounded, because the sender may be anybody.
  */
-import { ShoalError } from '../../core/failure.ts';
+import { ShoalError } from '../../failures/shoal-error.ts';
 
 export interface LogLine {
   readonly stream: 'stdout' | 'stderr';

@@ -5,7 +5,7 @@
  */
 import { open, stat } from 'node:fs/promises';
 import { StringDecoder } from 'node:string_decoder';
-import { ShoalError } from '../../core/failure.ts';
+import { ShoalError } from '../../failures/shoal-error.ts';
 import type { ExecutionId } from '../../core/record/ids.ts';
 import { pause } from '../../lib/abort.ts';
 import type { ContentStore } from '../../lib/content.ts';

@@ -10,7 +10,7 @@ import type {
   RunEvent,
   Usage,
 } from '../../core/record/execution.ts';
-import { ShoalError } from '../../core/failure.ts';
+import { ShoalError } from '../../failures/shoal-error.ts';
 import type { Engine, EngineOutcome, EngineRun } from '../../engines/engine.ts';
 import type { Log } from '../../lib/log.ts';
 import { chargedBytes } from '../../lib/walk-tree.ts';

@@ -5,7 +5,7 @@ import { after, test } from 'node:test';
 import type { Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { CID } from 'multiformats/cid';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { encodeFrames } from '../../../p2p/protocols/frames.ts';
 import { first, quiet, testNodes, until } from './nodes.ts';
 import type { TestNode } from './nodes.ts';

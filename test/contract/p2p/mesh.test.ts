@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, describe, test } from 'node:test';
 import { generateKey } from '@libp2p/pnet';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { asJobId } from '../../../src/core/record/ids.ts';
 import type { NodeId } from '../../../src/core/record/ids.ts';
 import { first, testNodes, until } from './nodes.ts';

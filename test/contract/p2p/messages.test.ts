@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { Stream } from '@libp2p/interface';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { asNodeId } from '../../../src/core/record/ids.ts';
 import { MAX_MESSAGE } from '../../../p2p/protocols/messages.ts';
 import type { MessageHandlers } from '../../../p2p/protocols/messages.ts';

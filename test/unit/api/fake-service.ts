@@ -9,7 +9,7 @@ import type {
   Phase,
   ResultRef,
 } from '../../../src/core/record/execution.ts';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import {
   asExecutionId,
   asHlc,

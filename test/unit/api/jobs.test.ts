@@ -1,7 +1,7 @@
 /** Jobs over HTTP: shapes that Bacalhau's clients read, bad input, paging, the history contract. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { asJobId, asPublicKey } from '../../../src/core/record/ids.ts';
 import { parseJob } from '../../../src/job/parse.ts';
 import { createTestApi, SPEC, type TestApi } from './api-server.ts';

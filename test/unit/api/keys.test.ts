@@ -8,7 +8,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { neededScope, readApiKeys, type Scope } from '../../../src/api/keys.ts';
 import { apiKey, createTestApi, SPEC } from './api-server.ts';
 

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { createApiServer } from '../../../src/api/server.ts';
 import { encodeTree, type TreeItem } from '../../../src/lib/tree-stream.ts';
 import { apiKey, apiOptions, createTestApi, SPEC, type TestApi } from './api-server.ts';

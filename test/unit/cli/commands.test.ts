@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { after, test } from 'node:test';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { baseUrl } from '../../../src/cli/connection.ts';
 import { normaliseSwitches } from '../../../src/cli/main.ts';
 import { parseExact } from '../../../src/lib/exact-json.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parse } from 'yaml';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { escapeHidden, escapeHiddenInYaml } from '../../../src/lib/hidden-text.ts';
 import { stringifyExact } from '../../../src/lib/exact-json.ts';
 import { printValue } from '../../../src/cli/output.ts';

@@ -6,7 +6,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { FakeJob } from '../api/fake-service.ts';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { asJobId } from '../../../src/core/record/ids.ts';
 import { createApiServer } from '../../../src/api/server.ts';
 import { apiOptions, SPEC } from '../api/api-server.ts';

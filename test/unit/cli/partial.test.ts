@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { checkTarget, openPartial } from '../../../src/cli/partial.ts';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { isRoot, treePlace } from '../lib/trees.ts';
 
 const NOBODY = 65_534;

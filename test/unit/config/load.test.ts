@@ -7,7 +7,7 @@ import { serveFlags } from '../../../src/config/flags.ts';
 import { leaves } from '../../../src/config/leaves.ts';
 import { explainConfig, limitsOf, loadConfig } from '../../../src/config/load.ts';
 import type { LoadInput, LoadedConfig } from '../../../src/config/load.ts';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { defaultLimits } from '../../../src/core/contract/limits.ts';
 
 let home = '';

@@ -1,7 +1,7 @@
 /** What clients may do with content on a full disk: have what is here, and nothing else. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import type { ContentStore } from '../../../src/lib/content.ts';
 import { clientsContent } from '../../../src/node/clients-content.ts';
 

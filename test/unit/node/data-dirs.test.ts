@@ -3,7 +3,7 @@ import { chmod, chown, mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { closeDataDirs, makeDataDirs } from '../../../src/node/data-dirs.ts';
 import { isRoot, treePlace } from '../lib/trees.ts';

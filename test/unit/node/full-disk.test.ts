@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { asJobId } from '../../../src/core/record/ids.ts';
 import type { Effect } from '../../../src/core/contract/effect.ts';
 import type { Input } from '../../../src/core/contract/input.ts';

@@ -8,7 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { loadConfig } from '../../../src/config/load.ts';
 import type { Config } from '../../../src/config/schema.ts';
 import type { Profile } from '../../../src/core/contract/profile.ts';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import type { Engine, EngineStatus } from '../../../src/engines/engine.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { planListen } from '../../../src/node/listen.ts';

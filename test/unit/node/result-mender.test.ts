@@ -1,7 +1,7 @@
 /** Results whose blocks are gone are fetched again; what nobody has is told to those who can help. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import type { FetchOptions } from '../../../src/lib/content.ts';
 import { createResultMender } from '../../../src/node/result-mender.ts';
 import { createLog } from '../../../src/lib/log.ts';

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ShoalError } from '../../../src/core/failure.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { loadKey, readSwarmKey } from '../../../src/store/keys.ts';
 import { temporary } from './fixtures.ts';
 

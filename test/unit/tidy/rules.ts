@@ -47,6 +47,7 @@ const FOLDERS = [
   'src/core',
   'src/lib',
   'src/config',
+  'src/failures',
   'src/engines',
   'src/storage',
   'src/store',
@@ -63,28 +64,32 @@ export type Folder = (typeof FOLDERS)[number];
 export const folderOf = (file: string): Folder | null =>
   FOLDERS.find((folder) => file.startsWith(`${folder}/`)) ?? null;
 
+/** What everything around the core may use. */
+const SHARED: readonly Folder[] = ['src/core', 'src/job', 'src/lib', 'src/config', 'src/failures'];
+
 /** What each folder may import beside itself. Folders that are not here may import anything. */
 const ALLOWED: Readonly<Partial<Record<Folder, readonly Folder[]>>> = {
   'src/job': [],
   'src/core': ['src/job'],
   'src/lib': [],
-  'src/config': ['src/core', 'src/lib', 'src/job'],
-  'p2p/wire': ['src/core', 'src/job'],
-  p2p: ['p2p/wire', 'src/core', 'src/job', 'src/lib', 'src/config'],
-  'src/engines': ['src/core', 'src/job', 'src/lib', 'src/config'],
-  'src/storage': ['src/core', 'src/job', 'src/lib', 'src/config'],
-  'src/store': ['src/core', 'src/job', 'src/lib', 'src/config'],
-  'src/api': ['src/core', 'src/job', 'src/lib', 'src/config'],
-  'src/cli': ['src/job', 'src/lib'],
+  'src/failures': ['src/core'],
+  'src/config': ['src/core', 'src/lib', 'src/job', 'src/failures'],
+  'p2p/wire': ['src/core', 'src/job', 'src/failures'],
+  p2p: ['p2p/wire', ...SHARED],
+  'src/engines': SHARED,
+  'src/storage': SHARED,
+  'src/store': SHARED,
+  'src/api': SHARED,
+  'src/cli': ['src/job', 'src/lib', 'src/failures'],
 };
 
 /** Single files that a folder may import although it may not import their folder. */
 const ALLOWED_FILES: Readonly<Partial<Record<Folder, readonly string[]>>> = {
-  'src/cli': ['src/core/failure.ts', 'src/config/flags.ts', 'package.json'],
+  'src/cli': ['src/config/flags.ts', 'package.json'],
 };
 
 /** The pure folders have no way to the world: no clock, no files, no network. */
-const PURE: readonly Folder[] = ['src/job', 'src/core', 'p2p/wire'];
+const PURE: readonly Folder[] = ['src/job', 'src/core', 'src/failures', 'p2p/wire'];
 
 export function importProblems(
   file: string,
@@ -259,24 +264,30 @@ export interface Documented {
   readonly code: string;
   readonly status: number;
   readonly exit: number;
+  readonly again: boolean;
 }
 
 /** The failure codes that a document explains: a heading and the line of numbers below it. */
 export function documentedCodes(markdown: string): readonly Documented[] {
-  const pattern = /^### `([a-z0-9-]+)`\n+HTTP (\d+) · exit code (\d+)/gm;
-  return [...markdown.matchAll(pattern)].map(([, code, status, exit]) => ({
+  const pattern = /^### `([a-z0-9-]+)`\n+HTTP (\d+) · exit code (\d+)( · again)?$/gm;
+  return [...markdown.matchAll(pattern)].map(([, code, status, exit, again]) => ({
     code: code ?? '',
     status: Number(status),
     exit: Number(exit),
+    again: again !== undefined,
   }));
 }
 
-/** Codes that `describe` words; the compiler keeps that switch complete. */
-export const codesOf = (failureSource: string): readonly string[] => [
-  ...new Set(
-    [...failureSource.matchAll(/^\s*case '([a-z0-9-]+)':/gm)].map((match) => match[1] ?? ''),
-  ),
-];
+/** Failure codes that nothing in these sources makes: whoever reads of them waits for ever. */
+export const neverMade = (
+  codes: readonly string[],
+  sources: Iterable<string>,
+): readonly string[] => {
+  const made = new Set(
+    [...sources].flatMap((text) => declared(withoutComments(text), `code: '([a-z0-9-]+)'`)),
+  );
+  return codes.filter((code) => !made.has(code));
+};
 
 /** Headings without a code, codes without a heading, headings twice. */
 export function headingProblems(

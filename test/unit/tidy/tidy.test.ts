@@ -3,12 +3,10 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { errorJson } from '../../../src/api/failures.ts';
-import { EXIT_CODES } from '../../../src/cli/exit-codes.ts';
+import { FAILURES } from '../../../src/failures/table.ts';
 import { leaves } from '../../../src/config/leaves.ts';
-import type { Failure } from '../../../src/core/failure.ts';
+import type { FailureCode } from '../../../src/failures/failure.ts';
 import {
-  codesOf,
   cycles,
   documentedCodes,
   folderOf,
@@ -16,6 +14,7 @@ import {
   importProblems,
   importsOf,
   keyProblems,
+  neverMade,
   sourceProblems,
   textKeyedFields,
   textKeyedTypes,
@@ -125,10 +124,9 @@ describe('the tree', () => {
 
 describe('the documents', () => {
   const documented = documentedCodes(`${read('README.md')}\n${read('src/README.md')}`);
-  const codes = codesOf(read('src/core/failure.ts'));
+  const codes = Object.keys(FAILURES);
 
   it('explain every failure code once, and no other', () => {
-    assert.deepEqual([...codes].sort(), Object.keys(EXIT_CODES).sort());
     assert.deepEqual(
       headingProblems(
         documented.map(({ code }) => code),
@@ -152,22 +150,26 @@ describe('the documents', () => {
     assert.deepEqual(missing, []);
   });
 
-  it('name the HTTP status and the exit code that a failure really has', () => {
-    for (const { code, status, exit } of documented) {
-      // Only the code decides the status; the words are tried elsewhere.
-      const lists = {
-        problems: [],
-        allowed: [],
-        candidates: [],
-        exitCodes: [],
-        silent: [],
-        owner: '',
-        refusal: { code: '' },
-      };
-      const failure = { code, ...lists } as unknown as Failure;
-      assert.equal(status, errorJson(failure, 'r').Status, `the status of ${code}`);
-      assert.equal(exit, EXIT_CODES[failure.code], `the exit code of ${code}`);
+  it('say of each failure code what its row of the table says', () => {
+    for (const { code, status, exit, again } of documented) {
+      const { status: s, exitCode, again: a } = FAILURES[code as FailureCode];
+      assert.deepEqual([status, exit, again], [s, exitCode, a], code);
     }
+  });
+
+  it('explain no code that nothing makes', () => {
+    const makers = [...sources.keys()].filter(
+      (file) =>
+        /^(?:src|p2p)\//.test(file) &&
+        !/^src\/(?:failures|core\/contract|core\/record)\//.test(file),
+    );
+    assert.deepEqual(
+      neverMade(
+        codes,
+        makers.map((file) => sources.get(file) ?? ''),
+      ),
+      [],
+    );
   });
 });
 
@@ -215,7 +217,7 @@ describe('the check of imports', () => {
     const good: readonly (readonly [string, string])[] = [
       ['src/core/a.ts', from('../job/model.ts')],
       ['src/cli/a.ts', from('../api/types.ts', 'type ')],
-      ['src/cli/a.ts', from('../core/failure.ts')],
+      ['src/cli/a.ts', from('../failures/table.ts')],
       ['src/node/a.ts', from('../../p2p/host.ts')],
       ['test/unit/a.ts', from('../../src/store/store.ts')],
       ['src/core/a.ts', `// ${from('node:fs')}`],
@@ -339,8 +341,8 @@ describe('the check of texts', () => {
 describe('the check of documents', () => {
   it('reads headings with their numbers and compares them with the codes', () => {
     const text = '### `a-b`\n\nHTTP 404 · exit code 3 · again\n\nWords.\n\n### Other\n';
-    assert.deepEqual(documentedCodes(text), [{ code: 'a-b', status: 404, exit: 3 }]);
-    assert.deepEqual(codesOf("    case 'a-b':\n      return 1;\n    case 'c':\n"), ['a-b', 'c']);
+    assert.deepEqual(documentedCodes(text), [{ code: 'a-b', status: 404, exit: 3, again: true }]);
+    assert.deepEqual(neverMade(['a-b', 'c'], ["fail({ code: 'c' }); // code: 'a-b'"]), ['a-b']);
     assert.deepEqual(headingProblems(['a', 'b', 'b'], ['b', 'c']), [
       'c has no heading',
       'a is no failure code',

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { asExecutionId } from '../../../../src/core/record/ids.ts';
-import { ShoalError } from '../../../../src/core/failure.ts';
+import { ShoalError } from '../../../../src/failures/shoal-error.ts';
 import { LINE_MAX_BYTES, decodeLogLines, encodeLogLine } from '../../../../src/node/logs/frames.ts';
 import type { LogLine } from '../../../../src/node/logs/frames.ts';
 import { readLogs } from '../../../../src/node/logs/logs.ts';

@@ -8,7 +8,7 @@ import { parseCid } from '../../../../p2p/content/dag.ts';
 import { dialProblem } from '../../../../p2p/peers/dial-problem.ts';
 import { checkName } from '../../../../p2p/content/files.ts';
 import { jobsShards } from '../shards.ts';
-import { ShoalError } from '../../../../src/core/failure.ts';
+import { ShoalError } from '../../../../src/failures/shoal-error.ts';
 import { asNodeId } from '../../../../src/core/record/ids.ts';
 
 const ID = '12D3KooWK7TYPMuJHHjmLCeXx3D4jmaqNS8Df9xdmJhWfEALWFuX';

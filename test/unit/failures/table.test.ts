@@ -1,8 +1,9 @@
 /** Every failure is worded: one example per code, complete by the compiler. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { describe as words, ShoalError } from '../../../src/core/failure.ts';
-import type { Failure, FailureCode } from '../../../src/core/failure.ts';
+import { describe as words } from '../../../src/failures/table.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
+import type { Failure, FailureCode } from '../../../src/failures/failure.ts';
 import { asJobId, asNodeId } from '../../../src/core/record/ids.ts';
 import { ownerKey } from '../../simulation/fast-suite.ts';
 
@@ -21,7 +22,6 @@ const examples: Details = {
   'keepers-unreachable': { job, reached: 1, needed: 4711 },
   'not-admitted': { job, refusal: { code: 'store-full' } },
   'spec-too-large': { bytes: 4711, maxBytes: 1 },
-  'unsupported-job-type': { jobType: 'daemon' },
   draining: {},
   'store-full': {},
   'spec-invalid': { problems: ['VALUE one', 'two'] },
@@ -43,7 +43,6 @@ const examples: Details = {
   'data-dir-locked': { path: 'VALUE', pid: 4711 },
   'store-unusable': { path: 'VALUE', why: 'it is read-only' },
   'daemon-unreachable': { address: 'VALUE' },
-  'mesh-unreachable': { why: 'VALUE' },
   'peer-unreachable': { node: 'VALUE', why: 'no route' },
   timeout: { what: 'VALUE', ms: 4711 },
   'route-not-found': { method: 'GET', path: 'VALUE' },
