@@ -147,13 +147,13 @@ export function gossipsubOptions(network: string): Partial<GossipsubOpts> {
       // by identity instead.
       IPColocationFactorWeight: 0,
       topicScoreCap: 10,
-      topics: Object.fromEntries(all.map((topic) => [topic, topicScore])),
+      topics: Object.fromEntries(all.map((topic) => [topic, TOPIC_SCORE])),
     },
   };
 }
 
 /** Only first deliveries and invalid messages count: quiet topics must not punish honest peers. */
-const topicScore = {
+const TOPIC_SCORE = {
   topicWeight: 1,
   timeInMeshWeight: 0.01,
   timeInMeshQuantum: 1_000,

@@ -19,7 +19,7 @@ const banner = [
   `const __dirname = import.meta.dirname;`,
 ].join('\n');
 
-const common: BuildOptions = {
+const COMMON: BuildOptions = {
   bundle: true,
   platform: 'node',
   format: 'esm',
@@ -37,7 +37,7 @@ export async function buildAll(outdir: string = dist): Promise<void> {
   };
   await rm(outdir, { recursive: true, force: true });
   await build({
-    ...common,
+    ...COMMON,
     outdir,
     entryPoints: { shoal: join(root, 'src/main.ts') },
     splitting: true,
@@ -49,7 +49,7 @@ export async function buildAll(outdir: string = dist): Promise<void> {
   });
   // It runs under the permission model and may read nothing but itself: one file, no imports.
   await build({
-    ...common,
+    ...COMMON,
     outdir,
     entryPoints: { 'wasm-runner': join(root, 'src/engines/wasm/runner.ts') },
   });

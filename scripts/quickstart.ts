@@ -12,8 +12,8 @@ import { styleText } from 'node:util';
 
 const root = join(import.meta.dirname, '..');
 const program = join(root, 'scripts', 'shoal');
-const startMs = 60_000;
-const stopMs = 15_000;
+const START_MS = 60_000;
+const STOP_MS = 15_000;
 
 interface Peer {
   readonly name: string;
@@ -50,8 +50,8 @@ async function startPeer(name: string, directory: string, extra: readonly string
   const printed = new Map<string, string>();
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(
-      () => reject(new Error(`peer ${name} did not start within ${startMs / 1000} s`)),
-      startMs,
+      () => reject(new Error(`peer ${name} did not start within ${START_MS / 1000} s`)),
+      START_MS,
     );
     void exited.then(() => reject(new Error(`peer ${name} ended before it was ready`)));
     let rest = '';
@@ -91,7 +91,7 @@ async function shoal(peer: Peer, ...args: readonly string[]): Promise<string> {
 
 /** Waits until a peer sees the whole mesh, so that the job is announced to everybody. */
 async function meshed(peer: Peer, nodes: number): Promise<void> {
-  const deadline = Date.now() + startMs;
+  const deadline = Date.now() + START_MS;
   for (;;) {
     const response = await fetch(`http://127.0.0.1:${peer.apiPort}/api/v1/orchestrator/nodes`);
     const { Nodes } = (await response.json()) as { Nodes: readonly unknown[] };
@@ -104,7 +104,7 @@ async function meshed(peer: Peer, nodes: number): Promise<void> {
 
 async function stopPeers(peers: readonly Peer[]): Promise<void> {
   for (const peer of peers) peer.process.kill('SIGTERM');
-  const late = setTimeout(() => peers.forEach((peer) => peer.process.kill('SIGKILL')), stopMs);
+  const late = setTimeout(() => peers.forEach((peer) => peer.process.kill('SIGKILL')), STOP_MS);
   await Promise.all(peers.map((peer) => peer.exited));
   clearTimeout(late);
 }

@@ -14,7 +14,7 @@ import type { Plant, SimulationOptions } from '../test/simulation/options.ts';
 import { describeOptions, quietOptions, swarmOptions } from '../test/simulation/options.ts';
 import { describeReport, describeViolations } from '../test/simulation/report.ts';
 import type { Report } from '../test/simulation/run.ts';
-import { strictNames } from '../test/simulation/strict.ts';
+import { STRICT_NAMES } from '../test/simulation/strict.ts';
 import type { StrictName } from '../test/simulation/strict.ts';
 import { simulate } from '../test/simulation/run.ts';
 
@@ -29,7 +29,7 @@ const USAGE = `Usage: npm run simulate -- [options]
   --hard KINDS  with trouble beyond the usual faults: all, or some of
                 ${hardKinds.join(', ')}
   --strict NAMES  look at these promises to the letter, too: all, or some of
-                ${strictNames.join(', ')}
+                ${STRICT_NAMES.join(', ')}
   --replay N    run seed N with faults and print the timeline of what failed
   --trace       print the timeline of the whole run
   --plant BUG   put in a bug that must be found: forget-promises or silent-promises
@@ -75,7 +75,7 @@ function readArguments(): Arguments | null {
     );
   }
   const hard = namesOf('hard', values.hard, hardKinds);
-  const strict = namesOf('strict', values.strict, strictNames);
+  const strict = namesOf('strict', values.strict, STRICT_NAMES);
   if (replay !== null && (values.seed ?? values.seeds) !== undefined) {
     throw new UsageError('--replay names its seed itself: leave out --seed and --seeds.');
   }

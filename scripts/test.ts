@@ -19,7 +19,7 @@ interface Level {
   readonly timeoutMs: number;
 }
 
-const levels: readonly Level[] = [
+const LEVELS: readonly Level[] = [
   { name: 'check', folder: null, parallel: 1, timeoutMs: 0 },
   { name: 'unit', folder: 'unit', parallel: 2, timeoutMs: 120_000 },
   { name: 'contract', folder: 'contract', parallel: 1, timeoutMs: 180_000 },
@@ -96,10 +96,10 @@ async function runLevel(level: Level): Promise<Counts> {
 }
 
 const wanted = process.argv.slice(2);
-const unknown = wanted.filter((name) => !levels.some((level) => level.name === name));
+const unknown = wanted.filter((name) => !LEVELS.some((level) => level.name === name));
 if (unknown.length > 0) {
   process.stderr.write(
-    `test: no level ${unknown.join(', ')}; there are ${levels.map(({ name }) => name).join(', ')}\n`,
+    `test: no level ${unknown.join(', ')}; there are ${LEVELS.map(({ name }) => name).join(', ')}\n`,
   );
   process.exit(2);
 }
@@ -111,24 +111,24 @@ if (!existsSync(bin('tsc'))) {
 }
 
 const results: { name: string; seconds: number; counts: Counts }[] = [];
-for (const level of levels.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
+for (const level of LEVELS.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
   process.stdout.write(`\n—— ${level.name} ——\n`);
   const started = performance.now();
   const counts = await runLevel(level);
   results.push({ name: level.name, seconds: (performance.now() - started) / 1000, counts });
 }
-const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+const TOTAL: Counts = { passed: 0, failed: 0, skipped: 0 };
 process.stdout.write('\n');
 for (const { name, seconds, counts } of results) {
   const { passed, failed, skipped } = counts;
-  total.passed += passed;
-  total.failed += failed;
-  total.skipped += skipped;
+  TOTAL.passed += passed;
+  TOTAL.failed += failed;
+  TOTAL.skipped += skipped;
   process.stdout.write(
     `${name.padEnd(12)}${seconds.toFixed(0).padStart(5)} s  ${passed} passed, ${failed} failed, ${skipped} skipped\n`,
   );
 }
 process.stdout.write(
-  `\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`,
+  `\n${TOTAL.passed} passed, ${TOTAL.failed} failed, ${TOTAL.skipped} skipped\n`,
 );
-process.exitCode = total.failed > 0 ? 1 : 0;
+process.exitCode = TOTAL.failed > 0 ? 1 : 0;

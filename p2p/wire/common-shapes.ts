@@ -19,7 +19,7 @@ import type {
   StoreId,
 } from '../../src/core/record/ids.ts';
 import type { Epoch, Keeper, Slot } from '../../src/core/record/records.ts';
-import { epochNumberMax } from '../../src/core/record/ballot.ts';
+import { EPOCH_NUMBER_MAX } from '../../src/core/record/ballot.ts';
 import type { Resources } from '../../src/job/model.ts';
 import { BYTES_MAX, CPU_MAX, GPUS_MAX } from '../../src/job/resources.ts';
 import { dictionary, flag, integer, list, map, nullable, oneOf, pattern, text } from './shape.ts';
@@ -67,7 +67,7 @@ export const nodes: Shape<readonly NodeId[]> = list(nodeId, 64);
 
 export const epoch: Shape<Epoch> = map<Epoch>({
   config: ordinal,
-  number: integer(0, epochNumberMax),
+  number: integer(0, EPOCH_NUMBER_MAX),
   leader: nodeId,
 });
 export const keeper: Shape<Keeper> = map<Keeper>({ node: nodeId, store: storeId });

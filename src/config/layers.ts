@@ -27,7 +27,7 @@ export interface Layer {
 export type FlagValues = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 /** Variables that are not settings: the file itself, what a job is given, and those of tests. */
-const notSettings =
+const NOT_SETTINGS =
   /^SHOAL_(CONFIG|API_KEY|API_KEY_FILE|EXECUTION_ID|JOB_ID|JOB_TYPE|PARTITION_INDEX|PARTITION_COUNT|ATTEMPT|EPOCH|(HOST_)?PORT_.*|TEST_.*)$/;
 
 const hint = (name: string, known: Iterable<string>): string => {
@@ -40,7 +40,7 @@ export function fromEnvironment(env: Readonly<Record<string, string | undefined>
   const settings: Setting[] = [];
   const problems: string[] = [];
   for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith('SHOAL_') || text === undefined || notSettings.test(name)) continue;
+    if (!name.startsWith('SHOAL_') || text === undefined || NOT_SETTINGS.test(name)) continue;
     const leaf = byVariable.get(name);
     const origin = `environment ${name}`;
     if (leaf === undefined)

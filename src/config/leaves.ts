@@ -29,7 +29,7 @@ interface Inspectable {
   readonly _zod: { readonly def: { readonly type: string; readonly innerType?: z.core.$ZodType } };
 }
 
-const kinds: Readonly<Record<string, LeafKind>> = {
+const KINDS: Readonly<Record<string, LeafKind>> = {
   string: 'text',
   enum: 'text',
   number: 'number',
@@ -51,7 +51,7 @@ function collect(schema: z.core.$ZodType, keys: readonly string[], found: Map<st
     for (const [key, child] of Object.entries(bare.shape)) collect(child, [...keys, key], found);
     return;
   }
-  const kind = kinds[bare._zod.def.type];
+  const kind = KINDS[bare._zod.def.type];
   const path = keys.join('.');
   if (kind === undefined) throw new TypeError(`no kind for ${path}: ${bare._zod.def.type}`);
   found.set(path, {

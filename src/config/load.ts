@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ShoalError } from '../failures/shoal-error.ts';
 import type { Limits } from '../core/contract/limits.ts';
-import { defaultLimits } from '../core/contract/limits.ts';
+import { DEFAULT_LIMITS } from '../core/contract/limits.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import { fromEnvironment, fromFile, fromFlags } from './layers.ts';
 import type { FlagValues, Layer, Setting } from './layers.ts';
@@ -42,7 +42,7 @@ export interface ExplainedSetting {
 }
 
 /** Settings that name a file or directory. */
-const pathSettings = [
+const PATH_SETTINGS = [
   'node.dataDir',
   'node.ownerKey',
   'network.swarmKey',
@@ -100,7 +100,7 @@ export function explainConfig(loaded: LoadedConfig): readonly ExplainedSetting[]
 /** The core's constants with what the operator may change of them. */
 export function limitsOf(config: Config): Limits {
   return {
-    ...defaultLimits,
+    ...DEFAULT_LIMITS,
     maxAttempts: config.jobs.maxAttempts,
     retentionMs: config.jobs.retentionMs,
     resultRetentionMs: config.results.retentionMs,
@@ -140,7 +140,7 @@ function defaultPath(path: string, input: LoadInput): Setting {
 function expanded(setting: Setting, input: LoadInput): unknown {
   const { value } = setting;
   if (
-    !pathSettings.includes(setting.path) ||
+    !PATH_SETTINGS.includes(setting.path) ||
     typeof value !== 'string' ||
     value === '' ||
     value === 'none' ||

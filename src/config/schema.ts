@@ -4,7 +4,7 @@
  * knows a default.
  */
 import { z } from 'zod';
-import { defaultLimits } from '../core/contract/limits.ts';
+import { DEFAULT_LIMITS } from '../core/contract/limits.ts';
 import { isIpAddress } from '../job/addresses.ts';
 import { isAmount, isByteAmount, isShare } from './amounts.ts';
 
@@ -293,10 +293,10 @@ const jobs = z.strictObject({
     .int()
     .min(1)
     .max(100)
-    .default(defaultLimits.maxAttempts)
+    .default(DEFAULT_LIMITS.maxAttempts)
     .describe('tries of one partition before its job fails'),
   retentionMs: ms(60_000)
-    .default(defaultLimits.retentionMs)
+    .default(DEFAULT_LIMITS.retentionMs)
     .describe('how long the records of a finished job are kept'),
 });
 
@@ -369,7 +369,7 @@ const results = z.strictObject({
     .describe('how long a result is kept on its holders'),
   /** A machine that is only started again is back by then. */
   holderLostMs: ms(5_000)
-    .default(defaultLimits.holderLostMs)
+    .default(DEFAULT_LIMITS.holderLostMs)
     .describe('a holder that is away for this long is replaced: another peer makes a copy'),
   quotaBytes: bytes()
     .default(50 * GB)

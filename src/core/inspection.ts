@@ -5,7 +5,7 @@ import { recordsOf, stateOf } from './record/ledger.ts';
 import type { Inspection, Sighting } from './contract/inspection.ts';
 import { ownOffer } from './mesh/members.ts';
 import { isWaiting } from './placing/place.ts';
-import { nothing } from './placing/resources.ts';
+import { NOTHING } from './placing/resources.ts';
 import type { Core, With } from './node/state.ts';
 
 export function inspect(core: With<'mesh' | 'keeping' | 'placing' | 'executing'>): Inspection {
@@ -29,7 +29,7 @@ export function inspect(core: With<'mesh' | 'keeping' | 'placing' | 'executing'>
       phase: stored.state.body.phase,
       epoch,
     })),
-    capacity: core.profile?.capacity ?? nothing,
+    capacity: core.profile?.capacity ?? NOTHING,
     reserved,
     held,
     holds: [...core.placing.holds.values()].map(({ job, since, until }) => ({ job, since, until })),

@@ -28,7 +28,7 @@ import type { Core } from './node/state.ts';
 import type { Suite } from './record/suite.ts';
 
 /** Alarms that ring within one input: thousands may be due at once, and messages must have their turn. */
-const ringsMax = 1_000;
+const RINGS_MAX = 1_000;
 
 /**
  * @param restored everything the node's store holds; consumed with the first input, which brings the time
@@ -51,7 +51,7 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
     take(core, input);
     settle(core);
     // What is left rings with the next input, which the driver hands in at once.
-    for (let rings = 0; rings < ringsMax; rings += 1) {
+    for (let rings = 0; rings < RINGS_MAX; rings += 1) {
       const key = core.timers.take(now);
       if (key === null) break;
       const where = `timer.${timerKind(key)}`;

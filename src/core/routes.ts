@@ -56,10 +56,10 @@ import type { KeptJob } from './keeping/state.ts';
 import { onCommandAck, onStopTooLate } from './asking/stop.ts';
 
 /** Of an allowance: a spec may be 64 KiB. */
-const specPoints = 5;
+const SPEC_POINTS = 5;
 
 /** Nodes whose host is remembered; more than are ever connected. */
-const hostsMax = 4_096;
+const HOSTS_MAX = 4_096;
 
 export function dispatch(core: Core, input: Input): void {
   core.relayed = input.type === 'gossip';
@@ -76,7 +76,7 @@ export function dispatch(core: Core, input: Input): void {
       advertise(core);
       return reconsider(core);
     case 'peer-host':
-      remember(core.mesh.hosts, input.node, input.host, hostsMax);
+      remember(core.mesh.hosts, input.node, input.host, HOSTS_MAX);
       return;
     case 'peer-connected':
       core.mesh.connected.add(input.node);
@@ -209,7 +209,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   'spec-wanted'(core, from, { job }) {
     const kept = core.keeping.kept.get(job);
     const spec = kept?.ledger.spec;
-    if (spec !== undefined && allow(core, from, specPoints))
+    if (spec !== undefined && allow(core, from, SPEC_POINTS))
       send(core, from, { type: 'spec', spec });
   },
   spec: (core, from, { spec }) => onSpec(core, from, spec),
@@ -265,7 +265,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
 };
 
 /** What needs the records of a job, though it is over. Anything else about such a job has lost its purpose. */
-const wantsRecords: ReadonlySet<MessageType> = new Set([
+const WANTS_RECORDS: ReadonlySet<MessageType> = new Set([
   'admit',
   'activate',
   'job-wanted',
@@ -276,7 +276,7 @@ const wantsRecords: ReadonlySet<MessageType> = new Set([
 ]);
 
 export function onMessage(core: Core, from: NodeId, message: Message): void {
-  const job = wantsRecords.has(message.type) ? jobOfMessage(message) : null;
+  const job = WANTS_RECORDS.has(message.type) ? jobOfMessage(message) : null;
   if (job !== null && recall(core, job, { type: 'message', from, message }, from)) return;
   // The table pairs each type with its own handler; the compiler cannot follow that through the look-up.
   (handlers[message.type] as Handler<MessageType>)(core, from, message);

@@ -15,9 +15,9 @@ export interface Defects {
 }
 
 /** A fault of one kind is written down again after this, with the number of times it came. */
-const repeatMs = 60_000;
+const REPEAT_MS = 60_000;
 /** Kinds told apart: a message of somebody else's must not make a new kind each time. */
-const kindsMax = 200;
+const KINDS_MAX = 200;
 
 export function createDefects(deps: {
   readonly log: Log;
@@ -36,11 +36,11 @@ export function createDefects(deps: {
     const text = stackOf(error);
     const kind = kindOf(where, text);
     const known = kinds.get(kind);
-    if (known !== undefined && deps.now() - known.loggedAt < repeatMs) {
+    if (known !== undefined && deps.now() - known.loggedAt < REPEAT_MS) {
       known.unlogged += 1;
       return;
     }
-    if (known === undefined && kinds.size >= kindsMax) return;
+    if (known === undefined && kinds.size >= KINDS_MAX) return;
     const again = known === undefined ? {} : { again: known.unlogged };
     kinds.set(kind, { loggedAt: deps.now(), unlogged: 0 });
     deps.log.error({ where, ...data, ...again, error: text }, 'node.defect');

@@ -14,8 +14,8 @@ export interface DoctorDeps {
   readonly disk: DiskState;
 }
 
-const probeMs = 10_000;
-const lowDiskBytes = 1_000_000_000;
+const PROBE_MS = 10_000;
+const LOW_DISK_BYTES = 1_000_000_000;
 
 export async function diagnose(deps: DoctorDeps): Promise<readonly Finding[]> {
   return [
@@ -46,7 +46,7 @@ async function engineFindings({ engines, config }: DoctorDeps): Promise<readonly
   const probed = await Promise.all(
     [...engines].map(async ([name, engine]): Promise<readonly Finding[]> => {
       const subject = `engine ${name}`;
-      const status = await engine.probe(AbortSignal.timeout(probeMs));
+      const status = await engine.probe(AbortSignal.timeout(PROBE_MS));
       if (!status.available) {
         return [
           {
@@ -88,7 +88,7 @@ function diskFinding({ config, disk }: DoctorDeps): Finding {
       remedy: 'Free some space: the peer takes work again by itself.',
     };
   }
-  if (freeBytes >= lowDiskBytes) return ok('disk', room);
+  if (freeBytes >= LOW_DISK_BYTES) return ok('disk', room);
   return { subject: 'disk', level: 'warning', detail: room, remedy: 'Free some space soon.' };
 }
 

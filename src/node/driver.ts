@@ -73,16 +73,16 @@ export interface DriverGauges {
 }
 
 /** Inputs handled before their writes are committed; bounds the delay of the first of them. */
-const batchMax = 512;
-const inputsKept = 200;
+const BATCH_MAX = 512;
+const INPUTS_KEPT = 200;
 /** Between two commits under load, milliseconds (protocol part 3: group commit within a few). */
-const groupMs = 2;
+const GROUP_MS = 2;
 /** The core answers every request within half of this; one that a defect swallowed is answered here. */
-const requestMs = 60_000;
+const REQUEST_MS = 60_000;
 /** Between two tries to write what a full disk kept waiting, milliseconds. */
-const againMs = 1_000;
+const AGAIN_MS = 1_000;
 /** Longest time that Node's timers take. */
-const timerMaxMs = 2_147_483_647;
+const TIMER_MAX_MS = 2_147_483_647;
 
 export function createDriver(machine: Machine, ports: DriverPorts): Driver {
   const inbox = createInbox();
@@ -103,7 +103,7 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     if (scheduled || ended) return;
     scheduled = true;
     // Right after a commit inputs are left to gather: under load they then share one fsync.
-    if (performance.now() - committedAt < groupMs) setTimeout(drain, groupMs);
+    if (performance.now() - committedAt < GROUP_MS) setTimeout(drain, GROUP_MS);
     else setImmediate(drain);
   }
 
@@ -112,7 +112,7 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     if (ended) return;
     const started = performance.now();
     try {
-      commit(inbox.take(batchMax));
+      commit(inbox.take(BATCH_MAX));
     } catch (error) {
       fail(error);
       return;
@@ -138,7 +138,7 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
 
   function handle(input: Input, effects: Effect[]): void {
     last.push(input);
-    if (last.length > inputsKept) last.shift();
+    if (last.length > INPUTS_KEPT) last.shift();
     handled += 1;
     ports.log.trace({ input: input.type }, 'core.input');
     try {
@@ -179,7 +179,7 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
       return true;
     }
     ports.onFull(true);
-    again = setInterval(settleOwed, againMs);
+    again = setInterval(settleOwed, AGAIN_MS);
     return false;
   }
 
@@ -232,7 +232,7 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     timer = null;
     const wake = machine.nextWake();
     if (wake === null || ended) return;
-    const ms = Math.min(timerMaxMs, Math.max(0, Math.ceil(wake - performance.now())));
+    const ms = Math.min(TIMER_MAX_MS, Math.max(0, Math.ceil(wake - performance.now())));
     timer = setTimeout(() => push({ type: 'wake' }), ms);
   }
 
@@ -266,7 +266,7 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     async caughtUp() {
       const target = handled + inbox.length;
       while (!ended && handled < target)
-        await new Promise((resolve) => setTimeout(resolve, groupMs));
+        await new Promise((resolve) => setTimeout(resolve, GROUP_MS));
     },
     request(make) {
       requests += 1;
@@ -275,7 +275,7 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
         const what = 'a request was not answered';
         const late = setTimeout(
           () => answer(request, { type: 'failed', problem: { code: 'internal', what } }),
-          requestMs,
+          REQUEST_MS,
         ).unref();
         waiting.set(request, (reply) => {
           clearTimeout(late);

@@ -78,12 +78,12 @@ function carryOut(hands: Hands, effect: Performed): void {
     case 'note':
       metrics.noted(effect.event);
       if (effect.event === 'job.closed') hands.closed(asJobId(String(effect.data['job'])));
-      log[noisy.has(effect.event) ? 'debug' : 'info']({ ...effect.data }, effect.event);
+      log[NOISY.has(effect.event) ? 'debug' : 'info']({ ...effect.data }, effect.event);
   }
 }
 
 /** Events that come several times per job; an operator wants a handful. */
-const noisy: ReadonlySet<NoteEvent> = new Set<NoteEvent>([
+const NOISY: ReadonlySet<NoteEvent> = new Set<NoteEvent>([
   'execution.phase',
   'job.activated',
   'job.admitted',
@@ -97,9 +97,9 @@ function jobOfGossip(gossip: Gossip): JobId | null {
 }
 
 /** A second copy of a result must not keep a stream busy for ever. */
-const replicateMs = 600_000;
+const REPLICATE_MS = 600_000;
 /** What is said of content that its holders do not have. */
-const notThere: ReadonlySet<string> = new Set(['content-not-found', 'content-corrupt']);
+const NOT_THERE: ReadonlySet<string> = new Set(['content-not-found', 'content-corrupt']);
 
 /** Makes copies of other nodes' results, and tells the core how it went. */
 export function createReplicator(deps: {
@@ -116,14 +116,14 @@ export function createReplicator(deps: {
     most: number,
   ): Promise<CopyOutcome> => {
     try {
-      const signal = AbortSignal.timeout(replicateMs);
+      const signal = AbortSignal.timeout(REPLICATE_MS);
       const maxBytes = Math.min(most, deps.resultMaxBytes);
       await host.content.replicate(cid, { holders, maxBytes, signal });
       retention.hold(cid);
       return 'made';
     } catch (error) {
       log.warn({ cid, error: String(error) }, 'result.not-replicated');
-      const lost = error instanceof ShoalError && notThere.has(error.failure.code);
+      const lost = error instanceof ShoalError && NOT_THERE.has(error.failure.code);
       return lost ? 'missing' : 'refused';
     }
   };

@@ -12,23 +12,23 @@ export type GossipInput = Extract<Input, { type: 'gossip' }>;
 export type LocalInput = Exclude<Input, MessageInput | GossipInput>;
 
 /** Messages of one peer that wait before its streams are paused: four turns of it. */
-export const laneMax = 128;
+export const LANE_MAX = 128;
 /** Bytes, as they came, of all messages that wait; in memory they are up to ten times as large. */
-const messagesMaxBytes = 32 << 20;
+const MESSAGES_MAX_BYTES = 32 << 20;
 /** Of these, what one peer may have waiting: at most the largest message, at least many small ones. */
-const laneMostBytes = 1 << 20;
-const laneLeastBytes = 64 << 10;
+const LANE_MOST_BYTES = 1 << 20;
+const LANE_LEAST_BYTES = 64 << 10;
 /** Announcements are worth nothing when they are old, so the oldest go. */
-export const gossipMax = 2_048;
+export const GOSSIP_MAX = 2_048;
 /**
  * Messages taken of one peer for one batch, even when nobody else has any: between two batches files,
  * timers and requests get their turns, and a flood must not make those few and far between.
  */
-const turn = 32;
+const TURN = 32;
 /** Of each batch, what gossip may have. */
-const gossipPart = 1 / 8;
+const GOSSIP_PART = 1 / 8;
 /** Of each batch, this part is kept for what others say, however much there is to do here. */
-const othersPart = 1 / 4;
+const OTHERS_PART = 1 / 4;
 
 interface Lane {
   inputs: MessageInput[];
@@ -59,22 +59,22 @@ export function createInbox(): Inbox {
   let local: LocalInput[] = [];
   // In the order of their turns.
   const lanes = new Map<NodeId, Lane>();
-  const gossip = new BoundedQueue<GossipInput>({ max: gossipMax, drop: 'oldest' });
+  const gossip = new BoundedQueue<GossipInput>({ max: GOSSIP_MAX, drop: 'oldest' });
   let messages = 0;
   let pausedPeers = 0;
 
   const share = (): number =>
-    Math.max(laneLeastBytes, Math.min(laneMostBytes, messagesMaxBytes / lanes.size));
+    Math.max(LANE_LEAST_BYTES, Math.min(LANE_MOST_BYTES, MESSAGES_MAX_BYTES / lanes.size));
 
   /** A turn of one peer; it goes to the end of the line, or leaves it. */
   function takeTurn(from: NodeId, lane: Lane, most: number, taken: Input[]): void {
-    const inputs = lane.inputs.splice(0, Math.min(turn, most));
+    const inputs = lane.inputs.splice(0, Math.min(TURN, most));
     for (const size of lane.sizes.splice(0, inputs.length)) lane.bytes -= size;
     taken.push(...inputs);
     messages -= inputs.length;
     lanes.delete(from);
     if (lane.inputs.length > 0) lanes.set(from, lane);
-    if (lane.room !== null && lane.inputs.length <= laneMax / 2 && lane.bytes <= share() / 2) {
+    if (lane.room !== null && lane.inputs.length <= LANE_MAX / 2 && lane.bytes <= share() / 2) {
       lane.room.resolve();
       lane.room = null;
       pausedPeers -= 1;
@@ -102,7 +102,7 @@ export function createInbox(): Inbox {
       lane.sizes.push(bytes);
       lane.bytes += bytes;
       messages += 1;
-      if (lane.inputs.length < laneMax && lane.bytes < share()) return undefined;
+      if (lane.inputs.length < LANE_MAX && lane.bytes < share()) return undefined;
       if (lane.room === null) {
         lane.room = Promise.withResolvers();
         pausedPeers += 1;
@@ -111,10 +111,10 @@ export function createInbox(): Inbox {
     },
     take(max) {
       const others = messages + gossip.length;
-      const room = max - Math.min(others, Math.floor(max * othersPart));
+      const room = max - Math.min(others, Math.floor(max * OTHERS_PART));
       const taken: Input[] = local.slice(0, room);
       local = local.slice(room);
-      takeGossip(Math.min(Math.floor(max * gossipPart), max - taken.length), taken);
+      takeGossip(Math.min(Math.floor(max * GOSSIP_PART), max - taken.length), taken);
       for (const [from, lane] of [...lanes]) {
         if (taken.length >= max) break;
         takeTurn(from, lane, max - taken.length, taken);

@@ -7,7 +7,7 @@
 import type { Defects } from './defects.ts';
 
 /** Errors by which libp2p, its muxers and Node's streams say that the other side is gone or broken. */
-const streamErrors: ReadonlySet<string> = new Set([
+const STREAM_ERRORS: ReadonlySet<string> = new Set([
   'AbortError',
   'ConnectionClosedError',
   'ConnectionClosingError',
@@ -39,7 +39,7 @@ const streamErrors: ReadonlySet<string> = new Set([
   'UnRequestedPingError',
   'UnsupportedProtocolError',
 ]);
-const streamCodes: ReadonlySet<string> = new Set([
+const STREAM_CODES: ReadonlySet<string> = new Set([
   'ECONNABORTED',
   'ECONNREFUSED',
   'ECONNRESET',
@@ -54,13 +54,13 @@ const streamCodes: ReadonlySet<string> = new Set([
 ]);
 
 /** No room on the disk; it passes, and nothing was acknowledged that was not written. */
-const diskCodes: ReadonlySet<string> = new Set(['EDQUOT', 'ENOSPC']);
+const DISK_CODES: ReadonlySet<string> = new Set(['EDQUOT', 'ENOSPC']);
 
 /** Whether an error says no more than that a stream is gone, or that there is no room. */
 function isSurroundings(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = 'code' in error ? String(error.code) : '';
-  return streamErrors.has(error.name) || streamCodes.has(code) || diskCodes.has(code);
+  return STREAM_ERRORS.has(error.name) || STREAM_CODES.has(code) || DISK_CODES.has(code);
 }
 
 /**

@@ -36,8 +36,8 @@ export interface GroupLimits {
 }
 
 const GPU_QUERY_MS = 2_000;
-const systems: Readonly<Record<string, string>> = { win32: 'windows' };
-const architectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' };
+const SYSTEMS: Readonly<Record<string, string>> = { win32: 'windows' };
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' };
 
 /** `dataDir` must exist. `root`: `/`; another one in tests. */
 export async function machineFacts(dataDir: string, root: string): Promise<MachineFacts> {
@@ -52,8 +52,8 @@ export async function machineFacts(dataDir: string, root: string): Promise<Machi
     ),
     diskBytes: disk.bavail * disk.bsize,
     gpus,
-    operatingSystem: own(systems, platform()) ?? platform(),
-    architecture: own(architectures, arch()) ?? arch(),
+    operatingSystem: own(SYSTEMS, platform()) ?? platform(),
+    architecture: own(ARCHITECTURES, arch()) ?? arch(),
     hostName: hostname(),
   };
 }

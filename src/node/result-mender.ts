@@ -13,12 +13,12 @@ export interface ResultMender {
 }
 
 /** The mesh is not there at once after a start. */
-const firstPauseMs = 2_000;
-const longestPauseMs = 15 * 60_000;
+const FIRST_PAUSE_MS = 2_000;
+const LONGEST_PAUSE_MS = 15 * 60_000;
 /** Then the other holders are told: another node can make a copy. */
-const lostMs = 120_000;
+const LOST_MS = 120_000;
 /** For the blocks of one result. */
-const fetchMs = 600_000;
+const FETCH_MS = 600_000;
 
 export function createResultMender(deps: {
   readonly content: Pick<HostContent, 'has' | 'replicate'>;
@@ -48,7 +48,7 @@ export function createResultMender(deps: {
 
   async function mended(cid: string): Promise<boolean> {
     try {
-      const signal = AbortSignal.any([stopped.signal, AbortSignal.timeout(fetchMs)]);
+      const signal = AbortSignal.any([stopped.signal, AbortSignal.timeout(FETCH_MS)]);
       await content.replicate(cid, { holders: [], maxBytes: deps.maxBytes, signal });
       log.info({ cid }, 'result.mended');
       return true;
@@ -68,15 +68,15 @@ export function createResultMender(deps: {
       if (missing.length > 0) log.warn({ results: missing.length }, 'result.missing');
       const since = clock.now();
       let told = false;
-      for (let pauseMs = firstPauseMs; missing.length > 0; pauseMs *= 2) {
-        await clock.pause(Math.min(pauseMs, longestPauseMs), stopped.signal);
+      for (let pauseMs = FIRST_PAUSE_MS; missing.length > 0; pauseMs *= 2) {
+        await clock.pause(Math.min(pauseMs, LONGEST_PAUSE_MS), stopped.signal);
         const still: string[] = [];
         for (const cid of missing) {
           if (stopped.signal.aborted) return;
           if (deps.wanted(cid) && !(await mended(cid))) still.push(cid);
         }
         missing = still;
-        if (!told && clock.now() - since >= lostMs) {
+        if (!told && clock.now() - since >= LOST_MS) {
           told = true;
           for (const cid of missing) deps.lost(cid);
         }

@@ -17,10 +17,10 @@ export interface Retention {
   stop(): void;
 }
 
-const prefix = 'result/';
-const roundMs = 15 * 60_000;
+const PREFIX = 'result/';
+const ROUND_MS = 15 * 60_000;
 /** A full disk takes no new results, so this many come only from what was under way. */
-const unwrittenMax = 10_000;
+const UNWRITTEN_MAX = 10_000;
 
 export function createRetention(deps: {
   readonly kv: KeyValues;
@@ -35,7 +35,7 @@ export function createRetention(deps: {
   const { kv, content, retentionMs, log } = deps;
   const mender = createResultMender({
     ...deps,
-    wanted: (cid) => kv.get(`${prefix}${cid}`) !== null,
+    wanted: (cid) => kv.get(`${PREFIX}${cid}`) !== null,
     clock: {
       now: () => performance.now(),
       // Its end by the signal is looked at afterwards.
@@ -48,10 +48,10 @@ export function createRetention(deps: {
 
   function note(cid: string, until: number): void {
     try {
-      kv.put(`${prefix}${cid}`, '', until);
+      kv.put(`${PREFIX}${cid}`, '', until);
       unwritten.delete(cid);
     } catch (error) {
-      if (unwritten.size < unwrittenMax) unwritten.set(cid, until);
+      if (unwritten.size < UNWRITTEN_MAX) unwritten.set(cid, until);
       log.warn({ cid, error: String(error) }, 'result.not-noted');
     }
   }
@@ -60,7 +60,7 @@ export function createRetention(deps: {
   async function pinAgain(): Promise<void> {
     const pinned = new Set<string>();
     for await (const cid of content.pins()) pinned.add(cid);
-    const held = kv.list(prefix).map(({ key }) => key.slice(prefix.length));
+    const held = kv.list(PREFIX).map(({ key }) => key.slice(PREFIX.length));
     for (const cid of held.filter((one) => !pinned.has(one))) await content.pin(cid);
     await mender.check(held);
   }
@@ -68,9 +68,9 @@ export function createRetention(deps: {
   async function round(): Promise<void> {
     const now = Date.now();
     for (const [cid, until] of [...unwritten]) note(cid, until);
-    for (const { key, until } of kv.list(prefix)) {
+    for (const { key, until } of kv.list(PREFIX)) {
       if (until === null || until > now) continue;
-      await content.unpin(key.slice(prefix.length));
+      await content.unpin(key.slice(PREFIX.length));
       kv.delete(key);
     }
     kv.expire(now);
@@ -81,7 +81,7 @@ export function createRetention(deps: {
   const failed = (error: unknown): void =>
     log.warn({ error: String(error) }, 'content.collect-failed');
   void pinAgain().catch(failed);
-  const timer = setInterval(() => void round().catch(failed), roundMs);
+  const timer = setInterval(() => void round().catch(failed), ROUND_MS);
   timer.unref();
   return {
     hold: (cid) => note(cid, Date.now() + retentionMs),

@@ -10,7 +10,7 @@ import { startPeer } from './start.ts';
 import { version } from './version.ts';
 
 /** For the last words, of the log and to the others, to be written. */
-const brokenMs = 500;
+const BROKEN_MS = 500;
 
 /** @throws ShoalError of everything a person can put right. Resolves when the peer has stopped. */
 export async function serve(flags: FlagValues): Promise<void> {
@@ -44,7 +44,7 @@ export async function serve(flags: FlagValues): Promise<void> {
   } catch (error) {
     // The core or the store broke. An orderly stop would go through both, so the process just ends:
     // others see at once that it is gone. What became of its programs is in `breaking.ts`.
-    setTimeout(() => process.exit(tell(error).exitCode), brokenMs);
+    setTimeout(() => process.exit(tell(error).exitCode), BROKEN_MS);
     throw error;
   } finally {
     process.removeListener('SIGINT', leave);

@@ -15,7 +15,7 @@ import type {
 } from '../api/service.ts';
 import { ShoalError } from '../failures/shoal-error.ts';
 import { asJobId, asNodeId } from '../core/record/ids.ts';
-import { specValidMaxMs } from '../core/contract/limits.ts';
+import { SPEC_VALID_MAX_MS } from '../core/contract/limits.ts';
 import type { ExecutionId, JobId, NodeId } from '../core/record/ids.ts';
 import { attemptsOf, ledgerOf, stateOf } from '../core/record/ledger.ts';
 import type { Ledger } from '../core/record/ledger.ts';
@@ -108,9 +108,9 @@ export function createJobLookup({
 }
 
 /** A token is good for as long as a client may reasonably repeat itself. */
-const tokenMs = 24 * 3_600_000;
+const TOKEN_MS = 24 * 3_600_000;
 /** Inline inputs above this travel as content, by CID: a record holds at most 64 KiB. */
-const inlineInRecordBytes = 8_192;
+const INLINE_IN_RECORD_BYTES = 8_192;
 
 export function createService(deps: ServiceDeps): ShoalService {
   return {
@@ -178,7 +178,7 @@ async function submit(deps: ServiceDeps, job: Job, token: string | null): Promis
   const nonce = key?.slice(0, 32) ?? randomBytes(16).toString('hex');
   const { ExecutionTimeout, QueueTimeout, TotalTimeout } = spec.Task.Timeouts;
   const longestMs = 1000 * Math.max(TotalTimeout, ExecutionTimeout + QueueTimeout);
-  const notAfter = Date.now() + Math.min(deps.specValidMs + longestMs, specValidMaxMs);
+  const notAfter = Date.now() + Math.min(deps.specValidMs + longestMs, SPEC_VALID_MAX_MS);
   const reply = await deps.driver.request((request) => ({
     type: 'submit',
     request,
@@ -192,7 +192,7 @@ async function submit(deps: ServiceDeps, job: Job, token: string | null): Promis
       code: 'internal',
       what: `a submission was answered with ${reply.type}`,
     });
-  if (key !== null) deps.kv.put(`token/${key}`, reply.job, Date.now() + tokenMs);
+  if (key !== null) deps.kv.put(`token/${key}`, reply.job, Date.now() + TOKEN_MS);
   return submitted(reply.job, reply.receipt, warnings, reply.again);
 }
 
@@ -222,7 +222,7 @@ async function moveLargeInput(
   if (
     input.Source.Type !== 'inline' ||
     typeof url !== 'string' ||
-    url.length <= inlineInRecordBytes
+    url.length <= INLINE_IN_RECORD_BYTES
   )
     return input;
   const decoded = decodeDataUrl(url);

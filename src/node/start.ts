@@ -56,13 +56,13 @@ export interface Peer {
 }
 
 /** Spec records hold at most this; the envelope around them needs the rest of 64 KiB. */
-const specMaxBytes = 60_000;
+const SPEC_MAX_BYTES = 60_000;
 /** Between two looks for what executions have left behind, milliseconds. */
-const sweepMs = 60_000;
+const SWEEP_MS = 60_000;
 /** Running programs get this long to be stopped and reported when the peer leaves. */
-const leaveMs = 8_000;
+const LEAVE_MS = 8_000;
 /** After that the parts of the peer get this long to close. */
-const stopMs = 5_000;
+const STOP_MS = 5_000;
 
 /** @throws ShoalError for everything a person can put right: configuration, keys, ports, locks, stores. */
 export async function startPeer(loaded: LoadedConfig, version: string): Promise<Peer> {
@@ -159,7 +159,7 @@ async function compose(
         if (advert || effect.type === 'gossip') perform(hands, effect);
       }
     },
-    stopRuns: () => runner.stop(leaveMs),
+    stopRuns: () => runner.stop(LEAVE_MS),
     end: (error) => ended.reject(error),
   });
   const disk = createDiskWatch({
@@ -239,7 +239,7 @@ async function compose(
     content: clientsContent(content, () => disk.state().full),
     kv: store.kv,
     specBytes: (job) => specBytes(job),
-    specMaxBytes,
+    specMaxBytes: SPEC_MAX_BYTES,
     specValidMs: config.jobs.retentionMs,
     localLogs: (execution, options, result, signal) =>
       readLogs(logSource, execution, options, result, signal),
@@ -304,7 +304,7 @@ async function compose(
       .catch((error: unknown) => peerLog.warn({ error: String(error) }, 'sweep.failed'));
   // Once everything restored is started again, what is left over belongs to nobody.
   void driver.caughtUp().then(sweep);
-  const sweeper = setInterval(sweep, sweepMs);
+  const sweeper = setInterval(sweep, SWEEP_MS);
   closers.add(() => clearInterval(sweeper));
 
   let stopping: Promise<void> | null = null;
@@ -317,7 +317,7 @@ async function compose(
     const reject = (): void =>
       ended.reject(error instanceof Error ? error : new Error(String(error)));
     stopping ??= leave(driver, runner, closers).finally(reject);
-    setTimeout(reject, leaveMs + stopMs).unref();
+    setTimeout(reject, LEAVE_MS + STOP_MS).unref();
   };
   return {
     nodeId: host.nodeId,
@@ -350,7 +350,7 @@ function persisted(store: Store, writes: readonly StoreWrite[]): boolean {
 async function leave(driver: Driver, runner: Runner, closers: Closers): Promise<void> {
   driver.push({ type: 'drain' });
   for (const execution of runner.keep()) runner.cancel(execution, 'the peer is shutting down');
-  const deadline = Date.now() + leaveMs;
+  const deadline = Date.now() + LEAVE_MS;
   while (runner.keep().size > 0 && Date.now() < deadline)
     await new Promise((r) => setTimeout(r, 50));
   // The last states are on their way once the driver has handled them and the streams have flushed.

@@ -7,9 +7,9 @@
 import { Worker } from 'node:worker_threads';
 
 /** No work of a peer takes nearly as long; a loop without an end takes for ever. */
-const stallMs = 30_000;
+const STALL_MS = 30_000;
 /** Between two looks. The thread counts looks, not time: a clock goes on while the machine sleeps. */
-const lookMs = 1_000;
+const LOOK_MS = 1_000;
 
 /**
  * Runs in the thread. `exit` would end the thread alone, and a signal with a handler is handled by the
@@ -39,8 +39,8 @@ export interface WatchdogOptions {
 
 /** @returns ends the watch */
 export function startWatchdog(options: WatchdogOptions = {}): () => void {
-  const look = options.lookMs ?? lookMs;
-  const stall = options.stallMs ?? stallMs;
+  const look = options.lookMs ?? LOOK_MS;
+  const stall = options.stallMs ?? STALL_MS;
   const beats = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   const counter = new Int32Array(beats);
   const timer = setInterval(() => Atomics.add(counter, 0, 1), look).unref();

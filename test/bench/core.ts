@@ -19,12 +19,12 @@ import { noopJob } from './jobs.ts';
 import { row } from './statistics.ts';
 
 const crypto = createCrypto();
-const net = 'shoal';
+const NET = 'shoal';
 /** A new one each time: codecs remember the records they have decoded. */
-const freshCodec = () => createMessageCodec({ net, sha256: crypto.sha256 });
+const freshCodec = () => createMessageCodec({ net: NET, sha256: crypto.sha256 });
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 const freshSuite = (): Suite =>
-  createSuite({ net, nodeSeed: digest('node'), ownerSeed: digest('owner'), crypto });
+  createSuite({ net: NET, nodeSeed: digest('node'), ownerSeed: digest('owner'), crypto });
 
 /** What a keeper gets for each job: the spec and its admission. */
 function admitMessage(suite: Suite, index: number): Extract<Message, { type: 'admit' }> {

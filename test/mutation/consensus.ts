@@ -45,7 +45,7 @@ export const consensus: Mutations = {
     {
       name: 'any epoch number is followed',
       within: 'withinReach',
-      text: ' && claimed.number <= known.number + leapMax',
+      text: ' && claimed.number <= known.number + LEAP_MAX',
       instead: '',
       why: 'one hostile keeper uses the numbers up',
     },
@@ -89,7 +89,7 @@ export const consensus: Mutations = {
     {
       name: 'values for places that the job does not have are taken',
       within: 'hasPlace',
-      text: 'partition < partitionsIn(spec.body) && attempt < attemptsMax',
+      text: 'partition < partitionsIn(spec.body) && attempt < ATTEMPTS_MAX',
       instead: 'true',
       why: 'hostile keepers fill ledgers without end',
     },

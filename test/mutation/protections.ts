@@ -36,7 +36,7 @@ export const protections: Mutations = {
     {
       name: 'wasted holds are forgiven',
       within: 'holdUnused',
-      text: 'core.now - hold.firstAt < inVainMs',
+      text: 'core.now - hold.firstAt < IN_VAIN_MS',
       instead: 'true',
       why: 'nodes are kept busy by jobs that never come',
     },
@@ -50,21 +50,21 @@ export const protections: Mutations = {
     {
       name: 'a neighbour may bring any number of adverts',
       within: 'welcomeAdvert',
-      text: 'core.mesh.welcome.adverts.take(from, 1, advertsMax, core.now)',
+      text: 'core.mesh.welcome.adverts.take(from, 1, ADVERTS_MAX, core.now)',
       instead: 'true',
       why: 'a node does nothing but verify what one member makes up',
     },
     {
       name: 'a node that fails everything gets everything',
       within: 'onProbation',
-      text: '> failuresForgiven',
+      text: '> FAILURES_FORGIVEN',
       instead: '> Infinity',
       why: 'one broken node eats the tries of all jobs',
     },
     {
       name: 'any number of bytes is copied for one owner',
       within: 'welcomeCopy',
-      text: 'if (!copied.take(owner, bytes, copiedPerOwnerMax, core.now)) return false;',
+      text: 'if (!copied.take(owner, bytes, COPIED_PER_OWNER_MAX, core.now)) return false;',
       instead: '',
       why: 'disks are filled by results that nobody wants',
     },
@@ -80,7 +80,7 @@ export const protections: Mutations = {
     {
       name: 'a bid may be for any number of executions',
       within: 'soundBid',
-      text: ': slotsMax, Count',
+      text: ': SLOTS_MAX, Count',
       instead: ': Infinity, Infinity',
       why: 'one node takes a whole job and does nothing',
     },
@@ -112,7 +112,7 @@ export const protections: Mutations = {
     {
       name: 'a copy may be of any size',
       within: 'copy',
-      text: 'Math.ceil(bytes * treeShare) + treeBytes',
+      text: 'Math.ceil(bytes * TREE_SHARE) + TREE_BYTES',
       instead: 'Infinity',
       why: 'a small signed result fills a disk',
     },
@@ -163,7 +163,7 @@ export const protections: Mutations = {
     {
       name: 'a job that always fails is tried for ever',
       within: 'dropJob',
-      text: 'strikes >= strikesMax',
+      text: 'strikes >= STRIKES_MAX',
       instead: 'false',
       why: 'one job keeps a node busy',
     },
@@ -186,7 +186,7 @@ export const protections: Mutations = {
     {
       name: 'made-up members count without end',
       within: 'memberCount',
-      text: 'Math.min(aliveMembers(core).length, perConnection * (core.mesh.connected.size + 1))',
+      text: 'Math.min(aliveMembers(core).length, PER_CONNECTION * (core.mesh.connected.size + 1))',
       instead: 'aliveMembers(core).length',
       why: 'honest nodes believe that they need not bid',
     },
@@ -202,7 +202,7 @@ export const protections: Mutations = {
     {
       name: 'an epoch may have any number on the wire',
       within: 'epoch',
-      text: 'integer(0, epochNumberMax)',
+      text: 'integer(0, EPOCH_NUMBER_MAX)',
       instead: 'integer(0, Number.MAX_SAFE_INTEGER)',
       why: 'one message uses the numbers up',
     },

@@ -33,16 +33,16 @@ export interface Scratch {
 }
 
 /** A mistake may make a test wait for ever: that is noticed, too. */
-const watchMaxMs = 300_000;
-const copied = ['src', 'p2p', 'scripts', 'test', 'package.json', 'tsconfig.json'];
+const WATCH_MAX_MS = 300_000;
+const COPIED = ['src', 'p2p', 'scripts', 'test', 'package.json', 'tsconfig.json'];
 /** Tests of the core, and of the wire for mistakes that are planted there. */
-const unitFolders = ['test/unit/core', 'test/unit/p2p/wire'];
+const UNIT_FOLDERS = ['test/unit/core', 'test/unit/p2p/wire'];
 /** They come last: most mistakes are found without them. */
-const slow = /(?:fuzz|bounds|pending|job-index)\.test\.ts$/;
+const SLOW = /(?:fuzz|bounds|pending|job-index)\.test\.ts$/;
 
 export function createScratch(root: string): Scratch {
   const home = mkdtempSync(join(tmpdir(), 'shoal-mutate-'));
-  for (const name of copied) cpSync(join(root, name), join(home, name), { recursive: true });
+  for (const name of COPIED) cpSync(join(root, name), join(home, name), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(home, 'node_modules'));
   return {
     async plant(file, mutation, then) {
@@ -64,10 +64,10 @@ export function createScratch(root: string): Scratch {
 async function unitTests(home: string, file: string | null): Promise<Finding | null> {
   const began = performance.now();
   const own = file === null ? '' : join(home, 'test', 'unit', dirname(file).replace(/^src\//, ''));
-  const rank = (path: string): number => (path.startsWith(own) ? 0 : slow.test(path) ? 2 : 1);
-  const files = unitFolders
-    .filter((folder) => !folder.includes('wire') || file?.startsWith('p2p') !== false)
-    .flatMap((folder) => testFiles(join(home, folder)));
+  const rank = (path: string): number => (path.startsWith(own) ? 0 : SLOW.test(path) ? 2 : 1);
+  const files = UNIT_FOLDERS.filter(
+    (folder) => !folder.includes('wire') || file?.startsWith('p2p') !== false,
+  ).flatMap((folder) => testFiles(join(home, folder)));
   for (const wanted of [0, 1, 2]) {
     const part = files.filter((path) => rank(path) === wanted);
     if (part.length === 0) continue;
@@ -108,7 +108,7 @@ async function watch(
     const match = failed.exec(output);
     if (match !== null) end(describe(match));
   });
-  const deadline = setTimeout(() => end('it does not end'), watchMaxMs);
+  const deadline = setTimeout(() => end('it does not end'), WATCH_MAX_MS);
   const code = await new Promise((resolve) => child.once('close', resolve));
   clearTimeout(deadline);
   if (code !== 0) found ??= 'it breaks off';

@@ -89,7 +89,7 @@ export const work: Mutations = {
     {
       name: 'a node that lagged accuses others',
       within: 'onLag',
-      text: 'if (lateMs < lagMs) return;',
+      text: 'if (lateMs < LAG_MS) return;',
       instead: 'return;',
       why: 'a stopped process ends healthy work of others',
     },
@@ -336,7 +336,7 @@ export const work: Mutations = {
     {
       name: 'an executor takes up what it did not bid for',
       within: 'onAssign',
-      text: 'held === null ? notBid : ',
+      text: 'held === null ? NOT_BID : ',
       instead: '',
       why: 'an assignment that was delayed for minutes runs again',
     },
@@ -403,7 +403,7 @@ export const work: Mutations = {
     {
       name: 'an execution goes back to an earlier phase',
       within: 'onRunEvent',
-      text: 'if (phases[body.phase] <= phases[before.phase]) return;',
+      text: 'if (PHASES[body.phase] <= PHASES[before.phase]) return;',
       instead: '',
       why: 'an end is taken back',
     },

@@ -2,7 +2,7 @@
  * Trouble beyond the usual faults (`faults.ts`), by kinds that can be asked for one by one. Each seed
  * draws some of the kinds asked for, so that none always hides another.
  */
-import { defaultLimits } from '../../src/core/contract/limits.ts';
+import { DEFAULT_LIMITS } from '../../src/core/contract/limits.ts';
 import type { SimulationOptions } from './options.ts';
 import type { Random } from './random.ts';
 
@@ -17,7 +17,7 @@ const kinds = {
     limits: {
       ...part.limits,
       closedJobsMax: random.pick([1, 2, 2_000]),
-      retentionMs: random.pick([20_000, 60_000, defaultLimits.retentionMs]),
+      retentionMs: random.pick([20_000, 60_000, DEFAULT_LIMITS.retentionMs]),
       maxAttempts: random.integer(1, 3),
       maxMisses: random.pick([3, 20]),
     },

@@ -1,5 +1,5 @@
 /** What a run is made of. Everything that a seed decides is decided here, and can be printed. */
-import { defaultLimits } from '../../src/core/contract/limits.ts';
+import { DEFAULT_LIMITS } from '../../src/core/contract/limits.ts';
 import type { Limits } from '../../src/core/contract/limits.ts';
 import { harden } from './hard-faults.ts';
 import type { HardKind } from './hard-faults.ts';
@@ -64,7 +64,7 @@ export function swarmOptions(
       totalTimeoutRate: 0,
     },
     plan: drawFaults(random.fork('faults'), nodes),
-    limits: defaultLimits,
+    limits: DEFAULT_LIMITS,
     unequal: false,
     strict: [],
     safetyMs,
@@ -92,7 +92,7 @@ export function quietOptions(seed: number, nodes: number, jobs: number): Simulat
       totalTimeoutRate: 0,
     },
     plan: NO_FAULTS,
-    limits: defaultLimits,
+    limits: DEFAULT_LIMITS,
     unequal: false,
     strict: [],
     // Long enough for every node to have started.
@@ -112,7 +112,7 @@ export function describeOptions(options: SimulationOptions): string {
   const work = `  counts up to ${workload.countMax}, runs up to ${workload.runMaxMs} ms, services ${workload.serviceRate}`;
   const faults = describeFaults(options.plan);
   const limits = Object.entries(options.limits)
-    .filter(([name, value]) => value !== defaultLimits[name as keyof Limits])
+    .filter(([name, value]) => value !== DEFAULT_LIMITS[name as keyof Limits])
     .map(([name, value]) => `  ${name.padEnd(22)} ${value}`)
     .join('\n');
   return [

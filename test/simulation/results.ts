@@ -10,7 +10,7 @@ import type { NodeView, Observer } from './observer.ts';
 import type { SimStore } from './sim-store.ts';
 
 /** A node that went down is known to be down after this. */
-const noticedMs = 5_000;
+const NOTICED_MS = 5_000;
 
 export interface ResultsContext extends FactsContext {
   readonly nodes: () => readonly NodeView[];
@@ -26,7 +26,7 @@ export function createResultsChecker(context: ResultsContext): Observer {
   const losses = new Map<string, number>();
   const downSince = new Map<NodeView, number>();
   const there = (node: NodeView): boolean =>
-    node.up || context.now() - (downSince.get(node) ?? Number.NEGATIVE_INFINITY) < noticedMs;
+    node.up || context.now() - (downSince.get(node) ?? Number.NEGATIVE_INFINITY) < NOTICED_MS;
   const onDisk = (cid: string): number =>
     context.nodes().filter((node) => node.store.blocks.has(cid)).length;
   const lately = (cid: string): boolean =>

@@ -46,7 +46,7 @@ const STEP_MS = 1_000;
 /** After the last job's end: late messages, repairs, and whatever should not happen any more. */
 const REST_MS = 60_000;
 /** A result whose copy is lost has another one after this. */
-const repairMs = 120_000;
+const REPAIR_MS = 120_000;
 /** One broken thing breaks many more; the first few tell. */
 const VIOLATIONS_MAX = 10;
 
@@ -150,7 +150,7 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
   const observers: Observer[] = [
     facts.observer,
     checkers.observer,
-    createResultsChecker({ ...base, nodes: () => world?.nodes ?? [], repairMs }),
+    createResultsChecker({ ...base, nodes: () => world?.nodes ?? [], repairMs: REPAIR_MS }),
     ...(options.strict.length > 0 ? [strict.observer] : []),
     statistics.observer,
     chaos.observer,

@@ -13,7 +13,7 @@ import type { HardKind } from './hard-faults.ts';
 import { describeViolations } from './report.ts';
 import type { Report } from './run.ts';
 import { simulate } from './run.ts';
-import { strictKept } from './strict.ts';
+import { STRICT_KEPT } from './strict.ts';
 
 interface RecordedSeed {
   readonly seed: number;
@@ -31,7 +31,7 @@ const recorded = JSON.parse(
 /** The usual faults and more, every promise to the letter that the core keeps. */
 const hard = (seed: number, kinds: readonly HardKind[]): SimulationOptions => ({
   ...swarmOptions(seed, { nodes: null, jobs: null }, kinds),
-  strict: strictKept,
+  strict: STRICT_KEPT,
 });
 const drawn = (seed: number): SimulationOptions => swarmOptions(seed, { nodes: null, jobs: null });
 

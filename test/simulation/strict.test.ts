@@ -8,7 +8,7 @@ import { asMillis } from '../../src/core/record/ids.ts';
 import { swarmOptions } from './options.ts';
 import { simulate } from './run.ts';
 import type { MachineFactory } from './sim-node.ts';
-import { strictNames } from './strict.ts';
+import { STRICT_NAMES } from './strict.ts';
 import type { StrictName } from './strict.ts';
 
 /** A machine that is told something else than what happened. */
@@ -80,7 +80,7 @@ function seenUnder(name: StrictName, create: MachineFactory): number | null {
 }
 
 describe('promises to the letter', () => {
-  for (const name of strictNames) {
+  for (const name of STRICT_NAMES) {
     it(`${name}: a core that breaks it is seen within sixty seeds`, () => {
       assert.notEqual(seenUnder(name, bugs[name]), null);
     });

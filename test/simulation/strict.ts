@@ -23,7 +23,7 @@ import type { NodeView, Observer } from './observer.ts';
  * `frames`: every message fits its frame on the wire.
  * `ledgers`: at rest all keepers of a job have the same committed records.
  */
-export const strictNames = [
+export const STRICT_NAMES = [
   'finished',
   'losses',
   'timeouts',
@@ -32,9 +32,9 @@ export const strictNames = [
   'frames',
   'ledgers',
 ] as const;
-export type StrictName = (typeof strictNames)[number];
+export type StrictName = (typeof STRICT_NAMES)[number];
 /** Those that the core keeps today. */
-export const strictKept: readonly StrictName[] = ['possible', 'keepers', 'frames'];
+export const STRICT_KEPT: readonly StrictName[] = ['possible', 'keepers', 'frames'];
 
 export interface StrictContext extends CheckersContext {
   readonly strict: readonly StrictName[];

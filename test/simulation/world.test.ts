@@ -9,7 +9,7 @@ import type { Effect } from '../../src/core/contract/effect.ts';
 import type { Input } from '../../src/core/contract/input.ts';
 import type { Machine } from '../../src/core/contract/machine.ts';
 import type { StoreWrite } from '../../src/core/contract/stored.ts';
-import { defaultLimits } from '../../src/core/contract/limits.ts';
+import { DEFAULT_LIMITS } from '../../src/core/contract/limits.ts';
 import { createEventQueue } from './event-queue.ts';
 import { createFastSuite, forge, hashText, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';
@@ -51,7 +51,7 @@ function worldOf(
       create,
       observers,
       owners: 1,
-      limits: defaultLimits,
+      limits: DEFAULT_LIMITS,
       unequal: false,
       freeze: true,
       forgetsAtRestart: [],

@@ -26,17 +26,17 @@ import { checkSpec } from '../record/verify.ts';
 import type { With } from '../node/state.ts';
 
 /** Lines of one answer. */
-export const listMax = 1_000;
+export const LIST_MAX = 1_000;
 /** Specs of one answer. */
-export const specsMax = 64;
+export const SPECS_MAX = 64;
 /** Of a frame of 1 MiB; the estimate below may be off by some tens of percent. */
-const answerBytesMax = 600_000;
+const ANSWER_BYTES_MAX = 600_000;
 
 /** So few values and states, of 12 KiB each at most, fit without being measured; most jobs have no more. */
-const fitsAlways = 40;
+const FITS_ALWAYS = 40;
 
 /** Points of an allowance: finding one job costs little, a name or a list goes through all of them. */
-const points = { id: 1, name: 10, jobs: 100, specs: 20 } as const;
+const POINTS = { id: 1, name: 10, jobs: 100, specs: 20 } as const;
 
 // — what others tell
 
@@ -59,7 +59,7 @@ export function onGossipAnnounce(
   indexJob(core, spec, [...new Set([leader, ...keepers])]);
 }
 
-const stateAfter: Readonly<Record<CloseOutcome, JobState>> = {
+const STATE_AFTER: Readonly<Record<CloseOutcome, JobState>> = {
   completed: 'Completed',
   failed: 'Failed',
   stopped: 'Stopped',
@@ -74,7 +74,7 @@ export function onGossipClosed(
   const known = core.asking.index.get(record.body.job);
   if (known === undefined) return;
   const modifiedAt = Math.min(Math.floor(record.hlc), wallMs(core));
-  known.summary = { ...known.summary, state: stateAfter[record.body.outcome], modifiedAt };
+  known.summary = { ...known.summary, state: STATE_AFTER[record.body.outcome], modifiedAt };
   hintNodes(
     known,
     votes.slice(0, 3).map((vote) => core.suite.nodeOf(vote.by)),
@@ -90,7 +90,7 @@ export function onFind(
   query: Question,
 ): void {
   const kind = query.type === 'job' ? kindOf(query.ref) : query.type;
-  if (!allow(core, from, points[kind])) return;
+  if (!allow(core, from, POINTS[kind])) return;
   if (query.type === 'job') {
     const [job, ...others] = resolve(core, query)?.jobs ?? [];
     const again = { type: 'message', from, message: { type: 'find', request, query } } as const;
@@ -99,7 +99,7 @@ export function onFind(
   send(core, from, { type: 'found', request, answer: answerTo(core, query) });
 }
 
-const kindOf = (ref: string): keyof typeof points => (isJobId(ref) ? 'id' : 'name');
+const kindOf = (ref: string): keyof typeof POINTS => (isJobId(ref) ? 'id' : 'name');
 
 function answerTo(core: With<'mesh' | 'asking' | 'keeping'>, query: Question): Answer {
   switch (query.type) {
@@ -134,7 +134,7 @@ function newestKept(
 ): readonly JobSummary[] {
   return summaries(core, namespace)
     .sort((a, b) => b.createdAt - a.createdAt)
-    .slice(0, Math.min(limit, listMax));
+    .slice(0, Math.min(limit, LIST_MAX));
 }
 
 /** All jobs that this node keeps, in any order. */
@@ -153,9 +153,9 @@ function keptSummary(core: With<'mesh'>, kept: KeptJob): JobSummary {
 }
 
 function specsOf(core: With<'keeping'>, jobs: readonly JobId[]): readonly Signed<'spec'>[] {
-  let left = answerBytesMax;
+  let left = ANSWER_BYTES_MAX;
   const specs: Signed<'spec'>[] = [];
-  for (const job of jobs.slice(0, specsMax)) {
+  for (const job of jobs.slice(0, SPECS_MAX)) {
     const card = core.keeping.cards.get(job);
     const spec =
       core.keeping.kept.get(job)?.ledger.spec ??
@@ -178,13 +178,13 @@ const sizeOf = (record: Signed<'spec'> | Signed<'state'>): number =>
  */
 function boundedRecords(ledger: Ledger): JobRecords {
   const records = recordsOf(ledger);
-  if (records.committed.length + records.states.length <= fitsAlways) return records;
+  if (records.committed.length + records.states.length <= FITS_ALWAYS) return records;
   const certifiedBytes = 600 + 400 * ledger.admission.record.body.keepers.length;
-  const roomFor = Math.floor(answerBytesMax / 2 / certifiedBytes);
-  let left = answerBytesMax / 2;
+  const roomFor = Math.floor(ANSWER_BYTES_MAX / 2 / certifiedBytes);
+  let left = ANSWER_BYTES_MAX / 2;
   return {
     ...records,
-    committed: ranked(records.committed, ({ record }) => valueRank[record.type]).slice(0, roomFor),
+    committed: ranked(records.committed, ({ record }) => VALUE_RANK[record.type]).slice(0, roomFor),
     states: ranked(records.states, ({ body }) => (isTerminal(body.phase) ? 0 : 1)).filter(
       (state) => {
         left -= sizeOf(state);
@@ -194,7 +194,7 @@ function boundedRecords(ledger: Ledger): JobRecords {
   };
 }
 
-const valueRank = { close: 0, accept: 1, assign: 2 } as const;
+const VALUE_RANK = { close: 0, accept: 1, assign: 2 } as const;
 
 const ranked = <T>(list: readonly T[], rank: (item: T) => number): readonly T[] =>
   [...list].sort((a, b) => rank(a) - rank(b));

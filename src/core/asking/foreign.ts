@@ -17,13 +17,13 @@ import {
 } from '../record/verify.ts';
 
 /** A keeper keeps one stop of a job, so a handful is plenty. */
-const commandsMax = 8;
+const COMMANDS_MAX = 8;
 
 export type Believed =
   | { readonly ok: true; readonly records: JobRecords }
   | { readonly ok: false; readonly verdict: Exclude<Verdict, 'good'> };
 
-const wrong = { code: 'contradiction', fault: true } as const;
+const WRONG = { code: 'contradiction', fault: true } as const;
 
 /** Expiry is not looked at: jobs are shown after they are over. */
 export function believed(suite: Suite, records: JobRecords): Believed {
@@ -33,13 +33,13 @@ export function believed(suite: Suite, records: JobRecords): Believed {
   if (first !== 'good') return { ok: false, verdict: first };
   const granted = grant === null ? 'good' : checkGrant(suite, body, grant);
   if (granted !== 'good') return { ok: false, verdict: granted };
-  if (commands.length > commandsMax) return { ok: false, verdict: wrong };
+  if (commands.length > COMMANDS_MAX) return { ok: false, verdict: WRONG };
   const slots = new Set<Slot>();
   const assigned = new Map<ExecutionId, NodeId>();
   for (const value of committed) {
     const { record } = value;
     const slot = slotOf(record);
-    if (slots.has(slot) || !hasPlace(spec, record)) return { ok: false, verdict: wrong };
+    if (slots.has(slot) || !hasPlace(spec, record)) return { ok: false, verdict: WRONG };
     slots.add(slot);
     const verdict = checkCommitted(suite, body, value);
     if (verdict !== 'good') return { ok: false, verdict };

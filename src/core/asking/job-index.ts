@@ -11,23 +11,23 @@ import { wallMs } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** Jobs indexed; with at most 2 KiB each about 20 MB in the worst case. */
-const indexMax = 10_000;
+const INDEX_MAX = 10_000;
 /** Jobs of one other owner. */
-const indexPerOwnerMax = 2_000;
+const INDEX_PER_OWNER_MAX = 2_000;
 /** Characters of all labels of one entry together; those beyond are left out. */
-const labelsMax = 1_024;
+const LABELS_MAX = 1_024;
 /** Longer names are cut, and then not found by this index. */
-const nameMax = 256;
+const NAME_MAX = 256;
 /** Nodes remembered as those who should know more. */
-const nodesMax = 5;
+const NODES_MAX = 5;
 /** Of these, those heard of first. */
-const firstNodes = 2;
+const FIRST_NODES = 2;
 /** Clocks of honest nodes differ by less; a job dated later counts as made now. */
-const skewMs = 60_000;
+const SKEW_MS = 60_000;
 
 /** The wall clock of a spec, but never later than now: nobody is first by a date in the future. */
 export const createdAt = (core: Node, spec: Signed<'spec'>): number =>
-  Math.min(Math.floor(spec.hlc), wallMs(core) + skewMs);
+  Math.min(Math.floor(spec.hlc), wallMs(core) + SKEW_MS);
 
 /** Remembers a job by its spec, which must have been checked. */
 export function indexJob(
@@ -43,17 +43,17 @@ export function indexJob(
   const summary: JobSummary = {
     job,
     version,
-    name: Name.slice(0, nameMax),
-    namespace: Namespace.slice(0, nameMax),
+    name: Name.slice(0, NAME_MAX),
+    namespace: Namespace.slice(0, NAME_MAX),
     jobType: Type,
-    engine: Task.Engine.Type.slice(0, nameMax),
+    engine: Task.Engine.Type.slice(0, NAME_MAX),
     state: 'Pending',
     count: Count,
     labels: fewLabels(Labels),
     createdAt: made,
     modifiedAt: made,
   };
-  const entry: IndexEntry = { summary, owner, nodes: nodes.slice(0, nodesMax) };
+  const entry: IndexEntry = { summary, owner, nodes: nodes.slice(0, NODES_MAX) };
   core.asking.index.set(job, entry);
   const own = core.asking.indexOf.get(owner) ?? new Set<JobId>();
   core.asking.indexOf.set(owner, own.add(job));
@@ -65,7 +65,7 @@ export function indexJob(
 export function fewLabels(
   labels: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
-  let left = labelsMax;
+  let left = LABELS_MAX;
   return Object.fromEntries(
     Object.entries(labels).filter(([key, value]) => {
       left -= key.length + value.length;
@@ -79,9 +79,9 @@ export function fewLabels(
  * may name nodes for a job that he heard of, and would otherwise push out those who really have it.
  */
 export function hintNodes(entry: IndexEntry, nodes: readonly NodeId[]): void {
-  const first = entry.nodes.slice(-firstNodes);
+  const first = entry.nodes.slice(-FIRST_NODES);
   const others = new Set([...nodes, ...entry.nodes].filter((node) => !first.includes(node)));
-  entry.nodes = [...[...others].slice(0, nodesMax - firstNodes), ...first];
+  entry.nodes = [...[...others].slice(0, NODES_MAX - FIRST_NODES), ...first];
 }
 
 /** Of no interest any more. */
@@ -98,10 +98,10 @@ export function unindex(core: With<'asking'>, job: JobId): void {
 function makeRoom(core: With<'asking'>, newcomer: PublicKey): void {
   const ofNewcomer = core.asking.indexOf.get(newcomer);
   const foreign = newcomer !== core.suite.owner;
-  if (foreign && ofNewcomer !== undefined && ofNewcomer.size > indexPerOwnerMax) {
+  if (foreign && ofNewcomer !== undefined && ofNewcomer.size > INDEX_PER_OWNER_MAX) {
     dropOldest(core, ofNewcomer);
   }
-  if (core.asking.index.size <= indexMax) return;
+  if (core.asking.index.size <= INDEX_MAX) return;
   let most: ReadonlySet<JobId> | null = null;
   for (const [owner, jobs] of core.asking.indexOf) {
     if (owner === core.suite.owner) continue;

@@ -2,7 +2,7 @@
  * Lists of jobs for a local request: what this node keeps and has heard of, and how far others say that
  * they are, for what it is worth. A line needs a spec that its owner signed.
  */
-import { specsMax, summaries } from './directory.ts';
+import { SPECS_MAX, summaries } from './directory.ts';
 import { hintNodes, indexJob } from './job-index.ts';
 import { ask } from './questions.ts';
 import type { Lookup } from './state.ts';
@@ -13,7 +13,7 @@ import { refuse, wallMs } from '../node/outbox.ts';
 import type { With } from '../node/state.ts';
 
 /** Specs fetched from one node for one list; the next list fetches the next. */
-const fetchMax = 4 * specsMax;
+const FETCH_MAX = 4 * SPECS_MAX;
 
 /** This node can list it by itself. */
 const isKnown = (core: With<'keeping'>, job: JobId): boolean =>
@@ -33,8 +33,8 @@ export function takeList(
     if (known === undefined || newer(told, known)) lookup.told.set(job, told);
     if (!isKnown(core, job) && !core.asking.index.has(job)) unknown.push(job);
   }
-  for (let at = 0; at < Math.min(unknown.length, fetchMax); at += specsMax) {
-    ask(core, lookup, from, { type: 'specs', jobs: unknown.slice(at, at + specsMax) });
+  for (let at = 0; at < Math.min(unknown.length, FETCH_MAX); at += SPECS_MAX) {
+    ask(core, lookup, from, { type: 'specs', jobs: unknown.slice(at, at + SPECS_MAX) });
   }
 }
 

@@ -5,7 +5,7 @@
  * far the jobs of a list are, and that is marked.
  */
 import { isKeeper, keeperNodes, majority } from '../record/keeper-set.ts';
-import { jobAnswer, listMax, specsMax } from './directory.ts';
+import { jobAnswer, LIST_MAX, SPECS_MAX } from './directory.ts';
 import { believed } from './foreign.ts';
 import { after } from '../record/ids.ts';
 import { firstEpoch } from '../record/ballot.ts';
@@ -24,16 +24,16 @@ import type { Lookup } from './state.ts';
 import { stopJob } from './stop.ts';
 import type { Node, With } from '../node/state.ts';
 
-const lookupMs = 2_000;
+const LOOKUP_MS = 2_000;
 /** Whom this node heard of gets this long before the neighbours are asked, too. */
-const hintMs = 500;
+const HINT_MS = 500;
 /** Neighbours asked for one job, and for a list. */
-const jobFanOut = 64;
-const listFanOut = 16;
+const JOB_FAN_OUT = 64;
+const LIST_FAN_OUT = 16;
 /** Nodes followed from one hint. */
-const nodesMax = 8;
+const NODES_MAX = 8;
 /** Of those who did not answer, this many are named. */
-const namedMax = 8;
+const NAMED_MAX = 8;
 
 /** Answers a local request, asking around when this node cannot say by itself. */
 export function onQuery(
@@ -54,7 +54,7 @@ export function onQuery(
     around: false,
     keepersAsked: false,
     restAt: null,
-    deadline: after(core.now, lookupMs),
+    deadline: after(core.now, LOOKUP_MS),
     told: new Map(),
     candidates: new Map(),
     best: null,
@@ -63,7 +63,7 @@ export function onQuery(
   };
   core.asking.lookups.set(request, lookup);
   core.timers.set(timerOf(request), lookup.deadline);
-  if (query.type === 'jobs') askAround(core, lookup, listFanOut);
+  if (query.type === 'jobs') askAround(core, lookup, LIST_FAN_OUT);
   else lookHere(core, lookup);
   settle(core, lookup);
 }
@@ -95,14 +95,14 @@ function takeLocal(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup, jo
   lookup.hints = { job, nodes: answer.nodes };
   if (first === undefined) return askHints(core, lookup);
   ask(core, lookup, first, named(lookup, job));
-  core.timers.set(timerOf(lookup.request), after(core.now, hintMs));
+  core.timers.set(timerOf(lookup.request), after(core.now, HINT_MS));
 }
 
 function askHints(core: With<'mesh'>, lookup: Lookup): void {
   const { hints } = lookup;
   if (hints !== null)
     for (const node of hints.nodes) ask(core, lookup, node, named(lookup, hints.job));
-  askAround(core, lookup, jobFanOut);
+  askAround(core, lookup, JOB_FAN_OUT);
 }
 
 /** Only from those who were asked, and once for each question. */
@@ -131,15 +131,15 @@ function takeAnswer(
   answer: Answer,
 ): void {
   if (lookup.query.type === 'jobs') {
-    if (answer.type === 'jobs') takeList(core, lookup, from, answer.jobs.slice(0, listMax));
-    else if (answer.type === 'specs') takeSpecs(core, from, answer.specs.slice(0, specsMax));
+    if (answer.type === 'jobs') takeList(core, lookup, from, answer.jobs.slice(0, LIST_MAX));
+    else if (answer.type === 'specs') takeSpecs(core, from, answer.specs.slice(0, SPECS_MAX));
     return;
   }
   switch (answer.type) {
     case 'job':
       return takeJob(core, lookup, from, answer);
     case 'elsewhere':
-      for (const node of answer.nodes.slice(0, nodesMax)) {
+      for (const node of answer.nodes.slice(0, NODES_MAX)) {
         ask(core, lookup, node, named(lookup, answer.job));
       }
       return;
@@ -283,7 +283,7 @@ function finish(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup): void
 /** A job that was seen here once exists, though nobody who keeps it answers. */
 function notFound(core: With<'asking'>, lookup: Lookup, ref: string): Problem {
   const silent = [...lookup.open.keys()];
-  const of = { asked: silent.length + lookup.answered.size, silent: silent.slice(0, namedMax) };
+  const of = { asked: silent.length + lookup.answered.size, silent: silent.slice(0, NAMED_MAX) };
   const { question } = lookup;
   const entry = question.type === 'job' ? core.asking.index.get(asJobId(question.ref)) : undefined;
   return entry === undefined || (silent.length === 0 && of.asked > 0)

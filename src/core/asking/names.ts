@@ -9,9 +9,9 @@ import { createdAt } from './job-index.ts';
 import type { With } from '../node/state.ts';
 
 /** `j-` and four digits: shorter beginnings stand for too many jobs. */
-const prefixMin = 6;
+const PREFIX_MIN = 6;
 /** More jobs than this are not listed for one ambiguous prefix. */
-const matchesMax = 20;
+const MATCHES_MAX = 20;
 const JOB_ID = /^j-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export const isJobId = (ref: string): boolean => JOB_ID.test(ref);
@@ -33,7 +33,7 @@ export interface Named {
 
 /** How well a job fits a reference; lower is better. */
 export type Fit = 'id' | 'own-name' | 'own-prefix' | 'prefix' | 'name';
-const order: Readonly<Record<Fit, number>> = {
+const ORDER: Readonly<Record<Fit, number>> = {
   id: 0,
   'own-name': 1,
   'own-prefix': 2,
@@ -41,7 +41,7 @@ const order: Readonly<Record<Fit, number>> = {
   name: 4,
 };
 
-export const better = (a: Fit, b: Fit): boolean => order[a] < order[b];
+export const better = (a: Fit, b: Fit): boolean => ORDER[a] < ORDER[b];
 
 /** A name means one job; the beginning of an id stands for all that begin so. */
 export const isName = (fit: Fit): boolean => fit === 'own-name' || fit === 'name';
@@ -53,7 +53,7 @@ export function fitOf(ref: Ref, named: Named): Fit | null {
   if (isJobId(ref.ref)) return null;
   const own = named.owner === ref.owner;
   if (named.name === ref.ref && named.namespace === ref.namespace) return own ? 'own-name' : 'name';
-  if (!ref.ref.startsWith('j-') || ref.ref.length < prefixMin) return null;
+  if (!ref.ref.startsWith('j-') || ref.ref.length < PREFIX_MIN) return null;
   if (!named.job.startsWith(ref.ref)) return null;
   return own ? 'own-prefix' : 'prefix';
 }
@@ -79,7 +79,7 @@ export function resolve(core: With<'asking' | 'keeping'>, ref: Ref): Resolved | 
     const newer = best?.fit === fit && isName(fit) && madeAt > best.madeAt;
     if (best === undefined || better(fit, best.fit) || newer) {
       found[0] = { fit, jobs: [named.job], madeAt };
-    } else if (best.fit === fit && !isName(fit) && best.jobs.length < matchesMax) {
+    } else if (best.fit === fit && !isName(fit) && best.jobs.length < MATCHES_MAX) {
       best.jobs.push(named.job);
     }
   }

@@ -9,9 +9,9 @@ import { send } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** Questions of one look-up: answers may name others to ask. */
-const questionsMax = 256;
+const QUESTIONS_MAX = 256;
 /** Once something was heard, those who have not answered get this long; answers take milliseconds. */
-const graceMs = 500;
+const GRACE_MS = 500;
 
 export const timerOf = (request: RequestId): string => `lookup:${request}`;
 
@@ -21,7 +21,7 @@ export const named = ({ question }: Lookup, job: JobId): Question =>
 
 export function ask(core: Node, lookup: Lookup, node: NodeId, question: Question): void {
   const key = `${node}|${question.type === 'job' ? question.ref : JSON.stringify(question)}`;
-  if (node === core.self || lookup.asked.has(key) || lookup.asked.size >= questionsMax) return;
+  if (node === core.self || lookup.asked.has(key) || lookup.asked.size >= QUESTIONS_MAX) return;
   lookup.asked.add(key);
   lookup.open.set(node, (lookup.open.get(node) ?? 0) + 1);
   send(core, node, { type: 'find', request: lookup.request, query: question });
@@ -44,7 +44,7 @@ export function askKeepers(core: Node, lookup: Lookup, admission: AdmissionBody)
 
 /** There is something to answer with: who is silent does not delay it for long. */
 export function rest(core: Node, lookup: Lookup): void {
-  const at = after(core.now, graceMs);
+  const at = after(core.now, GRACE_MS);
   lookup.restAt = at < lookup.deadline ? at : lookup.deadline;
   core.timers.set(timerOf(lookup.request), lookup.restAt);
 }

@@ -16,17 +16,17 @@ import type { Stopping } from './state.ts';
 import type { With } from '../node/state.ts';
 
 /** What the wire carries. A stop that says the same again is as good as a newer one. */
-const sequenceMax = 0x7fff_ffff;
+const SEQUENCE_MAX = 0x7fff_ffff;
 /** Keepers answer within milliseconds; whoever asks need not wait for those that are away. */
-const stopMs = 3_000;
-const reasonMax = 500;
+const STOP_MS = 3_000;
+const REASON_MAX = 500;
 /** A stop is valid for a day: long enough for a partition, too short to be replayed for ever. */
-const commandValidMs = 24 * 3_600_000;
+const COMMAND_VALID_MS = 24 * 3_600_000;
 /** Stops under way; the oldest makes room. */
-const stopsMax = 1_000;
+const STOPS_MAX = 1_000;
 
 /** Rows of the table `records`; the keepers are read from the admission. */
-const rowKeys = ['stopping', 'stopping-admission'] as const;
+const ROW_KEYS = ['stopping', 'stopping-admission'] as const;
 
 export function stopJob(
   core: With<'asking'>,
@@ -43,7 +43,7 @@ export function stopJob(
   if (owner !== core.suite.owner) {
     return reply(core, request, { type: 'failed', problem: { code: 'not-owner', job, owner } });
   }
-  const wait = { request, until: after(core.now, stopMs) };
+  const wait = { request, until: after(core.now, STOP_MS) };
   const running = core.asking.stops.get(job);
   if (running !== undefined) {
     running.waiting.push(wait);
@@ -51,23 +51,23 @@ export function stopJob(
     return;
   }
   const last = Math.max(0, ...records.commands.map((command) => command.body.sequence));
-  const sequence = Math.min(last + 1, sequenceMax);
-  const notAfter = wallMs(core) + commandValidMs;
+  const sequence = Math.min(last + 1, SEQUENCE_MAX);
+  const notAfter = wallMs(core) + COMMAND_VALID_MS;
   const body = {
     job,
     sequence,
     command: 'stop',
-    reason: reason.slice(0, reasonMax),
+    reason: reason.slice(0, REASON_MAX),
     notAfter,
   } as const;
   const command = seal(core, 'command', body, 'owner');
   const { admission } = records;
   const values = [{ record: command, votes: [] }, admission];
-  for (const [index, key] of rowKeys.entries())
+  for (const [index, key] of ROW_KEYS.entries())
     persist(core, { table: 'records', job, key, value: values[index] ?? null });
   begin(core, command, admission).waiting.push(wait);
   for (const oldest of core.asking.stops.keys()) {
-    if (core.asking.stops.size <= stopsMax) break;
+    if (core.asking.stops.size <= STOPS_MAX) break;
     end(core, oldest);
   }
   tickStop(core, job);
@@ -97,7 +97,7 @@ export function resumeStop(
   job: JobId,
   rows: ReadonlyMap<string, StoredRecord>,
 ): void {
-  const [command, admission] = rowKeys.map((key) => rows.get(key));
+  const [command, admission] = ROW_KEYS.map((key) => rows.get(key));
   if (command?.record.type !== 'command' || admission?.record.type !== 'admission') return;
   begin(core, command.record, { record: admission.record, votes: admission.votes });
   core.timers.set(timerOf(job), core.now);
@@ -132,7 +132,7 @@ function end(core: With<'asking'>, job: JobId): void {
   if (stop === undefined) return;
   core.asking.stops.delete(job);
   core.timers.clear(timerOf(job));
-  for (const key of rowKeys) persist(core, { table: 'records', job, key, value: null });
+  for (const key of ROW_KEYS) persist(core, { table: 'records', job, key, value: null });
   for (const { request } of stop.waiting.splice(0)) reply(core, request, underWay(stop));
 }
 

@@ -20,7 +20,7 @@ import { checkCommand } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** Items of a ledger in one part of a promise; keeps a part well below the frame limit. */
-const partItems = 150;
+const PART_ITEMS = 150;
 /** The kept job a leader or candidate speaks of; asks for it when this node should have it and does not. */
 export function keptFor(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId): KeptJob | null {
   const kept = core.keeping.kept.get(job);
@@ -85,10 +85,10 @@ function partsOf(
   accepted: readonly AcceptedValue[],
 ): readonly { records: JobRecords; accepted: readonly AcceptedValue[] }[] {
   const most = Math.max(records.committed.length, records.states.length, accepted.length);
-  const parts = Math.max(1, Math.ceil(most / partItems));
+  const parts = Math.max(1, Math.ceil(most / PART_ITEMS));
   return Array.from({ length: parts }, (_, part) => {
-    const from = part * partItems;
-    const to = from + partItems;
+    const from = part * PART_ITEMS;
+    const to = from + PART_ITEMS;
     return {
       accepted: accepted.slice(from, to),
       records: {

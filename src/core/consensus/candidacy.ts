@@ -7,7 +7,7 @@ import { anew, isDue, said, toSay } from '../node/repeat.ts';
 import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
 import { hasPlace, slotOf, validVote } from '../record/certificate.ts';
 import { jobTimer, learn, propose } from './proposer.ts';
-import { compareEpochs, epochNumberMax, sameEpoch } from '../record/ballot.ts';
+import { compareEpochs, EPOCH_NUMBER_MAX, sameEpoch } from '../record/ballot.ts';
 import { heardLately } from '../mesh/reach.ts';
 import { judgeAnew } from '../keeping/oversight.ts';
 import { after } from '../record/ids.ts';
@@ -29,13 +29,13 @@ import { checkCommand, checkCommitted, checkGrant, checkState } from '../record/
 import type { Node, With } from '../node/state.ts';
 
 /** Parts of one promise: the largest job has some 20,000 records, of which 150 go into a part. */
-const partsMax = 1_000;
+const PARTS_MAX = 1_000;
 /** States that a keeper told of before their execution was known to be assigned, for each job. */
-const earlyMax = 64;
+const EARLY_MAX = 64;
 /** A candidacy without W promises ends after this; the next one waits longer. */
-const candidacyMs = 3_000;
+const CANDIDACY_MS = 3_000;
 /** Two candidates must not meet for ever: the pause doubles, and differs by rank. */
-const retryMs = 2_000;
+const RETRY_MS = 2_000;
 
 export function newLead(core: Node, epoch: Epoch, mode: Lead['mode']): Lead {
   return {
@@ -75,13 +75,13 @@ export function standForLeader(core: Node, kept: KeptJob): void {
   const { job, admission } = kept.ledger;
   const number = Math.max(kept.seen.number, kept.promised.number) + 1;
   // Keepers that conspired have used the numbers up; there is no ballot left to stand with.
-  if (number > epochNumberMax) return;
+  if (number > EPOCH_NUMBER_MAX) return;
   const epoch: Epoch = { config: admission.record.body.config, number, leader: core.self };
   kept.lead = newLead(core, epoch, 'preparing');
   kept.seen = epoch;
   kept.candidateAt = null;
   askPromises(core, kept, kept.lead);
-  core.timers.set(`job:${job}`, after(core.now, candidacyMs));
+  core.timers.set(`job:${job}`, after(core.now, CANDIDACY_MS));
 }
 
 function askPromises(core: Node, kept: KeptJob, lead: Lead): void {
@@ -120,9 +120,9 @@ export function confirmLonely(core: With<'mesh' | 'keeping'>): void {
 
 /** The part of the job timer that concerns a candidacy or a confirmation under way. */
 export function tickEpoch(core: Node, kept: KeptJob, lead: Lead): void {
-  if (lead.mode === 'preparing' && core.now - lead.since >= candidacyMs) {
+  if (lead.mode === 'preparing' && core.now - lead.since >= CANDIDACY_MS) {
     const rank = rankOf(kept.ledger.admission.record.body, core.self);
-    const pause = retryMs * 2 ** Math.min(kept.tries, 4) + rank * retryMs;
+    const pause = RETRY_MS * 2 ** Math.min(kept.tries, 4) + rank * RETRY_MS;
     kept.lead = null;
     kept.tries += 1;
     kept.candidateAt = after(core.now, pause);
@@ -156,7 +156,7 @@ export function onPromise(
     of: message.parts,
   };
   lead.promises.set(from, promise);
-  if (message.part < promise.of && promise.parts.size < partsMax) promise.parts.add(message.part);
+  if (message.part < promise.of && promise.parts.size < PARTS_MAX) promise.parts.add(message.part);
   const complete = [...lead.promises].filter(([, { parts, of }]) => parts.size === of);
   if (
     !isQuorum(
@@ -274,7 +274,11 @@ export function takeState(
     return false;
   }
   const { states, assigned: executions } = kept.ledger;
-  if (!assigned && !states.has(state.body.execution) && states.size >= executions.size + earlyMax) {
+  if (
+    !assigned &&
+    !states.has(state.body.execution) &&
+    states.size >= executions.size + EARLY_MAX
+  ) {
     refuse(core, from, 'over-limit', false);
     return false;
   }

@@ -139,14 +139,14 @@ export function flushCommits(core: Node, kept: KeptJob, lead: Lead, all: boolean
 }
 
 /** Values in one message; keeps it well below the frame limit. */
-const commitItems = 150;
+const COMMIT_ITEMS = 150;
 
 /** Everything committed of a job, in as many messages as it takes. */
 export function sendCommits(core: Node, to: NodeId, kept: KeptJob): void {
   const { job, committed } = kept.ledger;
   const all = [...committed.values()];
-  for (let at = 0; at < all.length; at += commitItems) {
-    send(core, to, { type: 'commit', job, values: all.slice(at, at + commitItems) });
+  for (let at = 0; at < all.length; at += COMMIT_ITEMS) {
+    send(core, to, { type: 'commit', job, values: all.slice(at, at + COMMIT_ITEMS) });
   }
 }
 

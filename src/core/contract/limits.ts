@@ -38,9 +38,9 @@ export interface Limits {
 }
 
 /** A spec is good for at most this long: nobody's job is in the books for years. */
-export const specValidMaxMs = 60 * 24 * 3_600_000;
+export const SPEC_VALID_MAX_MS = 60 * 24 * 3_600_000;
 
-export const defaultLimits: Limits = {
+export const DEFAULT_LIMITS: Limits = {
   /** Five keepers survive two losses; repair within 20 s makes losing all of them a 5e-7 event at 20 % churn per minute. */
   keepersMax: 5,
   /** After this a client is told that its keepers do not answer; the admission itself goes on. */

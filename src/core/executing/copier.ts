@@ -23,10 +23,10 @@ type Replicate = Extract<Message, { type: 'replicate' }>;
 type Entrust = Extract<Message, { type: 'entrust' }>;
 
 /** A tree is larger than the files in it: names, links, and a block for every small file. */
-const treeShare = 1.25;
-const treeBytes = 16 * 1_048_576;
+const TREE_SHARE = 1.25;
+const TREE_BYTES = 16 * 1_048_576;
 /** Copies of which is remembered that they were made: an answer may be lost. */
-const copiedMax = 1_024;
+const COPIED_MAX = 1_024;
 
 export function onReplicate(
   core: With<'mesh' | 'executing'>,
@@ -105,7 +105,7 @@ function copy(
   if (!welcomeCopy(core, from, owner, bytes))
     return answer(core, from, { job, execution, cid, outcome: 'refused' });
   core.executing.replicas.set(execution, { job, asker: from, entrust });
-  const maxBytes = Math.ceil(bytes * treeShare) + treeBytes;
+  const maxBytes = Math.ceil(bytes * TREE_SHARE) + TREE_BYTES;
   const others = [...new Set(holders)].filter((other) => other !== core.self);
   core.out.push({ type: 'replicate', execution, cid, holders: others, maxBytes });
 }
@@ -138,7 +138,7 @@ export function onLocalReplica(
   core.executing.replicas.delete(execution);
   if (outcome === 'made') {
     rememberLocal(core, cid);
-    remember(core.executing.copied, execution, cid, copiedMax);
+    remember(core.executing.copied, execution, cid, COPIED_MAX);
     if (wanted.entrust !== null) takeCare(core, wanted.asker, wanted.entrust);
   }
   answer(core, wanted.asker, { job: wanted.job, execution, cid, outcome });

@@ -20,23 +20,23 @@ type Entrust = Extract<Message, { type: 'entrust' }>;
 type Holder = With<'mesh' | 'executing'>;
 
 /** Nodes that there shall be for each result, this one included. */
-const holdersWanted = 2;
+const HOLDERS_WANTED = 2;
 /** Results looked after; beyond that the oldest are only held. Each takes some 6 KB. */
-const entrustedMax = 4_096;
+const ENTRUSTED_MAX = 4_096;
 /** Copies that one holder has made of one result, whatever becomes of them. */
-const madeMax = 8;
+const MADE_MAX = 8;
 /** Other holders remembered of one result. */
-const othersMax = 8;
+const OTHERS_MAX = 8;
 /** Between two looks at the other holders. */
-const lookMaxMs = 30_000;
+const LOOK_MAX_MS = 30_000;
 /** Copies begun in a minute, and under way at a time. */
-const begunMax = 30;
-const begunMs = 60_000;
-const askedMax = 8;
+const BEGUN_MAX = 30;
+const BEGUN_MS = 60_000;
+const ASKED_MAX = 8;
 /** Who did not make a copy is asked again after this. */
-const againMs = 600_000;
+const AGAIN_MS = 600_000;
 
-const lookMs = (core: Holder): number => Math.min(lookMaxMs, core.config.limits.holderLostMs / 4);
+const lookMs = (core: Holder): number => Math.min(LOOK_MAX_MS, core.config.limits.holderLostMs / 4);
 
 /** Takes a result into its care, or learns who else holds it. It lies on this disk already. */
 export function takeCare(core: Holder, from: NodeId, message: Entrust): void {
@@ -65,14 +65,14 @@ function hearOfHolders(
 }
 
 function addOther(core: Holder, { others }: Entrusted, node: NodeId): void {
-  if (node === core.self || others.has(node) || others.size >= othersMax) return;
+  if (node === core.self || others.has(node) || others.size >= OTHERS_MAX) return;
   others.set(node, storeOf(core, node));
 }
 
 /** @param holders as the message says, whoever brings it; this node among them or not */
 function othersOf(core: Holder, holders: readonly NodeId[]): Stored['others'] {
   const others = [...new Set(holders)].filter((node) => node !== core.self);
-  return others.slice(0, othersMax).map((node) => ({ node, store: storeOf(core, node) }));
+  return others.slice(0, OTHERS_MAX).map((node) => ({ node, store: storeOf(core, node) }));
 }
 
 const storeOf = (core: Holder, node: NodeId): StoreId | null =>
@@ -99,7 +99,7 @@ export function addEntrusted(core: Holder, stored: Stored): void {
     asked: null,
   });
   for (const [oldest, { job: itsJob }] of entrusted) {
-    if (entrusted.size <= entrustedMax) break;
+    if (entrusted.size <= ENTRUSTED_MAX) break;
     forget(core, oldest, itsJob);
   }
   core.timers.set('entrusted', after(core.now, lookMs(core)));
@@ -166,7 +166,7 @@ export function tickEntrusted(core: Holder): void {
       }
     }
     if (changed) save(core, execution);
-    if (seeToCopies(core, execution, result, open < askedMax)) open += 1;
+    if (seeToCopies(core, execution, result, open < ASKED_MAX)) open += 1;
   }
   core.atHand = null;
   for (const node of awaySince.keys()) if (!named.has(node)) awaySince.delete(node);
@@ -185,7 +185,7 @@ function seeToCopies(
   mayBegin: boolean,
 ): boolean {
   const { asked } = result;
-  const enough = 1 + result.others.size >= holdersWanted || result.made >= madeMax;
+  const enough = 1 + result.others.size >= HOLDERS_WANTED || result.made >= MADE_MAX;
   if (enough) result.asked = null;
   else if (asked !== null && (asked.deadline <= core.now || !isNear(core, asked.node)))
     giveUp(core, result);
@@ -205,8 +205,8 @@ function seeToCopies(
 
 function begin(core: Holder, execution: ExecutionId, result: Entrusted): Entrusted['asked'] {
   const { begun } = core.executing;
-  if (core.now - begun.since >= begunMs) Object.assign(begun, { since: core.now, count: 0 });
-  const node = begun.count >= begunMax ? null : nextHolder(core, execution, result);
+  if (core.now - begun.since >= BEGUN_MS) Object.assign(begun, { since: core.now, count: 0 });
+  const node = begun.count >= BEGUN_MAX ? null : nextHolder(core, execution, result);
   if (node === null) return null;
   begun.count += 1;
   const deadline = after(core.now, core.config.limits.replicateTimeoutMs);
@@ -220,7 +220,7 @@ function giveUp(core: Holder, result: Entrusted): void {
 
 /** Each result has an order of nodes of its own, so that copies spread and two holders choose alike. */
 function nextHolder(core: Holder, execution: ExecutionId, result: Entrusted): NodeId | null {
-  for (const [node, at] of result.tried) if (core.now - at >= againMs) result.tried.delete(node);
+  for (const [node, at] of result.tried) if (core.now - at >= AGAIN_MS) result.tried.delete(node);
   const place = (node: NodeId): string => core.suite.hash(`shoal/holder|${execution}|${node}`);
   let best: { readonly node: NodeId; readonly place: string } | null = null;
   for (const { advert } of reachedMembers(core)) {

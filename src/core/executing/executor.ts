@@ -24,7 +24,7 @@ import { checkActivation, checkCommitted, checkGrant, grantedEpoch } from '../re
 import { holdUnused, holdUsed } from '../mesh/welcome.ts';
 import type { With } from '../node/state.ts';
 
-const notBid: readonly Refusal[] = [{ code: 'expired' }];
+const NOT_BID: readonly Refusal[] = [{ code: 'expired' }];
 
 type AssignMessage = Extract<Message, { type: 'assign' }>;
 
@@ -61,7 +61,7 @@ export function onAssign(
       continue;
     }
     if (close) continue;
-    const refusals = held === null ? notBid : take(core, from, message, assign, epoch);
+    const refusals = held === null ? NOT_BID : take(core, from, message, assign, epoch);
     if (refusals === null) started.push(execution);
     else send(core, from, { type: 'not-started', job, execution, refusals });
   }

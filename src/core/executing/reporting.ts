@@ -23,7 +23,7 @@ export function saveExecution(core: Node, stored: StoredExecution): void {
   persist(core, { table: 'executions', job, key: execution, value: stored });
 }
 
-const phases: Readonly<Record<Phase, number>> = {
+const PHASES: Readonly<Record<Phase, number>> = {
   accepted: 0,
   preparing: 1,
   starting: 2,
@@ -45,7 +45,7 @@ export function onRunEvent(
   const before = execution.stored.state.body;
   const body = afterEvent(before, event);
   // Phases only move forward: a resumed run that starts over reports nothing until it is further.
-  if (phases[body.phase] <= phases[before.phase]) return;
+  if (PHASES[body.phase] <= PHASES[before.phase]) return;
   const state = seal(core, 'state', { ...body, sequence: before.sequence + 1 });
   execution.stored = { ...execution.stored, state };
   execution.acked.clear();

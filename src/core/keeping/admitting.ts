@@ -23,15 +23,15 @@ import { bringerOf, welcomeAdmission } from '../mesh/welcome.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** A job voted for and not activated within this: its sponsor may be gone, the keepers help themselves. */
-const orphanMs = 10_000;
+const ORPHAN_MS = 10_000;
 /** Between two such tries at most; they grow with the age. */
-const orphanMaxMs = 160_000;
+const ORPHAN_MAX_MS = 160_000;
 /** An admission that is not activated is forgotten after this: its keepers may never have been there. */
-const pendingMs = 600_000;
+const PENDING_MS = 600_000;
 /** One whose keepers were there may wait out a partition: somebody may hold a receipt for it. */
-const credibleMs = 24 * 3_600_000;
+const CREDIBLE_MS = 24 * 3_600_000;
 /** A job is asked about again after this, when its leader may not lead it any more. */
-const leadCheckMs = 10_000;
+const LEAD_CHECK_MS = 10_000;
 
 /** Jobs this node keeps or has voted for that are not closed. */
 const liveJobs = (core: With<'keeping'>): number =>
@@ -88,7 +88,7 @@ export function onAdmit(
     credible: isCredible(core, from, admission.body),
     votes: new Map([[core.self, vote]]),
   });
-  core.timers.set(`pending:${job}`, after(core.now, orphanMs));
+  core.timers.set(`pending:${job}`, after(core.now, ORPHAN_MS));
   send(core, from, { type: 'admitted', job, vote });
 }
 
@@ -102,14 +102,14 @@ export function tickPending(core: With<'mesh' | 'keeping'>, job: JobId): void {
   const age = core.now - pending.since;
   // Who activates it later brings everything that is needed, and whoever voted for it once may vote for
   // it again: its sponsor is the only one who can make an admission of this id, and makes one.
-  const validMs = pending.credible ? credibleMs : pendingMs;
+  const validMs = pending.credible ? CREDIBLE_MS : PENDING_MS;
   if (age >= validMs || pending.spec.body.notAfter < wallMs(core)) return dropPending(core, job);
   if (activateByVotes(core, pending)) return;
   for (const { node } of pending.admission.body.keepers) {
     if (node === core.self || pending.votes.has(node)) continue;
     send(core, node, { type: 'admit', spec: pending.spec, admission: pending.admission });
   }
-  const pause = Math.min(Math.max(orphanMs, age), orphanMaxMs);
+  const pause = Math.min(Math.max(ORPHAN_MS, age), ORPHAN_MAX_MS);
   core.timers.set(`pending:${job}`, after(core.now, Math.min(pause, validMs - age)));
 }
 
@@ -203,7 +203,7 @@ function activate(
   kept.broughtBy = bringerOf(core, from);
   note(core, 'job.activated', { job, rank: rankOf(admission.record.body, core.self) });
   if (first.leader === core.self) leadFirstEpoch(core, kept);
-  core.timers.set('lead-check', after(core.now, leadCheckMs));
+  core.timers.set('lead-check', after(core.now, LEAD_CHECK_MS));
 }
 
 /** Puts a job into this node's keeping; also used when it is read back from disk. */

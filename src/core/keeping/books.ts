@@ -30,10 +30,10 @@ export function persistCommitted(core: Node, job: JobId, slot: Slot, value: Cert
 }
 
 /** Proofs that jobs are over, some 1.5 KB each: of those this node kept they are on disk, too. */
-const closedMax = 2_000;
+const CLOSED_MAX = 2_000;
 
 export function rememberClose(core: With<'keeping'>, job: JobId, close: Certified<'close'>): void {
-  remember(core.keeping.closed, job, core.suite.pack([close]), closedMax);
+  remember(core.keeping.closed, job, core.suite.pack([close]), CLOSED_MAX);
 }
 
 /** The proof that a job is over; null when this node does not know of its end. */

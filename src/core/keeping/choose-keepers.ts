@@ -17,7 +17,7 @@ export interface KeeperCandidate {
 }
 
 /** Seen for this long, a node is likely to stay: most nodes that leave do so in their first minute. */
-const settledMs = 60_000;
+const SETTLED_MS = 60_000;
 
 /** K = largest odd number ≤ min(max, candidates). */
 export function keeperCount(candidates: number, max: number): number {
@@ -38,7 +38,7 @@ export function chooseKeepers(
     .map((candidate) => ({ candidate, weight: suite.hash(`${job}|${candidate.node}`) }))
     .sort((a, b) => (a.weight < b.weight ? 1 : -1))
     .map(({ candidate }) => candidate);
-  const settled = (candidate: KeeperCandidate): boolean => now - candidate.since >= settledMs;
+  const settled = (candidate: KeeperCandidate): boolean => now - candidate.since >= SETTLED_MS;
   // Answering weighs more than age: who does not answer may be there only to be chosen.
   const order = (candidate: KeeperCandidate): number =>
     (candidate.silent ? 2 : 0) + (settled(candidate) ? 0 : 1);

@@ -8,13 +8,13 @@ import { takenBy, howOften } from '../placing/resources.ts';
 import { refusalsFor } from '../placing/eligibility.ts';
 import { isNear } from '../mesh/reach.ts';
 import { roomFor } from '../mesh/welcome.ts';
-import { lateMax } from '../leading/holders.ts';
+import { LATE_MAX } from '../leading/holders.ts';
 import { failuresByNode, planJob } from '../leading/plan.ts';
 import type { With } from '../node/state.ts';
 import type { KeptJob } from './state.ts';
 
 /** A leader announces a job that waits at least every 15 s; what was not done in four such rounds, it will not do. */
-const idleMs = 60_000;
+const IDLE_MS = 60_000;
 
 /** How long the leader may take for what is due now; null when nothing is. */
 export function workDue(
@@ -35,9 +35,9 @@ export function workDue(
     around: { near: (node) => isNear(core, node), takers: () => [] },
     limits: { ...limits, retryBackoffMs: 0 },
   });
-  if (plan.close !== null) return idleMs;
-  if (plan.vacancies.length > 0 && couldRun(core, kept)) return idleMs;
-  return plan.accepts.length > 0 ? idleMs + lateMax * limits.replicateTimeoutMs : null;
+  if (plan.close !== null) return IDLE_MS;
+  if (plan.vacancies.length > 0 && couldRun(core, kept)) return IDLE_MS;
+  return plan.accepts.length > 0 ? IDLE_MS + LATE_MAX * limits.replicateTimeoutMs : null;
 }
 
 /** This node would bid for it, and win: it has room, and has not failed it. */

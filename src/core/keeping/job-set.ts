@@ -6,24 +6,24 @@ import { asJobId } from '../record/ids.ts';
 import type { JobId } from '../record/ids.ts';
 
 /** 32-bit words of an id. */
-const words = 4;
-const emptySlot = -1;
-const deletedSlot = -2;
-const firstCapacity = 64;
+const WORDS = 4;
+const EMPTY_SLOT = -1;
+const DELETED_SLOT = -2;
+const FIRST_CAPACITY = 64;
 const JOB_ID = /^j-([0-9a-f]{8})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{12})$/;
 
 export class JobSet {
   /** Ids by position; a position is used once, and all are renumbered when the room is used up. */
-  #ids = new Uint32Array(firstCapacity * words);
-  #moments = new Float64Array(firstCapacity);
+  #ids = new Uint32Array(FIRST_CAPACITY * WORDS);
+  #moments = new Float64Array(FIRST_CAPACITY);
   /** Hash table of positions, at most half full. */
-  #slots = new Int32Array(2 * firstCapacity).fill(emptySlot);
+  #slots = new Int32Array(2 * FIRST_CAPACITY).fill(EMPTY_SLOT);
   /** Slots that are not empty, deleted ones included. */
   #used = 0;
   #first = 0;
   #next = 0;
   #size = 0;
-  readonly #wanted = new Uint32Array(words);
+  readonly #wanted = new Uint32Array(WORDS);
 
   get size(): number {
     return this.#size;
@@ -58,7 +58,7 @@ export class JobSet {
     const slot = this.#read(job) ? this.#find() : -1;
     if (slot < 0) return false;
     this.#moments[this.#slots[slot] ?? 0] = Number.NaN;
-    this.#slots[slot] = deletedSlot;
+    this.#slots[slot] = DELETED_SLOT;
     this.#size -= 1;
     while (this.#first < this.#next && Number.isNaN(this.#moments[this.#first])) this.#first += 1;
     return true;
@@ -80,11 +80,11 @@ export class JobSet {
   #put(moment: number): void {
     const at = this.#next;
     this.#next += 1;
-    this.#ids.set(this.#wanted, at * words);
+    this.#ids.set(this.#wanted, at * WORDS);
     this.#moments[at] = moment;
     let slot = this.#hash();
-    while ((this.#slots[slot] ?? emptySlot) >= 0) slot = (slot + 1) % this.#slots.length;
-    if (this.#slots[slot] === emptySlot) this.#used += 1;
+    while ((this.#slots[slot] ?? EMPTY_SLOT) >= 0) slot = (slot + 1) % this.#slots.length;
+    if (this.#slots[slot] === EMPTY_SLOT) this.#used += 1;
     this.#slots[slot] = at;
     this.#size += 1;
   }
@@ -92,10 +92,10 @@ export class JobSet {
   /** Everything moved together, in twice the room when that is needed. */
   #renew(): void {
     const all = [...this];
-    const capacity = Math.max(firstCapacity, 2 ** Math.ceil(Math.log2(2 * all.length + 1)));
-    this.#ids = new Uint32Array(capacity * words);
+    const capacity = Math.max(FIRST_CAPACITY, 2 ** Math.ceil(Math.log2(2 * all.length + 1)));
+    this.#ids = new Uint32Array(capacity * WORDS);
     this.#moments = new Float64Array(capacity);
-    this.#slots = new Int32Array(2 * capacity).fill(emptySlot);
+    this.#slots = new Int32Array(2 * capacity).fill(EMPTY_SLOT);
     this.#used = 0;
     this.#first = 0;
     this.#next = 0;
@@ -111,7 +111,7 @@ export class JobSet {
     const parts = JOB_ID.exec(job);
     if (parts === null) return false;
     const digits = parts.slice(1).join('');
-    for (let word = 0; word < words; word += 1)
+    for (let word = 0; word < WORDS; word += 1)
       this.#wanted[word] = Number.parseInt(digits.slice(8 * word, 8 * word + 8), 16);
     return true;
   }
@@ -119,15 +119,15 @@ export class JobSet {
   /** Slot of the id at hand; −1 when there is none. */
   #find(): number {
     for (let slot = this.#hash(); ; slot = (slot + 1) % this.#slots.length) {
-      const at = this.#slots[slot] ?? emptySlot;
-      if (at === emptySlot) return -1;
+      const at = this.#slots[slot] ?? EMPTY_SLOT;
+      if (at === EMPTY_SLOT) return -1;
       if (at >= 0 && this.#isAt(at)) return slot;
     }
   }
 
   #isAt(at: number): boolean {
-    for (let word = 0; word < words; word += 1)
-      if (this.#ids[at * words + word] !== this.#wanted[word]) return false;
+    for (let word = 0; word < WORDS; word += 1)
+      if (this.#ids[at * WORDS + word] !== this.#wanted[word]) return false;
     return true;
   }
 
@@ -139,7 +139,7 @@ export class JobSet {
   }
 
   #idAt(at: number): JobId {
-    const digits = [...this.#ids.subarray(at * words, (at + 1) * words)]
+    const digits = [...this.#ids.subarray(at * WORDS, (at + 1) * WORDS)]
       .map((word) => word.toString(16).padStart(8, '0'))
       .join('');
     const parts = [0, 8, 12, 16, 20, 32].map((from, index, all) =>

@@ -13,7 +13,7 @@ import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { entrust } from '../leading/entrusting.ts';
 import { progress, signOfLife } from '../leading/lead.ts';
-import { failingOf, isOverdue, isOwing, leadCheckMs, leaderShown, shun } from './oversight.ts';
+import { failingOf, isOverdue, isOwing, LEAD_CHECK_MS, leaderShown, shun } from './oversight.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { closeOf, eachKept, rememberClose } from './books.ts';
@@ -26,15 +26,15 @@ export const keeps = ({ ledger }: KeptJob, node: NodeId): boolean =>
   isKeeper(ledger.admission.record.body, node);
 
 /** Closed jobs whose commits one question is answered with. */
-const commitsMax = 64;
+const COMMITS_MAX = 64;
 /** Jobs of which one message may make this node say that they are closed. */
-const closedTold = 256;
+const CLOSED_TOLD = 256;
 /** Jobs of one question; what the wire carries. */
-const checkedMax = 256;
+const CHECKED_MAX = 256;
 /** Of an allowance, for each job that is not here. */
-const unknownPoints = 1;
+const UNKNOWN_POINTS = 1;
 /** Each rank below the first living one waits this much longer before it stands for leader. */
-const rankStepMs = 1_500;
+const RANK_STEP_MS = 1_500;
 
 export function onCommit(
   core: Node,
@@ -120,7 +120,7 @@ export function tellClosed(
   told: Set<JobId>,
 ): boolean {
   if (told.has(job)) return true;
-  if (told.size >= closedTold) return core.keeping.closed.has(job);
+  if (told.size >= CLOSED_TOLD) return core.keeping.closed.has(job);
   const close = closeOf(core, job);
   if (close === null) return false;
   told.add(job);
@@ -167,7 +167,7 @@ export function leaderGone(core: With<'mesh'>, kept: KeptJob): void {
       ),
     )
     .filter((k) => k.node !== gone && core.mesh.watches.get(k.node)?.dead !== true).length;
-  kept.candidateAt = after(core.now, ahead * rankStepMs);
+  kept.candidateAt = after(core.now, ahead * RANK_STEP_MS);
   core.timers.set(jobTimer(kept), kept.candidateAt);
 }
 
@@ -213,11 +213,11 @@ export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'execut
     if (isOwing(core, kept)) asked.set(leader, [...(asked.get(leader) ?? []), kept.ledger.job]);
   }
   for (const [leader, jobs] of asked) {
-    for (let at = 0; at < jobs.length; at += checkedMax)
-      send(core, leader, { type: 'lead-check', jobs: jobs.slice(at, at + checkedMax) });
+    for (let at = 0; at < jobs.length; at += CHECKED_MAX)
+      send(core, leader, { type: 'lead-check', jobs: jobs.slice(at, at + CHECKED_MAX) });
   }
   if (core.keeping.kept.size > core.keeping.warm.size) {
-    const pause = overdue ? core.config.limits.probeMs : leadCheckMs;
+    const pause = overdue ? core.config.limits.probeMs : LEAD_CHECK_MS;
     core.timers.set('lead-check', after(core.now, pause));
   }
 }
@@ -251,14 +251,14 @@ export function onLeadCheck(
     if (recall(core, job, { type: 'message', from, message: again }, from)) continue;
     if (kept === undefined) {
       // Anybody may ask about jobs that nobody has.
-      answering &&= allow(core, from, unknownPoints);
+      answering &&= allow(core, from, UNKNOWN_POINTS);
       if (answering) not.push(job);
     } else if (!keeps(kept, from)) {
       refuse(core, from, 'not-keeper', false);
     } else if (kept.ledger.close !== null) {
       // Whoever missed more asks again in ten seconds.
       told += 1;
-      if (told <= commitsMax) sendCommits(core, from, kept);
+      if (told <= COMMITS_MAX) sendCommits(core, from, kept);
     } else if (kept.lead !== null && kept.lead.mode !== 'preparing') {
       led.push({ job, epoch: kept.lead.epoch });
     } else if (kept.lead === null && kept.candidateAt === null) not.push(job);

@@ -23,17 +23,17 @@ export interface Oversight {
 }
 
 /** A leader shows itself with every proposal, or when asked. */
-export const leadCheckMs = 10_000;
+export const LEAD_CHECK_MS = 10_000;
 /**
  * Until then it must have shown itself. It is asked some six times before that, so that lost messages
  * alone overthrow nobody; a dead leader is found sooner, by the probes.
  */
-const silentMs = 20_000;
+const SILENT_MS = 20_000;
 /** Between two looks for work left undone: each costs a plan of the job. */
-const lookMs = 20_000;
+const LOOK_MS = 20_000;
 /** No promise for who failed as leader, at first and at most; doubles. It may have been slow only. */
-const shunMs = 60_000;
-const shunMaxMs = 16 * shunMs;
+const SHUN_MS = 60_000;
+const SHUN_MAX_MS = 16 * SHUN_MS;
 
 export const newOversight = (now: Millis): Oversight => ({
   shownAt: now,
@@ -66,11 +66,11 @@ export function judgeAllAnew(core: With<'keeping'>): void {
 
 /** It must be asked whether it leads: it has not shown itself lately. */
 export const isOwing = (core: Node, { oversight }: KeptJob): boolean =>
-  core.now - oversight.shownAt >= leadCheckMs / 2;
+  core.now - oversight.shownAt >= LEAD_CHECK_MS / 2;
 
 /** It was asked and has not answered. */
 export const isOverdue = (core: Node, { oversight }: KeptJob): boolean =>
-  core.now - oversight.shownAt > leadCheckMs;
+  core.now - oversight.shownAt > LEAD_CHECK_MS;
 
 /**
  * How the leader fails, if it does. `silent`: it speaks to this node, but never says that it leads the
@@ -84,9 +84,9 @@ export function failingOf(
 ): 'silent' | 'idle' | null {
   const { oversight } = kept;
   const heardAt = core.mesh.heardAt.get(leader) ?? null;
-  const spoke = heardAt !== null && core.now - heardAt < leadCheckMs;
-  if (spoke && core.now - oversight.shownAt >= silentMs) return 'silent';
-  if (core.now - oversight.lookedAt >= lookMs) {
+  const spoke = heardAt !== null && core.now - heardAt < LEAD_CHECK_MS;
+  if (spoke && core.now - oversight.shownAt >= SILENT_MS) return 'silent';
+  if (core.now - oversight.lookedAt >= LOOK_MS) {
     oversight.lookedAt = core.now;
     const patienceMs = workDue(core, kept);
     if (patienceMs === null) oversight.dueSince = null;
@@ -100,7 +100,7 @@ export function failingOf(
 /** It failed as leader: the others are given time to do better. */
 export function shun(core: Node, { oversight }: KeptJob, node: NodeId): void {
   const times = (oversight.shunned.get(node)?.times ?? 0) + 1;
-  const until = after(core.now, Math.min(shunMs * 2 ** (times - 1), shunMaxMs));
+  const until = after(core.now, Math.min(SHUN_MS * 2 ** (times - 1), SHUN_MAX_MS));
   oversight.shunned.set(node, { until, times });
 }
 

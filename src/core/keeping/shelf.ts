@@ -13,7 +13,7 @@ import { createdAt, fewLabels, unindex } from '../asking/job-index.ts';
 import type { Input } from '../contract/input.ts';
 import type { JobSummary } from '../contract/messages.ts';
 import type { Restored } from '../contract/stored.ts';
-import { allow, shelvedPoints } from '../mesh/allowance.ts';
+import { allow, SHELVED_POINTS } from '../mesh/allowance.ts';
 import { persist, wallMs } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
 import type { Node, With } from '../node/state.ts';
@@ -26,17 +26,17 @@ import type { Packed, Suite } from '../record/suite.ts';
 import type { KeptJob } from './state.ts';
 
 /** In this time after the end keepers and executors still ask for the records. */
-const warmMs = 10_000;
+const WARM_MS = 10_000;
 /** Closed jobs in memory; more come to an end only on a very busy mesh. */
-const warmMax = 128;
+const WARM_MAX = 128;
 /** Newest jobs on the shelf that are listed and found by name: about 1.5 KB each. */
-const cardsMax = 2_000;
+const CARDS_MAX = 2_000;
 /** Jobs waiting to be read, and what waits for each: the disk answers before the next input. */
-const recallsMax = 256;
-const waitingMax = 64;
+const RECALLS_MAX = 256;
+const WAITING_MAX = 64;
 /** Between two looks for jobs whose time on the shelf is over, and what one look takes away. */
-const expiryMs = 600_000;
-const expiriesMax = 500;
+const EXPIRY_MS = 600_000;
+const EXPIRIES_MAX = 500;
 
 /** What is at hand of a shelved job. */
 export interface Card {
@@ -66,8 +66,8 @@ export function putOnShelf(core: With<'asking' | 'keeping'>, { ledger }: KeptJob
   const until = Math.max(wallMs(core) + retentionMs, spec.body.notAfter);
   persist(core, { table: 'shelved', job, key: 'shelved', value: { until, what: 'records' } });
   core.keeping.shelf.add(job, until);
-  remember(core.keeping.cards, job, cardOf(core, ledger), cardsMax);
-  core.timers.set('shelf-expiry', after(core.now, expiryMs));
+  remember(core.keeping.cards, job, cardOf(core, ledger), CARDS_MAX);
+  core.timers.set('shelf-expiry', after(core.now, EXPIRY_MS));
   for (let left = core.keeping.shelf.size - closedJobsMax; left > 0; left -= 1) bury(core);
 }
 
@@ -77,7 +77,7 @@ export function shelveSubmission(core: With<'keeping'>, job: JobId, until: numbe
   if (kept.has(job) || shelf.has(job) || tokens.has(job)) return;
   persist(core, { table: 'shelved', job, key: 'shelved', value: { until, what: 'token' } });
   tokens.add(job, until);
-  core.timers.set('shelf-expiry', after(core.now, expiryMs));
+  core.timers.set('shelf-expiry', after(core.now, EXPIRY_MS));
 }
 
 function cardOf(core: Node, ledger: Outline): Card {
@@ -134,7 +134,7 @@ export function tickExpiry(core: With<'asking' | 'keeping'>): void {
   const wall = wallMs(core);
   const over: JobId[] = [];
   for (const set of [shelf, tokens, tombs])
-    for (const [job, until] of set) if (until < wall && over.length < expiriesMax) over.push(job);
+    for (const [job, until] of set) if (until < wall && over.length < EXPIRIES_MAX) over.push(job);
   for (const job of over) {
     forgetRows(core, job);
     tokens.delete(job);
@@ -142,7 +142,7 @@ export function tickExpiry(core: With<'asking' | 'keeping'>): void {
     persist(core, { table: 'shelved', job, key: 'shelved', value: null });
   }
   if (shelf.size + tokens.size + tombs.size === 0) return;
-  core.timers.set('shelf-expiry', after(core.now, over.length < expiriesMax ? expiryMs : 1_000));
+  core.timers.set('shelf-expiry', after(core.now, over.length < EXPIRIES_MAX ? EXPIRY_MS : 1_000));
 }
 
 /** What the disk said of the shelf when this node started. */
@@ -151,9 +151,9 @@ export function restoreShelf(core: With<'asking' | 'keeping'>, rows: Restored['s
   for (const { job, value, card } of rows) {
     ({ records, token, nothing })[value.what].add(job, value.until);
     const outline = card === null ? null : outlineOf(card.spec.record, card.close);
-    if (outline !== null) remember(core.keeping.cards, job, cardOf(core, outline), cardsMax);
+    if (outline !== null) remember(core.keeping.cards, job, cardOf(core, outline), CARDS_MAX);
   }
-  if (rows.length > 0) core.timers.set('shelf-expiry', after(core.now, expiryMs));
+  if (rows.length > 0) core.timers.set('shelf-expiry', after(core.now, EXPIRY_MS));
 }
 
 /** A closed job as far as a list shows it; its results are on disk. */
@@ -171,20 +171,20 @@ function outlineOf(spec: AnyRecord, { record, votes }: StoredRecord): Outline | 
 function keepWarm(core: With<'keeping'>, job: JobId): void {
   core.keeping.warm.delete(job);
   core.keeping.warm.set(job, core.now);
-  core.timers.set('shelf', after(core.now, warmMs));
-  if (core.keeping.warm.size > warmMax) cool(core, core.now);
+  core.timers.set('shelf', after(core.now, WARM_MS));
+  if (core.keeping.warm.size > WARM_MAX) cool(core, core.now);
 }
 
 export function tickShelf(core: With<'keeping'>): void {
-  cool(core, asMillis(core.now - warmMs));
-  if (core.keeping.warm.size > 0) core.timers.set('shelf', after(core.now, warmMs));
+  cool(core, asMillis(core.now - WARM_MS));
+  if (core.keeping.warm.size > 0) core.timers.set('shelf', after(core.now, WARM_MS));
 }
 
 /** Those that were last wanted at `until` or before leave memory, while there are too many or they are that old. */
 function cool(core: With<'keeping'>, until: Millis): void {
   for (const [job, at] of core.keeping.warm) {
-    const old = core.now - at >= warmMs;
-    if (at > until || (!old && core.keeping.warm.size <= warmMax)) return;
+    const old = core.now - at >= WARM_MS;
+    if (at > until || (!old && core.keeping.warm.size <= WARM_MAX)) return;
     // Its leader still tells the others of the end.
     if (core.keeping.kept.get(job)?.lead != null) continue;
     core.keeping.warm.delete(job);
@@ -208,10 +208,10 @@ export function recall(
   const { tokens, submissions } = core.keeping;
   const sponsored = input.type === 'submit' && tokens.has(job) && !submissions.has(job);
   if (!isShelved(core, job) && !sponsored) return false;
-  if (from !== null && from !== core.self && !allow(core, from, shelvedPoints)) return true;
+  if (from !== null && from !== core.self && !allow(core, from, SHELVED_POINTS)) return true;
   const waiting = core.keeping.recalls.get(job) ?? [];
-  if (waiting.length < waitingMax) waiting.push(input);
-  remember(core.keeping.recalls, job, waiting, recallsMax);
+  if (waiting.length < WAITING_MAX) waiting.push(input);
+  remember(core.keeping.recalls, job, waiting, RECALLS_MAX);
   core.out.push({ type: 'reload', job });
   return true;
 }

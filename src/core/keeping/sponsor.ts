@@ -35,7 +35,7 @@ export interface SubmitInput {
 }
 
 /** Submissions remembered; a client that repeats one does so within minutes. */
-const submissionsMax = 256;
+const SUBMISSIONS_MAX = 256;
 
 const timerOf = (job: JobId): string => `submit:${job}`;
 
@@ -236,7 +236,7 @@ export function onActivated(core: With<'mesh' | 'keeping'>, from: NodeId, job: J
  */
 function makeRoom(core: With<'mesh' | 'keeping'>): void {
   for (const [job, submission] of core.keeping.submissions) {
-    if (core.keeping.submissions.size <= submissionsMax) return;
+    if (core.keeping.submissions.size <= SUBMISSIONS_MAX) return;
     if (submission.certified === null) continue;
     core.keeping.submissions.delete(job);
     core.timers.clear(timerOf(job));

@@ -23,9 +23,9 @@ import type { Around } from './holders.ts';
 import { resultsOn } from './workload.ts';
 
 /** A holder that is only started again has its results back by then. */
-const missingPauseMs = 5_000;
+const MISSING_PAUSE_MS = 5_000;
 /** Holders that are silent are told for so long. */
-const entrustingMs = 60_000;
+const ENTRUSTING_MS = 60_000;
 
 export const around = (core: With<'mesh'>): Around => ({
   near: (node) => isNear(core, node),
@@ -112,7 +112,7 @@ export function onReplicated(
     copy.failed.delete(from);
   } else if (outcome === 'missing') {
     copy.missing.push(from);
-    copy.resend.at = after(core.now, missingPauseMs);
+    copy.resend.at = after(core.now, MISSING_PAUSE_MS);
   }
   touch(core, kept.ledger.job);
 }
@@ -130,7 +130,7 @@ export function entrustAccepted(core: Node, kept: KeptJob, lead: Lead): boolean 
     lead.replications.delete(execution);
     if (accept.record.body.execution !== execution) continue;
     const nodes = new Set(accept.record.body.holders);
-    const until = after(core.now, entrustingMs);
+    const until = after(core.now, ENTRUSTING_MS);
     lead.entrusting.set(execution, { accept, nodes, until, resend: toSay(core) });
   }
   for (const [execution, { accept, nodes, until, resend }] of lead.entrusting) {

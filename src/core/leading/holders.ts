@@ -6,13 +6,13 @@ import type { NodeId } from '../record/ids.ts';
 import type { Replication } from './state.ts';
 
 /** Copies that there shall be of a result, its executor's included. */
-const copiesWanted = 2;
+const COPIES_WANTED = 2;
 /** So many nodes are asked for the second copy: a result does not wait for ever for it. */
-const askedMax = 8;
+const ASKED_MAX = 8;
 /** And no more when so many had their time and did not make it: a result waits for them first. */
-export const lateMax = 2;
+export const LATE_MAX = 2;
 /** Found nowhere so often, with a pause between: its executor does not have it, whatever it said. */
-const missingMax = 2;
+const MISSING_MAX = 2;
 
 /** What the leader sees of the mesh. */
 export interface Around {
@@ -30,9 +30,9 @@ export type Safety = 'safe' | 'single' | 'away' | 'gone';
 
 export function safetyOf(executor: NodeId, copy: Replication | undefined, around: Around): Safety {
   const made = [...(copy?.made ?? [])];
-  const lost = made.length === 0 && (copy?.missing.length ?? 0) >= missingMax;
+  const lost = made.length === 0 && (copy?.missing.length ?? 0) >= MISSING_MAX;
   const holders = [executor, ...made].filter(around.near).length;
-  if (holders >= copiesWanted) return 'safe';
+  if (holders >= COPIES_WANTED) return 'safe';
   if (lost) return 'gone';
   if (holders === 0) return 'away';
   return nextTaker(executor, copy, around) === null ? 'safe' : 'single';
@@ -47,7 +47,7 @@ export function nextTaker(
   if (copy === undefined) return takers().find((node) => node !== executor) ?? null;
   const { asked, failed, made, missing } = copy;
   if (asked !== null && near(asked)) return asked;
-  if (failed.size >= askedMax || copy.late >= lateMax) return null;
+  if (failed.size >= ASKED_MAX || copy.late >= LATE_MAX) return null;
   const fresh = (node: NodeId): boolean =>
     node !== executor && node !== asked && !failed.has(node) && !made.has(node);
   const left = takers().filter(fresh);

@@ -25,13 +25,13 @@ import { liveOn, resultsOn } from './workload.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** Jobs of which one renewal makes this node say who leads them. */
-const leadsTold = 256;
+const LEADS_TOLD = 256;
 /** Commits and the news of the close are repeated to silent nodes for this long; later they ask. */
-const closingMs = 60_000;
+const CLOSING_MS = 60_000;
 /** A peer that is started again answers within a few seconds; a dead one is replaced well within 30 s. */
-const restartGraceMs = 8_000;
+const RESTART_GRACE_MS = 8_000;
 /** Nodes that an accept names. */
-const holdersMax = 4;
+const HOLDERS_MAX = 4;
 
 /** The rank-0 keeper leads from the activation on, without asking. */
 export function leadFirstEpoch(core: Node, kept: KeptJob): void {
@@ -165,7 +165,7 @@ function acceptResults(core: With<'mesh'>, kept: KeptJob, lead: Lead, plan: Plan
       lead.replications.set(execution, newCopy(core, result.cid));
     const made = lead.replications.get(execution)?.made ?? [];
     // Some may have died since; whoever fetches asks those first that were there.
-    const holders = [node, ...made].filter((holder) => isNear(core, holder)).slice(0, holdersMax);
+    const holders = [node, ...made].filter((holder) => isNear(core, holder)).slice(0, HOLDERS_MAX);
     return seal(core, 'accept', {
       job,
       version,
@@ -229,7 +229,7 @@ export function onNotStarted(
 export function loseNode(core: Node, kept: KeptJob, node: NodeId): void {
   const { lead, ledger } = kept;
   if (lead?.mode !== 'leading' || ledger.close !== null) return;
-  const lostAt = after(core.now, restartGraceMs);
+  const lostAt = after(core.now, RESTART_GRACE_MS);
   const asIfHeard = asMillis(lostAt - core.config.limits.leaseLostMs);
   for (const execution of [...liveOn(kept, node), ...resultsOn(kept, node)]) {
     const heard = lead.heard.get(execution) ?? lead.since;
@@ -284,7 +284,7 @@ function beginClosing(
   for (const { attempts } of partitions.values()) {
     for (const { assign } of attempts.values()) nodes.add(assign.record.body.node);
   }
-  return { nodes, until: after(core.now, closingMs), resend: toSay(core) };
+  return { nodes, until: after(core.now, CLOSING_MS), resend: toSay(core) };
 }
 
 /** A lease renewal: heard; what should not run any more is told so. */
@@ -298,7 +298,7 @@ export function onRenewed(
   const { lead, ledger } = kept;
   if (lead?.mode !== 'leading') {
     const { job, grant } = ledger;
-    if (told.has(job) || told.size >= leadsTold) return false;
+    if (told.has(job) || told.size >= LEADS_TOLD) return false;
     told.add(job);
     send(core, from, { type: 'leads', job, epoch: kept.seen, grant });
     return false;

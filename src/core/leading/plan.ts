@@ -17,9 +17,9 @@ import type { CloseOutcome, Signed } from '../record/records.ts';
 import type { Replication } from './state.ts';
 
 /** An execution that is over is told of within this. */
-const overdueMs = 30_000;
+const OVERDUE_MS = 30_000;
 /** To fetch inputs and images and to publish a result, which no timeout of the job limits. */
-const movingMs = 1_800_000;
+const MOVING_MS = 1_800_000;
 
 /** What the leader has seen beside the ledger. */
 export interface Observed {
@@ -184,7 +184,7 @@ function timeLimitOf({ Task }: Job): number {
   const { Engine, InputSources, Publisher, Timeouts } = Task;
   if (Timeouts.ExecutionTimeout === 0) return Number.POSITIVE_INFINITY;
   const moves = Engine.Type === 'docker' || InputSources.length > 0 || Publisher.Type !== '';
-  return Timeouts.ExecutionTimeout * 1000 + (moves ? movingMs : overdueMs);
+  return Timeouts.ExecutionTimeout * 1000 + (moves ? MOVING_MS : OVERDUE_MS);
 }
 
 /** What became of an attempt, as far as this leader can tell. */

@@ -14,24 +14,24 @@ export interface Allowance {
 }
 
 /** Forty clients of one peer that wait for jobs here ask 400 times a second: twice as much is free. */
-const pointsPerSecond = 1_000;
-const pointsMax = 2_000;
+const POINTS_PER_SECOND = 1_000;
+const POINTS_MAX = 2_000;
 /** A node that was away for two seconds has its full allowance anyway. */
-const nodesMax = 4_096;
+const NODES_MAX = 4_096;
 
 /** What unpacking a shelved job costs, whoever asks for it. */
-export const shelvedPoints = 20;
+export const SHELVED_POINTS = 20;
 
 /** Takes `points` from what this node may ask for. @returns false when nothing is to be answered */
 export function allow(core: With<'mesh'>, from: NodeId, points: number): boolean {
   const known = core.mesh.allowances.get(from);
   const gained =
-    known === undefined ? pointsMax : ((core.now - known.at) * pointsPerSecond) / 1_000;
-  const left = Math.min(pointsMax, (known?.points ?? 0) + gained) - points;
+    known === undefined ? POINTS_MAX : ((core.now - known.at) * POINTS_PER_SECOND) / 1_000;
+  const left = Math.min(POINTS_MAX, (known?.points ?? 0) + gained) - points;
   if (left < 0) {
     refuse(core, from, 'over-limit', false);
     return false;
   }
-  remember(core.mesh.allowances, from, { points: left, at: core.now }, nodesMax);
+  remember(core.mesh.allowances, from, { points: left, at: core.now }, NODES_MAX);
   return true;
 }

@@ -20,20 +20,20 @@ import { liveOn } from '../leading/workload.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** This node's own loop was late by more than this: its clock says nothing about others. */
-const lagMs = 1_000;
+const LAG_MS = 1_000;
 /** A refused connection is strong evidence, but a restarting process deserves a second try. */
-const unreachableTries = 2;
-const unreachableRetryMs = 700;
-const helpers = 3;
+const UNREACHABLE_TRIES = 2;
+const UNREACHABLE_RETRY_MS = 700;
+const HELPERS = 3;
 /** Nodes whose last sign of life is remembered; whoever makes up ids pushes out the oldest. */
-const heardMax = 20_000;
+const HEARD_MAX = 20_000;
 /** Dead nodes that nothing depends on any more: they are remembered so that they are not counted as alive. */
-const deadMax = 10_000;
+const DEAD_MAX = 10_000;
 /** Probes for others under way; one that is forgotten is repeated by whoever asked for it. */
-const relayedMax = 1_024;
-const relayedMs = 10_000;
+const RELAYED_MAX = 1_024;
+const RELAYED_MS = 10_000;
 /** For this long after its own start a node does not conclude that executors are gone: they may be starting too. */
-const settleMs = 10_000;
+const SETTLE_MS = 10_000;
 
 const newWatch = (): Watch => ({
   nonce: 0,
@@ -70,7 +70,7 @@ export function probeAll(core: With<'mesh' | 'keeping'>): void {
   for (const node of core.mesh.watches.keys()) {
     const watch = core.mesh.watches.get(node);
     if (wanted.has(node)) continue;
-    if (watch?.dead !== true || core.mesh.watches.size > deadMax) core.mesh.watches.delete(node);
+    if (watch?.dead !== true || core.mesh.watches.size > DEAD_MAX) core.mesh.watches.delete(node);
   }
   for (const node of wanted) {
     const watch = core.mesh.watches.get(node) ?? newWatch();
@@ -117,7 +117,7 @@ function askOthers(core: With<'mesh'>, node: NodeId, watch: Watch): void {
     .filter((other) => other !== node);
   // Others each time: a few that lie would speak for the dead again and again.
   const first = all.length === 0 ? 0 : watch.nonce % all.length;
-  const others = [...all.slice(first), ...all.slice(0, first)].slice(0, helpers);
+  const others = [...all.slice(first), ...all.slice(0, first)].slice(0, HELPERS);
   watch.asked = others;
   watch.vouched.clear();
   for (const other of others)
@@ -132,7 +132,7 @@ function declareDead(core: With<'mesh' | 'keeping'>, node: NodeId, watch: Watch)
   note(core, 'peer.dead', { node });
   for (const kept of eachKept(core)) {
     if (leaderOf(kept) === node) leaderGone(core, kept);
-    const settled = core.now - core.startedAt >= settleMs;
+    const settled = core.now - core.startedAt >= SETTLE_MS;
     if (settled && (liveOn(kept, node).length > 0 || concernsCopies(kept, node)))
       loseNode(core, kept, node);
   }
@@ -140,9 +140,9 @@ function declareDead(core: With<'mesh' | 'keeping'>, node: NodeId, watch: Watch)
 
 /** Any message is a sign of life; whether its sender leads what it should is asked for itself. */
 export function onHeard(core: With<'mesh' | 'keeping'>, node: NodeId): void {
-  if (core.mesh.heardAt.size < heardMax || core.mesh.heardAt.has(node))
+  if (core.mesh.heardAt.size < HEARD_MAX || core.mesh.heardAt.has(node))
     core.mesh.heardAt.set(node, core.now);
-  else remember(core.mesh.heardAt, node, core.now, heardMax);
+  else remember(core.mesh.heardAt, node, core.now, HEARD_MAX);
   takeForAlive(core, node);
 }
 
@@ -170,7 +170,7 @@ export function onPingForMe(
 ): void {
   if (message.target === core.self) return send(core, from, { type: 'pong', nonce: message.nonce });
   for (const [nonce, relayed] of core.mesh.relayedPings) {
-    if (core.now - relayed.at < relayedMs) break;
+    if (core.now - relayed.at < RELAYED_MS) break;
     core.mesh.relayedPings.delete(nonce);
   }
   // Nobody is made to dial whom this node has never heard of.
@@ -178,7 +178,7 @@ export function onPingForMe(
   core.mesh.nonce += 1;
   const { target } = message;
   const relayed = { from, target, nonce: message.nonce, at: core.now };
-  remember(core.mesh.relayedPings, core.mesh.nonce, relayed, relayedMax);
+  remember(core.mesh.relayedPings, core.mesh.nonce, relayed, RELAYED_MAX);
   send(core, target, { type: 'ping', nonce: core.mesh.nonce });
 }
 
@@ -209,9 +209,9 @@ export function onUnreachable(core: With<'mesh' | 'keeping'>, node: NodeId): voi
   const watch = core.mesh.watches.get(node);
   if (watch === undefined || watch.dead) return;
   watch.unreachable += 1;
-  if (watch.unreachable >= unreachableTries) return declareDead(core, node, watch);
+  if (watch.unreachable >= UNREACHABLE_TRIES) return declareDead(core, node, watch);
   watch.sentAt = core.now;
-  core.timers.set(`retry:${node}`, after(core.now, unreachableRetryMs));
+  core.timers.set(`retry:${node}`, after(core.now, UNREACHABLE_RETRY_MS));
 }
 
 export function retryUnreachable(core: With<'mesh'>, node: NodeId): void {
@@ -221,7 +221,7 @@ export function retryUnreachable(core: With<'mesh'>, node: NodeId): void {
 
 /** This node itself was late: every suspicion it holds is void. */
 export function onLag(core: With<'mesh' | 'keeping'>, lateMs: number): void {
-  if (lateMs < lagMs) return;
+  if (lateMs < LAG_MS) return;
   note(core, 'loop.lagged', { ms: Math.round(lateMs) });
   judgeAllAnew(core);
   for (const [node, watch] of core.mesh.watches) {

@@ -20,10 +20,10 @@ import type { With } from '../node/state.ts';
  * As many members are remembered for each connection: an advert costs whoever makes it up nothing, so
  * what is heard of them is bounded by what was reached. Those reached are the last to go.
  */
-const perConnection = 128;
-const membersMin = 2_048;
+const PER_CONNECTION = 128;
+const MEMBERS_MIN = 2_048;
 /** A member unheard for this many advert intervals is not counted. */
-const missedAdverts = 4;
+const MISSED_ADVERTS = 4;
 
 /** Every node adverts once in this time, so that the mesh carries at most 20 adverts a second. */
 const advertInterval = (core: With<'mesh'>): number =>
@@ -33,15 +33,15 @@ const advertInterval = (core: With<'mesh'>): number =>
   );
 
 const membersMax = (core: With<'mesh'>): number =>
-  Math.max(membersMin, perConnection * (core.mesh.connected.size + 1));
+  Math.max(MEMBERS_MIN, PER_CONNECTION * (core.mesh.connected.size + 1));
 
 const alive = (core: With<'mesh'>, member: Member): boolean =>
   member.advert.body.keeps &&
   (core.mesh.connected.has(member.advert.body.node) ||
-    core.now - member.heardAt < missedAdverts * advertInterval(core));
+    core.now - member.heardAt < MISSED_ADVERTS * advertInterval(core));
 
 /** How stale the list of living members may be; it is asked for with every announcement. */
-const aliveStaleMs = 500;
+const ALIVE_STALE_MS = 500;
 
 /** Members believed alive, this node not included: most of them hearsay, good for counting. */
 export const aliveMembers = (core: With<'mesh'>): readonly Member[] => lookAround(core).members;
@@ -51,7 +51,7 @@ export const reachedMembers = (core: With<'mesh'>): readonly Member[] => lookAro
 
 function lookAround(core: With<'mesh'>): NonNullable<Mesh['alive']> {
   const { alive: cached } = core.mesh;
-  const fresh = cached !== null && core.now - cached.at < aliveStaleMs;
+  const fresh = cached !== null && core.now - cached.at < ALIVE_STALE_MS;
   // A change among a handful of nodes must show at once; among thousands it may take a moment.
   if (fresh && (cached.of === core.mesh.members.size || core.mesh.members.size > 64)) return cached;
   const members = [...core.mesh.members.values()].filter((member) => {
@@ -67,7 +67,7 @@ function lookAround(core: With<'mesh'>): NonNullable<Mesh['alive']> {
 export function doubtMember(core: With<'mesh'>, node: NodeId): void {
   const member = core.mesh.members.get(node);
   if (member !== undefined)
-    member.heardAt = asMillis(core.now - missedAdverts * advertInterval(core));
+    member.heardAt = asMillis(core.now - MISSED_ADVERTS * advertInterval(core));
   core.mesh.alive = null;
 }
 
@@ -78,7 +78,7 @@ export function forgetAlive(core: With<'mesh'>): void {
 
 /** This node and all others believed alive, as far as its connections make it credible. */
 export function memberCount(core: With<'mesh'>): number {
-  return 1 + Math.min(aliveMembers(core).length, perConnection * (core.mesh.connected.size + 1));
+  return 1 + Math.min(aliveMembers(core).length, PER_CONNECTION * (core.mesh.connected.size + 1));
 }
 
 /**

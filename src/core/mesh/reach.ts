@@ -7,7 +7,7 @@ import type { NodeId } from '../record/ids.ts';
 import type { With } from '../node/state.ts';
 
 /** Heard directly within this: in a mesh of hundreds only a few are connected at a time. */
-const heardMs = 300_000;
+const HEARD_MS = 300_000;
 
 /**
  * It can be asked for something now: connected, or heard directly within a lease, and not found dead.
@@ -20,7 +20,7 @@ export const isNear = (core: With<'mesh'>, node: NodeId): boolean =>
       core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < core.config.limits.leaseLostMs));
 
 export const reached = (core: With<'mesh'>, node: NodeId): boolean =>
-  core.mesh.connected.has(node) || core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < heardMs;
+  core.mesh.connected.has(node) || core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < HEARD_MS;
 
 /** It said something to this node itself lately, so that it counts among the keepers that are there. */
 export const heardLately = (core: With<'mesh'>, node: NodeId): boolean =>

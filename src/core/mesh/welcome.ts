@@ -26,35 +26,35 @@ import { freeNow } from '../placing/capacity.ts';
 import { shut } from '../node/door.ts';
 import type { NodeId, PublicKey } from '../record/ids.ts';
 import { reached } from './reach.ts';
-import { least, minus, most, nothing, scaled, shareOf, total } from '../placing/resources.ts';
+import { least, minus, most, NOTHING, scaled, shareOf, total } from '../placing/resources.ts';
 import type { Hold } from '../placing/state.ts';
 import { eachKept } from '../keeping/books.ts';
 import { Tally } from './tally.ts';
 import type { With } from '../node/state.ts';
 
 /** Whoever is counted: more of them than this are not remembered apart. */
-const keysMax = 4_096;
+const KEYS_MAX = 4_096;
 /** Holds at a time, for one leader and for all: a job that asks for next to nothing takes a row, too. */
-const holdsPerLeaderMax = 256;
-const holdsMax = 1_024;
+const HOLDS_PER_LEADER_MAX = 256;
+const HOLDS_MAX = 1_024;
 /** What leaders may have held that never ran anything here, and those among them never heard directly. */
-const newcomersShare = 1 / 2;
-const strangersShare = 1 / 4;
+const NEWCOMERS_SHARE = 1 / 2;
+const STRANGERS_SHARE = 1 / 4;
 /** While the work of several owners waits, no one of them has more than this held. */
-const ownersShare = 1 / 2;
+const OWNERS_SHARE = 1 / 2;
 /** A hold given back within this was bid in vain, which is nobody's fault. */
-const inVainMs = 2_000;
+const IN_VAIN_MS = 2_000;
 /** A whole node held for nothing counts this much; each 1 halves the share. */
-const wholeNode = 4;
+const WHOLE_NODE = 4;
 /** Up to this much waste, one execution may be held even if it is larger than the share. */
-const wasteForgiven = 2;
+const WASTE_FORGIVEN = 2;
 
 /** Admissions waiting for their activation: in all, for one owner or from one host, from one peer. */
-const pendingMax = 2_048;
-const pendingPerOwnerMax = 1_024;
-const pendingPerPeerMax = 256;
+const PENDING_MAX = 2_048;
+const PENDING_PER_OWNER_MAX = 1_024;
+const PENDING_PER_PEER_MAX = 256;
 /** New adverts from one neighbour at once; some 27 a second for long, where the whole mesh makes 20. */
-const advertsMax = 400;
+const ADVERTS_MAX = 400;
 
 export interface Welcome {
   /** Holds that came to nothing, by leader; those of all leaders never heard are counted together. */
@@ -72,12 +72,12 @@ export interface Welcome {
 }
 
 export const createWelcome = (): Welcome => ({
-  wasted: new Tally(60_000, keysMax),
-  used: new Tally(3_600_000, keysMax),
-  adverts: new Tally(10_000, keysMax),
-  unanswered: new Tally(300_000, keysMax),
-  copied: new Tally(24 * 3_600_000, keysMax),
-  failures: new Tally(120_000, keysMax),
+  wasted: new Tally(60_000, KEYS_MAX),
+  used: new Tally(3_600_000, KEYS_MAX),
+  adverts: new Tally(10_000, KEYS_MAX),
+  unanswered: new Tally(300_000, KEYS_MAX),
+  copied: new Tally(24 * 3_600_000, KEYS_MAX),
+  failures: new Tally(120_000, KEYS_MAX),
 });
 
 /** For whom resources would be held. */
@@ -119,11 +119,11 @@ export function roomFor(
   asker: Asker,
   one: Resources,
 ): Resources {
-  const capacity = core.profile?.capacity ?? nothing;
+  const capacity = core.profile?.capacity ?? NOTHING;
   const standing = standingOf(core, asker);
   const holds = [...core.placing.holds.values()];
   const ofLeader = holds.filter((hold) => hold.leader === asker.leader);
-  if (holds.length >= holdsMax || ofLeader.length >= holdsPerLeaderMax) return nothing;
+  if (holds.length >= HOLDS_MAX || ofLeader.length >= HOLDS_PER_LEADER_MAX) return NOTHING;
   const { wasted } = core.mesh.welcome;
   const waste = Math.max(
     wasted.of(accountOf(asker.leader, standing), core.now),
@@ -134,20 +134,20 @@ export function roomFor(
     const held = total(counted.map(({ resources }) => resources));
     const left = minus(scaled(capacity, share), held);
     // A job that needs more than the share of a node must be able to run all the same.
-    return counted.length === 0 && waste < wasteForgiven ? most(left, one) : left;
+    return counted.length === 0 && waste < WASTE_FORGIVEN ? most(left, one) : left;
   };
   const rooms = [freeNow(core), room(waste < 0.5 ? 1 : 2 ** -waste, ofLeader)];
   if (standing !== 'proven') {
     const alike = holds.filter((hold) => standingOf(core, hold) !== 'proven');
-    rooms.push(room(newcomersShare, alike));
+    rooms.push(room(NEWCOMERS_SHARE, alike));
   }
   if (standing === 'stranger') {
     const alike = holds.filter((hold) => standingOf(core, hold) === 'stranger');
-    rooms.push(room(strangersShare, alike));
+    rooms.push(room(STRANGERS_SHARE, alike));
   }
   if (othersWait(core, holds, asker.owner)) {
     const ofOwner = holds.filter((hold) => hold.owner === asker.owner);
-    rooms.push(room(ownersShare, ofOwner));
+    rooms.push(room(OWNERS_SHARE, ofOwner));
   }
   return rooms.reduce(least);
 }
@@ -169,9 +169,9 @@ export function holdUsed(core: With<'mesh'>, { leader, owner }: Hold): void {
 /** A hold ended otherwise: what it kept from others is remembered, of those who are less known. */
 export function holdUnused(core: With<'mesh'>, hold: Hold): void {
   const { leader, owner } = hold;
-  if (core.now - hold.firstAt < inVainMs) return;
-  const capacity = core.profile?.capacity ?? nothing;
-  const cost = wholeNode * shareOf(hold.resources, capacity);
+  if (core.now - hold.firstAt < IN_VAIN_MS) return;
+  const capacity = core.profile?.capacity ?? NOTHING;
+  const cost = WHOLE_NODE * shareOf(hold.resources, capacity);
   const known = { leader: isKnownLeader(core, leader), owner: isKnownOwner(core, owner) };
   if (leader !== core.self && (known.owner || !known.leader))
     core.mesh.welcome.wasted.add(accountOf(leader, standingOf(core, hold)), cost, core.now);
@@ -182,7 +182,7 @@ export function holdUnused(core: With<'mesh'>, hold: Hold): void {
 
 /** A neighbour brings an advert that is new here: it must be verified, and may be made up. */
 export const welcomeAdvert = (core: With<'mesh'>, from: NodeId): boolean =>
-  core.mesh.welcome.adverts.take(from, 1, advertsMax, core.now);
+  core.mesh.welcome.adverts.take(from, 1, ADVERTS_MAX, core.now);
 
 /** A keeper did not answer an admission in time; one that answers is forgiven. */
 export const noteSilent = (core: With<'mesh'>, keeper: NodeId): void =>
@@ -205,7 +205,7 @@ export function welcomeAdmission(
   const live = core.keeping.kept.size - core.keeping.warm.size;
   if (live >= jobsMax / 2 && ofOne(core, owner, bringerOf(core, from)) >= jobsMax / 2)
     return 'full';
-  if (core.keeping.pending.size >= pendingMax) return 'later';
+  if (core.keeping.pending.size >= PENDING_MAX) return 'later';
   if (from === core.self) return 'good';
   const host = core.mesh.hosts.get(from) ?? '';
   const count = { peer: 0, owner: 0, host: 0 };
@@ -215,9 +215,9 @@ export function welcomeAdmission(
     if (host !== '' && core.mesh.hosts.get(pending.from) === host) count.host += 1;
   }
   const many =
-    count.peer >= pendingPerPeerMax ||
-    count.owner >= pendingPerOwnerMax ||
-    count.host >= pendingPerOwnerMax;
+    count.peer >= PENDING_PER_PEER_MAX ||
+    count.owner >= PENDING_PER_OWNER_MAX ||
+    count.host >= PENDING_PER_OWNER_MAX;
   return many ? 'later' : 'good';
 }
 
@@ -239,25 +239,25 @@ function ofOne(core: With<'mesh' | 'keeping'>, owner: PublicKey, bringer: string
 }
 
 /** More of the last failures than this: the node must show that it can. */
-const failuresForgiven = 1.5;
-const failuresMax = 8;
+const FAILURES_FORGIVEN = 1.5;
+const FAILURES_MAX = 8;
 
 /** A node failed (1) or would not begin (less) what it was given; a result makes up for one failure. */
 export function noteWork(core: With<'mesh'>, node: NodeId, failed: number): void {
-  if (core.mesh.welcome.failures.of(node, core.now) + failed > failuresMax) return;
+  if (core.mesh.welcome.failures.of(node, core.now) + failed > FAILURES_MAX) return;
   core.mesh.welcome.failures.add(node, failed, core.now);
 }
 
 /** It failed twice lately: until it did better, or a while went by, it gets one execution at a time. */
 export const onProbation = (core: With<'mesh'>, node: NodeId): boolean =>
-  core.mesh.welcome.failures.of(node, core.now) > failuresForgiven;
+  core.mesh.welcome.failures.of(node, core.now) > FAILURES_FORGIVEN;
 
 /** Copies under way: in all, and for one leader. */
-const copiesMax = 64;
-const copiesPerPeerMax = 16;
+const COPIES_MAX = 64;
+const COPIES_PER_PEER_MAX = 16;
 /** Bytes of copies for one owner, and for all but the own one; half of them is forgotten in a day. */
-const copiedPerOwnerMax = 16 * 1_000_000_000;
-const copiedMax = 32 * 1_000_000_000;
+const COPIED_PER_OWNER_MAX = 16 * 1_000_000_000;
+const COPIED_MAX = 32 * 1_000_000_000;
 
 /** A leader asks for a second copy of a result of this size. @returns whether it is made */
 export function welcomeCopy(
@@ -268,11 +268,12 @@ export function welcomeCopy(
 ): boolean {
   const askers = [...core.executing.replicas.values()];
   const ofPeer = askers.filter(({ asker }) => asker === from).length;
-  if (shut(core) !== null || askers.length >= copiesMax || ofPeer >= copiesPerPeerMax) return false;
+  if (shut(core) !== null || askers.length >= COPIES_MAX || ofPeer >= COPIES_PER_PEER_MAX)
+    return false;
   if (owner === core.suite.owner) return true;
   const { copied } = core.mesh.welcome;
-  if (copied.of('all', core.now) + bytes > copiedMax) return false;
-  if (!copied.take(owner, bytes, copiedPerOwnerMax, core.now)) return false;
+  if (copied.of('all', core.now) + bytes > COPIED_MAX) return false;
+  if (!copied.take(owner, bytes, COPIED_PER_OWNER_MAX, core.now)) return false;
   copied.add('all', bytes, core.now);
   return true;
 }

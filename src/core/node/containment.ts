@@ -39,11 +39,11 @@ export interface Step {
 }
 
 /** Once may be chance, and what is on disk may be sound. */
-const strikesMax = 2;
+const STRIKES_MAX = 2;
 /** A strike this long ago has nothing to do with the next one. */
-const strikeMs = 3_600_000;
+const STRIKE_MS = 3_600_000;
 /** Jobs in trouble remembered. */
-const troublesMax = 10_000;
+const TROUBLES_MAX = 10_000;
 
 /** Runs one step; what it throws costs what this file says. */
 export function contain(
@@ -89,14 +89,14 @@ function dropJob(
   error: unknown,
 ): void {
   const before = core.troubles.get(job);
-  const counted = before !== undefined && core.now - before.at < strikeMs ? before.strikes : 0;
+  const counted = before !== undefined && core.now - before.at < STRIKE_MS ? before.strikes : 0;
   const strikes = counted + (step.foreign ? 0 : 1);
   // What cannot be read back is not read again: the disk says the same the next time.
-  const aside = strikes >= strikesMax || step.where === 'restore';
+  const aside = strikes >= STRIKES_MAX || step.where === 'restore';
   const why = `${step.where}: ${error instanceof Error ? error.message : String(error)}`;
   const state = aside ? 'aside' : 'reading';
   const trouble: Trouble = { strikes, state, why: why.slice(0, 300), at: core.now };
-  remember(core.troubles, job, trouble, troublesMax);
+  remember(core.troubles, job, trouble, TROUBLES_MAX);
   const running = forgetJob(core, job);
   if (!aside) {
     core.out.push({ type: 'reload', job });

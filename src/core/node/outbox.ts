@@ -57,11 +57,11 @@ export function seal<T extends RecordType>(
 }
 
 /** A remote clock further ahead than this is wrong, not just faster; it is not followed. */
-const followMs = 60_000;
+const FOLLOW_MS = 60_000;
 
 /** The hybrid part of the clock: what is signed after a record was seen is later than that record. */
 export function observe(core: Node, hlc: Hlc): void {
-  if (hlc > core.hlc && hlc - core.wall < followMs) core.hlc = hlc;
+  if (hlc > core.hlc && hlc - core.wall < FOLLOW_MS) core.hlc = hlc;
 }
 
 /** Wall clock in whole milliseconds; for expiry and display only. */

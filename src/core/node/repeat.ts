@@ -7,9 +7,9 @@ import type { Millis } from '../record/ids.ts';
 import type { Node } from './state.ts';
 
 /** The first pause may double four times: 1 s grows to 16 s. */
-const longest = 16;
+const LONGEST = 16;
 /** In first pauses, too: for what is repeated only to hear what became of it. */
-const seldomest = 64;
+const SELDOMEST = 64;
 
 export interface Repeat {
   /** When it is to be said the next time. */
@@ -29,7 +29,7 @@ export const isDue = (core: Node, repeat: Repeat): boolean => repeat.at <= core.
 /** It was said just now. */
 export function said(core: Node, repeat: Repeat): void {
   repeat.at = after(core.now, repeat.pauseMs);
-  repeat.pauseMs = Math.min(2 * repeat.pauseMs, longest * core.config.limits.resendMs);
+  repeat.pauseMs = Math.min(2 * repeat.pauseMs, LONGEST * core.config.limits.resendMs);
 }
 
 /** What is to be said changed: due now, with short pauses again. */
@@ -39,5 +39,5 @@ export function anew(core: Node, repeat: Repeat): void {
 
 /** Those who matter have heard it; the rest is told now and then. */
 export function seldom(core: Node, repeat: Repeat): void {
-  repeat.pauseMs = seldomest * core.config.limits.resendMs;
+  repeat.pauseMs = SELDOMEST * core.config.limits.resendMs;
 }

@@ -6,9 +6,9 @@ import { asMillis } from '../record/ids.ts';
 import type { Millis } from '../record/ids.ts';
 
 /** Stale entries that are not worth a sweep. */
-const sweepSlack = 1_000;
+const SWEEP_SLACK = 1_000;
 /** Between two rings of one key, however early the second was asked for. */
-const againMs = 1;
+const AGAIN_MS = 1;
 
 export class Timers {
   readonly #due = new Map<string, Millis>();
@@ -31,7 +31,7 @@ export class Timers {
    * keep everything else from its turn.
    */
   set(key: string, at: Millis): void {
-    const soonest = this.#rung.has(key) ? this.#now + againMs : -Infinity;
+    const soonest = this.#rung.has(key) ? this.#now + AGAIN_MS : -Infinity;
     // Written so that a moment that is no number becomes the soonest one, too.
     this.#set(key, at > soonest ? at : asMillis(Math.max(soonest, this.#now)));
   }
@@ -79,7 +79,7 @@ export class Timers {
 
   /** Alarms of a week ahead that were cleared would stay for a week; now and then they are swept out. */
   #sweep(): void {
-    if (this.#heap.length < 2 * this.#due.size + sweepSlack) return;
+    if (this.#heap.length < 2 * this.#due.size + SWEEP_SLACK) return;
     const pending = [...this.#due].map(([key, at]) => ({ at, key }));
     // A sorted list is a heap.
     pending.sort((a, b) => (before(a, b) ? -1 : 1));

@@ -6,8 +6,8 @@ import type { JobId } from '../record/ids.ts';
 import type { Core } from './state.ts';
 
 /** Steps that one input may cause, by the jobs that are kept: far more than any does. */
-const stepsBase = 10_000;
-const stepsPerJob = 100;
+const STEPS_BASE = 10_000;
+const STEPS_PER_JOB = 100;
 
 export interface Steps {
   readonly message: (message: Message) => void;
@@ -16,7 +16,7 @@ export interface Steps {
 
 /** Each step is contained by itself; one that never comes to an end is the fault of the job at hand. */
 export function workOff(core: Core, steps: Steps): void {
-  const stepsMax = stepsBase + stepsPerJob * core.keeping.kept.size;
+  const stepsMax = STEPS_BASE + STEPS_PER_JOB * core.keeping.kept.size;
   for (let count = 0; ; count += 1) {
     const message = core.inbox.shift();
     const dirty: JobId | undefined = core.dirty.values().next().value;

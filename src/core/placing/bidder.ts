@@ -2,7 +2,7 @@
  * Answering announcements (protocol part 5.3): a bid with a hold on resources, or a refusal with its
  * reasons. A node that is only busy remembers the job and bids when resources are free again.
  */
-import { slotsMax } from './bids.ts';
+import { SLOTS_MAX } from './bids.ts';
 import { expireHolds, freeNow, holdUntil, releaseHold } from './capacity.ts';
 import { shut } from '../node/door.ts';
 import { busyRefusals, refusalsFor } from './eligibility.ts';
@@ -24,8 +24,8 @@ import { holdUnused, roomFor } from '../mesh/welcome.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** Jobs remembered while this node is busy, and announcements waiting for their spec: of all, of one leader. */
-const wishesMax = 2_000;
-const wishesPerLeaderMax = 256;
+const WISHES_MAX = 2_000;
+const WISHES_PER_LEADER_MAX = 256;
 
 /**
  * By gossip: only the nodes drawn answer. Directly (`invited`): always. Nothing is held for a leader
@@ -79,7 +79,7 @@ function rememberOf(
   announcement: Announcement,
   alike: (other: Announcement) => boolean,
 ): void {
-  if (!map.has(announcement.job) && map.size >= wishesPerLeaderMax) {
+  if (!map.has(announcement.job) && map.size >= WISHES_PER_LEADER_MAX) {
     let oldest: JobId | null = null;
     let count = 0;
     for (const other of map.values()) {
@@ -87,9 +87,9 @@ function rememberOf(
       oldest ??= other.job;
       count += 1;
     }
-    if (oldest !== null && count >= wishesPerLeaderMax) map.delete(oldest);
+    if (oldest !== null && count >= WISHES_PER_LEADER_MAX) map.delete(oldest);
   }
-  remember(map, announcement.job, announcement, wishesMax);
+  remember(map, announcement.job, announcement, WISHES_MAX);
 }
 
 export function onSpec(
@@ -124,7 +124,7 @@ function answer(
   const { owner } = spec;
   const wanted = takenBy(spec.spec.Task, profile.overheads);
   const free = roomFor(core, { owner, leader }, wanted);
-  const slots = howOften(wanted, free, Math.min(Math.max(1, need), spec.spec.Count, slotsMax));
+  const slots = howOften(wanted, free, Math.min(Math.max(1, need), spec.spec.Count, SLOTS_MAX));
   if (slots === 0) {
     if (before !== null) holdUnused(core, before);
     rememberOf(core.placing.wishes, announcement, (other) => other.leader === leader);

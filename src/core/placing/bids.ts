@@ -11,7 +11,7 @@ import { onProbation } from '../mesh/welcome.ts';
 import type { With } from '../node/state.ts';
 
 /** A bid offers at most this many executions at once, so that one job does not hold a whole node. */
-export const slotsMax = 16;
+export const SLOTS_MAX = 16;
 
 /** @returns null when the node could not do what it offers */
 export function soundBid(
@@ -23,7 +23,7 @@ export function soundBid(
   const told =
     from === core.self ? core.profile?.capacity : core.mesh.members.get(from)?.advert.body.capacity;
   const capacity: Resources = told === undefined ? message.capacity : least(message.capacity, told);
-  const most = Math.min(message.slots, onProbation(core, from) ? 1 : slotsMax, Count);
+  const most = Math.min(message.slots, onProbation(core, from) ? 1 : SLOTS_MAX, Count);
   const slots = howOften(Task.resources, capacity, most);
   if (slots < 1) return null;
   const reads = Task.InputSources.some(({ Source }) => Source.Type === 'ipfs');

@@ -6,7 +6,7 @@ import type { Resources } from '../../job/model.ts';
 import { after } from '../record/ids.ts';
 import type { JobId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
-import { minus, nothing, takenBy, total } from './resources.ts';
+import { minus, NOTHING, takenBy, total } from './resources.ts';
 import type { Hold } from './state.ts';
 import type { Node, With } from '../node/state.ts';
 
@@ -29,7 +29,7 @@ export function busyHeld(core: With<'placing' | 'executing'>): {
 
 /** Capacity less reservations and holds. */
 export function freeNow(core: With<'placing' | 'executing'>): Resources {
-  const capacity = core.profile?.capacity ?? nothing;
+  const capacity = core.profile?.capacity ?? NOTHING;
   const { reserved, held } = busyHeld(core);
   return minus(minus(capacity, reserved), held);
 }

@@ -14,7 +14,7 @@ import type { Refusal } from '../record/refusals.ts';
 import { shortages, takenBy } from './resources.ts';
 
 /** As many as one message carries: of a spec with a thousand constraints the first ones say enough. */
-const refusalsMax = 64;
+const REFUSALS_MAX = 64;
 
 /**
  * Reasons that stand whatever else runs on the node now, at most 64. Empty = this node can run the
@@ -35,7 +35,7 @@ export function refusalsFor(profile: Profile, spec: SpecBody): readonly Refusal[
       }),
     ),
   ];
-  return all.slice(0, refusalsMax);
+  return all.slice(0, REFUSALS_MAX);
 }
 
 /** Reasons that pass with time: what is missing in `free` now. */

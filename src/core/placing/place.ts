@@ -25,15 +25,15 @@ import { targetBids } from './sortition.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** Members that gossip did not reach are asked directly after this; at most this many. */
-const inviteAfterMs = 150;
-const invitesMax = 32;
+const INVITE_AFTER_MS = 150;
+const INVITES_MAX = 32;
 /** Between announcements while nobody can take the job; doubles to the second number. */
-const roundFirstMs = 1_000;
-const roundMaxMs = 15_000;
+const ROUND_FIRST_MS = 1_000;
+const ROUND_MAX_MS = 15_000;
 /** A node that has just started, or just taken over, does not yet know who is there. */
-const settleMs = 10_000;
+const SETTLE_MS = 10_000;
 /** With `QueueTimeout` 0, this long without any node that could ever run the job ends it. */
-const failFastMs = 1_500;
+const FAIL_FAST_MS = 1_500;
 
 /** Fills vacancies as far as bids allow, and asks for more. @returns an ending when the wait is over */
 export function fillVacancies(
@@ -99,7 +99,7 @@ function announcementOf(core: Node, kept: KeptJob, lead: Lead, need: number): An
 const specBytes = (spec: Signed<'spec'>): number => JSON.stringify(spec.body.spec).length;
 
 function announce(core: Node, kept: KeptJob, lead: Lead, need: number): void {
-  const pause = Math.min(roundFirstMs * 2 ** lead.round, roundMaxMs);
+  const pause = Math.min(ROUND_FIRST_MS * 2 ** lead.round, ROUND_MAX_MS);
   const announcement = announcementOf(core, kept, lead, need);
   core.out.push({ type: 'gossip', gossip: { type: 'announce', announcement } });
   core.inbox.push({ type: 'invite', announcement });
@@ -114,14 +114,14 @@ const answered = (lead: Lead, node: NodeId): boolean =>
 
 function inviteSilent(core: With<'mesh'>, kept: KeptJob, lead: Lead, need: number): void {
   if (lead.announcedAt === null || lead.invited) return;
-  const at = after(lead.announcedAt, inviteAfterMs);
+  const at = after(lead.announcedAt, INVITE_AFTER_MS);
   if (core.now < at) return core.timers.set(jobTimer(kept), at);
   lead.invited = true;
   const announcement = announcementOf(core, kept, lead, need);
   reachedMembers(core)
     .map((member) => member.advert.body.node)
     .filter((node) => !answered(lead, node))
-    .slice(0, invitesMax)
+    .slice(0, INVITES_MAX)
     .forEach((node) => send(core, node, { type: 'invite', announcement }));
 }
 
@@ -272,7 +272,7 @@ function waitingOver(core: Node, kept: KeptJob, lead: Lead): Ending | null {
     core.timers.set(jobTimer(kept), after(lead.waitingSince, limit));
     return null;
   }
-  const settledAt = Math.max(core.startedAt + settleMs, lead.waitingSince + failFastMs);
+  const settledAt = Math.max(core.startedAt + SETTLE_MS, lead.waitingSince + FAIL_FAST_MS);
   if (core.now < settledAt) {
     core.timers.set(jobTimer(kept), after(core.now, settledAt - core.now));
     return null;
@@ -295,7 +295,7 @@ function notEnough(lead: Lead, code: string, message: string): Ending {
 }
 
 /** What a node says of itself in a refusal; two that differ only in these are one reason. */
-const nodesOwn: ReadonlySet<string> = new Set(['free', 'capacity', 'actual', 'detail']);
+const NODES_OWN: ReadonlySet<string> = new Set(['free', 'capacity', 'actual', 'detail']);
 
 /**
  * A text that is the same for the same reason, whatever the order of its fields: a refusal that came
@@ -305,7 +305,7 @@ function sameReason(value: unknown): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(sameReason).join(',')}]`;
   const fields = Object.entries(value)
-    .filter(([key]) => !nodesOwn.has(key))
+    .filter(([key]) => !NODES_OWN.has(key))
     .map(([key, part]) => `${key}:${sameReason(part)}`);
   return `{${fields.sort().join(',')}}`;
 }

@@ -23,9 +23,9 @@ export interface Choice {
 }
 
 /** Local data is worth about one and a half executions more on a node: fetching is cheap, a crowd is not. */
-const localityWorth = 0.75;
+const LOCALITY_WORTH = 0.75;
 /** Scores within this distance count as equal. */
-const nearlyEqual = 0.25;
+const NEARLY_EQUAL = 0.25;
 
 /**
  * @param bids what was offered; `slots` is not changed
@@ -52,7 +52,7 @@ export function rankBids(
     const lot = (node: NodeId): string =>
       suite.hash(`rank|${job}|${vacancy.partition}|${vacancy.attempt}|${node}`);
     const winner = scored
-      .filter((entry) => entry.score >= best - nearlyEqual)
+      .filter((entry) => entry.score >= best - NEARLY_EQUAL)
       .map(({ bid }) => ({ node: bid.node, lot: lot(bid.node) }))
       .sort((a, b) => (a.lot < b.lot ? -1 : 1))[0];
     if (winner === undefined) continue;
@@ -70,5 +70,5 @@ function score(
 ): number {
   const failed = Math.min(3, failures.get(bid.node) ?? 0);
   const crowd = given.get(bid.node) ?? 0;
-  return localityWorth * bid.locality + freeShare(bid.free, bid.capacity) - failed - 0.5 * crowd;
+  return LOCALITY_WORTH * bid.locality + freeShare(bid.free, bid.capacity) - failed - 0.5 * crowd;
 }

@@ -3,9 +3,9 @@ import type { Resources, Task } from '../../job/model.ts';
 import { own } from '../../job/own.ts';
 import type { ResourceName } from '../record/refusals.ts';
 
-export const nothing: Resources = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+export const NOTHING: Resources = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
 
-const fields: readonly (readonly [ResourceName, keyof Resources])[] = [
+const FIELDS: readonly (readonly [ResourceName, keyof Resources])[] = [
   ['cpu', 'cpuMillis'],
   ['memory', 'memoryBytes'],
   ['disk', 'diskBytes'],
@@ -76,7 +76,7 @@ export const most = (a: Resources, b: Resources): Resources => each(a, b, Math.m
 
 /** The largest share that `part` takes of anything in `whole`, 0 … 1. */
 export function shareOf(part: Resources, whole: Resources): number {
-  const shares = fields.map(([, key]) => (part[key] === 0 ? 0 : part[key] / whole[key]));
+  const shares = FIELDS.map(([, key]) => (part[key] === 0 ? 0 : part[key] / whole[key]));
   return Math.min(1, Math.max(...shares));
 }
 
@@ -85,9 +85,11 @@ export function shortages(
   wanted: Resources,
   available: Resources,
 ): readonly { resource: ResourceName; wanted: number; available: number }[] {
-  return fields
-    .map(([resource, key]) => ({ resource, wanted: wanted[key], available: available[key] }))
-    .filter((entry) => entry.wanted > entry.available);
+  return FIELDS.map(([resource, key]) => ({
+    resource,
+    wanted: wanted[key],
+    available: available[key],
+  })).filter((entry) => entry.wanted > entry.available);
 }
 
 export const fits = (wanted: Resources, available: Resources): boolean =>
@@ -96,7 +98,7 @@ export const fits = (wanted: Resources, available: Resources): boolean =>
 /** How many times `wanted` fits into `available`; at most `limit`. */
 export function howOften(wanted: Resources, available: Resources, limit: number): number {
   let count = limit;
-  for (const [, key] of fields) {
+  for (const [, key] of FIELDS) {
     if (wanted[key] > 0) count = Math.min(count, Math.floor(available[key] / wanted[key]));
   }
   return Math.max(0, count);

@@ -47,8 +47,8 @@ export const createPlacing = (): Placing => ({
 });
 
 /** DAGs known to lie on this node, remembered for bids. */
-const localMax = 10_000;
+const LOCAL_MAX = 10_000;
 
 export function rememberLocal(core: With<'placing'>, cid: string): void {
-  if (core.placing.local.size < localMax) core.placing.local.add(cid);
+  if (core.placing.local.size < LOCAL_MAX) core.placing.local.add(cid);
 }

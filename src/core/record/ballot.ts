@@ -5,13 +5,13 @@ import type { AdmissionBody, Epoch } from './records.ts';
  * The last ballot number there is. Nobody gets there: a keeper follows another one's number only a
  * bounded leap at a time (`acceptor.ts`), and one that stands for leader needs seconds for each.
  */
-export const epochNumberMax = 0x7fff_ffff;
+export const EPOCH_NUMBER_MAX = 0x7fff_ffff;
 /** Nobody stands for leader so often that the number leaps further than this between two messages. */
-const leapMax = 100_000;
+const LEAP_MAX = 100_000;
 
 /** Whether a number that somebody claims can follow the one known: a leap would use the numbers up. */
 export const withinReach = (claimed: Epoch, known: Epoch): boolean =>
-  claimed.config === known.config && claimed.number <= known.number + leapMax;
+  claimed.config === known.config && claimed.number <= known.number + LEAP_MAX;
 
 /** Negative, zero or positive: by config, then number, then leader (protocol part 2). */
 export function compareEpochs(a: Epoch, b: Epoch): number {

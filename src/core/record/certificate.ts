@@ -64,7 +64,7 @@ export function slotOf(value: Signed<'assign'> | Signed<'accept'> | Signed<'clos
 }
 
 /** Attempts of one partition that a ledger has room for; leaders make far fewer. */
-const attemptsMax = 1_000;
+const ATTEMPTS_MAX = 1_000;
 
 /** Partitions of a job: `Count`, or one for the types whose placement is not the leader's. */
 export const partitionsIn = ({ spec }: Pick<SpecBody, 'spec'>): number =>
@@ -77,5 +77,5 @@ export function hasPlace(
 ): boolean {
   if (value.type === 'close') return true;
   const { partition, attempt } = value.body;
-  return partition < partitionsIn(spec.body) && attempt < attemptsMax;
+  return partition < partitionsIn(spec.body) && attempt < ATTEMPTS_MAX;
 }

@@ -41,8 +41,8 @@ export interface Ledger {
 /** What a merge did: nothing new, something new, or a second value for a slot that can have only one. */
 export type Merged = 'known' | 'new' | 'contradiction';
 
-const terminalPhases: ReadonlySet<Phase> = new Set(['completed', 'failed', 'cancelled', 'lost']);
-export const isTerminal = (phase: Phase): boolean => terminalPhases.has(phase);
+const TERMINAL_PHASES: ReadonlySet<Phase> = new Set(['completed', 'failed', 'cancelled', 'lost']);
+export const isTerminal = (phase: Phase): boolean => TERMINAL_PHASES.has(phase);
 
 export function createLedger(spec: Signed<'spec'>, admission: Certified<'admission'>): Ledger {
   return {

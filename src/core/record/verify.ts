@@ -8,16 +8,16 @@ import { firstEpoch, sameEpoch } from './ballot.ts';
 import type { JobId, NodeId, PublicKey } from './ids.ts';
 import { asJobId, uuidOf } from './ids.ts';
 import { problemsOfJob } from '../../job/recheck.ts';
-import { specValidMaxMs } from '../contract/limits.ts';
+import { SPEC_VALID_MAX_MS } from '../contract/limits.ts';
 import type { RefuseCode } from '../contract/effect.ts';
 import type { CertifiedValue } from '../contract/messages.ts';
 import type { AdmissionBody, Certified, Epoch, Signed } from './records.ts';
 import type { Suite } from './suite.ts';
 
 /** More keepers than this nobody admits: each of them costs every other a signature per fact. */
-const keepersBound = 9;
+const KEEPERS_BOUND = 9;
 /** Clocks of the mesh may differ by this before the longest valid spec is refused. */
-const skewMs = 24 * 3_600_000;
+const SKEW_MS = 24 * 3_600_000;
 
 export type Verdict = 'good' | { readonly code: RefuseCode; readonly fault: boolean };
 
@@ -39,7 +39,7 @@ export function checkSpec(suite: Suite, spec: Signed<'spec'>, wall: number): Ver
 
 /** Nothing is kept for longer than a spec may be good for. */
 export const tooLong = (spec: Signed<'spec'>, wall: number): boolean =>
-  spec.body.notAfter > wall + specValidMaxMs + skewMs;
+  spec.body.notAfter > wall + SPEC_VALID_MAX_MS + SKEW_MS;
 
 export function checkAdmission(
   suite: Suite,
@@ -53,7 +53,7 @@ export function checkAdmission(
   if (body.sponsor !== spec.body.sponsor) return bad('contradiction');
   const nodes = new Set(body.keepers.map((keeper) => keeper.node));
   const size = body.keepers.length;
-  if (size % 2 === 0 || size > keepersBound || nodes.size !== size) return bad('contradiction');
+  if (size % 2 === 0 || size > KEEPERS_BOUND || nodes.size !== size) return bad('contradiction');
   if (suite.nodeOf(admission.by) !== body.sponsor) return bad('wrong-signer');
   return suite.verify(admission) ? 'good' : bad('bad-signature');
 }

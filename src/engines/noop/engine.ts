@@ -18,7 +18,7 @@ interface NoopParams {
   readonly failClass: ExecutionFailure['class'];
 }
 
-const failClasses: readonly ExecutionFailure['class'][] = ['spec', 'limit', 'node', 'transient'];
+const FAIL_CLASSES: readonly ExecutionFailure['class'][] = ['spec', 'limit', 'node', 'transient'];
 
 export function createNoopEngine(): Engine {
   return {
@@ -89,7 +89,7 @@ function readParams(engine: SpecConfig): NoopParams | null {
   const milliseconds = numberIn(Milliseconds, Number.MAX_SAFE_INTEGER);
   const exitCode = numberIn(ExitCode, 255);
   if (milliseconds === null || exitCode === null || !Number.isInteger(exitCode)) return null;
-  const failClass = failClasses.find((one) => one === (FailClass ?? 'spec'));
+  const failClass = FAIL_CLASSES.find((one) => one === (FailClass ?? 'spec'));
   if (failClass === undefined) return null;
   if (Fail === undefined || Fail === null) return { milliseconds, exitCode, fail: null, failClass };
   return typeof Fail === 'string' ? { milliseconds, exitCode, fail: Fail, failClass } : null;

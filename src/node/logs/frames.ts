@@ -13,12 +13,12 @@ export interface LogLine {
 /** Longer lines are sent in pieces. Bytes of UTF-8. */
 export const LINE_MAX_BYTES = 16_384;
 const HEAD_BYTES = 5;
-const codes = { stdout: 1, stderr: 2 } as const;
+const CODES = { stdout: 1, stderr: 2 } as const;
 
 export function encodeLogLine(line: LogLine): Uint8Array {
   const text = Buffer.from(line.line);
   const frame = Buffer.allocUnsafe(HEAD_BYTES + text.length);
-  frame.writeUInt8(codes[line.stream], 0);
+  frame.writeUInt8(CODES[line.stream], 0);
   frame.writeUInt32BE(text.length, 1);
   text.copy(frame, HEAD_BYTES);
   return frame;
@@ -38,12 +38,12 @@ export async function* decodeLogLines(
     while (rest.length >= HEAD_BYTES) {
       const code = rest.readUInt8(0);
       const length = rest.readUInt32BE(1);
-      if ((code !== codes.stdout && code !== codes.stderr) || length > LINE_MAX_BYTES)
+      if ((code !== CODES.stdout && code !== CODES.stderr) || length > LINE_MAX_BYTES)
         throw damaged(execution);
       if (rest.length < HEAD_BYTES + length) break;
       const line = rest.toString('utf8', HEAD_BYTES, HEAD_BYTES + length);
       rest = rest.subarray(HEAD_BYTES + length);
-      yield { stream: code === codes.stdout ? 'stdout' : 'stderr', line };
+      yield { stream: code === CODES.stdout ? 'stdout' : 'stderr', line };
     }
   }
   if (rest.length > 0) throw damaged(execution);

@@ -8,7 +8,7 @@ import { leaves } from '../../../src/config/leaves.ts';
 import { explainConfig, limitsOf, loadConfig } from '../../../src/config/load.ts';
 import type { LoadInput, LoadedConfig } from '../../../src/config/load.ts';
 import { ShoalError } from '../../../src/failures/shoal-error.ts';
-import { defaultLimits } from '../../../src/core/contract/limits.ts';
+import { DEFAULT_LIMITS } from '../../../src/core/contract/limits.ts';
 
 let home = '';
 before(async () => {
@@ -196,7 +196,7 @@ describe('loading the configuration', () => {
 
   it('hands the core its limits', async () => {
     const { config } = await load({ flags: { '--max-attempts': '7' } });
-    assert.deepEqual(limitsOf(config), { ...defaultLimits, maxAttempts: 7 });
+    assert.deepEqual(limitsOf(config), { ...DEFAULT_LIMITS, maxAttempts: 7 });
   });
 });
 

@@ -7,7 +7,7 @@ import { createMessageCodec } from '../../../p2p/wire/messages.ts';
 import { firstEpoch } from '../../../src/core/record/ballot.ts';
 import { asHlc, asMillis, asRequestId } from '../../../src/core/record/ids.ts';
 import type { JobId, NodeId } from '../../../src/core/record/ids.ts';
-import { defaultLimits } from '../../../src/core/contract/limits.ts';
+import { DEFAULT_LIMITS } from '../../../src/core/contract/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
 import type { Effect } from '../../../src/core/contract/effect.ts';
 import type { Input } from '../../../src/core/contract/input.ts';
@@ -46,7 +46,7 @@ export interface Besieged {
 
 export function besieged(): Besieged {
   const machine = createMachine(
-    { node: target.id, store: target.store, limits: defaultLimits },
+    { node: target.id, store: target.store, limits: DEFAULT_LIMITS },
     target.suite,
     {
       records: [],

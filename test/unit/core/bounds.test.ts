@@ -273,8 +273,8 @@ const gossip: Makers<Gossip> = {
   }),
 };
 
-const rounds = 2_200;
-const many = Array.from({ length: rounds }, (_, n) => facts(n));
+const ROUNDS = 2_200;
+const many = Array.from({ length: ROUNDS }, (_, n) => facts(n));
 
 /** A node that nobody but node 1 is connected to; what it sends goes nowhere. */
 function alone(): Cluster {
@@ -285,14 +285,14 @@ function alone(): Cluster {
 
 describe('what a node remembers stays bounded', () => {
   for (const type of Object.keys(messages) as MessageType[]) {
-    it(`when ${rounds} strangers each send a ${type} about another job`, () => {
+    it(`when ${ROUNDS} strangers each send a ${type} about another job`, () => {
       const cluster = alone();
       many.forEach((of, n) => cluster.message(0, 10 + n, messages[type](of)));
       assertBounded(cluster);
     });
   }
   for (const type of Object.keys(gossip) as GossipType[]) {
-    it(`when ${rounds} strangers each gossip a ${type} about another job`, () => {
+    it(`when ${ROUNDS} strangers each gossip a ${type} about another job`, () => {
       const cluster = alone();
       many.forEach((of, n) =>
         cluster.input(0, { type: 'gossip', from: idOf(10 + n), gossip: gossip[type](of) }),

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import type { ExecutionOrder, RunEvent } from '../../../src/core/record/execution.ts';
 import { asMillis, asRequestId } from '../../../src/core/record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../../../src/core/record/ids.ts';
-import { defaultLimits } from '../../../src/core/contract/limits.ts';
+import { DEFAULT_LIMITS } from '../../../src/core/contract/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
 import type { Effect, RefuseCode } from '../../../src/core/contract/effect.ts';
 import type { Input } from '../../../src/core/contract/input.ts';
@@ -62,7 +62,7 @@ type Asked = Input extends infer One
     : never
   : never;
 
-export const done: readonly RunEvent[] = [
+export const DONE: readonly RunEvent[] = [
   { type: 'phase', phase: 'running' },
   {
     type: 'ended',
@@ -109,7 +109,7 @@ export class Cluster {
   }
 
   #create(index: number, store: SimStore): Machine {
-    const limits = { ...defaultLimits, ...this.#options.limits };
+    const limits = { ...DEFAULT_LIMITS, ...this.#options.limits };
     const config = { node: idOf(index), store: store.id, limits };
     const suite = suiteOf(index, this.#options.owner?.(index) ?? 0);
     return createMachine(config, this.#options.suite?.(suite, index) ?? suite, store.restore());
@@ -303,7 +303,7 @@ export class Cluster {
         });
         return;
       case 'run': {
-        const events = (this.#options.program ?? (() => done))(effect.order, node);
+        const events = (this.#options.program ?? (() => DONE))(effect.order, node);
         const { execution } = effect.order;
         for (const event of events)
           this.#queue.push({ node, input: { type: 'run-event', execution, event } });

@@ -10,11 +10,11 @@ import type { Message } from '../../../src/core/contract/messages.ts';
 import type { Epoch, Signed } from '../../../src/core/record/records.ts';
 import { createSimStore } from '../../simulation/sim-store.ts';
 import type { SimStore } from '../../simulation/sim-store.ts';
-import { Cluster, done } from './cluster.ts';
+import { Cluster, DONE } from './cluster.ts';
 import type { Step } from './cluster.ts';
 import { jobWith, storeOf } from './fixtures.ts';
 
-const published = done.map((event) =>
+const published = DONE.map((event) =>
   event.type === 'ended'
     ? {
         ...event,
@@ -214,7 +214,7 @@ describe('a machine made from what is on disk', () => {
     'after the job ended': (cluster) => {
       for (const node of [0, 1, 2]) {
         for (const { execution } of cluster.machine(node).inspect().executions)
-          cluster.report(node, execution, done);
+          cluster.report(node, execution, DONE);
       }
       cluster.advance(2_000);
     },

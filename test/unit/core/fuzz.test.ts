@@ -12,23 +12,23 @@ import type { Besieged } from './besieged.ts';
 import { oddGossip, oddMessages } from './odd.ts';
 
 /** Each seed that ever failed stays; what it found. */
-const seeds: readonly number[] = [1, 2];
+const SEEDS: readonly number[] = [1, 2];
 /** Of each type, for each situation and seed. */
-const each = 12;
+const EACH = 12;
 /** Milliseconds for one input. A loop without an end takes for ever. */
-const inputMaxMs = 50;
+const INPUT_MAX_MS = 50;
 
 function siege(situation: string, seed: number): Besieged {
   const random = createRandom(seed);
   const world = besieged();
   situations[situation]?.(world);
   world.advance(500);
-  for (const { from, said } of oddMessages(world.aim(), random, each)) {
+  for (const { from, said } of oddMessages(world.aim(), random, EACH)) {
     world.message(from, said);
     if (random.chance(0.1)) world.message(from, said);
     if (random.chance(0.2)) world.advance(random.pick([1, 50, 700, 3_000]));
   }
-  for (const { from, said } of oddGossip(world.aim(), random, each)) world.gossip(from, said);
+  for (const { from, said } of oddGossip(world.aim(), random, EACH)) world.gossip(from, said);
   world.advance(30_000);
   world.machine.inspect();
   world.machine.sightings();
@@ -37,14 +37,14 @@ function siege(situation: string, seed: number): Besieged {
 
 describe('odd messages', () => {
   for (const situation of Object.keys(situations)) {
-    for (const seed of seeds) {
+    for (const seed of SEEDS) {
       it(`throw nowhere and are done soon (${situation}, seed ${seed})`, () => {
         const world = siege(situation, seed);
         assert.deepEqual(world.defects, []);
         assert.ok(world.took.length > 200, `${world.took.length} inputs got through the wire`);
         assert.ok(world.refusedByWire() > 50, `${world.refusedByWire()} did not`);
         const slow = (took: Besieged['took']): readonly number[] =>
-          took.flatMap(({ ms }, index) => (ms > inputMaxMs ? [index] : []));
+          took.flatMap(({ ms }, index) => (ms > INPUT_MAX_MS ? [index] : []));
         // A busy machine makes any input slow once; one that is slow by itself is slow again.
         let suspects = slow(world.took);
         for (let again = 0; again < 3 && suspects.length > 0; again += 1) {
@@ -70,7 +70,7 @@ describe('odd messages', () => {
       return process.memoryUsage().heapUsed;
     };
     const round = (): void => {
-      for (const { from, said } of oddMessages(world.aim(), random, each))
+      for (const { from, said } of oddMessages(world.aim(), random, EACH))
         world.message(from, said);
       world.advance(1_000);
       world.took.length = 0;

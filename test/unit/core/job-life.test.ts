@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ExecutionOrder, RunEvent } from '../../../src/core/record/execution.ts';
 import { executionIdOf } from '../../../src/core/placing/place.ts';
-import { Cluster, done } from './cluster.ts';
+import { Cluster, DONE } from './cluster.ts';
 import { admitted, idOf, jobWith, suite } from './fixtures.ts';
 import { majority } from '../../../src/core/record/keeper-set.ts';
 
 const CID = 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi';
 const published = (): readonly RunEvent[] =>
-  done.map((event) =>
+  DONE.map((event) =>
     event.type === 'ended' ? { ...event, result: { cid: CID, bytes: 9 } } : event,
   );
 const failing = (code: 'node' | 'spec') => (): readonly RunEvent[] => [
@@ -69,10 +69,10 @@ describe('one machine alone', () => {
     assert.equal(first.length, 4);
     const { reserved, held, capacity } = cluster.machine(0).inspect();
     assert.ok(reserved.cpuMillis + held.cpuMillis <= capacity.cpuMillis);
-    for (const execution of first) cluster.report(0, execution, done);
+    for (const execution of first) cluster.report(0, execution, DONE);
     cluster.until('the others run', () => cluster.effects('run').length === 6);
     for (const { order } of cluster.effects('run').slice(4))
-      cluster.report(0, order.execution, done);
+      cluster.report(0, order.execution, DONE);
     cluster.until('the job ends', () => cluster.job(0).state === 'Completed');
   });
 
@@ -280,14 +280,14 @@ describe('several machines', () => {
     assert.ok(epoch !== null && epoch.number > 0);
     for (const index of alive) {
       for (const { execution, phase } of cluster.machine(index).inspect().executions) {
-        if (phase === 'running') cluster.report(index, execution, done);
+        if (phase === 'running') cluster.report(index, execution, DONE);
       }
     }
     // What ran on the dead leader runs again elsewhere.
     cluster.until('all runs are replaced', () => {
       for (const index of alive) {
         for (const { execution, phase } of cluster.machine(index).inspect().executions) {
-          if (phase === 'running') cluster.report(index, execution, done);
+          if (phase === 'running') cluster.report(index, execution, DONE);
         }
       }
       return alive.every((index) => cluster.job(index).state === 'Completed');

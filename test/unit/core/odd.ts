@@ -114,7 +114,7 @@ const texts: readonly string[] = [
 ]; // biome-ignore format: tables read better in lines
 
 /** Where a value is replaced by an odd one. */
-const oddRate = 0.06;
+const ODD_RATE = 0.06;
 
 type Plain = Readonly<Record<string, unknown>>;
 const isRecord = (value: Plain): boolean => 'sig' in value && 'body' in value && 'by' in value;
@@ -124,7 +124,7 @@ const isCertified = (value: Plain): boolean => 'votes' in value && 'record' in v
 
 /** A value like this one, aimed and odd. `depth` bounds what an arbitrary could nest. */
 function twist(value: unknown, aim: Shot, random: Random): unknown {
-  if (typeof value === 'number') return random.chance(oddRate) ? random.pick(numbers) : value;
+  if (typeof value === 'number') return random.chance(ODD_RATE) ? random.pick(numbers) : value;
   if (typeof value === 'string') return twistText(value, aim, random);
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
   if (Array.isArray(value)) return twistList(value, aim, random);
@@ -140,7 +140,7 @@ function twist(value: unknown, aim: Shot, random: Random): unknown {
 }
 
 function twistText(text: string, aim: Shot, random: Random): string {
-  if (random.chance(oddRate / 2)) return random.pick(texts);
+  if (random.chance(ODD_RATE / 2)) return random.pick(texts);
   if (text.startsWith('j-')) return random.chance(0.9) ? random.pick(aim.jobs) : text;
   if (text.startsWith('e-') && aim.executions.length > 0)
     return random.chance(0.9) ? random.pick(aim.executions) : text;
@@ -154,7 +154,7 @@ function twistText(text: string, aim: Shot, random: Random): string {
 
 function twistList(list: readonly unknown[], aim: Shot, random: Random): readonly unknown[] {
   const twisted = list.map((member) => twist(member, aim, random));
-  if (!random.chance(oddRate)) return twisted;
+  if (!random.chance(ODD_RATE)) return twisted;
   const times = random.pick([0, 2, 300]);
   return Array.from({ length: times }, () => twisted).flat();
 }

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { slotOf } from '../../../src/core/record/certificate.ts';
 import { asHlc, asMillis, asRequestId } from '../../../src/core/record/ids.ts';
-import { defaultLimits } from '../../../src/core/contract/limits.ts';
+import { DEFAULT_LIMITS } from '../../../src/core/contract/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
 import type { Effect } from '../../../src/core/contract/effect.ts';
 import type { Inspection } from '../../../src/core/contract/inspection.ts';
@@ -21,7 +21,7 @@ import { profileOf } from '../../simulation/profile.ts';
 import { signed, suite as realSuite } from '../p2p/wire/fixtures.ts';
 import { gossipArbitraries, messageArbitraries } from '../p2p/wire/message-arbitraries.ts';
 import { nodeIds } from '../p2p/wire/record-arbitraries.ts';
-import { Cluster, done } from './cluster.ts';
+import { Cluster, DONE } from './cluster.ts';
 import {
   WALL,
   acceptOf,
@@ -255,7 +255,7 @@ describe('gossip of a stranger about an unknown job', () => {
 const believed = ({ jobs, executions, reserved }: Inspection) => ({ jobs, executions, reserved });
 
 describe('everything ever said about a job', () => {
-  const play = (program: typeof done): Cluster => {
+  const play = (program: typeof DONE): Cluster => {
     const cluster = new Cluster({ nodes: 4, program: () => program });
     cluster.submit(0, jobWith({ Count: 2 }));
     cluster.advance(3_000);
@@ -265,7 +265,7 @@ describe('everything ever said about a job', () => {
   it('changes nothing when strangers repeat it after the job was closed, in any order', () => {
     fc.assert(
       fc.property(fc.infiniteStream(fc.nat()), (draw) => {
-        const cluster = play(done);
+        const cluster = play(DONE);
         const said = cluster.sent.map(({ message }) => message);
         const before = [0, 1, 2, 3].map((node) => believed(cluster.machine(node).inspect()));
         const runs = cluster.effects('run').length;
@@ -287,7 +287,7 @@ describe('everything ever said about a job', () => {
   it('makes no execution run twice when it is repeated while the job runs', () => {
     fc.assert(
       fc.property(fc.infiniteStream(fc.nat()), (draw) => {
-        const cluster = play(done.slice(0, 1));
+        const cluster = play(DONE.slice(0, 1));
         const said = [...cluster.sent];
         for (let count = 0; count < 100; count += 1) {
           const { message, from } =
@@ -344,7 +344,7 @@ describe('a machine', () => {
     fc.assert(
       fc.property(inputs, (list) => {
         const machine = createMachine(
-          { node, store: storeOf(0), limits: defaultLimits },
+          { node, store: storeOf(0), limits: DEFAULT_LIMITS },
           realSuite,
           empty,
         );
@@ -374,7 +374,7 @@ describe('a machine', () => {
       fc.property(
         fc.array(fc.tuple(anyMessage, fc.constantFrom(1, 9)), { maxLength: 12 }),
         (list) => {
-          const cluster = new Cluster({ nodes: 1, program: () => done.slice(0, 1) });
+          const cluster = new Cluster({ nodes: 1, program: () => DONE.slice(0, 1) });
           cluster.submit(0, jobWith());
           const { job: mine } = cluster.job(0);
           const [own] = cluster.machine(0).inspect().executions;

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { asJobId, asPublicKey, asRequestId } from '../../../src/core/record/ids.ts';
 import type { ExecutionId, JobId } from '../../../src/core/record/ids.ts';
 import type { Input } from '../../../src/core/contract/input.ts';
-import { Cluster, done, refusals } from './cluster.ts';
+import { Cluster, DONE, refusals } from './cluster.ts';
 import {
   admitted,
   advertOf,
@@ -24,7 +24,7 @@ import { forge, nodeKey } from '../../simulation/fast-suite.ts';
 function cutOff(
   says: (cluster: Cluster, leader: number, job: JobId, execution: ExecutionId) => void,
 ): Cluster {
-  const cluster = new Cluster({ nodes: 4, program: () => done.slice(0, 1) });
+  const cluster = new Cluster({ nodes: 4, program: () => DONE.slice(0, 1) });
   cluster.submit(0, jobWith());
   cluster.advance(12_000);
   const where = [0, 1, 2, 3].find((n) => cluster.effects('run', n).length > 0) ?? assert.fail();
@@ -134,7 +134,7 @@ describe('a leader', () => {
     assert.notEqual(cluster.job(0).leading, null);
   });
   it('never counts beyond the numbers that a record can carry', () => {
-    const cluster = new Cluster({ nodes: 1, program: () => done.slice(0, 1) });
+    const cluster = new Cluster({ nodes: 1, program: () => DONE.slice(0, 1) });
     cluster.submit(0, jobWith());
     const { job } = cluster.job(0);
     cluster.message(0, 9, {

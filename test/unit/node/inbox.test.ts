@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Input } from '../../../src/core/contract/input.ts';
-import { createInbox, gossipMax, laneMax } from '../../../src/node/inbox.ts';
+import { createInbox, GOSSIP_MAX, LANE_MAX } from '../../../src/node/inbox.ts';
 import type { GossipInput, LocalInput, MessageInput } from '../../../src/node/inbox.ts';
 import { idOf } from '../core/fixtures.ts';
 
@@ -26,7 +26,7 @@ function flood(inbox: ReturnType<typeof createInbox>, from: MessageInput['from']
 }
 
 test('a peer is told to wait when its share is full, by number or by bytes', () => {
-  assert.equal(flood(createInbox(), flooder, 40).count, laneMax);
+  assert.equal(flood(createInbox(), flooder, 40).count, LANE_MAX);
   assert.equal(flood(createInbox(), flooder, 1 << 20).count, 1);
 });
 
@@ -66,7 +66,7 @@ test('messages of one peer keep their order', () => {
     nonces,
     nonces.toSorted((a, b) => a - b),
   );
-  assert.equal(nonces.length, laneMax);
+  assert.equal(nonces.length, LANE_MAX);
 });
 
 test("a flood keeps nobody else's message waiting for more than a turn, and local inputs not at all", () => {
@@ -97,8 +97,8 @@ test('local inputs leave a quarter of each batch to what others say', () => {
 
 test('of gossip the oldest goes when too much waits', () => {
   const inbox = createInbox();
-  for (let count = 0; count < gossipMax + 10; count += 1) inbox.addGossip(gossip as GossipInput);
-  assert.deepEqual([inbox.length, inbox.gossipDropped], [gossipMax, 10]);
+  for (let count = 0; count < GOSSIP_MAX + 10; count += 1) inbox.addGossip(gossip as GossipInput);
+  assert.deepEqual([inbox.length, inbox.gossipDropped], [GOSSIP_MAX, 10]);
 });
 
 test('everything that was added is taken once', () => {

@@ -166,6 +166,16 @@ const FORBIDDEN: readonly (readonly [pattern: RegExp, why: string])[] = [
   ],
 ];
 
+/** A value at the head of a file that is the same in every run. */
+const CONSTANT =
+  /^(?:export )?const ([a-z]\w*)(?:: [^=\n]+)? = (?:-?\d[^(\n]*;|'[^'\n]*';|\/(?![*/])|new (?:Set|Map)\(\[)/gm;
+
+/** Constants that do not look like what they are. */
+export const casingProblems = (file: string, text: string): readonly string[] =>
+  [...withoutComments(text).matchAll(CONSTANT)].map(
+    ([, name]) => `${file}: ${name} is a constant, and written in CAPITALS`,
+  );
+
 /** What may not stand in a test: a test that does not run proves nothing. */
 const FORBIDDEN_IN_TESTS: readonly (readonly [pattern: RegExp, why: string])[] = [
   [/\b(?:it|test|describe|suite)\.(?:only|skip|todo)\b/, 'a test that does not run'],

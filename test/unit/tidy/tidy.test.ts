@@ -7,6 +7,7 @@ import { FAILURES } from '../../../src/failures/table.ts';
 import { leaves } from '../../../src/config/leaves.ts';
 import type { FailureCode } from '../../../src/failures/failure.ts';
 import {
+  casingProblems,
   cycles,
   documentedCodes,
   folderOf,
@@ -93,6 +94,10 @@ describe('the tree', () => {
 
   it('has no default exports, enums, namespaces or parameter properties, and no test that does not run', () => {
     assert.deepEqual(all(sourceProblems), []);
+  });
+
+  it('writes constants in capitals', () => {
+    assert.deepEqual(all(casingProblems), []);
   });
 
   it('reads no map with the words of others as if nothing were inherited', () => {
@@ -335,6 +340,21 @@ describe('the check of texts', () => {
       assert.equal(textProblems('a.md', sample, '/srv/x').length, 1, sample);
     }
     assert.deepEqual(textProblems('a.md', 'todo lists, /srv/y', '/srv/x'), []);
+  });
+});
+
+describe('the check of casing', () => {
+  it('finds values at the head of a file, and neither functions nor what is made there', () => {
+    const found = (text: string): number => casingProblems('a.ts', text).length;
+    for (const bad of ['const aMs = 5;', "export const a: Name = 'b';", 'const a = /b/;'])
+      assert.equal(found(bad), 1, bad);
+    for (const good of [
+      'const A_MS = 5;',
+      'const a = () => 5;',
+      'const a = make(5);',
+      '  const a = 5;',
+    ])
+      assert.equal(found(good), 0, good);
   });
 });
 

@@ -6,17 +6,17 @@ import { Cluster } from '../cluster.ts';
 import { idOf, jobWith } from '../fixtures.ts';
 
 const program = () => [{ type: 'phase', phase: 'running' }] as const;
-const nodes = [0, 1, 2, 3];
-const dayMs = 86_400_000;
+const NODES = [0, 1, 2, 3];
+const DAY_MS = 86_400_000;
 
 /** Four nodes and a running job that three of them keep; the fourth is told to stop it. */
 function running() {
-  const cluster = new Cluster({ nodes: nodes.length, program });
+  const cluster = new Cluster({ nodes: NODES.length, program });
   cluster.submit(0, jobWith());
   cluster.advance(1_000);
   const keeps = (node: number): boolean => cluster.machine(node).inspect().jobs.length > 0;
-  const asker = nodes.find((node) => !keeps(node)) ?? assert.fail('one does not keep it');
-  const keepers = nodes.filter(keeps);
+  const asker = NODES.find((node) => !keeps(node)) ?? assert.fail('one does not keep it');
+  const keepers = NODES.filter(keeps);
   const { job } = cluster.job(keepers[0] ?? assert.fail());
   let asked = 0;
   const stop = (): string => {
@@ -78,7 +78,7 @@ describe('a stop', () => {
     cluster.advance(10_000);
     assert.equal(cluster.machine(asker).sizes()['stops'], 1);
     cluster.crash(keepers[0] ?? 0);
-    cluster.now += dayMs;
+    cluster.now += DAY_MS;
     cluster.advance(60_000);
     assert.equal(cluster.machine(asker).sizes()['stops'], 0);
     assert.equal(cluster.store(asker).restore().records.length, 0);

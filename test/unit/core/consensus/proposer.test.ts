@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import type { RunEvent } from '../../../../src/core/record/execution.ts';
 import type { Message } from '../../../../src/core/contract/messages.ts';
 import type { Epoch, Slot } from '../../../../src/core/record/records.ts';
-import { Cluster, done } from '../cluster.ts';
+import { Cluster, DONE } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';
 import { admitted, idOf, jobWith, voteOf } from '../fixtures.ts';
 
@@ -69,7 +69,7 @@ describe('a leader', () => {
   });
 
   it('commits the end of a job after the results it rests on, whatever is voted for first', () => {
-    const { cluster, proposed } = leader(done);
+    const { cluster, proposed } = leader(DONE);
     cluster.message(0, 1, voted(proposed, 1, job.epoch));
     const last = cluster.messages('propose').at(-1)?.message ?? assert.fail('a proposal');
     assert.deepEqual(

@@ -19,7 +19,7 @@ import {
 } from '../fixtures.ts';
 
 const CID = 'bafyresult';
-const published: readonly RunEvent[] = [
+const PUBLISHED: readonly RunEvent[] = [
   { type: 'phase', phase: 'running' },
   {
     type: 'ended',
@@ -30,14 +30,14 @@ const published: readonly RunEvent[] = [
   },
 ];
 const publishing = jobWith({}, { Publisher: { Type: 'ipfs', Params: {} } });
-const holderLostMs = 60_000;
+const HOLDER_LOST_MS = 60_000;
 
 /** A job that has ended, in a mesh of six, and the numbers of the two nodes that hold its result. */
 function play(limits = {}) {
   const cluster = new Cluster({
     nodes: 6,
-    program: () => published,
-    limits: { holderLostMs, ...limits },
+    program: () => PUBLISHED,
+    limits: { holderLostMs: HOLDER_LOST_MS, ...limits },
   });
   cluster.submit(0, publishing);
   cluster.until('the job has ended', () => cluster.job(0).state === 'Completed', 10_000);
@@ -88,7 +88,7 @@ describe('the holders of an accepted result', () => {
   });
 
   it('are told again when the word was lost', () => {
-    const cluster = new Cluster({ nodes: 6, program: () => published });
+    const cluster = new Cluster({ nodes: 6, program: () => PUBLISHED });
     let lost = 0;
     cluster.lose = ({ message }) => message.type === 'entrust' && (lost += 1) <= 4;
     cluster.submit(0, publishing);
@@ -98,7 +98,7 @@ describe('the holders of an accepted result', () => {
   });
 
   it('are told by another keeper when the leader died before it could', () => {
-    const cluster = new Cluster({ nodes: 6, program: () => published });
+    const cluster = new Cluster({ nodes: 6, program: () => PUBLISHED });
     const silent = new Set<NodeId>();
     cluster.lose = ({ from, message }) => {
       // The leader is cut off the moment it has committed.
@@ -125,9 +125,13 @@ describe('a holder that is lost', () => {
     const played = play();
     const { cluster, first, second, told } = played;
     cluster.crash(first);
-    cluster.advance(holderLostMs / 2);
+    cluster.advance(HOLDER_LOST_MS / 2);
     assert.deepEqual(told(), [], 'it may only be started again');
-    cluster.until('another has a copy', () => othersOf(played, second)[0] !== first, holderLostMs);
+    cluster.until(
+      'another has a copy',
+      () => othersOf(played, second)[0] !== first,
+      HOLDER_LOST_MS,
+    );
     const [third] = othersOf(played, second);
     assert.ok(third !== undefined && third !== first);
     assert.deepEqual(othersOf(played, third), [second]);
@@ -135,7 +139,7 @@ describe('a holder that is lost', () => {
     assert.deepEqual(cluster.effects('replicate', third)[0]?.holders, [idOf(second)]);
     cluster.crash(second);
     const fourth = (): number | undefined => othersOf(played, third).find((n) => n !== second);
-    cluster.until('and another', () => fourth() !== undefined, 2 * holderLostMs);
+    cluster.until('and another', () => fourth() !== undefined, 2 * HOLDER_LOST_MS);
   });
 
   it('is replaced soon when it is back with another store', () => {
@@ -185,7 +189,7 @@ describe('a holder that is lost', () => {
     cluster.advance(1_000);
     cluster.restart(second);
     const third = (): boolean => othersOf(played, second).some((node) => node !== first);
-    cluster.until('another copy', third, 2 * holderLostMs);
+    cluster.until('another copy', third, 2 * HOLDER_LOST_MS);
   });
 
   it('is replaced by the next node when the first one that is asked refuses, dies or says nothing', () => {
@@ -199,7 +203,7 @@ describe('a holder that is lost', () => {
     };
     cluster.crash(first);
     const third = (): boolean => othersOf(played, second).some((node) => node !== first);
-    cluster.until('another copy', third, 3 * holderLostMs);
+    cluster.until('another copy', third, 3 * HOLDER_LOST_MS);
     assert.equal(asked.length, 3);
     assert.ok(told().length <= 12, `${told().length} requests`);
   });
@@ -209,7 +213,7 @@ describe('a holder that is lost', () => {
     const { cluster, first, second } = played;
     cluster.crash(first);
     for (let round = 0; round < 12; round += 1) {
-      cluster.advance(2 * holderLostMs);
+      cluster.advance(2 * HOLDER_LOST_MS);
       for (const other of othersOf(played, second)) {
         const about = { job: cluster.store(second).rows('entrusted')[0]?.job, cid: CID };
         const { execution } = played;

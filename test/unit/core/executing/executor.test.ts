@@ -6,7 +6,7 @@ import type { Inspection } from '../../../../src/core/contract/inspection.ts';
 import type { Announcement, Message } from '../../../../src/core/contract/messages.ts';
 import type { Certified, Epoch, Signed } from '../../../../src/core/record/records.ts';
 import { forge, nodeKey } from '../../../simulation/fast-suite.ts';
-import { Cluster, done, refusals } from '../cluster.ts';
+import { Cluster, DONE, refusals } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';
 import {
   WALL,
@@ -125,7 +125,7 @@ describe('an invited node', () => {
     assert.deepEqual(decline.refusals, [
       { code: 'busy', resource: 'cpu', wanted: 3_000, free: 2_000 },
     ]);
-    cluster.report(0, first.record.body.execution, done);
+    cluster.report(0, first.record.body.execution, DONE);
     assert.deepEqual(
       cluster.messages('bid').map(({ message }) => message.job),
       [id, big.spec.body.job],
@@ -450,9 +450,9 @@ describe('a running execution', () => {
   it('reports what it does to the leader and how it ended to every keeper, until W have it', () => {
     const cluster = running();
     const to = (): readonly string[] => cluster.messages('states').map((sent) => sent.to);
-    cluster.report(0, own, done.slice(0, 1));
+    cluster.report(0, own, DONE.slice(0, 1));
     assert.deepEqual(to(), [idOf(1)]);
-    cluster.report(0, own, done.slice(1));
+    cluster.report(0, own, DONE.slice(1));
     assert.deepEqual(to(), [idOf(1), idOf(1), idOf(2), idOf(3)]);
     const seen = [{ execution: own, sequence: 2 }];
     cluster.message(0, 3, { type: 'states-ack', seen });
@@ -471,7 +471,7 @@ describe('a running execution', () => {
       { type: 'phase', phase: 'preparing' },
     ]);
     assert.equal(cluster.machine(0).inspect().executions[0]?.phase, 'publishing');
-    cluster.report(0, own, [...done, { type: 'cancelled', output: null }]);
+    cluster.report(0, own, [...DONE, { type: 'cancelled', output: null }]);
     assert.equal(cluster.machine(0).inspect().executions[0]?.phase, 'completed');
   });
 

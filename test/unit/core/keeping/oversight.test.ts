@@ -7,13 +7,13 @@ import { Cluster } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
 import { grantOf, idOf, jobWith } from '../fixtures.ts';
 
-const nodes = [0, 1, 2, 3];
+const NODES = [0, 1, 2, 3];
 const running = () => [{ type: 'phase', phase: 'running' }] as const;
 
 /** What a keeper says that never leads, and yet lives. */
-const alive: readonly MessageType[] = ['ping', 'pong', 'advert', 'admitted', 'commit-ack', 'bid'];
+const ALIVE: readonly MessageType[] = ['ping', 'pong', 'advert', 'admitted', 'commit-ack', 'bid'];
 /** What a leader says that only claims to lead. */
-const claims: readonly MessageType[] = [...alive, 'leading', 'leads', 'renewed', 'command-ack'];
+const CLAIMS: readonly MessageType[] = [...ALIVE, 'leading', 'leads', 'renewed', 'command-ack'];
 
 const leads = (cluster: Cluster, node: number): boolean =>
   cluster
@@ -21,14 +21,14 @@ const leads = (cluster: Cluster, node: number): boolean =>
     .inspect()
     .jobs.some(({ leading }) => leading !== null);
 const leaderOf = (cluster: Cluster): number | null =>
-  nodes.find((node) => leads(cluster, node)) ?? null;
+  NODES.find((node) => leads(cluster, node)) ?? null;
 const jobOf = (cluster: Cluster, node: number) => cluster.machine(node).inspect().jobs[0];
 const keepersOf = (cluster: Cluster): readonly number[] =>
-  nodes.filter((node) => jobOf(cluster, node) !== undefined);
+  NODES.filter((node) => jobOf(cluster, node) !== undefined);
 
 /** Four nodes and a job whose first leader says nothing but `says` from the moment it is submitted. */
 function withLeader(says: readonly MessageType[], options: Partial<ClusterOptions> = {}) {
-  const cluster = new Cluster({ nodes: nodes.length, ...options });
+  const cluster = new Cluster({ nodes: NODES.length, ...options });
   let bad: number | null = null;
   cluster.lose = ({ from, to, message }) => {
     if (message.type === 'activate' && bad === null)
@@ -42,30 +42,30 @@ function withLeader(says: readonly MessageType[], options: Partial<ClusterOption
   return { cluster, hostile, job: reply.job };
 }
 
-const others = (hostile: number): readonly number[] => nodes.filter((node) => node !== hostile);
+const others = (hostile: number): readonly number[] => NODES.filter((node) => node !== hostile);
 const endedElsewhere = (cluster: Cluster, hostile: number, state: string): boolean =>
   others(hostile).some((node) => jobOf(cluster, node)?.state === state);
 
 describe('a keeper that was to lead', () => {
   it('and lives, but never leads, keeps the job from running for half a minute, not for good', () => {
-    const { cluster, hostile } = withLeader(alive);
+    const { cluster, hostile } = withLeader(ALIVE);
     cluster.until('it is done', () => endedElsewhere(cluster, hostile, 'Completed'), 40_000);
   });
 
   it('and says that it leads, but does nothing, loses a job that another could run', () => {
-    const { cluster, hostile } = withLeader(claims);
+    const { cluster, hostile } = withLeader(CLAIMS);
     cluster.until('it is done', () => endedElsewhere(cluster, hostile, 'Completed'), 120_000);
   });
 
   it('and does not hear the stop of the owner is not obeyed by the others', () => {
-    const { cluster, hostile, job } = withLeader(claims, { profile: () => ({ engines: {} }) });
+    const { cluster, hostile, job } = withLeader(CLAIMS, { profile: () => ({ engines: {} }) });
     const asker = others(hostile)[0] ?? assert.fail();
     cluster.input(asker, { type: 'stop', request: asRequestId('s'), job, reason: '' });
     cluster.until('it is stopped', () => endedElsewhere(cluster, hostile, 'Stopped'), 120_000);
   });
 
   it('gets no promise for a while from those who saw that it did nothing', () => {
-    const { cluster, hostile } = withLeader(alive, { program: running });
+    const { cluster, hostile } = withLeader(ALIVE, { program: running });
     cluster.until('another leads', () => others(hostile).some((node) => leads(cluster, node)));
     const leader = others(hostile).find((node) => leads(cluster, node)) ?? assert.fail();
     const admitted = jobOf(cluster, leader)?.records ?? assert.fail();
@@ -91,14 +91,14 @@ describe('a leader is not given up', () => {
   };
 
   it('while the program runs on for an hour', () => {
-    const cluster = new Cluster({ nodes: nodes.length, program: running });
+    const cluster = new Cluster({ nodes: NODES.length, program: running });
     cluster.submit(0, jobWith());
     cluster.advance(1_000);
     calm(cluster, 3_600_000);
   });
 
   it('while nobody can take the job', () => {
-    const cluster = new Cluster({ nodes: nodes.length, profile: () => ({ engines: {} }) });
+    const cluster = new Cluster({ nodes: NODES.length, profile: () => ({ engines: {} }) });
     const Timeouts = { ExecutionTimeout: 0, QueueTimeout: 3_600, TotalTimeout: 0 };
     cluster.submit(0, jobWith({}, { Timeouts }));
     cluster.advance(1_000);
@@ -106,7 +106,7 @@ describe('a leader is not given up', () => {
   });
 
   it('when every fifth question or answer is lost', () => {
-    const cluster = new Cluster({ nodes: nodes.length, program: running });
+    const cluster = new Cluster({ nodes: NODES.length, program: running });
     cluster.submit(0, jobWith());
     cluster.advance(1_000);
     let count = 0;
@@ -116,7 +116,7 @@ describe('a leader is not given up', () => {
   });
 
   it('by a keeper that itself did not run for a while', () => {
-    const cluster = new Cluster({ nodes: nodes.length, program: running });
+    const cluster = new Cluster({ nodes: NODES.length, program: running });
     cluster.submit(0, jobWith());
     cluster.advance(1_000);
     const leader = leaderOf(cluster) ?? assert.fail();

@@ -13,13 +13,13 @@ import { executionIdOf } from '../../../../src/core/placing/place.ts';
 import type { Certified, Committed, Signed, Slot } from '../../../../src/core/record/records.ts';
 import { jobIdOf } from '../../../../src/core/record/verify.ts';
 import { createCrypto } from '../../../../src/store/crypto.ts';
-import { Cluster, done } from '../cluster.ts';
+import { Cluster, DONE } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
 import { WALL, closeOf, admitted, committed, idOf, jobWith, storeOf } from '../fixtures.ts';
 
 const request = asRequestId('q');
 const token = 'a'.repeat(32);
-const day = 24 * 3_600_000;
+const DAY = 24 * 3_600_000;
 
 /** Three nodes ran a job to its end, and some time has passed. */
 function closedJob({
@@ -216,7 +216,7 @@ describe('what is finished stays finished', () => {
     const away = [0, 1, 2].find((node) => cluster.job(node).leading === null) ?? assert.fail();
     cluster.crash(away);
     for (const { order } of cluster.effects('run'))
-      for (const node of [0, 1, 2]) if (node !== away) cluster.report(node, order.execution, done);
+      for (const node of [0, 1, 2]) if (node !== away) cluster.report(node, order.execution, DONE);
     cluster.advance(120_000);
     cluster.restart(away);
     cluster.advance(60_000);
@@ -251,7 +251,7 @@ describe('what is finished stays finished', () => {
 
   it('until the day after which nobody would take it: then nothing is left of it', () => {
     const { cluster } = closedJob({ limits: { retentionMs: 60_000 } });
-    cluster.advance(2 * day);
+    cluster.advance(2 * DAY);
     for (const table of ['records', 'promises', 'accepted', 'submissions', 'shelved'] as const)
       assert.deepEqual(cluster.store(0).rows(table), [], table);
     const { shelf, cards } = cluster.machine(0).sizes();

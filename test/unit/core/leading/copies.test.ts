@@ -6,7 +6,7 @@ import type { NodeId } from '../../../../src/core/record/ids.ts';
 import { Cluster } from '../cluster.ts';
 import { idOf, jobWith } from '../fixtures.ts';
 
-const running: readonly RunEvent[] = [{ type: 'phase', phase: 'running' }];
+const RUNNING: readonly RunEvent[] = [{ type: 'phase', phase: 'running' }];
 const ended: RunEvent = {
   type: 'ended',
   exitCode: 0,
@@ -19,7 +19,7 @@ const publishing = jobWith({}, { Publisher: { Type: 'ipfs', Params: {} } });
 /** A job that runs on a node which does not keep it, on which nodes of seven, and who leads it. */
 function play(job = publishing) {
   for (let k = 0; k < 30; k += 1) {
-    const cluster = new Cluster({ nodes: 7, program: () => running });
+    const cluster = new Cluster({ nodes: 7, program: () => RUNNING });
     cluster.submit(0, job, k.toString(16).padStart(32, '0'));
     cluster.advance(12_000);
     const { keepers } = cluster.messages('activate')[0]?.message.admission.record.body ?? {};

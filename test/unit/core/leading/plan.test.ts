@@ -16,7 +16,7 @@ import {
   mergeState,
 } from '../../../../src/core/record/ledger.ts';
 import type { Ledger } from '../../../../src/core/record/ledger.ts';
-import { defaultLimits } from '../../../../src/core/contract/limits.ts';
+import { DEFAULT_LIMITS } from '../../../../src/core/contract/limits.ts';
 import { failuresByNode, partitionsOf, planJob } from '../../../../src/core/leading/plan.ts';
 import type { Observed, Plan } from '../../../../src/core/leading/plan.ts';
 import type { Replication } from '../../../../src/core/leading/state.ts';
@@ -38,7 +38,7 @@ const copied = (...nodes: readonly number[]): Partial<Replication> => ({
   made: new Set(nodes.map(idOf)),
 });
 const NOW = asMillis(100_000);
-const { leaseLostMs, maxAttempts, maxMisses, retryBackoffMs } = defaultLimits;
+const { leaseLostMs, maxAttempts, maxMisses, retryBackoffMs } = DEFAULT_LIMITS;
 
 /** What a table says of one attempt of a partition; it runs on node `number of the attempt + 1`. */
 interface Told {
@@ -139,7 +139,7 @@ function build(given: Given): {
       near: (node) => !(given.away ?? []).includes(node),
       takers: () => given.takers ?? [idOf(9), idOf(8)],
     },
-    limits: defaultLimits,
+    limits: DEFAULT_LIMITS,
   };
   return { ledger, observed, ids };
 }

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { Cluster } from '../cluster.ts';
 import { idOf, jobWith } from '../fixtures.ts';
 
-const nodes = [0, 1, 2, 3, 4, 5, 6];
+const NODES = [0, 1, 2, 3, 4, 5, 6];
 const leaders = (cluster: Cluster, among: readonly number[]): readonly number[] =>
   among.filter((node) =>
     cluster
@@ -15,17 +15,17 @@ const leaders = (cluster: Cluster, among: readonly number[]): readonly number[] 
 
 /** Seven nodes and a job that goes on; its leader is told apart. */
 function led(): { readonly cluster: Cluster; readonly leader: number } {
-  const cluster = new Cluster({ nodes: nodes.length, program: () => [] });
+  const cluster = new Cluster({ nodes: NODES.length, program: () => [] });
   cluster.submit(0, jobWith());
   cluster.advance(20_000);
-  const [leader] = leaders(cluster, nodes);
+  const [leader] = leaders(cluster, NODES);
   return { cluster, leader: leader ?? assert.fail() };
 }
 
 describe('a leader', () => {
   it('that is dead is not kept alive by one member that answers for it', () => {
     const { cluster, leader } = led();
-    const others = nodes.filter((node) => node !== leader);
+    const others = NODES.filter((node) => node !== leader);
     const liar = others.find((node) => cluster.machine(node).inspect().jobs.length === 0);
     assert.ok(liar !== undefined, 'somebody does not keep the job');
     cluster.crash(leader);
@@ -67,14 +67,14 @@ describe('a leader', () => {
 
   it('that only some cannot hear is not given up while those whom they ask can', () => {
     const { cluster, leader } = led();
-    const deaf = nodes.find(
+    const deaf = NODES.find(
       (node) => node !== leader && cluster.machine(node).inspect().jobs.length > 0,
     );
     assert.ok(deaf !== undefined);
     const between = new Set([idOf(leader), idOf(deaf)]);
     cluster.lose = ({ from, to }) => between.has(from) && between.has(to);
     cluster.advance(60_000);
-    assert.deepEqual(leaders(cluster, nodes), [leader]);
+    assert.deepEqual(leaders(cluster, NODES), [leader]);
     const notes = cluster.effects('note', deaf).map((note) => JSON.stringify(note));
     assert.ok(!notes.some((note) => note.includes('peer.dead')), 'nobody was given up');
   });
@@ -109,7 +109,7 @@ describe('an executor', () => {
 describe('a node that did not run for a while', () => {
   it('gives nobody up for what it did not hear meanwhile', () => {
     const { cluster, leader } = led();
-    const late = nodes.find(
+    const late = NODES.find(
       (node) => node !== leader && cluster.machine(node).inspect().jobs.length > 0,
     );
     assert.ok(late !== undefined);

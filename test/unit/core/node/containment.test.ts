@@ -5,7 +5,7 @@ import { asJobId, asRequestId } from '../../../../src/core/record/ids.ts';
 import type { JobId } from '../../../../src/core/record/ids.ts';
 import type { StoredExecution } from '../../../../src/core/contract/stored.ts';
 import type { Bodies, RecordType } from '../../../../src/core/record/records.ts';
-import { Cluster, done } from '../cluster.ts';
+import { Cluster, DONE } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
 import { assignOf, committed, admitted, grantOf, idOf, jobWith, stateOf } from '../fixtures.ts';
 
@@ -166,24 +166,24 @@ describe('a job that cannot be handled', () => {
   });
 
   it('takes up its execution where it is', () => {
-    const { cluster, flaw } = flawed({ program: () => done.slice(0, 1) });
+    const { cluster, flaw } = flawed({ program: () => DONE.slice(0, 1) });
     cluster.submit(0, jobWith());
     const [run] = cluster.effects('run');
     const execution = run?.order.execution ?? assert.fail();
     flaw.type = 'state';
     flaw.times = 1;
-    cluster.report(0, execution, done.slice(1));
+    cluster.report(0, execution, DONE.slice(1));
     assert.deepEqual(
       cluster.effects('run').map(({ resume }) => resume),
       [false, true],
     );
-    cluster.report(0, execution, done);
+    cluster.report(0, execution, DONE);
     const { job } = run?.order ?? assert.fail();
     cluster.until('it ends', () => closed(cluster, job) === 'Completed');
   });
 
   it('does not keep a round of all jobs from the others, nor from its next time', () => {
-    const { cluster, flaw } = flawed({ nodes: 3, program: () => done.slice(0, 1) });
+    const { cluster, flaw } = flawed({ nodes: 3, program: () => DONE.slice(0, 1) });
     for (const nonce of nonces) cluster.submit(0, jobWith(), nonce);
     const leader = [0, 1, 2].find((node) =>
       cluster
@@ -213,7 +213,7 @@ describe('a job that cannot be handled', () => {
 
 describe('a start', () => {
   it('is not kept from coming by rows that cannot be taken up', () => {
-    const { cluster } = flawed({ program: () => done.slice(0, 1) });
+    const { cluster } = flawed({ program: () => DONE.slice(0, 1) });
     cluster.submit(0, jobWith(), nonces[0]);
     const [sound] = jobsOf(cluster);
     const job = admitted(jobWith(), [1, 2, 0]);

@@ -1,7 +1,7 @@
 /** What one input causes inside a node comes to an end. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { defaultLimits } from '../../../../src/core/contract/limits.ts';
+import { DEFAULT_LIMITS } from '../../../../src/core/contract/limits.ts';
 import { asJobId } from '../../../../src/core/record/ids.ts';
 import { createCore } from '../../../../src/core/node/create-core.ts';
 import { touch } from '../../../../src/core/node/outbox.ts';
@@ -10,7 +10,7 @@ import { idOf, storeOf, suite } from '../fixtures.ts';
 
 const job = asJobId('j-00000000-0000-8000-8000-000000000000');
 const other = asJobId('j-11111111-0000-8000-8000-000000000000');
-const fresh = () => createCore({ node: idOf(0), store: storeOf(0), limits: defaultLimits }, suite);
+const fresh = () => createCore({ node: idOf(0), store: storeOf(0), limits: DEFAULT_LIMITS }, suite);
 
 describe('work inside a node', () => {
   it('that causes itself without end is a defect after 10,000 steps, and nothing is left of it', () => {

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fits, plus } from '../../../../src/core/placing/resources.ts';
 import type { Resources } from '../../../../src/job/model.ts';
-import { Cluster, done } from '../cluster.ts';
+import { Cluster, DONE } from '../cluster.ts';
 import type { Admitted } from '../fixtures.ts';
 import { admitted, assignOf, committed, idOf, jobWith } from '../fixtures.ts';
 
@@ -62,7 +62,7 @@ function perform(
         .inspect()
         .executions.filter(({ phase }) => phase === 'accepted');
       const own = running[index % Math.max(1, running.length)];
-      if (own !== undefined) cluster.report(0, own.execution, done);
+      if (own !== undefined) cluster.report(0, own.execution, DONE);
       return;
     }
     case 'wait':
@@ -121,7 +121,7 @@ describe('a node', () => {
         const attempts = new Map<Admitted, number>();
         for (const step of list) perform(cluster, step, attempts);
         for (const { execution, phase } of cluster.machine(0).inspect().executions) {
-          if (phase === 'accepted') cluster.report(0, execution, done);
+          if (phase === 'accepted') cluster.report(0, execution, DONE);
         }
         // A job it had no room for is bid for when the hold of another runs out, one after the other.
         cluster.advance(11_000 * jobs.length);

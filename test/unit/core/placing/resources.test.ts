@@ -7,7 +7,7 @@ import {
   freeShare,
   howOften,
   minus,
-  nothing,
+  NOTHING,
   plus,
   shortages,
   times,
@@ -29,7 +29,7 @@ describe('resources', () => {
     fc.assert(
       fc.property(resources, resources, (a, b) => {
         assert.deepEqual(plus(a, b), plus(b, a));
-        assert.deepEqual(plus(a, nothing), a);
+        assert.deepEqual(plus(a, NOTHING), a);
         assert.deepEqual(minus(plus(a, b), b), a);
       }),
     );
@@ -72,7 +72,7 @@ describe('resources', () => {
   it('name what is short in the order of people', () => {
     const one = { cpuMillis: 1, memoryBytes: 1, diskBytes: 1, gpus: 1 };
     assert.deepEqual(
-      shortages(one, nothing).map(({ resource }) => resource),
+      shortages(one, NOTHING).map(({ resource }) => resource),
       ['cpu', 'memory', 'disk', 'gpu'],
     );
   });
@@ -82,6 +82,6 @@ describe('resources', () => {
     assert.equal(freeShare(capacity, capacity), 1);
     assert.equal(freeShare({ ...capacity, cpuMillis: 2 }, capacity), 0.2);
     assert.equal(freeShare({ ...capacity, memoryBytes: 50, diskBytes: 0, gpus: 0 }, capacity), 0.5);
-    assert.equal(freeShare(nothing, nothing), 1);
+    assert.equal(freeShare(NOTHING, NOTHING), 1);
   });
 });

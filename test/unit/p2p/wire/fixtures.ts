@@ -9,14 +9,14 @@ import type { AnyRecord, Bodies, RecordType, Signed } from '../../../../src/core
 import { createCrypto } from '../../../../src/store/crypto.ts';
 import { bodyArbitraries, hlcs } from './record-arbitraries.ts';
 
-export const net = 'test';
+export const NET = 'test';
 export const crypto = createCrypto();
 export const { sha256 } = crypto;
 export const nodeSeed = createHash('sha256').update('node').digest();
 export const ownerSeed = createHash('sha256').update('owner').digest();
-export const envelopes = createEnvelopes({ net, sha256 });
-export const messages = createMessageCodec({ net, sha256 });
-export const suite = createSuite({ net, nodeSeed, ownerSeed, crypto });
+export const envelopes = createEnvelopes({ net: NET, sha256 });
+export const messages = createMessageCodec({ net: NET, sha256 });
+export const suite = createSuite({ net: NET, nodeSeed, ownerSeed, crypto });
 
 /** Really signed records of one type. */
 export const signed = <T extends RecordType>(type: T): Arbitrary<Signed<T>> =>

@@ -9,11 +9,11 @@ import {
 } from '../../../../p2p/wire/messages.ts';
 import { createSuite } from '../../../../p2p/wire/suite.ts';
 import { asExecutionId, asHlc, asJobId, asStoreId } from '../../../../src/core/record/ids.ts';
-import { defaultLimits } from '../../../../src/core/contract/limits.ts';
+import { DEFAULT_LIMITS } from '../../../../src/core/contract/limits.ts';
 import type { Gossip, Message } from '../../../../src/core/contract/messages.ts';
 import type { Signed } from '../../../../src/core/record/records.ts';
 import { jobWith } from '../../core/fixtures.ts';
-import { anyRecord, crypto, damage, envelopes, messages, net, sha256, signed } from './fixtures.ts';
+import { anyRecord, crypto, damage, envelopes, messages, NET, sha256, signed } from './fixtures.ts';
 import { gossipArbitraries, messageArbitraries } from './message-arbitraries.ts';
 
 /** Signatures are views of larger arrays on one side and Buffers on the other; only bytes count. */
@@ -191,7 +191,12 @@ const stop = { job, sequence: 1, command: 'stop', reason: '', notAfter: 0 } as c
 
 test('an announcement fits gossip with the largest spec that travels in it and all its proofs', () => {
   const suites = Array.from({ length: 5 }, (_, index) =>
-    createSuite({ net, nodeSeed: sha256(`node ${index}`), ownerSeed: sha256('owner'), crypto }),
+    createSuite({
+      net: NET,
+      nodeSeed: sha256(`node ${index}`),
+      ownerSeed: sha256('owner'),
+      crypto,
+    }),
   );
   const nodes = suites.map((one) => one.nodeOf(one.seal('command', stop, at, 'node').by));
   const store = asStoreId('e'.repeat(32));
@@ -206,9 +211,9 @@ test('an announcement fits gossip with the largest spec that travels in it and a
   });
   const [signer = assert.fail('a suite')] = suites;
   const [drawn = assert.fail('a spec')] = fc.sample(signed('spec'), 1);
-  const text = 'x'.repeat(defaultLimits.announceSpecMaxBytes - 2_000);
+  const text = 'x'.repeat(DEFAULT_LIMITS.announceSpecMaxBytes - 2_000);
   const large = { ...jobWith(), Meta: { text } };
-  assert.ok(JSON.stringify(large).length <= defaultLimits.announceSpecMaxBytes);
+  assert.ok(JSON.stringify(large).length <= DEFAULT_LIMITS.announceSpecMaxBytes);
   const spec = signer.seal(
     'spec',
     { ...drawn.body, job, sponsor: leader, spec: large },

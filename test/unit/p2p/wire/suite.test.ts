@@ -14,7 +14,7 @@ import {
   anyRecord,
   crypto,
   envelopes,
-  net,
+  NET,
   nodeSeed,
   ownerSeed,
   signed,
@@ -22,7 +22,7 @@ import {
 } from './fixtures.ts';
 
 const fresh = (overrides: Partial<Parameters<typeof createSuite>[0]> = {}) =>
-  createSuite({ net, nodeSeed, ownerSeed, crypto, ...overrides });
+  createSuite({ net: NET, nodeSeed, ownerSeed, crypto, ...overrides });
 
 const seeds = fc.uint8Array({ minLength: 32, maxLength: 32 });
 
