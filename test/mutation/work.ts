@@ -20,6 +20,20 @@ export const work: Mutations = {
   ],
   'src/core/keeping/admitting.ts': [
     {
+      name: 'a job that is over is admitted again',
+      within: 'onAdmit',
+      text: 'isOver(core, job)',
+      instead: 'false',
+      why: 'it runs a second time, and has a second result',
+    },
+    {
+      name: 'a job that is over is activated again',
+      within: 'onActivate',
+      text: '!isOver(core, job)',
+      instead: 'true',
+      why: 'it runs a second time, and has a second result',
+    },
+    {
       name: 'a second admission of a job gets a vote',
       within: 'onAdmit',
       text: 'known.id !== admission.id',
