@@ -78,8 +78,7 @@ export function createPerformer(site: Site): (node: SimNode, effect: Effect) => 
       }
       case 'reload': {
         const rows = node.store.restoreJob(effect.job);
-        queue.after(0, () => node.deliver({ type: 'reload', job: effect.job, rows }));
-        return undefined;
+        return node.reload({ type: 'reload', job: effect.job, rows });
       }
       // A defect ends the node before its effects are performed.
       case 'defect':

@@ -79,6 +79,8 @@ export class SimNode implements NodeView {
   /** What arrived while another input was being handled. */
   #inbox: Input[] = [];
   #busy = false;
+  /** Jobs to be read again: the driver handles nothing until the disk has told of them. */
+  #unread = 0;
   /** No write gets to the disk before this, in the time of the world. */
   #fullUntil = 0;
 
@@ -152,6 +154,7 @@ export class SimNode implements NodeView {
     this.#backlog = [];
     this.#inbox = [];
     this.#busy = false;
+    this.#unread = 0;
     this.#timerAt = null;
     const lost = this.store.id;
     if (loseDisk) this.store = createSimStore(this.#newStoreId());
@@ -191,14 +194,23 @@ export class SimNode implements NodeView {
       return;
     }
     const { handleMs } = this.#context.faults();
-    if (handleMs === 0 && this.#inbox.length === 0) return this.#handle(input);
+    const free = this.#unread === 0 && this.#inbox.length === 0;
+    if (handleMs === 0 && free) return this.#handle(input);
     this.#inbox.push(input);
-    if (!this.#busy) this.#work(handleMs);
+    if (!this.#busy && this.#unread === 0) this.#work(handleMs);
+  }
+
+  /** What the disk says now, with all on it that was handled before: the next thing that is handled. */
+  reload(input: Input): void {
+    this.#unread -= 1;
+    this.#handle(input);
+    if (this.#unread === 0 && !this.#busy && !this.paused)
+      this.#work(this.#context.faults().handleMs);
   }
 
   /** One input after the other, each in its time; one in fifty takes long. */
   #work(handleMs: number): void {
-    const input = this.#inbox.shift();
+    const input = this.#unread > 0 ? undefined : this.#inbox.shift();
     if (input === undefined) return;
     this.#busy = true;
     const { random, queue } = this.#context;
@@ -243,7 +255,10 @@ export class SimNode implements NodeView {
         new Error(`${IDLE_WAKES_MAX} wakes in a row without an effect`),
       );
     }
-    for (const effect of effects) this.#effects.push({ effect, synced: false });
+    for (const effect of effects) {
+      this.#effects.push({ effect, synced: false });
+      if (effect.type === 'reload') this.#unread += 1;
+    }
     this.#flush();
     this.#schedule();
   }
@@ -354,7 +369,7 @@ export class SimNode implements NodeView {
       if (incarnation !== this.incarnation || this.#timerAt !== at) return;
       this.#timerAt = null;
       // While inputs wait nothing is woken: the machine sees with each of them what is due.
-      if (this.paused || this.#busy) return;
+      if (this.paused || this.#busy || this.#unread > 0) return;
       this.#wakeIfDue();
       this.#schedule();
     });
