@@ -23,7 +23,7 @@ import type { Shape } from './shape.ts';
 
 const { epoch, executionId, index, jobId, moment, nodeId, ordinal, recordId } = common;
 
-/** Keepers of one job (protocol part 4). */
+/** Keepers of one job. */
 export const KEEPERS_MAX = 5;
 
 const exitCode: Shape<number> = integer(-0x8000_0000, 0xffff_ffff);

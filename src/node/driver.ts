@@ -75,7 +75,7 @@ export interface DriverGauges {
 /** Inputs handled before their writes are committed; bounds the delay of the first of them. */
 const BATCH_MAX = 512;
 const INPUTS_KEPT = 200;
-/** Between two commits under load, milliseconds (protocol part 3: group commit within a few). */
+/** Between two commits under load, milliseconds: a few, so that inputs under load share one transaction. */
 const GROUP_MS = 2;
 /** The core answers every request within half of this; one that a defect swallowed is answered here. */
 const REQUEST_MS = 60_000;

@@ -1,5 +1,5 @@
 /**
- * Becoming and staying leader of a job (protocol parts 2, 4 and 7): the first epoch comes with the
+ * Becoming and staying leader of a job: the first epoch comes with the
  * admission, later ones with the promises of W keepers. Whoever becomes leader takes over what any of
  * them had accepted.
  */
@@ -103,7 +103,7 @@ export function confirmLead(core: Node, kept: KeptJob, lead: Lead): void {
   askPromises(core, kept, lead);
 }
 
-/** A leader that has not heard W keepers for a while asks them before it does more (protocol part 7). */
+/** A leader that has not heard W keepers for a while asks them before it does more: they may have followed another. */
 export function confirmLonely(core: With<'mesh' | 'keeping'>): void {
   const { leaderAloneMs } = core.config.limits;
   for (const kept of eachKept(core)) {

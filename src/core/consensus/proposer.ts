@@ -1,6 +1,6 @@
 /**
  * The leader's half of committing a value: propose it to the keepers, collect W votes, tell everybody
- * (protocol part 1: a majority of the keeper set pinned in the job's record). One value per slot and
+ * (W is a majority of the keeper set pinned in the job's record). One value per slot and
  * epoch: a proposal is never changed, only repeated.
  */
 import { anew, isDue, said } from '../node/repeat.ts';

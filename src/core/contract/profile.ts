@@ -28,7 +28,7 @@ export interface Profile {
   readonly policy: ExecutorPolicy;
 }
 
-/** The executor's right to refuse (protocol part 11). Empty allow list = everyone. */
+/** The executor's right to refuse: its operator decides whom it works for. Empty allow list = everyone. */
 export interface ExecutorPolicy {
   readonly allowOwners: readonly PublicKey[];
   readonly denyOwners: readonly PublicKey[];

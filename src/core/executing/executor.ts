@@ -1,5 +1,5 @@
 /**
- * Executions on this node (protocol parts 5.5 to 5.7): take assignments that are certified and fresh,
+ * Executions on this node: take assignments that are certified and fresh,
  * write them down before they start. What becomes of them is in `reporting.ts`, `lease.ts`, `ending.ts`.
  */
 import { toSay } from '../node/repeat.ts';

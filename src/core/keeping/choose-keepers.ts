@@ -1,5 +1,5 @@
 /**
- * Choosing the keepers of a job, once, at admission (protocol part 4): highest-random-weight order,
+ * Choosing the keepers of a job, once, at admission: highest-random-weight order,
  * preferring nodes that answer and have been seen for a while, spread over hosts where there is a choice.
  */
 import type { JobId, Millis, NodeId } from '../record/ids.ts';

@@ -1,5 +1,5 @@
 /**
- * The sponsor's part of a job's life (protocol part 5.1): pick the keepers, collect W signatures,
+ * The sponsor's part of a job's life: pick the keepers, collect W signatures,
  * give the client its receipt, activate the keepers. The sponsor is the only writer of an admission:
  * the spec that the owner signs names it, and everybody refuses the admission of another node; the
  * nonce, and with it the job id, is made from its id and store, so that the same text submitted

@@ -1,5 +1,5 @@
 /**
- * Failure detection between nodes that share a job (protocol part 7): one probe per pair, SWIM
+ * Failure detection between nodes that share a job: one probe per pair, SWIM
  * style — a miss asks three others, then suspicion, then death — with Lifeguard's local health: a
  * node whose own loop lagged accuses nobody. Any message from a node is a sign of life.
  */

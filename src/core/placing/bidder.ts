@@ -1,5 +1,5 @@
 /**
- * Answering announcements (protocol part 5.3): a bid with a hold on resources, or a refusal with its
+ * Answering announcements: a bid with a hold on resources, or a refusal with its
  * reasons. A node that is only busy remembers the job and bids when resources are free again.
  */
 import { SLOTS_MAX } from './bids.ts';

@@ -1,5 +1,5 @@
 /**
- * Finding nodes for a job's open executions (protocol parts 5.2 to 5.5): announce, collect bids and
+ * Finding nodes for a job's open executions: announce, collect bids and
  * refusals, choose, assign, see them started. Only the leader runs this.
  */
 import { soundBid } from './bids.ts';

@@ -1,5 +1,5 @@
 /**
- * Choosing among bids (protocol part 5.4): data locality, then free capacity, then few failures of
+ * Choosing among bids: data locality, then free capacity, then few failures of
  * this job, spread over nodes; random among near-equals, so that one node that fails fast does not
  * eat every job. Pure: the randomness is a hash of job, attempt and node.
  */

@@ -1,5 +1,5 @@
 /**
- * Thinning bids (protocol part 5.3): a node bids in a round when its lot is below t·4^round / N, with
+ * Thinning bids: a node bids in a round when its lot is below t·4^round / N, with
  * t = 2·need + 12. So about t nodes answer the first announcement however large the mesh is.
  */
 import type { JobId, NodeId } from '../record/ids.ts';

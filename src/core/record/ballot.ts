@@ -13,7 +13,7 @@ const LEAP_MAX = 100_000;
 export const withinReach = (claimed: Epoch, known: Epoch): boolean =>
   claimed.config === known.config && claimed.number <= known.number + LEAP_MAX;
 
-/** Negative, zero or positive: by config, then number, then leader (protocol part 2). */
+/** Negative, zero or positive: by config, then number, then leader. */
 export function compareEpochs(a: Epoch, b: Epoch): number {
   if (a.config !== b.config) return a.config - b.config;
   if (a.number !== b.number) return a.number - b.number;

@@ -5,7 +5,7 @@
 import type { Task, JobType } from '../../job/model.ts';
 import type { ExecutionId, JobId, NodeId } from './ids.ts';
 
-/** Phases only move forward (protocol part 3). The four last are terminal. */
+/** Phases only move forward. The four last are terminal. */
 export type Phase =
   | 'accepted'
   | 'preparing'
@@ -18,7 +18,7 @@ export type Phase =
   | 'lost';
 
 /**
- * Whose fault a failure is; decides whether another node is tried (protocol part 5).
+ * Whose fault a failure is; decides whether another node is tried.
  * `spec`: the job itself is wrong (image not found, bad entry point): not tried again.
  * `node`: this node cannot (engine broken, disk full): tried on another node.
  * `transient`: may work next time (registry 5xx, input not found yet): tried again with back-off.

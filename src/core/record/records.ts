@@ -1,5 +1,5 @@
 /**
- * The signed records (protocol part 3). Every fact of the mesh is one of these; state is what you get
+ * The signed records. Every fact of the mesh is one of these; state is what you get
  * by merging them. Types only: `p2p/wire/envelope.ts` turns them into canonical bytes and back, and
  * `suite.ts` signs and checks them.
  */
@@ -7,14 +7,14 @@ import type { Job, Resources } from '../../job/model.ts';
 import type { ExecutionFailure, OutputHead, Phase, ResultRef, Usage } from './execution.ts';
 import type { ExecutionId, Hlc, JobId, NodeId, PublicKey, RecordId, StoreId } from './ids.ts';
 
-/** A ballot; compared by config, then number, then leader (protocol part 2). */
+/** A ballot; compared by config, then number, then leader. */
 export interface Epoch {
   readonly config: number;
   readonly number: number;
   readonly leader: NodeId;
 }
 
-/** A keeper is a peer *and* its store: one that lost its disk is another keeper (protocol part 1). */
+/** A keeper is a peer *and* its store: one that lost its disk is another keeper. */
 export interface Keeper {
   readonly node: NodeId;
   readonly store: StoreId;
