@@ -14,7 +14,7 @@ export interface Log {
 }
 
 /** Remote strings are cut here: a peer must not be able to fill the operator's disk with one line. */
-const MAX_LINE = 400;
+const LINE_MAX = 400;
 
 const ignore = (): void => {};
 
@@ -28,7 +28,7 @@ export const reasonOf = (error: unknown): string =>
 
 /** libp2p's formatters (%p peer, %a address, %b, %c cid, %e error …) all read well as plain text. */
 const line = (template: unknown, values: unknown[]): string =>
-  brief(format(String(template).replace(/%[a-zA-Z]/g, '%s'), ...values.map(plain)), MAX_LINE);
+  brief(format(String(template).replace(/%[a-zA-Z]/g, '%s'), ...values.map(plain)), LINE_MAX);
 
 const plain = (value: unknown): string =>
   value instanceof Error ? reasonOf(value) : String(value);

@@ -2,6 +2,7 @@
  * What a block points to and what it says about files. Pure: bytes in, facts out. Reads raw, dag-pb
  * (UnixFS) and dag-cbor blocks; the bytes of others are kept and moved, but their links are unknown.
  */
+import { DAG_PB, IDENTITY, IDENTITY_MAX_BYTES, RAW } from '../../src/job/cid.ts';
 import * as dagCbor from '@ipld/dag-cbor';
 import * as dagPb from '@ipld/dag-pb';
 import { UnixFS } from 'ipfs-unixfs';
@@ -9,12 +10,7 @@ import { CID } from 'multiformats/cid';
 import { ShoalError } from '../../src/failures/shoal-error.ts';
 import { brief, reasonOf } from '../log.ts';
 
-export const RAW = 0x55;
-export const DAG_PB = 0x70;
 const DAG_CBOR = 0x71;
-/** An identity CID carries its bytes in itself; more than this in a name is abuse. */
-const IDENTITY = 0x00;
-const IDENTITY_MAX = 128;
 
 export type BlockKind = 'file' | 'directory' | 'shard' | 'symlink' | 'other';
 
@@ -136,9 +132,9 @@ export function parseCid(text: string): CID {
   } catch (error) {
     throw bad(brief(reasonOf(error), 120), error);
   }
-  if (cid.multihash.code === IDENTITY && cid.multihash.digest.byteLength > IDENTITY_MAX) {
+  if (cid.multihash.code === IDENTITY && cid.multihash.digest.byteLength > IDENTITY_MAX_BYTES) {
     throw bad(
-      `it carries ${cid.multihash.digest.byteLength} bytes in itself; at most ${IDENTITY_MAX} are allowed`,
+      `it carries ${cid.multihash.digest.byteLength} bytes in itself; at most ${IDENTITY_MAX_BYTES} are allowed`,
     );
   }
   if (cid.multihash.code !== IDENTITY && cid.multihash.code !== 0x12) {

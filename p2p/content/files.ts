@@ -3,21 +3,18 @@
  * a DAG come from strangers, so each is checked before it touches a path. Fetches nothing itself:
  * blocks come through a loader. Creates no symlinks.
  */
+import { NAME_MAX_BYTES, TREE_DEPTH_MAX, TREE_ENTRIES_MAX } from '../../src/lib/safe-path.ts';
 import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { CID } from 'multiformats/cid';
 import { ShoalError } from '../../src/failures/shoal-error.ts';
 import type { ContentEntry, FetchOptions } from '../../src/lib/content.ts';
-import { factsOf, mayHaveLinks, RAW } from './dag.ts';
+import { RAW } from '../../src/job/cid.ts';
+import { factsOf, mayHaveLinks } from './dag.ts';
 import type { BlockFacts, BlockLink } from './dag.ts';
 import { brief } from '../log.ts';
 
-/** Entries of one tree; more is a bomb, not a result. */
-export const MAX_ENTRIES = 100_000;
-/** Directories inside each other, and blocks of one file above each other. */
-export const MAX_DEPTH = 64;
-const MAX_NAME_BYTES = 255;
 /** Children whose headers are asked for in one go. */
 const BATCH = 256;
 const READ_AHEAD = 4;
@@ -45,8 +42,8 @@ function badName(name: string): string | null {
   if (name === '.' || name === '..') return 'it leads out of its directory';
   if (name.includes('/') || name.includes('\\')) return 'a name contains a path separator';
   if (name.includes('\0')) return 'a name contains a NUL character';
-  if (Buffer.byteLength(name) > MAX_NAME_BYTES)
-    return `a name is longer than ${MAX_NAME_BYTES} bytes`;
+  if (Buffer.byteLength(name) > NAME_MAX_BYTES)
+    return `a name is longer than ${NAME_MAX_BYTES} bytes`;
   return null;
 }
 
@@ -67,7 +64,7 @@ async function* children(
     yield* facts.links;
     return;
   }
-  if (depth > MAX_DEPTH) throw tooDeep();
+  if (depth > TREE_DEPTH_MAX) throw tooDeep();
   const shards = facts.links.filter((link) => link.name.length === facts.namePrefix);
   if (shards.length > 0) await loader.prefetch(shards.map((link) => link.cid));
   for (const link of facts.links) {
@@ -83,7 +80,7 @@ const tooDeep = (): ShoalError =>
   new ShoalError({
     code: 'path-unsafe',
     path: '…',
-    why: `more than ${MAX_DEPTH} levels inside each other`,
+    why: `more than ${TREE_DEPTH_MAX} levels inside each other`,
   });
 
 /**
@@ -99,14 +96,14 @@ export async function* walkTree(root: CID, loader: Loader): AsyncGenerator<TreeE
     depth: number,
   ): AsyncGenerator<TreeEntry> {
     entries += 1;
-    if (entries > MAX_ENTRIES) {
+    if (entries > TREE_ENTRIES_MAX) {
       throw new ShoalError({
         code: 'path-unsafe',
         path: at,
-        why: `more than ${MAX_ENTRIES} entries`,
+        why: `more than ${TREE_ENTRIES_MAX} entries`,
       });
     }
-    if (depth > MAX_DEPTH) throw tooDeep();
+    if (depth > TREE_DEPTH_MAX) throw tooDeep();
     // A raw block is a whole small file: its parent says how large it is.
     if (cid.code === RAW && at !== '') {
       yield { path: at, kind: 'file', bytes: claimed, cid };
@@ -184,7 +181,7 @@ export async function* readFileBytes(cid: CID, loader: Loader): AsyncGenerator<U
     ahead.delete(next.cid);
     if (facts.kind !== 'file') throw notFiles(cid);
     const depth = next.depth + 1;
-    if (depth > MAX_DEPTH) throw tooDeep();
+    if (depth > TREE_DEPTH_MAX) throw tooDeep();
     if (facts.payload.byteLength > 0) yield facts.payload;
     for (const link of facts.links.toReversed()) stack.push({ cid: link.cid, depth });
   }

@@ -3,6 +3,7 @@
  * is no file, and hands the rest to the importer of Helia. What a job wrote is not trusted: an entry
  * may have been swapped between looking and opening. Pins nothing.
  */
+import { NAME_MAX_BYTES, TREE_DEPTH_MAX, TREE_ENTRIES_MAX } from '../../src/lib/safe-path.ts';
 import { constants } from 'node:fs';
 import { lstat, open, readdir, readlink, realpath } from 'node:fs/promises';
 import path from 'node:path';
@@ -11,13 +12,11 @@ import { pipe } from 'it-pipe';
 import type { CID } from 'multiformats/cid';
 import { ShoalError } from '../../src/failures/shoal-error.ts';
 import type { BlockFiles } from './blockstore.ts';
-import { MAX_DEPTH, MAX_ENTRIES } from './files.ts';
 
 /** Chunk size of the importer's default profile, bytes; reads of the same size spare copies. */
 const CHUNK = 1 << 20;
 /** Read at the end of a file, in case it grew. */
 const PROBE = 1_024;
-const MAX_NAME_BYTES = 255;
 
 export interface Imported {
   readonly cid: CID;
@@ -93,13 +92,14 @@ async function* walkDirectory(
 ): AsyncGenerator<Candidate> {
   const refuse = (why: string): ShoalError =>
     new ShoalError({ code: 'path-unsafe', path: path.join(root, below), why });
-  if (depth > MAX_DEPTH) throw refuse(`more than ${MAX_DEPTH} directories inside each other`);
+  if (depth > TREE_DEPTH_MAX)
+    throw refuse(`more than ${TREE_DEPTH_MAX} directories inside each other`);
   const names = await readdir(path.join(root, below), { encoding: 'buffer' });
   names.sort(Buffer.compare);
   for (const raw of names) {
     signal.throwIfAborted();
     tally.entries += 1;
-    if (tally.entries > MAX_ENTRIES) throw refuse(`more than ${MAX_ENTRIES} entries`);
+    if (tally.entries > TREE_ENTRIES_MAX) throw refuse(`more than ${TREE_ENTRIES_MAX} entries`);
     const name = textOf(raw);
     const at = below === '' ? name : `${below}/${name}`;
     const drop = (why: string): void => {
@@ -109,7 +109,7 @@ async function* walkDirectory(
       drop('its name is not UTF-8');
       continue;
     }
-    if (raw.byteLength > MAX_NAME_BYTES || name.includes('\\')) {
+    if (raw.byteLength > NAME_MAX_BYTES || name.includes('\\')) {
       drop('its name cannot be kept');
       continue;
     }

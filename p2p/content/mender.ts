@@ -2,6 +2,7 @@
  * Fetches blocks again that were found damaged on this disk: who met one may have asked for something
  * else, or be another peer that goes to the next holder, and a pin promises that the block is here.
  */
+import { BLOCK_MAX_BYTES } from '../protocols/blocks.ts';
 import type { CID } from 'multiformats/cid';
 import type { Fetcher } from './fetch.ts';
 import { reasonOf } from '../log.ts';
@@ -16,8 +17,6 @@ export interface Mender {
 /** A whole disk may rot: what does not fit is fetched when somebody asks for it. */
 const WAITING_MAX = 1_000;
 const MEND_MS = 60_000;
-/** Larger blocks are served by nobody. */
-const BLOCK_MAX_BYTES = 4 << 20;
 
 export function createMender(deps: { readonly fetcher: Fetcher; readonly log: Log }): Mender {
   const waiting = new Map<string, CID>();

@@ -32,10 +32,10 @@ const BUSY = 14;
 const HAS_ANSWER = 15;
 
 /** Blocks of others may be 2 MiB; ours are 1 MiB and a little. */
-const MAX_BLOCK = 4 << 20;
-const MAX_REQUEST = 64 * 1024;
-/** CIDs per request: 36 bytes each stay far below {@link MAX_REQUEST}. */
-const REQUEST_MAX = 512;
+export const BLOCK_MAX_BYTES = 4 << 20;
+const REQUEST_MAX_BYTES = 64 * 1024;
+/** CIDs per request: 36 bytes each stay far below {@link REQUEST_MAX_BYTES}. */
+const CIDS_MAX = 512;
 /** Blocks read ahead of the one being sent. */
 const READ_AHEAD = 6;
 /** Unread bytes at which the requester lets the holder wait. */
@@ -153,7 +153,10 @@ export function createBlocks(deps: BlocksDeps): BlocksService {
   return {
     stats: () => ({ ...counts, serving: slots.taken }),
     async handle(stream, connection) {
-      const reader = readFrames(stream, { maxBytes: MAX_REQUEST, highWater: MAX_REQUEST });
+      const reader = readFrames(stream, {
+        maxBytes: REQUEST_MAX_BYTES,
+        highWater: REQUEST_MAX_BYTES,
+      });
       const peer = asNodeId(connection.remotePeer.toString());
       try {
         for (;;) {
@@ -221,11 +224,11 @@ async function* walk(
 // — the requester's side
 
 function session(stream: Stream, signal: AbortSignal): BlockSession {
-  const reader = readFrames(stream, { maxBytes: MAX_BLOCK + 256, highWater: HIGH_WATER });
+  const reader = readFrames(stream, { maxBytes: BLOCK_MAX_BYTES + 256, highWater: HIGH_WATER });
   return {
     async *fetch(wants, deep, stallMs) {
-      for (let at = 0; at < wants.length; at += REQUEST_MAX) {
-        const part = wants.slice(at, at + REQUEST_MAX);
+      for (let at = 0; at < wants.length; at += CIDS_MAX) {
+        const part = wants.slice(at, at + CIDS_MAX);
         const request = encodeCids(deep ? FETCH_DEEP : FETCH_FLAT, part);
         await write(stream, encodeFrames([request]), stallMs);
         yield* answers(reader, stallMs, signal);
@@ -283,6 +286,6 @@ function decodeCids(bytes: Uint8Array): CID[] {
     cids.push(CID.decode(bytes.subarray(at + 1, end)));
     at = end;
   }
-  if (cids.length > REQUEST_MAX) throw new Error(`${cids.length} blocks in one request`);
+  if (cids.length > CIDS_MAX) throw new Error(`${cids.length} blocks in one request`);
   return cids;
 }

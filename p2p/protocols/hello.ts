@@ -20,16 +20,16 @@ import { encodeFrames, readFrames } from './frames.ts';
 
 export const helloProtocol = (network: string): string => `/shoal/${network}/hello/1`;
 
-const MAX_BYTES = 64 * 1024;
+const HELLO_MAX_BYTES = 64 * 1024;
 /** More would not fit the degree that a node keeps anyway. */
-const MAX_PEERS = 64;
+const PEERS_MAX = 64;
 /** Each is dialled in turn: few, or one dead peer eats the whole dial budget. */
-const MAX_ADDRESSES = 4;
+const ADDRESSES_MAX = 4;
 const HELLO_MS = 10_000;
 
 const Hello = z.object({
   agent: z.string().max(100),
-  peers: z.array(z.array(z.string().max(300)).max(MAX_ADDRESSES)).max(MAX_PEERS),
+  peers: z.array(z.array(z.string().max(300)).max(ADDRESSES_MAX)).max(PEERS_MAX),
   process: z.string().max(32).default(''),
   voices: z
     .array(z.object({ process: z.string().max(32), agoMs: z.int().min(0) }))
@@ -63,15 +63,15 @@ export function createHello(deps: HelloDeps): HelloService {
   const own = (peer: NodeId): Uint8Array => {
     const peers = deps
       .known()
-      .slice(0, MAX_PEERS)
-      .map((list) => list.slice(0, MAX_ADDRESSES));
+      .slice(0, PEERS_MAX)
+      .map((list) => list.slice(0, ADDRESSES_MAX));
     const hello = { agent: deps.agent, peers, process, voices: twins.voicesOf(peer) };
     return encodeFrames([Buffer.from(JSON.stringify(hello))]);
   };
 
   /** One hello out, one hello in; the order does not matter to either side. */
   const exchange = async (stream: Stream, connection: Connection): Promise<void> => {
-    const reader = readFrames(stream, { maxBytes: MAX_BYTES, highWater: MAX_BYTES });
+    const reader = readFrames(stream, { maxBytes: HELLO_MAX_BYTES, highWater: HELLO_MAX_BYTES });
     try {
       stream.send(own(asNodeId(connection.remotePeer.toString())));
       const frame = await reader.next(HELLO_MS, null);

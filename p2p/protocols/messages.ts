@@ -4,6 +4,7 @@
  * order per stream; after a reset the next message opens a new one. Nothing is repeated here: the
  * core repeats what has had no effect.
  */
+import { MESSAGE_MAX_BYTES } from '../wire/messages.ts';
 import type { Connection, Libp2p, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { asNodeId } from '../../src/core/record/ids.ts';
@@ -17,8 +18,6 @@ import { createInbound } from './inbound.ts';
 
 export const messageProtocol = (network: string): string => `/shoal/${network}/msg/1`;
 
-/** Largest message, bytes: a promise with its records is the largest, and comes in parts. */
-export const MAX_MESSAGE = 1024 * 1024;
 /** Frames put into one write, bytes: one Noise frame is 64 KiB, more only delays the first. */
 const BATCH = 64 * 1024;
 /** A peer that does not answer the dial or the negotiation for so long is unreachable for now. */
@@ -52,7 +51,7 @@ export interface MessageStats {
 export interface Messages {
   /**
    * Queues a frame; never waits. @returns false when it was dropped because the queue is full or the
-   * frame is larger than {@link MAX_MESSAGE}.
+   * frame is larger than {@link MESSAGE_MAX_BYTES}.
    */
   send(to: NodeId, frame: Uint8Array): boolean;
   /** Once: whom to tell. Members that are connected already are reported at once. */
@@ -96,7 +95,7 @@ export function createMessages(deps: MessagesDeps): MessageService {
   let handlers: MessageHandlers | null = null;
   let stopped = false;
   const inbound = createInbound({
-    maxBytes: MAX_MESSAGE,
+    maxBytes: MESSAGE_MAX_BYTES,
     now: () => performance.now(),
     log: deps.log,
     fault: deps.fault,
@@ -188,11 +187,14 @@ export function createMessages(deps: MessagesDeps): MessageService {
       const full =
         outbox.frames.length >= deps.limits.queueFrames ||
         outbox.bytes + frame.byteLength > deps.limits.queueBytes;
-      if (full || frame.byteLength > MAX_MESSAGE) {
+      if (full || frame.byteLength > MESSAGE_MAX_BYTES) {
         counts.droppedOverflow += 1;
         if (full) queueMicrotask(() => handlers?.onUnreachable(to));
         else
-          deps.log.error({ bytes: frame.byteLength, maxBytes: MAX_MESSAGE }, 'messages.oversized');
+          deps.log.error(
+            { bytes: frame.byteLength, maxBytes: MESSAGE_MAX_BYTES },
+            'messages.oversized',
+          );
         return false;
       }
       outbox.frames.push(frame);

@@ -13,8 +13,8 @@ import { encodeFrames, readFrames, write } from './frames.ts';
 
 export const tailProtocol = (network: string): string => `/shoal/${network}/tail/1`;
 
-const MAX_REQUEST = 16 * 1024;
-const MAX_PIECE = 1024 * 1024;
+const REQUEST_MAX_BYTES = 16 * 1024;
+const PIECE_MAX_BYTES = 1024 * 1024;
 const OPEN_MS = 5_000;
 /** A reader that takes nothing for so long is gone. */
 const STALL_MS = 60_000;
@@ -70,7 +70,10 @@ export function createTail(deps: {
         }
       }, BEAT_MS);
       try {
-        const reader = readFrames(stream, { maxBytes: MAX_REQUEST, highWater: MAX_REQUEST });
+        const reader = readFrames(stream, {
+          maxBytes: REQUEST_MAX_BYTES,
+          highWater: REQUEST_MAX_BYTES,
+        });
         const request = await reader.next(REQUEST_MS, null);
         if (request === null) return;
         if (handler === null) throw new Error('nothing is served yet');
@@ -93,7 +96,10 @@ export function createTail(deps: {
         stream = await deps.network().dialProtocol(peerIdFromString(peer), deps.protocol, {
           signal: AbortSignal.any([signal, AbortSignal.timeout(OPEN_MS)]),
         });
-        const reader = readFrames(stream, { maxBytes: MAX_PIECE + 1, highWater: MAX_PIECE });
+        const reader = readFrames(stream, {
+          maxBytes: PIECE_MAX_BYTES + 1,
+          highWater: PIECE_MAX_BYTES,
+        });
         await write(stream, encodeFrames([request]), STALL_MS);
         for (;;) {
           const frame = await reader.next(SILENT_MS, signal);
@@ -115,8 +121,8 @@ export function createTail(deps: {
 }
 
 async function sendPiece(stream: Stream, piece: Uint8Array): Promise<void> {
-  for (let at = 0; at < piece.byteLength; at += MAX_PIECE) {
-    const part = piece.subarray(at, at + MAX_PIECE);
+  for (let at = 0; at < piece.byteLength; at += PIECE_MAX_BYTES) {
+    const part = piece.subarray(at, at + PIECE_MAX_BYTES);
     await write(stream, encodeFrames([Buffer.concat([Uint8Array.of(PIECE), part])]), STALL_MS);
   }
 }

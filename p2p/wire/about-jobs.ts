@@ -2,6 +2,7 @@
  * Shapes of what nodes tell each other about jobs without signing it: refusals, summaries,
  * questions and answers. Part of `message-shapes.ts`, which has the messages themselves.
  */
+import { LIST_MAX, SPECS_MAX } from '../../src/core/contract/limits.ts';
 import type { JobId, RequestId } from '../../src/core/record/ids.ts';
 import type {
   Answer,
@@ -123,10 +124,6 @@ export const request: Shape<RequestId> = text(128, 1);
 
 type OneQuestion<T extends Question['type']> = Extract<Question, { readonly type: T }>;
 
-/** Lines and specs of one answer; the core sends no more. */
-const LINES_MAX = 1_000;
-const SPECS_MAX = 64;
-
 export const question: Shape<Question> = union<Question, 'type'>('type', {
   job: map<OneQuestion<'job'>>({
     type: literal('job'),
@@ -160,7 +157,7 @@ export const answer = (records: RecordShapes): Shape<Answer> =>
     }),
     elsewhere: map<OneAnswer<'elsewhere'>>({ type: literal('elsewhere'), job: jobId, nodes }),
     none: map<OneAnswer<'none'>>({ type: literal('none') }),
-    jobs: map<OneAnswer<'jobs'>>({ type: literal('jobs'), jobs: list(jobSummary, LINES_MAX) }),
+    jobs: map<OneAnswer<'jobs'>>({ type: literal('jobs'), jobs: list(jobSummary, LIST_MAX) }),
     specs: map<OneAnswer<'specs'>>({
       type: literal('specs'),
       specs: list(records.spec, SPECS_MAX),

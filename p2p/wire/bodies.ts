@@ -2,6 +2,7 @@
  * The shape of every record's body: one table, complete by the compiler. All bodies are plain, so a
  * body in memory is exactly what is encoded.
  */
+import { KEEPERS_MAX } from '../../src/core/contract/limits.ts';
 import type {
   AcceptBody,
   AdmissionBody,
@@ -22,9 +23,6 @@ import { flag, integer, list, literal, map, nullable, oneOf, text } from './shap
 import type { Shape } from './shape.ts';
 
 const { epoch, executionId, index, jobId, moment, nodeId, ordinal, recordId } = common;
-
-/** Keepers of one job. */
-export const KEEPERS_MAX = 5;
 
 const exitCode: Shape<number> = integer(-0x8000_0000, 0xffff_ffff);
 const names: Shape<readonly string[]> = list(text(64, 1), 64);

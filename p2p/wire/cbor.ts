@@ -9,7 +9,7 @@ import { sameBytes } from './bytes.ts';
 import { decodeWithMarks, hasMark } from './byte-order-mark.ts';
 import { scan, scanInside } from './scan.ts';
 
-export { MAX_NESTING } from './scan.ts';
+export { NESTING_MAX } from './scan.ts';
 
 /**
  * What the decoder may be made to build of one message or record, in units of about 100 ns and 100

@@ -16,7 +16,7 @@ import type {
   Timeouts,
 } from '../../src/job/model.ts';
 import { TIMEOUT_MAX } from '../../src/job/normalise.ts';
-import { MAX_NESTING } from './cbor.ts';
+import { NESTING_MAX } from './cbor.ts';
 import { labels, name, partitions, resources } from './common-shapes.ts';
 import { bad, dictionary, integer, isMap, list, map, oneOf, test, text } from './shape.ts';
 import type { Shape } from './shape.ts';
@@ -43,12 +43,12 @@ function isJson(value: unknown, depth: number): boolean {
 const isLink = (value: Readonly<Record<string, unknown>>): boolean =>
   value['/'] !== undefined && value['/'] === value['bytes'];
 
-const json: Shape<Json> = test((value) => isJson(value, MAX_NESTING));
+const json: Shape<Json> = test((value) => isJson(value, NESTING_MAX));
 
 const params: Shape<Readonly<Record<string, Json>>> = {
   ...dictionary(json, ENTRIES_MAX, 256),
   read: (value) =>
-    isMap(value) && isJson(value, MAX_NESTING) ? (value as Readonly<Record<string, Json>>) : bad,
+    isMap(value) && isJson(value, NESTING_MAX) ? (value as Readonly<Record<string, Json>>) : bad,
 };
 
 const specConfig: Shape<SpecConfig> = map<SpecConfig>({ Type: text(64), Params: params });

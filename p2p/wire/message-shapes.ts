@@ -3,6 +3,7 @@
  * field as in `src/core/contract/messages.ts`; the tables say only what can be carried, the core decides
  * what it means.
  */
+import { BID_SLOTS_MAX, HOLDERS_MAX } from '../../src/core/contract/limits.ts';
 import type { JobId } from '../../src/core/record/ids.ts';
 import type { Epoch } from '../../src/core/record/records.ts';
 import type {
@@ -23,10 +24,6 @@ import type { Shape } from './shape.ts';
 
 const { cid, count, epoch, executionId, jobId, nodeId, nodes, ordinal, resources } = common;
 
-/** Executions that one bid may offer to take. */
-const BID_SLOTS_MAX = 16;
-/** Nodes that one copy may be fetched from. */
-const HOLDERS_MAX = 8;
 /** A promise of the largest job, 150 records a part. */
 const PARTS_MAX = 20_000;
 

@@ -11,7 +11,7 @@ import type {
   SlotValue,
 } from '../../src/core/contract/messages.ts';
 import type { AnyRecord, Certified, RecordType, Signed } from '../../src/core/record/records.ts';
-import { KEEPERS_MAX } from './bodies.ts';
+import { KEEPERS_MAX } from '../../src/core/contract/limits.ts';
 import * as common from './common-shapes.ts';
 import type { Envelopes } from './envelope.ts';
 import { jobType, task } from './job-shape.ts';

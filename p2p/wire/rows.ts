@@ -3,6 +3,7 @@
  * shapes as on the wire, with records as their envelopes. A row that does not fit is damaged, or
  * was written by another version; the store sets it aside.
  */
+import { HOLDERS_MAX } from '../../src/core/contract/limits.ts';
 import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { Suite } from '../../src/core/record/suite.ts';
 import { decodeCanonical, decodeCbor, encodeCbor } from './cbor.ts';
@@ -31,8 +32,6 @@ export type RowCodec = { readonly [T in Table]: TableCodec<RowOf<T>> };
  * An execution has a task, an admission, an assignment and a state: four records of at most 64 KiB.
  */
 const ROW_MAX_BYTES = 524_288;
-/** Other holders of one result. */
-const OTHERS_MAX = 8;
 /** Rows are our own, and may hold a task whose params alone cost all that a record may. */
 const ROW_WORK = Number.MAX_SAFE_INTEGER;
 
@@ -119,7 +118,7 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
           node: common.nodeId,
           store: nullable(common.storeId),
         }),
-        OTHERS_MAX,
+        HOLDERS_MAX,
       ),
       since: common.moment,
       made: common.ordinal,

@@ -5,7 +5,7 @@
  */
 
 /** Maps and lists inside each other; a job with generous parameters needs about 10. */
-export const MAX_NESTING = 16;
+export const NESTING_MAX = 16;
 
 /** Units of work; see `MESSAGE_WORK` in `cbor.ts`. Measured with @ipld/dag-cbor 9, in and out again. */
 const TEXT_WORK = 2;
@@ -77,7 +77,7 @@ function scanItem(state: Scan, start: number, depth: number): Scanned {
   // Each element or byte needs at least one byte: a longer claim cannot be true.
   if (count > bytes.length - next) return 'not-cbor';
   if (major <= 3) return next + count;
-  if (depth === MAX_NESTING) return 'too-deep';
+  if (depth === NESTING_MAX) return 'too-deep';
   return major === 5
     ? scanPairs(state, next, count, depth + 1)
     : scanMembers(state, next, count, depth + 1);

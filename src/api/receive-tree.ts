@@ -6,11 +6,8 @@ import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ShoalError } from '../failures/shoal-error.ts';
 import type { Failure } from '../failures/failure.ts';
-import { whyUnsafe } from '../lib/safe-path.ts';
+import { TREE_ENTRIES_MAX, whyUnsafe } from '../lib/safe-path.ts';
 import { decodeTree, TreeFormatError, type TreeItem } from '../lib/tree-stream.ts';
-
-/** As many entries as a published result may have. */
-const ENTRIES_MAX = 100_000;
 
 const refuse = (failure: Failure): never => {
   throw new ShoalError(failure);
@@ -44,11 +41,11 @@ async function writeTree(
     if (why !== null) refuse({ code: 'path-unsafe', path: item.path.slice(0, 200), why });
     entries += 1;
     bytes += item.bytes;
-    if (entries > ENTRIES_MAX) {
+    if (entries > TREE_ENTRIES_MAX) {
       refuse({
         code: 'request-invalid',
         place: 'upload',
-        value: `more than ${ENTRIES_MAX} entries`,
+        value: `more than ${TREE_ENTRIES_MAX} entries`,
         expected: 'fewer; pack them into an archive',
       });
     }

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ShoalError } from '../failures/shoal-error.ts';
 import type { Failure } from '../failures/failure.ts';
-import { whyUnsafe } from '../lib/safe-path.ts';
+import { TREE_ENTRIES_MAX, whyUnsafe } from '../lib/safe-path.ts';
 import { formatBytes } from '../lib/units.ts';
 import type { ContentLine } from '../api/types.ts';
 import type { Client } from './client.ts';
@@ -17,8 +17,6 @@ import { RemoteError } from './errors.ts';
 import type { Io } from './io.ts';
 import { StatusLine } from './status-line.ts';
 
-/** As many entries as a peer publishes in one result. */
-const ENTRIES_MAX = 100_000;
 const PROGRESS_MS = 200;
 
 const refuse = (failure: Failure, cause?: unknown): never => {
@@ -100,8 +98,8 @@ async function listOf({
     if ('error' in line) throw new RemoteError(line.error);
     if ('end' in line) return entries;
     entries.push(line.entry);
-    if (entries.length > ENTRIES_MAX)
-      refuse({ code: 'content-too-large', cid, bytes: entries.length, maxBytes: ENTRIES_MAX });
+    if (entries.length > TREE_ENTRIES_MAX)
+      refuse({ code: 'content-too-large', cid, bytes: entries.length, maxBytes: TREE_ENTRIES_MAX });
   }
   return refuse({ code: 'content-corrupt', cid, why: 'its list of files breaks off' });
 }

@@ -3,18 +3,16 @@
  * the key. Nothing here reads a file or the environment (`load.ts`), and nothing outside this folder
  * knows a default.
  */
+import { TIMER_MAX_MS } from '../lib/timer.ts';
 import { z } from 'zod';
 import { DEFAULT_LIMITS } from '../core/contract/limits.ts';
 import { isIpAddress } from '../job/addresses.ts';
 import { isAmount, isByteAmount, isShare } from './amounts.ts';
 
 const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 const MB = 1_000_000;
 const MIB = 1_048_576;
 const GB = 1_000_000_000;
-/** Longest time that Node's timers take. */
-const TIMER_MAX_MS = 2_147_483_647;
 
 const bytes = () => z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const ms = (min: number) => z.int().min(min).max(TIMER_MAX_MS);
@@ -365,7 +363,7 @@ const storage = z.strictObject({
 
 const results = z.strictObject({
   retentionMs: ms(60_000)
-    .default(7 * DAY_MS)
+    .default(DEFAULT_LIMITS.resultRetentionMs)
     .describe('how long a result is kept on its holders'),
   /** A machine that is only started again is back by then. */
   holderLostMs: ms(5_000)

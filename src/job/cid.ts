@@ -14,14 +14,14 @@ export type CidText =
   /** `why`: the end of a sentence that begins with the value. */
   | { readonly ok: false; readonly why: string };
 
-const RAW = 0x55;
-const DAG_PB = 0x70;
+export const RAW = 0x55;
+export const DAG_PB = 0x70;
 const LIBP2P_KEY = 0x72;
-const IDENTITY = 0x00;
+export const IDENTITY = 0x00;
 /** The hash functions that peers can verify: sha2-256, sha2-512. */
 const HASHES = [0x12, 0x13];
 /** Bytes; a longer identity "hash" is a way to smuggle data past block limits. */
-const IDENTITY_MAX_BYTES = 128;
+export const IDENTITY_MAX_BYTES = 128;
 /** Characters; no CID with the hashes above is as long in any base. */
 const TEXT_MAX = 512;
 

@@ -3,8 +3,12 @@
 /** Names that Windows gives to devices, whatever their extension. */
 const WINDOWS_DEVICE = /^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)/i;
 
-const DEPTH_MAX = 64;
-const NAME_MAX_BYTES = 255;
+/** Directories inside each other, and blocks of one file above each other. */
+export const TREE_DEPTH_MAX = 64;
+/** Entries of one tree; more is a bomb, not a result. */
+export const TREE_ENTRIES_MAX = 100_000;
+/** What Linux takes as a name. */
+export const NAME_MAX_BYTES = 255;
 /** PATH_MAX of Linux is 4096; the rest is for the directory that somebody puts it into. */
 export const PATH_MAX_BYTES = 3_000;
 
@@ -14,7 +18,7 @@ export function whyUnsafe(path: string): string | null {
   if (new TextEncoder().encode(path).length > PATH_MAX_BYTES)
     return `it is longer than ${PATH_MAX_BYTES} bytes`;
   const names = path.split('/');
-  if (names.length > DEPTH_MAX) return `it is deeper than ${DEPTH_MAX} directories`;
+  if (names.length > TREE_DEPTH_MAX) return `it is deeper than ${TREE_DEPTH_MAX} directories`;
   for (const name of names) {
     const why = whyNameUnsafe(name);
     if (why !== null) return why;

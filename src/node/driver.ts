@@ -3,6 +3,7 @@
  * that wait are handled together, what they want written goes to disk in one transaction (group
  * commit), and only then do their other effects leave the process.
  */
+import { TIMER_MAX_MS } from '../lib/timer.ts';
 import { performance } from 'node:perf_hooks';
 import { asHlc, asMillis, asRequestId } from '../core/record/ids.ts';
 import type { JobId, RequestId } from '../core/record/ids.ts';
@@ -81,8 +82,6 @@ const GROUP_MS = 2;
 const REQUEST_MS = 60_000;
 /** Between two tries to write what a full disk kept waiting, milliseconds. */
 const AGAIN_MS = 1_000;
-/** Longest time that Node's timers take. */
-const TIMER_MAX_MS = 2_147_483_647;
 
 export function createDriver(machine: Machine, ports: DriverPorts): Driver {
   const inbox = createInbox();

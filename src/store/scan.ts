@@ -2,6 +2,7 @@
  * Reading everything back: each row is hashed again, rows that do not match or cannot be decoded
  * are moved to the quarantine, the others become `Restored`.
  */
+import { CARDS_MAX } from '../core/contract/limits.ts';
 import type { DatabaseSync } from 'node:sqlite';
 import { asJobId } from '../core/record/ids.ts';
 import type { JobId } from '../core/record/ids.ts';
@@ -35,8 +36,6 @@ interface Row<T extends Table> {
 
 type Found = { readonly [T in Table]: Row<T>[] };
 
-/** Jobs that are over, of which lists show something; more of them are known by their ids. */
-const CARDS_MAX = 2_000;
 /** At the start the rows of a job that is over are left where they are; what runs here is looked after. */
 const NOT_SHELVED = 'WHERE job NOT IN (SELECT job FROM shelved)';
 

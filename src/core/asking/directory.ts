@@ -2,6 +2,7 @@
  * What this node tells others about jobs, and what it remembers of what they tell it. It answers only
  * with what it keeps, so an answer needs no further hearsay; asking is in `lookup.ts`.
  */
+import { LIST_MAX, SPECS_MAX } from '../contract/limits.ts';
 import { recall, specOn } from '../keeping/shelf.ts';
 import { allow } from '../mesh/allowance.ts';
 import { asJobId } from '../record/ids.ts';
@@ -25,10 +26,6 @@ import type { KeptJob } from '../keeping/state.ts';
 import { checkSpec } from '../record/verify.ts';
 import type { With } from '../node/state.ts';
 
-/** Lines of one answer. */
-export const LIST_MAX = 1_000;
-/** Specs of one answer. */
-export const SPECS_MAX = 64;
 /** Of a frame of 1 MiB; the estimate below may be off by some tens of percent. */
 const ANSWER_BYTES_MAX = 600_000;
 

@@ -2,7 +2,8 @@
  * Lists of jobs for a local request: what this node keeps and has heard of, and how far others say that
  * they are, for what it is worth. A line needs a spec that its owner signed.
  */
-import { SPECS_MAX, summaries } from './directory.ts';
+import { SPECS_MAX } from '../contract/limits.ts';
+import { summaries } from './directory.ts';
 import { hintNodes, indexJob } from './job-index.ts';
 import { ask } from './questions.ts';
 import type { Lookup } from './state.ts';

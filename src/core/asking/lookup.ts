@@ -5,7 +5,8 @@
  * far the jobs of a list are, and that is marked.
  */
 import { isKeeper, keeperNodes, majority } from '../record/keeper-set.ts';
-import { jobAnswer, LIST_MAX, SPECS_MAX } from './directory.ts';
+import { LIST_MAX, SPECS_MAX } from '../contract/limits.ts';
+import { jobAnswer } from './directory.ts';
 import { believed } from './foreign.ts';
 import { after } from '../record/ids.ts';
 import { firstEpoch } from '../record/ballot.ts';

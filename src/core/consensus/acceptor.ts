@@ -2,6 +2,7 @@
  * The acceptor: promise epochs and accept what a leader proposes under them. Whatever it signs is on
  * disk before the signature leaves (the machine's `persist` barrier).
  */
+import { RECORDS_PER_MESSAGE } from '../contract/limits.ts';
 import { isKeeper } from '../record/keeper-set.ts';
 import { hasPlace, slotOf } from '../record/certificate.ts';
 import { sendCommits } from './proposer.ts';
@@ -19,8 +20,6 @@ import type { KeptJob } from '../keeping/state.ts';
 import { checkCommand } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
-/** Items of a ledger in one part of a promise; keeps a part well below the frame limit. */
-const PART_ITEMS = 150;
 /** The kept job a leader or candidate speaks of; asks for it when this node should have it and does not. */
 export function keptFor(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId): KeptJob | null {
   const kept = core.keeping.kept.get(job);
@@ -85,10 +84,10 @@ function partsOf(
   accepted: readonly AcceptedValue[],
 ): readonly { records: JobRecords; accepted: readonly AcceptedValue[] }[] {
   const most = Math.max(records.committed.length, records.states.length, accepted.length);
-  const parts = Math.max(1, Math.ceil(most / PART_ITEMS));
+  const parts = Math.max(1, Math.ceil(most / RECORDS_PER_MESSAGE));
   return Array.from({ length: parts }, (_, part) => {
-    const from = part * PART_ITEMS;
-    const to = from + PART_ITEMS;
+    const from = part * RECORDS_PER_MESSAGE;
+    const to = from + RECORDS_PER_MESSAGE;
     return {
       accepted: accepted.slice(from, to),
       records: {

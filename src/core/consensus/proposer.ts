@@ -3,6 +3,7 @@
  * (W is a majority of the keeper set pinned in the job's record). One value per slot and
  * epoch: a proposal is never changed, only repeated.
  */
+import { RECORDS_PER_MESSAGE } from '../contract/limits.ts';
 import { anew, isDue, said } from '../node/repeat.ts';
 import { isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import { hasPlace, slotOf, validVote } from '../record/certificate.ts';
@@ -138,15 +139,12 @@ export function flushCommits(core: Node, kept: KeptJob, lead: Lead, all: boolean
   }
 }
 
-/** Values in one message; keeps it well below the frame limit. */
-const COMMIT_ITEMS = 150;
-
 /** Everything committed of a job, in as many messages as it takes. */
 export function sendCommits(core: Node, to: NodeId, kept: KeptJob): void {
   const { job, committed } = kept.ledger;
   const all = [...committed.values()];
-  for (let at = 0; at < all.length; at += COMMIT_ITEMS) {
-    send(core, to, { type: 'commit', job, values: all.slice(at, at + COMMIT_ITEMS) });
+  for (let at = 0; at < all.length; at += RECORDS_PER_MESSAGE) {
+    send(core, to, { type: 'commit', job, values: all.slice(at, at + RECORDS_PER_MESSAGE) });
   }
 }
 

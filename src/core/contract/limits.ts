@@ -40,9 +40,26 @@ export interface Limits {
 /** A spec is good for at most this long: nobody's job is in the books for years. */
 export const SPEC_VALID_MAX_MS = 60 * 24 * 3_600_000;
 
+/** Keepers of one job: each of them costs every other a signature per fact. */
+export const KEEPERS_MAX = 5;
+/** Executions that one bid offers at once, so that one job does not hold a whole node. */
+export const BID_SLOTS_MAX = 16;
+/** Records in one message, of which some go into several: far below the frame limit of 1 MiB. */
+export const RECORDS_PER_MESSAGE = 150;
+/** Lines of one answer to a question. */
+export const LIST_MAX = 1_000;
+/** Specs of one answer, up to 64 KiB each. */
+export const SPECS_MAX = 64;
+/** Nodes that there shall be for each result, its executor included. */
+export const COPIES_WANTED = 2;
+/** Other holders of one result that are remembered, told of, or asked for it. */
+export const HOLDERS_MAX = 8;
+/** Newest closed jobs that are listed and found by name: about 1.5 KB each. */
+export const CARDS_MAX = 2_000;
+
 export const DEFAULT_LIMITS: Limits = {
   /** Five keepers survive two losses; repair within 20 s makes losing all of them a 5e-7 event at 20 % churn per minute. */
-  keepersMax: 5,
+  keepersMax: KEEPERS_MAX,
   /** After this a client is told that its keepers do not answer; the admission itself goes on. */
   admitTimeoutMs: 20_000,
   /** A hold that nobody used is given back after this. */

@@ -5,6 +5,7 @@
  * with the certified accept as proof. Two parts of a cut mesh do so each for itself; there are then more
  * copies than needed, and none too few.
  */
+import { COPIES_WANTED, HOLDERS_MAX } from '../contract/limits.ts';
 import type { Message } from '../contract/messages.ts';
 import type { StoredEntrusted as Stored } from '../contract/stored.ts';
 import { aliveMembers, reachedMembers } from '../mesh/members.ts';
@@ -19,14 +20,10 @@ import type { Entrusted } from './state.ts';
 type Entrust = Extract<Message, { type: 'entrust' }>;
 type Holder = With<'mesh' | 'executing'>;
 
-/** Nodes that there shall be for each result, this one included. */
-const HOLDERS_WANTED = 2;
 /** Results looked after; beyond that the oldest are only held. Each takes some 6 KB. */
 const ENTRUSTED_MAX = 4_096;
 /** Copies that one holder has made of one result, whatever becomes of them. */
 const MADE_MAX = 8;
-/** Other holders remembered of one result. */
-const OTHERS_MAX = 8;
 /** Between two looks at the other holders. */
 const LOOK_MAX_MS = 30_000;
 /** Copies begun in a minute, and under way at a time. */
@@ -65,14 +62,14 @@ function hearOfHolders(
 }
 
 function addOther(core: Holder, { others }: Entrusted, node: NodeId): void {
-  if (node === core.self || others.has(node) || others.size >= OTHERS_MAX) return;
+  if (node === core.self || others.has(node) || others.size >= HOLDERS_MAX) return;
   others.set(node, storeOf(core, node));
 }
 
 /** @param holders as the message says, whoever brings it; this node among them or not */
 function othersOf(core: Holder, holders: readonly NodeId[]): Stored['others'] {
   const others = [...new Set(holders)].filter((node) => node !== core.self);
-  return others.slice(0, OTHERS_MAX).map((node) => ({ node, store: storeOf(core, node) }));
+  return others.slice(0, HOLDERS_MAX).map((node) => ({ node, store: storeOf(core, node) }));
 }
 
 const storeOf = (core: Holder, node: NodeId): StoreId | null =>
@@ -185,7 +182,7 @@ function seeToCopies(
   mayBegin: boolean,
 ): boolean {
   const { asked } = result;
-  const enough = 1 + result.others.size >= HOLDERS_WANTED || result.made >= MADE_MAX;
+  const enough = 1 + result.others.size >= COPIES_WANTED || result.made >= MADE_MAX;
   if (enough) result.asked = null;
   else if (asked !== null && (asked.deadline <= core.now || !isNear(core, asked.node)))
     giveUp(core, result);

@@ -2,7 +2,7 @@
  * A keeper's part in admissions: vote for one, wait for its activation, help itself when none comes,
  * and take the job into keeping.
  */
-import { newOversight } from './oversight.ts';
+import { LEAD_CHECK_MS, newOversight } from './oversight.ts';
 import { isOver } from './shelf.ts';
 import { isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
 import { validVote } from '../record/certificate.ts';
@@ -30,8 +30,6 @@ const ORPHAN_MAX_MS = 160_000;
 const PENDING_MS = 600_000;
 /** One whose keepers were there may wait out a partition: somebody may hold a receipt for it. */
 const CREDIBLE_MS = 24 * 3_600_000;
-/** A job is asked about again after this, when its leader may not lead it any more. */
-const LEAD_CHECK_MS = 10_000;
 
 /** Jobs this node keeps or has voted for that are not closed. */
 const liveJobs = (core: With<'keeping'>): number =>

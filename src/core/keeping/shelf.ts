@@ -7,6 +7,7 @@
  * nobody would take it anew (`notAfter` of its spec). When there are too many, the oldest keep nothing
  * but their id.
  */
+import { CARDS_MAX } from '../contract/limits.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import type { AnyRecord, Certified } from '../record/records.ts';
 import { createdAt, fewLabels, unindex } from '../asking/job-index.ts';
@@ -29,8 +30,6 @@ import type { KeptJob } from './state.ts';
 const WARM_MS = 10_000;
 /** Closed jobs in memory; more come to an end only on a very busy mesh. */
 const WARM_MAX = 128;
-/** Newest jobs on the shelf that are listed and found by name: about 1.5 KB each. */
-const CARDS_MAX = 2_000;
 /** Jobs waiting to be read, and what waits for each: the disk answers before the next input. */
 const RECALLS_MAX = 256;
 const WAITING_MAX = 64;

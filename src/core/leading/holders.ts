@@ -2,11 +2,10 @@
  * Whether a result lies safely enough to be accepted: on as many nodes within reach as there shall be,
  * or on one where no other node would hold it. A result that nobody has is none.
  */
+import { COPIES_WANTED } from '../contract/limits.ts';
 import type { NodeId } from '../record/ids.ts';
 import type { Replication } from './state.ts';
 
-/** Copies that there shall be of a result, its executor's included. */
-const COPIES_WANTED = 2;
 /** So many nodes are asked for the second copy: a result does not wait for ever for it. */
 const ASKED_MAX = 8;
 /** And no more when so many had their time and did not make it: a result waits for them first. */

@@ -31,7 +31,7 @@ const CLOSING_MS = 60_000;
 /** A peer that is started again answers within a few seconds; a dead one is replaced well within 30 s. */
 const RESTART_GRACE_MS = 8_000;
 /** Nodes that an accept names. */
-const HOLDERS_MAX = 4;
+const NAMED_HOLDERS_MAX = 4;
 
 /** The rank-0 keeper leads from the activation on, without asking. */
 export function leadFirstEpoch(core: Node, kept: KeptJob): void {
@@ -165,7 +165,9 @@ function acceptResults(core: With<'mesh'>, kept: KeptJob, lead: Lead, plan: Plan
       lead.replications.set(execution, newCopy(core, result.cid));
     const made = lead.replications.get(execution)?.made ?? [];
     // Some may have died since; whoever fetches asks those first that were there.
-    const holders = [node, ...made].filter((holder) => isNear(core, holder)).slice(0, HOLDERS_MAX);
+    const holders = [node, ...made]
+      .filter((holder) => isNear(core, holder))
+      .slice(0, NAMED_HOLDERS_MAX);
     return seal(core, 'accept', {
       job,
       version,

@@ -2,7 +2,7 @@
  * Answering announcements: a bid with a hold on resources, or a refusal with its
  * reasons. A node that is only busy remembers the job and bids when resources are free again.
  */
-import { SLOTS_MAX } from './bids.ts';
+import { BID_SLOTS_MAX } from '../contract/limits.ts';
 import { expireHolds, freeNow, holdUntil, releaseHold } from './capacity.ts';
 import { shut } from '../node/door.ts';
 import { busyRefusals, refusalsFor } from './eligibility.ts';
@@ -124,7 +124,7 @@ function answer(
   const { owner } = spec;
   const wanted = takenBy(spec.spec.Task, profile.overheads);
   const free = roomFor(core, { owner, leader }, wanted);
-  const slots = howOften(wanted, free, Math.min(Math.max(1, need), spec.spec.Count, SLOTS_MAX));
+  const slots = howOften(wanted, free, Math.min(Math.max(1, need), spec.spec.Count, BID_SLOTS_MAX));
   if (slots === 0) {
     if (before !== null) holdUnused(core, before);
     rememberOf(core.placing.wishes, announcement, (other) => other.leader === leader);

@@ -2,6 +2,7 @@
  * What a leader makes of a bid. A bid is unsigned and nobody can check it, so it counts for no more than
  * the node advertises, than an idle node of that size could give, and than the job has use for.
  */
+import { BID_SLOTS_MAX } from '../contract/limits.ts';
 import type { NodeId } from '../record/ids.ts';
 import type { Job, Resources } from '../../job/model.ts';
 import type { Message } from '../contract/messages.ts';
@@ -9,9 +10,6 @@ import { howOften, least, minus } from './resources.ts';
 import type { Bid } from './state.ts';
 import { onProbation } from '../mesh/welcome.ts';
 import type { With } from '../node/state.ts';
-
-/** A bid offers at most this many executions at once, so that one job does not hold a whole node. */
-export const SLOTS_MAX = 16;
 
 /** @returns null when the node could not do what it offers */
 export function soundBid(
@@ -23,7 +21,7 @@ export function soundBid(
   const told =
     from === core.self ? core.profile?.capacity : core.mesh.members.get(from)?.advert.body.capacity;
   const capacity: Resources = told === undefined ? message.capacity : least(message.capacity, told);
-  const most = Math.min(message.slots, onProbation(core, from) ? 1 : SLOTS_MAX, Count);
+  const most = Math.min(message.slots, onProbation(core, from) ? 1 : BID_SLOTS_MAX, Count);
   const slots = howOften(Task.resources, capacity, most);
   if (slots < 1) return null;
   const reads = Task.InputSources.some(({ Source }) => Source.Type === 'ipfs');

@@ -8,14 +8,12 @@ import { firstEpoch, sameEpoch } from './ballot.ts';
 import type { JobId, NodeId, PublicKey } from './ids.ts';
 import { asJobId, uuidOf } from './ids.ts';
 import { problemsOfJob } from '../../job/recheck.ts';
-import { SPEC_VALID_MAX_MS } from '../contract/limits.ts';
+import { KEEPERS_MAX, SPEC_VALID_MAX_MS } from '../contract/limits.ts';
 import type { RefuseCode } from '../contract/effect.ts';
 import type { CertifiedValue } from '../contract/messages.ts';
 import type { AdmissionBody, Certified, Epoch, Signed } from './records.ts';
 import type { Suite } from './suite.ts';
 
-/** More keepers than this nobody admits: each of them costs every other a signature per fact. */
-const KEEPERS_BOUND = 9;
 /** Clocks of the mesh may differ by this before the longest valid spec is refused. */
 const SKEW_MS = 24 * 3_600_000;
 
@@ -53,7 +51,7 @@ export function checkAdmission(
   if (body.sponsor !== spec.body.sponsor) return bad('contradiction');
   const nodes = new Set(body.keepers.map((keeper) => keeper.node));
   const size = body.keepers.length;
-  if (size % 2 === 0 || size > KEEPERS_BOUND || nodes.size !== size) return bad('contradiction');
+  if (size % 2 === 0 || size > KEEPERS_MAX || nodes.size !== size) return bad('contradiction');
   if (suite.nodeOf(admission.by) !== body.sponsor) return bad('wrong-signer');
   return suite.verify(admission) ? 'good' : bad('bad-signature');
 }

@@ -3,6 +3,7 @@
  * its removal once everything about it is known. Whether it is started here or found running makes
  * no difference from then on.
  */
+import { TIMER_MAX_MS } from '../../lib/timer.ts';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EngineOutcome, EngineRun } from '../engine.ts';
@@ -34,8 +35,6 @@ export interface SessionOptions {
 const OUTPUT_LATE_MS = 10_000;
 /** Time until a log that ended is looked at again. */
 const LOG_AGAIN_MS = 500;
-/** Longest time Node's timers can wait. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
 
 /**
  * Starts the container unless it was found, and sees it through.

@@ -2,6 +2,7 @@
  * The `noop` engine, for tests and benchmarks of everything around an engine: waits, prints one
  * line, exits. Runs no program and uses no file but the two output files.
  */
+import { TIMER_MAX_MS } from '../../lib/timer.ts';
 import { appendFile, writeFile } from 'node:fs/promises';
 import type { ExecutionFailure } from '../../core/record/execution.ts';
 import type { Json, SpecConfig } from '../../job/model.ts';
@@ -100,9 +101,6 @@ function numberIn(value: Json | undefined, max: number): number | null {
   return typeof value === 'number' && value >= 0 && value <= max ? value : null;
 }
 
-/** `setTimeout` takes at most this many milliseconds and fires at once beyond it. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
-
 /** @returns false when the signal came first. */
 function wait(milliseconds: number, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
@@ -114,7 +112,7 @@ function wait(milliseconds: number, signal: AbortSignal): Promise<boolean> {
       resolve(false);
     };
     const next = (): void => {
-      const part = Math.min(left, TIMER_MS_MAX);
+      const part = Math.min(left, TIMER_MAX_MS);
       left -= part;
       timer = setTimeout(() => {
         if (left > 0) return next();

@@ -2,6 +2,7 @@
  * One runner process from start to end: hands it the order, stores its output, watches its limits
  * and finds out how it ended. Knows nothing of jobs or mounts; `engine.ts` prepares those.
  */
+import { TIMER_MAX_MS } from '../../lib/timer.ts';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -43,9 +44,6 @@ export interface ChildRun {
   /** Milliseconds between two looks at what it uses. */
   readonly pollMs: number;
 }
-
-/** Longest time Node's timers can wait; beyond it they ring at once. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
 
 /** What is known of a running child; the first reason to kill it is the one reported. */
 interface Watch {

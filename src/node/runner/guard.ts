@@ -3,6 +3,7 @@
  * begins (pulling an image or fetching inputs is not run time), and the disk it fills. A watch that
  * cannot do its work ends the program too: what is not known does not count as nothing.
  */
+import { TIMER_MAX_MS } from '../../lib/timer.ts';
 import type { ExecutionFailure } from '../../core/record/execution.ts';
 import { pause } from '../../lib/abort.ts';
 import type { Log } from '../../lib/log.ts';
@@ -48,8 +49,6 @@ const DISK_LEAST_MS = 200;
 const CLOSED_LOOKS_MAX = 10;
 /** Bytes: what a program writes in a millisecond when its disk is fast. */
 const WRITTEN_PER_MS = 1_000_000;
-/** Node's timers take no more; a longer budget is waited for in pieces. */
-const TIMER_MAX_MS = 2_147_483_647;
 
 export function createGuard(options: GuardOptions): Guard {
   const stop = new AbortController();

@@ -19,7 +19,7 @@ import { UnixFS } from 'ipfs-unixfs';
 import { CID } from 'multiformats/cid';
 import { sha256 } from 'multiformats/hashes/sha2';
 import { createBlockFiles } from '../../../p2p/content/blockstore.ts';
-import { DAG_PB } from '../../../p2p/content/dag.ts';
+import { DAG_PB } from '../../../src/job/cid.ts';
 import { encodeFrames } from '../../../p2p/protocols/frames.ts';
 import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import type { FailureCode } from '../../../src/failures/failure.ts';

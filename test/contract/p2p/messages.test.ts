@@ -4,7 +4,7 @@ import { after, test } from 'node:test';
 import type { Stream } from '@libp2p/interface';
 import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { asNodeId } from '../../../src/core/record/ids.ts';
-import { MAX_MESSAGE } from '../../../p2p/protocols/messages.ts';
+import { MESSAGE_MAX_BYTES } from '../../../p2p/wire/messages.ts';
 import type { MessageHandlers } from '../../../p2p/protocols/messages.ts';
 import { first, testNodes, until } from './nodes.ts';
 import type { TestNode } from './nodes.ts';
@@ -61,7 +61,7 @@ const numbered = (n: number): Buffer => {
 test('what is sent arrives whole and in order, from one byte to the limit', async () => {
   const [a, b] = await pair();
   const heard = listen(a);
-  const sizes = [1, 0, 65_536, 3, MAX_MESSAGE, 65_535, 100_000, 7];
+  const sizes = [1, 0, 65_536, 3, MESSAGE_MAX_BYTES, 65_535, 100_000, 7];
   for (const size of sizes)
     assert.ok(b.host.messages.send(a.host.nodeId, Buffer.alloc(size, size % 251)));
   await until(
@@ -171,7 +171,7 @@ test('a full queue drops what comes, says so, and recovers', async () => {
 test('a frame above the limit is refused by the sender, and cut off by the receiver', async () => {
   const [a, b] = await pair();
   const heard = listen(a);
-  assert.equal(b.host.messages.send(a.host.nodeId, Buffer.alloc(MAX_MESSAGE + 1)), false);
+  assert.equal(b.host.messages.send(a.host.nodeId, Buffer.alloc(MESSAGE_MAX_BYTES + 1)), false);
   const [connection] = b.host.libp2p.getConnections();
   assert.ok(connection !== undefined);
   const stream = await connection.newStream('/shoal/test/msg/1');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeCanonical, decodeCbor, encodeCbor, MAX_NESTING } from '../../../../p2p/wire/cbor.ts';
+import { decodeCanonical, decodeCbor, encodeCbor, NESTING_MAX } from '../../../../p2p/wire/cbor.ts';
 
 const bytesOf = (hex: string): Uint8Array =>
   Uint8Array.from(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
@@ -91,8 +91,8 @@ test('encodings that are not the canonical one are refused', () => {
 
 test('nesting is counted before anything is built', () => {
   const nested = (levels: number) => Uint8Array.from([...Array<number>(levels).fill(0x81), 0x01]);
-  assert.equal(decodeCanonical(nested(MAX_NESTING), 1_000).ok, true);
-  const deeper = decodeCanonical(nested(MAX_NESTING + 1), 1_000);
+  assert.equal(decodeCanonical(nested(NESTING_MAX), 1_000).ok, true);
+  const deeper = decodeCanonical(nested(NESTING_MAX + 1), 1_000);
   assert.deepEqual(deeper, { ok: false, code: 'too-deep', place: '' });
   const bomb = decodeCanonical(new Uint8Array(1_000_000).fill(0x81), 1_000_000);
   assert.deepEqual(bomb, { ok: false, code: 'too-deep', place: '' });
