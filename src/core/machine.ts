@@ -13,6 +13,7 @@ import { contain, isAside, replyDefect } from './node/containment.ts';
 import { createCore } from './node/create-core.ts';
 import { onLag } from './mesh/detector.ts';
 import { confirmLead } from './consensus/candidacy.ts';
+import { excuseSilence } from './leading/silence.ts';
 import { after, asMillis } from './record/ids.ts';
 import type { Hlc, JobId, Millis } from './record/ids.ts';
 import { inspect, sightings, sizesOf } from './inspection.ts';
@@ -93,8 +94,10 @@ function keepTime(core: Core, now: Millis): void {
   onLag(core, now - since);
   if (now - since <= core.config.limits.leaderGapMs) return;
   for (const kept of eachKept(core)) {
-    if (kept.lead?.mode === 'leading' && kept.ledger.close === null)
-      confirmLead(core, kept, kept.lead);
+    const { lead, ledger } = kept;
+    if (lead === null || ledger.close !== null) continue;
+    excuseSilence(core, kept, lead, now - since);
+    if (lead.mode === 'leading') confirmLead(core, kept, lead);
   }
 }
 

@@ -15,7 +15,7 @@ export interface Limits {
   readonly probeTimeoutMs: number;
   readonly suspectMs: number;
   readonly resendMs: number;
-  /** Attempts of one partition that may fail or be lost before the job fails. */
+  /** Attempts of one partition that may fail, or be lost and replaced, before the job fails. */
   readonly maxAttempts: number;
   /** Attempts of one partition that may come to nothing (never started) beside those. */
   readonly maxMisses: number;

@@ -12,7 +12,8 @@ import { standForLeader, stepDown, takeCommand, takeState } from '../consensus/c
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { entrust } from '../leading/entrusting.ts';
-import { progress, signOfLife } from '../leading/lead.ts';
+import { progress } from '../leading/lead.ts';
+import { signOfLife } from '../leading/silence.ts';
 import { failingOf, isOverdue, isOwing, LEAD_CHECK_MS, leaderShown, shun } from './oversight.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';

@@ -5,7 +5,7 @@
 import { isDue, said, toSay } from '../node/repeat.ts';
 import { flushCommits, jobTimer, noSupport, propose, resendOpen } from '../consensus/proposer.ts';
 import { newLead, tickEpoch } from '../consensus/candidacy.ts';
-import { firstEpoch } from '../record/ballot.ts';
+import { firstEpoch, sameEpoch } from '../record/ballot.ts';
 import { after, asMillis } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import { isTerminal, nodeOfExecution, summaryOf } from '../record/ledger.ts';
@@ -18,6 +18,7 @@ import { planJob } from './plan.ts';
 import type { Ending, Plan } from './plan.ts';
 import type { Certified, Signed } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
+import { giveUp, signOfLife } from './silence.ts';
 import type { Lead } from './state.ts';
 import { note, seal, send, touch } from '../node/outbox.ts';
 import { noteWork } from '../mesh/welcome.ts';
@@ -70,13 +71,10 @@ function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Lead): void {
   });
   if (plan.wakeAt !== null) core.timers.set(jobTimer(kept), plan.wakeAt);
   for (const execution of plan.failed) noteFailure(core, kept, lead, execution);
-  for (const execution of plan.lost) {
-    lead.givenUp.set(execution, 'lost');
-    const node = nodeOfExecution(kept.ledger, execution);
-    if (node !== null) noteWork(core, node, 1);
-  }
+  for (const execution of plan.lost) giveUp(core, kept, lead, execution, 'lost');
+  for (const execution of plan.overdue) giveUp(core, kept, lead, execution, 'overdue');
   // What was just learned changes the plan; look again before this input is done.
-  if (plan.failed.length > 0 || plan.lost.length > 0) touch(core, kept.ledger.job);
+  if (plan.failed.length + plan.lost.length + plan.overdue.length > 0) touch(core, kept.ledger.job);
   if (plan.close !== null) return proposeClose(core, kept, lead, plan.close);
   acceptResults(core, kept, lead, plan);
   for (const state of plan.replicate) {
@@ -103,7 +101,7 @@ function noteFailure(core: With<'mesh'>, kept: KeptJob, lead: Lead, execution: E
 
 /** New assignments must be seen to start; ones inherited from another leader must learn who leads. */
 function watchStarts(core: With<'mesh'>, kept: KeptJob, lead: Lead): void {
-  const { startTimeoutMs } = core.config.limits;
+  const { startTimeoutMs, leaseLostMs } = core.config.limits;
   for (const partition of kept.ledger.partitions.values()) {
     if (partition.accept !== null) continue;
     for (const attempt of partition.attempts.values()) {
@@ -113,11 +111,11 @@ function watchStarts(core: With<'mesh'>, kept: KeptJob, lead: Lead): void {
       const starting = lead.starting.get(execution);
       if (starting !== undefined) {
         if (starting.deadline > core.now) continue;
-        lead.starting.delete(execution);
-        lead.givenUp.set(execution, 'missed');
-        noteWork(core, attempt.assign.record.body.node, 1);
+        giveUp(core, kept, lead, execution, 'missed');
       } else if (attempt.state === null && !lead.heard.has(execution)) {
-        const deadline = after(core.now, startTimeoutMs);
+        // What another leader assigned may run for long: its node has the time of a lease to say so.
+        const own = sameEpoch(attempt.assign.record.body.epoch, lead.epoch);
+        const deadline = after(core.now, own ? startTimeoutMs : leaseLostMs);
         lead.heard.set(execution, core.now);
         lead.starting.set(execution, { assign: attempt.assign, deadline, resendAt: core.now });
         lead.introduced.add(execution);
@@ -202,13 +200,6 @@ export function onStarted(
   message: Extract<Message, { type: 'started' }>,
 ): void {
   for (const execution of message.executions) signOfLife(core, from, kept, execution);
-}
-
-/** Only the node that an execution was assigned to can keep it alive. */
-export function signOfLife(core: Node, from: NodeId, kept: KeptJob, execution: ExecutionId): void {
-  if (nodeOfExecution(kept.ledger, execution) !== from) return;
-  kept.lead?.heard.set(execution, core.now);
-  kept.lead?.starting.delete(execution);
 }
 
 export function onNotStarted(
@@ -298,6 +289,7 @@ export function onRenewed(
   told: Set<JobId>,
 ): boolean {
   const { lead, ledger } = kept;
+  signOfLife(core, from, kept, execution);
   if (lead?.mode !== 'leading') {
     const { job, grant } = ledger;
     if (told.has(job) || told.size >= LEADS_TOLD) return false;
@@ -305,7 +297,6 @@ export function onRenewed(
     send(core, from, { type: 'leads', job, epoch: kept.seen, grant });
     return false;
   }
-  signOfLife(core, from, kept, execution);
   const because = supersededBy(kept, execution);
   if (because !== null) send(core, from, { type: 'cancel', job: ledger.job, execution, because });
   return because === null;

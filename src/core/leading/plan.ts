@@ -14,7 +14,7 @@ import type { Attempt, Ledger, Partition } from '../record/ledger.ts';
 import type { Limits } from '../contract/limits.ts';
 import type { Vacancy } from '../placing/ranking.ts';
 import type { CloseOutcome, Signed } from '../record/records.ts';
-import type { Replication } from './state.ts';
+import type { GivenUp, Replication } from './state.ts';
 
 /** An execution that is over is told of within this. */
 const OVERDUE_MS = 30_000;
@@ -31,7 +31,7 @@ export interface Observed {
   readonly heard: ReadonlyMap<ExecutionId, Millis>;
   /** When this leader first saw each execution assigned. */
   readonly seenAt: ReadonlyMap<ExecutionId, Millis>;
-  readonly givenUp: ReadonlyMap<ExecutionId, 'missed' | 'lost'>;
+  readonly givenUp: ReadonlyMap<ExecutionId, GivenUp>;
   readonly failedAt: ReadonlyMap<ExecutionId, Millis>;
   readonly replications: ReadonlyMap<ExecutionId, Replication>;
   readonly around: Around;
@@ -56,6 +56,8 @@ export interface Plan {
   readonly vacancies: readonly Vacancy[];
   /** Executions that went unheard for too long. */
   readonly lost: readonly ExecutionId[];
+  /** Executions that ran for longer than they may. */
+  readonly overdue: readonly ExecutionId[];
   /** Failed executions seen for the first time. */
   readonly failed: readonly ExecutionId[];
   /** Every partition has an accepted result, or will have with `accepts`. */
@@ -71,6 +73,7 @@ interface Draft {
   readonly replicate: Signed<'state'>[];
   readonly vacancies: Vacancy[];
   readonly lost: ExecutionId[];
+  readonly overdue: ExecutionId[];
   readonly failed: ExecutionId[];
   open: number;
   close: Ending | null;
@@ -83,6 +86,7 @@ export function planJob(ledger: Ledger, observed: Observed): Plan {
     replicate: [],
     vacancies: [],
     lost: [],
+    overdue: [],
     failed: [],
     open: 0,
     close: stopEnding(ledger) ?? timeoutEnding(ledger, observed),
@@ -137,7 +141,9 @@ function planPartition(
   const counts = { failed: 0, missed: 0, live: 0 };
   for (const attempt of attempts) {
     const fate = fateOf(attempt, observed, draft, timeLimitMs);
-    counts[fate === 'lost' ? 'failed' : fate] += 1;
+    // Who was only silent may come back: that it was lost counts once another took its place.
+    if (fate !== 'lost') counts[fate] += 1;
+    else if (attempt !== attempts.at(-1)) counts.failed += 1;
     draft.close ??= fatalEnding(attempt, index);
   }
   if (draft.close !== null || counts.live > 0) return;
@@ -209,7 +215,7 @@ function fateOf(
     // Cancelled without a close or another result: its node is leaving. That is nobody's failure.
   } else if (phase !== null && isTerminal(phase)) return 'missed';
   const givenUp = observed.givenUp.get(execution);
-  if (givenUp !== undefined) return givenUp;
+  if (givenUp !== undefined) return givenUp === 'missed' ? 'missed' : 'lost';
   const silentAt = after(
     observed.heard.get(execution) ?? observed.since,
     observed.limits.leaseLostMs,
@@ -219,7 +225,7 @@ function fateOf(
     wake(draft, silentAt < overdueAt ? silentAt : overdueAt);
     return 'live';
   }
-  draft.lost.push(execution);
+  (overdueAt > observed.now ? draft.lost : draft.overdue).push(execution);
   return 'lost';
 }
 

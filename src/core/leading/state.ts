@@ -41,6 +41,12 @@ export interface Starting {
   resendAt: Millis;
 }
 
+/**
+ * Why an execution was given up. `missed`: refused, or not taken up in time. `lost`: silent for a whole
+ * lease, or nobody has its result. `overdue`: it renews, but ran for longer than it may.
+ */
+export type GivenUp = 'missed' | 'lost' | 'overdue';
+
 /** One leadership, or a try at one. */
 export interface Lead {
   readonly epoch: Epoch;
@@ -80,8 +86,7 @@ export interface Lead {
   readonly seenAt: Map<ExecutionId, Millis>;
   /** Last sign of life of an execution. */
   readonly heard: Map<ExecutionId, Millis>;
-  /** Executions given up: refused or not taken up, or lost with their node. */
-  readonly givenUp: Map<ExecutionId, 'missed' | 'lost'>;
+  readonly givenUp: Map<ExecutionId, GivenUp>;
   /** When this leader first saw that an execution had failed; the back-off counts from here. */
   readonly failedAt: Map<ExecutionId, Millis>;
   readonly replications: Map<ExecutionId, Replication>;

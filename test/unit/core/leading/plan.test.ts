@@ -159,6 +159,7 @@ function seen(given: Given) {
     vacancies: plan.vacancies.map(({ partition, attempt }) => `${partition}/${attempt}`),
     tried: plan.vacancies.map(({ tried }) => [...tried].length),
     lost: plan.lost.map(name),
+    overdue: plan.overdue.map(name),
     failed: plan.failed.map(name),
     complete: plan.complete,
     wakeInMs: plan.wakeAt === null ? null : plan.wakeAt - NOW,
@@ -172,6 +173,7 @@ const quiet = {
   vacancies: [],
   tried: [],
   lost: [],
+  overdue: [],
   failed: [],
   complete: false,
   wakeInMs: null,
@@ -244,8 +246,8 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
     { wakeInMs: 2 * retryBackoffMs - 500 },
   ],
   [
-    'a lost node after a failure counts into the back-off of that failure',
-    { partitions: [[failure('node', 0), { gone: 'lost' }]] },
+    'a lost node after a failure counts into the back-off of that failure once it is replaced',
+    { partitions: [[failure('node', 0), { gone: 'lost' }, { gone: 'missed' }]] },
     { wakeInMs: 2 * retryBackoffMs },
   ],
   [
@@ -259,9 +261,14 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
     { close: 'failed attempts-exhausted' },
   ],
   [
-    'lost nodes count as failures',
-    { partitions: [Array.from({ length: maxAttempts }, (): Told => ({ gone: 'lost' }))] },
+    'lost nodes that were replaced count as failures',
+    { partitions: [Array.from({ length: maxAttempts + 1 }, (): Told => ({ gone: 'lost' }))] },
     { close: 'failed attempts-exhausted' },
+  ],
+  [
+    'a lost node that was not replaced is no failure yet',
+    { partitions: [Array.from({ length: maxAttempts }, (): Told => ({ gone: 'lost' }))] },
+    { vacancies: [`0/${maxAttempts}`], tried: [maxAttempts] },
   ],
   [
     'as many misses as are allowed do not end the job',
@@ -460,7 +467,7 @@ describe('planJob', () => {
     );
     assert.equal(exhausted.close?.evidence.length, 1);
     const lost = planJob(
-      ...argumentsOf({ partitions: [Array.from({ length: 3 }, (): Told => ({ gone: 'lost' }))] }),
+      ...argumentsOf({ partitions: [Array.from({ length: 4 }, (): Told => ({ gone: 'lost' }))] }),
     );
     assert.match(lost.close?.message ?? '', /the node was lost or did not take it up$/);
     assert.deepEqual(lost.close?.evidence, []);
@@ -546,7 +553,7 @@ describe('an execution that goes on for longer than its job allows', () => {
       partitions: [[{ phase: 'running', heardAgoMs: 0 }]],
       seenAgoMs,
     });
-    return planJob(ledger, observed).lost.length;
+    return planJob(ledger, observed).overdue.length;
   };
 
   it('is lost half a minute later, though its node renews its lease', () => {
