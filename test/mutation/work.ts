@@ -210,13 +210,6 @@ export const work: Mutations = {
       why: 'one lost message, and a program runs that nobody wants',
     },
     {
-      name: 'anybody keeps an execution alive',
-      within: 'signOfLife',
-      text: 'nodeOfExecution(kept.ledger, execution) !== from',
-      instead: 'false',
-      why: 'a job whose executor is gone never ends',
-    },
-    {
       name: 'an assignment that is not taken up is waited for',
       within: 'watchStarts',
       text: 'starting.deadline > core.now',
@@ -236,6 +229,29 @@ export const work: Mutations = {
       text: "send(core, node, { type: 'leads'",
       instead: "void ({ type: 'leads'",
       why: 'healthy executions are lost with their leader',
+    },
+  ],
+  'src/core/leading/silence.ts': [
+    {
+      name: 'anybody keeps an execution alive',
+      within: 'signOfLife',
+      text: 'nodeOfExecution(ledger, execution) !== from',
+      instead: 'false',
+      why: 'a job whose executor is gone never ends',
+    },
+    {
+      name: 'what was given up stays given up',
+      within: 'signOfLife',
+      text: 'lead.givenUp.delete(execution)',
+      instead: 'false',
+      why: 'a program that runs and reports is started a second time',
+    },
+    {
+      name: 'a leader that slept takes its own sleep for the silence of others',
+      within: 'excuseSilence',
+      text: 'at + lateMs',
+      instead: 'at',
+      why: 'a program that runs and reports is started a second time',
     },
   ],
   'src/core/leading/copies.ts': [

@@ -74,8 +74,12 @@ export function adopt(core: With<'keeping' | 'executing'>, id: ExecutionId, epoc
   saveEpoch(core, execution.stored.order.job, epoch);
 }
 
-/** What an executor obeys must not sink by a restart; a keeper has its promise for that. */
+/** What an executor obeys must not sink by a restart: who keeps the job, too, promises no less. */
 export function saveEpoch(core: With<'keeping'>, job: JobId, epoch: Epoch): void {
-  if (core.keeping.kept.has(job)) return;
+  const kept = core.keeping.kept.get(job);
+  if (kept !== undefined) {
+    if (compareEpochs(epoch, kept.promised) <= 0) return;
+    kept.promised = epoch;
+  }
   persist(core, { table: 'promises', job, key: job, value: epoch });
 }
