@@ -57,6 +57,7 @@ export function newLead(core: Node, epoch: Epoch, mode: Lead['mode']): Lead {
     open: 0,
     bids: new Map(),
     declines: new Map(),
+    awaited: null,
     starting: new Map(),
     seenAt: new Map(),
     heard: new Map(),

@@ -1,6 +1,7 @@
 /** What a leader knows of its job beside the ledger. All of it is lost with the leadership, and may be. */
 import type { Repeat } from '../node/repeat.ts';
 import type { AcceptedValue, SlotValue } from '../contract/messages.ts';
+import type { Member } from '../mesh/state.ts';
 import type { Bid } from '../placing/state.ts';
 import type { ExecutionId, Millis, NodeId } from '../record/ids.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
@@ -80,6 +81,8 @@ export interface Lead {
   open: number;
   readonly bids: Map<NodeId, Bid>;
   readonly declines: Map<NodeId, readonly Refusal[]>;
+  /** One that could run it and has not answered, when that was last asked. */
+  awaited: Member | null;
   /** Assigned executions whose node has not said `started` yet. */
   readonly starting: Map<ExecutionId, Starting>;
   /** When this leader first saw an execution assigned; its time limit counts from here. */

@@ -9,7 +9,7 @@ import { own } from '../../job/own.ts';
 import { covers } from '../../job/wildcard.ts';
 import { pathAllowed } from './allowed-paths.ts';
 import type { ExecutorPolicy, Profile } from '../contract/profile.ts';
-import type { SpecBody } from '../record/records.ts';
+import type { AdvertBody, SpecBody } from '../record/records.ts';
 import type { Refusal } from '../record/refusals.ts';
 import { shortages, takenBy } from './resources.ts';
 
@@ -36,6 +36,18 @@ export function refusalsFor(profile: Profile, spec: SpecBody): readonly Refusal[
     ),
   ];
   return all.slice(0, REFUSALS_MAX);
+}
+
+/** By what a node tells everybody of itself; whom it works for it says only when it is asked. */
+export function mayRun(advert: AdvertBody, { Constraints, Task }: Job): boolean {
+  const { Engine, Publisher, InputSources } = Task;
+  return (
+    advert.engines.includes(Engine.Type) &&
+    (Publisher.Type === '' || advert.publishers.includes(Publisher.Type)) &&
+    InputSources.every(({ Source }) => advert.sources.includes(Source.Type)) &&
+    Constraints.every((one) => favourOf(one) !== null || matches(one, advert.labels)) &&
+    shortages(takenBy(Task, {}), advert.capacity).length === 0
+  );
 }
 
 /** Reasons that pass with time: what is missing in `free` now. */

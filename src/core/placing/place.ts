@@ -9,6 +9,7 @@ import { after, asExecutionId, uuidOf } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import type { Suite } from '../record/suite.ts';
 import { aliveMembers, reachedMembers } from '../mesh/members.ts';
+import type { Member } from '../mesh/state.ts';
 import { heardLately } from '../mesh/reach.ts';
 import type { Announcement, Message, WaitingView } from '../contract/messages.ts';
 import type { Ending } from '../leading/plan.ts';
@@ -21,6 +22,7 @@ import type { KeptJob } from '../keeping/state.ts';
 import type { Lead } from '../leading/state.ts';
 import { refuse, seal, send, touch } from '../node/outbox.ts';
 import { eachKept } from '../keeping/books.ts';
+import { mayRun } from './eligibility.ts';
 import { targetBids } from './sortition.ts';
 import type { Node, With } from '../node/state.ts';
 
@@ -34,6 +36,11 @@ const ROUND_MAX_MS = 15_000;
 const SETTLE_MS = 10_000;
 /** With `QueueTimeout` 0, this long without any node that could ever run the job ends it. */
 const FAIL_FAST_MS = 1_500;
+/**
+ * Whoever could run it by what he says of himself is waited for until then. The sortition has asked ten
+ * thousand nodes by that time; who is silent for longer is not there.
+ */
+const PATIENCE_MS = 60_000;
 
 /** Fills vacancies as far as bids allow, and asks for more. @returns an ending when the wait is over */
 export function fillVacancies(
@@ -253,10 +260,10 @@ const onlyBusy = (refusals: readonly Refusal[]): boolean =>
 
 /**
  * `QueueTimeout` > 0: the job fails when it has waited that long. 0: it fails as soon as it is clear
- * that no node could ever run it; while one could but is busy, it waits, as in Bacalhau, where the
+ * that no node could ever run it, by what each answered or says of itself to everybody; while one could but is busy, it waits, as in Bacalhau, where the
  * node itself queues what it accepted.
  */
-function waitingOver(core: Node, kept: KeptJob, lead: Lead): Ending | null {
+function waitingOver(core: With<'mesh'>, kept: KeptJob, lead: Lead): Ending | null {
   const { Type, Task } = kept.ledger.spec.body.spec;
   if (Type !== 'batch' || lead.waitingSince === null) return null;
   const waited = core.now - lead.waitingSince;
@@ -279,11 +286,27 @@ function waitingOver(core: Node, kept: KeptJob, lead: Lead): Ending | null {
   }
   const possible = lead.bids.size > 0 || [...lead.declines.values()].some(onlyBusy);
   if (possible || lead.declines.size === 0) return null;
+  const patientUntil = after(lead.waitingSince, PATIENCE_MS);
+  if (core.now < patientUntil && someMayAnswer(core, kept, lead)) {
+    core.timers.set(jobTimer(kept), patientUntil);
+    return null;
+  }
   return notEnough(
     lead,
     'not-enough-nodes',
     'No node of the mesh can run the job, and its QueueTimeout is 0.',
   );
+}
+
+/** One that could run it has not answered. The same one is looked at first, as there may be thousands. */
+function someMayAnswer(core: With<'mesh'>, kept: KeptJob, lead: Lead): boolean {
+  const { spec } = kept.ledger.spec.body;
+  const isOpen = ({ advert }: Member): boolean =>
+    !answered(lead, advert.body.node) && mayRun(advert.body, spec);
+  if (lead.awaited !== null && aliveMembers(core).includes(lead.awaited) && isOpen(lead.awaited))
+    return true;
+  lead.awaited = aliveMembers(core).find(isOpen) ?? null;
+  return lead.awaited !== null;
 }
 
 function notEnough(lead: Lead, code: string, message: string): Ending {

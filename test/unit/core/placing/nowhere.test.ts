@@ -1,0 +1,65 @@
+/** When a leader may say that no node of the mesh can run a job whose `QueueTimeout` is 0. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { AdvertBody } from '../../../../src/core/record/records.ts';
+import { Cluster } from '../cluster.ts';
+import { admitted, advertOf, idOf, jobWith } from '../fixtures.ts';
+
+const job = admitted(jobWith(), [0]);
+const id = job.spec.body.job;
+const able = {
+  engines: ['docker'],
+  publishers: ['ipfs'],
+  sources: ['ipfs'],
+  capacity: { cpuMillis: 4_000, memoryBytes: 8e9, diskBytes: 1e12, gpus: 0 },
+};
+
+/** Node 0 leads and cannot run it; 5 has told that it is there, and never answers. */
+function waiting(says: Partial<AdvertBody>, connected = true): Cluster {
+  const cluster = new Cluster({ nodes: 1, profile: () => ({ engines: {} }) });
+  cluster.advance(60_000);
+  const advert = advertOf(5, { ...able, ...says });
+  if (connected) cluster.input(0, { type: 'peer-connected', node: idOf(5) });
+  if (connected) cluster.message(0, 5, { type: 'advert', advert });
+  else cluster.input(0, { type: 'gossip', from: idOf(6), gossip: { type: 'advert', advert } });
+  cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
+  return cluster;
+}
+
+/** As long as the job waits, the other node shows that it lives. */
+function after(cluster: Cluster, seconds: number): string {
+  for (let second = 0; second < seconds; second += 1) {
+    cluster.advance(1_000);
+    const { nonce } = cluster.messages('ping').at(-1)?.message ?? { nonce: 0 };
+    cluster.message(0, 5, { type: 'pong', nonce });
+  }
+  const [record] = cluster.job(0).records.committed.map((value) => value.record);
+  return record?.type === 'close' ? record.body.code : cluster.job(0).state;
+}
+
+describe('a job with QueueTimeout 0 that nobody who answered can run', () => {
+  it('waits for a node that has not answered and could run it by what it says of itself', () => {
+    assert.equal(after(waiting({}), 10), 'Queued');
+    assert.equal(after(waiting({}, false), 10), 'Queued', 'one known by hearsay, too');
+  });
+
+  it('ends at once when what the others say of themselves rules them out', () => {
+    const cases: Readonly<Record<string, Partial<AdvertBody>>> = {
+      engine: { engines: ['wasm'] },
+      size: { capacity: { ...able.capacity, memoryBytes: 1 } },
+    };
+    for (const [what, says] of Object.entries(cases))
+      assert.equal(after(waiting(says), 4), 'not-enough-nodes', what);
+  });
+
+  it('ends once everybody has answered', () => {
+    const cluster = waiting({});
+    const refusals = [{ code: 'owner-not-allowed' }] as const;
+    cluster.message(0, 5, { type: 'decline', job: id, version: 1, round: 0, refusals });
+    assert.equal(after(cluster, 4), 'not-enough-nodes');
+  });
+
+  it('does not wait for ever for one who never answers', () => {
+    assert.equal(after(waiting({}), 90), 'not-enough-nodes');
+  });
+});
