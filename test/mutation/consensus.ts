@@ -126,7 +126,7 @@ export const consensus: Mutations = {
     {
       name: 'a stop is good for ever',
       within: 'checkCommand',
-      text: 'command.body.notAfter < wall',
+      text: 'Math.max(command.body.notAfter, spec.body.notAfter) < wall',
       instead: 'false',
       why: 'an old stop is played back',
     },

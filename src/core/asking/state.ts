@@ -58,6 +58,8 @@ export interface Stopping {
   readonly acked: Set<NodeId>;
   /** Local requests, and when they are answered at the latest. */
   readonly waiting: { readonly request: RequestId; readonly until: Millis }[];
+  /** It is sent no longer then. */
+  readonly until: Millis;
   readonly resend: Repeat;
 }
 

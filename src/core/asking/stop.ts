@@ -13,15 +13,15 @@ import type { Certified, Signed } from '../record/records.ts';
 import { checkCommitted } from '../record/verify.ts';
 import { persist, reply, seal, send, wallMs, refuse } from '../node/outbox.ts';
 import type { Stopping } from './state.ts';
-import type { With } from '../node/state.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** What the wire carries. A stop that says the same again is as good as a newer one. */
 const SEQUENCE_MAX = 0x7fff_ffff;
 /** Keepers answer within milliseconds; whoever asks need not wait for those that are away. */
 const STOP_MS = 3_000;
 const REASON_MAX = 500;
-/** A stop is valid for a day: long enough for a partition, too short to be replayed for ever. */
-const COMMAND_VALID_MS = 24 * 3_600_000;
+/** A stop is sent for a day: long enough for a partition. It is good for longer, as long as the spec of its job. */
+const COMMAND_SENT_MS = 24 * 3_600_000;
 /** Stops under way; the oldest makes room. */
 const STOPS_MAX = 1_000;
 
@@ -52,7 +52,7 @@ export function stopJob(
   }
   const last = Math.max(0, ...records.commands.map((command) => command.body.sequence));
   const sequence = Math.min(last + 1, SEQUENCE_MAX);
-  const notAfter = wallMs(core) + COMMAND_VALID_MS;
+  const notAfter = Math.max(wallMs(core) + COMMAND_SENT_MS, records.spec.body.notAfter);
   const body = {
     job,
     sequence,
@@ -85,6 +85,7 @@ function begin(
     admission,
     acked: new Set(),
     waiting: [],
+    until: after(core.now, COMMAND_SENT_MS),
     resend: toSay(core),
   };
   core.asking.stops.set(command.body.job, stop);
@@ -108,9 +109,9 @@ export function tickStop(core: With<'asking'>, job: JobId): void {
   if (stop === undefined) return;
   for (const wait of stop.waiting.splice(0)) {
     if (wait.until > core.now) stop.waiting.push(wait);
-    else reply(core, wait.request, underWay(stop));
+    else reply(core, wait.request, underWay(core, stop));
   }
-  if (stop.command.body.notAfter < wallMs(core)) return end(core, job);
+  if (core.now >= stop.until) return end(core, job);
   if (isDue(core, stop.resend)) {
     for (const node of keeperNodes(stop.admission.record.body))
       if (!stop.acked.has(node)) send(core, node, { type: 'command', command: stop.command });
@@ -120,9 +121,10 @@ export function tickStop(core: With<'asking'>, job: JobId): void {
   core.timers.set(timerOf(job), stop.resend.at);
 }
 
-function underWay({ command, admission, acked }: Stopping) {
+function underWay(core: Node, { command, admission, acked, until }: Stopping) {
   const needed = quorumSize(admission.record.body);
-  const { job, notAfter } = command.body;
+  const { job } = command.body;
+  const notAfter = wallMs(core) + until - core.now;
   return { type: 'stopping', job, signed: acked.size, needed, notAfter } as const;
 }
 
@@ -133,7 +135,7 @@ function end(core: With<'asking'>, job: JobId): void {
   core.asking.stops.delete(job);
   core.timers.clear(timerOf(job));
   for (const key of ROW_KEYS) persist(core, { table: 'records', job, key, value: null });
-  for (const { request } of stop.waiting.splice(0)) reply(core, request, underWay(stop));
+  for (const { request } of stop.waiting.splice(0)) reply(core, request, underWay(core, stop));
 }
 
 /** W keepers have the command on disk: it will be carried out whatever happens to this node. */

@@ -89,6 +89,8 @@ export class Cluster {
   /** How a node's copy of a result goes; null: it takes for ever. */
   copy: (node: number, effect: EffectOf<'replicate'>) => CopyOutcome | null = () => 'made';
   now = 1_000;
+  /** How far the wall clock of a node is ahead of the others', milliseconds. */
+  skewMs: (node: number) => number = () => 0;
   /** The disk of a node cannot read this job. */
   unreadable: (node: number, job: JobId) => boolean = () => false;
   /** A step of the core may throw: the test makes it do so. */
@@ -272,7 +274,7 @@ export class Cluster {
       const { node, input } = this.#queue.shift() as { node: number; input: Input };
       const { machine, up, paused } = this.#node(node);
       if (!up || paused) continue;
-      const effects = machine.handle(input, asMillis(this.now), at(this.now));
+      const effects = machine.handle(input, asMillis(this.now), at(this.now + this.skewMs(node)));
       this.steps.push({ node, input, effects });
       for (const effect of effects) this.#perform(node, effect);
     }

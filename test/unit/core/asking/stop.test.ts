@@ -84,6 +84,18 @@ describe('a stop', () => {
     assert.equal(cluster.store(asker).restore().records.length, 0);
   });
 
+  for (const [what, days] of [
+    ['behind', -3],
+    ['ahead', 0.9],
+  ] as const) {
+    it(`is carried out although the clock of the peer that it was given to is days ${what}`, () => {
+      const { cluster, asker, stop, isStopped } = running();
+      cluster.skewMs = (node) => (node === asker ? days * DAY_MS : 0);
+      stop();
+      cluster.until('it is stopped', isStopped, 10_000);
+    });
+  }
+
   it('given twice is sent once, and both are answered', () => {
     const { cluster, asker, keepers, stop } = running();
     for (const node of keepers.slice(1)) cluster.pause(node);

@@ -524,7 +524,6 @@ describe('a command of the owner', () => {
       stop(forge(stopOf(job, {}, suiteOf(1, 1)), suite.owner)),
       'bad-signature',
     );
-    refusedAlone(keeper(), 9, stop(stopOf(job, { notAfter: 5 })), 'expired');
   });
 });
 

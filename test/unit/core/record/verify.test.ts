@@ -326,7 +326,12 @@ describe('a command', () => {
       'contradiction',
       () => verdict(stopOf(job, { job: asJobId('j-other') })),
     ],
-    ['after it expired is refused', 'expired', () => verdict(stopOf(job), WALL + 3_600_001)],
+    ['after it expired is refused', 'expired', () => verdict(stopOf(job), WALL + 86_400_001)],
+    [
+      'is good as long as its spec is, whatever the clock of the one who signed it was',
+      'good',
+      () => verdict(stopOf(job, { notAfter: WALL - 86_400_000 }), WALL),
+    ],
   ]);
 });
 
