@@ -58,6 +58,7 @@ function admissionShapes({ spec, sealedAdmission, vote, admission }: RecordShape
     }),
     activate: map<OneMessage<'activate'>>({ type: literal('activate'), spec, admission }),
     'job-wanted': map<OneMessage<'job-wanted'>>({ type: literal('job-wanted'), job: jobId }),
+    over: map<OneMessage<'over'>>({ type: literal('over'), job: jobId }),
   };
 }
 

@@ -115,6 +115,8 @@ function restoreJob(
 ): KeptJob | null {
   const spec = rows.get('spec')?.record;
   if (spec?.type !== 'spec') return null;
+  // Its records were given up while they were being read.
+  if (core.keeping.tombs.has(spec.body.job)) return null;
   const admission = rows.get('admission');
   if (admission?.record.type !== 'admission') {
     restorePending(core, spec, rows.get('pending'));

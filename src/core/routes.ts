@@ -1,4 +1,5 @@
 /** Which part of the core takes an input, a gossip or a message. The tables are complete by the compiler. */
+import { onOver } from './keeping/shelf.ts';
 import { resolve } from './asking/names.ts';
 import type { Gossip, Message, MessageType, Query } from './contract/messages.ts';
 import { isOver, recall, takeRecalled } from './keeping/shelf.ts';
@@ -205,6 +206,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     const { ledger } = kept;
     send(core, from, { type: 'activate', spec: ledger.spec, admission: ledger.admission });
   },
+  over: ifKept((core, from, kept) => onOver(core, from, kept)),
   invite: (core, from, { announcement }) => onAnnouncement(core, from, announcement, true),
   'spec-wanted'(core, from, { job }) {
     const kept = core.keeping.kept.get(job);

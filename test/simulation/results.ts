@@ -1,10 +1,11 @@
 /**
- * S17: an accepted result can be fetched. When it is accepted a node has it that is up or was a moment
- * ago, and as long as not all its holders lose their disks within a while of each other, somebody goes on
+ * S17: an accepted result can be fetched. When its acceptance is first proposed a node has it that is up
+ * or was a moment ago (what was proposed may have been chosen, whatever becomes of that node later), and as long as not all its holders lose their disks within a while of each other, somebody goes on
  * having it.
  */
 import type { StoreWrite } from '../../src/core/contract/stored.ts';
-import type { JobId, StoreId } from '../../src/core/record/ids.ts';
+import type { Message } from '../../src/core/contract/messages.ts';
+import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
 import type { FactsContext } from './facts.ts';
 import type { NodeView, Observer } from './observer.ts';
 import type { SimStore } from './sim-store.ts';
@@ -25,6 +26,8 @@ export function createResultsChecker(context: ResultsContext): Observer {
   /** When a disk that had it was last lost. */
   const losses = new Map<string, number>();
   const downSince = new Map<NodeView, number>();
+  /** Acceptances that were proposed while somebody had the result. */
+  const founded = new Set<string>();
   const there = (node: NodeView): boolean =>
     node.up || context.now() - (downSince.get(node) ?? Number.NEGATIVE_INFINITY) < NOTICED_MS;
   const onDisk = (cid: string): number =>
@@ -32,7 +35,17 @@ export function createResultsChecker(context: ResultsContext): Observer {
   const lately = (cid: string): boolean =>
     context.now() - (losses.get(cid) ?? Number.NEGATIVE_INFINITY) < context.repairMs;
 
+  const someoneHas = (cid: string): boolean =>
+    context.nodes().some((one) => one.store.blocks.has(cid) && there(one));
+
   return {
+    onSend(_from: NodeView, _to: NodeId, message: Message): void {
+      if (message.type !== 'propose') return;
+      for (const { value } of message.values) {
+        if (value.type !== 'accept' || value.body.result === null) continue;
+        if (someoneHas(value.body.result.cid)) founded.add(value.id);
+      }
+    },
     onDurable(node: NodeView, writes: readonly StoreWrite[]): void {
       for (const { value } of writes) {
         const record = value !== null && 'record' in value ? value.record : null;
@@ -41,8 +54,7 @@ export function createResultsChecker(context: ResultsContext): Observer {
         const { cid } = result;
         if (accepted.has(cid)) continue;
         accepted.set(cid, { job, holders: holders.length });
-        const someone = context.nodes().some((one) => one.store.blocks.has(cid) && there(one));
-        if (!someone && !lately(cid))
+        if (!founded.has(record.id) && !someoneHas(cid) && !lately(cid))
           context.violation('S17', node, job, `${cid} was accepted, and nobody there has it`);
       }
     },

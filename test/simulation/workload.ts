@@ -241,7 +241,8 @@ export function createClients(world: World, jobs: readonly ClientJob[], random: 
     }
     if (reply.type !== 'failed') return;
     const { problem } = reply;
-    if (problem.code === 'spec-too-large') {
+    // It ran and is forgotten but for its id: the client hears that when its receipts went astray until then.
+    if (problem.code === 'job-terminal' || problem.code === 'spec-too-large') {
       job.refused = problem.code;
       return;
     }

@@ -26,6 +26,7 @@ export function keptFor(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId
   if (kept !== undefined) return kept;
   const close = closeOf(core, job);
   if (close !== null) send(core, from, { type: 'closed', job, close });
+  else if (core.keeping.tombs.has(job)) send(core, from, { type: 'over', job });
   else send(core, from, { type: 'job-wanted', job });
   return null;
 }

@@ -80,6 +80,7 @@ export type NoteEvent =
   | 'job.attempt-failed'
   | 'job.accepted'
   | 'job.closed'
+  | 'job.forgotten'
   | 'job.set-aside'
   | 'execution.accepted'
   | 'execution.phase'

@@ -60,6 +60,8 @@ export type Message =
     }
   /** You speak of a job that I should keep and do not have: send `activate`. */
   | { readonly type: 'job-wanted'; readonly job: JobId }
+  /** The job you speak of is over, and I keep nothing of it any more, no proof either. */
+  | { readonly type: 'over'; readonly job: JobId }
   // — bidding
   /** The announcement again, directly, to a node that gossip may have missed. */
   | { readonly type: 'invite'; readonly announcement: Announcement }

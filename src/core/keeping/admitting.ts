@@ -221,6 +221,7 @@ export function keep(
     lead: null,
     candidateAt: null,
     tries: 0,
+    over: new Set(),
     oversight: newOversight(core.now),
     closedAt: null,
   };

@@ -60,14 +60,13 @@ export function onCommit(
 }
 
 /**
- * The close reached this keeper by another way than a commit. A completed job's close alone would
- * leave its results unknown here, so the other keepers are asked for everything.
+ * The close reached this keeper by another way than a commit. The close alone would leave all else that
+ * was committed unknown here, so the other keepers are asked for everything; of a completed job it
+ * comes together with the results it rests on.
  */
 export function learnClose(core: Node, kept: KeptJob, close: Certified<'close'>): void {
-  if (close.record.body.outcome !== 'completed') {
-    learn(core, kept, close);
-    return;
-  }
+  if (kept.ledger.close !== null) return;
+  if (close.record.body.outcome !== 'completed') learn(core, kept, close);
   for (const { node } of kept.ledger.admission.record.body.keepers) {
     if (node !== core.self) send(core, node, { type: 'lead-check', jobs: [kept.ledger.job] });
   }
@@ -178,6 +177,8 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
   if (close !== null && kept.closedAt === null) {
     kept.closedAt = core.now;
     kept.candidateAt = null;
+    // Whoever has just begun to stand for leader has nothing to lead; a leader sees the end through.
+    if (kept.lead?.mode === 'preparing') kept.lead = null;
     rememberClose(core, job, close);
     putOnShelf(core, kept);
     if (kept.promised !== null) persist(core, { table: 'promises', job, key: job, value: null });
@@ -250,7 +251,9 @@ export function onLeadCheck(
     const kept = core.keeping.kept.get(job);
     const again = { type: 'lead-check', jobs: [job] } as const;
     if (recall(core, job, { type: 'message', from, message: again }, from)) continue;
-    if (kept === undefined) {
+    if (kept === undefined && core.keeping.tombs.has(job)) {
+      send(core, from, { type: 'over', job });
+    } else if (kept === undefined) {
       // Anybody may ask about jobs that nobody has.
       answering &&= allow(core, from, UNKNOWN_POINTS);
       if (answering) not.push(job);

@@ -8,6 +8,9 @@
  * but their id.
  */
 import { CARDS_MAX } from '../contract/limits.ts';
+import { note, refuse } from '../node/outbox.ts';
+import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
+import type { Slot } from '../record/records.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import type { AnyRecord, Certified } from '../record/records.ts';
 import { createdAt, fewLabels, unindex } from '../asking/job-index.ts';
@@ -111,6 +114,27 @@ function bury(core: With<'asking' | 'keeping'>): void {
   if (core.keeping.tombs.size <= core.config.limits.tombsMax || oldest === null) return;
   persist(core, { table: 'shelved', job: oldest, key: 'shelved', value: null });
   core.keeping.tombs.delete(oldest);
+}
+
+/**
+ * A keeper that was away for very long has a job open of which the others know only that it is over. One of
+ * them may lie; a quorum of keepers has the say anyway, and so have all the others of a small set.
+ */
+export function onOver(core: With<'asking' | 'keeping'>, from: NodeId, kept: KeptJob): void {
+  const { job, spec, admission, close } = kept.ledger;
+  const { body } = admission.record;
+  if (close !== null) return;
+  if (!isKeeper(body, from)) return refuse(core, from, 'not-keeper', false);
+  kept.over.add(from);
+  const others = keeperNodes(body).filter((node) => node !== core.self);
+  if (!isQuorum(body, kept.over) && !others.every((node) => kept.over.has(node))) return;
+  note(core, 'job.forgotten', { job });
+  const until = Math.max(wallMs(core), spec.body.notAfter);
+  for (const table of ['promises', 'accepted'] as const)
+    persist(core, { table, job, key: '*' as Slot, value: null });
+  forgetRows(core, job);
+  persist(core, { table: 'shelved', job, key: 'shelved', value: { until, what: 'nothing' } });
+  core.keeping.tombs.add(job, until);
 }
 
 /** Everything of a job that is over, but not the mark that says so. */

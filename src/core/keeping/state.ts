@@ -28,6 +28,8 @@ export interface KeptJob {
   candidateAt: Millis | null;
   /** Failed tries to lead since the last success; slows down the next. */
   tries: number;
+  /** Keepers that say it ended long ago, without a proof. */
+  readonly over: Set<NodeId>;
   /** How the node believed to lead does. */
   readonly oversight: Oversight;
   closedAt: Millis | null;

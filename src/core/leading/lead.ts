@@ -46,7 +46,7 @@ export function leadFirstEpoch(core: Node, kept: KeptJob): void {
 export function progress(core: With<'mesh' | 'keeping'>, kept: KeptJob): void {
   const { lead, ledger } = kept;
   if (lead === null) return;
-  if (lead.mode !== 'leading') return tickEpoch(core, kept, lead);
+  if (ledger.close === null && lead.mode !== 'leading') return tickEpoch(core, kept, lead);
   const untold = entrustAccepted(core, kept, lead);
   if (ledger.close !== null) return finish(core, kept, lead, ledger.close, untold);
   flushCommits(core, kept, lead, false);

@@ -142,6 +142,7 @@ const messages: Makers<Message> = {
   'not-admitted': ({ id }) => ({ type: 'not-admitted', job: id, refusal: { code: 'draining' } }),
   activate: ({ job }) => ({ type: 'activate', spec: job.spec, admission: job.admission }),
   'job-wanted': ({ id }) => ({ type: 'job-wanted', job: id }),
+  over: ({ id }) => ({ type: 'over', job: id }),
   invite: (of) => ({
     type: 'invite',
     announcement: announcementOf(of, of.n % 2 === 0 ? of.job.spec : null),

@@ -87,6 +87,7 @@ const messages: Expected<Message> = {
   'not-admitted': [{ type: 'not-admitted', job: id, refusal: { code: 'draining' } }, []],
   activate: [{ type: 'activate', spec: job.spec, admission: job.admission }, ['refuse not-keeper']],
   'job-wanted': [{ type: 'job-wanted', job: id }, []],
+  over: [{ type: 'over', job: id }, []],
   invite: [{ type: 'invite', announcement }, ['refuse wrong-signer']],
   'spec-wanted': [{ type: 'spec-wanted', job: id, version: 1 }, []],
   spec: [{ type: 'spec', spec: job.spec }, []],

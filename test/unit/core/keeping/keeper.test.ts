@@ -5,7 +5,7 @@ import type { Effect } from '../../../../src/core/contract/effect.ts';
 import type { Inspection } from '../../../../src/core/contract/inspection.ts';
 import type { Limits } from '../../../../src/core/contract/limits.ts';
 import type { Message, SlotValue } from '../../../../src/core/contract/messages.ts';
-import type { Epoch, Signed } from '../../../../src/core/record/records.ts';
+import type { Certified, Epoch, Signed } from '../../../../src/core/record/records.ts';
 import { slotOf } from '../../../../src/core/record/certificate.ts';
 import { forge, nodeKey } from '../../../simulation/fast-suite.ts';
 import { Cluster, refusals } from '../cluster.ts';
@@ -535,6 +535,43 @@ describe('a keeper that hears of the end of a completed job', () => {
     cluster.message(0, 7, { type: 'closed', job: id, close });
     assert.notEqual(cluster.job(0).state, 'Completed');
     const asked = cluster.messages('lead-check').slice(before);
+    assert.deepEqual(asked.map(({ to }) => to).sort(), [idOf(1), idOf(2)].sort());
+  });
+});
+
+describe('a candidate that hears of the end', () => {
+  const ends: Readonly<Record<string, Message>> = {
+    'from its leader': { type: 'commit', job: id, values: [committed(job, closeOf(job))] },
+    'from an executor': {
+      type: 'closed',
+      job: id,
+      close: committed(job, closeOf(job)) as Certified<'close'>,
+    },
+  };
+  for (const [whence, message] of Object.entries(ends)) {
+    it(`${whence} asks for no more promises`, () => {
+      const cluster = keeper();
+      cluster.message(0, 1, { type: 'not-leading', jobs: [id] });
+      cluster.advance(500);
+      const asked = () => cluster.messages('prepare').length;
+      assert.ok(asked() > 0, 'it stands for leader');
+      cluster.message(0, 1, message);
+      const before = asked();
+      cluster.advance(60_000);
+      assert.equal(asked(), before);
+    });
+  }
+});
+
+describe('the end of a job that did not complete', () => {
+  it('is not all that a keeper wants to know of it when it hears only that', () => {
+    const cluster = keeper();
+    cluster.message(0, 1, {
+      type: 'closed',
+      job: id,
+      close: committed(job, closeOf(job)) as Certified<'close'>,
+    });
+    const asked = cluster.messages('lead-check').filter(({ from }) => from === idOf(0));
     assert.deepEqual(asked.map(({ to }) => to).sort(), [idOf(1), idOf(2)].sort());
   });
 });

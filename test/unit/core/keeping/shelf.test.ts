@@ -249,6 +249,49 @@ describe('what is finished stays finished', () => {
     assert.equal(reply?.type === 'failed' && reply.problem.code, 'job-terminal');
   });
 
+  it('when a keeper comes back after all others have forgotten how it ended', () => {
+    const cluster = new Cluster({
+      nodes: 3,
+      limits: { closedJobsMax: 1 },
+      program: () => [{ type: 'phase', phase: 'running' }],
+    });
+    cluster.submit(0, jobWith(), token);
+    cluster.advance(1_000);
+    const away = [0, 1, 2].find((node) => cluster.job(node).leading === null) ?? assert.fail();
+    cluster.crash(away);
+    const others = [0, 1, 2].filter((node) => node !== away);
+    const end = () => {
+      for (const { order } of cluster.effects('run'))
+        for (const node of others) cluster.report(node, order.execution, done);
+    };
+    end();
+    cluster.advance(60_000);
+    const [other] = others;
+    for (let n = 1; n <= 2; n += 1) {
+      cluster.submit(other ?? 0, jobWith(), tokenOf(n));
+      cluster.advance(1_000);
+      end();
+      cluster.advance(60_000);
+    }
+    cluster.restart(away);
+    cluster.advance(60_000);
+    assert.deepEqual(cluster.machine(away).inspect().jobs, []);
+    const asked = cluster.messages('prepare').length;
+    cluster.advance(120_000);
+    assert.equal(cluster.messages('prepare').length, asked);
+  });
+
+  it('although one keeper says that it is over', () => {
+    const cluster = new Cluster({ nodes: 1, program: () => [] });
+    const job = admitted(jobWith(), [1, 0, 2, 3, 4]);
+    cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
+    const over = { type: 'over', job: job.spec.body.job } as const;
+    for (const node of [2, 2, 3]) cluster.message(0, node, over);
+    assert.equal(inMemory(cluster), 1);
+    cluster.message(0, 4, over);
+    assert.equal(inMemory(cluster), 0);
+  });
+
   it('until the day after which nobody would take it: then nothing is left of it', () => {
     const { cluster } = closedJob({ limits: { retentionMs: 60_000 } });
     cluster.advance(2 * DAY);

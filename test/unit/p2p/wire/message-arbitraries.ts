@@ -173,6 +173,7 @@ export const messageArbitraries: Arbitraries<Message> = {
     admission: certified('admission'),
   }),
   'job-wanted': record<M<'job-wanted'>>({ type: is('job-wanted'), job: jobIds }),
+  over: record<M<'over'>>({ type: is('over'), job: jobIds }),
   invite: record<M<'invite'>>({ type: is('invite'), announcement }),
   'spec-wanted': record<M<'spec-wanted'>>({ type: is('spec-wanted'), ...bidding }),
   spec: record<M<'spec'>>({ type: is('spec'), spec: signed('spec') }),
