@@ -38,7 +38,7 @@ const hasty: MachineFactory = (config, suite, restored) => {
 const bugs: Readonly<Record<StrictName, MachineFactory>> = {
   finished: (config, suite, restored) => {
     const records = restored.records.filter(({ key }) => key !== 'close');
-    return createMachine(config, suite, { ...restored, records });
+    return createMachine(config, suite, { ...restored, records, shelved: [] });
   },
   losses: (config, suite, restored) => {
     const limits = { ...config.limits, leaseLostMs: 1_000 };

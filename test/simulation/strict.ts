@@ -129,7 +129,7 @@ function createFinished(context: StrictContext): FinishedObserver {
         const { message } = effect;
         if (!('job' in message) || !known.has(message.job)) continue;
         // Whoever asks again is answered, while the job is kept.
-        const kept = node.store.get('records', message.job, 'close') !== null;
+        const kept = node.inspect().jobs.some(({ job }) => job === message.job);
         if (message.type === 'admitted' && kept) continue;
         const text = `sends ${message.type} for a job whose end it had on disk`;
         context.violation('finished', node, message.job, text);
