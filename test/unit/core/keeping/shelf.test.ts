@@ -262,7 +262,7 @@ describe('what is finished stays finished', () => {
     const others = [0, 1, 2].filter((node) => node !== away);
     const end = () => {
       for (const { order } of cluster.effects('run'))
-        for (const node of others) cluster.report(node, order.execution, done);
+        for (const node of others) cluster.report(node, order.execution, DONE);
     };
     end();
     cluster.advance(60_000);
