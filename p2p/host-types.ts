@@ -95,4 +95,6 @@ export interface HostGauges {
   readonly gossip: GossipStats;
   readonly blocks: BlocksStats;
   readonly standing: StandingStats;
+  /** Connections closed because nothing arrived on them any more. */
+  readonly silentConnections: number;
 }

@@ -35,6 +35,8 @@ import { createGossip, gossipsubOptions } from './gossip.ts';
 import type { GossipServices } from './gossip.ts';
 import type { Host, HostConfig, HostDeps } from './host-types.ts';
 import { libp2pLogger } from './log.ts';
+import { BEAT_MS, createPulses, withPulse } from './peers/pulse.ts';
+import type { Pulses } from './peers/pulse.ts';
 import { createPresence } from './peers/presence.ts';
 import { blocksProtocol, createBlocks } from './protocols/blocks.ts';
 import { createHello, helloProtocol } from './protocols/hello.ts';
@@ -61,6 +63,7 @@ interface HostParts {
   readonly privateKey: PrivateKey;
   readonly rows: readonly ProtocolRow[];
   readonly gates: Gates;
+  readonly pulses: Pulses;
 }
 
 /**
@@ -149,7 +152,8 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     own: () => helia?.libp2p.getMultiaddrs() ?? [],
   });
   for (const { address } of bootstrap.good) gates.allow(address);
-  const started = await startHelia(config, deps, { privateKey, blocks, rows, gates });
+  const pulses = createPulses(() => performance.now(), log);
+  const started = await startHelia(config, deps, { privateKey, blocks, rows, gates, pulses });
   helia = started;
   const node = started.libp2p;
   const provider = createProvider(() => node, log);
@@ -174,6 +178,8 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
       if (config.dht) provider.provide(root);
     },
   });
+  const beat = setInterval(pulses.beat, BEAT_MS);
+  beat.unref();
   presence.attach(node);
   limitConnections(node);
   gossip.start();
@@ -208,9 +214,11 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
       gossip: gossip.stats(),
       blocks: bulk.stats(),
       standing: standing.stats(),
+      silentConnections: pulses.cuts(),
     }),
     libp2p: node,
     async stop() {
+      clearInterval(beat);
       content.stop();
       discovery.stop();
       gossip.stop();
@@ -273,7 +281,7 @@ const flat = (error: Error): string =>
 function libp2pOptions(
   config: HostConfig,
   deps: HostDeps,
-  { privateKey, rows, gates }: HostParts,
+  { privateKey, rows, gates, pulses }: HostParts,
 ): Libp2pOptions<Services> {
   return {
     privateKey,
@@ -288,16 +296,19 @@ function libp2pOptions(
     transports: [tcp({ backlog: 511, dialOpts: SOCKET_DIALLED, listenOpts: SOCKET_ACCEPTED })],
     connectionEncrypters: [noise()],
     streamMuxers: [
-      yamux({
-        streamOptions: {
-          // A paused stream may still get a whole window: with the defaults (16 MiB window, 4 MiB
-          // buffer) a slow reader loses its stream.
-          maxStreamWindowSize: 4 << 20,
-          maxReadBufferLength: 8 << 20,
-          // Unlimited by default: a slow peer would cost us memory.
-          maxWriteBufferLength: 32 << 20,
-        },
-      }),
+      withPulse(
+        yamux({
+          streamOptions: {
+            // A paused stream may still get a whole window: with the defaults (16 MiB window, 4 MiB
+            // buffer) a slow reader loses its stream.
+            maxStreamWindowSize: 4 << 20,
+            maxReadBufferLength: 8 << 20,
+            // Unlimited by default: a slow peer would cost us memory.
+            maxWriteBufferLength: 32 << 20,
+          },
+        }),
+        pulses,
+      ),
     ],
     ...(config.swarmKey === null
       ? {}
@@ -315,11 +326,9 @@ function libp2pOptions(
       // Reconnecting is ours: this queue gives up after five attempts and forgets the peer.
       reconnectRetries: 0,
     },
-    connectionMonitor: {
-      // By default one missed ping aborts the connection with all its streams: a busy event loop or
-      // a bulk transfer is enough. Liveness is decided by the core's own probes.
-      abortConnectionOnPingFailure: false,
-    },
+    // It opens a stream on every connection every ten seconds, and one late answer would abort the
+    // connection with all its streams: a busy event loop or a bulk transfer is enough. See pulse.ts.
+    connectionMonitor: { enabled: false },
     peerStore: {
       // One hour and six hours by default: a peer that was off overnight would know nobody.
       maxAddressAge: 30 * 24 * 3_600_000,

@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import type { Bench } from '../test/bench/bench.ts';
 import { core } from '../test/bench/core.ts';
 import { closedJobs } from '../test/bench/closed-jobs.ts';
+import { cut } from '../test/bench/cut.ts';
 import { failover } from '../test/bench/failover.ts';
 import { commandLine, memory } from '../test/bench/footprint.ts';
 import { dockerLatency, wasmLatency } from '../test/bench/latency.ts';
@@ -32,6 +33,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'jobs-wasm', about: 'many WebAssembly jobs', run: wasmThroughput },
   { name: 'transfer', about: 'a large file from peer to peer', run: transfer },
   { name: 'failover', about: 'the leader of a job is killed', run: failover },
+  { name: 'cut', about: 'six peers are cut in two halves and healed; takes an hour', run: cut },
   { name: 'memory', about: 'an idle peer', run: memory },
   { name: 'closed-jobs', about: 'memory after thousands of jobs', run: closedJobs },
   { name: 'cli', about: 'the command line', run: commandLine },

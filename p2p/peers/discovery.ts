@@ -13,6 +13,17 @@ import { ShoalError } from '../../src/failures/shoal-error.ts';
 import type { Failure } from '../../src/failures/failure.ts';
 import { checkPeerAddress, reachOf } from './address.ts';
 import type { PeerAddress } from './address.ts';
+import {
+  BACKOFF_MAX_MS,
+  CANDIDATES_MAX,
+  dueNow,
+  firstDelayMs,
+  isGivenUp,
+  newCandidate,
+  pauseMs,
+  wakeLost,
+} from './candidates.ts';
+import type { Candidate, Origin } from './candidates.ts';
 import { coolingProblem, dialProblem } from './dial-problem.ts';
 import type { DialProblem } from './dial-problem.ts';
 import { reasonOf } from '../log.ts';
@@ -26,20 +37,9 @@ const TICK_MS = 150;
 /** Members are asked whom they know: often while there is news, seldom when there is none. */
 const GREET_FIRST_MS = 1_000;
 const GREET_MAX_MS = 30_000;
-const BACKOFF_FIRST_MS = 500;
-/** A peer that comes back is found within a minute, however long it was away. */
-const BACKOFF_MAX_MS = 60_000;
 const DIAL_MS = 10_000;
 /** A connection that has not become a membership after this long is no member's. */
 const SETTLE_MS = 5_000;
-const PARALLEL_DIALS = 8;
-/** Beside those, for peers that we know: whoever tells of a thousand others must not have them wait. */
-const FRIEND_DIALS = 2;
-/** Strangers that nobody could reach are dropped after this many failures; bootstraps never. */
-const STRANGER_TRIES = 12;
-const CANDIDATES_MAX = 1_000;
-
-export type Origin = 'bootstrap' | 'remembered' | 'exchange' | 'mdns' | 'manual';
 
 export interface PeerStatus {
   readonly peer: NodeId;
@@ -58,18 +58,6 @@ export interface DiscoveryLimits {
   readonly fullMeshMax: number;
   /** Beyond that, this many connections are kept. */
   readonly degree: number;
-}
-
-interface Candidate {
-  readonly peer: NodeId;
-  addresses: Multiaddr[];
-  origin: Origin;
-  attempts: number;
-  nextAt: number;
-  dialling: boolean;
-  problem: DialProblem | null;
-  /** When it last became a member; tells a connection that lasted from one that was turned away. */
-  joinedAt: number;
 }
 
 export interface DiscoveryDeps {
@@ -133,16 +121,8 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       if (known === undefined) {
         if (candidates.size >= CANDIDATES_MAX) continue;
         greetMs = GREET_FIRST_MS;
-        candidates.set(peer, {
-          peer,
-          origin,
-          addresses: [address],
-          attempts: 0,
-          dialling: false,
-          problem: null,
-          joinedAt: -Infinity,
-          nextAt: performance.now() + firstDelay(origin, deps.self, peer),
-        });
+        const nextAt = performance.now() + firstDelayMs(origin, deps.self, peer);
+        candidates.set(peer, newCandidate(peer, origin, [address], nextAt));
       } else if (!known.addresses.some((one) => one.equals(address))) {
         known.addresses = [...known.addresses, address].slice(-8);
       }
@@ -166,12 +146,11 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       if (stopped) return;
       candidate.attempts += 1;
       candidate.problem = dialProblem(error, candidate.peer);
-      candidate.nextAt = performance.now() + backoff(candidate.attempts);
+      candidate.nextAt = performance.now() + pauseMs(candidate, performance.now());
       const data = { peer: candidate.peer, attempts: candidate.attempts, ...candidate.problem };
       const loud = candidate.origin === 'bootstrap' && candidate.attempts === 1;
       deps.log[loud ? 'warn' : 'debug'](data, 'discovery.dial-failed');
-      const stranger = candidate.origin !== 'bootstrap' && candidate.origin !== 'manual';
-      if (stranger && candidate.attempts >= STRANGER_TRIES) candidates.delete(candidate.peer);
+      if (isGivenUp(candidate, candidates.size)) candidates.delete(candidate.peer);
     } finally {
       candidate.dialling = false;
       dialling -= 1;
@@ -182,16 +161,9 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     const now = performance.now();
     const members = deps.presence.members().length;
     const full = members + 1 >= deps.limits.fullMeshMax;
-    let room = (full ? deps.limits.degree : deps.limits.fullMeshMax - 1) - members - dialling;
-    const due = [...candidates.values()]
-      .filter((one) => !one.dialling && one.nextAt <= now && !deps.presence.has(one.peer))
-      .sort((a, b) => Number(isFriend(b)) - Number(isFriend(a)) || a.nextAt - b.nextAt);
-    for (const candidate of due) {
-      const most = PARALLEL_DIALS + (isFriend(candidate) ? FRIEND_DIALS : 0);
-      if (dialling >= most || room <= 0) break;
-      room -= 1;
-      void attempt(candidate);
-    }
+    const room = (full ? deps.limits.degree : deps.limits.fullMeshMax - 1) - members - dialling;
+    const away = [...candidates.values()].filter((one) => !deps.presence.has(one.peer));
+    for (const candidate of dueNow(away, now, dialling, room)) void attempt(candidate);
     if (now >= greetAt && members > 0) {
       greetAt = now + greetMs * (0.75 + Math.random() / 2);
       greetMs = Math.min(GREET_MAX_MS, greetMs * 2);
@@ -204,6 +176,11 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
   deps.presence.listen({
     onConnected(peer) {
       greetMs = GREET_FIRST_MS;
+      const known = candidates.get(peer);
+      if (known !== undefined && known.lostAt !== null) {
+        known.lostAt = null;
+        wakeLost(candidates.values(), performance.now());
+      }
       void remember(deps, peer, candidates, memory);
       // The one that dialled asks; the answer carries both lists.
       const id = peerIdFromString(peer);
@@ -219,8 +196,9 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       // A side that admits us no more says so only after the handshake, which looks like a success.
       const lasted = performance.now() - candidate.joinedAt >= SETTLE_MS;
       candidate.attempts = lasted ? 1 : candidate.attempts + 1;
-      if (!lasted) candidate.problem = dialProblem(hungUp(), peer);
-      candidate.nextAt = performance.now() + backoff(candidate.attempts);
+      if (lasted) candidate.lostAt = performance.now();
+      else candidate.problem = dialProblem(hungUp(), peer);
+      candidate.nextAt = performance.now() + pauseMs(candidate, performance.now());
     },
     onForeign(peer) {
       const candidate = candidates.get(peer);
@@ -232,7 +210,8 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       if (candidate !== undefined) {
         candidate.attempts += 1;
         candidate.problem = problem;
-        candidate.nextAt = performance.now() + Math.max(backoff(candidate.attempts), 10_000);
+        candidate.nextAt =
+          performance.now() + Math.max(pauseMs(candidate, performance.now()), 10_000);
       }
       void deps
         .libp2p()
@@ -349,16 +328,7 @@ async function remember(
       .map((one) => one.multiaddr)
       .filter((one) => reachOf(one) >= reach)
       .slice(0, 8);
-    const candidate = candidates.get(id) ?? {
-      peer: id,
-      origin: 'exchange' as const,
-      addresses,
-      attempts: 0,
-      nextAt: 0,
-      dialling: false,
-      problem: null,
-      joinedAt,
-    };
+    const candidate = candidates.get(id) ?? newCandidate(id, 'exchange', addresses, 0);
     candidate.problem = null;
     candidate.joinedAt = joinedAt;
     if (addresses.length > 0) candidate.addresses = addresses;
@@ -383,23 +353,3 @@ const withPeer = (address: Multiaddr, peer: NodeId): string => {
   const text = address.toString();
   return text.includes('/p2p/') ? text : `${text}/p2p/${peer}`;
 };
-
-/**
- * Joins are spread a little, so that a whole site that boots does not hit one seed in one instant. Of
- * two peers that hear of each other at once, the one with the smaller id dials first.
- */
-function firstDelay(origin: Origin, self: NodeId, peer: NodeId): number {
-  if (origin === 'manual') return 0;
-  if (origin === 'bootstrap' || self < peer) return Math.random() * 150;
-  return 1_500 + Math.random() * 500;
-}
-
-/** Named by the operator, or a member before in this run: not only somebody's word. */
-const isFriend = ({ origin, joinedAt }: Candidate): boolean =>
-  origin === 'bootstrap' || origin === 'manual' || joinedAt > -Infinity;
-
-/** Doubles from half a second to a minute, ± 25 %. */
-function backoff(attempts: number): number {
-  const base = Math.min(BACKOFF_MAX_MS / 1.25, BACKOFF_FIRST_MS * 2 ** Math.min(attempts - 1, 10));
-  return base * (0.75 + Math.random() / 2);
-}

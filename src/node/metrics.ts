@@ -48,6 +48,11 @@ export function createNodeMetrics(deps: {
     'Faults of peers since the start: frames, records, gossip and blocks that no honest peer sends.',
     () => Object.values(deps.host().gauges().standing.faults).reduce((sum, one) => sum + one, 0),
   );
+  gauge(
+    'shoal_connections_silent',
+    'Connections closed since the start because nothing arrived on them any more.',
+    () => deps.host().gauges().silentConnections,
+  );
   gauge('shoal_connections', 'Open connections.', () => deps.host().gauges().connections);
   gauge(
     'shoal_message_queue_bytes',

@@ -26,6 +26,7 @@ export const batch = (task: TaskSpec): JobSpec => ({
 });
 
 export interface Execution {
+  readonly ID: string;
   readonly NodeID: string;
   readonly Phase: string;
 }
@@ -53,6 +54,12 @@ export interface Api {
   /** `Completed`, `Running`, … */
   state(job: string): Promise<string>;
   job(job: string): Promise<JobView>;
+  /**
+   * What has become of the job and of each of its executions. How far a live one is, is told to the
+   * leader alone, so whoever does not ask it may not know.
+   */
+  described(job: string): Promise<string>;
+  stop(job: string): Promise<void>;
   /** Asks every `pollMs` until the job is over. @throws Error when it is not `Completed`, or after `limitMs`. */
   completed(job: string, pollMs: number, limitMs?: number): Promise<void>;
   addContent(bytes: Iterable<Uint8Array>): Promise<string>;
@@ -65,9 +72,11 @@ export interface Api {
 }
 
 const LIMIT_MS = 60_000;
+const ENDED: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'lost']);
 const OVER: ReadonlySet<string> = new Set(['Completed', 'Failed', 'Stopped']);
 
-export function createApi(port: number): Api {
+/** @param where a port of loopback, or the path of a Unix socket */
+export function createApi(where: number | string): Api {
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 
   const open = (
@@ -80,8 +89,9 @@ export function createApi(port: number): Api {
       const headers = body === null ? {} : { 'content-type': type };
       const outgoing = request(
         {
-          host: '127.0.0.1',
-          port,
+          ...(typeof where === 'string'
+            ? { socketPath: where }
+            : { host: '127.0.0.1', port: where }),
           path: path === '/metrics' ? path : `/api/v1${path}`,
           method,
           agent,
@@ -143,6 +153,16 @@ export function createApi(port: number): Api {
         executions: answer.Executions.Items,
         history: answer.History.Items,
       };
+    },
+    async described(job) {
+      const { state, executions } = await this.job(job);
+      const of = executions.map(
+        ({ ID, NodeID, Phase }) => `${ID} ${NodeID} ${ENDED.has(Phase) ? Phase : 'live'}`,
+      );
+      return [state, ...of].join('\n');
+    },
+    async stop(job) {
+      await json('DELETE', `/orchestrator/jobs/${job}`);
     },
     async completed(job, pollMs, limitMs = LIMIT_MS) {
       const deadline = performance.now() + limitMs;

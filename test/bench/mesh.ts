@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createApi } from './api.ts';
 import type { Api } from './api.ts';
+import type { Separate } from './separate.ts';
 
 export const root = join(import.meta.dirname, '..', '..');
 export const program = join(root, 'scripts', 'shoal');
@@ -52,6 +53,8 @@ export interface MeshOptions {
   /** Flags of `serve` for every peer. */
   readonly flags: readonly string[];
   readonly profileDir: string | null;
+  /** Where each peer has a network of its own; else all share loopback. */
+  readonly network?: Separate;
 }
 
 interface Running {
@@ -106,9 +109,13 @@ async function startPeer(setup: PeerSetup): Promise<Peer> {
   const home = join(directory, String(index + 1));
   const logPath = `${home}.log`;
   const args = ['serve', '--data-dir', home, '--owner-key', join(directory, 'owner.key')];
-  args.push('--listen', setup.ports?.listen ?? '/ip4/127.0.0.1/tcp/0');
+  const anywhere = setup.network?.listen(index) ?? '/ip4/127.0.0.1/tcp/0';
+  args.push('--listen', setup.ports?.listen ?? anywhere);
   args.push('--api-port', String(setup.ports?.api ?? 0), ...setup.flags, ...setup.bootstrap);
-  const process = await launch(commandOf(args, setup.profileDir), logPath);
+  const command = commandOf(args, setup.profileDir);
+  const process = await launch(setup.network?.wrap(command) ?? command, logPath, async (pid) =>
+    setup.network?.plug(pid, index),
+  );
   running.add(process);
   void process.exited.then(() => running.delete(process));
   const printed = (key: string): string => {
@@ -118,7 +125,8 @@ async function startPeer(setup: PeerSetup): Promise<Peer> {
   };
   const apiPort = Number(/:(\d+)$/.exec(printed('api'))?.[1]);
   const address = printed('bootstrap');
-  const api = createApi(apiPort);
+  // A socket in the file system can be opened from any network.
+  const api = createApi(setup.network === undefined ? apiPort : join(home, 'api.sock'));
   return {
     index,
     api,
@@ -164,9 +172,10 @@ function commandOf(
 async function launch(
   [file, ...args]: readonly [string, ...string[]],
   logPath: string,
+  plug: (pid: number) => Promise<void>,
 ): Promise<Running> {
   const log = openSync(logPath, 'a');
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', log] });
+  const child = spawn(file, args, { stdio: ['pipe', 'pipe', log] });
   closeSync(log);
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => resolve());
@@ -190,6 +199,8 @@ async function launch(
     START_MS,
   );
   try {
+    await plug(child.pid ?? 0);
+    child.stdin?.end('go\n');
     await ready.promise;
   } catch (error) {
     child.kill('SIGKILL');

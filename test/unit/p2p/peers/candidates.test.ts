@@ -1,0 +1,54 @@
+/** Laws of who is dialled when, and who is given up. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  dueNow,
+  isGivenUp,
+  newCandidate,
+  pauseMs,
+  wakeLost,
+} from '../../../../p2p/peers/candidates.ts';
+import type { Candidate, Origin } from '../../../../p2p/peers/candidates.ts';
+import { asNodeId } from '../../../../src/core/record/ids.ts';
+
+const peer = (name: string, origin: Origin, changes: Partial<Candidate> = {}): Candidate =>
+  Object.assign(newCandidate(asNodeId(name), origin, [], 0), changes);
+
+test('a member that was lost is dialled within five seconds for ten minutes, and within a minute after', () => {
+  for (let attempts = 1; attempts < 100; attempts += 1) {
+    const lost = peer('p', 'exchange', { attempts, joinedAt: 0, lostAt: 1_000 });
+    assert.ok(pauseMs(lost, 600_000) <= 5_000);
+    assert.ok(pauseMs(lost, 700_000) <= 60_000);
+  }
+  const stranger = peer('p', 'exchange', { attempts: 20 });
+  assert.ok(pauseMs(stranger, 0) >= 36_000, 'a stranger is left alone for longer');
+});
+
+test('when one of the lost is back the others are dialled at once', () => {
+  const lost = peer('lost', 'exchange', { joinedAt: 0, lostAt: 1_000, nextAt: 90_000 });
+  const stranger = peer('stranger', 'exchange', { nextAt: 90_000 });
+  wakeLost([lost, stranger], 50_000);
+  assert.ok(lost.nextAt <= 50_500);
+  assert.equal(stranger.nextAt, 90_000);
+});
+
+test('a member that was lost is not given up, however long a cut lasts, while there is room', () => {
+  const changes = { attempts: 10_000, joinedAt: 0, lostAt: 1_000 };
+  for (const origin of ['exchange', 'remembered', 'mdns'] as const) {
+    assert.equal(isGivenUp(peer('p', origin, changes), 500), false);
+    assert.equal(isGivenUp(peer('p', origin, changes), 501), true, 'they may not fill the table');
+    assert.equal(isGivenUp(peer('p', origin, { attempts: 12 }), 1), true, 'a stranger is');
+  }
+  assert.equal(isGivenUp(peer('p', 'bootstrap', { attempts: 10_000 }), 1_000), false);
+});
+
+test('friends go first, two of them beside eight others, and no more than are wanted', () => {
+  const strangers = Array.from({ length: 20 }, (_, number) => peer(`s${number}`, 'exchange'));
+  const friends = Array.from({ length: 4 }, (_, number) => peer(`f${number}`, 'bootstrap'));
+  const all = [...strangers, ...friends];
+  const names = (list: readonly Candidate[]): string => list.map((one) => one.peer).join(' ');
+  assert.equal(names(dueNow(all, 1, 0, 50)), 'f0 f1 f2 f3 s0 s1 s2 s3');
+  assert.equal(names(dueNow(all, 1, 8, 50)), 'f0 f1');
+  assert.equal(names(dueNow(all, 1, 0, 3)), 'f0 f1 f2');
+  assert.equal(names(dueNow(all, -1, 0, 50)), '');
+});
