@@ -113,6 +113,9 @@ export function gossipsubOptions(network: string): Partial<GossipsubOpts> {
     mcacheLength: 6,
     mcacheGossip: 3,
     seenTTL: 300_000,
+    // 512 by default: to say "not that one" of an advert costs as much as getting it twice, and comes too
+    // late when its author has sent it to everybody.
+    idontwantMinDataSize: 8_192,
     // The default of 3 s punishes a peer whose event loop stalled.
     gossipsubIWantFollowupMs: 12_000,
     // Without these a flood of frames is decoded with no back-pressure at all.

@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import type { Bench } from '../test/bench/bench.ts';
 import { core } from '../test/bench/core.ts';
 import { closedJobs } from '../test/bench/closed-jobs.ts';
+import { crowd } from '../test/bench/crowd.ts';
 import { cut } from '../test/bench/cut.ts';
 import { failover } from '../test/bench/failover.ts';
 import { commandLine, memory } from '../test/bench/footprint.ts';
@@ -33,6 +34,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'jobs-wasm', about: 'many WebAssembly jobs', run: wasmThroughput },
   { name: 'transfer', about: 'a large file from peer to peer', run: transfer },
   { name: 'failover', about: 'the leader of a job is killed', run: failover },
+  { name: 'crowd', about: 'many peers that start at once, and idle ones', run: crowd },
   { name: 'cut', about: 'six peers are cut in two halves and healed; takes an hour', run: cut },
   { name: 'memory', about: 'an idle peer', run: memory },
   { name: 'closed-jobs', about: 'memory after thousands of jobs', run: closedJobs },

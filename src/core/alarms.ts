@@ -10,7 +10,7 @@ import { checkLeaders } from './keeping/keeper.ts';
 import { tickEntrusted } from './executing/entrusted.ts';
 import { renewLeases } from './executing/lease.ts';
 import { tickLookup } from './asking/lookup.ts';
-import { advertise } from './mesh/members.ts';
+import { advertiseChanges } from './mesh/members.ts';
 import { tickExecution } from './executing/reporting.ts';
 import { tickSubmission } from './keeping/sponsor.ts';
 import type { Core } from './node/state.ts';
@@ -27,7 +27,7 @@ export function ring(core: Core, key: string): void {
   const id = key.slice(key.indexOf(':') + 1);
   switch (timerKind(key)) {
     case 'advert':
-      return advertise(core);
+      return advertiseChanges(core);
     case 'holds':
       return tickHolds(core);
     case 'renew':

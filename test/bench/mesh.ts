@@ -15,7 +15,7 @@ import type { Separate } from './separate.ts';
 export const root = join(import.meta.dirname, '..', '..');
 export const program = join(root, 'scripts', 'shoal');
 
-const START_MS = 60_000;
+const START_MS = 240_000;
 const STOP_MS = 20_000;
 
 export interface Peer {
@@ -44,6 +44,9 @@ export interface LogLine {
 
 export interface Mesh extends AsyncDisposable {
   readonly peers: readonly Peer[];
+  /** Since the first one was started, until all were ready; until each saw all. Milliseconds. */
+  readonly readyMs: number;
+  readonly joinedMs: number;
   /** Restarts a killed peer in its place and waits until all see each other again. */
   revive(peer: Peer): Promise<void>;
 }
@@ -55,6 +58,8 @@ export interface MeshOptions {
   readonly profileDir: string | null;
   /** Where each peer has a network of its own; else all share loopback. */
   readonly network?: Separate;
+  /** All but the first start at the same time. */
+  readonly together?: boolean;
 }
 
 interface Running {
@@ -68,8 +73,16 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   const directory = await mkdtemp(join(tmpdir(), 'shoal-bench-'));
   const running = new Set<Running>();
   const peers: Peer[] = [];
+  const began = performance.now();
+  const took = { readyMs: 0, joinedMs: 0 };
   const mesh: Mesh = {
     peers,
+    get readyMs() {
+      return took.readyMs;
+    },
+    get joinedMs() {
+      return took.joinedMs;
+    },
     async revive(peer) {
       peers[peer.index] = await peer.restart();
       await meshed(peers, options.size);
@@ -81,13 +94,18 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     },
   };
   try {
-    for (let index = 0; index < options.size; index += 1) {
+    const start = async (index: number): Promise<void> => {
       const bootstrap = peers[0] === undefined ? [] : ['--bootstrap', peers[0].address];
-      peers.push(
-        await startPeer({ ...options, directory, running, index, bootstrap, ports: null }),
-      );
-    }
+      const setup = { ...options, directory, running, index, bootstrap, ports: null };
+      peers[index] = await startPeer(setup);
+    };
+    await start(0);
+    const others = Array.from({ length: options.size - 1 }, (_, index) => index + 1);
+    if (options.together === true) await Promise.all(others.map(start));
+    else for (const index of others) await start(index);
+    took.readyMs = performance.now() - began;
     await meshed(peers, options.size);
+    took.joinedMs = performance.now() - began;
     return mesh;
   } catch (error) {
     await mesh[Symbol.asyncDispose]();

@@ -21,6 +21,7 @@ export interface Limits {
   readonly maxMisses: number;
   readonly retryBackoffMs: number;
   readonly advertMinMs: number;
+  readonly advertMaxMs: number;
   readonly leaderGapMs: number;
   readonly leaderAloneMs: number;
   readonly announceSpecMaxBytes: number;
@@ -82,8 +83,10 @@ export const DEFAULT_LIMITS: Limits = {
   maxMisses: 20,
   /** Before the second attempt of a partition; doubles with each further one. */
   retryBackoffMs: 1_000,
-  /** Adverts: max(this, members × 50 ms), so the mesh carries at most 20 a second. */
+  /** Adverts of what changed: max(this, members × 50 ms), so the mesh carries at most 20 a second. */
   advertMinMs: 5_000,
+  /** Adverts of what did not: whoever missed one, or has no connection to the node, waits for so long. */
+  advertMaxMs: 20_000,
   /** A leader that did not run for this long confirms its epoch before it acts again. */
   leaderGapMs: 3_000,
   /** A leader that did not hear W keepers for this long does the same. */

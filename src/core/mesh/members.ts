@@ -22,15 +22,19 @@ import type { With } from '../node/state.ts';
  */
 const PER_CONNECTION = 128;
 const MEMBERS_MIN = 2_048;
-/** A member unheard for this many advert intervals is not counted. */
-const MISSED_ADVERTS = 4;
+/** A member unheard for so many times the longest pause between two adverts is not counted. */
+const MISSED_ADVERTS = 3;
 
-/** Every node adverts once in this time, so that the mesh carries at most 20 adverts a second. */
+/** A node adverts at most once in this time, so that the mesh carries at most 20 adverts a second. */
 const advertInterval = (core: With<'mesh'>): number =>
   Math.max(
     core.config.limits.advertMinMs,
     (Math.min(core.mesh.members.size, membersMax(core)) + 1) * 50,
   );
+
+/** And at least once in this time, although nothing changed. */
+const advertPause = (core: With<'mesh'>): number =>
+  Math.max(core.config.limits.advertMaxMs, advertInterval(core));
 
 const membersMax = (core: With<'mesh'>): number =>
   Math.max(MEMBERS_MIN, PER_CONNECTION * (core.mesh.connected.size + 1));
@@ -38,7 +42,7 @@ const membersMax = (core: With<'mesh'>): number =>
 const alive = (core: With<'mesh'>, member: Member): boolean =>
   member.advert.body.keeps &&
   (core.mesh.connected.has(member.advert.body.node) ||
-    core.now - member.heardAt < MISSED_ADVERTS * advertInterval(core));
+    core.now - member.heardAt < MISSED_ADVERTS * advertPause(core));
 
 /** How stale the list of living members may be; it is asked for with every announcement. */
 const ALIVE_STALE_MS = 500;
@@ -67,7 +71,7 @@ function lookAround(core: With<'mesh'>): NonNullable<Mesh['alive']> {
 export function doubtMember(core: With<'mesh'>, node: NodeId): void {
   const member = core.mesh.members.get(node);
   if (member !== undefined)
-    member.heardAt = asMillis(core.now - MISSED_ADVERTS * advertInterval(core));
+    member.heardAt = asMillis(core.now - MISSED_ADVERTS * advertPause(core));
   core.mesh.alive = null;
 }
 
@@ -96,7 +100,10 @@ export function takeAdvert(
   if (node === core.self) return;
   const known = core.mesh.members.get(node);
   const own = direct && from === node;
-  if (known?.advert.id === advert.id) return;
+  if (known?.advert.id === advert.id) {
+    if (own) known.heardAt = core.now;
+    return;
+  }
   if (known !== undefined && !own && known.advert.body.sequence >= sequence) return;
   if (!welcomeAdvert(core, from)) return refuse(core, from, 'over-limit', false);
   const verdict = checkAdvert(core.suite, advert);
@@ -151,16 +158,37 @@ export function ownOffer(core: With<'mesh' | 'placing' | 'executing'>): AdvertBo
   };
 }
 
+/** What is offered now, signed; the last one again while nothing changed. */
 function ownAdvert(core: With<'mesh' | 'placing' | 'executing'>): Signed<'advert'> | null {
+  const { advertised } = core.mesh;
+  if (advertised !== null && !changed(core, advertised)) return advertised;
   core.mesh.advertSequence = Math.max(core.mesh.advertSequence + 1, Math.floor(core.hlc));
   const offer = ownOffer(core);
-  return offer === null ? null : seal(core, 'advert', offer);
+  core.mesh.advertised = offer === null ? null : seal(core, 'advert', offer);
+  return core.mesh.advertised;
 }
 
-/** Tells everybody what this node offers; called by timer and when the offer changes. */
+const changed = (
+  core: With<'mesh' | 'placing' | 'executing'>,
+  { body }: Signed<'advert'>,
+): boolean =>
+  JSON.stringify({ ...ownOffer(core), sequence: body.sequence }) !== JSON.stringify(body);
+
+/** Tells everybody what this node offers; called when the offer changes, and when it may have. */
 export function advertise(core: With<'mesh' | 'placing' | 'executing'>): void {
+  // A new one even if it says the same: who knows the last one would take this one for a repetition.
+  core.mesh.advertised = null;
   const advert = ownAdvert(core);
   if (advert !== null) core.out.push({ type: 'gossip', gossip: { type: 'advert', advert } });
+  core.mesh.advertAt = after(core.now, advertPause(core));
+  core.timers.set('advert', after(core.now, advertInterval(core)));
+}
+
+/** Called by timer: an idle mesh repeats itself seldom, which is what an idle peer costs. */
+export function advertiseChanges(core: With<'mesh' | 'placing' | 'executing'>): void {
+  const { advertised } = core.mesh;
+  const due = core.now >= core.mesh.advertAt || advertised === null || changed(core, advertised);
+  if (due) return advertise(core);
   core.timers.set('advert', after(core.now, advertInterval(core)));
 }
 

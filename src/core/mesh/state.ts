@@ -2,6 +2,7 @@
 import type { Allowance } from './allowance.ts';
 import type { Welcome } from './welcome.ts';
 import { createWelcome } from './welcome.ts';
+import { asMillis } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
 import type { Signed } from '../record/records.ts';
 
@@ -32,6 +33,9 @@ export interface Watch {
 /** What a node knows of the others. */
 export interface Mesh {
   advertSequence: number;
+  /** What this node said last of itself, and when it says so again at the latest. */
+  advertised: Signed<'advert'> | null;
+  advertAt: Millis;
   readonly members: Map<NodeId, Member>;
   /** The members believed alive, as last computed. */
   alive: {
@@ -60,6 +64,8 @@ export interface Mesh {
 
 export const createMesh = (): Mesh => ({
   advertSequence: 0,
+  advertised: null,
+  advertAt: asMillis(0),
   members: new Map(),
   alive: null,
   connected: new Set(),
