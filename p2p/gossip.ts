@@ -33,6 +33,8 @@ const MESSAGE_COST = 2_048;
 /** Messages handed over per event loop turn, so that a burst does not hold up the streams. */
 const TURN_MAX = 64;
 const WATCH_MS = 2_000;
+/** A look that comes later than this says that this node stood still, and nothing about others. */
+const LATE_MS = 1_000;
 /** A fresh connection has so long to exchange subscriptions before anyone wonders. */
 const FRESH_MS = 4_000;
 /** Deaf for so long, although identified again: the connection is given up. */
@@ -335,8 +337,17 @@ function healer(deps: GossipDeps, topic: string, onHealed: () => void): () => vo
       .finally(() => deps.redial(peer));
   };
 
+  let lookedAt = performance.now();
+  /** Since then this node kept up: what was not exchanged before says nothing about others. */
+  let awakeSince = lookedAt;
+
   return () => {
     const now = performance.now();
+    if (now - lookedAt > WATCH_MS + LATE_MS) {
+      awakeSince = now;
+      for (const state of deaf.values()) state.since = now;
+    }
+    lookedAt = now;
     const hearing = new Set(deps.libp2p().services.pubsub.getSubscribers(topic).map(String));
     const members = deps.presence.members();
     for (const peer of members) {
@@ -344,7 +355,8 @@ function healer(deps: GossipDeps, topic: string, onHealed: () => void): () => vo
       if (hearing.has(peer)) {
         if (state !== undefined && deaf.delete(peer)) onHealed();
       } else if (state === undefined) {
-        if (now - (deps.presence.since(peer) ?? now) < FRESH_MS) continue;
+        const since = Math.max(awakeSince, deps.presence.since(peer) ?? now);
+        if (now - since < FRESH_MS) continue;
         deaf.set(peer, { since: now, hungUpAt: -HEAL_PAUSE_MS });
         nudge(peer);
       } else if (now - state.since >= DEAF_AFTER_MS && now - state.hungUpAt >= HEAL_PAUSE_MS) {

@@ -15,6 +15,11 @@ const LOST_MS = 600_000;
 /** Over this the dials are spread when one of the lost is back. */
 const WAKE_MS = 500;
 const PARALLEL_DIALS = 8;
+/**
+ * While this node does not keep up with itself: each dial is some 50 ms of work at both ends, and many of
+ * those that are begun at once then fail for being late, and are begun again.
+ */
+const STRAINED_DIALS = 2;
 /** Beside those, for peers that we know: whoever tells of a thousand others must not have them wait. */
 const FRIEND_DIALS = 2;
 /** Strangers that nobody could reach are dropped after this many failures; bootstraps never. */
@@ -92,19 +97,22 @@ export function isGivenUp({ origin, attempts, lostAt }: Candidate, known: number
  * @param away those that are not connected
  * @param dialling dials under way
  * @param room connections that are wanted beside those
+ * @param strained this node does not keep up with itself
  */
 export function dueNow(
   away: readonly Candidate[],
   now: number,
   dialling: number,
   room: number,
+  strained: boolean,
 ): readonly Candidate[] {
   const due = away
     .filter((one) => !one.dialling && one.nextAt <= now)
     .sort((a, b) => Number(isFriend(b)) - Number(isFriend(a)) || a.nextAt - b.nextAt);
   const chosen: Candidate[] = [];
   for (const candidate of due) {
-    const most = PARALLEL_DIALS + (isFriend(candidate) ? FRIEND_DIALS : 0);
+    const most =
+      (strained ? STRAINED_DIALS : PARALLEL_DIALS) + (isFriend(candidate) ? FRIEND_DIALS : 0);
     if (dialling + chosen.length >= most || chosen.length >= room) break;
     chosen.push(candidate);
   }

@@ -3,7 +3,7 @@
  * others told us about, and one loop that keeps enough connections and never gives up. libp2p's own
  * reconnect queue stops after five attempts and forgets the peer, and it has no auto-dialler.
  */
-import type { Libp2p } from '@libp2p/interface';
+import type { Libp2p, PeerId } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { multiaddr } from '@multiformats/multiaddr';
 import type { Multiaddr } from '@multiformats/multiaddr';
@@ -34,6 +34,9 @@ import type { Presence } from './presence.ts';
 import type { HelloService } from '../protocols/hello.ts';
 
 const TICK_MS = 150;
+/** A tick that is later than this says that there is more to do than this node can; for so long after. */
+const LATE_MS = 200;
+const STRAINED_MS = 2_000;
 /** Members are asked whom they know: often while there is news, seldom when there is none. */
 const GREET_FIRST_MS = 1_000;
 const GREET_MAX_MS = 30_000;
@@ -112,6 +115,8 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
   let greetAt = 0;
   let greetMs = GREET_FIRST_MS;
   let dialling = 0;
+  let tickedAt = performance.now();
+  let strainedUntil = 0;
   let stopped = false;
 
   const learn = (peers: readonly PeerAddress[], origin: Origin): void => {
@@ -159,11 +164,14 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
 
   const tick = (): void => {
     const now = performance.now();
+    if (now - tickedAt > TICK_MS + LATE_MS) strainedUntil = now + STRAINED_MS;
+    tickedAt = now;
     const members = deps.presence.members().length;
     const full = members + 1 >= deps.limits.fullMeshMax;
     const room = (full ? deps.limits.degree : deps.limits.fullMeshMax - 1) - members - dialling;
     const away = [...candidates.values()].filter((one) => !deps.presence.has(one.peer));
-    for (const candidate of dueNow(away, now, dialling, room)) void attempt(candidate);
+    const strained = now < strainedUntil;
+    for (const candidate of dueNow(away, now, dialling, room, strained)) void attempt(candidate);
     if (now >= greetAt && members > 0) {
       greetAt = now + greetMs * (0.75 + Math.random() / 2);
       greetMs = Math.min(GREET_MAX_MS, greetMs * 2);
@@ -306,9 +314,24 @@ async function settled(deps: DiscoveryDeps, candidate: Candidate): Promise<DialP
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
   if (deps.presence.has(candidate.peer)) return null;
+  if (await isNameless(deps, peer)) {
+    // Identify came too late and is not tried again on this connection, which would stay like this.
+    for (const one of deps.libp2p().getConnections(peer)) one.abort(lateToSay());
+    throw lateToSay();
+  }
   return { problem: 'wrong-network', why: 'it does not speak the protocols of this mesh' };
 }
 
+/** It has not said what it speaks: any libp2p node does. */
+async function isNameless(deps: DiscoveryDeps, peer: PeerId): Promise<boolean> {
+  const known = await deps
+    .libp2p()
+    .peerStore.get(peer)
+    .catch(() => null);
+  return known === null || known.protocols.length === 0;
+}
+
+const lateToSay = (): Error => new Error('TimeoutError: it did not say in time what it speaks');
 const hungUp = (): Error => new Error('StreamClosedError: it hung up');
 
 /** Keeps a member in the peer store and learns the addresses that identify brought. */

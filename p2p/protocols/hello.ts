@@ -11,11 +11,12 @@ import { z } from 'zod';
 import { asNodeId } from '../../src/core/record/ids.ts';
 import type { NodeId } from '../../src/core/record/ids.ts';
 import { checkPeerAddress, reachOf } from '../peers/address.ts';
-import type { PeerAddress } from '../peers/address.ts';
+import type { AddressCheck, PeerAddress } from '../peers/address.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
 import type { PeerFault } from '../peers/standing.ts';
 import { createTwins, VOICES_MAX } from '../peers/twins.ts';
+import { createRecent } from '../wire/recent.ts';
 import { encodeFrames, readFrames } from './frames.ts';
 
 export const helloProtocol = (network: string): string => `/shoal/${network}/hello/1`;
@@ -26,6 +27,8 @@ const PEERS_MAX = 64;
 /** Each is dialled in turn: few, or one dead peer eats the whole dial budget. */
 const ADDRESSES_MAX = 4;
 const HELLO_MS = 10_000;
+/** Addresses whose check is remembered, of at most 300 characters each. */
+const CHECKED_MAX = 1_024;
 
 const Hello = z.object({
   agent: z.string().max(100),
@@ -60,6 +63,15 @@ export interface HelloService {
 export function createHello(deps: HelloDeps): HelloService {
   const process = randomBytes(8).toString('hex');
   const twins = createTwins(process, deps.log);
+  const checks = createRecent<string, AddressCheck>(CHECKED_MAX);
+  /** Everybody tells the same addresses again and again. */
+  const checked = (text: string): AddressCheck => {
+    const known = checks.get(text);
+    if (known !== undefined) return known;
+    const check = checkPeerAddress(text, deps.self);
+    checks.set(text, check);
+    return check;
+  };
   const own = (peer: NodeId): Uint8Array => {
     const peers = deps
       .known()
@@ -97,7 +109,7 @@ export function createHello(deps: HelloDeps): HelloService {
     // that reach less far than the informant's own connection are not taken.
     const reach = reachOf(connection.remoteAddr);
     const peers = hello.peers.flat().flatMap((text) => {
-      const check = checkPeerAddress(text, deps.self);
+      const check = checked(text);
       return check.ok && reachOf(check.value.address) >= reach ? [check.value] : [];
     });
     const from = asNodeId(connection.remotePeer.toString());

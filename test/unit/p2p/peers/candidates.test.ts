@@ -47,8 +47,14 @@ test('friends go first, two of them beside eight others, and no more than are wa
   const friends = Array.from({ length: 4 }, (_, number) => peer(`f${number}`, 'bootstrap'));
   const all = [...strangers, ...friends];
   const names = (list: readonly Candidate[]): string => list.map((one) => one.peer).join(' ');
-  assert.equal(names(dueNow(all, 1, 0, 50)), 'f0 f1 f2 f3 s0 s1 s2 s3');
-  assert.equal(names(dueNow(all, 1, 8, 50)), 'f0 f1');
-  assert.equal(names(dueNow(all, 1, 0, 3)), 'f0 f1 f2');
-  assert.equal(names(dueNow(all, -1, 0, 50)), '');
+  assert.equal(names(dueNow(all, 1, 0, 50, false)), 'f0 f1 f2 f3 s0 s1 s2 s3');
+  assert.equal(names(dueNow(all, 1, 8, 50, false)), 'f0 f1');
+  assert.equal(names(dueNow(all, 1, 0, 3, false)), 'f0 f1 f2');
+  assert.equal(
+    names(dueNow(all, 1, 0, 50, true)),
+    'f0 f1 f2 f3',
+    'a node in want of time dials few',
+  );
+  assert.equal(names(dueNow(strangers, 1, 0, 50, true)), 's0 s1');
+  assert.equal(names(dueNow(all, -1, 0, 50, false)), '');
 });

@@ -123,3 +123,34 @@ test('of members that come and go a thousand are remembered, here and on disk, a
   assert.ok(known.length <= 1_000, `${known.length} are remembered`);
   for (const peer of [stays, last]) assert.ok(known.includes(peer) && tagged.has(peer));
 });
+
+test('a connection whose other end never said what it speaks is closed and dialled again', async (t) => {
+  const peer = peerIdOf(new Uint8Array(32).fill(7));
+  const seen = { dials: 0, closed: 0 };
+  let open: { abort: () => void }[] = [];
+  const libp2p = {
+    peerStore: {
+      all: () => Promise.resolve([]),
+      get: () => Promise.resolve({ protocols: [] }),
+    },
+    addEventListener: () => {},
+    getConnections: () => open,
+    dial: () => {
+      seen.dials += 1;
+      const abort = (): void => {
+        seen.closed += 1;
+        open = [];
+      };
+      open = [{ abort }];
+      return Promise.resolve();
+    },
+  } as unknown as Libp2p;
+  const discovery = world(
+    () => 0,
+    () => libp2p,
+  );
+  t.after(() => discovery.stop());
+  await discovery.start([{ peer, address }]);
+  await until('it is dialled again', () => seen.dials === 2);
+  assert.equal(seen.closed, 1);
+});
