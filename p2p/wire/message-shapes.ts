@@ -103,6 +103,7 @@ function slotShapes(records: RecordShapes) {
       job: jobId,
       epoch,
       vote,
+      snapshot: common.nonce,
       part: integer(0, PARTS_MAX - 1),
       parts: integer(1, PARTS_MAX),
       accepted: list(records.accepted, MANY),

@@ -303,6 +303,13 @@ export const consensus: Mutations = {
       why: 'what was chosen is overwritten',
     },
     {
+      name: 'parts of two promises of one keeper make one',
+      within: 'onPromise',
+      text: 'begun?.snapshot === snapshot ? begun',
+      instead: 'begun !== undefined ? begun',
+      why: 'what moved from one part to the other in between is overwritten',
+    },
+    {
       name: 'half a promise counts as a whole one',
       within: 'onPromise',
       text: 'parts.size === of',

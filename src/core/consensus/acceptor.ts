@@ -57,12 +57,14 @@ export function onPrepare(core: Node, from: NodeId, kept: KeptJob, grant: Signed
     store: core.config.store,
   });
   const parts = partsOf(recordsOf(kept.ledger), [...kept.accepted.values()]);
+  const snapshot = snapshotOf(core, kept);
   parts.forEach(({ records, accepted }, part) =>
     send(core, from, {
       type: 'promise',
       job,
       epoch,
       vote,
+      snapshot,
       part,
       parts: parts.length,
       accepted,
@@ -77,6 +79,18 @@ function raisePromise(core: Node, kept: KeptJob, epoch: Epoch): void {
     persist(core, { table: 'promises', job: kept.ledger.job, key: kept.ledger.job, value: epoch });
   }
   stepDown(core, kept, epoch);
+}
+
+/**
+ * What a promise covers, in a word. A keeper that is asked again may have learnt more meanwhile, and a slot
+ * may have moved from one part to another: parts of two answers together can miss what was chosen.
+ */
+function snapshotOf({ suite }: Node, { ledger, accepted }: KeptJob): string {
+  const committed = [...ledger.committed].map(([slot, { record }]) => `${slot} ${record.id}`);
+  const open = [...accepted.values()].map(
+    ({ slot, epoch, value }) => `${slot} ${epoch.number} ${epoch.leader} ${value.id}`,
+  );
+  return suite.hash([...committed, '', ...open].join('\n')).slice(0, 32);
 }
 
 /** A ledger cut into parts that each fit a frame. */

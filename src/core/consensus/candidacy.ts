@@ -151,11 +151,10 @@ export function onPromise(
   }
   takeRecords(core, from, kept, message.records);
   for (const accepted of message.accepted) inherit(core, kept, lead, accepted);
-  const promise = lead.promises.get(from) ?? {
-    vote: message.vote,
-    parts: new Set(),
-    of: message.parts,
-  };
+  const { snapshot, vote, parts } = message;
+  const begun = lead.promises.get(from);
+  const promise =
+    begun?.snapshot === snapshot ? begun : { snapshot, vote, parts: new Set<number>(), of: parts };
   lead.promises.set(from, promise);
   if (message.part < promise.of && promise.parts.size < PARTS_MAX) promise.parts.add(message.part);
   const complete = [...lead.promises].filter(([, { parts, of }]) => parts.size === of);

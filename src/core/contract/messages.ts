@@ -97,6 +97,8 @@ export type Message =
       readonly job: JobId;
       readonly epoch: Epoch;
       readonly vote: Signed<'vote'>;
+      /** What this keeper's promise covers at one moment: parts of two of them make no promise. 32 hex digits. */
+      readonly snapshot: string;
       /** A long answer comes in parts; part 0 … parts−1. */
       readonly part: number;
       readonly parts: number;

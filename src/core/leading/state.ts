@@ -48,6 +48,14 @@ export interface Starting {
  */
 export type GivenUp = 'missed' | 'lost' | 'overdue';
 
+/** What a keeper has told of what it promises. */
+export interface Promised {
+  readonly snapshot: string;
+  readonly vote: Signed<'vote'>;
+  readonly parts: Set<number>;
+  readonly of: number;
+}
+
 /** One leadership, or a try at one. */
 export interface Lead {
   readonly epoch: Epoch;
@@ -57,8 +65,8 @@ export interface Lead {
   grant: Signed<'grant'> | null;
   /** When this candidacy or leadership began. */
   readonly since: Millis;
-  /** A promise is complete when all its parts are here. */
-  readonly promises: Map<NodeId, { vote: Signed<'vote'>; parts: Set<number>; of: number }>;
+  /** A promise is complete when all parts of one snapshot are here. */
+  readonly promises: Map<NodeId, Promised>;
   /** The highest accepted value seen in promises, by slot. */
   readonly inherited: Map<Slot, AcceptedValue>;
   readonly proposals: Map<Slot, Proposal>;

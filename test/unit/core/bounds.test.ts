@@ -168,6 +168,7 @@ const messages: Makers<Message> = {
     job: of.id,
     epoch: of.epoch,
     vote: certify(grantOf(of.job, of.epoch, 2), 'grant', [1], of.epoch).votes[0] ?? assert.fail(),
+    snapshot: 'a'.repeat(32),
     part: of.n,
     parts: 0x7fff_ffff,
     accepted: [],

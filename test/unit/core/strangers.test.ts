@@ -107,7 +107,17 @@ const messages: Expected<Message> = {
   'bid-closed': [{ type: 'bid-closed', job: id, version: 1 }, []],
   prepare: [{ type: 'prepare', job: id, grant: grantOf(job, epoch, 9) }, ['send job-wanted']],
   promise: [
-    { type: 'promise', job: id, epoch, vote, part: 0, parts: 1, accepted: [], records },
+    {
+      type: 'promise',
+      job: id,
+      epoch,
+      vote,
+      snapshot: 'a'.repeat(32),
+      part: 0,
+      parts: 1,
+      accepted: [],
+      records,
+    },
     [],
   ],
   outdated: [{ type: 'outdated', job: id, promised: epoch }, []],

@@ -284,6 +284,7 @@ describe('a promise', () => {
       job: job.spec.body.job,
       epoch,
       vote,
+      snapshot: 'a'.repeat(32),
       part: 0,
       parts: 1,
       accepted: [],

@@ -56,6 +56,7 @@ function promise(
     job: id,
     epoch,
     vote,
+    snapshot: 'a'.repeat(32),
     part: 0,
     parts: 1,
     accepted: [],
@@ -97,6 +98,18 @@ describe('a candidate', () => {
     cluster.message(0, 3, promise(prepare, 3, { parts: 2 }));
     assert.ok(!leads(cluster), 'half of a promise is none');
     cluster.message(0, 3, promise(prepare, 3, { parts: 2, part: 1, accepted: [both[0]] }));
+    assert.ok(leads(cluster));
+    assert.deepEqual(proposed(cluster), [low.id]);
+  });
+
+  it('makes no promise of parts that a keeper told at two different moments', () => {
+    const { cluster, prepare } = candidate();
+    const later = { snapshot: 'b'.repeat(32), parts: 2 };
+    cluster.message(0, 2, promise(prepare, 2));
+    cluster.message(0, 3, promise(prepare, 3, { parts: 2 }));
+    cluster.message(0, 3, promise(prepare, 3, { ...later, part: 1 }));
+    assert.ok(!leads(cluster), 'what stood between the two parts may be in neither');
+    cluster.message(0, 3, promise(prepare, 3, { ...later, part: 0, accepted: [both[0]] }));
     assert.ok(leads(cluster));
     assert.deepEqual(proposed(cluster), [low.id]);
   });

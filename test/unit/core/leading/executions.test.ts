@@ -76,7 +76,8 @@ describe('a leader', () => {
     const { grant } = cluster.messages('prepare')[0]?.message ?? assert.fail('a prepare');
     const { epoch } = grant.body;
     const { records } = cluster.job(0);
-    const promised = { type: 'promise', job: about, epoch, part: 0, parts: 1 } as const;
+    const whole = { snapshot: 'a'.repeat(32), part: 0, parts: 1 };
+    const promised = { type: 'promise', job: about, epoch, ...whole } as const;
     const given = voteOf(1, about, grant.id, 'grant', epoch);
     cluster.message(0, 1, { ...promised, vote: given, accepted: [], records });
     assert.notEqual(cluster.job(0).leading, null);

@@ -66,7 +66,8 @@ function promise(cluster: Cluster, of = job): void {
   const { epoch } = grant.body;
   const vote = voteOf(1, about, grant.id, 'grant', epoch);
   const { records } = cluster.job(0);
-  const message = { type: 'promise', job: about, epoch, part: 0, parts: 1, accepted: [] } as const;
+  const whole = { snapshot: 'a'.repeat(32), part: 0, parts: 1, accepted: [] };
+  const message = { type: 'promise', job: about, epoch, ...whole } as const;
   cluster.message(0, 1, { ...message, vote, records });
   assert.notEqual(cluster.job(0).leading, null);
 }
