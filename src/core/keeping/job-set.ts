@@ -69,6 +69,14 @@ export class JobSet {
     return this.#size === 0 ? null : this.#idAt(this.#first);
   }
 
+  /** At most `most` jobs whose moment is before this one, oldest first; the others are passed over as numbers. */
+  before(moment: number, most: number): readonly JobId[] {
+    const found: JobId[] = [];
+    for (let at = this.#first; at < this.#next && found.length < most; at += 1)
+      if ((this.#moments[at] ?? Number.NaN) < moment) found.push(this.#idAt(at));
+    return found;
+  }
+
   /** Jobs and their moments, oldest first. The set must not change meanwhile. */
   *[Symbol.iterator](): Generator<readonly [JobId, number], void, undefined> {
     for (let at = this.#first; at < this.#next; at += 1) {
@@ -91,8 +99,8 @@ export class JobSet {
 
   /** Everything moved together, in twice the room when that is needed. */
   #renew(): void {
-    const all = [...this];
-    const capacity = Math.max(FIRST_CAPACITY, 2 ** Math.ceil(Math.log2(2 * all.length + 1)));
+    const [ids, moments, from, to] = [this.#ids, this.#moments, this.#first, this.#next];
+    const capacity = Math.max(FIRST_CAPACITY, 2 ** Math.ceil(Math.log2(2 * this.#size + 1)));
     this.#ids = new Uint32Array(capacity * WORDS);
     this.#moments = new Float64Array(capacity);
     this.#slots = new Int32Array(2 * capacity).fill(EMPTY_SLOT);
@@ -100,8 +108,10 @@ export class JobSet {
     this.#first = 0;
     this.#next = 0;
     this.#size = 0;
-    for (const [job, moment] of all) {
-      this.#read(job);
+    for (let at = from; at < to; at += 1) {
+      const moment = moments[at] ?? Number.NaN;
+      if (Number.isNaN(moment)) continue;
+      this.#wanted.set(ids.subarray(at * WORDS, (at + 1) * WORDS));
       this.#put(moment);
     }
   }

@@ -155,9 +155,7 @@ function forgetRows(core: With<'asking' | 'keeping'>, job: JobId): void {
 export function tickExpiry(core: With<'asking' | 'keeping'>): void {
   const { shelf, tokens, tombs } = core.keeping;
   const wall = wallMs(core);
-  const over: JobId[] = [];
-  for (const set of [shelf, tokens, tombs])
-    for (const [job, until] of set) if (until < wall && over.length < EXPIRIES_MAX) over.push(job);
+  const over = [shelf, tokens, tombs].flatMap((set) => set.before(wall, EXPIRIES_MAX));
   for (const job of over) {
     forgetRows(core, job);
     tokens.delete(job);

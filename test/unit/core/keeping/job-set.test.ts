@@ -30,6 +30,13 @@ describe('a set of jobs', () => {
         assert.deepEqual([...set], [...model]);
         assert.equal(set.size, model.size);
         assert.equal(set.oldest(), [...model.keys()][0] ?? null);
+        assert.deepEqual(
+          set.before(5e11, 3),
+          [...model]
+            .filter(([, moment]) => moment < 5e11)
+            .map(([job]) => job)
+            .slice(0, 3),
+        );
         for (let n = 0; n <= 40; n += 1) {
           assert.equal(set.has(idOf(n)), model.has(idOf(n)));
           assert.equal(set.momentOf(idOf(n)), model.get(idOf(n)) ?? null);
