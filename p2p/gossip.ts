@@ -12,6 +12,7 @@ import { peerIdFromString } from '@libp2p/peer-id';
 import { asNodeId } from '../src/core/record/ids.ts';
 import type { JobId, NodeId } from '../src/core/record/ids.ts';
 import type { Gossip } from '../src/core/contract/messages.ts';
+import { createDeafWatch, DEAF_AFTER_MS, WATCH_MS } from './deaf.ts';
 import { reasonOf } from './log.ts';
 import type { Log } from './log.ts';
 import type { Presence } from './peers/presence.ts';
@@ -32,15 +33,6 @@ const NEIGHBOUR_RATE = { perSecond: 4 << 20, burst: 16 << 20 };
 const MESSAGE_COST = 2_048;
 /** Messages handed over per event loop turn, so that a burst does not hold up the streams. */
 const TURN_MAX = 64;
-const WATCH_MS = 2_000;
-/** A look that comes later than this says that this node stood still, and nothing about others. */
-const LATE_MS = 1_000;
-/** A fresh connection has so long to exchange subscriptions before anyone wonders. */
-const FRESH_MS = 4_000;
-/** Deaf for so long, although identified again: the connection is given up. */
-const DEAF_AFTER_MS = 5_000;
-/** At most one hang-up per peer in this time. */
-const HEAL_PAUSE_MS = 15_000;
 
 export type Decoded =
   | { readonly ok: true; readonly gossip: Gossip }
@@ -291,8 +283,8 @@ export function createGossip(deps: GossipDeps): GossipService {
         pubsub.topicValidators.set(topic, validate);
         pubsub.subscribe(topic);
       }
-      const heal = healer(deps, topics.adverts, () => {
-        counts.healed += 1;
+      const heal = healer(deps, topics.adverts, (count) => {
+        counts.healed += count;
       });
       watch = setInterval(heal, WATCH_MS);
       watch.unref();
@@ -305,17 +297,11 @@ export function createGossip(deps: GossipDeps): GossipService {
   };
 }
 
-/**
- * One reset of the gossip stream leaves two peers deaf to each other for ever while their connection
- * looks healthy: publishing then reaches nobody, without an error. Every member subscribes to the
- * adverts, so a member that is missing among the subscribers is deaf. Gossipsub opens new streams
- * when a peer is identified, so that is tried first: it disturbs nothing else on the connection. If
- * the peer stays deaf the connection is closed and dialled again, which always heals it.
- */
-function healer(deps: GossipDeps, topic: string, onHealed: () => void): () => void {
-  const deaf = new Map<NodeId, { since: number; hungUpAt: number }>();
+/** Looks after peers that have gone deaf; to be called every {@link WATCH_MS}. */
+function healer(deps: GossipDeps, topic: string, onHealed: (count: number) => void): () => void {
+  const look = createDeafWatch(() => performance.now());
 
-  const nudge = (peer: NodeId): void => {
+  const identify = (peer: NodeId): void => {
     const { services } = deps.libp2p();
     const [connection] = deps.libp2p().getConnections(peerIdFromString(peer));
     if (connection === undefined) return;
@@ -337,36 +323,14 @@ function healer(deps: GossipDeps, topic: string, onHealed: () => void): () => vo
       .finally(() => deps.redial(peer));
   };
 
-  let lookedAt = performance.now();
-  /** Since then this node kept up: what was not exchanged before says nothing about others. */
-  let awakeSince = lookedAt;
-
   return () => {
-    const now = performance.now();
-    if (now - lookedAt > WATCH_MS + LATE_MS) {
-      awakeSince = now;
-      for (const state of deaf.values()) state.since = now;
-    }
-    lookedAt = now;
+    const members = deps.presence
+      .members()
+      .map((peer) => ({ peer, since: deps.presence.since(peer) ?? performance.now() }));
     const hearing = new Set(deps.libp2p().services.pubsub.getSubscribers(topic).map(String));
-    const members = deps.presence.members();
-    for (const peer of members) {
-      const state = deaf.get(peer);
-      if (hearing.has(peer)) {
-        if (state !== undefined && deaf.delete(peer)) onHealed();
-      } else if (state === undefined) {
-        const since = Math.max(awakeSince, deps.presence.since(peer) ?? now);
-        if (now - since < FRESH_MS) continue;
-        deaf.set(peer, { since: now, hungUpAt: -HEAL_PAUSE_MS });
-        nudge(peer);
-      } else if (now - state.since >= DEAF_AFTER_MS && now - state.hungUpAt >= HEAL_PAUSE_MS) {
-        state.hungUpAt = now;
-        hangUp(peer);
-      }
-    }
-    // The state outlives the gap of a redial; a peer that is gone for good is forgotten.
-    for (const [peer, state] of deaf) {
-      if (!members.includes(peer) && now - state.since > 60_000) deaf.delete(peer);
-    }
+    const todo = look(members, hearing);
+    onHealed(todo.healed);
+    todo.identify.forEach(identify);
+    todo.hangUp.forEach(hangUp);
   };
 }
