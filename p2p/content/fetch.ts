@@ -9,9 +9,10 @@ import { ShoalError } from '../../src/failures/shoal-error.ts';
 import { asNodeId } from '../../src/core/record/ids.ts';
 import type { NodeId } from '../../src/core/record/ids.ts';
 import type { FetchOptions } from '../../src/lib/content.ts';
-import { matches } from './blockstore.ts';
 import type { BlockFiles } from './blockstore.ts';
 import { factsOf, mayHaveLinks } from './dag.ts';
+import { count, createJudge } from './wanted.ts';
+import type { Tally } from './wanted.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
 import { HolderBusy } from '../protocols/blocks.ts';
@@ -32,8 +33,6 @@ const PER_HOLDER = 4;
 /** In line for a holder, over all fetches; a fetch that is not wanted any more leaves the line. */
 const LINE_MAX = 10_000;
 const LINE_MS = 24 * 3_600_000;
-/** Directory and file headers above the file bytes: a tenth, and room for small files. */
-const overhead = (maxBytes: number): number => maxBytes / 10 + (64 << 20);
 
 export interface FetchDeps {
   readonly self: NodeId;
@@ -82,9 +81,7 @@ interface Task {
   /** Somebody who may have it had no time in this round. */
   busy: boolean;
   wants: readonly CID[];
-  received: number;
-  budget: number;
-  total: number;
+  readonly tally: Tally;
 }
 
 export function createFetcher(deps: FetchDeps): Fetcher {
@@ -112,7 +109,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
 
   /** Brings what one holder has. @returns whether it brought anything. */
   const pull = async (task: Task, peer: NodeId): Promise<boolean> => {
-    const before = task.received;
+    const before = task.tally.received;
     const { signal } = task.options;
     let session: BlockSession | null = null;
     task.asked.add(peer);
@@ -143,7 +140,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
       session?.close();
       leave?.();
     }
-    return task.received > before;
+    return task.tally.received > before;
   };
 
   const remaining = async (task: Task): Promise<boolean> => {
@@ -212,9 +209,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
         corrupt: new Set(),
         spoke: new Set(),
         busy: false,
-        received: 0,
-        budget: options.maxBytes + overhead(options.maxBytes),
-        total: 0,
+        tally: { received: 0, total: 0 },
       };
       if (!(await remaining(task))) return;
       const holders = options.holders.map(asNodeId);
@@ -247,18 +242,12 @@ function unavailable(task: Task): ShoalError {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Counts a block against the budget, and its claim when it is the root. */
+/** @throws ShoalError `content-too-large`. */
 function account(task: Task, cid: CID, bytes: Uint8Array): void {
-  task.received += bytes.byteLength;
-  if (cid.equals(task.root)) {
-    const facts = factsOf(cid, bytes);
-    task.total = facts.claimedBytes;
-    if (facts.kind === 'file' && facts.claimedBytes > task.options.maxBytes) {
-      throw tooLarge(task, facts.claimedBytes);
-    }
-  }
-  if (task.received > task.budget) throw tooLarge(task, task.received);
-  task.options.onProgress?.(task.received, task.total);
+  const { tally, root, options } = task;
+  const tooMany = count(tally, { root, maxBytes: options.maxBytes }, cid, bytes);
+  if (tooMany !== null) throw tooLarge(task, tooMany);
+  options.onProgress?.(tally.received, tally.total);
 }
 
 const tooLarge = (task: Task, bytes: number): ShoalError =>
@@ -278,7 +267,7 @@ function createIntake(
   take(cid: CID, bytes: Uint8Array, release: (() => void) | undefined): Promise<void>;
   settle(): Promise<void>;
 } {
-  const expected = new Set(task.wants.map((cid) => cid.toString()));
+  const whyRefused = createJudge(task.wants, task.deep);
   const writing = new Set<Promise<void>>();
   let failure: unknown = null;
   const corrupt = (cid: CID, why: string): ShoalError => {
@@ -288,13 +277,8 @@ function createIntake(
   };
   return {
     async take(cid, bytes, release) {
-      const key = cid.toString();
-      // Or a holder could fill the disk with blocks that nobody asked for.
-      if (!expected.delete(key)) throw corrupt(cid, 'a block that was not asked for');
-      if (!matches(cid, bytes)) throw corrupt(cid, 'the bytes do not match the hash');
-      if (task.deep && mayHaveLinks(cid)) {
-        for (const link of factsOf(cid, bytes).links) expected.add(link.cid.toString());
-      }
+      const why = whyRefused(cid, bytes);
+      if (why !== null) throw corrupt(cid, why);
       account(task, cid, bytes);
       task.options.onBlock?.(cid, bytes);
       const write: Promise<void> = deps.blocks

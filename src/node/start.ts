@@ -4,7 +4,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { isSendersFault } from '../../p2p/wire/cbor.ts';
 import { readApiKeys } from '../api/keys.ts';
 import type { Listening } from '../api/listen.ts';
 import { API_LIMITS, createApiServer } from '../api/server.ts';
@@ -32,6 +31,7 @@ import type { Driver } from './driver.ts';
 import { createReplicator, perform } from './effects.ts';
 import type { Hands } from './effects.ts';
 import { createEngines } from './engines.ts';
+import { judgeFrame, lastWords } from './heard.ts';
 import { readLogs, readResult } from './logs/logs.ts';
 import { createNodeMetrics } from './metrics.ts';
 import { Closers, openHost, openIdentity, openRunner, specBytes } from './open.ts';
@@ -154,10 +154,7 @@ async function compose(
         asMillis(performance.now()),
         asHlc(Date.now()),
       );
-      for (const effect of words) {
-        const advert = effect.type === 'send' && effect.message.type === 'advert';
-        if (advert || effect.type === 'gossip') perform(hands, effect);
-      }
+      for (const effect of lastWords(words)) perform(hands, effect);
     },
     stopRuns: () => runner.stop(LEAVE_MS),
     end: (error) => ended.reject(error),
@@ -208,15 +205,14 @@ async function compose(
     onFrame: (from, frame) => {
       let room: Promise<void> | undefined;
       defects.contain('frame', () => {
-        const decoded = codec.decodeMessage(frame);
-        if (!decoded.ok) {
-          metrics.refused(decoded.code);
-          if (isSendersFault(decoded.code)) host.penalise(from, 'garbage');
-          room = pauseAfter(frame.byteLength);
+        const heard = judgeFrame(from, frame.byteLength, codec.decodeMessage(frame));
+        if (heard.type === 'input') {
+          room = driver.hear(heard.input, frame.byteLength);
           return;
         }
-        const input = { type: 'message', from, message: decoded.message } as const;
-        room = driver.hear(input, frame.byteLength);
+        metrics.refused(heard.code);
+        if (heard.fault) host.penalise(from, 'garbage');
+        if (heard.pauseMs > 0) room = new Promise((resolve) => setTimeout(resolve, heard.pauseMs));
       });
       return room;
     },
@@ -357,10 +353,3 @@ async function leave(driver: Driver, runner: Runner, closers: Closers): Promise<
   await new Promise((r) => setTimeout(r, 200));
   await closers.run();
 }
-
-/**
- * What was refused was received and decrypted all the same, so its stream stands still for a while:
- * a millisecond per KiB, a second for the largest frame.
- */
-const pauseAfter = (bytes: number): Promise<void> | undefined =>
-  bytes < 1_024 ? undefined : new Promise((resolve) => setTimeout(resolve, bytes / 1_024));
