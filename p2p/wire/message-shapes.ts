@@ -57,6 +57,7 @@ function admissionShapes({ spec, sealedAdmission, vote, admission }: RecordShape
       refusal,
     }),
     activate: map<OneMessage<'activate'>>({ type: literal('activate'), spec, admission }),
+    activated: map<OneMessage<'activated'>>({ type: literal('activated'), job: jobId }),
     'job-wanted': map<OneMessage<'job-wanted'>>({ type: literal('job-wanted'), job: jobId }),
     over: map<OneMessage<'over'>>({ type: literal('over'), job: jobId }),
   };
@@ -174,6 +175,7 @@ function executionShapes(records: RecordShapes) {
       because: certifiedValue,
     }),
     closed: map<OneMessage<'closed'>>({ type: literal('closed'), job: jobId, close }),
+    'closed-ack': map<OneMessage<'closed-ack'>>({ type: literal('closed-ack'), job: jobId }),
     replicate: map<OneMessage<'replicate'>>({
       type: literal('replicate'),
       spec,

@@ -8,7 +8,7 @@ import { allow } from './mesh/allowance.ts';
 import { keptFor, onPrepare, onPropose } from './consensus/acceptor.ts';
 import { onActivate, onAdmit, onCoVote } from './keeping/admitting.ts';
 import { onAnnouncement, onBidClosed, onSpec, reconsider, onCloseHeard } from './placing/bidder.ts';
-import { onCommitAck, onVoted } from './consensus/proposer.ts';
+import { onAcknowledged, onVoted } from './consensus/proposer.ts';
 import { loseContent, onHolder, storeChanged } from './executing/entrusted.ts';
 import { onEntrust, onLocalReplica, onReplicate } from './executing/copier.ts';
 import { markBack } from './node/containment.ts';
@@ -199,6 +199,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   },
   'not-admitted': onNotAdmitted,
   activate: onActivate,
+  activated: (core, from, { job }) => onActivated(core, from, job),
   'job-wanted'(core, from, { job }) {
     const kept = core.keeping.kept.get(job);
     if (kept === undefined) return;
@@ -228,11 +229,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   propose: asKept(onPropose),
   voted: ifKept(onVoted),
   commit: asKept(onCommit),
-  'commit-ack'(core, from, message) {
-    if (message.slots.includes('admission')) onActivated(core, from, message.job);
-    const kept = core.keeping.kept.get(message.job);
-    if (kept !== undefined) onCommitAck(from, kept, message);
-  },
+  'commit-ack': ifKept((_core, from, kept, { slots }) => onAcknowledged(from, kept, slots)),
   assign: onAssign,
   started: ifKept(onStarted),
   'not-started': ifKept(onNotStarted),
@@ -242,6 +239,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   renewed: (core, _from, { executions }) => onRenewedReply(core, executions),
   leads: onLeads,
   cancel: onCancel,
+  'closed-ack': ifKept((_core, from, kept) => onAcknowledged(from, kept, ['close'])),
   closed(core, from, message) {
     onStopTooLate(core, message.close);
     if (onClosed(core, from, message)) onProvenClose(core, message);

@@ -189,13 +189,10 @@ function noteCommitted(core: Node, value: CertifiedValue): void {
   }
 }
 
-export function onCommitAck(
-  from: NodeId,
-  kept: KeptJob,
-  message: Extract<Message, { type: 'commit-ack' }>,
-): void {
+/** A keeper has these commits, or an executor the close: neither is told any more. */
+export function onAcknowledged(from: NodeId, kept: KeptJob, slots: readonly Slot[]): void {
   const open = kept.lead?.unacked.get(from);
-  for (const slot of message.slots) {
+  for (const slot of slots) {
     open?.delete(slot);
     if (slot === 'close') kept.lead?.closing?.nodes.delete(from);
   }

@@ -58,6 +58,8 @@ export type Message =
       readonly spec: Signed<'spec'>;
       readonly admission: Certified<'admission'>;
     }
+  /** The keeper has the job, certified and on its disk. */
+  | { readonly type: 'activated'; readonly job: JobId }
   /** You speak of a job that I should keep and do not have: send `activate`. */
   | { readonly type: 'job-wanted'; readonly job: JobId }
   /** The job you speak of is over, and I keep nothing of it any more, no proof either. */
@@ -117,6 +119,7 @@ export type Message =
     }
   | { readonly type: 'voted'; readonly job: JobId; readonly votes: readonly Signed<'vote'>[] }
   | { readonly type: 'commit'; readonly job: JobId; readonly values: readonly CertifiedValue[] }
+  /** These are on the keeper's disk. */
   | { readonly type: 'commit-ack'; readonly job: JobId; readonly slots: readonly Slot[] }
   // — leader and executor
   | {
@@ -161,6 +164,8 @@ export type Message =
     }
   /** The executor may forget: the job is closed and what it reported is in the ledger. */
   | { readonly type: 'closed'; readonly job: JobId; readonly close: Certified<'close'> }
+  /** The executor knows it, or has nothing of the job. */
+  | { readonly type: 'closed-ack'; readonly job: JobId }
   // — results
   | {
       readonly type: 'replicate';

@@ -74,7 +74,7 @@ export function onClosed(
   const admission = execution?.stored.admission ?? kept?.ledger.admission;
   if (admission === undefined) {
     // Nothing of it here; the sender may stop telling us.
-    send(core, from, { type: 'commit-ack', job, slots: ['close'] });
+    send(core, from, { type: 'closed-ack', job });
     return false;
   }
   const verdict = checkCommitted(core.suite, admission.record.body, close);
@@ -82,6 +82,6 @@ export function onClosed(
     refuse(core, from, verdict.code, false);
     return false;
   }
-  send(core, from, { type: 'commit-ack', job, slots: ['close'] });
+  send(core, from, { type: 'closed-ack', job });
   return true;
 }

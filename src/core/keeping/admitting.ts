@@ -171,7 +171,7 @@ export function onActivate(
     }
     activate(core, from, spec, admission);
   }
-  send(core, from, { type: 'commit-ack', job, slots: ['admission'] });
+  send(core, from, { type: 'activated', job });
 }
 
 /** A job that others voted for fills the books of this keeper no less than one that it voted for. */

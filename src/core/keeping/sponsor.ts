@@ -219,7 +219,7 @@ function tellOutcome(core: Node, submission: Submission): void {
   }
 }
 
-/** A keeper has activated the job (its `commit-ack` for the admission). */
+/** A keeper has activated the job. */
 export function onActivated(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId): void {
   const submission = core.keeping.submissions.get(job);
   if (submission === undefined || submission.certified === null) return;

@@ -185,7 +185,9 @@ const messages: Makers<Message> = {
   }),
   voted: ({ job, id }) => ({ type: 'voted', job: id, votes: [...job.admission.votes] }),
   commit: ({ job, id, assign }) => ({ type: 'commit', job: id, values: [committed(job, assign)] }),
-  'commit-ack': ({ id }) => ({ type: 'commit-ack', job: id, slots: ['admission', 'close'] }),
+  'commit-ack': ({ id }) => ({ type: 'commit-ack', job: id, slots: ['assign/0/0', 'close'] }),
+  activated: ({ id }) => ({ type: 'activated', job: id }),
+  'closed-ack': ({ id }) => ({ type: 'closed-ack', job: id }),
   assign: ({ job, assign }) => ({
     type: 'assign',
     spec: job.spec,

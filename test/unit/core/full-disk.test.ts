@@ -107,12 +107,12 @@ describe('a node whose disk is full', () => {
     const promised = machine();
     promised.message(0, 1, admit);
     fill(promised);
-    assert.deepEqual(kinds(promised.message(0, 1, activate)), ['commit-ack']);
+    assert.deepEqual(kinds(promised.message(0, 1, activate)), ['activated']);
     const asked = machine();
     fill(asked);
     assert.deepEqual(asked.message(0, 1, activate), []);
     fill(asked, false);
-    assert.deepEqual(kinds(asked.message(0, 1, activate)), ['commit-ack'], 'it is asked again');
+    assert.deepEqual(kinds(asked.message(0, 1, activate)), ['activated'], 'it is asked again');
   });
 
   it('says so at once to everybody, and once', () => {

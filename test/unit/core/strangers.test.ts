@@ -134,7 +134,9 @@ const messages: Expected<Message> = {
   ],
   voted: [{ type: 'voted', job: id, votes: [vote] }, []],
   commit: [{ type: 'commit', job: id, values: [committed(job, assign)] }, ['send job-wanted']],
-  'commit-ack': [{ type: 'commit-ack', job: id, slots: ['admission', 'close'] }, []],
+  'commit-ack': [{ type: 'commit-ack', job: id, slots: ['assign/0/0', 'close'] }, []],
+  activated: [{ type: 'activated', job: id }, []],
+  'closed-ack': [{ type: 'closed-ack', job: id }, []],
   assign: [
     {
       type: 'assign',
@@ -157,7 +159,7 @@ const messages: Expected<Message> = {
     { type: 'cancel', job: id, execution, because: committed(job, acceptOf(job, state)) },
     [],
   ],
-  closed: [{ type: 'closed', job: id, close: committed(job, closeOf(job)) }, ['send commit-ack']],
+  closed: [{ type: 'closed', job: id, close: committed(job, closeOf(job)) }, ['send closed-ack']],
   replicate: [
     {
       type: 'replicate',

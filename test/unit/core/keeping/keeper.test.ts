@@ -184,7 +184,7 @@ describe('an admission', () => {
   it('makes a keeper only with W votes', () => {
     const few = certify(job.admission.record, 'admission', [1], job.epoch);
     refusedAlone(machine(), 1, { ...activate, admission: few }, 'bad-certificate');
-    assert.deepEqual(types(machine().message(0, 1, activate)), ['commit-ack']);
+    assert.deepEqual(types(machine().message(0, 1, activate)), ['activated']);
   });
 
   it('does not make a keeper of a node that it does not name', () => {

@@ -11,7 +11,15 @@ const NODES = [0, 1, 2, 3];
 const running = () => [{ type: 'phase', phase: 'running' }] as const;
 
 /** What a keeper says that never leads, and yet lives. */
-const ALIVE: readonly MessageType[] = ['ping', 'pong', 'advert', 'admitted', 'commit-ack', 'bid'];
+const ALIVE: readonly MessageType[] = [
+  'ping',
+  'pong',
+  'advert',
+  'admitted',
+  'activated',
+  'commit-ack',
+  'bid',
+];
 /** What a leader says that only claims to lead. */
 const CLAIMS: readonly MessageType[] = [...ALIVE, 'leading', 'leads', 'renewed', 'command-ack'];
 

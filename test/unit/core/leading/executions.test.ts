@@ -93,7 +93,7 @@ describe('a leader', () => {
     assert.equal(told(cluster, 'closed', 7), 1);
     cluster.advance(5_000);
     assert.ok(told(cluster, 'closed', 7) > 1);
-    cluster.message(0, 7, { type: 'commit-ack', job: id, slots: ['close'] });
+    cluster.message(0, 7, { type: 'closed-ack', job: id });
     const heard = told(cluster, 'closed', 7);
     cluster.advance(20_000);
     assert.equal(told(cluster, 'closed', 7), heard);

@@ -219,6 +219,8 @@ export const messageArbitraries: Arbitraries<Message> = {
   voted: record<M<'voted'>>({ type: is('voted'), job: jobIds, votes }),
   commit: record<M<'commit'>>({ type: is('commit'), job: jobIds, values: few(certifiedValues) }),
   'commit-ack': record<M<'commit-ack'>>({ type: is('commit-ack'), job: jobIds, slots: few(slots) }),
+  activated: record<M<'activated'>>({ type: is('activated'), job: jobIds }),
+  'closed-ack': record<M<'closed-ack'>>({ type: is('closed-ack'), job: jobIds }),
   assign: record<M<'assign'>>({
     type: is('assign'),
     spec: signed('spec'),
