@@ -38,8 +38,8 @@ import {
   tellClosed,
 } from './keeping/keeper.ts';
 import { nodeIsBack, onReplicated } from './leading/copies.ts';
-import { onNotStarted, onRenewed, onStarted } from './leading/lead.ts';
-import { onLeads, onRenewedReply } from './executing/lease.ts';
+import { onNotStarted, takeRenewal, onStarted } from './leading/lead.ts';
+import { onLeads, onRenewed } from './executing/lease.ts';
 import { onFound, onQuery } from './asking/lookup.ts';
 import type { Input } from './contract/input.ts';
 import { advertise, doubtMember, forgetAlive, greet, takeAdvert } from './mesh/members.ts';
@@ -236,7 +236,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   states: (core, from, { states }) => onStates(core, from, states),
   'states-ack': onStatesAck,
   renew: onRenew,
-  renewed: (core, _from, { executions }) => onRenewedReply(core, executions),
+  renewed: (core, _from, { executions }) => onRenewed(core, executions),
   leads: onLeads,
   cancel: onCancel,
   'closed-ack': ifKept((_core, from, kept) => onAcknowledged(from, kept, ['close'])),
@@ -294,7 +294,7 @@ function onRenew(core: Core, from: NodeId, message: Extract<Message, { type: 're
         recall(core, job, { type: 'message', from, message: again }, from);
         return false;
       }
-      return onRenewed(core, from, kept, execution, told);
+      return takeRenewal(core, from, kept, execution, told);
     })
     .map(({ execution }) => execution);
   if (renewed.length > 0) send(core, from, { type: 'renewed', executions: renewed });

@@ -15,7 +15,7 @@ import type { Retention } from './retention.ts';
 import type { Runner } from './runner/runner.ts';
 
 /** What performs the effects of the core. */
-export interface Hands {
+export interface EffectPorts {
   readonly host: Host;
   readonly codec: MessageCodec;
   readonly log: Log;
@@ -30,13 +30,13 @@ export interface Hands {
 }
 
 /** Never throws: an effect that fails costs that effect, and the core hears of it where it waits. */
-export function perform(hands: Hands, effect: Performed): void {
+export function perform(hands: EffectPorts, effect: Performed): void {
   if (!hands.defects.contain(`effect.${effect.type}`, () => carryOut(hands, effect)))
     hands.defects.contain(`effect.${effect.type}`, () => giveUp(hands, effect));
 }
 
 /** The core waits for what these two report; everything else it repeats or does not need. */
-function giveUp({ push }: Hands, effect: Performed): void {
+function giveUp({ push }: EffectPorts, effect: Performed): void {
   if (effect.type === 'run') {
     const message = 'This node could not begin the execution; its log says why.';
     const failure = { code: 'node-failed', class: 'node', message } as const;
@@ -48,7 +48,7 @@ function giveUp({ push }: Hands, effect: Performed): void {
   }
 }
 
-function carryOut(hands: Hands, effect: Performed): void {
+function carryOut(hands: EffectPorts, effect: Performed): void {
   const { host, codec, log, metrics, runner } = hands;
   switch (effect.type) {
     case 'send':
@@ -108,7 +108,7 @@ export function createReplicator(deps: {
   readonly retention: Retention;
   readonly resultMaxBytes: number;
   readonly log: Log;
-}): Hands['replicate'] {
+}): EffectPorts['replicate'] {
   const { host, driver, retention, log } = deps;
   const copy = async (
     cid: string,

@@ -29,7 +29,7 @@ import { diagnose } from './doctor.ts';
 import { createDriver } from './driver.ts';
 import type { Driver } from './driver.ts';
 import { createReplicator, perform } from './effects.ts';
-import type { Hands } from './effects.ts';
+import type { EffectPorts } from './effects.ts';
 import { createEngines } from './engines.ts';
 import { judgeFrame, lastWords } from './heard.ts';
 import { readLogs, readResult } from './logs/logs.ts';
@@ -120,7 +120,7 @@ async function compose(
     count: (where) => metrics.defect(where),
     now: () => performance.now(),
   });
-  const hands: Hands = {
+  const hands: EffectPorts = {
     host,
     codec,
     log: peerLog,

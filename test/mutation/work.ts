@@ -204,7 +204,7 @@ export const work: Mutations = {
     },
     {
       name: 'a surplus attempt that renews its lease is let run',
-      within: 'onRenewed',
+      within: 'takeRenewal',
       text: 'supersededBy(kept, execution)',
       instead: 'null',
       why: 'one lost message, and a program runs that nobody wants',

@@ -36,7 +36,7 @@ function whomToTell(core: Node, execution: LocalExecution): NodeId {
   return keepers[turn]?.node ?? execution.epoch.leader;
 }
 
-export function onRenewedReply(core: With<'executing'>, executions: readonly ExecutionId[]): void {
+export function onRenewed(core: With<'executing'>, executions: readonly ExecutionId[]): void {
   for (const id of executions) {
     const execution = core.executing.executions.get(id);
     if (execution !== undefined) execution.leaderHeardAt = core.now;

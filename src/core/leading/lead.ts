@@ -281,7 +281,7 @@ function beginClosing(
 }
 
 /** A lease renewal: heard; what should not run any more is told so. */
-export function onRenewed(
+export function takeRenewal(
   core: Node,
   from: NodeId,
   kept: KeptJob,

@@ -44,7 +44,8 @@ export interface RunnerSettings {
   readonly allowedEnv: readonly string[];
 }
 
-export interface Workshop {
+/** What every order is carried out with. */
+export interface RunPorts {
   readonly engines: ReadonlyMap<string, Engine>;
   readonly sources: ReadonlyMap<string, Source>;
   readonly publishers: ReadonlyMap<string, Publisher>;
@@ -55,7 +56,8 @@ export interface Workshop {
   readonly now: () => number;
 }
 
-export interface Carried extends Workshop {
+/** One order while it is carried out. */
+export interface OrderRun extends RunPorts {
   readonly order: ExecutionOrder;
   readonly files: ExecutionFiles;
   readonly log: Log;
@@ -83,7 +85,7 @@ class RunError extends Error {
  * @returns the last event. Never throws for what a job does.
  * @throws the signal's reason when it aborted.
  */
-export async function carryOut(carried: Carried): Promise<FinalEvent> {
+export async function carryOut(carried: OrderRun): Promise<FinalEvent> {
   try {
     const outcome = (await carried.files.read('outcome')) ?? (await run(carried));
     const result = await publish(carried, outcome);
@@ -102,10 +104,10 @@ export async function carryOut(carried: Carried): Promise<FinalEvent> {
 }
 
 /** What the program printed so far. */
-export const heads = (carried: Carried): Promise<OutputHead> =>
+export const heads = (carried: OrderRun): Promise<OutputHead> =>
   outputHead(carried.files.stdoutPath, carried.files.stderrPath);
 
-async function run(carried: Carried): Promise<Outcome> {
+async function run(carried: OrderRun): Promise<Outcome> {
   const { files, order } = carried;
   const engine = carried.engines.get(order.task.Engine.Type);
   if (engine === undefined) {
@@ -124,7 +126,7 @@ async function run(carried: Carried): Promise<Outcome> {
 
 /** @returns null when nothing of an earlier run is left and the program had not begun. */
 async function takeUp(
-  carried: Carried,
+  carried: OrderRun,
   engine: Engine,
   prepared: ExecutionFacts['prepared'],
 ): Promise<Outcome | null> {
@@ -139,7 +141,7 @@ async function takeUp(
   throw new RunError({ code: 'lost-in-restart', class: 'node', message }, null);
 }
 
-async function begin(carried: Carried, engine: Engine): Promise<Outcome> {
+async function begin(carried: OrderRun, engine: Engine): Promise<Outcome> {
   const { files, order, settings, signal, sources } = carried;
   carried.phase('preparing');
   await files.reset();
@@ -172,12 +174,12 @@ type EngineCall = (
 ) => Promise<EngineOutcome | null>;
 
 /** Bytes that the job may fill in all. */
-const diskBytesOf = ({ order, settings }: Carried): number =>
+const diskBytesOf = ({ order, settings }: OrderRun): number =>
   order.task.resources.diskBytes || settings.diskDefaultBytes;
 
 /** Everything on this node's disk that is there for the job alone. */
 async function diskFilled(
-  { files, order, settings }: Carried,
+  { files, order, settings }: OrderRun,
   engine: Engine,
   prepared: ExecutionFacts['prepared'],
   enough: number,
@@ -199,7 +201,7 @@ async function diskFilled(
 
 /** Calls the engine while the guard watches; the guard's word counts more than the engine's. */
 async function watched(
-  carried: Carried,
+  carried: OrderRun,
   engine: Engine,
   prepared: ExecutionFacts['prepared'],
   call: EngineCall,
@@ -237,7 +239,7 @@ async function watched(
 
 /** What happens when the program itself begins: phase, clock and marker, once. */
 function startNotes(
-  carried: Carried,
+  carried: OrderRun,
   guard: Guard,
 ): { readonly onStarted: () => void; readonly begun: () => Promise<void> } {
   let marking: Promise<void> | null = null;
@@ -264,7 +266,7 @@ function startNotes(
 }
 
 function engineRunOf(
-  carried: Carried,
+  carried: OrderRun,
   prepared: ExecutionFacts['prepared'],
   atOnce: AbortSignal,
 ): EngineRun {
@@ -291,7 +293,7 @@ const publishes = ({ task }: ExecutionOrder): boolean =>
   task.Publisher.Type !== '' && task.Publisher.Type !== 'noop';
 
 async function publish(
-  carried: Carried,
+  carried: OrderRun,
   outcome: Outcome,
 ): Promise<Extract<FinalEvent, { readonly type: 'ended' }>['result']> {
   const { files, log, order, settings, signal } = carried;
@@ -325,7 +327,7 @@ async function publish(
 
 function explained(
   error: unknown,
-  carried: Carried,
+  carried: OrderRun,
 ): { readonly failure: ExecutionFailure; readonly usage: Usage | null } {
   if (error instanceof RunError) return { failure: error.failure, usage: error.usage };
   const known = diskError(error, 'The execution failed');

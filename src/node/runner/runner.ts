@@ -9,12 +9,12 @@ import type { ExecutionId } from '../../core/record/ids.ts';
 import { pause } from '../../lib/abort.ts';
 import type { Log } from '../../lib/log.ts';
 import { carryOut, heads } from './run-one.ts';
-import type { Carried, Workshop } from './run-one.ts';
+import type { OrderRun, RunPorts } from './run-one.ts';
 import { executionFiles } from './files.ts';
 import type { FinalEvent } from './files.ts';
 import { createSweeper } from './sweep.ts';
 
-export interface RunnerOptions extends Workshop {
+export interface RunnerOptions extends RunPorts {
   /** Directory of all executions; made when it is not there. */
   readonly executionsDir: string;
   readonly log: Log;
@@ -88,7 +88,7 @@ export function createRunner(options: RunnerOptions): Runner {
       const abort = new AbortController();
       const log = options.log.child({ execution });
       log.debug({ job: order.job, resume }, 'execution.start');
-      const phase: Carried['phase'] = (name) => tell(execution, { type: 'phase', phase: name });
+      const phase: OrderRun['phase'] = (name) => tell(execution, { type: 'phase', phase: name });
       const done = carryThrough(
         { ...options, order, log, signal: abort.signal, phase },
         (event) => {
@@ -129,13 +129,13 @@ export function createRunner(options: RunnerOptions): Runner {
   };
 }
 
-type Setup = Omit<Carried, 'files'> & { readonly executionsDir: string };
+type Setup = Omit<OrderRun, 'files'> & { readonly executionsDir: string };
 
 /** From where the files stand to the last event, which is durable before it is told. Never rejects. */
 async function carryThrough(setup: Setup, tell: (event: FinalEvent) => void): Promise<void> {
   const { log, order } = setup;
   try {
-    const carried: Carried = {
+    const carried: OrderRun = {
       ...setup,
       files: executionFiles(setup.executionsDir, order.execution),
     };
@@ -167,7 +167,7 @@ async function carryThrough(setup: Setup, tell: (event: FinalEvent) => void): Pr
 }
 
 /** @returns null when the node stops: the next process goes on. */
-async function lastEvent(carried: Carried): Promise<FinalEvent | null> {
+async function lastEvent(carried: OrderRun): Promise<FinalEvent | null> {
   try {
     return await carryOut(carried);
   } catch (error) {

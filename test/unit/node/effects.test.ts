@@ -7,13 +7,13 @@ import type { Message } from '../../../src/core/contract/messages.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { createDefects } from '../../../src/node/defects.ts';
 import { perform } from '../../../src/node/effects.ts';
-import type { Hands } from '../../../src/node/effects.ts';
+import type { EffectPorts } from '../../../src/node/effects.ts';
 import { idOf, jobWith, specOf } from '../core/fixtures.ts';
 import { messages } from '../p2p/wire/fixtures.ts';
 import { orderOf } from '../storage/support.ts';
 
 interface World {
-  readonly hands: Hands;
+  readonly hands: EffectPorts;
   readonly sent: Uint8Array[];
   readonly pushed: Input[];
   readonly counted: string[];
@@ -36,10 +36,10 @@ function world(): World {
       host: {
         messages: { send: (_: unknown, frame: Uint8Array) => w.sent.push(frame) > 0 },
         gossip: { publish: broken },
-      } as unknown as Hands['host'],
+      } as unknown as EffectPorts['host'],
       codec: messages,
       log: createLog('error', { write: (line) => w.log.push(line) }),
-      metrics: { sent() {}, refused() {}, noted: broken } as unknown as Hands['metrics'],
+      metrics: { sent() {}, refused() {}, noted: broken } as unknown as EffectPorts['metrics'],
       runner: broken,
       replicate: broken,
       closed: broken,
