@@ -4,15 +4,18 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { createSuite } from '../../../../p2p/wire/suite.ts';
 import { firstEpoch } from '../../../../src/core/record/ballot.ts';
-import { asHlc, asRequestId } from '../../../../src/core/record/ids.ts';
+import { asHlc, asMillis, asRequestId } from '../../../../src/core/record/ids.ts';
 import type { JobId } from '../../../../src/core/record/ids.ts';
 import type { JobInspection } from '../../../../src/core/contract/inspection.ts';
 import type { StoredRecord } from '../../../../src/core/contract/stored.ts';
+import type { Effect } from '../../../../src/core/contract/effect.ts';
+import type { Input } from '../../../../src/core/contract/input.ts';
 import type { Message } from '../../../../src/core/contract/messages.ts';
 import { executionIdOf } from '../../../../src/core/placing/place.ts';
 import type { Certified, Committed, Signed, Slot } from '../../../../src/core/record/records.ts';
 import { jobIdOf } from '../../../../src/core/record/verify.ts';
 import { createCrypto } from '../../../../src/store/crypto.ts';
+import { ownerKey } from '../../../simulation/fast-suite.ts';
 import { Cluster, DONE } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
 import { WALL, closeOf, admitted, committed, idOf, jobWith, storeOf } from '../fixtures.ts';
@@ -115,6 +118,29 @@ describe('a closed job', () => {
     }
     assert.ok(reads(cluster) <= 100, `${reads(cluster)} times`);
     assert.ok(inMemory(cluster) <= 128);
+  });
+
+  it('is waited for by 64 questions, and 256 such jobs are, while the disk is slow', () => {
+    const { cluster, ids } = closedJob({ count: 300, waitMs: 60_000 });
+    const handle = (input: Input): readonly Effect[] =>
+      cluster.machine(0).handle(input, asMillis(cluster.now), asHlc(WALL + cluster.now));
+    let asked = 0;
+    const ask = (job: JobId): void => {
+      // Nobody may ask for the disk more than a hundred times at once.
+      const from = idOf(20 + Math.floor((asked += 1) / 50));
+      const query = { type: 'job', ref: job, namespace: 'default', owner: ownerKey(1) } as const;
+      handle({ type: 'message', from, message: { type: 'find', request, query } });
+    };
+    const answered = (job: JobId): number =>
+      handle({ type: 'reload', job, rows: null }).filter(
+        (effect) => effect.type === 'send' && effect.message.type === 'found',
+      ).length;
+    const [first = assert.fail()] = ids;
+    for (let n = 0; n < 100; n += 1) ask(first);
+    assert.equal(answered(first), 64);
+    const others = ids.slice(1);
+    for (const job of others) ask(job);
+    assert.equal(others.filter((job) => answered(job) > 0).length, 256);
   });
 
   it('is told to its keepers, all of it, and to nobody else', () => {
