@@ -48,6 +48,7 @@ export function createRowCodec(options: {
     submissions: tableCodec(shapes.submissions),
     entrusted: tableCodec(shapes.entrusted),
     shelved: tableCodec(shapes.shelved),
+    counts: tableCodec(shapes.counts),
   };
 }
 
@@ -127,5 +128,6 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
       until: common.moment,
       what: oneOf({ records: true, token: true, nothing: true }),
     }),
+    counts: map<RowOf<'counts'>>({ count: common.moment }),
   };
 }

@@ -1,5 +1,6 @@
 /** Which part of the core a timer wakes. */
 import { tickExpiry, tickShelf } from './keeping/shelf.ts';
+import { tickAges } from './keeping/age.ts';
 import { tickPending } from './keeping/admitting.ts';
 import { tickHolds } from './placing/bidder.ts';
 import { probeAll, retryUnreachable, tickWatch } from './mesh/detector.ts';
@@ -41,6 +42,8 @@ export function ring(core: Core, key: string): void {
       return tickShelf(core);
     case 'shelf-expiry':
       return tickExpiry(core);
+    case 'ages':
+      return tickAges(core);
     case 'lead-check':
       return checkLeaders(core);
     case 'watch':

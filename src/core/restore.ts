@@ -4,12 +4,14 @@
  */
 import { restoreShelf } from './keeping/shelf.ts';
 import { keep } from './keeping/admitting.ts';
+import { resumeAge } from './keeping/age.ts';
+import { restoreAdverts } from './mesh/members.ts';
 import { certifiedEpoch } from './record/certificate.ts';
 import { contain } from './node/containment.ts';
 import { compareEpochs, firstEpoch } from './record/ballot.ts';
 import { addEntrusted } from './executing/entrusted.ts';
 import { addExecution } from './executing/executor.ts';
-import { after, asMillis } from './record/ids.ts';
+import { after } from './record/ids.ts';
 import type { JobId } from './record/ids.ts';
 import { leaderGone } from './keeping/keeper.ts';
 import { isTerminal, mergeStored } from './record/ledger.ts';
@@ -37,11 +39,14 @@ interface Rows {
   readonly executions: StoredExecution[];
   readonly submissions: StoredSubmission[];
   readonly entrusted: StoredEntrusted[];
+  /** Of its TotalTimeout. */
+  passedMs: number;
 }
 
 /** A job whose rows cannot be taken up is set aside: it never keeps the others from their start. */
 export function restore(core: Core, restored: Restored): void {
   restoreShelf(core, restored.shelved);
+  restoreAdverts(core, restored.counts);
   for (const [job, rows] of byJob(restored)) {
     contain(core, { where: 'restore', job, foreign: false }, () => restoreOne(core, job, rows));
   }
@@ -59,6 +64,7 @@ function byJob(restored: Restored): ReadonlyMap<JobId, Rows> {
       executions: [],
       submissions: [],
       entrusted: [],
+      passedMs: 0,
     };
     jobs.set(job, rows);
     return rows;
@@ -69,6 +75,7 @@ function byJob(restored: Restored): ReadonlyMap<JobId, Rows> {
   for (const stored of restored.executions) of(stored.order.job).executions.push(stored);
   for (const stored of restored.submissions) of(stored.spec.body.job).submissions.push(stored);
   for (const stored of restored.entrusted) of(stored.spec.body.job).entrusted.push(stored);
+  for (const { job, value } of restored.counts) if (job !== '') of(job).passedMs = value.count;
   return jobs;
 }
 
@@ -85,7 +92,7 @@ function restoreOne(
       kept.seen = promise;
     }
     for (const { key, value } of rows.accepted) kept.accepted.set(key, { slot: key, ...value });
-    resume(core, kept);
+    resume(core, kept, rows.passedMs);
   }
   for (const stored of rows.executions) {
     // A job that was only read back has its executions here.
@@ -155,10 +162,9 @@ function restorePending(
   core.timers.set(`pending:${job}`, after(core.now, 1_000));
 }
 
-function resume(core: With<'mesh' | 'keeping'>, kept: KeptJob): void {
-  const { job, spec, close } = kept.ledger;
-  const age = Math.max(0, core.wall - spec.hlc);
-  kept.activatedAt = asMillis(core.now - age);
+function resume(core: With<'mesh' | 'keeping'>, kept: KeptJob, passedMs: number): void {
+  const { job, close } = kept.ledger;
+  resumeAge(core, kept, passedMs);
   if (close !== null) {
     rememberClose(core, job, close);
     touch(core, job);

@@ -57,6 +57,7 @@ export function scan(database: DatabaseSync, codec: RowCodec, only: JobId | null
     submissions: [],
     entrusted: [],
     shelved: [],
+    counts: [],
   };
   const damaged: DamagedRow[] = [];
   let promised = NOTHING_PROMISED;
@@ -115,6 +116,7 @@ const restoredOf = (found: Found, cards: ReadonlyMap<string, Card>): Restored =>
   submissions: found.submissions.map(({ value }) => value),
   entrusted: found.entrusted.map(({ value }) => value),
   shelved: found.shelved.map(({ job, value }) => ({ job, value, card: cards.get(job) ?? null })),
+  counts: found.counts,
 });
 
 const isSame = (stored: unknown, hash: Buffer): boolean =>

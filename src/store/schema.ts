@@ -14,6 +14,7 @@ const TABLES: Readonly<Record<Table, true>> = {
   submissions: true,
   entrusted: true,
   shelved: true,
+  counts: true,
 };
 export const tables = Object.keys(TABLES) as readonly Table[];
 

@@ -38,6 +38,7 @@ export function createSimStore(id: StoreId): SimStore {
     submissions: new Map(),
     entrusted: new Map(),
     shelved: new Map(),
+    counts: new Map(),
   };
 
   const rows = <T extends Table>(table: T): readonly Row<T>[] =>
@@ -70,6 +71,7 @@ export function createSimStore(id: StoreId): SimStore {
       executions: of('executions').flatMap(({ value }) => (value ? [value] : [])),
       submissions: of('submissions').flatMap(({ value }) => (value ? [value] : [])),
       entrusted: of('entrusted').flatMap(({ value }) => (value ? [value] : [])),
+      counts: of('counts').flatMap(({ job, key, value }) => (value ? [{ job, key, value }] : [])),
       shelved: of('shelved').flatMap(({ job, value }) => {
         const [spec, close] = [get('records', job, 'spec'), get('records', job, 'close')];
         return value ? [{ job, value, card: spec && close ? { spec, close } : null }] : [];

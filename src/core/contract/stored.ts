@@ -57,6 +57,13 @@ export type StoreWrite =
       readonly job: JobId;
       readonly key: string;
       readonly value: Shelved | null;
+    }
+  /** What this node has counted itself, as its clock may be set anew; its own counts are of no job (`''`). */
+  | {
+      readonly table: 'counts';
+      readonly job: JobId;
+      readonly key: string;
+      readonly value: Counted | null;
     };
 
 export interface StoredRecord {
@@ -97,6 +104,10 @@ export interface Shelved {
   readonly what: 'records' | 'token' | 'nothing';
 }
 
+export interface Counted {
+  readonly count: number;
+}
+
 /** Everything a node had on disk when it started. */
 export interface Restored {
   readonly records: readonly {
@@ -118,5 +129,10 @@ export interface Restored {
     readonly job: JobId;
     readonly value: Shelved;
     readonly card: { readonly spec: StoredRecord; readonly close: StoredRecord } | null;
+  }[];
+  readonly counts: readonly {
+    readonly job: JobId;
+    readonly key: string;
+    readonly value: Counted;
   }[];
 }

@@ -2,6 +2,7 @@
  * A keeper's part in admissions: vote for one, wait for its activation, help itself when none comes,
  * and take the job into keeping.
  */
+import { countAge } from './age.ts';
 import { LEAD_CHECK_MS, newOversight } from './oversight.ts';
 import { isOver } from './shelf.ts';
 import { isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
@@ -202,6 +203,7 @@ function activate(
   note(core, 'job.activated', { job, rank: rankOf(admission.record.body, core.self) });
   if (first.leader === core.self) leadFirstEpoch(core, kept);
   core.timers.set('lead-check', after(core.now, LEAD_CHECK_MS));
+  countAge(core, kept);
 }
 
 /** Puts a job into this node's keeping; also used when it is read back from disk. */

@@ -17,6 +17,7 @@ import { signOfLife } from '../leading/silence.ts';
 import { failingOf, isOverdue, isOwing, LEAD_CHECK_MS, leaderShown, shun } from './oversight.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
+import { forgetAge } from './age.ts';
 import { closeOf, eachKept, rememberClose } from './books.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
 import type { KeptJob } from './state.ts';
@@ -181,6 +182,7 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
     if (kept.lead?.mode === 'preparing') kept.lead = null;
     rememberClose(core, job, close);
     putOnShelf(core, kept);
+    forgetAge(core, kept);
     if (kept.promised !== null) persist(core, { table: 'promises', job, key: job, value: null });
     for (const slot of kept.accepted.keys()) {
       persist(core, { table: 'accepted', job, key: slot, value: null });

@@ -21,7 +21,7 @@ export interface KeptJob {
   readonly accepted: Map<Slot, AcceptedValue>;
   /** Who brought it (`bringerOf`); '' after a restart, when its sponsor stands for him: what is on disk of a job are its records. */
   broughtBy: string;
-  /** Counts the TotalTimeout; after a restart it is set back by the age of the spec. */
+  /** Counts the TotalTimeout; after a restart it is set back by what had passed (`age.ts`). */
   activatedAt: Millis;
   lead: Lead | null;
   /** When this keeper may try to take over; null while the leader is believed alive. */

@@ -2,17 +2,18 @@
  * Who is in the mesh: the last advert of each node, and this node's own. A hint for choosing keepers
  * and for sortition; no decision that must be safe rests on it.
  */
-import { after, asMillis } from '../record/ids.ts';
+import { after, asJobId, asMillis } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
 import { shut } from '../node/door.ts';
 import { busyHeld, freeNow } from '../placing/capacity.ts';
+import type { Restored } from '../contract/stored.ts';
 import { checkAdvert } from '../record/verify.ts';
 import type { AdvertBody, Signed } from '../record/records.ts';
 import type { KeeperCandidate } from '../keeping/choose-keepers.ts';
 import { hostOf } from '../keeping/choose-keepers.ts';
 import { reached } from './reach.ts';
 import type { Member, Mesh } from './state.ts';
-import { refuse, seal, send } from '../node/outbox.ts';
+import { persist, refuse, seal, send } from '../node/outbox.ts';
 import { isSilent, welcomeAdvert } from './welcome.ts';
 import type { With } from '../node/state.ts';
 
@@ -24,6 +25,10 @@ const PER_CONNECTION = 128;
 const MEMBERS_MIN = 2_048;
 /** A member unheard for so many times the longest pause between two adverts is not counted. */
 const MISSED_ADVERTS = 3;
+/** Row of the table `counts`. It is written once for as many sequences: about once an hour, as they follow the clock. */
+const ADVERTS = 'adverts';
+const NO_JOB = asJobId('');
+const RESERVED = 3_600_000;
 
 /** A node adverts at most once in this time, so that the mesh carries at most 20 adverts a second. */
 const advertInterval = (core: With<'mesh'>): number =>
@@ -162,7 +167,7 @@ export function ownOffer(core: With<'mesh' | 'placing' | 'executing'>): AdvertBo
 function ownAdvert(core: With<'mesh' | 'placing' | 'executing'>): Signed<'advert'> | null {
   const { advertised } = core.mesh;
   if (advertised !== null && !changed(core, advertised)) return advertised;
-  core.mesh.advertSequence = Math.max(core.mesh.advertSequence + 1, Math.floor(core.hlc));
+  countAdvert(core);
   const offer = ownOffer(core);
   core.mesh.advertised = offer === null ? null : seal(core, 'advert', offer);
   return core.mesh.advertised;
@@ -173,6 +178,24 @@ const changed = (
   { body }: Signed<'advert'>,
 ): boolean =>
   JSON.stringify({ ...ownOffer(core), sequence: body.sequence }) !== JSON.stringify(body);
+
+function countAdvert(core: With<'mesh'>): void {
+  const { mesh } = core;
+  // The clock helps over a new store, which knows of no earlier advert.
+  mesh.advertSequence = Math.max(mesh.advertSequence + 1, Math.floor(core.hlc));
+  if (mesh.advertSequence <= mesh.advertsReserved) return;
+  mesh.advertsReserved = mesh.advertSequence + RESERVED;
+  const value = { count: mesh.advertsReserved };
+  persist(core, { table: 'counts', job: NO_JOB, key: ADVERTS, value });
+}
+
+/** Sequences go on where the last process stopped, though the clock was set back since. */
+export function restoreAdverts(core: With<'mesh'>, counts: Restored['counts']): void {
+  const row = counts.find(({ job, key }) => job === NO_JOB && key === ADVERTS);
+  if (row === undefined) return;
+  core.mesh.advertSequence = row.value.count;
+  core.mesh.advertsReserved = row.value.count;
+}
 
 /** Tells everybody what this node offers; called when the offer changes, and when it may have. */
 export function advertise(core: With<'mesh' | 'placing' | 'executing'>): void {

@@ -36,6 +36,8 @@ export interface Mesh {
   /** What this node said last of itself, and when it says so again at the latest. */
   advertised: Signed<'advert'> | null;
   advertAt: Millis;
+  /** The disk says that adverts up to this sequence may have been sent. */
+  advertsReserved: number;
   readonly members: Map<NodeId, Member>;
   /** The members believed alive, as last computed. */
   alive: {
@@ -66,6 +68,7 @@ export const createMesh = (): Mesh => ({
   advertSequence: 0,
   advertised: null,
   advertAt: asMillis(0),
+  advertsReserved: 0,
   members: new Map(),
   alive: null,
   connected: new Set(),

@@ -81,6 +81,7 @@ for (const [name, create] of [
       submissions: [],
       entrusted: [],
       shelved: [],
+      counts: [],
     };
     assert.deepEqual(subject.restart(), nothing);
     subject.end();

@@ -56,6 +56,7 @@ export function besieged(): Besieged {
       submissions: [],
       entrusted: [],
       shelved: [],
+      counts: [],
     },
   );
   let refused = 0;

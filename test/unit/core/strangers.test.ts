@@ -335,6 +335,7 @@ const empty: Restored = {
   submissions: [],
   entrusted: [],
   shelved: [],
+  counts: [],
 };
 
 describe('a machine', () => {

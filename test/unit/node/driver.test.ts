@@ -88,6 +88,7 @@ function traced(
     submissions: [],
     entrusted: [],
     shelved: [],
+    counts: [],
   };
   const driver = createDriver(machine, {
     persist: (writes) => trace.push(`write ${writes.length}`) > 0,

@@ -30,6 +30,7 @@ const nothing: Restored = {
   submissions: [],
   entrusted: [],
   shelved: [],
+  counts: [],
 };
 const unbroken = {
   onDefect: (_: string, error: unknown) => assert.fail(String(error)),

@@ -74,6 +74,7 @@ const rows: { readonly [T in Table]: Arbitrary<RowOf<T>> } = {
     until: moments,
     what: fc.constantFrom('records', 'token', 'nothing'),
   }),
+  counts: record<RowOf<'counts'>>({ count: moments }),
 };
 
 for (const table of Object.keys(rows) as Table[]) {
