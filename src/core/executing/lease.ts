@@ -1,5 +1,6 @@
 /** The lease of an execution: renewed with its leader, whoever that is by now. */
 import { compareEpochs } from '../record/ballot.ts';
+import { isKeeper } from '../record/keeper-set.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
@@ -53,16 +54,26 @@ export function onLeads(
     if (execution.stored.order.job !== job) continue;
     const admission = execution.stored.admission.record.body;
     if (grant !== null && checkGrant(core.suite, admission, grant) !== 'good') continue;
-    // Without a proof it is a hint from a follower: ask that node's leader, obey nothing.
     const proven = grantedEpoch(admission, grant);
-    const claimed = compareEpochs(proven, epoch) === 0 ? epoch : proven;
-    const known = compareEpochs(claimed, execution.epoch);
-    if (known > 0) adopt(core, id, claimed);
-    if (known >= 0 && claimed.leader === from) {
+    const known = compareEpochs(proven, execution.epoch);
+    if (known > 0) adopt(core, id, proven);
+    const hint = compareEpochs(epoch, proven) === 0 ? null : epoch;
+    if (hint !== null) follow(core, from, execution, hint);
+    // Who names another does not lead, though he did once.
+    if (known >= 0 && proven.leader === from && hint === null) {
       execution.leaderHeardAt = core.now;
       if (known > 0) report(core, execution);
     }
   }
+}
+
+/** Without a proof nothing is obeyed; but the one who may lead must not take this execution for lost. */
+function follow(core: Node, from: NodeId, { stored, epoch }: LocalExecution, hint: Epoch): void {
+  const admission = stored.admission.record.body;
+  if (!isKeeper(admission, from) || !isKeeper(admission, hint.leader)) return;
+  if (hint.leader === from || compareEpochs(hint, epoch) <= 0) return;
+  const { job, execution } = stored.order;
+  send(core, hint.leader, { type: 'renew', executions: [{ job, execution }] });
 }
 
 export function adopt(core: With<'keeping' | 'executing'>, id: ExecutionId, epoch: Epoch): void {

@@ -1,0 +1,54 @@
+/** Whom an executor tells that it lives, and whose word it takes for a sign of its leader. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Epoch } from '../../../../src/core/record/records.ts';
+import { Cluster } from '../cluster.ts';
+import { admitted, assignOf, committed, idOf, jobWith } from '../fixtures.ts';
+
+/** Nodes 1, 2 and 3 keep the job, 1 leads it; node 0 is the executor and no keeper. */
+const job = admitted(jobWith(), [1, 2, 3]);
+const id = job.spec.body.job;
+
+function running(): Cluster {
+  const { spec, admission } = job;
+  const cluster = new Cluster({ nodes: 1, program: () => [] });
+  const about = { job: id, version: 1, leader: idOf(1), admission, grant: null, spec };
+  const announcement = { ...about, round: 0, need: 1, notAgain: [] };
+  cluster.message(0, 1, { type: 'invite', announcement });
+  const assigns = [committed(job, assignOf(job, { node: 0 }))];
+  cluster.message(0, 1, { type: 'assign', spec, admission, grant: null, assigns, holders: [] });
+  assert.equal(cluster.effects('run').length, 1);
+  return cluster;
+}
+
+describe('an executor', () => {
+  it('tells the one who leads by the word of a keeper that it lives', () => {
+    const cluster = running();
+    const epoch = { config: 0, number: 1, leader: idOf(2) };
+    for (const [from, told] of [
+      [7, []],
+      [1, [idOf(2)]],
+    ] as const) {
+      const effects = cluster.message(0, from, { type: 'leads', job: id, epoch, grant: null });
+      assert.deepEqual(
+        effects.flatMap((effect) => (effect.type === 'send' ? [effect.to] : [])),
+        told,
+      );
+    }
+  });
+
+  it('looks for another leader when the one it knows says again and again that it leads no more', () => {
+    const cluster = running();
+    const asked = (): boolean => cluster.messages('renew').some(({ to }) => to === idOf(3));
+    const play = (epoch: Epoch): void => {
+      for (let turn = 0; turn < 8; turn += 1) {
+        cluster.advance(5_000);
+        cluster.message(0, 1, { type: 'leads', job: id, epoch, grant: null });
+      }
+    };
+    play(job.epoch);
+    assert.equal(asked(), false);
+    play({ config: 0, number: 1, leader: idOf(2) });
+    assert.equal(asked(), true);
+  });
+});
