@@ -19,5 +19,7 @@ export interface BenchResult {
 export interface Bench {
   readonly name: string;
   readonly about: string;
+  /** Measured only when it is named: it takes long. */
+  readonly apart?: boolean;
   readonly run: (context: BenchContext) => Promise<BenchResult>;
 }
