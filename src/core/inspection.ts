@@ -55,7 +55,8 @@ export function sizesOf(core: Core): Readonly<Record<string, number>> {
   for (const kept of core.keeping.kept.values()) {
     count('kept.', { accepted: kept.accepted });
     count('ledger.', kept.ledger);
-    if (kept.lead !== null) count('lead.', kept.lead);
+    for (const part of Object.values(kept.lead ?? {}))
+      if (typeof part === 'object' && part !== null) count('lead.', part);
   }
   return Object.fromEntries(sizes);
 }

@@ -1,8 +1,7 @@
 /** Which part of the core takes an input, a gossip or a message. The tables are complete by the compiler. */
-import { onOver } from './keeping/shelf.ts';
+import { isOver, onOver, recall, takeRecalled } from './keeping/shelf.ts';
 import { resolve } from './asking/names.ts';
 import type { Gossip, Message, MessageType, Query } from './contract/messages.ts';
-import { isOver, recall, takeRecalled } from './keeping/shelf.ts';
 import { jobOfMessage } from './node/about.ts';
 import { allow } from './mesh/allowance.ts';
 import { keptFor, onPrepare, onPropose } from './consensus/acceptor.ts';

@@ -370,7 +370,7 @@ export const consensus: Mutations = {
     {
       name: 'a proposal is replaced by another in its epoch',
       within: 'propose',
-      text: 'lead.proposals.has(slot) || ',
+      text: 'lead.commits.proposals.has(slot) || ',
       instead: '',
       why: 'nothing shows: whoever proposes asks first, and what a leader inherits in its own epoch its own keeper accepted of it',
       equivalent: true,

@@ -242,7 +242,7 @@ export const work: Mutations = {
     {
       name: 'what was given up stays given up',
       within: 'signOfLife',
-      text: 'lead.givenUp.delete(execution)',
+      text: 'lead.watch.givenUp.delete(execution)',
       instead: 'false',
       why: 'a program that runs and reports is started a second time',
     },

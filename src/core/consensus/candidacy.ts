@@ -3,7 +3,10 @@
  * admission, later ones with the promises of W keepers. Whoever becomes leader takes over what any of
  * them had accepted.
  */
-import { anew, isDue, said, toSay } from '../node/repeat.ts';
+import { createCandidacy, createCommits } from './state.ts';
+import { createWatch } from '../leading/state.ts';
+import { createSeeking } from '../placing/state.ts';
+import { anew, isDue, said } from '../node/repeat.ts';
 import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
 import { hasPlace, slotOf, validVote } from '../record/certificate.ts';
 import { jobTimer, learn, propose } from './proposer.ts';
@@ -43,30 +46,11 @@ export function newLead(core: Node, epoch: Epoch, mode: Lead['mode']): Lead {
     mode,
     grant: null,
     since: core.now,
-    promises: new Map(),
-    inherited: new Map(),
-    proposals: new Map(),
-    unacked: new Map(),
-    flushed: new Set(),
-    resend: toSay(core),
-    round: 0,
-    announcedAt: null,
-    nextRoundAt: core.now,
-    invited: false,
-    waitingSince: null,
-    open: 0,
-    bids: new Map(),
-    declines: new Map(),
-    awaited: null,
-    starting: new Map(),
-    seenAt: new Map(),
-    heard: new Map(),
-    givenUp: new Map(),
-    failedAt: new Map(),
-    replications: new Map(),
-    entrusting: new Map(),
-    introduced: new Set(),
-    cancelled: new Set(),
+    candidacy: createCandidacy(),
+    commits: createCommits(core),
+    seeking: createSeeking(core),
+    watch: createWatch(),
+    copies: { replications: new Map(), entrusting: new Map() },
     closing: null,
   };
 }
@@ -88,19 +72,19 @@ export function standForLeader(core: Node, kept: KeptJob): void {
 function askPromises(core: Node, kept: KeptJob, lead: Lead): void {
   lead.grant ??= seal(core, 'grant', { job: kept.ledger.job, epoch: lead.epoch });
   for (const node of keeperNodes(kept.ledger.admission.record.body)) {
-    const promise = lead.promises.get(node);
+    const promise = lead.candidacy.promises.get(node);
     if (promise !== undefined && promise.parts.size === promise.of) continue;
     send(core, node, { type: 'prepare', job: kept.ledger.job, grant: lead.grant });
   }
-  said(core, lead.resend);
-  core.timers.set(jobTimer(kept), lead.resend.at);
+  said(core, lead.commits.resend);
+  core.timers.set(jobTimer(kept), lead.commits.resend.at);
 }
 
 /** Asks the keepers whether this epoch still stands, and does nothing until W of them say so. */
 export function confirmLead(core: Node, kept: KeptJob, lead: Lead): void {
   lead.mode = 'confirming';
-  lead.promises.clear();
-  anew(core, lead.resend);
+  lead.candidacy.promises.clear();
+  anew(core, lead.commits.resend);
   askPromises(core, kept, lead);
 }
 
@@ -130,8 +114,8 @@ export function tickEpoch(core: Node, kept: KeptJob, lead: Lead): void {
     core.timers.set(jobTimer(kept), kept.candidateAt);
     return;
   }
-  if (isDue(core, lead.resend)) askPromises(core, kept, lead);
-  core.timers.set(jobTimer(kept), lead.resend.at);
+  if (isDue(core, lead.commits.resend)) askPromises(core, kept, lead);
+  core.timers.set(jobTimer(kept), lead.commits.resend.at);
 }
 
 export function onPromise(
@@ -152,12 +136,12 @@ export function onPromise(
   takeRecords(core, from, kept, message.records);
   for (const accepted of message.accepted) inherit(core, kept, lead, accepted);
   const { snapshot, vote, parts } = message;
-  const begun = lead.promises.get(from);
+  const begun = lead.candidacy.promises.get(from);
   const promise =
     begun?.snapshot === snapshot ? begun : { snapshot, vote, parts: new Set<number>(), of: parts };
-  lead.promises.set(from, promise);
+  lead.candidacy.promises.set(from, promise);
   if (message.part < promise.of && promise.parts.size < PARTS_MAX) promise.parts.add(message.part);
-  const complete = [...lead.promises].filter(([, { parts, of }]) => parts.size === of);
+  const complete = [...lead.candidacy.promises].filter(([, { parts, of }]) => parts.size === of);
   if (
     !isQuorum(
       admission,
@@ -176,9 +160,9 @@ function inherit(core: Node, kept: KeptJob, lead: Lead, accepted: AcceptedValue)
   if (!hasPlace(kept.ledger.spec, value)) return;
   const admission = kept.ledger.admission.record.body;
   if (!isKeeper(admission, core.suite.nodeOf(value.by)) || !core.suite.verify(value)) return;
-  const known = lead.inherited.get(slot);
+  const known = lead.candidacy.inherited.get(slot);
   if (known === undefined || compareEpochs(accepted.epoch, known.epoch) > 0) {
-    lead.inherited.set(slot, accepted);
+    lead.candidacy.inherited.set(slot, accepted);
   }
 }
 
@@ -193,8 +177,10 @@ function takeOffice(core: Node, kept: KeptJob, lead: Lead, grant: Certified<'gra
     persist(core, { table: 'records', job, key: 'grant', value });
   }
   note(core, 'job.leading', { job, epoch: lead.epoch.number, confirmed: confirmed ? 1 : 0 });
-  const open = [...lead.inherited.values()].filter(({ slot }) => !kept.ledger.committed.has(slot));
-  lead.inherited.clear();
+  const open = [...lead.candidacy.inherited.values()].filter(
+    ({ slot }) => !kept.ledger.committed.has(slot),
+  );
+  lead.candidacy.inherited.clear();
   const states = [...kept.ledger.states.values()].filter((state) =>
     open.some(({ value }) => restsOn(value, state.body.execution)),
   );
@@ -209,7 +195,7 @@ function takeOffice(core: Node, kept: KeptJob, lead: Lead, grant: Certified<'gra
   // Followers may have missed what the last leader committed.
   for (const node of keeperNodes(kept.ledger.admission.record.body)) {
     if (node === core.self || confirmed) continue;
-    lead.unacked.set(node, new Set(kept.ledger.committed.keys()));
+    lead.commits.unacked.set(node, new Set(kept.ledger.committed.keys()));
   }
   touch(core, job);
 }

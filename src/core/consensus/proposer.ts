@@ -39,17 +39,17 @@ export function propose(
   const fresh: Slot[] = [];
   for (const value of values) {
     const slot = slotOf(value);
-    if (lead.proposals.has(slot) || kept.ledger.committed.has(slot)) continue;
-    lead.proposals.set(slot, { slot, value, ...support, votes: new Map() });
+    if (lead.commits.proposals.has(slot) || kept.ledger.committed.has(slot)) continue;
+    lead.commits.proposals.set(slot, { slot, value, ...support, votes: new Map() });
     fresh.push(slot);
   }
   if (fresh.length === 0) return;
   for (const node of keeperNodes(kept.ledger.admission.record.body)) {
     sendProposals(core, kept, lead, node, new Set(fresh));
   }
-  anew(core, lead.resend);
-  said(core, lead.resend);
-  core.timers.set(jobTimer(kept), lead.resend.at);
+  anew(core, lead.commits.resend);
+  said(core, lead.commits.resend);
+  core.timers.set(jobTimer(kept), lead.commits.resend.at);
 }
 
 function sendProposals(
@@ -59,7 +59,7 @@ function sendProposals(
   to: NodeId,
   only: ReadonlySet<Slot> | null,
 ): void {
-  const open = [...lead.proposals.values()].filter(
+  const open = [...lead.commits.proposals.values()].filter(
     (proposal) => !proposal.votes.has(to) && (only === null || only.has(proposal.slot)),
   );
   if (open.length === 0) return;
@@ -87,7 +87,7 @@ export function onVoted(
   if (lead === null || lead.mode === 'preparing') return;
   const admission = kept.ledger.admission.record.body;
   for (const vote of message.votes) {
-    const proposal = lead.proposals.get(vote.body.slot);
+    const proposal = lead.commits.proposals.get(vote.body.slot);
     if (proposal === undefined || !sameEpoch(vote.body.epoch, lead.epoch)) continue;
     if (core.suite.nodeOf(vote.by) !== from) continue;
     if (!validVote(vote, admission, proposal.value.id, proposal.slot, core.suite)) {
@@ -105,35 +105,35 @@ export function onVoted(
  */
 function settleProposals(core: Node, kept: KeptJob, lead: Lead): void {
   const admission = kept.ledger.admission.record.body;
-  const chosen = [...lead.proposals.values()]
+  const chosen = [...lead.commits.proposals.values()]
     .filter((proposal) => isQuorum(admission, proposal.votes.keys()))
     .sort((a, b) => Number(a.slot === 'close') - Number(b.slot === 'close'));
   for (const proposal of chosen) {
     const { slot, value } = proposal;
-    const accepting = [...lead.proposals.keys()].some((open) => open.startsWith('accept/'));
+    const accepting = [...lead.commits.proposals.keys()].some((open) => open.startsWith('accept/'));
     if (value.type === 'close' && value.body.outcome === 'completed' && accepting) return;
-    lead.proposals.delete(slot);
+    lead.commits.proposals.delete(slot);
     learn(core, kept, { record: value, votes: [...proposal.votes.values()] } as CertifiedValue);
     for (const node of keeperNodes(admission)) {
       if (node === core.self) continue;
-      const open = lead.unacked.get(node) ?? new Set();
-      lead.unacked.set(node, open.add(slot));
+      const open = lead.commits.unacked.get(node) ?? new Set();
+      lead.commits.unacked.set(node, open.add(slot));
     }
   }
 }
 
 /** Sends every keeper the commits it has not acknowledged. Called once per input, so they travel together. */
 export function flushCommits(core: Node, kept: KeptJob, lead: Lead, all: boolean): void {
-  for (const [node, slots] of lead.unacked) {
+  for (const [node, slots] of lead.commits.unacked) {
     if (slots.size === 0) continue;
     const values: CertifiedValue[] = [];
     // A close travels with every accept it rests on: a keeper that has it misses no result.
-    const closing = slots.has('close') && !lead.flushed.has(`${node}|close`);
+    const closing = slots.has('close') && !lead.commits.flushed.has(`${node}|close`);
     for (const slot of slots) {
       const value = kept.ledger.committed.get(slot);
-      const wanted = all || closing || !lead.flushed.has(`${node}|${slot}`);
+      const wanted = all || closing || !lead.commits.flushed.has(`${node}|${slot}`);
       if (value !== undefined && wanted) values.push(value);
-      lead.flushed.add(`${node}|${slot}`);
+      lead.commits.flushed.add(`${node}|${slot}`);
     }
     if (values.length > 0) send(core, node, { type: 'commit', job: kept.ledger.job, values });
   }
@@ -191,7 +191,7 @@ function noteCommitted(core: Node, value: CertifiedValue): void {
 
 /** A keeper has these commits, or an executor the close: neither is told any more. */
 export function onAcknowledged(from: NodeId, kept: KeptJob, slots: readonly Slot[]): void {
-  const open = kept.lead?.unacked.get(from);
+  const open = kept.lead?.commits.unacked.get(from);
   for (const slot of slots) {
     open?.delete(slot);
     if (slot === 'close') kept.lead?.closing?.nodes.delete(from);
@@ -200,15 +200,15 @@ export function onAcknowledged(from: NodeId, kept: KeptJob, slots: readonly Slot
 
 /** Repeats what was not answered, with doubling pauses. @returns whether anything is still open */
 export function resendOpen(core: Node, kept: KeptJob, lead: Lead): boolean {
-  const unacked = [...lead.unacked.values()].some((slots) => slots.size > 0);
-  if (lead.proposals.size === 0 && !unacked) return false;
-  if (isDue(core, lead.resend)) {
+  const unacked = [...lead.commits.unacked.values()].some((slots) => slots.size > 0);
+  if (lead.commits.proposals.size === 0 && !unacked) return false;
+  if (isDue(core, lead.commits.resend)) {
     for (const node of keeperNodes(kept.ledger.admission.record.body)) {
       sendProposals(core, kept, lead, node, null);
     }
     flushCommits(core, kept, lead, true);
-    said(core, lead.resend);
+    said(core, lead.commits.resend);
   }
-  core.timers.set(jobTimer(kept), lead.resend.at);
+  core.timers.set(jobTimer(kept), lead.commits.resend.at);
   return true;
 }

@@ -8,24 +8,20 @@
  * but their id.
  */
 import { CARDS_MAX } from '../contract/limits.ts';
-import { note, refuse } from '../node/outbox.ts';
+import { note, persist, refuse, wallMs } from '../node/outbox.ts';
 import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
-import type { Slot } from '../record/records.ts';
-import type { StoredRecord } from '../contract/stored.ts';
-import type { AnyRecord, Certified } from '../record/records.ts';
+import type { AnyRecord, Certified, Signed, Slot } from '../record/records.ts';
+import type { Restored, StoredRecord } from '../contract/stored.ts';
 import { createdAt, fewLabels, unindex } from '../asking/job-index.ts';
 import type { Input } from '../contract/input.ts';
 import type { JobSummary } from '../contract/messages.ts';
-import type { Restored } from '../contract/stored.ts';
 import { allow, SHELVED_POINTS } from '../mesh/allowance.ts';
-import { persist, wallMs } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
 import type { Node, With } from '../node/state.ts';
 import { after, asMillis } from '../record/ids.ts';
 import type { JobId, Millis, NodeId, PublicKey } from '../record/ids.ts';
 import { summaryOf } from '../record/ledger.ts';
 import type { Outline } from '../record/ledger.ts';
-import type { Signed } from '../record/records.ts';
 import type { Packed, Suite } from '../record/suite.ts';
 import type { KeptJob } from './state.ts';
 

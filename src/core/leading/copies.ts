@@ -45,8 +45,8 @@ export function askForCopy(
   const { execution, result, node: executor } = state.body;
   if (result === null) return;
   const { replicateTimeoutMs } = core.config.limits;
-  const copy = lead.replications.get(execution) ?? newCopy(core, result.cid);
-  lead.replications.set(execution, copy);
+  const copy = lead.copies.replications.get(execution) ?? newCopy(core, result.cid);
+  lead.copies.replications.set(execution, copy);
   if (copy.asked !== null && copy.deadline <= core.now) {
     giveUp(core, copy, copy.asked);
     copy.late += 1;
@@ -100,9 +100,9 @@ export function onReplicated(
   { execution, cid, outcome }: Extract<Message, { type: 'replicated' }>,
 ): void {
   // Who does not have it any more cannot look after it.
-  if (kept.lead?.entrusting.get(execution)?.nodes.delete(from) === true)
+  if (kept.lead?.copies.entrusting.get(execution)?.nodes.delete(from) === true)
     touch(core, kept.ledger.job);
-  const copy = kept.lead?.replications.get(execution);
+  const copy = kept.lead?.copies.replications.get(execution);
   if (copy === undefined || copy.cid !== cid) return;
   if (copy.asked !== from && !copy.failed.has(from)) return;
   if (outcome === 'refused') giveUp(core, copy, from);
@@ -123,19 +123,19 @@ export function onReplicated(
  */
 export function entrustAccepted(core: Node, kept: KeptJob, lead: Lead): boolean {
   const { ledger } = kept;
-  for (const execution of lead.replications.keys()) {
+  for (const execution of lead.copies.replications.keys()) {
     const state = ledger.states.get(execution);
     const accept = state && ledger.partitions.get(state.body.partition)?.accept;
     if (accept == null) continue;
-    lead.replications.delete(execution);
+    lead.copies.replications.delete(execution);
     if (accept.record.body.execution !== execution) continue;
     const nodes = new Set(accept.record.body.holders);
     const until = after(core.now, ENTRUSTING_MS);
-    lead.entrusting.set(execution, { accept, nodes, until, resend: toSay(core) });
+    lead.copies.entrusting.set(execution, { accept, nodes, until, resend: toSay(core) });
   }
-  for (const [execution, { accept, nodes, until, resend }] of lead.entrusting) {
+  for (const [execution, { accept, nodes, until, resend }] of lead.copies.entrusting) {
     if (nodes.size === 0 || core.now >= until) {
-      lead.entrusting.delete(execution);
+      lead.copies.entrusting.delete(execution);
       continue;
     }
     if (isDue(core, resend)) {
@@ -144,12 +144,12 @@ export function entrustAccepted(core: Node, kept: KeptJob, lead: Lead): boolean 
     }
     core.timers.set(jobTimer(kept), resend.at);
   }
-  return lead.entrusting.size > 0;
+  return lead.copies.entrusting.size > 0;
 }
 
 /** Nodes that make a copy for this leader, or have made one that is not accepted yet. */
 export function* copiersOf(lead: Lead): Generator<NodeId, void, undefined> {
-  for (const { asked, made } of lead.replications.values()) {
+  for (const { asked, made } of lead.copies.replications.values()) {
     if (asked !== null) yield asked;
     yield* made;
   }
@@ -169,7 +169,7 @@ export function nodeIsBack(core: With<'keeping'>, node: NodeId): void {
   for (const kept of eachKept(core)) {
     if (!concernsCopies(kept, node)) continue;
     for (const execution of resultsOn(kept, node))
-      kept.lead?.replications.get(execution)?.missing.splice(0);
+      kept.lead?.copies.replications.get(execution)?.missing.splice(0);
     touch(core, kept.ledger.job);
   }
 }

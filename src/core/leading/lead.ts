@@ -51,7 +51,7 @@ export function progress(core: With<'mesh' | 'keeping'>, kept: KeptJob): void {
   if (ledger.close !== null) return finish(core, kept, lead, ledger.close, untold);
   flushCommits(core, kept, lead, false);
   cancelSurplus(core, kept);
-  if (!lead.proposals.has('close')) act(core, kept, lead);
+  if (!lead.commits.proposals.has('close')) act(core, kept, lead);
   resendOpen(core, kept, lead);
 }
 
@@ -61,11 +61,11 @@ function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Lead): void {
     now: core.now,
     ageMs: core.now - kept.activatedAt,
     since: lead.since,
-    heard: lead.heard,
-    seenAt: lead.seenAt,
-    givenUp: lead.givenUp,
-    failedAt: lead.failedAt,
-    replications: lead.replications,
+    heard: lead.watch.heard,
+    seenAt: lead.watch.seenAt,
+    givenUp: lead.watch.givenUp,
+    failedAt: lead.watch.failedAt,
+    replications: lead.copies.replications,
     around: around(core),
     limits: core.config.limits,
   });
@@ -78,19 +78,20 @@ function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Lead): void {
   if (plan.close !== null) return proposeClose(core, kept, lead, plan.close);
   acceptResults(core, kept, lead, plan);
   for (const state of plan.replicate) {
-    if (!lead.proposals.has(`accept/${state.body.partition}`)) askForCopy(core, kept, lead, state);
+    if (!lead.commits.proposals.has(`accept/${state.body.partition}`))
+      askForCopy(core, kept, lead, state);
   }
   const open = plan.vacancies.filter(
-    ({ partition, attempt }) => !lead.proposals.has(`assign/${partition}/${attempt}`),
+    ({ partition, attempt }) => !lead.commits.proposals.has(`assign/${partition}/${attempt}`),
   );
-  lead.open = open.length;
+  lead.seeking.open = open.length;
   const ending = fillVacancies(core, kept, lead, open);
   if (ending !== null) return proposeClose(core, kept, lead, ending);
   sendAssignments(core, kept, lead);
 }
 
 function noteFailure(core: With<'mesh'>, kept: KeptJob, lead: Lead, execution: ExecutionId): void {
-  lead.failedAt.set(execution, core.now);
+  lead.watch.failedAt.set(execution, core.now);
   const failure = kept.ledger.states.get(execution)?.body.failure;
   const code = failure?.code ?? 'unknown';
   const node = nodeOfExecution(kept.ledger, execution);
@@ -106,19 +107,23 @@ function watchStarts(core: With<'mesh'>, kept: KeptJob, lead: Lead): void {
     if (partition.accept !== null) continue;
     for (const attempt of partition.attempts.values()) {
       const { execution } = attempt.assign.record.body;
-      if (lead.givenUp.has(execution)) continue;
-      if (!lead.seenAt.has(execution)) lead.seenAt.set(execution, core.now);
-      const starting = lead.starting.get(execution);
+      if (lead.watch.givenUp.has(execution)) continue;
+      if (!lead.watch.seenAt.has(execution)) lead.watch.seenAt.set(execution, core.now);
+      const starting = lead.watch.starting.get(execution);
       if (starting !== undefined) {
         if (starting.deadline > core.now) continue;
         giveUp(core, kept, lead, execution, 'missed');
-      } else if (attempt.state === null && !lead.heard.has(execution)) {
+      } else if (attempt.state === null && !lead.watch.heard.has(execution)) {
         // What another leader assigned may run for long: its node has the time of a lease to say so.
         const own = sameEpoch(attempt.assign.record.body.epoch, lead.epoch);
         const deadline = after(core.now, own ? startTimeoutMs : leaseLostMs);
-        lead.heard.set(execution, core.now);
-        lead.starting.set(execution, { assign: attempt.assign, deadline, resendAt: core.now });
-        lead.introduced.add(execution);
+        lead.watch.heard.set(execution, core.now);
+        lead.watch.starting.set(execution, {
+          assign: attempt.assign,
+          deadline,
+          resendAt: core.now,
+        });
+        lead.watch.introduced.add(execution);
       } else introduce(core, kept, lead, attempt);
     }
   }
@@ -126,8 +131,8 @@ function watchStarts(core: With<'mesh'>, kept: KeptJob, lead: Lead): void {
 
 function introduce(core: Node, kept: KeptJob, lead: Lead, attempt: Attempt): void {
   const { execution, node } = attempt.assign.record.body;
-  if (lead.introduced.has(execution)) return;
-  lead.introduced.add(execution);
+  if (lead.watch.introduced.has(execution)) return;
+  lead.watch.introduced.add(execution);
   if (attempt.state !== null && isTerminal(attempt.state.body.phase)) return;
   const { job, grant } = kept.ledger;
   send(core, node, { type: 'leads', job, epoch: lead.epoch, grant });
@@ -154,14 +159,14 @@ function proposeClose(core: Node, kept: KeptJob, lead: Lead, ending: Ending): vo
 function acceptResults(core: With<'mesh'>, kept: KeptJob, lead: Lead, plan: Plan): void {
   const { job } = kept.ledger;
   const accepts = plan.accepts.filter(
-    (state) => !lead.proposals.has(`accept/${state.body.partition}`),
+    (state) => !lead.commits.proposals.has(`accept/${state.body.partition}`),
   );
   const values: (Signed<'accept'> | Signed<'close'>)[] = accepts.map((state) => {
     const { version, partition, attempt, execution, node, exitCode, result } = state.body;
     noteWork(core, node, -1);
-    if (result !== null && !lead.replications.has(execution))
-      lead.replications.set(execution, newCopy(core, result.cid));
-    const made = lead.replications.get(execution)?.made ?? [];
+    if (result !== null && !lead.copies.replications.has(execution))
+      lead.copies.replications.set(execution, newCopy(core, result.cid));
+    const made = lead.copies.replications.get(execution)?.made ?? [];
     // Some may have died since; whoever fetches asks those first that were there.
     const holders = [node, ...made]
       .filter((holder) => isNear(core, holder))
@@ -208,9 +213,9 @@ export function onNotStarted(
   kept: KeptJob,
   message: Extract<Message, { type: 'not-started' }>,
 ): void {
-  if (kept.lead?.starting.get(message.execution)?.assign.record.body.node !== from) return;
-  kept.lead.starting.delete(message.execution);
-  kept.lead.givenUp.set(message.execution, 'missed');
+  if (kept.lead?.watch.starting.get(message.execution)?.assign.record.body.node !== from) return;
+  kept.lead.watch.starting.delete(message.execution);
+  kept.lead.watch.givenUp.set(message.execution, 'missed');
   noteWork(core, from, 0.5);
   touch(core, kept.ledger.job);
 }
@@ -225,10 +230,10 @@ export function loseNode(core: Node, kept: KeptJob, node: NodeId): void {
   const lostAt = after(core.now, RESTART_GRACE_MS);
   const asIfHeard = asMillis(lostAt - core.config.limits.leaseLostMs);
   for (const execution of [...liveOn(kept, node), ...resultsOn(kept, node)]) {
-    const heard = lead.heard.get(execution) ?? lead.since;
-    lead.heard.set(execution, heard < asIfHeard ? heard : asIfHeard);
+    const heard = lead.watch.heard.get(execution) ?? lead.since;
+    lead.watch.heard.set(execution, heard < asIfHeard ? heard : asIfHeard);
   }
-  lead.bids.delete(node);
+  lead.seeking.bids.delete(node);
   core.timers.set(jobTimer(kept), lostAt);
   touch(core, ledger.job);
 }
@@ -267,8 +272,8 @@ function beginClosing(
 ): NonNullable<Lead['closing']> {
   const { partitions } = kept.ledger;
   closeRound(core, kept, lead);
-  lead.proposals.clear();
-  lead.starting.clear();
+  lead.commits.proposals.clear();
+  lead.watch.starting.clear();
   core.out.push({
     type: 'gossip',
     gossip: { type: 'closed', close, summary: summaryOf(kept.ledger, false) },
@@ -324,8 +329,8 @@ function cancelSurplus(core: Node, kept: KeptJob): void {
       const { execution, node } = assign.record.body;
       if (execution === accept.record.body.execution) continue;
       if (state !== null && isTerminal(state.body.phase)) continue;
-      if (lead.cancelled.has(execution)) continue;
-      lead.cancelled.add(execution);
+      if (lead.watch.cancelled.has(execution)) continue;
+      lead.watch.cancelled.add(execution);
       send(core, node, { type: 'cancel', job: ledger.job, execution, because: accept });
     }
   }

@@ -18,21 +18,21 @@ import type { GivenUp, Lead } from './state.ts';
 export function signOfLife(core: Node, from: NodeId, kept: KeptJob, execution: ExecutionId): void {
   const { lead, ledger } = kept;
   if (lead === null || nodeOfExecution(ledger, execution) !== from) return;
-  lead.heard.set(execution, core.now);
-  lead.starting.delete(execution);
+  lead.watch.heard.set(execution, core.now);
+  lead.watch.starting.delete(execution);
   const phase = ledger.states.get(execution)?.body.phase ?? 'accepted';
-  if (isTerminal(phase) || lead.givenUp.get(execution) === 'overdue') return;
-  if (lead.givenUp.delete(execution)) touch(core, ledger.job);
+  if (isTerminal(phase) || lead.watch.givenUp.get(execution) === 'overdue') return;
+  if (lead.watch.givenUp.delete(execution)) touch(core, ledger.job);
 }
 
 /** This node did not run for so long: what it could not hear then tells nothing of who was silent. */
 export function excuseSilence(core: Node, { ledger }: KeptJob, lead: Lead, lateMs: number): void {
   const later = (at: Millis): Millis => asMillis(Math.min(core.now, at + lateMs));
   for (const execution of ledger.assigned.keys())
-    lead.heard.set(execution, later(lead.heard.get(execution) ?? lead.since));
-  for (const [execution, starting] of lead.starting) {
+    lead.watch.heard.set(execution, later(lead.watch.heard.get(execution) ?? lead.since));
+  for (const [execution, starting] of lead.watch.starting) {
     const deadline = after(starting.deadline, lateMs);
-    lead.starting.set(execution, { ...starting, deadline });
+    lead.watch.starting.set(execution, { ...starting, deadline });
   }
 }
 
@@ -44,8 +44,8 @@ export function giveUp(
   execution: ExecutionId,
   why: GivenUp,
 ): void {
-  lead.givenUp.set(execution, why);
-  lead.starting.delete(execution);
+  lead.watch.givenUp.set(execution, why);
+  lead.watch.starting.delete(execution);
   const node = nodeOfExecution(kept.ledger, execution);
   if (node !== null) noteWork(core, node, 1);
 }

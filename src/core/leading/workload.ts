@@ -17,7 +17,7 @@ export function liveOn(kept: KeptJob, node: NodeId | null): readonly ExecutionId
     for (const { assign, state } of partition.attempts.values()) {
       const { execution, node: where } = assign.record.body;
       if (node !== null && where !== node) continue;
-      if (kept.lead?.givenUp.has(execution) === true) continue;
+      if (kept.lead?.watch.givenUp.has(execution) === true) continue;
       if (state === null || !isTerminal(state.body.phase)) live.push(execution);
     }
   }
@@ -50,10 +50,10 @@ export function hasEnough(core: With<'mesh' | 'keeping'>, node: NodeId): boolean
 
 /** An assignment to this node is proposed, or was sent and not taken up yet. */
 export function isChosen(lead: Lead, node: NodeId): boolean {
-  for (const { value } of lead.proposals.values()) {
+  for (const { value } of lead.commits.proposals.values()) {
     if (value.type === 'assign' && value.body.node === node) return true;
   }
-  for (const { assign } of lead.starting.values())
+  for (const { assign } of lead.watch.starting.values())
     if (assign.record.body.node === node) return true;
   return false;
 }

@@ -53,8 +53,8 @@ export function fillVacancies(
     closeRound(core, kept, lead);
     return null;
   }
-  lead.waitingSince ??= core.now;
-  if (lead.announcedAt === null || core.now >= lead.nextRoundAt)
+  lead.seeking.waitingSince ??= core.now;
+  if (lead.seeking.announcedAt === null || core.now >= lead.seeking.nextRoundAt)
     announce(core, kept, lead, vacancies.length);
   if (bidsReady(core, lead, vacancies.length)) {
     const open = assign(core, kept, lead, vacancies);
@@ -70,9 +70,9 @@ export function fillVacancies(
 
 /** A timer keeps only its earliest moment, so every moment that matters is named each time. */
 function lookAgain(core: Node, kept: KeptJob, lead: Lead): void {
-  core.timers.set(jobTimer(kept), lead.nextRoundAt);
+  core.timers.set(jobTimer(kept), lead.seeking.nextRoundAt);
   const { bidWindowMs } = core.config.limits;
-  for (const bid of lead.bids.values()) {
+  for (const bid of lead.seeking.bids.values()) {
     core.timers.set(jobTimer(kept), after(bid.at, bidWindowMs));
   }
 }
@@ -85,14 +85,14 @@ export function ownGrant(core: Node, { ledger: { grant } }: KeptJob): Certified<
 function announcementOf(core: Node, kept: KeptJob, lead: Lead, need: number): Announcement {
   const { spec } = kept.ledger;
   const small = specBytes(spec) <= core.config.limits.announceSpecMaxBytes;
-  const failures = failuresByNode(kept.ledger, lead.givenUp);
+  const failures = failuresByNode(kept.ledger, lead.watch.givenUp);
   return {
     job: kept.ledger.job,
     version: spec.body.version,
     leader: core.self,
     admission: kept.ledger.admission,
     grant: ownGrant(core, kept),
-    round: lead.round,
+    round: lead.seeking.round,
     need,
     spec: small ? spec : null,
     notAgain: [...failures]
@@ -106,24 +106,24 @@ function announcementOf(core: Node, kept: KeptJob, lead: Lead, need: number): An
 const specBytes = (spec: Signed<'spec'>): number => JSON.stringify(spec.body.spec).length;
 
 function announce(core: Node, kept: KeptJob, lead: Lead, need: number): void {
-  const pause = Math.min(ROUND_FIRST_MS * 2 ** lead.round, ROUND_MAX_MS);
+  const pause = Math.min(ROUND_FIRST_MS * 2 ** lead.seeking.round, ROUND_MAX_MS);
   const announcement = announcementOf(core, kept, lead, need);
   core.out.push({ type: 'gossip', gossip: { type: 'announce', announcement } });
   core.inbox.push({ type: 'invite', announcement });
-  lead.announcedAt = core.now;
-  lead.invited = false;
-  lead.round += 1;
-  lead.nextRoundAt = after(core.now, pause);
+  lead.seeking.announcedAt = core.now;
+  lead.seeking.invited = false;
+  lead.seeking.round += 1;
+  lead.seeking.nextRoundAt = after(core.now, pause);
 }
 
 const answered = (lead: Lead, node: NodeId): boolean =>
-  lead.bids.has(node) || lead.declines.has(node);
+  lead.seeking.bids.has(node) || lead.seeking.declines.has(node);
 
 function inviteSilent(core: With<'mesh'>, kept: KeptJob, lead: Lead, need: number): void {
-  if (lead.announcedAt === null || lead.invited) return;
-  const at = after(lead.announcedAt, INVITE_AFTER_MS);
+  if (lead.seeking.announcedAt === null || lead.seeking.invited) return;
+  const at = after(lead.seeking.announcedAt, INVITE_AFTER_MS);
   if (core.now < at) return core.timers.set(jobTimer(kept), at);
-  lead.invited = true;
+  lead.seeking.invited = true;
   const announcement = announcementOf(core, kept, lead, need);
   reachedMembers(core)
     .map((member) => member.advert.body.node)
@@ -136,19 +136,19 @@ function inviteSilent(core: With<'mesh'>, kept: KeptJob, lead: Lead, need: numbe
 export function inviteNewcomer(core: With<'keeping'>, node: NodeId): void {
   for (const kept of eachKept(core)) {
     const { lead } = kept;
-    if (lead?.mode !== 'leading' || lead.waitingSince === null) continue;
-    lead.declines.delete(node);
+    if (lead?.mode !== 'leading' || lead.seeking.waitingSince === null) continue;
+    lead.seeking.declines.delete(node);
     send(core, node, { type: 'invite', announcement: announcementOf(core, kept, lead, 1) });
   }
 }
 
 /** Enough to choose from: everybody answered, or plenty did, or the first bids have waited long enough. */
 function bidsReady(core: With<'mesh'>, lead: Lead, need: number): boolean {
-  if (lead.bids.size === 0) return false;
+  if (lead.seeking.bids.size === 0) return false;
   // Whom nobody has reached may not exist: nothing waits for an answer of his.
   const members = reachedMembers(core);
-  if (lead.bids.size >= Math.min(targetBids(need), members.length + 1)) return true;
-  const first = Math.min(...[...lead.bids.values()].map((bid) => bid.at));
+  if (lead.seeking.bids.size >= Math.min(targetBids(need), members.length + 1)) return true;
+  const first = Math.min(...[...lead.seeking.bids.values()].map((bid) => bid.at));
   if (core.now >= first + core.config.limits.bidWindowMs) return true;
   return (
     members.every((member) => answered(lead, member.advert.body.node)) && answered(lead, core.self)
@@ -177,15 +177,15 @@ function assign(
 ): readonly Vacancy[] {
   const { job } = kept.ledger;
   const { version } = kept.ledger.spec.body;
-  const failures = failuresByNode(kept.ledger, lead.givenUp);
-  for (const node of lead.bids.keys()) {
+  const failures = failuresByNode(kept.ledger, lead.watch.givenUp);
+  for (const node of lead.seeking.bids.keys()) {
     const elsewhere = core.mesh.welcome.failures.of(node, core.now);
     if (elsewhere > 0) failures.set(node, Math.max(failures.get(node) ?? 0, elsewhere));
     if (!hasEnough(core, node)) continue;
-    lead.bids.delete(node);
+    lead.seeking.bids.delete(node);
     send(core, node, { type: 'bid-closed', job, version });
   }
-  const choices = rankBids(core.suite, job, vacancies, lead.bids, failures);
+  const choices = rankBids(core.suite, job, vacancies, lead.seeking.bids, failures);
   const values = choices.map(({ partition, attempt, node }) => {
     const execution = executionIdOf(core.suite, { job, version, partition, attempt, node });
     return seal(core, 'assign', {
@@ -199,7 +199,7 @@ function assign(
     });
   });
   // Every slot of the chosen is used, or no vacancy is left; their hold ends with the assignment.
-  for (const { node } of choices) lead.bids.delete(node);
+  for (const { node } of choices) lead.seeking.bids.delete(node);
   propose(core, kept, lead, values);
   const filled = new Set(choices.map((choice) => choice.partition));
   return vacancies.filter((vacancy) => !filled.has(vacancy.partition));
@@ -208,14 +208,14 @@ function assign(
 /** Nobody is wanted now: bidders get their holds back. */
 export function closeRound(core: Node, kept: KeptJob, lead: Lead): void {
   const { job, spec } = kept.ledger;
-  for (const node of lead.bids.keys()) {
+  for (const node of lead.seeking.bids.keys()) {
     send(core, node, { type: 'bid-closed', job, version: spec.body.version });
   }
-  lead.bids.clear();
-  lead.declines.clear();
-  lead.announcedAt = null;
-  lead.waitingSince = null;
-  lead.round = 0;
+  lead.seeking.bids.clear();
+  lead.seeking.declines.clear();
+  lead.seeking.announcedAt = null;
+  lead.seeking.waitingSince = null;
+  lead.seeking.round = 0;
 }
 
 export function onBid(
@@ -226,7 +226,7 @@ export function onBid(
 ): void {
   const { lead } = kept;
   const { job, version } = message;
-  if (lead?.mode !== 'leading' || lead.waitingSince === null) {
+  if (lead?.mode !== 'leading' || lead.seeking.waitingSince === null) {
     // The hold of a node that was just chosen must stay until its assignment is there.
     if (lead !== null && isChosen(lead, from)) return;
     return send(core, from, { type: 'bid-closed', job, version });
@@ -236,8 +236,8 @@ export function onBid(
     refuse(core, from, 'contradiction', false);
     return send(core, from, { type: 'bid-closed', job, version });
   }
-  lead.declines.delete(from);
-  lead.bids.set(from, { ...bid, at: lead.bids.get(from)?.at ?? core.now });
+  lead.seeking.declines.delete(from);
+  lead.seeking.bids.set(from, { ...bid, at: lead.seeking.bids.get(from)?.at ?? core.now });
   touch(core, job);
 }
 
@@ -248,9 +248,9 @@ export function onDecline(
   message: Extract<Message, { type: 'decline' }>,
 ): void {
   const { lead } = kept;
-  if (lead === null || lead.waitingSince === null) return;
-  lead.bids.delete(from);
-  lead.declines.set(from, message.refusals);
+  if (lead === null || lead.seeking.waitingSince === null) return;
+  lead.seeking.bids.delete(from);
+  lead.seeking.declines.set(from, message.refusals);
   touch(core, message.job);
 }
 
@@ -265,8 +265,8 @@ const onlyBusy = (refusals: readonly Refusal[]): boolean =>
  */
 function waitingOver(core: With<'mesh'>, kept: KeptJob, lead: Lead): Ending | null {
   const { Type, Task } = kept.ledger.spec.body.spec;
-  if (Type !== 'batch' || lead.waitingSince === null) return null;
-  const waited = core.now - lead.waitingSince;
+  if (Type !== 'batch' || lead.seeking.waitingSince === null) return null;
+  const waited = core.now - lead.seeking.waitingSince;
   const limit = Task.Timeouts.QueueTimeout * 1000;
   if (limit > 0) {
     if (waited >= limit) {
@@ -276,17 +276,17 @@ function waitingOver(core: With<'mesh'>, kept: KeptJob, lead: Lead): Ending | nu
         `No node took the job within its QueueTimeout of ${limit / 1000} s.`,
       );
     }
-    core.timers.set(jobTimer(kept), after(lead.waitingSince, limit));
+    core.timers.set(jobTimer(kept), after(lead.seeking.waitingSince, limit));
     return null;
   }
-  const settledAt = Math.max(core.startedAt + SETTLE_MS, lead.waitingSince + FAIL_FAST_MS);
+  const settledAt = Math.max(core.startedAt + SETTLE_MS, lead.seeking.waitingSince + FAIL_FAST_MS);
   if (core.now < settledAt) {
     core.timers.set(jobTimer(kept), after(core.now, settledAt - core.now));
     return null;
   }
-  const possible = lead.bids.size > 0 || [...lead.declines.values()].some(onlyBusy);
-  if (possible || lead.declines.size === 0) return null;
-  const patientUntil = after(lead.waitingSince, PATIENCE_MS);
+  const possible = lead.seeking.bids.size > 0 || [...lead.seeking.declines.values()].some(onlyBusy);
+  if (possible || lead.seeking.declines.size === 0) return null;
+  const patientUntil = after(lead.seeking.waitingSince, PATIENCE_MS);
   if (core.now < patientUntil && someMayAnswer(core, kept, lead)) {
     core.timers.set(jobTimer(kept), patientUntil);
     return null;
@@ -303,10 +303,14 @@ function someMayAnswer(core: With<'mesh'>, kept: KeptJob, lead: Lead): boolean {
   const { spec } = kept.ledger.spec.body;
   const isOpen = ({ advert }: Member): boolean =>
     !answered(lead, advert.body.node) && mayRun(advert.body, spec);
-  if (lead.awaited !== null && aliveMembers(core).includes(lead.awaited) && isOpen(lead.awaited))
+  if (
+    lead.seeking.awaited !== null &&
+    aliveMembers(core).includes(lead.seeking.awaited) &&
+    isOpen(lead.seeking.awaited)
+  )
     return true;
-  lead.awaited = aliveMembers(core).find(isOpen) ?? null;
-  return lead.awaited !== null;
+  lead.seeking.awaited = aliveMembers(core).find(isOpen) ?? null;
+  return lead.seeking.awaited !== null;
 }
 
 function notEnough(lead: Lead, code: string, message: string): Ending {
@@ -336,7 +340,7 @@ function sameReason(value: unknown): string {
 /** Equal reasons counted, the most frequent first. */
 function summarize(lead: Lead): readonly { readonly refusal: Refusal; readonly nodes: number }[] {
   const counts = new Map<string, { refusal: Refusal; nodes: number }>();
-  for (const refusals of lead.declines.values()) {
+  for (const refusals of lead.seeking.declines.values()) {
     for (const refusal of refusals) {
       const key = sameReason(refusal);
       const entry = counts.get(key) ?? { refusal, nodes: 0 };
@@ -349,7 +353,9 @@ function summarize(lead: Lead): readonly { readonly refusal: Refusal; readonly n
 
 /** This node leads it, or tries to, and it waits for nodes or for keepers. */
 export const isWaiting = ({ lead, ledger }: KeptJob): boolean =>
-  lead !== null && ledger.close === null && (lead.waitingSince !== null || lead.mode !== 'leading');
+  lead !== null &&
+  ledger.close === null &&
+  (lead.seeking.waitingSince !== null || lead.mode !== 'leading');
 
 /** What `job describe` shows of a job that waits; null when it does not. */
 export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | null {
@@ -361,9 +367,9 @@ export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | nu
   ).length;
   return {
     nodesKnown: aliveMembers(core).length + 1,
-    nodesAnswered: lead.declines.size + lead.bids.size,
+    nodesAnswered: lead.seeking.declines.size + lead.seeking.bids.size,
     refusals: summarize(lead),
-    partitionsWaiting: lead.open,
+    partitionsWaiting: lead.seeking.open,
     keepersReached: reached,
     keepers: keepers.length,
   };
@@ -372,7 +378,7 @@ export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | nu
 /** Sends committed assignments to their nodes and watches that they start. */
 export function sendAssignments(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Lead): void {
   const due = new Map<NodeId, Certified<'assign'>[]>();
-  for (const entry of lead.starting.values()) {
+  for (const entry of lead.watch.starting.values()) {
     if (entry.resendAt <= core.now) {
       const { node } = entry.assign.record.body;
       due.set(node, [...(due.get(node) ?? []), entry.assign]);

@@ -1,8 +1,10 @@
 /** What a node holds and wishes for while others look for nodes, and what a leader knows of a bid. */
+import type { Member } from '../mesh/state.ts';
+import type { Node, With } from '../node/state.ts';
+import type { Refusal } from '../record/refusals.ts';
 import type { Announcement } from '../contract/messages.ts';
 import type { JobId, Millis, NodeId, PublicKey } from '../record/ids.ts';
 import type { Resources } from '../../job/model.ts';
-import type { With } from '../node/state.ts';
 
 /** A bid as the leader keeps it. */
 export interface Bid {
@@ -52,3 +54,34 @@ const LOCAL_MAX = 10_000;
 export function rememberLocal(core: With<'placing'>, cid: string): void {
   if (core.placing.local.size < LOCAL_MAX) core.placing.local.add(cid);
 }
+
+/** A leader's search for nodes: the rounds of bidding, and what came of them. */
+export interface Seeking {
+  /** Rounds of bidding announced so far. */
+  round: number;
+  /** When the current round was announced; null while nobody is wanted. */
+  announcedAt: Millis | null;
+  nextRoundAt: Millis;
+  /** The members that had not answered the current round were asked directly. */
+  invited: boolean;
+  /** Since when an execution has been wanting a node. */
+  waitingSince: Millis | null;
+  /** Executions wanting a node when last looked at. */
+  open: number;
+  readonly bids: Map<NodeId, Bid>;
+  readonly declines: Map<NodeId, readonly Refusal[]>;
+  /** One that could run it and has not answered, when that was last asked. */
+  awaited: Member | null;
+}
+
+export const createSeeking = (core: Node): Seeking => ({
+  round: 0,
+  announcedAt: null,
+  nextRoundAt: core.now,
+  invited: false,
+  waitingSince: null,
+  open: 0,
+  bids: new Map(),
+  declines: new Map(),
+  awaited: null,
+});
