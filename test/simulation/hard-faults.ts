@@ -77,9 +77,7 @@ export type HardKind = keyof typeof kinds;
 export const hardKinds = Object.keys(kinds) as readonly HardKind[];
 
 /** Under these the core keeps its promises today, and costs little to look at. */
-export const kindsKept: readonly HardKind[] = hardKinds.filter(
-  (kind) => kind !== 'limits' && kind !== 'counts',
-);
+export const kindsKept: readonly HardKind[] = hardKinds.filter((kind) => kind !== 'counts');
 
 /** A share of the kinds asked for, each with a coin of its own; of one kind alone always. */
 export function harden(

@@ -43,7 +43,7 @@ function mustHold(options: SimulationOptions): Report {
 }
 
 describe('simulated meshes', () => {
-  const SEEDS = 400;
+  const SEEDS = 2_000;
   const GROUP = 50;
   for (let first = 1; first <= SEEDS; first += GROUP) {
     const last = first + GROUP - 1;

@@ -34,7 +34,7 @@ export const STRICT_NAMES = [
 ] as const;
 export type StrictName = (typeof STRICT_NAMES)[number];
 /** Those that the core keeps today. */
-export const STRICT_KEPT: readonly StrictName[] = ['possible', 'keepers', 'frames'];
+export const STRICT_KEPT: readonly StrictName[] = STRICT_NAMES.filter((name) => name !== 'losses');
 
 export interface StrictContext extends CheckersContext {
   readonly strict: readonly StrictName[];
