@@ -153,6 +153,19 @@ function createPool(): { take(length: number): Buffer; give(frame: Uint8Array): 
   };
 }
 
+/**
+ * Reads on from a paused stream. To do so it tells the other end, which throws when the connection broke
+ * meanwhile; the stream is then of no use to anybody.
+ */
+export function resume(stream: Stream): void {
+  if (stream.readStatus !== 'paused') return;
+  try {
+    stream.resume();
+  } catch (error) {
+    stream.abort(error instanceof Error ? error : new Error(String(error)));
+  }
+}
+
 /** Pulls frames from a stream with back-pressure: the stream is paused while the reader lags. */
 export function readFrames(stream: Stream, options: FrameReaderOptions): FrameReader {
   const queue: Uint8Array[] = [];
@@ -200,7 +213,7 @@ export function readFrames(stream: Stream, options: FrameReaderOptions): FrameRe
         const frame = queue.shift();
         if (frame !== undefined) {
           queued -= frame.byteLength;
-          if (queued < options.highWater / 2 && stream.readStatus === 'paused') stream.resume();
+          if (queued < options.highWater / 2) resume(stream);
           return frame;
         }
         if (ended) {

@@ -7,7 +7,7 @@ import type { NodeId } from '../../src/core/record/ids.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
 import type { PeerFault } from '../peers/standing.ts';
-import { eachPiece, FrameTooLarge, frameParser } from './frames.ts';
+import { eachPiece, FrameTooLarge, frameParser, resume } from './frames.ts';
 import type { FrameParser } from './frames.ts';
 
 /** A frame of a mebibyte takes 20 s at 420 kbit/s; slower links carry no mesh. */
@@ -108,7 +108,7 @@ export function createInbound(deps: InboundDeps): InboundStreams {
       // What could not come while we did not read is no delay of the peer.
       if (one.begunAt !== null) one.begunAt = deps.now();
       pump();
-      if (!one.paused && stream.readStatus === 'paused') stream.resume();
+      if (!one.paused) resume(stream);
     };
     stream.addEventListener('message', (event) => {
       eachPiece(event.data, (piece) => pieces.push(piece));

@@ -152,3 +152,28 @@ test('a window of small frames is cut as the node takes them, in order, and forg
   await next();
   assert.equal(seen, total / 2);
 });
+
+test('a stream whose connection broke while it was paused costs that stream, and no more', async () => {
+  let done = (): void => {};
+  const { open, state } = world(() => new Promise<void>((resolve) => (done = resolve)));
+  const broken = open();
+  broken.resume = () => {
+    throw new Error('Cannot write to a stream that is closed');
+  };
+  const uncaught: unknown[] = [];
+  const note = (error: unknown): unknown => uncaught.push(error);
+  process.once('unhandledRejection', note);
+  try {
+    broken.bring(encodeFrames([Buffer.alloc(10)]));
+    assert.equal(broken.readStatus, 'paused');
+    done();
+    // Whoever nobody catches is told of after the promises of this turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(uncaught, []);
+    assert.deepEqual(state.faults, [], 'it is not the fault of the peer');
+    assert.ok(broken.aborted);
+  } finally {
+    process.off('unhandledRejection', note);
+  }
+});
