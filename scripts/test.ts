@@ -25,7 +25,7 @@ const LEVELS: readonly Level[] = [
   { name: 'contract', folder: 'contract', parallel: 1, timeoutMs: 180_000 },
   { name: 'simulation', folder: 'simulation', parallel: 2, timeoutMs: 400_000 },
   { name: 'docker', folder: 'docker', parallel: 1, timeoutMs: 180_000 },
-  { name: 'mesh', folder: 'mesh', parallel: 1, timeoutMs: 300_000 },
+  { name: 'mesh', folder: 'mesh', parallel: 2, timeoutMs: 300_000 },
   { name: 'examples', folder: 'examples', parallel: 1, timeoutMs: 300_000 },
 ];
 
