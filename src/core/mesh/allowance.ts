@@ -19,7 +19,7 @@ const POINTS_MAX = 2_000;
 /** A node that was away for two seconds has its full allowance anyway. */
 const NODES_MAX = 4_096;
 
-/** What unpacking a shelved job costs, whoever asks for it. */
+/** What reading a shelved job from disk costs, whoever asks for it. */
 export const SHELVED_POINTS = 20;
 
 /** Takes `points` from what this node may ask for. @returns false when nothing is to be answered */
