@@ -95,6 +95,7 @@ export function createSuite(options: SuiteOptions): Suite {
         return false;
       }
     },
+    sizeOf: (record) => envelopes.encode(record).length,
     ...createPacker(envelopes),
     hash: (text) => hexOf(crypto.sha256(text)),
     nodeOf(key) {

@@ -1,5 +1,6 @@
 /** Performs the effects of the core: each one is handed to the part of the peer that can do it. */
 import type { Host } from '../../p2p/host.ts';
+import { GOSSIP_MAX_BYTES, MESSAGE_MAX_BYTES } from '../../p2p/wire/messages.ts';
 import type { MessageCodec } from '../../p2p/wire/messages.ts';
 import { asJobId } from '../core/record/ids.ts';
 import type { JobId } from '../core/record/ids.ts';
@@ -52,12 +53,12 @@ function carryOut(hands: EffectPorts, effect: Performed): void {
   const { host, codec, log, metrics, runner } = hands;
   switch (effect.type) {
     case 'send':
-      host.messages.send(effect.to, codec.encodeMessage(effect.message));
-      metrics.sent(effect.message.type);
-      return;
-    case 'gossip':
-      host.gossip.publish(codec.encodeGossip(effect.gossip), jobOfGossip(effect.gossip));
-      return;
+      return transmit(hands, effect);
+    case 'gossip': {
+      const bytes = codec.encodeGossip(effect.gossip);
+      if (bytes.length > GOSSIP_MAX_BYTES) return tellOversized(hands, effect.gossip.type, bytes);
+      return host.gossip.publish(bytes, jobOfGossip(effect.gossip));
+    }
     case 'run':
       return runner().start(effect.order, effect.resume);
     case 'cancel-run':
@@ -80,6 +81,20 @@ function carryOut(hands: EffectPorts, effect: Performed): void {
       if (effect.event === 'job.closed') hands.closed(asJobId(String(effect.data['job'])));
       log[NOISY.has(effect.event) ? 'debug' : 'info']({ ...effect.data }, effect.event);
   }
+}
+
+function transmit(hands: EffectPorts, { to, message }: Extract<Effect, { type: 'send' }>): void {
+  const { host, codec, metrics } = hands;
+  const frame = codec.encodeMessage(message);
+  if (frame.length > MESSAGE_MAX_BYTES) return tellOversized(hands, message.type, frame);
+  host.messages.send(to, frame);
+  metrics.sent(message.type);
+}
+
+/** The core cuts what it says so that it fits (`core/node/fitting.ts`): what does not is a fault of it. */
+function tellOversized({ log, metrics }: EffectPorts, type: string, bytes: Uint8Array): void {
+  metrics.oversized(type);
+  log.error({ type, bytes: bytes.length }, 'message.oversized');
 }
 
 /** Events that come several times per job; an operator wants a handful. */

@@ -6,6 +6,8 @@ import type { Driver } from './driver.ts';
 
 export interface NodeMetrics {
   sent(type: string): void;
+  /** A message of this type, or a gossip, that no frame holds: it was not sent. */
+  oversized(type: string): void;
   /** Remote input that was refused; the peer itself is no label, or a flood would make a million of them. */
   refused(code: string): void;
   noted(event: string): void;
@@ -23,6 +25,11 @@ export function createNodeMetrics(deps: {
   const sent = metrics.counter('shoal_messages_sent_total', 'Messages handed to the transport.', [
     'type',
   ]);
+  const oversized = metrics.counter(
+    'shoal_messages_oversized_total',
+    'Messages that were not sent because they are larger than a frame; each is a fault of the program.',
+    ['type'],
+  );
   const refused = metrics.counter('shoal_refused_total', 'Remote input refused, by reason.', [
     'code',
   ]);
@@ -114,6 +121,7 @@ export function createNodeMetrics(deps: {
   );
   return {
     sent: (type) => sent.inc({ type }),
+    oversized: (type) => oversized.inc({ type }),
     refused: (code) => refused.inc({ code }),
     noted: (event) => events.inc({ event }),
     defect: (where) => defects.inc({ where }),

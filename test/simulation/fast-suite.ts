@@ -91,6 +91,9 @@ export function nodeIdOf(key: PublicKey): NodeId {
   return asNodeId(`${kind}${index}-${key.slice(8, 12)}`);
 }
 
+/** Of everything but the body, and of up to eight node ids, which are longer in a real mesh. */
+const ENVELOPE_BYTES = 600;
+
 /** Only this file knows how a key signs. */
 function signatureOf(id: string, key: PublicKey): Uint8Array {
   const bytes = new Uint8Array(64);
@@ -129,6 +132,7 @@ export function createFastSuite(keys: FastSuiteKeys): Suite {
     owner: keys.owner,
     hash: hashText,
     nodeOf: nodeIdOf,
+    sizeOf: (record) => ENVELOPE_BYTES + JSON.stringify(record.body).length,
     pack: (records) => ({ records }) as unknown as Packed,
     unpack: (packed) =>
       (packed as unknown as { readonly records: readonly StoredRecord[] }).records,

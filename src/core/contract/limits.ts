@@ -45,7 +45,14 @@ export const SPEC_VALID_MAX_MS = 60 * 24 * 3_600_000;
 export const KEEPERS_MAX = 5;
 /** Executions that one bid offers at once, so that one job does not hold a whole node. */
 export const BID_SLOTS_MAX = 16;
-/** Records in one message, of which some go into several: far below the frame limit of 1 MiB. */
+/**
+ * Of the lists of one message; beside them it may have a spec of 64 KiB and certificates. Far below the frame
+ * limit of 1 MiB: a hundred certified values, whose signatures the receiver checks in 40 ms.
+ */
+export const MESSAGE_FILL_BYTES = 262_144;
+/** Items of one list, however small: what reading a message may cost is limited, too. */
+export const MESSAGE_ITEMS_MAX = 2_000;
+/** Records in one part of a promise. */
 export const RECORDS_PER_MESSAGE = 150;
 /** Lines of one answer to a question. */
 export const LIST_MAX = 1_000;

@@ -7,11 +7,13 @@ import type { Hlc, JobId, NodeId, RequestId } from '../record/ids.ts';
 import { asHlc } from '../record/ids.ts';
 import type { Bodies, RecordType, Signed } from '../record/records.ts';
 import type { Signer } from '../record/suite.ts';
+import { fitting } from './fitting.ts';
 import type { Node } from './state.ts';
 
 export function send(core: Node, to: NodeId, message: Message): void {
-  if (to === core.self) core.inbox.push(message);
-  else core.out.push({ type: 'send', to, message });
+  if (to === core.self) return void core.inbox.push(message);
+  for (const part of fitting(core.suite, message))
+    core.out.push({ type: 'send', to, message: part });
 }
 
 /** Something happened to a kept job: decide again what it needs. */

@@ -18,6 +18,8 @@ export interface Suite {
   seal<T extends RecordType>(type: T, body: Bodies[T], hlc: Hlc, signer: Signer): Signed<T>;
   /** True when the signature covers exactly this record in this mesh. Never throws. */
   verify(record: AnyRecord): boolean;
+  /** Bytes of the record on the wire: its envelope, signature included. */
+  sizeOf(record: AnyRecord): number;
   /** Records in as little memory as they can have; what comes back is what went in. */
   pack(records: readonly StoredRecord[]): Packed;
   unpack(packed: Packed): readonly StoredRecord[];

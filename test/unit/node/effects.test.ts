@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Effect } from '../../../src/core/contract/effect.ts';
 import type { Input } from '../../../src/core/contract/input.ts';
-import type { Message } from '../../../src/core/contract/messages.ts';
+import type { Gossip, Message } from '../../../src/core/contract/messages.ts';
 import { createLog } from '../../../src/lib/log.ts';
 import { createDefects } from '../../../src/node/defects.ts';
 import { perform } from '../../../src/node/effects.ts';
@@ -17,6 +17,7 @@ interface World {
   readonly sent: Uint8Array[];
   readonly pushed: Input[];
   readonly counted: string[];
+  readonly oversized: string[];
   readonly log: string[];
   now: number;
 }
@@ -31,6 +32,7 @@ function world(): World {
     sent: [],
     pushed: [],
     counted: [],
+    oversized: [],
     log: [],
     hands: {
       host: {
@@ -39,7 +41,12 @@ function world(): World {
       } as unknown as EffectPorts['host'],
       codec: messages,
       log: createLog('error', { write: (line) => w.log.push(line) }),
-      metrics: { sent() {}, refused() {}, noted: broken } as unknown as EffectPorts['metrics'],
+      metrics: {
+        sent() {},
+        refused() {},
+        noted: broken,
+        oversized: (type: string) => w.oversized.push(type),
+      } as unknown as EffectPorts['metrics'],
       runner: broken,
       replicate: broken,
       closed: broken,
@@ -104,6 +111,26 @@ describe('an effect that fails', () => {
       cid: 'bafy',
       outcome: 'refused',
     });
+  });
+});
+
+describe('a message that no frame holds', () => {
+  it('is not sent, but counted by its type and logged with its size', () => {
+    const w = world();
+    const refusal = { code: 'image-not-allowed', image: 'x'.repeat(2 ** 20) } as const;
+    perform(w.hands, { type: 'send', to, message: { type: 'not-admitted', job, refusal } });
+    assert.deepEqual(w.sent, []);
+    assert.deepEqual(w.oversized, ['not-admitted']);
+    const logged: unknown = JSON.parse(w.log[0] ?? assert.fail('a line'));
+    assert.partialDeepStrictEqual(logged, { event: 'message.oversized', type: 'not-admitted' });
+  });
+
+  it('and a gossip that no topic takes is told of as well', () => {
+    const w = world();
+    const gossip = { type: 'announce' } as Gossip;
+    const codec = { ...w.hands.codec, encodeGossip: () => new Uint8Array(2 ** 15 + 1) };
+    perform({ ...w.hands, codec }, { type: 'gossip', gossip });
+    assert.deepEqual(w.oversized, ['announce']);
   });
 });
 
