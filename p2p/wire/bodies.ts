@@ -69,6 +69,7 @@ const assign = map<AssignBody>({
   version: ordinal,
   partition: index,
   attempt: index,
+  replaces: nullable(oneOf({ failed: true, lost: true, missed: true, overdue: true })),
   execution: executionId,
   node: nodeId,
   epoch,

@@ -2,6 +2,7 @@
  * What the records of a job say about each of its executions, gathered in one place so that the
  * lists, the history and the results tell the same story. Pure; no JSON.
  */
+import { JOB_TYPES } from '../job/types.ts';
 import type { Phase } from '../core/record/execution.ts';
 import type { JobRecords } from '../core/contract/messages.ts';
 import type { AcceptBody, CloseBody, Signed } from '../core/record/records.ts';
@@ -105,8 +106,7 @@ function standingOf(
 export function executionFacts(records: JobRecords): readonly ExecutionFacts[] {
   const gathered = [...gather(records).values()];
   const close = closeOf(records)?.body ?? null;
-  const byPartition =
-    records.spec.body.spec.Type === 'batch' || records.spec.body.spec.Type === 'service';
+  const byPartition = JOB_TYPES[records.spec.body.spec.Type].counted;
   const accepted = new Map<number, AcceptBody>();
   const latest = new Map<number, number>();
   for (const one of gathered) {

@@ -2,6 +2,7 @@
  * A job and its executions in Bacalhau's JSON, derived from the records. Pure and deterministic: the
  * same records give the same text on every node.
  */
+import { JOB_TYPES } from '../job/types.ts';
 import type { Phase } from '../core/record/execution.ts';
 import type { JobRecords, JobState, ListedJob, WaitingView } from '../core/contract/messages.ts';
 import type { KeepersView } from '../core/contract/reply.ts';
@@ -228,8 +229,7 @@ function resultOf(facts: ExecutionFacts): ResultJson | null {
  * an ops job. Holders are the nodes to ask first.
  */
 export function resultsJson(records: JobRecords): ResultJson[] {
-  const decided =
-    records.spec.body.spec.Type === 'batch' || records.spec.body.spec.Type === 'service';
+  const decided = JOB_TYPES[records.spec.body.spec.Type].counted;
   return executionFacts(records)
     .filter((facts) => (decided ? facts.accept !== null : facts.standing.phase === 'completed'))
     .map(resultOf)

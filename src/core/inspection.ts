@@ -1,4 +1,5 @@
 /** What checkers and status pages may see of a node; derived on demand, changes nothing. */
+import { leaderIn } from './leading/state.ts';
 import { JobSet } from './keeping/job-set.ts';
 import { busyHeld } from './placing/capacity.ts';
 import { recordsOf, stateOf } from './record/ledger.ts';
@@ -16,7 +17,7 @@ export function inspect(core: With<'mesh' | 'keeping' | 'placing' | 'executing'>
     jobs: [...core.keeping.kept].map(([job, kept]) => ({
       job,
       keeper: true,
-      leading: kept.lead !== null && kept.lead.mode === 'leading' ? kept.lead.epoch : null,
+      leading: leaderIn(kept.lead)?.epoch ?? null,
       promised: kept.promised,
       state: stateOf(kept.ledger, isWaiting(kept)),
       records: recordsOf(kept.ledger),
@@ -55,7 +56,9 @@ export function sizesOf(core: Core): Readonly<Record<string, number>> {
   for (const kept of core.keeping.kept.values()) {
     count('kept.', { accepted: kept.accepted });
     count('ledger.', kept.ledger);
-    for (const part of Object.values(kept.lead ?? {}))
+    const lead = kept.lead ?? {};
+    count('lead.', lead);
+    for (const part of Object.values(lead))
       if (typeof part === 'object' && part !== null) count('lead.', part);
   }
   return Object.fromEntries(sizes);

@@ -95,9 +95,9 @@ function keepTime(core: Core, now: Millis): void {
   if (now - since <= core.config.limits.leaderGapMs) return;
   for (const kept of eachKept(core)) {
     const { lead, ledger } = kept;
-    if (lead === null || ledger.close !== null) continue;
-    excuseSilence(core, kept, lead, now - since);
-    if (lead.mode === 'leading') confirmLead(core, kept, lead);
+    if (lead?.stage !== 'leader' || ledger.close !== null) continue;
+    excuseSilence(core, lead, now - since);
+    if (lead.confirming === null) confirmLead(core, kept, lead);
   }
 }
 

@@ -2,6 +2,7 @@
  * A decoded spec into a complete `Job`: every field read, checked against Bacalhau's rules and
  * filled with its default. All problems are reported, none is thrown.
  */
+import { JOB_TYPES, TYPE_NAMES } from './types.ts';
 import { readConstraints } from './constraints.ts';
 import { readEngine, type ReadEngine } from './engine-params.ts';
 import { readEnv } from './environment.ts';
@@ -29,7 +30,6 @@ import { checkDuplicates, readEach, readInput, readPublisher, readResultPath } f
  */
 export type Mode = 'strict' | 'lenient';
 
-const JOB_TYPES: readonly JobType[] = ['batch', 'ops', 'daemon', 'service'];
 const JOB_FIELDS = [
   'Name',
   'Namespace',
@@ -113,15 +113,15 @@ function isUnset({ value }: Field): boolean {
 
 function readType(report: Report, field: Field): JobType | null {
   const text = readText(report, field);
-  const type = JOB_TYPES.find((name) => name === text);
+  const type = TYPE_NAMES.find((name) => name === text);
   if (type !== undefined) return type;
-  if (text === '') reportMissing(report, field, `the job type (${JOB_TYPES.join(', ')})`);
+  if (text === '') reportMissing(report, field, `the job type (${TYPE_NAMES.join(', ')})`);
   else {
-    const hint = suggestion(text, JOB_TYPES);
+    const hint = suggestion(text, TYPE_NAMES);
     report.problem(
       field,
       'unknown-value',
-      `expected one of ${JOB_TYPES.join(', ')}, got ${show(text)}.${hint}`,
+      `expected one of ${TYPE_NAMES.join(', ')}, got ${show(text)}.${hint}`,
     );
   }
   return null;
@@ -148,7 +148,7 @@ function readName(report: Report, field: Field): string {
 }
 
 function readCount(report: Report, field: Field, type: JobType | null): number {
-  if (type === 'ops' || type === 'daemon') {
+  if (type !== null && !JOB_TYPES[type].counted) {
     const count = readInteger(report, field, WHOLE) ?? 0;
     if (count > 1) {
       const message = `a job of type ${type} runs on every node that matches and takes no Count, got ${count}`;

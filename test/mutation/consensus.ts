@@ -291,7 +291,7 @@ export const consensus: Mutations = {
     {
       name: 'nothing is inherited',
       within: 'onPromise',
-      text: 'inherit(core, kept, lead, accepted)',
+      text: 'inherit(core, kept, candidacy, accepted)',
       instead: 'void accepted',
       why: 'what was chosen is overwritten',
     },

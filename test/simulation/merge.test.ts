@@ -107,9 +107,10 @@ function history(random: Random): readonly Item[] {
   for (let attempt = 0; attempt < random.integer(1, 3); attempt += 1) {
     const execution = asExecutionId(`e-${attempt}`);
     const about = { job: JOB, version: 1, partition: 0, attempt, execution, node: NODE };
+    const replaces = attempt === 0 ? null : 'lost';
     const assign = suite.seal(
       'assign',
-      { ...about, epoch: { config: 0, number: 0, leader: NODE } },
+      { ...about, replaces, epoch: { config: 0, number: 0, leader: NODE } },
       at(),
       'node',
     );

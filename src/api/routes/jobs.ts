@@ -1,4 +1,5 @@
 /** `/orchestrator/jobs`: submitting, looking up, listing and stopping jobs. */
+import { JOB_TYPES } from '../../job/types.ts';
 import { own } from '../../job/own.ts';
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -174,7 +175,7 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
   app.get('/orchestrator/jobs/:id/results', async (request, reply) => {
     const view = await lookup(request);
     const { Type } = view.records.spec.body.spec;
-    if (Type === 'service' || Type === 'daemon')
+    if (!JOB_TYPES[Type].ends)
       throw invalid('job', Type, 'a batch or ops job; others have no results');
     return send(reply, wholeList(resultsJson(view.records)));
   });

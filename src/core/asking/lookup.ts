@@ -4,6 +4,7 @@
  * keepers. Nothing an answer says is taken over unless signed records prove it; the only hearsay is how
  * far the jobs of a list are, and that is marked.
  */
+import { leaderIn } from '../leading/state.ts';
 import { isKeeper, keeperNodes, majority } from '../record/keeper-set.ts';
 import { LIST_MAX, SPECS_MAX } from '../contract/limits.ts';
 import { jobAnswer } from './directory.ts';
@@ -199,7 +200,7 @@ function takeJob(
   if (kept === undefined) return askKeepers(core, lookup, body);
   const leader = kept.seen.leader;
   const told = from === leader && from !== core.self && canDecide(answer.waiting);
-  const led = kept.lead?.mode === 'leading' || told;
+  const led = leaderIn(kept.lead) !== null || told;
   if (led) lookup.complete ||= certain;
   else if (from === core.self && core.mesh.connected.has(leader))
     ask(core, lookup, leader, named(lookup, job));
@@ -303,7 +304,7 @@ function keepersOf(
   const kept = core.keeping.kept.get(body.job);
   const leader =
     kept?.seen.leader ?? records.grant?.record.body.epoch.leader ?? firstEpoch(body).leader;
-  const leads = kept?.lead?.mode === 'leading';
+  const leads = leaderIn(kept?.lead ?? null) !== null;
   const isSilent = (node: NodeId): boolean => {
     if (node === core.self) return false;
     if (leads) return !heardLately(core, node);

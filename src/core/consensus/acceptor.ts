@@ -4,7 +4,7 @@
  */
 import { RECORDS_PER_MESSAGE } from '../contract/limits.ts';
 import { isKeeper } from '../record/keeper-set.ts';
-import { hasPlace, slotOf } from '../record/certificate.ts';
+import { hasPlace, partitionsIn, slotOf } from '../record/certificate.ts';
 import { sendCommits } from './proposer.ts';
 import { compareEpochs, sameEpoch, withinReach } from '../record/ballot.ts';
 import { isShunned, leaderShown } from '../keeping/oversight.ts';
@@ -12,7 +12,6 @@ import { stepDown, takeCommand, takeState } from './candidacy.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { recordsOf } from '../record/ledger.ts';
 import type { AcceptedValue, JobRecords, Message, SlotValue } from '../contract/messages.ts';
-import { partitionsOf } from '../leading/plan.ts';
 import type { Epoch, Signed, Slot } from '../record/records.ts';
 import { closeOf } from '../keeping/books.ts';
 import { persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
@@ -218,7 +217,7 @@ function wellFounded(kept: KeptJob, value: SlotValue): boolean {
       // Any valid stop of the owner will do: two peers of one owner may each have signed one.
       if (outcome === 'stopped') return ledger.commands.size > 0;
       if (outcome === 'failed') return true;
-      return Array.from({ length: partitionsOf(ledger) }, (_, p) => p).every(
+      return Array.from({ length: partitionsIn(ledger.spec.body) }, (_, p) => p).every(
         (p) => ledger.partitions.get(p)?.accept != null || accepted.has(`accept/${p}`),
       );
     }

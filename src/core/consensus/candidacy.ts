@@ -4,9 +4,9 @@
  * them had accepted.
  */
 import { createCandidacy, createCommits } from './state.ts';
-import { createWatch } from '../leading/state.ts';
+import type { Candidacy } from './state.ts';
 import { createSeeking } from '../placing/state.ts';
-import { anew, isDue, said } from '../node/repeat.ts';
+import { isDue, said } from '../node/repeat.ts';
 import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
 import { hasPlace, slotOf, validVote } from '../record/certificate.ts';
 import { jobTimer, learn, propose } from './proposer.ts';
@@ -25,7 +25,8 @@ import {
 import type { AcceptedValue, JobRecords, Message } from '../contract/messages.ts';
 import type { Certified, Epoch } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
-import type { Lead } from '../leading/state.ts';
+import { leaderIn } from '../leading/state.ts';
+import type { Candidate, Lead, Leader } from '../leading/state.ts';
 import { eachKept } from '../keeping/books.ts';
 import { note, observe, persist, refuse, seal, send, touch, wallMs } from '../node/outbox.ts';
 import { checkCommand, checkCommitted, checkGrant, checkState } from '../record/verify.ts';
@@ -40,20 +41,19 @@ const CANDIDACY_MS = 3_000;
 /** Two candidates must not meet for ever: the pause doubles, and differs by rank. */
 const RETRY_MS = 2_000;
 
-export function newLead(core: Node, epoch: Epoch, mode: Lead['mode']): Lead {
-  return {
-    epoch,
-    mode,
-    grant: null,
-    since: core.now,
-    candidacy: createCandidacy(),
-    commits: createCommits(core),
-    seeking: createSeeking(core),
-    watch: createWatch(),
-    copies: { replications: new Map(), entrusting: new Map() },
-    closing: null,
-  };
-}
+export const newLeader = (core: Node, epoch: Epoch): Leader => ({
+  stage: 'leader',
+  epoch,
+  since: core.now,
+  grant: null,
+  confirming: null,
+  commits: createCommits(core),
+  seeking: createSeeking(core),
+  watch: new Map(),
+  cancelled: new Set(),
+  replications: new Map(),
+  entrusting: new Map(),
+});
 
 /** Begins to ask for promises under the next higher number. */
 export function standForLeader(core: Node, kept: KeptJob): void {
@@ -62,40 +62,40 @@ export function standForLeader(core: Node, kept: KeptJob): void {
   // Keepers that conspired have used the numbers up; there is no ballot left to stand with.
   if (number > EPOCH_NUMBER_MAX) return;
   const epoch: Epoch = { config: admission.record.body.config, number, leader: core.self };
-  kept.lead = newLead(core, epoch, 'preparing');
+  const candidacy = createCandidacy(core, seal(core, 'grant', { job, epoch }));
+  kept.lead = { stage: 'candidate', epoch, since: core.now, candidacy };
   kept.seen = epoch;
   kept.candidateAt = null;
-  askPromises(core, kept, kept.lead);
-  core.timers.set(`job:${job}`, after(core.now, CANDIDACY_MS));
+  askPromises(core, kept, candidacy);
+  core.timers.set(jobTimer(kept), after(core.now, CANDIDACY_MS));
 }
 
-function askPromises(core: Node, kept: KeptJob, lead: Lead): void {
-  lead.grant ??= seal(core, 'grant', { job: kept.ledger.job, epoch: lead.epoch });
+function askPromises(core: Node, kept: KeptJob, { grant, promises, resend }: Candidacy): void {
   for (const node of keeperNodes(kept.ledger.admission.record.body)) {
-    const promise = lead.candidacy.promises.get(node);
+    const promise = promises.get(node);
     if (promise !== undefined && promise.parts.size === promise.of) continue;
-    send(core, node, { type: 'prepare', job: kept.ledger.job, grant: lead.grant });
+    send(core, node, { type: 'prepare', job: kept.ledger.job, grant });
   }
-  said(core, lead.commits.resend);
-  core.timers.set(jobTimer(kept), lead.commits.resend.at);
+  said(core, resend);
+  core.timers.set(jobTimer(kept), resend.at);
 }
 
 /** Asks the keepers whether this epoch still stands, and does nothing until W of them say so. */
-export function confirmLead(core: Node, kept: KeptJob, lead: Lead): void {
-  lead.mode = 'confirming';
-  lead.candidacy.promises.clear();
-  anew(core, lead.commits.resend);
-  askPromises(core, kept, lead);
+export function confirmLead(core: Node, kept: KeptJob, lead: Leader): void {
+  const { epoch } = lead;
+  lead.grant ??= seal(core, 'grant', { job: kept.ledger.job, epoch });
+  lead.confirming = createCandidacy(core, lead.grant);
+  askPromises(core, kept, lead.confirming);
 }
 
 /** A leader that has not heard W keepers for a while asks them before it does more: they may have followed another. */
 export function confirmLonely(core: With<'mesh' | 'keeping'>): void {
   const { leaderAloneMs } = core.config.limits;
   for (const kept of eachKept(core)) {
-    const { lead, ledger } = kept;
-    if (lead?.mode !== 'leading' || ledger.close !== null) continue;
+    const lead = leaderIn(kept.lead);
+    if (lead === null || kept.ledger.close !== null) continue;
     if (core.now - lead.since < leaderAloneMs) continue;
-    const admission = ledger.admission.record.body;
+    const admission = kept.ledger.admission.record.body;
     const heard = keeperNodes(admission).filter(
       (node) => node === core.self || heardLately(core, node),
     );
@@ -103,19 +103,26 @@ export function confirmLonely(core: With<'mesh' | 'keeping'>): void {
   }
 }
 
-/** The part of the job timer that concerns a candidacy or a confirmation under way. */
-export function tickEpoch(core: Node, kept: KeptJob, lead: Lead): void {
-  if (lead.mode === 'preparing' && core.now - lead.since >= CANDIDACY_MS) {
-    const rank = rankOf(kept.ledger.admission.record.body, core.self);
-    const pause = RETRY_MS * 2 ** Math.min(kept.tries, 4) + rank * RETRY_MS;
-    kept.lead = null;
-    kept.tries += 1;
-    kept.candidateAt = after(core.now, pause);
-    core.timers.set(jobTimer(kept), kept.candidateAt);
-    return;
-  }
-  if (isDue(core, lead.commits.resend)) askPromises(core, kept, lead);
-  core.timers.set(jobTimer(kept), lead.commits.resend.at);
+/** The part of the job timer that concerns a candidacy. */
+export function tickCandidate(core: Node, kept: KeptJob, lead: Candidate): void {
+  if (core.now - lead.since < CANDIDACY_MS) return tickPromises(core, kept, lead.candidacy);
+  const rank = rankOf(kept.ledger.admission.record.body, core.self);
+  const pause = RETRY_MS * 2 ** Math.min(kept.tries, 4) + rank * RETRY_MS;
+  kept.lead = null;
+  kept.tries += 1;
+  kept.candidateAt = after(core.now, pause);
+  core.timers.set(jobTimer(kept), kept.candidateAt);
+}
+
+export function tickPromises(core: Node, kept: KeptJob, candidacy: Candidacy): void {
+  if (isDue(core, candidacy.resend)) askPromises(core, kept, candidacy);
+  core.timers.set(jobTimer(kept), candidacy.resend.at);
+}
+
+/** What this node asks promises for, if it does. */
+function candidacyOf(lead: Lead | null): Candidacy | null {
+  if (lead?.stage === 'candidate') return lead.candidacy;
+  return lead?.stage === 'leader' ? lead.confirming : null;
 }
 
 export function onPromise(
@@ -124,52 +131,63 @@ export function onPromise(
   kept: KeptJob,
   message: Extract<Message, { type: 'promise' }>,
 ): void {
-  const { lead } = kept;
+  const candidacy = candidacyOf(kept.lead);
   const admission = kept.ledger.admission.record.body;
-  if (lead === null || lead.grant === null || lead.mode === 'leading') return;
-  if (!sameEpoch(message.epoch, lead.epoch) || !sameEpoch(message.vote.body.epoch, lead.epoch))
-    return;
+  if (candidacy === null) return;
+  const { grant, promises } = candidacy;
+  const { epoch } = grant.body;
+  if (!sameEpoch(message.epoch, epoch) || !sameEpoch(message.vote.body.epoch, epoch)) return;
   if (core.suite.nodeOf(message.vote.by) !== from) return;
-  if (!validVote(message.vote, admission, lead.grant.id, 'grant', core.suite)) {
+  if (!validVote(message.vote, admission, grant.id, 'grant', core.suite)) {
     return refuse(core, from, 'bad-signature', false);
   }
   takeRecords(core, from, kept, message.records);
-  for (const accepted of message.accepted) inherit(core, kept, lead, accepted);
+  for (const accepted of message.accepted) inherit(core, kept, candidacy, accepted);
   const { snapshot, vote, parts } = message;
-  const begun = lead.candidacy.promises.get(from);
+  const begun = promises.get(from);
   const promise =
     begun?.snapshot === snapshot ? begun : { snapshot, vote, parts: new Set<number>(), of: parts };
-  lead.candidacy.promises.set(from, promise);
+  promises.set(from, promise);
   if (message.part < promise.of && promise.parts.size < PARTS_MAX) promise.parts.add(message.part);
-  const complete = [...lead.candidacy.promises].filter(([, { parts, of }]) => parts.size === of);
-  if (
-    !isQuorum(
-      admission,
-      complete.map(([node]) => node),
-    )
-  )
-    return;
+  const complete = [...promises].filter(([, { parts, of }]) => parts.size === of);
+  const nodes = complete.map(([node]) => node);
+  // What it told may have ended this candidacy.
+  if (!isQuorum(admission, nodes) || candidacyOf(kept.lead) !== candidacy) return;
   const votes = complete.map(([, { vote }]) => vote);
-  takeOffice(core, kept, lead, { record: lead.grant, votes });
+  takeOffice(core, kept, candidacy, { record: grant, votes });
 }
 
 /** The highest ballot per slot wins: what may have been chosen is proposed again. */
-function inherit(core: Node, kept: KeptJob, lead: Lead, accepted: AcceptedValue): void {
+function inherit(
+  core: Node,
+  kept: KeptJob,
+  { inherited }: Candidacy,
+  accepted: AcceptedValue,
+): void {
   const { slot, value } = accepted;
   if (slotOf(value) !== slot || value.body.job !== kept.ledger.job) return;
   if (!hasPlace(kept.ledger.spec, value)) return;
   const admission = kept.ledger.admission.record.body;
   if (!isKeeper(admission, core.suite.nodeOf(value.by)) || !core.suite.verify(value)) return;
-  const known = lead.candidacy.inherited.get(slot);
+  const known = inherited.get(slot);
   if (known === undefined || compareEpochs(accepted.epoch, known.epoch) > 0) {
-    lead.candidacy.inherited.set(slot, accepted);
+    inherited.set(slot, accepted);
   }
 }
 
-function takeOffice(core: Node, kept: KeptJob, lead: Lead, grant: Certified<'grant'>): void {
+function takeOffice(
+  core: Node,
+  kept: KeptJob,
+  { inherited }: Candidacy,
+  grant: Certified<'grant'>,
+): void {
   const { job } = kept.ledger;
-  const confirmed = lead.mode === 'confirming';
-  lead.mode = 'leading';
+  const confirmed = kept.lead?.stage === 'leader';
+  const { epoch } = grant.record.body;
+  const lead = kept.lead?.stage === 'leader' ? kept.lead : newLeader(core, epoch);
+  lead.grant = grant.record;
+  lead.confirming = null;
+  kept.lead = lead;
   kept.tries = 0;
   kept.candidateAt = null;
   if (mergeGrant(kept.ledger, grant) === 'new') {
@@ -177,10 +195,7 @@ function takeOffice(core: Node, kept: KeptJob, lead: Lead, grant: Certified<'gra
     persist(core, { table: 'records', job, key: 'grant', value });
   }
   note(core, 'job.leading', { job, epoch: lead.epoch.number, confirmed: confirmed ? 1 : 0 });
-  const open = [...lead.candidacy.inherited.values()].filter(
-    ({ slot }) => !kept.ledger.committed.has(slot),
-  );
-  lead.candidacy.inherited.clear();
+  const open = [...inherited.values()].filter(({ slot }) => !kept.ledger.committed.has(slot));
   const states = [...kept.ledger.states.values()].filter((state) =>
     open.some(({ value }) => restsOn(value, state.body.execution)),
   );

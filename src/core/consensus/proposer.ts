@@ -14,7 +14,7 @@ import { mergeCommitted } from '../record/ledger.ts';
 import type { CertifiedValue, Message, SlotValue } from '../contract/messages.ts';
 import type { Signed, Slot } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
-import type { Lead } from '../leading/state.ts';
+import type { Closing, Leader } from '../leading/state.ts';
 import { note, observe, persist, refuse, send, touch } from '../node/outbox.ts';
 import { persistCommitted } from '../keeping/books.ts';
 import type { Node } from '../node/state.ts';
@@ -32,7 +32,7 @@ export const noSupport: Support = { states: [], commands: [] };
 export function propose(
   core: Node,
   kept: KeptJob,
-  lead: Lead,
+  lead: Leader,
   values: readonly SlotValue[],
   support: Support = noSupport,
 ): void {
@@ -55,18 +55,18 @@ export function propose(
 function sendProposals(
   core: Node,
   kept: KeptJob,
-  lead: Lead,
+  { commits, epoch }: Leader | Closing,
   to: NodeId,
   only: ReadonlySet<Slot> | null,
 ): void {
-  const open = [...lead.commits.proposals.values()].filter(
+  const open = [...commits.proposals.values()].filter(
     (proposal) => !proposal.votes.has(to) && (only === null || only.has(proposal.slot)),
   );
   if (open.length === 0) return;
   send(core, to, {
     type: 'propose',
     job: kept.ledger.job,
-    epoch: lead.epoch,
+    epoch,
     values: open.map(({ slot, value }) => ({ slot, value })),
     states: unique(open.flatMap((proposal) => proposal.states)),
     commands: unique(open.flatMap((proposal) => proposal.commands)),
@@ -84,7 +84,7 @@ export function onVoted(
   message: Extract<Message, { type: 'voted' }>,
 ): void {
   const { lead } = kept;
-  if (lead === null || lead.mode === 'preparing') return;
+  if (lead?.stage !== 'leader') return;
   const admission = kept.ledger.admission.record.body;
   for (const vote of message.votes) {
     const proposal = lead.commits.proposals.get(vote.body.slot);
@@ -103,7 +103,7 @@ export function onVoted(
  * What has W votes is committed; the close last, and not before every accept it rests on: whoever
  * knows a completed job's close shall know its results.
  */
-function settleProposals(core: Node, kept: KeptJob, lead: Lead): void {
+function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
   const admission = kept.ledger.admission.record.body;
   const chosen = [...lead.commits.proposals.values()]
     .filter((proposal) => isQuorum(admission, proposal.votes.keys()))
@@ -123,17 +123,22 @@ function settleProposals(core: Node, kept: KeptJob, lead: Lead): void {
 }
 
 /** Sends every keeper the commits it has not acknowledged. Called once per input, so they travel together. */
-export function flushCommits(core: Node, kept: KeptJob, lead: Lead, all: boolean): void {
-  for (const [node, slots] of lead.commits.unacked) {
+export function flushCommits(
+  core: Node,
+  kept: KeptJob,
+  { commits }: Leader | Closing,
+  all: boolean,
+): void {
+  for (const [node, slots] of commits.unacked) {
     if (slots.size === 0) continue;
     const values: CertifiedValue[] = [];
     // A close travels with every accept it rests on: a keeper that has it misses no result.
-    const closing = slots.has('close') && !lead.commits.flushed.has(`${node}|close`);
+    const closing = slots.has('close') && !commits.flushed.has(`${node}|close`);
     for (const slot of slots) {
       const value = kept.ledger.committed.get(slot);
-      const wanted = all || closing || !lead.commits.flushed.has(`${node}|${slot}`);
+      const wanted = all || closing || !commits.flushed.has(`${node}|${slot}`);
       if (value !== undefined && wanted) values.push(value);
-      lead.commits.flushed.add(`${node}|${slot}`);
+      commits.flushed.add(`${node}|${slot}`);
     }
     if (values.length > 0) send(core, node, { type: 'commit', job: kept.ledger.job, values });
   }
@@ -191,15 +196,17 @@ function noteCommitted(core: Node, value: CertifiedValue): void {
 
 /** A keeper has these commits, or an executor the close: neither is told any more. */
 export function onAcknowledged(from: NodeId, kept: KeptJob, slots: readonly Slot[]): void {
-  const open = kept.lead?.commits.unacked.get(from);
+  const { lead } = kept;
+  if (lead === null || lead.stage === 'candidate') return;
+  const open = lead.commits.unacked.get(from);
   for (const slot of slots) {
     open?.delete(slot);
-    if (slot === 'close') kept.lead?.closing?.nodes.delete(from);
+    if (slot === 'close' && lead.stage === 'closing') lead.nodes.delete(from);
   }
 }
 
 /** Repeats what was not answered, with doubling pauses. @returns whether anything is still open */
-export function resendOpen(core: Node, kept: KeptJob, lead: Lead): boolean {
+export function resendOpen(core: Node, kept: KeptJob, lead: Leader | Closing): boolean {
   const unacked = [...lead.commits.unacked.values()].some((slots) => slots.size > 0);
   if (lead.commits.proposals.size === 0 && !unacked) return false;
   if (isDue(core, lead.commits.resend)) {

@@ -25,13 +25,21 @@ export interface Proposal {
 
 /** What was promised so far to a node that stands for leader, or asks whether it still leads. */
 export interface Candidacy {
+  readonly grant: Signed<'grant'>;
   /** A promise is complete when all parts of one snapshot are here. */
   readonly promises: Map<NodeId, Promised>;
   /** The highest accepted value seen in promises, by slot. */
   readonly inherited: Map<Slot, AcceptedValue>;
+  /** The call for promises. */
+  readonly resend: Repeat;
 }
 
-export const createCandidacy = (): Candidacy => ({ promises: new Map(), inherited: new Map() });
+export const createCandidacy = (core: Node, grant: Signed<'grant'>): Candidacy => ({
+  grant,
+  promises: new Map(),
+  inherited: new Map(),
+  resend: toSay(core),
+});
 
 /** What a leader has proposed and committed, and who has not answered yet. */
 export interface Commits {
@@ -40,7 +48,7 @@ export interface Commits {
   readonly unacked: Map<NodeId, Set<Slot>>;
   /** Commits sent at least once, as `node|slot`. */
   readonly flushed: Set<string>;
-  /** Proposals and commits that were not answered, or the call for promises. */
+  /** Proposals and commits that were not answered. */
   readonly resend: Repeat;
 }
 

@@ -9,7 +9,8 @@ import { refusalsFor } from '../placing/eligibility.ts';
 import { isNear } from '../mesh/reach.ts';
 import { roomFor } from '../mesh/welcome.ts';
 import { LATE_MAX } from '../leading/holders.ts';
-import { failuresByNode, planJob } from '../leading/plan.ts';
+import { failuresByNode } from '../leading/fate.ts';
+import { planJob } from '../leading/plan.ts';
 import type { With } from '../node/state.ts';
 import type { KeptJob } from './state.ts';
 
@@ -24,15 +25,15 @@ export function workDue(
   const { limits } = core.config;
   const plan = planJob(kept.ledger, {
     now: core.now,
+    epoch: kept.seen,
     ageMs: 0,
-    since: core.now,
-    heard: new Map(),
-    seenAt: new Map(),
-    givenUp: new Map(),
-    failedAt: new Map(),
+    watch: new Map(),
+    cancelled: new Set(),
     replications: new Map(),
     // Whether a result could be copied is for its leader to see; one that nobody can reach is waited for.
     around: { near: (node) => isNear(core, node), takers: () => [] },
+    search: null,
+    isProposed: () => false,
     limits: { ...limits, retryBackoffMs: 0 },
   });
   if (plan.close !== null) return IDLE_MS;
@@ -45,7 +46,7 @@ function couldRun(core: With<'mesh' | 'placing' | 'executing'>, { ledger }: Kept
   const { profile } = core;
   if (profile === null || shut(core) !== null) return false;
   const { owner, spec } = ledger.spec.body;
-  if ((failuresByNode(ledger, new Map()).get(core.self) ?? 0) > 0) return false;
+  if ((failuresByNode(ledger, null).get(core.self) ?? 0) > 0) return false;
   if (refusalsFor(profile, ledger.spec.body).length > 0) return false;
   // Held for this very job, or free.
   if (core.placing.holds.has(ledger.job)) return true;

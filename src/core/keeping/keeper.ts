@@ -179,7 +179,7 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
     kept.closedAt = core.now;
     kept.candidateAt = null;
     // Whoever has just begun to stand for leader has nothing to lead; a leader sees the end through.
-    if (kept.lead?.mode === 'preparing') kept.lead = null;
+    if (kept.lead?.stage === 'candidate') kept.lead = null;
     rememberClose(core, job, close);
     putOnShelf(core, kept);
     forgetAge(core, kept);
@@ -265,7 +265,7 @@ export function onLeadCheck(
       // Whoever missed more asks again in ten seconds.
       told += 1;
       if (told <= COMMITS_MAX) sendCommits(core, from, kept);
-    } else if (kept.lead !== null && kept.lead.mode !== 'preparing') {
+    } else if (kept.lead?.stage === 'leader') {
       led.push({ job, epoch: kept.lead.epoch });
     } else if (kept.lead === null && kept.candidateAt === null) not.push(job);
   }

@@ -13,7 +13,8 @@ import { send, touch } from '../node/outbox.ts';
 import { anew, isDue, said, toSay } from '../node/repeat.ts';
 import type { Node, With } from '../node/state.ts';
 import { entrust } from './entrusting.ts';
-import type { Lead, Replication } from './state.ts';
+import { leaderIn } from './state.ts';
+import type { Closing, Leader, Replication } from './state.ts';
 import { ownGrant } from '../placing/place.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
@@ -39,14 +40,14 @@ export const around = (core: With<'mesh'>): Around => ({
 export function askForCopy(
   core: With<'mesh'>,
   kept: KeptJob,
-  lead: Lead,
+  { replications }: Leader,
   state: Signed<'state'>,
 ): void {
   const { execution, result, node: executor } = state.body;
   if (result === null) return;
   const { replicateTimeoutMs } = core.config.limits;
-  const copy = lead.copies.replications.get(execution) ?? newCopy(core, result.cid);
-  lead.copies.replications.set(execution, copy);
+  const copy = replications.get(execution) ?? newCopy(core, result.cid);
+  replications.set(execution, copy);
   if (copy.asked !== null && copy.deadline <= core.now) {
     giveUp(core, copy, copy.asked);
     copy.late += 1;
@@ -99,10 +100,11 @@ export function onReplicated(
   kept: KeptJob,
   { execution, cid, outcome }: Extract<Message, { type: 'replicated' }>,
 ): void {
+  const { lead } = kept;
+  if (lead === null || lead.stage === 'candidate') return;
   // Who does not have it any more cannot look after it.
-  if (kept.lead?.copies.entrusting.get(execution)?.nodes.delete(from) === true)
-    touch(core, kept.ledger.job);
-  const copy = kept.lead?.copies.replications.get(execution);
+  if (lead.entrusting.get(execution)?.nodes.delete(from) === true) touch(core, kept.ledger.job);
+  const copy = lead.stage === 'leader' ? lead.replications.get(execution) : undefined;
   if (copy === undefined || copy.cid !== cid) return;
   if (copy.asked !== from && !copy.failed.has(from)) return;
   if (outcome === 'refused') giveUp(core, copy, from);
@@ -117,25 +119,28 @@ export function onReplicated(
   touch(core, kept.ledger.job);
 }
 
-/**
- * What is accepted is given into the care of its holders, who see to its copies from then on: they are
- * told until they answer, for a while. @returns whether somebody has still to be told
- */
-export function entrustAccepted(core: Node, kept: KeptJob, lead: Lead): boolean {
-  const { ledger } = kept;
-  for (const execution of lead.copies.replications.keys()) {
+/** What was accepted is given into the care of its holders. */
+export function beginEntrusting(core: Node, { ledger }: KeptJob, lead: Leader): void {
+  for (const execution of lead.replications.keys()) {
     const state = ledger.states.get(execution);
     const accept = state && ledger.partitions.get(state.body.partition)?.accept;
     if (accept == null) continue;
-    lead.copies.replications.delete(execution);
+    lead.replications.delete(execution);
     if (accept.record.body.execution !== execution) continue;
     const nodes = new Set(accept.record.body.holders);
     const until = after(core.now, ENTRUSTING_MS);
-    lead.copies.entrusting.set(execution, { accept, nodes, until, resend: toSay(core) });
+    lead.entrusting.set(execution, { accept, nodes, until, resend: toSay(core) });
   }
-  for (const [execution, { accept, nodes, until, resend }] of lead.copies.entrusting) {
+}
+
+/**
+ * Holders see to the copies of what they were given: they are told until they answer, for a while.
+ * @returns whether somebody has still to be told
+ */
+export function tellHolders(core: Node, kept: KeptJob, { entrusting }: Leader | Closing): boolean {
+  for (const [execution, { accept, nodes, until, resend }] of entrusting) {
     if (nodes.size === 0 || core.now >= until) {
-      lead.copies.entrusting.delete(execution);
+      entrusting.delete(execution);
       continue;
     }
     if (isDue(core, resend)) {
@@ -144,12 +149,12 @@ export function entrustAccepted(core: Node, kept: KeptJob, lead: Lead): boolean 
     }
     core.timers.set(jobTimer(kept), resend.at);
   }
-  return lead.copies.entrusting.size > 0;
+  return entrusting.size > 0;
 }
 
 /** Nodes that make a copy for this leader, or have made one that is not accepted yet. */
-export function* copiersOf(lead: Lead): Generator<NodeId, void, undefined> {
-  for (const { asked, made } of lead.copies.replications.values()) {
+export function* copiersOf(lead: Leader): Generator<NodeId, void, undefined> {
+  for (const { asked, made } of lead.replications.values()) {
     if (asked !== null) yield asked;
     yield* made;
   }
@@ -157,8 +162,8 @@ export function* copiersOf(lead: Lead): Generator<NodeId, void, undefined> {
 
 /** A node of the job is dead or back: what lies on it counts no more, or again. */
 export function concernsCopies(kept: KeptJob, node: NodeId): boolean {
-  const { lead, ledger } = kept;
-  if (lead?.mode !== 'leading' || ledger.close !== null) return false;
+  const lead = leaderIn(kept.lead);
+  if (lead === null || kept.ledger.close !== null) return false;
   if (resultsOn(kept, node).length > 0) return true;
   for (const copier of copiersOf(lead)) if (copier === node) return true;
   return false;
@@ -167,9 +172,10 @@ export function concernsCopies(kept: KeptJob, node: NodeId): boolean {
 /** A node is there again, with what it made: its results, and what others did not find there. */
 export function nodeIsBack(core: With<'keeping'>, node: NodeId): void {
   for (const kept of eachKept(core)) {
-    if (!concernsCopies(kept, node)) continue;
+    const lead = leaderIn(kept.lead);
+    if (lead === null || !concernsCopies(kept, node)) continue;
     for (const execution of resultsOn(kept, node))
-      kept.lead?.copies.replications.get(execution)?.missing.splice(0);
+      lead.replications.get(execution)?.missing.splice(0);
     touch(core, kept.ledger.job);
   }
 }

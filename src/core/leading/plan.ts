@@ -1,20 +1,31 @@
 /**
- * What a leader should do next about a job: a pure function from the ledger and the leader's own
- * observations to a plan. It is evaluated from scratch after every event (level-triggered), so a lost
- * message or a repeated one changes nothing but the moment.
+ * Everything a leader decides about its job: a pure function from the ledger and the leader's own
+ * observations to a plan, whose buckets `carry-out.ts` empties. It is evaluated from scratch after every
+ * event (level-triggered), so a lost message or a repeated one changes nothing but the moment.
  */
 import { partitionsIn } from '../record/certificate.ts';
 import type { Job } from '../../job/model.ts';
-import type { ExecutionId, Millis, NodeId, RecordId } from '../record/ids.ts';
+import type { ExecutionId, Millis, RecordId } from '../record/ids.ts';
 import { after } from '../record/ids.ts';
 import { safetyOf } from './holders.ts';
 import type { Around, Safety } from './holders.ts';
+import { fateOf, replacedFor, watchAnew } from './fate.ts';
+import type { Fate } from './fate.ts';
+import { queueEnding } from './queueing.ts';
+import type { Search } from './queueing.ts';
 import { attemptsOf, isTerminal } from '../record/ledger.ts';
 import type { Attempt, Ledger, Partition } from '../record/ledger.ts';
 import type { Limits } from '../contract/limits.ts';
 import type { Vacancy } from '../placing/ranking.ts';
-import type { CloseOutcome, Signed } from '../record/records.ts';
-import type { GivenUp, Replication } from './state.ts';
+import type {
+  Certified,
+  CloseOutcome,
+  Epoch,
+  ReplacedFor,
+  Signed,
+  Slot,
+} from '../record/records.ts';
+import type { Replication, Watched } from './state.ts';
 
 /** An execution that is over is told of within this. */
 const OVERDUE_MS = 30_000;
@@ -24,17 +35,18 @@ const MOVING_MS = 1_800_000;
 /** What the leader has seen beside the ledger. */
 export interface Observed {
   readonly now: Millis;
+  readonly epoch: Epoch;
   /** Age of the job by this keeper's clock, milliseconds. */
   readonly ageMs: number;
-  /** When this leadership began. */
-  readonly since: Millis;
-  readonly heard: ReadonlyMap<ExecutionId, Millis>;
-  /** When this leader first saw each execution assigned. */
-  readonly seenAt: ReadonlyMap<ExecutionId, Millis>;
-  readonly givenUp: ReadonlyMap<ExecutionId, GivenUp>;
-  readonly failedAt: ReadonlyMap<ExecutionId, Millis>;
+  readonly watch: ReadonlyMap<ExecutionId, Readonly<Watched>>;
+  /** Executions told to stop. */
+  readonly cancelled: ReadonlySet<ExecutionId>;
   readonly replications: ReadonlyMap<ExecutionId, Replication>;
   readonly around: Around;
+  /** What came of looking for nodes; null while none is looked for. */
+  readonly search: Search | null;
+  /** Something is proposed for this slot, and not committed yet. */
+  readonly isProposed: (slot: Slot) => boolean;
   readonly limits: Limits;
 }
 
@@ -45,59 +57,69 @@ export interface Ending {
   readonly evidence: readonly RecordId[];
 }
 
+export interface GivenUp {
+  readonly execution: ExecutionId;
+  readonly why: Exclude<ReplacedFor, 'failed'>;
+}
+
+interface Surplus {
+  readonly assign: Certified<'assign'>;
+  readonly because: Certified<'accept'>;
+}
+
 export interface Plan {
   /** End the job now; nothing else matters then. */
   readonly close: Ending | null;
+  /** Attempts to watch from now on. */
+  readonly begun: readonly Watched[];
+  /** Executions that are not counted on any more. */
+  readonly givenUp: readonly GivenUp[];
+  /** Failed executions seen for the first time. */
+  readonly failed: readonly ExecutionId[];
+  /** Executions to stop, as another result of their partition was accepted. */
+  readonly surplus: readonly Surplus[];
   /** Results to accept now. */
   readonly accepts: readonly Signed<'state'>[];
   /** Results that need a second copy first. */
-  readonly replicate: readonly Signed<'state'>[];
+  readonly copies: readonly Signed<'state'>[];
   /** Executions that need a node now. */
   readonly vacancies: readonly Vacancy[];
-  /** Executions that went unheard for too long. */
-  readonly lost: readonly ExecutionId[];
-  /** Executions that ran for longer than they may. */
-  readonly overdue: readonly ExecutionId[];
-  /** Failed executions seen for the first time. */
-  readonly failed: readonly ExecutionId[];
-  /** Every partition has an accepted result, or will have with `accepts`. */
+  /** Every partition has an accepted result, or will have with what is proposed. */
   readonly complete: boolean;
   /** Look again at this moment, whatever happens. */
   readonly wakeAt: Millis | null;
 }
 
-export const partitionsOf = (ledger: Ledger): number => partitionsIn(ledger.spec.body);
-
-interface Draft {
-  readonly accepts: Signed<'state'>[];
-  readonly replicate: Signed<'state'>[];
-  readonly vacancies: Vacancy[];
-  readonly lost: ExecutionId[];
-  readonly overdue: ExecutionId[];
-  readonly failed: ExecutionId[];
-  open: number;
-  close: Ending | null;
-  wakeAt: Millis | null;
-}
+type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer E)[] ? E[] : T[K] };
+type Draft = Mutable<Omit<Plan, 'complete'>> & { open: number };
 
 export function planJob(ledger: Ledger, observed: Observed): Plan {
   const draft: Draft = {
-    accepts: [],
-    replicate: [],
-    vacancies: [],
-    lost: [],
-    overdue: [],
+    close: null,
+    begun: [],
+    givenUp: [],
     failed: [],
+    surplus: [],
+    accepts: [],
+    copies: [],
+    vacancies: [],
     open: 0,
-    close: stopEnding(ledger) ?? timeoutEnding(ledger, observed),
     wakeAt: null,
   };
-  const total = ledger.spec.body.spec.Task.Timeouts.TotalTimeout * 1000;
+  // The end is decided; it only has to be committed.
+  if (observed.isProposed('close')) return { ...draft, complete: false };
+  draft.close = stopEnding(ledger) ?? timeoutEnding(ledger, observed);
+  const { spec } = ledger.spec.body;
+  const total = spec.Task.Timeouts.TotalTimeout * 1000;
   if (total > 0) wake(draft, after(observed.now, Math.max(0, total - observed.ageMs)));
-  const partitions = partitionsOf(ledger);
-  const limitMs = timeLimitOf(ledger.spec.body.spec);
-  for (let index = 0; index < partitions && draft.close === null; index += 1) {
+  const partitions = partitionsIn(ledger.spec.body);
+  const limitMs = timeLimitOf(spec);
+  for (let index = 0; index < partitions && draft.close === null; index += 1)
     planPartition(draft, ledger.partitions.get(index), index, observed, limitMs);
+  if (draft.close === null && draft.vacancies.length > 0 && observed.search !== null) {
+    const verdict = queueEnding(spec, observed.search, observed.now);
+    if (verdict.over) draft.close = verdict.ending;
+    else if (verdict.lookAt !== null) wake(draft, verdict.lookAt);
   }
   const { open, ...rest } = draft;
   return { ...rest, complete: draft.close === null && open === 0 };
@@ -127,6 +149,15 @@ function timeoutEnding(ledger: Ledger, observed: Observed): Ending | null {
   };
 }
 
+/** An attempt as it is seen now. */
+interface View {
+  readonly attempt: Attempt;
+  readonly watched: Readonly<Watched>;
+  readonly fate: Fate;
+  /** As every leader counts it. */
+  readonly counts: Fate;
+}
+
 function planPartition(
   draft: Draft,
   partition: Partition | undefined,
@@ -134,52 +165,105 @@ function planPartition(
   observed: Observed,
   timeLimitMs: number,
 ): void {
-  if (partition?.accept != null) return;
   const attempts = attemptsOf(partition);
-  if (planResult(draft, attempts, observed)) return;
+  if (partition?.accept != null) return planSurplus(draft, attempts, partition.accept, observed);
+  if (planResult(draft, attempts, index, observed)) return;
   draft.open += 1;
-  const counts = { failed: 0, missed: 0, live: 0 };
-  for (const attempt of attempts) {
-    const fate = fateOf(attempt, observed, draft, timeLimitMs);
-    // Who was only silent may come back: that it was lost counts once another took its place.
-    if (fate !== 'lost') counts[fate] += 1;
-    else if (attempt !== attempts.at(-1)) counts.failed += 1;
-    draft.close ??= fatalEnding(attempt, index);
-  }
-  if (draft.close !== null || counts.live > 0) return;
-  if (counts.failed >= observed.limits.maxAttempts || counts.missed > observed.limits.maxMisses) {
-    draft.close = exhaustedEnding(attempts, index, counts.failed);
+  const views = attempts.map((attempt, at) =>
+    viewOf(draft, attempt, attempts[at + 1], observed, timeLimitMs),
+  );
+  for (const { attempt } of views) draft.close ??= fatalEnding(attempt, index);
+  if (draft.close !== null || views.some(({ fate }) => fate === 'live')) return;
+  const last = views.at(-1);
+  const misses = views.filter(({ counts }) => counts === 'missed').length;
+  // Who was only silent may come back: that it was lost counts once another took its place.
+  const silent = last !== undefined && last.counts !== 'missed' && last.counts !== 'failed' ? 1 : 0;
+  const failures = views.length - misses - silent;
+  const { maxAttempts, maxMisses } = observed.limits;
+  if (failures >= maxAttempts || misses > maxMisses) {
+    draft.close = exhaustedEnding(attempts, index, failures);
     return;
   }
-  const notBefore = backoffEnd(attempts, counts.failed, observed);
+  const notBefore = backoffEnd(views, failures, observed);
   if (notBefore > observed.now) return wake(draft, notBefore);
+  const attempt = last === undefined ? 0 : last.attempt.assign.record.body.attempt + 1;
+  if (observed.isProposed(`assign/${index}/${attempt}`)) return;
   draft.vacancies.push({
     partition: index,
-    attempt: (attempts.at(-1)?.assign.record.body.attempt ?? -1) + 1,
-    tried: new Set(attempts.map((attempt) => attempt.assign.record.body.node)),
+    attempt,
+    replaces: last === undefined || last.fate === 'live' ? null : last.fate,
+    tried: new Set(attempts.map(({ assign }) => assign.record.body.node)),
   });
 }
 
 /** @returns whether one of the attempts has a result that is there: then no other is needed. */
-function planResult(draft: Draft, attempts: readonly Attempt[], observed: Observed): boolean {
+function planResult(
+  draft: Draft,
+  attempts: readonly Attempt[],
+  index: number,
+  observed: Observed,
+): boolean {
   const results = attempts.flatMap(({ state }) =>
     state?.body.phase === 'completed' ? [{ state, safety: resultSafety(state, observed) }] : [],
   );
+  const proposed = observed.isProposed(`accept/${index}`);
   const safe = results.find(({ safety }) => safety === 'safe');
   if (safe !== undefined) {
-    draft.accepts.push(safe.state);
+    if (!proposed) draft.accepts.push(safe.state);
     return true;
   }
   const single = results.find(({ safety }) => safety === 'single');
   if (single === undefined) return false;
   draft.open += 1;
-  draft.replicate.push(single.state);
+  if (!proposed) draft.copies.push(single.state);
   return true;
 }
 
 function resultSafety({ body }: Signed<'state'>, { replications, around }: Observed): Safety {
   if (body.result === null) return 'safe';
   return safetyOf(body.node, replications.get(body.execution), around);
+}
+
+/** Looks at an attempt, and puts down what is new about it. */
+function viewOf(
+  draft: Draft,
+  attempt: Attempt,
+  next: Attempt | undefined,
+  observed: Observed,
+  timeLimitMs: number,
+): View {
+  const { execution } = attempt.assign.record.body;
+  const known = observed.watch.get(execution);
+  const { now, epoch, limits } = observed;
+  const watched = known ?? watchAnew(attempt, next, epoch, now, limits);
+  if (known === undefined) draft.begun.push(watched);
+  let fate = fateOf(attempt, next, watched);
+  if (fate === 'failed' && watched.failedAt === null) draft.failed.push(execution);
+  const why = fate === 'live' ? givingUp(draft, attempt, watched, observed, timeLimitMs) : null;
+  if (why !== null) {
+    draft.givenUp.push({ execution, why });
+    fate = why;
+  }
+  return { attempt, watched, fate, counts: replacedFor(next) ?? fate };
+}
+
+/** Why a living attempt is not counted on from now on; null when it is. */
+function givingUp(
+  draft: Draft,
+  { state }: Attempt,
+  { firstAt, silentAt, startBy }: Readonly<Watched>,
+  observed: Observed,
+  timeLimitMs: number,
+): GivenUp['why'] | null {
+  // Nobody has what it made. While its node is away it may come back with it.
+  if (state?.body.phase === 'completed' && resultSafety(state, observed) === 'gone') return 'lost';
+  if (startBy !== null && startBy <= observed.now) return 'missed';
+  if (silentAt <= observed.now) return 'lost';
+  const overdueAt = after(firstAt, timeLimitMs);
+  if (overdueAt <= observed.now) return 'overdue';
+  wake(draft, silentAt < overdueAt ? silentAt : overdueAt);
+  if (startBy !== null) wake(draft, startBy);
+  return null;
 }
 
 /**
@@ -193,40 +277,20 @@ function timeLimitOf({ Task }: Job): number {
   return Timeouts.ExecutionTimeout * 1000 + (moves ? MOVING_MS : OVERDUE_MS);
 }
 
-/** What became of an attempt, as far as this leader can tell. */
-function fateOf(
-  attempt: Attempt,
-  observed: Observed,
+/** After an accept the other attempts of its partition are to stop. */
+function planSurplus(
   draft: Draft,
-  timeLimitMs: number,
-): 'live' | 'failed' | 'lost' | 'missed' {
-  const { execution } = attempt.assign.record.body;
-  const phase = attempt.state?.body.phase ?? null;
-  if (phase === 'failed') {
-    if (!observed.failedAt.has(execution)) draft.failed.push(execution);
-    return 'failed';
+  attempts: readonly Attempt[],
+  accept: Certified<'accept'>,
+  { cancelled }: Observed,
+): void {
+  for (const attempt of attempts) {
+    const { assign, state } = attempt;
+    const { execution } = assign.record.body;
+    if (execution === accept.record.body.execution) continue;
+    if (state !== null && isTerminal(state.body.phase)) continue;
+    if (!cancelled.has(execution)) draft.surplus.push({ assign, because: accept });
   }
-  if (attempt.state !== null && phase === 'completed') {
-    // Nobody has what it made. While its node is away it may come back with it.
-    if (resultSafety(attempt.state, observed) === 'gone') {
-      if (observed.givenUp.get(execution) !== 'lost') draft.lost.push(execution);
-      return 'lost';
-    }
-    // Cancelled without a close or another result: its node is leaving. That is nobody's failure.
-  } else if (phase !== null && isTerminal(phase)) return 'missed';
-  const givenUp = observed.givenUp.get(execution);
-  if (givenUp !== undefined) return givenUp === 'missed' ? 'missed' : 'lost';
-  const silentAt = after(
-    observed.heard.get(execution) ?? observed.since,
-    observed.limits.leaseLostMs,
-  );
-  const overdueAt = after(observed.seenAt.get(execution) ?? observed.now, timeLimitMs);
-  if (silentAt > observed.now && overdueAt > observed.now) {
-    wake(draft, silentAt < overdueAt ? silentAt : overdueAt);
-    return 'live';
-  }
-  (overdueAt > observed.now ? draft.lost : draft.overdue).push(execution);
-  return 'lost';
 }
 
 /** A failure that no other node would mend: the spec is wrong, or the job ran into its own limit. */
@@ -258,25 +322,9 @@ function exhaustedEnding(attempts: readonly Attempt[], index: number, failed: nu
 }
 
 /** When the next attempt may start: back-off doubles with each failure; a lost node needs none. */
-function backoffEnd(attempts: readonly Attempt[], failures: number, observed: Observed): Millis {
-  const last = attempts.findLast((attempt) => attempt.state?.body.phase === 'failed');
-  if (last === undefined) return observed.now;
-  const seen = observed.failedAt.get(last.assign.record.body.execution) ?? observed.now;
-  return after(seen, observed.limits.retryBackoffMs * 2 ** Math.max(0, failures - 1));
-}
-
-/** How often each node failed or lost an execution of this job. */
-export function failuresByNode(
-  ledger: Ledger,
-  givenUp: ReadonlyMap<ExecutionId, string>,
-): Map<NodeId, number> {
-  const failures = new Map<NodeId, number>();
-  for (const partition of ledger.partitions.values()) {
-    for (const { assign, state } of partition.attempts.values()) {
-      const { node, execution } = assign.record.body;
-      if (state?.body.phase !== 'failed' && !givenUp.has(execution)) continue;
-      failures.set(node, (failures.get(node) ?? 0) + 1);
-    }
-  }
-  return failures;
+function backoffEnd(views: readonly View[], failures: number, { now, limits }: Observed): Millis {
+  const last = views.findLast(({ fate }) => fate === 'failed');
+  if (last === undefined) return now;
+  const seen = last.watched.failedAt ?? now;
+  return after(seen, limits.retryBackoffMs * 2 ** Math.max(0, failures - 1));
 }

@@ -2,14 +2,23 @@
  * What the silence of an execution, or a word of it, means to its leader. Nothing of it is certain: who was
  * given up may be heard again.
  */
-import { after, asMillis } from '../record/ids.ts';
+import { jobTimer } from '../consensus/proposer.ts';
+import { after } from '../record/ids.ts';
 import type { ExecutionId, Millis, NodeId } from '../record/ids.ts';
 import { isTerminal, nodeOfExecution } from '../record/ledger.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { noteWork } from '../mesh/welcome.ts';
 import { touch } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
-import type { GivenUp, Lead } from './state.ts';
+import type { GivenUp } from './plan.ts';
+import { leaderIn } from './state.ts';
+import type { Leader } from './state.ts';
+import { liveOn, resultsOn } from './workload.ts';
+
+/** A peer that is started again answers within a few seconds; a dead one is replaced well within 30 s. */
+const RESTART_GRACE_MS = 8_000;
+
+const earlier = (a: Millis, b: Millis): Millis => (a < b ? a : b);
 
 /**
  * Only the node that an execution was assigned to can keep it alive. It is heard, too, by who is not sure
@@ -17,35 +26,54 @@ import type { GivenUp, Lead } from './state.ts';
  */
 export function signOfLife(core: Node, from: NodeId, kept: KeptJob, execution: ExecutionId): void {
   const { lead, ledger } = kept;
-  if (lead === null || nodeOfExecution(ledger, execution) !== from) return;
-  lead.watch.heard.set(execution, core.now);
-  lead.watch.starting.delete(execution);
+  if (lead?.stage !== 'leader' || nodeOfExecution(ledger, execution) !== from) return;
+  const watched = lead.watch.get(execution);
+  if (watched === undefined) return;
+  watched.silentAt = after(core.now, core.config.limits.leaseLostMs);
+  watched.startBy = null;
   const phase = ledger.states.get(execution)?.body.phase ?? 'accepted';
-  if (isTerminal(phase) || lead.watch.givenUp.get(execution) === 'overdue') return;
-  if (lead.watch.givenUp.delete(execution)) touch(core, ledger.job);
+  if (watched.gaveUp === null || isTerminal(phase) || watched.gaveUp === 'overdue') return;
+  watched.gaveUp = null;
+  touch(core, ledger.job);
 }
 
 /** This node did not run for so long: what it could not hear then tells nothing of who was silent. */
-export function excuseSilence(core: Node, { ledger }: KeptJob, lead: Lead, lateMs: number): void {
-  const later = (at: Millis): Millis => asMillis(Math.min(core.now, at + lateMs));
-  for (const execution of ledger.assigned.keys())
-    lead.watch.heard.set(execution, later(lead.watch.heard.get(execution) ?? lead.since));
-  for (const [execution, starting] of lead.watch.starting) {
-    const deadline = after(starting.deadline, lateMs);
-    lead.watch.starting.set(execution, { ...starting, deadline });
+export function excuseSilence(core: Node, lead: Leader, lateMs: number): void {
+  const longest = after(core.now, core.config.limits.leaseLostMs);
+  for (const watched of lead.watch.values()) {
+    watched.silentAt = earlier(longest, after(watched.silentAt, lateMs));
+    if (watched.startBy !== null) watched.startBy = after(watched.startBy, lateMs);
   }
+}
+
+/**
+ * A node is dead: its executions are lost soon, without waiting for the lease. Not at once: a peer that
+ * is only started again takes its containers up where they are.
+ */
+export function loseNode(core: Node, kept: KeptJob, node: NodeId): void {
+  const lead = leaderIn(kept.lead);
+  if (lead === null || kept.ledger.close !== null) return;
+  const lostAt = after(core.now, RESTART_GRACE_MS);
+  for (const execution of [...liveOn(kept, node), ...resultsOn(kept, node)]) {
+    const watched = lead.watch.get(execution);
+    if (watched !== undefined) watched.silentAt = earlier(watched.silentAt, lostAt);
+  }
+  lead.seeking.bids.delete(node);
+  core.timers.set(jobTimer(kept), lostAt);
+  touch(core, kept.ledger.job);
 }
 
 /** Another node is wanted in its place. */
 export function giveUp(
   core: With<'mesh'>,
   kept: KeptJob,
-  lead: Lead,
-  execution: ExecutionId,
-  why: GivenUp,
+  lead: Leader,
+  { execution, why }: GivenUp,
 ): void {
-  lead.watch.givenUp.set(execution, why);
-  lead.watch.starting.delete(execution);
+  const watched = lead.watch.get(execution);
+  if (watched === undefined) return;
+  watched.gaveUp = why;
+  watched.startBy = null;
   const node = nodeOfExecution(kept.ledger, execution);
   if (node !== null) noteWork(core, node, 1);
 }

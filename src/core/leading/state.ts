@@ -3,7 +3,7 @@ import type { Candidacy, Commits } from '../consensus/state.ts';
 import type { Seeking } from '../placing/state.ts';
 import type { Repeat } from '../node/repeat.ts';
 import type { ExecutionId, Millis, NodeId } from '../record/ids.ts';
-import type { Certified, Epoch, Signed } from '../record/records.ts';
+import type { Certified, Epoch, ReplacedFor, Signed } from '../record/records.ts';
 
 /** How far the second copy of a result is. */
 export interface Replication {
@@ -24,79 +24,75 @@ export interface Replication {
   readonly missing: NodeId[];
 }
 
-/** An assignment that was committed; its node has not said `started` yet. */
-export interface Starting {
+/** What a leader has seen of one execution. */
+export interface Watched {
   readonly assign: Certified<'assign'>;
-  readonly deadline: Millis;
-  resendAt: Millis;
+  /** When this leader first saw it assigned; its time limit counts from here. */
+  readonly firstAt: Millis;
+  /** It counts as lost from here on, unless it is heard before. */
+  silentAt: Millis;
+  /** Until when its node must say that it started; null once it need not. */
+  startBy: Millis | null;
+  /** When the assignment is sent, and sent again, while that is awaited. */
+  sendAt: Millis;
+  /** Why it was given up; null while it may live. Who is heard again may live again. */
+  gaveUp: Exclude<ReplacedFor, 'failed'> | null;
+  /** When this leader first saw that it had failed; the back-off counts from here. */
+  failedAt: Millis | null;
 }
 
-/**
- * Why an execution was given up. `missed`: refused, or not taken up in time. `lost`: silent for a whole
- * lease, or nobody has its result. `overdue`: it renews, but ran for longer than it may.
- */
-export type GivenUp = 'missed' | 'lost' | 'overdue';
+export type Watch = Map<ExecutionId, Watched>;
 
-/** What a leader has seen of its executions. */
-export interface Watch {
-  /** Assigned executions whose node has not said `started` yet. */
-  readonly starting: Map<ExecutionId, Starting>;
-  /** When this leader first saw an execution assigned; its time limit counts from here. */
-  readonly seenAt: Map<ExecutionId, Millis>;
-  /** Last sign of life of an execution. */
-  readonly heard: Map<ExecutionId, Millis>;
-  readonly givenUp: Map<ExecutionId, GivenUp>;
-  /** When this leader first saw that an execution had failed; the back-off counts from here. */
-  readonly failedAt: Map<ExecutionId, Millis>;
-  /** Executors that were told who leads. */
-  readonly introduced: Set<ExecutionId>;
-  /** Executions told to stop because another result was accepted. */
-  readonly cancelled: Set<ExecutionId>;
+/** An accepted result whose holders have still to be told, and until when they are. */
+export interface Entrusting {
+  readonly accept: Certified<'accept'>;
+  readonly nodes: Set<NodeId>;
+  readonly until: Millis;
+  readonly resend: Repeat;
 }
 
-export const createWatch = (): Watch => ({
-  starting: new Map(),
-  seenAt: new Map(),
-  heard: new Map(),
-  givenUp: new Map(),
-  failedAt: new Map(),
-  introduced: new Set(),
-  cancelled: new Set(),
-});
-
-/** Second copies of results, before and after they are accepted. */
-export interface Copies {
-  readonly replications: Map<ExecutionId, Replication>;
-  /** Accepted results whose holders have still to be told, and until when they are. */
-  readonly entrusting: Map<
-    ExecutionId,
-    {
-      readonly accept: Certified<'accept'>;
-      readonly nodes: Set<NodeId>;
-      readonly until: Millis;
-      readonly resend: Repeat;
-    }
-  >;
-}
-
-/** One leadership, or a try at one: each part of it belongs to those who work with it. */
-export interface Lead {
+/** A keeper that asks for the promises of the others. */
+export interface Candidate {
+  readonly stage: 'candidate';
   readonly epoch: Epoch;
-  /** `preparing`: collecting promises; `confirming`: asking whether the epoch still stands. */
-  mode: 'preparing' | 'leading' | 'confirming';
-  /** Signed when promises are first asked for; the first epoch needs none. */
-  grant: Signed<'grant'> | null;
-  /** When this candidacy or leadership began. */
   readonly since: Millis;
   readonly candidacy: Candidacy;
+}
+
+/** A keeper that leads: each part of it belongs to those who work with it. */
+export interface Leader {
+  readonly stage: 'leader';
+  readonly epoch: Epoch;
+  readonly since: Millis;
+  /** Signed when promises are first asked for; the first epoch needs none. */
+  grant: Signed<'grant'> | null;
+  /** While it asks whether its epoch still stands: it decides nothing then. */
+  confirming: Candidacy | null;
   readonly commits: Commits;
   readonly seeking: Seeking;
   readonly watch: Watch;
-  readonly copies: Copies;
-  /** Once the close is committed: executors that still have to hear of it, and how long they are told. */
-  closing: {
-    readonly nodes: Set<NodeId>;
-    readonly until: Millis;
-    readonly resend: Repeat;
-  } | null;
+  /** Executions whose node was told to stop, because another result was accepted. */
+  readonly cancelled: Set<ExecutionId>;
+  /** Second copies of results that are not accepted yet. */
+  readonly replications: Map<ExecutionId, Replication>;
+  readonly entrusting: Map<ExecutionId, Entrusting>;
 }
+
+/** The close is committed: everybody concerned has to hear of it. */
+export interface Closing {
+  readonly stage: 'closing';
+  readonly epoch: Epoch;
+  readonly commits: Commits;
+  readonly entrusting: Map<ExecutionId, Entrusting>;
+  /** Executors that still have to hear of it, and how long they are told. */
+  readonly nodes: Set<NodeId>;
+  readonly until: Millis;
+  readonly resend: Repeat;
+}
+
+/** One leadership from the first call for promises to the last word of its job's end. */
+export type Lead = Candidate | Leader | Closing;
+
+/** The leadership of a keeper that is sure of it; null when it does not lead, or has to ask first. */
+export const leaderIn = (lead: Lead | null): Leader | null =>
+  lead?.stage === 'leader' && lead.confirming === null ? lead : null;

@@ -3,22 +3,24 @@
  * says: who failed twice lately gets one execution at a time, of all jobs that this node leads.
  */
 import type { ExecutionId, NodeId } from '../record/ids.ts';
-import { isTerminal } from '../record/ledger.ts';
 import type { KeptJob } from '../keeping/state.ts';
-import type { Lead } from './state.ts';
+import { fateOf, lives } from './fate.ts';
+import { leaderIn } from './state.ts';
+import type { Leader } from './state.ts';
 import { onProbation } from '../mesh/welcome.ts';
 import type { With } from '../node/state.ts';
 
 /** Executions of this job that should be running on `node`; null = on any. */
 export function liveOn(kept: KeptJob, node: NodeId | null): readonly ExecutionId[] {
+  const { lead, ledger } = kept;
   const live: ExecutionId[] = [];
-  for (const partition of kept.ledger.partitions.values()) {
+  for (const partition of ledger.partitions.values()) {
     if (partition.accept !== null) continue;
-    for (const { assign, state } of partition.attempts.values()) {
-      const { execution, node: where } = assign.record.body;
-      if (node !== null && where !== node) continue;
-      if (kept.lead?.watch.givenUp.has(execution) === true) continue;
-      if (state === null || !isTerminal(state.body.phase)) live.push(execution);
+    for (const { attempt, next } of lives(partition)) {
+      const { execution, node: where } = attempt.assign.record.body;
+      if ((node !== null && where !== node) || attempt.state?.body.phase === 'completed') continue;
+      const watched = lead?.stage === 'leader' ? lead.watch.get(execution) : undefined;
+      if (fateOf(attempt, next, watched) === 'live') live.push(execution);
     }
   }
   return live;
@@ -41,19 +43,19 @@ export function resultsOn(kept: KeptJob, node: NodeId): readonly ExecutionId[] {
 export function hasEnough(core: With<'mesh' | 'keeping'>, node: NodeId): boolean {
   if (!onProbation(core, node)) return false;
   for (const kept of core.keeping.kept.values()) {
-    const { lead } = kept;
-    if (lead?.mode !== 'leading' || kept.ledger.close !== null) continue;
+    const lead = leaderIn(kept.lead);
+    if (lead === null || kept.ledger.close !== null) continue;
     if (isChosen(lead, node) || liveOn(kept, node).length > 0) return true;
   }
   return false;
 }
 
 /** An assignment to this node is proposed, or was sent and not taken up yet. */
-export function isChosen(lead: Lead, node: NodeId): boolean {
+export function isChosen(lead: Leader, node: NodeId): boolean {
   for (const { value } of lead.commits.proposals.values()) {
     if (value.type === 'assign' && value.body.node === node) return true;
   }
-  for (const { assign } of lead.watch.starting.values())
-    if (assign.record.body.node === node) return true;
+  for (const { assign, startBy } of lead.watch.values())
+    if (startBy !== null && assign.record.body.node === node) return true;
   return false;
 }

@@ -8,7 +8,8 @@ import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
 import { leaderGone, leaderOf } from '../keeping/keeper.ts';
 import { judgeAllAnew } from '../keeping/oversight.ts';
-import { loseNode } from '../leading/lead.ts';
+import { loseNode } from '../leading/silence.ts';
+import { leaderIn } from '../leading/state.ts';
 import { forgetAlive, reachedMembers } from './members.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Watch } from './state.ts';
@@ -53,12 +54,13 @@ function targets(core: With<'keeping'>): ReadonlySet<NodeId> {
     const leader = leaderOf(kept);
     if (leader === null) continue;
     nodes.add(leader);
-    if (kept.lead?.mode !== 'leading') continue;
+    const lead = leaderIn(kept.lead);
+    if (lead === null) continue;
     for (const partition of kept.ledger.partitions.values()) {
       if (partition.accept !== null) continue;
       for (const { assign } of partition.attempts.values()) nodes.add(assign.record.body.node);
     }
-    for (const node of copiersOf(kept.lead)) nodes.add(node);
+    for (const node of copiersOf(lead)) nodes.add(node);
   }
   nodes.delete(core.self);
   return nodes;

@@ -6,12 +6,15 @@
 import type { JobId, NodeId } from '../record/ids.ts';
 import { freeShare } from './resources.ts';
 import type { Bid } from './state.ts';
+import type { ReplacedFor } from '../record/records.ts';
 import type { Suite } from '../record/suite.ts';
 
 /** One execution that needs a node. */
 export interface Vacancy {
   readonly partition: number;
   readonly attempt: number;
+  /** What became of the attempt before; null when this is the first. */
+  readonly replaces: ReplacedFor | null;
   /** Nodes that tried this partition before: used only when nobody else is there. */
   readonly tried: ReadonlySet<NodeId>;
 }
@@ -19,6 +22,7 @@ export interface Vacancy {
 export interface Choice {
   readonly partition: number;
   readonly attempt: number;
+  readonly replaces: ReplacedFor | null;
   readonly node: NodeId;
 }
 
@@ -58,7 +62,8 @@ export function rankBids(
     if (winner === undefined) continue;
     left.set(winner.node, (left.get(winner.node) ?? 1) - 1);
     given.set(winner.node, (given.get(winner.node) ?? 0) + 1);
-    choices.push({ partition: vacancy.partition, attempt: vacancy.attempt, node: winner.node });
+    const { partition, attempt, replaces } = vacancy;
+    choices.push({ partition, attempt, replaces, node: winner.node });
   }
   return choices;
 }

@@ -2,6 +2,7 @@
  * Certificates: a record together with the signatures of W of its job's keepers. A certificate can be
  * checked by anyone who has the admission, at any time, without asking anybody.
  */
+import { JOB_TYPES } from '../../job/types.ts';
 import type { NodeId } from './ids.ts';
 import { isQuorum } from './keeper-set.ts';
 import { sameEpoch } from './ballot.ts';
@@ -68,7 +69,7 @@ const ATTEMPTS_MAX = 1_000;
 
 /** Partitions of a job: `Count`, or one for the types whose placement is not the leader's. */
 export const partitionsIn = ({ spec }: Pick<SpecBody, 'spec'>): number =>
-  spec.Type === 'batch' || spec.Type === 'service' ? spec.Count : 1;
+  JOB_TYPES[spec.Type].counted ? spec.Count : 1;
 
 /** Whether a job has a slot for this value: otherwise hostile keepers could fill a ledger without end. */
 export function hasPlace(
@@ -77,5 +78,7 @@ export function hasPlace(
 ): boolean {
   if (value.type === 'close') return true;
   const { partition, attempt } = value.body;
+  // Each attempt but the first takes the place of one.
+  if (value.type === 'assign' && (attempt === 0) !== (value.body.replaces === null)) return false;
   return partition < partitionsIn(spec.body) && attempt < ATTEMPTS_MAX;
 }

@@ -75,11 +75,20 @@ export interface GrantBody {
   readonly epoch: Epoch;
 }
 
+/**
+ * Why an attempt was given up and another one took its place. `failed`: its program did. `lost`: silent for
+ * a whole lease, or nobody has its result. `missed`: refused, not taken up in time, or its node left.
+ * `overdue`: it renews its lease, but ran for longer than it may.
+ */
+export type ReplacedFor = 'failed' | 'lost' | 'missed' | 'overdue';
+
 export interface AssignBody {
   readonly job: JobId;
   readonly version: number;
   readonly partition: number;
   readonly attempt: number;
+  /** What became of the attempt before, so that every later leader counts it alike; null for the first. */
+  readonly replaces: ReplacedFor | null;
   readonly execution: ExecutionId;
   readonly node: NodeId;
   readonly epoch: Epoch;

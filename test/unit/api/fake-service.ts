@@ -111,7 +111,9 @@ export class FakeJob {
   assign(partition = 0, attempt = 0, node = NODE_A): string {
     const execution = asExecutionId(this.executionId(partition, attempt));
     const epoch = { config: 0, number: 0, leader: NODE_A };
-    const body = { job: asJobId(this.id), version: 1, partition, attempt, execution, node, epoch };
+    const place = { job: asJobId(this.id), version: 1, partition, attempt };
+    const replaces = attempt === 0 ? null : 'lost';
+    const body = { ...place, replaces, execution, node, epoch } as const;
     this.#committed.push({ record: this.#service.sign('assign', body), votes: [] });
     this.state = 'Running';
     return execution;

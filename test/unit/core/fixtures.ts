@@ -17,6 +17,7 @@ import type {
   CloseBody,
   CommandBody,
   Epoch,
+  ReplacedFor,
   Signed,
   Slot,
   SpecBody,
@@ -153,6 +154,7 @@ export function assignOf(
     readonly attempt?: number;
     readonly node: number;
     readonly by?: number;
+    readonly replaces?: ReplacedFor;
   },
   epoch = job.epoch,
 ): Signed<'assign'> {
@@ -164,7 +166,8 @@ export function assignOf(
     node: idOf(what.node),
   };
   const execution = executionIdOf(suite, about);
-  const body: AssignBody = { ...about, execution, epoch };
+  const replaces = about.attempt === 0 ? null : (what.replaces ?? 'lost');
+  const body: AssignBody = { ...about, replaces, execution, epoch };
   return suiteOf(what.by ?? job.keepers[0] ?? 0).seal('assign', body, at(2), 'node');
 }
 

@@ -411,10 +411,11 @@ function records(): readonly StoredRecord[] {
   const state = { sequence: 4, phase: 'completed', failure: null, output, usage } as const;
   const close = { outcome: 'completed', code: 'completed', message: '', evidence: [] } as const;
   const { holders: _, ...run } = accept;
+  const assign = { ...about, replaces: null, execution, epoch };
   return [
     { record: spec, votes: [] },
     certify(suite.seal('admission', body, now, 'node'), 'admission'),
-    certify(suite.seal('assign', { ...about, execution, epoch }, now, 'node'), 'assign/0/0'),
+    certify(suite.seal('assign', assign, now, 'node'), 'assign/0/0'),
     certify(suite.seal('accept', accept, now, 'node'), 'accept/0'),
     certify(suite.seal('close', { job, version: 1, ...close }, now, 'node'), 'close'),
     { record: suite.seal('state', { ...run, ...state }, now, 'node'), votes: [] },

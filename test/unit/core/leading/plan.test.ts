@@ -7,7 +7,7 @@ import type {
   Phase,
   ResultRef,
 } from '../../../../src/core/record/execution.ts';
-import { asMillis } from '../../../../src/core/record/ids.ts';
+import { after, asMillis } from '../../../../src/core/record/ids.ts';
 import type { ExecutionId, Millis, NodeId } from '../../../../src/core/record/ids.ts';
 import {
   createLedger,
@@ -17,9 +17,13 @@ import {
 } from '../../../../src/core/record/ledger.ts';
 import type { Ledger } from '../../../../src/core/record/ledger.ts';
 import { DEFAULT_LIMITS } from '../../../../src/core/contract/limits.ts';
-import { failuresByNode, partitionsOf, planJob } from '../../../../src/core/leading/plan.ts';
+import { failuresByNode } from '../../../../src/core/leading/fate.ts';
+import { planJob } from '../../../../src/core/leading/plan.ts';
 import type { Observed, Plan } from '../../../../src/core/leading/plan.ts';
-import type { Replication } from '../../../../src/core/leading/state.ts';
+import type { Search } from '../../../../src/core/leading/queueing.ts';
+import type { Replication, Watched } from '../../../../src/core/leading/state.ts';
+import { partitionsIn } from '../../../../src/core/record/certificate.ts';
+import type { ReplacedFor, Slot } from '../../../../src/core/record/records.ts';
 import type { Job, JobType } from '../../../../src/job/model.ts';
 import {
   acceptOf,
@@ -38,7 +42,7 @@ const copied = (...nodes: readonly number[]): Partial<Replication> => ({
   made: new Set(nodes.map(idOf)),
 });
 const NOW = asMillis(100_000);
-const { leaseLostMs, maxAttempts, maxMisses, retryBackoffMs } = DEFAULT_LIMITS;
+const { leaseLostMs, maxAttempts, maxMisses, retryBackoffMs, startTimeoutMs } = DEFAULT_LIMITS;
 
 /** What a table says of one attempt of a partition; it runs on node `number of the attempt + 1`. */
 interface Told {
@@ -47,7 +51,13 @@ interface Told {
   readonly result?: ResultRef;
   readonly accepted?: true;
   /** The leader's own observations. */
-  readonly gone?: 'lost' | 'missed';
+  readonly gone?: 'lost' | 'missed' | 'overdue';
+  readonly startsInMs?: number;
+  /** This leader has not looked at it yet. */
+  readonly fresh?: true;
+  readonly cancelled?: true;
+  /** Why the next attempt took its place, when that is not what the leader sees. */
+  readonly replaced?: ReplacedFor;
   readonly heardAgoMs?: number;
   readonly failedAgoMs?: number;
   readonly copy?: Partial<Replication>;
@@ -59,13 +69,15 @@ interface Given {
   readonly partitions?: readonly (readonly Told[])[];
   readonly stop?: string;
   readonly ageMs?: number;
-  readonly sinceAgoMs?: number;
   /** Since the leader saw the executions assigned. */
   readonly seenAgoMs?: number;
   /** Nodes out of reach. */
   readonly away?: readonly NodeId[];
   /** Nodes that may hold a copy. */
   readonly takers?: readonly NodeId[];
+  readonly search?: Partial<Search>;
+  /** Slots that something is proposed for. */
+  readonly proposed?: readonly Slot[];
 }
 
 const RESULT: ResultRef = {
@@ -79,6 +91,22 @@ const failed = (code: FailureClass): ExecutionFailure => ({
 });
 const ago = (ms: number): Millis => asMillis(NOW - ms);
 
+/** What its successor says of an attempt. */
+function becauseOf(told: Told | undefined): ReplacedFor {
+  if (told?.replaced !== undefined) return told.replaced;
+  if (told?.phase === 'failed') return 'failed';
+  return told?.phase === 'cancelled' ? 'missed' : (told?.gone ?? 'lost');
+}
+
+/** Nobody was found for a minute. */
+const SEARCH: Search = {
+  since: asMillis(NOW - 60_000),
+  startedAt: asMillis(0),
+  bids: 0,
+  declines: new Map(),
+  someMayAnswer: () => false,
+};
+
 function build(given: Given): {
   ledger: Ledger;
   observed: Observed;
@@ -86,19 +114,29 @@ function build(given: Given): {
 } {
   const job = admitted(given.job ?? jobWith(), [0]);
   const ledger = createLedger(job.spec, job.admission);
-  const heard = new Map<ExecutionId, Millis>();
-  const givenUp = new Map<ExecutionId, 'missed' | 'lost'>();
-  const failedAt = new Map<ExecutionId, Millis>();
+  const watch = new Map<ExecutionId, Watched>();
+  const cancelled = new Set<ExecutionId>();
   const replications = new Map<ExecutionId, Replication>();
   const ids = (given.partitions ?? []).map((attempts, partition) =>
     attempts.map((told, attempt) => {
       const node = attempt + 1;
-      const assign = assignOf(job, { partition, attempt, node });
+      const replaces = becauseOf(attempts[attempt - 1]);
+      const assign = assignOf(job, { partition, attempt, node, replaces });
       const { execution } = assign.body;
-      mergeCommitted(ledger, committed(job, assign));
-      heard.set(execution, ago(told.heardAgoMs ?? 0));
-      if (told.gone !== undefined) givenUp.set(execution, told.gone);
-      if (told.failedAgoMs !== undefined) failedAt.set(execution, ago(told.failedAgoMs));
+      const certified = committed(job, assign);
+      mergeCommitted(ledger, certified);
+      if (told.cancelled) cancelled.add(execution);
+      if (!told.fresh) {
+        watch.set(execution, {
+          assign: certified,
+          firstAt: ago(given.seenAgoMs ?? 0),
+          silentAt: after(ago(told.heardAgoMs ?? 0), leaseLostMs),
+          startBy: told.startsInMs === undefined ? null : after(NOW, told.startsInMs),
+          sendAt: NOW,
+          gaveUp: told.gone ?? null,
+          failedAt: told.failedAgoMs === undefined ? null : ago(told.failedAgoMs),
+        });
+      }
       if (told.copy !== undefined) {
         const copy = {
           cid: RESULT.cid,
@@ -128,13 +166,13 @@ function build(given: Given): {
   if (given.stop !== undefined) mergeCommand(ledger, stopOf(job, { reason: given.stop }));
   const observed: Observed = {
     now: NOW,
+    epoch: job.epoch,
     ageMs: given.ageMs ?? 0,
-    since: ago(given.sinceAgoMs ?? 0),
-    heard,
-    seenAt: new Map(ids.flat().map((id) => [id, ago(given.seenAgoMs ?? 0)] as const)),
-    givenUp,
-    failedAt,
+    watch,
+    cancelled,
     replications,
+    search: given.search === undefined ? null : { ...SEARCH, ...given.search },
+    isProposed: (slot) => (given.proposed ?? []).includes(slot),
     around: {
       near: (node) => !(given.away ?? []).includes(node),
       takers: () => given.takers ?? [idOf(9), idOf(8)],
@@ -155,11 +193,13 @@ function seen(given: Given) {
   return {
     close: plan.close === null ? null : `${plan.close.outcome} ${plan.close.code}`,
     accepts: plan.accepts.map(({ body }) => name(body.execution)),
-    replicate: plan.replicate.map(({ body }) => name(body.execution)),
+    copies: plan.copies.map(({ body }) => name(body.execution)),
     vacancies: plan.vacancies.map(({ partition, attempt }) => `${partition}/${attempt}`),
     tried: plan.vacancies.map(({ tried }) => [...tried].length),
-    lost: plan.lost.map(name),
-    overdue: plan.overdue.map(name),
+    replaces: plan.vacancies.map(({ replaces }) => replaces),
+    givenUp: plan.givenUp.map(({ execution, why }) => `${name(execution)} ${why}`),
+    begun: plan.begun.map(({ assign }) => name(assign.record.body.execution)),
+    surplus: plan.surplus.map(({ assign }) => name(assign.record.body.execution)),
     failed: plan.failed.map(name),
     complete: plan.complete,
     wakeInMs: plan.wakeAt === null ? null : plan.wakeAt - NOW,
@@ -169,11 +209,13 @@ function seen(given: Given) {
 const quiet = {
   close: null,
   accepts: [],
-  replicate: [],
+  copies: [],
   vacancies: [],
   tried: [],
-  lost: [],
-  overdue: [],
+  replaces: [],
+  givenUp: [],
+  begun: [],
+  surplus: [],
   failed: [],
   complete: false,
   wakeInMs: null,
@@ -187,13 +229,15 @@ const failure = (code: FailureClass, failedAgoMs = 0): Told => ({
 });
 const timeouts = (TotalTimeout: number): Job =>
   jobWith({}, { Timeouts: { ExecutionTimeout: 0, QueueTimeout: 0, TotalTimeout } });
+const queued = (QueueTimeout: number): Job =>
+  jobWith({}, { Timeouts: { ExecutionTimeout: 0, QueueTimeout, TotalTimeout: 0 } });
 const two = jobWith({ Count: 2 });
 
 const laws: readonly (readonly [law: string, given: Given, expected: Expected])[] = [
   [
     'a fresh job wants a node for every partition',
     { job: two },
-    { vacancies: ['0/0', '1/0'], tried: [0, 0] },
+    { vacancies: ['0/0', '1/0'], tried: [0, 0], replaces: [null, null] },
   ],
   [
     'an assigned execution that was heard of is waited for until its lease runs out',
@@ -208,22 +252,22 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
   [
     'an execution unheard for the whole lease is lost and its partition wants the next attempt at once',
     { partitions: [[{ phase: 'running', heardAgoMs: leaseLostMs }]] },
-    { lost: ['0/0'], vacancies: ['0/1'], tried: [1] },
+    { givenUp: ['0/0 lost'], vacancies: ['0/1'], tried: [1], replaces: ['lost'] },
   ],
   [
     'an execution that was given up as lost is replaced without being lost again',
     { partitions: [[{ phase: 'running', gone: 'lost' }]] },
-    { vacancies: ['0/1'], tried: [1] },
+    { vacancies: ['0/1'], tried: [1], replaces: ['lost'] },
   ],
   [
     'an assignment that nobody took up is replaced at once',
     { partitions: [[{ gone: 'missed' }]] },
-    { vacancies: ['0/1'], tried: [1] },
+    { vacancies: ['0/1'], tried: [1], replaces: ['missed'] },
   ],
   [
     'an execution that its leaving node cancelled is replaced at once and counts as no failure',
     { partitions: [Array.from({ length: maxAttempts }, (): Told => ({ phase: 'cancelled' }))] },
-    { vacancies: [`0/${maxAttempts}`], tried: [maxAttempts] },
+    { vacancies: [`0/${maxAttempts}`], tried: [maxAttempts], replaces: ['missed'] },
   ],
   [
     'a failure seen for the first time is named, and waits for its back-off',
@@ -233,12 +277,12 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
   [
     'a node failure is tried again after the back-off',
     { partitions: [[failure('node', retryBackoffMs)]] },
-    { vacancies: ['0/1'], tried: [1] },
+    { vacancies: ['0/1'], tried: [1], replaces: ['failed'] },
   ],
   [
     'a transient failure is tried again after the back-off',
     { partitions: [[failure('transient', retryBackoffMs)]] },
-    { vacancies: ['0/1'], tried: [1] },
+    { vacancies: ['0/1'], tried: [1], replaces: ['failed'] },
   ],
   [
     'the back-off doubles with the second failure',
@@ -268,12 +312,12 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
   [
     'a lost node that was not replaced is no failure yet',
     { partitions: [Array.from({ length: maxAttempts }, (): Told => ({ gone: 'lost' }))] },
-    { vacancies: [`0/${maxAttempts}`], tried: [maxAttempts] },
+    { vacancies: [`0/${maxAttempts}`], tried: [maxAttempts], replaces: ['lost'] },
   ],
   [
     'as many misses as are allowed do not end the job',
     { partitions: [Array.from({ length: maxMisses }, (): Told => ({ gone: 'missed' }))] },
-    { vacancies: [`0/${maxMisses}`], tried: [maxMisses] },
+    { vacancies: [`0/${maxMisses}`], tried: [maxMisses], replaces: ['missed'] },
   ],
   [
     'one miss more than is allowed ends the job',
@@ -333,12 +377,12 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
   [
     'a result is copied before it is accepted',
     { partitions: [[{ phase: 'completed', result: RESULT }]] },
-    { replicate: ['0/0'] },
+    { copies: ['0/0'] },
   ],
   [
     'a result is not accepted while somebody is asked for a copy',
     { partitions: [[{ phase: 'completed', result: RESULT, copy: {} }]] },
-    { replicate: ['0/0'] },
+    { copies: ['0/0'] },
   ],
   [
     'a copied result is accepted',
@@ -348,12 +392,12 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
   [
     'a result whose copy lies on a node out of reach is copied once more',
     { partitions: [[{ phase: 'completed', result: RESULT, copy: copied(9) }]], away: [idOf(9)] },
-    { replicate: ['0/0'] },
+    { copies: ['0/0'] },
   ],
   [
     'a result whose executor is out of reach is copied once more from the node that has a copy',
     { partitions: [[{ phase: 'completed', result: RESULT, copy: copied(9) }]], away: [idOf(1)] },
-    { replicate: ['0/0'] },
+    { copies: ['0/0'] },
   ],
   [
     'two copies are enough without the executor',
@@ -399,12 +443,12 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
       partitions: [[{ phase: 'completed', result: RESULT, heardAgoMs: leaseLostMs }]],
       away: [idOf(1)],
     },
-    { lost: ['0/0'], vacancies: ['0/1'], tried: [1] },
+    { givenUp: ['0/0 lost'], vacancies: ['0/1'], tried: [1], replaces: ['lost'] },
   ],
   [
     'a result that is back counts, though it was given up and another attempt runs',
     { partitions: [[{ phase: 'completed', result: RESULT, gone: 'lost' }, { phase: 'running' }]] },
-    { replicate: ['0/0'] },
+    { copies: ['0/0'] },
   ],
   [
     'a result that two found nowhere is lost although its node is there',
@@ -419,7 +463,112 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
         ],
       ],
     },
-    { lost: ['0/0'], vacancies: ['0/1'], tried: [1] },
+    { givenUp: ['0/0 lost'], vacancies: ['0/1'], tried: [1], replaces: ['lost'] },
+  ],
+  [
+    'an assignment that is not taken up in time is missed, and its partition wants the next attempt',
+    { partitions: [[{ startsInMs: 0 }]] },
+    { givenUp: ['0/0 missed'], vacancies: ['0/1'], tried: [1], replaces: ['missed'] },
+  ],
+  [
+    'an assignment that may still be taken up is waited for until then',
+    { partitions: [[{ startsInMs: 700 }]] },
+    { wakeInMs: 700 },
+  ],
+  [
+    'an attempt that this leader sees for the first time is watched from now on',
+    { partitions: [[{ fresh: true }]] },
+    { begun: ['0/0'], wakeInMs: startTimeoutMs },
+  ],
+  [
+    'one that runs, as its node told another leader, has the time of a lease',
+    { partitions: [[{ fresh: true, phase: 'running' }]] },
+    { begun: ['0/0'], wakeInMs: leaseLostMs },
+  ],
+  [
+    'what another leader replaced is not waited for',
+    { partitions: [[{ fresh: true }, failure('node', retryBackoffMs)]] },
+    { begun: ['0/0'], wakeInMs: retryBackoffMs },
+  ],
+  [
+    'what another leader replaced lives again when it is heard',
+    { partitions: [[{ replaced: 'lost' }, failure('node', retryBackoffMs)]] },
+    { wakeInMs: leaseLostMs },
+  ],
+  [
+    'what was missed for an earlier leader is no failure for a later one',
+    {
+      partitions: [
+        [
+          ...Array.from({ length: maxAttempts }, (): Told => ({ fresh: true, replaced: 'missed' })),
+          { gone: 'missed' },
+        ],
+      ],
+    },
+    {
+      begun: Array.from({ length: maxAttempts }, (_, attempt) => `0/${attempt}`),
+      vacancies: [`0/${maxAttempts + 1}`],
+      tried: [maxAttempts + 1],
+      replaces: ['missed'],
+    },
+  ],
+  [
+    'what was committed as lost counts, though its program reported a failure later',
+    {
+      partitions: [
+        [
+          { ...failure('node', 60_000), replaced: 'missed' },
+          { ...failure('node', 60_000), replaced: 'missed' },
+          failure('node', 60_000),
+        ],
+      ],
+    },
+    { vacancies: ['0/3'], tried: [3], replaces: ['failed'] },
+  ],
+  [
+    'after an accept the other attempts of the partition are surplus, once, unless they ended',
+    {
+      job: two,
+      partitions: [
+        [
+          { phase: 'completed', accepted: true },
+          { phase: 'running' },
+          { phase: 'running', cancelled: true },
+          failure('node'),
+        ],
+        [{ phase: 'running' }],
+      ],
+    },
+    { surplus: ['0/1'], wakeInMs: leaseLostMs },
+  ],
+  [
+    'what is proposed is not decided again',
+    {
+      job: jobWith({ Count: 3 }),
+      partitions: [[{ phase: 'completed' }], [{ phase: 'completed', result: RESULT, copy: {} }]],
+      proposed: ['accept/0', 'accept/1', 'assign/2/0'],
+    },
+    {},
+  ],
+  [
+    'nothing is decided once the end is',
+    { partitions: [[{ fresh: true }]], proposed: ['close'], stop: 'enough' },
+    {},
+  ],
+  [
+    'a job that nobody took within its QueueTimeout fails',
+    { job: queued(60), search: {} },
+    { close: 'failed queue-timeout', vacancies: ['0/0'], tried: [0], replaces: [null] },
+  ],
+  [
+    'a job is looked at again when its QueueTimeout is due',
+    { job: queued(61), search: {} },
+    { vacancies: ['0/0'], tried: [0], replaces: [null], wakeInMs: 1_000 },
+  ],
+  [
+    'an offer that was not used yet is used before a job fails for its QueueTimeout',
+    { job: queued(60), search: { bids: 1 } },
+    { vacancies: ['0/0'], tried: [0], replaces: [null] },
   ],
   ['a stop of the owner ends the job', { stop: 'enough' }, { close: 'stopped stopped-by-owner' }],
   [
@@ -448,14 +597,6 @@ describe('planJob', () => {
   for (const [law, given, expected] of laws) {
     it(law, () => assert.deepEqual(seen(given), { ...quiet, ...expected }));
   }
-
-  it('counts the silence of an execution nobody heard of from the beginning of the leadership', () => {
-    const { ledger, observed } = build({ partitions: [[{}]], sinceAgoMs: leaseLostMs });
-    const plan = planJob(ledger, { ...observed, heard: new Map() });
-    assert.equal(plan.lost.length, 1);
-    const later = planJob(ledger, { ...observed, heard: new Map(), since: NOW });
-    assert.equal(later.wakeAt, NOW + leaseLostMs);
-  });
 
   it('gives the reason and the evidence of an ending', () => {
     const exhausted = planJob(
@@ -487,15 +628,10 @@ describe('planJob', () => {
   it('is a function: the same ledger and observations give the same plan, and neither is changed', () => {
     for (const [law, given] of laws) {
       const { ledger, observed } = build(given);
-      const before = structuredClone({
-        heard: observed.heard,
-        givenUp: observed.givenUp,
-        at: observed.failedAt,
-      });
+      const before = structuredClone({ ...observed.watch });
       const first = planJob(ledger, observed);
       assert.deepEqual(planJob(ledger, observed), first, law);
-      const after = { heard: observed.heard, givenUp: observed.givenUp, at: observed.failedAt };
-      assert.deepEqual(after, before, law);
+      assert.deepEqual({ ...observed.watch }, before, law);
     }
   });
 });
@@ -505,12 +641,12 @@ function argumentsOf(given: Given): [Ledger, Observed] {
   return [ledger, observed];
 }
 
-describe('partitionsOf', () => {
+describe('partitionsIn', () => {
   const counts: Readonly<Record<JobType, number>> = { batch: 3, service: 3, ops: 1, daemon: 1 };
   for (const [Type, count] of Object.entries(counts) as [JobType, number][]) {
     it(`a ${Type} job with Count 3 has ${count}`, () => {
       const { ledger } = build({ job: jobWith({ Type, Count: 3 }) });
-      assert.equal(partitionsOf(ledger), count);
+      assert.equal(partitionsIn(ledger.spec.body), count);
     });
   }
 });
@@ -525,7 +661,7 @@ describe('failuresByNode', () => {
         [{ gone: 'missed' }, { phase: 'failed' }],
       ],
     });
-    const counts = failuresByNode(ledger, observed.givenUp);
+    const counts = failuresByNode(ledger, new Map(observed.watch));
     assert.deepEqual(
       [...counts],
       [
@@ -553,7 +689,7 @@ describe('an execution that goes on for longer than its job allows', () => {
       partitions: [[{ phase: 'running', heardAgoMs: 0 }]],
       seenAgoMs,
     });
-    return planJob(ledger, observed).overdue.length;
+    return planJob(ledger, observed).givenUp.filter(({ why }) => why === 'overdue').length;
   };
 
   it('is lost half a minute later, though its node renews its lease', () => {

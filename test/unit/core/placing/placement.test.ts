@@ -248,6 +248,7 @@ describe('ranking', () => {
   const vacancy = (partition: number, ...tried: number[]): Vacancy => ({
     partition,
     attempt: tried.length,
+    replaces: tried.length === 0 ? null : 'failed',
     tried: new Set(tried.map(idOf)),
   });
   const rank = (

@@ -178,7 +178,13 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     notAfter: moments,
   }),
   grant: record({ job: jobIds, epoch: epochs }),
-  assign: record({ ...place, execution: executionIds, node: nodeIds, epoch: epochs }),
+  assign: record({
+    ...place,
+    replaces: fc.constantFrom(null, 'failed', 'lost', 'missed', 'overdue'),
+    execution: executionIds,
+    node: nodeIds,
+    epoch: epochs,
+  }),
   state: record({
     ...place,
     execution: executionIds,

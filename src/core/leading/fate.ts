@@ -1,0 +1,81 @@
+/**
+ * Whether an attempt lives: asked here by everybody who leads or looks on. What was committed counts for
+ * all, for ever: how an execution ended, and why the next attempt took its place. What a leader has only
+ * seen counts for itself, until it is proven wrong.
+ */
+import type { Limits } from '../contract/limits.ts';
+import { after } from '../record/ids.ts';
+import type { Millis, NodeId } from '../record/ids.ts';
+import { isTerminal } from '../record/ledger.ts';
+import type { Attempt, Ledger, Partition } from '../record/ledger.ts';
+import type { Epoch, ReplacedFor } from '../record/records.ts';
+import { sameEpoch } from '../record/ballot.ts';
+import type { Watch, Watched } from './state.ts';
+
+/** `live`: it may still bring a result. All others are why another attempt is wanted. */
+export type Fate = 'live' | ReplacedFor;
+
+/** Why its successor took its place, as it was committed; null while it has none. */
+export const replacedFor = (next: Attempt | undefined): ReplacedFor | null =>
+  next?.assign.record.body.replaces ?? null;
+
+/**
+ * @param next the attempt after it
+ * @param watched what the leader has seen of it; undefined for who does not lead
+ */
+export function fateOf(
+  { state }: Attempt,
+  next: Attempt | undefined,
+  watched: Watched | undefined,
+): Fate {
+  const phase = state?.body.phase ?? null;
+  if (phase === 'failed') return 'failed';
+  // Cancelled without a close or another result: its node is leaving. That is nobody's failure.
+  if (phase !== null && phase !== 'completed' && isTerminal(phase)) return 'missed';
+  return (watched === undefined ? replacedFor(next) : watched.gaveUp) ?? 'live';
+}
+
+/** A first look at an attempt. What another leader assigned may run for long: its node has the time of a lease to say so. */
+export function watchAnew(
+  attempt: Attempt,
+  next: Attempt | undefined,
+  epoch: Epoch,
+  now: Millis,
+  { startTimeoutMs, leaseLostMs }: Limits,
+): Watched {
+  const { assign, state } = attempt;
+  const replaced = replacedFor(next);
+  const own = sameEpoch(assign.record.body.epoch, epoch);
+  const startBy = after(now, own ? startTimeoutMs : leaseLostMs);
+  return {
+    assign,
+    firstAt: now,
+    silentAt: after(now, leaseLostMs),
+    startBy: state === null && replaced === null ? startBy : null,
+    sendAt: now,
+    gaveUp: replaced === 'failed' ? null : replaced,
+    failedAt: null,
+  };
+}
+
+/** The attempts of a partition with what follows each, first to last. */
+export function* lives(
+  partition: Partition,
+): Generator<{ readonly attempt: Attempt; readonly next: Attempt | undefined }, void, undefined> {
+  for (const [number, attempt] of partition.attempts)
+    yield { attempt, next: partition.attempts.get(number + 1) };
+}
+
+/** Executions of this job that failed, or were given up, by node. `watch`: what its leader has seen; null elsewhere. */
+export function failuresByNode(ledger: Ledger, watch: Watch | null): Map<NodeId, number> {
+  const failures = new Map<NodeId, number>();
+  for (const partition of ledger.partitions.values()) {
+    for (const { attempt, next } of lives(partition)) {
+      const { node, execution } = attempt.assign.record.body;
+      const left = attempt.state?.body.phase === 'cancelled';
+      if (left || fateOf(attempt, next, watch?.get(execution)) === 'live') continue;
+      failures.set(node, (failures.get(node) ?? 0) + 1);
+    }
+  }
+  return failures;
+}
