@@ -54,7 +54,7 @@ const result = {
 const admission = certified(
   seal('admission', { job, version: 1, spec: largestSpec.id, config: 0, keepers, sponsor: peer }),
 );
-const assign = seal('assign', { ...about, execution, epoch });
+const assign = seal('assign', { ...about, replaces: 'overdue', execution, epoch });
 const accept = seal('accept', {
   ...about,
   execution,
