@@ -13,6 +13,7 @@ import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import { adopt, saveEpoch } from './lease.ts';
 import type { StoredExecution } from '../contract/stored.ts';
 import type { Message } from '../contract/messages.ts';
+import { bidOn } from '../placing/bidder.ts';
 import { executionIdOf } from '../placing/place.ts';
 import { takenBy } from '../placing/resources.ts';
 import type { Certified, Epoch, Signed, StateBody } from '../record/records.ts';
@@ -65,9 +66,11 @@ export function onAssign(
     if (refusals === null) started.push(execution);
     else send(core, from, { type: 'not-started', job, execution, refusals });
   }
-  if (held !== null && started.length > 0) holdUsed(core, held);
-  else if (held !== null) holdUnused(core, held);
   if (started.length > 0) send(core, from, { type: 'started', job, executions: started });
+  if (held === null) return;
+  if (started.length === 0) return holdUnused(core, held);
+  holdUsed(core, held);
+  bidOn(core, held);
 }
 
 function highestEpochSeen(core: With<'keeping' | 'executing'>, job: JobId): Epoch | null {

@@ -145,6 +145,7 @@ function answer(
     until,
     leader,
     direct,
+    more: slots < need ? { ...announcement, need: need - slots } : null,
   });
   core.timers.set('holds', until);
   send(core, leader, {
@@ -158,6 +159,16 @@ function answer(
     running: core.executing.executions.size,
     locality: localityOf(core, spec),
   });
+}
+
+/**
+ * What was held is taken up. A job with many executions goes on with the room that is left, or as soon as
+ * there is some: it does not wait for the next announcement.
+ */
+export function bidOn(core: With<'mesh' | 'placing' | 'executing'>, { more, leader }: Hold): void {
+  if (more === null) return;
+  rememberOf(core.placing.wishes, more, (other) => other.leader === leader);
+  reconsider(core);
 }
 
 /** A hold asked for again and again is one that was not used in time. */

@@ -29,6 +29,8 @@ export interface Hold {
   readonly leader: NodeId;
   /** The leader itself asked for it; gossip may have been repeated by anybody. */
   readonly direct: boolean;
+  /** Its leader wants more executions than are held: bid for again once this hold is used. */
+  readonly more: Announcement | null;
 }
 
 /** A bidder's holds and wishes. */

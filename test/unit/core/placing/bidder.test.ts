@@ -1,0 +1,48 @@
+/** A node with room bids for more of a large job as soon as it got some, and for nothing else. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Cluster } from '../cluster.ts';
+import { jobWith } from '../fixtures.ts';
+
+const small = { cpuMillis: 1, memoryBytes: 1, diskBytes: 0, gpus: 0 };
+const bidsOf = (cluster: Cluster): number => cluster.messages('bid').length;
+const accepted = (cluster: Cluster, node: number): number =>
+  cluster
+    .inspect(node)
+    .jobs.flatMap(({ records }) => records.committed)
+    .filter(({ record }) => record.type === 'accept').length;
+
+describe('a node that took up what it bid for', () => {
+  it('goes on with the rest of a large job, without another announcement', () => {
+    const cluster = new Cluster({ nodes: 3 });
+    cluster.advance(10_000);
+    const before = cluster.effects('gossip').length;
+    cluster.submit(0, jobWith({ Count: 200 }, { resources: small }));
+    cluster.advance(900);
+    assert.equal(accepted(cluster, 0), 200);
+    const announced = cluster
+      .effects('gossip')
+      .slice(before)
+      .filter(({ gossip }) => gossip.type === 'announce');
+    assert.equal(announced.length, 1);
+  });
+
+  it('bids once for a job that needs no more', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    cluster.advance(10_000);
+    cluster.submit(0, jobWith({}, { resources: small }));
+    cluster.advance(60_000);
+    assert.equal(cluster.job(0).state, 'Completed');
+    assert.equal(bidsOf(cluster), 0, 'it asks itself without a message');
+    assert.equal(cluster.effects('run').length, 1);
+  });
+
+  it('holds nothing of a job that found its nodes', () => {
+    const cluster = new Cluster({ nodes: 3, program: () => [{ type: 'phase', phase: 'running' }] });
+    cluster.advance(10_000);
+    cluster.submit(0, jobWith({ Count: 40 }, { resources: small }));
+    cluster.advance(1_000);
+    assert.equal(cluster.effects('run').length, 40);
+    for (const node of [0, 1, 2]) assert.deepEqual(cluster.inspect(node).holds, []);
+  });
+});
