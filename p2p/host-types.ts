@@ -68,6 +68,10 @@ export interface Host {
   hostOf(peer: NodeId): string;
   /** Every peer known, with the reason why it is not connected. */
   status(): readonly PeerStatus[];
+  /** Members of earlier runs and peers named by the operator that were not met in this run. */
+  missed(): readonly NodeId[];
+  /** Somebody known has not been tried yet, or was just asked whom else it knows. */
+  joining(): boolean;
   /** Members that have told of another process with this node's key; empty as it should be. */
   copyWitnesses(): readonly NodeId[];
   /** Bootstrap addresses that were skipped. */

@@ -191,6 +191,8 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     peers: presence.members,
     hostOf: presence.hostOf,
     status: discovery.status,
+    missed: discovery.missed,
+    joining: discovery.joining,
     copyWitnesses: hello.witnesses,
     rejected: bootstrap.bad,
     messages,

@@ -138,7 +138,8 @@ function optionsOf(given: Arguments, seed: number): SimulationOptions {
   const base = given.faults
     ? swarmOptions(seed, { nodes: given.nodes, jobs: given.jobs }, given.hard)
     : quietOptions(seed, given.nodes ?? 100, given.jobs ?? 100);
-  return { ...base, strict: given.strict, plant: given.plant, timeline: given.timeline };
+  const strict = [...new Set([...base.strict, ...given.strict])];
+  return { ...base, strict, plant: given.plant, timeline: given.timeline };
 }
 
 const print = (text: string): void => {

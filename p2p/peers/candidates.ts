@@ -84,6 +84,16 @@ export function pauseMs({ attempts, lostAt }: Candidate, now: number): number {
 const isFriend = ({ origin, joinedAt }: Candidate): boolean =>
   isNamed(origin) || joinedAt > -Infinity;
 
+/** A member of an earlier run, or named by the operator, and not met in this run. */
+export const isMissed = ({ origin, joinedAt, problem }: Candidate): boolean =>
+  (isNamed(origin) || origin === 'remembered') &&
+  joinedAt === -Infinity &&
+  problem?.problem !== 'wrong-network';
+
+/** Whether it can be reached is not known yet. */
+export const isUntried = ({ attempts, problem }: Candidate): boolean =>
+  attempts === 0 && problem === null;
+
 const isNamed = (origin: Origin): boolean => origin === 'bootstrap' || origin === 'manual';
 
 /** @param known how many candidates there are */

@@ -19,6 +19,8 @@ import {
   dueNow,
   firstDelayMs,
   isGivenUp,
+  isMissed,
+  isUntried,
   newCandidate,
   pauseMs,
   wakeLost,
@@ -83,6 +85,10 @@ export interface Discovery {
   learn(peers: readonly PeerAddress[], origin: Origin): void;
   /** As soon as possible, whatever the back-off says. */
   redial(peer: NodeId): void;
+  /** Members of earlier runs and peers named by the operator that were not met in this run. */
+  missed(): readonly NodeId[];
+  /** Somebody known has not been tried yet, or was just asked whom else it knows. */
+  joining(): boolean;
   /** What is told to other peers. */
   known(): readonly (readonly string[])[];
   status(): readonly PeerStatus[];
@@ -115,6 +121,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
   let greetAt = 0;
   let greetMs = GREET_FIRST_MS;
   let dialling = 0;
+  let greeting = 0;
   let tickedAt = performance.now();
   let strainedUntil = 0;
   let stopped = false;
@@ -162,6 +169,12 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     }
   };
 
+  const greet = async (peer: NodeId): Promise<void> => {
+    greeting += 1;
+    await deps.hello().greet(peer);
+    greeting -= 1;
+  };
+
   const tick = (): void => {
     const now = performance.now();
     if (now - tickedAt > TICK_MS + LATE_MS) strainedUntil = now + STRAINED_MS;
@@ -177,7 +190,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       greetMs = Math.min(GREET_MAX_MS, greetMs * 2);
       const list = deps.presence.members();
       const peer = list[Math.floor(Math.random() * list.length)];
-      if (peer !== undefined) void deps.hello().greet(peer);
+      if (peer !== undefined) void greet(peer);
     }
   };
 
@@ -196,7 +209,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
         .libp2p()
         .getConnections(id)
         .some((one) => one.direction === 'outbound');
-      if (outbound) void deps.hello().greet(peer);
+      if (outbound) void greet(peer);
     },
     onDisconnected(peer) {
       const candidate = candidates.get(peer);
@@ -264,6 +277,10 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
       if (candidate !== undefined) candidate.nextAt = 0;
       tick();
     },
+    missed: () => [...candidates.values()].filter(isMissed).map(({ peer }) => peer),
+    joining: () =>
+      greeting > 0 ||
+      [...candidates.values()].some((one) => !deps.presence.has(one.peer) && isUntried(one)),
     known() {
       return deps.presence
         .members()

@@ -93,6 +93,7 @@ export function createMessages(deps: MessagesDeps): MessageService {
   const outboxes = new Map<NodeId, Outbox>();
   const counts = { sent: 0, received: 0, droppedOverflow: 0, droppedUnreachable: 0, resets: 0 };
   let handlers: MessageHandlers | null = null;
+  const listening = Promise.withResolvers<MessageHandlers>();
   let stopped = false;
   const inbound = createInbound({
     maxBytes: MESSAGE_MAX_BYTES,
@@ -101,7 +102,9 @@ export function createMessages(deps: MessagesDeps): MessageService {
     fault: deps.fault,
     onFrame(from, frame) {
       counts.received += 1;
-      return handlers?.onFrame(from, frame);
+      if (handlers !== null) return handlers.onFrame(from, frame);
+      // Its stream waits: what a peer says first, of itself, it does not soon say again.
+      return listening.promise.then((later) => later.onFrame(from, frame));
     },
   });
 
@@ -205,6 +208,7 @@ export function createMessages(deps: MessagesDeps): MessageService {
     listen(given) {
       handlers = given;
       for (const peer of deps.presence.members()) given.onConnected(peer);
+      listening.resolve(given);
     },
     stats() {
       let queuedFrames = 0;

@@ -18,8 +18,16 @@ export interface Submitted {
   readonly warnings: readonly string[];
   /** The keeper signatures: proof that the job is durable. */
   readonly receipt: Certified<'admission'>;
+  /** Keepers that the job could have with all members of the last minutes. */
+  readonly keepersWanted: number;
   /** True when the same idempotency token had been submitted before. */
   readonly again: boolean;
+}
+
+export interface SubmitOptions {
+  readonly idempotencyToken: string | null;
+  /** With fewer keepers the job is refused, `too-few-keepers`; 0: as many as there are. */
+  readonly minKeepers: number;
 }
 
 export interface JobView {
@@ -115,7 +123,7 @@ export interface Finding {
 
 export interface ShoalService {
   /** @throws ShoalError of every submission problem; see `Problem` in the core. */
-  submit(job: Job, options: { readonly idempotencyToken: string | null }): Promise<Submitted>;
+  submit(job: Job, options: SubmitOptions): Promise<Submitted>;
   /**
    * Stops a job; stopping a stopped one succeeds.
    * @throws ShoalError `job-not-found`, `job-unreachable`, `job-ambiguous`, `job-terminal`, `not-owner`.

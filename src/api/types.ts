@@ -188,8 +188,15 @@ export interface SubmitAnswer {
   readonly JobID: string;
   readonly EvaluationID: string;
   readonly Warnings: readonly string[];
-  /** shoal's own: how many keepers signed that the job is on their disks. */
-  readonly Receipt: { readonly Keepers: number; readonly Signed: number; readonly Again: boolean };
+  /** shoal's own: who keeps the job. */
+  readonly Receipt: {
+    readonly Keepers: number;
+    /** Keepers that it could have with all members of the last minutes. */
+    readonly Wanted: number;
+    /** Keepers that signed so far that the job is on their disks. */
+    readonly Signed: number;
+    readonly Again: boolean;
+  };
 }
 
 export interface DiffAnswer {

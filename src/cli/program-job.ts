@@ -47,7 +47,10 @@ function addRun(job: Command, run: Run): void {
     .addOption(integerOption('--wait-timeout-secs <seconds>', 'the same', 1).hideHelp())
     .option('--download', 'fetch the results when it is done')
     .option('--output-dir <dir>', 'where --download puts them')
-    .option('--hide-warnings', 'print no warnings about the spec');
+    .addOption(
+      integerOption('--min-keepers <n>', 'refuse unless so many peers keep the job (1 to 5)', 1),
+    )
+    .option('--hide-warnings', 'print no warnings');
   runs(
     withValueOutput(command, ['text', 'json'], 'text'),
     run,

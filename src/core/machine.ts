@@ -24,6 +24,7 @@ import type { Machine, MachineConfig } from './contract/machine.ts';
 import type { Restored } from './contract/stored.ts';
 import { restore } from './restore.ts';
 import { dispatch, onMessage } from './routes.ts';
+import { keeperNumbers } from './keeping/keeper-numbers.ts';
 import { eachKept } from './keeping/books.ts';
 import type { Core } from './node/state.ts';
 import type { Suite } from './record/suite.ts';
@@ -72,6 +73,7 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
       executions: core.executing.executions.size,
       jobsSetAside: [...core.troubles.values()].filter(({ state }) => state === 'aside').length,
     }),
+    keeperNumbers: (missed) => keeperNumbers(core, missed),
     sightings: () => sightings(core),
   };
 }

@@ -61,6 +61,15 @@ function unanswered({ asked, silent }: Unanswered): string {
   return `${asked} were asked; no answer from ${names}.`;
 }
 
+type TooFew = Extract<Failure, { readonly code: 'too-few-keepers' }>;
+
+function tooFewKeepers({ job, keepers, minKeepers, peers }: TooFew): string {
+  if (job !== null) {
+    return `Job ${job} was submitted before and has ${keepers} keepers, fewer than the ${minKeepers} asked for. Keepers are not replaced: stop it and submit it anew, or ask for fewer.`;
+  }
+  return `The job would have ${keepers} keepers, fewer than the ${minKeepers} asked for: ${peers} peers can keep one now, and their number is made odd. Nothing was submitted. Wait until more peers are there (\`shoal node list\`), or ask for fewer.`;
+}
+
 export const FAILURES: Rows = {
   'spec-invalid': final(400, 'ValidationError', 2, ({ problems }) => problems.join('\n')),
   'request-invalid': final(
@@ -306,6 +315,7 @@ export const FAILURES: Rows = {
     ({ reached, needed, job }) =>
       `Only ${reached} of the ${needed} keepers needed answered for job ${job}. It is kept and goes on when they answer; submitting the same spec with the same idempotency token again is safe.`,
   ),
+  'too-few-keepers': passing(503, 'ServiceUnavailable', 4, tooFewKeepers),
   'not-admitted': final(
     403,
     'Forbidden',

@@ -1,6 +1,8 @@
 /** What this machine can run and what keeps it from running more: the findings behind `shoal doctor`. */
 import type { Host } from '../../p2p/host.ts';
 import type { Finding } from '../api/service.ts';
+import type { JobRecords } from '../core/contract/messages.ts';
+import type { Machine } from '../core/contract/machine.ts';
 import type { Config } from '../config/schema.ts';
 import type { Engine } from '../engines/engine.ts';
 import type { Store } from '../store/store.ts';
@@ -11,6 +13,7 @@ export interface DoctorDeps {
   readonly engines: ReadonlyMap<string, Engine>;
   readonly host: Host;
   readonly store: Store;
+  readonly machine: Pick<Machine, 'inspect' | 'keeperNumbers'>;
   readonly disk: DiskState;
 }
 
@@ -25,6 +28,7 @@ export async function diagnose(deps: DoctorDeps): Promise<readonly Finding[]> {
     diskFinding(deps),
     ...copyFindings(deps),
     ...peerFindings(deps),
+    ...keeperFindings(deps),
   ];
 }
 
@@ -141,3 +145,37 @@ function peerFindings({ host }: DoctorDeps): readonly Finding[] {
     ...unreachable,
   ];
 }
+
+/** What the jobs here, and one that is submitted now, would lose with their peers. */
+export function keeperFindings({
+  machine,
+  host,
+}: Pick<DoctorDeps, 'machine'> & { readonly host: Pick<Host, 'missed'> }): readonly Finding[] {
+  const { possible, wanted } = machine.keeperNumbers(host.missed());
+  const open = machine.inspect().jobs.filter(({ records }) => !isOver(records));
+  const few = open.filter(({ records }) => keepersOf(records) < wanted);
+  const now: Finding =
+    possible >= wanted
+      ? ok('keepers', `a job submitted now is kept by ${possible} of the peers here`)
+      : {
+          subject: 'keepers',
+          level: 'warning',
+          detail: `a job submitted now is kept by ${possible} peers, instead of the ${wanted} that there could be with all of the last minutes`,
+          remedy: 'See which peer is away (`shoal node list`), or demand more with --min-keepers.',
+        };
+  const [first] = few.toSorted((a, b) => keepersOf(a.records) - keepersOf(b.records));
+  if (first === undefined) return [now];
+  return [
+    now,
+    {
+      subject: 'keepers',
+      level: 'warning',
+      detail: `${few.length} of the ${open.length} jobs kept here have fewer keepers than the ${wanted} there could be, ${first.job} has ${keepersOf(first.records)}`,
+      remedy: 'Their keepers are not replaced: what must not be lost is to be submitted anew.',
+    },
+  ];
+}
+
+const keepersOf = ({ admission }: JobRecords): number => admission.record.body.keepers.length;
+const isOver = ({ committed }: JobRecords): boolean =>
+  committed.some(({ record }) => record.type === 'close');

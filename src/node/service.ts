@@ -12,11 +12,12 @@ import type {
   ShoalService,
   Stopped,
   Submitted,
+  SubmitOptions,
 } from '../api/service.ts';
 import { ShoalError } from '../failures/shoal-error.ts';
-import { asJobId, asNodeId } from '../core/record/ids.ts';
+import { asNodeId } from '../core/record/ids.ts';
 import { SPEC_VALID_MAX_MS } from '../core/contract/limits.ts';
-import type { ExecutionId, JobId, NodeId } from '../core/record/ids.ts';
+import type { ExecutionId, NodeId } from '../core/record/ids.ts';
 import { attemptsOf, ledgerOf, stateOf } from '../core/record/ledger.ts';
 import type { Ledger } from '../core/record/ledger.ts';
 import type { Machine } from '../core/contract/machine.ts';
@@ -27,6 +28,7 @@ import type { InputSource, Job } from '../job/model.ts';
 import type { ContentStore } from '../lib/content.ts';
 import type { KeyValues } from '../store/key-values.ts';
 import type { Driver } from './driver.ts';
+import { demandKeepers, fewKeepers } from './few-keepers.ts';
 import { createJobAnswers } from './job-answers.ts';
 import type { JobAnswers } from './job-answers.ts';
 import { decodeLogLines } from './logs/frames.ts';
@@ -64,6 +66,10 @@ export interface ServiceDeps {
     signal: AbortSignal,
   ) => AsyncIterable<Uint8Array>;
   readonly peers: () => readonly PeerView[];
+  /** Members of earlier runs that were not met in this one. */
+  readonly missed: () => readonly NodeId[];
+  /** Resolves when a peer that has just started has met those it knows. */
+  readonly joined: () => Promise<void>;
   readonly selfInfo: () => Omit<SelfInfo, 'jobsKept' | 'executionsRunning'>;
   readonly config: () => Readonly<Record<string, unknown>>;
   readonly doctor: ShoalService['doctor'];
@@ -114,7 +120,7 @@ const INLINE_IN_RECORD_BYTES = 8_192;
 
 export function createService(deps: ServiceDeps): ShoalService {
   return {
-    submit: (job, { idempotencyToken }) => submit(deps, job, idempotencyToken),
+    submit: (job, options) => submit(deps, job, options),
     stop: (ref, namespace, reason) => stop(deps, ref, namespace, reason),
     getJob: async (ref, namespace) => {
       const { records, waiting, keepers } = await deps.jobs.get(ref, namespace);
@@ -162,13 +168,18 @@ async function findJob(
 
 // — submitting
 
-async function submit(deps: ServiceDeps, job: Job, token: string | null): Promise<Submitted> {
+async function submit(
+  deps: ServiceDeps,
+  job: Job,
+  { idempotencyToken: token, minKeepers }: SubmitOptions,
+): Promise<Submitted> {
   const key = token === null ? null : createHash('sha256').update(token).digest('hex');
   const known = key === null ? null : deps.kv.get(`token/${key}`);
   if (known !== null && (known.until === null || known.until > Date.now())) {
     const { records } = await findJob(deps, known.value, job.Namespace);
-    return submitted(asJobId(known.value), records.admission, [], true);
+    return submitted(deps, { receipt: records.admission, again: true, minKeepers, warnings: [] });
   }
+  await deps.joined();
   const warnings: string[] = [];
   const spec = await moveLargeInputs(deps, job, warnings);
   const bytes = deps.specBytes(spec);
@@ -185,6 +196,7 @@ async function submit(deps: ServiceDeps, job: Job, token: string | null): Promis
     spec,
     nonce,
     notAfter,
+    minKeepers,
   }));
   if (reply.type === 'failed') throw failedReply(reply);
   if (reply.type !== 'accepted')
@@ -193,16 +205,31 @@ async function submit(deps: ServiceDeps, job: Job, token: string | null): Promis
       what: `a submission was answered with ${reply.type}`,
     });
   if (key !== null) deps.kv.put(`token/${key}`, reply.job, Date.now() + TOKEN_MS);
-  return submitted(reply.job, reply.receipt, warnings, reply.again);
+  return submitted(deps, { ...reply, minKeepers, warnings });
 }
 
+/** @throws ShoalError `too-few-keepers` */
 function submitted(
-  job: JobId,
-  receipt: Submitted['receipt'],
-  warnings: readonly string[],
-  again: boolean,
+  { machine, missed }: ServiceDeps,
+  {
+    receipt,
+    again,
+    minKeepers,
+    warnings,
+  }: Pick<Submitted, 'receipt' | 'again' | 'warnings'> & Pick<SubmitOptions, 'minKeepers'>,
 ): Submitted {
-  return { jobId: job, evaluationId: randomUUID(), warnings, receipt, again };
+  const { job, keepers } = receipt.record.body;
+  demandKeepers(job, keepers.length, minKeepers);
+  const { wanted } = machine.keeperNumbers(missed());
+  const few = fewKeepers(keepers.length, wanted);
+  return {
+    jobId: job,
+    evaluationId: randomUUID(),
+    warnings: few === null ? warnings : [...warnings, few],
+    receipt,
+    keepersWanted: wanted,
+    again,
+  };
 }
 
 /** Large inline files are added to IPFS and named by their CID; archives stay, their unpacking is part of `inline`. */

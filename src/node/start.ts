@@ -41,6 +41,7 @@ import { createRetention } from './retention.ts';
 import type { Runner } from './runner/runner.ts';
 import { catchTheUncaught } from './last-resort.ts';
 import { createJobLookup, createService } from './service.ts';
+import { createJoining, realTime } from './joining.ts';
 import { answerTails, logSourceOf } from './logs/tails.ts';
 import { startWatchdog } from './watchdog.ts';
 
@@ -247,6 +248,15 @@ async function compose(
         connected: peer.state === 'connected',
         problem: peer.problem?.why ?? null,
       })),
+    missed: () => host.missed(),
+    joined: createJoining({
+      ...realTime,
+      joining: () => host.joining(),
+      connected: () => host.peers().length,
+      introduced: () =>
+        machine.sightings().filter((one) => one.connected && one.advert.node !== host.nodeId)
+          .length,
+    }),
     selfInfo: () => ({
       node: host.nodeId,
       version,
@@ -268,7 +278,7 @@ async function compose(
           { value: JSON.parse(s.value) as unknown, origin: s.origin },
         ]),
       ),
-    doctor: () => diagnose({ config, engines, host, store, disk: disk.state() }),
+    doctor: () => diagnose({ config, engines, host, store, machine, disk: disk.state() }),
     metrics: () => metrics.text(),
   });
   answerTails(host, logSource);

@@ -66,7 +66,7 @@ export function swarmOptions(
     plan: drawFaults(random.fork('faults'), nodes),
     limits: DEFAULT_LIMITS,
     unequal: false,
-    strict: [],
+    strict: ['keepers'],
     safetyMs,
     healBoundMs: 900_000,
     inspectEvery: 20,

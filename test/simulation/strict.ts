@@ -53,8 +53,10 @@ export interface Strict {
 
 /** After this much time without trouble between two nodes they know of each other what matters. */
 const CALM_MS = 30_000;
-/** Members are counted by the adverts of some intervals. */
-const KNOWN_MS = 60_000;
+/** Whoever is connected has told of itself by then. */
+const KNOWN_MS = 20_000;
+/** That a disk has room again is told by gossip, which may be lost, or never reach a node. */
+const GOSSIP_MS = 60_000;
 /** Nobody starts what was given away longer ago than this: messages of the slowest network are over. */
 const LATEST_START_MS = 150_000;
 
@@ -208,7 +210,9 @@ function checkPossible(context: StrictContext, leader: NodeView, facts: JobFacts
 
 function checkCount(context: StrictContext, sponsor: NodeView, facts: JobFacts): void {
   if (facts.admitted === null || !isFair(context.faults())) return;
-  const there = context.nodes().filter((node) => inTouch(context, sponsor, node, KNOWN_MS));
+  const { fullDisksPerMinute, deafNodes } = context.faults();
+  const ms = fullDisksPerMinute + deafNodes > 0 ? GOSSIP_MS : KNOWN_MS;
+  const there = context.nodes().filter((node) => inTouch(context, sponsor, node, ms));
   if (!there.includes(sponsor)) return;
   const most = keeperCount(there.length, context.limits.keepersMax);
   const { length } = facts.admitted.body.keepers;

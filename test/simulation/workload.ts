@@ -203,7 +203,8 @@ export function createClients(world: World, jobs: readonly ClientJob[], random: 
       const request = ask(job, 'submit', null, () => submit(job));
       const notAfter = Math.floor(node.wall()) + NOT_AFTER_MS;
       world.tell(`client submits ${job.spec.Name} through ${node.id}`, node, null);
-      node.deliver({ type: 'submit', request, spec: job.spec, nonce: job.nonce, notAfter });
+      const { spec, nonce } = job;
+      node.deliver({ type: 'submit', request, spec, nonce, notAfter, minKeepers: 0 });
     }
   };
 

@@ -4,6 +4,7 @@ import { own } from '../../job/own.ts';
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ShoalError } from '../../failures/shoal-error.ts';
+import { KEEPERS_MAX } from '../../core/contract/limits.ts';
 import type { ListedJob } from '../../core/contract/messages.ts';
 import type { Job } from '../../job/model.ts';
 import { parseJobValue } from '../../job/parse.ts';
@@ -52,6 +53,14 @@ function tokenOf(request: FastifyRequest, body: Readonly<Record<string, unknown>
   return createHash('sha256').update(given).digest('hex');
 }
 
+/** shoal's own: keepers that a job has at least, or it is refused. @throws ShoalError `request-invalid`. */
+function minKeepersOf(body: Readonly<Record<string, unknown>>): number {
+  const given = member(body, 'MinKeepers') ?? 0;
+  if (typeof given === 'number' && Number.isInteger(given) && given >= 0 && given <= KEEPERS_MAX)
+    return given;
+  throw invalid('MinKeepers', JSON.stringify(given), `a whole number of at most ${KEEPERS_MAX}`);
+}
+
 /** A version that is not the present one is not kept. @throws ShoalError `request-invalid`. */
 export function checkVersion(request: FastifyRequest, view: JobView): void {
   const asked = count(request, 'job_version') ?? 0;
@@ -98,13 +107,18 @@ function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
   const submit = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const body = bodyOf(request);
     const { job, warnings } = jobOf(body);
-    const done = await service.submit(job, { idempotencyToken: tokenOf(request, body) });
+    const minKeepers = minKeepersOf(body);
+    const done = await service.submit(job, {
+      idempotencyToken: tokenOf(request, body),
+      minKeepers,
+    });
     return send(reply, {
       JobID: done.jobId,
       EvaluationID: done.evaluationId,
       Warnings: [...warnings, ...done.warnings],
       Receipt: {
         Keepers: done.receipt.record.body.keepers.length,
+        Wanted: done.keepersWanted,
         Signed: done.receipt.votes.length,
         Again: done.again,
       },

@@ -26,6 +26,7 @@ export interface JobRunOptions extends TemplateOptions {
   readonly waitTimeoutSecs?: number;
   readonly download?: boolean;
   readonly outputDir?: string;
+  readonly minKeepers?: number;
   readonly hideWarnings?: boolean;
   readonly output: 'text' | 'json';
   readonly pretty?: boolean;
@@ -40,8 +41,8 @@ function warn(io: Io, warnings: readonly string[], options: JobRunOptions): void
  * Sends the job; when the connection breaks before the answer, once more with the same token, which
  * cannot make a second job.
  */
-async function submit(io: Io, client: Client, job: Job): Promise<SubmitAnswer> {
-  const body = { Job: jobToBacalhau(job), IdempotencyToken: randomUUID() };
+async function submit(io: Io, client: Client, job: Job, minKeepers: number): Promise<SubmitAnswer> {
+  const body = { Job: jobToBacalhau(job), IdempotencyToken: randomUUID(), MinKeepers: minKeepers };
   const stop = new AbortController();
   const release = io.onInterrupt(() => stop.abort());
   const once = (): Promise<SubmitAnswer> =>
@@ -164,7 +165,7 @@ export const jobRun: CommandCode<JobRunOptions> = async (context, [file], option
   const { io } = context;
   const spec = await readSpec(io, file, options);
   if (options.dryRun === true) return dryRun(context, spec, options);
-  const answer = await submit(io, context.client(), spec.job);
+  const answer = await submit(io, context.client(), spec.job, options.minKeepers ?? 0);
   const id = plainLine(jobRef(answer.JobID));
   warn(io, [...new Set([...spec.warnings, ...answer.Warnings])], options);
   if (options.idOnly === true) await write(io.stdout, `${id}\n`);

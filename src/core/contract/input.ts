@@ -27,6 +27,8 @@ export type Input =
       readonly nonce: string;
       /** Wall clock, milliseconds. */
       readonly notAfter: number;
+      /** With fewer keepers the job is refused; 0: as many as there are. */
+      readonly minKeepers: number;
     }
   | {
       readonly type: 'stop';

@@ -29,6 +29,12 @@ export interface Machine {
     readonly executions: number;
     readonly jobsSetAside: number;
   };
+  /**
+   * Keepers that a job submitted now gets, and that it would get if all were there that were in the last
+   * minutes.
+   * @param missed nodes known from before this run and not met in it
+   */
+  keeperNumbers(missed: readonly NodeId[]): { readonly possible: number; readonly wanted: number };
   /** The other nodes, and this node's own advert once it has a profile. */
   sightings(): readonly Sighting[];
 }

@@ -60,6 +60,16 @@ export type Problem =
       readonly reached: number;
       readonly needed: number;
     }
+  /** Fewer than the client wants at least; the number of keepers is odd. */
+  | {
+      readonly code: 'too-few-keepers';
+      /** null: nothing was submitted; else the job that the same token stands for. */
+      readonly job: JobId | null;
+      readonly keepers: number;
+      readonly minKeepers: number;
+      /** Peers that could keep a job now, the one asked included. */
+      readonly peers: number;
+    }
   | { readonly code: 'not-admitted'; readonly job: JobId; readonly refusal: Refusal }
   | { readonly code: 'spec-too-large'; readonly bytes: number; readonly maxBytes: number }
   | { readonly code: 'draining' }

@@ -32,6 +32,7 @@ export interface SubmitInput {
   readonly spec: Job;
   readonly nonce: string;
   readonly notAfter: number;
+  readonly minKeepers: number;
 }
 
 /** Submissions remembered; a client that repeats one does so within minutes. */
@@ -75,15 +76,15 @@ export function submit(
   );
   // The API has read it by its rules; the receipt waits for what this node's own vote takes.
   noteSound(spec.body.spec);
-  const keepers = chooseKeepers(
-    job,
-    keeperCandidates(core),
-    config.limits.keepersMax,
-    core.now,
-    suite,
-  );
+  const candidates = keeperCandidates(core);
+  const keepers = chooseKeepers(job, candidates, config.limits.keepersMax, core.now, suite);
   if (keepers.length === 0) {
     return refuseWith({ code: 'keepers-unreachable', job, reached: 0, needed: 1 });
+  }
+  if (keepers.length < input.minKeepers) {
+    const { minKeepers } = input;
+    const problem = { keepers: keepers.length, minKeepers, peers: candidates.length };
+    return refuseWith({ code: 'too-few-keepers', job: null, ...problem });
   }
   const admission = seal(core, 'admission', {
     job,

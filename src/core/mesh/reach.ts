@@ -25,3 +25,14 @@ export const reached = (core: With<'mesh'>, node: NodeId): boolean =>
 /** It said something to this node itself lately, so that it counts among the keepers that are there. */
 export const heardLately = (core: With<'mesh'>, node: NodeId): boolean =>
   core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < core.config.limits.leaderAloneMs;
+
+/**
+ * This node and all that were there in the last minutes, whatever became of them since.
+ * @param missed members of earlier runs, not met in this one: when it is that old, they are gone
+ */
+export function reachedLately(core: With<'mesh'>, missed: readonly NodeId[]): ReadonlySet<NodeId> {
+  const nodes = new Set([core.self, ...core.mesh.connected]);
+  if (core.now - core.startedAt < HEARD_MS) for (const node of missed) nodes.add(node);
+  for (const [node, at] of core.mesh.heardAt) if (core.now - at < HEARD_MS) nodes.add(node);
+  return nodes;
+}

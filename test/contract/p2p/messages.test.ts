@@ -58,6 +58,22 @@ const numbered = (n: number): Buffer => {
   return frame;
 };
 
+test('what a peer says before anybody listens is heard then, after that it is there, and in order', async () => {
+  const [a, b] = await pair();
+  const frames = [1, 2, 3].map(numbered);
+  for (const frame of frames) a.host.messages.send(b.host.nodeId, frame);
+  await until('the first one is there', () => b.host.messages.stats().received > 0);
+  const order: string[] = [];
+  b.host.messages.listen({
+    onFrame: (_from, frame) => void order.push(String(Buffer.from(frame).readUInt32BE(0))),
+    onConnected: () => order.push('connected'),
+    onDisconnected: () => {},
+    onUnreachable: () => {},
+  });
+  await until('all are heard', () => order.length === 4);
+  assert.deepEqual(order, ['connected', '1', '2', '3']);
+});
+
 test('what is sent arrives whole and in order, from one byte to the limit', async () => {
   const [a, b] = await pair();
   const heard = listen(a);

@@ -45,6 +45,7 @@ import type {
   ShoalService,
   Stopped,
   Submitted,
+  SubmitOptions,
 } from '../../../src/api/service.ts';
 import { FakeContent } from './fake-content.ts';
 
@@ -233,6 +234,8 @@ export class FakeService implements ShoalService {
   readonly content = new FakeContent();
   readonly jobs: FakeJob[] = [];
   readonly submitted: Job[] = [];
+  /** The keepers that each of them shall have at least. */
+  readonly demanded: number[] = [];
   /** Called with each new job, before its submission is answered. */
   onSubmit: (job: FakeJob) => void = () => {};
   /** Thrown by the next call of anything that reaches for a job. */
@@ -258,10 +261,7 @@ export class FakeService implements ShoalService {
     if (this.fail !== null) throw this.fail;
   }
 
-  async submit(
-    job: Job,
-    options: { readonly idempotencyToken: string | null },
-  ): Promise<Submitted> {
+  async submit(job: Job, options: SubmitOptions): Promise<Submitted> {
     this.#check();
     const known =
       options.idempotencyToken === null ? undefined : this.#tokens.get(options.idempotencyToken);
@@ -270,6 +270,7 @@ export class FakeService implements ShoalService {
     if (known === undefined) {
       this.jobs.push(fake);
       this.submitted.push(job);
+      this.demanded.push(options.minKeepers);
       if (options.idempotencyToken !== null) this.#tokens.set(options.idempotencyToken, fake);
       this.onSubmit(fake);
     }
@@ -279,6 +280,7 @@ export class FakeService implements ShoalService {
       evaluationId: uuidOf(hash(fake.id)),
       warnings: [],
       receipt,
+      keepersWanted: 5,
       again: known !== undefined,
     };
   }

@@ -26,7 +26,7 @@ test('a submitted job is answered with its id and the signed receipt, on PUT and
     });
     assert.equal(status, 200);
     assert.match(String(json['JobID']), /^j-[0-9a-f-]{36}$/);
-    assert.deepEqual(json['Receipt'], { Keepers: 2, Signed: 0, Again: false });
+    assert.deepEqual(json['Receipt'], { Keepers: 2, Wanted: 5, Signed: 0, Again: false });
     assert.deepEqual(json['Warnings'], []);
   }
   assert.equal(api.service.submitted[0]?.Task.Engine.Type, 'docker');
@@ -47,6 +47,22 @@ test('the same idempotency token gives the same job, from the header and from th
   assert.equal(again.json['JobID'], first.json['JobID']);
   assert.equal(again.json['Receipt']?.['Again'], true);
   assert.equal(api.service.jobs.length, 1);
+});
+
+test('the keepers that a job shall have at least are a whole number up to five', async () => {
+  const api = await createTestApi();
+  for (const MinKeepers of [-1, 1.5, 6, '3', {}]) {
+    const { status, json } = await api.call('PUT', '/orchestrator/jobs', { Job: SPEC, MinKeepers });
+    assert.deepEqual(
+      [status, json['Details']?.['code']],
+      [400, 'request-invalid'],
+      JSON.stringify(MinKeepers),
+    );
+    assert.match(String(json['Message']), /^MinKeepers: /);
+  }
+  assert.equal(api.service.jobs.length, 0);
+  await api.call('PUT', '/orchestrator/jobs', { Job: SPEC, MinKeepers: 5 });
+  assert.deepEqual(api.service.demanded, [5]);
 });
 
 test('a spec with several mistakes is refused with all of them and the code of Bacalhau', async () => {

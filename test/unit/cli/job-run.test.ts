@@ -62,6 +62,27 @@ test('a program that ends with another code than 0, a failed and a stopped job e
   }
 });
 
+test('--min-keepers is handed to the peer, whose refusal names the remedy and ends with 4', async () => {
+  const cli = await createCli();
+  const args = ['job', 'run', '--no-wait', '--min-keepers'];
+  assert.equal((await cli.run([...args, '3'], { stdin })).code, 0);
+  assert.deepEqual(cli.api.service.demanded, [3]);
+  for (const wrong of ['0', '-1', 'many'])
+    assert.equal((await cli.run([...args, wrong], { stdin })).code, 2, wrong);
+  assert.equal((await cli.run([...args, '6'], { stdin })).code, 2);
+  const failure = {
+    code: 'too-few-keepers',
+    job: null,
+    keepers: 1,
+    minKeepers: 3,
+    peers: 2,
+  } as const;
+  cli.api.service.fail = new ShoalError(failure);
+  const { code, err } = await cli.run([...args, '3'], { stdin });
+  assert.equal(code, 4);
+  assert.match(err, /would have 1 keepers.*2 peers.*node list/s);
+});
+
 test('the exit code of an attempt that was replaced does not count', async () => {
   const cli = await createCli();
   cli.api.service.onSubmit = (job) => {

@@ -215,7 +215,7 @@ export const situations: Readonly<Record<string, (world: Besieged) => void>> = {
     const request = asRequestId('r1');
     const spec = jobWith();
     const notAfter = WALL + 86_400_000;
-    world.input({ type: 'submit', request, spec, nonce: 'd'.repeat(32), notAfter });
+    world.input({ type: 'submit', request, spec, nonce: 'd'.repeat(32), notAfter, minKeepers: 0 });
     world.input({
       type: 'query',
       request: asRequestId('r2'),

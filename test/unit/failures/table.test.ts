@@ -20,6 +20,7 @@ const examples: Details = {
   'job-terminal': { job, state: 'VALUE' },
   'not-owner': { job, owner: ownerKey(1) },
   'keepers-unreachable': { job, reached: 1, needed: 4711 },
+  'too-few-keepers': { job: null, keepers: 1, minKeepers: 4711, peers: 2 },
   'not-admitted': { job, refusal: { code: 'store-full' } },
   'spec-too-large': { bytes: 4711, maxBytes: 1 },
   draining: {},

@@ -154,3 +154,61 @@ test('a connection whose other end never said what it speaks is closed and diall
   await until('it is dialled again', () => seen.dials === 2);
   assert.equal(seen.closed, 1);
 });
+
+test('who was known before and not met in this run is missed, whoever was only told of is not', () => {
+  const listeners: PresenceListener[] = [];
+  const met = asNodeId('met');
+  const presence: DiscoveryDeps['presence'] = {
+    ...createPresence('/shoal/test/msg/1'),
+    has: (peer) => peer === met,
+    listen: (listener) => void listeners.push(listener),
+  };
+  const merge = async (id: unknown) => ({ id, addresses: [] });
+  const libp2p = { peerStore: { merge }, getConnections: () => [] } as unknown as Libp2p;
+  const discovery = world(
+    () => 0,
+    () => libp2p,
+    presence,
+  );
+  const of = (peer: string) => [{ peer: asNodeId(peer), address }];
+  discovery.learn(of('told'), 'exchange');
+  discovery.learn(of('seed'), 'bootstrap');
+  discovery.learn(of('before'), 'remembered');
+  discovery.learn(of('near'), 'mdns');
+  assert.deepEqual(discovery.missed(), ['seed', 'before']);
+});
+
+test('a node is joining while somebody it knows has not been tried, and while it asks a new member', async (t) => {
+  const peer = peerIdOf(new Uint8Array(32).fill(8));
+  const listeners: PresenceListener[] = [];
+  const there = new Set<string>();
+  const presence: DiscoveryDeps['presence'] = {
+    ...createPresence('/shoal/test/msg/1'),
+    has: (one) => there.has(one),
+    listen: (listener) => void listeners.push(listener),
+  };
+  const answer = Promise.withResolvers<boolean>();
+  const libp2p = {
+    peerStore: { all: async () => [], merge: async (id: unknown) => ({ id, addresses: [] }) },
+    addEventListener: () => {},
+    getConnections: () => [{ direction: 'outbound' }],
+  } as unknown as Libp2p;
+  const discovery = createDiscovery({
+    libp2p: () => libp2p,
+    hello: () => ({ greet: () => answer.promise }) as never,
+    presence,
+    self: asNodeId('self'),
+    limits: { fullMeshMax: 50, degree: 16 },
+    coolingMs: () => 0,
+    log: quiet,
+  });
+  t.after(() => discovery.stop());
+  assert.equal(discovery.joining(), false);
+  discovery.learn([{ peer, address }], 'bootstrap');
+  assert.equal(discovery.joining(), true, 'untried');
+  there.add(peer);
+  for (const listener of listeners) listener.onConnected(peer);
+  assert.equal(discovery.joining(), true, 'asked whom it knows');
+  answer.resolve(true);
+  await until('it has said so', () => !discovery.joining());
+});
