@@ -45,6 +45,7 @@ interface Rows {
 
 /** A job whose rows cannot be taken up is set aside: it never keeps the others from their start. */
 export function restore(core: Core, restored: Restored): void {
+  for (const job of restored.forfeits) core.keeping.forfeits.add(job);
   restoreShelf(core, restored.shelved);
   restoreAdverts(core, restored.counts);
   for (const [job, rows] of byJob(restored)) {
@@ -124,6 +125,8 @@ function restoreJob(
   if (spec?.type !== 'spec') return null;
   // Its records were given up while they were being read.
   if (core.keeping.tombs.has(spec.body.job)) return null;
+  // What was promised about it is not certain.
+  if (core.keeping.forfeits.has(spec.body.job)) return null;
   const admission = rows.get('admission');
   if (admission?.record.type !== 'admission') {
     restorePending(core, spec, rows.get('pending'));

@@ -14,8 +14,8 @@ export interface Identity {
   /** Commits so far. */
   readonly generation: number;
   /**
-   * The hashes of all rows of promises and accepted, combined by exclusive or: shows when one is
-   * missing.
+   * The hashes of all rows that its promises rest on, combined by exclusive or: shows when one is
+   * missing, or is older than it should be.
    */
   readonly promised: Uint8Array;
 }
@@ -27,11 +27,14 @@ export type RenewalReason =
   | 'counter-unreadable'
   | 'disk-failed';
 
-export const NOTHING_PROMISED: Uint8Array = new Uint8Array(32);
+/** A digest of no rows. */
+export const nothingPromised = (): Uint8Array => new Uint8Array(32);
 
-/** Adds a row's hash to the digest, or takes it out again: both are the same. */
-export function combine(digest: Uint8Array, hash: Uint8Array): Uint8Array {
-  return digest.map((byte, at) => byte ^ (hash[at] ?? 0));
+/** Adds a row's hash to the digest, or takes it out again: both are the same. Changes `digest`. */
+export function toggle(digest: Uint8Array, hash: unknown): void {
+  // A hash that is none leaves the digest wrong, so that it is noticed.
+  if (!(hash instanceof Uint8Array)) return;
+  for (let at = 0; at < digest.length; at += 1) digest[at] = (digest[at] ?? 0) ^ (hash[at] ?? 0);
 }
 
 const identityHash = (identity: Identity): Buffer =>
@@ -64,7 +67,7 @@ export const newStoreId = (random: (length: number) => Uint8Array): StoreId =>
   asStoreId(Buffer.from(random(16)).toString('hex'));
 
 /**
- * @param promisesSound false when a row of promises or accepted is damaged or missing.
+ * @param promisesSound false when a row that promises rest on is missing, or it cannot be told which.
  * @returns null when the store may keep its id.
  */
 export function renewalReason(

@@ -6,19 +6,15 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { ShoalError } from '../failures/shoal-error.ts';
 import type { Restored } from '../core/contract/stored.ts';
+import { asJobId } from '../core/record/ids.ts';
+import type { JobId } from '../core/record/ids.ts';
 import type { Generation } from './generation.ts';
-import {
-  newStoreId,
-  NOTHING_PROMISED,
-  readIdentity,
-  renewalReason,
-  writeIdentity,
-} from './identity.ts';
+import { newStoreId, readIdentity, renewalReason, toggle, writeIdentity } from './identity.ts';
 import type { Identity, RenewalReason } from './identity.ts';
 import type { RowCodec } from './row-codec.ts';
 import { quarantine, scan } from './scan.ts';
 import type { DamagedRow, Scan } from './scan.ts';
-import { createTables, isPromise, SCHEMA_VERSION } from './schema.ts';
+import { createTables, forfeitHash, isBinding, SCHEMA_VERSION } from './schema.ts';
 import {
   inTransaction,
   isDamage,
@@ -30,7 +26,7 @@ import {
 
 /** What an operator should know after opening. `detail` is a sentence without a full stop. */
 export interface StoreProblem {
-  readonly code: 'row-damaged' | 'store-damaged' | 'store-lost' | RenewalReason;
+  readonly code: 'row-damaged' | 'job-forfeited' | 'store-damaged' | 'store-lost' | RenewalReason;
   readonly detail: string;
 }
 
@@ -98,7 +94,7 @@ function refuseNewer(database: DatabaseSync, path: string): void {
   throw new ShoalError({ code: 'store-unusable', path, why });
 }
 
-/** Sets damaged rows aside and decides under which id the store goes on. */
+/** Sets damaged rows aside and decides under which id the store goes on, and what it has no say in. */
 function settle(
   database: DatabaseSync,
   scanned: Scan,
@@ -110,50 +106,79 @@ function settle(
   const found = readIdentity(database);
   const counted = typeof generation.found === 'number' ? generation.found : 0;
   const problems = [...known, ...damaged.map(rowProblem)];
+  const lost = typeof found === 'object' ? newForfeits(found, scanned) : [];
   const reason =
-    found === 'absent'
-      ? null
-      : renewalReason(found, generation.found, soundPromises(found, scanned));
+    found === 'absent' ? null : renewalReason(found, generation.found, lost !== 'unknown');
 
-  if (typeof found === 'object' && reason === null) {
+  if (typeof found === 'object' && reason === null && lost !== 'unknown') {
+    const forfeits = [...restored.forfeits, ...lost];
+    const identity = { ...found, promised: digestAfter(scanned, lost) };
+    problems.push(...lost.map(forfeitProblem));
     try {
       inTransaction(database, () => {
         quarantine(database, damaged);
-        // Written again as it is: a store that can be read but not written must not start to promise.
-        writeIdentity(database)(found);
+        for (const job of lost) database.prepare('INSERT INTO forfeits VALUES (?)').run(job);
+        // Written again, though it may be as it was: a store that can be read but not written must not start to promise.
+        writeIdentity(database)(identity);
       });
-      anchor(generation, found);
+      anchor(generation, identity);
     } catch (error) {
       // Without room it promises nothing either, since each promise has to be written; it serves what
       // it has, and goes on when there is room.
       if (sqliteFault(error) !== 'full') throw error;
+      return { database, identity: found, restored: { ...restored, forfeits }, problems };
     }
-    return { database, identity: found, restored, problems };
+    return { database, identity, restored: { ...restored, forfeits }, problems };
   }
   if (reason !== null) problems.push({ code: reason, detail: RENEWALS[reason] });
   else if (known.length === 0 && counted > 0) problems.push(LOST);
 
-  const before = typeof found === 'object' ? found.generation : 0;
-  const identity: Identity = {
-    store: newStoreId(random),
-    generation: Math.max(before, counted) + 1,
-    promised: NOTHING_PROMISED,
-  };
-  inTransaction(database, () => {
+  const renewed = inTransaction(database, () => {
     quarantine(database, damaged);
-    // They were given under the old id and bind nobody under the new one.
-    database.exec('DELETE FROM promises; DELETE FROM accepted;');
+    // What was promised under the old id binds nobody under the new one.
+    database.exec('DELETE FROM promises; DELETE FROM accepted; DELETE FROM forfeits;');
+    const left = scan(database, options.codec);
+    const before = typeof found === 'object' ? found.generation : 0;
+    const identity: Identity = {
+      store: newStoreId(random),
+      generation: Math.max(before, counted) + 1,
+      promised: left.promised,
+    };
     writeIdentity(database)(identity);
+    return { identity, restored: left.restored };
   });
-  anchor(generation, identity);
-  return { database, identity, restored: { ...restored, promises: [], accepted: [] }, problems };
+  anchor(generation, renewed.identity);
+  return { database, problems, ...renewed };
 }
 
-function soundPromises(found: Identity | 'damaged', { damaged, promised }: Scan): boolean {
-  // What was committed is in the records alone, and a job whose spec is gone is taken up as a new one:
-  // who has forgotten either would vote for a second value of a slot.
-  if (damaged.some(({ table }) => isPromise(table) || table === 'records')) return false;
-  return found === 'damaged' || Buffer.from(found.promised).equals(promised);
+/** Of more jobs than these the disk is not to be trusted with the others either. */
+const FORFEITS_MAX = 64;
+
+/**
+ * Jobs of which a row that promises rest on is damaged, and no other of their rows or of those of other jobs
+ * is missing. `unknown`: it cannot be told what is missing.
+ */
+function newForfeits(
+  { promised }: Identity,
+  { restored, damaged, promised: there }: Scan,
+): readonly JobId[] | 'unknown' {
+  // The hashes that lie with the rows say which rows there were, those of damaged ones too.
+  if (!Buffer.from(promised).equals(there)) return 'unknown';
+  const jobs = new Set(damaged.filter(({ table }) => isBinding(table)).map(({ job }) => job));
+  for (const job of restored.forfeits) jobs.delete(job);
+  // Where the job's name itself was damaged no sound row has the same.
+  const sound = new Set<string>(restored.records.map(({ job }) => job));
+  const told = [...jobs].every((job) => sound.has(job));
+  if (!told || jobs.size + restored.forfeits.length > FORFEITS_MAX) return 'unknown';
+  return [...jobs].map(asJobId);
+}
+
+/** The digest once damaged rows have left and `lost` is written down. */
+function digestAfter({ damaged, promised }: Scan, lost: readonly JobId[]): Uint8Array {
+  const digest = promised.slice();
+  for (const { table, sha256 } of damaged) if (isBinding(table)) toggle(digest, sha256);
+  for (const job of lost) toggle(digest, forfeitHash(job));
+  return digest;
 }
 
 /** From here on the counter and the store agree on disk. */
@@ -167,6 +192,11 @@ function rowProblem({ table, job, key, why }: DamagedRow): StoreProblem {
   return { code: 'row-damaged', detail: `${table} ${job} ${key} ${what} and is in quarantine` };
 }
 
+const forfeitProblem = (job: JobId): StoreProblem => ({
+  code: 'job-forfeited',
+  detail: `this peer keeps job ${job} no longer, since records of it were damaged; other jobs go on`,
+});
+
 const LOST: StoreProblem = {
   code: 'store-lost',
   detail: 'there was a store here before and it is gone; a new one was begun',
@@ -175,7 +205,7 @@ const LOST: StoreProblem = {
 const RENEWALS: Readonly<Record<RenewalReason, string>> = {
   'identity-damaged': 'the identity of the store was damaged; it goes on under a new one',
   'promises-damaged':
-    'promises of this keeper, or records it answers for, are damaged or missing; the store has a new identity',
+    'promises of this peer, or records that they rest on, are damaged, missing or outdated; the store has a new identity',
   'older-backup':
     'the store is older than its counter, as after a backup was put back; it has a new identity',
   'counter-unreadable':

@@ -8,9 +8,9 @@ import { asJobId } from '../core/record/ids.ts';
 import type { JobId } from '../core/record/ids.ts';
 import type { Restored } from '../core/contract/stored.ts';
 import type { Slot } from '../core/record/records.ts';
-import { combine, NOTHING_PROMISED } from './identity.ts';
+import { nothingPromised, toggle } from './identity.ts';
 import type { RowCodec, RowOf, Table } from './row-codec.ts';
-import { isPromise, rowHash, tables } from './schema.ts';
+import { forfeitHash, isBinding, isLeftWhenOver, rowHash, tables } from './schema.ts';
 
 export interface DamagedRow {
   readonly table: Table;
@@ -19,12 +19,14 @@ export interface DamagedRow {
   readonly why: 'hash' | 'form';
   /** Finds the row even when its key is what was damaged. */
   readonly rowid: number;
+  /** As it lies with the row. */
+  readonly sha256: unknown;
 }
 
 export interface Scan {
   readonly restored: Restored;
   readonly damaged: readonly DamagedRow[];
-  /** The digest of the promises found, to compare with the one that was kept. */
+  /** The digest of what was found by the hashes that lie with the rows, to compare with the one that was kept. */
   readonly promised: Uint8Array;
 }
 
@@ -41,7 +43,7 @@ const NOT_SHELVED = 'WHERE job NOT IN (SELECT job FROM shelved)';
 
 const whichRows = (table: Table, only: JobId | null): string => {
   if (only !== null) return 'WHERE job = ?';
-  return table === 'records' || table === 'submissions' ? NOT_SHELVED : '';
+  return isLeftWhenOver(table) ? NOT_SHELVED : '';
 };
 
 /**
@@ -60,7 +62,7 @@ export function scan(database: DatabaseSync, codec: RowCodec, only: JobId | null
     counts: [],
   };
   const damaged: DamagedRow[] = [];
-  let promised = NOTHING_PROMISED;
+  const promised = nothingPromised();
   for (const table of tables) {
     const order = table === 'shelved' ? 'rowid' : 'job, key';
     const rows = database.prepare(
@@ -71,11 +73,13 @@ export function scan(database: DatabaseSync, codec: RowCodec, only: JobId | null
       const key = String(row['key']);
       // A damaged header can make another type of it, whatever the schema says.
       const bytes = row['bytes'] instanceof Uint8Array ? row['bytes'] : new Uint8Array();
+      const { sha256 } = row;
       const hash = rowHash([table, job, key], bytes);
-      if (isPromise(table)) promised = combine(promised, hash);
-      const value = isSame(row['sha256'], hash) ? codec[table].decode(bytes) : 'hash';
+      if (isBinding(table)) toggle(promised, sha256);
+      const value = isSame(sha256, hash) ? codec[table].decode(bytes) : 'hash';
       if (value === 'hash' || value === null) {
-        damaged.push({ table, job, key, why: value ?? 'form', rowid: Number(row['rowid']) });
+        const why = value ?? 'form';
+        damaged.push({ table, job, key, why, rowid: Number(row['rowid']), sha256 });
       } else {
         // Each table's codec gives rows of that table.
         (found[table] as Row<Table>[]).push({ job: asJobId(job), key, value });
@@ -83,8 +87,16 @@ export function scan(database: DatabaseSync, codec: RowCodec, only: JobId | null
     }
   }
   const cards = only === null ? cardsOf(database, codec) : new Map<string, Card>();
-  return { restored: restoredOf(found, cards), damaged, promised };
+  const forfeits = forfeitsOf(database);
+  for (const job of forfeits) toggle(promised, forfeitHash(job));
+  return { restored: { ...restoredOf(found, cards), forfeits }, damaged, promised };
 }
+
+const forfeitsOf = (database: DatabaseSync): readonly JobId[] =>
+  database
+    .prepare('SELECT job FROM forfeits ORDER BY job')
+    .all()
+    .map(({ job }) => asJobId(String(job)));
 
 type Card = NonNullable<Restored['shelved'][number]['card']>;
 
@@ -108,7 +120,10 @@ function cardsOf(database: DatabaseSync, codec: RowCodec): ReadonlyMap<string, C
   return cards;
 }
 
-const restoredOf = (found: Found, cards: ReadonlyMap<string, Card>): Restored => ({
+const restoredOf = (
+  found: Found,
+  cards: ReadonlyMap<string, Card>,
+): Omit<Restored, 'forfeits'> => ({
   records: found.records,
   promises: found.promises.map(({ job, value }) => ({ job, value })),
   accepted: found.accepted.map(({ job, key, value }) => ({ job, key: key as Slot, value })),

@@ -18,8 +18,22 @@ const TABLES: Readonly<Record<Table, true>> = {
 };
 export const tables = Object.keys(TABLES) as readonly Table[];
 
-/** What a keeper has answered for: forgetting one of these rows breaks a promise. */
-export const isPromise = (table: Table): boolean => table === 'promises' || table === 'accepted';
+/**
+ * What this store has answered for: whoever has forgotten one of these rows, or knows an older one, may vote
+ * for a second value, admit a job twice or run one that is over.
+ */
+const BINDING: ReadonlySet<Table> = new Set([
+  'records',
+  'promises',
+  'accepted',
+  'submissions',
+  'shelved',
+]);
+export const isBinding = (table: Table): boolean => BINDING.has(table);
+
+/** Once its job is over such a row is there to be shown: it binds nobody, and no start reads it. */
+export const isLeftWhenOver = (table: Table): boolean =>
+  table === 'records' || table === 'submissions';
 
 const rowTable = (table: Table): string => `
   CREATE TABLE IF NOT EXISTS ${table}(
@@ -36,11 +50,15 @@ export function createTables(database: DatabaseSync): void {
       promised BLOB NOT NULL, sha256 BLOB NOT NULL
     ) STRICT;
     ${tables.map(rowTable).join('')}
+    CREATE TABLE IF NOT EXISTS forfeits(job TEXT PRIMARY KEY) STRICT;
     CREATE TABLE IF NOT EXISTS quarantine(origin, job, key, bytes, sha256, why);
     CREATE TABLE IF NOT EXISTS kv(
       key TEXT NOT NULL UNIQUE, value TEXT NOT NULL, until INTEGER, sha256 BLOB NOT NULL
     ) STRICT;`);
 }
+
+/** Of a job that is forfeited: its place in the digest. */
+export const forfeitHash = (job: string): Buffer => rowHash(['forfeits', job], new Uint8Array());
 
 /** sha-256 over where a row is and what it holds, so that damage to either is noticed. */
 export function rowHash(place: readonly string[], bytes: Uint8Array): Buffer {

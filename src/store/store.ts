@@ -6,20 +6,20 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { ShoalError } from '../failures/shoal-error.ts';
 import type { JobId, StoreId } from '../core/record/ids.ts';
 import type { Restored, StoreWrite } from '../core/contract/stored.ts';
 import { openGeneration } from './generation.ts';
 import type { Generation } from './generation.ts';
-import { combine, writeIdentity } from './identity.ts';
+import { writeIdentity } from './identity.ts';
 import { createKeyValues } from './key-values.ts';
 import type { KeyValues } from './key-values.ts';
 import { openChecked } from './open-checked.ts';
 import type { Checked, StoreProblem } from './open-checked.ts';
-import type { RowCodec, Table, TableCodec } from './row-codec.ts';
+import type { RowCodec, TableCodec } from './row-codec.ts';
+import { createRowWriter } from './row-writer.ts';
+import type { RowWrite } from './row-writer.ts';
 import { scan } from './scan.ts';
-import { isPromise, rowHash, tables } from './schema.ts';
 import { closeSqlite, inTransaction, sqliteFault, storeUnusable } from './sqlite.ts';
 
 export interface StoreDeps {
@@ -79,14 +79,6 @@ interface Parts extends Checked {
   readonly codec: RowCodec;
 }
 
-interface Row {
-  readonly table: Table;
-  readonly job: string;
-  readonly key: string;
-  /** null deletes. */
-  readonly bytes: Uint8Array | null;
-}
-
 function createStore(parts: Parts): Store {
   const { path, database, generation, codec, problems } = parts;
   // Read once already for the check; given away at the first chance, since the machine holds it
@@ -95,7 +87,7 @@ function createStore(parts: Parts): Store {
   let identity = parts.identity;
   let failed: ShoalError | null = null;
   const write = writeIdentity(database);
-  const statements = new Map(tables.map((table) => [table, rowStatements(database, table)]));
+  const writeRow = createRowWriter(database);
 
   /** Runs work in one transaction; an error that speaks against the disk ends the store's life. */
   function commit<T>(work: () => T): T {
@@ -113,29 +105,6 @@ function createStore(parts: Parts): Store {
       }
       throw unusable;
     }
-  }
-
-  function putRow({ table, job, key, bytes }: Row, promised: Uint8Array): Uint8Array {
-    const statement = statements.get(table);
-    if (statement === undefined) throw new TypeError(`no table ${String(table)}`);
-    if (key === '*' && bytes === null) {
-      const all = isPromise(table) ? statement.hashes.all(job) : [];
-      statement.removeAll.run(job);
-      return all.reduce(
-        (digest, { sha256 }) => (sha256 instanceof Uint8Array ? combine(digest, sha256) : digest),
-        promised,
-      );
-    }
-    const before = isPromise(table) ? statement.hash.get(job, key)?.['sha256'] : undefined;
-    let digest = before instanceof Uint8Array ? combine(promised, before) : promised;
-    if (bytes === null) {
-      statement.remove.run(job, key);
-      return digest;
-    }
-    const hash = rowHash([table, job, key], bytes);
-    if (isPromise(table)) digest = combine(digest, hash);
-    statement.put.run(job, key, bytes, hash);
-    return digest;
   }
 
   return {
@@ -158,8 +127,8 @@ function createStore(parts: Parts): Store {
       restored = null;
       const rows = writes.map((one) => rowOf(codec, one));
       const next = commit(() => {
-        let promised = identity.promised;
-        for (const row of rows) promised = putRow(row, promised);
+        const promised = identity.promised.slice();
+        for (const row of rows) writeRow(row, promised);
         const changed = { ...identity, generation: identity.generation + 1, promised };
         write(changed);
         return changed;
@@ -191,28 +160,7 @@ function count(generation: Generation, value: number): void {
   }
 }
 
-interface RowStatements {
-  readonly put: StatementSync;
-  readonly remove: StatementSync;
-  readonly hash: StatementSync;
-  readonly removeAll: StatementSync;
-  readonly hashes: StatementSync;
-}
-
-function rowStatements(database: DatabaseSync, table: Table): RowStatements {
-  return {
-    put: database.prepare(
-      `INSERT INTO ${table}(job, key, bytes, sha256) VALUES (?, ?, ?, ?)
-       ON CONFLICT(job, key) DO UPDATE SET bytes = excluded.bytes, sha256 = excluded.sha256`,
-    ),
-    remove: database.prepare(`DELETE FROM ${table} WHERE job = ? AND key = ?`),
-    hash: database.prepare(`SELECT sha256 FROM ${table} WHERE job = ? AND key = ?`),
-    removeAll: database.prepare(`DELETE FROM ${table} WHERE job = ?`),
-    hashes: database.prepare(`SELECT sha256 FROM ${table} WHERE job = ?`),
-  };
-}
-
-function rowOf(codec: RowCodec, write: StoreWrite): Row {
+function rowOf(codec: RowCodec, write: StoreWrite): RowWrite {
   const { table, job, key, value } = write;
   // A write's value is a row of its table; the compiler does not follow that through the index.
   const rows = codec[table] as TableCodec<StoreWrite['value']>;

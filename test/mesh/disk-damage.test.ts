@@ -12,6 +12,7 @@ import {
   closeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { before, describe, test } from 'node:test';
 import { createMesh } from './harness.ts';
 import type { Peer } from './peer.ts';
@@ -114,4 +115,36 @@ describe('a peer with damaged data that it can do without', () => {
     await works();
     assert.deepEqual(peer.events('node.broken'), []);
   });
+});
+
+describe('a peer whose store has a row of an open job less, or damaged', () => {
+  // With a third one all three keep every job.
+  before(async () => void (await mesh.add()));
+
+  for (const [what, sql, code, sameStore] of [
+    ['less', `DELETE FROM records WHERE key = 'admission'`, 'promises-damaged', false],
+    ['damaged', `UPDATE records SET bytes = x'00' WHERE key = 'admission'`, 'job-forfeited', true],
+  ] as const) {
+    test(`${what}: it says so at the next start, and goes on; the others finish the job`, async () => {
+      const [first, peer] = mesh.peers;
+      assert.ok(first !== undefined && peer !== undefined);
+      await mesh.joined();
+      const job = await mesh.submit(first, noop({ Milliseconds: 8_000 }));
+      await mesh.reaches(first, job, 'Running');
+      await peer.stop();
+      const database = new DatabaseSync(join(peer.dataDir, 'store.db'));
+      const storeId = () => database.prepare('SELECT store FROM meta').get()?.['store'];
+      const before = storeId();
+      assert.ok(Number(database.prepare(sql).run().changes) > 0, 'it keeps an open job');
+      database.close();
+      await peer.start();
+      const said = peer.events('store.problem').map((event) => event['code']);
+      assert.ok(said.includes(code), said.join(' '));
+      const after = new DatabaseSync(join(peer.dataDir, 'store.db'), { readOnly: true });
+      assert.equal(after.prepare('SELECT store FROM meta').get()?.['store'] === before, sameStore);
+      after.close();
+      await mesh.reaches(first, job, 'Completed');
+      await mesh.reaches(peer, await mesh.submit(peer, noop({})), 'Completed');
+    });
+  }
 });

@@ -21,6 +21,8 @@ export interface SimStore {
   restore(): Restored;
   /** Everything about one job. */
   restoreJob(job: JobId): Restored;
+  /** Jobs of which a row was damaged. */
+  readonly forfeits: Set<JobId>;
   /** The same disk without the rows of these tables: only for planted bugs. */
   drop(tables: readonly Table[]): void;
 }
@@ -40,6 +42,8 @@ export function createSimStore(id: StoreId): SimStore {
     shelved: new Map(),
     counts: new Map(),
   };
+
+  const forfeits = new Set<JobId>();
 
   const rows = <T extends Table>(table: T): readonly Row<T>[] =>
     inOrder(tables[table]).flatMap((job) => inOrder(job) as readonly Row<T>[]);
@@ -71,6 +75,7 @@ export function createSimStore(id: StoreId): SimStore {
       executions: of('executions').flatMap(({ value }) => (value ? [value] : [])),
       submissions: of('submissions').flatMap(({ value }) => (value ? [value] : [])),
       entrusted: of('entrusted').flatMap(({ value }) => (value ? [value] : [])),
+      forfeits: [...forfeits],
       counts: of('counts').flatMap(({ job, key, value }) => (value ? [{ job, key, value }] : [])),
       shelved: of('shelved').flatMap(({ job, value }) => {
         const [spec, close] = [get('records', job, 'spec'), get('records', job, 'close')];
@@ -82,6 +87,7 @@ export function createSimStore(id: StoreId): SimStore {
   return {
     id,
     blocks: new Set(),
+    forfeits,
     rows,
     get,
     apply: (writes) => writes.forEach(put),

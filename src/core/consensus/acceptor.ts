@@ -26,7 +26,7 @@ export function keptFor(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId
   const close = closeOf(core, job);
   if (close !== null) send(core, from, { type: 'closed', job, close });
   else if (core.keeping.tombs.has(job)) send(core, from, { type: 'over', job });
-  else send(core, from, { type: 'job-wanted', job });
+  else if (!core.keeping.forfeits.has(job)) send(core, from, { type: 'job-wanted', job });
   return null;
 }
 

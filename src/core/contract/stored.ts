@@ -135,4 +135,6 @@ export interface Restored {
     readonly key: string;
     readonly value: Counted;
   }[];
+  /** A row of these jobs was damaged: what was promised about them is not certain, so this store votes on them no more. */
+  readonly forfeits: readonly JobId[];
 }

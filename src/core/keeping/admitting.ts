@@ -21,7 +21,7 @@ import { note, persist, refuse, send, wallMs } from '../node/outbox.ts';
 import type { KeptJob, PendingJob } from './state.ts';
 import { checkActivation, checkAdmission, checkSpec, tooLong } from '../record/verify.ts';
 import { bringerOf, welcomeAdmission } from '../mesh/welcome.ts';
-import type { Node, With } from '../node/state.ts';
+import type { With } from '../node/state.ts';
 
 /** A job voted for and not activated within this: its sponsor may be gone, the keepers help themselves. */
 const ORPHAN_MS = 10_000;
@@ -36,7 +36,9 @@ const CREDIBLE_MS = 24 * 3_600_000;
 const liveJobs = (core: With<'keeping'>): number =>
   core.keeping.kept.size - core.keeping.warm.size + core.keeping.pending.size;
 
-const asKeeper = (core: Node, admission: AdmissionBody): boolean =>
+/** Named with this store, which has forgotten nothing of the job. */
+const asKeeper = (core: With<'keeping'>, admission: AdmissionBody): boolean =>
+  !core.keeping.forfeits.has(admission.job) &&
   admission.keepers.some((k) => k.node === core.self && k.store === core.config.store);
 
 export function onAdmit(

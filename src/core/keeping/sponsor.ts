@@ -259,8 +259,10 @@ function answerAgain(
     reply(core, input.request, { type: 'accepted', job, version, receipt, again: true });
     return true;
   }
-  if (!core.keeping.tombs.has(job)) return false;
-  const problem = { code: 'job-terminal', job, state: 'over' } as const;
+  const { tombs, forfeits } = core.keeping;
+  if (!tombs.has(job) && !forfeits.has(job)) return false;
+  const state = tombs.has(job) ? 'over' : 'admitted, and what this peer knew of it was damaged';
+  const problem = { code: 'job-terminal', job, state } as const;
   reply(core, input.request, { type: 'failed', problem });
   return true;
 }

@@ -75,6 +75,8 @@ export interface Keeping {
   readonly submissions: Map<JobId, Submission>;
   /** Kept jobs that are closed, and when each was last wanted. */
   readonly warm: Map<JobId, Millis>;
+  /** Jobs of which this store has lost a row: it votes on them no more. Bounded by the store. */
+  readonly forfeits: Set<JobId>;
   /** Jobs that are over, with the moment (wall clock) until which that is known: their rows are on disk. */
   readonly shelf: JobSet;
   /** The same for jobs that this node only sponsored. */
@@ -94,6 +96,7 @@ export const createKeeping = (): Keeping => ({
   pending: new Map(),
   submissions: new Map(),
   warm: new Map(),
+  forfeits: new Set(),
   shelf: new JobSet(),
   tokens: new JobSet(),
   tombs: new JobSet(),

@@ -82,6 +82,7 @@ for (const [name, create] of [
       entrusted: [],
       shelved: [],
       counts: [],
+      forfeits: [],
     };
     assert.deepEqual(subject.restart(), nothing);
     subject.end();

@@ -57,6 +57,7 @@ export function besieged(): Besieged {
       entrusted: [],
       shelved: [],
       counts: [],
+      forfeits: [],
     },
   );
   let refused = 0;

@@ -52,6 +52,8 @@ const bounds: Readonly<Record<string, number>> = {
   indexOf: 10_000,
   allowances: 4_096,
   warm: 0,
+  // The store gives no more; nobody else adds any.
+  forfeits: 0,
   shelf: 0,
   tokens: 0,
   tombs: 0,

@@ -336,6 +336,7 @@ const empty: Restored = {
   entrusted: [],
   shelved: [],
   counts: [],
+  forfeits: [],
 };
 
 describe('a machine', () => {

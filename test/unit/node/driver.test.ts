@@ -89,6 +89,7 @@ function traced(
     entrusted: [],
     shelved: [],
     counts: [],
+    forfeits: [],
   };
   const driver = createDriver(machine, {
     persist: (writes) => trace.push(`write ${writes.length}`) > 0,

@@ -31,6 +31,7 @@ const nothing: Restored = {
   entrusted: [],
   shelved: [],
   counts: [],
+  forfeits: [],
 };
 const unbroken = {
   onDefect: (_: string, error: unknown) => assert.fail(String(error)),

@@ -136,9 +136,11 @@ for (const table of ['records', 'promises', 'accepted'] as const) {
       restored.records.map(({ job }) => job),
       table === 'records' ? [jobNumber(2)] : [jobNumber(1), jobNumber(2)],
     );
-    assert.deepEqual(codes(again), ['row-damaged', 'promises-damaged']);
-    assert.notEqual(again.id, store.id, 'a promise or a committed value may be forgotten');
-    assert.deepEqual([restored.promises.length, restored.accepted.length], [0, 0]);
+    // Of job 1 a record is left that says whose promise it was; without it nothing is certain.
+    const certain = table !== 'records';
+    assert.deepEqual(codes(again), ['row-damaged', certain ? 'job-forfeited' : 'promises-damaged']);
+    assert.equal(again.id === store.id, certain);
+    assert.equal(restored.promises.length + restored.accepted.length, certain ? 3 : 0);
     again.close();
     const third = opened(context, dir);
     assert.deepEqual([codes(third), third.id], [[], again.id], 'it is reported once');
