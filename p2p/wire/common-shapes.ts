@@ -30,6 +30,8 @@ const UUID8 = '[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{1
 const PEER_ID = '12D3KooW[1-9A-HJ-NP-Za-km-z]{44}';
 /** Decimal without leading zeros, below a million. */
 const INDEX = '(?:0|[1-9][0-9]{0,5})';
+/** Decimal without leading zeros, below ten billion: a version, whose range the record itself has. */
+const ORDINAL = '(?:0|[1-9][0-9]{0,9})';
 
 export const jobId: Shape<JobId> = pattern(new RegExp(`^j-${UUID8}$`));
 export const executionId: Shape<ExecutionId> = pattern(new RegExp(`^e-${UUID8}$`));
@@ -39,7 +41,9 @@ export const recordId: Shape<RecordId> = pattern(/^[0-9a-f]{64}$/);
 export const storeId: Shape<StoreId> = pattern(/^[0-9a-f]{32}$/);
 export const nonce: Shape<string> = pattern(/^[0-9a-f]{32}$/);
 export const slot: Shape<Slot> = pattern(
-  new RegExp(`^(?:admission|grant|close|accept/${INDEX}|assign/${INDEX}/${INDEX})$`),
+  new RegExp(
+    `^(?:admission|grant|close/${ORDINAL}|accept/${ORDINAL}/${INDEX}|assign/${ORDINAL}/${INDEX}/${INDEX})$`,
+  ),
 );
 /** CIDv0 or CIDv1 in any base: letters, digits and the base64 signs. The core never parses it. */
 export const cid: Shape<string> = pattern(/^[A-Za-z0-9+/=_-]{10,256}$/);

@@ -175,7 +175,11 @@ function executionShapes(records: RecordShapes) {
       because: certifiedValue,
     }),
     closed: map<OneMessage<'closed'>>({ type: literal('closed'), job: jobId, close }),
-    'closed-ack': map<OneMessage<'closed-ack'>>({ type: literal('closed-ack'), job: jobId }),
+    'closed-ack': map<OneMessage<'closed-ack'>>({
+      type: literal('closed-ack'),
+      job: jobId,
+      version: ordinal,
+    }),
     replicate: map<OneMessage<'replicate'>>({
       type: literal('replicate'),
       spec,

@@ -20,6 +20,7 @@ import {
   onUnreachable,
 } from './mesh/detector.ts';
 import { onFind, onGossipAnnounce, onGossipClosed } from './asking/directory.ts';
+import { closeSlot } from './record/slot.ts';
 import { endExecutions, onCancel, onClosed } from './executing/ending.ts';
 import { onPromise } from './consensus/candidacy.ts';
 import { onAssign } from './executing/executor.ts';
@@ -238,7 +239,9 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   renewed: (core, _from, { executions }) => onRenewed(core, executions),
   leads: onLeads,
   cancel: onCancel,
-  'closed-ack': ifKept((_core, from, kept) => onAcknowledged(from, kept, ['close'])),
+  'closed-ack': ifKept((_core, from, kept, { version }) =>
+    onAcknowledged(from, kept, [closeSlot(version)]),
+  ),
   closed(core, from, message) {
     onStopTooLate(core, message.close);
     if (onClosed(core, from, message)) onProvenClose(core, message);

@@ -62,7 +62,7 @@ function tryOpen(options: OpenOptions, known: readonly StoreProblem[]): Checked 
   try {
     const check = database.prepare('PRAGMA quick_check(1)').get();
     if (check?.['quick_check'] === 'ok') {
-      refuseNewer(database, options.path);
+      refuseOther(database, options.path);
       createTables(database);
       return settle(database, scan(database, options.codec), options, known);
     }
@@ -85,12 +85,15 @@ function tryConnect(path: string): DatabaseSync | 'damaged' {
   }
 }
 
-/** A later version may have written rows that this one would take for damage. */
-function refuseNewer(database: DatabaseSync, path: string): void {
+/** Another version may have written rows that this one would take for damage. */
+function refuseOther(database: DatabaseSync, path: string): void {
   const exists = database.prepare(`SELECT 1 FROM sqlite_master WHERE name = 'meta'`).get();
   const row = exists === undefined ? undefined : database.prepare('SELECT schema FROM meta').get();
-  if (Number(row?.['schema'] ?? 0) <= SCHEMA_VERSION) return;
-  const why = 'a newer version of shoal has written it; use that version, or another --data-dir';
+  const schema = Number(row?.['schema'] ?? SCHEMA_VERSION);
+  // There was none below 1: that is damage, which has its own way.
+  if (schema === SCHEMA_VERSION || !(schema >= 1)) return;
+  const age = schema > SCHEMA_VERSION ? 'a newer' : 'an older';
+  const why = `${age} version of shoal has written it (schema ${schema}, this is ${SCHEMA_VERSION}); use that version, or another --data-dir`;
   throw new ShoalError({ code: 'store-unusable', path, why });
 }
 

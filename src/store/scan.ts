@@ -104,7 +104,7 @@ type Card = NonNullable<Restored['shelved'][number]['card']>;
 function cardsOf(database: DatabaseSync, codec: RowCodec): ReadonlyMap<string, Card> {
   const parts = new Map<string, { spec?: Card['spec']; close?: Card['close'] }>();
   const rows = database.prepare(
-    `SELECT job, key, bytes, sha256 FROM records WHERE key IN ('spec', 'close')
+    `SELECT job, key, bytes, sha256 FROM records WHERE (key = 'spec' OR key GLOB 'close/*')
      AND job IN (SELECT job FROM shelved ORDER BY rowid DESC LIMIT ${CARDS_MAX})`,
   );
   for (const { job, key, bytes, sha256 } of rows.iterate()) {
@@ -112,7 +112,7 @@ function cardsOf(database: DatabaseSync, codec: RowCodec): ReadonlyMap<string, C
     if (!(bytes instanceof Uint8Array)) continue;
     if (!isSame(sha256, rowHash(['records', ...place], bytes))) continue;
     const value = codec.records.decode(bytes);
-    if (value !== null) parts.set(place[0], { ...parts.get(place[0]), [place[1]]: value });
+    if (value !== null) parts.set(place[0], { ...parts.get(place[0]), [value.record.type]: value });
   }
   const cards = new Map<string, Card>();
   for (const [job, { spec, close }] of parts)

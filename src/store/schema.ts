@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Table } from './row-codec.ts';
 
-export const SCHEMA_VERSION = 1;
+/** What the rows hold; 2: slots with the version of their job. */
+export const SCHEMA_VERSION = 2;
 
 /** In the order in which they are restored; complete by the compiler. */
 const TABLES: Readonly<Record<Table, true>> = {

@@ -86,12 +86,21 @@ export const consensus: Mutations = {
       instead: '',
       why: 'a value that was never chosen is believed',
     },
+  ],
+  'src/core/record/slot.ts': [
     {
       name: 'values for places that the job does not have are taken',
       within: 'hasPlace',
-      text: 'partition < partitionsIn(spec.body) && attempt < ATTEMPTS_MAX',
+      text: 'body.partition < partitionsIn(spec) && body.attempt < ATTEMPTS_MAX',
       instead: 'true',
       why: 'hostile keepers fill ledgers without end',
+    },
+    {
+      name: 'values of another version of the job are taken',
+      within: 'hasPlace',
+      text: 'if (body.version !== spec.version) return false;',
+      instead: '',
+      why: 'what was chosen for one spec counts for another',
     },
   ],
   'src/core/record/verify.ts': [
@@ -261,8 +270,8 @@ export const consensus: Mutations = {
     {
       name: 'a result is accepted that its executor did not tell',
       within: 'wellFounded',
-      text: "state?.phase === 'completed' && same && state.node === value.body.node",
-      instead: 'true',
+      text: "state?.phase !== 'completed' || state.node !== node",
+      instead: 'state === undefined',
       why: 'one hostile keeper makes up results',
     },
     {

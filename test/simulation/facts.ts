@@ -66,11 +66,12 @@ export function valueText(value: SlotValue): string {
 }
 
 export const slotText = (value: SlotValue): string => {
-  if (value.type === 'close') return 'close';
+  const { version } = value.body;
+  if (value.type === 'close') return `close/${version}`;
   const { partition } = value.body;
   return value.type === 'accept'
-    ? `accept/${partition}`
-    : `assign/${partition}/${value.body.attempt}`;
+    ? `accept/${version}/${partition}`
+    : `assign/${version}/${partition}/${value.body.attempt}`;
 };
 
 const { verify } = createFastSuite({ node: nodeKey(0), owner: ownerKey(0), freeze: false });
@@ -256,7 +257,7 @@ export function createFacts(context: FactsContext): Facts {
 
   return {
     jobs,
-    closedAt: (job) => jobs.get(job)?.chosen.get('close')?.at ?? null,
+    closedAt: (job) => jobs.get(job)?.chosen.get('close/1')?.at ?? null,
     observer: {
       onSend: (node, _to, message) => seeMessage(node, message),
       onGossip: (node, gossip: Gossip) => {

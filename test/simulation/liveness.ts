@@ -28,7 +28,7 @@ const isOwed = (facts: JobFacts): boolean => facts.admitted !== null && facts.sp
 /** Jobs that are still open, clients' and orphans alike. */
 export function openJobs(context: LivenessContext): readonly JobFacts[] {
   return [...context.facts.jobs.values()].filter(
-    (facts) => isOwed(facts) && facts.chosen.get('close') === undefined,
+    (facts) => isOwed(facts) && facts.chosen.get('close/1') === undefined,
   );
 }
 
@@ -106,7 +106,7 @@ function checkKeepers(
   facts: JobFacts,
   inspections: ReadonlyMap<NodeView, Inspection>,
 ): void {
-  const close = facts.chosen.get('close')?.record;
+  const close = facts.chosen.get('close/1')?.record;
   for (const { node: id, store } of facts.admitted?.body.keepers ?? []) {
     const node = context.nodes.find((candidate) => candidate.id === id);
     const inspection = node === undefined ? undefined : inspections.get(node);
@@ -119,13 +119,13 @@ function checkKeepers(
       continue;
     }
     const known = new Map(job.records.committed.map(({ record }) => [slotText(record), record]));
-    if (close !== undefined && known.get('close')?.id !== close.id) {
+    if (close !== undefined && known.get('close/1')?.id !== close.id) {
       const text = `says ${job.state}, but the close is ${valueText(close)}`;
       context.violation('L3', node, facts.job, text);
     }
     const results = job.state === 'Completed' ? (facts.spec?.spec.Count ?? 0) : 0;
     for (let partition = 0; partition < results; partition += 1) {
-      if (known.has(`accept/${partition}`)) continue;
+      if (known.has(`accept/1/${partition}`)) continue;
       context.violation('L3', node, facts.job, `is Completed without accept/${partition}`);
     }
   }
@@ -137,7 +137,7 @@ function mayBeGone(context: LivenessContext, facts: JobFacts): boolean {
   if (closedAt === null) return false;
   const { retentionMs, closedJobsMax } = context.limits;
   const jobs = [...context.facts.jobs.values()];
-  const closed = jobs.filter(({ chosen }) => chosen.has('close')).length;
+  const closed = jobs.filter(({ chosen }) => chosen.has('close/1')).length;
   // Clocks may run a twentieth too fast.
   return context.now() - closedAt > 0.9 * retentionMs || closed > closedJobsMax;
 }
@@ -148,7 +148,7 @@ const holdsVote = (facts: JobFacts, node: NodeView): boolean =>
 
 /** S6 and S7: a close rests on what its outcome claims. */
 function checkClose(context: LivenessContext, facts: JobFacts): void {
-  const close = facts.chosen.get('close')?.record;
+  const close = facts.chosen.get('close/1')?.record;
   if (close?.type !== 'close' || facts.spec === null) return;
   const { outcome, code } = close.body;
   const wrong = (text: string): void => context.violation('S7', null, facts.job, text);
@@ -157,7 +157,8 @@ function checkClose(context: LivenessContext, facts: JobFacts): void {
   }
   if (outcome === 'completed') {
     for (let partition = 0; partition < facts.spec.spec.Count; partition += 1) {
-      if (!facts.chosen.has(`accept/${partition}`)) wrong(`completed without accept/${partition}`);
+      if (!facts.chosen.has(`accept/1/${partition}`))
+        wrong(`completed without accept/${partition}`);
     }
   }
   if (outcome === 'failed' && code === 'attempts-exhausted') {

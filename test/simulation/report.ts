@@ -11,10 +11,10 @@ const LINES_SHOWN = 400;
 export function describeReport(report: Report, realMs: number): string {
   const { statistics, jobs, options } = report;
   const sent = sum(statistics.messages);
-  const closed = jobs.filter((facts) => facts.chosen.has('close'));
+  const closed = jobs.filter((facts) => facts.chosen.has('close/1'));
   const outcomes = new Map<string, number>();
   for (const facts of jobs) {
-    const close = facts.chosen.get('close')?.record;
+    const close = facts.chosen.get('close/1')?.record;
     const outcome = close?.type === 'close' ? `${close.body.outcome} (${close.body.code})` : 'open';
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
   }
@@ -58,7 +58,7 @@ const attemptsOf = (facts: JobFacts): number =>
 function completionTimes(report: Report): readonly number[] {
   const times: number[] = [];
   for (const facts of report.jobs) {
-    const close = facts.chosen.get('close');
+    const close = facts.chosen.get('close/1');
     const client = report.clients.find(
       (candidate) => candidate.spec.Name === facts.spec?.spec.Name,
     );

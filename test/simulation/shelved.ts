@@ -9,7 +9,7 @@ const seen = new WeakMap<object, JobInspection>();
 
 /** null when the disk has only the mark that the job is over. */
 export function shelvedJob(store: SimStore, job: JobId): JobInspection | null {
-  const close = store.get('records', job, 'close');
+  const close = store.get('records', job, 'close/1');
   if (close === null) return null;
   const known = seen.get(close);
   if (known !== undefined) return known;

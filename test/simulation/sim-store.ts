@@ -78,7 +78,7 @@ export function createSimStore(id: StoreId): SimStore {
       forfeits: [...forfeits],
       counts: of('counts').flatMap(({ job, key, value }) => (value ? [{ job, key, value }] : [])),
       shelved: of('shelved').flatMap(({ job, value }) => {
-        const [spec, close] = [get('records', job, 'spec'), get('records', job, 'close')];
+        const [spec, close] = [get('records', job, 'spec'), get('records', job, 'close/1')];
         return value ? [{ job, value, card: spec && close ? { spec, close } : null }] : [];
       }),
     };

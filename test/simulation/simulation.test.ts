@@ -78,7 +78,7 @@ describe('simulated meshes', () => {
     const workload = { ...options.workload, spreadMs: 10_000, runMaxMs: 10_000 };
     const report = mustHold({ ...options, workload });
     for (const { job, chosen, epochs } of report.jobs) {
-      const close = chosen.get('close')?.record;
+      const close = chosen.get('close/1')?.record;
       assert.ok(close?.type === 'close', `${job} is over`);
       // Some jobs are given less time than they need.
       assert.match(close.body.code, /^(completed|execution-timeout)$/, job);

@@ -37,7 +37,7 @@ const hasty: MachineFactory = (config, suite, restored) => {
 
 const bugs: Readonly<Record<StrictName, MachineFactory>> = {
   finished: (config, suite, restored) => {
-    const records = restored.records.filter(({ key }) => key !== 'close');
+    const records = restored.records.filter(({ key }) => key !== 'close/1');
     return createMachine(config, suite, { ...restored, records, shelved: [] });
   },
   losses: (config, suite, restored) => {

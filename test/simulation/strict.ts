@@ -120,7 +120,7 @@ function createFinished(context: StrictContext): FinishedObserver {
     onStart: (node) => handled.set(node.id, new Set(durable.get(node.store.id))),
     onDurable: (node, writes) => {
       for (const { table, key, job, value } of writes) {
-        if (table !== 'records' || key !== 'close' || value === null) continue;
+        if (table !== 'records' || key !== 'close/1' || value === null) continue;
         durable.set(node.store.id, (durable.get(node.store.id) ?? new Set()).add(job));
       }
     },
@@ -139,7 +139,7 @@ function createFinished(context: StrictContext): FinishedObserver {
       for (const effect of effects) {
         if (effect.type !== 'persist') continue;
         for (const { table, key, job, value } of effect.writes) {
-          if (table === 'records' && key === 'close' && value !== null) known.add(job);
+          if (table === 'records' && key === 'close/1' && value !== null) known.add(job);
         }
       }
       handled.set(node.id, known);
@@ -168,11 +168,11 @@ function checkLoss(
   partition: number,
   attempt: number,
 ): void {
-  const assigned = facts.chosen.get(`assign/${partition}/${attempt}`)?.record;
+  const assigned = facts.chosen.get(`assign/1/${partition}/${attempt}`)?.record;
   if (assigned?.type !== 'assign' || !isFair(context.faults())) return;
   const leader = context.nodes().find(({ id }) => id === nodeIdOf(assigned.by));
   for (let before = 0; before < attempt && leader !== undefined; before += 1) {
-    const earlier = facts.chosen.get(`assign/${partition}/${before}`)?.record;
+    const earlier = facts.chosen.get(`assign/1/${partition}/${before}`)?.record;
     if (earlier?.type !== 'assign') continue;
     const { execution, node: id } = earlier.body;
     const node = context.nodes().find((candidate) => candidate.id === id);
@@ -185,7 +185,7 @@ function checkLoss(
 }
 
 function checkTimeout(context: StrictContext, facts: JobFacts): void {
-  const close = facts.chosen.get('close')?.record;
+  const close = facts.chosen.get('close/1')?.record;
   if (close?.type !== 'close' || close.body.code !== 'total-timeout') return;
   const totalMs = (facts.spec?.spec.Task.Timeouts.TotalTimeout ?? 0) * 1_000;
   const tookMs = context.now() - (facts.admitted?.at ?? 0);
@@ -195,7 +195,7 @@ function checkTimeout(context: StrictContext, facts: JobFacts): void {
 }
 
 function checkPossible(context: StrictContext, leader: NodeView, facts: JobFacts): void {
-  const close = facts.chosen.get('close')?.record;
+  const close = facts.chosen.get('close/1')?.record;
   const { spec } = facts;
   if (close?.type !== 'close' || close.body.code !== 'not-enough-nodes' || spec === null) return;
   if (!isFair(context.faults())) return;

@@ -2,7 +2,7 @@
  * A whole job as another node hands it over: every record in it is checked before anything of it is
  * shown or acted on. One false record spoils all of it; records that are only superfluous are left out.
  */
-import { hasPlace, slotOf } from '../record/certificate.ts';
+import { hasPlace, slotOf } from '../record/slot.ts';
 import type { ExecutionId, NodeId } from '../record/ids.ts';
 import type { JobRecords } from '../contract/messages.ts';
 import type { Signed, Slot } from '../record/records.ts';

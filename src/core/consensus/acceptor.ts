@@ -4,7 +4,7 @@
  */
 import { RECORDS_PER_MESSAGE } from '../contract/limits.ts';
 import { isKeeper } from '../record/keeper-set.ts';
-import { hasPlace, partitionsIn, slotOf } from '../record/certificate.ts';
+import { acceptSlot, hasPlace, partitionsIn, slotOf } from '../record/slot.ts';
 import { sendCommits } from './proposer.ts';
 import { compareEpochs, sameEpoch, withinReach } from '../record/ballot.ts';
 import { isShunned, leaderShown } from '../keeping/oversight.ts';
@@ -208,17 +208,19 @@ function wellFounded(kept: KeptJob, value: SlotValue): boolean {
     case 'assign':
       return true;
     case 'accept': {
-      const state = ledger.states.get(value.body.execution)?.body;
-      const same = (state?.result?.cid ?? null) === (value.body.result?.cid ?? null);
-      return state?.phase === 'completed' && same && state.node === value.body.node;
+      const { version, partition, execution, node, result } = value.body;
+      const state = ledger.states.get(execution)?.body;
+      if (state?.phase !== 'completed' || state.node !== node) return false;
+      if (state.version !== version || state.partition !== partition) return false;
+      return (state.result?.cid ?? null) === (result?.cid ?? null);
     }
     case 'close': {
-      const { outcome } = value.body;
+      const { outcome, version } = value.body;
       // Any valid stop of the owner will do: two peers of one owner may each have signed one.
       if (outcome === 'stopped') return ledger.commands.size > 0;
       if (outcome === 'failed') return true;
       return Array.from({ length: partitionsIn(ledger.spec.body) }, (_, p) => p).every(
-        (p) => ledger.partitions.get(p)?.accept != null || accepted.has(`accept/${p}`),
+        (p) => ledger.partitions.get(p)?.accept != null || accepted.has(acceptSlot(version, p)),
       );
     }
   }

@@ -6,7 +6,8 @@
 import { RECORDS_PER_MESSAGE } from '../contract/limits.ts';
 import { anew, isDue, said } from '../node/repeat.ts';
 import { isQuorum, keeperNodes } from '../record/keeper-set.ts';
-import { hasPlace, slotOf, validVote } from '../record/certificate.ts';
+import { validVote } from '../record/certificate.ts';
+import { closeSlot, hasPlace, slotOf } from '../record/slot.ts';
 import { sameEpoch } from '../record/ballot.ts';
 import { workDone } from '../keeping/oversight.ts';
 import type { NodeId } from '../record/ids.ts';
@@ -107,10 +108,12 @@ function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
   const admission = kept.ledger.admission.record.body;
   const chosen = [...lead.commits.proposals.values()]
     .filter((proposal) => isQuorum(admission, proposal.votes.keys()))
-    .sort((a, b) => Number(a.slot === 'close') - Number(b.slot === 'close'));
+    .sort((a, b) => Number(a.value.type === 'close') - Number(b.value.type === 'close'));
   for (const proposal of chosen) {
     const { slot, value } = proposal;
-    const accepting = [...lead.commits.proposals.keys()].some((open) => open.startsWith('accept/'));
+    const accepting = [...lead.commits.proposals.values()].some(
+      (open) => open.value.type === 'accept',
+    );
     if (value.type === 'close' && value.body.outcome === 'completed' && accepting) return;
     lead.commits.proposals.delete(slot);
     learn(core, kept, { record: value, votes: [...proposal.votes.values()] } as CertifiedValue);
@@ -129,11 +132,12 @@ export function flushCommits(
   { commits }: Leader | Closing,
   all: boolean,
 ): void {
+  const close = closeSlot(kept.ledger.spec.body.version);
   for (const [node, slots] of commits.unacked) {
     if (slots.size === 0) continue;
     const values: CertifiedValue[] = [];
     // A close travels with every accept it rests on: a keeper that has it misses no result.
-    const closing = slots.has('close') && !commits.flushed.has(`${node}|close`);
+    const closing = slots.has(close) && !commits.flushed.has(`${node}|${close}`);
     for (const slot of slots) {
       const value = kept.ledger.committed.get(slot);
       const wanted = all || closing || !commits.flushed.has(`${node}|${slot}`);
@@ -201,7 +205,7 @@ export function onAcknowledged(from: NodeId, kept: KeptJob, slots: readonly Slot
   const open = lead.commits.unacked.get(from);
   for (const slot of slots) {
     open?.delete(slot);
-    if (slot === 'close' && lead.stage === 'closing') lead.nodes.delete(from);
+    if (slot === closeSlot(kept.ledger.spec.body.version) && lead.stage === 'closing') lead.nodes.delete(from);
   }
 }
 

@@ -165,7 +165,7 @@ export type Message =
   /** The executor may forget: the job is closed and what it reported is in the ledger. */
   | { readonly type: 'closed'; readonly job: JobId; readonly close: Certified<'close'> }
   /** The executor knows it, or has nothing of the job. */
-  | { readonly type: 'closed-ack'; readonly job: JobId }
+  | { readonly type: 'closed-ack'; readonly job: JobId; readonly version: number }
   // — results
   | {
       readonly type: 'replicate';

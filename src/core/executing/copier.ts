@@ -3,7 +3,7 @@
  * accepted for the keeper that leads it, as its executor signed it, and afterwards for whoever shows
  * that its keepers accepted it; and not more of it than that says.
  */
-import { hasPlace } from '../record/certificate.ts';
+import { hasPlace } from '../record/slot.ts';
 import type { ResultRef } from '../record/execution.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import type { SpecBody } from '../record/records.ts';

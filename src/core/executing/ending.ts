@@ -32,6 +32,7 @@ export function onCancel(
 
 function justifies(because: CertifiedValue, state: StateBody): boolean {
   const { record } = because;
+  if (record.body.version !== state.version) return false;
   if (record.type === 'close') return true;
   if (record.type === 'assign') return false;
   return record.body.partition === state.partition && record.body.execution !== state.execution;
@@ -74,7 +75,7 @@ export function onClosed(
   const admission = execution?.stored.admission ?? kept?.ledger.admission;
   if (admission === undefined) {
     // Nothing of it here; the sender may stop telling us.
-    send(core, from, { type: 'closed-ack', job });
+    send(core, from, { type: 'closed-ack', job, version: close.record.body.version });
     return false;
   }
   const verdict = checkCommitted(core.suite, admission.record.body, close);
@@ -82,6 +83,6 @@ export function onClosed(
     refuse(core, from, verdict.code, false);
     return false;
   }
-  send(core, from, { type: 'closed-ack', job });
+  send(core, from, { type: 'closed-ack', job, version: close.record.body.version });
   return true;
 }

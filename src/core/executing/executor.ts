@@ -18,6 +18,7 @@ import { executionIdOf } from '../placing/place.ts';
 import { takenBy } from '../placing/resources.ts';
 import type { Certified, Epoch, Signed, StateBody } from '../record/records.ts';
 import type { Refusal } from '../record/refusals.ts';
+import { hasPlace } from '../record/slot.ts';
 import { saveExecution } from './reporting.ts';
 import { note, observe, refuse, seal, send, wallMs } from '../node/outbox.ts';
 import type { LocalExecution } from './state.ts';
@@ -97,7 +98,8 @@ function take(
     refuse(core, from, verdict.code, verdict.fault);
     return [{ code: 'expired' }];
   }
-  if (body.node !== core.self || body.execution !== executionIdOf(core.suite, body)) {
+  const here = body.node === core.self && hasPlace(spec, assign.record);
+  if (!here || body.execution !== executionIdOf(core.suite, body)) {
     refuse(core, from, 'contradiction', true);
     return [{ code: 'expired' }];
   }

@@ -5,7 +5,7 @@
 import { putOnShelf, recall } from './shelf.ts';
 import { isKeeper } from '../record/keeper-set.ts';
 import { allow } from '../mesh/allowance.ts';
-import { slotOf } from '../record/certificate.ts';
+import { slotOf } from '../record/slot.ts';
 import { jobTimer, learn, sendCommits } from '../consensus/proposer.ts';
 import { compareEpochs, withinReach } from '../record/ballot.ts';
 import { standForLeader, stepDown, takeCommand, takeState } from '../consensus/candidacy.ts';

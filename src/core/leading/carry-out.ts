@@ -4,6 +4,7 @@ import type { KeptJob } from '../keeping/state.ts';
 import { isNear } from '../mesh/reach.ts';
 import { noteWork } from '../mesh/welcome.ts';
 import { note, seal, send } from '../node/outbox.ts';
+import { closeSlot } from '../record/slot.ts';
 import type { Node, With } from '../node/state.ts';
 import { fillVacancies, searchOf, sendAssignments } from '../placing/place.ts';
 import type { ExecutionId } from '../record/ids.ts';
@@ -37,7 +38,7 @@ export function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader)
   for (const given of plan.givenUp) giveUp(core, kept, lead, given);
   for (const execution of plan.failed) noteFailure(core, kept, lead, execution);
   cancelSurplus(core, kept, lead, plan);
-  if (lead.commits.proposals.has('close')) return;
+  if (lead.commits.proposals.has(closeSlot(kept.ledger.spec.body.version))) return;
   if (plan.close !== null) return proposeClose(core, kept, lead, plan.close);
   acceptResults(core, kept, lead, plan);
   for (const state of plan.copies) askForCopy(core, kept, lead, state);

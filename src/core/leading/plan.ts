@@ -3,7 +3,7 @@
  * observations to a plan, whose buckets `carry-out.ts` empties. It is evaluated from scratch after every
  * event (level-triggered), so a lost message or a repeated one changes nothing but the moment.
  */
-import { partitionsIn } from '../record/certificate.ts';
+import { acceptSlot, assignSlot, closeSlot, partitionsIn } from '../record/slot.ts';
 import type { Job } from '../../job/model.ts';
 import type { ExecutionId, Millis, RecordId } from '../record/ids.ts';
 import { after } from '../record/ids.ts';
@@ -94,7 +94,9 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer E)[] 
 type Draft = Mutable<Omit<Plan, 'complete'>> & { open: number };
 
 export function planJob(ledger: Ledger, observed: Observed): Plan {
+  const { version } = ledger.spec.body;
   const draft: Draft = {
+    version,
     close: null,
     begun: [],
     givenUp: [],
@@ -107,7 +109,7 @@ export function planJob(ledger: Ledger, observed: Observed): Plan {
     wakeAt: null,
   };
   // The end is decided; it only has to be committed.
-  if (observed.isProposed('close')) return { ...draft, complete: false };
+  if (observed.isProposed(closeSlot(version))) return { ...draft, complete: false };
   draft.close = stopEnding(ledger) ?? timeoutEnding(ledger, observed);
   const { spec } = ledger.spec.body;
   const total = spec.Task.Timeouts.TotalTimeout * 1000;
@@ -121,7 +123,7 @@ export function planJob(ledger: Ledger, observed: Observed): Plan {
     if (verdict.over) draft.close = verdict.ending;
     else if (verdict.lookAt !== null) wake(draft, verdict.lookAt);
   }
-  const { open, ...rest } = draft;
+  const { open, version: _, ...rest } = draft;
   return { ...rest, complete: draft.close === null && open === 0 };
 }
 
@@ -187,7 +189,7 @@ function planPartition(
   const notBefore = backoffEnd(views, failures, observed);
   if (notBefore > observed.now) return wake(draft, notBefore);
   const attempt = last === undefined ? 0 : last.attempt.assign.record.body.attempt + 1;
-  if (observed.isProposed(`assign/${index}/${attempt}`)) return;
+  if (observed.isProposed(assignSlot(draft.version, index, attempt))) return;
   draft.vacancies.push({
     partition: index,
     attempt,
@@ -206,7 +208,7 @@ function planResult(
   const results = attempts.flatMap(({ state }) =>
     state?.body.phase === 'completed' ? [{ state, safety: resultSafety(state, observed) }] : [],
   );
-  const proposed = observed.isProposed(`accept/${index}`);
+  const proposed = observed.isProposed(acceptSlot(draft.version, index));
   const safe = results.find(({ safety }) => safety === 'safe');
   if (safe !== undefined) {
     if (!proposed) draft.accepts.push(safe.state);

@@ -4,7 +4,7 @@
  * same ledger (invariant S16). Records are checked *before* they come here (`verify.ts`).
  */
 import { compareEpochs } from './ballot.ts';
-import { slotOf } from './certificate.ts';
+import { slotOf } from './slot.ts';
 import type { Phase } from './execution.ts';
 import type { ExecutionId, JobId, NodeId } from './ids.ts';
 import type { StoredRecord } from '../contract/stored.ts';
@@ -31,10 +31,11 @@ export interface Ledger {
   readonly commands: Map<number, Signed<'command'>>;
   readonly committed: Map<Slot, CertifiedValue>;
   readonly states: Map<ExecutionId, Signed<'state'>>;
-  /** Derived from `committed` and `states`: the same facts by partition. */
+  /** Derived from `committed` and `states`: the same facts of the current version, by partition. */
   readonly partitions: Map<number, Partition>;
   /** Derived: where each assigned execution belongs. */
   readonly assigned: Map<ExecutionId, NodeId>;
+  /** Derived: the end of the current version, which is the one that `spec` gives. */
   close: Certified<'close'> | null;
 }
 
@@ -75,9 +76,10 @@ export function mergeCommitted(ledger: Ledger, certified: CertifiedValue): Merge
     return known.record.id === certified.record.id ? 'known' : 'contradiction';
   ledger.committed.set(slot, certified);
   const { record } = certified;
+  if (record.type === 'assign') ledger.assigned.set(record.body.execution, record.body.node);
+  if (record.body.version !== ledger.spec.body.version) return 'new';
   switch (record.type) {
     case 'assign': {
-      ledger.assigned.set(record.body.execution, record.body.node);
       const state = ledger.states.get(record.body.execution) ?? null;
       partitionOf(ledger, record.body.partition).attempts.set(record.body.attempt, {
         assign: certified as Certified<'assign'>,
@@ -99,6 +101,7 @@ export function mergeState(ledger: Ledger, state: Signed<'state'>): Merged {
   const known = ledger.states.get(state.body.execution);
   if (known !== undefined && !supersedes(state, known)) return 'known';
   ledger.states.set(state.body.execution, state);
+  // An attempt of another version has other executions.
   const attempt = ledger.partitions.get(state.body.partition)?.attempts.get(state.body.attempt);
   if (attempt?.assign.record.body.execution === state.body.execution) attempt.state = state;
   return 'new';

@@ -54,13 +54,16 @@ export interface VoteBody {
   readonly store: StoreId;
 }
 
-/** A committed register of a job: `assign/<partition>/<attempt>`, `accept/<partition>`, `close`; one value each, for ever. */
+/**
+ * A committed register of a job: `assign/<version>/<partition>/<attempt>`, `accept/<version>/<partition>`,
+ * `close/<version>`; one value each, for ever. `slot.ts` makes them.
+ */
 export type Slot =
   | 'admission'
   | 'grant'
-  | 'close'
-  | `accept/${number}`
-  | `assign/${number}/${number}`;
+  | `close/${number}`
+  | `accept/${number}/${number}`
+  | `assign/${number}/${number}/${number}`;
 
 export interface CommandBody {
   readonly job: JobId;

@@ -3,7 +3,8 @@
  * Everything that enters a ledger passes through here first (invariant S13).
  */
 import { isKeeper } from './keeper-set.ts';
-import { certifiedEpoch, slotOf, validCertificate } from './certificate.ts';
+import { certifiedEpoch, validCertificate } from './certificate.ts';
+import { slotOf } from './slot.ts';
 import { firstEpoch, sameEpoch } from './ballot.ts';
 import type { JobId, NodeId, PublicKey } from './ids.ts';
 import { asJobId, uuidOf } from './ids.ts';

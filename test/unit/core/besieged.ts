@@ -207,7 +207,7 @@ export const situations: Readonly<Record<string, (world: Besieged) => void>> = {
     const execution = executionIdOf(first.suite, place);
     const body = { ...place, replaces: null, execution, epoch };
     const record = first.suite.seal('assign', body, asHlc(WALL), 'node');
-    const assigns = [certify(record, 'assign/0/0', epoch)];
+    const assigns = [certify(record, 'assign/1/0/0', epoch)];
     world.message(first.id, { type: 'assign', spec, admission, grant: null, assigns, holders: [] });
     world.records.push(spec, admission.record, record);
     assert.equal(world.machine.inspect().executions.length, 1);
@@ -235,7 +235,7 @@ export const situations: Readonly<Record<string, (world: Besieged) => void>> = {
       evidence: [],
     } as const;
     const record = first.suite.seal('close', body, asHlc(WALL), 'node');
-    const close = certify(record, 'close', job.epoch);
+    const close = certify(record, 'close/1', job.epoch);
     world.message(first.id, { type: 'commit', job: job.id, values: [close] });
     world.records.push(record);
     assert.equal(world.machine.inspect().jobs[0]?.state, 'Failed');

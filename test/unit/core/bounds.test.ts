@@ -181,15 +181,15 @@ const messages: Makers<Message> = {
     type: 'propose',
     job: id,
     epoch,
-    values: [{ slot: 'assign/0/0', value: assign }],
+    values: [{ slot: 'assign/1/0/0', value: assign }],
     states: [],
     commands: [],
   }),
   voted: ({ job, id }) => ({ type: 'voted', job: id, votes: [...job.admission.votes] }),
   commit: ({ job, id, assign }) => ({ type: 'commit', job: id, values: [committed(job, assign)] }),
-  'commit-ack': ({ id }) => ({ type: 'commit-ack', job: id, slots: ['assign/0/0', 'close'] }),
+  'commit-ack': ({ id }) => ({ type: 'commit-ack', job: id, slots: ['assign/1/0/0', 'close/1'] }),
   activated: ({ id }) => ({ type: 'activated', job: id }),
-  'closed-ack': ({ id }) => ({ type: 'closed-ack', job: id }),
+  'closed-ack': ({ id }) => ({ type: 'closed-ack', job: id, version: 1 }),
   assign: ({ job, assign }) => ({
     type: 'assign',
     spec: job.spec,
@@ -361,7 +361,7 @@ describe('what a keeper remembers of a job stays bounded', () => {
     const { cluster, job, size } = keeping();
     for (let partition = 0; partition < 200; partition += 1) {
       const value = assignOf(job, { node: 4, partition });
-      const values = [{ slot: `assign/${partition}/0` as const, value }];
+      const values = [{ slot: `assign/1/${partition}/0` as const, value }];
       const { epoch } = job;
       cluster.message(0, 1, {
         type: 'propose',

@@ -114,7 +114,7 @@ const checks: { readonly [T in Message['type']]?: Check<T> } = {
           // Of a closed job the execution is forgotten in the same input as it ends.
           !isTerminal(body.phase) ||
           store.get('executions', body.job, body.execution)?.state.id === id ||
-          store.get('records', body.job, 'close') !== null,
+          store.get('records', body.job, 'close/1') !== null,
       ),
     ),
   'command-ack': ({ job }, store) =>

@@ -24,7 +24,7 @@ import type {
   StateBody,
 } from '../../../src/core/record/records.ts';
 import type { Suite } from '../../../src/core/record/suite.ts';
-import { slotOf } from '../../../src/core/record/certificate.ts';
+import { slotOf } from '../../../src/core/record/slot.ts';
 import { jobIdOf } from '../../../src/core/record/verify.ts';
 import type { Job, Resources, ResourceTexts, Task } from '../../../src/job/model.ts';
 import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from '../../simulation/fast-suite.ts';

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { encodeCbor } from '../../../p2p/wire/cbor.ts';
 import { createEnvelopes } from '../../../p2p/wire/envelope.ts';
 import { createSuite } from '../../../p2p/wire/suite.ts';
-import { slotOf } from '../../../src/core/record/certificate.ts';
+import { slotOf } from '../../../src/core/record/slot.ts';
 import { asHlc, asNodeId, asPublicKey, asStoreId } from '../../../src/core/record/ids.ts';
 import type { NodeId, StoreId } from '../../../src/core/record/ids.ts';
 import type { Gossip, Message } from '../../../src/core/contract/messages.ts';
@@ -109,8 +109,8 @@ const numbers: readonly number[] = [
 ];
 const texts: readonly string[] = [
   '', 'constructor', '__proto__', 'toString', 'hasOwnProperty', '\ud800', '\udfff\ud800', '\0',
-  '‮', 'j-', 'e-', 'x'.repeat(4_000), 'close', 'admission', 'grant', 'accept/0', 'assign/0/0',
-  'assign/999999/999999', '-1', 'NaN',
+  '‮', 'j-', 'e-', 'x'.repeat(4_000), 'close/1', 'admission', 'grant', 'accept/1/0', 'assign/1/0/0',
+  'assign/1/999999/999999', '-1', 'NaN',
 ]; // biome-ignore format: tables read better in lines
 
 /** Where a value is replaced by an odd one. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { slotOf } from '../../../src/core/record/certificate.ts';
+import { slotOf } from '../../../src/core/record/slot.ts';
 import { asHlc, asMillis, asRequestId } from '../../../src/core/record/ids.ts';
 import { DEFAULT_LIMITS } from '../../../src/core/contract/limits.ts';
 import { createMachine } from '../../../src/core/machine.ts';
@@ -126,7 +126,7 @@ const messages: Expected<Message> = {
       type: 'propose',
       job: id,
       epoch,
-      values: [{ slot: 'assign/0/0', value: assign }],
+      values: [{ slot: 'assign/1/0/0', value: assign }],
       states: [],
       commands: [],
     },
@@ -134,9 +134,9 @@ const messages: Expected<Message> = {
   ],
   voted: [{ type: 'voted', job: id, votes: [vote] }, []],
   commit: [{ type: 'commit', job: id, values: [committed(job, assign)] }, ['send job-wanted']],
-  'commit-ack': [{ type: 'commit-ack', job: id, slots: ['assign/0/0', 'close'] }, []],
+  'commit-ack': [{ type: 'commit-ack', job: id, slots: ['assign/1/0/0', 'close/1'] }, []],
   activated: [{ type: 'activated', job: id }, []],
-  'closed-ack': [{ type: 'closed-ack', job: id }, []],
+  'closed-ack': [{ type: 'closed-ack', job: id, version: 1 }, []],
   assign: [
     {
       type: 'assign',

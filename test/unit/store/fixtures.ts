@@ -68,6 +68,6 @@ export const promiseWrite = (number: number, ballot: number): StoreWrite => ({
 export const acceptedWrite = (number: number, partition: number): StoreWrite => ({
   table: 'accepted',
   job: jobNumber(number),
-  key: `assign/${partition}/0`,
+  key: `assign/1/${partition}/0`,
   value: { epoch, value: assign(jobNumber(number), partition) },
 });

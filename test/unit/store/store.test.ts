@@ -52,7 +52,7 @@ test('what was written is there again, each table in order, under the same id', 
     [jobNumber(1), jobNumber(2)],
   );
   assert.equal(before.promises[0]?.value.number, 7);
-  assert.equal(before.accepted[0]?.key, 'assign/3/0');
+  assert.equal(before.accepted[0]?.key, 'assign/1/3/0');
 });
 
 test('a record comes back as the very bytes that were signed', (context) => {
@@ -160,7 +160,7 @@ test('a row that was moved to another key is damaged, though its bytes are sound
   const store = opened(context, dir);
   store.apply([recordWrite(1)]);
   store.close();
-  tamper(dir, (database) => database.exec(`UPDATE records SET key = 'close'`));
+  tamper(dir, (database) => database.exec(`UPDATE records SET key = 'close/1'`));
   const again = opened(context, dir);
   assert.deepEqual(
     [codes(again), again.restore().records],
@@ -355,13 +355,21 @@ test('a file that claims a format SQLite cannot write is damaged', (context) => 
   }
 });
 
-test('a store of a newer version is left alone', (context) => {
-  const dir = temporary(context);
-  opened(context, dir).close();
-  tamper(dir, (database) => database.exec('UPDATE meta SET schema = 2'));
-  assert.throws(() => opened(context, dir), /newer version of shoal/);
-  assert.equal(existsSync(join(dir, 'store.db.damaged-1')), false);
-});
+for (const [schema, age] of [
+  [99, 'newer'],
+  [1, 'older'],
+] as const) {
+  test(`a store of ${age === 'older' ? 'an' : 'a'} ${age} version is left alone, and said to be one`, (context) => {
+    const dir = temporary(context);
+    opened(context, dir).close();
+    tamper(dir, (database) => database.exec(`UPDATE meta SET schema = ${schema}`));
+    assert.throws(() => opened(context, dir), {
+      name: 'ShoalError',
+      message: new RegExp(`${age} version of shoal.*schema ${schema}.*--data-dir`),
+    });
+    assert.equal(existsSync(join(dir, 'store.db.damaged-1')), false);
+  });
+}
 
 test('a directory that cannot be used is told by a failure of its own', (context) => {
   const dir = temporary(context);

@@ -1,7 +1,7 @@
 /** What a keeper has accepted binds it as much as what it has promised. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { slotOf } from '../../../../src/core/record/certificate.ts';
+import { slotOf } from '../../../../src/core/record/slot.ts';
 import type { Epoch, Signed } from '../../../../src/core/record/records.ts';
 import { Cluster, refusals } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AcceptedValue } from '../../../../src/core/contract/messages.ts';
-import { slotOf } from '../../../../src/core/record/certificate.ts';
+import { slotOf } from '../../../../src/core/record/slot.ts';
 
 import { createLedger, recordsOf } from '../../../../src/core/record/ledger.ts';
 import type { Epoch, Signed } from '../../../../src/core/record/records.ts';

@@ -74,7 +74,7 @@ describe('a leader', () => {
     const last = cluster.messages('propose').at(-1)?.message ?? assert.fail('a proposal');
     assert.deepEqual(
       last.values.map(({ slot }) => slot),
-      ['accept/0', 'close'],
+      ['accept/1/0', 'close/1'],
     );
     const [accept, close] = last.values;
     assert.ok(accept !== undefined && close !== undefined);

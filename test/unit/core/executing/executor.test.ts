@@ -281,18 +281,18 @@ describe('an assignment', () => {
   const renamed = assignOf(job, { node: 0 });
   const misnamed: Signed<'assign'> = assignOf(job, { node: 0, attempt: 1 });
   const worthless: Readonly<Record<string, readonly [string, Certified<'assign'>]>> = {
-    'with too few votes': ['bad-certificate', certify(renamed, 'assign/0/0', [1], job.epoch)],
+    'with too few votes': ['bad-certificate', certify(renamed, 'assign/1/0/0', [1], job.epoch)],
     'voted for in another slot': [
       'bad-certificate',
-      certify(renamed, 'assign/0/1', [1, 2], job.epoch),
+      certify(renamed, 'assign/1/0/1', [1, 2], job.epoch),
     ],
     'with votes under two epochs': [
       'bad-certificate',
       {
         record: renamed,
         votes: [
-          ...certify(renamed, 'assign/0/0', [1], job.epoch).votes,
-          ...certify(renamed, 'assign/0/0', [2], later).votes,
+          ...certify(renamed, 'assign/1/0/0', [1], job.epoch).votes,
+          ...certify(renamed, 'assign/1/0/0', [2], later).votes,
         ],
       },
     ],
@@ -430,7 +430,7 @@ describe('a running execution', () => {
     'the result of another partition': [elsewhere, 'contradiction'],
     'an assignment': [committed(job, replaced), 'contradiction'],
     'a close with too few votes': [
-      certify(closeOf(job), 'close', [1], job.epoch),
+      certify(closeOf(job), 'close/1', [1], job.epoch),
       'bad-certificate',
     ],
     'a close that a stranger wrote': [
@@ -445,7 +445,7 @@ describe('a running execution', () => {
 
   it('is not stopped by a false close', () => {
     const cluster = running();
-    const close = certify(closeOf(job), 'close', [1], job.epoch);
+    const close = certify(closeOf(job), 'close/1', [1], job.epoch);
     assert.deepEqual(refusals(cluster.message(0, 9, { type: 'closed', job: id, close })), [
       'bad-certificate',
     ]);

@@ -6,7 +6,7 @@ import type { Inspection } from '../../../../src/core/contract/inspection.ts';
 import type { Limits } from '../../../../src/core/contract/limits.ts';
 import type { Message, SlotValue } from '../../../../src/core/contract/messages.ts';
 import type { Certified, Epoch, Signed } from '../../../../src/core/record/records.ts';
-import { slotOf } from '../../../../src/core/record/certificate.ts';
+import { slotOf } from '../../../../src/core/record/slot.ts';
 import { forge, nodeKey } from '../../../simulation/fast-suite.ts';
 import { Cluster, refusals } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';
@@ -230,7 +230,7 @@ describe('a promise', () => {
     assert.ok(promise?.type === 'promise');
     assert.deepEqual(
       promise.accepted.map(({ slot, value }) => [slot, value.id]),
-      [['assign/0/0', assign.id]],
+      [['assign/1/0/0', assign.id]],
     );
     assert.deepEqual([promise.part, promise.parts], [0, 1]);
     assert.deepEqual(cluster.job(0).promised, epochOf(1, 2));
@@ -361,7 +361,7 @@ describe('a proposal', () => {
     ],
     'of a value in a slot that is not its own': [
       'wrong-signer',
-      propose([], { values: [{ slot: 'assign/0/1', value: assign }] }),
+      propose([], { values: [{ slot: 'assign/1/0/1', value: assign }] }),
     ],
     'of a result nobody reported': ['contradiction', propose([accept])],
     'of a result other than the reported one': [
@@ -390,7 +390,7 @@ describe('a proposal', () => {
       assert.deepEqual(refusals(effects), [code]);
       const voted = sends(effects).flatMap((sent) => (sent.type === 'voted' ? sent.votes : []));
       assert.ok(
-        voted.every(({ body }) => body.slot === 'accept/0'),
+        voted.every(({ body }) => body.slot === 'accept/1/0'),
         'only what is founded is voted for',
       );
     });
@@ -443,7 +443,7 @@ describe('a commit', () => {
     const cluster = keeper();
     const effects = cluster.message(0, 9, commit([value]));
     assert.equal(effects[0]?.type, 'persist');
-    assert.deepEqual(sends(effects), [{ type: 'commit-ack', job: id, slots: ['assign/0/0'] }]);
+    assert.deepEqual(sends(effects), [{ type: 'commit-ack', job: id, slots: ['assign/1/0/0'] }]);
     const again = cluster.message(0, 9, commit([value]));
     assert.deepEqual(
       again.map(({ type }) => type),
@@ -452,7 +452,7 @@ describe('a commit', () => {
   });
 
   it('with a false certificate is refused', () => {
-    const few = certify(assign, 'assign/0/0', [1], job.epoch);
+    const few = certify(assign, 'assign/1/0/0', [1], job.epoch);
     refusedAlone(keeper(), 1, commit([few]), 'bad-certificate');
     const stranger = committed(job, assignOf(job, { node: 7, by: 9 }));
     refusedAlone(keeper(), 1, commit([stranger]), 'not-keeper');

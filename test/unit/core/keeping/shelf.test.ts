@@ -415,9 +415,9 @@ function records(): readonly StoredRecord[] {
   return [
     { record: spec, votes: [] },
     certify(suite.seal('admission', body, now, 'node'), 'admission'),
-    certify(suite.seal('assign', assign, now, 'node'), 'assign/0/0'),
-    certify(suite.seal('accept', accept, now, 'node'), 'accept/0'),
-    certify(suite.seal('close', { job, version: 1, ...close }, now, 'node'), 'close'),
+    certify(suite.seal('assign', assign, now, 'node'), 'assign/1/0/0'),
+    certify(suite.seal('accept', accept, now, 'node'), 'accept/1/0'),
+    certify(suite.seal('close', { job, version: 1, ...close }, now, 'node'), 'close/1'),
     { record: suite.seal('state', { ...run, ...state }, now, 'node'), votes: [] },
   ];
 }
@@ -428,7 +428,7 @@ const probe = (own: (typeof suites)[number]): Signed<'vote'> =>
     {
       job: jobIdOf(own, own.owner, 'a'.repeat(32)),
       of: 'a'.repeat(64) as never,
-      slot: 'close',
+      slot: 'close/1',
       epoch: { config: 0, number: 0, leader: own.nodeOf(own.owner) },
       store: storeOf(0),
     },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { SlotValue } from '../../../../src/core/contract/messages.ts';
-import { slotOf } from '../../../../src/core/record/certificate.ts';
+import { slotOf } from '../../../../src/core/record/slot.ts';
 import { Cluster } from '../cluster.ts';
 import { admitted, assignOf, committed, idOf, jobWith, stateOf, voteOf } from '../fixtures.ts';
 
@@ -93,7 +93,7 @@ describe('a leader', () => {
     assert.equal(told(cluster, 'closed', 7), 1);
     cluster.advance(5_000);
     assert.ok(told(cluster, 'closed', 7) > 1);
-    cluster.message(0, 7, { type: 'closed-ack', job: id });
+    cluster.message(0, 7, { type: 'closed-ack', job: id, version: 1 });
     const heard = told(cluster, 'closed', 7);
     cluster.advance(20_000);
     assert.equal(told(cluster, 'closed', 7), heard);
@@ -101,7 +101,8 @@ describe('a leader', () => {
 
   it('hears a sign of life of an execution from its own node only', () => {
     const cluster = leader([first]);
-    const lost = (): boolean => JSON.stringify(cluster.messages('propose')).includes('assign/0/1');
+    const lost = (): boolean =>
+      JSON.stringify(cluster.messages('propose')).includes('assign/1/0/1');
     const running = stateOf(first, 7, { phase: 'running', sequence: 3 });
     cluster.message(0, 7, { type: 'states', states: [running] });
     for (let turn = 0; turn < 30 && !lost(); turn += 1) {
@@ -119,6 +120,6 @@ describe('a leader', () => {
       vote(cluster);
     }
     const slots = cluster.job(0).records.committed.map(({ record }) => slotOf(record));
-    assert.ok(slots.includes('assign/0/1'), 'within ten seconds');
+    assert.ok(slots.includes('assign/1/0/1'), 'within ten seconds');
   });
 });

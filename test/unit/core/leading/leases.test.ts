@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DEFAULT_LIMITS } from '../../../../src/core/contract/limits.ts';
-import { slotOf } from '../../../../src/core/record/certificate.ts';
+import { slotOf } from '../../../../src/core/record/slot.ts';
 import { Cluster } from '../cluster.ts';
 import { admitted, assignOf, committed, jobWith, stateOf, voteOf } from '../fixtures.ts';
 
@@ -151,7 +151,7 @@ describe('a leader that took over', () => {
     promise(cluster, own);
     assert.deepEqual(
       cluster.job(0).records.committed.map(({ record }) => slotOf(record)),
-      ['assign/0/0'],
+      ['assign/1/0/0'],
     );
     cluster.advance(2 * startTimeoutMs);
     assert.equal(announced(cluster), 0);

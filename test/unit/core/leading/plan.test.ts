@@ -22,7 +22,7 @@ import { planJob } from '../../../../src/core/leading/plan.ts';
 import type { Observed, Plan } from '../../../../src/core/leading/plan.ts';
 import type { Search } from '../../../../src/core/leading/queueing.ts';
 import type { Replication, Watched } from '../../../../src/core/leading/state.ts';
-import { partitionsIn } from '../../../../src/core/record/certificate.ts';
+import { partitionsIn } from '../../../../src/core/record/slot.ts';
 import type { ReplacedFor, Slot } from '../../../../src/core/record/records.ts';
 import type { Job, JobType } from '../../../../src/job/model.ts';
 import {

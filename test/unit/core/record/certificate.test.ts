@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
   certifiedEpoch,
-  slotOf,
   validCertificate,
   validVote,
 } from '../../../../src/core/record/certificate.ts';
@@ -11,14 +10,11 @@ import { asJobId } from '../../../../src/core/record/ids.ts';
 import type { Certified, Signed } from '../../../../src/core/record/records.ts';
 import { forge } from '../../../simulation/fast-suite.ts';
 import {
-  acceptOf,
   admitted,
   assignOf,
   certify,
-  closeOf,
   idOf,
   jobWith,
-  stateOf,
   storeOf,
   suite,
   suiteOf,
@@ -29,10 +25,10 @@ import { majority } from '../../../../src/core/record/keeper-set.ts';
 const job = admitted(jobWith(), [0, 1, 2, 3, 4]);
 const admission = job.admission.record.body;
 const assign = assignOf(job, { node: 7 });
-const SLOT = 'assign/0/0';
+const SLOT = 'assign/1/0/0';
 const vote = (
   index: number,
-  change: { slot?: 'close'; epoch?: number; store?: number; of?: 'spec' } = {},
+  change: { slot?: 'close/1'; epoch?: number; store?: number; of?: 'spec' } = {},
 ) =>
   voteOf(
     index,
@@ -71,7 +67,7 @@ describe('a certificate', () => {
       vote(1),
       vote(2, { store: 3 }),
     ],
-    'with a vote for another slot': [vote(0), vote(1), vote(2, { slot: 'close' })],
+    'with a vote for another slot': [vote(0), vote(1), vote(2, { slot: 'close/1' })],
     'with a vote for another record': [vote(0), vote(1), vote(2, { of: 'spec' })],
     'with a vote for another job': [
       vote(0),
@@ -82,7 +78,7 @@ describe('a certificate', () => {
     'with a vote changed after it was signed': [
       vote(0),
       vote(1),
-      { ...vote(2, { slot: 'close' }), body: vote(2).body },
+      { ...vote(2, { slot: 'close/1' }), body: vote(2).body },
     ],
   };
   for (const [what, votes] of Object.entries(bad))
@@ -113,19 +109,10 @@ function suiteKey(index: number) {
 describe('a vote', () => {
   it('counts in its own slot, for its own record, by its own keeper only', () => {
     assert.ok(validVote(vote(1), admission, assign.id, SLOT, suite));
-    assert.equal(validVote(vote(1), admission, assign.id, 'assign/0/1', suite), false);
+    assert.equal(validVote(vote(1), admission, assign.id, 'assign/1/0/1', suite), false);
     assert.equal(validVote(vote(1), admission, job.spec.id, SLOT, suite), false);
     const others = { ...admission, keepers: admission.keepers.slice(2) };
     assert.equal(validVote(vote(1), others, assign.id, SLOT, suite), false);
-  });
-});
-
-describe('the slot', () => {
-  it('of a value names the partition, and of an assignment the attempt', () => {
-    const other = assignOf(job, { node: 1, partition: 3, attempt: 2 });
-    assert.equal(slotOf(other), 'assign/3/2');
-    assert.equal(slotOf(acceptOf(job, stateOf(other, 1, {}))), 'accept/3');
-    assert.equal(slotOf(closeOf(job)), 'close');
   });
 });
 

@@ -273,12 +273,12 @@ describe('a committed value', () => {
       'voted for in another slot is refused',
       'bad-certificate',
       () =>
-        checkCommitted(suite, body, certify(acceptOf(job, state), 'accept/1', [0, 1], job.epoch)),
+        checkCommitted(suite, body, certify(acceptOf(job, state), 'accept/1/1', [0, 1], job.epoch)),
     ],
     [
       'with too few votes is refused',
       'bad-certificate',
-      () => checkCommitted(suite, body, certify(closeOf(job), 'close', [0], job.epoch)),
+      () => checkCommitted(suite, body, certify(closeOf(job), 'close/1', [0], job.epoch)),
     ],
   ]);
 });

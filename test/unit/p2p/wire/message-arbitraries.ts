@@ -220,7 +220,11 @@ export const messageArbitraries: Arbitraries<Message> = {
   commit: record<M<'commit'>>({ type: is('commit'), job: jobIds, values: few(certifiedValues) }),
   'commit-ack': record<M<'commit-ack'>>({ type: is('commit-ack'), job: jobIds, slots: few(slots) }),
   activated: record<M<'activated'>>({ type: is('activated'), job: jobIds }),
-  'closed-ack': record<M<'closed-ack'>>({ type: is('closed-ack'), job: jobIds }),
+  'closed-ack': record<M<'closed-ack'>>({
+    type: is('closed-ack'),
+    job: jobIds,
+    version: ordinals,
+  }),
   assign: record<M<'assign'>>({
     type: is('assign'),
     spec: signed('spec'),

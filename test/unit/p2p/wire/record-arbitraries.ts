@@ -1,5 +1,6 @@
 /** Generators of valid record bodies and jobs, one per type, complete by the compiler. */
 import fc from 'fast-check';
+import { acceptSlot, assignSlot, closeSlot } from '../../../../src/core/record/slot.ts';
 import type { Arbitrary } from 'fast-check';
 import type {
   ExecutionFailure,
@@ -70,9 +71,12 @@ const keepers: Arbitrary<Keeper> = record({ node: nodeIds, store: storeIds });
 
 export const indexes = fc.nat(999_999);
 export const slots: Arbitrary<Slot> = fc.oneof(
-  fc.constantFrom<Slot>('admission', 'grant', 'close'),
-  indexes.map((partition): Slot => `accept/${partition}`),
-  fc.tuple(indexes, indexes).map(([partition, attempt]): Slot => `assign/${partition}/${attempt}`),
+  fc.constantFrom<Slot>('admission', 'grant'),
+  ordinals.map(closeSlot),
+  fc.tuple(ordinals, indexes).map(([version, partition]) => acceptSlot(version, partition)),
+  fc
+    .tuple(ordinals, indexes, indexes)
+    .map(([version, partition, attempt]) => assignSlot(version, partition, attempt)),
 );
 
 export const resources: Arbitrary<Resources> = record({
