@@ -205,7 +205,8 @@ export function onAcknowledged(from: NodeId, kept: KeptJob, slots: readonly Slot
   const open = lead.commits.unacked.get(from);
   for (const slot of slots) {
     open?.delete(slot);
-    if (slot === closeSlot(kept.ledger.spec.body.version) && lead.stage === 'closing') lead.nodes.delete(from);
+    if (slot === closeSlot(kept.ledger.spec.body.version) && lead.stage === 'closing')
+      lead.nodes.delete(from);
   }
 }
 

@@ -91,7 +91,7 @@ export interface Plan {
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer E)[] ? E[] : T[K] };
-type Draft = Mutable<Omit<Plan, 'complete'>> & { open: number };
+type Draft = Mutable<Omit<Plan, 'complete'>> & { open: number; readonly version: number };
 
 export function planJob(ledger: Ledger, observed: Observed): Plan {
   const { version } = ledger.spec.body;

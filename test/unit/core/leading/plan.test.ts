@@ -546,13 +546,13 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
     {
       job: jobWith({ Count: 3 }),
       partitions: [[{ phase: 'completed' }], [{ phase: 'completed', result: RESULT, copy: {} }]],
-      proposed: ['accept/0', 'accept/1', 'assign/2/0'],
+      proposed: ['accept/1/0', 'accept/1/1', 'assign/1/2/0'],
     },
     {},
   ],
   [
     'nothing is decided once the end is',
-    { partitions: [[{ fresh: true }]], proposed: ['close'], stop: 'enough' },
+    { partitions: [[{ fresh: true }]], proposed: ['close/1'], stop: 'enough' },
     {},
   ],
   [

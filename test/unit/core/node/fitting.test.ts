@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { MESSAGE_MAX_BYTES } from '../../../../p2p/wire/messages.ts';
-import { slotOf } from '../../../../src/core/record/certificate.ts';
+import { slotOf } from '../../../../src/core/record/slot.ts';
 import { asExecutionId, asHlc, asNodeId } from '../../../../src/core/record/ids.ts';
 import { fitting } from '../../../../src/core/node/fitting.ts';
 import type { Message, MessageType } from '../../../../src/core/contract/messages.ts';
@@ -90,7 +90,7 @@ const many = <T>(item: T): readonly T[] => Array.from({ length: COUNT }, () => i
 /** The lists that grow with a job, as long as the largest job makes them. */
 const grown: { readonly [T in MessageType]?: Partial<MessageOf<T>> } = {
   propose: {
-    values: [...many({ slot: slotOf(accept), value: accept }), { slot: 'close', value: close }],
+    values: [...many({ slot: slotOf(accept), value: accept }), { slot: 'close/1', value: close }],
     states: [state],
   },
   voted: { votes: many(voted(assign, slotOf(assign))) },
@@ -147,7 +147,7 @@ describe('a proposal in several parts', () => {
     type: 'propose',
     job,
     epoch,
-    values: [...values.map(({ proposed }) => proposed), { slot: 'close', value: close }],
+    values: [...values.map(({ proposed }) => proposed), { slot: 'close/1', value: close }],
     states: [state, ...values.map(({ told }) => told)],
     commands: [],
   });
@@ -161,7 +161,7 @@ describe('a proposal in several parts', () => {
         if (value.type === 'accept') assert.ok(states.has(value.body.execution));
     }
     const last = parts.at(-1);
-    assert.ok(last?.type === 'propose' && last.values.at(-1)?.slot === 'close');
+    assert.ok(last?.type === 'propose' && last.values.at(-1)?.slot === 'close/1');
     assert.ok(last.states.some(({ id }) => id === state.id));
   });
 });
