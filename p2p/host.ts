@@ -16,7 +16,6 @@ import { mdns } from '@libp2p/mdns';
 import { noise } from '@libp2p/noise';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { ping } from '@libp2p/ping';
-import { preSharedKey } from '@libp2p/pnet';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
 import type { Libp2pOptions } from 'libp2p';
@@ -44,6 +43,7 @@ import type { HelloService } from './protocols/hello.ts';
 import { createMessages, messageProtocol } from './protocols/messages.ts';
 import { createTail, tailProtocol } from './protocols/tail.ts';
 import { createStanding } from './peers/standing.ts';
+import { swarmKeyProtector } from './peers/swarm-cipher.ts';
 
 export type { Host, HostConfig, HostDeps } from './host-types.ts';
 
@@ -314,7 +314,7 @@ function libp2pOptions(
     ],
     ...(config.swarmKey === null
       ? {}
-      : { connectionProtector: preSharedKey({ psk: config.swarmKey, timeout: 5_000 }) }),
+      : { connectionProtector: swarmKeyProtector(config.swarmKey) }),
     connectionManager: {
       maxConnections: config.maxConnections,
       // 5 per second and source address by default: of 30 peers behind one address that join one
