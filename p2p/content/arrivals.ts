@@ -21,7 +21,7 @@ export async function* readWhileFetched(
   const signal = AbortSignal.any([options.signal, left.signal]);
   const again = (cid: CID): Promise<void> =>
     fetcher.ensure(root, [cid], false, { ...options, signal });
-  const arrivals = createArrivals(blocks, root, again);
+  const arrivals = createArrivals(blocks, root, again, signal);
   const { onBlock, onStored } = arrivals;
   const fetching = fetcher
     .ensure(root, [file], true, { ...options, signal, onBlock, onStored })
@@ -54,6 +54,7 @@ function createArrivals(
   blocks: BlockFiles,
   root: CID,
   again: (cid: CID) => Promise<void>,
+  signal: AbortSignal,
 ): Arrivals {
   const waiting = new Map<BlockKey, PromiseWithResolvers<Uint8Array | null>>();
   let ended = false;
@@ -73,6 +74,8 @@ function createArrivals(
     },
     loader: {
       async load(cid) {
+        // A file may give nothing for long, and then nobody but the signal ends its reader.
+        signal.throwIfAborted();
         const key = blocks.keyOf(cid);
         // Before looking: a block that comes while we look must not be missed.
         const arrival = waiting.get(key) ?? Promise.withResolvers<Uint8Array | null>();

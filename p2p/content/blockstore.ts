@@ -16,6 +16,7 @@ import { NextToLast } from 'blockstore-fs/sharding';
 import type { Blockstore, InputPair, Pair } from 'interface-blockstore';
 import { NotFoundError } from 'interface-store';
 import type { CID } from 'multiformats/cid';
+import { createLimiter } from '../../src/lib/limiter.ts';
 import type { Log } from '../log.ts';
 
 /** Multicodec of sha2-256, the only hash that blocks of this mesh are named by. */
@@ -71,28 +72,11 @@ export function matches(cid: CID, bytes: Uint8Array): boolean {
 const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error ? String(error.code) : '';
 
-/** At most `max` tasks at a time, the others in order of arrival. */
-function limiter(max: number): <T>(task: () => Promise<T>) => Promise<T> {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (task) => {
-    if (running >= max) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running += 1;
-    try {
-      return await task();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running -= 1;
-      else next();
-    }
-  };
-}
-
 export function createBlockFiles(directory: string, log: Log): BlockFiles {
   const sharding = new NextToLast();
   const inner = new FsBlockstore(directory, { shardingStrategy: sharding });
   const verified = new Map<BlockKey, Trust>();
-  const limited = limiter(OPEN_FILES);
+  const limited = createLimiter(OPEN_FILES);
   const listeners: ((key: BlockKey) => void)[] = [];
   const damageListeners: ((cid: CID) => void)[] = [];
 

@@ -68,6 +68,8 @@ export function createContentStore(deps: ContentDeps): HostContent {
 
   const loaderOf = (root: CID, options: FetchOptions): Loader => ({
     async load(cid) {
+      // What is all here is walked without asking anybody, and must end with its reader all the same.
+      options.signal.throwIfAborted();
       const here = await blocks.read(cid);
       if (here !== null) return here;
       await fetcher.ensure(root, [cid], false, options);
@@ -236,14 +238,18 @@ async function pinnedRoots(datastore: Datastore): Promise<CID[]> {
 /** All blocks below these roots that are here. */
 async function mark(roots: readonly CID[], blocks: BlockFiles): Promise<Set<BlockKey>> {
   const live = new Set<BlockKey>();
-  const stack = [...roots];
-  for (let cid = stack.pop(); cid !== undefined; cid = stack.pop()) {
+  const stack: CID[] = [];
+  const found = (cid: CID): void => {
     const key = blocks.keyOf(cid);
-    if (live.has(key)) continue;
+    if (live.has(key)) return;
     live.add(key);
-    if (!mayHaveLinks(cid)) continue;
+    // What may lead on waits, and nothing else: many waiting leaves are much memory.
+    if (mayHaveLinks(cid)) stack.push(cid);
+  };
+  for (const root of roots) found(root);
+  for (let cid = stack.pop(); cid !== undefined; cid = stack.pop()) {
     const bytes = await blocks.read(cid);
-    if (bytes !== null) for (const link of factsOf(cid, bytes).links) stack.push(link.cid);
+    if (bytes !== null) for (const link of factsOf(cid, bytes).links) found(link.cid);
   }
   return live;
 }

@@ -34,6 +34,18 @@ export interface BlockFacts {
 
 const NOTHING = new Uint8Array(0);
 
+/**
+ * Blocks that were named by the blocks of one DAG and not looked at yet. Each takes some 300 bytes of
+ * memory while it waits, and a block of 4 MiB names a hundred thousand; a directory has no more entries,
+ * and of a file there wait the links of one block for each of its few levels.
+ */
+export const PENDING_MAX = 200_000;
+/** Blocks of one DAG that are kept in mind at once: 256 GB of a file in the smallest usual blocks. */
+export const BLOCKS_MAX = 1_000_000;
+
+export const tooMuch = (cid: CID, what: string): ShoalError =>
+  new ShoalError({ code: 'content-corrupt', cid: cid.toString(), why: `it has ${what}` });
+
 /** @throws ShoalError `content-corrupt` when the block is not what its codec says. */
 export function factsOf(cid: CID, bytes: Uint8Array): BlockFacts {
   try {

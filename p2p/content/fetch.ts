@@ -9,8 +9,9 @@ import { ShoalError } from '../../src/failures/shoal-error.ts';
 import { asNodeId } from '../../src/core/record/ids.ts';
 import type { NodeId } from '../../src/core/record/ids.ts';
 import type { FetchOptions } from '../../src/lib/content.ts';
+import { createLimiter } from '../../src/lib/limiter.ts';
 import type { BlockFiles } from './blockstore.ts';
-import { factsOf, mayHaveLinks } from './dag.ts';
+import { BLOCKS_MAX, factsOf, mayHaveLinks, PENDING_MAX, tooMuch } from './dag.ts';
 import { count, createJudge } from './wanted.ts';
 import type { Tally } from './wanted.ts';
 import { reasonOf } from '../log.ts';
@@ -33,6 +34,11 @@ const PER_HOLDER = 4;
 /** In line for a holder, over all fetches; a fetch that is not wanted any more leaves the line. */
 const LINE_MAX = 10_000;
 const LINE_MS = 24 * 3_600_000;
+/** Blocks that are asked for in one pass; what else is missing is found by the next one. */
+const WANTS_MAX = 100_000;
+/** A walk that has seen so many blocks has become large: so many large ones go on side by side. */
+const LARGE_BLOCKS = 50_000;
+const LARGE_MAX = 2;
 
 export interface FetchDeps {
   readonly self: NodeId;
@@ -65,7 +71,10 @@ export interface Fetcher {
    * @throws ShoalError `content-not-found`, `content-too-large`, `content-corrupt`.
    */
   ensure(root: CID, wants: readonly CID[], deep: boolean, options: EnsureOptions): Promise<void>;
-  /** What is not here of these DAGs, in depth-first order. */
+  /**
+   * What is not here of these DAGs, in depth-first order; of very many the first.
+   * @throws ShoalError `content-corrupt` for more blocks than any tree has.
+   */
   missing(wants: readonly CID[], deep: boolean): Promise<CID[]>;
 }
 
@@ -88,22 +97,38 @@ export function createFetcher(deps: FetchDeps): Fetcher {
   const { blocks } = deps;
   const turns = createSlots({ max: LINE_MAX, perPeer: PER_HOLDER, waitingMax: LINE_MAX });
 
+  const large = createLimiter(LARGE_MAX);
+
   const missing = async (wants: readonly CID[], deep: boolean): Promise<CID[]> => {
     const found: CID[] = [];
     const seen = new Set<string>();
-    const stack = wants.toReversed();
-    for (let cid = stack.pop(); cid !== undefined; cid = stack.pop()) {
+    const stack: CID[] = [];
+    // Remembered when it is named, not when its turn comes: blocks that name the same ones again and
+    // again would have millions of them wait.
+    const name = (cid: CID): void => {
       const key = cid.toString();
-      if (seen.has(key) || cid.multihash.code === 0) continue;
+      if (cid.multihash.code === 0 || seen.has(key)) return;
       seen.add(key);
-      if (!deep || !mayHaveLinks(cid)) {
-        if (!(await blocks.has(cid))) found.push(cid);
-        continue;
+      stack.push(cid);
+      if (stack.length > PENDING_MAX || seen.size > BLOCKS_MAX)
+        throw tooMuch(cid, 'more blocks than a tree may have');
+    };
+    const walk = async (until: number): Promise<void> => {
+      while (stack.length > 0 && seen.size <= until && found.length < WANTS_MAX) {
+        const cid = stack.pop() as CID;
+        if (!deep || !mayHaveLinks(cid)) {
+          if (!(await blocks.has(cid))) found.push(cid);
+          continue;
+        }
+        const bytes = await blocks.read(cid);
+        if (bytes === null) found.push(cid);
+        else for (const link of factsOf(cid, bytes).links.toReversed()) name(link.cid);
       }
-      const bytes = await blocks.read(cid);
-      if (bytes === null) found.push(cid);
-      else for (const link of factsOf(cid, bytes).links.toReversed()) stack.push(link.cid);
-    }
+    };
+    for (const cid of wants.toReversed()) name(cid);
+    await walk(LARGE_BLOCKS);
+    if (stack.length > 0 && found.length < WANTS_MAX)
+      await large(() => walk(Number.POSITIVE_INFINITY));
     return found;
   };
 
@@ -209,7 +234,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
         corrupt: new Set(),
         spoke: new Set(),
         busy: false,
-        tally: { received: 0, total: 0 },
+        tally: { received: 0, blocks: 0, total: 0 },
       };
       if (!(await remaining(task))) return;
       const holders = options.holders.map(asNodeId);

@@ -3,7 +3,12 @@
  * a DAG come from strangers, so each is checked before it touches a path. Fetches nothing itself:
  * blocks come through a loader. Creates no symlinks.
  */
-import { NAME_MAX_BYTES, TREE_DEPTH_MAX, TREE_ENTRIES_MAX } from '../../src/lib/safe-path.ts';
+import {
+  NAME_MAX_BYTES,
+  TREE_DEPTH_MAX,
+  TREE_ENTRIES_MAX,
+  TREE_PATHS_MAX_BYTES,
+} from '../../src/lib/safe-path.ts';
 import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -11,13 +16,24 @@ import type { CID } from 'multiformats/cid';
 import { ShoalError } from '../../src/failures/shoal-error.ts';
 import type { ContentEntry, FetchOptions } from '../../src/lib/content.ts';
 import { RAW } from '../../src/job/cid.ts';
-import { factsOf, mayHaveLinks } from './dag.ts';
+import { factsOf, mayHaveLinks, PENDING_MAX, tooMuch } from './dag.ts';
 import type { BlockFacts, BlockLink } from './dag.ts';
 import { brief } from '../log.ts';
 
 /** Children whose headers are asked for in one go. */
 const BATCH = 256;
 const READ_AHEAD = 4;
+/**
+ * Links that the directories of one tree may have: an entry or a shard each. Counted when a block is
+ * opened, before a walk keeps them or follows one: blocks that name each other again and again stand for
+ * more entries than could ever be counted.
+ */
+const LINKS_MAX = 2 * TREE_ENTRIES_MAX;
+/** A shard is there for the entries in it, so of those that were opened so many may still have to come. */
+const SHARDS_AHEAD_MAX = 1_000;
+/** Blocks that a file may have whatever is in them, and bytes that each one beyond must bring on average. */
+const FILE_BLOCKS_FREE = 100_000;
+const FILE_BYTES_PER_BLOCK = 1_024;
 
 /** Gives a block, from wherever it is. @throws ShoalError when it cannot be had. */
 export interface Loader {
@@ -54,24 +70,66 @@ const notFiles = (cid: CID): ShoalError =>
     why: 'it is not a UnixFS file or directory',
   });
 
+/** What one walk has come across so far. */
+interface Census {
+  entries: number;
+  links: number;
+  shards: number;
+  /** Entries of sharded directories. */
+  sharded: number;
+  pathBytes: number;
+}
+
+const createCensus = (): Census => ({
+  entries: 0,
+  links: 0,
+  shards: 0,
+  sharded: 0,
+  pathBytes: 0,
+});
+
+const tooMany = (at: string): ShoalError =>
+  new ShoalError({
+    code: 'path-unsafe',
+    path: at,
+    why: `more than ${TREE_ENTRIES_MAX} entries`,
+  });
+
+/** @throws ShoalError `path-unsafe` for more than a tree may have. */
+function countEntry(census: Census, at: string): void {
+  census.entries += 1;
+  census.pathBytes += Buffer.byteLength(at);
+  if (census.entries > TREE_ENTRIES_MAX) throw tooMany(at);
+  if (census.pathBytes <= TREE_PATHS_MAX_BYTES) return;
+  const why = `more than ${TREE_PATHS_MAX_BYTES} bytes of paths`;
+  throw new ShoalError({ code: 'path-unsafe', path: at, why });
+}
+
 /** The entries of one directory, through its shards. */
 async function* children(
   facts: BlockFacts,
   loader: Loader,
   depth: number,
+  census: Census,
 ): AsyncGenerator<BlockLink> {
+  census.links += facts.links.length;
+  if (census.links > LINKS_MAX) throw tooMany('…');
   if (facts.kind === 'directory') {
     yield* facts.links;
     return;
   }
   if (depth > TREE_DEPTH_MAX) throw tooDeep();
+  census.shards += 1;
+  if (census.shards > census.sharded + SHARDS_AHEAD_MAX) throw tooMany('…');
   const shards = facts.links.filter((link) => link.name.length === facts.namePrefix);
   if (shards.length > 0) await loader.prefetch(shards.map((link) => link.cid));
   for (const link of facts.links) {
     if (link.name.length > facts.namePrefix) {
+      census.sharded += 1;
       yield { ...link, name: link.name.slice(facts.namePrefix) };
     } else {
-      yield* children(factsOf(link.cid, await loader.load(link.cid)), loader, depth + 1);
+      const shard = factsOf(link.cid, await loader.load(link.cid));
+      yield* children(shard, loader, depth + 1, census);
     }
   }
 }
@@ -88,21 +146,14 @@ const tooDeep = (): ShoalError =>
  * @throws ShoalError `path-unsafe`, `content-corrupt`, and what the loader throws.
  */
 export async function* walkTree(root: CID, loader: Loader): AsyncGenerator<TreeEntry> {
-  let entries = 0;
+  const census = createCensus();
   const visit = async function* (
     cid: CID,
     at: string,
     claimed: number,
     depth: number,
   ): AsyncGenerator<TreeEntry> {
-    entries += 1;
-    if (entries > TREE_ENTRIES_MAX) {
-      throw new ShoalError({
-        code: 'path-unsafe',
-        path: at,
-        why: `more than ${TREE_ENTRIES_MAX} entries`,
-      });
-    }
+    countEntry(census, at);
     if (depth > TREE_DEPTH_MAX) throw tooDeep();
     // A raw block is a whole small file: its parent says how large it is.
     if (cid.code === RAW && at !== '') {
@@ -134,7 +185,7 @@ export async function* walkTree(root: CID, loader: Loader): AsyncGenerator<TreeE
         );
       }
     };
-    for await (const link of children(facts, loader, 0)) {
+    for await (const link of children(facts, loader, 0, census)) {
       checkName(link.name);
       batch.push(link);
       if (batch.length >= BATCH) yield* flush();
@@ -147,12 +198,14 @@ export async function* walkTree(root: CID, loader: Loader): AsyncGenerator<TreeE
 /** The block that a path leads to. @throws ShoalError `path-not-found`. */
 export async function resolvePath(root: CID, at: string, loader: Loader): Promise<CID> {
   let here = root;
+  const census = createCensus();
   for (const name of at.split('/').filter((part) => part !== '')) {
     checkName(name);
     const facts = factsOf(here, await loader.load(here));
     let next: CID | null = null;
     if (facts.kind === 'directory' || facts.kind === 'shard') {
-      for await (const link of children(facts, loader, 0)) if (link.name === name) next = link.cid;
+      for await (const link of children(facts, loader, 0, census))
+        if (link.name === name) next = link.cid;
     }
     if (next === null)
       throw new ShoalError({ code: 'path-not-found', path: `${root.toString()}/${at}` });
@@ -161,10 +214,16 @@ export async function resolvePath(root: CID, at: string, loader: Loader): Promis
   return here;
 }
 
-/** The bytes of one file, in order. @throws ShoalError `content-corrupt` when it is no file. */
+/**
+ * The bytes of one file, in order.
+ * @throws ShoalError `content-corrupt` when it is no file, or has more blocks than its bytes need: blocks
+ * without bytes that name each other again and again would be read for ever.
+ */
 export async function* readFileBytes(cid: CID, loader: Loader): AsyncGenerator<Uint8Array> {
   const stack: { cid: CID; depth: number }[] = [{ cid, depth: 0 }];
   const ahead = new Map<CID, Promise<Uint8Array>>();
+  let blocks = 0;
+  let bytes = 0;
   const load = (one: CID): Promise<Uint8Array> => {
     const pending = ahead.get(one) ?? loader.load(one);
     pending.catch(() => {});
@@ -182,7 +241,14 @@ export async function* readFileBytes(cid: CID, loader: Loader): AsyncGenerator<U
     if (facts.kind !== 'file') throw notFiles(cid);
     const depth = next.depth + 1;
     if (depth > TREE_DEPTH_MAX) throw tooDeep();
+    bytes += facts.payload.byteLength;
     if (facts.payload.byteLength > 0) yield facts.payload;
+    blocks += facts.links.length;
+    if (
+      blocks > FILE_BLOCKS_FREE + bytes / FILE_BYTES_PER_BLOCK ||
+      stack.length + facts.links.length > PENDING_MAX
+    )
+      throw tooMuch(cid, 'more blocks than its bytes need');
     for (const link of facts.links.toReversed()) stack.push({ cid: link.cid, depth });
   }
 }

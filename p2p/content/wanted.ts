@@ -4,7 +4,13 @@
  */
 import type { CID } from 'multiformats/cid';
 import { matches } from './blockstore.ts';
-import { factsOf, mayHaveLinks } from './dag.ts';
+import { factsOf, mayHaveLinks, PENDING_MAX, tooMuch } from './dag.ts';
+
+/**
+ * Blocks that a tree may have for so many bytes: a file each, the shards of their directories, and the
+ * blocks of large files. Each is a file of the disk, however small it is.
+ */
+const blocksMax = (maxBytes: number): number => 300_000 + maxBytes / 16_384;
 
 /** Directory and file headers above the file bytes: a tenth, and room for small files. */
 const overhead = (maxBytes: number): number => maxBytes / 10 + (64 << 20);
@@ -24,6 +30,7 @@ export function createJudge(wants: readonly CID[], deep: boolean): Judge {
     if (!matches(cid, bytes)) return 'the bytes do not match the hash';
     if (deep && mayHaveLinks(cid)) {
       for (const link of factsOf(cid, bytes).links) expected.add(link.cid.toString());
+      if (expected.size > PENDING_MAX) throw tooMuch(cid, 'more blocks than a tree may have');
     }
     return null;
   };
@@ -32,10 +39,15 @@ export function createJudge(wants: readonly CID[], deep: boolean): Judge {
 /** What came of one tree so far, in bytes; `total` is what its root claims, 0 until it is there. */
 export interface Tally {
   received: number;
+  blocks: number;
   total: number;
 }
 
-/** Counts a block. @returns the bytes that are too many, come or claimed; null while there is room. */
+/**
+ * Counts a block.
+ * @returns the bytes that are too many, come or claimed; null while there is room.
+ * @throws ShoalError `content-corrupt` for too many blocks.
+ */
 export function count(
   tally: Tally,
   agreed: { readonly root: CID; readonly maxBytes: number },
@@ -43,6 +55,9 @@ export function count(
   bytes: Uint8Array,
 ): number | null {
   tally.received += bytes.byteLength;
+  tally.blocks += 1;
+  if (tally.blocks > blocksMax(agreed.maxBytes))
+    throw tooMuch(agreed.root, 'more blocks than its bytes need');
   if (cid.equals(agreed.root)) {
     const facts = factsOf(cid, bytes);
     tally.total = facts.claimedBytes;

@@ -10,7 +10,7 @@ import { CID } from 'multiformats/cid';
 import { Uint8ArrayList } from 'uint8arraylist';
 import { asNodeId } from '../../src/core/record/ids.ts';
 import type { NodeId } from '../../src/core/record/ids.ts';
-import { factsOf, mayHaveLinks } from '../content/dag.ts';
+import { BLOCKS_MAX, factsOf, mayHaveLinks, PENDING_MAX } from '../content/dag.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
 import type { PeerFault } from '../peers/standing.ts';
@@ -49,8 +49,6 @@ const SLOT_WAIT_MS = 4_000;
 /** Requests in line, over all peers: small, but not for nothing. */
 const SLOT_LINE_MAX = 256;
 const OPEN_MS = 5_000;
-/** Blocks of one request are remembered, so that shared subtrees are sent once; beyond, it ends. */
-const SEEN_MAX = 1_000_000;
 
 export interface BlocksDeps {
   readonly network: () => Libp2p;
@@ -188,8 +186,17 @@ async function* walk(
   deep: boolean,
   read: (cid: CID) => Promise<Uint8Array | null>,
 ): AsyncGenerator<Received> {
-  const stack = roots.toReversed();
+  const stack: CID[] = [];
   const seen = new Set<string>();
+  // Remembered when it is named: of blocks that name the same ones again and again one waits.
+  const name = (cid: CID): void => {
+    const key = cid.toString();
+    if (seen.has(key)) return;
+    if (seen.size >= BLOCKS_MAX || stack.length >= PENDING_MAX)
+      throw new Error('more blocks than one request may name');
+    seen.add(key);
+    stack.push(cid);
+  };
   const ahead = new Map<string, Promise<Uint8Array | null>>();
   const fetchAhead = (cid: CID): Promise<Uint8Array | null> => {
     const key = cid.toString();
@@ -202,20 +209,18 @@ async function* walk(
     }
     return pending;
   };
+  for (const root of roots.toReversed()) name(root);
   for (let cid = stack.pop(); cid !== undefined; cid = stack.pop()) {
     const key = cid.toString();
-    if (seen.has(key)) continue;
-    if (seen.size >= SEEN_MAX) throw new Error('more blocks than one request may name');
-    seen.add(key);
     const pending = fetchAhead(cid);
     for (let i = stack.length - 1; i >= 0 && ahead.size < READ_AHEAD; i -= 1) {
       const next = stack[i];
-      if (next !== undefined && !seen.has(next.toString())) void fetchAhead(next);
+      if (next !== undefined) void fetchAhead(next);
     }
     const bytes = await pending;
     ahead.delete(key);
     if (deep && bytes !== null && mayHaveLinks(cid)) {
-      for (const link of factsOf(cid, bytes).links.toReversed()) stack.push(link.cid);
+      for (const link of factsOf(cid, bytes).links.toReversed()) name(link.cid);
     }
     yield { cid, bytes };
   }

@@ -7,6 +7,8 @@ const WINDOWS_DEVICE = /^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)/i;
 export const TREE_DEPTH_MAX = 64;
 /** Entries of one tree; more is a bomb, not a result. */
 export const TREE_ENTRIES_MAX = 100_000;
+/** All paths of one tree together: whoever lists, imports or writes it has them in memory. */
+export const TREE_PATHS_MAX_BYTES = 64 << 20;
 /** What Linux takes as a name. */
 export const NAME_MAX_BYTES = 255;
 /** PATH_MAX of Linux is 4096; the rest is for the directory that somebody puts it into. */

@@ -52,7 +52,7 @@ describe('of what a holder sends', () => {
 describe('the bytes of a tree', () => {
   it('are too many once its root is a file that claims more than was agreed', () => {
     const big = fileOf([one], 5_000);
-    const tally = { received: 0, total: 0 };
+    const tally = { received: 0, blocks: 0, total: 0 };
     assert.equal(count(tally, { root: big.cid, maxBytes: 4_999 }, big.cid, big.bytes), 5_000);
     assert.equal(count(tally, { root: big.cid, maxBytes: 5_000 }, big.cid, big.bytes), null);
     assert.equal(tally.total, 5_000);
@@ -60,7 +60,7 @@ describe('the bytes of a tree', () => {
 
   it('are too many once more came than was agreed, headers aside', () => {
     const agreed = { root: both.cid, maxBytes: 100 << 20 };
-    const tally = { received: 0, total: 0 };
+    const tally = { received: 0, blocks: 0, total: 0 };
     const block = leaf(new Uint8Array(1 << 20));
     for (let came = 1; came <= 174; came += 1)
       assert.equal(count(tally, agreed, block.cid, block.bytes), null, `${came} MiB`);
