@@ -112,7 +112,8 @@ function cardsOf(database: DatabaseSync, codec: RowCodec): ReadonlyMap<string, C
     if (!(bytes instanceof Uint8Array)) continue;
     if (!isSame(sha256, rowHash(['records', ...place], bytes))) continue;
     const value = codec.records.decode(bytes);
-    if (value !== null) parts.set(place[0], { ...parts.get(place[0]), [value.record.type]: value });
+    if (value !== null)
+      parts.set(place[0], { ...parts.get(place[0]), [key === 'spec' ? 'spec' : 'close']: value });
   }
   const cards = new Map<string, Card>();
   for (const [job, { spec, close }] of parts)
