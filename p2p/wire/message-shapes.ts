@@ -4,11 +4,13 @@
  * what it means.
  */
 import { BID_SLOTS_MAX, HOLDERS_MAX } from '../../src/core/contract/limits.ts';
+import { CHUNKS_MAX } from '../../src/core/consensus/snapshot.ts';
 import type { JobId } from '../../src/core/record/ids.ts';
 import type { Epoch } from '../../src/core/record/records.ts';
 import type {
   Announcement,
   CopyOutcome,
+  Digest,
   Gossip,
   GossipType,
   Message,
@@ -23,9 +25,6 @@ import { fraction, integer, list, literal, map, nullable, oneOf } from './shape.
 import type { Shape } from './shape.ts';
 
 const { cid, count, epoch, executionId, jobId, nodeId, nodes, ordinal, resources } = common;
-
-/** A promise of the largest job, 150 records a part. */
-const PARTS_MAX = 20_000;
 
 const outcome: Shape<CopyOutcome> = oneOf({ made: true, refused: true, missing: true });
 
@@ -93,6 +92,14 @@ function biddingShapes(records: RecordShapes) {
 function slotShapes(records: RecordShapes) {
   const { value, certifiedValue, states, commands, votes, vote, sealedGrant } = records;
   type Proposed = OneMessage<'propose'>['values'][number];
+  const chunks = list(common.nonce, CHUNKS_MAX + 1, 2);
+  const digest = map<Digest>({ snapshot: common.nonce, chunks });
+  const place = {
+    job: jobId,
+    snapshot: common.nonce,
+    chunk: integer(0, CHUNKS_MAX),
+    from: common.partitions,
+  };
   return {
     prepare: map<OneMessage<'prepare'>>({
       type: literal('prepare'),
@@ -104,11 +111,18 @@ function slotShapes(records: RecordShapes) {
       job: jobId,
       epoch,
       vote,
-      snapshot: common.nonce,
-      part: integer(0, PARTS_MAX - 1),
-      parts: integer(1, PARTS_MAX),
+      digest,
+    }),
+    ledger: map<OneMessage<'ledger'>>({ type: literal('ledger'), job: jobId, digest }),
+    'page-wanted': map<OneMessage<'page-wanted'>>({ type: literal('page-wanted'), ...place }),
+    page: map<OneMessage<'page'>>({
+      type: literal('page'),
+      ...place,
+      next: nullable(common.partitions),
+      committed: list(certifiedValue, MANY),
       accepted: list(records.accepted, MANY),
-      records: records.jobRecords,
+      states,
+      commands,
     }),
     outdated: map<OneMessage<'outdated'>>({
       type: literal('outdated'),

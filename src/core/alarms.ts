@@ -4,6 +4,7 @@ import { tickAges } from './keeping/age.ts';
 import { tickPending } from './keeping/admitting.ts';
 import { tickHolds } from './placing/bidder.ts';
 import { probeAll, retryUnreachable, tickWatch } from './mesh/detector.ts';
+import { tickHeld } from './consensus/transfer.ts';
 import { confirmLonely } from './consensus/candidacy.ts';
 import { asExecutionId, asJobId, asNodeId, asRequestId } from './record/ids.ts';
 import { tickJob } from './jobs.ts';
@@ -56,6 +57,8 @@ export function ring(core: Core, key: string): void {
       return tickPending(core, asJobId(id));
     case 'exec':
       return tickExecution(core, asExecutionId(id));
+    case 'held':
+      return tickHeld(core, asJobId(id));
     case 'lookup':
       return tickLookup(core, asRequestId(id));
     case 'stop':

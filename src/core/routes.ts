@@ -21,8 +21,9 @@ import {
 } from './mesh/detector.ts';
 import { onFind, onGossipAnnounce, onGossipClosed } from './asking/directory.ts';
 import { closeSlot } from './record/slot.ts';
+import { onLedger, onPageWanted } from './consensus/transfer.ts';
 import { endExecutions, onCancel, onClosed } from './executing/ending.ts';
-import { onPromise } from './consensus/candidacy.ts';
+import { onPage, onPromise } from './consensus/candidacy.ts';
 import { onAssign } from './executing/executor.ts';
 import type { JobId, NodeId } from './record/ids.ts';
 import { onProvenClose } from './jobs.ts';
@@ -225,11 +226,14 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   'bid-closed': onBidClosed,
   prepare: asKept((core, from, kept, { grant }) => onPrepare(core, from, kept, grant)),
   promise: ifKept(onPromise),
+  ledger: ifKept(onLedger),
+  'page-wanted': ifKept(onPageWanted),
+  page: ifKept(onPage),
   outdated: ifKept(onOutdated),
   propose: asKept(onPropose),
   voted: ifKept(onVoted),
   commit: asKept(onCommit),
-  'commit-ack': ifKept((_core, from, kept, { slots }) => onAcknowledged(from, kept, slots)),
+  'commit-ack': ifKept((core, from, kept, { slots }) => onAcknowledged(core, from, kept, slots)),
   assign: onAssign,
   started: ifKept(onStarted),
   'not-started': ifKept(onNotStarted),
@@ -239,8 +243,8 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   renewed: (core, _from, { executions }) => onRenewed(core, executions),
   leads: onLeads,
   cancel: onCancel,
-  'closed-ack': ifKept((_core, from, kept, { version }) =>
-    onAcknowledged(from, kept, [closeSlot(version)]),
+  'closed-ack': ifKept((core, from, kept, { version }) =>
+    onAcknowledged(core, from, kept, [closeSlot(version)]),
   ),
   closed(core, from, message) {
     onStopTooLate(core, message.close);
@@ -272,6 +276,7 @@ const WANTS_RECORDS: ReadonlySet<MessageType> = new Set([
   'activate',
   'job-wanted',
   'prepare',
+  'page-wanted',
   'propose',
   'commit',
   'command',

@@ -226,13 +226,6 @@ export const consensus: Mutations = {
       why: 'a restart forgets a value that was chosen',
     },
     {
-      name: 'a promise keeps quiet about what was accepted',
-      within: 'onPrepare',
-      text: '[...kept.accepted.values()]',
-      instead: '[]',
-      why: 'a new leader overwrites what was chosen',
-    },
-    {
       name: 'a keeper accepts two values in one ballot',
       within: 'accept',
       text: 'before.value.id !== value.id',
@@ -299,7 +292,7 @@ export const consensus: Mutations = {
     },
     {
       name: 'nothing is inherited',
-      within: 'onPromise',
+      within: 'onPage',
       text: 'inherit(core, kept, candidacy, accepted)',
       instead: 'void accepted',
       why: 'what was chosen is overwritten',
@@ -312,24 +305,24 @@ export const consensus: Mutations = {
       why: 'what was chosen is overwritten',
     },
     {
-      name: 'parts of two promises of one keeper make one',
-      within: 'onPromise',
-      text: 'begun?.snapshot === snapshot ? begun',
-      instead: 'begun !== undefined ? begun',
-      why: 'what moved from one part to the other in between is overwritten',
+      name: 'half a promise counts as a whole one',
+      within: 'proceed',
+      text: '([, { pull }]) => isPulled(pull)',
+      instead: '([, { pull }]) => pull.done >= 0',
+      why: 'what stood in the missing pages is overwritten',
     },
     {
-      name: 'half a promise counts as a whole one',
+      name: 'a candidate forgets what it has accepted itself',
       within: 'onPromise',
-      text: 'parts.size === of',
-      instead: 'parts.size > 0',
-      why: 'what stood in the missing part is overwritten',
+      text: 'inherit(core, kept, candidacy, accepted)',
+      instead: 'void accepted',
+      why: 'a keeper that has the same tells nothing of it, and what was chosen is overwritten',
     },
     {
       name: 'promises of another epoch count',
       within: 'onPromise',
-      text: 'return;\n  if (core.suite.nodeOf(message.vote.by)',
-      instead: 'void 0;\n  if (core.suite.nodeOf(message.vote.by)',
+      text: '!sameEpoch(epoch, asked.body.epoch) || !sameEpoch(vote.body.epoch, epoch)',
+      instead: 'false',
       why: 'an old promise makes a leader that nobody promised anything',
     },
     {
@@ -346,6 +339,45 @@ export const consensus: Mutations = {
       instead: 'false',
       why: 'cut off, it plans on what is long out of date',
     },
+  ],
+  'src/core/consensus/snapshot.ts': [
+    {
+      name: 'a snapshot keeps quiet about what was accepted',
+      within: 'snapshotOf',
+      text: 'of accepted)',
+      instead: 'of [] as AcceptedValue[])',
+      why: 'a new leader overwrites what was chosen',
+    },
+    {
+      name: 'chunks are equal that differ in the ballot of what was accepted',
+      within: 'snapshotOf',
+      text: '${epoch.number} ',
+      instead: '',
+      why: 'the lower ballot is inherited',
+    },
+    {
+      name: 'pages of two snapshots of one keeper make one',
+      within: 'takePage',
+      text: ' || page.snapshot !== pull.snapshot',
+      instead: '',
+      why: 'what moved from one page to the other in between is overwritten',
+    },
+    {
+      name: 'pages may be left out',
+      within: 'takePage',
+      text: ' || page.from !== wanted.from',
+      instead: '',
+      why: 'what stood in between is overwritten',
+    },
+    {
+      name: 'the end of an execution does not make chunks differ',
+      within: 'snapshotOf',
+      text: 'isTerminal(state.body.phase)',
+      instead: 'false',
+      why: 'a new leader runs again what only the others know to be done',
+    },
+  ],
+  'src/core/consensus/transfer.ts': [
     {
       name: 'an unchecked value of another keeper enters the ledger',
       within: 'takeRecords',
@@ -353,6 +385,15 @@ export const consensus: Mutations = {
       instead: "('good' as ReturnType<typeof checkCommitted>)",
       why: 'a keeper makes up what was chosen',
     },
+    {
+      name: 'strangers are given what a keeper has',
+      within: 'onPageWanted',
+      text: '!isKeeper(',
+      instead: 'false && !isKeeper(',
+      why: 'anybody makes a keeper send 256 KiB for a small question',
+    },
+  ],
+  'src/core/consensus/evidence.ts': [
     {
       name: 'strangers fill ledgers with executions',
       within: 'takeState',
@@ -387,9 +428,16 @@ export const consensus: Mutations = {
     {
       name: 'the end is committed before the results',
       within: 'settleProposals',
-      text: "if (value.type === 'close' && value.body.outcome === 'completed' && accepting) return;",
+      text: 'if (isCompletion(value) && isAccepting(lead)) return;',
       instead: '',
       why: 'whoever hears that a job is done does not find its results',
+    },
+    {
+      name: 'the end is believed before the results',
+      within: 'learn',
+      text: 'if (isCompletion(value.record) && !hasAllResults(kept.ledger)) return false;',
+      instead: '',
+      why: 'of a large job a keeper knows the end, and never its results',
     },
     {
       name: 'a chosen value is not written down',

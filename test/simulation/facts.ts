@@ -197,8 +197,9 @@ export function createFacts(context: FactsContext): Facts {
         factsOf(message.spec.body.job).spec ??= message.spec.body;
         return seeCertified(node, message.admission);
       case 'promise':
-        seeVote(node, message.vote);
-        return seeRecords(node, message.records);
+        return seeVote(node, message.vote);
+      case 'page':
+        return message.committed.forEach((value) => seeCertified(node, value));
       case 'propose':
         return message.values.forEach(({ slot, value }) => {
           seeValue(value);

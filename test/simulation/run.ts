@@ -213,6 +213,4 @@ function stopServices(run: Run): void {
 
 /** The planted bug: keepers keep quiet about what they accepted when a new leader asks. */
 const silencePromises = (message: Message): Message =>
-  message.type === 'promise'
-    ? { ...message, accepted: [], records: { ...message.records, committed: [] } }
-    : message;
+  message.type === 'page' ? { ...message, accepted: [], committed: [] } : message;

@@ -24,6 +24,7 @@ const TOLD: ReadonlySet<Message['type']> = new Set([
   'activate',
   'prepare',
   'promise',
+  'page',
   'outdated',
   'propose',
   'voted',
@@ -112,7 +113,9 @@ function describe(message: Message): string {
     case 'commit':
       return `commit ${message.values.map(({ record }) => record.type).join(' ')}`;
     case 'promise':
-      return `promise ${message.epoch.number} accepted=${message.accepted.map(({ slot }) => slot).join(' ')}`;
+      return `promise ${message.epoch.number} of ${message.digest.snapshot.slice(0, 8)}`;
+    case 'page':
+      return `page ${message.chunk}/${message.from} accepted=${message.accepted.map(({ slot }) => slot).join(' ')}`;
     case 'outdated':
       return `outdated promised=${message.promised.number}`;
     case 'leads':

@@ -2,16 +2,15 @@
  * The acceptor: promise epochs and accept what a leader proposes under them. Whatever it signs is on
  * disk before the signature leaves (the machine's `persist` barrier).
  */
-import { RECORDS_PER_MESSAGE } from '../contract/limits.ts';
 import { isKeeper } from '../record/keeper-set.ts';
 import { acceptSlot, hasPlace, partitionsIn, slotOf } from '../record/slot.ts';
-import { sendCommits } from './proposer.ts';
+import { hold, letGo, mayAsk, tellLedger } from './transfer.ts';
 import { compareEpochs, sameEpoch, withinReach } from '../record/ballot.ts';
 import { isShunned, leaderShown } from '../keeping/oversight.ts';
-import { stepDown, takeCommand, takeState } from './candidacy.ts';
+import { stepDown } from './candidacy.ts';
+import { takeCommand, takeState } from './evidence.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
-import { recordsOf } from '../record/ledger.ts';
-import type { AcceptedValue, JobRecords, Message, SlotValue } from '../contract/messages.ts';
+import type { Message, SlotValue } from '../contract/messages.ts';
 import type { Epoch, Signed, Slot } from '../record/records.ts';
 import { closeOf } from '../keeping/books.ts';
 import { persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
@@ -30,11 +29,16 @@ export function keptFor(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId
   return null;
 }
 
-export function onPrepare(core: Node, from: NodeId, kept: KeptJob, grant: Signed<'grant'>): void {
+export function onPrepare(
+  core: With<'mesh'>,
+  from: NodeId,
+  kept: KeptJob,
+  grant: Signed<'grant'>,
+): void {
   const { job, close, admission } = kept.ledger;
   const { epoch } = grant.body;
   if (!isKeeper(admission.record.body, from)) return refuse(core, from, 'not-keeper', false);
-  if (close !== null) return sendCommits(core, from, kept);
+  if (close !== null) return tellLedger(core, from, kept);
   if (epoch.leader !== from || core.suite.nodeOf(grant.by) !== from || grant.body.job !== job) {
     return refuse(core, from, 'wrong-signer', true);
   }
@@ -46,6 +50,7 @@ export function onPrepare(core: Node, from: NodeId, kept: KeptJob, grant: Signed
   }
   const higher = compareEpochs(epoch, kept.promised) > 0;
   if (higher && isShunned(core, kept, from)) return refuse(core, from, 'over-limit', false);
+  if (!mayAsk(core, from, kept)) return;
   raisePromise(core, kept, epoch);
   kept.candidateAt = null;
   const vote = seal(core, 'vote', {
@@ -55,21 +60,8 @@ export function onPrepare(core: Node, from: NodeId, kept: KeptJob, grant: Signed
     epoch,
     store: core.config.store,
   });
-  const parts = partsOf(recordsOf(kept.ledger), [...kept.accepted.values()]);
-  const snapshot = snapshotOf(core, kept);
-  parts.forEach(({ records, accepted }, part) =>
-    send(core, from, {
-      type: 'promise',
-      job,
-      epoch,
-      vote,
-      snapshot,
-      part,
-      parts: parts.length,
-      accepted,
-      records,
-    }),
-  );
+  const { digest } = hold(core, kept, epoch);
+  send(core, from, { type: 'promise', job, epoch, vote, digest });
 }
 
 function raisePromise(core: Node, kept: KeptJob, epoch: Epoch): void {
@@ -78,39 +70,6 @@ function raisePromise(core: Node, kept: KeptJob, epoch: Epoch): void {
     persist(core, { table: 'promises', job: kept.ledger.job, key: kept.ledger.job, value: epoch });
   }
   stepDown(core, kept, epoch);
-}
-
-/**
- * What a promise covers, in a word. A keeper that is asked again may have learnt more meanwhile, and a slot
- * may have moved from one part to another: parts of two answers together can miss what was chosen.
- */
-function snapshotOf({ suite }: Node, { ledger, accepted }: KeptJob): string {
-  const committed = [...ledger.committed].map(([slot, { record }]) => `${slot} ${record.id}`);
-  const open = [...accepted.values()].map(
-    ({ slot, epoch, value }) => `${slot} ${epoch.number} ${epoch.leader} ${value.id}`,
-  );
-  return suite.hash([...committed, '', ...open].join('\n')).slice(0, 32);
-}
-
-/** A ledger cut into parts that each fit a frame. */
-function partsOf(
-  records: JobRecords,
-  accepted: readonly AcceptedValue[],
-): readonly { records: JobRecords; accepted: readonly AcceptedValue[] }[] {
-  const most = Math.max(records.committed.length, records.states.length, accepted.length);
-  const parts = Math.max(1, Math.ceil(most / RECORDS_PER_MESSAGE));
-  return Array.from({ length: parts }, (_, part) => {
-    const from = part * RECORDS_PER_MESSAGE;
-    const to = from + RECORDS_PER_MESSAGE;
-    return {
-      accepted: accepted.slice(from, to),
-      records: {
-        ...records,
-        committed: records.committed.slice(from, to),
-        states: records.states.slice(from, to),
-      },
-    };
-  });
 }
 
 export function onPropose(
@@ -125,7 +84,7 @@ export function onPropose(
     return refuse(core, from, 'not-keeper', false);
   }
   // A closed job takes no values; its promises may be forgotten already, so the close must answer.
-  if (close !== null) return sendCommits(core, from, kept);
+  if (close !== null) return tellLedger(core, from, kept);
   if (!withinReach(epoch, kept.promised)) return refuse(core, from, 'over-limit', false);
   if (compareEpochs(epoch, kept.promised) < 0) {
     refuse(core, from, 'outdated-epoch', false);
@@ -133,6 +92,7 @@ export function onPropose(
   }
   raisePromise(core, kept, epoch);
   leaderShown(core, kept);
+  letGo(core, kept, epoch);
   takeSupport(core, from, kept, message);
   const votes: Signed<'vote'>[] = [];
   for (const { slot, value } of message.values) {

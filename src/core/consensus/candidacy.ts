@@ -10,35 +10,28 @@ import { isDue, said } from '../node/repeat.ts';
 import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
 import { validVote } from '../record/certificate.ts';
 import { hasPlace, slotOf } from '../record/slot.ts';
-import { jobTimer, learn, propose } from './proposer.ts';
+import { jobTimer, propose } from './proposer.ts';
+import { chunkOfValue, isPulled, pullOf, snapshotOf, takePage } from './snapshot.ts';
+import { askPage, hold, mayAsk, takeFetched, takeRecords } from './transfer.ts';
 import { compareEpochs, EPOCH_NUMBER_MAX, sameEpoch } from '../record/ballot.ts';
 import { heardLately } from '../mesh/reach.ts';
 import { judgeAnew } from '../keeping/oversight.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
-import {
-  isTerminal,
-  mergeCommand,
-  mergeGrant,
-  mergeState,
-  nodeOfExecution,
-} from '../record/ledger.ts';
-import type { AcceptedValue, JobRecords, Message } from '../contract/messages.ts';
-import type { Certified, Epoch } from '../record/records.ts';
+import { mergeGrant } from '../record/ledger.ts';
+import type { AcceptedValue, Digest, Message, Page } from '../contract/messages.ts';
+import type { Certified, Epoch, Slot } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { leaderIn } from '../leading/state.ts';
 import type { Candidate, Lead, Leader } from '../leading/state.ts';
 import { eachKept } from '../keeping/books.ts';
-import { note, observe, persist, refuse, seal, send, touch, wallMs } from '../node/outbox.ts';
-import { checkCommand, checkCommitted, checkGrant, checkState } from '../record/verify.ts';
+import { note, persist, refuse, seal, send, touch } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
 
-/** Parts of one promise: the largest job has some 20,000 records, of which 150 go into a part. */
-const PARTS_MAX = 1_000;
-/** States that a keeper told of before their execution was known to be assigned, for each job. */
-const EARLY_MAX = 64;
-/** A candidacy without W promises ends after this; the next one waits longer. */
+/** A candidacy without W promises ends after this without a page of one; the next one waits longer. */
 const CANDIDACY_MS = 3_000;
+/** However much there is to fetch: others wait for somebody to lead. What was fetched stays. */
+const CANDIDACY_MAX_MS = 20_000;
 /** Two candidates must not meet for ever: the pause doubles, and differs by rank. */
 const RETRY_MS = 2_000;
 
@@ -74,7 +67,7 @@ export function standForLeader(core: Node, kept: KeptJob): void {
 function askPromises(core: Node, kept: KeptJob, { grant, promises, resend }: Candidacy): void {
   for (const node of keeperNodes(kept.ledger.admission.record.body)) {
     const promise = promises.get(node);
-    if (promise !== undefined && promise.parts.size === promise.of) continue;
+    if (promise !== undefined && isPulled(promise.pull)) continue;
     send(core, node, { type: 'prepare', job: kept.ledger.job, grant });
   }
   said(core, resend);
@@ -106,7 +99,9 @@ export function confirmLonely(core: With<'mesh' | 'keeping'>): void {
 
 /** The part of the job timer that concerns a candidacy. */
 export function tickCandidate(core: Node, kept: KeptJob, lead: Candidate): void {
-  if (core.now - lead.since < CANDIDACY_MS) return tickPromises(core, kept, lead.candidacy);
+  const idleMs = core.now - lead.candidacy.heardAt;
+  const isOver = idleMs >= CANDIDACY_MS || core.now - lead.since >= CANDIDACY_MAX_MS;
+  if (!isOver) return tickPromises(core, kept, lead.candidacy);
   const rank = rankOf(kept.ledger.admission.record.body, core.self);
   const pause = RETRY_MS * 2 ** Math.min(kept.tries, 4) + rank * RETRY_MS;
   kept.lead = null;
@@ -127,35 +122,70 @@ function candidacyOf(lead: Lead | null): Candidacy | null {
 }
 
 export function onPromise(
-  core: Node,
+  core: With<'mesh'>,
   from: NodeId,
   kept: KeptJob,
-  message: Extract<Message, { type: 'promise' }>,
+  { epoch, vote, digest }: Extract<Message, { type: 'promise' }>,
 ): void {
-  const candidacy = candidacyOf(kept.lead);
-  const admission = kept.ledger.admission.record.body;
-  if (candidacy === null) return;
-  const { grant, promises } = candidacy;
-  const { epoch } = grant.body;
-  if (!sameEpoch(message.epoch, epoch) || !sameEpoch(message.vote.body.epoch, epoch)) return;
-  if (core.suite.nodeOf(message.vote.by) !== from) return;
-  if (!validVote(message.vote, admission, grant.id, 'grant', core.suite)) {
+  const { lead, ledger } = kept;
+  const candidacy = candidacyOf(lead);
+  const asked = candidacy?.grant ?? (lead?.stage === 'leader' ? lead.grant : null);
+  if (asked === null) return;
+  if (!sameEpoch(epoch, asked.body.epoch) || !sameEpoch(vote.body.epoch, epoch)) return;
+  if (core.suite.nodeOf(vote.by) !== from) return;
+  if (!validVote(vote, ledger.admission.record.body, asked.id, 'grant', core.suite)) {
     return refuse(core, from, 'bad-signature', false);
   }
-  takeRecords(core, from, kept, message.records);
-  for (const accepted of message.accepted) inherit(core, kept, candidacy, accepted);
-  const { snapshot, vote, parts } = message;
-  const begun = promises.get(from);
-  const promise =
-    begun?.snapshot === snapshot ? begun : { snapshot, vote, parts: new Set<number>(), of: parts };
-  promises.set(from, promise);
-  if (message.part < promise.of && promise.parts.size < PARTS_MAX) promise.parts.add(message.part);
-  const complete = [...promises].filter(([, { parts, of }]) => parts.size === of);
-  const nodes = complete.map(([node]) => node);
+  if (candidacy === null) return spare(core, from, kept, digest);
+  // Where a keeper has the same as this node, this node's own word is as good as its.
+  for (const accepted of kept.accepted.values()) inherit(core, kept, candidacy, accepted);
+  const begun = candidacy.promises.get(from);
+  if (begun === undefined || (!isPulled(begun.pull) && begun.pull.snapshot !== digest.snapshot)) {
+    const pull = pullOf(hold(core, kept, epoch).digest, digest);
+    if (pull === null) return refuse(core, from, 'contradiction', false);
+    candidacy.promises.set(from, { vote, pull });
+  }
+  proceed(core, from, kept, candidacy);
+}
+
+/** A page of what a keeper promised, or of a job that is over. */
+export function onPage(core: Node, from: NodeId, kept: KeptJob, page: Page): void {
+  if (takeFetched(core, from, kept, page)) return;
+  const candidacy = candidacyOf(kept.lead);
+  const promise = candidacy?.promises.get(from);
+  if (candidacy === null || promise === undefined || !takePage(promise.pull, page)) return;
+  candidacy.heardAt = core.now;
+  takeRecords(core, from, kept, page);
+  for (const accepted of page.accepted) inherit(core, kept, candidacy, accepted);
   // What it told may have ended this candidacy.
-  if (!isQuorum(admission, nodes) || candidacyOf(kept.lead) !== candidacy) return;
+  if (candidacyOf(kept.lead) === candidacy) proceed(core, from, kept, candidacy);
+}
+
+/** A promise counts when all that it covers is here; what is not is asked for. */
+function proceed(core: Node, from: NodeId, kept: KeptJob, candidacy: Candidacy): void {
+  const { promises, grant } = candidacy;
+  const promise = promises.get(from);
+  if (promise === undefined) return;
+  if (!isPulled(promise.pull)) return askPage(core, from, kept.ledger.job, promise.pull);
+  const complete = [...promises].filter(([, { pull }]) => isPulled(pull));
+  const keepers = complete.map(([node]) => node);
+  if (!isQuorum(kept.ledger.admission.record.body, keepers)) return;
   const votes = complete.map(([, { vote }]) => vote);
   takeOffice(core, kept, candidacy, { record: grant, votes });
+}
+
+/** A keeper whose promise comes late tells what it has: it is not told that again. */
+function spare(core: With<'mesh'>, from: NodeId, kept: KeptJob, digest: Digest): void {
+  const { lead, ledger, accepted } = kept;
+  const unacked = lead?.stage === 'leader' ? lead.commits.unacked.get(from) : undefined;
+  if (unacked === undefined || unacked.size === 0 || !mayAsk(core, from, kept)) return;
+  const pull = pullOf(snapshotOf(core.suite, ledger, accepted.values()).digest, digest);
+  if (pull === null) return refuse(core, from, 'contradiction', false);
+  const differing = new Set(pull.differing);
+  for (const slot of unacked.keys()) {
+    const value = ledger.committed.get(slot);
+    if (value && !differing.has(chunkOfValue(ledger.spec.body, value.record))) unacked.delete(slot);
+  }
 }
 
 /** The highest ballot per slot wins: what may have been chosen is proposed again. */
@@ -179,7 +209,7 @@ function inherit(
 function takeOffice(
   core: Node,
   kept: KeptJob,
-  { inherited }: Candidacy,
+  { inherited, promises }: Candidacy,
   grant: Certified<'grant'>,
 ): void {
   const { job } = kept.ledger;
@@ -208,12 +238,27 @@ function takeOffice(
     open.map(({ value }) => value),
     support,
   );
-  // Followers may have missed what the last leader committed.
-  for (const node of keeperNodes(kept.ledger.admission.record.body)) {
-    if (node === core.self || confirmed) continue;
-    lead.commits.unacked.set(node, new Set(kept.ledger.committed.keys()));
-  }
+  if (!confirmed) commitAgain(core, kept, lead, promises);
   touch(core, job);
+}
+
+/** Followers may have missed what the last leader committed; of those that promised it is known what they have. */
+function commitAgain(
+  core: Node,
+  { ledger }: KeptJob,
+  { commits }: Leader,
+  promises: Candidacy['promises'],
+): void {
+  const spec = ledger.spec.body;
+  for (const node of keeperNodes(ledger.admission.record.body)) {
+    if (node === core.self) continue;
+    const pull = promises.get(node)?.pull;
+    const differing = pull === undefined ? null : new Set(pull.differing);
+    const unacked = new Map<Slot, boolean>();
+    for (const [slot, { record }] of ledger.committed)
+      if (differing === null || differing.has(chunkOfValue(spec, record))) unacked.set(slot, false);
+    commits.unacked.set(node, unacked);
+  }
 }
 
 const restsOn = (value: AcceptedValue['value'], execution: string): boolean =>
@@ -234,81 +279,4 @@ export function stepDown(core: Node, kept: KeptJob, higher: Epoch): void {
     for: higher.number,
   });
   touch(core, kept.ledger.job);
-}
-
-/** Merges what another keeper knows of the job. */
-function takeRecords(core: Node, from: NodeId, kept: KeptJob, records: JobRecords): void {
-  const { ledger } = kept;
-  const admission = ledger.admission.record.body;
-  const { suite } = core;
-  for (const value of records.committed) {
-    if (ledger.committed.has(slotOf(value.record))) continue;
-    const verdict = checkCommitted(suite, admission, value);
-    if (verdict === 'good') learn(core, kept, value);
-    else refuse(core, from, verdict.code, false);
-  }
-  for (const state of records.states) takeState(core, from, kept, state);
-  for (const command of records.commands) {
-    if (ledger.commands.get(command.body.sequence)?.id === command.id) continue;
-    const verdict = checkCommand(suite, ledger.spec, command, wallMs(core));
-    if (verdict !== 'good') refuse(core, from, verdict.code, verdict.fault);
-    else takeCommand(core, kept, command);
-  }
-  if (records.grant !== null && checkGrant(suite, admission, records.grant) === 'good') {
-    mergeGrant(ledger, records.grant);
-    stepDown(core, kept, records.grant.record.body.epoch);
-  }
-}
-
-/** @returns whether the state is in the ledger now */
-export function takeState(
-  core: Node,
-  from: NodeId,
-  kept: KeptJob,
-  state: JobRecords['states'][number],
-): boolean {
-  const { job } = kept.ledger;
-  if (kept.ledger.states.get(state.body.execution)?.id === state.id) return true;
-  // A stranger must not fill a ledger with executions that nobody assigned; a keeper may know one first.
-  const assigned = nodeOfExecution(kept.ledger, state.body.execution) === state.body.node;
-  if (!assigned && !isKeeper(kept.ledger.admission.record.body, from)) {
-    refuse(core, from, 'unknown-job', false);
-    return false;
-  }
-  const { states, assigned: executions } = kept.ledger;
-  if (
-    !assigned &&
-    !states.has(state.body.execution) &&
-    states.size >= executions.size + EARLY_MAX
-  ) {
-    refuse(core, from, 'over-limit', false);
-    return false;
-  }
-  const verdict = checkState(core.suite, job, state);
-  if (verdict !== 'good') {
-    refuse(core, from, verdict.code, verdict.fault);
-    return false;
-  }
-  if (mergeState(kept.ledger, state) !== 'new') return true;
-  observe(core, state.hlc);
-  // Only how an execution ended must survive; what it is doing now is told again with its lease.
-  if (isTerminal(state.body.phase)) {
-    const key = `state/${state.body.execution}`;
-    persist(core, { table: 'records', job, key, value: { record: state, votes: [] } });
-  }
-  touch(core, job);
-  return true;
-}
-
-export function takeCommand(
-  core: Node,
-  kept: KeptJob,
-  command: JobRecords['commands'][number],
-): void {
-  const { job } = kept.ledger;
-  if (mergeCommand(kept.ledger, command) !== 'new') return;
-  // One row, which the next command replaces.
-  const key = 'command';
-  persist(core, { table: 'records', job, key, value: { record: command, votes: [] } });
-  touch(core, job);
 }

@@ -3,15 +3,15 @@
  * (W is a majority of the keeper set pinned in the job's record). One value per slot and
  * epoch: a proposal is never changed, only repeated.
  */
-import { RECORDS_PER_MESSAGE } from '../contract/limits.ts';
 import { anew, isDue, said } from '../node/repeat.ts';
 import { isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import { validVote } from '../record/certificate.ts';
-import { closeSlot, hasPlace, slotOf } from '../record/slot.ts';
+import { closeSlot, hasPlace, partitionsIn, slotOf } from '../record/slot.ts';
 import { sameEpoch } from '../record/ballot.ts';
 import { workDone } from '../keeping/oversight.ts';
 import type { NodeId } from '../record/ids.ts';
 import { mergeCommitted } from '../record/ledger.ts';
+import type { Ledger } from '../record/ledger.ts';
 import type { CertifiedValue, Message, SlotValue } from '../contract/messages.ts';
 import type { Signed, Slot } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
@@ -19,6 +19,9 @@ import type { Closing, Leader } from '../leading/state.ts';
 import { note, observe, persist, refuse, send, touch } from '../node/outbox.ts';
 import { persistCommitted } from '../keeping/books.ts';
 import type { Node } from '../node/state.ts';
+
+/** Values that a keeper may have to acknowledge at a time: some 600 KB. */
+const COMMITS_OPEN_MAX = 256;
 
 export const jobTimer = (kept: KeptJob): string => `job:${kept.ledger.job}`;
 
@@ -111,55 +114,81 @@ function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
     .sort((a, b) => Number(a.value.type === 'close') - Number(b.value.type === 'close'));
   for (const proposal of chosen) {
     const { slot, value } = proposal;
-    const accepting = [...lead.commits.proposals.values()].some(
-      (open) => open.value.type === 'accept',
-    );
-    if (value.type === 'close' && value.body.outcome === 'completed' && accepting) return;
+    if (isCompletion(value) && isAccepting(lead)) return;
     lead.commits.proposals.delete(slot);
     learn(core, kept, { record: value, votes: [...proposal.votes.values()] } as CertifiedValue);
     for (const node of keeperNodes(admission)) {
       if (node === core.self) continue;
-      const open = lead.commits.unacked.get(node) ?? new Set();
-      lead.commits.unacked.set(node, open.add(slot));
+      const open = lead.commits.unacked.get(node) ?? new Map<Slot, boolean>();
+      lead.commits.unacked.set(node, open.set(slot, false));
     }
   }
 }
 
-/** Sends every keeper the commits it has not acknowledged. Called once per input, so they travel together. */
+const isAccepting = ({ commits }: Leader): boolean => {
+  for (const { value } of commits.proposals.values()) if (value.type === 'accept') return true;
+  return false;
+};
+
+/**
+ * Sends every keeper the commits it has not acknowledged, so many at a time: the rest follows its answers.
+ * Called once per input, so they travel together.
+ */
 export function flushCommits(
   core: Node,
   kept: KeptJob,
   { commits }: Leader | Closing,
   all: boolean,
 ): void {
-  const close = closeSlot(kept.ledger.spec.body.version);
-  for (const [node, slots] of commits.unacked) {
-    if (slots.size === 0) continue;
-    const values: CertifiedValue[] = [];
-    // A close travels with every accept it rests on: a keeper that has it misses no result.
-    const closing = slots.has(close) && !commits.flushed.has(`${node}|${close}`);
-    for (const slot of slots) {
-      const value = kept.ledger.committed.get(slot);
-      const wanted = all || closing || !commits.flushed.has(`${node}|${slot}`);
-      if (value !== undefined && wanted) values.push(value);
-      commits.flushed.add(`${node}|${slot}`);
-    }
-    if (values.length > 0) send(core, node, { type: 'commit', job: kept.ledger.job, values });
-  }
+  for (const [node, slots] of commits.unacked) flushTo(core, kept, node, slots, all);
 }
 
-/** Everything committed of a job, in as many messages as it takes. */
-export function sendCommits(core: Node, to: NodeId, kept: KeptJob): void {
-  const { job, committed } = kept.ledger;
-  const all = [...committed.values()];
-  for (let at = 0; at < all.length; at += RECORDS_PER_MESSAGE) {
-    send(core, to, { type: 'commit', job, values: all.slice(at, at + RECORDS_PER_MESSAGE) });
+function flushTo(
+  core: Node,
+  { ledger: { job, committed, spec } }: KeptJob,
+  node: NodeId,
+  slots: Map<Slot, boolean>,
+  all: boolean,
+): void {
+  if (slots.size === 0) return;
+  const values: CertifiedValue[] = [];
+  // A close travels with every accept it rests on that is not acknowledged: whoever has it misses no result.
+  const close = closeSlot(spec.body.version);
+  const closing = slots.get(close) === false && slots.size <= COMMITS_OPEN_MAX;
+  let open = 0;
+  for (const [slot, sent] of slots) {
+    if (open >= COMMITS_OPEN_MAX) break;
+    open += 1;
+    if (sent && !all && !closing) continue;
+    slots.set(slot, true);
+    const value = committed.get(slot);
+    if (value !== undefined) values.push(value);
   }
+  if (values.length > 0) send(core, node, { type: 'commit', job, values });
+}
+
+/** Everything committed of a job; its end comes last, with all it rests on before it. */
+export function sendCommits(core: Node, to: NodeId, kept: KeptJob): void {
+  const { job, committed, close } = kept.ledger;
+  const values = [...committed.values()].filter(({ record }) => record.type !== 'close');
+  if (close !== null) values.push(close);
+  send(core, to, { type: 'commit', job, values });
+}
+
+const isCompletion = (value: SlotValue): boolean =>
+  value.type === 'close' && value.body.outcome === 'completed';
+
+function hasAllResults({ spec, partitions }: Ledger): boolean {
+  let accepted = 0;
+  for (const { accept } of partitions.values()) if (accept !== null) accepted += 1;
+  return accepted >= partitionsIn(spec.body);
 }
 
 /** A committed value enters the ledger and the disk; the acceptor's row for its slot is done. */
 export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean {
   const slot = slotOf(value.record);
+  // It comes again when what it rests on is here.
+  if (isCompletion(value.record) && !hasAllResults(kept.ledger)) return false;
   const fits = hasPlace(kept.ledger.spec, value.record);
   const merged = fits ? mergeCommitted(kept.ledger, value) : 'contradiction';
   if (merged === 'contradiction') {
@@ -198,8 +227,13 @@ function noteCommitted(core: Node, value: CertifiedValue): void {
   }
 }
 
-/** A keeper has these commits, or an executor the close: neither is told any more. */
-export function onAcknowledged(from: NodeId, kept: KeptJob, slots: readonly Slot[]): void {
+/** A keeper has these commits, or an executor the close: neither is told any more, and what waited follows. */
+export function onAcknowledged(
+  core: Node,
+  from: NodeId,
+  kept: KeptJob,
+  slots: readonly Slot[],
+): void {
   const { lead } = kept;
   if (lead === null || lead.stage === 'candidate') return;
   const open = lead.commits.unacked.get(from);
@@ -208,6 +242,7 @@ export function onAcknowledged(from: NodeId, kept: KeptJob, slots: readonly Slot
     if (slot === closeSlot(kept.ledger.spec.body.version) && lead.stage === 'closing')
       lead.nodes.delete(from);
   }
+  if (open !== undefined) flushTo(core, kept, from, open, false);
 }
 
 /** Repeats what was not answered, with doubling pauses. @returns whether anything is still open */

@@ -3,15 +3,14 @@ import type { AcceptedValue, SlotValue } from '../contract/messages.ts';
 import type { Repeat } from '../node/repeat.ts';
 import { toSay } from '../node/repeat.ts';
 import type { Node } from '../node/state.ts';
-import type { NodeId } from '../record/ids.ts';
+import type { Millis, NodeId } from '../record/ids.ts';
+import type { Pull } from './snapshot.ts';
 import type { Signed, Slot } from '../record/records.ts';
 
-/** What a keeper has told of what it promises. */
+/** What a keeper promised; it counts when all that it covers is here. */
 export interface Promised {
-  readonly snapshot: string;
   readonly vote: Signed<'vote'>;
-  readonly parts: Set<number>;
-  readonly of: number;
+  readonly pull: Pull;
 }
 
 /** A value this leader has proposed and not yet seen committed. */
@@ -26,8 +25,9 @@ export interface Proposal {
 /** What was promised so far to a node that stands for leader, or asks whether it still leads. */
 export interface Candidacy {
   readonly grant: Signed<'grant'>;
-  /** A promise is complete when all parts of one snapshot are here. */
   readonly promises: Map<NodeId, Promised>;
+  /** When the last page of a promise came. */
+  heardAt: Millis;
   /** The highest accepted value seen in promises, by slot. */
   readonly inherited: Map<Slot, AcceptedValue>;
   /** The call for promises. */
@@ -37,6 +37,7 @@ export interface Candidacy {
 export const createCandidacy = (core: Node, grant: Signed<'grant'>): Candidacy => ({
   grant,
   promises: new Map(),
+  heardAt: core.now,
   inherited: new Map(),
   resend: toSay(core),
 });
@@ -44,10 +45,8 @@ export const createCandidacy = (core: Node, grant: Signed<'grant'>): Candidacy =
 /** What a leader has proposed and committed, and who has not answered yet. */
 export interface Commits {
   readonly proposals: Map<Slot, Proposal>;
-  /** Committed slots each keeper has not acknowledged yet. */
-  readonly unacked: Map<NodeId, Set<Slot>>;
-  /** Commits sent at least once, as `node|slot`. */
-  readonly flushed: Set<string>;
+  /** Committed slots each keeper has not acknowledged yet, in their order, and whether they were sent. */
+  readonly unacked: Map<NodeId, Map<Slot, boolean>>;
   /** Proposals and commits that were not answered. */
   readonly resend: Repeat;
 }
@@ -55,6 +54,5 @@ export interface Commits {
 export const createCommits = (core: Node): Commits => ({
   proposals: new Map(),
   unacked: new Map(),
-  flushed: new Set(),
   resend: toSay(core),
 });

@@ -52,8 +52,6 @@ export const BID_SLOTS_MAX = 16;
 export const MESSAGE_FILL_BYTES = 262_144;
 /** Items of one list, however small: what reading a message may cost is limited, too. */
 export const MESSAGE_ITEMS_MAX = 2_000;
-/** Records in one part of a promise. */
-export const RECORDS_PER_MESSAGE = 150;
 /** Lines of one answer to a question. */
 export const LIST_MAX = 1_000;
 /** Specs of one answer, up to 64 KiB each. */

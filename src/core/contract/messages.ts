@@ -29,6 +29,30 @@ export interface JobRecords {
   readonly states: readonly Signed<'state'>[];
 }
 
+/**
+ * What a keeper has of a job at one moment. The chunks are equal where two keepers have the same facts;
+ * `snapshot` names all of it in the order in which its pages have it. 32 hex digits each.
+ */
+export interface Digest {
+  readonly snapshot: string;
+  /** Of groups of neighbouring partitions, and last of what concerns none. */
+  readonly chunks: readonly string[];
+}
+
+/** A part of a chunk of a snapshot; those before `from` are in other pages. */
+export interface Page {
+  readonly job: JobId;
+  readonly snapshot: string;
+  readonly chunk: number;
+  readonly from: number;
+  /** Where the next page of this chunk begins; null for its last one. */
+  readonly next: number | null;
+  readonly committed: readonly CertifiedValue[];
+  readonly accepted: readonly AcceptedValue[];
+  readonly states: readonly Signed<'state'>[];
+  readonly commands: readonly Signed<'command'>[];
+}
+
 /** How a partition of a job that waits for nodes was answered. */
 export interface WaitingView {
   readonly nodesKnown: number;
@@ -99,14 +123,19 @@ export type Message =
       readonly job: JobId;
       readonly epoch: Epoch;
       readonly vote: Signed<'vote'>;
-      /** What this keeper's promise covers at one moment: parts of two of them make no promise. 32 hex digits. */
-      readonly snapshot: string;
-      /** A long answer comes in parts; part 0 … parts−1. */
-      readonly part: number;
-      readonly parts: number;
-      readonly accepted: readonly AcceptedValue[];
-      readonly records: JobRecords;
+      /** What this keeper's promise covers; the promise counts when all of it is at the candidate. */
+      readonly digest: Digest;
     }
+  /** The job is closed, and this is what I have of it. */
+  | { readonly type: 'ledger'; readonly job: JobId; readonly digest: Digest }
+  | {
+      readonly type: 'page-wanted';
+      readonly job: JobId;
+      readonly snapshot: string;
+      readonly chunk: number;
+      readonly from: number;
+    }
+  | ({ readonly type: 'page' } & Page)
   | { readonly type: 'outdated'; readonly job: JobId; readonly promised: Epoch }
   | {
       readonly type: 'propose';

@@ -228,6 +228,8 @@ export function keep(
     over: new Set(),
     oversight: newOversight(core.now),
     closedAt: null,
+    held: null,
+    fetching: null,
   };
   core.keeping.kept.set(spec.body.job, kept);
   return kept;

@@ -6,9 +6,11 @@ import { putOnShelf, recall } from './shelf.ts';
 import { isKeeper } from '../record/keeper-set.ts';
 import { allow } from '../mesh/allowance.ts';
 import { slotOf } from '../record/slot.ts';
-import { jobTimer, learn, sendCommits } from '../consensus/proposer.ts';
+import { jobTimer, learn } from '../consensus/proposer.ts';
 import { compareEpochs, withinReach } from '../record/ballot.ts';
-import { standForLeader, stepDown, takeCommand, takeState } from '../consensus/candidacy.ts';
+import { standForLeader, stepDown } from '../consensus/candidacy.ts';
+import { takeCommand, takeState } from '../consensus/evidence.ts';
+import { tellLedger } from '../consensus/transfer.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { entrust } from '../leading/entrusting.ts';
@@ -264,7 +266,7 @@ export function onLeadCheck(
     } else if (kept.ledger.close !== null) {
       // Whoever missed more asks again in ten seconds.
       told += 1;
-      if (told <= COMMITS_MAX) sendCommits(core, from, kept);
+      if (told <= COMMITS_MAX) tellLedger(core, from, kept);
     } else if (kept.lead?.stage === 'leader') {
       led.push({ job, epoch: kept.lead.epoch });
     } else if (kept.lead === null && kept.candidateAt === null) not.push(job);

@@ -4,6 +4,7 @@ import { JobSet } from './job-set.ts';
 import type { Repeat } from '../node/repeat.ts';
 import type { AcceptedValue } from '../contract/messages.ts';
 import type { Card } from './shelf.ts';
+import type { Fetching, Held } from '../consensus/transfer.ts';
 import type { Oversight } from './oversight.ts';
 import type { Lead } from '../leading/state.ts';
 import type { JobId, Millis, NodeId, RequestId } from '../record/ids.ts';
@@ -33,6 +34,10 @@ export interface KeptJob {
   /** How the node believed to lead does. */
   readonly oversight: Oversight;
   closedAt: Millis | null;
+  /** What another keeper may ask for page by page. */
+  held: Held | null;
+  /** What comes of a job that is over. */
+  fetching: Fetching | null;
 }
 
 /** An admission this keeper has voted for and nobody activated yet. */

@@ -29,13 +29,13 @@ type ItemOf<
   K extends keyof MessageOf<T>,
 > = MessageOf<T>[K] extends readonly (infer Item)[] ? Item : never;
 
-const recordBytes: Measure<AnyRecord> = (record, suite) => suite.sizeOf(record) + ITEM_BYTES;
+export const recordBytes: Measure<AnyRecord> = (record, suite) => suite.sizeOf(record) + ITEM_BYTES;
 
-const certifiedBytes: Measure<CertifiedValue> = ({ record, votes }, suite) =>
+export const certifiedBytes: Measure<CertifiedValue> = ({ record, votes }, suite) =>
   votes.reduce((sum, vote) => sum + suite.sizeOf(vote) + 4, recordBytes(record, suite));
 
 /** How many of the items from `from` on fit one message beside what it has anyway; at least one. */
-function roomFor<Item>(
+export function roomFor<Item>(
   items: readonly Item[],
   from: number,
   bytesOf: (item: Item) => number,
@@ -108,7 +108,7 @@ const byValue: Cut<'propose'> = (message, suite) => {
   }));
 };
 
-/** Its parts are bounded one by one: a spec, certificates, a handful of ids. */
+/** Its parts are bounded one by one, or it was measured when it was made: a spec, certificates, a page. */
 const bounded = <T extends MessageType>(message: MessageOf<T>): readonly Message[] => [message];
 
 const cuts: { readonly [T in MessageType]: Cut<T> } = {
@@ -127,6 +127,9 @@ const cuts: { readonly [T in MessageType]: Cut<T> } = {
   'bid-closed': bounded,
   prepare: bounded,
   promise: bounded,
+  ledger: bounded,
+  'page-wanted': bounded,
+  page: bounded,
   outdated: bounded,
   propose: byValue,
   voted: byList('votes', recordBytes),

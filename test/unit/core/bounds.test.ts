@@ -170,11 +170,25 @@ const messages: Makers<Message> = {
     job: of.id,
     epoch: of.epoch,
     vote: certify(grantOf(of.job, of.epoch, 2), 'grant', [1], of.epoch).votes[0] ?? assert.fail(),
-    snapshot: 'a'.repeat(32),
-    part: of.n,
-    parts: 0x7fff_ffff,
-    accepted: [],
-    records: recordsOf(of),
+    digest: { snapshot: String(of.n).padStart(32, '0'), chunks: ['a'.repeat(32), 'b'.repeat(32)] },
+  }),
+  ledger: (of) => ({
+    type: 'ledger',
+    job: of.id,
+    digest: { snapshot: String(of.n).padStart(32, '0'), chunks: ['a'.repeat(32), 'b'.repeat(32)] },
+  }),
+  'page-wanted': ({ id, n }) => ({
+    type: 'page-wanted',
+    job: id,
+    snapshot: String(n).padStart(32, '0'),
+    ...{ chunk: 0, from: n },
+  }),
+  page: ({ id, n }) => ({
+    type: 'page',
+    job: id,
+    snapshot: String(n).padStart(32, '0'),
+    ...{ chunk: 0, from: 0, next: null },
+    ...{ committed: [], accepted: [], states: [], commands: [] },
   }),
   outdated: ({ id, epoch }) => ({ type: 'outdated', job: id, promised: epoch }),
   propose: ({ id, assign, epoch }) => ({
@@ -493,7 +507,7 @@ describe('one message makes a node send', () => {
     assert.ok(text64 + 64 * signatures < 1_048_576, `${text64} characters`);
   });
 
-  it('commits of a job of many partitions in parts that fit a frame', () => {
+  it('what a large job that is over has come to only to whoever asks for its pages', () => {
     const cluster = alone();
     const job = admitted(jobWith({ Count: 400 }), [1, 0, 2]);
     const { job: id } = job.spec.body;
@@ -503,10 +517,21 @@ describe('one message makes a node send', () => {
     );
     cluster.message(0, 1, { type: 'commit', job: id, values: assigns });
     cluster.message(0, 1, { type: 'commit', job: id, values: [committed(job, closeOf(job))] });
-    const parts = cluster
+    const [told, ...more] = cluster
       .message(0, 2, { type: 'lead-check', jobs: [id] })
-      .flatMap((e) => (e.type === 'send' && e.message.type === 'commit' ? [e.message.values] : []));
-    assert.equal(parts.flat().length, 401);
-    assert.ok(parts.every((values) => values.length <= 150));
+      .flatMap((e) => (e.type === 'send' ? [e.message] : []));
+    assert.ok(told?.type === 'ledger');
+    assert.deepEqual(more, []);
+    const { snapshot, chunks } = told.digest;
+    for (const chunk of chunks.keys()) {
+      const wanted = { type: 'page-wanted', job: id, snapshot, chunk, from: 0 } as const;
+      cluster.message(0, 2, wanted);
+    }
+    const pages = cluster.messages('page').map(({ message }) => message);
+    assert.equal(pages.flatMap((page) => page.committed).length, 401);
+    assert.deepEqual(
+      pages.at(-1)?.committed.map(({ record }) => record.type),
+      ['close'],
+    );
   });
 });

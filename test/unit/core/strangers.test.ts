@@ -21,6 +21,7 @@ import { profileOf } from '../../simulation/profile.ts';
 import { signed, suite as realSuite } from '../p2p/wire/fixtures.ts';
 import { gossipArbitraries, messageArbitraries } from '../p2p/wire/message-arbitraries.ts';
 import { nodeIds } from '../p2p/wire/record-arbitraries.ts';
+import { snapshotWith } from './promising.ts';
 import { Cluster, DONE } from './cluster.ts';
 import {
   WALL,
@@ -69,6 +70,7 @@ const records: JobRecords = {
   committed: [],
   states: [],
 };
+const { digest } = snapshotWith(job);
 const { execution } = assign.body;
 const bidding = { job: id, version: 1, round: 0 };
 const request = asRequestId('r-1');
@@ -112,11 +114,22 @@ const messages: Expected<Message> = {
       job: id,
       epoch,
       vote,
-      snapshot: 'a'.repeat(32),
-      part: 0,
-      parts: 1,
-      accepted: [],
-      records,
+      digest,
+    },
+    [],
+  ],
+  ledger: [{ type: 'ledger', job: id, digest }, []],
+  'page-wanted': [
+    { type: 'page-wanted', job: id, snapshot: digest.snapshot, chunk: 0, from: 0 },
+    [],
+  ],
+  page: [
+    {
+      type: 'page',
+      job: id,
+      snapshot: digest.snapshot,
+      ...{ chunk: 0, from: 0, next: null },
+      ...{ committed: [], accepted: [], states: [], commands: [] },
     },
     [],
   ],

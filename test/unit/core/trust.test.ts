@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { asJobId, asPublicKey, asRequestId } from '../../../src/core/record/ids.ts';
 import type { ExecutionId, JobId } from '../../../src/core/record/ids.ts';
 import type { Input } from '../../../src/core/contract/input.ts';
+import { snapshotWith } from './promising.ts';
 import { Cluster, DONE, refusals } from './cluster.ts';
 import {
   admitted,
@@ -278,18 +279,8 @@ describe('a promise', () => {
     const epoch = grant.body.epoch;
     const [vote] = certify(grant, 'grant', [2], { ...epoch, number: epoch.number + 5 }).votes;
     assert.ok(vote);
-    const { records } = cluster.job(0);
-    cluster.message(0, 2, {
-      type: 'promise',
-      job: job.spec.body.job,
-      epoch,
-      vote,
-      snapshot: 'a'.repeat(32),
-      part: 0,
-      parts: 1,
-      accepted: [],
-      records,
-    });
+    const { digest } = snapshotWith(job);
+    cluster.message(0, 2, { type: 'promise', job: job.spec.body.job, epoch, vote, digest });
     assert.equal(cluster.job(0).leading, null);
   });
 });

@@ -60,7 +60,10 @@ describe('a keeper that accepted in an epoch nobody asked it to promise', () => 
     cluster.restart(0);
     const grant = grantOf(job, epochOf(4, 1), 1);
     cluster.message(0, 1, { type: 'prepare', job: id, grant });
-    const told = cluster.messages('promise').flatMap(({ message }) => message.accepted);
+    const { digest } = cluster.messages('promise')[0]?.message ?? assert.fail('a promise');
+    const { snapshot } = digest;
+    cluster.message(0, 1, { type: 'page-wanted', job: id, snapshot, chunk: 0, from: 0 });
+    const told = cluster.messages('page').flatMap(({ message }) => message.accepted);
     assert.deepEqual(
       told.map((accepted) => [accepted.value.id, accepted.epoch]),
       [[value.id, later]],

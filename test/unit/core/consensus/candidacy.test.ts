@@ -4,10 +4,11 @@ import { describe, it } from 'node:test';
 import type { AcceptedValue } from '../../../../src/core/contract/messages.ts';
 import { slotOf } from '../../../../src/core/record/slot.ts';
 
-import { createLedger, recordsOf } from '../../../../src/core/record/ledger.ts';
 import type { Epoch, Signed } from '../../../../src/core/record/records.ts';
 import { Cluster, refusals } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';
+import { pageFor, promiseOf, promiseWhole, snapshotWith, wantedOf } from '../promising.ts';
+import type { Holding } from '../promising.ts';
 import {
   admitted,
   assignOf,
@@ -27,7 +28,6 @@ const epochOf = (number: number, node: number): Epoch => ({
   number,
   leader: idOf(node),
 });
-const records = recordsOf(createLedger(job.spec, job.admission));
 const accepted = (value: Signed<'assign'>, epoch: Epoch): AcceptedValue => ({
   slot: slotOf(value),
   epoch,
@@ -44,26 +44,13 @@ function candidate(): { cluster: Cluster; prepare: MessageOf<'prepare'> } {
   return { cluster, prepare: message };
 }
 
-function promise(
-  { grant }: MessageOf<'prepare'>,
+/** Keeper `from` promises, and hands over all that it has. */
+const promise = (
+  cluster: Cluster,
+  prepare: MessageOf<'prepare'>,
   from: number,
-  change: Partial<MessageOf<'promise'>> = {},
-): MessageOf<'promise'> {
-  const { epoch } = grant.body;
-  const vote = voteOf(from, id, grant.id, 'grant', epoch);
-  return {
-    type: 'promise',
-    job: id,
-    epoch,
-    vote,
-    snapshot: 'a'.repeat(32),
-    part: 0,
-    parts: 1,
-    accepted: [],
-    records,
-    ...change,
-  };
-}
+  holding: Holding = {},
+): void => promiseWhole(cluster, prepare, from, snapshotWith(job, holding));
 
 const leads = (cluster: Cluster): boolean => cluster.job(0).leading !== null;
 const proposed = (cluster: Cluster): readonly string[] => [
@@ -85,42 +72,89 @@ describe('a candidate', () => {
   ] as const) {
     it(`proposes the value of the highest ballot, which it was told of ${name}`, () => {
       const { cluster, prepare } = candidate();
-      cluster.message(0, 2, promise(prepare, 2, { accepted: [order[0]] }));
-      cluster.message(0, 3, promise(prepare, 3, { accepted: [order[1]] }));
+      promise(cluster, prepare, 2, { accepted: [order[0]] });
+      promise(cluster, prepare, 3, { accepted: [order[1]] });
       assert.ok(leads(cluster));
       assert.deepEqual(proposed(cluster), [high.id]);
     });
   }
 
-  it('counts a promise when all its parts are there', () => {
+  it('asks nothing more of keepers that have what it has', () => {
     const { cluster, prepare } = candidate();
-    cluster.message(0, 2, promise(prepare, 2));
-    cluster.message(0, 3, promise(prepare, 3, { parts: 2 }));
-    assert.ok(!leads(cluster), 'half of a promise is none');
-    cluster.message(0, 3, promise(prepare, 3, { parts: 2, part: 1, accepted: [both[0]] }));
+    for (const from of [2, 3])
+      cluster.message(0, from, promiseOf(prepare, from, snapshotWith(job)));
+    assert.ok(leads(cluster));
+    assert.deepEqual(cluster.messages('page-wanted'), []);
+  });
+
+  it('counts a promise when all that it covers is here', () => {
+    const { cluster, prepare } = candidate();
+    const snapshot = snapshotWith(job, { accepted: [both[0]] });
+    promise(cluster, prepare, 2);
+    cluster.message(0, 3, promiseOf(prepare, 3, snapshot));
+    assert.ok(!leads(cluster), 'what it covers may be what was chosen');
+    const [wanted] = wantedOf(cluster, 3);
+    cluster.message(0, 3, pageFor(snapshot, wanted ?? assert.fail('a page is wanted')));
     assert.ok(leads(cluster));
     assert.deepEqual(proposed(cluster), [low.id]);
   });
 
-  it('makes no promise of parts that a keeper told at two different moments', () => {
-    const { cluster, prepare } = candidate();
-    const later = { snapshot: 'b'.repeat(32), parts: 2 };
-    cluster.message(0, 2, promise(prepare, 2));
-    cluster.message(0, 3, promise(prepare, 3, { parts: 2 }));
-    cluster.message(0, 3, promise(prepare, 3, { ...later, part: 1 }));
-    assert.ok(!leads(cluster), 'what stood between the two parts may be in neither');
-    cluster.message(0, 3, promise(prepare, 3, { ...later, part: 0, accepted: [both[0]] }));
-    assert.ok(leads(cluster));
-    assert.deepEqual(proposed(cluster), [low.id]);
+  describe('that pulls a large promise', () => {
+    const values = Array.from({ length: 900 }, (_, attempt) =>
+      accepted(assignOf(job, { node: 7, by: 2, attempt }, epochOf(0, 1)), epochOf(0, 1)),
+    );
+    const snapshot = snapshotWith(job, { accepted: values });
+    const other = snapshotWith(job, { accepted: [...values.slice(1), both[1]] });
+    const begun = () => {
+      const { cluster, prepare } = candidate();
+      promise(cluster, prepare, 2);
+      cluster.message(0, 3, promiseOf(prepare, 3, snapshot));
+      const wanted = () => wantedOf(cluster, 3).at(-1) ?? assert.fail('a page is wanted');
+      cluster.message(0, 3, pageFor(snapshot, wanted()));
+      assert.ok(!leads(cluster));
+      assert.ok(wanted().from > 0, 'the first page was one of several');
+      return { cluster, prepare, wanted };
+    };
+
+    it('makes no promise of pages that a keeper told at two different moments', () => {
+      const { cluster, prepare, wanted } = begun();
+      const rest = { ...wanted(), snapshot: other.digest.snapshot };
+      cluster.message(0, 3, pageFor(other, rest));
+      assert.ok(!leads(cluster), 'what stood between the two may be in neither');
+      cluster.message(0, 3, promiseOf(prepare, 3, other));
+      assert.equal(wanted().from, 0, 'it begins anew');
+    });
+
+    it('leaves no page out, and takes none twice', () => {
+      const { cluster, wanted } = begun();
+      const { from } = wanted();
+      cluster.message(0, 3, pageFor(snapshot, { ...wanted(), from: from + 1 }));
+      cluster.message(0, 3, pageFor(snapshot, { ...wanted(), from: 0 }));
+      assert.equal(wanted().from, from);
+      assert.ok(!leads(cluster));
+    });
+
+    it('goes on where it was when a page is lost', () => {
+      const { cluster, prepare, wanted } = begun();
+      const { from } = wanted();
+      const before = wantedOf(cluster, 3).length;
+      cluster.message(0, 3, promiseOf(prepare, 3, snapshot));
+      assert.equal(wantedOf(cluster, 3).length, before + 1);
+      assert.equal(wanted().from, from);
+      promiseWhole(cluster, prepare, 3, snapshot);
+      assert.ok(leads(cluster));
+      assert.equal(proposed(cluster).length, values.length);
+    });
   });
 
   it('counts no promise of another epoch than its own', () => {
     const { cluster, prepare } = candidate();
     const other = epochOf(prepare.grant.body.epoch.number + 1, 0);
     for (const from of [2, 3, 4]) {
-      cluster.message(0, from, promise(prepare, from, { epoch: other }));
+      const good = promiseOf(prepare, from, snapshotWith(job));
+      cluster.message(0, from, { ...good, epoch: other });
       const vote = voteOf(from, id, prepare.grant.id, 'grant', other);
-      cluster.message(0, from, promise(prepare, from, { vote }));
+      cluster.message(0, from, { ...good, vote });
     }
     assert.ok(!leads(cluster));
   });
@@ -128,7 +162,7 @@ describe('a candidate', () => {
   it('believes no value that a promise only says was chosen', () => {
     const { cluster, prepare } = candidate();
     const made = certify(low, slotOf(low), [2, 8], job.epoch);
-    cluster.message(0, 2, promise(prepare, 2, { records: { ...records, committed: [made] } }));
+    promise(cluster, prepare, 2, { committed: [made] });
     assert.deepEqual(cluster.job(0).records.committed, []);
   });
 
@@ -136,8 +170,8 @@ describe('a candidate', () => {
     const { cluster, prepare } = candidate();
     const assign = certify(low, slotOf(low), [1, 2, 3], epochOf(0, 1));
     const ended = stateOf(low, 7, { phase: 'completed', sequence: 4 });
-    const told = { ...records, committed: [assign], states: [ended] };
-    for (const from of [2, 3]) cluster.message(0, from, promise(prepare, from, { records: told }));
+    const told = { committed: [assign], states: [ended] };
+    for (const from of [2, 3]) promise(cluster, prepare, from, told);
     const states = cluster.messages('propose').flatMap(({ message }) => message.states);
     assert.ok(states.some((state) => state.id === ended.id));
   });
@@ -146,15 +180,14 @@ describe('a candidate', () => {
 describe('a leader', () => {
   it('that slept keeps to what it proposed, whatever it hears of lower ballots then', () => {
     const { cluster, prepare } = candidate();
-    for (const from of [2, 3]) cluster.message(0, from, promise(prepare, from));
+    for (const from of [2, 3]) promise(cluster, prepare, from);
     cluster.until('it gives the work to itself', () => proposed(cluster).length > 0, 10_000);
     const before = proposed(cluster);
     cluster.now += 10_000;
     cluster.input(0, { type: 'wake' });
     assert.ok(!leads(cluster), 'it asks first');
     const late = accepted(assignOf(job, { node: 7, by: 1 }), epochOf(0, 1));
-    for (const from of [4, 2])
-      cluster.message(0, from, promise(prepare, from, { accepted: [late] }));
+    for (const from of [4, 2]) promise(cluster, prepare, from, { accepted: [late] });
     assert.ok(leads(cluster));
     cluster.advance(5_000);
     assert.deepEqual(proposed(cluster), before);

@@ -6,7 +6,16 @@ import type { Message } from '../../../../src/core/contract/messages.ts';
 import type { Epoch, Slot } from '../../../../src/core/record/records.ts';
 import { Cluster, DONE } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';
-import { admitted, idOf, jobWith, voteOf } from '../fixtures.ts';
+import { promiseOf, promiseWhole, snapshotWith } from '../promising.ts';
+import { slotOf } from '../../../../src/core/record/slot.ts';
+import {
+  admitted,
+  assignOf,
+  committed as committedIn,
+  idOf,
+  jobWith,
+  voteOf,
+} from '../fixtures.ts';
 
 /** Nodes 0, 1 and 2 keep the job; 0 leads it, runs it and is the machine under test. */
 const job = admitted(jobWith(), [0, 1, 2]);
@@ -28,6 +37,9 @@ function voted({ values }: MessageOf<'propose'>, by: number, epoch: Epoch): Mess
   const votes = values.map(({ slot, value }) => voteOf(by, id, value.id, slot, epoch));
   return { type: 'voted', job: id, votes };
 }
+
+/** The same with many partitions; keeper 1 led it. */
+const large = admitted(jobWith({ Count: 600 }), [1, 0, 2]);
 
 const committed = (cluster: Cluster): number => cluster.job(0).records.committed.length;
 const sent = (cluster: Cluster, type: 'propose' | 'commit', to: number): number =>
@@ -82,5 +94,41 @@ describe('a leader', () => {
     assert.equal(cluster.job(0).state, 'Running');
     cluster.message(0, 2, voted({ ...last, values: [accept] }, 2, job.epoch));
     assert.equal(cluster.job(0).state, 'Completed');
+  });
+
+  it('has so many commits open with a keeper, and goes on with its answers', () => {
+    const values = Array.from({ length: 600 }, (_, partition) =>
+      committedIn(large, assignOf(large, { node: 7, partition })),
+    );
+    const { job: about } = large.spec.body;
+    const cluster = new Cluster({ nodes: 1, program: () => [] });
+    cluster.message(0, 1, { type: 'activate', spec: large.spec, admission: large.admission });
+    cluster.message(0, 1, { type: 'commit', job: about, values });
+    cluster.message(0, 1, { type: 'not-leading', jobs: [about] });
+    cluster.until('it stands', () => cluster.messages('prepare').length > 0, 5_000);
+    const { message } = cluster.messages('prepare')[0] ?? assert.fail('a prepare');
+    // Keeper 1 has all of it, keeper 2 says nothing.
+    promiseWhole(cluster, message, 1, snapshotWith(large, { committed: values }));
+    const told = (): readonly Slot[] => [
+      ...new Set(
+        cluster
+          .messages('commit')
+          .filter(({ to }) => to === idOf(2))
+          .flatMap((one) => one.message.values.map(({ record }) => slotOf(record))),
+      ),
+    ];
+    assert.equal(told().length, 256);
+    cluster.advance(10_000);
+    assert.equal(told().length, 256, 'who is silent is told the same again');
+    cluster.message(0, 2, { type: 'commit-ack', job: about, slots: told().slice(0, 100) });
+    assert.equal(told().length, 356);
+    const withOne = cluster.messages('commit').filter(({ to }) => to === idOf(1));
+    assert.deepEqual(withOne, [], 'what it has it is not told');
+    // It promises late, and has everything, too.
+    const late = promiseOf(message, 2, snapshotWith(large, { committed: values }));
+    const before = cluster.messages('commit').length;
+    cluster.message(0, 2, late);
+    cluster.advance(60_000);
+    assert.equal(cluster.messages('commit').length, before);
   });
 });

@@ -8,6 +8,7 @@ import type { Message, SlotValue } from '../../../../src/core/contract/messages.
 import type { Certified, Epoch, Signed } from '../../../../src/core/record/records.ts';
 import { slotOf } from '../../../../src/core/record/slot.ts';
 import { forge, nodeKey } from '../../../simulation/fast-suite.ts';
+import { MESSAGE_FILL_BYTES } from '../../../../src/core/contract/limits.ts';
 import { Cluster, refusals } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';
 import {
@@ -220,6 +221,23 @@ describe('an admission', () => {
   });
 });
 
+/** All that a promise covers, asked for page by page. */
+function acceptedOf(
+  cluster: Cluster,
+  promise: MessageOf<'promise'>,
+): readonly (readonly string[])[] {
+  const { snapshot } = promise.digest;
+  const told: (readonly string[])[] = [];
+  for (let from: number | null = 0; from !== null; ) {
+    const wanted = { type: 'page-wanted', job: id, snapshot, chunk: 0, from } as const;
+    const [page] = sends(cluster.message(0, 2, wanted));
+    assert.ok(page?.type === 'page');
+    told.push(...page.accepted.map(({ slot, value }) => [slot, value.id]));
+    from = page.next;
+  }
+  return told;
+}
+
 describe('a promise', () => {
   it('is given for a higher epoch, is on disk, and carries what was accepted', () => {
     const cluster = keeper();
@@ -228,11 +246,7 @@ describe('a promise', () => {
     assert.equal(effects[0]?.type, 'persist');
     const [promise] = sends(effects);
     assert.ok(promise?.type === 'promise');
-    assert.deepEqual(
-      promise.accepted.map(({ slot, value }) => [slot, value.id]),
-      [['assign/1/0/0', assign.id]],
-    );
-    assert.deepEqual([promise.part, promise.parts], [0, 1]);
+    assert.deepEqual(acceptedOf(cluster, promise), [['assign/1/0/0', assign.id]]);
     assert.deepEqual(cluster.job(0).promised, epochOf(1, 2));
   });
 
@@ -282,17 +296,19 @@ describe('a promise', () => {
     it(`asked ${what} is refused`, () => refusedAlone(keeper(), from, message, code));
   }
 
-  it('of a large ledger comes in parts that each fit a frame', () => {
+  it('of a large ledger is one message, and its pages each fit a frame', () => {
     const cluster = keeper();
-    const values = Array.from({ length: 400 }, (_, attempt) => assignOf(job, { node: 7, attempt }));
+    const values = Array.from({ length: 900 }, (_, attempt) => assignOf(job, { node: 7, attempt }));
     cluster.message(0, 1, propose(values));
-    const parts = sends(cluster.message(0, 2, prepare(epochOf(1, 2), 2)));
-    assert.deepEqual(
-      parts.map((part) => part.type === 'promise' && part.accepted.length),
-      [150, 150, 100],
-    );
-    for (const [index, part] of parts.entries()) {
-      assert.ok(part.type === 'promise' && part.part === index && part.parts === 3);
+    const [promise, ...more] = sends(cluster.message(0, 2, prepare(epochOf(1, 2), 2)));
+    assert.ok(promise?.type === 'promise');
+    assert.deepEqual(more, []);
+    assert.equal(acceptedOf(cluster, promise).length, 900);
+    const pages = cluster.messages('page');
+    assert.ok(pages.length > 1);
+    for (const { message } of pages) {
+      const bytes = message.accepted.reduce((sum, { value }) => sum + suite.sizeOf(value), 0);
+      assert.ok(bytes <= MESSAGE_FILL_BYTES, `${bytes} bytes`);
     }
   });
 });
@@ -330,7 +346,8 @@ describe('a proposal', () => {
       'voted',
     ]);
     const [promise] = sends(cluster.message(0, 2, prepare(epochOf(2, 2), 2)));
-    assert.ok(promise?.type === 'promise' && promise.accepted[0]?.value.id === other.id);
+    assert.ok(promise?.type === 'promise');
+    assert.deepEqual(acceptedOf(cluster, promise), [['assign/1/0/0', other.id]]);
   });
 
   it('of another value than the committed one is answered with that', () => {

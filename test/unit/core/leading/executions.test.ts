@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { SlotValue } from '../../../../src/core/contract/messages.ts';
 import { slotOf } from '../../../../src/core/record/slot.ts';
+import { promiseWhole, snapshotWith } from '../promising.ts';
 import { Cluster } from '../cluster.ts';
 import { admitted, assignOf, committed, idOf, jobWith, stateOf, voteOf } from '../fixtures.ts';
 
@@ -74,12 +75,8 @@ describe('a leader', () => {
     cluster.message(0, 1, { type: 'not-leading', jobs: [about] });
     cluster.until('it stands', () => cluster.messages('prepare').length > 0, 5_000);
     const { grant } = cluster.messages('prepare')[0]?.message ?? assert.fail('a prepare');
-    const { epoch } = grant.body;
-    const { records } = cluster.job(0);
-    const whole = { snapshot: 'a'.repeat(32), part: 0, parts: 1 };
-    const promised = { type: 'promise', job: about, epoch, ...whole } as const;
-    const given = voteOf(1, about, grant.id, 'grant', epoch);
-    cluster.message(0, 1, { ...promised, vote: given, accepted: [], records });
+    const prepare = { type: 'prepare', job: about, grant } as const;
+    promiseWhole(cluster, prepare, 1, snapshotWith(own, cluster.job(0).records));
     assert.notEqual(cluster.job(0).leading, null);
     assert.equal(told(cluster, 'leads', 7), 1);
   });

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DEFAULT_LIMITS } from '../../../../src/core/contract/limits.ts';
 import { slotOf } from '../../../../src/core/record/slot.ts';
+import { promiseWhole, snapshotWith } from '../promising.ts';
 import { Cluster } from '../cluster.ts';
-import { admitted, assignOf, committed, jobWith, stateOf, voteOf } from '../fixtures.ts';
+import { admitted, assignOf, committed, jobWith, stateOf } from '../fixtures.ts';
 
 /** Node 0 is the machine under test and runs nothing; 1 and 2 keep the job, too; 7 runs it. */
 const job = admitted(jobWith(), [0, 1, 2]);
@@ -63,12 +64,12 @@ function running(cluster: Cluster, of = assign): void {
 function promise(cluster: Cluster, of = job): void {
   const about = of.spec.body.job;
   const { grant } = cluster.messages('prepare').at(-1)?.message ?? assert.fail('a prepare');
-  const { epoch } = grant.body;
-  const vote = voteOf(1, about, grant.id, 'grant', epoch);
-  const { records } = cluster.job(0);
-  const whole = { snapshot: 'a'.repeat(32), part: 0, parts: 1, accepted: [] };
-  const message = { type: 'promise', job: about, epoch, ...whole } as const;
-  cluster.message(0, 1, { ...message, vote, records });
+  promiseWhole(
+    cluster,
+    { type: 'prepare', job: about, grant },
+    1,
+    snapshotWith(of, cluster.job(0).records),
+  );
   assert.notEqual(cluster.job(0).leading, null);
 }
 

@@ -9,6 +9,7 @@ import type {
   Announcement,
   Answer,
   CertifiedValue,
+  Digest,
   Gossip,
   GossipType,
   JobRecords,
@@ -159,6 +160,16 @@ const about = { job: jobIds, execution: executionIds };
 const bidding = { job: jobIds, version: ordinals };
 const request = fc.uuid().map(asRequestId);
 const nonce = moments;
+const digest = record<Digest>({
+  snapshot: storeIds,
+  chunks: fc.array(storeIds, { minLength: 2, maxLength: 5 }),
+});
+const place = {
+  job: jobIds,
+  snapshot: storeIds,
+  chunk: fc.nat(256),
+  from: fc.nat(1_000_000),
+};
 
 export const messageArbitraries: Arbitraries<Message> = {
   admit: record<M<'admit'>>({
@@ -201,11 +212,18 @@ export const messageArbitraries: Arbitraries<Message> = {
     job: jobIds,
     epoch: epochs,
     vote: signed('vote'),
-    snapshot: storeIds,
-    part: fc.nat(19_999),
-    parts: fc.integer({ min: 1, max: 20_000 }),
+    digest,
+  }),
+  ledger: record<M<'ledger'>>({ type: is('ledger'), job: jobIds, digest }),
+  'page-wanted': record<M<'page-wanted'>>({ type: is('page-wanted'), ...place }),
+  page: record<M<'page'>>({
+    type: is('page'),
+    ...place,
+    next: fc.option(fc.nat(1_000_000)),
+    committed: few(certifiedValues),
     accepted: few(record({ slot: slots, epoch: epochs, value: values })),
-    records: jobRecords,
+    states: few(signed('state')),
+    commands: few(signed('command')),
   }),
   outdated: record<M<'outdated'>>({ type: is('outdated'), job: jobIds, promised: epochs }),
   propose: record<M<'propose'>>({

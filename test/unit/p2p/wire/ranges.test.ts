@@ -37,11 +37,12 @@ const cases: { readonly [T in Message['type']]?: readonly Change[] } = {
   ],
   leads: [['an epoch beyond counting', ['epoch', 'number'], 2 ** 31]],
   propose: [['an epoch beyond counting', ['epoch', 'number'], 2 ** 31]],
-  promise: [
-    ['no parts', ['parts'], 0],
-    ['more parts than any ledger has', ['parts'], 20_001],
-    ['a part behind the last', ['part'], 20_000],
+  promise: [['no chunk but the last', ['digest', 'chunks'], ['a'.repeat(32)]]],
+  'page-wanted': [
+    ['a chunk that no job has', ['chunk'], 257],
+    ['a place beyond any chunk', ['from'], 1_000_001],
   ],
+  page: [['a next place beyond any chunk', ['next'], 1_000_001]],
   invite: [
     ['a need of more than any job', ['announcement', 'need'], 1_000_001],
     ['a round beyond counting', ['announcement', 'round'], MAX],

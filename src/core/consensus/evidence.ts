@@ -1,0 +1,61 @@
+/** What others say of a job beside what was committed: how its executions go, and what its owner commands. */
+import type { NodeId } from '../record/ids.ts';
+import { isTerminal, mergeCommand, mergeState, nodeOfExecution } from '../record/ledger.ts';
+import { isKeeper } from '../record/keeper-set.ts';
+import type { Signed } from '../record/records.ts';
+import type { KeptJob } from '../keeping/state.ts';
+import { observe, persist, refuse, touch } from '../node/outbox.ts';
+import { checkState } from '../record/verify.ts';
+import type { Node } from '../node/state.ts';
+
+/** States that a keeper told of before their execution was known to be assigned, for each job. */
+const EARLY_MAX = 64;
+
+/** @returns whether the state is in the ledger now */
+export function takeState(
+  core: Node,
+  from: NodeId,
+  kept: KeptJob,
+  state: Signed<'state'>,
+): boolean {
+  const { job } = kept.ledger;
+  if (kept.ledger.states.get(state.body.execution)?.id === state.id) return true;
+  // A stranger must not fill a ledger with executions that nobody assigned; a keeper may know one first.
+  const assigned = nodeOfExecution(kept.ledger, state.body.execution) === state.body.node;
+  if (!assigned && !isKeeper(kept.ledger.admission.record.body, from)) {
+    refuse(core, from, 'unknown-job', false);
+    return false;
+  }
+  const { states, assigned: executions } = kept.ledger;
+  if (
+    !assigned &&
+    !states.has(state.body.execution) &&
+    states.size >= executions.size + EARLY_MAX
+  ) {
+    refuse(core, from, 'over-limit', false);
+    return false;
+  }
+  const verdict = checkState(core.suite, job, state);
+  if (verdict !== 'good') {
+    refuse(core, from, verdict.code, verdict.fault);
+    return false;
+  }
+  if (mergeState(kept.ledger, state) !== 'new') return true;
+  observe(core, state.hlc);
+  // Only how an execution ended must survive; what it is doing now is told again with its lease.
+  if (isTerminal(state.body.phase)) {
+    const key = `state/${state.body.execution}`;
+    persist(core, { table: 'records', job, key, value: { record: state, votes: [] } });
+  }
+  touch(core, job);
+  return true;
+}
+
+export function takeCommand(core: Node, kept: KeptJob, command: Signed<'command'>): void {
+  const { job } = kept.ledger;
+  if (mergeCommand(kept.ledger, command) !== 'new') return;
+  // One row, which the next command replaces.
+  const key = 'command';
+  persist(core, { table: 'records', job, key, value: { record: command, votes: [] } });
+  touch(core, job);
+}
