@@ -395,6 +395,13 @@ export const consensus: Mutations = {
   ],
   'src/core/consensus/evidence.ts': [
     {
+      name: 'a leader does not look at what it was told of an execution',
+      within: 'takeState',
+      text: 'outdate(kept, state.body.partition)',
+      instead: 'void 0',
+      why: 'its result is never accepted',
+    },
+    {
       name: 'strangers fill ledgers with executions',
       within: 'takeState',
       text: 'if (!assigned && !isKeeper(',

@@ -129,31 +129,31 @@ export const work: Mutations = {
       why: 'work is taken up later than it could be',
     },
   ],
-  'src/core/leading/plan.ts': [
+  'src/core/leading/partition-plan.ts': [
     {
       name: 'retries have no end',
-      within: 'planPartition',
+      within: 'planAttempts',
       text: 'failures >= maxAttempts',
       instead: 'false',
       why: 'a job that cannot succeed runs for ever',
     },
     {
       name: 'assignments that nobody takes up have no end',
-      within: 'planPartition',
+      within: 'planAttempts',
       text: 'misses > maxMisses',
       instead: 'false',
       why: 'the ledger of a job grows without end',
     },
     {
       name: 'a failed execution is tried again at once',
-      within: 'planPartition',
+      within: 'planAttempts',
       text: 'notBefore > observed.now',
       instead: 'false',
       why: 'three tries are over within a second',
     },
     {
       name: 'a partition that runs is given away again',
-      within: 'planPartition',
+      within: 'planAttempts',
       text: "views.some(({ fate }) => fate === 'live')",
       instead: 'false',
       why: 'work is done twice',
@@ -193,6 +193,31 @@ export const work: Mutations = {
       instead: 'true',
       why: 'a job with a wrong image runs three times',
     },
+  ],
+  'src/core/leading/outlook.ts': [
+    {
+      name: 'a partition whose time has come is not looked at',
+      within: 'replan',
+      text: 'stale.add(Number(due))',
+      instead: 'void due',
+      why: 'in a job that nothing happens to, what is lost stays lost',
+    },
+    {
+      name: 'results are looked at once, whoever dies or comes back',
+      within: 'replan',
+      text: 'for (const index of restless) stale.add(index);',
+      instead: '',
+      why: 'a result waits for ever for its second copy',
+    },
+    {
+      name: 'failures are counted anew with each look',
+      within: 'keep',
+      text: 'count(outlook, outlook.failing.get(index) ?? [], -1);',
+      instead: '',
+      why: 'a node that failed once is soon asked no more',
+    },
+  ],
+  'src/core/leading/plan.ts': [
     {
       name: 'the TotalTimeout is ignored',
       within: 'timeoutEnding',
@@ -275,6 +300,13 @@ export const work: Mutations = {
     },
   ],
   'src/core/leading/silence.ts': [
+    {
+      name: 'what a dead node ran is not looked at again',
+      within: 'loseNode',
+      text: 'outdate(kept, watched.assign.record.body.partition)',
+      instead: 'void 0',
+      why: 'it is waited for as long as a lease',
+    },
     {
       name: 'anybody keeps an execution alive',
       within: 'signOfLife',

@@ -20,8 +20,9 @@ import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
 import { mergeGrant } from '../record/ledger.ts';
 import type { AcceptedValue, Digest, Message, Page } from '../contract/messages.ts';
-import type { Certified, Epoch, Slot } from '../record/records.ts';
+import type { Certified, Epoch, Slot, SpecBody } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
+import { createOutlook } from '../leading/outlook.ts';
 import { leaderIn } from '../leading/state.ts';
 import type { Candidate, Lead, Leader } from '../leading/state.ts';
 import { eachKept } from '../keeping/books.ts';
@@ -35,7 +36,7 @@ const CANDIDACY_MAX_MS = 20_000;
 /** Two candidates must not meet for ever: the pause doubles, and differs by rank. */
 const RETRY_MS = 2_000;
 
-export const newLeader = (core: Node, epoch: Epoch): Leader => ({
+export const newLeader = (core: Node, spec: SpecBody, epoch: Epoch): Leader => ({
   stage: 'leader',
   epoch,
   since: core.now,
@@ -44,6 +45,8 @@ export const newLeader = (core: Node, epoch: Epoch): Leader => ({
   commits: createCommits(core),
   seeking: createSeeking(core),
   watch: new Map(),
+  starting: new Set(),
+  outlook: createOutlook(spec),
   cancelled: new Set(),
   replications: new Map(),
   entrusting: new Map(),
@@ -213,9 +216,10 @@ function takeOffice(
   grant: Certified<'grant'>,
 ): void {
   const { job } = kept.ledger;
+  const spec = kept.ledger.spec.body;
   const confirmed = kept.lead?.stage === 'leader';
   const { epoch } = grant.record.body;
-  const lead = kept.lead?.stage === 'leader' ? kept.lead : newLeader(core, epoch);
+  const lead = kept.lead?.stage === 'leader' ? kept.lead : newLeader(core, spec, epoch);
   lead.grant = grant.record;
   lead.confirming = null;
   kept.lead = lead;

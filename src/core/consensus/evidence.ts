@@ -4,6 +4,7 @@ import { isTerminal, mergeCommand, mergeState, nodeOfExecution } from '../record
 import { isKeeper } from '../record/keeper-set.ts';
 import type { Signed } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
+import { outdate } from '../leading/outlook.ts';
 import { observe, persist, refuse, touch } from '../node/outbox.ts';
 import { checkState } from '../record/verify.ts';
 import type { Node } from '../node/state.ts';
@@ -42,6 +43,7 @@ export function takeState(
   }
   if (mergeState(kept.ledger, state) !== 'new') return true;
   observe(core, state.hlc);
+  outdate(kept, state.body.partition);
   // Only how an execution ended must survive; what it is doing now is told again with its lease.
   if (isTerminal(state.body.phase)) {
     const key = `state/${state.body.execution}`;

@@ -15,6 +15,7 @@ import type { Ledger } from '../record/ledger.ts';
 import type { CertifiedValue, Message, SlotValue } from '../contract/messages.ts';
 import type { Signed, Slot } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
+import { outdate } from '../leading/outlook.ts';
 import type { Closing, Leader } from '../leading/state.ts';
 import { note, observe, persist, refuse, send, touch } from '../node/outbox.ts';
 import { persistCommitted } from '../keeping/books.ts';
@@ -46,6 +47,7 @@ export function propose(
     if (lead.commits.proposals.has(slot) || kept.ledger.committed.has(slot)) continue;
     lead.commits.proposals.set(slot, { slot, value, ...support, votes: new Map() });
     fresh.push(slot);
+    if (value.type !== 'close') outdate(kept, value.body.partition);
   }
   if (fresh.length === 0) return;
   for (const node of keeperNodes(kept.ledger.admission.record.body)) {
@@ -116,6 +118,7 @@ function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
     const { slot, value } = proposal;
     if (isCompletion(value) && isAccepting(lead)) return;
     lead.commits.proposals.delete(slot);
+    if (value.type !== 'close') outdate(kept, value.body.partition);
     learn(core, kept, { record: value, votes: [...proposal.votes.values()] } as CertifiedValue);
     for (const node of keeperNodes(admission)) {
       if (node === core.self) continue;
@@ -199,6 +202,7 @@ export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean
   observe(core, value.record.hlc);
   const { job } = kept.ledger;
   workDone(kept);
+  if (value.record.type !== 'close') outdate(kept, value.record.body.partition);
   persistCommitted(core, job, slot, value);
   if (kept.accepted.delete(slot)) persist(core, { table: 'accepted', job, key: slot, value: null });
   noteCommitted(core, value);

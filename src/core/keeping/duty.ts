@@ -9,7 +9,7 @@ import { refusalsFor } from '../placing/eligibility.ts';
 import { isNear } from '../mesh/reach.ts';
 import { roomFor } from '../mesh/welcome.ts';
 import { LATE_MAX } from '../leading/holders.ts';
-import { failuresByNode } from '../leading/fate.ts';
+import { hasFailed } from '../leading/fate.ts';
 import { planJob } from '../leading/plan.ts';
 import type { With } from '../node/state.ts';
 import type { KeptJob } from './state.ts';
@@ -37,7 +37,7 @@ export function workDue(
     limits: { ...limits, retryBackoffMs: 0 },
   });
   if (plan.close !== null) return IDLE_MS;
-  if (plan.vacancies.length > 0 && couldRun(core, kept)) return IDLE_MS;
+  if (plan.vacancies.size > 0 && couldRun(core, kept)) return IDLE_MS;
   return plan.accepts.length > 0 ? IDLE_MS + LATE_MAX * limits.replicateTimeoutMs : null;
 }
 
@@ -46,7 +46,7 @@ function couldRun(core: With<'mesh' | 'placing' | 'executing'>, { ledger }: Kept
   const { profile } = core;
   if (profile === null || shut(core) !== null) return false;
   const { owner, spec } = ledger.spec.body;
-  if ((failuresByNode(ledger, null).get(core.self) ?? 0) > 0) return false;
+  if (hasFailed(ledger, core.self)) return false;
   if (refusalsFor(profile, ledger.spec.body).length > 0) return false;
   // Held for this very job, or free.
   if (core.placing.holds.has(ledger.job)) return true;

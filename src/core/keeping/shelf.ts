@@ -21,7 +21,6 @@ import type { Node, With } from '../node/state.ts';
 import { after, asMillis } from '../record/ids.ts';
 import type { JobId, Millis, NodeId, PublicKey } from '../record/ids.ts';
 import { summaryOf } from '../record/ledger.ts';
-import { slotOf } from '../record/slot.ts';
 import type { Outline } from '../record/ledger.ts';
 import type { Packed, Suite } from '../record/suite.ts';
 import type { KeptJob } from './state.ts';
@@ -179,8 +178,8 @@ function outlineOf(spec: AnyRecord, { record, votes }: StoredRecord): Outline | 
   if (spec.type !== 'spec' || record.type !== 'close') return null;
   const close: Certified<'close'> = { record, votes };
   const { job } = spec.body;
-  const committed: Outline['committed'] = new Map([[slotOf(record), close]]);
-  return { job, spec, close, committed, states: new Map(), partitions: new Map() };
+  const modifiedAt = Math.max(spec.hlc, record.hlc);
+  return { job, spec, close, modifiedAt, partitions: new Map() };
 }
 
 // — in memory for a while

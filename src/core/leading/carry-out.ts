@@ -11,8 +11,9 @@ import type { ExecutionId } from '../record/ids.ts';
 import { isTerminal, nodeOfExecution } from '../record/ledger.ts';
 import type { Signed } from '../record/records.ts';
 import { around, askForCopy, newCopy } from './copies.ts';
-import { planJob } from './plan.ts';
-import type { Ending, Plan } from './plan.ts';
+import { replan } from './outlook.ts';
+import type { Ending, Observed } from './partition-plan.ts';
+import type { Plan } from './plan.ts';
 import { giveUp } from './silence.ts';
 import type { Leader, Watched } from './state.ts';
 
@@ -21,18 +22,7 @@ const NAMED_HOLDERS_MAX = 4;
 
 /** Does for a job whatever its leader finds to do now. */
 export function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader): void {
-  const plan = planJob(kept.ledger, {
-    now: core.now,
-    epoch: lead.epoch,
-    ageMs: core.now - kept.activatedAt,
-    watch: lead.watch,
-    cancelled: lead.cancelled,
-    replications: lead.replications,
-    around: around(core),
-    search: searchOf(core, kept, lead),
-    isProposed: (slot) => lead.commits.proposals.has(slot),
-    limits: core.config.limits,
-  });
+  const plan = replan(lead.outlook, kept.ledger, observedBy(core, kept, lead));
   if (plan.wakeAt !== null) core.timers.set(jobTimer(kept), plan.wakeAt);
   for (const watched of plan.begun) begin(core, kept, lead, watched);
   for (const given of plan.givenUp) giveUp(core, kept, lead, given);
@@ -46,10 +36,29 @@ export function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader)
   sendAssignments(core, kept, lead);
 }
 
+/** What this leader sees of its job now. */
+export const observedBy = (
+  core: With<'mesh' | 'keeping'>,
+  kept: KeptJob,
+  lead: Leader,
+): Observed => ({
+  now: core.now,
+  epoch: lead.epoch,
+  ageMs: core.now - kept.activatedAt,
+  watch: lead.watch,
+  cancelled: lead.cancelled,
+  replications: lead.replications,
+  around: around(core),
+  search: searchOf(core, kept, lead),
+  isProposed: (slot) => lead.commits.proposals.has(slot),
+  limits: core.config.limits,
+});
+
 /** What another leader assigned may run already: its node learns who leads now. */
 function begin(core: Node, kept: KeptJob, lead: Leader, watched: Watched): void {
   const { execution, node } = watched.assign.record.body;
   lead.watch.set(execution, watched);
+  if (watched.startBy !== null) lead.starting.add(watched);
   const state = kept.ledger.states.get(execution);
   if (watched.startBy !== null || (state && isTerminal(state.body.phase))) return;
   const { job, grant } = kept.ledger;

@@ -5,12 +5,12 @@
  */
 import type { Limits } from '../contract/limits.ts';
 import { after } from '../record/ids.ts';
-import type { Millis, NodeId } from '../record/ids.ts';
+import type { ExecutionId, Millis, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { Attempt, Ledger, Partition } from '../record/ledger.ts';
 import type { Epoch, ReplacedFor } from '../record/records.ts';
 import { sameEpoch } from '../record/ballot.ts';
-import type { Watch, Watched } from './state.ts';
+import type { Watched } from './state.ts';
 
 /** `live`: it may still bring a result. All others are why another attempt is wanted. */
 export type Fate = 'live' | ReplacedFor;
@@ -66,16 +66,26 @@ export function* lives(
     yield { attempt, next: partition.attempts.get(number + 1) };
 }
 
-/** Executions of this job that failed, or were given up, by node. `watch`: what its leader has seen; null elsewhere. */
-export function failuresByNode(ledger: Ledger, watch: Watch | null): Map<NodeId, number> {
-  const failures = new Map<NodeId, number>();
-  for (const partition of ledger.partitions.values()) {
-    for (const { attempt, next } of lives(partition)) {
-      const { node, execution } = attempt.assign.record.body;
-      const left = attempt.state?.body.phase === 'cancelled';
-      if (left || fateOf(attempt, next, watch?.get(execution)) === 'live') continue;
-      failures.set(node, (failures.get(node) ?? 0) + 1);
-    }
+/**
+ * The nodes that failed executions of a partition, or were given up with them, once for each.
+ * @param watch what its leader has seen; null elsewhere
+ */
+export function failingIn(
+  partition: Partition,
+  watch: ReadonlyMap<ExecutionId, Watched> | null,
+): readonly NodeId[] {
+  const nodes: NodeId[] = [];
+  for (const { attempt, next } of lives(partition)) {
+    const { node, execution } = attempt.assign.record.body;
+    const left = attempt.state?.body.phase === 'cancelled';
+    if (!left && fateOf(attempt, next, watch?.get(execution)) !== 'live') nodes.push(node);
   }
-  return failures;
+  return nodes;
+}
+
+/** Whether this node failed an execution of this job, as every keeper can tell. */
+export function hasFailed({ partitions }: Ledger, node: NodeId): boolean {
+  for (const partition of partitions.values())
+    if (failingIn(partition, null).includes(node)) return true;
+  return false;
 }

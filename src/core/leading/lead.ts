@@ -16,6 +16,7 @@ import type { Node, With } from '../node/state.ts';
 import { act } from './carry-out.ts';
 import { beginClosing, tickClosing } from './closing.ts';
 import { beginEntrusting, tellHolders } from './copies.ts';
+import { outdate } from './outlook.ts';
 import { signOfLife } from './silence.ts';
 import { leaderIn } from './state.ts';
 
@@ -24,7 +25,8 @@ const LEADS_TOLD = 256;
 
 /** The rank-0 keeper leads from the activation on, without asking. */
 export function leadFirstEpoch(core: Node, kept: KeptJob): void {
-  kept.lead = newLeader(core, firstEpoch(kept.ledger.admission.record.body));
+  const { spec, admission } = kept.ledger;
+  kept.lead = newLeader(core, spec.body, firstEpoch(admission.record.body));
   note(core, 'job.leading', { job: kept.ledger.job, epoch: 0 });
   touch(core, kept.ledger.job);
 }
@@ -69,6 +71,7 @@ export function onNotStarted(
   if (watched.assign.record.body.node !== from) return;
   watched.startBy = null;
   watched.gaveUp = 'missed';
+  outdate(kept, watched.assign.record.body.partition);
   noteWork(core, from, 0.5);
   touch(core, kept.ledger.job);
 }
@@ -95,13 +98,9 @@ export function takeRenewal(
 }
 
 /** The accepted result that makes a running execution pointless. */
-function supersededBy(kept: KeptJob, execution: ExecutionId): Certified<'accept'> | null {
-  for (const partition of kept.ledger.partitions.values()) {
-    const { accept } = partition;
-    if (accept === null || accept.record.body.execution === execution) continue;
-    for (const { assign } of partition.attempts.values()) {
-      if (assign.record.body.execution === execution) return accept;
-    }
-  }
-  return null;
+function supersededBy({ ledger }: KeptJob, execution: ExecutionId): Certified<'accept'> | null {
+  const assigned = ledger.assigned.get(execution);
+  if (assigned?.version !== ledger.spec.body.version) return null;
+  const accept = ledger.partitions.get(assigned.partition)?.accept ?? null;
+  return accept?.record.body.execution === execution ? null : accept;
 }

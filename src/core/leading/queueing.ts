@@ -9,7 +9,7 @@ import { JOB_TYPES } from '../../job/types.ts';
 import { after } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
 import type { Refusal } from '../record/refusals.ts';
-import type { Ending } from './plan.ts';
+import type { Ending } from './partition-plan.ts';
 
 /** A node that has just started, or just taken over, does not yet know who is there. */
 const SETTLE_MS = 10_000;

@@ -10,7 +10,8 @@ import type { KeptJob } from '../keeping/state.ts';
 import { noteWork } from '../mesh/welcome.ts';
 import { touch } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
-import type { GivenUp } from './plan.ts';
+import { outdate } from './outlook.ts';
+import type { GivenUp } from './partition-plan.ts';
 import { leaderIn } from './state.ts';
 import type { Leader } from './state.ts';
 import { liveOn, resultsOn } from './workload.ts';
@@ -34,6 +35,7 @@ export function signOfLife(core: Node, from: NodeId, kept: KeptJob, execution: E
   const phase = ledger.states.get(execution)?.body.phase ?? 'accepted';
   if (watched.gaveUp === null || isTerminal(phase) || watched.gaveUp === 'overdue') return;
   watched.gaveUp = null;
+  outdate(kept, watched.assign.record.body.partition);
   touch(core, ledger.job);
 }
 
@@ -56,7 +58,9 @@ export function loseNode(core: Node, kept: KeptJob, node: NodeId): void {
   const lostAt = after(core.now, RESTART_GRACE_MS);
   for (const execution of [...liveOn(kept, node), ...resultsOn(kept, node)]) {
     const watched = lead.watch.get(execution);
-    if (watched !== undefined) watched.silentAt = earlier(watched.silentAt, lostAt);
+    if (watched === undefined) continue;
+    watched.silentAt = earlier(watched.silentAt, lostAt);
+    outdate(kept, watched.assign.record.body.partition);
   }
   lead.seeking.bids.delete(node);
   core.timers.set(jobTimer(kept), lostAt);

@@ -1,5 +1,6 @@
 /** What a leader knows of its job beside the ledger. All of it is lost with the leadership, and may be. */
 import type { Candidacy, Commits } from '../consensus/state.ts';
+import type { Outlook } from './outlook.ts';
 import type { Seeking } from '../placing/state.ts';
 import type { Repeat } from '../node/repeat.ts';
 import type { ExecutionId, Millis, NodeId } from '../record/ids.ts';
@@ -71,6 +72,9 @@ export interface Leader {
   readonly commits: Commits;
   readonly seeking: Seeking;
   readonly watch: Watch;
+  /** Those of them that were still to begin when last looked at. */
+  readonly starting: Set<Watched>;
+  readonly outlook: Outlook;
   /** Executions whose node was told to stop, because another result was accepted. */
   readonly cancelled: Set<ExecutionId>;
   /** Second copies of results that are not accepted yet. */

@@ -55,7 +55,7 @@ export function isChosen(lead: Leader, node: NodeId): boolean {
   for (const { value } of lead.commits.proposals.values()) {
     if (value.type === 'assign' && value.body.node === node) return true;
   }
-  for (const { assign, startBy } of lead.watch.values())
+  for (const { assign, startBy } of lead.starting)
     if (startBy !== null && assign.record.body.node === node) return true;
   return false;
 }

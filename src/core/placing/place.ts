@@ -12,7 +12,6 @@ import { aliveMembers, reachedMembers } from '../mesh/members.ts';
 import type { Member } from '../mesh/state.ts';
 import { heardLately } from '../mesh/reach.ts';
 import type { Announcement, Message, WaitingView } from '../contract/messages.ts';
-import { failuresByNode } from '../leading/fate.ts';
 import { rankBids } from './ranking.ts';
 import type { Vacancy } from './ranking.ts';
 import type { Certified, Signed } from '../record/records.ts';
@@ -40,19 +39,20 @@ export function fillVacancies(
   core: With<'mesh' | 'keeping'>,
   kept: KeptJob,
   lead: Leader,
-  vacancies: readonly Vacancy[],
+  vacancies: ReadonlyMap<number, Vacancy>,
 ): void {
-  lead.seeking.open = vacancies.length;
-  if (vacancies.length === 0) return closeRound(core, kept, lead);
+  const need = vacancies.size;
+  lead.seeking.open = need;
+  if (need === 0) return closeRound(core, kept, lead);
   lead.seeking.waitingSince ??= core.now;
   if (lead.seeking.announcedAt === null || core.now >= lead.seeking.nextRoundAt)
-    announce(core, kept, lead, vacancies.length);
-  if (bidsReady(core, lead, vacancies.length)) {
-    const open = assign(core, kept, lead, vacancies);
-    if (open.length === 0) return closeRound(core, kept, lead);
-    if (open.length < vacancies.length) touch(core, kept.ledger.job);
+    announce(core, kept, lead, need);
+  if (bidsReady(core, lead, need)) {
+    const filled = assign(core, kept, lead, vacancies);
+    if (filled === need) return closeRound(core, kept, lead);
+    if (filled > 0) touch(core, kept.ledger.job);
   }
-  inviteSilent(core, kept, lead, vacancies.length);
+  inviteSilent(core, kept, lead, need);
   lookAgain(core, kept, lead);
 }
 
@@ -73,7 +73,6 @@ export function ownGrant(core: Node, { ledger: { grant } }: KeptJob): Certified<
 function announcementOf(core: Node, kept: KeptJob, lead: Leader, need: number): Announcement {
   const { spec } = kept.ledger;
   const small = specBytes(spec) <= core.config.limits.announceSpecMaxBytes;
-  const failures = failuresByNode(kept.ledger, lead.watch);
   return {
     job: kept.ledger.job,
     version: spec.body.version,
@@ -83,7 +82,7 @@ function announcementOf(core: Node, kept: KeptJob, lead: Leader, need: number): 
     round: lead.seeking.round,
     need,
     spec: small ? spec : null,
-    notAgain: [...failures]
+    notAgain: [...lead.outlook.failures]
       .filter(([, count]) => count >= 2)
       .map(([node]) => node)
       .slice(0, 64),
@@ -156,16 +155,16 @@ export const executionIdOf = (
     )}`,
   );
 
-/** Proposes an assignment for each vacancy that a bid can fill. @returns the vacancies left */
+/** Proposes an assignment for each vacancy that a bid can fill. @returns how many they are */
 function assign(
   core: With<'mesh' | 'keeping'>,
   kept: KeptJob,
   lead: Leader,
-  vacancies: readonly Vacancy[],
-): readonly Vacancy[] {
+  vacancies: ReadonlyMap<number, Vacancy>,
+): number {
   const { job } = kept.ledger;
   const { version } = kept.ledger.spec.body;
-  const failures = failuresByNode(kept.ledger, lead.watch);
+  const failures = new Map(lead.outlook.failures);
   for (const node of lead.seeking.bids.keys()) {
     const elsewhere = core.mesh.welcome.failures.of(node, core.now);
     if (elsewhere > 0) failures.set(node, Math.max(failures.get(node) ?? 0, elsewhere));
@@ -173,7 +172,7 @@ function assign(
     lead.seeking.bids.delete(node);
     send(core, node, { type: 'bid-closed', job, version });
   }
-  const choices = rankBids(core.suite, job, vacancies, lead.seeking.bids, failures);
+  const choices = rankBids(core.suite, job, vacancies.values(), lead.seeking.bids, failures);
   const values = choices.map(({ partition, attempt, replaces, node }) => {
     const execution = executionIdOf(core.suite, { job, version, partition, attempt, node });
     return seal(core, 'assign', {
@@ -190,8 +189,7 @@ function assign(
   // Every slot of the chosen is used, or no vacancy is left; their hold ends with the assignment.
   for (const { node } of choices) lead.seeking.bids.delete(node);
   propose(core, kept, lead, values);
-  const filled = new Set(choices.map((choice) => choice.partition));
-  return vacancies.filter((vacancy) => !filled.has(vacancy.partition));
+  return choices.length;
 }
 
 /** Nobody is wanted now: bidders get their holds back. */
@@ -295,8 +293,11 @@ export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | nu
 /** Sends committed assignments to their nodes and watches that they start. */
 export function sendAssignments(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader): void {
   const due = new Map<NodeId, Certified<'assign'>[]>();
-  for (const watched of lead.watch.values()) {
-    if (watched.startBy === null) continue;
+  for (const watched of lead.starting) {
+    if (watched.startBy === null) {
+      lead.starting.delete(watched);
+      continue;
+    }
     if (watched.sendAt <= core.now) {
       const { node } = watched.assign.record.body;
       due.set(node, [...(due.get(node) ?? []), watched.assign]);

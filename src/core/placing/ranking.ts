@@ -39,14 +39,18 @@ const NEARLY_EQUAL = 0.25;
 export function rankBids(
   suite: Suite,
   job: JobId,
-  vacancies: readonly Vacancy[],
+  vacancies: Iterable<Vacancy>,
   bids: ReadonlyMap<NodeId, Bid>,
   failures: ReadonlyMap<NodeId, number>,
 ): readonly Choice[] {
   const left = new Map<NodeId, number>([...bids].map(([node, bid]) => [node, bid.slots]));
   const given = new Map<NodeId, number>();
   const choices: Choice[] = [];
+  let slots = 0;
+  for (const { slots: offered } of bids.values()) slots += offered;
   for (const vacancy of vacancies) {
+    // There may be thousands of vacancies, and a handful of offers.
+    if (choices.length >= slots) break;
     const open = [...bids.values()].filter((bid) => (left.get(bid.node) ?? 0) > 0);
     const fresh = open.filter((bid) => !vacancy.tried.has(bid.node));
     const pool = fresh.length > 0 ? fresh : open;

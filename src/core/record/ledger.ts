@@ -9,7 +9,7 @@ import type { Phase } from './execution.ts';
 import type { ExecutionId, JobId, NodeId } from './ids.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import type { CertifiedValue, JobRecords, JobState, JobSummary } from '../contract/messages.ts';
-import type { Certified, Signed, Slot } from './records.ts';
+import type { AssignBody, Certified, Signed, Slot } from './records.ts';
 
 export interface Attempt {
   readonly assign: Certified<'assign'>;
@@ -34,7 +34,9 @@ export interface Ledger {
   /** Derived from `committed` and `states`: the same facts of the current version, by partition. */
   readonly partitions: Map<number, Partition>;
   /** Derived: where each assigned execution belongs. */
-  readonly assigned: Map<ExecutionId, NodeId>;
+  readonly assigned: Map<ExecutionId, AssignBody>;
+  /** Derived: the latest moment of a record, wall clock. */
+  modifiedAt: number;
   /** Derived: the end of the current version, which is the one that `spec` gives. */
   close: Certified<'close'> | null;
 }
@@ -56,6 +58,7 @@ export function createLedger(spec: Signed<'spec'>, admission: Certified<'admissi
     states: new Map(),
     partitions: new Map(),
     assigned: new Map(),
+    modifiedAt: spec.hlc,
     close: null,
   };
 }
@@ -76,7 +79,8 @@ export function mergeCommitted(ledger: Ledger, certified: CertifiedValue): Merge
     return known.record.id === certified.record.id ? 'known' : 'contradiction';
   ledger.committed.set(slot, certified);
   const { record } = certified;
-  if (record.type === 'assign') ledger.assigned.set(record.body.execution, record.body.node);
+  ledger.modifiedAt = Math.max(ledger.modifiedAt, record.hlc);
+  if (record.type === 'assign') ledger.assigned.set(record.body.execution, record.body);
   if (record.body.version !== ledger.spec.body.version) return 'new';
   switch (record.type) {
     case 'assign': {
@@ -101,6 +105,7 @@ export function mergeState(ledger: Ledger, state: Signed<'state'>): Merged {
   const known = ledger.states.get(state.body.execution);
   if (known !== undefined && !supersedes(state, known)) return 'known';
   ledger.states.set(state.body.execution, state);
+  ledger.modifiedAt = Math.max(ledger.modifiedAt, state.hlc);
   // An attempt of another version has other executions.
   const attempt = ledger.partitions.get(state.body.partition)?.attempts.get(state.body.attempt);
   if (attempt?.assign.record.body.execution === state.body.execution) attempt.state = state;
@@ -184,7 +189,7 @@ export function ledgerOf(records: JobRecords): Ledger {
 
 /** The node that a committed assignment gave an execution to; null when there is none. */
 export function nodeOfExecution(ledger: Ledger, execution: ExecutionId): NodeId | null {
-  return ledger.assigned.get(execution) ?? null;
+  return ledger.assigned.get(execution)?.node ?? null;
 }
 
 /** The attempts of a partition, first to last. */
@@ -210,16 +215,10 @@ export function stateOf(ledger: Pick<Ledger, 'close' | 'partitions'>, waiting: b
 }
 
 /** What of a ledger a line of a list is made of. */
-export type Outline = Pick<
-  Ledger,
-  'job' | 'spec' | 'states' | 'committed' | 'partitions' | 'close'
->;
+export type Outline = Pick<Ledger, 'job' | 'spec' | 'partitions' | 'close' | 'modifiedAt'>;
 
 export function summaryOf(ledger: Outline, waiting: boolean): JobSummary {
   const { spec, version } = ledger.spec.body;
-  let modified = ledger.spec.hlc as number;
-  for (const state of ledger.states.values()) modified = Math.max(modified, state.hlc);
-  for (const value of ledger.committed.values()) modified = Math.max(modified, value.record.hlc);
   return {
     job: ledger.job,
     version,
@@ -231,6 +230,6 @@ export function summaryOf(ledger: Outline, waiting: boolean): JobSummary {
     count: spec.Count,
     labels: spec.Labels,
     createdAt: Math.floor(ledger.spec.hlc),
-    modifiedAt: Math.floor(modified),
+    modifiedAt: Math.floor(ledger.modifiedAt),
   };
 }

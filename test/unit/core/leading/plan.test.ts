@@ -17,9 +17,11 @@ import {
 } from '../../../../src/core/record/ledger.ts';
 import type { Ledger } from '../../../../src/core/record/ledger.ts';
 import { DEFAULT_LIMITS } from '../../../../src/core/contract/limits.ts';
-import { failuresByNode } from '../../../../src/core/leading/fate.ts';
+import { hasFailed } from '../../../../src/core/leading/fate.ts';
 import { planJob } from '../../../../src/core/leading/plan.ts';
-import type { Observed, Plan } from '../../../../src/core/leading/plan.ts';
+import type { Plan } from '../../../../src/core/leading/plan.ts';
+import type { Observed } from '../../../../src/core/leading/partition-plan.ts';
+import { createOutlook, replan } from '../../../../src/core/leading/outlook.ts';
 import type { Search } from '../../../../src/core/leading/queueing.ts';
 import type { Replication, Watched } from '../../../../src/core/leading/state.ts';
 import { partitionsIn } from '../../../../src/core/record/slot.ts';
@@ -186,6 +188,7 @@ function build(given: Given): {
 function seen(given: Given) {
   const { ledger, observed, ids } = build(given);
   const plan: Plan = planJob(ledger, observed);
+  const vacancies = [...plan.vacancies.values()];
   const name = (id: ExecutionId): string => {
     const partition = ids.findIndex((list) => list.includes(id));
     return `${partition}/${ids[partition]?.indexOf(id)}`;
@@ -194,9 +197,9 @@ function seen(given: Given) {
     close: plan.close === null ? null : `${plan.close.outcome} ${plan.close.code}`,
     accepts: plan.accepts.map(({ body }) => name(body.execution)),
     copies: plan.copies.map(({ body }) => name(body.execution)),
-    vacancies: plan.vacancies.map(({ partition, attempt }) => `${partition}/${attempt}`),
-    tried: plan.vacancies.map(({ tried }) => [...tried].length),
-    replaces: plan.vacancies.map(({ replaces }) => replaces),
+    vacancies: vacancies.map(({ partition, attempt }) => `${partition}/${attempt}`),
+    tried: vacancies.map(({ tried }) => [...tried].length),
+    replaces: vacancies.map(({ replaces }) => replaces),
     givenUp: plan.givenUp.map(({ execution, why }) => `${name(execution)} ${why}`),
     begun: plan.begun.map(({ assign }) => name(assign.record.body.execution)),
     surplus: plan.surplus.map(({ assign }) => name(assign.record.body.execution)),
@@ -651,23 +654,34 @@ describe('partitionsIn', () => {
   }
 });
 
-describe('failuresByNode', () => {
-  it('counts failed and given up executions of all partitions by their node', () => {
-    const { ledger, observed } = build({
-      job: jobWith({ Count: 3 }),
-      partitions: [
-        [failure('node'), { phase: 'running' }],
-        [{ gone: 'lost' }],
-        [{ gone: 'missed' }, { phase: 'failed' }],
-      ],
-    });
-    const counts = failuresByNode(ledger, new Map(observed.watch));
+describe('the failures of a job', () => {
+  const given: Given = {
+    job: jobWith({ Count: 3 }),
+    partitions: [
+      [failure('node'), { phase: 'running' }],
+      [{ gone: 'lost' }],
+      [{ gone: 'missed' }, { phase: 'failed' }],
+    ],
+  };
+
+  it('are counted by node, whether they failed or were given up', () => {
+    const { ledger, observed } = build(given);
+    const outlook = createOutlook(ledger.spec.body);
+    replan(outlook, ledger, observed);
     assert.deepEqual(
-      [...counts],
+      [...outlook.failures],
       [
         [idOf(1), 3],
         [idOf(2), 1],
       ],
+    );
+  });
+
+  it('are known to other keepers as far as they were told', () => {
+    const { ledger } = build(given);
+    assert.deepEqual(
+      [1, 2, 3].map((node) => hasFailed(ledger, idOf(node))),
+      [true, true, false],
     );
   });
 });

@@ -73,7 +73,7 @@ describe('two versions of a job', () => {
     assert.deepEqual([ledger.close, ledger.partitions.size], [null, 0]);
     assert.equal(stateOfJob(ledger, false), 'Pending');
     const ended = values.map(later).find(({ type }) => type === 'assign') as Signed<'assign'>;
-    assert.equal(ledger.assigned.get(ended.body.execution), ended.body.node);
+    assert.equal(ledger.assigned.get(ended.body.execution)?.node, ended.body.node);
     for (const value of values) mergeCommitted(ledger, certified(value));
     assert.equal(ledger.close?.record, values[2]);
     assert.equal(ledger.partitions.get(3)?.accept?.record, values[1]);
