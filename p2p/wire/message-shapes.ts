@@ -3,7 +3,7 @@
  * field as in `src/core/contract/messages.ts`; the tables say only what can be carried, the core decides
  * what it means.
  */
-import { BID_SLOTS_MAX, HOLDERS_MAX } from '../../src/core/contract/limits.ts';
+import { BID_EXECUTIONS_MAX, HOLDERS_MAX } from '../../src/core/contract/limits.ts';
 import { CHUNKS_MAX } from '../../src/core/consensus/snapshot.ts';
 import type { JobId } from '../../src/core/record/ids.ts';
 import type { Epoch } from '../../src/core/record/records.ts';
@@ -75,7 +75,7 @@ function biddingShapes(records: RecordShapes) {
       round: ordinal,
       free: resources,
       capacity: resources,
-      slots: integer(1, BID_SLOTS_MAX),
+      executions: integer(1, BID_EXECUTIONS_MAX),
       running: count,
       locality: fraction(0, 1),
     }),

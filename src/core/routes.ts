@@ -124,8 +124,10 @@ export function dispatch(core: Core, input: Input): void {
       tellAll(core);
       return reconsider(core);
     case 'drain':
-      core.draining = true;
-      return tellAll(core);
+      if (core.draining === input.on) return;
+      core.draining = input.on;
+      tellAll(core);
+      return reconsider(core);
   }
 }
 

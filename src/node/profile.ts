@@ -165,7 +165,6 @@ function profileOf(
       denyNamespaces: policy.denyNamespaces,
       allowImages: policy.allowImages,
       privateRegistries: policy.privateRegistries,
-      draining: false,
     },
   };
 }

@@ -151,7 +151,7 @@ async function compose(
     farewell: () => {
       // Past the driver, which handles nothing any more: these words promise nothing.
       const words = machine.handle(
-        { type: 'drain' },
+        { type: 'drain', on: true },
         asMillis(performance.now()),
         asHlc(Date.now()),
       );
@@ -354,7 +354,7 @@ function persisted(store: Store, writes: readonly StoreWrite[]): boolean {
 
 /** Tells the mesh, ends what runs here so that it can go on elsewhere, then closes everything. */
 async function leave(driver: Driver, runner: Runner, closers: Closers): Promise<void> {
-  driver.push({ type: 'drain' });
+  driver.push({ type: 'drain', on: true });
   for (const execution of runner.keep()) runner.cancel(execution, 'the peer is shutting down');
   const deadline = Date.now() + LEAVE_MS;
   while (runner.keep().size > 0 && Date.now() < deadline)

@@ -195,7 +195,15 @@ describe('a hostile member in a mesh of three', () => {
     let bids = 0;
     heard = ({ job, version, leader, round }) => {
       bids += 1;
-      const bid = { type: 'bid', job, version, round, slots: 16, running: 0, locality: 1 } as const;
+      const bid = {
+        type: 'bid',
+        job,
+        version,
+        round,
+        executions: 16,
+        running: 0,
+        locality: 1,
+      } as const;
       const frame = codec.encodeMessage({ ...bid, free: most, capacity: one });
       hostile.host.messages.send(leader, frame);
     };

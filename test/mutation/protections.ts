@@ -80,7 +80,7 @@ export const protections: Mutations = {
     {
       name: 'a bid may be for any number of executions',
       within: 'soundBid',
-      text: ': BID_SLOTS_MAX, Count',
+      text: ': BID_EXECUTIONS_MAX, Count',
       instead: ': Infinity, Infinity',
       why: 'one node takes a whole job and does nothing',
     },

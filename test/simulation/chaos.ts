@@ -161,7 +161,7 @@ function leave(chaos: Begun, node: SimNode): void {
   if (!node.up) return;
   const { incarnation } = node;
   world.tell(`${node.id} begins to leave`, node, null);
-  node.deliver({ type: 'drain' });
+  node.deliver({ type: 'drain', on: true });
   world.queue.after(random.integer(1_000, 30_000), () => {
     if (!chaos.over && node.incarnation === incarnation) crash(chaos, node);
   });

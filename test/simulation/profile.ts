@@ -33,7 +33,6 @@ export function profileOf(index: number, id: NodeId): Profile {
       denyNamespaces: [],
       allowImages: [],
       privateRegistries: [],
-      draining: false,
     },
   };
 }

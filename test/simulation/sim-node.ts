@@ -227,7 +227,7 @@ export class SimNode implements NodeView {
   }
 
   #handle(input: Input): void {
-    if (input.type === 'drain') this.leaving = true;
+    if (input.type === 'drain') this.leaving = input.on;
     const machine = this.#machine as Machine;
     const observer = this.#context.observer;
     observer.onInput(this, input);

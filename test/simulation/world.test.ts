@@ -190,7 +190,7 @@ describe('a simulated node', () => {
     const node = world.nodes[0];
     assert.ok(node);
     node.pause();
-    node.deliver({ type: 'drain' });
+    node.deliver({ type: 'drain', on: true });
     assert.deepEqual(handled, ['profile']);
     world.queue.runUntil(5_000);
     node.resume();
@@ -207,7 +207,7 @@ describe('a simulated node', () => {
     const world = worldOf(1, NO_FAULTS, create, [
       { onDefect: (_node, _input, error) => defects.push(String(error)) },
     ]);
-    world.nodes[0]?.deliver({ type: 'drain' });
+    world.nodes[0]?.deliver({ type: 'drain', on: true });
     assert.deepEqual(defects, ['Error: boom']);
     assert.equal(world.nodes[0]?.up, false);
     world.queue.runUntil(5_000);
@@ -237,7 +237,8 @@ describe('the simulated network', () => {
       },
     ]);
     if (cut) world.network.cut(0, 1);
-    for (let time = 0; time < times; time += 1) world.nodes[0]?.deliver({ type: 'drain' });
+    for (let time = 0; time < times; time += 1)
+      world.nodes[0]?.deliver({ type: 'drain', on: true });
     world.queue.runUntil(200_000);
     return { pings, unreachable };
   };
@@ -271,7 +272,7 @@ describe('the simulated network', () => {
         { onInput: (_node, input) => (count += input.type === 'gossip' ? 1 : 0) },
       ]);
       for (const [from, to] of cuts) world.network.cut(from, to);
-      world.nodes[0]?.deliver({ type: 'drain' });
+      world.nodes[0]?.deliver({ type: 'drain', on: true });
       world.queue.runUntil(5_000);
       return count;
     };

@@ -50,5 +50,5 @@ export type Input =
   | { readonly type: 'reload'; readonly job: JobId; readonly rows: Restored | null }
   /** The disk has too little room left for anything new, or has room again. */
   | { readonly type: 'disk'; readonly full: boolean }
-  /** Begin to leave: take nothing new, tell the others. */
-  | { readonly type: 'drain' };
+  /** Take nothing new, and tell the others; or take again what comes. */
+  | { readonly type: 'drain'; readonly on: boolean };

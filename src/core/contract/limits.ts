@@ -44,7 +44,7 @@ export const SPEC_VALID_MAX_MS = 60 * 24 * 3_600_000;
 /** Keepers of one job: each of them costs every other a signature per fact. */
 export const KEEPERS_MAX = 5;
 /** Executions that one bid offers at once, so that one job does not hold a whole node. */
-export const BID_SLOTS_MAX = 16;
+export const BID_EXECUTIONS_MAX = 16;
 /**
  * Of the lists of one message; beside them it may have a spec of 64 KiB and certificates. Far below the frame
  * limit of 1 MiB: a hundred certified values, whose signatures the receiver checks in 40 ms.

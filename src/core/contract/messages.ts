@@ -102,7 +102,7 @@ export type Message =
       readonly free: Resources;
       readonly capacity: Resources;
       /** How many executions of this job the node could take at once, this hold included; ≥ 1. */
-      readonly slots: number;
+      readonly executions: number;
       readonly running: number;
       /** 0 … 1: share of the inputs that are local. */
       readonly locality: number;

@@ -38,6 +38,4 @@ export interface ExecutorPolicy {
   readonly allowImages: readonly string[];
   /** Registries, `host` or `host:port`, that images may be pulled from though they are not public. */
   readonly privateRegistries: readonly string[];
-  /** True while the operator drains the node: it takes nothing new. */
-  readonly draining: boolean;
 }

@@ -168,7 +168,7 @@ export function onActivate(
       return refuse(core, from, 'contradiction', false);
     }
     // Not promised, and no room: the sponsor asks again, and later the job's leader does.
-    if (voted === undefined && core.storeFull) return;
+    if (voted === undefined && shut(core) !== null) return;
     if (voted === undefined && !hasRoom(core, from, spec)) {
       return refuse(core, from, 'over-limit', false);
     }

@@ -2,7 +2,7 @@
  * Answering announcements: a bid with a hold on resources, or a refusal with its
  * reasons. A node that is only busy remembers the job and bids when resources are free again.
  */
-import { BID_SLOTS_MAX } from '../contract/limits.ts';
+import { BID_EXECUTIONS_MAX } from '../contract/limits.ts';
 import { expireHolds, freeNow, holdUntil, releaseHold } from './capacity.ts';
 import { shut } from '../node/door.ts';
 import { busyRefusals, refusalsFor } from './eligibility.ts';
@@ -115,23 +115,32 @@ function answer(
   const { profile } = core;
   if (profile === null) return;
   const lasting = refusalsFor(profile, spec);
-  if (core.draining) return decline([{ code: 'draining' }]);
-  if (lasting.length > 0) return decline(lasting);
-  if (core.storeFull) return decline([{ code: 'store-full' }]);
+  const closed = shut(core);
+  if (lasting.length > 0 && closed !== 'draining') return decline(lasting);
+  const wish = (): void =>
+    rememberOf(core.placing.wishes, announcement, (other) => other.leader === leader);
+  if (closed !== null) {
+    if (lasting.length === 0) wish();
+    return decline([{ code: closed }]);
+  }
   // A node that failed this job already bids only when the leader asks again and again.
   if (notAgain.includes(core.self) && round < 2) return;
   const before = releaseHold(core, job);
   const { owner } = spec;
   const wanted = takenBy(spec.spec.Task, profile.overheads);
   const free = roomFor(core, { owner, leader }, wanted);
-  const slots = howOften(wanted, free, Math.min(Math.max(1, need), spec.spec.Count, BID_SLOTS_MAX));
-  if (slots === 0) {
+  const executions = howOften(
+    wanted,
+    free,
+    Math.min(Math.max(1, need), spec.spec.Count, BID_EXECUTIONS_MAX),
+  );
+  if (executions === 0) {
     if (before !== null) holdUnused(core, before);
-    rememberOf(core.placing.wishes, announcement, (other) => other.leader === leader);
+    wish();
     return decline(busyRefusals(wanted, free));
   }
   core.placing.wishes.delete(job);
-  const resources = times(wanted, slots);
+  const resources = times(wanted, executions);
   const until = holdUntil(core);
   const since = core.now;
   const firstAt = firstOf(core, before, leader);
@@ -155,7 +164,7 @@ function answer(
     round,
     free: freeNow(core),
     capacity: profile.capacity,
-    slots,
+    executions,
     running: core.executing.executions.size,
     locality: localityOf(core, spec),
   });

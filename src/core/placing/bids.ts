@@ -2,7 +2,7 @@
  * What a leader makes of a bid. A bid is unsigned and nobody can check it, so it counts for no more than
  * the node advertises, than an idle node of that size could give, and than the job has use for.
  */
-import { BID_SLOTS_MAX } from '../contract/limits.ts';
+import { BID_EXECUTIONS_MAX } from '../contract/limits.ts';
 import type { NodeId } from '../record/ids.ts';
 import type { Job, Resources } from '../../job/model.ts';
 import type { Message } from '../contract/messages.ts';
@@ -21,15 +21,19 @@ export function soundBid(
   const told =
     from === core.self ? core.profile?.capacity : core.mesh.members.get(from)?.advert.body.capacity;
   const capacity: Resources = told === undefined ? message.capacity : least(message.capacity, told);
-  const most = Math.min(message.slots, onProbation(core, from) ? 1 : BID_SLOTS_MAX, Count);
-  const slots = howOften(Task.resources, capacity, most);
-  if (slots < 1) return null;
+  const most = Math.min(
+    message.executions,
+    onProbation(core, from) ? 1 : BID_EXECUTIONS_MAX,
+    Count,
+  );
+  const executions = howOften(Task.resources, capacity, most);
+  if (executions < 1) return null;
   const reads = Task.InputSources.some(({ Source }) => Source.Type === 'ipfs');
   return {
     node: from,
     capacity,
     free: least(message.free, minus(capacity, Task.resources)),
-    slots,
+    executions,
     running: message.running,
     locality: reads ? Math.min(1, Math.max(0, message.locality)) : 0,
   };

@@ -64,7 +64,6 @@ export function busyRefusals(wanted: Resources, free: Resources): readonly Refus
 function policyRefusals(profile: Profile, spec: SpecBody): readonly Refusal[] {
   const { policy } = profile;
   const refusals: Refusal[] = [];
-  if (policy.draining) refusals.push({ code: 'draining' });
   const owners = policy.allowOwners;
   if (
     policy.denyOwners.includes(spec.owner) ||

@@ -32,7 +32,7 @@ const LOCALITY_WORTH = 0.75;
 const NEARLY_EQUAL = 0.25;
 
 /**
- * @param bids what was offered; `slots` is not changed
+ * @param bids what was offered; `executions` is not changed
  * @param failures executions of this job that failed or were lost, by node
  * @returns at most one choice per vacancy, in the order of the vacancies
  */
@@ -43,7 +43,7 @@ export function rankBids(
   bids: ReadonlyMap<NodeId, Bid>,
   failures: ReadonlyMap<NodeId, number>,
 ): readonly Choice[] {
-  const left = new Map<NodeId, number>([...bids].map(([node, bid]) => [node, bid.slots]));
+  const left = new Map<NodeId, number>([...bids].map(([node, bid]) => [node, bid.executions]));
   const given = new Map<NodeId, number>();
   const choices: Choice[] = [];
   let slots = 0;

@@ -11,7 +11,7 @@ export interface Bid {
   readonly node: NodeId;
   readonly free: Resources;
   readonly capacity: Resources;
-  slots: number;
+  executions: number;
   readonly running: number;
   readonly locality: number;
   readonly at: Millis;

@@ -158,7 +158,7 @@ const messages: Makers<Message> = {
     round: 0,
     free: nothing,
     capacity: nothing,
-    slots: 1,
+    executions: 1,
     running: 0,
     locality: 0,
   }),

@@ -99,7 +99,7 @@ const messages: Expected<Message> = {
       ...bidding,
       free: nothing,
       capacity: nothing,
-      slots: 1,
+      executions: 1,
       running: 0,
       locality: 0,
     },

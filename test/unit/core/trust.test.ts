@@ -181,7 +181,7 @@ describe('a leader', () => {
       round: 0,
       free: none,
       capacity: none,
-      slots: 0,
+      executions: 0,
       running: 0,
       locality: 0,
     });

@@ -83,7 +83,10 @@ describe('an invited node', () => {
     const effects = executor().message(0, 1, { type: 'invite', announcement });
     const [bid] = sends(effects);
     assert.ok(bid?.type === 'bid');
-    assert.deepEqual([bid.slots, bid.free.cpuMillis, bid.capacity.cpuMillis], [2, 2_000, 4_000]);
+    assert.deepEqual(
+      [bid.executions, bid.free.cpuMillis, bid.capacity.cpuMillis],
+      [2, 2_000, 4_000],
+    );
   });
 
   it('declines with its reasons what it can never run', () => {

@@ -164,7 +164,7 @@ describe('an admission', () => {
 
   it('is declined without a vote by a node that leaves or is full', () => {
     const leaving = machine();
-    leaving.input(0, { type: 'drain' });
+    leaving.input(0, { type: 'drain', on: true });
     const expected = { type: 'not-admitted', job: id };
     assert.deepEqual(sends(leaving.message(0, 1, admit)), [
       { ...expected, refusal: { code: 'draining' } },

@@ -62,7 +62,7 @@ class Auction {
       .find(({ gossip }) => gossip.type === 'announce');
     assert.ok(announced?.gossip.type === 'announce');
     const { job: id, version, round } = announced.gossip.announcement;
-    const about = { type: 'bid', job: id, version, round, running: 0, slots: 16 } as const;
+    const about = { type: 'bid', job: id, version, round, running: 0, executions: 16 } as const;
     this.cluster.message(0, HOSTILE, { ...about, ...claim });
     this.cluster.message(0, HONEST, { ...about, ...truth });
     this.cluster.advance(300);
@@ -124,7 +124,7 @@ describe('a node that does not begin what it is given', () => {
     const advert = advertOf(HOSTILE, { capacity: size });
     cluster.message(0, HOSTILE, { type: 'advert', advert });
     const { job } = cluster.job(0);
-    const bid = { type: 'bid', job, version: 1, round: 0, running: 0, slots: 16 } as const;
+    const bid = { type: 'bid', job, version: 1, round: 0, running: 0, executions: 16 } as const;
     const given = (): number => cluster.job(0).records.committed.length;
     cluster.message(0, HOSTILE, { ...bid, ...truth });
     cluster.advance(300);
@@ -153,7 +153,7 @@ describe('a bid for more than its node has', () => {
     cluster.message(0, HOSTILE, { type: 'advert', advert });
     cluster.advance(510);
     const { job } = cluster.job(0);
-    const claim = { free: huge, capacity: huge, locality: 0, running: 0, slots: 1_000 };
+    const claim = { free: huge, capacity: huge, locality: 0, running: 0, executions: 1_000 };
     cluster.message(0, HOSTILE, { type: 'bid', job, version: 1, round: 0, ...claim });
     cluster.advance(300);
     return cluster;
@@ -184,7 +184,7 @@ describe('nodes that wait with a job', () => {
     }
     const { job } = cluster.job(0);
     for (const node of [HONEST, HOSTILE]) {
-      const about = { type: 'bid', job, version: 1, round: 0, running: 0, slots: 1 } as const;
+      const about = { type: 'bid', job, version: 1, round: 0, running: 0, executions: 1 } as const;
       cluster.message(0, node, { ...about, ...truth });
     }
     cluster.advance(300);

@@ -86,9 +86,9 @@ describe('a node', () => {
       const cluster = new Cluster({ nodes: 1, program: () => [], profile });
       perform(cluster, ['invite', 0, 12], new Map(), [small]);
       const { held } = cluster.machine(0).inspect();
-      const slots = cluster.messages('bid')[0]?.message.slots;
-      assert.equal(held.memoryBytes, (slots ?? 0) * (1_000_000 + overhead));
-      return slots;
+      const executions = cluster.messages('bid')[0]?.message.executions;
+      assert.equal(held.memoryBytes, (executions ?? 0) * (1_000_000 + overhead));
+      return executions;
     };
     assert.equal(slotsOf(0), 12);
     assert.equal(slotsOf(99_000_000), 10);
@@ -106,7 +106,7 @@ describe('a node', () => {
           assert.ok(fits(plus(reserved, held), capacity), JSON.stringify({ step, reserved, held }));
         }
         for (const { message } of cluster.messages('bid')) {
-          assert.ok(message.slots >= 1);
+          assert.ok(message.executions >= 1);
           assert.ok(fits(message.free, message.capacity));
         }
       }),

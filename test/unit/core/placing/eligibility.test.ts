@@ -43,7 +43,7 @@ const network = (Type: Task['Network']['Type']): Job =>
 
 type Case = readonly [law: string, refusal: Refusal, job: Job, profile?: Partial<Profile>];
 /** Every refusal that comes from profile and spec; the others come from the moment. */
-type Lasting = Exclude<RefusalCode, 'busy' | 'store-full' | 'expired'>;
+type Lasting = Exclude<RefusalCode, 'busy' | 'store-full' | 'draining' | 'expired'>;
 
 const cases: Readonly<Record<Lasting, readonly Case[]>> = {
   'engine-missing': [
@@ -230,9 +230,6 @@ const cases: Readonly<Record<Lasting, readonly Case[]>> = {
         jobWith({ Type }),
       ] as const,
   ),
-  draining: [
-    ['everything while it drains', { code: 'draining' }, jobWith(), policy({ draining: true })],
-  ],
 };
 
 describe('a node refuses', () => {
@@ -253,7 +250,6 @@ describe('a node refuses', () => {
       },
     );
     const profile = policy({
-      draining: true,
       denyOwners: [suite.owner],
       denyNamespaces: ['default'],
       allowImages: ['alpine'],

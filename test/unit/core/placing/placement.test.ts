@@ -239,7 +239,7 @@ describe('ranking', () => {
     node: idOf(index),
     free: capacity,
     capacity,
-    slots: 1,
+    executions: 1,
     running: 0,
     locality: 0,
     at: NOW,
@@ -272,21 +272,21 @@ describe('ranking', () => {
         fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 8 }),
         fc.nat(12),
         jobs,
-        (slots, count, job) => {
-          const bids = slots.map((most, index) => bid(index, { slots: most }));
+        (executions, count, job) => {
+          const bids = executions.map((most, index) => bid(index, { executions: most }));
           const chosen = rank(
             range(count).map((p) => vacancy(p)),
             bids,
             [],
             job,
           );
-          const offered = slots.reduce((sum, most) => sum + most, 0);
+          const offered = executions.reduce((sum, most) => sum + most, 0);
           assert.equal(chosen.length, Math.min(count, offered));
-          for (const [index, most] of slots.entries()) {
+          for (const [index, most] of executions.entries()) {
             assert.ok(chosen.filter((node) => node === idOf(index)).length <= most);
           }
-          for (const { slots: left, node } of bids)
-            assert.equal(left, slots[bids.findIndex((b) => b.node === node)]);
+          for (const { executions: left, node } of bids)
+            assert.equal(left, executions[bids.findIndex((b) => b.node === node)]);
         },
       ),
     );
@@ -314,7 +314,7 @@ describe('ranking', () => {
   it('spreads the executions of a job over the nodes', () => {
     const chosen = rank(
       range(4).map((p) => vacancy(p)),
-      range(4).map((index) => bid(index, { slots: 4 })),
+      range(4).map((index) => bid(index, { executions: 4 })),
     );
     assert.equal(new Set(chosen).size, 4);
   });

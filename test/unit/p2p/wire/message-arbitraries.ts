@@ -195,7 +195,7 @@ export const messageArbitraries: Arbitraries<Message> = {
     round: ordinals,
     free: resources,
     capacity: resources,
-    slots: fc.integer({ min: 1, max: 16 }),
+    executions: fc.integer({ min: 1, max: 16 }),
     running: counts,
     locality: fc.double({ min: 0, max: 1, noNaN: true }).map(Math.abs),
   }),

@@ -20,10 +20,10 @@ const big: readonly Change[] = ['cpuMillis', 'memoryBytes', 'diskBytes', 'gpus']
 /** Of each type what must not pass; every other field is good. */
 const cases: { readonly [T in Message['type']]?: readonly Change[] } = {
   bid: [
-    ['no slots', ['slots'], 0],
-    ['a slot less than none', ['slots'], -1],
-    ['more slots than a bid may offer', ['slots'], 17],
-    ['half a slot', ['slots'], 1.5],
+    ['no executions', ['executions'], 0],
+    ['an execution less than none', ['executions'], -1],
+    ['more executions than a bid may offer', ['executions'], 17],
+    ['half an execution', ['executions'], 1.5],
     ['a round beyond counting', ['round'], MAX],
     ['more running than any node runs', ['running'], MAX],
     ['more locality than all', ['locality'], 1.01],
