@@ -154,7 +154,7 @@ function answer(
     until,
     leader,
     direct,
-    more: slots < need ? { ...announcement, need: need - slots } : null,
+    more: executions < need ? { ...announcement, need: need - executions } : null,
   });
   core.timers.set('holds', until);
   send(core, leader, {
