@@ -1,13 +1,8 @@
 /**
- * The content store: UnixFS DAGs in and out of this node, pins, and collecting what no pin holds when
- * the quota is reached. Where blocks come from is `fetch.ts`; how trees are read and written is
- * `files.ts`; how files become blocks is `import.ts`.
- *
- * Pins are one record per root, and collecting marks from the roots. Helia's own pins count
- * references per block: 2,000 small files are 2,000 records, and removing one of two pins that share
- * a block can leave the other one's block unprotected.
+ * The content store: UnixFS DAGs in and out of this node, and pins. Where blocks come from is `fetch.ts`;
+ * how trees are read and written is `files.ts`; how files become blocks is `import.ts`; what is removed when
+ * the quota is reached is `collector.ts`.
  */
-import { Key } from 'interface-datastore';
 import type { Datastore } from 'interface-datastore';
 import type { CID } from 'multiformats/cid';
 import { ShoalError } from '../../src/failures/shoal-error.ts';
@@ -18,18 +13,17 @@ import type {
   FetchOptions,
 } from '../../src/lib/content.ts';
 import { readWhileFetched } from './arrivals.ts';
-import type { BlockFiles, BlockKey, StoredBlock } from './blockstore.ts';
-import { factsOf, mayHaveLinks, parseCid } from './dag.ts';
+import type { BlockFiles } from './blockstore.ts';
+import { collect, createGuard } from './collector.ts';
+import type { Collected } from './collector.ts';
+import { parseCid } from './dag.ts';
+import { pinKey, pinnedRoots } from './pins.ts';
 import type { Fetcher } from './fetch.ts';
 import { resolvePath, walkTree, writeTree } from './files.ts';
 import type { Loader } from './files.ts';
 import { importBytes, importPath } from './import.ts';
 import type { Log } from '../log.ts';
 import { createMender } from './mender.ts';
-
-const PIN_PREFIX = '/shoal/pins';
-/** Collecting goes on to this share of the quota, so that it is not needed again at once. */
-const COLLECT_TO = 0.9;
 
 export interface ContentDeps {
   readonly blocks: BlockFiles;
@@ -39,12 +33,6 @@ export interface ContentDeps {
   readonly provide: (root: CID) => void;
   readonly quotaBytes: number;
   readonly log: Log;
-}
-
-export interface Collected {
-  readonly removedBlocks: number;
-  readonly removedBytes: number;
-  readonly keptBytes: number;
 }
 
 export interface HostContent extends ContentStore {
@@ -57,8 +45,6 @@ export interface HostContent extends ContentStore {
   /** Mends no more blocks. */
   stop(): void;
 }
-
-const pinKey = (cid: CID): Key => new Key(`${PIN_PREFIX}/${cid.toString()}`);
 
 export function createContentStore(deps: ContentDeps): HostContent {
   const { blocks, fetcher } = deps;
@@ -184,7 +170,7 @@ export function createContentStore(deps: ContentDeps): HostContent {
     unpin: async (text) => deps.datastore.delete(pinKey(parseCid(text))),
 
     async *pins() {
-      for await (const key of deps.datastore.queryKeys({ prefix: PIN_PREFIX })) yield key.name();
+      for await (const root of pinnedRoots(deps.datastore)) yield root.toString();
     },
 
     async usedBytes() {
@@ -195,108 +181,5 @@ export function createContentStore(deps: ContentDeps): HostContent {
 
     collect: () => guard.using(null, () => collect(deps, guard)),
     stop: mender.stop,
-  };
-}
-
-async function collect(deps: ContentDeps, guard: Guard): Promise<Collected> {
-  const { blocks, quotaBytes } = deps;
-  const files: StoredBlock[] = [];
-  let used = 0;
-  for await (const file of blocks.files()) {
-    files.push(file);
-    used += file.bytes;
-  }
-  const result = { removedBlocks: 0, removedBytes: 0, keptBytes: used };
-  if (used <= quotaBytes) return result;
-  files.sort((a, b) => a.modifiedAt - b.modifiedAt);
-  let live = new Set<BlockKey>();
-  let marked = -1;
-  for (const file of files) {
-    if (result.keptBytes <= quotaBytes * COLLECT_TO) break;
-    // What was pinned or taken into use since the last marking may hold this very block.
-    while (marked !== guard.version()) {
-      marked = guard.version();
-      live = await mark([...(await pinnedRoots(deps.datastore)), ...guard.held()], blocks);
-    }
-    if (live.has(file.key) || guard.fresh(file.key)) continue;
-    await blocks.remove(file.key);
-    result.removedBlocks += 1;
-    result.removedBytes += file.bytes;
-    result.keptBytes -= file.bytes;
-  }
-  deps.log.info({ ...result, quotaBytes }, 'content.collected');
-  return result;
-}
-
-async function pinnedRoots(datastore: Datastore): Promise<CID[]> {
-  const roots: CID[] = [];
-  for await (const key of datastore.queryKeys({ prefix: PIN_PREFIX }))
-    roots.push(parseCid(key.name()));
-  return roots;
-}
-
-/** All blocks below these roots that are here. */
-async function mark(roots: readonly CID[], blocks: BlockFiles): Promise<Set<BlockKey>> {
-  const live = new Set<BlockKey>();
-  const stack: CID[] = [];
-  const found = (cid: CID): void => {
-    const key = blocks.keyOf(cid);
-    if (live.has(key)) return;
-    live.add(key);
-    // What may lead on waits, and nothing else: many waiting leaves are much memory.
-    if (mayHaveLinks(cid)) stack.push(cid);
-  };
-  for (const root of roots) found(root);
-  for (let cid = stack.pop(); cid !== undefined; cid = stack.pop()) {
-    const bytes = await blocks.read(cid);
-    if (bytes !== null) for (const link of factsOf(cid, bytes).links) found(link.cid);
-  }
-  return live;
-}
-
-interface Guard {
-  /** Protects a root, and everything put meanwhile, while `work` runs. */
-  using<T>(root: CID | null, work: () => Promise<T>): Promise<T>;
-  hold(root: CID | null): () => void;
-  held(): readonly CID[];
-  fresh(key: BlockKey): boolean;
-  /** Something became worth keeping: a marking made before is void. */
-  changed(): void;
-  version(): number;
-}
-
-/** What is being imported or read has no pin yet: this keeps the collector off it. */
-function createGuard(blocks: BlockFiles): Guard {
-  const roots = new Map<symbol, CID | null>();
-  const fresh = new Set<BlockKey>();
-  let version = 0;
-  blocks.onPut((key) => {
-    if (roots.size > 0) fresh.add(key);
-  });
-  const hold = (root: CID | null): (() => void) => {
-    const token = Symbol('use');
-    roots.set(token, root);
-    if (root !== null) version += 1;
-    return () => {
-      roots.delete(token);
-      if (roots.size === 0) fresh.clear();
-    };
-  };
-  return {
-    hold,
-    async using(root, work) {
-      const release = hold(root);
-      try {
-        return await work();
-      } finally {
-        release();
-      }
-    },
-    held: () => [...roots.values()].filter((root) => root !== null),
-    fresh: (key) => fresh.has(key),
-    changed: () => {
-      version += 1;
-    },
-    version: () => version,
   };
 }

@@ -8,12 +8,16 @@ import type { DialProblem } from './dial-problem.ts';
 
 const BACKOFF_FIRST_MS = 500;
 /** A peer that comes back is found within a minute, however long it was away. */
-export const BACKOFF_MAX_MS = 60_000;
+const BACKOFF_MAX_MS = 60_000;
 /** One that was here is more likely cut off than gone: for ten minutes it is dialled oftener. */
 const BACKOFF_LOST_MS = 4_000;
 const LOST_MS = 600_000;
 /** Over this the dials are spread when one of the lost is back. */
 const WAKE_MS = 500;
+/** A connection that has not become a membership after this long is no member's. */
+export const SETTLE_MS = 5_000;
+/** A peer of another mesh is not tried again sooner. */
+const FOREIGN_MS = 10_000;
 const PARALLEL_DIALS = 8;
 /**
  * While this node does not keep up with itself: each dial is some 50 ms of work at both ends, and many of
@@ -78,6 +82,50 @@ export function pauseMs({ attempts, lostAt }: Candidate, now: number): number {
   const mostMs = lost ? BACKOFF_LOST_MS : BACKOFF_MAX_MS / 1.25;
   const base = Math.min(mostMs, BACKOFF_FIRST_MS * 2 ** Math.min(attempts - 1, 10));
   return base * (0.75 + Math.random() / 2);
+}
+
+/** A dial failed. */
+export function failed(candidate: Candidate, problem: DialProblem, now: number): void {
+  candidate.attempts += 1;
+  candidate.problem = problem;
+  candidate.nextAt = now + pauseMs(candidate, now);
+}
+
+/** It is kept out for so long. */
+export function keptOut(candidate: Candidate, problem: DialProblem, ms: number, now: number): void {
+  candidate.problem = problem;
+  candidate.nextAt = now + ms;
+}
+
+/** A dial led to something: a member, or a peer that is none and has a problem of its own. */
+export function reached(candidate: Candidate, problem: DialProblem | null, now: number): void {
+  candidate.problem = problem;
+  candidate.nextAt = now + BACKOFF_MAX_MS;
+}
+
+/** It is a member now. @returns whether it had been lost: then others that were may be back, too */
+export function isBack(candidate: Candidate): boolean {
+  const lost = candidate.lostAt !== null;
+  candidate.lostAt = null;
+  return lost;
+}
+
+/**
+ * Its membership ended. A side that admits us no more says so only after the handshake, which looks like a
+ * success: `turnedAway` is what that is called.
+ */
+export function parted(candidate: Candidate, turnedAway: DialProblem, now: number): void {
+  const lasted = now - candidate.joinedAt >= SETTLE_MS;
+  if (!lasted) return failed(candidate, turnedAway, now);
+  candidate.attempts = 1;
+  candidate.lostAt = now;
+  candidate.nextAt = now + pauseMs(candidate, now);
+}
+
+/** It belongs to another mesh. */
+export function isForeign(candidate: Candidate, problem: DialProblem, now: number): void {
+  failed(candidate, problem, now);
+  candidate.nextAt = Math.max(candidate.nextAt, now + FOREIGN_MS);
 }
 
 /** Named by the operator, or a member before in this run: not only somebody's word. */

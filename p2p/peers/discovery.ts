@@ -14,15 +14,20 @@ import type { Failure } from '../../src/failures/failure.ts';
 import { checkPeerAddress, reachOf } from './address.ts';
 import type { PeerAddress } from './address.ts';
 import {
-  BACKOFF_MAX_MS,
   CANDIDATES_MAX,
   dueNow,
+  failed,
   firstDelayMs,
+  isBack,
+  isForeign,
   isGivenUp,
   isMissed,
   isUntried,
+  keptOut,
   newCandidate,
-  pauseMs,
+  parted,
+  reached,
+  SETTLE_MS,
   wakeLost,
 } from './candidates.ts';
 import type { Candidate, Origin } from './candidates.ts';
@@ -43,8 +48,6 @@ const STRAINED_MS = 2_000;
 const GREET_FIRST_MS = 1_000;
 const GREET_MAX_MS = 30_000;
 const DIAL_MS = 10_000;
-/** A connection that has not become a membership after this long is no member's. */
-const SETTLE_MS = 5_000;
 
 export interface PeerStatus {
   readonly peer: NodeId;
@@ -144,21 +147,17 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
   const attempt = async (candidate: Candidate): Promise<void> => {
     const coolingMs = deps.coolingMs(candidate.peer);
     if (coolingMs > 0) {
-      candidate.problem = coolingProblem(coolingMs);
-      candidate.nextAt = performance.now() + coolingMs;
+      keptOut(candidate, coolingProblem(coolingMs), coolingMs, performance.now());
       return;
     }
     candidate.dialling = true;
     dialling += 1;
     try {
       await connect(deps, candidate);
-      candidate.problem = await settled(deps, candidate);
-      candidate.nextAt = performance.now() + BACKOFF_MAX_MS;
+      reached(candidate, await settled(deps, candidate), performance.now());
     } catch (error) {
       if (stopped) return;
-      candidate.attempts += 1;
-      candidate.problem = dialProblem(error, candidate.peer);
-      candidate.nextAt = performance.now() + pauseMs(candidate, performance.now());
+      failed(candidate, dialProblem(error, candidate.peer), performance.now());
       const data = { peer: candidate.peer, attempts: candidate.attempts, ...candidate.problem };
       const loud = candidate.origin === 'bootstrap' && candidate.attempts === 1;
       deps.log[loud ? 'warn' : 'debug'](data, 'discovery.dial-failed');
@@ -198,10 +197,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     onConnected(peer) {
       greetMs = GREET_FIRST_MS;
       const known = candidates.get(peer);
-      if (known !== undefined && known.lostAt !== null) {
-        known.lostAt = null;
-        wakeLost(candidates.values(), performance.now());
-      }
+      if (known !== undefined && isBack(known)) wakeLost(candidates.values(), performance.now());
       void remember(deps, peer, candidates, memory);
       // The one that dialled asks; the answer carries both lists.
       const id = peerIdFromString(peer);
@@ -213,13 +209,8 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
     },
     onDisconnected(peer) {
       const candidate = candidates.get(peer);
-      if (candidate === undefined) return;
-      // A side that admits us no more says so only after the handshake, which looks like a success.
-      const lasted = performance.now() - candidate.joinedAt >= SETTLE_MS;
-      candidate.attempts = lasted ? 1 : candidate.attempts + 1;
-      if (lasted) candidate.lostAt = performance.now();
-      else candidate.problem = dialProblem(hungUp(), peer);
-      candidate.nextAt = performance.now() + pauseMs(candidate, performance.now());
+      if (candidate !== undefined)
+        parted(candidate, dialProblem(hungUp(), peer), performance.now());
     },
     onForeign(peer) {
       const candidate = candidates.get(peer);
@@ -228,12 +219,7 @@ export function createDiscovery(deps: DiscoveryDeps): Discovery {
         why: 'it belongs to a mesh with another network id, or speaks another protocol version',
       };
       deps.log.warn({ peer, ...problem }, 'discovery.wrong-network');
-      if (candidate !== undefined) {
-        candidate.attempts += 1;
-        candidate.problem = problem;
-        candidate.nextAt =
-          performance.now() + Math.max(pauseMs(candidate, performance.now()), 10_000);
-      }
+      if (candidate !== undefined) isForeign(candidate, problem, performance.now());
       void deps
         .libp2p()
         .hangUp(peerIdFromString(peer))

@@ -9,8 +9,13 @@ import { Lexer } from 'yaml';
 const VALUES_MAX = 32_768;
 /** What the YAML reader sees of one value: its indentation, key, colon, blanks, text and line end. */
 const LEXEMES_MAX = 8 * VALUES_MAX;
-/** Each is looked up by walking through the text before it. */
-const ALIASES_MAX = 100;
+/**
+ * Each is looked up by walking through the text before it; beyond so many a few lines of YAML could stand
+ * for gigabytes.
+ */
+export const ALIASES_MAX = 100;
+/** Characters of a spec's text; ten megabytes inline take thirteen of it. */
+export const TEXT_MAX = 16 * 1024 * 1024;
 /** A spec needs nine levels. */
 const DEPTH_MAX = 64;
 

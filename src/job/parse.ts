@@ -4,7 +4,7 @@
  */
 import { isAlias, isMap, isScalar, isSeq, parseDocument, visit } from 'yaml';
 import type { Document, YAMLMap } from 'yaml';
-import { whyTooMuch, whyTooMuchText } from './bounds.ts';
+import { ALIASES_MAX, TEXT_MAX, whyTooMuch, whyTooMuchText } from './bounds.ts';
 import type { Job } from './model.ts';
 import { readJob, type Mode } from './normalise.ts';
 import {
@@ -32,10 +32,6 @@ export interface ParseOptions {
   readonly mode?: Mode;
 }
 
-/** Characters; ten megabytes inline take thirteen of text. */
-const TEXT_MAX = 16 * 1024 * 1024;
-/** Beyond it a few lines of YAML could stand for gigabytes. */
-const ALIASES_MAX = 100;
 /** May stand in a map several times; each takes the keys of another map over. */
 const MERGE_KEY = '<<';
 

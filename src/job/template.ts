@@ -6,15 +6,15 @@
  */
 import { createEngine, TemplateError, MissingFieldError } from '@promptctl/go-template-js';
 import type { FuncMap, Template } from '@promptctl/go-template-js';
+import { TEXT_MAX } from './bounds.ts';
 import { closest, show, type Place, type Problem } from './problem.ts';
 
 export type Rendered =
   | { readonly ok: true; readonly text: string }
   | { readonly ok: false; readonly problem: Problem };
 
-/** Pieces of text and characters that a rendered spec may have; what is longer is not read anyway. */
+/** Pieces of text that a rendered spec may have; what has more characters than `TEXT_MAX` is not read anyway. */
 const PIECES_MAX = 250_000;
-const TEXT_MAX = 16 * 1024 * 1024;
 const TOO_LONG = 'it makes more text than a spec may have';
 /** As in Go; a wider field would fill the memory. */
 const WIDTH_MAX = 1_000_000;

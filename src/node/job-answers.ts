@@ -4,6 +4,7 @@
  * What this peer learns itself about a job makes it ask again at once, so that a keeper shows the end
  * of a job without delay. Knows no records; asks nobody itself.
  */
+import { isJobId } from '../core/record/ids.ts';
 import type { JobId } from '../core/record/ids.ts';
 
 export interface JobAnswers<T> {
@@ -27,7 +28,6 @@ interface Kept<T> {
   until: number;
 }
 
-const JOB_ID = /^j-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** More clients than this rarely wait at one peer; those beyond ask the mesh each time. */
 const ANSWERS_MAX = 256;
 
@@ -57,7 +57,7 @@ export function createJobAnswers<T>({ ask, keepMs, now }: JobAnswersDeps<T>): Jo
 
   return {
     get(ref, namespace) {
-      if (!JOB_ID.test(ref)) return ask(ref, namespace);
+      if (!isJobId(ref)) return ask(ref, namespace);
       const kept = answers.get(ref);
       if (kept !== undefined && now() < kept.until) return kept.answer;
       answers.delete(ref);

@@ -5,7 +5,7 @@
 import { LIST_MAX, SPECS_MAX } from '../contract/limits.ts';
 import { recall, specOn } from '../keeping/shelf.ts';
 import { allow } from '../mesh/allowance.ts';
-import { asJobId } from '../record/ids.ts';
+import { asJobId, isJobId } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import { createdAt, hintNodes, indexJob } from './job-index.ts';
 import { isTerminal, recordsOf, summaryOf } from '../record/ledger.ts';
@@ -18,7 +18,7 @@ import type {
   JobSummary,
   Question,
 } from '../contract/messages.ts';
-import { isJobId, resolve } from './names.ts';
+import { resolve } from './names.ts';
 import { isWaiting, waitingView } from '../placing/place.ts';
 import type { CloseOutcome, Signed } from '../record/records.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';

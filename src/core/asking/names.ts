@@ -3,7 +3,7 @@
  * the asking owner key that has it; another owner's job only when the own owner has none, because
  * anybody may give a job any name.
  */
-import { asJobId } from '../record/ids.ts';
+import { asJobId, isJobId } from '../record/ids.ts';
 import type { JobId, PublicKey } from '../record/ids.ts';
 import { createdAt } from './job-index.ts';
 import type { With } from '../node/state.ts';
@@ -12,9 +12,6 @@ import type { With } from '../node/state.ts';
 const PREFIX_MIN = 6;
 /** More jobs than this are not listed for one ambiguous prefix. */
 const MATCHES_MAX = 20;
-const JOB_ID = /^j-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-export const isJobId = (ref: string): boolean => JOB_ID.test(ref);
 
 /** A reference and whose jobs come first. */
 export interface Ref {

@@ -27,6 +27,9 @@ export type Millis = Brand<number, 'Millis'>;
  */
 export type Hlc = Brand<number, 'Hlc'>;
 
+const JOB_ID = /^j-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+export const isJobId = (text: string): boolean => JOB_ID.test(text);
+
 export const asNodeId = (text: string): NodeId => text as NodeId;
 export const asPublicKey = (hex: string): PublicKey => hex as PublicKey;
 export const asStoreId = (hex: string): StoreId => hex as StoreId;

@@ -3,8 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   dueNow,
+  failed,
+  isBack,
+  isForeign,
   isGivenUp,
   newCandidate,
+  parted,
   pauseMs,
   wakeLost,
 } from '../../../../p2p/peers/candidates.ts';
@@ -22,6 +26,30 @@ test('a member that was lost is dialled within five seconds for ten minutes, and
   }
   const stranger = peer('p', 'exchange', { attempts: 20 });
   assert.ok(pauseMs(stranger, 0) >= 36_000, 'a stranger is left alone for longer');
+});
+
+const refused = { problem: 'refused', why: 'nobody listens there' } as const;
+
+test('a connection that did not last is a failure, and one that did begins to count anew', () => {
+  const short = peer('p', 'exchange', { attempts: 3, joinedAt: 1_000 });
+  parted(short, refused, 5_999);
+  assert.deepEqual([short.attempts, short.problem, short.lostAt], [4, refused, null]);
+  assert.ok(short.nextAt >= 5_999 + 3_000, 'with the pause of four failures');
+  const member = peer('p', 'exchange', { attempts: 3, joinedAt: 1_000 });
+  parted(member, refused, 6_000);
+  assert.deepEqual([member.attempts, member.problem, member.lostAt], [1, null, 6_000]);
+  assert.ok(member.nextAt <= 6_700, 'it is dialled at once');
+  assert.equal(isBack(member), true);
+  assert.equal(isBack(member), false, 'it was told of once');
+});
+
+test('a peer of another mesh is left alone for ten seconds, then for as long as others that fail', () => {
+  const foreign = peer('p', 'exchange');
+  isForeign(foreign, refused, 1_000);
+  assert.equal(foreign.nextAt, 11_000);
+  for (let times = 0; times < 20; times += 1) failed(foreign, refused, 1_000);
+  isForeign(foreign, refused, 1_000);
+  assert.ok(foreign.nextAt >= 37_000);
 });
 
 test('when one of the lost is back the others are dialled at once', () => {
