@@ -80,8 +80,8 @@ export const protections: Mutations = {
     {
       name: 'a bid may be for any number of executions',
       within: 'soundBid',
-      text: ': BID_EXECUTIONS_MAX, Count',
-      instead: ': Infinity, Infinity',
+      text: ': BID_EXECUTIONS_MAX,\n    Count,',
+      instead: ': Infinity,\n    Infinity,',
       why: 'one node takes a whole job and does nothing',
     },
     {

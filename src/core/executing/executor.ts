@@ -104,7 +104,7 @@ function take(
     return [{ code: 'expired' }];
   }
   const closed = shut(core);
-  if (core.profile === null || closed !== null) return [{ code: closed ?? 'draining' }];
+  if (core.profile === null || closed !== null) return [closed ?? { code: 'draining' }];
   const wanted = takenBy(spec.body.spec.Task, core.profile.overheads);
   const refusals = [
     ...refusalsFor(core.profile, spec.body),

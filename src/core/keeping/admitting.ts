@@ -60,11 +60,9 @@ export function onAdmit(
   const second = verdict === 'good' ? checkAdmission(core.suite, spec, admission) : verdict;
   if (second !== 'good') return refuse(core, from, second.code, second.fault);
   if (!asKeeper(core, admission.body)) return refuse(core, from, 'not-keeper', false);
-  const closed = shut(core) ?? (liveJobs(core) >= core.config.limits.jobsMax ? 'store-full' : null);
-  if (closed !== null) {
-    const refusal = { code: closed };
-    return send(core, from, { type: 'not-admitted', job, refusal });
-  }
+  const full = liveJobs(core) >= core.config.limits.jobsMax;
+  const refusal = shut(core) ?? (full ? ({ code: 'store-full' } as const) : null);
+  if (refusal !== null) return send(core, from, { type: 'not-admitted', job, refusal });
   if (tooLong(spec, wallMs(core))) return refuse(core, from, 'over-limit', false);
   const welcome = welcomeAdmission(core, from, spec.body.owner);
   // No answer: the sponsor asks again, with growing pauses, when others have gone.

@@ -47,7 +47,7 @@ export function submit(
   const refuseWith = (problem: Problem): void =>
     reply(core, input.request, { type: 'failed', problem });
   const closed = shut(core);
-  if (closed !== null) return refuseWith({ code: closed });
+  if (closed !== null) return refuseWith(closed);
   const { suite, config } = core;
   const nonce = suite.hash(`${input.nonce}|${core.self}|${config.store}`).slice(0, 32);
   const job = jobIdOf(suite, suite.owner, nonce);

@@ -116,12 +116,12 @@ function answer(
   if (profile === null) return;
   const lasting = refusalsFor(profile, spec);
   const closed = shut(core);
-  if (lasting.length > 0 && closed !== 'draining') return decline(lasting);
+  if (lasting.length > 0 && closed?.code !== 'draining') return decline(lasting);
   const wish = (): void =>
     rememberOf(core.placing.wishes, announcement, (other) => other.leader === leader);
   if (closed !== null) {
     if (lasting.length === 0) wish();
-    return decline([{ code: closed }]);
+    return decline([closed]);
   }
   // A node that failed this job already bids only when the leader asks again and again.
   if (notAgain.includes(core.self) && round < 2) return;
