@@ -39,6 +39,7 @@ const announcementOf = (records: RecordShapes): Shape<Announcement> =>
     version: ordinal,
     leader: nodeId,
     admission: records.admission,
+    configs: records.configs,
     grant: records.grant,
     round: ordinal,
     need: common.partitions,
@@ -46,7 +47,7 @@ const announcementOf = (records: RecordShapes): Shape<Announcement> =>
     notAgain: nodes,
   });
 
-function admissionShapes({ spec, sealedAdmission, vote, admission }: RecordShapes) {
+function admissionShapes({ spec, sealedAdmission, vote, admission, configs }: RecordShapes) {
   return {
     admit: map<OneMessage<'admit'>>({ type: literal('admit'), spec, admission: sealedAdmission }),
     admitted: map<OneMessage<'admitted'>>({ type: literal('admitted'), job: jobId, vote }),
@@ -55,7 +56,12 @@ function admissionShapes({ spec, sealedAdmission, vote, admission }: RecordShape
       job: jobId,
       refusal,
     }),
-    activate: map<OneMessage<'activate'>>({ type: literal('activate'), spec, admission }),
+    activate: map<OneMessage<'activate'>>({
+      type: literal('activate'),
+      spec,
+      admission,
+      configs,
+    }),
     activated: map<OneMessage<'activated'>>({ type: literal('activated'), job: jobId }),
     'job-wanted': map<OneMessage<'job-wanted'>>({ type: literal('job-wanted'), job: jobId }),
     over: map<OneMessage<'over'>>({ type: literal('over'), job: jobId }),
@@ -152,7 +158,7 @@ function slotShapes(records: RecordShapes) {
 }
 
 function executionShapes(records: RecordShapes) {
-  const { spec, admission, grant, assign, states, certifiedValue, close } = records;
+  const { spec, admission, configs, grant, assign, states, certifiedValue, close } = records;
   const executions = list(executionId, MANY);
   type Renewed = OneMessage<'renew'>['executions'][number];
   type Seen = OneMessage<'states-ack'>['seen'][number];
@@ -162,6 +168,7 @@ function executionShapes(records: RecordShapes) {
       type: literal('assign'),
       spec,
       admission,
+      configs,
       grant,
       assigns: list(assign, MANY),
       holders: nodes,
@@ -182,13 +189,20 @@ function executionShapes(records: RecordShapes) {
       executions: list(map<Renewed>({ job: jobId, execution: executionId }), MANY),
     }),
     renewed: map<OneMessage<'renewed'>>({ type: literal('renewed'), executions }),
-    leads: map<OneMessage<'leads'>>({ type: literal('leads'), job: jobId, epoch, grant }),
+    leads: map<OneMessage<'leads'>>({
+      type: literal('leads'),
+      job: jobId,
+      epoch,
+      configs,
+      grant,
+    }),
     cancel: map<OneMessage<'cancel'>>({
       type: literal('cancel'),
       ...about,
       because: certifiedValue,
+      configs,
     }),
-    closed: map<OneMessage<'closed'>>({ type: literal('closed'), job: jobId, close }),
+    closed: map<OneMessage<'closed'>>({ type: literal('closed'), job: jobId, close, configs }),
     'closed-ack': map<OneMessage<'closed-ack'>>({
       type: literal('closed-ack'),
       job: jobId,
@@ -198,6 +212,7 @@ function executionShapes(records: RecordShapes) {
       type: literal('replicate'),
       spec,
       admission,
+      configs,
       grant,
       state: records.state,
       holders: list(nodeId, HOLDERS_MAX),
@@ -206,6 +221,7 @@ function executionShapes(records: RecordShapes) {
       type: literal('entrust'),
       spec,
       admission,
+      configs,
       accept: records.accept,
       holders: list(nodeId, HOLDERS_MAX),
     }),

@@ -27,11 +27,25 @@ export const consensus: Mutations = {
       why: 'two halves of the keepers choose two values',
     },
     {
-      name: 'one keeper that votes twice counts twice',
+      name: 'whoever is no keeper makes up a quorum',
+      within: 'isMajority',
+      text: 'keepers.filter(({ node }) => there.has(node)).length',
+      instead: 'there.size',
+      why: 'one keeper with two friends is a majority',
+    },
+    {
+      name: 'votes of a store that was lost count',
+      within: 'hasVote',
+      text: ' && keeper.store === store',
+      instead: '',
+      why: 'a keeper that forgot its promises votes a second time',
+    },
+    {
+      name: 'those that were keepers have no say in who follows them',
       within: 'isQuorum',
-      text: 'keepers.filter(({ node }) => there.has(node)).length >=',
-      instead: '[...nodes].length >=',
-      why: 'one keeper is a majority',
+      text: ' && (former.length === 0 || isMajority(former, there))',
+      instead: '',
+      why: 'the sets before and after a change choose two values',
     },
   ],
   'src/core/record/ballot.ts': [
@@ -45,8 +59,8 @@ export const consensus: Mutations = {
     {
       name: 'any epoch number is followed',
       within: 'withinReach',
-      text: ' && claimed.number <= known.number + LEAP_MAX',
-      instead: '',
+      text: 'claimed.number <=',
+      instead: '0 <=',
       why: 'one hostile keeper uses the numbers up',
     },
   ],
@@ -54,16 +68,9 @@ export const consensus: Mutations = {
     {
       name: 'votes of non-keepers count',
       within: 'validVote',
-      text: 'keeper !== undefined && ',
+      text: 'may && ',
       instead: '',
       why: 'whoever has enough keys certifies what he likes',
-    },
-    {
-      name: 'votes of a store that was lost count',
-      within: 'validVote',
-      text: ' && k.store === body.store',
-      instead: '',
-      why: 'a keeper that forgot its promises votes a second time',
     },
     {
       name: 'unsigned votes count',
@@ -75,7 +82,7 @@ export const consensus: Mutations = {
     {
       name: 'a vote for one value counts for another',
       within: 'validVote',
-      text: 'body.of !== of || ',
+      text: 'body.of !== of.id || ',
       instead: '',
       why: 'a certificate of one value is shown for another',
     },
@@ -170,15 +177,22 @@ export const consensus: Mutations = {
     {
       name: 'a grant of anybody makes a leader',
       within: 'checkGrant',
-      text: 'suite.nodeOf(by) !== body.epoch.leader',
+      text: 'suite.nodeOf(by) !== leader',
       instead: 'false',
       why: 'executors obey who does not lead',
     },
     {
+      name: 'a change of keepers needs no majority',
+      within: 'extended',
+      text: ' || !validCertificate(certified, { job, configurations }, slot, suite)',
+      instead: '',
+      why: 'whoever talks to an executor gives its job keepers of his own',
+    },
+    {
       name: 'an uncertified admission proves a leader',
       within: 'checkLeader',
-      text: "if (!validCertificate(admission, body, 'admission', suite)) return bad('bad-certificate');",
-      instead: '',
+      text: "if (rooted !== 'good' || grant === null) return rooted;",
+      instead: "if (grant === null) return 'good';",
       why: 'resources are held for jobs that nobody admitted',
     },
     {
@@ -335,7 +349,7 @@ export const consensus: Mutations = {
     {
       name: 'a leader without its keepers goes on',
       within: 'confirmLonely',
-      text: '!isQuorum(admission, heard)',
+      text: '!isQuorum(configuration, heard)',
       instead: 'false',
       why: 'cut off, it plans on what is long out of date',
     },
@@ -381,7 +395,7 @@ export const consensus: Mutations = {
     {
       name: 'an unchecked value of another keeper enters the ledger',
       within: 'takeRecords',
-      text: 'checkCommitted(suite, admission, value)',
+      text: 'checkCommitted(suite, ledger, value)',
       instead: "('good' as ReturnType<typeof checkCommitted>)",
       why: 'a keeper makes up what was chosen',
     },

@@ -7,8 +7,9 @@ import { createCandidacy, createCommits } from './state.ts';
 import type { Candidacy } from './state.ts';
 import { createSeeking } from '../placing/state.ts';
 import { isDue, said } from '../node/repeat.ts';
-import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
-import { validVote } from '../record/certificate.ts';
+import { isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
+import { isChosen, validVote } from '../record/certificate.ts';
+import { configurationAt, currentOf, everKept, sameConfig } from '../record/chain.ts';
 import { hasPlace, slotOf } from '../record/slot.ts';
 import { jobTimer, propose } from './proposer.ts';
 import { chunkOfValue, isPulled, pullOf, snapshotOf, takePage } from './snapshot.ts';
@@ -54,11 +55,16 @@ export const newLeader = (core: Node, spec: SpecBody, epoch: Epoch): Leader => (
 
 /** Begins to ask for promises under the next higher number. */
 export function standForLeader(core: Node, kept: KeptJob): void {
-  const { job, admission } = kept.ledger;
-  const number = Math.max(kept.seen.number, kept.promised.number) + 1;
+  const { job } = kept.ledger;
+  const { config } = currentOf(kept.ledger);
+  // Each configuration counts its own; number 0 is the admission's alone.
+  const numbers = [kept.seen, kept.promised].map((known) =>
+    sameConfig(known.config, config) ? known.number : 0,
+  );
+  const number = Math.max(...numbers) + 1;
   // Keepers that conspired have used the numbers up; there is no ballot left to stand with.
   if (number > EPOCH_NUMBER_MAX) return;
-  const epoch: Epoch = { config: admission.record.body.config, number, leader: core.self };
+  const epoch: Epoch = { config, number, leader: core.self };
   const candidacy = createCandidacy(core, seal(core, 'grant', { job, epoch }));
   kept.lead = { stage: 'candidate', epoch, since: core.now, candidacy };
   kept.seen = epoch;
@@ -68,7 +74,7 @@ export function standForLeader(core: Node, kept: KeptJob): void {
 }
 
 function askPromises(core: Node, kept: KeptJob, { grant, promises, resend }: Candidacy): void {
-  for (const node of keeperNodes(kept.ledger.admission.record.body)) {
+  for (const node of keeperNodes(configurationAt(kept.ledger, grant.body.epoch))) {
     const promise = promises.get(node);
     if (promise !== undefined && isPulled(promise.pull)) continue;
     send(core, node, { type: 'prepare', job: kept.ledger.job, grant });
@@ -92,11 +98,11 @@ export function confirmLonely(core: With<'mesh' | 'keeping'>): void {
     const lead = leaderIn(kept.lead);
     if (lead === null || kept.ledger.close !== null) continue;
     if (core.now - lead.since < leaderAloneMs) continue;
-    const admission = kept.ledger.admission.record.body;
-    const heard = keeperNodes(admission).filter(
+    const configuration = configurationAt(kept.ledger, lead.epoch);
+    const heard = keeperNodes(configuration).filter(
       (node) => node === core.self || heardLately(core, node),
     );
-    if (!isQuorum(admission, heard)) confirmLead(core, kept, lead);
+    if (!isQuorum(configuration, heard)) confirmLead(core, kept, lead);
   }
 }
 
@@ -105,7 +111,7 @@ export function tickCandidate(core: Node, kept: KeptJob, lead: Candidate): void 
   const idleMs = core.now - lead.candidacy.heardAt;
   const isOver = idleMs >= CANDIDACY_MS || core.now - lead.since >= CANDIDACY_MAX_MS;
   if (!isOver) return tickPromises(core, kept, lead.candidacy);
-  const rank = rankOf(kept.ledger.admission.record.body, core.self);
+  const rank = rankOf(configurationAt(kept.ledger, lead.epoch), core.self);
   const pause = RETRY_MS * 2 ** Math.min(kept.tries, 4) + rank * RETRY_MS;
   kept.lead = null;
   kept.tries += 1;
@@ -136,7 +142,7 @@ export function onPromise(
   if (asked === null) return;
   if (!sameEpoch(epoch, asked.body.epoch) || !sameEpoch(vote.body.epoch, epoch)) return;
   if (core.suite.nodeOf(vote.by) !== from) return;
-  if (!validVote(vote, ledger.admission.record.body, asked.id, 'grant', core.suite)) {
+  if (!validVote(vote, ledger, asked, 'grant', core.suite)) {
     return refuse(core, from, 'bad-signature', false);
   }
   if (candidacy === null) return spare(core, from, kept, digest);
@@ -172,7 +178,7 @@ function proceed(core: Node, from: NodeId, kept: KeptJob, candidacy: Candidacy):
   if (!isPulled(promise.pull)) return askPage(core, from, kept.ledger.job, promise.pull);
   const complete = [...promises].filter(([, { pull }]) => isPulled(pull));
   const keepers = complete.map(([node]) => node);
-  if (!isQuorum(kept.ledger.admission.record.body, keepers)) return;
+  if (!isChosen(kept.ledger, grant, grant.body.epoch, keepers)) return;
   const votes = complete.map(([, { vote }]) => vote);
   takeOffice(core, kept, candidacy, { record: grant, votes });
 }
@@ -201,8 +207,7 @@ function inherit(
   const { slot, value } = accepted;
   if (slotOf(value) !== slot || value.body.job !== kept.ledger.job) return;
   if (!hasPlace(kept.ledger.spec, value)) return;
-  const admission = kept.ledger.admission.record.body;
-  if (!isKeeper(admission, core.suite.nodeOf(value.by)) || !core.suite.verify(value)) return;
+  if (!everKept(kept.ledger, core.suite.nodeOf(value.by)) || !core.suite.verify(value)) return;
   const known = inherited.get(slot);
   if (known === undefined || compareEpochs(accepted.epoch, known.epoch) > 0) {
     inherited.set(slot, accepted);
@@ -254,7 +259,7 @@ function commitAgain(
   promises: Candidacy['promises'],
 ): void {
   const spec = ledger.spec.body;
-  for (const node of keeperNodes(ledger.admission.record.body)) {
+  for (const node of keeperNodes(currentOf(ledger))) {
     if (node === core.self) continue;
     const pull = promises.get(node)?.pull;
     const differing = pull === undefined ? null : new Set(pull.differing);

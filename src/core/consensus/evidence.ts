@@ -1,6 +1,7 @@
 /** What others say of a job beside what was committed: how its executions go, and what its owner commands. */
 import type { NodeId } from '../record/ids.ts';
 import { isTerminal, mergeCommand, mergeState, nodeOfExecution } from '../record/ledger.ts';
+import { currentOf } from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
 import type { Signed } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
@@ -23,7 +24,7 @@ export function takeState(
   if (kept.ledger.states.get(state.body.execution)?.id === state.id) return true;
   // A stranger must not fill a ledger with executions that nobody assigned; a keeper may know one first.
   const assigned = nodeOfExecution(kept.ledger, state.body.execution) === state.body.node;
-  if (!assigned && !isKeeper(kept.ledger.admission.record.body, from)) {
+  if (!assigned && !isKeeper(currentOf(kept.ledger), from)) {
     refuse(core, from, 'unknown-job', false);
     return false;
   }

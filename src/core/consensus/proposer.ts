@@ -4,9 +4,10 @@
  * epoch: a proposal is never changed, only repeated.
  */
 import { anew, isDue, said } from '../node/repeat.ts';
-import { isQuorum, keeperNodes } from '../record/keeper-set.ts';
-import { validVote } from '../record/certificate.ts';
-import { closeSlot, hasPlace, partitionsIn, slotOf } from '../record/slot.ts';
+import { keeperNodes } from '../record/keeper-set.ts';
+import { isChosen, validVote } from '../record/certificate.ts';
+import { configurationAt } from '../record/chain.ts';
+import { closeSlot, hasPlace, partitionIn, partitionsIn, slotOf } from '../record/slot.ts';
 import { sameEpoch } from '../record/ballot.ts';
 import { workDone } from '../keeping/oversight.ts';
 import type { NodeId } from '../record/ids.ts';
@@ -47,10 +48,10 @@ export function propose(
     if (lead.commits.proposals.has(slot) || kept.ledger.committed.has(slot)) continue;
     lead.commits.proposals.set(slot, { slot, value, ...support, votes: new Map() });
     fresh.push(slot);
-    if (value.type !== 'close') outdate(kept, value.body.partition);
+    outdate(kept, partitionIn(value));
   }
   if (fresh.length === 0) return;
-  for (const node of keeperNodes(kept.ledger.admission.record.body)) {
+  for (const node of keeperNodes(configurationAt(kept.ledger, lead.epoch))) {
     sendProposals(core, kept, lead, node, new Set(fresh));
   }
   anew(core, lead.commits.resend);
@@ -91,12 +92,11 @@ export function onVoted(
 ): void {
   const { lead } = kept;
   if (lead?.stage !== 'leader') return;
-  const admission = kept.ledger.admission.record.body;
   for (const vote of message.votes) {
     const proposal = lead.commits.proposals.get(vote.body.slot);
     if (proposal === undefined || !sameEpoch(vote.body.epoch, lead.epoch)) continue;
     if (core.suite.nodeOf(vote.by) !== from) continue;
-    if (!validVote(vote, admission, proposal.value.id, proposal.slot, core.suite)) {
+    if (!validVote(vote, kept.ledger, proposal.value, proposal.slot, core.suite)) {
       refuse(core, from, 'bad-signature', false);
       continue;
     }
@@ -110,17 +110,18 @@ export function onVoted(
  * knows a completed job's close shall know its results.
  */
 function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
-  const admission = kept.ledger.admission.record.body;
+  const { ledger } = kept;
+  const keepers = keeperNodes(configurationAt(ledger, lead.epoch));
   const chosen = [...lead.commits.proposals.values()]
-    .filter((proposal) => isQuorum(admission, proposal.votes.keys()))
+    .filter(({ value, votes }) => isChosen(ledger, value, lead.epoch, votes.keys()))
     .sort((a, b) => Number(a.value.type === 'close') - Number(b.value.type === 'close'));
   for (const proposal of chosen) {
     const { slot, value } = proposal;
     if (isCompletion(value) && isAccepting(lead)) return;
     lead.commits.proposals.delete(slot);
-    if (value.type !== 'close') outdate(kept, value.body.partition);
+    outdate(kept, partitionIn(value));
     learn(core, kept, { record: value, votes: [...proposal.votes.values()] } as CertifiedValue);
-    for (const node of keeperNodes(admission)) {
+    for (const node of keepers) {
       if (node === core.self) continue;
       const open = lead.commits.unacked.get(node) ?? new Map<Slot, boolean>();
       lead.commits.unacked.set(node, open.set(slot, false));
@@ -202,7 +203,7 @@ export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean
   observe(core, value.record.hlc);
   const { job } = kept.ledger;
   workDone(kept);
-  if (value.record.type !== 'close') outdate(kept, value.record.body.partition);
+  outdate(kept, partitionIn(value.record));
   persistCommitted(core, job, slot, value);
   if (kept.accepted.delete(slot)) persist(core, { table: 'accepted', job, key: slot, value: null });
   noteCommitted(core, value);
@@ -221,6 +222,11 @@ function noteCommitted(core: Node, value: CertifiedValue): void {
     case 'accept': {
       const { partition, execution, exitCode } = record.body;
       return note(core, 'job.accepted', { job, partition, execution, exitCode });
+    }
+    case 'config': {
+      const { config, keepers } = record.body;
+      const at = `${config.major}.${config.minor}`;
+      return note(core, 'job.keepers-changed', { job, config: at, keepers: keepers.length });
     }
     case 'close':
       return note(core, 'job.closed', {
@@ -254,7 +260,7 @@ export function resendOpen(core: Node, kept: KeptJob, lead: Leader | Closing): b
   const unacked = [...lead.commits.unacked.values()].some((slots) => slots.size > 0);
   if (lead.commits.proposals.size === 0 && !unacked) return false;
   if (isDue(core, lead.commits.resend)) {
-    for (const node of keeperNodes(kept.ledger.admission.record.body)) {
+    for (const node of keeperNodes(configurationAt(kept.ledger, lead.epoch))) {
       sendProposals(core, kept, lead, node, null);
     }
     flushCommits(core, kept, lead, true);

@@ -10,7 +10,7 @@ import type {
   SlotValue,
 } from '../contract/messages.ts';
 import { certifiedBytes, recordBytes, roomFor } from '../node/fitting.ts';
-import { partitionsIn, slotOf } from '../record/slot.ts';
+import { partitionIn, partitionsIn, slotOf } from '../record/slot.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { Signed, SpecBody } from '../record/records.ts';
@@ -44,12 +44,9 @@ const partitionsPerChunk = (spec: SpecBody): number =>
 const chunksOf = (spec: SpecBody): number =>
   Math.ceil(partitionsIn(spec) / partitionsPerChunk(spec)) + 1;
 
-const partitionOf = (value: SlotValue): number | null =>
-  value.type === 'close' ? null : value.body.partition;
-
 /** The chunk that a value belongs to. */
 export const chunkOfValue = (spec: SpecBody, value: SlotValue): number =>
-  chunkOf(spec, partitionOf(value));
+  chunkOf(spec, partitionIn(value));
 
 function chunkOf(spec: SpecBody, partition: number | null): number {
   const last = chunksOf(spec) - 1;
@@ -74,14 +71,14 @@ export function snapshotOf(
   };
   for (const value of ledger.committed.values()) {
     const { record } = value;
-    add(partitionOf(record), value, `${slotOf(record)} ${record.id}`, true);
+    add(partitionIn(record), value, `${slotOf(record)} ${record.id}`, true);
   }
   for (const state of ledger.states.values())
     add(state.body.partition, state, state.id, isTerminal(state.body.phase));
   for (const value of accepted) {
     const { slot, epoch } = value;
-    const name = `${slot} ${epoch.config} ${epoch.number} ${epoch.leader} ${value.value.id}`;
-    add(partitionOf(value.value), value, name, true);
+    const name = `${slot} ${epoch.config.major} ${epoch.config.minor} ${epoch.number} ${epoch.leader} ${value.value.id}`;
+    add(partitionIn(value.value), value, name, true);
   }
   for (const command of ledger.commands.values()) add(null, command, command.id, true);
   const hash = (lines: readonly string[]): string =>

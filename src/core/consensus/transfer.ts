@@ -12,7 +12,7 @@ import { sameEpoch } from '../record/ballot.ts';
 import { slotOf } from '../record/slot.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, Millis, NodeId } from '../record/ids.ts';
-import { isKeeper } from '../record/keeper-set.ts';
+import { everKept } from '../record/chain.ts';
 import type { Epoch } from '../record/records.ts';
 import { checkCommand, checkCommitted } from '../record/verify.ts';
 import { takeCommand, takeState } from './evidence.ts';
@@ -88,8 +88,7 @@ export function onPageWanted(
   { job, snapshot, chunk, from: at }: Extract<Message, { type: 'page-wanted' }>,
 ): void {
   const { held } = kept;
-  if (!isKeeper(kept.ledger.admission.record.body, from))
-    return refuse(core, from, 'not-keeper', false);
+  if (!everKept(kept.ledger, from)) return refuse(core, from, 'not-keeper', false);
   // Of what is not held any more a new digest is asked for.
   if (held === null || held.snapshot.digest.snapshot !== snapshot) return;
   if (!allow(core, from, PAGE_POINTS)) return;
@@ -108,11 +107,10 @@ export function askPage(core: Node, from: NodeId, job: JobId, pull: Pull): void 
 /** Merges what another keeper knows of the job. */
 export function takeRecords(core: Node, from: NodeId, kept: KeptJob, page: Page): void {
   const { ledger } = kept;
-  const admission = ledger.admission.record.body;
   const { suite } = core;
   for (const value of page.committed) {
     if (ledger.committed.has(slotOf(value.record))) continue;
-    const verdict = checkCommitted(suite, admission, value);
+    const verdict = checkCommitted(suite, ledger, value);
     if (verdict === 'good') learn(core, kept, value);
     else refuse(core, from, verdict.code, false);
   }
@@ -141,7 +139,7 @@ export function onLedger(
   { job, digest }: Extract<Message, { type: 'ledger' }>,
 ): void {
   const { ledger, accepted, fetching } = kept;
-  if (!isKeeper(ledger.admission.record.body, from)) return refuse(core, from, 'not-keeper', false);
+  if (!everKept(ledger, from)) return refuse(core, from, 'not-keeper', false);
   if (ledger.close !== null) return;
   const stalled = fetching === null || core.now - fetching.heardAt >= STALLED_MS;
   if (!stalled && fetching.from !== from) return;

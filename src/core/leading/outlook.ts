@@ -46,8 +46,8 @@ export const createOutlook = (spec: SpecBody): Outlook => ({
 });
 
 /** Something happened to a partition: its leader looks at it again. */
-export function outdate({ lead }: KeptJob, partition: number): void {
-  if (lead?.stage === 'leader') lead.outlook.stale.add(partition);
+export function outdate({ lead }: KeptJob, partition: number | null): void {
+  if (partition !== null && lead?.stage === 'leader') lead.outlook.stale.add(partition);
 }
 
 /** The plan as `planJob` makes it, of the partitions that have to be looked at. */

@@ -46,11 +46,11 @@ export function rankBids(
   const left = new Map<NodeId, number>([...bids].map(([node, bid]) => [node, bid.executions]));
   const given = new Map<NodeId, number>();
   const choices: Choice[] = [];
-  let slots = 0;
-  for (const { slots: offered } of bids.values()) slots += offered;
+  let offered = 0;
+  for (const { executions } of bids.values()) offered += executions;
   for (const vacancy of vacancies) {
     // There may be thousands of vacancies, and a handful of offers.
-    if (choices.length >= slots) break;
+    if (choices.length >= offered) break;
     const open = [...bids.values()].filter((bid) => (left.get(bid.node) ?? 0) > 0);
     const fresh = open.filter((bid) => !vacancy.tried.has(bid.node));
     const pool = fresh.length > 0 ? fresh : open;

@@ -113,9 +113,9 @@ class Leading {
     this.take({ type: 'wake' });
   }
 
-  bid(node: number, slots: number): void {
+  bid(node: number, executions: number): void {
     const { job } = this.kept.ledger;
-    const offer = { slots, running: 0, locality: 0, free: CAPACITY, capacity: CAPACITY };
+    const offer = { executions, running: 0, locality: 0, free: CAPACITY, capacity: CAPACITY };
     this.message(node, { type: 'bid', job, version: 1, round: 0, ...offer });
   }
 
@@ -217,9 +217,9 @@ const events: fc.Arbitrary<Event> = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.tuple(executors, fc.integer({ min: 1, max: 4 })).map(
-      ([node, slots]): Event =>
+      ([node, executions]): Event =>
         (leading) =>
-          leading.bid(node, slots),
+          leading.bid(node, executions),
     ),
   },
   { weight: 6, arbitrary: fc.constant<Event>((leading) => leading.vote()) },
