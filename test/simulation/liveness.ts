@@ -120,6 +120,8 @@ function checkKeepers(
     }
     const known = new Map(job.records.committed.map(({ record }) => [slotText(record), record]));
     if (close !== undefined && known.get('close/1')?.id !== close.id) {
+      // It was away, and of the keepers that are left nobody has more than the word that it is over.
+      if (mayBeGone(context, facts) && !canProve(context, facts)) continue;
       const text = `says ${job.state}, but the close is ${valueText(close)}`;
       context.violation('L3', node, facts.job, text);
     }
@@ -130,6 +132,10 @@ function checkKeepers(
     }
   }
 }
+
+/** A keeper is there that has the end of the job on its disk. */
+const canProve = (context: LivenessContext, facts: JobFacts): boolean =>
+  context.nodes.some(({ up, store }) => up && store.get('records', facts.job, 'close') !== null);
 
 /** Closed jobs are let go when their time is over, or when there are too many. */
 function mayBeGone(context: LivenessContext, facts: JobFacts): boolean {

@@ -25,8 +25,10 @@ export function keptFor(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId
   if (kept !== undefined) return kept;
   const end = endOf(core, job);
   if (end !== null) send(core, from, { type: 'closed', job, ...end });
-  else if (core.keeping.tombs.has(job)) send(core, from, { type: 'over', job });
-  else if (!core.keeping.forfeits.has(job)) send(core, from, { type: 'job-wanted', job });
+  // Beside the proof: there is nothing more to be had of it here.
+  if (core.keeping.tombs.has(job)) send(core, from, { type: 'over', job });
+  else if (end === null && !core.keeping.forfeits.has(job))
+    send(core, from, { type: 'job-wanted', job });
   return null;
 }
 

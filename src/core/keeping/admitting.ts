@@ -227,6 +227,7 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     candidateAt: null,
     tries: 0,
     over: new Set(),
+    endedAt: null,
     oversight: newOversight(core.now),
     closedAt: null,
     held: null,

@@ -70,7 +70,8 @@ export function onCommit(
  */
 export function learnClose(core: Node, kept: KeptJob, close: Certified<'close'>): void {
   if (kept.ledger.close !== null) return;
-  if (close.record.body.outcome !== 'completed') learn(core, kept, close);
+  if (close.record.body.outcome === 'completed') kept.endedAt ??= core.now;
+  else learn(core, kept, close);
   for (const node of keeperNodes(currentOf(kept.ledger))) {
     if (node !== core.self) send(core, node, { type: 'lead-check', jobs: [kept.ledger.job] });
   }

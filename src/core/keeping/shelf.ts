@@ -28,6 +28,8 @@ import type { KeptJob } from './state.ts';
 
 /** In this time after the end keepers and executors still ask for the records. */
 const WARM_MS = 10_000;
+/** Whoever has the results of a job proven to be completed is asked with each proof, and has given them by then. */
+const RESULTS_MS = 10_000;
 /** Closed jobs in memory; more come to an end only on a very busy mesh. */
 const WARM_MAX = 128;
 /** Jobs waiting to be read, and what waits for each: the disk answers before the next input. */
@@ -115,7 +117,8 @@ function bury(core: With<'asking' | 'keeping'>): void {
 
 /**
  * A keeper that was away for very long has a job open of which the others know only that it is over. One of
- * them may lie; a quorum of keepers has the say anyway, and so have all the others of a small set.
+ * them may lie, unless there is a proof of it; a quorum of keepers has the say anyway, and so have all the
+ * others of a small set.
  */
 export function onOver(core: With<'asking' | 'keeping'>, from: NodeId, kept: KeptJob): void {
   const { job, spec, close } = kept.ledger;
@@ -124,7 +127,9 @@ export function onOver(core: With<'asking' | 'keeping'>, from: NodeId, kept: Kep
   if (!isKeeper(keepers, from)) return refuse(core, from, 'not-keeper', false);
   kept.over.add(from);
   const others = keeperNodes(keepers).filter((node) => node !== core.self);
-  if (!isQuorum(keepers, kept.over) && !others.every((node) => kept.over.has(node))) return;
+  const all = isQuorum(keepers, kept.over) || others.every((node) => kept.over.has(node));
+  const proven = kept.endedAt !== null && core.now - kept.endedAt >= RESULTS_MS;
+  if (!all && !proven) return;
   note(core, 'job.forgotten', { job });
   const until = Math.max(wallMs(core), spec.body.notAfter);
   for (const table of ['promises', 'accepted'] as const)

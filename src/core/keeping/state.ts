@@ -31,6 +31,8 @@ export interface KeptJob {
   tries: number;
   /** Keepers that say it ended long ago, without a proof. */
   readonly over: Set<NodeId>;
+  /** Since when there is a proof that it is completed, and the results are still asked for. */
+  endedAt: Millis | null;
   /** How the node believed to lead does. */
   readonly oversight: Oversight;
   closedAt: Millis | null;

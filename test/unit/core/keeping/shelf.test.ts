@@ -319,6 +319,24 @@ describe('what is finished stays finished', () => {
     assert.equal(inMemory(cluster), 0);
   });
 
+  it('when there is a proof of it and the results are to be had of nobody', () => {
+    const cluster = new Cluster({ nodes: 1, program: () => [] });
+    const job = admitted(jobWith(), [1, 0, 2, 3, 4]);
+    const { job: id } = job.spec.body;
+    cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
+    const over = { type: 'over', job: id } as const;
+    const close = closeOf(job, { outcome: 'completed', code: 'completed' });
+    cluster.message(0, 2, { type: 'closed', job: id, close: committed(job, close) });
+    cluster.message(0, 2, over);
+    cluster.advance(6_000);
+    cluster.message(0, 2, over);
+    assert.equal(inMemory(cluster), 1, 'another keeper may have them');
+    cluster.advance(6_000);
+    cluster.message(0, 2, over);
+    assert.equal(inMemory(cluster), 0);
+    assert.equal(cluster.store(0).rows('shelved')[0]?.value?.what, 'nothing');
+  });
+
   it('until the day after which nobody would take it: then nothing is left of it', () => {
     const { cluster } = closedJob({ limits: { retentionMs: 60_000 } });
     cluster.advance(2 * DAY);
