@@ -14,7 +14,7 @@ import { addExecution } from './executing/executor.ts';
 import { after } from './record/ids.ts';
 import type { JobId } from './record/ids.ts';
 import { leaderGone } from './keeping/keeper.ts';
-import { currentOf } from './record/chain.ts';
+import { currentOf, firstConfiguration } from './record/chain.ts';
 import { hasVote } from './record/keeper-set.ts';
 import { createLedger, isTerminal, mergeStored } from './record/ledger.ts';
 import type {
@@ -149,6 +149,8 @@ function restorePending(
 ): void {
   const vote = row?.votes[0];
   if (row?.record.type !== 'admission' || vote === undefined) return;
+  const { self, config } = core;
+  if (!hasVote(firstConfiguration(row.record.body), self, config.store)) return;
   const { job } = spec.body;
   const admission = row.record;
   const votes = new Map([[core.self, vote]]);

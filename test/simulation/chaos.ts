@@ -1,20 +1,19 @@
 /**
- * Carries out a fault plan: crashes, lost disks, pauses, partitions, clock jumps, replays, forgeries;
- * and at the end heals what it broke. Respects what makes the healed phase provable: at most a
- * minority of any job's keepers loses its disk, because this version does not replace keepers.
+ * Carries out a fault plan: crashes, pauses, partitions, clock jumps, replays, forgeries; and at the end
+ * heals what it broke.
  */
-import type { NodeId, StoreId } from '../../src/core/record/ids.ts';
+import type { NodeId } from '../../src/core/record/ids.ts';
 import { asHlc } from '../../src/core/record/ids.ts';
 import type { Message } from '../../src/core/contract/messages.ts';
-import type { AdmissionBody } from '../../src/core/record/records.ts';
 import type { Facts } from './facts.ts';
-import { majorityOf } from './facts.ts';
+import { createDisks } from './disks.ts';
+import type { Disks } from './disks.ts';
 import { createFastSuite, forge, nodeKey, ownerKey } from './fast-suite.ts';
 import { healed } from './faults.ts';
 import type { Observer } from './observer.ts';
 import { createPartitions } from './partitions.ts';
 import type { Random } from './random.ts';
-import type { SimNode } from './sim-node.ts';
+import type { DiskFate, SimNode } from './sim-node.ts';
 import { createStrangers } from './strangers.ts';
 import type { World } from './world.ts';
 
@@ -26,6 +25,8 @@ export interface Chaos {
   heal(): void;
 }
 
+/** Stores that are copied to be put back some day. */
+const COPIES_PER_MINUTE = 4;
 /** Messages remembered for replays. */
 const RECORDED_MAX = 200;
 
@@ -44,7 +45,8 @@ export function createChaos(random: Random): Chaos {
       },
     },
     begin: (world, facts) => {
-      begun = { world, facts, random, recorded, lostStores: new Set(), over: false };
+      const disks = createDisks(world, facts, random);
+      begun = { world, facts, random, recorded, disks, over: false };
       schedule(begun);
     },
     heal: () => {
@@ -62,7 +64,7 @@ interface Begun {
     readonly to: NodeId;
     readonly message: Message;
   }[];
-  readonly lostStores: Set<string>;
+  readonly disks: Disks;
   over: boolean;
 }
 
@@ -132,6 +134,16 @@ function schedule(chaos: Begun): void {
       node.fillDisk(ms);
     },
   );
+  every(
+    'failed syncs',
+    (plan) => plan.failedSyncsPerMinute,
+    () => failSync(chaos, random.pick(world.nodes)),
+  );
+  every(
+    'copies of stores',
+    (plan) => (plan.rollbackRate > 0 ? COPIES_PER_MINUTE : 0),
+    () => chaos.disks.remember(random.pick(world.nodes)),
+  );
   const strangers = createStrangers(world, facts, recorded, random.fork('strangers'));
   every(
     'strangers',
@@ -141,17 +153,29 @@ function schedule(chaos: Begun): void {
 }
 
 function crash(chaos: Begun, node: SimNode): void {
-  const { world, random } = chaos;
   if (!node.up) return;
+  chaos.world.tell(`${node.id} crashes`, node, null);
+  end(chaos, node, chaos.disks.fateOf);
+}
+
+/** The process ends, and is started again a while later. */
+function end(chaos: Begun, node: SimNode, fate: (node: SimNode) => DiskFate): void {
+  const { world, random } = chaos;
   const plan = world.faults();
-  const loseDisk = random.chance(plan.diskLossRate) && mayLose(chaos, node);
-  if (loseDisk) chaos.lostStores.add(keeperText(node.id, node.store.id));
-  world.tell(`${node.id} crashes${loseDisk ? ' and loses its disk' : ''}`, node, null);
-  world.crashNode(node, loseDisk);
+  world.crashNode(node, () => fate(node));
   world.queue.after(random.integer(plan.restartMinMs, plan.restartMaxMs), () => {
     if (node.up || chaos.over) return;
     world.tell(`${node.id} starts again`, node, null);
     world.startNode(node);
+  });
+}
+
+/** Its next write fails, with which a process ends. */
+function failSync(chaos: Begun, node: SimNode): void {
+  if (!node.up) return;
+  node.failNextSync(() => {
+    chaos.world.tell(`${node.id} fails to write to its disk`, node, null);
+    end(chaos, node, chaos.disks.failed);
   });
 }
 
@@ -180,35 +204,6 @@ function pause(chaos: Begun, node: SimNode): void {
   world.queue.after(ms, () => {
     if (node.incarnation === incarnation) node.resume();
   });
-}
-
-const keeperText = (node: NodeId, store: StoreId): string => `${node}|${store}`;
-
-/** Every admission that anyone has seen so far, certified or not. */
-const admissionsOf = (facts: Facts): readonly AdmissionBody[] =>
-  [...facts.jobs.values()].flatMap((job) => [...job.admissions.values()]);
-
-/** Whether every job would still have its majority if these keepers were gone for good. */
-function survives(facts: Facts, isGone: (node: NodeId, store: StoreId) => boolean): boolean {
-  return admissionsOf(facts).every(({ keepers }) => {
-    const gone = keepers.filter(({ node, store }) => isGone(node, store)).length;
-    return keepers.length - gone >= majorityOf(keepers.length);
-  });
-}
-
-/**
- * A disk may be lost while every job keeps a majority of its keepers. Besides, no more nodes than a
- * minority of the smallest usual keeper set lose one: an admission made from stale adverts may name
- * stores that are gone already.
- */
-function mayLose(chaos: Begun, node: SimNode): boolean {
-  const { world, facts, lostStores } = chaos;
-  const size = Math.min(5, world.nodes.length);
-  const minority = Math.floor((size - 1) / 2);
-  const losers = new Set([...lostStores].map((text) => text.split('|')[0]));
-  if (!losers.has(node.id) && losers.size >= minority) return false;
-  const gone = new Set([...lostStores, keeperText(node.id, node.store.id)]);
-  return survives(facts, (id, store) => gone.has(keeperText(id, store)));
 }
 
 function replay(chaos: Begun): void {
@@ -254,12 +249,12 @@ function forgeStop(chaos: Begun): void {
 
 /** Whoever began to leave takes nothing more: it comes back as another process. */
 function restart(world: World, node: SimNode): void {
-  world.crashNode(node, false);
+  world.crashNode(node, () => 'kept');
   world.startNode(node);
 }
 
 function heal(chaos: Begun): void {
-  const { world, facts, random } = chaos;
+  const { world, random } = chaos;
   const before = world.faults();
   const dead = new Set<NodeId>();
   for (const node of random.shuffled(world.nodes)) {
@@ -267,9 +262,7 @@ function heal(chaos: Begun): void {
     if (node.index < world.owners.length || dead.size + 1 > world.nodes.length / 2) continue;
     if (!random.chance(before.deadRate)) continue;
     dead.add(node.id);
-    const gone = (id: NodeId, store: StoreId): boolean =>
-      dead.has(id) || chaos.lostStores.has(keeperText(id, store));
-    if (!survives(facts, gone)) dead.delete(node.id);
+    if (!chaos.disks.survive(dead)) dead.delete(node.id);
   }
   chaos.over = true;
   world.setFaults(healed(before));
@@ -277,7 +270,7 @@ function heal(chaos: Begun): void {
   world.tell(`faults end; ${dead.size} nodes stay dead`, null, null);
   for (const node of world.nodes) {
     if (dead.has(node.id)) {
-      if (node.up) world.crashNode(node, false);
+      if (node.up) world.crashNode(node, () => 'kept');
     } else if (!node.up) world.startNode(node);
     else if (node.leaving) restart(world, node);
     else node.resume();

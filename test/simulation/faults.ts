@@ -85,6 +85,14 @@ export interface FaultPlan {
   readonly wallRunsBack: number;
   /** Disks that take no write for up to half a minute. */
   readonly fullDisksPerMinute: number;
+  /** Share of crashes after which a row of the store is gone, or is as it was before. */
+  readonly rowLossRate: number;
+  /** Share of crashes after which a row of the store is damaged. */
+  readonly rowDamageRate: number;
+  /** Share of crashes after which an older state of the store is put back. */
+  readonly rollbackRate: number;
+  /** Writes that the disk fails at, which ends the process. */
+  readonly failedSyncsPerMinute: number;
   /** Messages of others that a member sends as its own, changed or not. */
   readonly strangersPerMinute: number;
 }
@@ -136,6 +144,10 @@ export const NO_FAULTS: FaultPlan = {
   handleMs: 0,
   wallRunsBack: 0,
   fullDisksPerMinute: 0,
+  rowLossRate: 0,
+  rowDamageRate: 0,
+  rollbackRate: 0,
+  failedSyncsPerMinute: 0,
   strangersPerMinute: 0,
 };
 

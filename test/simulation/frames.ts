@@ -1,57 +1,123 @@
 /**
- * What messages and rows would measure on the wire and on disk, by the real codecs. A message that does
- * not fit its frame is never sent, and nobody is told: here it is a violation.
+ * What messages and rows would be on the wire and on disk, by the real codecs. A message that does not
+ * fit its frame is never sent, one that comes out as another is refused or misunderstood, and a row that
+ * cannot be read again is damage: here each is a violation.
  */
+import { isDeepStrictEqual } from 'node:util';
 import {
   GOSSIP_MAX_BYTES,
   MESSAGE_MAX_BYTES,
   createMessageCodec,
 } from '../../p2p/wire/messages.ts';
-import type { Gossip, Message } from '../../src/core/contract/messages.ts';
-import { hashText } from './fast-suite.ts';
+import { createRowCodec } from '../../p2p/wire/rows.ts';
+import type { StoreWrite } from '../../src/core/contract/stored.ts';
+import type { JobId } from '../../src/core/record/ids.ts';
+import { createCrypto } from '../../src/store/crypto.ts';
 import type { FactsContext } from './facts.ts';
-import type { Observer } from './observer.ts';
+import type { NodeView, Observer } from './observer.ts';
 
-/** The codecs hash what they decode only; here they encode. */
-const codec = createMessageCodec({
-  net: 'simulated',
-  sha256: (data) =>
-    Uint8Array.from({ length: 32 }, (_, at) => hashText(String(data)).charCodeAt(at)),
-});
+const options = { net: 'simulated', sha256: createCrypto().sha256 };
+const messages = createMessageCodec(options);
+const rows = createRowCodec(options);
 
-/** A peer id has 52 characters, a simulated node's ten: each of them costs one byte more for its head. */
-const PER_NODE_ID = 43;
-/** The head of a text of ten, and the first letter of a simulated node's id. */
-const NODE_ID_HEAD = [0x6a, 0x6e] as const;
+/** Ids of simulated nodes and contents are short, to be read by people: on the wire they have their real form. */
+const NODE_ID = /n(\d{4})-([0-9a-f]{4})/g;
+const CID = /bafy([0-9a-f]{64})/g;
 
-function sizeOf(bytes: Uint8Array): number {
-  let size = bytes.length;
-  for (
-    let at = bytes.indexOf(NODE_ID_HEAD[0]);
-    at >= 0;
-    at = bytes.indexOf(NODE_ID_HEAD[0], at + 1)
-  )
-    if (bytes[at + 1] === NODE_ID_HEAD[1]) size += PER_NODE_ID;
-  return size;
+const letters = (text: string): string => text.replaceAll('0', 'z').replaceAll(/[a-z]/g, 'x');
+const realText = (text: string): string => {
+  if (text.length < 10) return text;
+  return text
+    .replace(NODE_ID, (_, index: string, key: string) =>
+      `12D3KooW${letters(index + key)}`.padEnd(52, 'N'),
+    )
+    .replace(CID, (_, hash: string) => `bafybei${base32(hash)}`);
+};
+const base32 = (hash: string): string =>
+  hash.replaceAll(/[0189]/g, (digit) => 'ghij'['0189'.indexOf(digit)] ?? '').slice(0, 52);
+
+/** Records are shared by many messages, and the codec knows an object that it has encoded. */
+const known = new WeakMap<object, object>();
+
+function real<T>(value: T): T {
+  if (typeof value === 'string') return realText(value) as T;
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+  const seen = known.get(value);
+  if (seen !== undefined) return seen as T;
+  const made = Array.isArray(value)
+    ? value.map(real)
+    : Object.fromEntries(Object.entries(value).map(([key, of]) => [realText(key), real(of)]));
+  if (Object.isFrozen(value)) known.set(value, made);
+  return made as T;
+}
+
+/** The same, but for the ids of records: their bytes make them. */
+function isSame(one: unknown, other: unknown): boolean {
+  if (typeof one !== 'object' || one === null) return Object.is(one, other);
+  if (typeof other !== 'object' || other === null) return false;
+  if (one instanceof Uint8Array || other instanceof Uint8Array)
+    return isDeepStrictEqual(one, Uint8Array.from(other as Uint8Array));
+  const [left, right] = [one, other] as Record<string, unknown>[];
+  const signed = 'sig' in one && 'id' in one;
+  const keys = Object.keys(one);
+  if (left === undefined || right === undefined) return false;
+  if (keys.length !== Object.keys(other).length) return false;
+  return keys.every((key) => (signed && key === 'id') || isSame(left[key], right[key]));
+}
+
+/** What is wrong with it; null = it arrives as it is. */
+type Fault = string | null;
+
+function overWire<T extends { readonly type: string }>(
+  what: T,
+  most: number,
+  encode: (what: T) => Uint8Array,
+  decode: (bytes: Uint8Array) => { readonly ok: boolean; readonly code?: unknown },
+  of: (decoded: never) => T,
+): Fault {
+  const sent = real(what);
+  const bytes = encode(sent);
+  if (bytes.length > most) return `a ${what.type} of ${bytes.length} bytes; ${most} fit a frame`;
+  const decoded = decode(bytes);
+  if (!decoded.ok) return `a ${what.type} that cannot be read: ${JSON.stringify(decoded)}`;
+  return isSame(sent, of(decoded as never)) ? null : `a ${what.type} that arrives as another`;
+}
+
+function overDisk(write: StoreWrite): Fault {
+  if (write.value === null) return null;
+  const codec = rows[write.table] as {
+    encode(row: unknown): Uint8Array;
+    decode(bytes: Uint8Array): unknown;
+  };
+  const row = real(write.value);
+  const read = codec.decode(codec.encode(row));
+  const name = `a row ${write.key} of ${write.table}`;
+  if (read === null) return `${name} that cannot be read again`;
+  return isSame(row, read) ? null : `${name} that is read as another`;
 }
 
 export function createFrames(context: FactsContext): Observer {
-  const check = (
-    node: Parameters<Required<Observer>['onSend']>[0],
-    what: Message | Gossip,
-    bytes: number,
-    most: number,
-  ): void => {
-    if (bytes <= most) return;
-    const job = 'job' in what ? what.job : null;
-    context.violation('frames', node, job, `a ${what.type} of ${bytes} bytes; ${most} fit a frame`);
+  const say = (node: NodeView, job: JobId | null, fault: Fault): void => {
+    if (fault !== null) context.violation('frames', node, job, fault);
   };
+  /** One message to many is looked at once. */
+  const seen = new WeakSet<object>();
   return {
     onSend: (node, _to, message) => {
-      check(node, message, sizeOf(codec.encodeMessage(message)), MESSAGE_MAX_BYTES);
+      if (seen.has(message)) return;
+      seen.add(message);
+      const job = 'job' in message ? message.job : null;
+      const { encodeMessage, decodeMessage } = messages;
+      const of = (decoded: { readonly message: typeof message }) => decoded.message;
+      say(node, job, overWire(message, MESSAGE_MAX_BYTES, encodeMessage, decodeMessage, of));
     },
     onGossip: (node, gossip) => {
-      check(node, gossip, sizeOf(codec.encodeGossip(gossip)), GOSSIP_MAX_BYTES);
+      const { encodeGossip, decodeGossip } = messages;
+      const of = (decoded: { readonly gossip: typeof gossip }) => decoded.gossip;
+      say(node, null, overWire(gossip, GOSSIP_MAX_BYTES, encodeGossip, decodeGossip, of));
+    },
+    onDurable: (node, writes) => {
+      for (const write of writes) say(node, write.job, overDisk(write));
     },
   };
 }

@@ -3,11 +3,17 @@
  * draws some of the kinds asked for, so that none always hides another.
  */
 import { DEFAULT_LIMITS } from '../../src/core/contract/limits.ts';
+import type { FaultPlan } from './faults.ts';
 import type { SimulationOptions } from './options.ts';
 import type { Random } from './random.ts';
 
 type Part = Pick<SimulationOptions, 'limits' | 'plan' | 'workload' | 'unequal'>;
 type Draw = (part: Part, random: Random) => Part;
+
+/** Some of what happens to disks is seen at a start only. */
+const moreCrashes = ({ plan }: Part, random: Random): Pick<FaultPlan, 'crashesPerMinute'> => ({
+  crashesPerMinute: Math.max(plan.crashesPerMinute, random.between(1, 6)),
+});
 
 /** What each kind changes of a run. */
 const kinds = {
@@ -65,6 +71,30 @@ const kinds = {
   disks: (part, random) => ({
     ...part,
     plan: { ...part.plan, fullDisksPerMinute: random.between(0.3, 2) },
+  }),
+  /** After a crash a row of the store is gone, or older, or damaged. */
+  rows: (part, random) => ({
+    ...part,
+    plan: {
+      ...part.plan,
+      ...moreCrashes(part, random),
+      rowLossRate: random.between(0, 0.3),
+      rowDamageRate: random.between(0, 0.5),
+    },
+  }),
+  /** After a crash an older state of the store is put back. */
+  rollbacks: (part, random) => ({
+    ...part,
+    plan: {
+      ...part.plan,
+      ...moreCrashes(part, random),
+      rollbackRate: random.between(0.05, 0.5),
+    },
+  }),
+  /** A write to the disk fails, and nobody can say what is on it. */
+  syncs: (part, random) => ({
+    ...part,
+    plan: { ...part.plan, failedSyncsPerMinute: random.between(0.3, 2) },
   }),
   /** A member says to others what it heard in another job, or of others, as if it were its own. */
   strangers: (part, random) => ({

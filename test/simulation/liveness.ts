@@ -148,8 +148,9 @@ function mayBeGone(context: LivenessContext, facts: JobFacts): boolean {
   return context.now() - closedAt > 0.9 * retentionMs || closed > closedJobsMax;
 }
 
-/** The keeper's own disk says that it has this job. */
+/** The keeper's own disk says that it has this job, and nothing of it was damaged. */
 const holdsVote = (facts: JobFacts, node: NodeView): boolean =>
+  !node.store.forfeits.has(facts.job) &&
   node.store.rows('records').some((row) => row.job === facts.job);
 
 /** S6 and S7: a close rests on what its outcome claims. */

@@ -47,6 +47,9 @@ const EPOCH_MS = 1_800_000_000_000;
 /** A machine that asks to be woken this often in a row without doing anything is spinning. */
 const IDLE_WAKES_MAX = 2_000;
 
+/** What a process finds when it starts again: all, nothing, or what is left of this under a new id. */
+export type DiskFate = 'kept' | 'lost' | SimStore;
+
 export class SimNode implements NodeView {
   readonly index: number;
   readonly id: NodeId;
@@ -83,6 +86,8 @@ export class SimNode implements NodeView {
   #unread = 0;
   /** No write gets to the disk before this, in the time of the world. */
   #fullUntil = 0;
+  /** Happens in place of the next write to the disk. */
+  #failSync: (() => void) | null = null;
 
   constructor(context: SimNodeContext) {
     this.#context = context;
@@ -135,15 +140,15 @@ export class SimNode implements NodeView {
       this.#machine = context.create(this.store.id, restored);
     } catch (error) {
       context.observer.onDefect(this, null, error);
-      this.crash(false);
+      this.crash(() => 'kept');
       return;
     }
     context.observer.onStart(this);
     this.deliver({ type: 'profile', profile: context.profile });
   }
 
-  /** The process dies now. `loseDisk`: it comes back with an empty store under a new id. */
-  crash(loseDisk: boolean): void {
+  /** The process dies now. `fate` is asked once it is certain what the last writes have left. */
+  crash(fate: () => DiskFate): void {
     if (!this.up) return;
     const context = this.#context;
     this.#loseUnsynced();
@@ -156,10 +161,16 @@ export class SimNode implements NodeView {
     this.#busy = false;
     this.#unread = 0;
     this.#timerAt = null;
+    this.#failSync = null;
+    const found = fate();
     const lost = this.store.id;
-    if (loseDisk) this.store = createSimStore(this.#newStoreId());
-    context.runner.detach(loseDisk ? 1 : context.faults().runLossRate);
-    context.observer.onCrash(this, loseDisk ? lost : null);
+    if (found === 'lost') this.store = createSimStore(this.#newStoreId());
+    else if (found !== 'kept') {
+      const { blocks } = this.store;
+      this.store = found.renewed(this.#newStoreId(), blocks);
+    }
+    context.runner.detach(found === 'lost' ? 1 : context.faults().runLossRate);
+    context.observer.onCrash(this, found === 'lost' ? lost : null);
   }
 
   /** SIGSTOP: nothing is handled, the clocks go on, what arrives waits. */
@@ -240,7 +251,7 @@ export class SimNode implements NodeView {
       if (defect !== undefined) throw new Error(`${defect.where}: ${defect.error}`);
     } catch (error) {
       observer.onDefect(this, input, error);
-      this.crash(false);
+      this.crash(() => 'kept');
       this.#context.queue.after(1_000, () => {
         if (!this.up) this.start();
       });
@@ -279,6 +290,11 @@ export class SimNode implements NodeView {
     queue.after(ms, () => {
       if (incarnation === this.incarnation) this.deliver({ type: 'disk', full: false });
     });
+  }
+
+  /** The disk fails at the next write: the process must end, and cannot say what is on it. */
+  failNextSync(end: () => void): void {
+    this.#failSync = end;
   }
 
   /** Physical wall clock with the skew; runs back within one process only where the plan says so. */
@@ -323,6 +339,8 @@ export class SimNode implements NodeView {
     const full = Math.max(0, this.#fullUntil - queue.now());
     queue.after(Math.max(wait, full), () => {
       if (incarnation !== this.incarnation || !this.up) return;
+      const failing = this.#context.faults().failedSyncsPerMinute > 0;
+      if (this.#failSync !== null && failing) return this.#failSync();
       this.#syncing = false;
       for (const item of group) this.#makeDurable(item);
       this.#flush();

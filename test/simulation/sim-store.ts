@@ -23,6 +23,12 @@ export interface SimStore {
   restoreJob(job: JobId): Restored;
   /** Jobs of which a row was damaged. */
   readonly forfeits: Set<JobId>;
+  /** One row less; with what rests on it (see `src/store/open-checked.ts`). */
+  lose(row: StoreWrite): void;
+  /** As it is now, to be put back later. */
+  copy(): SimStore;
+  /** How the store goes on that may have forgotten something: what it had promised binds nobody. */
+  renewed(id: StoreId, blocks: ReadonlySet<string>): SimStore;
   /** The same disk without the rows of these tables: only for planted bugs. */
   drop(tables: readonly Table[]): void;
 }
@@ -30,6 +36,9 @@ export interface SimStore {
 const inOrder = <T>(map: ReadonlyMap<string, T>): readonly T[] =>
   // In key order, as a database returns them.
   [...map].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, value]) => value);
+
+/** Damage to one of these costs the store its say in the job, the loss of one its id. */
+export const BINDING: readonly Table[] = ['records', 'promises', 'accepted', 'submissions'];
 
 export function createSimStore(id: StoreId): SimStore {
   const tables: Record<Table, Map<JobId, Rows>> = {
@@ -84,6 +93,14 @@ export function createSimStore(id: StoreId): SimStore {
     };
   }
 
+  function copyOf(newId: StoreId, blocks: ReadonlySet<string>): SimStore {
+    const store = createSimStore(newId);
+    for (const table of Object.keys(tables) as Table[]) store.apply(rows(table));
+    for (const cid of blocks) store.blocks.add(cid);
+    for (const job of forfeits) store.forfeits.add(job);
+    return store;
+  }
+
   return {
     id,
     blocks: new Set(),
@@ -98,6 +115,14 @@ export function createSimStore(id: StoreId): SimStore {
           : rows(table),
       ),
     restoreJob: (job) => read((table) => rowsOf(table, job)),
+    lose: ({ table, job, key }) => put({ table, job, key, value: null } as StoreWrite),
+    copy: () => copyOf(id, new Set()),
+    renewed: (newId, blocks) => {
+      const store = copyOf(newId, blocks);
+      store.drop(['promises', 'accepted']);
+      store.forfeits.clear();
+      return store;
+    },
     drop: (names) => {
       for (const name of names) tables[name].clear();
     },

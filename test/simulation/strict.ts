@@ -20,7 +20,7 @@ import type { NodeView, Observer } from './observer.ts';
  * `timeouts`: no job ends by its TotalTimeout before that time is over.
  * `possible`: no job ends for want of nodes while one that could run it can be reached.
  * `keepers`: a job has as many keepers as could be had.
- * `frames`: every message fits its frame on the wire.
+ * `frames`: every message fits its frame and arrives as it was sent; every row is read as it was written.
  * `ledgers`: at rest all keepers of a job have the same committed records.
  */
 export const STRICT_NAMES = [
@@ -63,6 +63,7 @@ const LATEST_START_MS = 150_000;
 export function createStrict(context: StrictContext): Strict {
   const wanted = new Set(context.strict);
   const finished = createFinished(context);
+  const frames: Observer = wanted.has('frames') ? createFrames(context) : {};
   const seen = new Set<string>();
   const once = (what: string): boolean => !seen.has(what) && seen.add(what).size > 0;
 
@@ -81,12 +82,15 @@ export function createStrict(context: StrictContext): Strict {
   };
   return {
     observer: {
-      ...(wanted.has('frames') ? createFrames(context) : {}),
+      ...frames,
       onStart: (node) => finished.onStart(node),
       onHandled: (node, _input, effects) => {
         if (wanted.has('finished')) finished.onHandled(node, effects);
       },
-      onDurable: (node, writes) => finished.onDurable(node, writes),
+      onDurable: (node, writes) => {
+        frames.onDurable?.(node, writes);
+        finished.onDurable(node, writes);
+      },
       onEffect: (node, effect) => {
         if (effect.type === 'note') onNote(node, effect);
         if (effect.type === 'run' && !effect.resume && wanted.has('finished')) {

@@ -170,7 +170,7 @@ describe('a simulated node', () => {
     node.deliver({ type: 'peer-connected', node: asNodeId('n0001') });
     node.deliver({ type: 'peer-connected', node: asNodeId('n0002') });
     const { store } = node;
-    node.crash(true);
+    node.crash(() => 'lost');
     world.queue.runUntil(10_000);
     assert.ok(!sent.includes(node.id));
     assert.notEqual(node.store.id, store.id);

@@ -16,6 +16,7 @@ import type { Site, WorldOptions } from './perform.ts';
 import { createPerformer } from './perform.ts';
 import { profileOf, unequalProfileOf } from './profile.ts';
 import type { Random } from './random.ts';
+import type { DiskFate } from './sim-node.ts';
 import { SimNode } from './sim-node.ts';
 import { createSimRunner } from './sim-runner.ts';
 import type { ClientJob, Clients } from './workload.ts';
@@ -36,7 +37,7 @@ export interface World {
   setFaults(plan: FaultPlan): void;
   tell(text: string, node: SimNode | null, job: JobId | null): void;
   startNode(node: SimNode): void;
-  crashNode(node: SimNode, loseDisk: boolean): void;
+  crashNode(node: SimNode, fate: () => DiskFate): void;
   /** Tells two nodes that their connection came or went. */
   hint(
     type: 'peer-connected' | 'peer-disconnected',
@@ -173,8 +174,8 @@ function createComings(
         if (peer.up) hint('peer-connected', node, peer, random.integer(1, 1_000));
       }
     },
-    crashNode: (node, loseDisk) => {
-      node.crash(loseDisk);
+    crashNode: (node, fate) => {
+      node.crash(fate);
       for (const peer of neighbours(node)) {
         if (peer.up && !random.chance(site.plan.silentRate)) {
           hint('peer-disconnected', node, peer, random.integer(1, 200));

@@ -4,7 +4,20 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Cluster, refusals } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';
-import { WALL, admissionOf, certify, idOf, jobWith, specOf, suiteOf } from '../fixtures.ts';
+import {
+  WALL,
+  admissionOf,
+  at,
+  certify,
+  idOf,
+  jobWith,
+  specOf,
+  storeOf,
+  suiteOf,
+} from '../fixtures.ts';
+import { DEFAULT_LIMITS } from '../../../../src/core/contract/limits.ts';
+import { createMachine } from '../../../../src/core/machine.ts';
+import { asMillis } from '../../../../src/core/record/ids.ts';
 import { firstEpoch } from '../../../../src/core/record/ballot.ts';
 
 const MINUTE_MS = 60_000;
@@ -57,6 +70,17 @@ describe('admissions that nobody activates', () => {
     );
     cluster.message(0, 7, { type: 'activate', spec, admission: certified });
     assert.equal(cluster.machine(0).inspect().jobs.length, 1);
+  });
+
+  it('are nothing to a node that has another store since: it cannot vote for them', () => {
+    const before = new Cluster({ nodes: 1 });
+    before.message(0, 7, asked(1));
+    const config = { node: idOf(0), store: storeOf(9), limits: DEFAULT_LIMITS };
+    const machine = createMachine(config, suiteOf(0), before.store(0).restore());
+    const input = { type: 'message', from: idOf(7), message: asked(1) } as const;
+    const effects = machine.handle(input, asMillis(1), at(1));
+    assert.deepEqual(refusals(effects), ['not-keeper']);
+    assert.equal(machine.sizes()['pending'], 0);
   });
 
   it('are at most 256 of one peer, and others are heard all the same', () => {
