@@ -5,7 +5,7 @@
 import { currentOf, rootsOf } from '../record/chain.ts';
 import { keeperNodes } from '../record/keeper-set.ts';
 import { soundBid } from './bids.ts';
-import { hasEnough, isChosen } from '../leading/workload.ts';
+import { hasEnough, isChosen, liveOn } from '../leading/workload.ts';
 import { jobTimer, propose } from '../consensus/proposer.ts';
 import { after, asExecutionId, uuidOf } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
@@ -247,9 +247,18 @@ export function onDecline(
 export function searchOf(core: With<'mesh'>, kept: KeptJob, lead: Leader): Search | null {
   const { waitingSince: since, bids, declines } = lead.seeking;
   if (since === null) return null;
-  const someMayAnswer = (): boolean => someOpen(core, kept, lead);
-  return { since, startedAt: core.startedAt, bids: bids.size, declines, someMayAnswer };
+  return {
+    since,
+    startedAt: core.startedAt,
+    bids: bids.size,
+    declines,
+    someRuns: () => liveOn(kept, null).length > 0 || isAssigning(lead),
+    someMayAnswer: () => someOpen(core, kept, lead),
+  };
 }
+
+const isAssigning = ({ commits }: Leader): boolean =>
+  [...commits.proposals.keys()].some((slot) => slot.startsWith('assign/'));
 
 /** One that could run it has not answered. The same one is looked at first, as there may be thousands. */
 function someOpen(core: With<'mesh'>, kept: KeptJob, lead: Leader): boolean {

@@ -106,6 +106,7 @@ const SEARCH: Search = {
   startedAt: asMillis(0),
   bids: 0,
   declines: new Map(),
+  someRuns: () => false,
   someMayAnswer: () => false,
 };
 

@@ -15,14 +15,14 @@ const able = {
 };
 
 /** Node 0 leads and cannot run it; 5 has told that it is there, and never answers. */
-function waiting(says: Partial<AdvertBody>, connected = true): Cluster {
+function waiting(says: Partial<AdvertBody>, connected = true, of = job): Cluster {
   const cluster = new Cluster({ nodes: 1, profile: () => ({ engines: {} }) });
   cluster.advance(60_000);
   const advert = advertOf(5, { ...able, ...says });
   if (connected) cluster.input(0, { type: 'peer-connected', node: idOf(5) });
   if (connected) cluster.message(0, 5, { type: 'advert', advert });
   else cluster.input(0, { type: 'gossip', from: idOf(6), gossip: { type: 'advert', advert } });
-  cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
+  cluster.message(0, 1, { type: 'activate', spec: of.spec, admission: of.admission });
   return cluster;
 }
 
@@ -57,6 +57,25 @@ describe('a job with QueueTimeout 0 that nobody who answered can run', () => {
     const refusals = [{ code: 'owner-not-allowed' }] as const;
     cluster.message(0, 5, { type: 'decline', job: id, version: 1, round: 0, refusals });
     assert.equal(after(cluster, 4), 'not-enough-nodes');
+  });
+
+  it('waits while a node runs another part of it: that one could run this, too', () => {
+    const two = admitted(jobWith({ Count: 2 }), [0]);
+    const cluster = waiting({}, true, two);
+    const bid = { type: 'bid', job: two.spec.body.job, version: 1, round: 0 } as const;
+    const free = able.capacity;
+    cluster.message(0, 5, { ...bid, free, capacity: free, slots: 1, running: 0, locality: 0 });
+    cluster.advance(2_000);
+    const [assign] = cluster.messages('assign');
+    assert.ok(assign !== undefined);
+    const { execution } = assign.message.assigns[0]?.record.body ?? assert.fail();
+    const goesOn = (): void => {
+      cluster.message(0, 5, { type: 'started', job: bid.job, executions: [execution] });
+    };
+    for (let second = 0; second < 90; second += 10) {
+      goesOn();
+      assert.equal(after(cluster, 10), 'Running', `after ${second} s`);
+    }
   });
 
   it('does not wait for ever for one who never answers', () => {
