@@ -32,8 +32,8 @@ export interface Search {
   /** Offers not used yet. */
   readonly bids: number;
   readonly declines: ReadonlyMap<NodeId, readonly Refusal[]>;
-  /** Whether a node runs a part of it, or was just chosen to: it could run another, when it has room. */
-  readonly someRuns: () => boolean;
+  /** Whether a node runs a part of it, was just chosen to, or offered to and has enough: it could run another. */
+  readonly someCould: () => boolean;
   /** Whether one that could run it, by what it says of itself, has not answered. */
   readonly someMayAnswer: () => boolean;
 }
@@ -68,7 +68,7 @@ export function queueEnding({ Type, Task }: Job, search: Search, now: Millis): V
   if (now < settledAt) return wait(settledAt);
   const possible = bids > 0 || [...declines.values()].some(onlyBusy);
   if (possible || declines.size === 0) return wait(null);
-  if (search.someRuns()) return wait(null);
+  if (search.someCould()) return wait(null);
   const patientUntil = after(since, PATIENCE_MS);
   if (now < patientUntil && search.someMayAnswer()) return wait(patientUntil);
   const message = 'No node of the mesh can run the job, and its QueueTimeout is 0.';

@@ -101,6 +101,7 @@ function announce(core: Node, kept: KeptJob, lead: Leader, need: number): void {
   core.inbox.push({ type: 'invite', announcement });
   lead.seeking.announcedAt = core.now;
   lead.seeking.invited = false;
+  lead.seeking.spared = false;
   lead.seeking.round += 1;
   lead.seeking.nextRoundAt = after(core.now, pause);
 }
@@ -172,6 +173,7 @@ function assign(
     if (elsewhere > 0) failures.set(node, Math.max(failures.get(node) ?? 0, elsewhere));
     if (!hasEnough(core, node)) continue;
     lead.seeking.bids.delete(node);
+    lead.seeking.spared = true;
     send(core, node, { type: 'bid-closed', job, version });
   }
   const choices = rankBids(core.suite, job, vacancies.values(), lead.seeking.bids, failures);
@@ -245,14 +247,14 @@ export function onDecline(
 
 /** What came of looking for nodes; null while none is looked for. */
 export function searchOf(core: With<'mesh'>, kept: KeptJob, lead: Leader): Search | null {
-  const { waitingSince: since, bids, declines } = lead.seeking;
+  const { waitingSince: since, bids, declines, spared } = lead.seeking;
   if (since === null) return null;
   return {
     since,
     startedAt: core.startedAt,
     bids: bids.size,
     declines,
-    someRuns: () => liveOn(kept, null).length > 0 || isAssigning(lead),
+    someCould: () => spared || liveOn(kept, null).length > 0 || isAssigning(lead),
     someMayAnswer: () => someOpen(core, kept, lead),
   };
 }

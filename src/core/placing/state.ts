@@ -66,6 +66,8 @@ export interface Seeking {
   nextRoundAt: Millis;
   /** The members that had not answered the current round were asked directly. */
   invited: boolean;
+  /** An offer of this round was sent back, as its node has enough to do for now. */
+  spared: boolean;
   /** Since when an execution has been wanting a node. */
   waitingSince: Millis | null;
   /** Executions wanting a node when last looked at. */
@@ -81,6 +83,7 @@ export const createSeeking = (core: Node): Seeking => ({
   announcedAt: null,
   nextRoundAt: core.now,
   invited: false,
+  spared: false,
   waitingSince: null,
   open: 0,
   bids: new Map(),

@@ -106,7 +106,7 @@ const SEARCH: Search = {
   startedAt: asMillis(0),
   bids: 0,
   declines: new Map(),
-  someRuns: () => false,
+  someCould: () => false,
   someMayAnswer: () => false,
 };
 
