@@ -11,6 +11,7 @@ import { workOff } from './node/work-off.ts';
 import { ring, timerKind } from './alarms.ts';
 import { contain, isAside, replyDefect } from './node/containment.ts';
 import { createCore } from './node/create-core.ts';
+import { behindMs, fellBehind, isBehind } from './mesh/backlog.ts';
 import { onLag } from './mesh/detector.ts';
 import { confirmLead } from './consensus/candidacy.ts';
 import { excuseSilence } from './leading/silence.ts';
@@ -40,7 +41,7 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
   // Given away with the first input: a week of jobs as records is most of a node's memory.
   let unread: Restored | null = restored;
 
-  function handle(input: Input, now: Millis, wall: Hlc): readonly Effect[] {
+  function handle(input: Input, now: Millis, wall: Hlc, arrivedAt = now): readonly Effect[] {
     core.wall = wall;
     core.hlc = wall > core.hlc ? wall : core.hlc;
     if (unread !== null) {
@@ -49,7 +50,10 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
       boot(core, rows, now);
     }
     core.timers.begin(now);
-    contain(core, { where: 'time', job: null, foreign: false }, () => keepTime(core, now));
+    contain(core, { where: 'time', job: null, foreign: false }, () => {
+      keepTime(core, now);
+      keepUp(core, input, now - arrivedAt);
+    });
     take(core, input);
     settle(core);
     // What is left rings with the next input, which the driver hands in at once.
@@ -86,20 +90,33 @@ function boot(core: Core, restored: Restored, now: Millis): void {
   core.timers.set('lead-check', after(now, 1_000));
 }
 
-/** Notices when this node did not run for a while: it then accuses nobody, and confirms what it leads. */
+/** Notices when this node did not run for a while. */
 function keepTime(core: Core, now: Millis): void {
   const due = core.timers.next();
   // What was left over from the last input was due before it: the time in between did not lag.
   const since = Math.max(due ?? now, core.now);
   core.now = now;
-  if (since >= now) return;
-  onLag(core, now - since);
-  if (now - since <= core.config.limits.leaderGapMs) return;
+  if (since < now) wasAway(core, now - since);
+}
+
+/** Notices when what others say waits here for longer and longer. */
+function keepUp(core: Core, input: Input, waitedMs: number): void {
+  if (input.type !== 'message' || input.from === core.self) return;
+  const grownMs = fellBehind(core, input.from, waitedMs);
+  if (grownMs > 0) wasAway(core, grownMs);
+}
+
+/** For so long this node heard nothing, whatever was said: it accuses nobody, and confirms what it leads. */
+function wasAway(core: Core, ms: number): void {
+  onLag(core, ms);
+  const { leaderGapMs } = core.config.limits;
+  const isLong = Math.max(ms, behindMs(core)) > leaderGapMs;
+  if (!isLong && !isBehind(core)) return;
   for (const kept of eachKept(core)) {
     const { lead, ledger } = kept;
     if (lead?.stage !== 'leader' || ledger.close !== null) continue;
-    excuseSilence(core, lead, now - since);
-    if (lead.confirming === null) confirmLead(core, kept, lead);
+    excuseSilence(core, lead, ms);
+    if (isLong && lead.confirming === null) confirmLead(core, kept, lead);
   }
 }
 

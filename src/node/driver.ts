@@ -14,7 +14,7 @@ import type { Reply } from '../core/contract/reply.ts';
 import type { Restored, StoreWrite } from '../core/contract/stored.ts';
 import type { Log } from '../lib/log.ts';
 import { createInbox } from './inbox.ts';
-import type { GossipInput, LocalInput, MessageInput } from './inbox.ts';
+import type { Arrived, GossipInput, LocalInput, MessageInput } from './inbox.ts';
 import type { Outward, Owed } from './owed.ts';
 
 /** What the driver leaves to others. */
@@ -84,7 +84,7 @@ const REQUEST_MS = 60_000;
 const AGAIN_MS = 1_000;
 
 export function createDriver(machine: Machine, ports: DriverPorts): Driver {
-  const inbox = createInbox();
+  const inbox = createInbox(() => performance.now());
   const waiting = new Map<RequestId, (reply: Reply) => void>();
   const last: Input[] = [];
   let timer: NodeJS.Timeout | null = null;
@@ -121,10 +121,10 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     else wind();
   }
 
-  function commit(inputs: readonly Input[]): void {
+  function commit(inputs: readonly Arrived[]): void {
     let effects: Effect[] = [];
-    for (const input of inputs) {
-      handle(input, effects);
+    for (const { input, at } of inputs) {
+      handle(input, effects, at);
       // What is on disk is what happened, so everything before goes there first.
       for (let jobs = reloadsOf(effects); jobs.length > 0; jobs = reloadsOf(effects)) {
         carryOut(effects);
@@ -135,14 +135,17 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     carryOut(effects);
   }
 
-  function handle(input: Input, effects: Effect[]): void {
+  /** @param at when it arrived; null = now */
+  function handle(input: Input, effects: Effect[], at: number | null = null): void {
     last.push(input);
     if (last.length > INPUTS_KEPT) last.shift();
     handled += 1;
     ports.log.trace({ input: input.type }, 'core.input');
     try {
       const now = asMillis(performance.now());
-      for (const effect of machine.handle(input, now, asHlc(Date.now()))) effects.push(effect);
+      const arrivedAt = asMillis(at ?? now);
+      for (const effect of machine.handle(input, now, asHlc(Date.now()), arrivedAt))
+        effects.push(effect);
     } catch (error) {
       ports.onDefect('core', error);
     }

@@ -30,8 +30,14 @@ const GOSSIP_PART = 1 / 8;
 /** Of each batch, this part is kept for what others say, however much there is to do here. */
 const OTHERS_PART = 1 / 4;
 
+/** What waits, and since when: monotonic milliseconds. */
+export interface Arrived<T extends Input = Input> {
+  readonly input: T;
+  readonly at: number;
+}
+
 interface Lane {
-  inputs: MessageInput[];
+  inputs: Arrived<MessageInput>[];
   sizes: number[];
   bytes: number;
   /** Whoever fills the lane waits for this. */
@@ -48,18 +54,19 @@ export interface Inbox {
    */
   addMessage(input: MessageInput, bytes: number): Promise<void> | undefined;
   /** The next inputs: what is local, and a turn of each peer; at most `max` ≥ 8. */
-  take(max: number): readonly Input[];
+  take(max: number): readonly Arrived[];
   readonly length: number;
   /** Peers that were told to wait. */
   readonly pausedPeers: number;
   readonly gossipDropped: number;
 }
 
-export function createInbox(): Inbox {
-  let local: LocalInput[] = [];
+/** @param clock monotonic, milliseconds */
+export function createInbox(clock: () => number): Inbox {
+  let local: Arrived<LocalInput>[] = [];
   // In the order of their turns.
   const lanes = new Map<NodeId, Lane>();
-  const gossip = new BoundedQueue<GossipInput>({ max: GOSSIP_MAX, drop: 'oldest' });
+  const gossip = new BoundedQueue<Arrived<GossipInput>>({ max: GOSSIP_MAX, drop: 'oldest' });
   let messages = 0;
   let pausedPeers = 0;
 
@@ -67,7 +74,7 @@ export function createInbox(): Inbox {
     Math.max(LANE_LEAST_BYTES, Math.min(LANE_MOST_BYTES, MESSAGES_MAX_BYTES / lanes.size));
 
   /** A turn of one peer; it goes to the end of the line, or leaves it. */
-  function takeTurn(from: NodeId, lane: Lane, most: number, taken: Input[]): void {
+  function takeTurn(from: NodeId, lane: Lane, most: number, taken: Arrived[]): void {
     const inputs = lane.inputs.splice(0, Math.min(TURN, most));
     for (const size of lane.sizes.splice(0, inputs.length)) lane.bytes -= size;
     taken.push(...inputs);
@@ -81,7 +88,7 @@ export function createInbox(): Inbox {
     }
   }
 
-  function takeGossip(most: number, taken: Input[]): void {
+  function takeGossip(most: number, taken: Arrived[]): void {
     for (let count = 0; count < most; count += 1) {
       const input = gossip.shift();
       if (input === undefined) return;
@@ -90,15 +97,15 @@ export function createInbox(): Inbox {
   }
 
   return {
-    addLocal: (input) => void local.push(input),
-    addGossip: (input) => void gossip.push(input),
+    addLocal: (input) => void local.push({ input, at: clock() }),
+    addGossip: (input) => void gossip.push({ input, at: clock() }),
     addMessage(input, bytes) {
       let lane = lanes.get(input.from);
       if (lane === undefined) {
         lane = { inputs: [], sizes: [], bytes: 0, room: null };
         lanes.set(input.from, lane);
       }
-      lane.inputs.push(input);
+      lane.inputs.push({ input, at: clock() });
       lane.sizes.push(bytes);
       lane.bytes += bytes;
       messages += 1;
@@ -112,7 +119,7 @@ export function createInbox(): Inbox {
     take(max) {
       const others = messages + gossip.length;
       const room = max - Math.min(others, Math.floor(max * OTHERS_PART));
-      const taken: Input[] = local.slice(0, room);
+      const taken: Arrived[] = local.slice(0, room);
       local = local.slice(room);
       takeGossip(Math.min(Math.floor(max * GOSSIP_PART), max - taken.length), taken);
       for (const [from, lane] of [...lanes]) {

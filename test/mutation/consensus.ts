@@ -12,9 +12,9 @@ export const consensus: Mutations = {
     },
     {
       name: 'a leader that slept acts without asking',
-      within: 'keepTime',
-      text: '<= core.config.limits.leaderGapMs',
-      instead: '<= Infinity',
+      within: 'wasAway',
+      text: '> leaderGapMs',
+      instead: '> Infinity',
       why: 'it gives work away that another leader gave away meanwhile',
     },
   ],

@@ -48,6 +48,13 @@ export const work: Mutations = {
       why: 'a receipt is worth nothing after a restart',
     },
     {
+      name: 'a keeper takes up anew what it lost a row of',
+      within: 'asKeeper',
+      text: '!core.keeping.forfeits.has(admission.job) &&',
+      instead: '',
+      why: 'it votes for a second value where it has forgotten the first',
+    },
+    {
       name: 'a node with another store keeps the job',
       within: 'asKeeper',
       text: 'hasVote(currentOf(chain), core.self, core.config.store)',
@@ -66,8 +73,8 @@ export const work: Mutations = {
     {
       name: 'a keeper takes the end of a job without its results',
       within: 'learnClose',
-      text: "close.record.body.outcome !== 'completed'",
-      instead: 'true',
+      text: "if (close.record.body.outcome === 'completed') kept.endedAt ??= core.now;",
+      instead: 'if (false) return;',
       why: 'a completed job has no results to show',
     },
     {
@@ -106,6 +113,13 @@ export const work: Mutations = {
       text: 'if (lateMs < LAG_MS) return;',
       instead: 'return;',
       why: 'a stopped process ends healthy work of others',
+    },
+    {
+      name: 'a node that is behind accuses others',
+      within: 'tickWatch',
+      text: 'isBehind(core)',
+      instead: 'false',
+      why: 'a busy node takes for dead whose answers lie on its own table',
     },
     {
       name: 'one member keeps a dead leader alive',

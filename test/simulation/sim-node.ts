@@ -80,7 +80,7 @@ export class SimNode implements NodeView {
   #idleWakes = 0;
   #stores = 0;
   /** What arrived while another input was being handled. */
-  #inbox: Input[] = [];
+  #inbox: { readonly input: Input; readonly at: Millis }[] = [];
   #busy = false;
   /** Jobs to be read again: the driver handles nothing until the disk has told of them. */
   #unread = 0;
@@ -207,7 +207,7 @@ export class SimNode implements NodeView {
     const { handleMs } = this.#context.faults();
     const free = this.#unread === 0 && this.#inbox.length === 0;
     if (handleMs === 0 && free) return this.#handle(input);
-    this.#inbox.push(input);
+    this.#inbox.push({ input, at: this.now() });
     if (!this.#busy && this.#unread === 0) this.#work(handleMs);
   }
 
@@ -221,8 +221,9 @@ export class SimNode implements NodeView {
 
   /** One input after the other, each in its time; one in fifty takes long. */
   #work(handleMs: number): void {
-    const input = this.#unread > 0 ? undefined : this.#inbox.shift();
-    if (input === undefined) return;
+    const next = this.#unread > 0 ? undefined : this.#inbox.shift();
+    if (next === undefined) return;
+    const { input, at } = next;
     this.#busy = true;
     const { random, queue } = this.#context;
     const mean = random.chance(0.02) ? 25 * handleMs : handleMs;
@@ -232,12 +233,12 @@ export class SimNode implements NodeView {
       this.#busy = false;
       // Stopped meanwhile: it is handled first when the process goes on.
       if (this.paused) this.#backlog.unshift(input);
-      else this.#handle(input);
+      else this.#handle(input, at);
       if (!this.#busy) this.#work(this.#context.faults().handleMs);
     });
   }
 
-  #handle(input: Input): void {
+  #handle(input: Input, arrivedAt = this.now()): void {
     if (input.type === 'drain') this.leaving = input.on;
     const machine = this.#machine as Machine;
     const observer = this.#context.observer;
@@ -245,7 +246,7 @@ export class SimNode implements NodeView {
     this.#keepContent(input);
     let effects: readonly Effect[];
     try {
-      effects = machine.handle(input, this.now(), this.wall());
+      effects = machine.handle(input, this.now(), this.wall(), arrivedAt);
       // A machine contains its own defects; here none may show.
       const defect = effects.find((effect) => effect.type === 'defect');
       if (defect !== undefined) throw new Error(`${defect.where}: ${defect.error}`);

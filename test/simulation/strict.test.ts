@@ -18,7 +18,7 @@ const misled =
     const machine = createMachine(config, suite, restored);
     return {
       ...machine,
-      handle: (input, now, wall) => machine.handle(mislead(input), now, wall),
+      handle: (input, now, wall, arrivedAt) => machine.handle(mislead(input), now, wall, arrivedAt),
     };
   };
 
@@ -27,7 +27,8 @@ const hasty: MachineFactory = (config, suite, restored) => {
   const machine = createMachine(config, suite, restored);
   return {
     ...machine,
-    handle: (input, now, wall) => machine.handle(input, asMillis(10 * now), wall),
+    handle: (input, now, wall, arrivedAt = now) =>
+      machine.handle(input, asMillis(10 * now), wall, asMillis(10 * arrivedAt)),
     nextWake: () => {
       const wake = machine.nextWake();
       return wake === null ? null : asMillis(Math.ceil(wake / 10));

@@ -16,8 +16,9 @@ export interface Machine {
   /**
    * One input in, everything the world must now do out. Synchronous. Never throws: what cannot be
    * handled is dropped and told as `defect`.
+   * @param arrivedAt when the input came, by the clock of `now`: a backlog is this node's, not the silence of others
    */
-  handle(input: Input, now: Millis, wall: Hlc): readonly Effect[];
+  handle(input: Input, now: Millis, wall: Hlc, arrivedAt?: Millis): readonly Effect[];
   /** When to be woken at the latest; null = only by input. The driver keeps exactly one timer. */
   nextWake(): Millis | null;
   inspect(): Inspection;

@@ -3,11 +3,13 @@ import { changes } from '../record/chain.ts';
 import { jobTimer, noSupport, propose } from '../consensus/proposer.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { isNear } from '../mesh/reach.ts';
+import { behindMs } from '../mesh/backlog.ts';
 import { noteWork } from '../mesh/welcome.ts';
 import { note, seal, send } from '../node/outbox.ts';
 import { closeSlot } from '../record/slot.ts';
 import type { Node, With } from '../node/state.ts';
 import { fillVacancies, searchOf, sendAssignments } from '../placing/place.ts';
+import { after } from '../record/ids.ts';
 import type { ExecutionId } from '../record/ids.ts';
 import { isTerminal, nodeOfExecution } from '../record/ledger.ts';
 import type { Signed } from '../record/records.ts';
@@ -56,7 +58,9 @@ export const observedBy = (
 });
 
 /** What another leader assigned may run already: its node learns who leads now. */
-function begin(core: Node, kept: KeptJob, lead: Leader, watched: Watched): void {
+function begin(core: With<'mesh'>, kept: KeptJob, lead: Leader, watched: Watched): void {
+  // The answer will lie here for a while, too.
+  if (watched.startBy !== null) watched.startBy = after(watched.startBy, behindMs(core));
   const { execution, node } = watched.assign.record.body;
   lead.watch.set(execution, watched);
   if (watched.startBy !== null) lead.starting.add(watched);

@@ -10,6 +10,7 @@ import { leaderGone, leaderOf } from '../keeping/keeper.ts';
 import { judgeAllAnew } from '../keeping/oversight.ts';
 import { loseNode } from '../leading/silence.ts';
 import { leaderIn } from '../leading/state.ts';
+import { isBehind, LAG_MS } from './backlog.ts';
 import { forgetAlive, reachedMembers } from './members.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Watch } from './state.ts';
@@ -20,8 +21,6 @@ import { concernsCopies, copiersOf, nodeIsBack } from '../leading/copies.ts';
 import { liveOn } from '../leading/workload.ts';
 import type { Node, With } from '../node/state.ts';
 
-/** This node's own loop was late by more than this: its clock says nothing about others. */
-const LAG_MS = 1_000;
 /** A refused connection is strong evidence, but a restarting process deserves a second try. */
 const UNREACHABLE_TRIES = 2;
 const UNREACHABLE_RETRY_MS = 700;
@@ -95,6 +94,8 @@ function probe(core: With<'mesh'>, node: NodeId, watch: Watch): void {
 export function tickWatch(core: With<'mesh' | 'keeping'>, node: NodeId): void {
   const watch = core.mesh.watches.get(node);
   if (watch === undefined || watch.dead) return;
+  // The answer may lie here: it is asked anew, with the next round of probes.
+  if (isBehind(core)) return void core.mesh.watches.set(node, newWatch());
   const { probeTimeoutMs, suspectMs } = core.config.limits;
   if (watch.suspectSince !== null && core.now - watch.suspectSince >= suspectMs) {
     return declareDead(core, node, watch);

@@ -1,5 +1,7 @@
 /** What a node knows of the others: who they are, who is alive, what they may still ask for. */
 import type { Allowance } from './allowance.ts';
+import { createBacklog } from './backlog.ts';
+import type { Backlog } from './backlog.ts';
 import type { Welcome } from './welcome.ts';
 import { createWelcome } from './welcome.ts';
 import { asMillis } from '../record/ids.ts';
@@ -58,6 +60,8 @@ export interface Mesh {
     { readonly from: NodeId; readonly target: NodeId; readonly nonce: number; readonly at: Millis }
   >;
   nonce: number;
+  /** What of theirs lies here unheard. */
+  readonly backlog: Backlog;
   /** What is remembered of those who asked something of this node. */
   readonly welcome: Welcome;
   /** What each node may still ask for. */
@@ -77,6 +81,7 @@ export const createMesh = (): Mesh => ({
   watches: new Map(),
   relayedPings: new Map(),
   nonce: 0,
+  backlog: createBacklog(),
   welcome: createWelcome(),
   allowances: new Map(),
 });

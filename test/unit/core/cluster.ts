@@ -73,6 +73,13 @@ export const DONE: readonly RunEvent[] = [
   },
 ];
 
+interface Waiting {
+  readonly node: number;
+  readonly input: Input;
+  /** So long it lay there before it is handled. */
+  readonly waitedMs?: number;
+}
+
 interface Node {
   machine: Machine;
   store: SimStore;
@@ -97,7 +104,7 @@ export class Cluster {
   defectsExpected = false;
   readonly #options: ClusterOptions;
   readonly #nodes: Node[] = [];
-  readonly #queue: { readonly node: number; readonly input: Input }[] = [];
+  readonly #queue: Waiting[] = [];
   #requests = 0;
 
   constructor(options: ClusterOptions) {
@@ -146,9 +153,9 @@ export class Cluster {
   }
 
   /** One input to one node, with everything that follows from it at this moment. */
-  input(node: number, input: Input): readonly Effect[] {
+  input(node: number, input: Input, waitedMs = 0): readonly Effect[] {
     const before = this.steps.length;
-    this.#queue.push({ node, input });
+    this.#queue.push({ node, input, waitedMs });
     this.#settle();
     return this.steps[before]?.effects ?? [];
   }
@@ -272,10 +279,11 @@ export class Cluster {
   #settle(): void {
     for (let count = 0; this.#queue.length > 0; count += 1) {
       assert.ok(count < DELIVERIES_MAX, 'the machines come to rest');
-      const { node, input } = this.#queue.shift() as { node: number; input: Input };
+      const { node, input, waitedMs = 0 } = this.#queue.shift() as Waiting;
       const { machine, up, paused } = this.#node(node);
       if (!up || paused) continue;
-      const effects = machine.handle(input, asMillis(this.now), at(this.now + this.skewMs(node)));
+      const [now, wall] = [asMillis(this.now), at(this.now + this.skewMs(node))];
+      const effects = machine.handle(input, now, wall, asMillis(this.now - waitedMs));
       this.steps.push({ node, input, effects });
       for (const effect of effects) this.#perform(node, effect);
     }
