@@ -91,6 +91,7 @@ function restoreOne(
   const kept = restoreJob(core, rows.records);
   if (kept !== null) {
     if (promise !== null && compareEpochs(promise, kept.promised) > 0) {
+      kept.first = { epoch: promise, at: core.now };
       kept.promised = promise;
       kept.seen = promise;
     }

@@ -205,18 +205,18 @@ export const consensus: Mutations = {
   ],
   'src/core/consensus/acceptor.ts': [
     {
-      name: 'a keeper accepts below its promise',
-      within: 'onPropose',
-      text: 'compareEpochs(epoch, kept.promised) < 0',
+      name: 'a keeper follows below its promise',
+      within: 'mayFollow',
+      text: 'order < 0',
       instead: 'false',
-      why: 'an old leader and a new one both get their value chosen',
+      why: 'two leaders hold majorities at once, and both get their value chosen',
     },
     {
-      name: 'a keeper promises below its promise',
-      within: 'onPrepare',
-      text: 'compareEpochs(epoch, kept.promised) < 0',
-      instead: 'false',
-      why: 'two leaders hold majorities of promises at once',
+      name: 'who failed as leader proposes at once again',
+      within: 'mayFollow',
+      text: '(order === 0 || !isShunned(core, kept, from))',
+      instead: 'true',
+      why: 'one keeper stops a job for good',
     },
     {
       name: 'accepting does not raise the promise',
@@ -294,6 +294,22 @@ export const consensus: Mutations = {
       text: '(p) => ',
       instead: '(p) => true || ',
       why: 'one hostile keeper ends jobs that did not run',
+    },
+  ],
+  'src/core/consensus/outdated.ts': [
+    {
+      name: 'one keeper deposes a leader by its word alone',
+      within: 'mayGoOn',
+      text: 'isQuorum(body, willing)',
+      instead: 'false',
+      why: 'a job stands still as long as one of its keepers lies',
+    },
+    {
+      name: 'a leader waits for votes that never come',
+      within: 'waitsInVain',
+      text: 'core.now - at >= WAIT_MS',
+      instead: 'false',
+      why: 'a keeper that is gone and one that follows another stop a job for good',
     },
   ],
   'src/core/consensus/candidacy.ts': [

@@ -52,14 +52,7 @@ export function onPrepare(
     return refuse(core, from, 'wrong-signer', true);
   }
   if (!core.suite.verify(grant)) return refuse(core, from, 'bad-signature', true);
-  if (!withinReach(epoch, kept.promised)) return refuse(core, from, 'over-limit', false);
-  if (compareEpochs(epoch, kept.promised) < 0) {
-    refuse(core, from, 'outdated-epoch', false);
-    return send(core, from, { type: 'outdated', job, promised: kept.promised });
-  }
-  const higher = compareEpochs(epoch, kept.promised) > 0;
-  if (higher && isShunned(core, kept, from)) return refuse(core, from, 'over-limit', false);
-  if (!mayAsk(core, from, kept)) return;
+  if (!mayFollow(core, from, kept, epoch) || !mayAsk(core, from, kept)) return;
   raisePromise(core, kept, epoch);
   kept.candidateAt = null;
   const vote = seal(core, 'vote', {
@@ -71,6 +64,21 @@ export function onPrepare(
   });
   const { digest } = hold(core, kept, epoch);
   send(core, from, { type: 'promise', job, epoch, vote, digest });
+}
+
+/** Whether this keeper follows to the epoch that another one asks for, or is in already. */
+function mayFollow(core: Node, from: NodeId, kept: KeptJob, epoch: Epoch): boolean {
+  const { first, promised, ledger } = kept;
+  const order = compareEpochs(epoch, promised);
+  if (order < 0) {
+    refuse(core, from, 'outdated-epoch', false);
+    send(core, from, { type: 'outdated', job: ledger.job, promised });
+    return false;
+  }
+  const far = !withinReach(epoch, first.epoch, core.now - first.at);
+  if (!far && (order === 0 || !isShunned(core, kept, from))) return true;
+  refuse(core, from, 'over-limit', false);
+  return false;
 }
 
 function raisePromise(core: Node, kept: KeptJob, epoch: Epoch): void {
@@ -94,13 +102,10 @@ export function onPropose(
   }
   // A closed job takes no values; its promises may be forgotten already, so the close must answer.
   if (close !== null) return tellLedger(core, from, kept);
-  if (!withinReach(epoch, kept.promised)) return refuse(core, from, 'over-limit', false);
-  if (compareEpochs(epoch, kept.promised) < 0) {
-    refuse(core, from, 'outdated-epoch', false);
-    return send(core, from, { type: 'outdated', job, promised: kept.promised });
-  }
+  if (!mayFollow(core, from, kept, epoch)) return;
   raisePromise(core, kept, epoch);
-  leaderShown(core, kept);
+  // Who proposes nothing shows nothing.
+  if (message.values.length > 0) leaderShown(core, kept);
   letGo(core, kept, epoch);
   takeSupport(core, from, kept, message);
   const votes: Signed<'vote'>[] = [];

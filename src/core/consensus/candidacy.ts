@@ -11,17 +11,18 @@ import { isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
 import { isChosen, validVote } from '../record/certificate.ts';
 import { configurationAt, currentOf, everKept, sameConfig } from '../record/chain.ts';
 import { hasPlace, slotOf } from '../record/slot.ts';
+import { highestAbove } from './outdated.ts';
 import { jobTimer, propose } from './proposer.ts';
 import { chunkOfValue, isPulled, pullOf, snapshotOf, takePage } from './snapshot.ts';
 import { askPage, hold, mayAsk, takeFetched, takeRecords } from './transfer.ts';
-import { compareEpochs, EPOCH_NUMBER_MAX, sameEpoch } from '../record/ballot.ts';
+import { compareEpochs, EPOCH_NUMBER_MAX, firstEpoch, sameEpoch } from '../record/ballot.ts';
 import { heardLately } from '../mesh/reach.ts';
 import { judgeAnew } from '../keeping/oversight.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
 import { mergeGrant } from '../record/ledger.ts';
 import type { AcceptedValue, Digest, Message, Page } from '../contract/messages.ts';
-import type { Certified, Epoch, Slot, SpecBody } from '../record/records.ts';
+import type { Certified, Configuration, Epoch, Slot, SpecBody } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { createOutlook } from '../leading/outlook.ts';
 import { leaderIn } from '../leading/state.ts';
@@ -58,7 +59,7 @@ export function standForLeader(core: Node, kept: KeptJob): void {
   const { job } = kept.ledger;
   const { config } = currentOf(kept.ledger);
   // Each configuration counts its own; number 0 is the admission's alone.
-  const numbers = [kept.seen, kept.promised].map((known) =>
+  const numbers = [kept.seen, kept.promised, ...kept.outdated.values()].map((known) =>
     sameConfig(known.config, config) ? known.number : 0,
   );
   const number = Math.max(...numbers) + 1;
@@ -111,6 +112,9 @@ export function tickCandidate(core: Node, kept: KeptJob, lead: Candidate): void 
   const idleMs = core.now - lead.candidacy.heardAt;
   const isOver = idleMs >= CANDIDACY_MS || core.now - lead.since >= CANDIDACY_MAX_MS;
   if (!isOver) return tickPromises(core, kept, lead.candidacy);
+  const higher = highestAbove(kept, lead.epoch);
+  // Not enough promised, and some of them because they follow another: that one is given its time.
+  if (higher !== null) return stepDown(core, kept, higher);
   const rank = rankOf(configurationAt(kept.ledger, lead.epoch), core.self);
   const pause = RETRY_MS * 2 ** Math.min(kept.tries, 4) + rank * RETRY_MS;
   kept.lead = null;
@@ -201,17 +205,32 @@ function spare(core: With<'mesh'>, from: NodeId, kept: KeptJob, digest: Digest):
 function inherit(
   core: Node,
   kept: KeptJob,
-  { inherited }: Candidacy,
+  { inherited, grant }: Candidacy,
   accepted: AcceptedValue,
 ): void {
   const { slot, value } = accepted;
   if (slotOf(value) !== slot || value.body.job !== kept.ledger.job) return;
   if (!hasPlace(kept.ledger.spec, value)) return;
   if (!everKept(kept.ledger, core.suite.nodeOf(value.by)) || !core.suite.verify(value)) return;
+  if (!mayBeTrue(core, kept.ledger.configurations[0], accepted, grant.body.epoch)) return;
   const known = inherited.get(slot);
   if (known === undefined || compareEpochs(accepted.epoch, known.epoch) > 0) {
     inherited.set(slot, accepted);
   }
+}
+
+/** Nobody accepted above what it promises now, and the first leader proposes nothing but its own values. */
+function mayBeTrue(
+  core: Node,
+  configuration: Configuration,
+  told: AcceptedValue,
+  own: Epoch,
+): boolean {
+  const { epoch, value } = told;
+  if (compareEpochs(epoch, own) > 0) return false;
+  const first = firstEpoch(configuration);
+  if (epoch.number > first.number) return true;
+  return sameEpoch(epoch, first) && core.suite.nodeOf(value.by) === first.leader;
 }
 
 function takeOffice(

@@ -46,7 +46,8 @@ export function propose(
   for (const value of values) {
     const slot = slotOf(value);
     if (lead.commits.proposals.has(slot) || kept.ledger.committed.has(slot)) continue;
-    lead.commits.proposals.set(slot, { slot, value, ...support, votes: new Map() });
+    const proposal = { slot, value, ...support, votes: new Map(), since: core.now };
+    lead.commits.proposals.set(slot, proposal);
     fresh.push(slot);
     outdate(kept, partitionIn(value));
   }

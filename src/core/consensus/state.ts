@@ -20,11 +20,13 @@ export interface Proposal {
   readonly states: readonly Signed<'state'>[];
   readonly commands: readonly Signed<'command'>[];
   readonly votes: Map<NodeId, Signed<'vote'>>;
+  readonly since: Millis;
 }
 
 /** What was promised so far to a node that stands for leader, or asks whether it still leads. */
 export interface Candidacy {
   readonly grant: Signed<'grant'>;
+  readonly since: Millis;
   readonly promises: Map<NodeId, Promised>;
   /** When the last page of a promise came. */
   heardAt: Millis;
@@ -36,6 +38,7 @@ export interface Candidacy {
 
 export const createCandidacy = (core: Node, grant: Signed<'grant'>): Candidacy => ({
   grant,
+  since: core.now,
   promises: new Map(),
   heardAt: core.now,
   inherited: new Map(),

@@ -218,6 +218,7 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
   const promised = firstEpoch(ledger.configurations[0]);
   const kept: KeptJob = {
     ledger,
+    first: { epoch: promised, at: core.now },
     promised,
     seen: promised,
     accepted: new Map(),
@@ -226,6 +227,7 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     lead: null,
     candidateAt: null,
     tries: 0,
+    outdated: new Map(),
     over: new Set(),
     endedAt: null,
     oversight: newOversight(core.now),

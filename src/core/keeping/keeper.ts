@@ -11,6 +11,7 @@ import { jobTimer, learn } from '../consensus/proposer.ts';
 import { compareEpochs, withinReach } from '../record/ballot.ts';
 import { standForLeader, stepDown } from '../consensus/candidacy.ts';
 import { takeCommand, takeState } from '../consensus/evidence.ts';
+import { highestAbove, mayGoOn, noteOutdated, waitsInVain } from '../consensus/outdated.ts';
 import { tellLedger } from '../consensus/transfer.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
@@ -297,7 +298,7 @@ export function onNotLeading(
   }
 }
 
-/** A keeper refuses because it promised a higher epoch; only keepers promise, and only to keepers. */
+/** A keeper refuses because it says to have promised a higher epoch; only keepers promise, and only to keepers. */
 export function onOutdated(
   core: Node,
   from: NodeId,
@@ -310,9 +311,14 @@ export function onOutdated(
     configuration !== null &&
     isKeeper(configuration, from) &&
     isKeeper(configuration, promised.leader) &&
-    withinReach(promised, kept.seen);
+    withinReach(promised, kept.first.epoch, core.now - kept.first.at);
   if (!believable) return refuse(core, from, 'not-keeper', false);
-  stepDown(core, kept, promised);
-  if (kept.seen.leader !== core.self) kept.candidateAt = null;
+  noteOutdated(kept, from, promised);
+  const { lead } = kept;
+  if (lead === null || lead.stage === 'closing') return;
+  const inVain = lead.stage === 'leader' && waitsInVain(core, lead);
+  const higher = highestAbove(kept, lead.epoch);
+  if (higher === null || (mayGoOn(kept, lead.epoch) && !inVain)) return;
+  stepDown(core, kept, higher);
   touch(core, kept.ledger.job);
 }

@@ -15,6 +15,8 @@ import type { Packed } from '../record/suite.ts';
 /** A job this node keeps. */
 export interface KeptJob {
   readonly ledger: Ledger;
+  /** What was promised when this node began to keep the job or read it back, and when that was. */
+  first: { readonly epoch: Epoch; readonly at: Millis };
   /** The highest epoch promised; durable before it was answered. */
   promised: Epoch;
   /** The highest epoch heard of: who is believed to lead. */
@@ -29,6 +31,8 @@ export interface KeptJob {
   candidateAt: Millis | null;
   /** Failed tries to lead since the last success; slows down the next. */
   tries: number;
+  /** The highest epochs that other keepers say to have promised. */
+  readonly outdated: Map<NodeId, Epoch>;
   /** Keepers that say it ended long ago, without a proof. */
   readonly over: Set<NodeId>;
   /** Since when there is a proof that it is completed, and the results are still asked for. */

@@ -3,20 +3,26 @@ import { compareConfigs } from './chain.ts';
 import type { Configuration, Epoch } from './records.ts';
 
 /**
- * The last ballot number there is. Nobody gets there: a keeper follows another one's number only a
- * bounded leap at a time (`acceptor.ts`), and one that stands for leader needs seconds for each.
+ * The last ballot number there is. Nobody gets there: a keeper follows another one's number only as far
+ * as time allows (`withinReach`), and one that stands for leader needs seconds for each.
  */
 export const EPOCH_NUMBER_MAX = 0x7fff_ffff;
-/** Nobody stands for leader so often that the number leaps further than this between two messages. */
+/** What other keepers may have got to while this one was away, at any time. */
 const LEAP_MAX = 100_000;
+/** Keepers that cannot agree stand for leader every few seconds each: all together more seldom than this. */
+const NUMBER_MS = 100;
 
 /**
- * Whether a number that somebody claims can follow the one known: a leap would use the numbers up. Each
- * configuration counts its own; whether there is such a one is for the chain to say.
+ * Whether a number that somebody claims can have been reached: leap by leap one keeper would use the numbers
+ * up in seconds. Each configuration counts its own; whether there is such a one is for the chain to say.
+ * @param first the epoch at which this node began to keep the job, or found it on its disk
+ * @param passedMs since then
  */
-export const withinReach = (claimed: Epoch, known: Epoch): boolean =>
+export const withinReach = (claimed: Epoch, first: Epoch, passedMs: number): boolean =>
   claimed.number <=
-  LEAP_MAX + (compareConfigs(claimed.config, known.config) === 0 ? known.number : 0);
+  LEAP_MAX +
+    passedMs / NUMBER_MS +
+    (compareConfigs(claimed.config, first.config) === 0 ? first.number : 0);
 
 /** Negative, zero or positive: by config, then number, then leader. */
 export function compareEpochs(a: Epoch, b: Epoch): number {

@@ -5,6 +5,7 @@ import { asJobId, asPublicKey, asRequestId } from '../../../src/core/record/ids.
 import type { ExecutionId, JobId } from '../../../src/core/record/ids.ts';
 import type { Input } from '../../../src/core/contract/input.ts';
 import { snapshotWith } from './promising.ts';
+import { FIRST_CONFIG } from '../../../src/core/record/chain.ts';
 import { Cluster, DONE, refusals } from './cluster.ts';
 import {
   admitted,
@@ -145,6 +146,21 @@ describe('a leader', () => {
     });
     cluster.advance(60_000);
     assert.ok(Number.isSafeInteger(cluster.job(0).promised?.number));
+  });
+  it('follows a keeper that leaps again and again no further than time allows', () => {
+    const kept = admitted(jobWith(), [1, 2, 0]);
+    const cluster = new Cluster({ nodes: 1 });
+    cluster.message(0, 1, { type: 'activate', spec: kept.spec, admission: kept.admission });
+    const { job } = kept.spec.body;
+    const nothing = { values: [], states: [], commands: [] };
+    for (let number = 50_000; number < 2 ** 24; number += 50_000) {
+      const epoch = { config: FIRST_CONFIG, number, leader: idOf(1) };
+      cluster.message(0, 1, { type: 'propose', job, epoch, ...nothing });
+      cluster.message(0, 2, { type: 'outdated', job, promised: epoch });
+    }
+    cluster.message(0, 1, { type: 'not-leading', jobs: [job] });
+    cluster.advance(30_000);
+    assert.ok((cluster.job(0).promised?.number ?? Infinity) <= 100_500);
   });
   it('follows no keeper to a number from which few are left, and is none the worse after a restart', () => {
     for (const number of [2 ** 53 - 1, 2 ** 31 - 1, 100_001]) {

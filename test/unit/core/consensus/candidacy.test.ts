@@ -34,11 +34,12 @@ const accepted = (value: Signed<'assign'>, epoch: Epoch): AcceptedValue => ({
   value,
 });
 
-/** Node 0 stands for leader. @returns what it asks the others */
+/** Node 0 stands for leader after 1 and 2 led. @returns what it asks the others */
 function candidate(): { cluster: Cluster; prepare: MessageOf<'prepare'> } {
   const cluster = new Cluster({ nodes: 1, program: () => [] });
   cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
-  cluster.message(0, 1, { type: 'not-leading', jobs: [id] });
+  cluster.message(0, 2, { type: 'prepare', job: id, grant: grantOf(job, epochOf(1, 2), 2) });
+  cluster.message(0, 2, { type: 'not-leading', jobs: [id] });
   cluster.until('it stands', () => cluster.messages('prepare').length > 0, 5_000);
   const { message } = cluster.messages('prepare')[0] ?? assert.fail('a prepare');
   return { cluster, prepare: message };
@@ -62,7 +63,7 @@ const proposed = (cluster: Cluster): readonly string[] => [
 ];
 
 describe('a candidate', () => {
-  const low = assignOf(job, { node: 7, by: 2 }, epochOf(0, 1));
+  const low = assignOf(job, { node: 7, by: 1 }, epochOf(0, 1));
   const high = assignOf(job, { node: 8, by: 3 }, epochOf(1, 2));
   const both = [accepted(low, epochOf(0, 1)), accepted(high, epochOf(1, 2))] as const;
 
@@ -78,6 +79,19 @@ describe('a candidate', () => {
       assert.deepEqual(proposed(cluster), [high.id]);
     });
   }
+
+  for (const [what, epoch, by] of [
+    ['under a higher epoch than its own', epochOf(1_000, 3), 3],
+    ['under the first epoch, which another was to lead', epochOf(0, 3), 3],
+    ['of another keeper, under the first epoch', epochOf(0, 1), 3],
+  ] as const)
+    it(`believes no value that a promise says was accepted ${what}`, () => {
+      const { cluster, prepare } = candidate();
+      const lie = accepted(assignOf(job, { node: 8, by }, epoch), epoch);
+      promise(cluster, prepare, 3, { accepted: [lie] });
+      promise(cluster, prepare, 2, { accepted: [both[0]] });
+      assert.deepEqual(proposed(cluster), [low.id]);
+    });
 
   it('asks nothing more of keepers that have what it has', () => {
     const { cluster, prepare } = candidate();
@@ -203,7 +217,7 @@ describe('a leader', () => {
     assert.ok(!leads(cluster));
   });
 
-  it('is deposed by a keeper that promised another keeper more, and by nobody else', () => {
+  it('is deposed when most keepers say to have promised another keeper more, and by nobody else', () => {
     const own = admitted(jobWith(), [0, 1, 2]);
     const cluster = new Cluster({ nodes: 1, program: () => [] });
     cluster.message(0, 1, { type: 'activate', spec: own.spec, admission: own.admission });
@@ -222,6 +236,23 @@ describe('a leader', () => {
       assert.ok(leads(cluster));
     }
     cluster.message(0, 1, outdated(2, 1));
+    cluster.message(0, 1, outdated(1, 2));
+    assert.ok(leads(cluster), 'one may lie');
+    cluster.message(0, 2, outdated(2, 1));
+    assert.ok(!leads(cluster));
+  });
+
+  it('follows the word of one keeper when the others do not vote for what it proposes', () => {
+    const own = admitted(jobWith(), [0, 1, 2]);
+    const cluster = new Cluster({ nodes: 1, program: () => [] });
+    cluster.message(0, 1, { type: 'activate', spec: own.spec, admission: own.admission });
+    cluster.until('it proposes', () => proposed(cluster).length > 0, 10_000);
+    const job = own.spec.body.job;
+    const outdated = { type: 'outdated', job, promised: epochOf(1, 2) } as const;
+    cluster.message(0, 1, outdated);
+    assert.ok(leads(cluster), 'they have had no time');
+    cluster.advance(5_000);
+    cluster.message(0, 1, outdated);
     assert.ok(!leads(cluster));
   });
 });

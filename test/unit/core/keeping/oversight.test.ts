@@ -2,12 +2,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { asJobId, asRequestId } from '../../../../src/core/record/ids.ts';
-import type { MessageType } from '../../../../src/core/contract/messages.ts';
+import type { JobId } from '../../../../src/core/record/ids.ts';
+import type { JobRecords, Message, MessageType } from '../../../../src/core/contract/messages.ts';
+import type { Epoch } from '../../../../src/core/record/records.ts';
+import { FIRST_CONFIG } from '../../../../src/core/record/chain.ts';
 import { Cluster } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
 import { grantOf, idOf, jobWith } from '../fixtures.ts';
 
 const NODES = [0, 1, 2, 3];
+const hostileIn = ({ leader }: Epoch): number =>
+  NODES.find((node) => idOf(node) === leader) ?? assert.fail();
 const running = () => [{ type: 'phase', phase: 'running' }] as const;
 
 /** What a keeper says that never leads, and yet lives. */
@@ -92,6 +97,48 @@ describe('a keeper that was to lead', () => {
     cluster.message(leader, hostile, { type: 'prepare', job, grant });
     assert.deepEqual(jobOf(cluster, leader)?.promised, epoch, 'but not for ever');
   });
+});
+
+describe('a keeper that wants to lead, and does not', () => {
+  /** The highest epoch that anybody else has promised, and the one that follows it. */
+  const nextOf = (cluster: Cluster, hostile: number): Epoch => {
+    const promised = others(hostile).map((node) => jobOf(cluster, node)?.promised?.number ?? 0);
+    return { config: FIRST_CONFIG, number: Math.max(...promised) + 1, leader: idOf(hostile) };
+  };
+  /** What it says ten times a second, for as long as the job is open. */
+  const meddle = (say: (epoch: Epoch, job: JobId, records: JobRecords) => Message): void => {
+    const { cluster, hostile } = withLeader(ALIVE, { program: running });
+    const leading = (): boolean => others(hostile).some((node) => leads(cluster, node));
+    const records = jobOf(cluster, others(hostile)[0] ?? 0)?.records ?? assert.fail();
+    let calm = 0;
+    // A minute in which a job has one honest leader is enough for it to be placed and to end.
+    for (let passed = 0; passed < 300_000 && calm < 60_000; passed += 100) {
+      cluster.advance(100);
+      const message = say(nextOf(cluster, hostile), records.spec.body.job, records);
+      for (const node of keepersOf(cluster)) cluster.message(node, hostile, message);
+      calm = leading() ? calm + 100 : 0;
+    }
+    assert.ok(calm >= 59_000, `led for ${calm} ms at a time`);
+  };
+
+  it('keeps a job from being led for minutes, not for good, by asking for promises', () =>
+    meddle((epoch, job, { spec, admission }) => {
+      const grant = grantOf({ spec, admission, keepers: [], epoch }, epoch, hostileIn(epoch));
+      return { type: 'prepare', job, grant };
+    }));
+
+  it('nor by proposing nothing', () =>
+    meddle((epoch, job) => {
+      const nothing = { values: [], states: [], commands: [] };
+      return { type: 'propose', job, epoch, ...nothing };
+    }));
+
+  it('nor by saying that it follows another', () =>
+    meddle((epoch, job, { admission }) => {
+      const { keepers } = admission.record.body;
+      const other = keepers.find(({ node }) => node !== epoch.leader)?.node ?? assert.fail();
+      return { type: 'outdated', job, promised: { ...epoch, leader: other } };
+    }));
 });
 
 describe('a leader is not given up', () => {

@@ -64,7 +64,7 @@ describe('a job with QueueTimeout 0 that nobody who answered can run', () => {
     const cluster = waiting({}, true, two);
     const bid = { type: 'bid', job: two.spec.body.job, version: 1, round: 0 } as const;
     const free = able.capacity;
-    cluster.message(0, 5, { ...bid, free, capacity: free, slots: 1, running: 0, locality: 0 });
+    cluster.message(0, 5, { ...bid, free, capacity: free, executions: 1, running: 0, locality: 0 });
     cluster.advance(2_000);
     const [assign] = cluster.messages('assign');
     assert.ok(assign !== undefined);
