@@ -28,6 +28,7 @@ import { createContentStore } from './content/content.ts';
 import { checkBootstrap, createDiscovery } from './peers/discovery.ts';
 import { createProvider, findProviders, swapBlocks } from './content/exchange.ts';
 import { createFetcher } from './content/fetch.ts';
+import { serveInTurns, UNMET_MAX } from './content/swap-turns.ts';
 import { createGates, cutOff, limitConnections } from './peers/gates.ts';
 import type { Gates } from './peers/gates.ts';
 import { createGossip, gossipsubOptions } from './gossip.ts';
@@ -244,17 +245,20 @@ async function startHelia(
   const base = createHeliaLight({ blockstore: parts.blocks, datastore: deps.datastore, logger });
   const options = libp2pOptions(config, deps, parts);
   const helia = withBitswap(withLibp2pLight(base, { ...options, logger }), {
-    // A server keeps at most 1,024 wants per peer and silently drops the rest. The documented name,
-    // maxWantlistSize, has no effect; this one is read.
-    ...{ maxWantListSize: 100_000 },
+    // The documented name, maxWantlistSize, has no effect; this one is read. What waits for its turn is
+    // kept in front of it (`swap-turns.ts`).
+    ...{ maxWantListSize: UNMET_MAX },
     // 10 by default; further updates of a want list are dropped with a log line only.
-    sendBlocksMaxQueueLength: 1_000,
+    sendBlocksMaxQueueLength: 100,
+    // 1,024 by default, of which each may hold an unfinished message of 4 MiB.
+    maxInboundStreams: 8,
     messageSendTimeout: 30_000,
     messageReceiveTimeout: 30_000,
     sendBlocksTimeout: 30_000,
   });
   try {
     await helia.start();
+    serveInTurns(helia);
   } catch (error) {
     await helia.stop().catch(() => {});
     throw startFailure(error, config);
