@@ -6,7 +6,7 @@ import { chainOf, currentOf } from '../record/chain.ts';
 import { keeperNodes } from '../record/keeper-set.ts';
 import { LIST_MAX, SPECS_MAX } from '../contract/limits.ts';
 import { recall, specOn } from '../keeping/shelf.ts';
-import { allow } from '../mesh/allowance.ts';
+import { allow, pointsFor } from '../mesh/allowance.ts';
 import { asJobId, isJobId } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import { createdAt, hintNodes, indexJob } from './job-index.ts';
@@ -94,6 +94,9 @@ export function onFind(
     const [job, ...others] = resolve(core, query)?.jobs ?? [];
     const again = { type: 'message', from, message: { type: 'find', request, query } } as const;
     if (job !== undefined && others.length === 0 && recall(core, job, again, from)) return;
+    const ledger = job === undefined ? undefined : core.keeping.kept.get(job)?.ledger;
+    const records = ledger === undefined ? 0 : ledger.committed.size + ledger.states.size;
+    if (others.length === 0 && !allow(core, from, pointsFor(records))) return;
   }
   send(core, from, { type: 'found', request, answer: answerTo(core, query) });
 }

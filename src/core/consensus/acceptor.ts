@@ -90,7 +90,7 @@ function raisePromise(core: Node, kept: KeptJob, epoch: Epoch): void {
 }
 
 export function onPropose(
-  core: Node,
+  core: With<'mesh'>,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'propose' }>,

@@ -20,7 +20,8 @@ import { outdate } from '../leading/outlook.ts';
 import type { Closing, Leader } from '../leading/state.ts';
 import { note, observe, persist, refuse, send, touch } from '../node/outbox.ts';
 import { persistCommitted } from '../keeping/books.ts';
-import type { Node } from '../node/state.ts';
+import type { Node, With } from '../node/state.ts';
+import { allow, pointsFor } from '../mesh/allowance.ts';
 
 /** Values that a keeper may have to acknowledge at a time: some 600 KB. */
 const COMMITS_OPEN_MAX = 256;
@@ -172,9 +173,13 @@ function flushTo(
   if (values.length > 0) send(core, node, { type: 'commit', job, values });
 }
 
-/** Everything committed of a job; its end comes last, with all it rests on before it. */
-export function sendCommits(core: Node, to: NodeId, kept: KeptJob): void {
+/**
+ * Everything committed of a job, on the allowance of who asks for it; its end comes last, with all it rests
+ * on before it.
+ */
+export function sendCommits(core: With<'mesh'>, to: NodeId, kept: KeptJob): void {
   const { job, committed, close } = kept.ledger;
+  if (!allow(core, to, pointsFor(committed.size))) return;
   const values = [...committed.values()].filter(({ record }) => record.type !== 'close');
   if (close !== null) values.push(close);
   send(core, to, { type: 'commit', job, values });

@@ -24,7 +24,7 @@ import type { Pull, Snapshot } from './snapshot.ts';
 const HELD_MS = 30_000;
 /** Of an allowance: a page is up to 256 KiB; to look at so many records costs as much as a short answer. */
 const PAGE_POINTS = 5;
-const RECORDS_PER_POINT = 500;
+const LOOKED_AT_PER_POINT = 500;
 /** So few values of a job that is over are sent as they are. */
 const TOLD_AT_ONCE = 100;
 /** A pull from one keeper makes room for another when it brought nothing for so long. */
@@ -51,7 +51,7 @@ const timerOf = (job: JobId): string => `held:${job}`;
 export function mayAsk(core: With<'mesh'>, from: NodeId, { ledger }: KeptJob): boolean {
   if (from === core.self) return true;
   const records = ledger.committed.size + ledger.states.size;
-  return allow(core, from, Math.floor(records / RECORDS_PER_POINT));
+  return allow(core, from, Math.floor(records / LOOKED_AT_PER_POINT));
 }
 
 /** What this keeper has now, or had when it promised this epoch first. */
@@ -126,7 +126,7 @@ export function takeRecords(core: Node, from: NodeId, kept: KeptJob, page: Page)
 // — a job that is over
 
 /** Says that the job is closed to a keeper that does not know: all of it at once, or what there is to ask for. */
-export function tellLedger(core: Node, to: NodeId, kept: KeptJob): void {
+export function tellLedger(core: With<'mesh'>, to: NodeId, kept: KeptJob): void {
   const { job, committed } = kept.ledger;
   if (committed.size <= TOLD_AT_ONCE) return sendCommits(core, to, kept);
   send(core, to, { type: 'ledger', job, digest: hold(core, kept, null).digest });

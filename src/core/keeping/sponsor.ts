@@ -226,8 +226,9 @@ function tellOutcome(core: Node, submission: Submission): void {
 export function onActivated(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId): void {
   const submission = core.keeping.submissions.get(job);
   if (submission === undefined || submission.certified === null) return;
-  submission.activated.add(from);
   const keepers = keeperNodes(firstConfiguration(submission.admission.body));
+  if (!keepers.includes(from)) return refuse(core, from, 'not-keeper', false);
+  submission.activated.add(from);
   if (!keepers.every((node) => submission.activated.has(node))) return;
   core.timers.clear(timerOf(job));
   makeRoom(core);

@@ -22,8 +22,18 @@ const NODES_MAX = 4_096;
 /** What reading a shelved job from disk costs, whoever asks for it. */
 export const SHELVED_POINTS = 20;
 
+/** Records that one point pays for: an answer of 700 of them is some 15 ms of work. */
+const RECORDS_PER_POINT = 8;
+/** All records of the largest job cost most of an allowance, and never more than there can be. */
+const RECORDS_POINTS_MAX = 1_500;
+
+/** What an answer costs beside the question when it carries so many records; nothing for a small job. */
+export const pointsFor = (records: number): number =>
+  Math.min(RECORDS_POINTS_MAX, Math.floor(records / RECORDS_PER_POINT));
+
 /** Takes `points` from what this node may ask for. @returns false when nothing is to be answered */
 export function allow(core: With<'mesh'>, from: NodeId, points: number): boolean {
+  if (points === 0 || from === core.self) return true;
   const known = core.mesh.allowances.get(from);
   const gained =
     known === undefined ? POINTS_MAX : ((core.now - known.at) * POINTS_PER_SECOND) / 1_000;

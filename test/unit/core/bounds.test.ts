@@ -10,6 +10,7 @@ import type {
   MessageType,
 } from '../../../src/core/contract/messages.ts';
 import type { Certified, Epoch } from '../../../src/core/record/records.ts';
+import { FIRST_CONFIG } from '../../../src/core/record/chain.ts';
 import { Cluster, refusals } from './cluster.ts';
 import {
   acceptOf,
@@ -425,6 +426,35 @@ describe('one message makes a node send', () => {
       told.reduce((sum, count) => sum + count, 0),
       2_000,
     );
+  });
+
+  it('all records of a large job no oftener than the allowance of the asker has room for', () => {
+    const cluster = alone();
+    const job = admitted(jobWith({ Count: 400 }), [1, 0, 2]);
+    const { job: id } = job.spec.body;
+    cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
+    const assigned = Array.from({ length: 400 }, (_, partition) =>
+      committed(job, assignOf(job, { node: 4, partition })),
+    );
+    for (let from = 0; from < 400; from += 100)
+      cluster.message(0, 1, { type: 'commit', job: id, values: assigned.slice(from, from + 100) });
+    const grant = grantOf(job, { config: FIRST_CONFIG, number: 1, leader: idOf(2) }, 2);
+    const query = { type: 'job', ref: id, namespace: 'default', owner: suiteOf(9).owner } as const;
+    const ask = (from: number, message: Message): number => {
+      const effects = Array.from({ length: 200 }, () => cluster.message(0, from, message)).flat();
+      const sent = effects.filter((effect) => effect.type === 'send');
+      return sent.filter(({ message: told }) => told.type !== 'lead-check').length;
+    };
+    // 400 records are worth 50 points; they fill some messages, and 2,000 points are there at once.
+    const found = ask(9, { type: 'find', request: asRequestId('r'), query });
+    assert.ok(found > 0 && found <= 40, `${found} answers`);
+    const promised = ask(2, { type: 'prepare', job: id, grant });
+    assert.ok(promised > 0 && promised <= 300, `${promised} parts of promises`);
+    cluster.advance(10_000);
+    const close = committed(job, closeOf(job));
+    cluster.message(0, 1, { type: 'commit', job: id, values: [close] });
+    const told = ask(2, { type: 'lead-check', jobs: [id] });
+    assert.ok(told > 0 && told <= 300, `${told} parts of what was committed`);
   });
 
   it('a job to nobody who is not its keeper', () => {
