@@ -54,6 +54,8 @@ export interface BlocksDeps {
   readonly network: () => Libp2p;
   readonly protocol: string;
   readonly read: (cid: CID) => Promise<Uint8Array | null>;
+  /** Whether a block is here and sound; does not read it again while its file is the same. */
+  readonly has: (cid: CID) => Promise<boolean>;
   readonly log: Log;
   /** Requests served at the same time, over all peers; of these one peer has at most a quarter. */
   readonly servesMax: number;
@@ -112,7 +114,7 @@ export function createBlocks(deps: BlocksDeps): BlocksService {
     const wants = decodeCids(request.subarray(1));
     if (kind === HAS) {
       const [cid] = wants;
-      const has = cid !== undefined && (await deps.read(cid)) !== null;
+      const has = cid !== undefined && (await deps.has(cid));
       return write(stream, encodeFrames([Uint8Array.of(HAS_ANSWER, has ? 1 : 0)]), SERVE_STALL_MS);
     }
     if (kind !== FETCH_DEEP && kind !== FETCH_FLAT) throw new Error(`unknown request ${kind}`);

@@ -15,6 +15,7 @@ import type { AddressCheck, PeerAddress } from '../peers/address.ts';
 import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
 import type { PeerFault } from '../peers/standing.ts';
+import { createRate } from '../rate.ts';
 import { createTwins, VOICES_MAX } from '../peers/twins.ts';
 import { createRecent } from '../wire/recent.ts';
 import { encodeFrames, readFrames } from './frames.ts';
@@ -27,6 +28,10 @@ const PEERS_MAX = 64;
 /** Each is dialled in turn: few, or one dead peer eats the whole dial budget. */
 const ADDRESSES_MAX = 4;
 const HELLO_MS = 10_000;
+/** Hellos of one peer: it has one to say on connecting, and once a second at most while there is news. */
+const HELLOS = { perSecond: 2, burst: 10 };
+/** Addresses that are new here, of one peer: to look into one costs some 0.4 ms. */
+const NEW_ADDRESSES = { perSecond: 32, burst: 512 };
 /** Addresses whose check is remembered, of at most 300 characters each. */
 const CHECKED_MAX = 1_024;
 
@@ -44,6 +49,8 @@ export interface HelloDeps {
   readonly network: () => Libp2p;
   readonly protocol: string;
   readonly self: NodeId;
+  /** Monotonic, milliseconds. */
+  readonly now: () => number;
   readonly agent: string;
   readonly log: Log;
   /** Addresses, each ending in /p2p/<id>, of connected members. */
@@ -64,10 +71,13 @@ export function createHello(deps: HelloDeps): HelloService {
   const process = randomBytes(8).toString('hex');
   const twins = createTwins(process, deps.log);
   const checks = createRecent<string, AddressCheck>(CHECKED_MAX);
-  /** Everybody tells the same addresses again and again. */
-  const checked = (text: string): AddressCheck => {
+  const hellos = createRate(HELLOS, deps.now);
+  const addresses = createRate(NEW_ADDRESSES, deps.now);
+  /** Everybody tells the same addresses again and again. @returns null when one tells too many new ones */
+  const checked = (text: string, from: NodeId): AddressCheck | null => {
     const known = checks.get(text);
     if (known !== undefined) return known;
+    if (!addresses.take(from, 1)) return null;
     const check = checkPeerAddress(text, deps.self);
     checks.set(text, check);
     return check;
@@ -108,11 +118,11 @@ export function createHello(deps: HelloDeps): HelloService {
     // Whom we reach over the internet must not send us to dial inside our own network: addresses
     // that reach less far than the informant's own connection are not taken.
     const reach = reachOf(connection.remoteAddr);
-    const peers = hello.peers.flat().flatMap((text) => {
-      const check = checked(text);
-      return check.ok && reachOf(check.value.address) >= reach ? [check.value] : [];
-    });
     const from = asNodeId(connection.remotePeer.toString());
+    const peers = hello.peers.flat().flatMap((text) => {
+      const check = checked(text, from);
+      return check?.ok === true && reachOf(check.value.address) >= reach ? [check.value] : [];
+    });
     twins.heard(from, hello.process);
     twins.told(from, hello.voices);
     deps.onPeers(peers, from);
@@ -121,6 +131,8 @@ export function createHello(deps: HelloDeps): HelloService {
   return {
     witnesses: twins.witnesses,
     async handle(stream, connection) {
+      const from = asNodeId(connection.remotePeer.toString());
+      if (!hellos.take(from, 1)) return stream.abort(new Error('too many hellos'));
       try {
         await exchange(stream, connection);
       } catch (error) {

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import type { Stream } from '@libp2p/interface';
-import { peerIdFromString } from '@libp2p/peer-id';
+import { generateKeyPair } from '@libp2p/crypto/keys';
+import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id';
 import { CID } from 'multiformats/cid';
 import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { encodeFrames } from '../../../p2p/protocols/frames.ts';
@@ -88,6 +89,31 @@ test('a hello that is none, and gossip that nobody honest passes on, count as fa
   await until('the subscription', () => faulty.host.gossip.subscribers() === 1);
   faulty.host.gossip.publish(Buffer.from('not json'), null);
   await until('the fault', () => faults()['bad-gossip'] === 1, faults);
+});
+
+test('a peer that says hello again and again, with new names each time, is soon not listened to', async () => {
+  const node = await nodes.start();
+  const faulty = await nodes.start({ bootstrap: [first(node.host)] });
+  await joined(node, faulty);
+  const known = node.host.status().length;
+  const names = await Promise.all(
+    Array.from({ length: 1_200 }, async () => {
+      const key = await generateKeyPair('Ed25519');
+      return `/ip4/127.0.0.1/tcp/9/p2p/${peerIdFromPrivateKey(key).toString()}`;
+    }),
+  );
+  let answered = 0;
+  for (let at = 0; at < names.length; at += 60) {
+    const peers = names.slice(at, at + 60).map((name) => [name]);
+    const stream = await open(faulty, node, 'hello');
+    stream.addEventListener('message', () => (answered += 1));
+    if (stream.status === 'open')
+      stream.send(encodeFrames([Buffer.from(JSON.stringify({ agent: 'x', peers }))]));
+    await until('it is answered or cut off', () => stream.status !== 'open' || answered * 60 > at);
+  }
+  assert.ok(answered >= 2 && answered <= 15, `${answered} hellos were answered`);
+  await until('it has learnt some', () => node.host.status().length > known + 100);
+  assert.ok(node.host.status().length <= known + 600, `${node.host.status().length} are known`);
 });
 
 test('a peer may have a few connections, and the newest are kept', async () => {
