@@ -139,6 +139,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     protocol: blocksProtocol(config.network),
     read: blocks.read,
     has: async (cid) => blocks.has(cid),
+    now: () => performance.now(),
     log,
     servesMax: config.servesMax,
     fault,

@@ -44,6 +44,12 @@ const HIGH_WATER = 8 << 20;
 const SERVE_IDLE_MS = 30_000;
 /** A requester that takes nothing for so long gives its slot to the next. */
 const SERVE_STALL_MS = 15_000;
+/**
+ * While others wait nobody keeps a slot who took less than this, bytes per second, since this was last looked
+ * at, 5 s ago at least: whoever takes a little now and then would have it for ever.
+ */
+const SLOW_BYTES = 256 * 1024;
+const SLOW_MS = 5_000;
 /** In line for a slot; the requester gives up when nothing comes for 5 s. */
 const SLOT_WAIT_MS = 4_000;
 /** Requests in line, over all peers: small, but not for nothing. */
@@ -57,9 +63,18 @@ export interface BlocksDeps {
   /** Whether a block is here and sound; does not read it again while its file is the same. */
   readonly has: (cid: CID) => Promise<boolean>;
   readonly log: Log;
+  /** Monotonic, milliseconds. */
+  readonly now: () => number;
   /** Requests served at the same time, over all peers; of these one peer has at most a quarter. */
   readonly servesMax: number;
   readonly fault: (peer: NodeId, fault: PeerFault) => void;
+}
+
+/** A request that has a slot, and what was taken since this was last looked at. */
+interface Serving {
+  readonly stream: Stream;
+  lookedAt: number;
+  bytes: number;
 }
 
 export interface BlocksStats {
@@ -109,6 +124,20 @@ export function createBlocks(deps: BlocksDeps): BlocksService {
     waitingMax: SLOT_LINE_MAX,
   });
 
+  const servings = new Set<Serving>();
+  /** Somebody waits: the slowest of those who take too little goes. */
+  const cutSlowest = (): void => {
+    let slowest: { readonly one: Serving; readonly pace: number } | null = null;
+    for (const one of servings) {
+      const ms = deps.now() - one.lookedAt;
+      if (ms < SLOW_MS) continue;
+      const pace = (one.bytes / ms) * 1_000;
+      Object.assign(one, { lookedAt: deps.now(), bytes: 0 });
+      if (pace < SLOW_BYTES && pace < (slowest?.pace ?? Infinity)) slowest = { one, pace };
+    }
+    slowest?.one.stream.abort(new Error('others wait, and it takes too little'));
+  };
+
   const serve = async (stream: Stream, from: NodeId, request: Uint8Array): Promise<void> => {
     const [kind] = request;
     const wants = decodeCids(request.subarray(1));
@@ -118,19 +147,24 @@ export function createBlocks(deps: BlocksDeps): BlocksService {
       return write(stream, encodeFrames([Uint8Array.of(HAS_ANSWER, has ? 1 : 0)]), SERVE_STALL_MS);
     }
     if (kind !== FETCH_DEEP && kind !== FETCH_FLAT) throw new Error(`unknown request ${kind}`);
+    if (slots.taken >= deps.servesMax) cutSlowest();
     const leave = await slots.enter(from, SLOT_WAIT_MS, null);
     if (leave === null) {
       counts.refusedBusy += 1;
       return write(stream, encodeFrames([Uint8Array.of(BUSY)]), SERVE_STALL_MS);
     }
+    const serving = { stream, lookedAt: deps.now(), bytes: 0 };
+    servings.add(serving);
     try {
-      await send(stream, wants, kind === FETCH_DEEP);
+      await send(serving, wants, kind === FETCH_DEEP);
     } finally {
+      servings.delete(serving);
       leave();
     }
   };
 
-  const send = async (stream: Stream, wants: readonly CID[], deep: boolean): Promise<void> => {
+  const send = async (serving: Serving, wants: readonly CID[], deep: boolean): Promise<void> => {
+    const { stream } = serving;
     for await (const { cid, bytes } of walk(wants, deep, deps.read)) {
       const name = cid.bytes;
       if (bytes === null) {
@@ -146,6 +180,7 @@ export function createBlocks(deps: BlocksDeps): BlocksService {
       counts.servedBytes += bytes.byteLength;
       // The block itself goes down to the encryption without a copy.
       await write(stream, new Uint8ArrayList(head, bytes), SERVE_STALL_MS);
+      serving.bytes += bytes.byteLength;
     }
     await write(stream, encodeFrames([Uint8Array.of(DONE)]), SERVE_STALL_MS);
   };

@@ -189,6 +189,33 @@ test('block streams that nobody reads keep no other peer from being served, and 
   );
 });
 
+test('who takes a little of a block now and then loses its slot to who waits', async () => {
+  const holder = await nodes.start({ servesMax: 1 });
+  const bootstrap = [first(holder.host)];
+  const [slow, honest] = [await nodes.start({ bootstrap }), await nodes.start({ bootstrap })];
+  await joined(holder, slow, honest);
+  const add = (bytes: number) =>
+    holder.host.content.addStream([randomBytes(bytes)] as never, never);
+  const [large, small] = [await add(64 << 20), await add(1 << 20)];
+  const cid = CID.parse(large.cid).bytes;
+  const stream = await open(slow, holder, 'blocks');
+  // Somebody must listen, or the stream keeps what comes for whoever does later.
+  stream.addEventListener('message', () => {});
+  stream.send(encodeFrames([Buffer.concat([Uint8Array.of(1, cid.byteLength), cid])]));
+  stream.pause();
+  const sip = setInterval(() => {
+    if (stream.readStatus !== 'paused') return;
+    stream.resume();
+    setImmediate(() => stream.readStatus === 'readable' && stream.pause());
+  }, 3_000);
+  const serving = () => holder.host.gauges().blocks.serving;
+  await until('it has the slot', () => serving() === 1, serving);
+  const signal = AbortSignal.timeout(25_000);
+  const options = { holders: [holder.host.nodeId], maxBytes: 1 << 30, signal };
+  await honest.host.content.replicate(small.cid, options).finally(() => clearInterval(sip));
+  assert.ok(await honest.host.content.has(small.cid));
+});
+
 test('a peer that fetches more at once than its share of the slots gets everything all the same', async () => {
   const log = { ...quiet, error: () => {} };
   const holder = await nodes.start({}, { log });
