@@ -39,8 +39,8 @@ export function slotOf({ type, body }: Value): Slot {
 export const partitionIn = ({ type, body }: Value): number | null =>
   type === 'assign' || type === 'accept' ? body.partition : null;
 
-/** Attempts of one partition that a ledger has room for; leaders make far fewer. */
-const ATTEMPTS_MAX = 1_000;
+/** Attempts of one partition that a ledger has room for: 100 that fail, the most there can be set, and 20 that nobody takes up. */
+const ATTEMPTS_MAX = 128;
 
 /** Partitions of a job: `Count`, or one for the types whose placement is not the leader's. */
 export const partitionsIn = ({ spec }: Pick<SpecBody, 'spec'>): number =>

@@ -48,6 +48,15 @@ describe('the slot', () => {
     assert.deepEqual(values.map(slotOf), [assignSlot(1, 3, 2), acceptSlot(1, 3), closeSlot(1)]);
   });
 
+  it('of an attempt exists as long as a leader may make that many', () => {
+    const { spec } = admitted(jobWith(), [0, 1, 2]);
+    // A hundred that fail and twenty that nobody takes up.
+    const exists = [120, 127, 128, 999].map((attempt) =>
+      hasPlace(spec, assignOf(job, { node: 1, attempt })),
+    );
+    assert.deepEqual(exists, [true, true, false, false]);
+  });
+
   it('of a version that is not the one of the spec does not exist', () => {
     const { spec } = admitted(jobWith({ Count: 4 }), [0, 1, 2]);
     assert.deepEqual(
