@@ -6,6 +6,7 @@ import type { Datastore } from 'interface-datastore';
 import type { Failure } from '../src/failures/failure.ts';
 import type { NodeId } from '../src/core/record/ids.ts';
 import type { HostContent } from './content/content.ts';
+import type { ClockSkew } from './peers/clocks.ts';
 import type { DiscoveryLimits, PeerStatus } from './peers/discovery.ts';
 import type { Decoded, GossipPort, GossipStats } from './gossip.ts';
 import type { Log } from './log.ts';
@@ -74,6 +75,8 @@ export interface Host {
   joining(): boolean;
   /** Members that have told of another process with this node's key; empty as it should be. */
   copyWitnesses(): readonly NodeId[];
+  /** This node's wall clock against those of the members; null while none has told the time. */
+  clockSkew(): ClockSkew | null;
   /** Bootstrap addresses that were skipped. */
   readonly rejected: readonly Failure[];
   readonly messages: Messages;

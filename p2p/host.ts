@@ -25,6 +25,7 @@ import { announced, checkPeerAddress } from './peers/address.ts';
 import { createBlockFiles } from './content/blockstore.ts';
 import type { BlockFiles } from './content/blockstore.ts';
 import { createContentStore } from './content/content.ts';
+import { createClocks } from './peers/clocks.ts';
 import { checkBootstrap, createDiscovery } from './peers/discovery.ts';
 import { createProvider, findProviders, swapBlocks } from './content/exchange.ts';
 import { createFetcher } from './content/fetch.ts';
@@ -102,6 +103,10 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     log,
     fault,
   });
+  const clocks = createClocks(
+    () => performance.now(),
+    () => Date.now(),
+  );
   let hello: HelloService | null = null;
   const discovery = createDiscovery({
     libp2p,
@@ -121,6 +126,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     log,
     fault,
     known: discovery.known,
+    clocks,
     onPeers: (peers) => discovery.learn(peers, 'exchange'),
   });
   const gossip = createGossip({
@@ -198,6 +204,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     missed: discovery.missed,
     joining: discovery.joining,
     copyWitnesses: hello.witnesses,
+    clockSkew: clocks.skew,
     rejected: bootstrap.bad,
     messages,
     gossip,

@@ -16,6 +16,7 @@ import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
 import type { PeerFault } from '../peers/standing.ts';
 import { createRate } from '../rate.ts';
+import type { Clocks } from '../peers/clocks.ts';
 import { createTwins, VOICES_MAX } from '../peers/twins.ts';
 import { createRecent } from '../wire/recent.ts';
 import { encodeFrames, readFrames } from './frames.ts';
@@ -32,6 +33,8 @@ const HELLO_MS = 10_000;
 const HELLOS = { perSecond: 2, burst: 10 };
 /** Addresses that are new here, of one peer: to look into one costs some 0.4 ms. */
 const NEW_ADDRESSES = { perSecond: 32, burst: 512 };
+/** The year 10889. */
+const WALL_MAX_MS = 2 ** 48;
 /** Addresses whose check is remembered, of at most 300 characters each. */
 const CHECKED_MAX = 1_024;
 
@@ -39,6 +42,8 @@ const Hello = z.object({
   agent: z.string().max(100),
   peers: z.array(z.array(z.string().max(300)).max(ADDRESSES_MAX)).max(PEERS_MAX),
   process: z.string().max(32).default(''),
+  /** What its wall clock shows, milliseconds. */
+  wall: z.int().min(0).max(WALL_MAX_MS).nullable().default(null),
   voices: z
     .array(z.object({ process: z.string().max(32), agoMs: z.int().min(0) }))
     .max(VOICES_MAX)
@@ -56,6 +61,7 @@ export interface HelloDeps {
   /** Addresses, each ending in /p2p/<id>, of connected members. */
   readonly known: () => readonly (readonly string[])[];
   readonly fault: (peer: NodeId, fault: PeerFault) => void;
+  readonly clocks: Pick<Clocks, 'told'>;
   readonly onPeers: (peers: readonly PeerAddress[], from: NodeId) => void;
 }
 
@@ -87,7 +93,8 @@ export function createHello(deps: HelloDeps): HelloService {
       .known()
       .slice(0, PEERS_MAX)
       .map((list) => list.slice(0, ADDRESSES_MAX));
-    const hello = { agent: deps.agent, peers, process, voices: twins.voicesOf(peer) };
+    const wall = Date.now();
+    const hello = { agent: deps.agent, peers, process, wall, voices: twins.voicesOf(peer) };
     return encodeFrames([Buffer.from(JSON.stringify(hello))]);
   };
 
@@ -95,9 +102,16 @@ export function createHello(deps: HelloDeps): HelloService {
   const exchange = async (stream: Stream, connection: Connection): Promise<void> => {
     const reader = readFrames(stream, { maxBytes: HELLO_MAX_BYTES, highWater: HELLO_MAX_BYTES });
     try {
-      stream.send(own(asNodeId(connection.remotePeer.toString())));
+      const from = asNodeId(connection.remotePeer.toString());
+      const sentAt = performance.now();
+      stream.send(own(from));
       const frame = await reader.next(HELLO_MS, null);
-      if (frame !== null) accept(parse(frame, connection), connection);
+      const heardAt = performance.now();
+      if (frame !== null) {
+        const hello = parse(frame, connection);
+        if (hello.wall !== null) deps.clocks.told(from, hello.wall, sentAt, heardAt);
+        accept(hello, connection);
+      }
       await stream.close({ signal: AbortSignal.timeout(HELLO_MS) });
     } catch (error) {
       stream.abort(error instanceof Error ? error : new Error(String(error)));

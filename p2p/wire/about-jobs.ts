@@ -18,7 +18,7 @@ import type { RecordShapes } from './record-shapes.ts';
 import { flag, integer, list, literal, map, nullable, oneOf, text, union } from './shape.ts';
 import type { Shape } from './shape.ts';
 
-const { count, jobId, name, nodes, ordinal } = common;
+const { count, jobId, moment, name, nodes, ordinal } = common;
 
 /**
  * Refusals repeat what a spec says, so a text may be as long as there: one that does not pass is a
@@ -85,6 +85,11 @@ export const refusal: Shape<Refusal> = union<Refusal, 'code'>('code', {
   draining: map<OneRefusal<'draining'>>({ code: literal('draining') }),
   'store-full': map<OneRefusal<'store-full'>>({ code: literal('store-full') }),
   expired: map<OneRefusal<'expired'>>({ code: literal('expired') }),
+  'wrong-time': map<OneRefusal<'wrong-time'>>({
+    code: literal('wrong-time'),
+    notAfter: moment,
+    wall: moment,
+  }),
 });
 export const refusals: Shape<readonly Refusal[]> = list(refusal, 64);
 

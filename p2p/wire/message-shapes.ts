@@ -239,6 +239,12 @@ function otherShapes(records: RecordShapes) {
   const jobs = list<JobId>(jobId, 256);
   return {
     command: map<OneMessage<'command'>>({ type: literal('command'), command: records.command }),
+    'command-refused': map<OneMessage<'command-refused'>>({
+      type: literal('command-refused'),
+      job: jobId,
+      sequence: ordinal,
+      refusal,
+    }),
     'command-ack': map<OneMessage<'command-ack'>>({
       type: literal('command-ack'),
       job: jobId,

@@ -7,6 +7,7 @@ import type { KeepersView } from '../core/contract/reply.ts';
 import type { ContentStore } from '../lib/content.ts';
 import type { Job } from '../job/model.ts';
 import type { JobRecords, JobState, ListedJob, WaitingView } from '../core/contract/messages.ts';
+import type { Refusal } from '../core/record/refusals.ts';
 import type { AdvertBody, Certified } from '../core/record/records.ts';
 
 /** The answer to a submission: the job is on W keepers' disks. */
@@ -48,6 +49,7 @@ export interface Stopped {
     readonly signed: number;
     readonly needed: number;
     readonly notAfter: number;
+    readonly refused: { readonly refusal: Refusal; readonly keepers: number } | null;
   } | null;
 }
 

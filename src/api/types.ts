@@ -172,6 +172,8 @@ export interface StopAnswer {
     readonly Needed: number;
     /** It is sent until then, ISO 8601. */
     readonly Until: string;
+    /** Why keepers refuse it, in words; '' when none does. */
+    readonly Refused: string;
   } | null;
 }
 

@@ -56,7 +56,7 @@ import { remember } from './node/remember.ts';
 import { rememberLocal } from './placing/state.ts';
 import type { Core } from './node/state.ts';
 import type { KeptJob } from './keeping/state.ts';
-import { onCommandAck, onStopTooLate } from './asking/stop.ts';
+import { onCommandAck, onCommandRefused, onStopTooLate } from './asking/stop.ts';
 
 /** Of an allowance: a spec may be 64 KiB. */
 const SPEC_POINTS = 5;
@@ -262,6 +262,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   entrust: onEntrust,
   command: (core, from, { command }) => onCommand(core, from, command),
   'command-ack': onCommandAck,
+  'command-refused': onCommandRefused,
   'lead-check': (core, from, { jobs }) => onLeadCheck(core, from, jobs),
   leading: (core, from, { jobs }) => onLeading(core, from, jobs),
   'not-leading': (core, from, { jobs }) => onNotLeading(core, from, jobs),

@@ -4,6 +4,7 @@
  */
 import type { Failure, FailureCode } from './failure.ts';
 import type { Unanswered } from '../core/contract/reply.ts';
+import { wrongTime } from './wrong-time.ts';
 
 /** The code that Bacalhau's clients know. */
 export type ApiCode =
@@ -320,7 +321,8 @@ export const FAILURES: Rows = {
     403,
     'Forbidden',
     3,
-    ({ job, refusal }) => `Job ${job} was not admitted: ${refusal.code}.`,
+    ({ job, refusal }) =>
+      `Job ${job} was not admitted: ${refusal.code === 'wrong-time' ? wrongTime(refusal) : refusal.code}.`,
   ),
   'spec-too-large': final(
     400,

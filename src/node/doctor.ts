@@ -6,6 +6,7 @@ import type { Machine } from '../core/contract/machine.ts';
 import type { Config } from '../config/schema.ts';
 import type { Engine } from '../engines/engine.ts';
 import type { Store } from '../store/store.ts';
+import { clockFinding } from './clock-watch.ts';
 import type { DiskState } from './disk-watch.ts';
 
 export interface DoctorDeps {
@@ -27,6 +28,7 @@ export async function diagnose(deps: DoctorDeps): Promise<readonly Finding[]> {
     ...storeFindings(deps),
     diskFinding(deps),
     ...copyFindings(deps),
+    clockFinding(deps.host.clockSkew()),
     ...peerFindings(deps),
     ...keeperFindings(deps),
   ];

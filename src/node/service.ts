@@ -282,8 +282,8 @@ async function stop(
   if (reply.type === 'failed') throw failedReply(reply);
   if (reply.type !== 'stopping')
     throw new ShoalError({ code: 'internal', what: `a stop was answered with ${reply.type}` });
-  const { signed, needed, notAfter } = reply;
-  const pending = signed < needed ? { signed, needed, notAfter } : null;
+  const { signed, needed, notAfter, refused } = reply;
+  const pending = signed < needed ? { signed, needed, notAfter, refused } : null;
   return { evaluationId: randomUUID(), pending };
 }
 

@@ -22,6 +22,7 @@ import type { Store } from '../store/store.ts';
 import { announcingContent } from './announcing-content.ts';
 import { createBreaking } from './breaking.ts';
 import { clientsContent } from './clients-content.ts';
+import { startClockWatch } from './clock-watch.ts';
 import { closeDataDirs, makeDataDirs } from './data-dirs.ts';
 import { createDefects, stackOf } from './defects.ts';
 import { createDiskWatch } from './disk-watch.ts';
@@ -174,6 +175,7 @@ async function compose(
     },
   });
   closers.add(() => disk.stop());
+  closers.add(startClockWatch(peerLog, () => host.clockSkew()));
   const jobs = createJobLookup({ driver, self: host.nodeId });
   const content = announcingContent(host.content, (cid, local) =>
     driver.push({ type: 'content', cid, local }),

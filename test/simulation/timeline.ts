@@ -37,6 +37,7 @@ const TOLD: ReadonlySet<Message['type']> = new Set([
   'closed',
   'command',
   'command-ack',
+  'command-refused',
   'bid',
   'decline',
   'states',

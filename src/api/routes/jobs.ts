@@ -25,7 +25,8 @@ import {
 } from '../http.ts';
 import { executionsJson, jobAnswer, resultsJson, specJson, summaryJson } from '../job-json.ts';
 import { cut, type Page } from '../paging.ts';
-import type { JobView } from '../service.ts';
+import { explainRefusal } from '../explain.ts';
+import type { JobView, Stopped } from '../service.ts';
 import type { ExecutionJson, JobAnswer, ListJson, StopAnswer } from '../types.ts';
 import type { RouteContext } from './context.ts';
 
@@ -195,6 +196,12 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
   });
 }
 
+function refusedText(refused: NonNullable<Stopped['pending']>['refused']): string {
+  if (refused === null) return '';
+  const { keepers, refusal } = refused;
+  return `${keepers} ${keepers === 1 ? 'keeper refuses' : 'keepers refuse'} it: ${explainRefusal(refusal)}`;
+}
+
 export function jobRoutes(app: FastifyInstance, context: RouteContext): void {
   const { service } = context;
   submitRoutes(app, context);
@@ -226,6 +233,7 @@ export function jobRoutes(app: FastifyInstance, context: RouteContext): void {
               Signed: pending.signed,
               Needed: pending.needed,
               Until: new Date(pending.notAfter).toISOString(),
+              Refused: refusedText(pending.refused),
             },
     };
     return send(reply, answer);

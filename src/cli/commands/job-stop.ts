@@ -14,9 +14,9 @@ interface Options {
 
 const pendingText = (
   ref: string,
-  { Signed, Needed, Until }: NonNullable<StopAnswer['Pending']>,
+  { Signed, Needed, Until, Refused }: NonNullable<StopAnswer['Pending']>,
 ): string =>
-  `The stop of job ${ref} is recorded, and goes on by itself: ${Signed} of the ${Needed} keepers needed have it. This peer sends it to the others until ${plainLine(Until)}.`;
+  `The stop of job ${ref} is recorded, and goes on by itself: ${Signed} of the ${Needed} keepers needed have it${Refused === '' ? '' : `, ${plainLine(Refused)}`}. This peer sends it to the others until ${plainLine(Until)}.`;
 
 export const jobStop: CommandCode<Options> = async ({ io, client }, [given], options) => {
   const ref = jobRef(given);

@@ -5,6 +5,7 @@ import type { JobRecords, JobSummary, Query, Question, WaitingView } from '../co
 import type { JobId, Millis, NodeId, PublicKey, RequestId } from '../record/ids.ts';
 import type { Repeat } from '../node/repeat.ts';
 import type { Signed } from '../record/records.ts';
+import type { Refusal } from '../record/refusals.ts';
 
 /** What this node heard about a job it does not keep. */
 export interface IndexEntry {
@@ -58,6 +59,9 @@ export interface Stopping {
   readonly chain: Chain;
   readonly roots: Roots;
   readonly acked: Set<NodeId>;
+  /** Keepers by whose clocks it is no longer good, and the last one's reason. */
+  readonly refused: Set<NodeId>;
+  refusal: Refusal | null;
   /** Local requests, and when they are answered at the latest. */
   readonly waiting: { readonly request: RequestId; readonly until: Millis }[];
   /** It is sent no longer then. */

@@ -94,6 +94,8 @@ function begin(core: With<'asking'>, command: Signed<'command'>, roots: Roots): 
     roots,
     chain: chainOf(roots),
     acked: new Set(),
+    refused: new Set(),
+    refusal: null,
     waiting: [],
     until: after(core.now, COMMAND_SENT_MS),
     resend: toSay(core),
@@ -136,11 +138,12 @@ export function tickStop(core: With<'asking'>, job: JobId): void {
   core.timers.set(timerOf(job), stop.resend.at);
 }
 
-function underWay(core: Node, { command, chain, acked, until }: Stopping) {
+function underWay(core: Node, { command, chain, acked, refused, refusal, until }: Stopping) {
   const needed = quorumSize(currentOf(chain));
   const { job } = command.body;
   const notAfter = wallMs(core) + until - core.now;
-  return { type: 'stopping', job, signed: acked.size, needed, notAfter } as const;
+  const told = refusal === null ? null : { refusal, keepers: refused.size };
+  return { type: 'stopping', job, signed: acked.size, needed, notAfter, refused: told } as const;
 }
 
 /** Whoever still waits for it was answered, or is answered now. */
@@ -165,7 +168,28 @@ export function onCommandAck(
   const keepers = currentOf(stop.chain);
   if (!isKeeper(keepers, from)) return refuse(core, from, 'not-keeper', false);
   stop.acked.add(from);
+  stop.refused.delete(from);
   if (isQuorum(keepers, stop.acked)) end(core, message.job);
+}
+
+/**
+ * It goes on being sent, as clocks may be set right; but once it cannot become certain without one of those
+ * that refuse it, whoever waits is told.
+ */
+export function onCommandRefused(
+  core: With<'asking'>,
+  from: NodeId,
+  message: Extract<Message, { type: 'command-refused' }>,
+): void {
+  const stop = core.asking.stops.get(message.job);
+  if (stop?.command.body.sequence !== message.sequence || stop.acked.has(from)) return;
+  const keepers = currentOf(stop.chain);
+  if (!isKeeper(keepers, from)) return refuse(core, from, 'not-keeper', false);
+  stop.refused.add(from);
+  stop.refusal = message.refusal;
+  const willing = keeperNodes(keepers).filter((node) => !stop.refused.has(node));
+  if (isQuorum(keepers, willing)) return;
+  for (const { request } of stop.waiting.splice(0)) reply(core, request, underWay(core, stop));
 }
 
 /** A keeper proves that the job is closed already. */

@@ -224,6 +224,13 @@ export type Message =
   // — commands of the owner
   | { readonly type: 'command'; readonly command: Signed<'command'> }
   | { readonly type: 'command-ack'; readonly job: JobId; readonly sequence: number }
+  /** By the clock of this keeper the command and its job are no longer good. */
+  | {
+      readonly type: 'command-refused';
+      readonly job: JobId;
+      readonly sequence: number;
+      readonly refusal: Refusal;
+    }
   // — keepers watch their leader
   /** Keeper to leader, every 10 s: do you lead these? At most 256. */
   | { readonly type: 'lead-check'; readonly jobs: readonly JobId[] }

@@ -21,6 +21,8 @@ export type Reply =
       readonly needed: number;
       /** Wall clock, milliseconds: it is sent to the others until then. */
       readonly notAfter: number;
+      /** Keepers that refuse it, with the reason of the last; null: none does. */
+      readonly refused: { readonly refusal: Refusal; readonly keepers: number } | null;
     }
   | {
       readonly type: 'answer';

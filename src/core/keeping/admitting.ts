@@ -25,7 +25,7 @@ import { note, persist, refuse, send, wallMs } from '../node/outbox.ts';
 import type { KeptJob, PendingJob } from './state.ts';
 import { checkActivation, checkAdmission, checkSpec, tooLong } from '../record/verify.ts';
 import { bringerOf, welcomeAdmission } from '../mesh/welcome.ts';
-import type { With } from '../node/state.ts';
+import type { Node, With } from '../node/state.ts';
 
 /** A job voted for and not activated within this: its sponsor may be gone, the keepers help themselves. */
 const ORPHAN_MS = 10_000;
@@ -61,12 +61,19 @@ export function onAdmit(
   if (isOver(core, job)) return refuse(core, from, 'expired', false);
   const verdict = checkSpec(core.suite, spec, wallMs(core));
   const second = verdict === 'good' ? checkAdmission(core.suite, spec, admission) : verdict;
-  if (second !== 'good') return refuse(core, from, second.code, second.fault);
+  if (second !== 'good') {
+    refuse(core, from, second.code, second.fault);
+    if (second.code === 'expired') tellTime(core, from, spec);
+    return;
+  }
   if (!asKeeper(core, firstOf(admission.body))) return refuse(core, from, 'not-keeper', false);
   const full = liveJobs(core) >= core.config.limits.jobsMax;
   const refusal = shut(core) ?? (full ? ({ code: 'store-full' } as const) : null);
   if (refusal !== null) return send(core, from, { type: 'not-admitted', job, refusal });
-  if (tooLong(spec, wallMs(core))) return refuse(core, from, 'over-limit', false);
+  if (tooLong(spec, wallMs(core))) {
+    refuse(core, from, 'over-limit', false);
+    return tellTime(core, from, spec);
+  }
   const welcome = welcomeAdmission(core, from, spec.body.owner);
   // No answer: the sponsor asks again, with growing pauses, when others have gone.
   if (welcome === 'later') return refuse(core, from, 'over-limit', false);
@@ -92,6 +99,12 @@ export function onAdmit(
   });
   core.timers.set(`pending:${job}`, after(core.now, ORPHAN_MS));
   send(core, from, { type: 'admitted', job, vote });
+}
+
+/** Its time is over, or too far ahead, by this clock: who asks cannot know that. */
+function tellTime(core: Node, from: NodeId, { body }: Signed<'spec'>): void {
+  const refusal = { code: 'wrong-time', notAfter: body.notAfter, wall: wallMs(core) } as const;
+  send(core, from, { type: 'not-admitted', job: body.job, refusal });
 }
 
 /**

@@ -145,12 +145,28 @@ export function onCommand(core: With<'keeping'>, from: NodeId, command: Signed<'
   }
   if (kept.ledger.commands.get(sequence)?.id !== command.id) {
     const verdict = checkCommand(core.suite, kept.ledger.spec, command, wallMs(core));
-    if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+    if (verdict !== 'good') {
+      refuse(core, from, verdict.code, verdict.fault);
+      if (verdict.code === 'expired') tellTime(core, from, command, kept.ledger.spec);
+      return;
+    }
     takeCommand(core, kept, command);
     const leader = kept.seen.leader;
     if (leader !== core.self && leader !== from) send(core, leader, { type: 'command', command });
   }
   send(core, from, { type: 'command-ack', job, sequence });
+}
+
+/** Who gave it would wait in vain, and cannot know why. */
+function tellTime(
+  core: Node,
+  from: NodeId,
+  { body: { job, sequence, notAfter } }: Signed<'command'>,
+  spec: Signed<'spec'>,
+): void {
+  const until = Math.max(notAfter, spec.body.notAfter);
+  const refusal = { code: 'wrong-time', notAfter: until, wall: wallMs(core) } as const;
+  send(core, from, { type: 'command-refused', job, sequence, refusal });
 }
 
 // — watching the leader

@@ -23,7 +23,7 @@ import { keeperCandidates } from '../mesh/members.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Certified, Signed } from '../record/records.ts';
 import type { Submission } from './state.ts';
-import { note, persist, reply, seal, send, refuse } from '../node/outbox.ts';
+import { note, persist, reply, seal, send, refuse, wallMs } from '../node/outbox.ts';
 import { jobIdOf } from '../record/verify.ts';
 import { noteAnswered, noteSilent } from '../mesh/welcome.ts';
 import type { Node, With } from '../node/state.ts';
@@ -142,7 +142,12 @@ function sendOut(core: With<'mesh' | 'keeping'>, submission: Submission): void {
 export function tickSubmission(core: With<'mesh' | 'keeping'>, job: JobId): void {
   const submission = core.keeping.submissions.get(job);
   if (submission === undefined) return;
-  if (submission.spec.body.notAfter < core.wall) return forget(core, job);
+  const { notAfter } = submission.spec.body;
+  if (notAfter < core.wall) {
+    // Within one process only when its clock was set.
+    const refusal = { code: 'wrong-time', notAfter, wall: wallMs(core) } as const;
+    return fail(core, submission, { code: 'not-admitted', job, refusal });
+  }
   giveUpWaiting(core, submission);
   if (isDue(core, submission.resend)) sendOut(core, submission);
   else core.timers.set(timerOf(job), submission.resend.at);
@@ -207,10 +212,15 @@ export function onNotAdmitted(
   const willing = keeperNodes(configuration).filter((node) => !submission.refused.has(node));
   if (isQuorum(configuration, willing)) return;
   const problem: Problem = { code: 'not-admitted', job: message.job, refusal: message.refusal };
+  fail(core, submission, problem);
+}
+
+/** It comes to nothing. */
+function fail(core: With<'mesh' | 'keeping'>, submission: Submission, problem: Problem): void {
   for (const wait of submission.waiting.splice(0)) {
     reply(core, wait.request, { type: 'failed', problem });
   }
-  forget(core, message.job);
+  forget(core, submission.spec.body.job);
 }
 
 function tellOutcome(core: Node, submission: Submission): void {

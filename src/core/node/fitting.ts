@@ -150,6 +150,7 @@ const cuts: { readonly [T in MessageType]: Cut<T> } = {
   entrust: bounded,
   replicated: bounded,
   command: bounded,
+  'command-refused': bounded,
   'command-ack': bounded,
   'lead-check': byList('jobs', () => ID_BYTES),
   leading: byList('jobs', () => LED_BYTES),

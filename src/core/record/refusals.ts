@@ -34,6 +34,8 @@ export type Refusal =
   | { readonly code: 'unsupported'; readonly feature: string }
   | { readonly code: 'draining' }
   | { readonly code: 'store-full' }
-  | { readonly code: 'expired' };
+  | { readonly code: 'expired' }
+  /** The job is good until `notAfter`, which is over or too far ahead by the clock of who refuses, that shows `wall`. Milliseconds. */
+  | { readonly code: 'wrong-time'; readonly notAfter: number; readonly wall: number };
 
 export type RefusalCode = Refusal['code'];

@@ -59,6 +59,17 @@ describe('joining', () => {
     await Promise.all([seed, ...many].map((node) => node.host.stop()));
   });
 
+  test('two that met know by each other that their clocks are right', async () => {
+    const seed = await nodes.start();
+    const other = await nodes.start({ bootstrap: [first(seed.host)] });
+    for (const { host } of [seed, other]) {
+      await until('the time is told', () => host.clockSkew() !== null, host.status);
+      const { aheadMs = assert.fail(), peers } = host.clockSkew() ?? {};
+      assert.ok(Math.abs(aheadMs) < 2_500 && peers === 1, `${aheadMs} ms, ${peers} peers`);
+    }
+    await Promise.all([seed, other].map(({ host }) => host.stop()));
+  });
+
   test('peers that know only one seed become a full mesh', async () => {
     const seed = await nodes.start();
     const others = await Promise.all(

@@ -44,6 +44,10 @@ const CASES: Cases = {
   draining: [{}, 'the node is shutting down and takes nothing new'],
   'store-full': [{}, "the node's disk is full"],
   expired: [{}, 'the job has expired'],
+  'wrong-time': [
+    { notAfter: Date.UTC(2026, 0, 2), wall: Date.UTC(2026, 0, 3) },
+    'it is good until 2026-01-02 00:00:00 UTC, which is over by the clock there, 2026-01-03 00:00:00 UTC: `shoal doctor` says whose clock is wrong',
+  ],
 };
 
 test('each refusal names its rule and the values on both sides', () => {

@@ -301,9 +301,19 @@ test('a job that waits says why in words', async () => {
 test('a stop that too few keepers have is told with what is missing', async () => {
   const api = await createTestApi();
   const job = await submitted(api);
-  api.service.pendingStop = { signed: 1, needed: 2, notAfter: Date.UTC(2100, 0) };
+  api.service.pendingStop = {
+    signed: 1,
+    needed: 2,
+    notAfter: Date.UTC(2100, 0),
+    refused: { refusal: { code: 'wrong-time', notAfter: 0, wall: 86_400_000 }, keepers: 1 },
+  };
   const { json } = await api.call('DELETE', `/orchestrator/jobs/${job.id}`);
-  assert.deepEqual(json['Pending'], { Signed: 1, Needed: 2, Until: '2100-01-01T00:00:00.000Z' });
+  const { Refused, ...pending } = json['Pending'] as Record<string, unknown>;
+  assert.deepEqual(pending, { Signed: 1, Needed: 2, Until: '2100-01-01T00:00:00.000Z' });
+  assert.match(
+    String(Refused),
+    /^1 keeper refuses it: .* 1970-01-01 .* over by the clock there, 1970-01-02 /,
+  );
 });
 
 test('a job whose keepers are away says so, with those that are silent', async () => {

@@ -127,9 +127,17 @@ test('stop: running, stopped and completed jobs all end with 0; an unknown one w
   assert.match((await cli.run(['job', 'stop', job.id])).out, /is being stopped/);
   assert.match((await cli.run(['job', 'stop', job.id])).out, /stopped already/);
   const late = await withJob();
-  late.cli.api.service.pendingStop = { signed: 1, needed: 2, notAfter: Date.UTC(2100, 0) };
+  late.cli.api.service.pendingStop = {
+    signed: 1,
+    needed: 2,
+    notAfter: Date.UTC(2100, 0),
+    refused: { refusal: { code: 'wrong-time', notAfter: 0, wall: 86_400_000 }, keepers: 1 },
+  };
   const recorded = await late.cli.run(['job', 'stop', late.job.id]);
-  assert.match(recorded.out, /is recorded.*1 of the 2 keepers.*until 2100-01-01T/);
+  assert.match(
+    recorded.out,
+    /is recorded.*1 of the 2 keepers.*1 keeper refuses it: .*doctor.*until 2100-01-01T/,
+  );
   assert.equal(recorded.code, 0);
   const other = await withJob();
   other.job.close('completed');

@@ -261,6 +261,12 @@ const messages: Makers<Message> = {
     outcome: 'made',
   }),
   command: ({ job }) => ({ type: 'command', command: stopOf(job) }),
+  'command-refused': ({ id }) => ({
+    type: 'command-refused',
+    job: id,
+    sequence: 1,
+    refusal: { code: 'wrong-time', notAfter: 1, wall: 2 },
+  }),
   'command-ack': ({ id }) => ({ type: 'command-ack', job: id, sequence: 1 }),
   'lead-check': ({ id }) => ({ type: 'lead-check', jobs: [id] }),
   leading: ({ id, job }) => ({ type: 'leading', jobs: [{ job: id, epoch: job.epoch }] }),

@@ -196,6 +196,10 @@ const messages: Expected<Message> = {
   ],
   replicated: [{ type: 'replicated', job: id, execution, cid: 'bafy', outcome: 'made' }, []],
   command: [{ type: 'command', command: stopOf(job) }, ['refuse unknown-job']],
+  'command-refused': [
+    { type: 'command-refused', job: id, sequence: 1, refusal: { code: 'expired' } },
+    [],
+  ],
   'command-ack': [{ type: 'command-ack', job: id, sequence: 1 }, []],
   'lead-check': [{ type: 'lead-check', jobs: [id] }, ['send not-leading']],
   leading: [{ type: 'leading', jobs: [{ job: id, epoch }] }, []],

@@ -134,7 +134,8 @@ describe('a driver whose disk is full', () => {
         handle: (input) => {
           assert.ok(input.type === 'stop');
           const { request } = input;
-          const reply = { type: 'stopping', job, signed: 1, needed: 1, notAfter: 0 } as const;
+          const told = { signed: 1, needed: 1, notAfter: 0, refused: null };
+          const reply = { type: 'stopping', job, ...told } as const;
           return [
             { type: 'persist', writes: [row('stop')] },
             { type: 'reply', request, reply },

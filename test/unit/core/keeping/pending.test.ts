@@ -199,6 +199,10 @@ describe('a keeper', () => {
     const cluster = new Cluster({ nodes: 1 });
     const late = asked(1, { notAfter: WALL + 62 * DAY_MS });
     assert.deepEqual(refusals(cluster.message(0, 7, late)), ['over-limit']);
+    const [told = assert.fail()] = cluster.messages('not-admitted');
+    const wall = WALL + cluster.now;
+    const refusal = { code: 'wrong-time', notAfter: WALL + 62 * DAY_MS, wall };
+    assert.deepEqual([told.to, told.message.refusal], [idOf(7), refusal]);
     cluster.message(0, 7, asked(2, { notAfter: WALL + 60 * DAY_MS }));
     assert.equal(votes(cluster), 1);
   });

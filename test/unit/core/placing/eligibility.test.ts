@@ -43,7 +43,7 @@ const network = (Type: Task['Network']['Type']): Job =>
 
 type Case = readonly [law: string, refusal: Refusal, job: Job, profile?: Partial<Profile>];
 /** Every refusal that comes from profile and spec; the others come from the moment. */
-type Lasting = Exclude<RefusalCode, 'busy' | 'store-full' | 'draining' | 'expired'>;
+type Lasting = Exclude<RefusalCode, 'busy' | 'store-full' | 'draining' | 'expired' | 'wrong-time'>;
 
 const cases: Readonly<Record<Lasting, readonly Case[]>> = {
   'engine-missing': [

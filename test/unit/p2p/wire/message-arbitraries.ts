@@ -122,6 +122,7 @@ const refusalTable: { readonly [C in Refusal['code']]: Arbitrary<Of<Refusal, 'co
   draining: record({ code: is('draining') }),
   'store-full': record({ code: is('store-full') }),
   expired: record({ code: is('expired') }),
+  'wrong-time': record({ code: is('wrong-time'), notAfter: moments, wall: moments }),
 };
 const refusal: Arbitrary<Refusal> = fc.oneof(...Object.values(refusalTable));
 
@@ -315,6 +316,12 @@ export const messageArbitraries: Arbitraries<Message> = {
     outcome: fc.constantFrom('made', 'refused', 'missing'),
   }),
   command: record<M<'command'>>({ type: is('command'), command: signed('command') }),
+  'command-refused': record<M<'command-refused'>>({
+    type: is('command-refused'),
+    job: jobIds,
+    sequence: ordinals,
+    refusal,
+  }),
   'command-ack': record<M<'command-ack'>>({
     type: is('command-ack'),
     job: jobIds,
