@@ -40,6 +40,8 @@ export interface EngineRun {
   readonly diskBytes: number;
   /** Size of any one file that the program writes, bytes; null = it may write to what is not counted. */
   readonly fileMaxBytes: number | null;
+  /** For how long the program has run already when it is taken up, milliseconds; 0 at first. */
+  readonly elapsedMs: number;
   /** Directory of the node's own for this execution; the engine may keep files in it. */
   readonly scratchDir: string;
   /**

@@ -110,14 +110,24 @@ export async function openHost(
   return host;
 }
 
-export function openRunner(
-  config: Config,
-  engines: ReadonlyMap<string, Engine>,
-  content: ContentStore,
-  driver: Driver,
-  retention: Retention,
-  log: Log,
-): Runner {
+export function openRunner({
+  config,
+  engines,
+  content,
+  driver,
+  retention,
+  now,
+  log,
+}: {
+  readonly config: Config;
+  readonly engines: ReadonlyMap<string, Engine>;
+  readonly content: ContentStore;
+  readonly driver: Driver;
+  readonly retention: Retention;
+  /** Counted time. */
+  readonly now: () => number;
+  readonly log: Log;
+}): Runner {
   const { storage } = config;
   const sources = [
     createIpfsSource(content),
@@ -135,7 +145,7 @@ export function openRunner(
     publishers: new Map(publishers.map((publisher) => [publisher.type, publisher])),
     settings: { ...storage, allowedEnv: config.policy.allowedEnv },
     environment: process.env,
-    now: () => Date.now(),
+    now,
     executionsDir: join(config.node.dataDir, 'executions'),
     log: log.child({ component: 'runner' }),
     emit: (execution, event) => {

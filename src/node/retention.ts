@@ -24,6 +24,8 @@ const UNWRITTEN_MAX = 10_000;
 
 export function createRetention(deps: {
   readonly kv: KeyValues;
+  /** Counted time, milliseconds. */
+  readonly now: () => number;
   readonly content: HostContent;
   readonly retentionMs: number;
   /** More than this is not fetched again. */
@@ -66,9 +68,12 @@ export function createRetention(deps: {
   }
 
   async function round(): Promise<void> {
-    const now = Date.now();
+    const now = deps.now();
     for (const [cid, until] of [...unwritten]) note(cid, until);
     for (const { key, until } of kv.list(PREFIX)) {
+      // What was counted may be lost: nothing is kept for longer than from now on.
+      if (until === null || until > now + retentionMs)
+        note(key.slice(PREFIX.length), now + retentionMs);
       if (until === null || until > now) continue;
       await content.unpin(key.slice(PREFIX.length));
       kv.delete(key);
@@ -84,7 +89,7 @@ export function createRetention(deps: {
   const timer = setInterval(() => void round().catch(failed), ROUND_MS);
   timer.unref();
   return {
-    hold: (cid) => note(cid, Date.now() + retentionMs),
+    hold: (cid) => note(cid, deps.now() + retentionMs),
     stop: () => {
       clearInterval(timer);
       mender.stop();

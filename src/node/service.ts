@@ -41,6 +41,8 @@ export interface ServiceDeps {
   readonly self: NodeId;
   readonly content: ContentStore;
   readonly kv: KeyValues;
+  /** Counted time, milliseconds: tokens are good by it. */
+  readonly now: () => number;
   /** Size of the spec as a record, bytes. */
   readonly specBytes: (job: Job) => number;
   readonly specMaxBytes: number;
@@ -175,7 +177,7 @@ async function submit(
 ): Promise<Submitted> {
   const key = token === null ? null : createHash('sha256').update(token).digest('hex');
   const known = key === null ? null : deps.kv.get(`token/${key}`);
-  if (known !== null && (known.until === null || known.until > Date.now())) {
+  if (known !== null && (known.until === null || known.until > deps.now())) {
     const { records } = await findJob(deps, known.value, job.Namespace);
     return submitted(deps, { receipt: records.admission, again: true, minKeepers, warnings: [] });
   }
@@ -204,7 +206,7 @@ async function submit(
       code: 'internal',
       what: `a submission was answered with ${reply.type}`,
     });
-  if (key !== null) deps.kv.put(`token/${key}`, reply.job, Date.now() + TOKEN_MS);
+  if (key !== null) deps.kv.put(`token/${key}`, reply.job, deps.now() + TOKEN_MS);
   return submitted(deps, { ...reply, minKeepers, warnings });
 }
 

@@ -24,6 +24,7 @@ import { createBreaking } from './breaking.ts';
 import { clientsContent } from './clients-content.ts';
 import { startClockWatch } from './clock-watch.ts';
 import { closeDataDirs, makeDataDirs } from './data-dirs.ts';
+import { createCountedClock, machineClocks } from './counted-clock.ts';
 import { createDefects, stackOf } from './defects.ts';
 import { createDiskWatch } from './disk-watch.ts';
 import { diagnose } from './doctor.ts';
@@ -99,8 +100,12 @@ async function compose(
   const host = await openHost(loaded, version, identity, log, closers);
   const peerLog = log.child({ node: host.nodeId.slice(-8) });
 
+  const counted = createCountedClock(store.kv, machineClocks(), (error) =>
+    peerLog.warn({ error: String(error) }, 'clock.not-saved'),
+  );
+  closers.add(() => counted.stop());
   const machine = createMachine(
-    { node: host.nodeId, store: store.id, limits: limitsOf(config) },
+    { node: host.nodeId, store: store.id, limits: limitsOf(config), countedMs: counted.now() },
     suite,
     store.restore(),
   );
@@ -108,6 +113,7 @@ async function compose(
   ended.promise.catch(() => {});
   const retention = createRetention({
     kv: store.kv,
+    now: counted.now,
     content: host.content,
     retentionMs: config.results.retentionMs,
     maxBytes: config.storage.resultMaxBytes,
@@ -181,7 +187,15 @@ async function compose(
     driver.push({ type: 'content', cid, local }),
   );
   const engines = createEngines(config, { nodeId: host.nodeId, log: peerLog });
-  const runner = openRunner(config, engines, content, driver, retention, peerLog);
+  const runner = openRunner({
+    config,
+    engines,
+    content,
+    driver,
+    retention,
+    now: counted.now,
+    log: peerLog,
+  });
   closers.add(() => runner.stop(2_000));
   const replicate = createReplicator({
     host,
@@ -237,6 +251,7 @@ async function compose(
     self: host.nodeId,
     content: clientsContent(content, () => disk.state().full),
     kv: store.kv,
+    now: counted.now,
     specBytes: (job) => specBytes(job),
     specMaxBytes: SPEC_MAX_BYTES,
     specValidMs: config.jobs.retentionMs,

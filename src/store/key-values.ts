@@ -8,7 +8,7 @@ import { rowHash } from './schema.ts';
 export interface KeyValue {
   readonly key: string;
   readonly value: string;
-  /** Wall clock, milliseconds; null = kept until deleted. */
+  /** Counted time (`node/counted-clock.ts`), milliseconds; null = kept until deleted. */
   readonly until: number | null;
 }
 
@@ -24,8 +24,8 @@ export interface KeyValues {
   delete(key: string): void;
   /** In the order of writing, oldest first. */
   list(prefix: string): readonly KeyValue[];
-  /** Deletes what expired before `wall` (milliseconds). @returns how many. */
-  expire(wall: number): number;
+  /** Deletes what expired before `now` (counted time, milliseconds). @returns how many. */
+  expire(now: number): number;
   /** Deletes the oldest below a prefix until `max` are left. @returns how many. */
   trim(prefix: string, max: number): number;
 }
@@ -64,7 +64,7 @@ export function createKeyValues(
     putAll: (entries) => commit(() => entries.forEach(putOne)),
     delete: (key) => commit(() => void remove.run(key)),
     list: (prefix) => list.all(prefix, prefix).flatMap((row) => sound(row) ?? []),
-    expire: (wall) => commit(() => Number(expire.run(wall).changes)),
+    expire: (now) => commit(() => Number(expire.run(now).changes)),
     trim: (prefix, max) => commit(() => Number(trim.run(prefix, prefix, max).changes)),
   };
 }

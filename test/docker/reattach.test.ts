@@ -83,9 +83,12 @@ test('a program that ended meanwhile gives its output and exit code', { skip }, 
 test('the time limit of a run that is taken up counts from its start', { skip }, async () => {
   const config = engineConfig();
   await using workspace = await createWorkspace();
-  const run = await abandonedRun(workspace, config, { script: 'sleep 300', timeoutMs: 2000 });
-  const outcome = await createDockerEngine(config).reattach(run, () => undefined, never);
+  const run = await abandonedRun(workspace, config, { script: 'sleep 300', timeoutMs: 600_000 });
+  // As its node has counted it, whatever Docker's clock shows.
+  const taken = { ...run, elapsedMs: 599_000 };
+  const outcome = await createDockerEngine(config).reattach(taken, () => undefined, never);
   assert.equal(shortOf(outcome), 'failed execution-timeout/limit');
+  assert.ok(outcome?.type === 'failed' && (outcome.usage?.wallMs ?? 0) >= 599_000);
 });
 
 test('a run that is taken up can be cancelled', { skip }, async () => {

@@ -162,6 +162,7 @@ export function runOf(workspace: Workspace, changes: RunChanges = {}): EngineRun
     diskBytes: changes.diskBytes ?? 1e9,
     fileMaxBytes: changes.diskBytes ?? 1e9,
     scratchDir: join(workspace.directory, 'scratch'),
+    elapsedMs: 0,
     atOnce: new AbortController().signal,
   };
 }

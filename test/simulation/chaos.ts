@@ -46,7 +46,8 @@ export function createChaos(random: Random): Chaos {
     },
     begin: (world, facts) => {
       const disks = createDisks(world, facts, random);
-      begun = { world, facts, random, recorded, disks, over: false };
+      const clocks = random.fork('clocks at restarts');
+      begun = { world, facts, random, clocks, recorded, disks, over: false };
       schedule(begun);
     },
     heal: () => {
@@ -59,6 +60,8 @@ interface Begun {
   readonly world: World;
   readonly facts: Facts;
   readonly random: Random;
+  /** Decides about clocks at restarts. */
+  readonly clocks: Random;
   readonly recorded: readonly {
     readonly from: SimNode;
     readonly to: NodeId;
@@ -103,11 +106,7 @@ function schedule(chaos: Begun): void {
   every(
     'clock jumps',
     (plan) => plan.skewJumpsPerMinute,
-    () => {
-      const node = random.pick(world.nodes);
-      node.skewMs = random.integer(-world.faults().skewMs, world.faults().skewMs);
-      world.tell(`${node.id} has its wall clock set to ${node.skewMs} ms off`, node, null);
-    },
+    () => setClock({ ...chaos, clocks: random }, random.pick(world.nodes)),
   );
   every(
     'replays',
@@ -152,6 +151,12 @@ function schedule(chaos: Begun): void {
   );
 }
 
+function setClock({ world, clocks }: Begun, node: SimNode): void {
+  const { skewMs } = world.faults();
+  node.skewMs = clocks.integer(-skewMs, skewMs);
+  world.tell(`${node.id} has its wall clock set to ${node.skewMs} ms off`, node, null);
+}
+
 function crash(chaos: Begun, node: SimNode): void {
   if (!node.up) return;
   chaos.world.tell(`${node.id} crashes`, node, null);
@@ -165,6 +170,7 @@ function end(chaos: Begun, node: SimNode, fate: (node: SimNode) => DiskFate): vo
   world.crashNode(node, () => fate(node));
   world.queue.after(random.integer(plan.restartMinMs, plan.restartMaxMs), () => {
     if (node.up || chaos.over) return;
+    if (chaos.clocks.chance(plan.skewAtRestartRate)) setClock(chaos, node);
     world.tell(`${node.id} starts again`, node, null);
     world.startNode(node);
   });

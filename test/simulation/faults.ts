@@ -46,6 +46,10 @@ export interface FaultPlan {
   /** Wall clocks are off by up to this, either way. */
   readonly skewMs: number;
   readonly skewJumpsPerMinute: number;
+  /** 1: the wall clock of a running process may be set back. */
+  readonly wallRunsBack: number;
+  /** Share of restarts at which the wall clock was set anew meanwhile. */
+  readonly skewAtRestartRate: number;
   /** Monotonic clocks run fast or slow by up to this share. */
   readonly clockRate: number;
 
@@ -81,8 +85,6 @@ export interface FaultPlan {
   readonly deafNodes: number;
   /** Mean time that an input takes; what comes meanwhile waits. */
   readonly handleMs: number;
-  /** 1: the wall clock of a running process may be set back. */
-  readonly wallRunsBack: number;
   /** Disks that take no write for up to half a minute. */
   readonly fullDisksPerMinute: number;
   /** Share of crashes after which a row of the store is gone, or is as it was before. */
@@ -124,6 +126,8 @@ export const NO_FAULTS: FaultPlan = {
   pauseMaxMs: 60_000,
   skewMs: 0,
   skewJumpsPerMinute: 0,
+  wallRunsBack: 0,
+  skewAtRestartRate: 0,
   clockRate: 0,
   fsyncMs: 3,
   fsyncSlowRate: 0,
@@ -142,7 +146,6 @@ export const NO_FAULTS: FaultPlan = {
   drainsPerMinute: 0,
   deafNodes: 0,
   handleMs: 0,
-  wallRunsBack: 0,
   fullDisksPerMinute: 0,
   rowLossRate: 0,
   rowDamageRate: 0,
@@ -156,6 +159,8 @@ export function drawFaults(random: Random, nodes: number): FaultPlan {
   /** The fault is off in half of the plans, else uniform up to `max`. */
   const some = (max: number, probability = 0.5): number =>
     random.chance(probability) ? random.between(max / 20, max) : 0;
+  // Apart, so that a seed draws everything else as before.
+  const clocks = random.fork('clocks');
   const wan = random.chance(0.3);
   const pauses = random.chance(0.3) ? 600_000 : random.pick([2_000, 20_000, 60_000]);
   return {
@@ -185,6 +190,8 @@ export function drawFaults(random: Random, nodes: number): FaultPlan {
     pauseMaxMs: pauses,
     skewMs: random.pick([0, 500, 60_000, 3_600_000]),
     skewJumpsPerMinute: some(2, 0.2),
+    wallRunsBack: clocks.chance(0.5) ? 1 : 0,
+    skewAtRestartRate: clocks.pick([0, 0.3, 1]),
     clockRate: random.pick([0, 0.00005, 0.05]),
     fsyncMs: random.pick([1, 5, 20]),
     fsyncSlowRate: some(0.05),

@@ -32,7 +32,8 @@ export interface SimNodeContext {
   readonly random: Random;
   readonly runner: SimRunner;
   readonly observer: Required<Observer>;
-  readonly create: (store: StoreId, restored: Restored) => Machine;
+  /** `countedMs`: see `MachineConfig`. */
+  readonly create: (store: StoreId, restored: Restored, countedMs: number) => Machine;
   /** Tables a planted bug loses at every restart. */
   readonly forgetsAtRestart: readonly Table[];
   faults(): FaultPlan;
@@ -44,6 +45,7 @@ type Queued = { readonly effect: Effect; synced: boolean };
 
 /** Wall clock at the start of every simulation: an arbitrary day. */
 const EPOCH_MS = 1_800_000_000_000;
+const COUNTED_SAVE_MS = 60_000;
 /** A machine that asks to be woken this often in a row without doing anything is spinning. */
 const IDLE_WAKES_MAX = 2_000;
 
@@ -137,7 +139,7 @@ export class SimNode implements NodeView {
     const restored = this.store.restore();
     context.runner.attach(new Set(restored.executions.map(({ order }) => order.execution)));
     try {
-      this.#machine = context.create(this.store.id, restored);
+      this.#machine = context.create(this.store.id, restored, this.#counted());
     } catch (error) {
       context.observer.onDefect(this, null, error);
       this.crash(() => 'kept');
@@ -145,6 +147,11 @@ export class SimNode implements NodeView {
     }
     context.observer.onStart(this);
     this.deliver({ type: 'profile', profile: context.profile });
+  }
+
+  /** What was counted is on disk once a minute. */
+  #counted(): number {
+    return Math.floor(this.#context.queue.now() / COUNTED_SAVE_MS) * COUNTED_SAVE_MS;
   }
 
   /** The process dies now. `fate` is asked once it is certain what the last writes have left. */

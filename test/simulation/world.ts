@@ -134,8 +134,8 @@ function addNodes(site: Site): void {
         ? unequalProfileOf(index, id, random.fork(`profile ${index}`))
         : profileOf(index, id),
       random: own,
-      create: (store: StoreId, restored) =>
-        options.create({ node: id, store, limits: options.limits }, suite, restored),
+      create: (store: StoreId, restored, countedMs) =>
+        options.create({ node: id, store, limits: options.limits, countedMs }, suite, restored),
       forgetsAtRestart: options.forgetsAtRestart,
     });
     node.deaf = deaf.has(index);

@@ -10,6 +10,8 @@ export interface MachineConfig {
   readonly node: NodeId;
   readonly store: StoreId;
   readonly limits: Limits;
+  /** Milliseconds counted before this start, no wall clock: what moments on the disk are compared with. */
+  readonly countedMs: number;
 }
 
 export interface Machine {

@@ -92,14 +92,14 @@ export interface StoredEntrusted extends Roots {
   readonly accept: Certified<'accept'>;
   /** The other holders, with the store they have it in once that is known. */
   readonly others: readonly { readonly node: NodeId; readonly store: StoreId | null }[];
-  /** Wall clock of this node, milliseconds: its retention time counts from here. */
+  /** Counted time of this node, milliseconds: its retention time counts from here. */
   readonly since: number;
   /** Copies that this node has had made of it. */
   readonly made: number;
 }
 
 export interface Shelved {
-  /** Wall clock, milliseconds: until then the job is known to be over. */
+  /** Counted time of this node, milliseconds: until then the job is known to be over. */
   readonly until: number;
   /** What the other rows have of it: all its records, an admission that this node sponsored, or nothing. */
   readonly what: 'records' | 'token' | 'nothing';

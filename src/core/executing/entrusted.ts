@@ -13,11 +13,13 @@ import type { Message } from '../contract/messages.ts';
 import type { StoredEntrusted as Stored } from '../contract/stored.ts';
 import { aliveMembers, reachedMembers } from '../mesh/members.ts';
 import { isNear } from '../mesh/reach.ts';
+import { countedMs } from '../node/counted.ts';
 import { note, persist, send, wallMs } from '../node/outbox.ts';
 import { isDue, said, toSay } from '../node/repeat.ts';
 import type { With } from '../node/state.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId, StoreId } from '../record/ids.ts';
+import { goodForMs } from '../record/verify.ts';
 import type { Entrusted } from './state.ts';
 
 type Entrust = Extract<Message, { type: 'entrust' }>;
@@ -51,7 +53,7 @@ export function takeCare(core: Holder, from: NodeId, message: Entrust): void {
     ...rootsOf(message),
     accept,
     others,
-    since: wallMs(core),
+    since: countedMs(core),
     made: 0,
   });
   save(core, execution);
@@ -87,10 +89,13 @@ const storeOf = (core: Holder, node: NodeId): StoreId | null =>
 
 /** What the disk has, or is about to get. */
 export function addEntrusted(core: Holder, stored: Stored): void {
-  const { spec, admission, configs = [], accept, others, since, made } = stored;
+  const { spec, admission, configs = [], accept, others, made } = stored;
+  // What the node has counted may be lost with its row, and nothing is older than what it has counted.
+  const since = Math.min(stored.since, countedMs(core));
   const { execution, result, job } = accept.record.body;
   if (result === null) return;
-  const until = Math.min(spec.body.notAfter, since + core.config.limits.resultRetentionMs);
+  const until =
+    since + Math.min(goodForMs(spec, wallMs(core)), core.config.limits.resultRetentionMs);
   const { entrusted } = core.executing;
   entrusted.set(execution, {
     job,
@@ -155,7 +160,7 @@ export function tickEntrusted(core: Holder): void {
   let open = [...entrusted.values()].filter(({ asked }) => asked !== null).length;
   for (const [execution, result] of entrusted) {
     core.atHand = result.job;
-    if (core.wall >= result.until) {
+    if (countedMs(core) >= result.until) {
       forget(core, execution, result.job);
       continue;
     }

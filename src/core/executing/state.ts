@@ -33,7 +33,7 @@ export interface Entrusted {
   readonly proof: Packed;
   /** The other holders, with the store they have it in once that is known. */
   readonly others: Map<NodeId, StoreId | null>;
-  /** Wall clock, milliseconds. */
+  /** Counted time, milliseconds. */
   readonly since: number;
   readonly until: number;
   made: number;

@@ -8,6 +8,7 @@
  * but their id.
  */
 import { CARDS_MAX } from '../contract/limits.ts';
+import { countedMs } from '../node/counted.ts';
 import { note, persist, refuse, wallMs } from '../node/outbox.ts';
 import { currentOf } from '../record/chain.ts';
 import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
@@ -22,6 +23,7 @@ import type { Node, With } from '../node/state.ts';
 import { after, asMillis } from '../record/ids.ts';
 import type { JobId, Millis, NodeId, PublicKey } from '../record/ids.ts';
 import { summaryOf } from '../record/ledger.ts';
+import { GOOD_FOR_MAX_MS, goodForMs } from '../record/verify.ts';
 import type { Outline } from '../record/ledger.ts';
 import type { Packed, Suite } from '../record/suite.ts';
 import type { KeptJob } from './state.ts';
@@ -64,7 +66,7 @@ export function putOnShelf(core: With<'asking' | 'keeping'>, { ledger }: KeptJob
   // Read back from disk: it is there already.
   if (core.keeping.shelf.has(job)) return;
   const { retentionMs, closedJobsMax } = core.config.limits;
-  const until = Math.max(wallMs(core) + retentionMs, spec.body.notAfter);
+  const until = countedMs(core) + Math.max(retentionMs, goodForMs(spec, wallMs(core)));
   persist(core, { table: 'shelved', job, key: 'shelved', value: { until, what: 'records' } });
   core.keeping.shelf.add(job, until);
   remember(core.keeping.cards, job, cardOf(core, ledger), CARDS_MAX);
@@ -73,9 +75,11 @@ export function putOnShelf(core: With<'asking' | 'keeping'>, { ledger }: KeptJob
 }
 
 /** An admission that this node only sponsored, and that needs it no more: its token stays taken. */
-export function shelveSubmission(core: With<'keeping'>, job: JobId, until: number): void {
+export function shelveSubmission(core: With<'keeping'>, spec: Signed<'spec'>): void {
   const { kept, shelf, tokens } = core.keeping;
+  const { job } = spec.body;
   if (kept.has(job) || shelf.has(job) || tokens.has(job)) return;
+  const until = countedMs(core) + goodForMs(spec, wallMs(core));
   persist(core, { table: 'shelved', job, key: 'shelved', value: { until, what: 'token' } });
   tokens.add(job, until);
   core.timers.set('shelf-expiry', after(core.now, EXPIRY_MS));
@@ -131,7 +135,7 @@ export function onOver(core: With<'asking' | 'keeping'>, from: NodeId, kept: Kep
   const proven = kept.endedAt !== null && core.now - kept.endedAt >= RESULTS_MS;
   if (!all && !proven) return;
   note(core, 'job.forgotten', { job });
-  const until = Math.max(wallMs(core), spec.body.notAfter);
+  const until = countedMs(core) + goodForMs(spec, wallMs(core));
   for (const table of ['promises', 'accepted'] as const)
     persist(core, { table, job, key: '*' as Slot, value: null });
   forgetRows(core, job);
@@ -156,8 +160,8 @@ function forgetRows(core: With<'asking' | 'keeping'>, job: JobId): void {
 /** Jobs after whose last day nobody can bring them back are forgotten. */
 export function tickExpiry(core: With<'asking' | 'keeping'>): void {
   const { shelf, tokens, tombs } = core.keeping;
-  const wall = wallMs(core);
-  const over = [shelf, tokens, tombs].flatMap((set) => set.before(wall, EXPIRIES_MAX));
+  const now = countedMs(core);
+  const over = [shelf, tokens, tombs].flatMap((set) => set.before(now, EXPIRIES_MAX));
   for (const job of over) {
     forgetRows(core, job);
     tokens.delete(job);
@@ -171,8 +175,10 @@ export function tickExpiry(core: With<'asking' | 'keeping'>): void {
 /** What the disk said of the shelf when this node started. */
 export function restoreShelf(core: With<'asking' | 'keeping'>, rows: Restored['shelved']): void {
   const { shelf: records, tokens: token, tombs: nothing } = core.keeping;
+  // What the node has counted may be lost with its row: then they are kept for as long as any may be.
+  const latest = countedMs(core) + Math.max(core.config.limits.retentionMs, GOOD_FOR_MAX_MS);
   for (const { job, value, card } of rows) {
-    ({ records, token, nothing })[value.what].add(job, value.until);
+    ({ records, token, nothing })[value.what].add(job, Math.min(value.until, latest));
     const outline = card === null ? null : outlineOf(card.spec.record, card.close);
     if (outline !== null) remember(core.keeping.cards, job, cardOf(core, outline), CARDS_MAX);
   }

@@ -254,7 +254,7 @@ function makeRoom(core: With<'mesh' | 'keeping'>): void {
     if (submission.certified === null) continue;
     core.keeping.submissions.delete(job);
     core.timers.clear(timerOf(job));
-    shelveSubmission(core, job, submission.spec.body.notAfter);
+    shelveSubmission(core, submission.spec);
   }
 }
 

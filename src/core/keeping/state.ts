@@ -88,7 +88,7 @@ export interface Keeping {
   readonly warm: Map<JobId, Millis>;
   /** Jobs of which this store has lost a row: it votes on them no more. Bounded by the store. */
   readonly forfeits: Set<JobId>;
-  /** Jobs that are over, with the moment (wall clock) until which that is known: their rows are on disk. */
+  /** Jobs that are over, with the moment (counted time) until which that is known: their rows are on disk. */
   readonly shelf: JobSet;
   /** The same for jobs that this node only sponsored. */
   readonly tokens: JobSet;

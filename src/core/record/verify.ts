@@ -19,6 +19,8 @@ import type { Suite } from './suite.ts';
 
 /** Clocks of the mesh may differ by this before the longest valid spec is refused. */
 const SKEW_MS = 24 * 3_600_000;
+/** So no spec is good for longer. */
+export const GOOD_FOR_MAX_MS = SPEC_VALID_MAX_MS + SKEW_MS;
 
 export type Verdict = 'good' | { readonly code: RefuseCode; readonly fault: boolean };
 
@@ -38,9 +40,16 @@ export function checkSpec(suite: Suite, spec: Signed<'spec'>, wall: number): Ver
   return problemsOfJob(body.spec).length === 0 ? 'good' : bad('spec-invalid');
 }
 
+/**
+ * For how long somebody might take a spec. The clock here may be wrong, and so may that of who signed it,
+ * but not the span from there to its end: the longer of both.
+ */
+export const goodForMs = ({ body, hlc }: Signed<'spec'>, wall: number): number =>
+  Math.min(Math.max(0, body.notAfter - Math.min(Math.floor(hlc), wall)), GOOD_FOR_MAX_MS);
+
 /** Nothing is kept for longer than a spec may be good for. */
 export const tooLong = (spec: Signed<'spec'>, wall: number): boolean =>
-  spec.body.notAfter > wall + SPEC_VALID_MAX_MS + SKEW_MS;
+  spec.body.notAfter > wall + GOOD_FOR_MAX_MS;
 
 export function checkAdmission(
   suite: Suite,

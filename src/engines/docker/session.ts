@@ -117,7 +117,8 @@ async function seeThrough(
 ): Promise<EngineOutcome> {
   const { api, config, run, id, found } = options;
   options.onStarted();
-  const startedAt = found === null ? Date.now() : Date.parse(found.StartedAt);
+  // Not by Docker's times: its clock may have been set since.
+  const startedAt = performance.now() - run.elapsedMs;
   const disarm = armStops(options, stopper, startedAt);
   const meter = createUsageMeter(api, id);
   watch.begin();
@@ -136,16 +137,15 @@ async function seeThrough(
     unwatched: found !== null && !found.Running,
     stderrHead: files.stderrHead(),
     outputDropped: files.dropped() || output.incomplete(config.logMaxBytes),
-    usage: meter.read(wallMsOf(ending, startedAt)),
+    usage: meter.read(wallMsOf(ending, found, startedAt)),
   });
 }
 
-/** Docker's own times where there are any, as this process may not have been there all the time. */
-function wallMsOf(ending: Ending, startedAt: number): number {
-  const { state } = ending;
-  const measured =
-    state === null ? Number.NaN : Date.parse(state.FinishedAt) - Date.parse(state.StartedAt);
-  const wallMs = Number.isFinite(measured) && measured >= 0 ? measured : Date.now() - startedAt;
+/** Docker's own times where the program ended while this process was not there. */
+function wallMsOf({ state }: Ending, found: ContainerState | null, startedAt: number): number {
+  const unseen = found?.Running === false && state !== null;
+  const docker = unseen ? Date.parse(state.FinishedAt) - Date.parse(state.StartedAt) : Number.NaN;
+  const wallMs = docker >= 0 ? docker : performance.now() - startedAt;
   return Math.max(0, Math.round(wallMs));
 }
 
@@ -162,7 +162,7 @@ function armStops(options: SessionOptions, stopper: Stopper, startedAt: number):
   if (run.atOnce.aborted) onAtOnce();
   let timer: NodeJS.Timeout | undefined;
   const arm = (): void => {
-    const left = startedAt + run.order.timeoutMs - Date.now();
+    const left = startedAt + run.order.timeoutMs - performance.now();
     if (left <= 0) stopper.stop('execution-timeout');
     else timer = setTimeout(arm, Math.min(left, TIMER_MAX_MS));
   };

@@ -23,7 +23,7 @@ import { readIfThere, writeDurably } from '../../lib/durable-file.ts';
 
 export type FinalEvent = Exclude<RunEvent, { readonly type: 'phase' }>;
 
-/** What the files say; each key is one file. Times are wall clock, milliseconds. */
+/** What the files say; each key is one file. Times are counted time (`node/counted-clock.ts`), milliseconds. */
 export interface ExecutionFacts {
   readonly order: ExecutionOrder;
   readonly prepared: {

@@ -131,8 +131,8 @@ async function takeUp(
   prepared: ExecutionFacts['prepared'],
 ): Promise<Outcome | null> {
   const started = await carried.files.read('started');
-  const outcome = await watched(carried, engine, prepared, (engineRun, onStarted, signal) =>
-    engine.reattach(engineRun, onStarted, signal),
+  const outcome = await watched(carried, engine, prepared, started, (engineRun, ...told) =>
+    engine.reattach(engineRun, ...told),
   );
   if (outcome !== null) return outcome;
   carried.signal.throwIfAborted();
@@ -152,8 +152,8 @@ async function begin(carried: OrderRun, engine: Engine): Promise<Outcome> {
   await files.write('prepared', prepared);
   signal.throwIfAborted();
   carried.phase('starting');
-  const outcome = await watched(carried, engine, prepared, (engineRun, onStarted, engineSignal) =>
-    engine.run(engineRun, onStarted, engineSignal),
+  const outcome = await watched(carried, engine, prepared, null, (engineRun, ...told) =>
+    engine.run(engineRun, ...told),
   );
   if (outcome === null)
     throw new RunError(
@@ -199,11 +199,15 @@ async function diskFilled(
   };
 }
 
-/** Calls the engine while the guard watches; the guard's word counts more than the engine's. */
+/**
+ * Calls the engine while the guard watches; the guard's word counts more than the engine's.
+ * @param started what an earlier process noted of the program's begin
+ */
 async function watched(
   carried: OrderRun,
   engine: Engine,
   prepared: ExecutionFacts['prepared'],
+  started: ExecutionFacts['started'] | null,
   call: EngineCall,
 ): Promise<Outcome | null> {
   const { order, settings, log } = carried;
@@ -215,10 +219,13 @@ async function watched(
     log,
   });
   const signal = AbortSignal.any([carried.signal, guard.signal]);
-  const notes = startNotes(carried, guard);
+  // A node that lost what it has counted begins anew.
+  const elapsedMs = started === null ? 0 : Math.max(0, carried.now() - started.at);
+  const notes = startNotes(carried, guard, started === null ? null : elapsedMs);
+  const run = { ...engineRunOf(carried, prepared), elapsedMs, atOnce: guard.atOnce };
   let outcome: EngineOutcome | null;
   try {
-    outcome = await call(engineRunOf(carried, prepared, guard.atOnce), notes.onStarted, signal);
+    outcome = await call(run, notes.onStarted, signal);
   } catch (error) {
     // An engine may answer the guard's signal by throwing; the limit is what happened.
     const broken = guard.broken();
@@ -237,19 +244,20 @@ async function watched(
   return outcome;
 }
 
-/** What happens when the program itself begins: phase, clock and marker, once. */
+/**
+ * What happens when the program itself begins: phase, clock and marker, once.
+ * @param elapsedMs since an earlier process noted that; null when none did
+ */
 function startNotes(
   carried: OrderRun,
   guard: Guard,
+  elapsedMs: number | null,
 ): { readonly onStarted: () => void; readonly begun: () => Promise<void> } {
   let marking: Promise<void> | null = null;
   const mark = async (): Promise<void> => {
-    // After a restart the program runs since the time that the earlier process wrote down.
-    const earlier = await carried.files.read('started');
-    const now = carried.now();
-    guard.begin(earlier === null ? 0 : now - earlier.at);
+    guard.begin(elapsedMs ?? 0);
     // Nothing waits for it but the last event: how a program ended is more than that it began.
-    if (earlier === null) carried.files.beginWrite('started', { at: now });
+    if (elapsedMs === null) carried.files.beginWrite('started', { at: carried.now() });
   };
   return {
     onStarted() {
@@ -268,8 +276,7 @@ function startNotes(
 function engineRunOf(
   carried: OrderRun,
   prepared: ExecutionFacts['prepared'],
-  atOnce: AbortSignal,
-): EngineRun {
+): Omit<EngineRun, 'elapsedMs' | 'atOnce'> {
   const { files, order, settings } = carried;
   const diskBytes = diskBytesOf(carried);
   return {
@@ -285,7 +292,6 @@ function engineRunOf(
       ? null
       : diskBytes,
     scratchDir: files.scratch,
-    atOnce,
   };
 }
 

@@ -16,7 +16,7 @@ export interface SweepOptions {
   readonly executionsDir: string;
   readonly engines: ReadonlyMap<string, Engine>;
   readonly settings: { readonly logRetentionMs: number; readonly logsMaxBytes: number };
-  /** Wall clock, milliseconds. */
+  /** Counted time, milliseconds. */
   readonly now: () => number;
   readonly log: Log;
 }
@@ -60,7 +60,10 @@ async function sweepOne(
   const files = executionFiles(options.executionsDir, execution);
   const forgotten = await files.read('forgotten');
   if (forgotten !== null) {
-    if (options.now() - forgotten.at >= options.settings.logRetentionMs) await files.remove();
+    const ageMs = options.now() - forgotten.at;
+    if (ageMs >= options.settings.logRetentionMs) await files.remove();
+    // What was counted may be lost: then its time begins anew.
+    else if (ageMs < 0) await files.write('forgotten', { at: options.now() });
     else kept.push({ files, endedAt: forgotten.at, bytes: await logBytes(files) });
     return;
   }

@@ -47,7 +47,7 @@ export interface Besieged {
 
 export function besieged(): Besieged {
   const machine = createMachine(
-    { node: target.id, store: target.store, limits: DEFAULT_LIMITS },
+    { node: target.id, store: target.store, limits: DEFAULT_LIMITS, countedMs: 0 },
     target.suite,
     {
       records: [],

@@ -98,6 +98,8 @@ export class Cluster {
   now = 1_000;
   /** How far the wall clock of a node is ahead of the others', milliseconds. */
   skewMs: (node: number) => number = () => 0;
+  /** What a node has counted when it starts: it may have lost that. */
+  countedMs: (node: number) => number = () => this.now;
   /** The disk of a node cannot read this job. */
   unreadable: (node: number, job: JobId) => boolean = () => false;
   /** A step of the core may throw: the test makes it do so. */
@@ -119,7 +121,8 @@ export class Cluster {
 
   #create(index: number, store: SimStore): Machine {
     const limits = { ...DEFAULT_LIMITS, ...this.#options.limits };
-    const config = { node: idOf(index), store: store.id, limits };
+    const countedMs = this.countedMs(index);
+    const config = { node: idOf(index), store: store.id, limits, countedMs };
     const suite = suiteOf(index, this.#options.owner?.(index) ?? 0);
     return createMachine(config, this.#options.suite?.(suite, index) ?? suite, store.restore());
   }

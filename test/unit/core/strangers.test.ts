@@ -376,7 +376,7 @@ describe('a machine', () => {
     fc.assert(
       fc.property(inputs, (list) => {
         const machine = createMachine(
-          { node, store: storeOf(0), limits: DEFAULT_LIMITS },
+          { node, store: storeOf(0), limits: DEFAULT_LIMITS, countedMs: 0 },
           realSuite,
           empty,
         );

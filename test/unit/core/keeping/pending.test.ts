@@ -75,7 +75,7 @@ describe('admissions that nobody activates', () => {
   it('are nothing to a node that has another store since: it cannot vote for them', () => {
     const before = new Cluster({ nodes: 1 });
     before.message(0, 7, asked(1));
-    const config = { node: idOf(0), store: storeOf(9), limits: DEFAULT_LIMITS };
+    const config = { node: idOf(0), store: storeOf(9), limits: DEFAULT_LIMITS, countedMs: 0 };
     const machine = createMachine(config, suiteOf(0), before.store(0).restore());
     const input = { type: 'message', from: idOf(7), message: asked(1) } as const;
     const effects = machine.handle(input, asMillis(1), at(1));

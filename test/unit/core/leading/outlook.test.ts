@@ -55,7 +55,7 @@ class Leading {
 
   constructor(count: number, nodes: number) {
     this.#count = count;
-    const config = { node: idOf(0), store: storeOf(0), limits: DEFAULT_LIMITS };
+    const config = { node: idOf(0), store: storeOf(0), limits: DEFAULT_LIMITS, countedMs: 0 };
     this.core = createCore(config, suiteOf(0));
     for (let node = 1; node < FIRST + nodes; node += 1) {
       this.take({ type: 'peer-connected', node: idOf(node) });

@@ -10,7 +10,8 @@ import { idOf, storeOf, suite } from '../fixtures.ts';
 
 const job = asJobId('j-00000000-0000-8000-8000-000000000000');
 const other = asJobId('j-11111111-0000-8000-8000-000000000000');
-const fresh = () => createCore({ node: idOf(0), store: storeOf(0), limits: DEFAULT_LIMITS }, suite);
+const fresh = () =>
+  createCore({ node: idOf(0), store: storeOf(0), limits: DEFAULT_LIMITS, countedMs: 0 }, suite);
 
 describe('work inside a node', () => {
   it('that causes itself without end is a defect after 10,000 steps, and nothing is left of it', () => {

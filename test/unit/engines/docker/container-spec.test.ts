@@ -78,6 +78,7 @@ const runOf = (task: Task): EngineRun => ({
   diskBytes: 2048,
   fileMaxBytes: 2048,
   scratchDir: '/s',
+  elapsedMs: 0,
   atOnce: new AbortController().signal,
 });
 

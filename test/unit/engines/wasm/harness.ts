@@ -105,6 +105,7 @@ export function benchIn(directory: string, changes: Partial<WasmEngineConfig> = 
           ...(program.mounts ?? []),
         ],
         env: program.env ?? environmentOf(order),
+        elapsedMs: 0,
         stdoutPath: join(scratchDir, 'stdout'),
         stderrPath: join(scratchDir, 'stderr'),
         outputMaxBytes: program.outputMaxBytes ?? MIB,

@@ -11,6 +11,8 @@ import { asExecutionId } from '../../../../src/core/record/ids.ts';
 import { executionFiles } from '../../../../src/node/runner/files.ts';
 import { inputOf } from '../../storage/support.ts';
 import type { CrashOptions } from '../crash-child.ts';
+import type { Engine } from '../../../../src/engines/engine.ts';
+import { createShellEngine } from '../shell-engine.ts';
 import { eventually, failureOf, shell, world } from '../support.ts';
 import type { Last } from '../support.ts';
 
@@ -131,6 +133,34 @@ describe('an execution taken up by a new process', () => {
     assert.equal(second.last === null ? '' : failureOf(second.last), 'node lost-in-restart');
     assert.deepEqual(second.told, ['failed']);
   });
+
+  for (const [what, at, elapsedMs] of [
+    ['has the time behind it that its node has counted', 200_000, 500_000],
+    ['has its time anew when its node has lost what it counted', 900_000, 0],
+  ] as const) {
+    it(what, async () => {
+      const told: number[] = [];
+      const engine: Engine = {
+        ...createShellEngine(true),
+        reattach: async (run, onStarted) => {
+          told.push(run.elapsedMs);
+          onStarted();
+          const usage = { cpuMs: null, peakMemoryBytes: null, wallMs: 0 };
+          return { type: 'exited', exitCode: 0, usage, outputDropped: false };
+        },
+      };
+      await using w = await world({ engines: new Map([['shell', engine]]), now: () => 700_000 });
+      const order = shell('true', {}, { timeoutMs: 600_000 });
+      const files = executionFiles(w.executionsDir, order.execution);
+      await files.reset();
+      await files.write('order', order);
+      await files.write('prepared', { mounts: [], inputBytes: 0, writableInputs: [] });
+      await files.write('started', { at });
+      w.runner.start(order, true);
+      assert.equal((await w.last()).type, 'ended');
+      assert.deepEqual(told, [elapsedMs]);
+    });
+  }
 
   it('is begun anew when its program had not begun', async () => {
     const { second } = await secondLife(await prepared({}));
