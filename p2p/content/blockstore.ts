@@ -32,9 +32,8 @@ const VERIFIED_MAX = 500_000;
 const TRUST_MS = 300_000;
 /** Blocks are far smaller; a file that has grown beyond is damaged, and not read into memory for it. */
 const READ_MAX = 64 << 20;
-/** Ending of a block that is being written; one as old as this was left by a crash. */
+/** Ending of a block that is being written; one that this process does not write was left by a crash. */
 const TEMPORARY = '.tmp';
-const TEMPORARY_OLD_MS = 3_600_000;
 
 /** The name of a block apart from its codec: the store is keyed by it. */
 export type BlockKey = string;
@@ -193,6 +192,7 @@ const closeFile = promisify(fs.close);
 const readFile = promisify(fs.read);
 const statFile = promisify(fs.fstat);
 let temporaries = 0;
+const underWay = new Set<string>();
 
 /**
  * Writes beside the file and renames, so that no reader sees half a block. The same as blockstore-fs
@@ -202,15 +202,9 @@ let temporaries = 0;
 async function writeAside(file: string, bytes: Uint8Array): Promise<FileState> {
   temporaries += 1;
   const temporary = `${file}.${process.pid}-${temporaries}${TEMPORARY}`;
-  let handle: number;
+  underWay.add(temporary);
   try {
-    handle = await openFile(temporary, 'w');
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-    await mkdir(path.dirname(file), { recursive: true });
-    handle = await openFile(temporary, 'w');
-  }
-  try {
+    const handle = await openTemporary(temporary);
     let state: FileState;
     try {
       for (let at = 0; at < bytes.byteLength; ) {
@@ -225,6 +219,18 @@ async function writeAside(file: string, bytes: Uint8Array): Promise<FileState> {
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  } finally {
+    underWay.delete(temporary);
+  }
+}
+
+async function openTemporary(temporary: string): Promise<number> {
+  try {
+    return await openFile(temporary, 'w');
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+    await mkdir(path.dirname(temporary), { recursive: true });
+    return await openFile(temporary, 'w');
   }
 }
 
@@ -283,11 +289,11 @@ async function* listFiles(root: string): AsyncGenerator<StoredBlock> {
     for (const key of await readdir(path.join(root, shard.name))) {
       const file = path.join(root, shard.name, key);
       try {
-        const info = await stat(file);
         if (key.endsWith(TEMPORARY)) {
-          if (Date.now() - info.mtimeMs > TEMPORARY_OLD_MS) await rm(file, { force: true });
+          if (!underWay.has(file)) await rm(file, { force: true });
           continue;
         }
+        const info = await stat(file);
         if (key.endsWith('.data')) yield { key, bytes: info.size, modifiedAt: info.mtimeMs };
       } catch (error) {
         if (codeOf(error) !== 'ENOENT') throw error;
