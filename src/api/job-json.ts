@@ -252,8 +252,9 @@ function waitingJson(view: WaitingView): WaitingJson {
   };
 }
 
-const keepersJson = (view: KeepersView): KeepersJson => ({
+const keepersJson = (view: KeepersView, wanted: number): KeepersJson => ({
   Total: view.total,
+  Wanted: wanted,
   Answering: view.total - view.silent.length,
   Silent: view.silent,
   Leader: view.leader,
@@ -270,6 +271,6 @@ export function jobAnswer(view: JobView): JobAnswer {
   return {
     Job: jobJson(view),
     Waiting: waits ? waitingJson(view.waiting) : null,
-    Keepers: view.keepers === null ? null : keepersJson(view.keepers),
+    Keepers: view.keepers === null ? null : keepersJson(view.keepers, view.keepersWanted),
   };
 }

@@ -38,6 +38,8 @@ export interface JobView {
   readonly state: JobState;
   /** Who of its keepers is there; null for a job that is over. */
   readonly keepers: KeepersView | null;
+  /** Keepers that a job could have with all members of the last minutes. */
+  readonly keepersWanted: number;
 }
 
 /** A stop that was signed. */

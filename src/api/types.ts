@@ -156,6 +156,8 @@ export interface WaitingJson {
 /** shoal's own: who of a job's keepers is there. */
 export interface KeepersJson {
   readonly Total: number;
+  /** That it could have if it was submitted now, with all members of the last minutes. */
+  readonly Wanted: number;
   readonly Answering: number;
   /** Node ids of those that do not answer. */
   readonly Silent: readonly string[];

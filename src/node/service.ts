@@ -126,7 +126,9 @@ export function createService(deps: ServiceDeps): ShoalService {
     stop: (ref, namespace, reason) => stop(deps, ref, namespace, reason),
     getJob: async (ref, namespace) => {
       const { records, waiting, keepers } = await deps.jobs.get(ref, namespace);
-      return { records, waiting, keepers, state: stateOf(ledgerOf(records), waiting !== null) };
+      const state = stateOf(ledgerOf(records), waiting !== null);
+      const { wanted } = deps.machine.keeperNumbers(deps.missed());
+      return { records, waiting, keepers, keepersWanted: wanted, state };
     },
     listJobs: async ({ namespace, limit }) => {
       const reply = await ask(deps, { type: 'jobs', namespace, limit });

@@ -15,9 +15,10 @@ interface Options {
   readonly pretty?: boolean;
 }
 
-function keepersText({ Total, Answering, Silent, Leader }: KeepersJson): string {
+function keepersText({ Total, Wanted, Answering, Silent, Leader }: KeepersJson): string {
   const silent = Silent.length === 0 ? '' : ` (not ${Silent.map(shortNode).join(', ')})`;
-  return `${Answering} of ${Total} answer${silent}, led by ${shortNode(Leader)}`;
+  const few = Total < Wanted ? `; submitted now it would have ${Wanted}` : '';
+  return `${Answering} of ${Total} answer${silent}, led by ${shortNode(Leader)}${few}`;
 }
 
 function header({ Job, Keepers }: JobAnswer): string[] {

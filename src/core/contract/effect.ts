@@ -56,7 +56,6 @@ export type RefuseCode =
   | 'bad-signature'
   | 'wrong-signer'
   | 'expired'
-  | 'clock-skew'
   | 'bad-certificate'
   | 'not-keeper'
   | 'outdated-epoch'

@@ -204,6 +204,7 @@ export class FakeJob {
       },
       waiting: this.waiting,
       keepers: this.keepers,
+      keepersWanted: 5,
       state: this.state,
     };
   }

@@ -323,7 +323,10 @@ test('a job whose keepers are away says so, with those that are silent', async (
   job.keepers = { total: 3, silent, leader: NODE_A };
   const { json } = await api.call('GET', `/orchestrator/jobs/${job.id}`);
   const keepers = json['Keepers'] ?? assert.fail();
-  assert.deepEqual([keepers['Total'], keepers['Answering'], keepers['Silent']], [3, 1, silent]);
+  assert.deepEqual(
+    [keepers['Total'], keepers['Wanted'], keepers['Answering'], keepers['Silent']],
+    [3, 5, 1, silent],
+  );
   const { Message } = json['Job']?.['State'] ?? assert.fail();
   assert.match(String(Message), /waits for keepers: 1 of 3 .* n-Aaaaaaaa \(its leader\)/);
   assert.equal(keepers['Explanation'], Message);

@@ -44,6 +44,7 @@ const views: fc.Arbitrary<JobView> = fc
     return {
       waiting,
       keepers: null,
+      keepersWanted: 0,
       state: 'Running',
       records: {
         ...records,
