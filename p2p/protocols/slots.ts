@@ -3,8 +3,6 @@
  * share, the others in line. Who has least goes first, so a crowd of requests of one peer keeps
  * nobody else waiting. Serves nothing itself.
  */
-import type { NodeId } from '../../src/core/record/ids.ts';
-
 export interface SlotLimits {
   /** Over all peers. */
   readonly max: number;
@@ -15,25 +13,25 @@ export interface SlotLimits {
 }
 
 interface Waiter {
-  readonly peer: NodeId;
+  readonly peer: string;
   readonly enter: () => void;
 }
 
 export interface Slots {
   /** @returns what gives the slot back, or null when none came free within `ms` or before the abort. */
-  enter(peer: NodeId, ms: number, signal: AbortSignal | null): Promise<(() => void) | null>;
+  enter(peer: string, ms: number, signal: AbortSignal | null): Promise<(() => void) | null>;
   readonly taken: number;
 }
 
 export function createSlots(limits: SlotLimits): Slots {
-  const held = new Map<NodeId, number>();
+  const held = new Map<string, number>();
   const line: Waiter[] = [];
   let taken = 0;
 
-  const heldBy = (peer: NodeId): number => held.get(peer) ?? 0;
-  const mayEnter = (peer: NodeId): boolean => taken < limits.max && heldBy(peer) < limits.perPeer;
+  const heldBy = (peer: string): number => held.get(peer) ?? 0;
+  const mayEnter = (peer: string): boolean => taken < limits.max && heldBy(peer) < limits.perPeer;
 
-  const take = (peer: NodeId): (() => void) => {
+  const take = (peer: string): (() => void) => {
     taken += 1;
     held.set(peer, heldBy(peer) + 1);
     let returned = false;

@@ -8,10 +8,9 @@ import { isUtf8 } from 'node:buffer';
 import type { BigIntStats } from 'node:fs';
 import { link, lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { identityOf } from '../lib/descriptor.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import { removeTree } from '../lib/remove-tree.ts';
-import { PATH_MAX_BYTES } from '../lib/safe-path.ts';
+import { PATH_MAX_BYTES, TREE_PATHS_MAX_BYTES } from '../lib/safe-path.ts';
 import { walkTree } from '../lib/walk-tree.ts';
 import { StorageError } from './source.ts';
 
@@ -24,7 +23,7 @@ export interface ResultLimits {
 
 export interface CheckedTree {
   readonly entries: number;
-  /** Sum of the file sizes; a file with several names counts once. */
+  /** Sum of the file sizes. A file counts for each of its names, as it is read and published for each. */
   readonly bytes: number;
   /** What was removed, each with its reason. At most 100 are named. */
   readonly dropped: readonly string[];
@@ -90,9 +89,9 @@ export async function checkResult(
   signal: AbortSignal,
 ): Promise<CheckedTree> {
   const dropped: string[] = [];
-  const linked = new Set<string>();
   let entries = 0;
   let bytes = 0;
+  let pathBytes = 0;
   for await (const walked of walkTree(directory, signal)) {
     const { stat, depth } = walked;
     const path = walked.path();
@@ -105,13 +104,12 @@ export async function checkResult(
       if (dropped.length < DROPPED_MAX) dropped.push(`${shown(path)}: ${problem}`);
       continue;
     }
-    if (stat.isDirectory() && depth > limits.depthMax) throw tooDeep(limits.depthMax, path);
+    // A file in the last directory, too: whoever reads the tree counts the names of a path.
+    if (depth > limits.depthMax) throw tooDeep(limits.depthMax, path);
     if (path.length > PATH_MAX_BYTES) throw tooLong(path);
+    pathBytes += path.length;
+    if (pathBytes > TREE_PATHS_MAX_BYTES) throw pathsTooLong();
     if (!stat.isFile()) continue;
-    if (stat.nlink > 1n) {
-      if (linked.has(identityOf(stat))) continue;
-      linked.add(identityOf(stat));
-    }
     bytes += Number(stat.size);
     if (bytes > limits.bytesMax) throw tooLarge(limits.bytesMax);
   }
@@ -150,6 +148,12 @@ const tooLong = (path: Buffer): StorageError =>
     'limit',
     'result-too-deep',
     `The result has a path of more than ${PATH_MAX_BYTES} bytes, at ${shown(path)}.`,
+  );
+const pathsTooLong = (): StorageError =>
+  new StorageError(
+    'limit',
+    'result-too-many-files',
+    `The paths of the result take more than ${TREE_PATHS_MAX_BYTES} bytes together. Pack it into an archive.`,
   );
 const unreadable = (path: Buffer): StorageError =>
   new StorageError(

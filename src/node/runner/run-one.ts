@@ -10,9 +10,11 @@ import type {
   RunEvent,
   Usage,
 } from '../../core/record/execution.ts';
+import type { Slots } from '../../../p2p/protocols/slots.ts';
 import { ShoalError } from '../../failures/shoal-error.ts';
 import type { Engine, EngineOutcome, EngineRun } from '../../engines/engine.ts';
 import type { Log } from '../../lib/log.ts';
+import { TIMER_MAX_MS } from '../../lib/timer.ts';
 import { chargedBytes } from '../../lib/walk-tree.ts';
 import { diskError } from '../../storage/content-failures.ts';
 import { assembleResult, checkResult } from '../../storage/results.ts';
@@ -64,7 +66,12 @@ export interface OrderRun extends RunPorts {
   readonly phase: (phase: Extract<RunEvent, { readonly type: 'phase' }>['phase']) => void;
   /** Aborts when the owner cancels or the node stops. */
   readonly signal: AbortSignal;
+  /** Turns of all executions of this node, by job; see `inTurn`. */
+  readonly largeResults: Slots;
 }
+
+/** A result of more entries is large. */
+const LARGE_ENTRIES = 5_000;
 
 type Outcome = ExecutionFacts['outcome'];
 
@@ -321,7 +328,9 @@ async function publish(
     bytesMax: settings.resultMaxBytes,
   };
   const checked = await checkResult(files.results, limits, signal);
-  const published = await publisher.publish(files.results, signal);
+  const published = await inTurn(carried, checked.entries, () =>
+    publisher.publish(files.results, signal),
+  );
   const dropped = checked.dropped.length + published.dropped.length;
   if (dropped > 0)
     log.warn(
@@ -329,6 +338,25 @@ async function publish(
       'result.entries-dropped',
     );
   return published.result;
+}
+
+/**
+ * Importing a tree of a hundred thousand entries takes hundreds of megabytes of memory, so of large
+ * results few are published side by side, of one job one, and small ones wait for nobody.
+ */
+async function inTurn<T>(
+  { largeResults, order, signal }: OrderRun,
+  entries: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (entries <= LARGE_ENTRIES) return work();
+  const leave = await largeResults.enter(order.job, TIMER_MAX_MS, signal);
+  signal.throwIfAborted();
+  try {
+    return await work();
+  } finally {
+    leave?.();
+  }
 }
 
 function explained(

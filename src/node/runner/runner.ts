@@ -6,6 +6,7 @@
 import { mkdir } from 'node:fs/promises';
 import type { ExecutionOrder, RunEvent } from '../../core/record/execution.ts';
 import type { ExecutionId } from '../../core/record/ids.ts';
+import { createSlots } from '../../../p2p/protocols/slots.ts';
 import { pause } from '../../lib/abort.ts';
 import type { Log } from '../../lib/log.ts';
 import { carryOut, heads } from './run-one.ts';
@@ -46,6 +47,9 @@ export interface Runner {
   stop(deadlineMs: number): Promise<void>;
 }
 
+/** Published side by side; nobody is sent away, as all have their place on this node already. */
+const LARGE_RESULTS = { max: 2, perPeer: 1, waitingMax: Number.POSITIVE_INFINITY };
+
 /** Why a run was aborted. */
 class RunEnd extends Error {
   override readonly name = 'RunEnd';
@@ -61,6 +65,7 @@ export function createRunner(options: RunnerOptions): Runner {
   /** Work under way, the clearing up after the last event included. */
   const background = new Set<Promise<void>>();
   const sweeper = createSweeper(options);
+  const largeResults = createSlots(LARGE_RESULTS);
   let stopping = false;
 
   const tell = (execution: ExecutionId, event: RunEvent): void => {
@@ -90,7 +95,7 @@ export function createRunner(options: RunnerOptions): Runner {
       log.debug({ job: order.job, resume }, 'execution.start');
       const phase: OrderRun['phase'] = (name) => tell(execution, { type: 'phase', phase: name });
       const done = carryThrough(
-        { ...options, order, log, signal: abort.signal, phase },
+        { ...options, order, log, signal: abort.signal, phase, largeResults },
         (event) => {
           active.delete(execution);
           tell(execution, event);

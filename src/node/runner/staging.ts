@@ -1,15 +1,17 @@
 /**
- * Brings everything an execution needs into its directory: all inputs at the same time, and an empty
+ * Brings everything an execution needs into its directory: several inputs at the same time, and an empty
  * writable directory for each ResultPath.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExecutionOrder } from '../../core/record/execution.ts';
 import type { Mount } from '../../engines/engine.ts';
+import type { InputSource } from '../../job/model.ts';
+import { createLimiter } from '../../lib/limiter.ts';
 import { LOOKS_UNBOUNDED, chargedBytes } from '../../lib/walk-tree.ts';
 import { resultNameProblem } from '../../storage/results.ts';
 import { StorageError, sourceOf } from '../../storage/source.ts';
-import type { Source } from '../../storage/source.ts';
+import type { Source, Staged } from '../../storage/source.ts';
 import { openUp } from './files.ts';
 import type { ExecutionFacts, ExecutionFiles } from './files.ts';
 
@@ -21,6 +23,12 @@ export interface StagingOptions {
   readonly inputMaxBytes: number;
   readonly signal: AbortSignal;
 }
+
+/**
+ * Inputs of one execution that are brought here at the same time: each that is not here asks every peer,
+ * and a spec has room for a thousand.
+ */
+const SIDE_BY_SIDE = 8;
 
 /** @throws StorageError; or the signal's reason when it aborts. */
 export async function stage(options: StagingOptions): Promise<ExecutionFacts['prepared']> {
@@ -65,7 +73,8 @@ async function stageInputs(options: StagingOptions): Promise<readonly Mount[]> {
   const failed = new AbortController();
   const signal = AbortSignal.any([options.signal, failed.signal]);
   const spend = createBudget(inputMaxBytes);
-  const works = order.task.InputSources.map(async (input, index) => {
+  const limited = createLimiter(SIDE_BY_SIDE);
+  const stageOne = async (input: InputSource, index: number): Promise<Staged> => {
     try {
       signal.throwIfAborted();
       const source = sourceOf(sources, input.Source.Type);
@@ -81,7 +90,10 @@ async function stageInputs(options: StagingOptions): Promise<readonly Mount[]> {
       if (!failed.signal.aborted) failed.abort(error);
       throw error;
     }
-  });
+  };
+  const works = order.task.InputSources.map((input, index) =>
+    limited(() => stageOne(input, index)),
+  );
   const settled = await Promise.allSettled(works);
   options.signal.throwIfAborted();
   if (failed.signal.aborted) throw failed.signal.reason;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, linkSync } from 'node:fs';
 import { link, mkdir, readFile, readdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -89,10 +89,15 @@ describe('a result', () => {
     const check = (less: Partial<ResultLimits>): Promise<string> =>
       failureOf(checkResult(root, { ...limits, ...less }, signal));
     assert.equal(await check({}), 'no failure');
-    assert.equal(await check({ entriesMax: 7, depthMax: 3, bytesMax: 12 }), 'no failure');
+    assert.equal(await check({ entriesMax: 7, depthMax: 3, bytesMax: 16 }), 'no failure');
     assert.equal(await check({ entriesMax: 6 }), 'limit result-too-many-files');
     assert.equal(await check({ depthMax: 2 }), 'limit result-too-deep');
-    assert.equal(await check({ bytesMax: 11 }), 'limit result-too-large');
+    const each = 'a file is read and published for each of its names';
+    assert.equal(await check({ bytesMax: 15 }), 'limit result-too-large', each);
+    await writeFile(join(root, 'a/b/c/file'), '');
+    const last = 'a file in the last directory has a path of one name more';
+    assert.equal(await check({ depthMax: 3 }), 'limit result-too-deep', last);
+    assert.equal(await check({ depthMax: 4 }), 'no failure');
     await truncate(join(root, '2'), 10_000_000_000);
     assert.equal(
       await check({}),
@@ -115,6 +120,20 @@ it('a result with paths that no call takes is the fault of its job, and can be r
     const roomy = { ...limits, depthMax: 64 };
     assert.equal(await failureOf(checkResult(root, roomy, signal)), 'limit result-too-deep', root);
   }
+});
+
+it('paths that take more than 64 MiB together are the fault of their job', async () => {
+  await using here = await place();
+  const below = join(here.path, ...Array.from({ length: 11 }, () => 'd'.repeat(250)));
+  await mkdir(below, { recursive: true });
+  await writeFile(join(below, 'f'), '');
+  // Twenty-four thousand names of 2,800 bytes, in as many links as one file may have, and less.
+  for (let at = 0; at < 24_500; at += 1) linkSync(join(below, 'f'), join(below, `f${at}`));
+  const roomy = { ...limits, entriesMax: 100_000, depthMax: 64 };
+  assert.equal(
+    await failureOf(checkResult(here.path, roomy, signal)),
+    'limit result-too-many-files',
+  );
 });
 
 it('a directory of a name that cannot be kept goes with all that is in it', async () => {
