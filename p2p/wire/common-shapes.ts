@@ -18,6 +18,7 @@ import type {
   RecordId,
   StoreId,
 } from '../../src/core/record/ids.ts';
+import { NODE_ID } from '../../src/core/record/ids.ts';
 import type { ConfigId, Epoch, Keeper, Slot } from '../../src/core/record/records.ts';
 import { EPOCH_NUMBER_MAX } from '../../src/core/record/ballot.ts';
 import type { Resources } from '../../src/job/model.ts';
@@ -26,8 +27,6 @@ import { dictionary, flag, integer, list, map, nullable, oneOf, pattern, text } 
 import type { Shape } from './shape.ts';
 
 const UUID8 = '[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}';
-/** The text form of an Ed25519 key's peer id always begins like this and has 52 characters. */
-const PEER_ID = '12D3KooW[1-9A-HJ-NP-Za-km-z]{44}';
 /** Decimal without leading zeros, below a million. */
 const INDEX = '(?:0|[1-9][0-9]{0,5})';
 /** Decimal without leading zeros, below ten billion: a version, whose range the record itself has. */
@@ -35,7 +34,7 @@ const ORDINAL = '(?:0|[1-9][0-9]{0,9})';
 
 export const jobId: Shape<JobId> = pattern(new RegExp(`^j-${UUID8}$`));
 export const executionId: Shape<ExecutionId> = pattern(new RegExp(`^e-${UUID8}$`));
-export const nodeId: Shape<NodeId> = pattern(new RegExp(`^${PEER_ID}$`));
+export const nodeId: Shape<NodeId> = pattern(new RegExp(`^${NODE_ID}$`));
 export const publicKey: Shape<PublicKey> = pattern(/^[0-9a-f]{64}$/);
 export const recordId: Shape<RecordId> = pattern(/^[0-9a-f]{64}$/);
 export const storeId: Shape<StoreId> = pattern(/^[0-9a-f]{32}$/);

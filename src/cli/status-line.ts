@@ -3,7 +3,7 @@
  * per thing that happened, and none for mere progress.
  */
 import type { Io } from './io.ts';
-import { plainLine, plainText } from './text.ts';
+import { plainLine } from './text.ts';
 
 const CLEAR = '\r\u001b[K';
 
@@ -29,9 +29,9 @@ export class StatusLine {
     this.#io.stderr.write(`${CLEAR}${line}`);
   }
 
-  /** A line that stays; it may hold remote text. */
+  /** A line that stays; it may hold remote text, whose line ends would make lines that nobody here wrote. */
   say(line: string): void {
-    this.sayStyled(plainText(line));
+    this.sayStyled(plainLine(line));
   }
 
   /** A line that stays, and whose remote text has been made harmless already. */

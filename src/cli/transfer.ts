@@ -135,9 +135,10 @@ async function sizeOf(path: string): Promise<number | null> {
 async function fetchFile(
   entry: Entry,
   target: string,
-  { client, cid, holders, progress, signal }: TransferOptions,
+  { client, cid, destination, holders, progress, signal }: TransferOptions,
 ): Promise<void> {
-  const part = `${target}.shoal-part`;
+  // Beside the whole, as a name in it may be as long as a name can be, or be this one.
+  const part = `${destination}.shoal-part`;
   const query = { path: entry.path, holder: holders };
   const answer = await client.download(
     `/shoal/content/${encodeURIComponent(cid)}/file`,

@@ -4,19 +4,21 @@
  */
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { NODE_ID } from '../../core/record/ids.ts';
 import { ShoalError } from '../../failures/shoal-error.ts';
 import type { FetchOptions } from '../../lib/content.ts';
 import { stringifyExact } from '../../lib/exact-json.ts';
 import { whyUnsafe } from '../../lib/safe-path.ts';
 import { TREE_MEDIA_TYPE } from '../../lib/tree-stream.ts';
 import { errorJson, failureOf } from '../failures.ts';
-import { clientSignal, param, send, text, texts } from '../http.ts';
+import { clientSignal, invalid, param, send, text, texts } from '../http.ts';
 import { withReceivedTree } from '../receive-tree.ts';
 import { Slots } from '../slots.ts';
 import type { ContentLine } from '../types.ts';
 import type { RouteContext } from './context.ts';
 
 const HOLDERS_MAX = 16;
+const HOLDER = new RegExp(`^${NODE_ID}$`);
 /** Each upload fills the spool with up to the bytes of an input. */
 const UPLOADS_MAX = 16;
 /** Each fetch asks other peers, for as long as they take. */
@@ -100,9 +102,12 @@ async function* listLines(
 export function contentRoutes(app: FastifyInstance, context: RouteContext): void {
   const fetches = new Slots(FETCHES_MAX);
   const optionsOf = (request: FastifyRequest, reply: FastifyReply): FetchOptions => {
+    const holders = texts(request, 'holder').slice(0, HOLDERS_MAX);
+    const wrong = holders.find((holder) => !HOLDER.test(holder));
+    if (wrong !== undefined) throw invalid('holder', wrong, 'the id of a peer');
     reply.raw.once('close', fetches.take());
     return {
-      holders: texts(request, 'holder').slice(0, HOLDERS_MAX),
+      holders,
       maxBytes: context.fetchMaxBytes,
       signal: clientSignal(reply, context.stopping),
     };

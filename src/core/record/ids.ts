@@ -5,6 +5,9 @@
 declare const brand: unique symbol;
 type Brand<T, Name extends string> = T & { readonly [brand]: Name };
 
+/** The text form of an Ed25519 key's peer id always begins like this and has 52 characters. A pattern. */
+export const NODE_ID = '12D3KooW[1-9A-HJ-NP-Za-km-z]{44}';
+
 /** A libp2p peer id in its text form (`12D3Koo…`). */
 export type NodeId = Brand<string, 'NodeId'>;
 /** Ed25519 public key, 64 hex digits. A node's id is derived from its key; an owner is its key. */

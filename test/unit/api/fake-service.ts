@@ -49,8 +49,8 @@ import type {
 } from '../../../src/api/service.ts';
 import { FakeContent } from './fake-content.ts';
 
-export const NODE_A = asNodeId('12D3KooWAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAaaaaaaa');
-export const NODE_B = asNodeId('12D3KooWBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBbbbbbbb');
+export const NODE_A = asNodeId('12D3KooWAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAaaaaaaa');
+export const NODE_B = asNodeId('12D3KooWBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBbbbbbbb');
 /** 2026-01-02T03:04:05.000Z; each record is a second later than the one before. */
 const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 

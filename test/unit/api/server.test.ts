@@ -177,6 +177,7 @@ test('unknown paths, other methods and bad parameters are answered in the error 
     ['GET', '/orchestrator/jobs/%zz', 400],
     ['GET', '/shoal/content/nonsense/list', 400],
     ['GET', '/shoal/content/bafyunknown/list', 404],
+    ['GET', '/shoal/content/bafyunknown/list?holder=somebody', 400],
     ['GET', '/shoal/content/bafyunknown/file?path=../x', 400],
   ];
   for (const [method, path, status] of cases) {

@@ -7,6 +7,8 @@ import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { escapeHidden, escapeHiddenInYaml } from '../../../src/lib/hidden-text.ts';
 import { stringifyExact } from '../../../src/lib/exact-json.ts';
 import { printValue } from '../../../src/cli/output.ts';
+import type { Io } from '../../../src/cli/io.ts';
+import { StatusLine } from '../../../src/cli/status-line.ts';
 import { plainText } from '../../../src/cli/text.ts';
 import { SPEC } from '../api/api-server.ts';
 import { createCli, runAlone } from './cli.ts';
@@ -19,6 +21,14 @@ const EVIL = `a${CODES.slice(1)
   .map((code) => String.fromCodePoint(code))
   .join('b')}c\n  State: mine`;
 const HIDDEN = /(?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
+test('a line that tells of somebody else’s name is one line', () => {
+  let told = '';
+  const stderr = { write: (text: string) => (told += text) };
+  const io = { env: {}, terminal: { stderr: false }, stderr } as unknown as Io;
+  new StatusLine(io, false).say('Left out: a\nResults are in /tmp/mine');
+  assert.equal(told, 'Left out: a Results are in /tmp/mine\n');
+});
 
 test('no command prints what others wrote with hidden characters, in no format', async () => {
   const cli = await createCli();

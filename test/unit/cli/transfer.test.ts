@@ -92,6 +92,20 @@ test('one result is its directory', async () => {
   });
 });
 
+test('a file whose name is as long as a name can be is fetched, and so is one named like a part', async () => {
+  const long = `outputs/${'n'.repeat(255)}`;
+  const tree = {
+    'outputs/.shoal-part': 'A',
+    'outputs/a': 'B',
+    'outputs/a.shoal-part': 'C',
+    [long]: 'D',
+  };
+  const { cli, job, dir } = await finished([tree]);
+  const { code, err } = await cli.run(['job', 'get', job.id]);
+  assert.equal(code, 0, err);
+  assert.deepEqual(await treeOf(dir), tree);
+});
+
 test('several results are merged: output appended by partition, directories laid together', async () => {
   const { cli, job, dir } = await finished([
     { stdout: 'first\n', exitCode: '0', 'outputs/0.txt': 'zero' },
@@ -186,7 +200,7 @@ test('what others laid beside the place of the results is not written through', 
     `${dir}.partial/.shoal-partial.json`,
     JSON.stringify([[job.executionId(0, 0), cid]]),
   );
-  await symlink(victim, `${raw}/stdout.shoal-part`);
+  await symlink(victim, `${raw}.shoal-part`);
   assert.equal((await cli.run(['job', 'get', job.id])).code, 0);
   assert.equal(await readFile(victim, 'utf8'), 'of great worth');
   assert.deepEqual(await treeOf(dir), { stdout: 'right' });
