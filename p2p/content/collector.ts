@@ -25,7 +25,12 @@ export interface Collected {
   readonly keptBytes: number;
 }
 
-export async function collect(deps: CollectorDeps, guard: Guard): Promise<Collected> {
+/** @param everything whatever is not in use goes, however little there is */
+export async function collect(
+  deps: CollectorDeps,
+  guard: Guard,
+  everything: boolean,
+): Promise<Collected> {
   const { blocks, quotaBytes } = deps;
   const files: StoredBlock[] = [];
   let used = 0;
@@ -34,12 +39,13 @@ export async function collect(deps: CollectorDeps, guard: Guard): Promise<Collec
     used += file.bytes;
   }
   const result = { removedBlocks: 0, removedBytes: 0, keptBytes: used };
-  if (used <= quotaBytes) return result;
+  if (used <= quotaBytes && !everything) return result;
+  const keepBytes = everything ? 0 : quotaBytes * COLLECT_TO;
   files.sort((a, b) => a.modifiedAt - b.modifiedAt);
   let live = new Set<BlockKey>();
   let marked = -1;
   for (const file of files) {
-    if (result.keptBytes <= quotaBytes * COLLECT_TO) break;
+    if (result.keptBytes <= keepBytes) break;
     // What was pinned or taken into use since the last marking may hold this very block.
     while (marked !== guard.version()) {
       marked = guard.version();

@@ -36,8 +36,11 @@ export interface ContentDeps {
 }
 
 export interface HostContent extends ContentStore {
-  /** Removes unpinned blocks, oldest first, when the store is above its quota. */
-  collect(): Promise<Collected>;
+  /**
+   * Removes unpinned blocks, oldest first, when the store is above its quota; `everything`: all of them,
+   * however little is in it. What is in use stays.
+   */
+  collect(everything: boolean): Promise<Collected>;
   /** Roots pinned here. */
   pins(): AsyncIterable<string>;
   /** Size of the block files, bytes. */
@@ -179,7 +182,7 @@ export function createContentStore(deps: ContentDeps): HostContent {
       return bytes;
     },
 
-    collect: () => guard.using(null, () => collect(deps, guard)),
+    collect: (everything) => guard.using(null, () => collect(deps, guard, everything)),
     stop: mender.stop,
   };
 }

@@ -117,6 +117,7 @@ export function openRunner({
   driver,
   retention,
   now,
+  onDiskFull,
   log,
 }: {
   readonly config: Config;
@@ -126,6 +127,7 @@ export function openRunner({
   readonly retention: Retention;
   /** Counted time. */
   readonly now: () => number;
+  readonly onDiskFull: () => void;
   readonly log: Log;
 }): Runner {
   const { storage } = config;
@@ -146,6 +148,7 @@ export function openRunner({
     settings: { ...storage, allowedEnv: config.policy.allowedEnv },
     environment: process.env,
     now,
+    onDiskFull,
     executionsDir: join(config.node.dataDir, 'executions'),
     log: log.child({ component: 'runner' }),
     emit: (execution, event) => {

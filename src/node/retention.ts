@@ -1,6 +1,7 @@
 /**
  * How long results stay: each one this node made or copied is pinned, and fetched again when it is
- * found missing at a start, until its retention time is over, then unpinned; what nobody pins is collected when the quota is reached.
+ * found missing at a start, until its retention time is over, then unpinned; what nobody pins is collected when the quota is reached, or the
+ * disk is full (`making-room.ts`).
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HostContent } from '../../p2p/content/content.ts';
@@ -79,7 +80,7 @@ export function createRetention(deps: {
       kv.delete(key);
     }
     kv.expire(now);
-    const { removedBlocks, removedBytes } = await content.collect();
+    const { removedBlocks, removedBytes } = await content.collect(false);
     if (removedBlocks > 0) log.info({ removedBlocks, removedBytes }, 'content.collected');
   }
 

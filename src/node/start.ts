@@ -26,7 +26,9 @@ import { startClockWatch } from './clock-watch.ts';
 import { closeDataDirs, makeDataDirs } from './data-dirs.ts';
 import { createCountedClock, machineClocks } from './counted-clock.ts';
 import { createDefects, stackOf } from './defects.ts';
+import { pause } from '../lib/abort.ts';
 import { createDiskWatch } from './disk-watch.ts';
+import { createRoomMaking } from './making-room.ts';
 import { diagnose } from './doctor.ts';
 import { createDriver } from './driver.ts';
 import type { Driver } from './driver.ts';
@@ -173,6 +175,7 @@ async function compose(
     log: peerLog,
     onFull: (full) => {
       driver.push({ type: 'disk', full });
+      if (full) making.begin();
       if (!full) void profiler.refresh().catch(() => {});
     },
     onLost: (error) => {
@@ -180,7 +183,16 @@ async function compose(
       breakDown(error);
     },
   });
-  closers.add(() => disk.stop());
+  const making = createRoomMaking({
+    content: host.content,
+    full: () => disk.state().full,
+    pause,
+    log: peerLog,
+  });
+  closers.add(() => {
+    disk.stop();
+    making.stop();
+  });
   closers.add(startClockWatch(peerLog, () => host.clockSkew()));
   const jobs = createJobLookup({ driver, self: host.nodeId });
   const content = announcingContent(host.content, (cid, local) =>
@@ -194,6 +206,7 @@ async function compose(
     driver,
     retention,
     now: counted.now,
+    onDiskFull: making.begin,
     log: peerLog,
   });
   closers.add(() => runner.stop(2_000));

@@ -6,6 +6,9 @@ import { ShoalError } from '../failures/shoal-error.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import { StorageError } from './source.ts';
 
+/** The code of a failure for want of room. */
+export const DISK_FULL = 'disk-full';
+
 /** What to throw in place of `error` after an input could not be staged; `what` names the input. */
 export function inputError(error: unknown, what: string): unknown {
   if (error instanceof StorageError) return error;
@@ -33,7 +36,7 @@ export function diskError(error: unknown, what: string): unknown {
   switch (errorCode(error)) {
     case 'ENOSPC':
     case 'EDQUOT':
-      return new StorageError('node', 'disk-full', `${what}: the disk of this node is full.`, {
+      return new StorageError('node', DISK_FULL, `${what}: the disk of this node is full.`, {
         cause: error,
       });
     case 'EACCES':

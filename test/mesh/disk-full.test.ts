@@ -1,11 +1,12 @@
 /** A full disk costs a peer new work and nothing else: not its life, not what it acknowledged. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { createMesh } from './harness.ts';
 import type { Peer } from './peer.ts';
 import { fill, onlyRoot, onSmallDisk } from './small-disk.ts';
-import { noop } from './specs.ts';
+import { input, noop } from './specs.ts';
 
 const mesh = await createMesh();
 const ROOMY_MB = 64;
@@ -98,4 +99,25 @@ test('with no byte left a peer lives, answers, starts again, and goes on once th
     readdirSync(full.dataDir).filter((name) => /crash|damaged/.test(name)),
     [],
   );
+});
+
+test('what jobs fetched and are done with makes room for the next ones', {
+  skip: onlyRoot,
+}, async (context) => {
+  const [first] = mesh.peers;
+  assert.ok(first !== undefined);
+  const cached = await mesh.add({
+    flags: ['--label', 'disk=cached'],
+    prepare: (peer) => onSmallDisk(context, peer, ROOMY_MB),
+  });
+  await mesh.joined(mesh.peers.filter((peer) => peer.running));
+  // Twelve times ten megabytes pass through a disk of sixty-four.
+  for (let turn = 0; turn < 12; turn += 1) {
+    const cid = await first.addContent(randomBytes(10_000_000));
+    // While the disk is full the job waits for its only node.
+    const task = { InputSources: [input(cid, '/in')], Timeouts: { QueueTimeout: 60 } };
+    const id = await mesh.submit(first, noop({}, { job: here('cached'), task }));
+    await mesh.reaches(first, id, 'Completed', 60_000);
+  }
+  assert.ok(cached.events('content.made-room').length > 0);
 });

@@ -176,8 +176,10 @@ export async function* readResult(
   const fetching = { holders: result.holders, maxBytes: source.outputMaxBytes, signal };
   for (const stream of STREAMS) {
     const lines = new LineSplitter(stream);
+    // A block of nothing but line ends would be four million lines at once.
     for await (const chunk of source.content.read(result.cid, stream, fetching))
-      yield* lines.push(Buffer.from(chunk));
+      for (let at = 0; at < chunk.length; at += CHUNK_BYTES)
+        yield* lines.push(Buffer.from(chunk.subarray(at, at + CHUNK_BYTES)));
     yield* lines.end();
   }
 }

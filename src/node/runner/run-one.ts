@@ -16,7 +16,7 @@ import type { Engine, EngineOutcome, EngineRun } from '../../engines/engine.ts';
 import type { Log } from '../../lib/log.ts';
 import { TIMER_MAX_MS } from '../../lib/timer.ts';
 import { chargedBytes } from '../../lib/walk-tree.ts';
-import { diskError } from '../../storage/content-failures.ts';
+import { DISK_FULL, diskError } from '../../storage/content-failures.ts';
 import { assembleResult, checkResult } from '../../storage/results.ts';
 import type { Publisher, Source } from '../../storage/source.ts';
 import { StorageError, publisherOf } from '../../storage/source.ts';
@@ -56,6 +56,8 @@ export interface RunPorts {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Wall clock, milliseconds. */
   readonly now: () => number;
+  /** Told when there was no room on the disk for what an execution needs. */
+  readonly onDiskFull: () => void;
 }
 
 /** One order while it is carried out. */
@@ -365,7 +367,10 @@ function explained(
 ): { readonly failure: ExecutionFailure; readonly usage: Usage | null } {
   if (error instanceof RunError) return { failure: error.failure, usage: error.usage };
   const known = diskError(error, 'The execution failed');
-  if (known instanceof StorageError) return { failure: known.failure, usage: null };
+  if (known instanceof StorageError) {
+    if (known.failure.code === DISK_FULL) carried.onDiskFull();
+    return { failure: known.failure, usage: null };
+  }
   carried.log.error({ error }, 'execution.broken');
   const message =
     error instanceof ShoalError

@@ -418,19 +418,23 @@ describe('the disk', () => {
     const keep = await add(randomBytes(1 << 20));
     const drop = await add(randomBytes(3 << 20));
     assert.deepEqual(
-      await content.collect().then((done) => done.removedBlocks),
+      await content.collect(false).then((done) => done.removedBlocks),
       0,
       'all are pinned',
     );
     await content.unpin(drop.cid);
-    const done = await content.collect();
+    const done = await content.collect(false);
     assert.ok(done.removedBytes >= 1 << 20 && done.keptBytes <= 4_000_000, JSON.stringify(done));
     assert.deepEqual([await content.has(keep.cid), await content.has(drop.cid)], [true, false]);
     const pins: string[] = [];
     for await (const cid of content.pins()) pins.push(cid);
     assert.deepEqual(pins, [keep.cid]);
-    const again = await content.collect();
+    const again = await content.collect(false);
     assert.equal(again.removedBlocks, 0, 'below the quota nothing goes');
+    const more = await content.addStream(chunksOf(randomBytes(1_000)), never);
+    await content.unpin(more.cid);
+    assert.ok((await content.collect(true)).removedBlocks > 0, 'unless all is to go that can');
+    assert.deepEqual([await content.has(keep.cid), await content.has(more.cid)], [true, false]);
   });
 });
 

@@ -41,6 +41,7 @@ const publisher: Publisher = {
 };
 
 const runner = createRunner({
+  onDiskFull: () => {},
   engines: new Map([['shell', createShellEngine(options.reattaches)]]),
   sources: new Map([['slow', source]]),
   publishers: new Map([['slow', publisher]]),

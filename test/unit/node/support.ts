@@ -84,6 +84,7 @@ export async function world(options: WorldOptions = {}): Promise<World> {
     settings: { ...settings, ...options.settings },
     environment: options.environment ?? {},
     now: options.now ?? Date.now,
+    onDiskFull: () => {},
     executionsDir,
     log: createLog('debug', { write: (line) => void log.push(line) }),
     emit(execution: ExecutionId, event: RunEvent) {
