@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { asNodeId } from '../../../src/core/record/ids.ts';
+import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { createIpfsSource } from '../../../src/storage/ipfs-source.ts';
 import { createIpfsPublisher, createNoopPublisher } from '../../../src/storage/publishers.ts';
 import { publisherOf, sourceOf } from '../../../src/storage/source.ts';
@@ -67,6 +68,15 @@ describe('inputs by CID', () => {
       const work = source.stage(inputOf('ipfs', params), here.context('x', { maxBytes }));
       assert.equal(await failureOf(work), expected, what);
     }
+  });
+
+  it('that no node can write are the fault of their job, and no defect of this node', async () => {
+    await using here = await place();
+    const why = 'more than 100000 entries';
+    const writeTo = () => Promise.reject(new ShoalError({ code: 'path-unsafe', path: '…', why }));
+    const source = createIpfsSource({ ...createFakeContent(), writeTo });
+    const work = source.stage(inputOf('ipfs', { CID: 'bafy00' }), here.context('x', {}));
+    assert.equal(await failureOf(work), 'spec input-invalid');
   });
 
   it('give way to the signal, without calling that a failure of the input', async () => {
