@@ -4,6 +4,7 @@
  * come from strangers: nothing is written outside of the directory, and no symlink is ever made. That
  * nobody else writes to the directory meanwhile is seen to in `partial.ts`.
  */
+import type { StatsFs } from 'node:fs';
 import { lstat, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -170,15 +171,24 @@ async function fetchFile(
   await rename(part, target);
 }
 
-async function checkSpace(directory: string, bytes: number, shown: string): Promise<void> {
-  const { bavail, bsize } = await statfs(directory);
+/** Of the disk that is fetched to, so much is left to everything else on it: the smaller of both. */
+const MARGIN_BYTES = 200_000_000;
+const MARGIN_SHARE = 0.02;
+
+/** Why so many bytes are not fetched to a disk; null when they fit. */
+export function whyNoSpace(
+  { bavail, blocks, bsize }: Pick<StatsFs, 'bavail' | 'blocks' | 'bsize'>,
+  bytes: number,
+): string | null {
   const free = bavail * bsize;
-  if (free < bytes)
-    refuse({
-      code: 'store-unusable',
-      path: shown,
-      why: `${formatBytes(bytes)} are needed and ${formatBytes(free)} are free`,
-    });
+  const margin = Math.min(MARGIN_BYTES, blocks * bsize * MARGIN_SHARE);
+  if (free - margin >= bytes) return null;
+  return `${formatBytes(bytes)} are needed and ${formatBytes(free)} are free, of which ${formatBytes(margin)} are left alone`;
+}
+
+async function checkSpace(directory: string, bytes: number, shown: string): Promise<void> {
+  const why = bytes === 0 ? null : whyNoSpace(await statfs(directory), bytes);
+  if (why !== null) refuse({ code: 'store-unusable', path: shown, why });
 }
 
 function asInterrupt(error: unknown, { cid, signal }: TransferOptions): unknown {

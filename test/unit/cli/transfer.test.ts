@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { SPEC } from '../api/api-server.ts';
 import type { FakeJob } from '../api/fake-service.ts';
+import { whyNoSpace } from '../../../src/cli/transfer.ts';
 import { createCli, type Cli } from './cli.ts';
 
 type Tree = Readonly<Record<string, string | null>>;
@@ -204,6 +205,17 @@ test('what others laid beside the place of the results is not written through', 
   assert.equal((await cli.run(['job', 'get', job.id])).code, 0);
   assert.equal(await readFile(victim, 'utf8'), 'of great worth');
   assert.deepEqual(await treeOf(dir), { stdout: 'right' });
+});
+
+test('what is fetched does not fill the disk to its last byte', () => {
+  const disk = { bavail: 1_000_000, blocks: 10_000_000, bsize: 1_000 };
+  assert.equal(whyNoSpace(disk, 800_000_000), null);
+  assert.match(whyNoSpace(disk, 800_000_001) ?? '', /800.0 MB are needed and 1.0 GB are free/);
+  assert.equal(
+    whyNoSpace({ ...disk, blocks: 1_000_000 }, 980_000_000),
+    null,
+    'of a small disk less',
+  );
 });
 
 test('names that would leave the directory or fall together are refused', async () => {
