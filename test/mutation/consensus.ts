@@ -300,7 +300,7 @@ export const consensus: Mutations = {
     {
       name: 'one keeper deposes a leader by its word alone',
       within: 'mayGoOn',
-      text: 'isQuorum(body, willing)',
+      text: 'isQuorum(configuration, willing)',
       instead: 'false',
       why: 'a job stands still as long as one of its keepers lies',
     },
@@ -418,8 +418,8 @@ export const consensus: Mutations = {
     {
       name: 'strangers are given what a keeper has',
       within: 'onPageWanted',
-      text: '!isKeeper(',
-      instead: 'false && !isKeeper(',
+      text: '!everKept(',
+      instead: 'false && !everKept(',
       why: 'anybody makes a keeper send 256 KiB for a small question',
     },
   ],

@@ -50,7 +50,7 @@ export const work: Mutations = {
     {
       name: 'a keeper takes up anew what it lost a row of',
       within: 'asKeeper',
-      text: '!core.keeping.forfeits.has(admission.job) &&',
+      text: '!core.keeping.forfeits.has(chain.job) &&',
       instead: '',
       why: 'it votes for a second value where it has forgotten the first',
     },

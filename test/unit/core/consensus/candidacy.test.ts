@@ -22,6 +22,8 @@ import {
 
 /** Nodes 1, 0, 2, 3 and 4 keep the job; 1 led it; node 0 is the machine under test. */
 const job = admitted(jobWith(), [1, 0, 2, 3, 4]);
+/** One with room for more than a page. */
+const wide = admitted(jobWith({ Count: 8 }), [1, 0, 2, 3, 4]);
 const id = job.spec.body.job;
 const epochOf = (number: number, node: number): Epoch => ({
   config: { major: 0, minor: 0 },
@@ -35,10 +37,12 @@ const accepted = (value: Signed<'assign'>, epoch: Epoch): AcceptedValue => ({
 });
 
 /** Node 0 stands for leader after 1 and 2 led. @returns what it asks the others */
-function candidate(): { cluster: Cluster; prepare: MessageOf<'prepare'> } {
+function candidate(of = job): { cluster: Cluster; prepare: MessageOf<'prepare'> } {
+  const { spec, admission } = of;
+  const id = spec.body.job;
   const cluster = new Cluster({ nodes: 1, program: () => [] });
-  cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
-  cluster.message(0, 2, { type: 'prepare', job: id, grant: grantOf(job, epochOf(1, 2), 2) });
+  cluster.message(0, 1, { type: 'activate', spec, admission });
+  cluster.message(0, 2, { type: 'prepare', job: id, grant: grantOf(of, epochOf(1, 2), 2) });
   cluster.message(0, 2, { type: 'not-leading', jobs: [id] });
   cluster.until('it stands', () => cluster.messages('prepare').length > 0, 5_000);
   const { message } = cluster.messages('prepare')[0] ?? assert.fail('a prepare');
@@ -51,7 +55,8 @@ const promise = (
   prepare: MessageOf<'prepare'>,
   from: number,
   holding: Holding = {},
-): void => promiseWhole(cluster, prepare, from, snapshotWith(job, holding));
+  of = job,
+): void => promiseWhole(cluster, prepare, from, snapshotWith(of, holding));
 
 const leads = (cluster: Cluster): boolean => cluster.job(0).leading !== null;
 const proposed = (cluster: Cluster): readonly string[] => [
@@ -114,14 +119,15 @@ describe('a candidate', () => {
   });
 
   describe('that pulls a large promise', () => {
-    const values = Array.from({ length: 900 }, (_, attempt) =>
-      accepted(assignOf(job, { node: 7, by: 2, attempt }, epochOf(0, 1)), epochOf(0, 1)),
-    );
-    const snapshot = snapshotWith(job, { accepted: values });
-    const other = snapshotWith(job, { accepted: [...values.slice(1), both[1]] });
+    const values = Array.from({ length: 900 }, (_, number) => {
+      const place = { partition: number % 8, attempt: Math.floor(number / 8) };
+      return accepted(assignOf(wide, { node: 7, by: 1, ...place }, epochOf(0, 1)), epochOf(0, 1));
+    });
+    const snapshot = snapshotWith(wide, { accepted: values });
+    const other = snapshotWith(wide, { accepted: values.slice(1) });
     const begun = () => {
-      const { cluster, prepare } = candidate();
-      promise(cluster, prepare, 2);
+      const { cluster, prepare } = candidate(wide);
+      promise(cluster, prepare, 2, {}, wide);
       cluster.message(0, 3, promiseOf(prepare, 3, snapshot));
       const wanted = () => wantedOf(cluster, 3).at(-1) ?? assert.fail('a page is wanted');
       cluster.message(0, 3, pageFor(snapshot, wanted()));

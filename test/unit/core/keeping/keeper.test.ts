@@ -225,11 +225,12 @@ describe('an admission', () => {
 function acceptedOf(
   cluster: Cluster,
   promise: MessageOf<'promise'>,
+  of = id,
 ): readonly (readonly string[])[] {
   const { snapshot } = promise.digest;
   const told: (readonly string[])[] = [];
   for (let from: number | null = 0; from !== null; ) {
-    const wanted = { type: 'page-wanted', job: id, snapshot, chunk: 0, from } as const;
+    const wanted = { type: 'page-wanted', job: of, snapshot, chunk: 0, from } as const;
     const [page] = sends(cluster.message(0, 2, wanted));
     assert.ok(page?.type === 'page');
     told.push(...page.accepted.map(({ slot, value }) => [slot, value.id]));
@@ -297,13 +298,19 @@ describe('a promise', () => {
   }
 
   it('of a large ledger is one message, and its pages each fit a frame', () => {
-    const cluster = keeper();
-    const values = Array.from({ length: 900 }, (_, attempt) => assignOf(job, { node: 7, attempt }));
-    cluster.message(0, 1, propose(values));
-    const [promise, ...more] = sends(cluster.message(0, 2, prepare(epochOf(1, 2), 2)));
+    const wide = admitted(jobWith({ Count: 8 }), [1, 0, 2]);
+    const { job: id } = wide.spec.body;
+    const cluster = machine();
+    cluster.message(0, 1, { type: 'activate', spec: wide.spec, admission: wide.admission });
+    const values = Array.from({ length: 900 }, (_, number) =>
+      assignOf(wide, { node: 7, partition: number % 8, attempt: Math.floor(number / 8) }),
+    );
+    cluster.message(0, 1, propose(values, { job: id, epoch: wide.epoch }));
+    const asked = { type: 'prepare', job: id, grant: grantOf(wide, epochOf(1, 2), 2) } as const;
+    const [promise, ...more] = sends(cluster.message(0, 2, asked));
     assert.ok(promise?.type === 'promise');
     assert.deepEqual(more, []);
-    assert.equal(acceptedOf(cluster, promise).length, 900);
+    assert.equal(acceptedOf(cluster, promise, id).length, values.length);
     const pages = cluster.messages('page');
     assert.ok(pages.length > 1);
     for (const { message } of pages) {
