@@ -242,13 +242,13 @@ function otherShapes(records: RecordShapes) {
     'command-refused': map<OneMessage<'command-refused'>>({
       type: literal('command-refused'),
       job: jobId,
-      sequence: ordinal,
+      command: common.recordId,
       refusal,
     }),
     'command-ack': map<OneMessage<'command-ack'>>({
       type: literal('command-ack'),
       job: jobId,
-      sequence: ordinal,
+      command: common.recordId,
     }),
     'lead-check': map<OneMessage<'lead-check'>>({ type: literal('lead-check'), jobs }),
     leading: map<OneMessage<'leading'>>({

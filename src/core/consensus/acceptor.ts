@@ -2,6 +2,7 @@
  * The acceptor: promise epochs and accept what a leader proposes under them. Whatever it signs is on
  * disk before the signature leaves (the machine's `persist` barrier).
  */
+import { stopAmong } from '../record/commands.ts';
 import { configurationOf, everKept } from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
 import { acceptSlot, hasPlace, partitionsIn, slotOf } from '../record/slot.ts';
@@ -191,7 +192,7 @@ function wellFounded(kept: KeptJob, value: SlotValue): boolean {
     case 'close': {
       const { outcome, version } = value.body;
       // Any valid stop of the owner will do: two peers of one owner may each have signed one.
-      if (outcome === 'stopped') return ledger.commands.size > 0;
+      if (outcome === 'stopped') return stopAmong(ledger.commands.values()) !== null;
       if (outcome === 'failed') return true;
       return Array.from({ length: partitionsIn(ledger.spec.body) }, (_, p) => p).every(
         (p) => ledger.partitions.get(p)?.accept != null || accepted.has(acceptSlot(version, p)),

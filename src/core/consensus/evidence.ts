@@ -1,5 +1,5 @@
 /** What others say of a job beside what was committed: how its executions go, and what its owner commands. */
-import type { NodeId } from '../record/ids.ts';
+import type { NodeId, RecordId } from '../record/ids.ts';
 import { isTerminal, mergeCommand, mergeState, nodeOfExecution } from '../record/ledger.ts';
 import { currentOf } from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
@@ -54,11 +54,17 @@ export function takeState(
   return true;
 }
 
+const commandKey = (id: RecordId): string => `command/${id}`;
+
 export function takeCommand(core: Node, kept: KeptJob, command: Signed<'command'>): void {
-  const { job } = kept.ledger;
+  const { job, commands } = kept.ledger;
+  const before = [...commands.keys()];
   if (mergeCommand(kept.ledger, command) !== 'new') return;
-  // One row, which the next command replaces.
-  const key = 'command';
+  const key = commandKey(command.id);
   persist(core, { table: 'records', job, key, value: { record: command, votes: [] } });
+  // What made room for it.
+  for (const id of before)
+    if (!commands.has(id))
+      persist(core, { table: 'records', job, key: commandKey(id), value: null });
   touch(core, job);
 }

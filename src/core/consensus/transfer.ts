@@ -116,7 +116,7 @@ export function takeRecords(core: Node, from: NodeId, kept: KeptJob, page: Page)
   }
   for (const state of page.states) takeState(core, from, kept, state);
   for (const command of page.commands) {
-    if (ledger.commands.get(command.body.sequence)?.id === command.id) continue;
+    if (ledger.commands.has(command.id)) continue;
     const verdict = checkCommand(suite, ledger.spec, command, wallMs(core));
     if (verdict !== 'good') refuse(core, from, verdict.code, verdict.fault);
     else takeCommand(core, kept, command);

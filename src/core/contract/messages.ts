@@ -4,7 +4,7 @@
  * it; whatever outlives the channel is a signed record inside. Types only.
  */
 import type { Resources } from '../../job/model.ts';
-import type { ExecutionId, JobId, NodeId, PublicKey, RequestId } from '../record/ids.ts';
+import type { ExecutionId, JobId, NodeId, PublicKey, RecordId, RequestId } from '../record/ids.ts';
 import type { Refusal } from '../record/refusals.ts';
 import type { Changes, Roots } from '../record/chain.ts';
 import type { AnyRecord, Certified, Committed, Epoch, Signed, Slot } from '../record/records.ts';
@@ -223,12 +223,12 @@ export type Message =
     }
   // — commands of the owner
   | { readonly type: 'command'; readonly command: Signed<'command'> }
-  | { readonly type: 'command-ack'; readonly job: JobId; readonly sequence: number }
+  | { readonly type: 'command-ack'; readonly job: JobId; readonly command: RecordId }
   /** By the clock of this keeper the command and its job are no longer good. */
   | {
       readonly type: 'command-refused';
       readonly job: JobId;
-      readonly sequence: number;
+      readonly command: RecordId;
       readonly refusal: Refusal;
     }
   // — keepers watch their leader

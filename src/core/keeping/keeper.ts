@@ -4,6 +4,7 @@
  */
 import { putOnShelf, recall } from './shelf.ts';
 import { configurationOf, currentOf } from '../record/chain.ts';
+import { stopAmong } from '../record/commands.ts';
 import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { allow } from '../mesh/allowance.ts';
 import { slotOf } from '../record/slot.ts';
@@ -135,7 +136,7 @@ export function tellClosed(
 }
 
 export function onCommand(core: With<'keeping'>, from: NodeId, command: Signed<'command'>): void {
-  const { job, sequence } = command.body;
+  const { job } = command.body;
   const kept = core.keeping.kept.get(job);
   if (kept === undefined || kept.ledger.close !== null) {
     const end = endOf(core, job);
@@ -143,7 +144,7 @@ export function onCommand(core: With<'keeping'>, from: NodeId, command: Signed<'
     else refuse(core, from, 'unknown-job', false);
     return;
   }
-  if (kept.ledger.commands.get(sequence)?.id !== command.id) {
+  if (!kept.ledger.commands.has(command.id)) {
     const verdict = checkCommand(core.suite, kept.ledger.spec, command, wallMs(core));
     if (verdict !== 'good') {
       refuse(core, from, verdict.code, verdict.fault);
@@ -154,19 +155,19 @@ export function onCommand(core: With<'keeping'>, from: NodeId, command: Signed<'
     const leader = kept.seen.leader;
     if (leader !== core.self && leader !== from) send(core, leader, { type: 'command', command });
   }
-  send(core, from, { type: 'command-ack', job, sequence });
+  send(core, from, { type: 'command-ack', job, command: command.id });
 }
 
 /** Who gave it would wait in vain, and cannot know why. */
 function tellTime(
   core: Node,
   from: NodeId,
-  { body: { job, sequence, notAfter } }: Signed<'command'>,
+  { id: command, body: { job, notAfter } }: Signed<'command'>,
   spec: Signed<'spec'>,
 ): void {
   const until = Math.max(notAfter, spec.body.notAfter);
   const refusal = { code: 'wrong-time', notAfter: until, wall: wallMs(core) } as const;
-  send(core, from, { type: 'command-refused', job, sequence, refusal });
+  send(core, from, { type: 'command-refused', job, command, refusal });
 }
 
 // — watching the leader
@@ -226,8 +227,8 @@ export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'execut
     if (core.mesh.watches.get(leader)?.dead === true) leaderGone(core, kept);
     else if (kept.lead === null && kept.candidateAt === null) overthrow(core, kept, leader);
     // A stop that this keeper signed for must not wait for the one who brought it.
-    for (const command of kept.ledger.commands.values())
-      send(core, leader, { type: 'command', command });
+    const stop = stopAmong(kept.ledger.commands.values());
+    if (stop !== null) send(core, leader, { type: 'command', command: stop });
     overdue ||= isOverdue(core, kept);
     if (isOwing(core, kept)) asked.set(leader, [...(asked.get(leader) ?? []), kept.ledger.job]);
   }

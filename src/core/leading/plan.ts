@@ -4,6 +4,7 @@
  * (level-triggered), so a lost message or a repeated one changes nothing but the moment. `outlook.ts` comes
  * to the same plan by looking only at partitions that something happened to.
  */
+import { stopAmong } from '../record/commands.ts';
 import { closeSlot, partitionsIn } from '../record/slot.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, Millis } from '../record/ids.ts';
@@ -120,12 +121,10 @@ function wake(plan: Plan, at: Millis): void {
 }
 
 function stopEnding(ledger: Ledger): Ending | null {
-  for (const command of ledger.commands.values()) {
-    if (command.body.command !== 'stop') continue;
-    const message = command.body.reason === '' ? 'stopped by its owner' : command.body.reason;
-    return { outcome: 'stopped', code: 'stopped-by-owner', message, evidence: [command.id] };
-  }
-  return null;
+  const stop = stopAmong(ledger.commands.values());
+  if (stop === null) return null;
+  const message = stop.body.reason === '' ? 'stopped by its owner' : stop.body.reason;
+  return { outcome: 'stopped', code: 'stopped-by-owner', message, evidence: [stop.id] };
 }
 
 function timeoutEnding(ledger: Ledger, observed: Observed): Ending | null {

@@ -261,13 +261,13 @@ const messages: Makers<Message> = {
     outcome: 'made',
   }),
   command: ({ job }) => ({ type: 'command', command: stopOf(job) }),
-  'command-refused': ({ id }) => ({
+  'command-refused': ({ id, job }) => ({
     type: 'command-refused',
     job: id,
-    sequence: 1,
+    command: job.spec.id,
     refusal: { code: 'wrong-time', notAfter: 1, wall: 2 },
   }),
-  'command-ack': ({ id }) => ({ type: 'command-ack', job: id, sequence: 1 }),
+  'command-ack': ({ id, job }) => ({ type: 'command-ack', job: id, command: job.spec.id }),
   'lead-check': ({ id }) => ({ type: 'lead-check', jobs: [id] }),
   leading: ({ id, job }) => ({ type: 'leading', jobs: [{ job: id, epoch: job.epoch }] }),
   'not-leading': ({ id }) => ({ type: 'not-leading', jobs: [id] }),

@@ -1,6 +1,8 @@
 /** What is refused for its time is told to whoever asked, with both times. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { asRecordId } from '../../../../src/core/record/ids.ts';
+import type { RecordId } from '../../../../src/core/record/ids.ts';
 import { Cluster } from '../cluster.ts';
 import { jobWith, WALL } from '../fixtures.ts';
 
@@ -76,17 +78,20 @@ describe('a stop', () => {
     const asker = [0, 1, 2, 3].find((node) => !keeps(node)) ?? assert.fail();
     const [first = assert.fail(), second = assert.fail()] = [0, 1, 2, 3].filter(keeps);
     const { job } = cluster.job(first);
-    cluster.lose = ({ message }) => message.type === 'command';
+    const sent: RecordId[] = [];
+    cluster.lose = ({ message }) => {
+      if (message.type === 'command') sent.push(message.command.id);
+      return message.type === 'command';
+    };
     const request = cluster.request(asker, { type: 'stop', job, reason: 'enough' });
-    const refused = {
-      type: 'command-refused',
-      job,
-      sequence: 1,
-      refusal: { code: 'wrong-time', notAfter: 1, wall: 2 },
-    } as const;
-    const ack = { type: 'command-ack', job, sequence: 1 } as const;
+    const command = sent[0] ?? assert.fail('it was sent');
+    const refusal = { code: 'wrong-time', notAfter: 1, wall: 2 } as const;
+    const refused = { type: 'command-refused', job, command, refusal } as const;
+    const ack = { type: 'command-ack', job, command } as const;
+    const other = asRecordId('0'.repeat(64));
     for (const stranger of [8, 9]) cluster.message(asker, stranger, refused);
-    for (const node of [first, second]) cluster.message(asker, node, { ...refused, sequence: 2 });
+    for (const node of [first, second])
+      cluster.message(asker, node, { ...refused, command: other });
     cluster.message(asker, first, ack);
     cluster.message(asker, first, refused);
     cluster.message(asker, second, refused);

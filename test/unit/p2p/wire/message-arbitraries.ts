@@ -39,6 +39,7 @@ import {
   nodeIds,
   storeIds,
   publicKeys,
+  recordIds,
   ordinals,
   record,
   resources,
@@ -319,13 +320,13 @@ export const messageArbitraries: Arbitraries<Message> = {
   'command-refused': record<M<'command-refused'>>({
     type: is('command-refused'),
     job: jobIds,
-    sequence: ordinals,
+    command: recordIds,
     refusal,
   }),
   'command-ack': record<M<'command-ack'>>({
     type: is('command-ack'),
     job: jobIds,
-    sequence: ordinals,
+    command: recordIds,
   }),
   'lead-check': record<M<'lead-check'>>({ type: is('lead-check'), jobs: few(jobIds) }),
   leading: record<M<'leading'>>({
