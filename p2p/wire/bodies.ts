@@ -11,6 +11,7 @@ import type {
   Bodies,
   CloseBody,
   CommandBody,
+  ConfigBody,
   GrantBody,
   RecordType,
   SpecBody,
@@ -41,9 +42,15 @@ const admission = map<AdmissionBody>({
   job: jobId,
   version: ordinal,
   spec: recordId,
-  config: ordinal,
   keepers: list(common.keeper, KEEPERS_MAX, 1),
   sponsor: nodeId,
+});
+
+const config = map<ConfigBody>({
+  job: jobId,
+  config: common.configId,
+  keepers: list(common.keeper, KEEPERS_MAX, 1),
+  former: list(common.keeper, KEEPERS_MAX),
 });
 
 const vote = map<VoteBody>({
@@ -141,6 +148,7 @@ const advert = map<AdvertBody>({
 export const bodies: { readonly [T in RecordType]: Shape<Bodies[T]> } = {
   spec,
   admission,
+  config,
   vote,
   command,
   grant,

@@ -18,7 +18,7 @@ import type {
   RecordId,
   StoreId,
 } from '../../src/core/record/ids.ts';
-import type { Epoch, Keeper, Slot } from '../../src/core/record/records.ts';
+import type { ConfigId, Epoch, Keeper, Slot } from '../../src/core/record/records.ts';
 import { EPOCH_NUMBER_MAX } from '../../src/core/record/ballot.ts';
 import type { Resources } from '../../src/job/model.ts';
 import { BYTES_MAX, CPU_MAX, GPUS_MAX } from '../../src/job/resources.ts';
@@ -42,7 +42,7 @@ export const storeId: Shape<StoreId> = pattern(/^[0-9a-f]{32}$/);
 export const nonce: Shape<string> = pattern(/^[0-9a-f]{32}$/);
 export const slot: Shape<Slot> = pattern(
   new RegExp(
-    `^(?:admission|grant|close/${ORDINAL}|accept/${ORDINAL}/${INDEX}|assign/${ORDINAL}/${INDEX}/${INDEX})$`,
+    `^(?:admission|grant|close/${ORDINAL}|config/${ORDINAL}/${ORDINAL}|accept/${ORDINAL}/${INDEX}|assign/${ORDINAL}/${INDEX}/${INDEX})$`,
   ),
 );
 /** CIDv0 or CIDv1 in any base: letters, digits and the base64 signs. The core never parses it. */
@@ -69,8 +69,10 @@ export const name: Shape<string> = text(1_024);
 export const labels: Shape<Readonly<Record<string, string>>> = dictionary(text(4_096), 256, 256);
 export const nodes: Shape<readonly NodeId[]> = list(nodeId, 64);
 
+export const configId: Shape<ConfigId> = map<ConfigId>({ major: ordinal, minor: ordinal });
+
 export const epoch: Shape<Epoch> = map<Epoch>({
-  config: ordinal,
+  config: configId,
   number: integer(0, EPOCH_NUMBER_MAX),
   leader: nodeId,
 });

@@ -40,6 +40,7 @@ const announcementOf = (records: RecordShapes): Shape<Announcement> =>
     version: ordinal,
     leader: nodeId,
     admission: records.admission,
+    configs: records.configs,
     grant: records.grant,
     round: ordinal,
     need: common.partitions,
@@ -47,7 +48,7 @@ const announcementOf = (records: RecordShapes): Shape<Announcement> =>
     notAgain: nodes,
   });
 
-function admissionShapes({ spec, sealedAdmission, vote, admission }: RecordShapes) {
+function admissionShapes({ spec, sealedAdmission, vote, admission, configs }: RecordShapes) {
   return {
     admit: map<OneMessage<'admit'>>({ type: literal('admit'), spec, admission: sealedAdmission }),
     admitted: map<OneMessage<'admitted'>>({ type: literal('admitted'), job: jobId, vote }),
@@ -56,7 +57,12 @@ function admissionShapes({ spec, sealedAdmission, vote, admission }: RecordShape
       job: jobId,
       refusal,
     }),
-    activate: map<OneMessage<'activate'>>({ type: literal('activate'), spec, admission }),
+    activate: map<OneMessage<'activate'>>({
+      type: literal('activate'),
+      spec,
+      admission,
+      configs,
+    }),
     activated: map<OneMessage<'activated'>>({ type: literal('activated'), job: jobId }),
     'job-wanted': map<OneMessage<'job-wanted'>>({ type: literal('job-wanted'), job: jobId }),
     over: map<OneMessage<'over'>>({ type: literal('over'), job: jobId }),
@@ -138,7 +144,7 @@ function slotShapes(records: RecordShapes) {
 }
 
 function executionShapes(records: RecordShapes) {
-  const { spec, admission, grant, assign, states, certifiedValue, close } = records;
+  const { spec, admission, configs, grant, assign, states, certifiedValue, close } = records;
   const executions = list(executionId, MANY);
   type Renewed = OneMessage<'renew'>['executions'][number];
   type Seen = OneMessage<'states-ack'>['seen'][number];
@@ -148,6 +154,7 @@ function executionShapes(records: RecordShapes) {
       type: literal('assign'),
       spec,
       admission,
+      configs,
       grant,
       assigns: list(assign, MANY),
       holders: nodes,
@@ -168,13 +175,20 @@ function executionShapes(records: RecordShapes) {
       executions: list(map<Renewed>({ job: jobId, execution: executionId }), MANY),
     }),
     renewed: map<OneMessage<'renewed'>>({ type: literal('renewed'), executions }),
-    leads: map<OneMessage<'leads'>>({ type: literal('leads'), job: jobId, epoch, grant }),
+    leads: map<OneMessage<'leads'>>({
+      type: literal('leads'),
+      job: jobId,
+      epoch,
+      configs,
+      grant,
+    }),
     cancel: map<OneMessage<'cancel'>>({
       type: literal('cancel'),
       ...about,
       because: certifiedValue,
+      configs,
     }),
-    closed: map<OneMessage<'closed'>>({ type: literal('closed'), job: jobId, close }),
+    closed: map<OneMessage<'closed'>>({ type: literal('closed'), job: jobId, close, configs }),
     'closed-ack': map<OneMessage<'closed-ack'>>({
       type: literal('closed-ack'),
       job: jobId,
@@ -184,6 +198,7 @@ function executionShapes(records: RecordShapes) {
       type: literal('replicate'),
       spec,
       admission,
+      configs,
       grant,
       state: records.state,
       holders: list(nodeId, HOLDERS_MAX),
@@ -192,6 +207,7 @@ function executionShapes(records: RecordShapes) {
       type: literal('entrust'),
       spec,
       admission,
+      configs,
       accept: records.accept,
       holders: list(nodeId, HOLDERS_MAX),
     }),

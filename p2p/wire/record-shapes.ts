@@ -6,16 +6,18 @@
 import type { ExecutionOrder } from '../../src/core/record/execution.ts';
 import type {
   AcceptedValue,
+  CertifiedResult,
   CertifiedValue,
   JobRecords,
   SlotValue,
 } from '../../src/core/contract/messages.ts';
 import type { AnyRecord, Certified, RecordType, Signed } from '../../src/core/record/records.ts';
 import { KEEPERS_MAX } from '../../src/core/contract/limits.ts';
+import { CONFIGS_MAX } from '../../src/core/record/chain.ts';
 import * as common from './common-shapes.ts';
 import type { Envelopes } from './envelope.ts';
 import { jobType, task } from './job-shape.ts';
-import { bad, list, map, nullable } from './shape.ts';
+import { bad, list, map, nullable, optional } from './shape.ts';
 import type { Shape } from './shape.ts';
 
 /** What the frame limit leaves; bounds the work of checking, not the size. */
@@ -29,8 +31,19 @@ export function createRecordShapes(envelopes: Envelopes) {
   const vote = record(envelopes, 'vote');
   const admission = certified(record(envelopes, 'admission'), vote);
   const grant = certified(record(envelopes, 'grant'), vote);
-  const value = anyOf<SlotValue>(envelopes, { assign: true, accept: true, close: true });
+  const value = anyOf<SlotValue>(envelopes, {
+    assign: true,
+    accept: true,
+    close: true,
+    config: true,
+  });
   const certifiedValue = certified(value, vote) as Shape<CertifiedValue>;
+  const result = anyOf<CertifiedResult['record']>(envelopes, {
+    assign: true,
+    accept: true,
+    close: true,
+  });
+  const configs = optional(list(certified(record(envelopes, 'config'), vote), CONFIGS_MAX));
   const states = list(record(envelopes, 'state'), MANY);
   const commands = list(record(envelopes, 'command'), MANY);
   return {
@@ -43,6 +56,7 @@ export function createRecordShapes(envelopes: Envelopes) {
     sealedAdmission: record(envelopes, 'admission'),
     sealedGrant: record(envelopes, 'grant'),
     admission,
+    configs,
     grant: nullable(grant),
     assign: certified(record(envelopes, 'assign'), vote),
     accept: certified(record(envelopes, 'accept'), vote),
@@ -55,9 +69,10 @@ export function createRecordShapes(envelopes: Envelopes) {
     jobRecords: map<JobRecords>({
       spec,
       admission,
+      configs,
       grant: nullable(grant),
       commands,
-      committed: list(certifiedValue, MANY),
+      committed: list(certified(result, vote) as Shape<CertifiedResult>, MANY),
       states,
     }),
   };
@@ -110,6 +125,7 @@ function certified<R>(
 ): Shape<{ readonly record: R; readonly votes: Certified<RecordType>['votes'] }> {
   return map<{ readonly record: R; readonly votes: Certified<RecordType>['votes'] }>({
     record: shape,
-    votes: list(vote, KEEPERS_MAX),
+    // A later configuration is voted for by those before it, too.
+    votes: list(vote, 2 * KEEPERS_MAX),
   });
 }

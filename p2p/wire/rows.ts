@@ -29,7 +29,8 @@ export interface TableCodec<Row> {
 export type RowCodec = { readonly [T in Table]: TableCodec<RowOf<T>> };
 
 /**
- * An execution has a task, an admission, an assignment and a state: four records of at most 64 KiB.
+ * An execution has a task, the spec it is from, an admission, an assignment and a state: five times at
+ * most 64 KiB, and at most 64 later configurations of some 2 KB.
  */
 const ROW_MAX_BYTES = 524_288;
 /** Rows are our own, and may hold a task whose params alone cost all that a record may. */
@@ -87,6 +88,7 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
   const record: Shape<RowOf<'records'>['record']> = anyOf(envelopes, {
     spec: true,
     admission: true,
+    config: true,
     vote: true,
     command: true,
     grant: true,
@@ -102,8 +104,10 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
     accepted: map<RowOf<'accepted'>>({ epoch: common.epoch, value: records.value }),
     executions: map<RowOf<'executions'>>({
       order,
-      assign: records.assign,
+      spec: records.spec,
       admission: records.admission,
+      configs: records.configs,
+      assign: records.assign,
       state: records.state,
     }),
     submissions: map<RowOf<'submissions'>>({
@@ -113,6 +117,7 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
     entrusted: map<RowOf<'entrusted'>>({
       spec: records.spec,
       admission: records.admission,
+      configs: records.configs,
       accept: records.accept,
       others: list(
         map<RowOf<'entrusted'>['others'][number]>({

@@ -130,27 +130,42 @@ export function dictionary<T>(
   };
 }
 
-/** One shape per key of `T`; the compiler refuses a table that lacks or invents one. */
-export type Fields<T> = { readonly [K in keyof T]-?: Shape<T[K]> };
+/** The shape of a field that may be absent. */
+export interface Optional<T> {
+  readonly optional: Shape<T>;
+}
 
-/** A map with exactly these keys. */
+export const optional = <T>(shape: Shape<T>): Optional<T> => ({ optional: shape });
+
+/** One shape per key of `T`; the compiler refuses a table that lacks or invents one. */
+export type Fields<T> = {
+  readonly [K in keyof T]-?: object extends Pick<T, K> ? Optional<NonNullable<T[K]>> : Shape<T[K]>;
+};
+
+/** A map with exactly these keys, of which the optional ones may be absent. */
 export function map<T extends object>(fields: Fields<T>): Shape<T> {
-  const entries = Object.entries(fields) as readonly (readonly [string, Shape<unknown>])[];
+  const entries = Object.entries<Shape<unknown> | Optional<unknown>>(fields).map(
+    ([key, field]): Entry =>
+      'optional' in field ? [key, field.optional, true] : [key, field, false],
+  );
   const plain = entries.every(([, shape]) => shape.plain);
-  const count = entries.length;
   return {
     plain,
     read(value, faults) {
-      if (!isMap(value) || Object.keys(value).length !== count) return bad;
-      const copy: Record<string, unknown> = plain ? (value as Record<string, unknown>) : {};
-      for (const [key, shape] of entries) {
-        // An own key with an undefined value does not occur in decoded data, so absent is
-        // undefined.
-        const read = Object.hasOwn(value, key) ? shape.read(value[key], faults) : bad;
+      if (!isMap(value)) return bad;
+      const copy: Record<string, unknown> | null = plain ? null : {};
+      let known = 0;
+      for (const [key, shape, isOptional] of entries) {
+        if (!Object.hasOwn(value, key)) {
+          if (isOptional) continue;
+          return faults.at(key);
+        }
+        const read = shape.read(value[key], faults);
         if (read === bad) return faults.at(key);
-        if (!plain) copy[key] = read;
+        known += 1;
+        if (copy !== null) copy[key] = read;
       }
-      return copy as T;
+      return Object.keys(value).length === known ? ((copy ?? value) as T) : bad;
     },
     write: plain
       ? same
@@ -158,12 +173,17 @@ export function map<T extends object>(fields: Fields<T>): Shape<T> {
   };
 }
 
+type Entry = readonly [key: string, shape: Shape<unknown>, isOptional: boolean];
+
 function writeFields(
-  entries: readonly (readonly [string, Shape<unknown>])[],
+  entries: readonly Entry[],
   value: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
   const written: Record<string, unknown> = {};
-  for (const [key, shape] of entries) written[key] = shape.write(value[key]);
+  for (const [key, shape, isOptional] of entries) {
+    if (isOptional && value[key] === undefined) continue;
+    written[key] = shape.write(value[key]);
+  }
   return written;
 }
 

@@ -3,7 +3,7 @@ import { dropInterest } from './placing/bidder.ts';
 import { endExecutions } from './executing/ending.ts';
 import { learnClose, tickKept } from './keeping/keeper.ts';
 import type { Message } from './contract/messages.ts';
-import { rememberClose } from './keeping/books.ts';
+import { rememberEnd } from './keeping/books.ts';
 import type { KeptJob } from './keeping/state.ts';
 import { entrustOwn } from './leading/entrusting.ts';
 import { stopOvertaken } from './asking/stop.ts';
@@ -28,7 +28,7 @@ export function onProvenClose(
   const { job, close } = message;
   const kept = core.keeping.kept.get(job);
   if (kept !== undefined) return learnClose(core, kept, close);
-  rememberClose(core, job, close);
+  rememberEnd(core, job, message);
   dropInterest(core, job);
   endExecutions(core, job);
 }

@@ -8,13 +8,15 @@ import { resumeAge } from './keeping/age.ts';
 import { restoreAdverts } from './mesh/members.ts';
 import { certifiedEpoch } from './record/certificate.ts';
 import { contain } from './node/containment.ts';
-import { compareEpochs, firstEpoch } from './record/ballot.ts';
+import { compareEpochs } from './record/ballot.ts';
 import { addEntrusted } from './executing/entrusted.ts';
 import { addExecution } from './executing/executor.ts';
 import { after } from './record/ids.ts';
 import type { JobId } from './record/ids.ts';
 import { leaderGone } from './keeping/keeper.ts';
-import { isTerminal, mergeStored } from './record/ledger.ts';
+import { currentOf } from './record/chain.ts';
+import { hasVote } from './record/keeper-set.ts';
+import { createLedger, isTerminal, mergeStored } from './record/ledger.ts';
 import type {
   Restored,
   StoredEntrusted,
@@ -27,7 +29,7 @@ import { tickExecution } from './executing/reporting.ts';
 import { resumeStop } from './asking/stop.ts';
 import { createSubmission } from './keeping/sponsor.ts';
 import { note, touch } from './node/outbox.ts';
-import { rememberClose } from './keeping/books.ts';
+import { rememberEnd } from './keeping/books.ts';
 import type { KeptJob } from './keeping/state.ts';
 import type { Core, With } from './node/state.ts';
 
@@ -133,12 +135,11 @@ function restoreJob(
     return null;
   }
   const certified: Certified<'admission'> = { record: admission.record, votes: admission.votes };
-  const { keepers } = admission.record.body;
+  const ledger = createLedger(spec, certified);
+  for (const row of rows.values()) mergeStored(ledger, row);
   // Another store id: the promises of the store that voted are gone, and with them this keeper.
-  if (!keepers.some((k) => k.node === core.self && k.store === core.config.store)) return null;
-  const kept = keep(core, spec, certified, firstEpoch(admission.record.body));
-  for (const row of rows.values()) mergeStored(kept.ledger, row);
-  return kept;
+  if (!hasVote(currentOf(ledger), core.self, core.config.store)) return null;
+  return keep(core, ledger);
 }
 
 function restorePending(
@@ -169,7 +170,7 @@ function resume(core: With<'mesh' | 'keeping'>, kept: KeptJob, passedMs: number)
   const { job, close } = kept.ledger;
   resumeAge(core, kept, passedMs);
   if (close !== null) {
-    rememberClose(core, job, close);
+    rememberEnd(core, job, { close, configs: kept.ledger.configs });
     touch(core, job);
     return;
   }

@@ -1,4 +1,5 @@
 /** Which part of the core takes an input, a gossip or a message. The tables are complete by the compiler. */
+import { rootsOf } from './record/chain.ts';
 import { isOver, onOver, recall, takeRecalled } from './keeping/shelf.ts';
 import { resolve } from './asking/names.ts';
 import type { Gossip, Message, MessageType, Query } from './contract/messages.ts';
@@ -205,7 +206,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     if (kept === undefined) return;
     if (!keeps(kept, from)) return refuse(core, from, 'not-keeper', false);
     const { ledger } = kept;
-    send(core, from, { type: 'activate', spec: ledger.spec, admission: ledger.admission });
+    send(core, from, { type: 'activate', spec: ledger.spec, ...rootsOf(ledger) });
   },
   over: ifKept((core, from, kept) => onOver(core, from, kept)),
   invite: (core, from, { announcement }) => onAnnouncement(core, from, announcement, true),
@@ -243,7 +244,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     onAcknowledged(from, kept, [closeSlot(version)]),
   ),
   closed(core, from, message) {
-    onStopTooLate(core, message.close);
+    onStopTooLate(core, message);
     if (onClosed(core, from, message)) onProvenClose(core, message);
   },
   replicate: onReplicate,

@@ -40,7 +40,7 @@ function admitMessage(suite: Suite, index: number): Extract<Message, { type: 'ad
     node: suite.nodeOf(suite.owner),
     store: asStoreId(digest(`store ${keeper}`).toString('hex').slice(0, 32)),
   }));
-  const admission = { job, version: 1, spec: spec.id, config: 0, keepers, sponsor };
+  const admission = { job, version: 1, spec: spec.id, keepers, sponsor };
   return {
     type: 'admit',
     spec,

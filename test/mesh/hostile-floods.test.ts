@@ -130,12 +130,7 @@ describe('a mesh of three peers with a member', () => {
       const body = { ...about, owner: suite.owner, nonce, notAfter };
       const spec = suite.seal('spec', { ...body, spec: jobWith({ Labels: labels }) }, hlc, 'owner');
       const keepers = [{ node: node.host.nodeId, store: asStoreId('a'.repeat(32)) }];
-      const admission = suite.seal(
-        'admission',
-        { ...about, spec: spec.id, config: 0, keepers },
-        hlc,
-        'node',
-      );
+      const admission = suite.seal('admission', { ...about, spec: spec.id, keepers }, hlc, 'node');
       const announcement: Announcement = {
         job,
         version: 1,

@@ -1,4 +1,5 @@
 /** A member that is to lead jobs and does not: other keepers lead them, and they are done. */
+import { firstConfiguration } from '../../src/core/record/chain.ts';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { before, describe, test } from 'node:test';
@@ -49,12 +50,17 @@ describe('a member that is to lead a job', () => {
     if (message.type === 'activate') lead(message.admission.record.body);
     if (message.type !== 'lead-check') return;
     const jobs = message.jobs.filter((job) => claimed.has(job));
-    const epoch = { config: 0, number: 0, leader: self };
+    const epoch = { config: { major: 0, minor: 0 }, number: 0, leader: self };
     if (jobs.length > 0) tell(from, { type: 'leading', jobs: jobs.map((job) => ({ job, epoch })) });
   }
   function lead(admission: AdmissionBody): void {
     const { job } = admission;
-    if (firstEpoch(admission).leader !== self || silent.has(job) || claimed.has(job)) return;
+    if (
+      firstEpoch(firstConfiguration(admission)).leader !== self ||
+      silent.has(job) ||
+      claimed.has(job)
+    )
+      return;
     (silent.size <= claimed.size ? silent : claimed).add(job);
   }
 

@@ -101,9 +101,9 @@ describe('a hostile member in a mesh of three', () => {
     const signed = spec();
     const { job } = signed.body;
     const keepers = [{ node: self, store }];
-    const body = { job, version: 1, spec: signed.id, config: 0, keepers, sponsor: self };
+    const body = { job, version: 1, spec: signed.id, keepers, sponsor: self };
     const record = suite.seal('admission', body, now(), 'node');
-    const epoch = { config: 0, number: 0, leader: self };
+    const epoch = { config: { major: 0, minor: 0 }, number: 0, leader: self };
     const of = { job, of: record.id, slot: 'admission', epoch, store } as const;
     const admission: Certified<'admission'> = {
       record,
@@ -175,7 +175,7 @@ describe('a hostile member in a mesh of three', () => {
       const real = { node: asNodeId(keeper.nodeId), store: stores.get(keeper.nodeId) ?? store };
       const other = { node: suite.nodeOf(asPublicKey(hex(32))), store };
       const keepers = [real, { node: self, store }, other];
-      const body = { job, version: 1, spec: signed.id, config: 0, keepers, sponsor: self };
+      const body = { job, version: 1, spec: signed.id, keepers, sponsor: self };
       const admission = suite.seal('admission', body, now(), 'node');
       tell(keeper, { type: 'admit', spec: signed, admission });
     }

@@ -146,9 +146,9 @@ export const protections: Mutations = {
     {
       name: 'a foreign job may hold values that were not chosen',
       within: 'believed',
-      text: "const verdict = checkCommitted(suite, body, value);\n    if (verdict !== 'good')",
+      text: "const verdict = checkCommitted(suite, chain, value);\n    if (verdict !== 'good')",
       instead:
-        "const verdict = checkCommitted(suite, body, value);\n    if (verdict !== 'good' && false)",
+        "const verdict = checkCommitted(suite, chain, value);\n    if (verdict !== 'good' && false)",
       why: 'a client is shown an end that is none',
     },
   ],

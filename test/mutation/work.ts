@@ -6,7 +6,7 @@ export const work: Mutations = {
     {
       name: 'a receipt is given for the first vote',
       within: 'onAdmitted',
-      text: '!isQuorum(body, submission.votes.keys())',
+      text: '!isQuorum(configuration, submission.votes.keys())',
       instead: 'submission.votes.size < 1',
       why: 'the loss of one keeper loses a job with a receipt',
     },
@@ -50,8 +50,8 @@ export const work: Mutations = {
     {
       name: 'a node with another store keeps the job',
       within: 'asKeeper',
-      text: ' && k.store === core.config.store',
-      instead: '',
+      text: 'hasVote(currentOf(chain), core.self, core.config.store)',
+      instead: 'currentOf(chain).keepers.some(({ node }) => node === core.self)',
       why: 'a keeper without its promises leads',
     },
     {
@@ -73,7 +73,7 @@ export const work: Mutations = {
     {
       name: 'an unproven value is learnt',
       within: 'onCommit',
-      text: 'checkCommitted(core.suite, kept.ledger.admission.record.body, value)',
+      text: 'checkCommitted(core.suite, kept.ledger, value)',
       instead: "('good' as ReturnType<typeof checkCommitted>)",
       why: 'a keeper makes up what was chosen',
     },
@@ -453,7 +453,7 @@ export const work: Mutations = {
     {
       name: 'a leader needs no proof',
       within: 'onLeads',
-      text: "checkGrant(core.suite, admission, grant) !== 'good'",
+      text: "checkGrant(core.suite, chain, grant) !== 'good'",
       instead: 'false',
       why: 'anybody takes executors over',
     },

@@ -34,7 +34,8 @@ const phaseRank = (phase: string): number => {
 };
 
 function compareBallots(a: Epoch, b: Epoch): number {
-  if (a.config !== b.config) return a.config - b.config;
+  if (a.config.major !== b.config.major) return a.config.major - b.config.major;
+  if (a.config.minor !== b.config.minor) return a.config.minor - b.config.minor;
   if (a.number !== b.number) return a.number - b.number;
   if (a.leader === b.leader) return 0;
   return a.leader < b.leader ? -1 : 1;
@@ -249,8 +250,8 @@ function checkObeyed(
 ): void {
   const { job } = message.spec.body;
   if (!effects.some((effect) => effect.type === 'run' && effect.order.job === job)) return;
-  const { config, keepers } = message.admission.record.body;
-  const first = { config, number: 0, leader: keepers[0]?.node ?? node.id };
+  const { keepers } = message.admission.record.body;
+  const first = { config: { major: 0, minor: 0 }, number: 0, leader: keepers[0]?.node ?? node.id };
   const epoch = message.grant?.record.body.epoch ?? first;
   const key = `${node.id}|${node.incarnation}|${job}`;
   const before = obeyed.get(key);

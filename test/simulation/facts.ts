@@ -51,7 +51,7 @@ type Counted = Pick<VoteBody, 'job' | 'of' | 'slot' | 'epoch' | 'store'> & {
 
 export const majorityOf = (keepers: number): number => Math.floor(keepers / 2) + 1;
 export const epochText = (epoch: Epoch): string =>
-  `${epoch.config}.${epoch.number}.${epoch.leader}`;
+  `${epoch.config.major}.${epoch.config.minor}.${epoch.number}.${epoch.leader}`;
 
 /** One word for what a committed value says. */
 export function valueText(value: SlotValue): string {
@@ -62,10 +62,14 @@ export function valueText(value: SlotValue): string {
       return `${value.body.execution} result ${value.body.result?.cid.slice(0, 14) ?? 'none'}`;
     case 'close':
       return `${value.body.outcome} (${value.body.code})`;
+    case 'config':
+      return value.body.keepers.map(({ node }) => node).join(' ');
   }
 }
 
 export const slotText = (value: SlotValue): string => {
+  if (value.type === 'config')
+    return `config/${value.body.config.major}/${value.body.config.minor}`;
   const { version } = value.body;
   if (value.type === 'close') return `close/${version}`;
   const { partition } = value.body;

@@ -61,7 +61,7 @@ function base(): { spec: Signed<'spec'>; admission: Certified<'admission'> } {
   const keepers = [{ node: NODE, store: asStoreId('s') }];
   const admission = suite.seal(
     'admission',
-    { ...about, spec: spec.id, config: 0, keepers, sponsor: NODE },
+    { ...about, spec: spec.id, keepers, sponsor: NODE },
     asHlc(1),
     'node',
   );
@@ -73,7 +73,7 @@ function history(random: Random): readonly Item[] {
   const items: Item[] = [];
   const at = (): ReturnType<typeof asHlc> => asHlc(random.integer(1, 1_000));
   const vote = (of: string, slot: 'grant', number: number): Signed<'vote'> => {
-    const epoch = { config: 0, number, leader: NODE };
+    const epoch = { config: { major: 0, minor: 0 }, number, leader: NODE };
     const store = asStoreId('s');
     return suite.seal(
       'vote',
@@ -85,7 +85,7 @@ function history(random: Random): readonly Item[] {
   for (let number = 1; number <= random.integer(0, 3); number += 1) {
     const grant = suite.seal(
       'grant',
-      { job: JOB, epoch: { config: 0, number, leader: NODE } },
+      { job: JOB, epoch: { config: { major: 0, minor: 0 }, number, leader: NODE } },
       at(),
       'node',
     );
@@ -110,7 +110,7 @@ function history(random: Random): readonly Item[] {
     const replaces = attempt === 0 ? null : 'lost';
     const assign = suite.seal(
       'assign',
-      { ...about, replaces, epoch: { config: 0, number: 0, leader: NODE } },
+      { ...about, replaces, epoch: { config: { major: 0, minor: 0 }, number: 0, leader: NODE } },
       at(),
       'node',
     );

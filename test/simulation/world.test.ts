@@ -68,7 +68,7 @@ const promiseWrite = (number: number, leader: NodeId): StoreWrite => ({
   table: 'promises',
   job: JOB,
   key: 'promise',
-  value: { config: 0, number, leader },
+  value: { config: { major: 0, minor: 0 }, number, leader },
 });
 
 describe('event queue', () => {
@@ -104,7 +104,7 @@ describe('fast suite', () => {
   const suite = createFastSuite({ node: nodeKey(1), owner: ownerKey(1), freeze: true });
   const grant = suite.seal(
     'grant',
-    { job: JOB, epoch: { config: 0, number: 1, leader: asNodeId('x') } },
+    { job: JOB, epoch: { config: { major: 0, minor: 0 }, number: 1, leader: asNodeId('x') } },
     asHlc(1),
     'node',
   );

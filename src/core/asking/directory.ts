@@ -2,6 +2,8 @@
  * What this node tells others about jobs, and what it remembers of what they tell it. It answers only
  * with what it keeps, so an answer needs no further hearsay; asking is in `lookup.ts`.
  */
+import { chainOf, currentOf } from '../record/chain.ts';
+import { keeperNodes } from '../record/keeper-set.ts';
 import { LIST_MAX, SPECS_MAX } from '../contract/limits.ts';
 import { recall, specOn } from '../keeping/shelf.ts';
 import { allow } from '../mesh/allowance.ts';
@@ -42,7 +44,7 @@ export function onGossipAnnounce(
   from: NodeId,
   message: Extract<Gossip, { type: 'announce' }>,
 ): void {
-  const { spec, leader, job, admission } = message.announcement;
+  const { spec, leader, job } = message.announcement;
   const known = core.asking.index.get(job);
   if (known !== undefined) return hintNodes(known, [leader]);
   if (spec === null || core.keeping.kept.has(job)) return;
@@ -51,8 +53,8 @@ export function onGossipAnnounce(
   const verdict = checkSpec(core.suite, spec, wallMs(core));
   if (verdict !== 'good') return refuse(core, from, verdict.code, false);
   // Whom to ask, no more: whether they keep it they must prove themselves.
-  const { body } = admission.record;
-  const keepers = body.job === job ? body.keepers.map(({ node }) => node) : [];
+  const chain = chainOf(message.announcement);
+  const keepers = chain.job === job ? keeperNodes(currentOf(chain)) : [];
   indexJob(core, spec, [...new Set([leader, ...keepers])]);
 }
 
@@ -176,7 +178,7 @@ const sizeOf = (record: Signed<'spec'> | Signed<'state'>): number =>
 function boundedRecords(ledger: Ledger): JobRecords {
   const records = recordsOf(ledger);
   if (records.committed.length + records.states.length <= FITS_ALWAYS) return records;
-  const certifiedBytes = 600 + 400 * ledger.admission.record.body.keepers.length;
+  const certifiedBytes = 600 + 400 * keeperNodes(currentOf(ledger)).length;
   const roomFor = Math.floor(ANSWER_BYTES_MAX / 2 / certifiedBytes);
   let left = ANSWER_BYTES_MAX / 2;
   return {

@@ -2,6 +2,7 @@
  * A whole job as another node hands it over: every record in it is checked before anything of it is
  * shown or acted on. One false record spoils all of it; records that are only superfluous are left out.
  */
+import { chainOf } from '../record/chain.ts';
 import { hasPlace, slotOf } from '../record/slot.ts';
 import type { ExecutionId, NodeId } from '../record/ids.ts';
 import type { JobRecords } from '../contract/messages.ts';
@@ -27,11 +28,11 @@ const WRONG = { code: 'contradiction', fault: true } as const;
 
 /** Expiry is not looked at: jobs are shown after they are over. */
 export function believed(suite: Suite, records: JobRecords): Believed {
-  const { spec, admission, grant, commands, committed } = records;
-  const { body } = admission.record;
-  const first = checkActivation(suite, spec, admission, 0);
+  const { spec, grant, commands, committed } = records;
+  const chain = chainOf(records);
+  const first = checkActivation(suite, spec, records, 0);
   if (first !== 'good') return { ok: false, verdict: first };
-  const granted = grant === null ? 'good' : checkGrant(suite, body, grant);
+  const granted = grant === null ? 'good' : checkGrant(suite, chain, grant);
   if (granted !== 'good') return { ok: false, verdict: granted };
   if (commands.length > COMMANDS_MAX) return { ok: false, verdict: WRONG };
   const slots = new Set<Slot>();
@@ -41,7 +42,7 @@ export function believed(suite: Suite, records: JobRecords): Believed {
     const slot = slotOf(record);
     if (slots.has(slot) || !hasPlace(spec, record)) return { ok: false, verdict: WRONG };
     slots.add(slot);
-    const verdict = checkCommitted(suite, body, value);
+    const verdict = checkCommitted(suite, chain, value);
     if (verdict !== 'good') return { ok: false, verdict };
     if (record.type === 'assign') assigned.set(record.body.execution, record.body.node);
   }

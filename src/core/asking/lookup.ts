@@ -4,13 +4,14 @@
  * keepers. Nothing an answer says is taken over unless signed records prove it; the only hearsay is how
  * far the jobs of a list are, and that is marked.
  */
+import { chainOf, currentOf } from '../record/chain.ts';
+import { grantedEpoch } from '../record/verify.ts';
 import { leaderIn } from '../leading/state.ts';
 import { isKeeper, keeperNodes, majority } from '../record/keeper-set.ts';
 import { LIST_MAX, SPECS_MAX } from '../contract/limits.ts';
 import { jobAnswer } from './directory.ts';
 import { believed } from './foreign.ts';
 import { after, asJobId } from '../record/ids.ts';
-import { firstEpoch } from '../record/ballot.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import { createdAt } from './job-index.ts';
 import { listed, takeList, takeSpecs } from './lists.ts';
@@ -178,14 +179,14 @@ function takeJob(
   lookup.candidates.set(job, fit);
   if (isBetter(core, lookup, records, fit)) lookup.best = { records, fit };
   if (lookup.best?.records.spec.body.job !== job) return;
-  const { body } = records.admission.record;
+  const keepers = currentOf(chainOf(records));
   const leaders = [
     kept?.seen.leader,
     records.grant?.record.body.epoch.leader,
-    body.keepers[0]?.node,
+    records.admission.record.body.keepers[0]?.node,
   ];
   // How a job waits is not signed; its leader knows, another keeper may, nobody else does.
-  const mayKnow = from === core.self || isKeeper(body, from);
+  const mayKnow = from === core.self || isKeeper(keepers, from);
   if (mayKnow && (lookup.waiting === null || leaders.includes(from))) {
     lookup.waiting = answer.waiting;
   }
@@ -197,14 +198,14 @@ function takeJob(
     return;
   }
   if (lookup.restAt === null) rest(core, lookup);
-  if (kept === undefined) return askKeepers(core, lookup, body);
+  if (kept === undefined) return askKeepers(core, lookup, records);
   const leader = kept.seen.leader;
   const told = from === leader && from !== core.self && canDecide(answer.waiting);
   const led = leaderIn(kept.lead) !== null || told;
   if (led) lookup.complete ||= certain;
   else if (from === core.self && core.mesh.connected.has(leader))
     ask(core, lookup, leader, named(lookup, job));
-  else askKeepers(core, lookup, body);
+  else askKeepers(core, lookup, records);
 }
 
 const isClosed = ({ committed }: JobRecords): boolean =>
@@ -255,8 +256,7 @@ const isHeard = (core: Node, { open, restAt }: Lookup): boolean =>
 function lookFurther(core: With<'mesh'>, lookup: Lookup): void {
   const { best, question } = lookup;
   const certain = question.type === 'job' && question.ref === best?.records.spec.body.job;
-  if (best !== null && certain && !isClosed(best.records))
-    askKeepers(core, lookup, best.records.admission.record.body);
+  if (best !== null && certain && !isClosed(best.records)) askKeepers(core, lookup, best.records);
   else if (!lookup.around) askHints(core, lookup);
 }
 
@@ -299,11 +299,10 @@ function keepersOf(
   records: JobRecords,
 ): KeepersView | null {
   if (isClosed(records)) return null;
-  const { body } = records.admission.record;
-  const keepers = keeperNodes(body);
-  const kept = core.keeping.kept.get(body.job);
-  const leader =
-    kept?.seen.leader ?? records.grant?.record.body.epoch.leader ?? firstEpoch(body).leader;
+  const chain = chainOf(records);
+  const keepers = keeperNodes(currentOf(chain));
+  const kept = core.keeping.kept.get(chain.job);
+  const leader = kept?.seen.leader ?? grantedEpoch(chain, records.grant).leader;
   const leads = leaderIn(kept?.lead ?? null) !== null;
   const isSilent = (node: NodeId): boolean => {
     if (node === core.self) return false;

@@ -1,8 +1,9 @@
 /** The questions of one look-up: nothing is asked twice, and not without end. */
+import { chainOf, currentOf } from '../record/chain.ts';
+import type { Roots } from '../record/chain.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import { keeperNodes } from '../record/keeper-set.ts';
-import type { AdmissionBody } from '../record/records.ts';
 import type { Question } from '../contract/messages.ts';
 import type { Lookup } from './state.ts';
 import { send } from '../node/outbox.ts';
@@ -35,10 +36,12 @@ export function askAround(core: With<'mesh'>, lookup: Lookup, most: number): voi
 }
 
 /** Everybody who keeps the job, so that no one of them can hold back what it knows. */
-export function askKeepers(core: Node, lookup: Lookup, admission: AdmissionBody): void {
+export function askKeepers(core: Node, lookup: Lookup, roots: Roots): void {
   if (lookup.keepersAsked) return;
   lookup.keepersAsked = true;
-  for (const node of keeperNodes(admission)) ask(core, lookup, node, named(lookup, admission.job));
+  const chain = chainOf(roots);
+  for (const node of keeperNodes(currentOf(chain)))
+    ask(core, lookup, node, named(lookup, chain.job));
   rest(core, lookup);
 }
 

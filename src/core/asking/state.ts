@@ -1,9 +1,10 @@
 /** Questions and commands under way, and what was heard of jobs that others keep. */
+import type { Chain, Roots } from '../record/chain.ts';
 import type { Fit } from './names.ts';
 import type { JobRecords, JobSummary, Query, Question, WaitingView } from '../contract/messages.ts';
 import type { JobId, Millis, NodeId, PublicKey, RequestId } from '../record/ids.ts';
 import type { Repeat } from '../node/repeat.ts';
-import type { Certified, Signed } from '../record/records.ts';
+import type { Signed } from '../record/records.ts';
 
 /** What this node heard about a job it does not keep. */
 export interface IndexEntry {
@@ -53,8 +54,9 @@ export interface Lookup {
 /** A stop that is sent until W keepers have it on disk. */
 export interface Stopping {
   readonly command: Signed<'command'>;
-  /** Names the keepers. */
-  readonly admission: Certified<'admission'>;
+  /** Who keeps the job, and what proves it. */
+  readonly chain: Chain;
+  readonly roots: Roots;
   readonly acked: Set<NodeId>;
   /** Local requests, and when they are answered at the latest. */
   readonly waiting: { readonly request: RequestId; readonly until: Millis }[];

@@ -3,14 +3,18 @@
  * answered then, or after a moment with how many have it; the command itself is on disk here, and goes on
  * over restarts until it expires.
  */
+import { chainOf, changes, compareConfigs, currentOf, rootsOf } from '../record/chain.ts';
+import type { Roots } from '../record/chain.ts';
+import { configsIn } from '../keeping/books.ts';
+import type { End } from '../keeping/books.ts';
 import { isKeeper, isQuorum, keeperNodes, quorumSize } from '../record/keeper-set.ts';
 import { isDue, said, toSay } from '../node/repeat.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import type { JobRecords, Message } from '../contract/messages.ts';
 import type { StoredRecord } from '../contract/stored.ts';
-import type { Certified, Signed } from '../record/records.ts';
-import { checkCommitted } from '../record/verify.ts';
+import type { Signed } from '../record/records.ts';
+import { checkCommitted, extended } from '../record/verify.ts';
 import { persist, reply, seal, send, wallMs, refuse } from '../node/outbox.ts';
 import type { Stopping } from './state.ts';
 import type { Node, With } from '../node/state.ts';
@@ -25,8 +29,10 @@ const COMMAND_SENT_MS = 24 * 3_600_000;
 /** Stops under way; the oldest makes room. */
 const STOPS_MAX = 1_000;
 
-/** Rows of the table `records`; the keepers are read from the admission. */
-const ROW_KEYS = ['stopping', 'stopping-admission'] as const;
+/** Rows of the table `records`: the command, and what says who keeps the job. */
+const COMMAND_KEY = 'stopping';
+const ADMISSION_KEY = 'stopping-admission';
+const CONFIG_KEY = 'stopping-config/';
 
 export function stopJob(
   core: With<'asking'>,
@@ -61,11 +67,9 @@ export function stopJob(
     notAfter,
   } as const;
   const command = seal(core, 'command', body, 'owner');
-  const { admission } = records;
-  const values = [{ record: command, votes: [] }, admission];
-  for (const [index, key] of ROW_KEYS.entries())
-    persist(core, { table: 'records', job, key, value: values[index] ?? null });
-  begin(core, command, admission).waiting.push(wait);
+  for (const [key, value] of rowsOf(command, records))
+    persist(core, { table: 'records', job, key, value });
+  begin(core, command, rootsOf(records)).waiting.push(wait);
   for (const oldest of core.asking.stops.keys()) {
     if (core.asking.stops.size <= STOPS_MAX) break;
     end(core, oldest);
@@ -75,14 +79,20 @@ export function stopJob(
 
 const timerOf = (job: JobId): string => `stop:${job}`;
 
-function begin(
-  core: With<'asking'>,
+const rowsOf = (
   command: Signed<'command'>,
-  admission: Certified<'admission'>,
-): Stopping {
+  { admission, configs = [] }: Roots,
+): readonly (readonly [string, StoredRecord])[] => [
+  [COMMAND_KEY, { record: command, votes: [] }],
+  [ADMISSION_KEY, admission],
+  ...configs.map((config, at) => [`${CONFIG_KEY}${at}`, config] as const),
+];
+
+function begin(core: With<'asking'>, command: Signed<'command'>, roots: Roots): Stopping {
   const stop: Stopping = {
     command,
-    admission,
+    roots,
+    chain: chainOf(roots),
     acked: new Set(),
     waiting: [],
     until: after(core.now, COMMAND_SENT_MS),
@@ -98,9 +108,14 @@ export function resumeStop(
   job: JobId,
   rows: ReadonlyMap<string, StoredRecord>,
 ): void {
-  const [command, admission] = ROW_KEYS.map((key) => rows.get(key));
-  if (command?.record.type !== 'command' || admission?.record.type !== 'admission') return;
-  begin(core, command.record, { record: admission.record, votes: admission.votes });
+  const [command, first] = [rows.get(COMMAND_KEY), rows.get(ADMISSION_KEY)];
+  if (command?.record.type !== 'command' || first?.record.type !== 'admission') return;
+  const admission = { record: first.record, votes: first.votes };
+  const later = [...rows].filter(([key]) => key.startsWith(CONFIG_KEY)).map(([, row]) => row);
+  const configs = [...configsIn(later)].sort((a, b) =>
+    compareConfigs(a.record.body.config, b.record.body.config),
+  );
+  begin(core, command.record, { admission, ...changes(configs) });
   core.timers.set(timerOf(job), core.now);
 }
 
@@ -113,7 +128,7 @@ export function tickStop(core: With<'asking'>, job: JobId): void {
   }
   if (core.now >= stop.until) return end(core, job);
   if (isDue(core, stop.resend)) {
-    for (const node of keeperNodes(stop.admission.record.body))
+    for (const node of keeperNodes(currentOf(stop.chain)))
       if (!stop.acked.has(node)) send(core, node, { type: 'command', command: stop.command });
     said(core, stop.resend);
   }
@@ -121,8 +136,8 @@ export function tickStop(core: With<'asking'>, job: JobId): void {
   core.timers.set(timerOf(job), stop.resend.at);
 }
 
-function underWay(core: Node, { command, admission, acked, until }: Stopping) {
-  const needed = quorumSize(admission.record.body);
+function underWay(core: Node, { command, chain, acked, until }: Stopping) {
+  const needed = quorumSize(currentOf(chain));
   const { job } = command.body;
   const notAfter = wallMs(core) + until - core.now;
   return { type: 'stopping', job, signed: acked.size, needed, notAfter } as const;
@@ -134,7 +149,8 @@ function end(core: With<'asking'>, job: JobId): void {
   if (stop === undefined) return;
   core.asking.stops.delete(job);
   core.timers.clear(timerOf(job));
-  for (const key of ROW_KEYS) persist(core, { table: 'records', job, key, value: null });
+  for (const [key] of rowsOf(stop.command, stop.roots))
+    persist(core, { table: 'records', job, key, value: null });
   for (const { request } of stop.waiting.splice(0)) reply(core, request, underWay(core, stop));
 }
 
@@ -146,18 +162,19 @@ export function onCommandAck(
 ): void {
   const stop = core.asking.stops.get(message.job);
   if (stop?.command.body.sequence !== message.sequence) return;
-  const { body } = stop.admission.record;
-  if (!isKeeper(body, from)) return refuse(core, from, 'not-keeper', false);
+  const keepers = currentOf(stop.chain);
+  if (!isKeeper(keepers, from)) return refuse(core, from, 'not-keeper', false);
   stop.acked.add(from);
-  if (isQuorum(body, stop.acked)) end(core, message.job);
+  if (isQuorum(keepers, stop.acked)) end(core, message.job);
 }
 
 /** A keeper proves that the job is closed already. */
-export function onStopTooLate(core: With<'asking'>, close: Certified<'close'>): void {
+export function onStopTooLate(core: With<'asking'>, { close, configs = [] }: End): void {
   const { job, outcome } = close.record.body;
   const stop = core.asking.stops.get(job);
   if (stop === undefined) return;
-  if (checkCommitted(core.suite, stop.admission.record.body, close) !== 'good') return;
+  const chain = extended(core.suite, stop.chain, configs);
+  if (chain === null || checkCommitted(core.suite, chain, close) !== 'good') return;
   stopOvertaken(core, job, outcome);
 }
 

@@ -3,6 +3,7 @@
  * disk before the signature leaves (the machine's `persist` barrier).
  */
 import { RECORDS_PER_MESSAGE } from '../contract/limits.ts';
+import { configurationOf, everKept } from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
 import { acceptSlot, hasPlace, partitionsIn, slotOf } from '../record/slot.ts';
 import { sendCommits } from './proposer.ts';
@@ -13,7 +14,7 @@ import type { JobId, NodeId } from '../record/ids.ts';
 import { recordsOf } from '../record/ledger.ts';
 import type { AcceptedValue, JobRecords, Message, SlotValue } from '../contract/messages.ts';
 import type { Epoch, Signed, Slot } from '../record/records.ts';
-import { closeOf } from '../keeping/books.ts';
+import { endOf } from '../keeping/books.ts';
 import { persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { checkCommand } from '../record/verify.ts';
@@ -23,17 +24,23 @@ import type { Node, With } from '../node/state.ts';
 export function keptFor(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId): KeptJob | null {
   const kept = core.keeping.kept.get(job);
   if (kept !== undefined) return kept;
-  const close = closeOf(core, job);
-  if (close !== null) send(core, from, { type: 'closed', job, close });
+  const end = endOf(core, job);
+  if (end !== null) send(core, from, { type: 'closed', job, ...end });
   else if (core.keeping.tombs.has(job)) send(core, from, { type: 'over', job });
   else if (!core.keeping.forfeits.has(job)) send(core, from, { type: 'job-wanted', job });
   return null;
 }
 
+/** A keeper of the configuration that the epoch names, which this node must know. */
+function mayLead({ ledger }: KeptJob, epoch: Epoch, node: NodeId): boolean {
+  const configuration = configurationOf(ledger, epoch.config);
+  return configuration !== null && isKeeper(configuration, node);
+}
+
 export function onPrepare(core: Node, from: NodeId, kept: KeptJob, grant: Signed<'grant'>): void {
-  const { job, close, admission } = kept.ledger;
+  const { job, close } = kept.ledger;
   const { epoch } = grant.body;
-  if (!isKeeper(admission.record.body, from)) return refuse(core, from, 'not-keeper', false);
+  if (!mayLead(kept, epoch, from)) return refuse(core, from, 'not-keeper', false);
   if (close !== null) return sendCommits(core, from, kept);
   if (epoch.leader !== from || core.suite.nodeOf(grant.by) !== from || grant.body.job !== job) {
     return refuse(core, from, 'wrong-signer', true);
@@ -119,9 +126,9 @@ export function onPropose(
   kept: KeptJob,
   message: Extract<Message, { type: 'propose' }>,
 ): void {
-  const { job, admission, close } = kept.ledger;
+  const { job, close } = kept.ledger;
   const { epoch } = message;
-  if (epoch.leader !== from || !isKeeper(admission.record.body, from)) {
+  if (epoch.leader !== from || !mayLead(kept, epoch, from)) {
     return refuse(core, from, 'not-keeper', false);
   }
   // A closed job takes no values; its promises may be forgotten already, so the close must answer.
@@ -165,18 +172,14 @@ function accept(
   slot: Slot,
   value: SlotValue,
 ): Signed<'vote'> | null {
-  const { job, committed, admission } = kept.ledger;
+  const { job, committed } = kept.ledger;
   const chosen = committed.get(slot);
   if (chosen !== undefined && chosen.record.id !== value.id) {
     send(core, from, { type: 'commit', job, values: [chosen] });
     return null;
   }
   const signer = core.suite.nodeOf(value.by);
-  if (
-    slotOf(value) !== slot ||
-    value.body.job !== job ||
-    !isKeeper(admission.record.body, signer)
-  ) {
+  if (slotOf(value) !== slot || value.body.job !== job || !everKept(kept.ledger, signer)) {
     refuse(core, from, 'wrong-signer', false);
     return null;
   }
@@ -207,6 +210,10 @@ function wellFounded(kept: KeptJob, value: SlotValue): boolean {
   switch (value.type) {
     case 'assign':
       return true;
+    case 'config':
+      // That a keeper is gone no record proves, and this version does not look: it follows a change that
+      // a majority of the keepers made, and makes none.
+      return false;
     case 'accept': {
       const { version, partition, execution, node, result } = value.body;
       const state = ledger.states.get(execution)?.body;

@@ -8,7 +8,8 @@ import type { Candidacy } from './state.ts';
 import { createSeeking } from '../placing/state.ts';
 import { isDue, said } from '../node/repeat.ts';
 import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
-import { validVote } from '../record/certificate.ts';
+import { isChosen, validVote } from '../record/certificate.ts';
+import { configurationAt, currentOf, everKept, sameConfig } from '../record/chain.ts';
 import { hasPlace, slotOf } from '../record/slot.ts';
 import { jobTimer, learn, propose } from './proposer.ts';
 import { compareEpochs, EPOCH_NUMBER_MAX, sameEpoch } from '../record/ballot.ts';
@@ -58,11 +59,16 @@ export const newLeader = (core: Node, epoch: Epoch): Leader => ({
 
 /** Begins to ask for promises under the next higher number. */
 export function standForLeader(core: Node, kept: KeptJob): void {
-  const { job, admission } = kept.ledger;
-  const number = Math.max(kept.seen.number, kept.promised.number) + 1;
+  const { job } = kept.ledger;
+  const { config } = currentOf(kept.ledger);
+  // Each configuration counts its own; number 0 is the admission's alone.
+  const numbers = [kept.seen, kept.promised].map((known) =>
+    sameConfig(known.config, config) ? known.number : 0,
+  );
+  const number = Math.max(...numbers) + 1;
   // Keepers that conspired have used the numbers up; there is no ballot left to stand with.
   if (number > EPOCH_NUMBER_MAX) return;
-  const epoch: Epoch = { config: admission.record.body.config, number, leader: core.self };
+  const epoch: Epoch = { config, number, leader: core.self };
   const candidacy = createCandidacy(core, seal(core, 'grant', { job, epoch }));
   kept.lead = { stage: 'candidate', epoch, since: core.now, candidacy };
   kept.seen = epoch;
@@ -72,7 +78,7 @@ export function standForLeader(core: Node, kept: KeptJob): void {
 }
 
 function askPromises(core: Node, kept: KeptJob, { grant, promises, resend }: Candidacy): void {
-  for (const node of keeperNodes(kept.ledger.admission.record.body)) {
+  for (const node of keeperNodes(configurationAt(kept.ledger, grant.body.epoch))) {
     const promise = promises.get(node);
     if (promise !== undefined && promise.parts.size === promise.of) continue;
     send(core, node, { type: 'prepare', job: kept.ledger.job, grant });
@@ -96,18 +102,18 @@ export function confirmLonely(core: With<'mesh' | 'keeping'>): void {
     const lead = leaderIn(kept.lead);
     if (lead === null || kept.ledger.close !== null) continue;
     if (core.now - lead.since < leaderAloneMs) continue;
-    const admission = kept.ledger.admission.record.body;
-    const heard = keeperNodes(admission).filter(
+    const configuration = configurationAt(kept.ledger, lead.epoch);
+    const heard = keeperNodes(configuration).filter(
       (node) => node === core.self || heardLately(core, node),
     );
-    if (!isQuorum(admission, heard)) confirmLead(core, kept, lead);
+    if (!isQuorum(configuration, heard)) confirmLead(core, kept, lead);
   }
 }
 
 /** The part of the job timer that concerns a candidacy. */
 export function tickCandidate(core: Node, kept: KeptJob, lead: Candidate): void {
   if (core.now - lead.since < CANDIDACY_MS) return tickPromises(core, kept, lead.candidacy);
-  const rank = rankOf(kept.ledger.admission.record.body, core.self);
+  const rank = rankOf(configurationAt(kept.ledger, lead.epoch), core.self);
   const pause = RETRY_MS * 2 ** Math.min(kept.tries, 4) + rank * RETRY_MS;
   kept.lead = null;
   kept.tries += 1;
@@ -133,13 +139,12 @@ export function onPromise(
   message: Extract<Message, { type: 'promise' }>,
 ): void {
   const candidacy = candidacyOf(kept.lead);
-  const admission = kept.ledger.admission.record.body;
   if (candidacy === null) return;
   const { grant, promises } = candidacy;
   const { epoch } = grant.body;
   if (!sameEpoch(message.epoch, epoch) || !sameEpoch(message.vote.body.epoch, epoch)) return;
   if (core.suite.nodeOf(message.vote.by) !== from) return;
-  if (!validVote(message.vote, admission, grant.id, 'grant', core.suite)) {
+  if (!validVote(message.vote, kept.ledger, grant, 'grant', core.suite)) {
     return refuse(core, from, 'bad-signature', false);
   }
   takeRecords(core, from, kept, message.records);
@@ -153,7 +158,8 @@ export function onPromise(
   const complete = [...promises].filter(([, { parts, of }]) => parts.size === of);
   const nodes = complete.map(([node]) => node);
   // What it told may have ended this candidacy.
-  if (!isQuorum(admission, nodes) || candidacyOf(kept.lead) !== candidacy) return;
+  const enough = isChosen(kept.ledger, grant, epoch, nodes);
+  if (!enough || candidacyOf(kept.lead) !== candidacy) return;
   const votes = complete.map(([, { vote }]) => vote);
   takeOffice(core, kept, candidacy, { record: grant, votes });
 }
@@ -168,8 +174,7 @@ function inherit(
   const { slot, value } = accepted;
   if (slotOf(value) !== slot || value.body.job !== kept.ledger.job) return;
   if (!hasPlace(kept.ledger.spec, value)) return;
-  const admission = kept.ledger.admission.record.body;
-  if (!isKeeper(admission, core.suite.nodeOf(value.by)) || !core.suite.verify(value)) return;
+  if (!everKept(kept.ledger, core.suite.nodeOf(value.by)) || !core.suite.verify(value)) return;
   const known = inherited.get(slot);
   if (known === undefined || compareEpochs(accepted.epoch, known.epoch) > 0) {
     inherited.set(slot, accepted);
@@ -209,7 +214,7 @@ function takeOffice(
     support,
   );
   // Followers may have missed what the last leader committed.
-  for (const node of keeperNodes(kept.ledger.admission.record.body)) {
+  for (const node of keeperNodes(configurationAt(kept.ledger, epoch))) {
     if (node === core.self || confirmed) continue;
     lead.commits.unacked.set(node, new Set(kept.ledger.committed.keys()));
   }
@@ -239,11 +244,10 @@ export function stepDown(core: Node, kept: KeptJob, higher: Epoch): void {
 /** Merges what another keeper knows of the job. */
 function takeRecords(core: Node, from: NodeId, kept: KeptJob, records: JobRecords): void {
   const { ledger } = kept;
-  const admission = ledger.admission.record.body;
   const { suite } = core;
-  for (const value of records.committed) {
+  for (const value of [...(records.configs ?? []), ...records.committed]) {
     if (ledger.committed.has(slotOf(value.record))) continue;
-    const verdict = checkCommitted(suite, admission, value);
+    const verdict = checkCommitted(suite, ledger, value);
     if (verdict === 'good') learn(core, kept, value);
     else refuse(core, from, verdict.code, false);
   }
@@ -254,7 +258,7 @@ function takeRecords(core: Node, from: NodeId, kept: KeptJob, records: JobRecord
     if (verdict !== 'good') refuse(core, from, verdict.code, verdict.fault);
     else takeCommand(core, kept, command);
   }
-  if (records.grant !== null && checkGrant(suite, admission, records.grant) === 'good') {
+  if (records.grant !== null && checkGrant(suite, ledger, records.grant) === 'good') {
     mergeGrant(ledger, records.grant);
     stepDown(core, kept, records.grant.record.body.epoch);
   }
@@ -271,7 +275,7 @@ export function takeState(
   if (kept.ledger.states.get(state.body.execution)?.id === state.id) return true;
   // A stranger must not fill a ledger with executions that nobody assigned; a keeper may know one first.
   const assigned = nodeOfExecution(kept.ledger, state.body.execution) === state.body.node;
-  if (!assigned && !isKeeper(kept.ledger.admission.record.body, from)) {
+  if (!assigned && !isKeeper(currentOf(kept.ledger), from)) {
     refuse(core, from, 'unknown-job', false);
     return false;
   }

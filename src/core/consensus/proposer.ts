@@ -5,8 +5,9 @@
  */
 import { RECORDS_PER_MESSAGE } from '../contract/limits.ts';
 import { anew, isDue, said } from '../node/repeat.ts';
-import { isQuorum, keeperNodes } from '../record/keeper-set.ts';
-import { validVote } from '../record/certificate.ts';
+import { keeperNodes } from '../record/keeper-set.ts';
+import { isChosen, validVote } from '../record/certificate.ts';
+import { configurationAt } from '../record/chain.ts';
 import { closeSlot, hasPlace, slotOf } from '../record/slot.ts';
 import { sameEpoch } from '../record/ballot.ts';
 import { workDone } from '../keeping/oversight.ts';
@@ -45,7 +46,7 @@ export function propose(
     fresh.push(slot);
   }
   if (fresh.length === 0) return;
-  for (const node of keeperNodes(kept.ledger.admission.record.body)) {
+  for (const node of keeperNodes(configurationAt(kept.ledger, lead.epoch))) {
     sendProposals(core, kept, lead, node, new Set(fresh));
   }
   anew(core, lead.commits.resend);
@@ -86,12 +87,11 @@ export function onVoted(
 ): void {
   const { lead } = kept;
   if (lead?.stage !== 'leader') return;
-  const admission = kept.ledger.admission.record.body;
   for (const vote of message.votes) {
     const proposal = lead.commits.proposals.get(vote.body.slot);
     if (proposal === undefined || !sameEpoch(vote.body.epoch, lead.epoch)) continue;
     if (core.suite.nodeOf(vote.by) !== from) continue;
-    if (!validVote(vote, admission, proposal.value.id, proposal.slot, core.suite)) {
+    if (!validVote(vote, kept.ledger, proposal.value, proposal.slot, core.suite)) {
       refuse(core, from, 'bad-signature', false);
       continue;
     }
@@ -105,9 +105,10 @@ export function onVoted(
  * knows a completed job's close shall know its results.
  */
 function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
-  const admission = kept.ledger.admission.record.body;
+  const { ledger } = kept;
+  const keepers = keeperNodes(configurationAt(ledger, lead.epoch));
   const chosen = [...lead.commits.proposals.values()]
-    .filter((proposal) => isQuorum(admission, proposal.votes.keys()))
+    .filter(({ value, votes }) => isChosen(ledger, value, lead.epoch, votes.keys()))
     .sort((a, b) => Number(a.value.type === 'close') - Number(b.value.type === 'close'));
   for (const proposal of chosen) {
     const { slot, value } = proposal;
@@ -117,7 +118,7 @@ function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
     if (value.type === 'close' && value.body.outcome === 'completed' && accepting) return;
     lead.commits.proposals.delete(slot);
     learn(core, kept, { record: value, votes: [...proposal.votes.values()] } as CertifiedValue);
-    for (const node of keeperNodes(admission)) {
+    for (const node of keepers) {
       if (node === core.self) continue;
       const open = lead.commits.unacked.get(node) ?? new Set();
       lead.commits.unacked.set(node, open.add(slot));
@@ -189,6 +190,11 @@ function noteCommitted(core: Node, value: CertifiedValue): void {
       const { partition, execution, exitCode } = record.body;
       return note(core, 'job.accepted', { job, partition, execution, exitCode });
     }
+    case 'config': {
+      const { config, keepers } = record.body;
+      const at = `${config.major}.${config.minor}`;
+      return note(core, 'job.keepers-changed', { job, config: at, keepers: keepers.length });
+    }
     case 'close':
       return note(core, 'job.closed', {
         job,
@@ -215,7 +221,7 @@ export function resendOpen(core: Node, kept: KeptJob, lead: Leader | Closing): b
   const unacked = [...lead.commits.unacked.values()].some((slots) => slots.size > 0);
   if (lead.commits.proposals.size === 0 && !unacked) return false;
   if (isDue(core, lead.commits.resend)) {
-    for (const node of keeperNodes(kept.ledger.admission.record.body)) {
+    for (const node of keeperNodes(configurationAt(kept.ledger, lead.epoch))) {
       sendProposals(core, kept, lead, node, null);
     }
     flushCommits(core, kept, lead, true);

@@ -76,6 +76,7 @@ export type NoteEvent =
   | 'job.stepped-down'
   /** A keeper takes the job from a leader that lives, but does not lead it. */
   | 'job.leader-failed'
+  | 'job.keepers-changed'
   | 'job.assigned'
   | 'job.attempt-failed'
   | 'job.accepted'

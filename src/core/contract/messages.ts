@@ -6,11 +6,14 @@
 import type { Resources } from '../../job/model.ts';
 import type { ExecutionId, JobId, NodeId, PublicKey, RequestId } from '../record/ids.ts';
 import type { Refusal } from '../record/refusals.ts';
-import type { AnyRecord, Certified, Epoch, Signed, Slot } from '../record/records.ts';
+import type { Changes, Roots } from '../record/chain.ts';
+import type { AnyRecord, Certified, Committed, Epoch, Signed, Slot } from '../record/records.ts';
 
 /** A value proposed for a slot, or accepted there. */
-export type SlotValue = Signed<'assign'> | Signed<'accept'> | Signed<'close'>;
-export type CertifiedValue = Certified<'assign'> | Certified<'accept'> | Certified<'close'>;
+export type SlotValue = { readonly [T in Committed]: Signed<T> }[Committed];
+export type CertifiedValue = { readonly [T in Committed]: Certified<T> }[Committed];
+/** What was committed of a version of the job; its keepers are those of all versions. */
+export type CertifiedResult = Exclude<CertifiedValue, Certified<'config'>>;
 
 /** What a keeper has accepted in a slot and under which ballot. */
 export interface AcceptedValue {
@@ -20,12 +23,11 @@ export interface AcceptedValue {
 }
 
 /** Records of one job as they are handed over: everything needed to rebuild its ledger. */
-export interface JobRecords {
+export interface JobRecords extends Roots {
   readonly spec: Signed<'spec'>;
-  readonly admission: Certified<'admission'>;
   readonly grant: Certified<'grant'> | null;
   readonly commands: readonly Signed<'command'>[];
-  readonly committed: readonly CertifiedValue[];
+  readonly committed: readonly CertifiedResult[];
   readonly states: readonly Signed<'state'>[];
 }
 
@@ -53,11 +55,7 @@ export type Message =
     }
   | { readonly type: 'admitted'; readonly job: JobId; readonly vote: Signed<'vote'> }
   | { readonly type: 'not-admitted'; readonly job: JobId; readonly refusal: Refusal }
-  | {
-      readonly type: 'activate';
-      readonly spec: Signed<'spec'>;
-      readonly admission: Certified<'admission'>;
-    }
+  | ({ readonly type: 'activate'; readonly spec: Signed<'spec'> } & Roots)
   /** The keeper has the job, certified and on its disk. */
   | { readonly type: 'activated'; readonly job: JobId }
   /** You speak of a job that I should keep and do not have: send `activate`. */
@@ -122,14 +120,13 @@ export type Message =
   /** These are on the keeper's disk. */
   | { readonly type: 'commit-ack'; readonly job: JobId; readonly slots: readonly Slot[] }
   // — leader and executor
-  | {
+  | ({
       readonly type: 'assign';
       readonly spec: Signed<'spec'>;
-      readonly admission: Certified<'admission'>;
       readonly grant: Certified<'grant'> | null;
       readonly assigns: readonly Certified<'assign'>[];
       readonly holders: readonly NodeId[];
-    }
+    } & Roots)
   | { readonly type: 'started'; readonly job: JobId; readonly executions: readonly ExecutionId[] }
   | {
       readonly type: 'not-started';
@@ -149,46 +146,44 @@ export type Message =
     }
   /** Leader to executor: heard; what is not in it is not mine to lead, or should not run (then a `cancel` comes). */
   | { readonly type: 'renewed'; readonly executions: readonly ExecutionId[] }
-  | {
+  | ({
       readonly type: 'leads';
       readonly job: JobId;
       readonly epoch: Epoch;
       readonly grant: Certified<'grant'> | null;
-    }
-  | {
+    } & Changes)
+  | ({
       readonly type: 'cancel';
       readonly job: JobId;
       readonly execution: ExecutionId;
       /** What makes it right: the close, or another accepted result of the partition, or a later attempt. */
       readonly because: CertifiedValue;
-    }
+    } & Changes)
   /** The executor may forget: the job is closed and what it reported is in the ledger. */
-  | { readonly type: 'closed'; readonly job: JobId; readonly close: Certified<'close'> }
+  | ({ readonly type: 'closed'; readonly job: JobId; readonly close: Certified<'close'> } & Changes)
   /** The executor knows it, or has nothing of the job. */
   | { readonly type: 'closed-ack'; readonly job: JobId; readonly version: number }
   // — results
-  | {
+  | ({
       readonly type: 'replicate';
       readonly spec: Signed<'spec'>;
-      readonly admission: Certified<'admission'>;
       readonly grant: Certified<'grant'> | null;
       /** How the execution ended, as its node signed it: it names the content. */
       readonly state: Signed<'state'>;
       /** Who has it; at most 8. */
       readonly holders: readonly NodeId[];
-    }
+    } & Roots)
   /**
    * Leader to the holders of an accepted result, a holder to whom it wants for another: look after it
    * together with these; fetch it from them first if it is not there.
    */
-  | {
+  | ({
       readonly type: 'entrust';
       readonly spec: Signed<'spec'>;
-      readonly admission: Certified<'admission'>;
       readonly accept: Certified<'accept'>;
       /** All that have it; at most 8. */
       readonly holders: readonly NodeId[];
-    }
+    } & Roots)
   /** The answer to both; a holder that has lost the result says `missing` unasked. */
   | {
       readonly type: 'replicated';
@@ -272,12 +267,11 @@ export interface ListedJob extends JobSummary {
 export type JobState = 'Pending' | 'Queued' | 'Running' | 'Completed' | 'Failed' | 'Stopped';
 
 /** What the leader tells everyone about a job that wants bids. */
-export interface Announcement {
+export interface Announcement extends Roots {
   readonly job: JobId;
   readonly version: number;
   /** Proven by the records below: the first keeper, or the one whom W keepers granted a later epoch. */
   readonly leader: NodeId;
-  readonly admission: Certified<'admission'>;
   readonly grant: Certified<'grant'> | null;
   readonly round: number;
   /** Executions wanted. */

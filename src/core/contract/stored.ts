@@ -2,6 +2,7 @@
 import type { SlotValue } from './messages.ts';
 import type { ExecutionOrder } from '../record/execution.ts';
 import type { ExecutionId, JobId, NodeId, StoreId } from '../record/ids.ts';
+import type { Roots } from '../record/chain.ts';
 import type { AnyRecord, Certified, Epoch, Signed, Slot } from '../record/records.ts';
 
 /**
@@ -72,10 +73,11 @@ export interface StoredRecord {
   readonly votes: readonly Signed<'vote'>[];
 }
 
-export interface StoredExecution {
+export interface StoredExecution extends Roots {
   readonly order: ExecutionOrder;
+  /** As its owner signed it: with the admission all that another keeper needs to take the job up. */
+  readonly spec: Signed<'spec'>;
   readonly assign: Certified<'assign'>;
-  readonly admission: Certified<'admission'>;
   /** The last state this node signed. */
   readonly state: Signed<'state'>;
 }
@@ -85,9 +87,8 @@ export interface StoredSubmission {
   readonly admission: Signed<'admission'>;
 }
 
-export interface StoredEntrusted {
+export interface StoredEntrusted extends Roots {
   readonly spec: Signed<'spec'>;
-  readonly admission: Certified<'admission'>;
   readonly accept: Certified<'accept'>;
   /** The other holders, with the store they have it in once that is known. */
   readonly others: readonly { readonly node: NodeId; readonly store: StoreId | null }[];

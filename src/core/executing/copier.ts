@@ -3,6 +3,7 @@
  * accepted for the keeper that leads it, as its executor signed it, and afterwards for whoever shows
  * that its keepers accepted it; and not more of it than that says.
  */
+import { chainOf } from '../record/chain.ts';
 import { hasPlace } from '../record/slot.ts';
 import type { ResultRef } from '../record/execution.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
@@ -72,11 +73,12 @@ export function onEntrust(
   copy(core, from, spec.body, { job, execution, result, holders: [...holders, from] }, message);
 }
 
-function checkAccepted(core: Node, { spec, admission, accept }: Entrust): Verdict {
-  const admitted = checkActivation(core.suite, spec, admission, wallMs(core));
+function checkAccepted(core: Node, message: Entrust): Verdict {
+  const { spec, accept } = message;
+  const admitted = checkActivation(core.suite, spec, message, wallMs(core));
   if (admitted !== 'good') return admitted;
   if (!hasPlace(spec, accept.record)) return { code: 'contradiction', fault: true };
-  return checkCommitted(core.suite, admission.record.body, accept);
+  return checkCommitted(core.suite, chainOf(message), accept);
 }
 
 interface Wanted {
@@ -117,10 +119,10 @@ const answer = (
 ): void => send(core, to, { type: 'replicated', ...about });
 
 function checkCopy(core: Node, from: NodeId, message: Replicate): Verdict {
-  const { spec, admission, grant, state } = message;
-  const admitted = checkActivation(core.suite, spec, admission, wallMs(core));
+  const { spec, grant, state } = message;
+  const admitted = checkActivation(core.suite, spec, message, wallMs(core));
   if (admitted !== 'good') return admitted;
-  const led = checkLeader(core.suite, admission, grant, from);
+  const led = checkLeader(core.suite, message, grant, from);
   if (led !== 'good') return led;
   const { phase, execution } = state.body;
   const own = phase === 'completed' && execution === executionIdOf(core.suite, state.body);

@@ -1,4 +1,5 @@
 /** The end of executions: stopped when the proof says so, forgotten when their job is closed. */
+import { heardOf } from './lease.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
@@ -6,7 +7,7 @@ import type { StateBody } from '../record/records.ts';
 import { executionTimer } from './reporting.ts';
 import { note, persist, refuse, send } from '../node/outbox.ts';
 import type { LocalExecution } from './state.ts';
-import { checkCommitted } from '../record/verify.ts';
+import { checkCommitted, extended } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** Stops an execution when the proof says that another result stands or the job is closed. */
@@ -18,8 +19,8 @@ export function onCancel(
   const execution = core.executing.executions.get(message.execution);
   if (execution === undefined) return;
   const { because } = message;
-  const admission = execution.stored.admission.record.body;
-  const verdict = checkCommitted(core.suite, admission, because);
+  const chain = heardOf(core, execution, message.configs);
+  const verdict = checkCommitted(core.suite, chain, because);
   if (verdict !== 'good') return refuse(core, from, verdict.code, false);
   if (!justifies(because, execution.stored.state.body))
     return refuse(core, from, 'contradiction', false);
@@ -32,9 +33,9 @@ export function onCancel(
 
 function justifies(because: CertifiedValue, state: StateBody): boolean {
   const { record } = because;
+  if (record.type === 'config' || record.type === 'assign') return false;
   if (record.body.version !== state.version) return false;
   if (record.type === 'close') return true;
-  if (record.type === 'assign') return false;
   return record.body.partition === state.partition && record.body.execution !== state.execution;
 }
 
@@ -68,17 +69,22 @@ export function onClosed(
   from: NodeId,
   message: Extract<Message, { type: 'closed' }>,
 ): boolean {
-  const { job, close } = message;
+  const { job, close, configs = [] } = message;
   const execution = [...core.executing.executions.values()].find((e) => e.stored.order.job === job);
   const kept = core.keeping.kept.get(job);
   // Of a shelved job the end is known already.
-  const admission = execution?.stored.admission ?? kept?.ledger.admission;
-  if (admission === undefined) {
+  if (execution === undefined && kept === undefined) {
     // Nothing of it here; the sender may stop telling us.
     send(core, from, { type: 'closed-ack', job, version: close.record.body.version });
     return false;
   }
-  const verdict = checkCommitted(core.suite, admission.record.body, close);
+  const known = kept === undefined ? null : extended(core.suite, kept.ledger, configs);
+  const chain = execution === undefined ? known : heardOf(core, execution, configs);
+  if (chain === null) {
+    refuse(core, from, 'bad-certificate', false);
+    return false;
+  }
+  const verdict = checkCommitted(core.suite, chain, close);
   if (verdict !== 'good') {
     refuse(core, from, verdict.code, false);
     return false;

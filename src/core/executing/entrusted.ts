@@ -5,6 +5,9 @@
  * with the certified accept as proof. Two parts of a cut mesh do so each for itself; there are then more
  * copies than needed, and none too few.
  */
+import { chainOf, changes, currentOf, rootsOf } from '../record/chain.ts';
+import { keeperNodes } from '../record/keeper-set.ts';
+import { configsIn } from '../keeping/books.ts';
 import { COPIES_WANTED, HOLDERS_MAX } from '../contract/limits.ts';
 import type { Message } from '../contract/messages.ts';
 import type { StoredEntrusted as Stored } from '../contract/stored.ts';
@@ -37,13 +40,20 @@ const lookMs = (core: Holder): number => Math.min(LOOK_MAX_MS, core.config.limit
 
 /** Takes a result into its care, or learns who else holds it. It lies on this disk already. */
 export function takeCare(core: Holder, from: NodeId, message: Entrust): void {
-  const { spec, admission, accept } = message;
+  const { spec, accept } = message;
   const { execution, result } = accept.record.body;
   const known = core.executing.entrusted.get(execution);
   if (known !== undefined) return hearOfHolders(core, from, execution, known, message.holders);
   if (result === null) return;
   const others = othersOf(core, message.holders);
-  addEntrusted(core, { spec, admission, accept, others, since: wallMs(core), made: 0 });
+  addEntrusted(core, {
+    spec,
+    ...rootsOf(message),
+    accept,
+    others,
+    since: wallMs(core),
+    made: 0,
+  });
   save(core, execution);
 }
 
@@ -77,7 +87,7 @@ const storeOf = (core: Holder, node: NodeId): StoreId | null =>
 
 /** What the disk has, or is about to get. */
 export function addEntrusted(core: Holder, stored: Stored): void {
-  const { spec, admission, accept, others, since, made } = stored;
+  const { spec, admission, configs = [], accept, others, since, made } = stored;
   const { execution, result, job } = accept.record.body;
   if (result === null) return;
   const until = Math.min(spec.body.notAfter, since + core.config.limits.resultRetentionMs);
@@ -86,8 +96,8 @@ export function addEntrusted(core: Holder, stored: Stored): void {
     job,
     cid: result.cid,
     accept: accept.record.id,
-    keepers: admission.record.body.keepers.map(({ node }) => node),
-    proof: core.suite.pack([{ record: spec, votes: [] }, admission, accept]),
+    keepers: keeperNodes(currentOf(chainOf(stored))),
+    proof: core.suite.pack([{ record: spec, votes: [] }, admission, accept, ...configs]),
     others: new Map(others.map(({ node, store }) => [node, store])),
     since,
     until,
@@ -122,7 +132,7 @@ function save(core: Holder, execution: ExecutionId): void {
 }
 
 function proofOf(core: Holder, { proof }: Entrusted): Omit<Entrust, 'type' | 'holders'> {
-  const [first, second, third] = core.suite.unpack(proof);
+  const [first, second, third, ...later] = core.suite.unpack(proof);
   const spec = first?.record;
   const [admission, accept] = [second?.record, third?.record];
   if (spec?.type !== 'spec' || admission?.type !== 'admission' || accept?.type !== 'accept')
@@ -130,6 +140,7 @@ function proofOf(core: Holder, { proof }: Entrusted): Omit<Entrust, 'type' | 'ho
   return {
     spec,
     admission: { record: admission, votes: second?.votes ?? [] },
+    ...changes(configsIn(later)),
     accept: { record: accept, votes: third?.votes ?? [] },
   };
 }

@@ -17,6 +17,7 @@ import { bidOn } from '../placing/bidder.ts';
 import { executionIdOf } from '../placing/place.ts';
 import { takenBy } from '../placing/resources.ts';
 import type { Certified, Epoch, Signed, StateBody } from '../record/records.ts';
+import { chainOf, rootsOf } from '../record/chain.ts';
 import type { Refusal } from '../record/refusals.ts';
 import { hasPlace } from '../record/slot.ts';
 import { saveExecution } from './reporting.ts';
@@ -35,17 +36,17 @@ export function onAssign(
   from: NodeId,
   message: AssignMessage,
 ): void {
-  const { spec, admission, grant, assigns } = message;
+  const { spec, grant, assigns } = message;
   const { job } = spec.body;
   const close = core.keeping.closed.has(job);
-  const verdict = checkActivation(core.suite, spec, admission, wallMs(core));
+  const verdict = checkActivation(core.suite, spec, message, wallMs(core));
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
-  const body = admission.record.body;
+  const chain = chainOf(message);
   if (grant !== null) {
-    const granted = checkGrant(core.suite, body, grant);
+    const granted = checkGrant(core.suite, chain, grant);
     if (granted !== 'good') return refuse(core, from, granted.code, granted.fault);
   }
-  const epoch = grantedEpoch(body, grant);
+  const epoch = grantedEpoch(chain, grant);
   if (epoch.leader !== from) return refuse(core, from, 'wrong-signer', true);
   const seen = highestEpochSeen(core, job);
   if (seen !== null && compareEpochs(epoch, seen) < 0) {
@@ -91,9 +92,9 @@ function take(
   assign: Certified<'assign'>,
   epoch: Epoch,
 ): readonly Refusal[] | null {
-  const { spec, admission } = message;
+  const { spec } = message;
   const { body } = assign.record;
-  const verdict = checkCommitted(core.suite, admission.record.body, assign);
+  const verdict = checkCommitted(core.suite, chainOf(message), assign);
   if (verdict !== 'good') {
     refuse(core, from, verdict.code, verdict.fault);
     return [{ code: 'expired' }];
@@ -114,7 +115,7 @@ function take(
   observe(core, assign.record.hlc);
   const order = orderOf(spec, assign, epoch, message.holders);
   const state = seal(core, 'state', stateBody(body, 0, 'accepted'));
-  const stored: StoredExecution = { order, assign, admission, state };
+  const stored: StoredExecution = { order, spec, ...rootsOf(message), assign, state };
   addExecution(core, stored, epoch);
   saveExecution(core, stored);
   if (epoch.number > 0) saveEpoch(core, body.job, epoch);

@@ -1,16 +1,18 @@
 /** The lease of an execution: renewed with its leader, whoever that is by now. */
+import { chainOf, configurationOf, currentOf } from '../record/chain.ts';
+import type { Chain, Changes } from '../record/chain.ts';
 import { compareEpochs } from '../record/ballot.ts';
-import { isKeeper } from '../record/keeper-set.ts';
+import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Epoch } from '../record/records.ts';
-import { report } from './reporting.ts';
+import { report, saveExecution } from './reporting.ts';
 import { eachExecution } from './state.ts';
 import { persist, send } from '../node/outbox.ts';
 import type { LocalExecution } from './state.ts';
-import { checkGrant, grantedEpoch } from '../record/verify.ts';
+import { checkGrant, extended, grantedEpoch } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** One message per leader, whatever number of executions it covers. */
@@ -31,10 +33,10 @@ export function renewLeases(core: With<'executing'>): void {
 function whomToTell(core: Node, execution: LocalExecution): NodeId {
   const { leaseRenewMs } = core.config.limits;
   const silent = core.now - execution.leaderHeardAt;
-  const { keepers } = execution.stored.admission.record.body;
+  const keepers = keeperNodes(currentOf(chainOf(execution.stored)));
   if (silent < 2 * leaseRenewMs) return execution.epoch.leader;
   const turn = Math.floor(silent / leaseRenewMs) % keepers.length;
-  return keepers[turn]?.node ?? execution.epoch.leader;
+  return keepers[turn] ?? execution.epoch.leader;
 }
 
 export function onRenewed(core: With<'executing'>, executions: readonly ExecutionId[]): void {
@@ -52,9 +54,9 @@ export function onLeads(
   const { job, epoch, grant } = message;
   for (const [id, execution] of core.executing.executions) {
     if (execution.stored.order.job !== job) continue;
-    const admission = execution.stored.admission.record.body;
-    if (grant !== null && checkGrant(core.suite, admission, grant) !== 'good') continue;
-    const proven = grantedEpoch(admission, grant);
+    const chain = heardOf(core, execution, message.configs);
+    if (grant !== null && checkGrant(core.suite, chain, grant) !== 'good') continue;
+    const proven = grantedEpoch(chain, grant);
     const known = compareEpochs(proven, execution.epoch);
     if (known > 0) adopt(core, id, proven);
     const hint = compareEpochs(epoch, proven) === 0 ? null : epoch;
@@ -67,10 +69,29 @@ export function onLeads(
   }
 }
 
+/**
+ * Who keeps the job of an execution, with the changes that somebody tells of, as far as they are proven:
+ * what is learnt is written down, since whoever told may be gone when this node is started again.
+ */
+export function heardOf(
+  core: Node,
+  execution: LocalExecution,
+  configs: Changes['configs'] = [],
+): Chain {
+  const { stored } = execution;
+  const chain = chainOf(stored);
+  const fresh = configs.filter(({ record }) => configurationOf(chain, record.body.config) === null);
+  const longer = fresh.length === 0 ? null : extended(core.suite, chain, fresh);
+  if (longer === null) return chain;
+  execution.stored = { ...stored, configs: [...(stored.configs ?? []), ...fresh] };
+  saveExecution(core, execution.stored);
+  return longer;
+}
+
 /** Without a proof nothing is obeyed; but the one who may lead must not take this execution for lost. */
 function follow(core: Node, from: NodeId, { stored, epoch }: LocalExecution, hint: Epoch): void {
-  const admission = stored.admission.record.body;
-  if (!isKeeper(admission, from) || !isKeeper(admission, hint.leader)) return;
+  const keepers = currentOf(chainOf(stored));
+  if (!isKeeper(keepers, from) || !isKeeper(keepers, hint.leader)) return;
   if (hint.leader === from || compareEpochs(hint, epoch) <= 0) return;
   const { job, execution } = stored.order;
   send(core, hint.leader, { type: 'renew', executions: [{ job, execution }] });

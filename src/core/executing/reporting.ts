@@ -2,6 +2,7 @@
  * What becomes of an execution: the runner's events as signed states, told to the leader on the way
  * and to every keeper at the end, until W of them have it on disk.
  */
+import { chainOf, currentOf } from '../record/chain.ts';
 import { anew, isDue, said, seldom } from '../node/repeat.ts';
 import { isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import { reconsider } from '../placing/bidder.ts';
@@ -91,10 +92,11 @@ function afterEvent(before: StateBody, event: RunEvent): StateBody {
  */
 export function report(core: Node, execution: LocalExecution): void {
   const { stored, acked, epoch, resend } = execution;
-  const { state, admission, order } = stored;
+  const { state, order } = stored;
   const ended = isTerminal(state.body.phase);
-  const keepers = keeperNodes(admission.record.body);
-  const settled = ended && isQuorum(admission.record.body, acked);
+  const configuration = currentOf(chainOf(stored));
+  const keepers = keeperNodes(configuration);
+  const settled = ended && isQuorum(configuration, acked);
   const targets = ended && !settled ? keepers : [epoch.leader];
   const open = new Set(targets.filter((node) => !acked.has(node)));
   if (settled) {

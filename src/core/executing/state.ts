@@ -29,7 +29,7 @@ export interface Entrusted {
   readonly accept: RecordId;
   /** Whom this node believes who else has it, beside the holders themselves. */
   readonly keepers: readonly NodeId[];
-  /** Spec, admission and accept. */
+  /** Spec, admission and accept, and the later configurations. */
   readonly proof: Packed;
   /** The other holders, with the store they have it in once that is known. */
   readonly others: Map<NodeId, StoreId | null>;

@@ -5,17 +5,21 @@
 import { countAge } from './age.ts';
 import { LEAD_CHECK_MS, newOversight } from './oversight.ts';
 import { isOver } from './shelf.ts';
-import { isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
+import { hasVote, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
 import { validVote } from '../record/certificate.ts';
+import { chainOf, currentOf, firstConfiguration, firstOf } from '../record/chain.ts';
+import type { Chain, Roots } from '../record/chain.ts';
+import { learn } from '../consensus/proposer.ts';
 import { shut } from '../node/door.ts';
 import { firstEpoch } from '../record/ballot.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { leadFirstEpoch } from '../leading/lead.ts';
 import { createLedger } from '../record/ledger.ts';
+import type { Ledger } from '../record/ledger.ts';
 import type { Message } from '../contract/messages.ts';
 import { reached } from '../mesh/reach.ts';
-import type { AdmissionBody, Certified, Epoch, Signed } from '../record/records.ts';
+import type { AdmissionBody, Signed } from '../record/records.ts';
 import { admissionVote } from './sponsor.ts';
 import { note, persist, refuse, send, wallMs } from '../node/outbox.ts';
 import type { KeptJob, PendingJob } from './state.ts';
@@ -37,9 +41,8 @@ const liveJobs = (core: With<'keeping'>): number =>
   core.keeping.kept.size - core.keeping.warm.size + core.keeping.pending.size;
 
 /** Named with this store, which has forgotten nothing of the job. */
-const asKeeper = (core: With<'keeping'>, admission: AdmissionBody): boolean =>
-  !core.keeping.forfeits.has(admission.job) &&
-  admission.keepers.some((k) => k.node === core.self && k.store === core.config.store);
+const asKeeper = (core: With<'keeping'>, chain: Chain): boolean =>
+  !core.keeping.forfeits.has(chain.job) && hasVote(currentOf(chain), core.self, core.config.store);
 
 export function onAdmit(
   core: With<'mesh' | 'keeping'>,
@@ -59,7 +62,7 @@ export function onAdmit(
   const verdict = checkSpec(core.suite, spec, wallMs(core));
   const second = verdict === 'good' ? checkAdmission(core.suite, spec, admission) : verdict;
   if (second !== 'good') return refuse(core, from, second.code, second.fault);
-  if (!asKeeper(core, admission.body)) return refuse(core, from, 'not-keeper', false);
+  if (!asKeeper(core, firstOf(admission.body))) return refuse(core, from, 'not-keeper', false);
   const closed = shut(core) ?? (liveJobs(core) >= core.config.limits.jobsMax ? 'store-full' : null);
   if (closed !== null) {
     const refusal = { code: closed };
@@ -116,10 +119,11 @@ export function tickPending(core: With<'mesh' | 'keeping'>, job: JobId): void {
 
 /** Its keepers are there, so that its activation may only be late. Who brings it does not vouch for itself. */
 function isCredible(core: With<'mesh'>, from: NodeId, admission: AdmissionBody): boolean {
-  const there = keeperNodes(admission).filter(
+  const keepers = firstConfiguration(admission);
+  const there = keeperNodes(keepers).filter(
     (node) => node === core.self || (node !== from && reached(core, node)),
   );
-  return isQuorum(admission, there);
+  return isQuorum(keepers, there);
 }
 
 function dropPending(core: With<'keeping'>, job: JobId): void {
@@ -136,8 +140,8 @@ export function onCoVote(
 ): void {
   const pending = core.keeping.pending.get(message.job);
   if (pending === undefined || core.suite.nodeOf(message.vote.by) !== from) return;
-  const { body, id } = pending.admission;
-  if (!validVote(message.vote, body, id, 'admission', core.suite)) return;
+  const { admission } = pending;
+  if (!validVote(message.vote, firstOf(admission.body), admission, 'admission', core.suite)) return;
   pending.votes.set(from, message.vote);
   activateByVotes(core, pending);
 }
@@ -146,8 +150,9 @@ function activateByVotes(
   core: With<'mesh' | 'keeping'>,
   { spec, admission, votes, from }: PendingJob,
 ): boolean {
-  if (!isQuorum(admission.body, votes.keys())) return false;
-  activate(core, from, spec, { record: admission, votes: [...votes.values()] });
+  if (!isQuorum(firstConfiguration(admission.body), votes.keys())) return false;
+  const certified = { record: admission, votes: [...votes.values()] };
+  activate(core, from, spec, { admission: certified });
   return true;
 }
 
@@ -160,9 +165,9 @@ export function onActivate(
   const { job } = spec.body;
   const kept = core.keeping.kept.get(job);
   if (kept === undefined && !isOver(core, job)) {
-    const verdict = checkActivation(core.suite, spec, admission, wallMs(core));
+    const verdict = checkActivation(core.suite, spec, message, wallMs(core));
     if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
-    if (!asKeeper(core, admission.record.body)) return refuse(core, from, 'not-keeper', false);
+    if (!asKeeper(core, chainOf(message))) return refuse(core, from, 'not-keeper', false);
     const voted = core.keeping.pending.get(job)?.admission.id;
     if (voted !== undefined && voted !== admission.record.id) {
       return refuse(core, from, 'contradiction', false);
@@ -172,7 +177,7 @@ export function onActivate(
     if (voted === undefined && !hasRoom(core, from, spec)) {
       return refuse(core, from, 'over-limit', false);
     }
-    activate(core, from, spec, admission);
+    activate(core, from, spec, message);
   }
   send(core, from, { type: 'activated', job });
 }
@@ -187,7 +192,7 @@ function activate(
   core: With<'mesh' | 'keeping'>,
   from: NodeId,
   spec: Signed<'spec'>,
-  admission: Certified<'admission'>,
+  { admission, configs = [] }: Roots,
 ): void {
   const { job } = spec.body;
   if (core.keeping.pending.delete(job))
@@ -199,24 +204,22 @@ function activate(
     key: 'admission',
     value: { record: admission.record, votes: admission.votes },
   });
-  const first = firstEpoch(admission.record.body);
-  const kept = keep(core, spec, admission, first);
+  const ledger = createLedger(spec, admission);
+  const kept = keep(core, ledger);
   kept.broughtBy = bringerOf(core, from);
-  note(core, 'job.activated', { job, rank: rankOf(admission.record.body, core.self) });
-  if (first.leader === core.self) leadFirstEpoch(core, kept);
+  for (const config of configs) learn(core, kept, config);
+  note(core, 'job.activated', { job, rank: rankOf(currentOf(ledger), core.self) });
+  // Of a later configuration the leader was elected.
+  if (configs.length === 0 && kept.promised.leader === core.self) leadFirstEpoch(core, kept);
   core.timers.set('lead-check', after(core.now, LEAD_CHECK_MS));
   countAge(core, kept);
 }
 
 /** Puts a job into this node's keeping; also used when it is read back from disk. */
-export function keep(
-  core: With<'mesh' | 'keeping'>,
-  spec: Signed<'spec'>,
-  admission: Certified<'admission'>,
-  promised: Epoch,
-): KeptJob {
+export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
+  const promised = firstEpoch(ledger.configurations[0]);
   const kept: KeptJob = {
-    ledger: createLedger(spec, admission),
+    ledger,
     promised,
     seen: promised,
     accepted: new Map(),
@@ -229,6 +232,6 @@ export function keep(
     oversight: newOversight(core.now),
     closedAt: null,
   };
-  core.keeping.kept.set(spec.body.job, kept);
+  core.keeping.kept.set(ledger.job, kept);
   return kept;
 }

@@ -4,6 +4,9 @@ import type { KeptJob } from './state.ts';
 import { persist } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
 import type { JobId } from '../record/ids.ts';
+import { changes } from '../record/chain.ts';
+import type { Changes } from '../record/chain.ts';
+import type { StoredRecord } from '../contract/stored.ts';
 import type { Certified, Slot } from '../record/records.ts';
 import type { Node, With } from '../node/state.ts';
 
@@ -32,16 +35,30 @@ export function persistCommitted(core: Node, job: JobId, slot: Slot, value: Cert
 /** Proofs that jobs are over, some 1.5 KB each: of those this node kept they are on disk, too. */
 const CLOSED_MAX = 2_000;
 
-export function rememberClose(core: With<'keeping'>, job: JobId, close: Certified<'close'>): void {
-  remember(core.keeping.closed, job, core.suite.pack([close]), CLOSED_MAX);
+/** What proves to whoever knows the job's admission that it is over. */
+export interface End extends Changes {
+  readonly close: Certified<'close'>;
+}
+
+export function rememberEnd(core: With<'keeping'>, job: JobId, { close, configs = [] }: End): void {
+  remember(core.keeping.closed, job, core.suite.pack([close, ...configs]), CLOSED_MAX);
 }
 
 /** The proof that a job is over; null when this node does not know of its end. */
-export function closeOf(core: With<'keeping'>, job: JobId): Certified<'close'> | null {
+export function endOf(core: With<'keeping'>, job: JobId): End | null {
   const packed = core.keeping.closed.get(job);
   if (packed !== undefined) {
-    const [close] = core.suite.unpack(packed);
-    if (close?.record.type === 'close') return { record: close.record, votes: close.votes };
+    const [close, ...rest] = core.suite.unpack(packed);
+    if (close?.record.type === 'close')
+      return { close: { record: close.record, votes: close.votes }, ...changes(configsIn(rest)) };
   }
-  return core.keeping.kept.get(job)?.ledger.close ?? null;
+  const ledger = core.keeping.kept.get(job)?.ledger;
+  if (ledger === undefined || ledger.close === null) return null;
+  return { close: ledger.close, ...changes(ledger.configs) };
 }
+
+/** The configurations among stored records, in the order of the list. */
+export const configsIn = (records: Iterable<StoredRecord>): readonly Certified<'config'>[] =>
+  [...records].flatMap(({ record, votes }) =>
+    record.type === 'config' ? [{ record, votes }] : [],
+  );

@@ -3,7 +3,8 @@
  * leader when it is gone, and let the job go when its time is over.
  */
 import { putOnShelf, recall } from './shelf.ts';
-import { isKeeper } from '../record/keeper-set.ts';
+import { configurationOf, currentOf } from '../record/chain.ts';
+import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { allow } from '../mesh/allowance.ts';
 import { slotOf } from '../record/slot.ts';
 import { jobTimer, learn, sendCommits } from '../consensus/proposer.ts';
@@ -18,14 +19,14 @@ import { failingOf, isOverdue, isOwing, LEAD_CHECK_MS, leaderShown, shun } from 
 import type { Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { forgetAge } from './age.ts';
-import { closeOf, eachKept, rememberClose } from './books.ts';
+import { eachKept, endOf, rememberEnd } from './books.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
 import type { KeptJob } from './state.ts';
 import { checkCommand, checkCommitted } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
 export const keeps = ({ ledger }: KeptJob, node: NodeId): boolean =>
-  isKeeper(ledger.admission.record.body, node);
+  isKeeper(currentOf(ledger), node);
 
 /** Closed jobs whose commits one question is answered with. */
 const COMMITS_MAX = 64;
@@ -48,7 +49,7 @@ export function onCommit(
   for (const value of message.values) {
     const slot = slotOf(value.record);
     if (kept.ledger.committed.get(slot)?.record.id !== value.record.id) {
-      const verdict = checkCommitted(core.suite, kept.ledger.admission.record.body, value);
+      const verdict = checkCommitted(core.suite, kept.ledger, value);
       if (verdict !== 'good') {
         refuse(core, from, verdict.code, false);
         continue;
@@ -68,7 +69,7 @@ export function onCommit(
 export function learnClose(core: Node, kept: KeptJob, close: Certified<'close'>): void {
   if (kept.ledger.close !== null) return;
   if (close.record.body.outcome !== 'completed') learn(core, kept, close);
-  for (const { node } of kept.ledger.admission.record.body.keepers) {
+  for (const node of keeperNodes(currentOf(kept.ledger))) {
     if (node !== core.self) send(core, node, { type: 'lead-check', jobs: [kept.ledger.job] });
   }
 }
@@ -122,10 +123,10 @@ export function tellClosed(
 ): boolean {
   if (told.has(job)) return true;
   if (told.size >= CLOSED_TOLD) return core.keeping.closed.has(job);
-  const close = closeOf(core, job);
-  if (close === null) return false;
+  const end = endOf(core, job);
+  if (end === null) return false;
   told.add(job);
-  send(core, from, { type: 'closed', job, close });
+  send(core, from, { type: 'closed', job, ...end });
   return true;
 }
 
@@ -133,8 +134,8 @@ export function onCommand(core: With<'keeping'>, from: NodeId, command: Signed<'
   const { job, sequence } = command.body;
   const kept = core.keeping.kept.get(job);
   if (kept === undefined || kept.ledger.close !== null) {
-    const close = closeOf(core, job);
-    if (close !== null) send(core, from, { type: 'closed', job, close });
+    const end = endOf(core, job);
+    if (end !== null) send(core, from, { type: 'closed', job, ...end });
     else refuse(core, from, 'unknown-job', false);
     return;
   }
@@ -157,17 +158,11 @@ export const leaderOf = (kept: KeptJob): NodeId | null =>
 /** Schedules this keeper's candidacy: at once for the first living rank, later for the others. */
 export function leaderGone(core: With<'mesh'>, kept: KeptJob): void {
   if (kept.ledger.close !== null || kept.lead !== null || kept.candidateAt !== null) return;
-  const { keepers } = kept.ledger.admission.record.body;
+  const keepers = keeperNodes(currentOf(kept.ledger));
   const gone = kept.seen.leader;
   const ahead = keepers
-    .slice(
-      0,
-      Math.max(
-        0,
-        keepers.findIndex((k) => k.node === core.self),
-      ),
-    )
-    .filter((k) => k.node !== gone && core.mesh.watches.get(k.node)?.dead !== true).length;
+    .slice(0, Math.max(0, keepers.indexOf(core.self)))
+    .filter((node) => node !== gone && core.mesh.watches.get(node)?.dead !== true).length;
   kept.candidateAt = after(core.now, ahead * RANK_STEP_MS);
   core.timers.set(jobTimer(kept), kept.candidateAt);
 }
@@ -180,7 +175,7 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
     kept.candidateAt = null;
     // Whoever has just begun to stand for leader has nothing to lead; a leader sees the end through.
     if (kept.lead?.stage === 'candidate') kept.lead = null;
-    rememberClose(core, job, close);
+    rememberEnd(core, job, { close, configs: kept.ledger.configs });
     putOnShelf(core, kept);
     forgetAge(core, kept);
     if (kept.promised !== null) persist(core, { table: 'promises', job, key: job, value: null });
@@ -306,11 +301,12 @@ export function onOutdated(
   kept: KeptJob,
   message: Extract<Message, { type: 'outdated' }>,
 ): void {
-  const admission = kept.ledger.admission.record.body;
   const { promised } = message;
+  const configuration = configurationOf(kept.ledger, promised.config);
   const believable =
-    isKeeper(admission, from) &&
-    isKeeper(admission, promised.leader) &&
+    configuration !== null &&
+    isKeeper(configuration, from) &&
+    isKeeper(configuration, promised.leader) &&
     withinReach(promised, kept.seen);
   if (!believable) return refuse(core, from, 'not-keeper', false);
   stepDown(core, kept, promised);

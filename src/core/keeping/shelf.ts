@@ -9,6 +9,7 @@
  */
 import { CARDS_MAX } from '../contract/limits.ts';
 import { note, persist, refuse, wallMs } from '../node/outbox.ts';
+import { currentOf } from '../record/chain.ts';
 import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import type { AnyRecord, Certified, Signed, Slot } from '../record/records.ts';
 import type { Restored, StoredRecord } from '../contract/stored.ts';
@@ -118,13 +119,13 @@ function bury(core: With<'asking' | 'keeping'>): void {
  * them may lie; a quorum of keepers has the say anyway, and so have all the others of a small set.
  */
 export function onOver(core: With<'asking' | 'keeping'>, from: NodeId, kept: KeptJob): void {
-  const { job, spec, admission, close } = kept.ledger;
-  const { body } = admission.record;
+  const { job, spec, close } = kept.ledger;
+  const keepers = currentOf(kept.ledger);
   if (close !== null) return;
-  if (!isKeeper(body, from)) return refuse(core, from, 'not-keeper', false);
+  if (!isKeeper(keepers, from)) return refuse(core, from, 'not-keeper', false);
   kept.over.add(from);
-  const others = keeperNodes(body).filter((node) => node !== core.self);
-  if (!isQuorum(body, kept.over) && !others.every((node) => kept.over.has(node))) return;
+  const others = keeperNodes(keepers).filter((node) => node !== core.self);
+  if (!isQuorum(keepers, kept.over) && !others.every((node) => kept.over.has(node))) return;
   note(core, 'job.forgotten', { job });
   const until = Math.max(wallMs(core), spec.body.notAfter);
   for (const table of ['promises', 'accepted'] as const)

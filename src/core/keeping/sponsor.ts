@@ -11,6 +11,7 @@ import { isKeeper, isQuorum, keeperNodes, quorumSize } from '../record/keeper-se
 import type { Job } from '../../job/model.ts';
 import { noteSound } from '../../job/recheck.ts';
 import { validVote } from '../record/certificate.ts';
+import { currentOf, firstConfiguration, firstOf } from '../record/chain.ts';
 import { shut } from '../node/door.ts';
 import { firstEpoch } from '../record/ballot.ts';
 import { after } from '../record/ids.ts';
@@ -90,7 +91,6 @@ export function submit(
     job,
     version: 1,
     spec: spec.id,
-    config: 0,
     keepers,
     sponsor: core.self,
   });
@@ -150,7 +150,7 @@ export function tickSubmission(core: With<'mesh' | 'keeping'>, job: JobId): void
 
 function giveUpWaiting(core: With<'mesh' | 'keeping'>, submission: Submission): void {
   const { job } = submission.spec.body;
-  const needed = quorumSize(submission.admission.body);
+  const needed = quorumSize(firstConfiguration(submission.admission.body));
   for (const wait of submission.waiting.splice(0)) {
     if (wait.deadline > core.now) {
       submission.waiting.push(wait);
@@ -174,16 +174,18 @@ export function onAdmitted(
 ): void {
   const submission = core.keeping.submissions.get(message.job);
   if (submission === undefined || submission.certified !== null) return;
-  const { body, id } = submission.admission;
-  if (!validVote(message.vote, body, id, 'admission', core.suite)) return;
+  const { admission } = submission;
+  const chain = firstOf(admission.body);
+  if (!validVote(message.vote, chain, admission, 'admission', core.suite)) return;
   if (core.suite.nodeOf(message.vote.by) !== from) return;
   noteAnswered(core, from);
   submission.votes.set(from, message.vote);
-  if (!isQuorum(body, submission.votes.keys())) return;
+  const configuration = currentOf(chain);
+  if (!isQuorum(configuration, submission.votes.keys())) return;
   submission.certified = { record: submission.admission, votes: [...submission.votes.values()] };
   note(core, 'job.admitted', { job: message.job, votes: submission.votes.size });
   // Not before there is such a job, and so that this node can tell whom to ask for it.
-  const keepers = body.keepers.map(({ node }) => node);
+  const keepers = keeperNodes(configuration);
   if (!keepers.includes(core.self)) indexJob(core, submission.spec, keepers);
   // The receipt is good now: W keepers hold the job on disk and can activate it without us.
   tellOutcome(core, submission);
@@ -198,12 +200,12 @@ export function onNotAdmitted(
 ): void {
   const submission = core.keeping.submissions.get(message.job);
   if (submission === undefined || submission.certified !== null) return;
-  if (!isKeeper(submission.admission.body, from)) return refuse(core, from, 'not-keeper', false);
+  const configuration = firstConfiguration(submission.admission.body);
+  if (!isKeeper(configuration, from)) return refuse(core, from, 'not-keeper', false);
   submission.refused.add(from);
   // One keeper's refusal ends it only when a majority can no longer be had.
-  const { body } = submission.admission;
-  const willing = keeperNodes(body).filter((node) => !submission.refused.has(node));
-  if (isQuorum(body, willing)) return;
+  const willing = keeperNodes(configuration).filter((node) => !submission.refused.has(node));
+  if (isQuorum(configuration, willing)) return;
   const problem: Problem = { code: 'not-admitted', job: message.job, refusal: message.refusal };
   for (const wait of submission.waiting.splice(0)) {
     reply(core, wait.request, { type: 'failed', problem });
@@ -225,7 +227,7 @@ export function onActivated(core: With<'mesh' | 'keeping'>, from: NodeId, job: J
   const submission = core.keeping.submissions.get(job);
   if (submission === undefined || submission.certified === null) return;
   submission.activated.add(from);
-  const keepers = keeperNodes(submission.admission.body);
+  const keepers = keeperNodes(firstConfiguration(submission.admission.body));
   if (!keepers.every((node) => submission.activated.has(node))) return;
   core.timers.clear(timerOf(job));
   makeRoom(core);
@@ -279,6 +281,6 @@ export const admissionVote = (core: Node, admission: Signed<'admission'>): Signe
     job: admission.body.job,
     of: admission.id,
     slot: 'admission',
-    epoch: firstEpoch(admission.body),
+    epoch: firstEpoch(firstConfiguration(admission.body)),
     store: core.config.store,
   });

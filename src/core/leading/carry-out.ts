@@ -1,4 +1,5 @@
 /** Carrying out what `plan.ts` decided: each bucket has its function, and nothing is decided here. */
+import { changes } from '../record/chain.ts';
 import { jobTimer, noSupport, propose } from '../consensus/proposer.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { isNear } from '../mesh/reach.ts';
@@ -53,7 +54,8 @@ function begin(core: Node, kept: KeptJob, lead: Leader, watched: Watched): void 
   const state = kept.ledger.states.get(execution);
   if (watched.startBy !== null || (state && isTerminal(state.body.phase))) return;
   const { job, grant } = kept.ledger;
-  send(core, node, { type: 'leads', job, epoch: lead.epoch, grant });
+  const changed = changes(kept.ledger.configs);
+  send(core, node, { type: 'leads', job, epoch: lead.epoch, ...changed, grant });
 }
 
 function noteFailure(
@@ -73,10 +75,11 @@ function noteFailure(
 }
 
 function cancelSurplus(core: Node, kept: KeptJob, lead: Leader, { surplus }: Plan): void {
+  const changed = changes(kept.ledger.configs);
   for (const { assign, because } of surplus) {
     const { execution, node } = assign.record.body;
     lead.cancelled.add(execution);
-    send(core, node, { type: 'cancel', job: kept.ledger.job, execution, because });
+    send(core, node, { type: 'cancel', job: kept.ledger.job, execution, because, ...changed });
   }
 }
 

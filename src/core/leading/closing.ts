@@ -1,4 +1,5 @@
 /** The end of a leadership: the close is committed, and keepers, executors and holders have to hear of it. */
+import { changes } from '../record/chain.ts';
 import { flushCommits, jobTimer, resendOpen } from '../consensus/proposer.ts';
 import { createCommits } from '../consensus/state.ts';
 import type { KeptJob } from '../keeping/state.ts';
@@ -62,7 +63,9 @@ export function tickClosing(
   }
   if (nodes.size === 0) return;
   if (isDue(core, resend)) {
-    for (const node of nodes) send(core, node, { type: 'closed', job: kept.ledger.job, close });
+    const changed = changes(kept.ledger.configs);
+    for (const node of nodes)
+      send(core, node, { type: 'closed', job: kept.ledger.job, close, ...changed });
     said(core, resend);
   }
   core.timers.set(jobTimer(kept), resend.at);

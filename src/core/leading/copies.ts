@@ -2,6 +2,7 @@
  * The second copy of a result, made before it is accepted: one node after the other is asked for it,
  * again and again until it answers, is dead or has had its time.
  */
+import { rootsOf } from '../record/chain.ts';
 import { jobTimer } from '../consensus/proposer.ts';
 import type { Message } from '../contract/messages.ts';
 import { reachedMembers } from '../mesh/members.ts';
@@ -61,10 +62,17 @@ export function askForCopy(
   }
   if (copy.asked === null) return touch(core, kept.ledger.job);
   if (isDue(core, copy.resend)) {
-    const { spec, admission } = kept.ledger;
+    const { spec } = kept.ledger;
     const holders = [executor, ...copy.made].filter((node) => isNear(core, node));
     const grant = ownGrant(core, kept);
-    send(core, copy.asked, { type: 'replicate', spec, admission, grant, state, holders });
+    send(core, copy.asked, {
+      type: 'replicate',
+      spec,
+      ...rootsOf(kept.ledger),
+      grant,
+      state,
+      holders,
+    });
     said(core, copy.resend);
   }
   core.timers.set(jobTimer(kept), copy.resend.at < copy.deadline ? copy.resend.at : copy.deadline);

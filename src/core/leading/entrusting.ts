@@ -2,6 +2,7 @@
 import type { KeptJob } from '../keeping/state.ts';
 import { send } from '../node/outbox.ts';
 import type { Node } from '../node/state.ts';
+import { rootsOf } from '../record/chain.ts';
 import type { NodeId } from '../record/ids.ts';
 import type { Certified } from '../record/records.ts';
 
@@ -11,9 +12,8 @@ export function entrust(
   to: NodeId,
   accept: Certified<'accept'>,
 ): void {
-  const { spec, admission } = ledger;
   const { holders } = accept.record.body;
-  send(core, to, { type: 'entrust', spec, admission, accept, holders });
+  send(core, to, { type: 'entrust', spec: ledger.spec, ...rootsOf(ledger), accept, holders });
 }
 
 /** A keeper that holds results of a job needs nobody to tell it. */

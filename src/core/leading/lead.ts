@@ -3,6 +3,7 @@
  * due at the stage it has reached; everything here is repeated whenever something about the job changes,
  * and does nothing when nothing is to be done.
  */
+import { changes } from '../record/chain.ts';
 import { flushCommits, resendOpen } from '../consensus/proposer.ts';
 import { newLeader, tickCandidate, tickPromises } from '../consensus/candidacy.ts';
 import { firstEpoch } from '../record/ballot.ts';
@@ -24,7 +25,7 @@ const LEADS_TOLD = 256;
 
 /** The rank-0 keeper leads from the activation on, without asking. */
 export function leadFirstEpoch(core: Node, kept: KeptJob): void {
-  kept.lead = newLeader(core, firstEpoch(kept.ledger.admission.record.body));
+  kept.lead = newLeader(core, firstEpoch(kept.ledger.configurations[0]));
   note(core, 'job.leading', { job: kept.ledger.job, epoch: 0 });
   touch(core, kept.ledger.job);
 }
@@ -82,15 +83,16 @@ export function takeRenewal(
   told: Set<JobId>,
 ): boolean {
   const { job, grant } = kept.ledger;
+  const changed = changes(kept.ledger.configs);
   signOfLife(core, from, kept, execution);
   if (leaderIn(kept.lead) === null) {
     if (told.has(job) || told.size >= LEADS_TOLD) return false;
     told.add(job);
-    send(core, from, { type: 'leads', job, epoch: kept.seen, grant });
+    send(core, from, { type: 'leads', job, epoch: kept.seen, ...changed, grant });
     return false;
   }
   const because = supersededBy(kept, execution);
-  if (because !== null) send(core, from, { type: 'cancel', job, execution, because });
+  if (because !== null) send(core, from, { type: 'cancel', job, execution, because, ...changed });
   return because === null;
 }
 

@@ -15,7 +15,7 @@ import { reached } from '../mesh/reach.ts';
 import { howOften, takenBy, times } from './resources.ts';
 import { drawn } from './sortition.ts';
 import type { Hold } from './state.ts';
-import { closeOf } from '../keeping/books.ts';
+import { endOf } from '../keeping/books.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
 import { checkAdmission, checkLeader, checkSpec } from '../record/verify.ts';
@@ -42,8 +42,8 @@ export function onAnnouncement(
   // A bid must reach somebody: one who is only named would be dialled for nothing.
   if (leader !== core.self && !core.mesh.members.has(leader) && !reached(core, leader))
     return refuse(core, from, 'unknown-node', false);
-  const close = closeOf(core, job);
-  if (close !== null) return send(core, leader, { type: 'closed', job, close });
+  const end = endOf(core, job);
+  if (end !== null) return send(core, leader, { type: 'closed', job, ...end });
   if (core.profile === null) return;
   const lot = { job, version, round, need };
   if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;
@@ -59,15 +59,12 @@ export function onAnnouncement(
 }
 
 /** The job was admitted and its leader leads it; the spec may still be on its way. */
-function checkProof(
-  core: Node,
-  { job, admission, grant, leader }: Announcement,
-  spec: Signed<'spec'> | null,
-): Verdict {
+function checkProof(core: Node, announcement: Announcement, spec: Signed<'spec'> | null): Verdict {
+  const { job, admission, grant, leader } = announcement;
   const of = spec?.body.job ?? job;
   if (admission.record.body.job !== job || of !== job)
     return { code: 'contradiction', fault: true };
-  const led = checkLeader(core.suite, admission, grant, leader);
+  const led = checkLeader(core.suite, announcement, grant, leader);
   if (led !== 'good' || spec === null) return led;
   const sound = checkSpec(core.suite, spec, wallMs(core));
   return sound === 'good' ? checkAdmission(core.suite, spec, admission.record) : sound;

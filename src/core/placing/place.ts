@@ -2,6 +2,8 @@
  * Finding nodes for a job's open executions: announce, collect bids and
  * refusals, choose, assign, see them started. Only the leader runs this.
  */
+import { currentOf, rootsOf } from '../record/chain.ts';
+import { keeperNodes } from '../record/keeper-set.ts';
 import { soundBid } from './bids.ts';
 import { hasEnough, isChosen } from '../leading/workload.ts';
 import { jobTimer, propose } from '../consensus/proposer.ts';
@@ -78,7 +80,7 @@ function announcementOf(core: Node, kept: KeptJob, lead: Leader, need: number): 
     job: kept.ledger.job,
     version: spec.body.version,
     leader: core.self,
-    admission: kept.ledger.admission,
+    ...rootsOf(kept.ledger),
     grant: ownGrant(core, kept),
     round: lead.seeking.round,
     need,
@@ -278,10 +280,8 @@ export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | nu
   const { lead, ledger } = kept;
   if (!isWaiting(kept)) return null;
   const { bids, declines, open } = lead?.stage === 'leader' ? lead.seeking : createSeeking(core);
-  const keepers = ledger.admission.record.body.keepers;
-  const reached = keepers.filter(
-    ({ node }) => node === core.self || heardLately(core, node),
-  ).length;
+  const keepers = keeperNodes(currentOf(ledger));
+  const reached = keepers.filter((node) => node === core.self || heardLately(core, node)).length;
   return {
     nodesKnown: aliveMembers(core).length + 1,
     nodesAnswered: declines.size + bids.size,
@@ -304,9 +304,10 @@ export function sendAssignments(core: With<'mesh' | 'keeping'>, kept: KeptJob, l
     }
     core.timers.set(jobTimer(kept), watched.sendAt);
   }
-  const { spec, admission } = kept.ledger;
+  const { spec } = kept.ledger;
+  const roots = rootsOf(kept.ledger);
   const grant = ownGrant(core, kept);
   for (const [node, assigns] of due) {
-    send(core, node, { type: 'assign', spec, admission, grant, assigns, holders: [] });
+    send(core, node, { type: 'assign', spec, ...roots, grant, assigns, holders: [] });
   }
 }

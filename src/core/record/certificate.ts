@@ -1,47 +1,69 @@
 /**
  * Certificates: a record together with the signatures of W of its job's keepers. A certificate can be
- * checked by anyone who has the admission, at any time, without asking anybody.
+ * checked by anyone who has the chain of the job's configurations, at any time, without asking anybody.
  */
 import type { NodeId } from './ids.ts';
-import { isQuorum } from './keeper-set.ts';
+import { hasVote, isQuorum } from './keeper-set.ts';
+import { electorate, voters } from './chain.ts';
+import type { Chain } from './chain.ts';
 import { sameEpoch } from './ballot.ts';
-import type { AdmissionBody, Certified, RecordType, Signed, Slot } from './records.ts';
+import type { AnyRecord, Certified, Epoch, RecordType, Signed, Slot } from './records.ts';
 import type { Suite } from './suite.ts';
 
-/** True when this vote is a keeper's valid signature under `of` in `slot`. */
+/** True when this vote for `of` in `slot` is the valid signature of a keeper of its epoch's configuration. */
 export function validVote(
   vote: Signed<'vote'>,
-  admission: AdmissionBody,
-  of: string,
+  chain: Chain,
+  of: AnyRecord,
   slot: Slot,
   suite: Suite,
 ): boolean {
   const { body } = vote;
-  if (body.of !== of || body.slot !== slot || body.job !== admission.job) return false;
+  if (body.of !== of.id || body.slot !== slot || body.job !== jobOf(of)) return false;
   const signer = suite.nodeOf(vote.by);
-  // The same peer with another store forgot its promises: it is not this keeper any more.
-  const keeper = admission.keepers.find((k) => k.node === signer && k.store === body.store);
-  return keeper !== undefined && suite.verify(vote);
+  const may = electorate(chain, of, body.epoch).some((one) => hasVote(one, signer, body.store));
+  return may && suite.verify(vote);
 }
 
-/** True when W different keepers signed this record in this slot, all under one epoch, and the record itself is valid. */
+/** What is no fact about a job has none, and no votes. */
+const jobOf = ({ body }: AnyRecord): string | null => ('job' in body ? body.job : null);
+
+/**
+ * True when W different keepers signed this record in this slot, all under one epoch, and the record
+ * itself is valid. A later configuration needs W of those before it and W of its own.
+ */
 export function validCertificate<T extends RecordType>(
   certified: Certified<T>,
-  admission: AdmissionBody,
+  chain: Chain,
   slot: Slot,
   suite: Suite,
 ): boolean {
   const { record, votes } = certified;
   const first = votes[0];
-  if (first === undefined || votes.length > admission.keepers.length) return false;
-  if (!suite.verify(record as never)) return false;
+  if (first === undefined) return false;
+  // A `Signed<T>` is one of all kinds of record; the compiler does not see it.
+  const of = record as unknown as AnyRecord;
+  const most = voters(electorate(chain, of, first.body.epoch)).length;
+  if (votes.length > most || !suite.verify(of)) return false;
   const signers: NodeId[] = [];
   for (const vote of votes) {
     if (!sameEpoch(vote.body.epoch, first.body.epoch)) return false;
-    if (!validVote(vote, admission, record.id, slot, suite)) return false;
+    if (!validVote(vote, chain, of, slot, suite)) return false;
     signers.push(suite.nodeOf(vote.by));
   }
-  return isQuorum(admission, signers);
+  return isChosen(chain, of, first.body.epoch, signers);
+}
+
+/** Whether these have a say in the record under this epoch, and are enough. */
+export function isChosen(
+  chain: Chain,
+  record: AnyRecord,
+  epoch: Epoch,
+  signers: Iterable<NodeId>,
+): boolean {
+  const there = new Set(signers);
+  const sets = electorate(chain, record, epoch);
+  return sets.length > 0 && sets.every((one) => isQuorum(one, there));
 }
 
 /** The ballot under which a certified value was chosen. */

@@ -4,12 +4,20 @@
  * same ledger (invariant S16). Records are checked *before* they come here (`verify.ts`).
  */
 import { compareEpochs } from './ballot.ts';
-import { slotOf } from './slot.ts';
+import { currentOf, firstConfiguration, rootsOf } from './chain.ts';
+import type { Roots } from './chain.ts';
+import { configSlot, slotOf } from './slot.ts';
 import type { Phase } from './execution.ts';
 import type { ExecutionId, JobId, NodeId } from './ids.ts';
 import type { StoredRecord } from '../contract/stored.ts';
-import type { CertifiedValue, JobRecords, JobState, JobSummary } from '../contract/messages.ts';
-import type { Certified, Signed, Slot } from './records.ts';
+import type {
+  CertifiedResult,
+  CertifiedValue,
+  JobRecords,
+  JobState,
+  JobSummary,
+} from '../contract/messages.ts';
+import type { Certified, Configuration, Signed, Slot } from './records.ts';
 
 export interface Attempt {
   readonly assign: Certified<'assign'>;
@@ -22,10 +30,13 @@ export interface Partition {
   accept: Certified<'accept'> | null;
 }
 
-export interface Ledger {
+export interface Ledger extends Roots {
   readonly job: JobId;
   readonly spec: Signed<'spec'>;
-  readonly admission: Certified<'admission'>;
+  /** Derived from `committed`: the later configurations, in order and without a gap. */
+  readonly configs: Certified<'config'>[];
+  /** Derived: the same with the admission's before them. */
+  readonly configurations: [Configuration, ...Configuration[]];
   grant: Certified<'grant'> | null;
   /** By sequence; at most one. */
   readonly commands: Map<number, Signed<'command'>>;
@@ -50,6 +61,8 @@ export function createLedger(spec: Signed<'spec'>, admission: Certified<'admissi
     job: spec.body.job,
     spec,
     admission,
+    configs: [],
+    configurations: [firstConfiguration(admission.record.body)],
     grant: null,
     commands: new Map(),
     committed: new Map(),
@@ -76,6 +89,10 @@ export function mergeCommitted(ledger: Ledger, certified: CertifiedValue): Merge
     return known.record.id === certified.record.id ? 'known' : 'contradiction';
   ledger.committed.set(slot, certified);
   const { record } = certified;
+  if (record.type === 'config') {
+    lengthenChain(ledger);
+    return 'new';
+  }
   if (record.type === 'assign') ledger.assigned.set(record.body.execution, record.body.node);
   if (record.body.version !== ledger.spec.body.version) return 'new';
   switch (record.type) {
@@ -94,6 +111,17 @@ export function mergeCommitted(ledger: Ledger, certified: CertifiedValue): Merge
       ledger.close = certified as Certified<'close'>;
   }
   return 'new';
+}
+
+/** Configurations may come in any order, from disk for one; each counts when all before it are here. */
+function lengthenChain(ledger: Ledger): void {
+  for (;;) {
+    const { major, minor } = currentOf(ledger).config;
+    const next = ledger.committed.get(configSlot({ major, minor: minor + 1 }));
+    if (next?.record.type !== 'config') return;
+    ledger.configs.push({ record: next.record, votes: next.votes });
+    ledger.configurations.push(next.record.body);
+  }
 }
 
 /** Adds what an executor reported: terminal beats non-terminal, then the higher sequence, then the smaller id. */
@@ -145,6 +173,7 @@ export function mergeStored(ledger: Ledger, { record, votes }: StoredRecord): vo
     case 'assign':
     case 'accept':
     case 'close':
+    case 'config':
       mergeCommitted(ledger, { record, votes } as CertifiedValue);
       return;
     case 'grant':
@@ -160,14 +189,17 @@ export function mergeStored(ledger: Ledger, { record, votes }: StoredRecord): vo
   }
 }
 
+const isResult = (value: CertifiedValue): value is CertifiedResult =>
+  value.record.type !== 'config';
+
 /** The whole ledger as it is handed to another node. */
 export function recordsOf(ledger: Ledger): JobRecords {
   return {
     spec: ledger.spec,
-    admission: ledger.admission,
+    ...rootsOf(ledger),
     grant: ledger.grant,
     commands: [...ledger.commands.values()],
-    committed: [...ledger.committed.values()],
+    committed: [...ledger.committed.values()].filter(isResult),
     states: [...ledger.states.values()],
   };
 }
@@ -176,7 +208,8 @@ export function recordsOf(ledger: Ledger): JobRecords {
 export function ledgerOf(records: JobRecords): Ledger {
   const ledger = createLedger(records.spec, records.admission);
   if (records.grant !== null) mergeGrant(ledger, records.grant);
-  for (const value of records.committed) mergeCommitted(ledger, value);
+  for (const value of [...(records.configs ?? []), ...records.committed])
+    mergeCommitted(ledger, value);
   for (const state of records.states) mergeState(ledger, state);
   for (const command of records.commands) mergeCommand(ledger, command);
   return ledger;

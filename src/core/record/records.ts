@@ -7,9 +7,18 @@ import type { Job, Resources } from '../../job/model.ts';
 import type { ExecutionFailure, OutputHead, Phase, ResultRef, Usage } from './execution.ts';
 import type { ExecutionId, Hlc, JobId, NodeId, PublicKey, RecordId, StoreId } from './ids.ts';
 
+/**
+ * A place in the chain of a job's configurations; compared by major, then minor. The admission is (0, 0);
+ * a change of keepers is the next minor, and a job that is taken up anew without its majority the next major.
+ */
+export interface ConfigId {
+  readonly major: number;
+  readonly minor: number;
+}
+
 /** A ballot; compared by config, then number, then leader. */
 export interface Epoch {
-  readonly config: number;
+  readonly config: ConfigId;
   readonly number: number;
   readonly leader: NodeId;
 }
@@ -18,6 +27,15 @@ export interface Epoch {
 export interface Keeper {
   readonly node: NodeId;
   readonly store: StoreId;
+}
+
+/** Who keeps a job from one change of its keepers to the next. `keeper-set.ts` answers all questions about it. */
+export interface Configuration {
+  readonly config: ConfigId;
+  /** In rank order, 1 … 5. */
+  readonly keepers: readonly Keeper[];
+  /** Joint: all that kept the job before, of whom a majority must agree as well; else empty. */
+  readonly former: readonly Keeper[];
 }
 
 export interface SpecBody {
@@ -37,10 +55,14 @@ export interface AdmissionBody {
   readonly job: JobId;
   readonly version: number;
   readonly spec: RecordId;
-  readonly config: number;
-  /** In rank order; the first one leads epoch (config, 0). Odd number, 1 … 5. */
+  /** Of configuration (0, 0), in rank order; the first one leads its epoch 0. Odd number, 1 … 5. */
   readonly keepers: readonly Keeper[];
   readonly sponsor: NodeId;
+}
+
+/** A later configuration, committed in its slot by those before it and its own. */
+export interface ConfigBody extends Configuration {
+  readonly job: JobId;
 }
 
 /** What a keeper's signature says: this store holds that record on disk (and, with an epoch, accepted it there). */
@@ -56,12 +78,13 @@ export interface VoteBody {
 
 /**
  * A committed register of a job: `assign/<version>/<partition>/<attempt>`, `accept/<version>/<partition>`,
- * `close/<version>`; one value each, for ever. `slot.ts` makes them.
+ * `close/<version>`, `config/<major>/<minor>`; one value each, for ever. `slot.ts` makes them.
  */
 export type Slot =
   | 'admission'
   | 'grant'
   | `close/${number}`
+  | `config/${number}/${number}`
   | `accept/${number}/${number}`
   | `assign/${number}/${number}/${number}`;
 
@@ -164,6 +187,7 @@ export interface AdvertBody {
 export interface Bodies {
   readonly spec: SpecBody;
   readonly admission: AdmissionBody;
+  readonly config: ConfigBody;
   readonly vote: VoteBody;
   readonly command: CommandBody;
   readonly grant: GrantBody;
@@ -196,5 +220,5 @@ export interface Certified<T extends RecordType> {
   readonly votes: readonly Signed<'vote'>[];
 }
 
-/** The three kinds of value a leader commits in a slot. */
-export type Committed = 'assign' | 'accept' | 'close';
+/** The kinds of value a leader commits in a slot. */
+export type Committed = 'assign' | 'accept' | 'close' | 'config';

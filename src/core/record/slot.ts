@@ -4,10 +4,11 @@
  * never be taken for one of another.
  */
 import { JOB_TYPES } from '../../job/types.ts';
-import type { Signed, Slot, SpecBody } from './records.ts';
+import { CONFIGS_MAX } from './chain.ts';
+import type { ConfigId, Signed, Slot, SpecBody } from './records.ts';
 
 /** A value that a leader commits in a slot. */
-type Value = Signed<'assign'> | Signed<'accept'> | Signed<'close'>;
+type Value = Signed<'assign'> | Signed<'accept'> | Signed<'close'> | Signed<'config'>;
 
 export const assignSlot = (version: number, partition: number, attempt: number): Slot =>
   `assign/${version}/${partition}/${attempt}`;
@@ -16,6 +17,9 @@ export const acceptSlot = (version: number, partition: number): Slot =>
   `accept/${version}/${partition}`;
 
 export const closeSlot = (version: number): Slot => `close/${version}`;
+
+/** The keepers are those of the job, whatever its version. */
+export const configSlot = ({ major, minor }: ConfigId): Slot => `config/${major}/${minor}`;
 
 /** The slot that a committed value belongs to. */
 export function slotOf({ type, body }: Value): Slot {
@@ -26,6 +30,8 @@ export function slotOf({ type, body }: Value): Slot {
       return acceptSlot(body.version, body.partition);
     case 'close':
       return closeSlot(body.version);
+    case 'config':
+      return configSlot(body.config);
   }
 }
 
@@ -41,6 +47,7 @@ export const partitionsIn = ({ spec }: Pick<SpecBody, 'spec'>): number =>
  * Only the version whose spec is here has any; what another one has room for is not known.
  */
 export function hasPlace({ body: spec }: Signed<'spec'>, { type, body }: Value): boolean {
+  if (type === 'config') return body.config.major === 0 && body.config.minor <= CONFIGS_MAX;
   if (body.version !== spec.version) return false;
   if (type === 'close') return true;
   // Each attempt but the first takes the place of one.

@@ -2,9 +2,11 @@
  * Whether a record may be believed: signature, signer, expiry, and that it belongs where it claims.
  * Everything that enters a ledger passes through here first (invariant S13).
  */
+import { chainOf, configurationOf, everKept, firstOf } from './chain.ts';
+import type { Chain, Changes, Roots } from './chain.ts';
 import { isKeeper } from './keeper-set.ts';
 import { certifiedEpoch, validCertificate } from './certificate.ts';
-import { slotOf } from './slot.ts';
+import { configSlot, slotOf } from './slot.ts';
 import { firstEpoch, sameEpoch } from './ballot.ts';
 import type { JobId, NodeId, PublicKey } from './ids.ts';
 import { asJobId, uuidOf } from './ids.ts';
@@ -12,7 +14,7 @@ import { problemsOfJob } from '../../job/recheck.ts';
 import { KEEPERS_MAX, SPEC_VALID_MAX_MS } from '../contract/limits.ts';
 import type { RefuseCode } from '../contract/effect.ts';
 import type { CertifiedValue } from '../contract/messages.ts';
-import type { AdmissionBody, Certified, Epoch, Signed } from './records.ts';
+import type { Certified, Configuration, Epoch, Signed } from './records.ts';
 import type { Suite } from './suite.ts';
 
 /** Clocks of the mesh may differ by this before the longest valid spec is refused. */
@@ -57,64 +59,80 @@ export function checkAdmission(
   return suite.verify(admission) ? 'good' : bad('bad-signature');
 }
 
-/** Spec and certified admission together: all that is needed to become, or to trust, a keeper. */
+/** Spec, certified admission and later configurations: all that is needed to become, or to trust, a keeper. */
 export function checkActivation(
   suite: Suite,
   spec: Signed<'spec'>,
-  admission: Certified<'admission'>,
+  roots: Roots,
   wall: number,
 ): Verdict {
   const specVerdict = checkSpec(suite, spec, wall);
   if (specVerdict !== 'good') return specVerdict;
-  const verdict = checkAdmission(suite, spec, admission.record);
-  if (verdict !== 'good') return verdict;
-  return validCertificate(admission, admission.record.body, 'admission', suite)
-    ? 'good'
-    : bad('bad-certificate');
+  const verdict = checkAdmission(suite, spec, roots.admission.record);
+  return verdict === 'good' ? checkRoots(suite, roots) : verdict;
 }
 
-export function checkGrant(
+/** Who keeps the job: the keepers signed the admission, and each change of them as its rule demands. */
+export function checkRoots(suite: Suite, { admission, configs = [] }: Roots): Verdict {
+  const first = firstOf(admission.record.body);
+  if (!validCertificate(admission, first, 'admission', suite)) return bad('bad-certificate');
+  return extended(suite, first, configs) === null ? bad('bad-certificate') : 'good';
+}
+
+/** A chain with these configurations at its end, those that it has already left out; null when one does not follow. */
+export function extended(
   suite: Suite,
-  admission: AdmissionBody,
-  grant: Certified<'grant'>,
-): Verdict {
+  chain: Chain,
+  configs: NonNullable<Changes['configs']>,
+): Chain | null {
+  const { job } = chain;
+  const configurations: [Configuration, ...Configuration[]] = [...chain.configurations];
+  for (const certified of configs) {
+    const { body } = certified.record;
+    if (configurationOf({ job, configurations }, body.config) !== null) continue;
+    const slot = configSlot(body.config);
+    if (body.job !== job || !validCertificate(certified, { job, configurations }, slot, suite))
+      return null;
+    configurations.push(body);
+  }
+  return { job, configurations };
+}
+
+export function checkGrant(suite: Suite, chain: Chain, grant: Certified<'grant'>): Verdict {
   const { body, by } = grant.record;
-  if (body.job !== admission.job || suite.nodeOf(by) !== body.epoch.leader)
-    return bad('wrong-signer');
-  if (!isKeeper(admission, body.epoch.leader)) return bad('not-keeper');
+  const { config, leader } = body.epoch;
+  if (body.job !== chain.job || suite.nodeOf(by) !== leader) return bad('wrong-signer');
+  const configuration = configurationOf(chain, config);
+  if (configuration === null || !isKeeper(configuration, leader)) return bad('not-keeper');
   const ok =
-    validCertificate(grant, admission, 'grant', suite) &&
-    sameEpoch(certifiedEpoch(grant), body.epoch);
+    validCertificate(grant, chain, 'grant', suite) && sameEpoch(certifiedEpoch(grant), body.epoch);
   return ok ? 'good' : bad('bad-certificate');
 }
 
 /** That this node leads the job: an admission that W keepers signed, and their grant for a later epoch. */
 export function checkLeader(
   suite: Suite,
-  admission: Certified<'admission'>,
+  roots: Roots,
   grant: Certified<'grant'> | null,
   leader: NodeId,
 ): Verdict {
-  const { body } = admission.record;
-  if (grantedEpoch(body, grant).leader !== leader) return bad('wrong-signer');
-  if (!validCertificate(admission, body, 'admission', suite)) return bad('bad-certificate');
-  return grant === null ? 'good' : checkGrant(suite, body, grant);
+  const chain = chainOf(roots);
+  if (grantedEpoch(chain, grant).leader !== leader) return bad('wrong-signer');
+  const rooted = checkRoots(suite, roots);
+  if (rooted !== 'good' || grant === null) return rooted;
+  return checkGrant(suite, chain, grant);
 }
 
 /** The epoch that a grant proves; without one it is the first epoch, which the admission grants. */
-export function grantedEpoch(admission: AdmissionBody, grant: Certified<'grant'> | null): Epoch {
-  return grant?.record.body.epoch ?? firstEpoch(admission);
+export function grantedEpoch(chain: Chain, grant: Certified<'grant'> | null): Epoch {
+  return grant?.record.body.epoch ?? firstEpoch(chain.configurations[0]);
 }
 
-export function checkCommitted(
-  suite: Suite,
-  admission: AdmissionBody,
-  value: CertifiedValue,
-): Verdict {
+export function checkCommitted(suite: Suite, chain: Chain, value: CertifiedValue): Verdict {
   const { record } = value;
-  if (record.body.job !== admission.job) return bad('contradiction');
-  if (!isKeeper(admission, suite.nodeOf(record.by))) return bad('not-keeper');
-  return validCertificate(value as Certified<typeof record.type>, admission, slotOf(record), suite)
+  if (record.body.job !== chain.job) return bad('contradiction');
+  if (!everKept(chain, suite.nodeOf(record.by))) return bad('not-keeper');
+  return validCertificate(value as Certified<typeof record.type>, chain, slotOf(record), suite)
     ? 'good'
     : bad('bad-certificate');
 }

@@ -21,7 +21,7 @@ import {
   uuidOf,
 } from '../../../src/core/record/ids.ts';
 import type {
-  CertifiedValue,
+  CertifiedResult,
   JobState,
   ListedJob,
   WaitingView,
@@ -75,7 +75,7 @@ export class FakeJob {
   readonly #spec: Signed<'spec'>;
   readonly #admission: Signed<'admission'>;
   readonly #commands: Signed<'command'>[] = [];
-  readonly #committed: CertifiedValue[] = [];
+  readonly #committed: CertifiedResult[] = [];
   readonly #states: Signed<'state'>[] = [];
 
   constructor(service: FakeService, spec: Job, nonce: string) {
@@ -95,7 +95,6 @@ export class FakeJob {
       job,
       version: 1,
       spec: this.#spec.id,
-      config: 0,
       keepers: [NODE_A, NODE_B].map((node) => ({ node, store: asStoreId('0'.repeat(32)) })),
       sponsor: NODE_A,
     });
@@ -111,7 +110,7 @@ export class FakeJob {
 
   assign(partition = 0, attempt = 0, node = NODE_A): string {
     const execution = asExecutionId(this.executionId(partition, attempt));
-    const epoch = { config: 0, number: 0, leader: NODE_A };
+    const epoch = { config: { major: 0, minor: 0 }, number: 0, leader: NODE_A };
     const place = { job: asJobId(this.id), version: 1, partition, attempt };
     const replaces = attempt === 0 ? null : 'lost';
     const body = { ...place, replaces, execution, node, epoch } as const;

@@ -2,6 +2,7 @@
  * One machine with the real keys and codecs, among parties that sign whatever they like: two of them
  * are the majority of the keepers of its jobs. Deterministic; time moves when a test moves it.
  */
+import { firstConfiguration } from '../../../src/core/record/chain.ts';
 import assert from 'node:assert/strict';
 import { createMessageCodec } from '../../../p2p/wire/messages.ts';
 import { firstEpoch } from '../../../src/core/record/ballot.ts';
@@ -147,11 +148,10 @@ function admit(keepers: readonly Party[], nonce: string, job: Job = jobWith()) {
   const body = {
     ...about,
     spec: spec.id,
-    config: 0,
     keepers: keepers.map((keeper) => ({ node: keeper.id, store: keeper.store })),
   };
   const record = suite.seal('admission', body, asHlc(WALL), 'node');
-  const epoch = firstEpoch(record.body);
+  const epoch = firstEpoch(firstConfiguration(record.body));
   return { id, spec, admission: certify(record, 'admission', epoch), epoch };
 }
 

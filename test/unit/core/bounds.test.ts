@@ -84,7 +84,7 @@ function facts(n: number) {
   const job = admitted(jobWith(), [1, 2, 3], { nonce: String(n).padStart(32, '0') });
   const assign = assignOf(job, { node: 4 });
   const state = stateOf(assign, 4, { phase: 'completed' });
-  const epoch: Epoch = { config: 0, number: 4, leader: idOf(2) };
+  const epoch: Epoch = { config: { major: 0, minor: 0 }, number: 4, leader: idOf(2) };
   return { n, job, id: job.spec.body.job, assign, state, epoch };
 }
 type Facts = ReturnType<typeof facts>;

@@ -3,6 +3,7 @@
  * `index` has the id `idOf(index)`, the store `storeOf(index)` and signs with `suiteOf(index)`; all of
  * them hold owner key 0 unless told otherwise.
  */
+import { firstConfiguration } from '../../../src/core/record/chain.ts';
 import type { ResultRef } from '../../../src/core/record/execution.ts';
 import { firstEpoch } from '../../../src/core/record/ballot.ts';
 import { asHlc, asStoreId } from '../../../src/core/record/ids.ts';
@@ -16,6 +17,7 @@ import type {
   Certified,
   CloseBody,
   CommandBody,
+  Committed,
   Epoch,
   ReplacedFor,
   Signed,
@@ -98,7 +100,6 @@ export function admissionOf(
     job: spec.body.job,
     version: 1,
     spec: spec.id,
-    config: 0,
     keepers: keepers.map((index) => ({ node: idOf(index), store: storeOf(index) })),
     sponsor: idOf(by),
     ...change,
@@ -116,7 +117,7 @@ export const voteOf = (
 ): Signed<'vote'> => suiteOf(index).seal('vote', { job, of, slot, epoch, store }, at(1), 'node');
 
 /** A record with the votes of these nodes. */
-export function certify<T extends 'admission' | 'grant' | 'assign' | 'accept' | 'close'>(
+export function certify<T extends 'admission' | 'grant' | Committed>(
   record: Signed<T>,
   slot: Slot,
   voters: readonly number[],
@@ -143,7 +144,7 @@ export function admitted(
 ): Admitted {
   const spec = specOf(job, change, signer);
   const record = admissionOf(spec, keepers);
-  const epoch = firstEpoch(record.body);
+  const epoch = firstEpoch(firstConfiguration(record.body));
   return { spec, admission: certify(record, 'admission', keepers, epoch), keepers, epoch };
 }
 

@@ -1,4 +1,5 @@
 /** Whoever lets honest nodes hear different things of one job brings none of them into disrepute. */
+import { firstConfiguration } from '../../../src/core/record/chain.ts';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { firstEpoch } from '../../../src/core/record/ballot.ts';
@@ -12,7 +13,7 @@ const spec = specOf(jobWith());
 function admitted(keepers: readonly number[]): Certified<'admission'> {
   const record = admissionOf(spec, keepers);
   const hostile = keepers.filter((index) => index >= 7);
-  return certify(record, 'admission', hostile, firstEpoch(record.body));
+  return certify(record, 'admission', hostile, firstEpoch(firstConfiguration(record.body)));
 }
 
 const world = (): Cluster => new Cluster({ nodes: 2, program: () => [] });
@@ -78,9 +79,14 @@ describe('two honest nodes hold nothing against each other', () => {
     const cluster = world();
     const admission = admitted([7, 0, 1, 8, 9]);
     for (const node of [0, 1]) activate(cluster, node, admission);
-    const job = { spec, admission, keepers: [7], epoch: firstEpoch(admission.record.body) };
+    const job = {
+      spec,
+      admission,
+      keepers: [7],
+      epoch: firstEpoch(firstConfiguration(admission.record.body)),
+    };
     for (let number = 90_000; number <= 360_000; number += 90_000) {
-      const grant = grantOf(job, { config: 0, number, leader: idOf(7) }, 7);
+      const grant = grantOf(job, { config: { major: 0, minor: 0 }, number, leader: idOf(7) }, 7);
       cluster.message(0, 7, { type: 'prepare', job: spec.body.job, grant });
     }
     for (const node of [0, 1])

@@ -191,7 +191,7 @@ function likely(body: unknown, type: RecordType, aim: Aim, party: Party, random:
 }
 
 const epochOf = (party: Party, random: Random): Epoch => ({
-  config: 0,
+  config: { major: 0, minor: 0 },
   number: random.pick([0, 1, 2, 5, 99_999, 100_001, 0x7fff_ffff, 0x8000_0000, MAX - 1, MAX]),
   leader: party.id,
 });

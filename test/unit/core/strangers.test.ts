@@ -44,7 +44,7 @@ import {
 /** A job of nodes 1, 2 and 3 of which node 0 knows nothing; node 9 is nobody's friend. */
 const job = admitted(jobWith(), [1, 2, 3]);
 const id = job.spec.body.job;
-const epoch: Epoch = { config: 0, number: 4, leader: idOf(9) };
+const epoch: Epoch = { config: { major: 0, minor: 0 }, number: 4, leader: idOf(9) };
 const assign = assignOf(job, { node: 0 });
 const state = stateOf(assign, 0, { phase: 'completed' });
 const vote = certify(job.admission.record, 'admission', [1], job.epoch).votes[0] ?? assert.fail();

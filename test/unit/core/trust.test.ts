@@ -129,7 +129,7 @@ describe('a leader', () => {
     cluster.message(0, 9, {
       type: 'outdated',
       job,
-      promised: { config: 0, number: 2 ** 53 - 1, leader: idOf(9) },
+      promised: { config: { major: 0, minor: 0 }, number: 2 ** 53 - 1, leader: idOf(9) },
     });
     assert.notEqual(cluster.job(0).leading, null);
   });
@@ -140,7 +140,7 @@ describe('a leader', () => {
     cluster.message(0, 9, {
       type: 'outdated',
       job,
-      promised: { config: 0, number: 2 ** 53 - 1, leader: idOf(9) },
+      promised: { config: { major: 0, minor: 0 }, number: 2 ** 53 - 1, leader: idOf(9) },
     });
     cluster.advance(60_000);
     assert.ok(Number.isSafeInteger(cluster.job(0).promised?.number));
@@ -150,7 +150,7 @@ describe('a leader', () => {
       const kept = admitted(jobWith(), [1, 2, 0]);
       const cluster = new Cluster({ nodes: 1 });
       cluster.message(0, 1, { type: 'activate', spec: kept.spec, admission: kept.admission });
-      const epoch = { config: 0, number, leader: idOf(1) };
+      const epoch = { config: { major: 0, minor: 0 }, number, leader: idOf(1) };
       const { job } = kept.spec.body;
       const grant = grantOf(kept, epoch, 1);
       assert.deepEqual(refusals(cluster.message(0, 1, { type: 'prepare', job, grant })), [

@@ -40,7 +40,7 @@ export function opened(context: TestContext, dir: string): Store {
 const hex = (number: number): string => number.toString(16).padStart(32, '0');
 export const jobNumber = (number: number): JobId => asJobId(`j-${uuidOf(hex(number))}`);
 const leader = asNodeId(suite.nodeOf(suite.owner));
-const epoch = { config: 0, number: 0, leader };
+const epoch = { config: { major: 0, minor: 0 }, number: 0, leader };
 
 export function grant(job: JobId, number = 0): Signed<'grant'> {
   return suite.seal('grant', { job, epoch: { ...epoch, number } }, asHlc(1_000 + number), 'node');

@@ -177,7 +177,7 @@ test('a row that hashes well but is no row of its table is set aside', (context)
       table: 'promises',
       job,
       key: 'promise',
-      value: { config: 0, number: 1, leader: 'nobody' } as never,
+      value: { config: { major: 0, minor: 0 }, number: 1, leader: 'nobody' } as never,
     },
   ]);
   store.close();
@@ -330,7 +330,10 @@ test('whatever bytes of the file are damaged, the store opens and serves only wh
     const restored = again.restore();
     for (const { job, value } of restored.records)
       assert.equal(value.record.id, ids.get(job), `round ${round}`);
-    if (again.id === store.id) assert.equal(restored.promises.length, 20, `round ${round}`);
+    // A promise that is damaged costs its job, or all that this store promised.
+    const kept = new Set([...restored.promises.map(({ job }) => job), ...restored.forfeits]);
+    for (let number = 0; number < 20 && again.id === store.id; number += 1)
+      assert.ok(kept.has(jobNumber(number)), `round ${round}: ${number}`);
     for (const { job, value } of restored.promises)
       assert.equal(job, jobNumber(value.number), `round ${round}`);
     again.close();

@@ -60,7 +60,7 @@ function jobOf(owner: number, name: string, ms: number, digit = owner): Admitted
   const first = specOf(jobWith({ Name: name }), { nonce: nonce(digit) }, signer);
   const spec = signer.seal('spec', first.body, at(ms), 'owner');
   const record = admissionOf(spec, [1, 2, 3]);
-  const epoch = { config: 0, number: 0, leader: idOf(1) };
+  const epoch = { config: { major: 0, minor: 0 }, number: 0, leader: idOf(1) };
   return {
     spec,
     admission: certify(record, 'admission', [1, 2], epoch),

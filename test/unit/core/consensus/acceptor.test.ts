@@ -11,7 +11,7 @@ import { admitted, assignOf, grantOf, idOf, jobWith } from '../fixtures.ts';
 const job = admitted(jobWith({ Count: 2 }), [1, 0, 2]);
 const id = job.spec.body.job;
 const epochOf = (number: number, node: number): Epoch => ({
-  config: 0,
+  config: { major: 0, minor: 0 },
   number,
   leader: idOf(node),
 });

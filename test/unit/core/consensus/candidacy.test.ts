@@ -23,7 +23,7 @@ import {
 const job = admitted(jobWith(), [1, 0, 2, 3, 4]);
 const id = job.spec.body.job;
 const epochOf = (number: number, node: number): Epoch => ({
-  config: 0,
+  config: { major: 0, minor: 0 },
   number,
   leader: idOf(node),
 });

@@ -37,8 +37,8 @@ describe('a leader', () => {
   it('counts no vote of another epoch than its own', () => {
     const { cluster, proposed } = leader();
     const others: readonly Epoch[] = [
-      { config: 0, number: 1, leader: idOf(0) },
-      { config: 0, number: 0, leader: idOf(1) },
+      { config: { major: 0, minor: 0 }, number: 1, leader: idOf(0) },
+      { config: { major: 0, minor: 0 }, number: 0, leader: idOf(1) },
     ];
     for (const epoch of others) {
       for (const by of [1, 2]) cluster.message(0, by, voted(proposed, by, epoch));

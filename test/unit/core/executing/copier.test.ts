@@ -39,7 +39,7 @@ const copies = (cluster: Cluster): number => cluster.effects('replicate').length
 
 describe('a copy is not made', () => {
   const { job, message } = copyOf(1, 10);
-  const later = { config: 0, number: 2, leader: idOf(2) };
+  const later = { config: { major: 0, minor: 0 }, number: 2, leader: idOf(2) };
   const other = copyOf(2, 10).message;
   const by = (state: Signed<'state'>, node: number): Signed<'state'> =>
     stateOf(assignOf(job, { node: 4 }), node, { ...state.body });

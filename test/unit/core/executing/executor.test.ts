@@ -31,7 +31,7 @@ const assign = (partition = 0, attempt = 0): Certified<'assign'> =>
   committed(job, assignOf(job, { node: 0, partition, attempt }));
 const first = assign();
 const second = assign(1);
-const later: Epoch = { config: 0, number: 2, leader: idOf(2) };
+const later: Epoch = { config: { major: 0, minor: 0 }, number: 2, leader: idOf(2) };
 const granted = (epoch: Epoch, by: number): Certified<'grant'> =>
   certify(grantOf(job, epoch, by), 'grant', [2, 3], epoch);
 

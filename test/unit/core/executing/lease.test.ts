@@ -24,7 +24,7 @@ function running(): Cluster {
 describe('an executor', () => {
   it('tells the one who leads by the word of a keeper that it lives', () => {
     const cluster = running();
-    const epoch = { config: 0, number: 1, leader: idOf(2) };
+    const epoch = { config: { major: 0, minor: 0 }, number: 1, leader: idOf(2) };
     for (const [from, told] of [
       [7, []],
       [1, [idOf(2)]],
@@ -48,7 +48,7 @@ describe('an executor', () => {
     };
     play(job.epoch);
     assert.equal(asked(), false);
-    play({ config: 0, number: 1, leader: idOf(2) });
+    play({ config: { major: 0, minor: 0 }, number: 1, leader: idOf(2) });
     assert.equal(asked(), true);
   });
 });

@@ -35,7 +35,7 @@ const id = job.spec.body.job;
 const admit = { type: 'admit', spec: job.spec, admission: job.admission.record } as const;
 const activate = { type: 'activate', spec: job.spec, admission: job.admission } as const;
 const epochOf = (number: number, node: number): Epoch => ({
-  config: 0,
+  config: { major: 0, minor: 0 },
   number,
   leader: idOf(node),
 });

@@ -78,7 +78,11 @@ describe('a keeper that was to lead', () => {
     const leader = others(hostile).find((node) => leads(cluster, node)) ?? assert.fail();
     const admitted = jobOf(cluster, leader)?.records ?? assert.fail();
     const { promised } = jobOf(cluster, leader) ?? assert.fail();
-    const epoch = { config: 0, number: (promised?.number ?? 0) + 1, leader: idOf(hostile) };
+    const epoch = {
+      config: { major: 0, minor: 0 },
+      number: (promised?.number ?? 0) + 1,
+      leader: idOf(hostile),
+    };
     const job = asJobId(admitted.spec.body.job);
     const of = { spec: admitted.spec, admission: admitted.admission, keepers: [], epoch };
     const grant = grantOf(of, epoch, hostile);

@@ -1,4 +1,5 @@
 /** Admissions that nobody activates: bounded by who brings them, and gone after a while. */
+import { firstConfiguration } from '../../../../src/core/record/chain.ts';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Cluster, refusals } from '../cluster.ts';
@@ -48,7 +49,12 @@ describe('admissions that nobody activates', () => {
     const { spec, admission } = asked(1);
     cluster.message(0, 7, { type: 'admit', spec, admission });
     cluster.advance(11 * MINUTE_MS);
-    const certified = certify(admission, 'admission', [7, 8], firstEpoch(admission.body));
+    const certified = certify(
+      admission,
+      'admission',
+      [7, 8],
+      firstEpoch(firstConfiguration(admission.body)),
+    );
     cluster.message(0, 7, { type: 'activate', spec, admission: certified });
     assert.equal(cluster.machine(0).inspect().jobs.length, 1);
   });
@@ -94,7 +100,12 @@ describe('a keeper', () => {
     const cluster = new Cluster({ nodes: 1, limits: { jobsMax: 10 }, program: () => [] });
     const keep = (nonce: number, owner: number, from = 7): void => {
       const { spec, admission } = asked(nonce, { owner });
-      const certified = certify(admission, 'admission', [7, 8], firstEpoch(admission.body));
+      const certified = certify(
+        admission,
+        'admission',
+        [7, 8],
+        firstEpoch(firstConfiguration(admission.body)),
+      );
       const before = votes(cluster);
       cluster.message(0, from, { type: 'admit', spec, admission });
       if (votes(cluster) > before) {
@@ -113,7 +124,12 @@ describe('a keeper', () => {
     const cluster = new Cluster({ nodes: 1, limits: { jobsMax: 10 }, program: () => [] });
     const bring = (nonce: number, from: number): void => {
       const { spec, admission } = asked(nonce, { owner: nonce });
-      const certified = certify(admission, 'admission', [7, 8], firstEpoch(admission.body));
+      const certified = certify(
+        admission,
+        'admission',
+        [7, 8],
+        firstEpoch(firstConfiguration(admission.body)),
+      );
       cluster.message(0, from, { type: 'activate', spec, admission: certified });
     };
     const at = (node: number, host: string): void =>
@@ -137,7 +153,12 @@ describe('a keeper', () => {
       const signer = suiteOf(7, node);
       const spec = specOf(jobWith(), { nonce, notAfter, sponsor: idOf(node) }, signer);
       const record = admissionOf(spec, [7, 0, 8], {}, node);
-      const admission = certify(record, 'admission', [7, 8], firstEpoch(record.body));
+      const admission = certify(
+        record,
+        'admission',
+        [7, 8],
+        firstEpoch(firstConfiguration(record.body)),
+      );
       cluster.message(0, node, { type: 'activate', spec, admission });
     };
     for (let node = 20; node < 28; node += 1) bring(node, '192.0.2.1');

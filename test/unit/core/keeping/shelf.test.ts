@@ -1,4 +1,5 @@
 /** A job that is over is on disk only, is the same job to whoever asks, and never runs again. */
+import { FIRST_CONFIG } from '../../../../src/core/record/chain.ts';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
@@ -357,7 +358,7 @@ const strangers = (id: JobId): readonly Message[] => [
   {
     type: 'propose',
     job: id,
-    epoch: { config: 0, number: 9, leader: idOf(9) },
+    epoch: { config: { major: 0, minor: 0 }, number: 9, leader: idOf(9) },
     values: [],
     states: [],
     commands: [],
@@ -393,8 +394,8 @@ function records(): readonly StoredRecord[] {
     'owner',
   );
   const keepers = nodes.map((node, index) => ({ node, store: storeOf(index) }));
-  const body = { ...sponsored, spec: spec.id, config: 0, keepers };
-  const epoch = firstEpoch(body);
+  const body = { ...sponsored, spec: spec.id, keepers };
+  const epoch = firstEpoch({ ...body, config: FIRST_CONFIG, former: [] });
   const certify = <T extends Committed | 'admission'>(record: Signed<T>, slot: Slot) =>
     ({
       record,
@@ -429,7 +430,7 @@ const probe = (own: (typeof suites)[number]): Signed<'vote'> =>
       job: jobIdOf(own, own.owner, 'a'.repeat(32)),
       of: 'a'.repeat(64) as never,
       slot: 'close/1',
-      epoch: { config: 0, number: 0, leader: own.nodeOf(own.owner) },
+      epoch: { config: { major: 0, minor: 0 }, number: 0, leader: own.nodeOf(own.owner) },
       store: storeOf(0),
     },
     asHlc(WALL),

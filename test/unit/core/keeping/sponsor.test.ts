@@ -1,4 +1,5 @@
 /** Only the node that the owner named in the spec admits the job: nobody else gives it keepers. */
+import { firstConfiguration } from '../../../../src/core/record/chain.ts';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { firstEpoch } from '../../../../src/core/record/ballot.ts';
@@ -28,7 +29,7 @@ const request = asRequestId('q');
 /** The genuine spec, admitted by node number `by` to keepers that all signed. */
 function admittedBy(by: number, keepers: readonly number[]): Admitted {
   const record = admissionOf(spec, keepers, {}, by);
-  const epoch = firstEpoch(record.body);
+  const epoch = firstEpoch(firstConfiguration(record.body));
   return { spec, admission: certify(record, 'admission', keepers, epoch), keepers, epoch };
 }
 

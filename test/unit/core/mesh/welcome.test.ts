@@ -80,7 +80,7 @@ describe('nothing is held', () => {
   const job = admitted(jobWith(), [1, 2, 3]);
   const other = admitted(jobWith(), [1, 2, 3], { nonce: 'c'.repeat(32) });
   const few = { record: job.admission.record, votes: job.admission.votes.slice(0, 1) };
-  const later = { config: 0, number: 2, leader: idOf(2) };
+  const later = { config: { major: 0, minor: 0 }, number: 2, leader: idOf(2) };
   const lone = certify(grantOf(job, later, 2), 'grant', [2], later);
   const cases: readonly (readonly [string, number, Partial<Announcement>, string])[] = [
     ['for an admission that too few keepers signed', 1, { admission: few }, 'bad-certificate'],

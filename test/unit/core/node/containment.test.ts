@@ -65,7 +65,7 @@ describe('a message that cannot be handled', () => {
 
   it('is dropped whole, and what is on disk of its job is what is known', () => {
     const { cluster, flaw, job, id } = keeper();
-    const epoch = { config: 0, number: 7, leader: idOf(1) };
+    const epoch = { config: { major: 0, minor: 0 }, number: 7, leader: idOf(1) };
     const prepare = { type: 'prepare', job: id, grant: grantOf(job, epoch, 1) } as const;
     flaw.type = 'vote';
     const effects = cluster.message(0, 1, prepare);
@@ -84,7 +84,7 @@ describe('a message that cannot be handled', () => {
   it('keeps what an earlier one had written', () => {
     const { cluster, flaw, job, id } = keeper();
     const prepare = (number: number) => {
-      const epoch = { config: 0, number, leader: idOf(1) };
+      const epoch = { config: { major: 0, minor: 0 }, number, leader: idOf(1) };
       return { type: 'prepare', job: id, grant: grantOf(job, epoch, 1) } as const;
     };
     cluster.message(0, 1, prepare(7));
@@ -97,7 +97,7 @@ describe('a message that cannot be handled', () => {
     const { cluster, flaw, job, id } = keeper();
     flaw.type = 'vote';
     for (let number = 1; number < 20; number += 1) {
-      const epoch = { config: 0, number, leader: idOf(1) };
+      const epoch = { config: { major: 0, minor: 0 }, number, leader: idOf(1) };
       cluster.message(0, 1, { type: 'prepare', job: id, grant: grantOf(job, epoch, 1) });
     }
     assert.equal(defects(cluster).length, 19);
@@ -145,7 +145,7 @@ describe('a job that cannot be handled', () => {
     const before = cluster.sent.length;
     cluster.message(0, 1, { type: 'activate', spec, admission });
     cluster.message(0, 1, { type: 'admit', spec, admission: admission.record });
-    const epoch = { config: 0, number: 9, leader: idOf(1) };
+    const epoch = { config: { major: 0, minor: 0 }, number: 9, leader: idOf(1) };
     const grant = grantOf(job, epoch, 1);
     cluster.message(0, 1, { type: 'prepare', job: spec.body.job, grant });
     assert.deepEqual(cluster.sent.slice(before), []);
@@ -222,6 +222,7 @@ describe('a start', () => {
     const order = { ...(run?.order ?? assert.fail()), job: job.spec.body.job };
     const stored: StoredExecution = {
       order,
+      spec: job.spec,
       admission: job.admission,
       // No certificate: nothing says under which epoch it was chosen.
       assign: { ...committed(job, assign), votes: [] },

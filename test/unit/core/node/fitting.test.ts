@@ -32,7 +32,7 @@ const owner = suite.owner;
 const node = suite.nodeOf(owner);
 const peer = asNodeId(`12D3KooW${'Z'.repeat(44)}`);
 const job = specOf(long).body.job;
-const epoch = { config: 0, number: 99_999, leader: peer };
+const epoch = { config: { major: 0, minor: 0 }, number: 99_999, leader: peer };
 const largestSpec = seal('spec', { ...specOf(long).body, owner, spec, sponsor: node });
 const voted = (record: Signed<RecordType>, slot: Bodies['vote']['slot']): Signed<'vote'> =>
   seal('vote', { job, of: record.id, slot, epoch, store: storeOf(1) });
@@ -52,7 +52,7 @@ const result = {
   bytes: 2 ** 40,
 };
 const admission = certified(
-  seal('admission', { job, version: 1, spec: largestSpec.id, config: 0, keepers, sponsor: peer }),
+  seal('admission', { job, version: 1, spec: largestSpec.id, keepers, sponsor: peer }),
 );
 const assign = seal('assign', { ...about, replaces: 'overdue', execution, epoch });
 const accept = seal('accept', {

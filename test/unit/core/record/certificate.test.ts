@@ -1,4 +1,5 @@
 /** Certificates: W signatures of the pinned keepers, and nothing less. */
+import { firstOf } from '../../../../src/core/record/chain.ts';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
@@ -23,7 +24,7 @@ import {
 import { majority } from '../../../../src/core/record/keeper-set.ts';
 
 const job = admitted(jobWith(), [0, 1, 2, 3, 4]);
-const admission = job.admission.record.body;
+const chain = firstOf(job.admission.record.body);
 const assign = assignOf(job, { node: 7 });
 const SLOT = 'assign/1/0/0';
 const vote = (
@@ -40,7 +41,7 @@ const vote = (
   );
 const good = [vote(0), vote(1), vote(2)];
 const valid = (votes: readonly Signed<'vote'>[], record = assign): boolean =>
-  validCertificate({ record, votes }, admission, SLOT, suite);
+  validCertificate({ record, votes }, chain, SLOT, suite);
 
 describe('a certificate', () => {
   it('of a majority of the keepers is good, whoever they are', () => {
@@ -108,11 +109,12 @@ function suiteKey(index: number) {
 
 describe('a vote', () => {
   it('counts in its own slot, for its own record, by its own keeper only', () => {
-    assert.ok(validVote(vote(1), admission, assign.id, SLOT, suite));
-    assert.equal(validVote(vote(1), admission, assign.id, 'assign/1/0/1', suite), false);
-    assert.equal(validVote(vote(1), admission, job.spec.id, SLOT, suite), false);
-    const others = { ...admission, keepers: admission.keepers.slice(2) };
-    assert.equal(validVote(vote(1), others, assign.id, SLOT, suite), false);
+    assert.ok(validVote(vote(1), chain, assign, SLOT, suite));
+    assert.equal(validVote(vote(1), chain, assign, 'assign/1/0/1', suite), false);
+    assert.equal(validVote(vote(1), chain, job.spec, SLOT, suite), false);
+    const { body } = job.admission.record;
+    const others = firstOf({ ...body, keepers: body.keepers.slice(2) });
+    assert.equal(validVote(vote(1), others, assign, SLOT, suite), false);
   });
 });
 

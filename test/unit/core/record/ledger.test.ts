@@ -112,7 +112,7 @@ describe('a grant', () => {
   it('replaces a lower one only', () => {
     const ledger = fresh();
     const granted = (number: number) => {
-      const epoch = { config: 0, number, leader: idOf(0) };
+      const epoch = { config: { major: 0, minor: 0 }, number, leader: idOf(0) };
       return certify(grantOf(job, epoch, 0), 'grant', [0], epoch);
     };
     assert.equal(mergeGrant(ledger, granted(2)), 'new');
@@ -131,7 +131,7 @@ function full(): Ledger {
   mergeState(ledger, state);
   mergeCommitted(ledger, committed(job, acceptOf(job, state)));
   mergeCommand(ledger, stopOf(job));
-  const epoch = { config: 0, number: 1, leader: idOf(0) };
+  const epoch = { config: { major: 0, minor: 0 }, number: 1, leader: idOf(0) };
   mergeGrant(ledger, certify(grantOf(job, epoch, 0), 'grant', [0], epoch));
   mergeCommitted(ledger, committed(job, closeOf(job, { outcome: 'stopped' })));
   return ledger;

@@ -1,4 +1,5 @@
 /** What a record must be to be believed: one refusal for each way in which it can be false (S13). */
+import { firstOf } from '../../../../src/core/record/chain.ts';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { asJobId, asRecordId } from '../../../../src/core/record/ids.ts';
@@ -42,7 +43,8 @@ import { isKeeper } from '../../../../src/core/record/keeper-set.ts';
 
 const job = admitted(jobWith(), [0, 1, 2]);
 const { spec, admission } = job;
-const body = admission.record.body;
+const { body } = admission.record;
+const chain = firstOf(body);
 const assign = assignOf(job, { node: 7 });
 const state = stateOf(assign, 7, {});
 const code = (verdict: Verdict): string => (verdict === 'good' ? 'good' : verdict.code);
@@ -185,7 +187,12 @@ describe('an admission', () => {
 
 describe('an activation', () => {
   const verdict = (voters: readonly number[], wall = WALL, epoch: Epoch = job.epoch) =>
-    checkActivation(suite, spec, certify(admission.record, 'admission', voters, epoch), wall);
+    checkActivation(
+      suite,
+      spec,
+      { admission: certify(admission.record, 'admission', voters, epoch) },
+      wall,
+    );
   check([
     ['with a majority of votes is good', 'good', () => verdict([0, 2])],
     ['with too few votes is refused', 'bad-certificate', () => verdict([0])],
@@ -198,7 +205,7 @@ describe('an activation', () => {
         checkActivation(
           suite,
           specOf(jobWith({ Count: 2 }), { nonce: 'd'.repeat(32) }),
-          admission,
+          { admission },
           WALL,
         ),
     ],
@@ -206,14 +213,14 @@ describe('an activation', () => {
 });
 
 describe('a grant', () => {
-  const epoch: Epoch = { config: 0, number: 3, leader: idOf(1) };
+  const epoch: Epoch = { config: { major: 0, minor: 0 }, number: 3, leader: idOf(1) };
   const verdict = (
     change: { epoch?: Epoch; by?: number; voters?: number[]; under?: Epoch } = {},
   ) => {
     const grant = grantOf(job, change.epoch ?? epoch, change.by ?? 1);
     return checkGrant(
       suite,
-      body,
+      chain,
       certify(grant, 'grant', change.voters ?? [1, 2], change.under ?? epoch),
     );
   };
@@ -237,15 +244,23 @@ describe('a grant', () => {
       'wrong-signer',
       () => {
         const foreign = admitted(jobWith(), [0, 1, 2], { nonce: 'e'.repeat(32) });
-        return checkGrant(suite, body, certify(grantOf(foreign, epoch, 1), 'grant', [1, 2], epoch));
+        return checkGrant(
+          suite,
+          chain,
+          certify(grantOf(foreign, epoch, 1), 'grant', [1, 2], epoch),
+        );
       },
     ],
   ]);
 
   it('is not needed for the first epoch, which the admission grants', () => {
-    assert.deepEqual(grantedEpoch(body, null), { config: 0, number: 0, leader: idOf(0) });
+    assert.deepEqual(grantedEpoch(chain, null), {
+      config: { major: 0, minor: 0 },
+      number: 0,
+      leader: idOf(0),
+    });
     assert.deepEqual(
-      grantedEpoch(body, certify(grantOf(job, epoch, 1), 'grant', [1, 2], epoch)),
+      grantedEpoch(chain, certify(grantOf(job, epoch, 1), 'grant', [1, 2], epoch)),
       epoch,
     );
   });
@@ -257,28 +272,32 @@ describe('a committed value', () => {
     [
       'with a majority of votes is good',
       'good',
-      () => checkCommitted(suite, body, committed(job, assign)),
+      () => checkCommitted(suite, chain, committed(job, assign)),
     ],
     [
       'of another job is refused',
       'contradiction',
-      () => checkCommitted(suite, body, committed(foreign, closeOf(foreign))),
+      () => checkCommitted(suite, chain, committed(foreign, closeOf(foreign))),
     ],
     [
       'proposed by a node that is no keeper is refused',
       'not-keeper',
-      () => checkCommitted(suite, body, committed(job, assignOf(job, { node: 7, by: 7 }))),
+      () => checkCommitted(suite, chain, committed(job, assignOf(job, { node: 7, by: 7 }))),
     ],
     [
       'voted for in another slot is refused',
       'bad-certificate',
       () =>
-        checkCommitted(suite, body, certify(acceptOf(job, state), 'accept/1/1', [0, 1], job.epoch)),
+        checkCommitted(
+          suite,
+          chain,
+          certify(acceptOf(job, state), 'accept/1/1', [0, 1], job.epoch),
+        ),
     ],
     [
       'with too few votes is refused',
       'bad-certificate',
-      () => checkCommitted(suite, body, certify(closeOf(job), 'close/1', [0], job.epoch)),
+      () => checkCommitted(suite, chain, certify(closeOf(job), 'close/1', [0], job.epoch)),
     ],
   ]);
 });
@@ -374,7 +393,7 @@ describe('an advert', () => {
 describe('isKeeper', () => {
   it('knows the keepers of the admission and nobody else', () => {
     assert.deepEqual(
-      [0, 1, 2, 3].map((index) => isKeeper(body, idOf(index))),
+      [0, 1, 2, 3].map((index) => isKeeper(chain.configurations[0], idOf(index))),
       [true, true, true, false],
     );
   });

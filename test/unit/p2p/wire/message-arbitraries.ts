@@ -4,10 +4,12 @@
  */
 import fc from 'fast-check';
 import type { Arbitrary } from 'fast-check';
+import type { Changes } from '../../../../src/core/record/chain.ts';
 import { asRequestId } from '../../../../src/core/record/ids.ts';
 import type {
   Announcement,
   Answer,
+  CertifiedResult,
   CertifiedValue,
   Gossip,
   GossipType,
@@ -54,20 +56,40 @@ const votes = fc.array(signed('vote'), { maxLength: 5 });
 const certified = <T extends RecordType>(type: T): Arbitrary<Certified<T>> =>
   record<Certified<T>>({ record: signed(type) as Arbitrary<Signed<T>>, votes });
 
-const values: Arbitrary<SlotValue> = fc.oneof(signed('assign'), signed('accept'), signed('close'));
-const certifiedValues: Arbitrary<CertifiedValue> = fc.oneof(
+const values: Arbitrary<SlotValue> = fc.oneof(
+  signed('assign'),
+  signed('accept'),
+  signed('close'),
+  signed('config'),
+);
+const certifiedResults: Arbitrary<CertifiedResult> = fc.oneof(
   certified('assign'),
   certified('accept'),
   certified('close'),
 );
+const certifiedValues: Arbitrary<CertifiedValue> = fc.oneof(certifiedResults, certified('config'));
+const configs = fc.array(certified('config'), { minLength: 1, maxLength: 3 });
+
 const grants = fc.option(certified('grant'));
 
-const jobRecords: Arbitrary<JobRecords> = record<JobRecords>({
+/** With the changes of a job's keepers, or without, as nearly all are. */
+function withChanges<T extends Changes>(
+  fields: {
+    [K in keyof Omit<T, 'configs'>]: Arbitrary<T[K]>;
+  },
+): Arbitrary<T> {
+  // A field that may be absent is no field of a model, so the compiler does not see that it is whole.
+  const model = fields as unknown as { [K in keyof T]: Arbitrary<T[K]> };
+  const changed = { ...model, configs } as { [K in keyof T]: Arbitrary<T[K]> };
+  return fc.oneof(record(model), record(changed));
+}
+
+const jobRecords: Arbitrary<JobRecords> = withChanges<JobRecords>({
   spec: signed('spec'),
   admission: certified('admission'),
   grant: grants,
   commands: few(signed('command')),
-  committed: few(certifiedValues),
+  committed: few(certifiedResults),
   states: few(signed('state')),
 });
 
@@ -142,7 +164,7 @@ const answerTable: Arbitraries<Answer> = {
   specs: record<Of<Answer, 'type', 'specs'>>({ type: is('specs'), specs: few(signed('spec')) }),
 };
 
-const announcement: Arbitrary<Announcement> = record<Announcement>({
+const announcement: Arbitrary<Announcement> = withChanges<Announcement>({
   job: jobIds,
   version: ordinals,
   leader: nodeIds,
@@ -168,7 +190,7 @@ export const messageArbitraries: Arbitraries<Message> = {
   }),
   admitted: record<M<'admitted'>>({ type: is('admitted'), job: jobIds, vote: signed('vote') }),
   'not-admitted': record<M<'not-admitted'>>({ type: is('not-admitted'), job: jobIds, refusal }),
-  activate: record<M<'activate'>>({
+  activate: withChanges<M<'activate'>>({
     type: is('activate'),
     spec: signed('spec'),
     admission: certified('admission'),
@@ -225,7 +247,7 @@ export const messageArbitraries: Arbitraries<Message> = {
     job: jobIds,
     version: ordinals,
   }),
-  assign: record<M<'assign'>>({
+  assign: withChanges<M<'assign'>>({
     type: is('assign'),
     spec: signed('spec'),
     admission: certified('admission'),
@@ -250,10 +272,10 @@ export const messageArbitraries: Arbitraries<Message> = {
   }),
   renew: record<M<'renew'>>({ type: is('renew'), executions: few(record(about)) }),
   renewed: record<M<'renewed'>>({ type: is('renewed'), executions: few(executionIds) }),
-  leads: record<M<'leads'>>({ type: is('leads'), job: jobIds, epoch: epochs, grant: grants }),
-  cancel: record<M<'cancel'>>({ type: is('cancel'), ...about, because: certifiedValues }),
-  closed: record<M<'closed'>>({ type: is('closed'), job: jobIds, close: certified('close') }),
-  replicate: record<M<'replicate'>>({
+  leads: withChanges<M<'leads'>>({ type: is('leads'), job: jobIds, epoch: epochs, grant: grants }),
+  cancel: withChanges<M<'cancel'>>({ type: is('cancel'), ...about, because: certifiedValues }),
+  closed: withChanges<M<'closed'>>({ type: is('closed'), job: jobIds, close: certified('close') }),
+  replicate: withChanges<M<'replicate'>>({
     type: is('replicate'),
     spec: signed('spec'),
     admission: certified('admission'),
@@ -261,7 +283,7 @@ export const messageArbitraries: Arbitraries<Message> = {
     state: signed('state'),
     holders: few(nodeIds),
   }),
-  entrust: record<M<'entrust'>>({
+  entrust: withChanges<M<'entrust'>>({
     type: is('entrust'),
     spec: signed('spec'),
     admission: certified('admission'),

@@ -202,7 +202,7 @@ test('an announcement fits gossip with the largest spec that travels in it and a
   const store = asStoreId('e'.repeat(32));
   const keepers = nodes.map((node) => ({ node, store }));
   const [leader = assert.fail('a node')] = nodes;
-  const epoch = { config: 0, number: 1_000_000, leader };
+  const epoch = { config: { major: 0, minor: 0 }, number: 1_000_000, leader };
   const certify = <T extends 'admission' | 'grant'>(record: Signed<T>) => ({
     record,
     votes: suites.map((one) =>
@@ -220,7 +220,7 @@ test('an announcement fits gossip with the largest spec that travels in it and a
     at,
     'owner',
   );
-  const of = { job, version: 1, spec: spec.id, config: 0, keepers, sponsor: leader };
+  const of = { job, version: 1, spec: spec.id, keepers, sponsor: leader };
   const gossip: Gossip = {
     type: 'announce',
     announcement: {

@@ -1,6 +1,6 @@
 /** Generators of valid record bodies and jobs, one per type, complete by the compiler. */
 import fc from 'fast-check';
-import { acceptSlot, assignSlot, closeSlot } from '../../../../src/core/record/slot.ts';
+import { acceptSlot, assignSlot, closeSlot, configSlot } from '../../../../src/core/record/slot.ts';
 import type { Arbitrary } from 'fast-check';
 import type {
   ExecutionFailure,
@@ -63,7 +63,7 @@ export const few = <T>(arbitrary: Arbitrary<T>): Arbitrary<T[]> =>
   fc.array(arbitrary, { maxLength: 3 });
 
 export const epochs: Arbitrary<Epoch> = record({
-  config: ordinals,
+  config: record({ major: ordinals, minor: ordinals }),
   number: ordinals,
   leader: nodeIds,
 });
@@ -73,6 +73,7 @@ export const indexes = fc.nat(999_999);
 export const slots: Arbitrary<Slot> = fc.oneof(
   fc.constantFrom<Slot>('admission', 'grant'),
   ordinals.map(closeSlot),
+  fc.tuple(ordinals, ordinals).map(([major, minor]) => configSlot({ major, minor })),
   fc.tuple(ordinals, indexes).map(([version, partition]) => acceptSlot(version, partition)),
   fc
     .tuple(ordinals, indexes, indexes)
@@ -169,9 +170,14 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     job: jobIds,
     version: ordinals,
     spec: recordIds,
-    config: ordinals,
     keepers: fc.array(keepers, { minLength: 1, maxLength: 5 }),
     sponsor: nodeIds,
+  }),
+  config: record({
+    job: jobIds,
+    config: record({ major: ordinals, minor: ordinals }),
+    keepers: fc.array(keepers, { minLength: 1, maxLength: 5 }),
+    former: fc.array(keepers, { maxLength: 5 }),
   }),
   vote: record({ job: jobIds, of: recordIds, slot: slots, epoch: epochs, store: storeIds }),
   command: record({

@@ -50,10 +50,11 @@ const rows: { readonly [T in Table]: Arbitrary<RowOf<T>> } = {
   promises: epochs,
   accepted: record<RowOf<'accepted'>>({
     epoch: epochs,
-    value: fc.oneof(signed('assign'), signed('accept'), signed('close')),
+    value: fc.oneof(signed('assign'), signed('accept'), signed('close'), signed('config')),
   }),
   executions: record<RowOf<'executions'>>({
     order: orders,
+    spec: signed('spec'),
     assign: certified('assign'),
     admission: certified('admission'),
     state: signed('state'),

@@ -1,0 +1,151 @@
+/**
+ * The configurations of a job, one after the other: who keeps it, by the epoch at hand. The first one is
+ * the admission's; each later one is committed in a slot of its own, by majorities of the keepers before
+ * it and of its own. Whoever checks a vote, a promise or a certificate asks here for the configuration
+ * that its epoch names, and never takes the keepers from the admission.
+ */
+import { KEEPERS_MAX } from '../contract/limits.ts';
+import { isKeeper, members } from './keeper-set.ts';
+import type { JobId, NodeId } from './ids.ts';
+import type {
+  AdmissionBody,
+  AnyRecord,
+  Certified,
+  ConfigId,
+  Configuration,
+  Epoch,
+  Keeper,
+} from './records.ts';
+
+/** Changes of one job's keepers: each is some 2 KB that everybody carries who must know who leads. */
+export const CONFIGS_MAX = 64;
+
+/** What has configurations, the first to the latest. */
+export interface Chain {
+  readonly job: JobId;
+  readonly configurations: readonly [Configuration, ...Configuration[]];
+}
+
+/** What proves to who knows the first configuration that others keep the job now. */
+export interface Changes {
+  /** The later ones, in order, at most {@link CONFIGS_MAX}; absent while the keepers never changed. */
+  readonly configs?: readonly Certified<'config'>[];
+}
+
+/** What proves a chain to anybody. */
+export interface Roots extends Changes {
+  readonly admission: Certified<'admission'>;
+}
+
+/** The changes as they travel and lie on disk. */
+export const changes = (configs: readonly Certified<'config'>[]): Changes =>
+  configs.length === 0 ? {} : { configs: [...configs] };
+
+export const rootsOf = ({ admission, configs = [] }: Roots): Roots => ({
+  admission,
+  ...changes(configs),
+});
+
+export const FIRST_CONFIG: ConfigId = { major: 0, minor: 0 };
+
+/** Negative, zero or positive: by major, then minor. */
+export const compareConfigs = (a: ConfigId, b: ConfigId): number =>
+  a.major - b.major || a.minor - b.minor;
+
+export const sameConfig = (a: ConfigId, b: ConfigId): boolean => compareConfigs(a, b) === 0;
+
+/** The configuration that an admission makes. */
+export const firstConfiguration = ({ keepers }: AdmissionBody): Configuration => ({
+  config: FIRST_CONFIG,
+  keepers,
+  former: [],
+});
+
+/** The chain of a job whose keepers never changed. */
+export const firstOf = (admission: AdmissionBody): Chain => ({
+  job: admission.job,
+  configurations: [firstConfiguration(admission)],
+});
+
+/** The chain that records make which were checked before. */
+export const chainOf = ({ admission, configs = [] }: Roots): Chain => ({
+  job: admission.record.body.job,
+  configurations: [
+    firstConfiguration(admission.record.body),
+    ...configs.map(({ record }) => record.body),
+  ],
+});
+
+/** The configuration of this id; null when it is not known here. */
+export const configurationOf = ({ configurations }: Chain, id: ConfigId): Configuration | null =>
+  configurations.find(({ config }) => sameConfig(config, id)) ?? null;
+
+/** The latest configuration. */
+export const currentOf = ({ configurations }: Chain): Configuration =>
+  configurations.at(-1) ?? configurations[0];
+
+/** The configuration of an epoch that was checked before, as the one that this node leads under. */
+export function configurationAt(chain: Chain, { config }: Epoch): Configuration {
+  const found = configurationOf(chain, config);
+  if (found === null) throw new Error('an epoch of an unknown configuration passed validation');
+  return found;
+}
+
+/** Whether the node has ever kept the job: what it signed then may be proposed again later. */
+export const everKept = ({ configurations }: Chain, node: NodeId): boolean =>
+  configurations.some((configuration) => isKeeper(configuration, node));
+
+/**
+ * Whether this configuration may come after that one: the next minor of the same major, with one keeper
+ * more, one less, or one replaced. A replacement is joint first, for there are majorities of the sets
+ * before and after it that share nobody; then the same keepers follow alone.
+ */
+export function follows(before: Configuration, next: Configuration): boolean {
+  const { keepers, former, config } = next;
+  if (config.major !== before.config.major || config.minor !== before.config.minor + 1)
+    return false;
+  if (!areKeepers(keepers) || next.config.minor > CONFIGS_MAX) return false;
+  if (former.length > 0) {
+    return (
+      before.former.length === 0 &&
+      sameKeepers(former, before.keepers) &&
+      missing(keepers, former) <= 1 &&
+      missing(former, keepers) <= 1
+    );
+  }
+  if (before.former.length > 0) return sameKeepers(keepers, before.keepers);
+  return missing(keepers, before.keepers) + missing(before.keepers, keepers) <= 1;
+}
+
+/** A set that may keep a job: 1 … 5 different nodes. */
+function areKeepers(keepers: readonly Keeper[]): boolean {
+  const nodes = new Set(keepers.map(({ node }) => node));
+  return nodes.size === keepers.length && nodes.size > 0 && nodes.size <= KEEPERS_MAX;
+}
+
+/** How many of `of` are not among `among`; the same node with another store is another keeper. */
+const missing = (of: readonly Keeper[], among: readonly Keeper[]): number =>
+  of.filter(({ node, store }) => !among.some((k) => k.node === node && k.store === store)).length;
+
+const sameKeepers = (a: readonly Keeper[], b: readonly Keeper[]): boolean =>
+  a.length === b.length && missing(a, b) === 0;
+
+/**
+ * Of which configurations a majority must vote for a record under an epoch, each by its own rule: the
+ * epoch's, and for a later configuration that one as well. Empty when nobody can vote so.
+ */
+export function electorate(
+  chain: Chain,
+  record: AnyRecord,
+  epoch: Epoch,
+): readonly Configuration[] {
+  const own = configurationOf(chain, epoch.config);
+  if (own === null) return [];
+  if (record.type !== 'config') return [own];
+  return follows(own, record.body) ? [own, record.body] : [];
+}
+
+/** Everybody who has a vote in any of them. */
+export const voters = (configurations: readonly Configuration[]): readonly NodeId[] => [
+  ...new Set(configurations.flatMap((one) => members(one).map(({ node }) => node))),
+];
