@@ -20,7 +20,18 @@ import type {
 } from '../../src/core/record/records.ts';
 import * as common from './common-shapes.ts';
 import { job } from './job-shape.ts';
-import { flag, integer, list, literal, map, nullable, oneOf, text } from './shape.ts';
+import {
+  atLeast,
+  byKind,
+  flag,
+  integer,
+  list,
+  literal,
+  map,
+  nullable,
+  oneOf,
+  text,
+} from './shape.ts';
 import type { Shape } from './shape.ts';
 
 const { epoch, executionId, index, jobId, moment, nodeId, ordinal, recordId } = common;
@@ -61,13 +72,19 @@ const vote = map<VoteBody>({
   store: common.storeId,
 });
 
-const command = map<CommandBody>({
+const commandFields = {
   job: jobId,
   sequence: ordinal,
-  command: literal('stop'),
+  command: common.code,
   reason: common.sentence,
   notAfter: moment,
-});
+};
+/** A kind that is known here has exactly its fields; another one what its own version gave it beside these. */
+const command = byKind<CommandBody>(
+  'command',
+  { stop: map<CommandBody>({ ...commandFields, command: literal('stop') }) },
+  atLeast<CommandBody>(commandFields),
+);
 
 const grant = map<GrantBody>({ job: jobId, epoch });
 

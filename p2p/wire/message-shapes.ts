@@ -228,7 +228,7 @@ function otherShapes(records: RecordShapes) {
     'command-ack': map<OneMessage<'command-ack'>>({
       type: literal('command-ack'),
       job: jobId,
-      sequence: ordinal,
+      command: common.recordId,
     }),
     'lead-check': map<OneMessage<'lead-check'>>({ type: literal('lead-check'), jobs }),
     leading: map<OneMessage<'leading'>>({

@@ -175,6 +175,43 @@ export function map<T extends object>(fields: Fields<T>): Shape<T> {
 
 type Entry = readonly [key: string, shape: Shape<unknown>, isOptional: boolean];
 
+/**
+ * A plain map with at least these keys; the others are kept as they are. For what is signed elsewhere and
+ * handed on as a whole.
+ */
+export function atLeast<T extends object>(fields: Fields<T>): Shape<T> {
+  const entries = Object.entries<Shape<unknown>>(
+    fields as Readonly<Record<string, Shape<unknown>>>,
+  );
+  return {
+    plain: true,
+    read(value, faults) {
+      if (!isMap(value)) return bad;
+      for (const [key, shape] of entries) {
+        const read = Object.hasOwn(value, key) ? shape.read(value[key], faults) : bad;
+        if (read === bad) return faults.at(key);
+      }
+      return value as T;
+    },
+    write: same,
+  };
+}
+
+/** Plain shapes of one type, chosen by the string under `tag`, with one for all that have none of their own. */
+export function byKind<T extends object>(
+  tag: keyof T & string,
+  kinds: Readonly<Record<string, Shape<T>>>,
+  otherwise: Shape<T>,
+): Shape<T> {
+  const shapes = new Map<unknown, Shape<T>>(Object.entries(kinds));
+  return {
+    plain: true,
+    read: (value, faults) =>
+      isMap(value) ? (shapes.get(value[tag]) ?? otherwise).read(value, faults) : bad,
+    write: same,
+  };
+}
+
 function writeFields(
   entries: readonly Entry[],
   value: Readonly<Record<string, unknown>>,

@@ -3,7 +3,7 @@
  * are a set that grows by merging, so an older fact may arrive late; `HistoryBook` therefore keeps
  * the order in which this peer first showed each event, and a reader that pages never misses one.
  */
-import type { StateBody, Signed } from '../core/record/records.ts';
+import type { CommandBody, StateBody, Signed } from '../core/record/records.ts';
 import type { JobRecords } from '../core/contract/messages.ts';
 import { shortNode } from './execution-facts.ts';
 import { rfc3339 } from './times.ts';
@@ -116,6 +116,12 @@ function committedEvent(record: JobRecords['committed'][number]['record']): Stor
   }
 }
 
+/** A kind of a later version is told of, though nothing is done about it here. */
+const commandMessage = ({ command, reason }: CommandBody): string =>
+  command === 'stop'
+    ? `Stop requested: ${reason}`
+    : `Command ${command}, which this version does not know: ${reason}`;
+
 function jobEvents(records: JobRecords): StoryEvent[] {
   const { spec, admission, commands } = records;
   const version = spec.body.version;
@@ -144,7 +150,7 @@ function jobEvents(records: JobRecords): StoryEvent[] {
       execution: null,
       version,
       topic: 'State Update',
-      message: `Stop requested: ${command.body.reason}`,
+      message: commandMessage(command.body),
       details: { Reason: command.body.reason },
     })),
   ];

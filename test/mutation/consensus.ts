@@ -110,6 +110,22 @@ export const consensus: Mutations = {
       why: 'what was chosen for one spec counts for another',
     },
   ],
+  'src/core/record/commands.ts': [
+    {
+      name: 'a kind of command that nobody here knows stops the job',
+      within: null,
+      text: 'stops: false',
+      instead: 'stops: true',
+      why: 'what a later version means by it ends jobs here',
+    },
+    {
+      name: 'commands are kept without end',
+      within: 'keptOf',
+      text: 'room > 0',
+      instead: 'true',
+      why: 'an owner that signs thousands fills the ledgers of its keepers',
+    },
+  ],
   'src/core/record/verify.ts': [
     {
       name: 'an unsigned end of an execution is believed',
@@ -128,7 +144,7 @@ export const consensus: Mutations = {
     {
       name: 'anybody stops a job',
       within: 'checkCommand',
-      text: 'command.by !== spec.body.owner',
+      text: '!maySign(spec.body, command.by)',
       instead: 'false',
       why: 'jobs are stopped without their owner',
     },
@@ -291,7 +307,7 @@ export const consensus: Mutations = {
     {
       name: 'a job is closed as stopped without a stop',
       within: 'wellFounded',
-      text: 'ledger.commands.size > 0',
+      text: 'stopAmong(ledger.commands.values()) !== null',
       instead: 'true',
       why: 'one hostile keeper stops jobs',
     },

@@ -203,7 +203,7 @@ export const work: Mutations = {
     {
       name: 'a stop is ignored',
       within: 'stopEnding',
-      text: "command.body.command !== 'stop'",
+      text: 'stop === null',
       instead: 'true',
       why: 'a job cannot be stopped',
     },

@@ -2,6 +2,7 @@
  * A whole job as another node hands it over: every record in it is checked before anything of it is
  * shown or acted on. One false record spoils all of it; records that are only superfluous are left out.
  */
+import { COMMANDS_MAX } from '../record/commands.ts';
 import { chainOf } from '../record/chain.ts';
 import { hasPlace, slotOf } from '../record/slot.ts';
 import type { ExecutionId, NodeId } from '../record/ids.ts';
@@ -16,9 +17,6 @@ import {
   checkGrant,
   checkState,
 } from '../record/verify.ts';
-
-/** A keeper keeps one stop of a job, so a handful is plenty. */
-const COMMANDS_MAX = 8;
 
 export type Believed =
   | { readonly ok: true; readonly records: JobRecords }

@@ -161,7 +161,7 @@ export function onCommandAck(
   message: Extract<Message, { type: 'command-ack' }>,
 ): void {
   const stop = core.asking.stops.get(message.job);
-  if (stop?.command.body.sequence !== message.sequence) return;
+  if (stop?.command.id !== message.command) return;
   const keepers = currentOf(stop.chain);
   if (!isKeeper(keepers, from)) return refuse(core, from, 'not-keeper', false);
   stop.acked.add(from);

@@ -3,6 +3,7 @@
  * disk before the signature leaves (the machine's `persist` barrier).
  */
 import { RECORDS_PER_MESSAGE } from '../contract/limits.ts';
+import { stopAmong } from '../record/commands.ts';
 import { configurationOf, everKept } from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
 import { acceptSlot, hasPlace, partitionsIn, slotOf } from '../record/slot.ts';
@@ -224,7 +225,7 @@ function wellFounded(kept: KeptJob, value: SlotValue): boolean {
     case 'close': {
       const { outcome, version } = value.body;
       // Any valid stop of the owner will do: two peers of one owner may each have signed one.
-      if (outcome === 'stopped') return ledger.commands.size > 0;
+      if (outcome === 'stopped') return stopAmong(ledger.commands.values()) !== null;
       if (outcome === 'failed') return true;
       return Array.from({ length: partitionsIn(ledger.spec.body) }, (_, p) => p).every(
         (p) => ledger.partitions.get(p)?.accept != null || accepted.has(acceptSlot(version, p)),

@@ -16,7 +16,7 @@ import { compareEpochs, EPOCH_NUMBER_MAX, sameEpoch } from '../record/ballot.ts'
 import { heardLately } from '../mesh/reach.ts';
 import { judgeAnew } from '../keeping/oversight.ts';
 import { after } from '../record/ids.ts';
-import type { NodeId } from '../record/ids.ts';
+import type { NodeId, RecordId } from '../record/ids.ts';
 import {
   isTerminal,
   mergeCommand,
@@ -253,7 +253,7 @@ function takeRecords(core: Node, from: NodeId, kept: KeptJob, records: JobRecord
   }
   for (const state of records.states) takeState(core, from, kept, state);
   for (const command of records.commands) {
-    if (ledger.commands.get(command.body.sequence)?.id === command.id) continue;
+    if (ledger.commands.has(command.id)) continue;
     const verdict = checkCommand(suite, ledger.spec, command, wallMs(core));
     if (verdict !== 'good') refuse(core, from, verdict.code, verdict.fault);
     else takeCommand(core, kept, command);
@@ -304,15 +304,21 @@ export function takeState(
   return true;
 }
 
+const commandKey = (id: RecordId): string => `command/${id}`;
+
 export function takeCommand(
   core: Node,
   kept: KeptJob,
   command: JobRecords['commands'][number],
 ): void {
-  const { job } = kept.ledger;
+  const { job, commands } = kept.ledger;
+  const before = [...commands.keys()];
   if (mergeCommand(kept.ledger, command) !== 'new') return;
-  // One row, which the next command replaces.
-  const key = 'command';
+  const key = commandKey(command.id);
   persist(core, { table: 'records', job, key, value: { record: command, votes: [] } });
+  // What made room for it.
+  for (const id of before)
+    if (!commands.has(id))
+      persist(core, { table: 'records', job, key: commandKey(id), value: null });
   touch(core, job);
 }

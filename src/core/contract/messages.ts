@@ -4,7 +4,7 @@
  * it; whatever outlives the channel is a signed record inside. Types only.
  */
 import type { Resources } from '../../job/model.ts';
-import type { ExecutionId, JobId, NodeId, PublicKey, RequestId } from '../record/ids.ts';
+import type { ExecutionId, JobId, NodeId, PublicKey, RecordId, RequestId } from '../record/ids.ts';
 import type { Refusal } from '../record/refusals.ts';
 import type { Changes, Roots } from '../record/chain.ts';
 import type { AnyRecord, Certified, Committed, Epoch, Signed, Slot } from '../record/records.ts';
@@ -194,7 +194,7 @@ export type Message =
     }
   // — commands of the owner
   | { readonly type: 'command'; readonly command: Signed<'command'> }
-  | { readonly type: 'command-ack'; readonly job: JobId; readonly sequence: number }
+  | { readonly type: 'command-ack'; readonly job: JobId; readonly command: RecordId }
   // — keepers watch their leader
   /** Keeper to leader, every 10 s: do you lead these? At most 256. */
   | { readonly type: 'lead-check'; readonly jobs: readonly JobId[] }

@@ -4,6 +4,7 @@
  */
 import { putOnShelf, recall } from './shelf.ts';
 import { configurationOf, currentOf } from '../record/chain.ts';
+import { stopAmong } from '../record/commands.ts';
 import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { allow } from '../mesh/allowance.ts';
 import { slotOf } from '../record/slot.ts';
@@ -131,7 +132,7 @@ export function tellClosed(
 }
 
 export function onCommand(core: With<'keeping'>, from: NodeId, command: Signed<'command'>): void {
-  const { job, sequence } = command.body;
+  const { job } = command.body;
   const kept = core.keeping.kept.get(job);
   if (kept === undefined || kept.ledger.close !== null) {
     const end = endOf(core, job);
@@ -139,14 +140,14 @@ export function onCommand(core: With<'keeping'>, from: NodeId, command: Signed<'
     else refuse(core, from, 'unknown-job', false);
     return;
   }
-  if (kept.ledger.commands.get(sequence)?.id !== command.id) {
+  if (!kept.ledger.commands.has(command.id)) {
     const verdict = checkCommand(core.suite, kept.ledger.spec, command, wallMs(core));
     if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
     takeCommand(core, kept, command);
     const leader = kept.seen.leader;
     if (leader !== core.self && leader !== from) send(core, leader, { type: 'command', command });
   }
-  send(core, from, { type: 'command-ack', job, sequence });
+  send(core, from, { type: 'command-ack', job, command: command.id });
 }
 
 // — watching the leader
@@ -206,8 +207,8 @@ export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'execut
     if (core.mesh.watches.get(leader)?.dead === true) leaderGone(core, kept);
     else if (kept.lead === null && kept.candidateAt === null) overthrow(core, kept, leader);
     // A stop that this keeper signed for must not wait for the one who brought it.
-    for (const command of kept.ledger.commands.values())
-      send(core, leader, { type: 'command', command });
+    const stop = stopAmong(kept.ledger.commands.values());
+    if (stop !== null) send(core, leader, { type: 'command', command: stop });
     overdue ||= isOverdue(core, kept);
     if (isOwing(core, kept)) asked.set(leader, [...(asked.get(leader) ?? []), kept.ledger.job]);
   }

@@ -3,6 +3,7 @@
  * observations to a plan, whose buckets `carry-out.ts` empties. It is evaluated from scratch after every
  * event (level-triggered), so a lost message or a repeated one changes nothing but the moment.
  */
+import { stopAmong } from '../record/commands.ts';
 import { acceptSlot, assignSlot, closeSlot, partitionsIn } from '../record/slot.ts';
 import type { Job } from '../../job/model.ts';
 import type { ExecutionId, Millis, RecordId } from '../record/ids.ts';
@@ -132,12 +133,10 @@ function wake(draft: Draft, at: Millis): void {
 }
 
 function stopEnding(ledger: Ledger): Ending | null {
-  for (const command of ledger.commands.values()) {
-    if (command.body.command !== 'stop') continue;
-    const message = command.body.reason === '' ? 'stopped by its owner' : command.body.reason;
-    return { outcome: 'stopped', code: 'stopped-by-owner', message, evidence: [command.id] };
-  }
-  return null;
+  const stop = stopAmong(ledger.commands.values());
+  if (stop === null) return null;
+  const message = stop.body.reason === '' ? 'stopped by its owner' : stop.body.reason;
+  return { outcome: 'stopped', code: 'stopped-by-owner', message, evidence: [stop.id] };
 }
 
 function timeoutEnding(ledger: Ledger, observed: Observed): Ending | null {

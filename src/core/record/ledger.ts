@@ -8,7 +8,8 @@ import { currentOf, firstConfiguration, rootsOf } from './chain.ts';
 import type { Roots } from './chain.ts';
 import { configSlot, slotOf } from './slot.ts';
 import type { Phase } from './execution.ts';
-import type { ExecutionId, JobId, NodeId } from './ids.ts';
+import type { ExecutionId, JobId, NodeId, RecordId } from './ids.ts';
+import { keptOf } from './commands.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import type {
   CertifiedResult,
@@ -38,8 +39,8 @@ export interface Ledger extends Roots {
   /** Derived: the same with the admission's before them. */
   readonly configurations: [Configuration, ...Configuration[]];
   grant: Certified<'grant'> | null;
-  /** By sequence; at most one. */
-  readonly commands: Map<number, Signed<'command'>>;
+  /** By record, as many as `commands.ts` keeps, the latest first. */
+  readonly commands: Map<RecordId, Signed<'command'>>;
   readonly committed: Map<Slot, CertifiedValue>;
   readonly states: Map<ExecutionId, Signed<'state'>>;
   /** Derived from `committed` and `states`: the same facts of the current version, by partition. */
@@ -143,17 +144,14 @@ function supersedes(fresh: Signed<'state'>, known: Signed<'state'>): boolean {
   return fresh.id < known.id;
 }
 
-/**
- * Keeps one command: the highest sequence, then the smaller id. Any stop of the owner is as good as
- * another, and an owner that signs thousands must not fill a ledger.
- */
+/** Keeps the latest commands of each kind: an owner that signs thousands must not fill a ledger. */
 export function mergeCommand(ledger: Ledger, command: Signed<'command'>): Merged {
-  for (const known of ledger.commands.values()) {
-    const ahead = known.body.sequence - command.body.sequence;
-    if (ahead > 0 || (ahead === 0 && known.id <= command.id)) return 'known';
-  }
-  ledger.commands.clear();
-  ledger.commands.set(command.body.sequence, command);
+  const { commands } = ledger;
+  if (commands.has(command.id)) return 'known';
+  const kept = keptOf([...commands.values(), command]);
+  if (!kept.includes(command)) return 'known';
+  commands.clear();
+  for (const one of kept) commands.set(one.id, one);
   return 'new';
 }
 

@@ -91,7 +91,8 @@ export type Slot =
 export interface CommandBody {
   readonly job: JobId;
   readonly sequence: number;
-  readonly command: 'stop';
+  /** Kebab-case. What kinds there are and what they mean is in `commands.ts`; one that is not there may have further fields. */
+  readonly command: string;
   readonly reason: string;
   readonly notAfter: number;
 }

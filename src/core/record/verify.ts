@@ -10,6 +10,7 @@ import { configSlot, slotOf } from './slot.ts';
 import { firstEpoch, sameEpoch } from './ballot.ts';
 import type { JobId, NodeId, PublicKey } from './ids.ts';
 import { asJobId, uuidOf } from './ids.ts';
+import { ruleOf } from './commands.ts';
 import { problemsOfJob } from '../../job/recheck.ts';
 import { KEEPERS_MAX, SPEC_VALID_MAX_MS } from '../contract/limits.ts';
 import type { RefuseCode } from '../contract/effect.ts';
@@ -150,8 +151,9 @@ export function checkCommand(
   wall: number,
 ): Verdict {
   if (command.body.job !== spec.body.job) return bad('contradiction');
-  // Delegations come later; until then the owner alone may command.
-  if (command.by !== spec.body.owner) return bad('wrong-signer');
+  const { maySign, maxBytes } = ruleOf(command.body);
+  if (!maySign(spec.body, command.by)) return bad('wrong-signer');
+  if (suite.sizeOf(command) > maxBytes) return bad('over-limit', false);
   // The clock of whoever signed it may be wrong: it is good at least as long as its job's spec.
   if (Math.max(command.body.notAfter, spec.body.notAfter) < wall) return bad('expired', false);
   return suite.verify(command) ? 'good' : bad('bad-signature');

@@ -246,7 +246,7 @@ const messages: Makers<Message> = {
     outcome: 'made',
   }),
   command: ({ job }) => ({ type: 'command', command: stopOf(job) }),
-  'command-ack': ({ id }) => ({ type: 'command-ack', job: id, sequence: 1 }),
+  'command-ack': ({ id, job }) => ({ type: 'command-ack', job: id, command: job.spec.id }),
   'lead-check': ({ id }) => ({ type: 'lead-check', jobs: [id] }),
   leading: ({ id, job }) => ({ type: 'leading', jobs: [{ job: id, epoch: job.epoch }] }),
   'not-leading': ({ id }) => ({ type: 'not-leading', jobs: [id] }),

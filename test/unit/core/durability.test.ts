@@ -117,8 +117,8 @@ const checks: { readonly [T in Message['type']]?: Check<T> } = {
           store.get('records', body.job, 'close/1') !== null,
       ),
     ),
-  'command-ack': ({ job }, store) =>
-    missing('the command', store.get('records', job, 'command') !== null),
+  'command-ack': ({ job, command }, store) =>
+    missing('the command', store.get('records', job, `command/${command}`) !== null),
 };
 
 describe('persist', () => {

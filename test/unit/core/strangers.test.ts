@@ -183,7 +183,7 @@ const messages: Expected<Message> = {
   ],
   replicated: [{ type: 'replicated', job: id, execution, cid: 'bafy', outcome: 'made' }, []],
   command: [{ type: 'command', command: stopOf(job) }, ['refuse unknown-job']],
-  'command-ack': [{ type: 'command-ack', job: id, sequence: 1 }, []],
+  'command-ack': [{ type: 'command-ack', job: id, command: job.spec.id }, []],
   'lead-check': [{ type: 'lead-check', jobs: [id] }, ['send not-leading']],
   leading: [{ type: 'leading', jobs: [{ job: id, epoch }] }, []],
   'not-leading': [{ type: 'not-leading', jobs: [id] }, []],

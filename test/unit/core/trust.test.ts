@@ -92,8 +92,8 @@ describe('a stop', () => {
     cluster.advance(500);
     cluster.lose = () => true;
     cluster.input(0, { type: 'stop', request: asRequestId('s'), job: r.job, reason: '' });
-    for (const n of [7, 8, 9])
-      cluster.message(0, n, { type: 'command-ack', job: r.job, sequence: 1 });
+    const command = cluster.store(0).get('records', r.job, 'stopping')?.record.id ?? assert.fail();
+    for (const n of [7, 8, 9]) cluster.message(0, n, { type: 'command-ack', job: r.job, command });
     assert.equal(cluster.reply('s'), null);
   });
   it('stops the job that was named, not another that a neighbour answers with', () => {

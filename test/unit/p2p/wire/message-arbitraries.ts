@@ -38,6 +38,7 @@ import {
   nodeIds,
   storeIds,
   publicKeys,
+  recordIds,
   ordinals,
   record,
   resources,
@@ -300,7 +301,7 @@ export const messageArbitraries: Arbitraries<Message> = {
   'command-ack': record<M<'command-ack'>>({
     type: is('command-ack'),
     job: jobIds,
-    sequence: ordinals,
+    command: recordIds,
   }),
   'lead-check': record<M<'lead-check'>>({ type: is('lead-check'), jobs: few(jobIds) }),
   leading: record<M<'leading'>>({

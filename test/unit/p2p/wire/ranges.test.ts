@@ -47,7 +47,7 @@ const cases: { readonly [T in Message['type']]?: readonly Change[] } = {
     ['a round beyond counting', ['announcement', 'round'], MAX],
   ],
   ping: [['a nonce beyond counting', ['nonce'], MAX]],
-  'command-ack': [['a sequence beyond counting', ['sequence'], 2 ** 31]],
+  'closed-ack': [['a version beyond counting', ['version'], 2 ** 31]],
 };
 
 /** A copy with one field changed. */

@@ -41,7 +41,7 @@ export const nodeIds: Arbitrary<NodeId> = fc
   .uint8Array({ minLength: 32, maxLength: 32 })
   .map(peerIdOf);
 export const storeIds = hex(32).map(asStoreId);
-const recordIds = hex(64).map(asRecordId);
+export const recordIds = hex(64).map(asRecordId);
 export const publicKeys = hex(64).map(asPublicKey);
 /**
  * Any text, characters outside the basic plane included, but no halves of a pair: UTF-8 has none.
@@ -183,7 +183,7 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
   command: record({
     job: jobIds,
     sequence: ordinals,
-    command: fc.constant('stop'),
+    command: fc.oneof(fc.constant('stop'), codes),
     reason: texts,
     notAfter: moments,
   }),
