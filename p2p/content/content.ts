@@ -25,6 +25,9 @@ import { importBytes, importPath } from './import.ts';
 import type { Log } from '../log.ts';
 import { createMender } from './mender.ts';
 
+/** Nobody gives up asking whether something is here. */
+const NEVER = new AbortController().signal;
+
 export interface ContentDeps {
   readonly blocks: BlockFiles;
   readonly datastore: Datastore;
@@ -166,7 +169,7 @@ export function createContentStore(deps: ContentDeps): HostContent {
 
     async has(text) {
       const root = parseCid(text);
-      return (await fetcher.missing([root], true)).length === 0;
+      return (await fetcher.missing([root], true, NEVER)).length === 0;
     },
 
     pin: async (text) => pinRoot(parseCid(text)),

@@ -40,7 +40,7 @@ const NOTHING = new Uint8Array(0);
  * and of a file there wait the links of one block for each of its few levels.
  */
 export const PENDING_MAX = 200_000;
-/** Blocks of one DAG that are kept in mind at once: 256 GB of a file in the smallest usual blocks. */
+/** Links of one DAG that are followed or compared: 256 GB of a file in the smallest usual blocks. */
 export const BLOCKS_MAX = 1_000_000;
 
 export const tooMuch = (cid: CID, what: string): ShoalError =>

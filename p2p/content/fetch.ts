@@ -75,7 +75,7 @@ export interface Fetcher {
    * What is not here of these DAGs, in depth-first order; of very many the first.
    * @throws ShoalError `content-corrupt` for more blocks than any tree has.
    */
-  missing(wants: readonly CID[], deep: boolean): Promise<CID[]>;
+  missing(wants: readonly CID[], deep: boolean, signal: AbortSignal): Promise<CID[]>;
 }
 
 /** One call of `ensure`: what is still to come, and what may still come. */
@@ -99,22 +99,25 @@ export function createFetcher(deps: FetchDeps): Fetcher {
 
   const large = createLimiter(LARGE_MAX);
 
-  const missing = async (wants: readonly CID[], deep: boolean): Promise<CID[]> => {
+  const missing: Fetcher['missing'] = async (wants, deep, signal) => {
     const found: CID[] = [];
     const seen = new Set<string>();
     const stack: CID[] = [];
+    let links = 0;
     // Remembered when it is named, not when its turn comes: blocks that name the same ones again and
     // again would have millions of them wait.
     const name = (cid: CID): void => {
+      links += 1;
       const key = cid.toString();
       if (cid.multihash.code === 0 || seen.has(key)) return;
       seen.add(key);
       stack.push(cid);
-      if (stack.length > PENDING_MAX || seen.size > BLOCKS_MAX)
+      if (stack.length > PENDING_MAX || links > BLOCKS_MAX)
         throw tooMuch(cid, 'more blocks than a tree may have');
     };
     const walk = async (until: number): Promise<void> => {
       while (stack.length > 0 && seen.size <= until && found.length < WANTS_MAX) {
+        signal.throwIfAborted();
         const cid = stack.pop() as CID;
         if (!deep || !mayHaveLinks(cid)) {
           if (!(await blocks.has(cid))) found.push(cid);
@@ -169,7 +172,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
   };
 
   const remaining = async (task: Task): Promise<boolean> => {
-    task.wants = await missing(task.wants, task.deep);
+    task.wants = await missing(task.wants, task.deep, task.options.signal);
     return task.wants.length > 0;
   };
 

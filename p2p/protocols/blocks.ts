@@ -226,11 +226,13 @@ async function* walk(
   const stack: CID[] = [];
   const seen = new Set<string>();
   // Remembered when it is named: of blocks that name the same ones again and again one waits.
+  let links = 0;
   const name = (cid: CID): void => {
+    links += 1;
     const key = cid.toString();
+    if (links > BLOCKS_MAX) throw new Error('more links than one request may follow');
     if (seen.has(key)) return;
-    if (seen.size >= BLOCKS_MAX || stack.length >= PENDING_MAX)
-      throw new Error('more blocks than one request may name');
+    if (stack.length >= PENDING_MAX) throw new Error('more blocks than one request may name');
     seen.add(key);
     stack.push(cid);
   };

@@ -25,6 +25,8 @@ const FEW_LEVELS = 8;
 
 type NodeType = 'file' | 'directory' | 'hamt-sharded-directory';
 
+const never = new AbortController().signal;
+
 class Blocks {
   readonly #byCid = new Map<string, Uint8Array>();
   /** Blocks that were read. */
@@ -171,8 +173,20 @@ describe('of what is missing', () => {
       Array.from({ length: MANY }, () => ''),
       FEW_LEVELS,
     );
-    assert.deepEqual(await fetcherOf(blocks, () => false).missing([file], true), []);
+    assert.deepEqual(await fetcherOf(blocks, () => false).missing([file], true, never), []);
     assert.ok(blocks.reads <= FEW_LEVELS + 1, `${blocks.reads} blocks were read`);
+  });
+
+  it('nothing is looked for any more once nobody wants it', async () => {
+    const blocks = new Blocks();
+    const file = blocks.tower('file', nameless);
+    const stop = new AbortController();
+    const fetcher = fetcherOf(blocks, () => {
+      if (blocks.reads === 3) stop.abort(new Error('not wanted'));
+      return false;
+    });
+    await assert.rejects(fetcher.missing([file], true, stop.signal), /not wanted/);
+    assert.equal(blocks.reads, 3);
   });
 
   it('no more is asked for at once than a hundred thousand', async () => {
@@ -190,7 +204,7 @@ describe('of what is missing', () => {
     );
     const Links = parts.map((Hash) => ({ Name: '', Tsize: 0, Hash }));
     const file = blocks.add(DAG_PB, dagPb.encode({ Data: data, Links }));
-    const found = await fetcherOf(blocks, (cid) => cid.code === RAW).missing([file], true);
+    const found = await fetcherOf(blocks, (cid) => cid.code === RAW).missing([file], true, never);
     assert.equal(found.length, 100_000);
   });
 
