@@ -36,8 +36,11 @@ const LINE_MAX = 10_000;
 const LINE_MS = 24 * 3_600_000;
 /** Blocks that are asked for in one pass; what else is missing is found by the next one. */
 const WANTS_MAX = 100_000;
-/** A walk that has seen so many blocks has become large: so many large ones go on side by side. */
-const LARGE_BLOCKS = 50_000;
+/**
+ * A walk that has followed so many links has become large: so many large ones go on side by side, as each
+ * takes memory, and a block of a hundred thousand links keeps everything else waiting while it is read.
+ */
+const LARGE_LINKS = 50_000;
 const LARGE_MAX = 2;
 
 export interface FetchDeps {
@@ -116,7 +119,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
         throw tooMuch(cid, 'more blocks than a tree may have');
     };
     const walk = async (until: number): Promise<void> => {
-      while (stack.length > 0 && seen.size <= until && found.length < WANTS_MAX) {
+      while (stack.length > 0 && links <= until && found.length < WANTS_MAX) {
         signal.throwIfAborted();
         const cid = stack.pop() as CID;
         if (!deep || !mayHaveLinks(cid)) {
@@ -129,7 +132,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
       }
     };
     for (const cid of wants.toReversed()) name(cid);
-    await walk(LARGE_BLOCKS);
+    await walk(LARGE_LINKS);
     if (stack.length > 0 && found.length < WANTS_MAX)
       await large(() => walk(Number.POSITIVE_INFINITY));
     return found;

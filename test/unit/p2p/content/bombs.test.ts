@@ -189,6 +189,23 @@ describe('of what is missing', () => {
     assert.equal(blocks.reads, 3);
   });
 
+  it('two large ones are looked through at a time, and a small one waits for neither', async () => {
+    const blocks = new Blocks();
+    const file = blocks.tower(
+      'file',
+      Array.from({ length: MANY }, () => ''),
+      FEW_LEVELS,
+    );
+    const fetcher = fetcherOf(blocks, () => false);
+    const many = Array.from({ length: 4 }, () => fetcher.missing([file], true, never));
+    await Promise.all(many.slice(0, 2));
+    const early = blocks.reads;
+    await Promise.all(many);
+    // Until then the others read no more than made them large.
+    assert.ok(early <= 4 * (FEW_LEVELS + 1) - 6, `${early} of ${blocks.reads} blocks`);
+    assert.deepEqual(await fetcher.missing([blocks.tower('file', [''], 1)], true, never), []);
+  });
+
   it('no more is asked for at once than a hundred thousand', async () => {
     const blocks = new Blocks();
     const names = Array.from({ length: 35_000 }, (_, at) => at);
