@@ -1,13 +1,14 @@
 /**
  * `/shoal/<net>/hello/1`: two peers that have just met, or meet again from time to time, tell each
- * other whom else they are connected to, which process they are, and which processes have spoken under
- * the other one's key. One JSON frame each way. It finds peers; it is no proof of anything, and dials
+ * other whom else they are connected to, what their version can do, which process they are, and which
+ * processes have spoken under the other one's key. Fields of a later version are not looked at. One JSON frame each way. It finds peers; it is no proof of anything, and dials
  * nothing itself.
  */
 import { randomBytes } from 'node:crypto';
 import type { Connection, Libp2p, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { z } from 'zod';
+import { FEATURES, FEATURES_MAX, FEATURE_LENGTH_MAX } from '../../src/core/contract/features.ts';
 import { asNodeId } from '../../src/core/record/ids.ts';
 import type { NodeId } from '../../src/core/record/ids.ts';
 import { checkPeerAddress, reachOf } from '../peers/address.ts';
@@ -41,6 +42,7 @@ const CHECKED_MAX = 1_024;
 const Hello = z.object({
   agent: z.string().max(100),
   peers: z.array(z.array(z.string().max(300)).max(ADDRESSES_MAX)).max(PEERS_MAX),
+  features: z.array(z.string().max(FEATURE_LENGTH_MAX)).max(FEATURES_MAX).default([]),
   process: z.string().max(32).default(''),
   /** What its wall clock shows, milliseconds. */
   wall: z.int().min(0).max(WALL_MAX_MS).nullable().default(null),
@@ -93,8 +95,14 @@ export function createHello(deps: HelloDeps): HelloService {
       .known()
       .slice(0, PEERS_MAX)
       .map((list) => list.slice(0, ADDRESSES_MAX));
-    const wall = Date.now();
-    const hello = { agent: deps.agent, peers, process, wall, voices: twins.voicesOf(peer) };
+    const hello = {
+      agent: deps.agent,
+      features: FEATURES,
+      peers,
+      process,
+      wall: Date.now(),
+      voices: twins.voicesOf(peer),
+    };
     return encodeFrames([Buffer.from(JSON.stringify(hello))]);
   };
 

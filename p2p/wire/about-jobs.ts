@@ -15,8 +15,20 @@ import type { Refusal } from '../../src/core/record/refusals.ts';
 import * as common from './common-shapes.ts';
 import { constraint } from './job-shape.ts';
 import type { RecordShapes } from './record-shapes.ts';
-import { flag, integer, list, literal, map, nullable, oneOf, text, union } from './shape.ts';
-import type { Shape } from './shape.ts';
+import {
+  bad,
+  flag,
+  integer,
+  isMap,
+  list,
+  literal,
+  map,
+  nullable,
+  oneOf,
+  text,
+  union,
+} from './shape.ts';
+import type { Shape, Variants } from './shape.ts';
 
 const { count, jobId, moment, name, nodes, ordinal } = common;
 
@@ -31,7 +43,7 @@ const resourceName = oneOf({ cpu: true, memory: true, disk: true, gpu: true });
 
 type OneRefusal<C extends Refusal['code']> = Extract<Refusal, { readonly code: C }>;
 
-export const refusal: Shape<Refusal> = union<Refusal, 'code'>('code', {
+const REFUSALS: Variants<Refusal, 'code'> = {
   'engine-missing': map<OneRefusal<'engine-missing'>>({
     code: literal('engine-missing'),
     engine: said,
@@ -90,7 +102,21 @@ export const refusal: Shape<Refusal> = union<Refusal, 'code'>('code', {
     notAfter: moment,
     wall: moment,
   }),
-});
+};
+const knownRefusal = union<Refusal, 'code'>('code', REFUSALS);
+
+/** A reason of a later version is one all the same: what is unsupported here goes by its name. */
+export const refusal: Shape<Refusal> = {
+  plain: true,
+  read(value, faults) {
+    const { code } = isMap(value) ? value : { code: null };
+    const isKnown = typeof code === 'string' && Object.hasOwn(REFUSALS, code);
+    if (isKnown || !faults.open || common.code.read(code, faults) === bad)
+      return knownRefusal.read(value, faults);
+    return { code: 'unsupported', feature: String(code) };
+  },
+  write: (value) => knownRefusal.write(value),
+};
 export const refusals: Shape<readonly Refusal[]> = list(refusal, 64);
 
 const jobState: Shape<JobState> = oneOf({

@@ -160,6 +160,7 @@ const advert = map<AdvertBody>({
   running: common.count,
   keeps: flag,
   software: text(128),
+  features: common.features,
 });
 
 export const bodies: { readonly [T in RecordType]: Shape<Bodies[T]> } = {

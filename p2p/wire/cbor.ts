@@ -31,11 +31,14 @@ export type WireCode =
   | 'wrong-net'
   | 'wrong-version'
   /** Well formed, but of a type this version does not know: not the sender's fault. */
-  | 'unknown-type';
+  | 'unknown-type'
+  /** A signed record with a field this version does not know: nor is that. */
+  | 'unknown-field';
 
 /** Codes that an honest peer may come to cause: it is newer, or its list is longer than ours. */
 const HONEST: ReadonlySet<WireCode> = new Set<WireCode>([
   'unknown-type',
+  'unknown-field',
   'wrong-version',
   'too-many',
 ]);

@@ -21,15 +21,14 @@ import type {
 import { NODE_ID } from '../../src/core/record/ids.ts';
 import type { ConfigId, Epoch, Keeper, Slot } from '../../src/core/record/records.ts';
 import { EPOCH_NUMBER_MAX } from '../../src/core/record/ballot.ts';
+import { FEATURE_LENGTH_MAX, FEATURES_MAX } from '../../src/core/contract/features.ts';
 import type { Resources } from '../../src/job/model.ts';
 import { BYTES_MAX, CPU_MAX, GPUS_MAX } from '../../src/job/resources.ts';
 import { dictionary, flag, integer, list, map, nullable, oneOf, pattern, text } from './shape.ts';
 import type { Shape } from './shape.ts';
 
 const UUID8 = '[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}';
-/** Decimal without leading zeros, below a million. */
-const INDEX = '(?:0|[1-9][0-9]{0,5})';
-/** Decimal without leading zeros, below ten billion: a version, whose range the record itself has. */
+/** Decimal without leading zeros; the record in the slot has the range of each. */
 const ORDINAL = '(?:0|[1-9][0-9]{0,9})';
 
 export const jobId: Shape<JobId> = pattern(new RegExp(`^j-${UUID8}$`));
@@ -39,11 +38,8 @@ export const publicKey: Shape<PublicKey> = pattern(/^[0-9a-f]{64}$/);
 export const recordId: Shape<RecordId> = pattern(/^[0-9a-f]{64}$/);
 export const storeId: Shape<StoreId> = pattern(/^[0-9a-f]{32}$/);
 export const nonce: Shape<string> = pattern(/^[0-9a-f]{32}$/);
-export const slot: Shape<Slot> = pattern(
-  new RegExp(
-    `^(?:admission|grant|close/${ORDINAL}|config/${ORDINAL}/${ORDINAL}|accept/${ORDINAL}/${INDEX}|assign/${ORDINAL}/${INDEX}/${INDEX})$`,
-  ),
-);
+/** A name and up to four numbers. A later version may have other slots: nobody here looks for a value in one. */
+export const slot: Shape<Slot> = pattern(new RegExp(`^[a-z][a-z-]{0,31}(?:/${ORDINAL}){0,4}$`));
 /** CIDv0 or CIDv1 in any base: letters, digits and the base64 signs. The core never parses it. */
 export const cid: Shape<string> = pattern(/^[A-Za-z0-9+/=_-]{10,256}$/);
 
@@ -67,6 +63,7 @@ export const sentence: Shape<string> = text(4_000);
 export const name: Shape<string> = text(1_024);
 export const labels: Shape<Readonly<Record<string, string>>> = dictionary(text(4_096), 256, 256);
 export const nodes: Shape<readonly NodeId[]> = list(nodeId, 64);
+export const features: Shape<readonly string[]> = list(text(FEATURE_LENGTH_MAX, 1), FEATURES_MAX);
 
 export const configId: Shape<ConfigId> = map<ConfigId>({ major: ordinal, minor: ordinal });
 

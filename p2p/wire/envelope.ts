@@ -6,17 +6,24 @@
 import { asHlc, asPublicKey, asRecordId } from '../../src/core/record/ids.ts';
 import type { Hlc, PublicKey } from '../../src/core/record/ids.ts';
 import type { AnyRecord, Bodies, RecordType } from '../../src/core/record/records.ts';
+import { OPAQUE_MAX_BYTES } from '../../src/core/record/opaque.ts';
+import type { Opaque } from '../../src/core/record/opaque.ts';
 import { bodies, isRecordType } from './bodies.ts';
+import * as common from './common-shapes.ts';
 import { bytesOfHex, hexOf, joinBytes, sameBytes } from './bytes.ts';
-import { decodeCbor, encodeCbor, readingFault, refused } from './cbor.ts';
+import { decodeCanonical, decodeCbor, encodeCbor, readingFault, refused } from './cbor.ts';
 import type { Refused } from './cbor.ts';
 import { createRecent } from './recent.ts';
-import { bad, Faults, isMap } from './shape.ts';
+import { bad, Faults, isMap, nullable } from './shape.ts';
 
 /** Large enough for a spec with inline parameters, small enough to be held by the thousand. */
 export const ENVELOPE_MAX_BYTES = 65_536;
 /** Units of `cbor.ts`; a job with a thousand variables, arguments, labels and paths costs 20,000. */
 const RECORD_WORK = 32_768;
+/** A record that nobody here knows has no more items than one of ours of its size. */
+const OPAQUE_WORK = 4_096;
+/** UTF-16 units of the name of its type. */
+const KIND_LENGTH_MAX = 64;
 const ENVELOPE_VERSION = 1;
 /** Until 2109 a double of milliseconds can tell thousandths apart. */
 const HLC_MAX = 2 ** 42 * 1_000 - 1;
@@ -32,6 +39,15 @@ export interface Heading<T extends RecordType = RecordType> {
 }
 
 export type DecodedRecord = { readonly ok: true; readonly record: AnyRecord } | Refused;
+/** A record that is not understood here, and what its signature covers. */
+export type DecodedOpaque =
+  | {
+      readonly ok: true;
+      readonly opaque: Opaque;
+      readonly input: Uint8Array;
+      readonly sig: Uint8Array;
+    }
+  | Refused;
 export type EncodedBody = { readonly ok: true; readonly bytes: Uint8Array } | Refused;
 
 export interface Envelopes {
@@ -43,6 +59,8 @@ export interface Envelopes {
    * bytes a moment later give the same object, which is not to be changed.
    */
   decode(bytes: Uint8Array): DecodedRecord;
+  /** A well-formed record about a job of this mesh, of whatever type and with whatever fields. Never throws. */
+  decodeOpaque(bytes: Uint8Array): DecodedOpaque;
   /** What is hashed and signed: everything but the signature, under the record type's domain. */
   signingInput(heading: Heading, body: Uint8Array): Uint8Array;
   /** The same for an existing record. */
@@ -76,6 +94,12 @@ const encodings = new WeakMap<AnyRecord, Encoded>();
 const SEEN_MAX = 2_048;
 /** Nearly all records are smaller; with larger ones a stranger could fill the memory. */
 const SEEN_MAX_BYTES = 4_096;
+
+/**
+ * The one type of which a part may be believed: what a node says of itself binds nobody, and one that says
+ * more than is known here must be known all the same.
+ */
+const OPEN: RecordType = 'advert';
 
 const SIG_BYTES = 64;
 /** dag-cbor sorts keys by length first, so `sig` and `body` always come last, in this order. */
@@ -183,7 +207,7 @@ export function createEnvelopes(options: {
     if (!decoded.ok) return decoded;
     const parts = readParts(decoded.value, net);
     if (!parts.ok) return parts;
-    const body = tryEncode(parts.body);
+    const body = tryEncode(parts.signed);
     if (body === null) return refused('bad-shape', parts.heading.type);
     const record = assemble(parts.heading, parts.body, body, parts.sig);
     return sameBytes(encodingOf(record).bytes, bytes)
@@ -191,10 +215,40 @@ export function createEnvelopes(options: {
       : refused('not-canonical');
   }
 
+  function decodeOpaque(bytes: Uint8Array): DecodedOpaque {
+    const decoded = decodeCanonical(bytes, OPAQUE_MAX_BYTES, OPAQUE_WORK);
+    if (!decoded.ok) return decoded;
+    const parts = readEnvelope(decoded.value, net);
+    if (!parts.ok) return parts;
+    const { by, sig, signed, type } = parts;
+    if (!isMap(signed) || type.length > KIND_LENGTH_MAX) return refused('bad-shape', 'body');
+    const [job, until] = [signed['job'], signed['notAfter'] ?? null];
+    const faults = new Faults();
+    const notAfter = nullable(common.moment).read(until, faults);
+    const about = common.jobId.read(job, faults);
+    if (about === bad || notAfter === bad) return refused('bad-shape', 'body');
+    const id = asRecordId(hexOf(sha256(bytes)));
+    // A copy: what a frame was read from is large, and not ours.
+    const own = Uint8Array.from(bytes);
+    const { sig: _, ...rest } = decoded.value as Readonly<Record<string, unknown>>;
+    const input = joinBytes(domainOf(net, type), encodeCbor(rest));
+    const opaque: Opaque = {
+      type: 'opaque',
+      id,
+      kind: type,
+      by: asPublicKey(hexOf(by)),
+      job: about,
+      notAfter,
+      bytes: own,
+    };
+    return { ok: true, opaque, input, sig };
+  }
+
   return {
     net,
     encode: (record) => encodingOf(record).bytes,
     decode,
+    decodeOpaque,
     signingInput: (heading, body) =>
       joinBytes(domains[heading.type], MAP_OF_6, head(heading), BODY_KEY, body),
     signingInputOf(record) {
@@ -206,12 +260,12 @@ export function createEnvelopes(options: {
   };
 }
 
+const domainOf = (net: string, type: string): Uint8Array =>
+  encodeCbor(`shoal/record/1/${net}/${type}`);
+
 /** One domain per mesh and type, as a cbor text so that it ends where it says it does. */
 function domainsOf(net: string): Readonly<Record<RecordType, Uint8Array>> {
-  const entries = Object.keys(bodies).map((type) => [
-    type,
-    encodeCbor(`shoal/record/1/${net}/${type}`),
-  ]);
+  const entries = Object.keys(bodies).map((type) => [type, domainOf(net, type)]);
   return Object.fromEntries(entries) as Record<RecordType, Uint8Array>;
 }
 
@@ -219,7 +273,10 @@ type Parts =
   | {
       readonly ok: true;
       readonly heading: Heading;
+      /** What is known of it here. */
       readonly body: Bodies[RecordType];
+      /** All of it, as it was signed. */
+      readonly signed: unknown;
       readonly sig: Uint8Array;
     }
   | Refused;
@@ -227,7 +284,20 @@ type Parts =
 const isBytes = (value: unknown, length: number): value is Uint8Array =>
   value instanceof Uint8Array && value.length === length;
 
-function readParts(value: unknown, net: string): Parts {
+type Envelope =
+  | {
+      readonly ok: true;
+      readonly type: string;
+      readonly by: Uint8Array;
+      readonly hlc: number;
+      readonly sig: Uint8Array;
+      /** The body as it was signed. */
+      readonly signed: unknown;
+    }
+  | Refused;
+
+/** The parts of an envelope of this mesh, whatever is in it. */
+function readEnvelope(value: unknown, net: string): Envelope {
   if (!isMap(value)) return refused('bad-shape');
   if (value['v'] !== ENVELOPE_VERSION)
     return refused(typeof value['v'] === 'number' ? 'wrong-version' : 'bad-shape', 'v');
@@ -239,11 +309,18 @@ function readParts(value: unknown, net: string): Parts {
   if (typeof hlc !== 'number' || !Number.isSafeInteger(hlc) || hlc < 0 || hlc > HLC_MAX) {
     return refused('bad-shape', 'hlc');
   }
-  if (!isRecordType(type))
-    return refused(typeof type === 'string' ? 'unknown-type' : 'bad-shape', 't');
-  const faults = new Faults();
-  const body = bodies[type].read(value['body'], faults);
+  if (typeof type !== 'string') return refused('bad-shape', 't');
+  return { ok: true, type, by, hlc, sig, signed: value['body'] };
+}
+
+function readParts(value: unknown, net: string): Parts {
+  const envelope = readEnvelope(value, net);
+  if (!envelope.ok) return envelope;
+  const { type, signed, sig } = envelope;
+  if (!isRecordType(type)) return refused('unknown-type', 't');
+  const faults = new Faults(type === OPEN);
+  const body = bodies[type].read(signed, faults);
   if (body === bad) return refused(faults.code, `${type}.${faults.place}`);
-  const heading = { type, by: asPublicKey(hexOf(by)), hlc: hlcOf(hlc) };
-  return { ok: true, heading, body, sig };
+  const heading = { type, by: asPublicKey(hexOf(envelope.by)), hlc: hlcOf(envelope.hlc) };
+  return { ok: true, heading, body, signed, sig };
 }

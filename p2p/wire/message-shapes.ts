@@ -129,6 +129,7 @@ function slotShapes(records: RecordShapes) {
       accepted: list(records.accepted, MANY),
       states,
       commands,
+      more: records.more,
     }),
     outdated: map<OneMessage<'outdated'>>({
       type: literal('outdated'),
@@ -148,6 +149,7 @@ function slotShapes(records: RecordShapes) {
       type: literal('commit'),
       job: jobId,
       values: list(certifiedValue, MANY),
+      more: records.more,
     }),
     'commit-ack': map<OneMessage<'commit-ack'>>({
       type: literal('commit-ack'),

@@ -90,7 +90,8 @@ function frames<U extends { readonly type: string }>(
       const shape = shapes.get(type);
       if (shape === undefined)
         return refused(typeof type === 'string' ? 'unknown-type' : 'bad-shape', 'type');
-      const faults = new Faults();
+      // A message means what is known of it; whatever must be taken whole is a record inside.
+      const faults = new Faults(true);
       const value = shape.read(fields, faults);
       return value === bad
         ? refused(faults.code, `${String(type)}.${faults.place}`)

@@ -14,6 +14,7 @@ import type {
 import type { AnyRecord, Certified, RecordType, Signed } from '../../src/core/record/records.ts';
 import { KEEPERS_MAX } from '../../src/core/contract/limits.ts';
 import { CONFIGS_MAX } from '../../src/core/record/chain.ts';
+import type { Opaque } from '../../src/core/record/opaque.ts';
 import * as common from './common-shapes.ts';
 import type { Envelopes } from './envelope.ts';
 import { jobType, task } from './job-shape.ts';
@@ -22,6 +23,8 @@ import type { Shape } from './shape.ts';
 
 /** What the frame limit leaves; bounds the work of checking, not the size. */
 export const MANY = 10_000;
+/** Signers of a job are some tens at most, also when its keepers changed often. */
+const MORE_MAX = 1_024;
 
 export type RecordShapes = ReturnType<typeof createRecordShapes>;
 
@@ -66,6 +69,7 @@ export function createRecordShapes(envelopes: Envelopes) {
     states,
     commands,
     accepted: map<AcceptedValue>({ slot: common.slot, epoch: common.epoch, value }),
+    more: optional(strangers(envelopes)),
     jobRecords: map<JobRecords>({
       spec,
       admission,
@@ -74,6 +78,7 @@ export function createRecordShapes(envelopes: Envelopes) {
       commands,
       committed: list(certified(result, vote) as Shape<CertifiedResult>, MANY),
       states,
+      more: optional(strangers(envelopes)),
     }),
   };
 }
@@ -101,8 +106,45 @@ function record<T extends RecordType>(envelopes: Envelopes, type: T): Shape<Sign
   return anyOf<AnyRecord>(envelopes, only) as unknown as Shape<Signed<T>>;
 }
 
+/**
+ * Records that are not understood here. One that is has no business among them, and is left out: it travels
+ * where it belongs.
+ */
+function strangers(envelopes: Envelopes): Shape<readonly Opaque[]> {
+  return {
+    plain: false,
+    read(value, faults) {
+      if (!Array.isArray(value) || value.length > MORE_MAX) return bad;
+      const records: Opaque[] = [];
+      for (const [index, bytes] of value.entries()) {
+        if (!(bytes instanceof Uint8Array)) return faults.at(index);
+        const decoded = envelopes.decodeOpaque(bytes);
+        if (!decoded.ok) return faults.because(decoded.code, `${index}.${decoded.place}`);
+        if (!envelopes.decode(bytes).ok) records.push(decoded.opaque);
+      }
+      return records;
+    },
+    write: (value) => value.map(({ bytes }) => bytes),
+  };
+}
+
+/** A record of one of several types, or one that is not understood here. */
+export function anyOrOpaque(envelopes: Envelopes): Shape<AnyRecord | Opaque> {
+  return {
+    plain: false,
+    read(value, faults) {
+      if (!(value instanceof Uint8Array)) return bad;
+      const decoded = envelopes.decode(value);
+      if (decoded.ok) return decoded.record;
+      const opaque = envelopes.decodeOpaque(value);
+      return opaque.ok ? opaque.opaque : faults.because(decoded.code, decoded.place);
+    },
+    write: (value) => (value.type === 'opaque' ? value.bytes : envelopes.encode(value)),
+  };
+}
+
 /** A record of one of several types. */
-export function anyOf<R extends AnyRecord>(
+function anyOf<R extends AnyRecord>(
   envelopes: Envelopes,
   types: Readonly<Record<R['type'], true>>,
 ): Shape<R> {

@@ -10,7 +10,7 @@ import { decodeCanonical, decodeCbor, encodeCbor } from './cbor.ts';
 import * as common from './common-shapes.ts';
 import { createEnvelopes } from './envelope.ts';
 import type { Envelopes, Sha256 } from './envelope.ts';
-import { anyOf, createRecordShapes, order } from './record-shapes.ts';
+import { anyOrOpaque, createRecordShapes, order } from './record-shapes.ts';
 import { bad, Faults, list, map, nullable, oneOf } from './shape.ts';
 import type { Shape } from './shape.ts';
 
@@ -85,19 +85,8 @@ function tableCodec<Row>(shape: Shape<Row>): TableCodec<Row> {
 
 function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<RowOf<T>> } {
   const records = createRecordShapes(envelopes);
-  const record: Shape<RowOf<'records'>['record']> = anyOf(envelopes, {
-    spec: true,
-    admission: true,
-    config: true,
-    vote: true,
-    command: true,
-    grant: true,
-    assign: true,
-    state: true,
-    accept: true,
-    close: true,
-    advert: true,
-  });
+  // A row may also be a record that another version made.
+  const record: Shape<RowOf<'records'>['record']> = anyOrOpaque(envelopes);
   return {
     records: map<RowOf<'records'>>({ record, votes: records.votes }),
     promises: common.epoch,

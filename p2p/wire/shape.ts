@@ -3,6 +3,9 @@
  * outside) and writes (gives what the encoder takes). Strict: a missing or unknown key is refused.
  * Most shapes are plain, that is the checked value is passed on as it is, which keeps a record's
  * check at a few microseconds. Knows no bytes; `cbor.ts` does.
+ *
+ * A later version may say more: what it says in a message is read as far as it is known here (an open
+ * reading), what it signs is taken whole or not at all.
  */
 import type { WireCode } from './cbor.ts';
 
@@ -14,6 +17,12 @@ export type Bad = typeof bad;
 export class Faults {
   code: WireCode = 'bad-shape';
   place = '';
+  /** Keys that nobody here knows are left out; else they are a fault. */
+  readonly open: boolean;
+
+  constructor(open = false) {
+    this.open = open;
+  }
 
   /** Keeps the innermost code; the place grows outwards. */
   at(key: string | number): Bad {
@@ -71,7 +80,14 @@ export const literal = <const T extends string | number | boolean>(wanted: T): S
 /** One of a closed union of strings; the record makes the compiler check that none is forgotten. */
 export function oneOf<T extends string>(names: Readonly<Record<T, true>>): Shape<T> {
   const known = new Set<unknown>(Object.keys(names));
-  return test((value) => known.has(value));
+  return {
+    plain: true,
+    read(value, faults) {
+      if (known.has(value)) return value as T;
+      return typeof value === 'string' ? faults.because('unknown-type', '') : bad;
+    },
+    write: same,
+  };
 }
 
 export function nullable<T>(shape: Shape<T>): Shape<T | null> {
@@ -87,13 +103,15 @@ export function list<T>(shape: Shape<T>, max: number, min = 0): Shape<readonly T
     plain: shape.plain,
     read(value, faults) {
       if (!Array.isArray(value) || value.length > max || value.length < min) return bad;
-      const members: T[] = [];
+      let members: T[] | null = shape.plain ? null : [];
       for (const [index, member] of value.entries()) {
         const read = shape.read(member, faults);
         if (read === bad) return faults.at(index);
-        if (!shape.plain) members.push(read);
+        // A plain member is another one only when something was left out of it.
+        if (members === null && read !== member) members = value.slice(0, index) as T[];
+        members?.push(read);
       }
-      return shape.plain ? (value as readonly T[]) : members;
+      return members ?? (value as readonly T[]);
     },
     write: shape.plain ? same : (value) => value.map((member) => shape.write(member)),
   };
@@ -142,7 +160,7 @@ export type Fields<T> = {
   readonly [K in keyof T]-?: object extends Pick<T, K> ? Optional<NonNullable<T[K]>> : Shape<T[K]>;
 };
 
-/** A map with exactly these keys, of which the optional ones may be absent. */
+/** A map with these keys, of which the optional ones may be absent, and no others ({@link Faults.open}). */
 export function map<T extends object>(fields: Fields<T>): Shape<T> {
   const entries = Object.entries<Shape<unknown> | Optional<unknown>>(fields).map(
     ([key, field]): Entry =>
@@ -153,7 +171,7 @@ export function map<T extends object>(fields: Fields<T>): Shape<T> {
     plain,
     read(value, faults) {
       if (!isMap(value)) return bad;
-      const copy: Record<string, unknown> | null = plain ? null : {};
+      let copy: Record<string, unknown> | null = plain ? null : {};
       let known = 0;
       for (const [key, shape, isOptional] of entries) {
         if (!Object.hasOwn(value, key)) {
@@ -163,9 +181,12 @@ export function map<T extends object>(fields: Fields<T>): Shape<T> {
         const read = shape.read(value[key], faults);
         if (read === bad) return faults.at(key);
         known += 1;
+        if (copy === null && read !== value[key]) copy = only(entries, value);
         if (copy !== null) copy[key] = read;
       }
-      return Object.keys(value).length === known ? ((copy ?? value) as T) : bad;
+      if (Object.keys(value).length === known) return (copy ?? value) as T;
+      if (!faults.open) return faults.because('unknown-field', stranger(entries, value));
+      return (copy ?? only(entries, value)) as T;
     },
     write: plain
       ? same
@@ -174,6 +195,19 @@ export function map<T extends object>(fields: Fields<T>): Shape<T> {
 }
 
 type Entry = readonly [key: string, shape: Shape<unknown>, isOptional: boolean];
+type Members = Readonly<Record<string, unknown>>;
+
+/** What of a map is of the shape. */
+const only = (entries: readonly Entry[], value: Members): Record<string, unknown> =>
+  Object.fromEntries(
+    entries.flatMap(([key]) => (Object.hasOwn(value, key) ? [[key, value[key]]] : [])),
+  );
+
+/** The first key that is not. */
+function stranger(entries: readonly Entry[], value: Members): string {
+  const known = new Set(entries.map(([key]) => key));
+  return Object.keys(value).find((key) => !known.has(key)) ?? '';
+}
 
 /**
  * A plain map with at least these keys; the others are kept as they are. For what is signed elsewhere and
@@ -239,8 +273,10 @@ export function union<U extends object, Tag extends keyof U & string>(
     plain: [...shapes.values()].every((shape) => shape.plain),
     read(value, faults) {
       if (!isMap(value)) return bad;
-      const shape = shapes.get(value[tag]);
-      return shape === undefined ? faults.at(tag) : shape.read(value, faults);
+      const kind = value[tag];
+      const shape = shapes.get(kind);
+      if (shape !== undefined) return shape.read(value, faults);
+      return typeof kind === 'string' ? faults.because('unknown-type', tag) : faults.at(tag);
     },
     write(value) {
       const shape = shapes.get(value[tag]);

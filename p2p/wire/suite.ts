@@ -35,6 +35,7 @@ export interface SuiteOptions {
 /** A few MiB at most: the same record comes from several keepers, each time as another object. */
 const VERIFIED_MAX = 16_384;
 const KEYS_MAX = 4_096;
+const OPAQUE_KEYS = ['id', 'kind', 'by', 'job', 'notAfter'] as const;
 
 export function createSuite(options: SuiteOptions): Suite {
   const { net, crypto } = options;
@@ -94,6 +95,16 @@ export function createSuite(options: SuiteOptions): Suite {
         // Only a record that was not read by `envelope.ts` can fail to encode; it is not valid.
         return false;
       }
+    },
+    verifyOpaque({ bytes, ...claimed }) {
+      const opened = envelopes.decodeOpaque(bytes);
+      if (!opened.ok) return false;
+      const { bytes: _, ...said } = opened.opaque;
+      const [key, same] = [
+        bytesOfHex(said.by),
+        OPAQUE_KEYS.every((at) => said[at] === claimed[at]),
+      ];
+      return same && key !== null && crypto.verify(key, crypto.sha256(opened.input), opened.sig);
     },
     sizeOf: (record) => envelopes.encode(record).length,
     ...createPacker(envelopes),

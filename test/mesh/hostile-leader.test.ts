@@ -85,7 +85,14 @@ describe('a member that is to lead a job', () => {
     await mesh.until('it is connected to all', () => hostile.host.peers().length === peers.length);
     const nothing = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
     const about = { node: self, store, sequence: Date.now(), addresses: [], labels: {} };
-    const offers = { engines: [], publishers: [], sources: [], software: 'shoal', keeps: true };
+    const offers = {
+      engines: [],
+      publishers: [],
+      sources: [],
+      software: 'shoal',
+      features: [],
+      keeps: true,
+    };
     const body = { ...about, ...offers, capacity: nothing, free: nothing, running: 0 };
     const advert = suite.seal('advert', body, asHlc(Date.now()), 'node');
     for (const { nodeId } of peers) tell(asNodeId(nodeId), { type: 'advert', advert });

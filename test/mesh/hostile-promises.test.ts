@@ -155,6 +155,7 @@ describe('a hostile member in a mesh of three', () => {
         running: 0,
         keeps: true,
         software: 'shoal',
+        features: [],
       };
       await gossip(
         codec.encodeGossip({ type: 'advert', advert: other.seal('advert', body, now(), 'node') }),
@@ -187,7 +188,13 @@ describe('a hostile member in a mesh of three', () => {
     const one = { cpuMillis: 1, memoryBytes: 1, diskBytes: 1, gpus: 1 };
     for (const peer of peers) {
       const about = { node: self, store, sequence: Date.now(), addresses: [], labels: {} };
-      const offers = { engines: ['noop'], publishers: ['noop'], sources: [], software: 'shoal' };
+      const offers = {
+        engines: ['noop'],
+        publishers: ['noop'],
+        sources: [],
+        software: 'shoal',
+        features: [],
+      };
       const body = { ...about, ...offers, capacity: most, free: most, running: 0, keeps: true };
       tell(peer, { type: 'advert', advert: suite.seal('advert', body, now(), 'node') });
     }

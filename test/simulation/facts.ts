@@ -239,6 +239,7 @@ export function createFacts(context: FactsContext): Facts {
     if (write.value === null) return;
     if (write.table === 'records') {
       const { record, votes } = write.value;
+      if (record.type === 'opaque') return;
       if (record.type === 'spec') factsOf(write.job).spec ??= record.body;
       if (record.type === 'admission') seeAdmission(record);
       // An admission under way lies there with its keeper's own vote: no certificate yet.

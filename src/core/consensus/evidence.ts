@@ -3,10 +3,12 @@ import type { NodeId, RecordId } from '../record/ids.ts';
 import { isTerminal, mergeCommand, mergeState, nodeOfExecution } from '../record/ledger.ts';
 import { currentOf } from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
+import { mayKeep, mergeOpaque } from '../record/opaque.ts';
+import type { Opaque } from '../record/opaque.ts';
 import type { Signed } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { outdate } from '../leading/outlook.ts';
-import { observe, persist, refuse, touch } from '../node/outbox.ts';
+import { observe, persist, refuse, touch, wallMs } from '../node/outbox.ts';
 import { checkState } from '../record/verify.ts';
 import type { Node } from '../node/state.ts';
 
@@ -68,3 +70,32 @@ export function takeCommand(core: Node, kept: KeptJob, command: Signed<'command'
       persist(core, { table: 'records', job, key: commandKey(id), value: null });
   touch(core, job);
 }
+
+/** Records that nobody here understands, from a keeper of the job: kept for those who do. */
+export function takeMore(
+  core: Node,
+  from: NodeId,
+  kept: KeptJob,
+  records: readonly Opaque[],
+): void {
+  const { ledger } = kept;
+  const { job, opaque } = ledger;
+  if (!isKeeper(currentOf(ledger), from)) return;
+  for (const record of records) {
+    if (opaque.has(record.id)) continue;
+    // Honest nodes may be of another mind about who partakes, and when.
+    if (!mayKeep(core.suite, ledger, record, wallMs(core))) {
+      refuse(core, from, 'over-limit', false);
+      continue;
+    }
+    const before = [...opaque.keys()];
+    if (mergeOpaque(ledger, record) !== 'new') continue;
+    const key = opaqueKey(record.id);
+    persist(core, { table: 'records', job, key, value: { record, votes: [] } });
+    for (const id of before)
+      if (!opaque.has(id))
+        persist(core, { table: 'records', job, key: opaqueKey(id), value: null });
+  }
+}
+
+const opaqueKey = (id: RecordId): string => `opaque/${id}`;

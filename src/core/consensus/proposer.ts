@@ -11,7 +11,7 @@ import { closeSlot, hasPlace, partitionIn, partitionsIn, slotOf } from '../recor
 import { sameEpoch } from '../record/ballot.ts';
 import { workDone } from '../keeping/oversight.ts';
 import type { NodeId } from '../record/ids.ts';
-import { mergeCommitted } from '../record/ledger.ts';
+import { mergeCommitted, moreOf } from '../record/ledger.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { CertifiedValue, Message, SlotValue } from '../contract/messages.ts';
 import type { Signed, Slot } from '../record/records.ts';
@@ -180,6 +180,8 @@ function flushTo(
 export function sendCommits(core: With<'mesh'>, to: NodeId, kept: KeptJob): void {
   const { job, committed, close } = kept.ledger;
   if (!allow(core, to, pointsFor(committed.size))) return;
+  const { more } = moreOf(kept.ledger);
+  if (more !== undefined) send(core, to, { type: 'commit', job, values: [], more });
   const values = [...committed.values()].filter(({ record }) => record.type !== 'close');
   if (close !== null) values.push(close);
   send(core, to, { type: 'commit', job, values });

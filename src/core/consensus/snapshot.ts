@@ -13,6 +13,7 @@ import { certifiedBytes, recordBytes, roomFor } from '../node/fitting.ts';
 import { partitionIn, partitionsIn, slotOf } from '../record/slot.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { Ledger } from '../record/ledger.ts';
+import type { Opaque } from '../record/opaque.ts';
 import type { Signed, SpecBody } from '../record/records.ts';
 import type { Suite } from '../record/suite.ts';
 
@@ -24,7 +25,7 @@ export const CHUNKS_MAX = 256;
 const DIGEST_DIGITS = 32;
 const NOTHING = '0'.repeat(DIGEST_DIGITS);
 
-type Item = CertifiedValue | AcceptedValue | Signed<'state'> | Signed<'command'>;
+type Item = CertifiedValue | AcceptedValue | Signed<'state'> | Signed<'command'> | Opaque;
 
 export interface Snapshot {
   readonly digest: Digest;
@@ -81,6 +82,7 @@ export function snapshotOf(
     add(partitionIn(value.value), value, name, true);
   }
   for (const command of ledger.commands.values()) add(null, command, command.id, true);
+  for (const record of ledger.opaque.values()) add(null, record, record.id, true);
   const hash = (lines: readonly string[]): string =>
     lines.length === 0 ? NOTHING : suite.hash(lines.join('\n')).slice(0, DIGEST_DIGITS);
   return {
@@ -102,18 +104,23 @@ export function pageOf(
   const taken = items.slice(from, from + count);
   const next = from + count < items.length ? from + count : null;
   const { snapshot } = digest;
-  const page = { snapshot, chunk, from, next };
+  const more = taken.filter((item) => 'type' in item && item.type === 'opaque');
   return {
-    ...page,
+    snapshot,
+    chunk,
+    from,
+    next,
     committed: taken.filter((item) => 'votes' in item),
     accepted: taken.filter((item) => 'slot' in item),
     states: taken.filter((item) => 'type' in item && item.type === 'state'),
     commands: taken.filter((item) => 'type' in item && item.type === 'command'),
+    ...(more.length === 0 ? {} : { more }),
   };
 }
 
 function bytesOf(item: Item, suite: Suite): number {
   if ('votes' in item) return certifiedBytes(item, suite);
+  if ('bytes' in item) return item.bytes.length;
   return 'slot' in item ? recordBytes(item.value, suite) : recordBytes(item, suite);
 }
 

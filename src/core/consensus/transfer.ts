@@ -15,7 +15,7 @@ import type { JobId, Millis, NodeId } from '../record/ids.ts';
 import { everKept } from '../record/chain.ts';
 import type { Epoch } from '../record/records.ts';
 import { checkCommand, checkCommitted } from '../record/verify.ts';
-import { takeCommand, takeState } from './evidence.ts';
+import { takeCommand, takeMore, takeState } from './evidence.ts';
 import { learn, sendCommits } from './proposer.ts';
 import { isPulled, pageOf, pullOf, snapshotOf, takePage, wantedOf } from './snapshot.ts';
 import type { Pull, Snapshot } from './snapshot.ts';
@@ -121,6 +121,7 @@ export function takeRecords(core: Node, from: NodeId, kept: KeptJob, page: Page)
     if (verdict !== 'good') refuse(core, from, verdict.code, verdict.fault);
     else takeCommand(core, kept, command);
   }
+  takeMore(core, from, kept, page.more ?? []);
 }
 
 // — a job that is over

@@ -7,6 +7,7 @@ import type { Resources } from '../../job/model.ts';
 import type { ExecutionId, JobId, NodeId, PublicKey, RecordId, RequestId } from '../record/ids.ts';
 import type { Refusal } from '../record/refusals.ts';
 import type { Changes, Roots } from '../record/chain.ts';
+import type { Opaque } from '../record/opaque.ts';
 import type { AnyRecord, Certified, Committed, Epoch, Signed, Slot } from '../record/records.ts';
 
 /** A value proposed for a slot, or accepted there. */
@@ -29,6 +30,8 @@ export interface JobRecords extends Roots {
   readonly commands: readonly Signed<'command'>[];
   readonly committed: readonly CertifiedResult[];
   readonly states: readonly Signed<'state'>[];
+  /** Of later versions; absent when there are none. */
+  readonly more?: readonly Opaque[];
 }
 
 /**
@@ -53,6 +56,8 @@ export interface Page {
   readonly accepted: readonly AcceptedValue[];
   readonly states: readonly Signed<'state'>[];
   readonly commands: readonly Signed<'command'>[];
+  /** Of later versions; absent when there are none. */
+  readonly more?: readonly Opaque[];
 }
 
 /** How a partition of a job that waits for nodes was answered. */
@@ -145,7 +150,13 @@ export type Message =
       readonly commands: readonly Signed<'command'>[];
     }
   | { readonly type: 'voted'; readonly job: JobId; readonly votes: readonly Signed<'vote'>[] }
-  | { readonly type: 'commit'; readonly job: JobId; readonly values: readonly CertifiedValue[] }
+  | {
+      readonly type: 'commit';
+      readonly job: JobId;
+      readonly values: readonly CertifiedValue[];
+      /** Records of the job that a later version made; absent when there are none. */
+      readonly more?: readonly Opaque[];
+    }
   /** These are on the keeper's disk. */
   | { readonly type: 'commit-ack'; readonly job: JobId; readonly slots: readonly Slot[] }
   // — leader and executor

@@ -3,6 +3,7 @@ import type { SlotValue } from './messages.ts';
 import type { ExecutionOrder } from '../record/execution.ts';
 import type { ExecutionId, JobId, NodeId, StoreId } from '../record/ids.ts';
 import type { Roots } from '../record/chain.ts';
+import type { Opaque } from '../record/opaque.ts';
 import type { AnyRecord, Certified, Epoch, Signed, Slot } from '../record/records.ts';
 
 /**
@@ -68,7 +69,7 @@ export type StoreWrite =
     };
 
 export interface StoredRecord {
-  readonly record: AnyRecord;
+  readonly record: AnyRecord | Opaque;
   /** Keeper signatures, when it is a committed fact. */
   readonly votes: readonly Signed<'vote'>[];
 }

@@ -11,7 +11,7 @@ import { slotOf } from '../record/slot.ts';
 import { jobTimer, learn } from '../consensus/proposer.ts';
 import { compareEpochs, withinReach } from '../record/ballot.ts';
 import { standForLeader, stepDown } from '../consensus/candidacy.ts';
-import { takeCommand, takeState } from '../consensus/evidence.ts';
+import { takeCommand, takeMore, takeState } from '../consensus/evidence.ts';
 import { highestAbove, mayGoOn, noteOutdated, waitsInVain } from '../consensus/outdated.ts';
 import { tellLedger } from '../consensus/transfer.ts';
 import { after } from '../record/ids.ts';
@@ -50,6 +50,7 @@ export function onCommit(
   message: Extract<Message, { type: 'commit' }>,
 ): void {
   const slots: Slot[] = [];
+  takeMore(core, from, kept, message.more ?? []);
   for (const value of message.values) {
     const slot = slotOf(value.record);
     if (kept.ledger.committed.get(slot)?.record.id !== value.record.id) {

@@ -12,7 +12,7 @@ import { countedMs } from '../node/counted.ts';
 import { note, persist, refuse, wallMs } from '../node/outbox.ts';
 import { currentOf } from '../record/chain.ts';
 import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
-import type { AnyRecord, Certified, Signed, Slot } from '../record/records.ts';
+import type { Certified, Signed, Slot } from '../record/records.ts';
 import type { Restored, StoredRecord } from '../contract/stored.ts';
 import { createdAt, fewLabels, unindex } from '../asking/job-index.ts';
 import type { Input } from '../contract/input.ts';
@@ -186,7 +186,7 @@ export function restoreShelf(core: With<'asking' | 'keeping'>, rows: Restored['s
 }
 
 /** A closed job as far as a list shows it; its results are on disk. */
-function outlineOf(spec: AnyRecord, { record, votes }: StoredRecord): Outline | null {
+function outlineOf(spec: StoredRecord['record'], { record, votes }: StoredRecord): Outline | null {
   if (spec.type !== 'spec' || record.type !== 'close') return null;
   const close: Certified<'close'> = { record, votes };
   const { job } = spec.body;

@@ -2,6 +2,7 @@
  * Who is in the mesh: the last advert of each node, and this node's own. A hint for choosing keepers
  * and for sortition; no decision that must be safe rests on it.
  */
+import { FEATURES } from '../contract/features.ts';
 import { after, asJobId, asMillis } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
 import { shut } from '../node/door.ts';
@@ -160,6 +161,7 @@ export function ownOffer(core: With<'mesh' | 'placing' | 'executing'>): AdvertBo
     running: busyHeld(core).running,
     keeps: shut(core) === null,
     software: profile.software,
+    features: FEATURES,
   };
 }
 

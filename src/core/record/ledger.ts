@@ -10,6 +10,8 @@ import { configSlot, slotOf } from './slot.ts';
 import type { Phase } from './execution.ts';
 import type { ExecutionId, JobId, NodeId, RecordId } from './ids.ts';
 import { keptOf } from './commands.ts';
+import { mergeOpaque } from './opaque.ts';
+import type { Opaque } from './opaque.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import type {
   CertifiedResult,
@@ -43,6 +45,8 @@ export interface Ledger extends Roots {
   readonly commands: Map<RecordId, Signed<'command'>>;
   readonly committed: Map<Slot, CertifiedValue>;
   readonly states: Map<ExecutionId, Signed<'state'>>;
+  /** What later versions made of the job, within `opaque.ts`'s bound. */
+  readonly opaque: Map<RecordId, Opaque>;
   /** Derived from `committed` and `states`: the same facts of the current version, by partition. */
   readonly partitions: Map<number, Partition>;
   /** Derived: where each assigned execution belongs. */
@@ -70,6 +74,7 @@ export function createLedger(spec: Signed<'spec'>, admission: Certified<'admissi
     commands: new Map(),
     committed: new Map(),
     states: new Map(),
+    opaque: new Map(),
     partitions: new Map(),
     assigned: new Map(),
     modifiedAt: spec.hlc,
@@ -188,9 +193,16 @@ export function mergeStored(ledger: Ledger, { record, votes }: StoredRecord): vo
     case 'command':
       mergeCommand(ledger, record);
       return;
+    case 'opaque':
+      mergeOpaque(ledger, record);
+      return;
     default:
   }
 }
+
+/** What is handed on without being understood. */
+export const moreOf = ({ opaque }: Ledger): Pick<JobRecords, 'more'> =>
+  opaque.size === 0 ? {} : { more: [...opaque.values()] };
 
 const isResult = (value: CertifiedValue): value is CertifiedResult =>
   value.record.type !== 'config';
@@ -204,6 +216,7 @@ export function recordsOf(ledger: Ledger): JobRecords {
     commands: [...ledger.commands.values()],
     committed: [...ledger.committed.values()].filter(isResult),
     states: [...ledger.states.values()],
+    ...moreOf(ledger),
   };
 }
 
@@ -215,6 +228,7 @@ export function ledgerOf(records: JobRecords): Ledger {
     mergeCommitted(ledger, value);
   for (const state of records.states) mergeState(ledger, state);
   for (const command of records.commands) mergeCommand(ledger, command);
+  for (const record of records.more ?? []) mergeOpaque(ledger, record);
   return ledger;
 }
 

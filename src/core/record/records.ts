@@ -182,6 +182,8 @@ export interface AdvertBody {
   /** May be chosen as keeper: its store is healthy and it is not draining. */
   readonly keeps: boolean;
   readonly software: string;
+  /** What its version can do that another may not: `features.ts`. */
+  readonly features: readonly string[];
 }
 
 /** Every record type and its body: the one place that lists them. */

@@ -4,6 +4,7 @@
  * with the same laws.
  */
 import type { Hlc, NodeId, PublicKey } from './ids.ts';
+import type { Opaque } from './opaque.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import type { AnyRecord, Bodies, RecordType, Signed } from './records.ts';
 
@@ -18,6 +19,8 @@ export interface Suite {
   seal<T extends RecordType>(type: T, body: Bodies[T], hlc: Hlc, signer: Signer): Signed<T>;
   /** True when the signature covers exactly this record in this mesh. Never throws. */
   verify(record: AnyRecord): boolean;
+  /** The same for a record that nobody here understands, and that all its parts are what its bytes say. */
+  verifyOpaque(record: Opaque): boolean;
   /** Bytes of the record on the wire: its envelope, signature included. */
   sizeOf(record: AnyRecord): number;
   /** Records in as little memory as they can have; what comes back is what went in. */

@@ -427,5 +427,6 @@ function advert(
     running: 1,
     keeps: true,
     software: '0.1.0',
+    features: [],
   };
 }

@@ -118,6 +118,7 @@ const advertOf = (n: number) =>
       running: 0,
       keeps: true,
       software: 'shoal',
+      features: [],
     },
     at(0),
     'node',

@@ -268,6 +268,7 @@ export function advertOf(index: number, change: Partial<AdvertBody> = {}): Signe
     running: 0,
     keeps: true,
     software: 'shoal',
+    features: [],
     ...change,
   };
   return suiteOf(index).seal('advert', body, at(0), 'node');

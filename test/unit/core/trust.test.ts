@@ -228,6 +228,7 @@ describe('a leader', () => {
           running: 0,
           keeps: true,
           software: '',
+          features: [],
         },
         at(0),
         'node',

@@ -463,7 +463,9 @@ describe('packed records', () => {
     assert.equal(packed.buffer.byteLength, packed.byteLength);
     const back = suite.unpack(packed);
     assert.deepEqual(back, all);
-    assert.ok(back.every(({ record, votes }) => [record, ...votes].every(suite.verify)));
+    const sound = (record: StoredRecord['record']): boolean =>
+      record.type !== 'opaque' && suite?.verify(record) === true;
+    assert.ok(back.every(({ record, votes }) => [record, ...votes].every(sound)));
   });
 
   it('of a job of one partition with five keepers take less than 10 KB', () => {

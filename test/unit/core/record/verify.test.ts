@@ -373,6 +373,7 @@ describe('an advert', () => {
         running: 0,
         keeps: true,
         software: 'shoal',
+        features: [],
       },
       at(0),
       'node',

@@ -152,7 +152,7 @@ test('each field that is wrong has its code', () => {
         boddy: body,
       },
     ],
-    ['an unknown field in the body', 'bad-shape', { ...fields, body: { ...body, extra: 1 } }],
+    ['an unknown field in the body', 'unknown-field', { ...fields, body: { ...body, extra: 1 } }],
     ['a field missing in the body', 'bad-shape', { ...fields, body: { job: body['job'] } }],
     [
       'a field exchanged in the body',

@@ -139,7 +139,11 @@ test('each way in which a frame is wrong has its code', () => {
     ['an unknown type', 'unknown-type', { v: 1, type: 'sync', nonce: 1 }],
     ['a type that objects inherit', 'unknown-type', { v: 1, type: 'toString' }],
     ['a type that is no text', 'bad-shape', { v: 1, type: 1 }],
-    ['an unknown field', 'bad-shape', { v: 1, type: 'ping', nonce: 1, more: 1 }],
+    [
+      'an unknown name',
+      'unknown-type',
+      { v: 1, type: 'replicated', job, execution, cid: 'bafybeigdyrzt5', outcome: 'sold' },
+    ],
     ['a missing field', 'bad-shape', { v: 1, type: 'ping' }],
     ['a field of another type', 'bad-shape', { v: 1, type: 'ping', nonce: '1' }],
     ['a number with a fraction', 'bad-shape', { v: 1, type: 'ping', nonce: 0.5 }],

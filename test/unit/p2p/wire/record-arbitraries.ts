@@ -247,6 +247,7 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     running: counts,
     keeps: fc.boolean(),
     software: texts,
+    features: few(codes),
   }),
 };
 
