@@ -95,6 +95,10 @@ export interface FaultPlan {
   readonly rollbackRate: number;
   /** Writes that the disk fails at, which ends the process. */
   readonly failedSyncsPerMinute: number;
+  /** Members that say something else than they should, as long as there are faults. */
+  readonly hostileNodes: number;
+  /** 1: they also vote for whatever they are asked, and keep quiet about it. */
+  readonly liars: number;
   /** Messages of others that a member sends as its own, changed or not. */
   readonly strangersPerMinute: number;
 }
@@ -151,6 +155,8 @@ export const NO_FAULTS: FaultPlan = {
   rowDamageRate: 0,
   rollbackRate: 0,
   failedSyncsPerMinute: 0,
+  hostileNodes: 0,
+  liars: 0,
   strangersPerMinute: 0,
 };
 

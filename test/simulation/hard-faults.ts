@@ -7,13 +7,22 @@ import type { FaultPlan } from './faults.ts';
 import type { SimulationOptions } from './options.ts';
 import type { Random } from './random.ts';
 
-type Part = Pick<SimulationOptions, 'limits' | 'plan' | 'workload' | 'unequal'>;
+type Part = Pick<SimulationOptions, 'nodes' | 'limits' | 'plan' | 'workload' | 'unequal'>;
 type Draw = (part: Part, random: Random) => Part;
 
 /** Some of what happens to disks is seen at a start only. */
 const moreCrashes = ({ plan }: Part, random: Random): Pick<FaultPlan, 'crashesPerMinute'> => ({
   crashesPerMinute: Math.max(plan.crashesPerMinute, random.between(1, 6)),
 });
+
+/** Fewer than a majority of the keepers; where a job may have one keeper alone, it may have three. */
+function hostile(part: Part, random: Random, liars: number): Part {
+  const { limits, plan } = part;
+  const keepersMax = Math.max(3, limits.keepersMax);
+  const most = keepersMax >= 5 && part.nodes >= 5 ? 2 : 1;
+  const hostileNodes = random.integer(1, most);
+  return { ...part, limits: { ...limits, keepersMax }, plan: { ...plan, hostileNodes, liars } };
+}
 
 /** What each kind changes of a run. */
 const kinds = {
@@ -101,13 +110,18 @@ const kinds = {
     ...part,
     plan: { ...part.plan, strangersPerMinute: random.between(10, 120) },
   }),
+  /** Keepers and executors that say something else than they should. */
+  hostile: (part, random) => hostile(part, random, 0),
+  /** And vote for whatever they are asked: what was chosen is not unique any more. */
+  liars: (part, random) => hostile(part, random, 1),
 } as const satisfies Readonly<Record<string, Draw>>;
 
 export type HardKind = keyof typeof kinds;
 export const hardKinds = Object.keys(kinds) as readonly HardKind[];
 
-/** Under these the core keeps its promises today, and costs little to look at. */
-export const kindsKept: readonly HardKind[] = hardKinds.filter((kind) => kind !== 'counts');
+const APART: ReadonlySet<HardKind> = new Set(['counts', 'hostile', 'liars']);
+/** All at once; the others cost much to look at, or excuse from some promises, and have seeds of their own. */
+export const kindsKept: readonly HardKind[] = hardKinds.filter((kind) => !APART.has(kind));
 
 /** A share of the kinds asked for, each with a coin of its own; of one kind alone always. */
 export function harden(

@@ -9,6 +9,7 @@ import type { Message } from '../../src/core/contract/messages.ts';
 import type { EventQueue } from './event-queue.ts';
 import { freezeDeep } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';
+import type { Hostile } from './hostile.ts';
 import type { Network } from './network.ts';
 import type { Observer } from './observer.ts';
 import type { Random } from './random.ts';
@@ -44,6 +45,8 @@ export interface Site {
   readonly runners: SimRunner[];
   readonly network: Network;
   readonly owners: readonly PublicKey[];
+  /** Nodes that do not say what they should. */
+  hostile: Hostile | null;
   plan: FaultPlan;
   clients: Clients | null;
 }
@@ -91,19 +94,24 @@ export function createPerformer(site: Site): (node: SimNode, effect: Effect) => 
 }
 
 function send(site: Site, from: SimNode, to: NodeId, original: Message): void {
-  const { options, queue, observer, network } = site;
+  const { options, queue, observer } = site;
   const message = options.tamper === null ? original : options.tamper(original);
   if (options.freeze) freezeDeep(message);
   observer.onSend(from, to, message);
   const target = site.byId.get(to);
-  const input = { type: 'message', from: from.id, message } as const;
   if (target === undefined) return;
   if (target === from) {
-    queue.after(0, () => target.deliver(input));
+    queue.after(0, () => target.deliver({ type: 'message', from: from.id, message }));
     return;
   }
-  const deliver = (): void => target.deliver(input);
-  const undelivered = (): void => from.deliver({ type: 'unreachable', node: to });
+  const said = site.hostile?.says(from, message) ?? [message];
+  for (const one of said) carry(site, from, target, one);
+  for (const one of site.hostile?.answers(target, message) ?? []) carry(site, target, from, one);
+}
+
+function carry({ network }: Site, from: SimNode, target: SimNode, message: Message): void {
+  const deliver = (): void => target.deliver({ type: 'message', from: from.id, message });
+  const undelivered = (): void => from.deliver({ type: 'unreachable', node: target.id });
   network.unicast(from.index, target.index, deliver, undelivered);
 }
 

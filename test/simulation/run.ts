@@ -14,6 +14,7 @@ import { checkCalm, checkEnded, checkRest, checkStops, openClients, openJobs } f
 import type { LivenessContext } from './liveness.ts';
 import type { SimulationOptions } from './options.ts';
 import type { NodeView, Observer, Violation } from './observer.ts';
+import { isExcused } from './hostile.ts';
 import { createResultsChecker } from './results.ts';
 import { createRandom } from './random.ts';
 import type { MachineFactory } from './sim-node.ts';
@@ -121,6 +122,9 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
     message: string,
   ): void => {
     if (violations.length >= VIOLATIONS_MAX) return;
+    const admissions = job === null ? [] : (facts.jobs.get(job)?.admissions.values() ?? []);
+    const hostile = world?.hostile ?? new Set();
+    if (isExcused(hostile, options.plan.liars > 0, checker, admissions)) return;
     violations.push({ checker, node: node?.id ?? null, job, atMs: now(), message });
   };
   const stopAsked = (job: JobId): boolean =>
@@ -141,6 +145,7 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
     strict: options.strict,
     nodes: () => world?.nodes ?? [],
     faults: () => world?.faults() ?? options.plan,
+    isHostile: ({ id }) => [...(world?.hostile ?? [])].some((node) => node.id === id),
     linked: (one, other) => links(one, other, (a, b) => Number(built.network.linked(a, b))) > 0,
     linkedSince: (one, other) => -links(one, other, (a, b) => -built.network.changedAt(a, b)),
   });

@@ -63,6 +63,15 @@ describe('simulated meshes', () => {
     for (let seed = 1; seed <= 150; seed += 1) mustHold(hard(seed, kindsKept));
   });
 
+  it('keep every promise that does not rest on one member, with hostile ones among the keepers', () => {
+    for (let seed = 1; seed <= 150; seed += 1) mustHold(hard(seed, ['hostile']));
+    for (let seed = 1; seed <= 50; seed += 1) mustHold(hard(seed, ['hostile', ...kindsKept]));
+  });
+
+  it('show no stop, result or certificate that is not one, with keepers that vote twice', () => {
+    for (let seed = 1; seed <= 100; seed += 1) mustHold(hard(seed, ['liars']));
+  });
+
   it('keep every promise for jobs of many partitions', () => {
     for (let seed = 1; seed <= 12; seed += 1) mustHold(hard(seed, ['counts']));
   });

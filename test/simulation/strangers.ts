@@ -53,7 +53,7 @@ export function createStrangers(
   };
 }
 
-function jobOf(message: Message): JobId | null {
+export function jobOf(message: Message): JobId | null {
   if ('job' in message) return message.job;
   if ('spec' in message) return message.spec.body.job;
   if (message.type === 'command') return message.command.body.job;
@@ -61,7 +61,7 @@ function jobOf(message: Message): JobId | null {
 }
 
 /** A copy with some numbers, flags and lists changed; ids and signatures stay what they were. */
-function changed(value: unknown, random: Random): unknown {
+export function changed(value: unknown, random: Random): unknown {
   if (typeof value === 'number' && Number.isInteger(value)) {
     return random.chance(0.1) ? Math.max(0, value + random.pick([-1, 1, 1_000])) : value;
   }

@@ -41,6 +41,8 @@ export interface StrictContext extends CheckersContext {
   /** When the link between two nodes last changed, either way; 0 = never. */
   linkedSince(one: NodeView, other: NodeView): number;
   linked(one: NodeView, other: NodeView): boolean;
+  /** It said what it liked: what others have done with that is its own affair. */
+  isHostile(node: NodeView): boolean;
 }
 
 export interface Strict {
@@ -236,6 +238,7 @@ function checkLedgers(context: StrictContext): void {
     for (const { node: id, store } of facts.admitted?.body.keepers ?? []) {
       const node = context.nodes().find((candidate) => candidate.id === id);
       if (node === undefined || !node.up || node.store.id !== store) continue;
+      if (context.isHostile(node)) continue;
       const job = node.inspect().jobs.find((candidate) => candidate.job === facts.job);
       if (job === undefined) continue;
       const text = job.records.committed

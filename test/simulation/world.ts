@@ -8,6 +8,7 @@ import type { EventQueue } from './event-queue.ts';
 import { createEventQueue } from './event-queue.ts';
 import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';
+import { createHostile } from './hostile.ts';
 import type { Network } from './network.ts';
 import { createNetwork } from './network.ts';
 import type { Observer } from './observer.ts';
@@ -32,6 +33,8 @@ export interface World {
   readonly network: Network;
   readonly owners: readonly PublicKey[];
   readonly observer: Required<Observer>;
+  /** Nodes that do not say what they should while there are faults. */
+  readonly hostile: ReadonlySet<SimNode>;
   /** The faults of the present phase. */
   faults(): FaultPlan;
   setFaults(plan: FaultPlan): void;
@@ -71,10 +74,13 @@ export function createWorld(options: WorldOptions, random: Random): World {
     byId: new Map(),
     runners: [],
     owners: Array.from({ length: options.owners }, (_, index) => ownerKey(index)),
+    hostile: null,
     plan: options.plan,
     clients: null,
   };
   addNodes(site);
+  if (options.plan.hostileNodes > 0)
+    site.hostile = createHostile(nodes, () => site.plan, random.fork('hostile'));
   const edges = connect(nodes, random.fork('topology'));
   const world: World = {
     queue,
@@ -82,6 +88,7 @@ export function createWorld(options: WorldOptions, random: Random): World {
     network,
     owners: site.owners,
     observer: site.observer,
+    hostile: site.hostile?.nodes ?? new Set(),
     faults: () => site.plan,
     setFaults: (next) => {
       site.plan = next;

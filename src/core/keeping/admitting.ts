@@ -6,7 +6,6 @@ import { countAge } from './age.ts';
 import { LEAD_CHECK_MS, newOversight } from './oversight.ts';
 import { isOver } from './shelf.ts';
 import { hasVote, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
-import { validVote } from '../record/certificate.ts';
 import { chainOf, currentOf, firstConfiguration, firstOf } from '../record/chain.ts';
 import type { Chain, Roots } from '../record/chain.ts';
 import { learn } from '../consensus/proposer.ts';
@@ -20,7 +19,7 @@ import type { Ledger } from '../record/ledger.ts';
 import type { Message } from '../contract/messages.ts';
 import { reached } from '../mesh/reach.ts';
 import type { AdmissionBody, Signed } from '../record/records.ts';
-import { admissionVote } from './sponsor.ts';
+import { admissionVote, validAdmissionVote } from './sponsor.ts';
 import { note, persist, refuse, send, wallMs } from '../node/outbox.ts';
 import type { KeptJob, PendingJob } from './state.ts';
 import { checkActivation, checkAdmission, checkSpec, tooLong } from '../record/verify.ts';
@@ -151,8 +150,7 @@ export function onCoVote(
 ): void {
   const pending = core.keeping.pending.get(message.job);
   if (pending === undefined || core.suite.nodeOf(message.vote.by) !== from) return;
-  const { admission } = pending;
-  if (!validVote(message.vote, firstOf(admission.body), admission, 'admission', core.suite)) return;
+  if (!validAdmissionVote(core, message.vote, pending.admission)) return;
   pending.votes.set(from, message.vote);
   activateByVotes(core, pending);
 }

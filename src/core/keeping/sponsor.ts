@@ -13,7 +13,7 @@ import { noteSound } from '../../job/recheck.ts';
 import { validVote } from '../record/certificate.ts';
 import { currentOf, firstConfiguration, firstOf } from '../record/chain.ts';
 import { shut } from '../node/door.ts';
-import { firstEpoch } from '../record/ballot.ts';
+import { firstEpoch, sameEpoch } from '../record/ballot.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import { indexJob } from '../asking/job-index.ts';
@@ -180,12 +180,11 @@ export function onAdmitted(
   const submission = core.keeping.submissions.get(message.job);
   if (submission === undefined || submission.certified !== null) return;
   const { admission } = submission;
-  const chain = firstOf(admission.body);
-  if (!validVote(message.vote, chain, admission, 'admission', core.suite)) return;
+  if (!validAdmissionVote(core, message.vote, admission)) return;
   if (core.suite.nodeOf(message.vote.by) !== from) return;
   noteAnswered(core, from);
   submission.votes.set(from, message.vote);
-  const configuration = currentOf(chain);
+  const configuration = currentOf(firstOf(admission.body));
   if (!isQuorum(configuration, submission.votes.keys())) return;
   submission.certified = { record: submission.admission, votes: [...submission.votes.values()] };
   note(core, 'job.admitted', { job: message.job, votes: submission.votes.size });
@@ -285,6 +284,15 @@ function forget(core: With<'mesh' | 'keeping'>, job: JobId): void {
   core.timers.clear(timerOf(job));
   core.keeping.submissions.delete(job);
 }
+
+/** Votes under several epochs make no certificate: one such vote would spoil those of all others. */
+export const validAdmissionVote = (
+  { suite }: Node,
+  vote: Signed<'vote'>,
+  admission: Signed<'admission'>,
+): boolean =>
+  sameEpoch(vote.body.epoch, firstEpoch(firstConfiguration(admission.body))) &&
+  validVote(vote, firstOf(admission.body), admission, 'admission', suite);
 
 /** The vote a keeper gives for an admission. */
 export const admissionVote = (core: Node, admission: Signed<'admission'>): Signed<'vote'> =>

@@ -17,6 +17,7 @@ import {
   idOf,
   jobWith,
   specOf,
+  suiteOf,
 } from '../fixtures.ts';
 import type { Admitted } from '../fixtures.ts';
 
@@ -215,5 +216,31 @@ describe('an admission', () => {
       return;
     }
     assert.fail('no sponsor that is no keeper');
+  });
+
+  it('counts no vote under another epoch, with which the certificate would prove nothing', () => {
+    const cluster = new Cluster({ nodes: 3, program: () => [] });
+    cluster.lose = ({ message }) => message.type === 'admitted';
+    const asked = cluster.submit(0, jobWith());
+    const votes = cluster.messages('admitted').filter(({ from }) => from !== idOf(0));
+    assert.ok(votes.length >= 2);
+    cluster.lose = () => false;
+    const [first, second] = votes.map(({ from, message }) => ({ from, vote: message.vote }));
+    assert.ok(first !== undefined && second !== undefined);
+    const { body, hlc } = first.vote;
+    const spoilt = { ...body, epoch: { ...body.epoch, number: 1 } };
+    const node = cluster.indexOf(first.from);
+    const vote = suiteOf(node).seal('vote', spoilt, hlc, 'node');
+    cluster.message(0, node, { type: 'admitted', job: body.job, vote });
+    assert.equal(cluster.messages('activate').length, 0);
+    cluster.message(0, cluster.indexOf(second.from), {
+      type: 'admitted',
+      job: body.job,
+      vote: second.vote,
+    });
+    const [activate] = cluster.messages('activate');
+    const epochs = activate?.message.admission.votes.map(({ body: { epoch } }) => epoch.number);
+    assert.deepEqual(new Set(epochs), new Set([0]));
+    assert.equal(cluster.reply(asked)?.type, 'accepted');
   });
 });
