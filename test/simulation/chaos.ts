@@ -20,7 +20,7 @@ import type { World } from './world.ts';
 export interface Chaos {
   readonly observer: Observer;
   /** Begins to break things, as often as the world's present plan says. */
-  begin(world: World, facts: Facts): void;
+  begin(world: World, facts: Facts, keepersMax: number): void;
   /** Ends every fault and brings nodes back; some may stay dead where every job can do without. */
   heal(): void;
 }
@@ -44,8 +44,8 @@ export function createChaos(random: Random): Chaos {
         else if (random.chance(0.05)) recorded[random.integer(0, RECORDED_MAX - 1)] = entry;
       },
     },
-    begin: (world, facts) => {
-      const disks = createDisks(world, facts, random);
+    begin: (world, facts, keepersMax) => {
+      const disks = createDisks(world, facts, keepersMax, random);
       const clocks = random.fork('clocks at restarts');
       begun = { world, facts, random, clocks, recorded, disks, over: false };
       schedule(begun);

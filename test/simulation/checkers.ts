@@ -185,25 +185,31 @@ function checkWrites(
   writes: readonly StoreWrite[],
   past: Remembered,
 ): void {
-  // Promises first: an acceptance may raise the promise in the same write.
   for (const write of writes) {
-    // A node that only executes the job keeps there the epoch it obeys: no promise to anyone.
-    const keeps = node.store.get('records', write.job, 'admission') !== null;
-    if (write.table !== 'promises' || write.value === null || !keeps) continue;
-    const before = past.promised.get(write.job);
-    if (before !== undefined && compareBallots(write.value, before) < 0) {
-      const both = `${epochText(before)} to ${epochText(write.value)}`;
-      context.violation('S8', node, write.job, `lowers its promise from ${both}`);
-    }
-    past.promised.set(write.job, write.value);
-  }
-  for (const write of writes) {
+    if (write.table === 'promises') checkPromise(context, node, write, past);
     if (write.table === 'accepted') checkAccepted(context, node, write, past);
     if (write.table === 'executions') checkExecution(context, node, write);
     if (write.table === 'records' && write.value !== null) {
       past.held.add(`${write.job}|${write.value.record.id}`);
     }
   }
+}
+
+function checkPromise(
+  context: CheckersContext,
+  node: NodeView,
+  { job, value }: Extract<StoreWrite, { table: 'promises' }>,
+  past: Remembered,
+): void {
+  // A node that only executes the job keeps there the epoch it obeys: no promise to anyone.
+  const keeps = node.store.get('records', job, 'admission') !== null;
+  if (value === null || !keeps) return;
+  const before = past.promised.get(job);
+  if (before !== undefined && compareBallots(value, before) < 0) {
+    const both = `${epochText(before)} to ${epochText(value)}`;
+    context.violation('S8', node, job, `lowers its promise from ${both}`);
+  }
+  past.promised.set(job, value);
 }
 
 function checkAccepted(

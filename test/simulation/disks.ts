@@ -4,6 +4,7 @@
  * majority of keepers that have forgotten nothing, because this version does not replace keepers.
  */
 import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
+import { isTerminal } from '../../src/core/record/ledger.ts';
 import type { AdmissionBody } from '../../src/core/record/records.ts';
 import type { Facts } from './facts.ts';
 import { majorityOf } from './facts.ts';
@@ -24,7 +25,8 @@ export interface Disks {
   survive(dead: ReadonlySet<NodeId>): boolean;
 }
 
-export function createDisks(world: World, facts: Facts, random: Random): Disks {
+/** @param keepersMax of a job */
+export function createDisks(world: World, facts: Facts, keepersMax: number, random: Random): Disks {
   /** Stores that are gone or have another id, as `node|store`; keepers that lost a row, as `node|store|job`. */
   const lost = new Set<string>();
   const older = new Map<SimNode, SimStore>();
@@ -50,7 +52,7 @@ export function createDisks(world: World, facts: Facts, random: Random): Disks {
    * stores that are gone already.
    */
   function mayLose(node: SimNode): boolean {
-    const size = Math.min(5, world.nodes.length);
+    const size = Math.min(keepersMax, world.nodes.length);
     const minority = Math.floor((size - 1) / 2);
     const losers = new Set([...lost].map((text) => text.split('|')[0]));
     if (!losers.has(node.id) && losers.size >= minority) return false;
@@ -76,8 +78,11 @@ export function createDisks(world: World, facts: Facts, random: Random): Disks {
 
   /** A row is damaged: the store has no say in its job any more. */
   function damageRow(node: SimNode): void {
-    const tables = [...BINDING, 'executions' as const];
-    const rows = tables.flatMap((table) => node.store.rows(table));
+    // An end that was told and forgotten may come again: a program runs at least once.
+    const executions = node.store
+      .rows('executions')
+      .filter(({ value }) => value !== null && !isTerminal(value.state.body.phase));
+    const rows = [...BINDING.flatMap((table) => node.store.rows(table)), ...executions];
     if (rows.length === 0) return;
     const row = rowRandom.pick(rows);
     const { store } = node;

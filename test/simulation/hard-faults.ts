@@ -7,7 +7,10 @@ import type { FaultPlan } from './faults.ts';
 import type { SimulationOptions } from './options.ts';
 import type { Random } from './random.ts';
 
-type Part = Pick<SimulationOptions, 'nodes' | 'limits' | 'plan' | 'workload' | 'unequal'>;
+type Part = Pick<
+  SimulationOptions,
+  'nodes' | 'limits' | 'plan' | 'workload' | 'unequal' | 'healBoundMs'
+>;
 type Draw = (part: Part, random: Random) => Part;
 
 /** Some of what happens to disks is seen at a start only. */
@@ -41,7 +44,9 @@ const kinds = {
   counts: (part, random) => {
     const countMax = random.pick([12, 12, 40, 40, 170]);
     const jobs = countMax > 100 ? 1 : part.workload.jobs;
-    return { ...part, workload: { ...part.workload, countMax, jobs } };
+    // One small node may be the only one that can run them.
+    const healBoundMs = part.healBoundMs + countMax * part.workload.runMaxMs;
+    return { ...part, workload: { ...part.workload, countMax, jobs }, healBoundMs };
   },
   /** One keeper, or three. */
   keepers: (part, random) => ({

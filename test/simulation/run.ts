@@ -194,7 +194,7 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
     clients: jobs,
     healedAt: () => healedAt,
   };
-  chaos.begin(built, facts);
+  chaos.begin(built, facts, options.limits.keepersMax);
   const heal = (): void => {
     healedAt = now();
     chaos.heal();

@@ -175,6 +175,8 @@ function checkLoss(
 ): void {
   const assigned = facts.chosen.get(`assign/1/${partition}/${attempt}`)?.record;
   if (assigned?.type !== 'assign' || !isFair(context.faults())) return;
+  // With a full disk a node says nothing that rests on what it cannot write.
+  if (context.faults().fullDisksPerMinute > 0) return;
   const leader = context.nodes().find(({ id }) => id === nodeIdOf(assigned.by));
   for (let before = 0; before < attempt && leader !== undefined; before += 1) {
     const earlier = facts.chosen.get(`assign/1/${partition}/${before}`)?.record;

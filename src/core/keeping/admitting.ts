@@ -204,6 +204,7 @@ function activate(
   { admission, configs = [] }: Roots,
 ): void {
   const { job } = spec.body;
+  const pending = core.keeping.pending.get(job);
   if (core.keeping.pending.delete(job))
     persist(core, { table: 'records', job, key: 'pending', value: null });
   persist(core, { table: 'records', job, key: 'spec', value: { record: spec, votes: [] } });
@@ -222,6 +223,10 @@ function activate(
   if (configs.length === 0 && kept.promised.leader === core.self) leadFirstEpoch(core, kept);
   core.timers.set('lead-check', after(core.now, LEAD_CHECK_MS));
   countAge(core, kept);
+  // It was away, or was not told: the others may be far ahead, and whom it takes for the leader may be gone.
+  if (pending === undefined || core.now - pending.since < ORPHAN_MS) return;
+  for (const { node } of admission.record.body.keepers)
+    if (node !== core.self) send(core, node, { type: 'lead-check', jobs: [job] });
 }
 
 /** Puts a job into this node's keeping; also used when it is read back from disk. */

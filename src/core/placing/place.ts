@@ -35,6 +35,8 @@ const INVITES_MAX = 32;
 /** Between announcements while nobody can take the job; doubles to the second number. */
 const ROUND_FIRST_MS = 1_000;
 const ROUND_MAX_MS = 15_000;
+/** Who offered and had enough to do is asked again in each round, and has answered by then. */
+const SPARED_MS = 60_000;
 
 /** Fills vacancies as far as bids allow, and asks for more. */
 export function fillVacancies(
@@ -101,7 +103,6 @@ function announce(core: Node, kept: KeptJob, lead: Leader, need: number): void {
   core.inbox.push({ type: 'invite', announcement });
   lead.seeking.announcedAt = core.now;
   lead.seeking.invited = false;
-  lead.seeking.spared = false;
   lead.seeking.round += 1;
   lead.seeking.nextRoundAt = after(core.now, pause);
 }
@@ -173,7 +174,7 @@ function assign(
     if (elsewhere > 0) failures.set(node, Math.max(failures.get(node) ?? 0, elsewhere));
     if (!hasEnough(core, node)) continue;
     lead.seeking.bids.delete(node);
-    lead.seeking.spared = true;
+    lead.seeking.sparedAt = core.now;
     send(core, node, { type: 'bid-closed', job, version });
   }
   const choices = rankBids(core.suite, job, vacancies.values(), lead.seeking.bids, failures);
@@ -206,6 +207,7 @@ export function closeRound(core: Node, kept: KeptJob, lead: Leader): void {
   lead.seeking.declines.clear();
   lead.seeking.announcedAt = null;
   lead.seeking.waitingSince = null;
+  lead.seeking.sparedAt = null;
   lead.seeking.round = 0;
 }
 
@@ -247,14 +249,15 @@ export function onDecline(
 
 /** What came of looking for nodes; null while none is looked for. */
 export function searchOf(core: With<'mesh'>, kept: KeptJob, lead: Leader): Search | null {
-  const { waitingSince: since, bids, declines, spared } = lead.seeking;
+  const { waitingSince: since, bids, declines, sparedAt } = lead.seeking;
   if (since === null) return null;
+  const wasSpared = sparedAt !== null && core.now - sparedAt < SPARED_MS;
   return {
     since,
     startedAt: core.startedAt,
     bids: bids.size,
     declines,
-    someCould: () => spared || liveOn(kept, null).length > 0 || isAssigning(lead),
+    someCould: () => wasSpared || liveOn(kept, null).length > 0 || isAssigning(lead),
     someMayAnswer: () => someOpen(core, kept, lead),
   };
 }

@@ -66,8 +66,8 @@ export interface Seeking {
   nextRoundAt: Millis;
   /** The members that had not answered the current round were asked directly. */
   invited: boolean;
-  /** An offer of this round was sent back, as its node has enough to do for now. */
-  spared: boolean;
+  /** When an offer was last sent back, as its node had enough to do for then. */
+  sparedAt: Millis | null;
   /** Since when an execution has been wanting a node. */
   waitingSince: Millis | null;
   /** Executions wanting a node when last looked at. */
@@ -83,7 +83,7 @@ export const createSeeking = (core: Node): Seeking => ({
   announcedAt: null,
   nextRoundAt: core.now,
   invited: false,
-  spared: false,
+  sparedAt: null,
   waitingSince: null,
   open: 0,
   bids: new Map(),

@@ -72,6 +72,21 @@ describe('admissions that nobody activates', () => {
     assert.equal(cluster.machine(0).inspect().jobs.length, 1);
   });
 
+  it('ask all keepers how far the job is when they are activated late', () => {
+    for (const [seconds, asks] of [
+      [1, 0],
+      [15, 2],
+    ] as const) {
+      const cluster = new Cluster({ nodes: 1 });
+      const { spec, admission } = asked(1);
+      cluster.message(0, 7, { type: 'admit', spec, admission });
+      cluster.advance(seconds * 1_000);
+      const certified = certify(admission, 'admission', [7, 8], firstEpoch(admission.body));
+      cluster.message(0, 7, { type: 'activate', spec, admission: certified });
+      assert.equal(cluster.messages('lead-check').length, asks, `after ${seconds} s`);
+    }
+  });
+
   it('are nothing to a node that has another store since: it cannot vote for them', () => {
     const before = new Cluster({ nodes: 1 });
     before.message(0, 7, asked(1));
