@@ -81,7 +81,12 @@ describe('admissions that nobody activates', () => {
       const { spec, admission } = asked(1);
       cluster.message(0, 7, { type: 'admit', spec, admission });
       cluster.advance(seconds * 1_000);
-      const certified = certify(admission, 'admission', [7, 8], firstEpoch(admission.body));
+      const certified = certify(
+        admission,
+        'admission',
+        [7, 8],
+        firstEpoch(firstConfiguration(admission.body)),
+      );
       cluster.message(0, 7, { type: 'activate', spec, admission: certified });
       assert.equal(cluster.messages('lead-check').length, asks, `after ${seconds} s`);
     }
