@@ -10,7 +10,7 @@ import { tickJob } from '../../../../src/core/jobs.ts';
 import type { KeptJob } from '../../../../src/core/keeping/state.ts';
 import { loseNode } from '../../../../src/core/leading/silence.ts';
 import { observedBy } from '../../../../src/core/leading/carry-out.ts';
-import { failingIn } from '../../../../src/core/leading/fate.ts';
+import { planPartition, timeLimitOf } from '../../../../src/core/leading/partition-plan.ts';
 import { replan } from '../../../../src/core/leading/outlook.ts';
 import { planJob } from '../../../../src/core/leading/plan.ts';
 import { leaderIn } from '../../../../src/core/leading/state.ts';
@@ -176,15 +176,20 @@ class Leading {
     const plan = planJob(kept.ledger, observed);
     const own = replan(outlook, kept.ledger, observed);
     assert.deepEqual(own.copies.length, plan.copies.length);
-    assert.equal(plan.close, null, 'it would have been proposed');
+    assert.equal(own.close?.code, plan.close?.code);
+    if (plan.close !== null) return;
+    // Nobody looks at a job when a node is gone or back whose results are not accepted; what changes with
+    // that is in both plans.
+    const byText = (list: readonly unknown[]) => list.map((one) => JSON.stringify(one)).sort();
     for (const bucket of ['begun', 'givenUp', 'failed', 'surplus', 'accepts'] as const)
-      assert.deepEqual([...plan[bucket], ...own[bucket]], [], bucket);
+      assert.deepEqual(byText(own[bucket]), byText(plan[bucket]), bucket);
     const inOrder = (map: ReadonlyMap<number, unknown>) => [...map].sort(([a], [b]) => a - b);
     assert.deepEqual(inOrder(outlook.vacancies), inOrder(plan.vacancies));
     assert.equal(outlook.open.size === 0, plan.complete);
     const failures = new Map<NodeId, number>();
-    for (const partition of kept.ledger.partitions.values())
-      for (const node of failingIn(partition, lead.watch))
+    const limitMs = timeLimitOf(kept.ledger.spec.body.spec);
+    for (let index = 0; index < this.#count; index += 1)
+      for (const node of planPartition(kept.ledger, index, observed, limitMs).failing)
         failures.set(node, (failures.get(node) ?? 0) + 1);
     const byName = (map: ReadonlyMap<NodeId, number>) =>
       [...map].sort(([a], [b]) => (a < b ? -1 : 1));
