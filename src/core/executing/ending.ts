@@ -6,6 +6,7 @@ import type { CertifiedValue, Message } from '../contract/messages.ts';
 import type { StateBody } from '../record/records.ts';
 import { executionTimer } from './reporting.ts';
 import { note, persist, refuse, send } from '../node/outbox.ts';
+import { dropExecution } from './state.ts';
 import type { LocalExecution } from './state.ts';
 import { checkCommitted, extended } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
@@ -55,7 +56,7 @@ export function endExecutions(core: With<'keeping' | 'executing'>, job: JobId): 
       cancel(core, execution, 'job closed');
       continue;
     }
-    core.executing.executions.delete(id);
+    dropExecution(core, id);
     core.timers.clear(executionTimer(id));
     persist(core, { table: 'executions', job, key: id, value: null });
     core.out.push({ type: 'forget-run', execution: id });

@@ -22,6 +22,7 @@ import type { Refusal } from '../record/refusals.ts';
 import { hasPlace } from '../record/slot.ts';
 import { saveExecution } from './reporting.ts';
 import { note, observe, refuse, seal, send, wallMs } from '../node/outbox.ts';
+import { noteExecution } from './state.ts';
 import type { LocalExecution } from './state.ts';
 import { checkActivation, checkCommitted, checkGrant, grantedEpoch } from '../record/verify.ts';
 import { holdUnused, holdUsed } from '../mesh/welcome.ts';
@@ -189,7 +190,7 @@ export function addExecution(
     resend: toSay(core),
     cancelling: false,
   };
-  core.executing.executions.set(stored.order.execution, execution);
+  noteExecution(core, execution);
   core.timers.set('renew', after(core.now, core.config.limits.leaseRenewMs));
   return execution;
 }

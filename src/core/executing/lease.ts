@@ -5,11 +5,10 @@ import { compareEpochs } from '../record/ballot.ts';
 import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
-import { isTerminal } from '../record/ledger.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Epoch } from '../record/records.ts';
 import { report, saveExecution } from './reporting.ts';
-import { eachExecution } from './state.ts';
+import { eachLive } from './state.ts';
 import { persist, send } from '../node/outbox.ts';
 import type { LocalExecution } from './state.ts';
 import { checkGrant, extended, grantedEpoch } from '../record/verify.ts';
@@ -18,8 +17,7 @@ import type { Node, With } from '../node/state.ts';
 /** One message per leader, whatever number of executions it covers. */
 export function renewLeases(core: With<'executing'>): void {
   const byLeader = new Map<NodeId, { job: JobId; execution: ExecutionId }[]>();
-  for (const [id, execution] of eachExecution(core)) {
-    if (isTerminal(execution.stored.state.body.phase)) continue;
+  for (const [id, execution] of eachLive(core)) {
     const leader = whomToTell(core, execution);
     const list = byLeader.get(leader) ?? [];
     list.push({ job: execution.stored.order.job, execution: id });

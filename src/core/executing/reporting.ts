@@ -14,6 +14,7 @@ import type { Message } from '../contract/messages.ts';
 import type { StateBody } from '../record/records.ts';
 import { note, persist, seal, send } from '../node/outbox.ts';
 import { rememberLocal } from '../placing/state.ts';
+import { noteExecution } from './state.ts';
 import type { LocalExecution } from './state.ts';
 import type { Node, With } from '../node/state.ts';
 
@@ -49,6 +50,7 @@ export function onRunEvent(
   if (PHASES[body.phase] <= PHASES[before.phase]) return;
   const state = seal(core, 'state', { ...body, sequence: before.sequence + 1 });
   execution.stored = { ...execution.stored, state };
+  noteExecution(core, execution);
   execution.acked.clear();
   anew(core, execution.resend);
   // Only the end must survive: a run that was under way is found again by the runner's own files.

@@ -3,6 +3,7 @@ import type { StoredExecution } from '../contract/stored.ts';
 import type { Repeat } from '../node/repeat.ts';
 import type { ExecutionId, JobId, Millis, NodeId, RecordId, StoreId } from '../record/ids.ts';
 import { asMillis } from '../record/ids.ts';
+import { isTerminal } from '../record/ledger.ts';
 import type { Epoch } from '../record/records.ts';
 import type { Packed } from '../record/suite.ts';
 import type { Message } from '../contract/messages.ts';
@@ -45,6 +46,8 @@ export interface Entrusted {
 /** An executor's work. */
 export interface Executing {
   readonly executions: Map<ExecutionId, LocalExecution>;
+  /** Those that have not ended: of a large job thousands that have are kept until it is closed. */
+  readonly live: Map<ExecutionId, LocalExecution>;
   /** Results this node was asked to copy. */
   readonly replicas: Map<
     ExecutionId,
@@ -66,6 +69,7 @@ export interface Executing {
 
 export const createExecuting = (): Executing => ({
   executions: new Map(),
+  live: new Map(),
   replicas: new Map(),
   copied: new Map(),
   entrusted: new Map(),
@@ -73,12 +77,25 @@ export const createExecuting = (): Executing => ({
   begun: { since: asMillis(0), count: 0 },
 });
 
-/** The executions of this node, one by one; a fault while one is looked at is its job's. */
-export function* eachExecution(
+/** An execution is here, or went on: whether it is still live is looked at. */
+export function noteExecution({ executing }: With<'executing'>, execution: LocalExecution): void {
+  const { order, state } = execution.stored;
+  executing.executions.set(order.execution, execution);
+  if (isTerminal(state.body.phase)) executing.live.delete(order.execution);
+  else executing.live.set(order.execution, execution);
+}
+
+export function dropExecution({ executing }: With<'executing'>, id: ExecutionId): void {
+  executing.executions.delete(id);
+  executing.live.delete(id);
+}
+
+/** The live executions of this node, one by one; a fault while one is looked at is its job's. */
+export function* eachLive(
   core: With<'executing'>,
 ): Generator<readonly [ExecutionId, LocalExecution], void, undefined> {
   const before = core.atHand;
-  for (const entry of core.executing.executions) {
+  for (const entry of core.executing.live) {
     core.atHand = entry[1].stored.order.job;
     yield entry;
   }

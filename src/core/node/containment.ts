@@ -10,6 +10,7 @@ import type { JobId, Millis, RequestId } from '../record/ids.ts';
 import { executionTimer } from '../executing/reporting.ts';
 import { note, reply } from './outbox.ts';
 import { remember } from './remember.ts';
+import { dropExecution } from '../executing/state.ts';
 import type { Node, With } from './state.ts';
 
 /** A job that this node holds something of, and that could not be handled. */
@@ -139,13 +140,14 @@ function forgetJob(core: With<'asking' | 'keeping' | 'placing' | 'executing'>, j
     if (result.job === job) core.executing.entrusted.delete(execution);
   core.keeping.warm.delete(job);
   core.dirty.delete(job);
-  for (const what of ['job', 'pending', 'submit', 'stop']) core.timers.clear(`${what}:${job}`);
+  for (const what of ['job', 'held', 'pending', 'submit', 'stop'])
+    core.timers.clear(`${what}:${job}`);
   const own = [...core.executing.executions.values()].filter(
     ({ stored }) => stored.order.job === job,
   );
   const running = own.map(({ stored }) => stored.order.execution);
   for (const execution of running) {
-    core.executing.executions.delete(execution);
+    dropExecution(core, execution);
     core.timers.clear(executionTimer(execution));
   }
   const others = core.inbox.filter((message) => jobOfMessage(message) !== job);

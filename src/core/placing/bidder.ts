@@ -162,7 +162,7 @@ function answer(
     free: freeNow(core),
     capacity: profile.capacity,
     executions,
-    running: core.executing.executions.size,
+    running: core.executing.live.size,
     locality: localityOf(core, spec),
   });
 }

@@ -5,7 +5,6 @@
 import type { Resources } from '../../job/model.ts';
 import { after } from '../record/ids.ts';
 import type { JobId } from '../record/ids.ts';
-import { isTerminal } from '../record/ledger.ts';
 import { minus, NOTHING, takenBy, total } from './resources.ts';
 import type { Hold } from './state.ts';
 import type { Node, With } from '../node/state.ts';
@@ -19,8 +18,7 @@ export function busyHeld(core: With<'placing' | 'executing'>): {
   const taken: Resources[] = [];
   // Not noted once: an execution is read back from the disk before there is a profile.
   const overheads = core.profile?.overheads ?? {};
-  for (const execution of core.executing.executions.values()) {
-    if (isTerminal(execution.stored.state.body.phase)) continue;
+  for (const execution of core.executing.live.values()) {
     taken.push(takenBy(execution.stored.order.task, overheads));
   }
   const held = total([...core.placing.holds.values()].map(({ resources }) => resources));

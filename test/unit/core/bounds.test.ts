@@ -46,6 +46,7 @@ const bounds: Readonly<Record<string, number>> = {
   pending: 0,
   submissions: 0,
   executions: 0,
+  live: 0,
   holds: 64,
   wishes: 2_000,
   awaitingSpec: 2_000,
