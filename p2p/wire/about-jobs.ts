@@ -160,6 +160,7 @@ export const question: Shape<Question> = union<Question, 'type'>('type', {
     type: literal('job'),
     ref: name,
     namespace: name,
+    from: common.partitions,
     owner: common.publicKey,
   }),
   jobs: map<OneQuestion<'jobs'>>({
@@ -181,6 +182,7 @@ export const answer = (records: RecordShapes): Shape<Answer> =>
       type: literal('job'),
       records: records.jobRecords,
       waiting: nullable(waiting),
+      next: nullable(common.partitions),
     }),
     ambiguous: map<OneAnswer<'ambiguous'>>({
       type: literal('ambiguous'),

@@ -133,8 +133,12 @@ export interface ShoalService {
    * @throws ShoalError `job-not-found`, `job-unreachable`, `job-ambiguous`, `job-terminal`, `not-owner`.
    */
   stop(ref: string, namespace: string, reason: string): Promise<Stopped>;
-  /** @throws ShoalError `job-not-found`, `job-unreachable`, `job-ambiguous`. */
-  getJob(ref: string, namespace: string): Promise<JobView>;
+  /**
+   * @param whole all executions, however many there are; else of a job that goes on, and that others keep, as
+   * many as one answer holds
+   * @throws ShoalError `job-not-found`, `job-unreachable`, `job-ambiguous`.
+   */
+  getJob(ref: string, namespace: string, whole: boolean): Promise<JobView>;
   /** In any order; own jobs come first when there are more. `namespace` null = all. `limit`: 1 … 10,000 newest jobs. */
   listJobs(query: {
     readonly namespace: string | null;

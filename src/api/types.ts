@@ -181,6 +181,9 @@ export interface StopAnswer {
 
 export interface JobAnswer {
   readonly Job: JobJson;
+  /** shoal's own, with the executions: all of them by phase. */
+  readonly Counts?: Readonly<Record<string, number>>;
+  /** At most 1,000, as of the history; a token says that there are more at the path of the list. */
   readonly Executions?: ListJson<ExecutionJson>;
   readonly History?: ListJson<HistoryJson>;
   readonly Waiting: WaitingJson | null;

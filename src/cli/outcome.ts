@@ -2,6 +2,7 @@
 import { ShoalError } from '../failures/shoal-error.ts';
 import type { ExecutionJson, JobAnswer, ListJson, ResultJson } from '../api/types.ts';
 import type { Client } from './client.ts';
+import { executionsOf } from './executions.ts';
 import { jobPath } from './ids.ts';
 
 export interface Outcome {
@@ -27,7 +28,9 @@ function counts(execution: ExecutionJson): boolean {
 
 export async function outcomeOf(client: Client, job: string, namespace: string): Promise<Outcome> {
   const answer = await client.get<JobAnswer>(jobPath(job), { namespace, include: 'executions' });
-  const ended = (answer.Executions?.Items ?? []).filter(counts).map((one) => ({
+  const { Items = [], NextToken = '' } = answer.Executions ?? {};
+  const all = NextToken === '' ? Items : await everyOne(client, job, namespace);
+  const ended = all.filter(counts).map((one) => ({
     execution: one.ID,
     partition: one.PartitionIndex,
     node: one.NodeID,
@@ -38,6 +41,16 @@ export async function outcomeOf(client: Client, job: string, namespace: string):
     ? (await client.get<ListJson<ResultJson>>(`${jobPath(job)}/results`, { namespace })).Items
     : [];
   return { answer, ended, results };
+}
+
+async function everyOne(
+  client: Client,
+  job: string,
+  namespace: string,
+): Promise<readonly ExecutionJson[]> {
+  const limit = Number.POSITIVE_INFINITY;
+  const query = { job, namespace, limit, orderBy: '', reverse: false };
+  return (await executionsOf(client, query)).items;
 }
 
 /** @throws ShoalError `job-failed`, `program-failed` – what makes a command end with 5. */

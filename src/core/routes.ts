@@ -96,7 +96,7 @@ export function dispatch(core: Core, input: Input): void {
     case 'submit':
       return submit(core, input);
     case 'stop': {
-      const query = { type: 'job', ref: input.job, namespace: 'default' } as const;
+      const query = { type: 'job', ref: input.job, namespace: 'default', from: 0 } as const;
       if (recallMeant(core, query, input)) return;
       return onQuery(core, input.request, query, { stop: input.reason });
     }

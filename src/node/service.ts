@@ -18,7 +18,7 @@ import { ShoalError } from '../failures/shoal-error.ts';
 import { asNodeId } from '../core/record/ids.ts';
 import { SPEC_VALID_MAX_MS } from '../core/contract/limits.ts';
 import type { ExecutionId, NodeId } from '../core/record/ids.ts';
-import { attemptsOf, ledgerOf, stateOf } from '../core/record/ledger.ts';
+import { attemptsOf, closeIn, ledgerOf, stateOf } from '../core/record/ledger.ts';
 import type { Ledger } from '../core/record/ledger.ts';
 import type { Machine } from '../core/contract/machine.ts';
 import type { KeepersView, Reply } from '../core/contract/reply.ts';
@@ -31,6 +31,7 @@ import type { Driver } from './driver.ts';
 import { demandKeepers, fewKeepers } from './few-keepers.ts';
 import { createJobAnswers } from './job-answers.ts';
 import type { JobAnswers } from './job-answers.ts';
+import { wholeOf } from './whole-job.ts';
 import { decodeLogLines } from './logs/frames.ts';
 
 export interface ServiceDeps {
@@ -105,9 +106,9 @@ export function createJobLookup({
   self,
 }: Pick<ServiceDeps, 'driver' | 'self'>): JobAnswers<FoundJob> {
   return createJobAnswers<FoundJob>({
-    ask: (ref, namespace) => findJob({ driver }, ref, namespace),
+    ask: (ref, namespace) => findJob({ driver }, ref, namespace, 0),
     keepMs: ({ records }) => {
-      if (ledgerOf(records).close !== null) return 0;
+      if (closeIn(records) !== null) return 0;
       const keeps = records.admission.record.body.keepers.some(({ node }) => node === self);
       return keeps ? KEEPER_ANSWER_MS : OTHER_ANSWER_MS;
     },
@@ -124,11 +125,13 @@ export function createService(deps: ServiceDeps): ShoalService {
   return {
     submit: (job, options) => submit(deps, job, options),
     stop: (ref, namespace, reason) => stop(deps, ref, namespace, reason),
-    getJob: async (ref, namespace) => {
-      const { records, waiting, keepers } = await deps.jobs.get(ref, namespace);
+    getJob: async (ref, namespace, whole) => {
+      const first = await deps.jobs.get(ref, namespace);
+      const wanted = whole || closeIn(first.records) !== null;
+      const { records, waiting, keepers } = wanted ? await wholeJob(deps, first) : first;
       const state = stateOf(ledgerOf(records), waiting !== null);
-      const { wanted } = deps.machine.keeperNumbers(deps.missed());
-      return { records, waiting, keepers, keepersWanted: wanted, state };
+      const keepersWanted = deps.machine.keeperNumbers(deps.missed()).wanted;
+      return { records, waiting, keepers, keepersWanted, state };
     },
     listJobs: async ({ namespace, limit }) => {
       const reply = await ask(deps, { type: 'jobs', namespace, limit });
@@ -163,11 +166,19 @@ async function findJob(
   deps: Pick<ServiceDeps, 'driver'>,
   ref: string,
   namespace: string,
+  from: number,
 ): Promise<FoundJob> {
-  const reply = await ask(deps, { type: 'job', ref, namespace });
+  const reply = await ask(deps, { type: 'job', ref, namespace, from });
   if (reply.type !== 'answer')
     throw new ShoalError({ code: 'internal', what: `a job was answered with ${reply.type}` });
   return { ...reply.answer, keepers: reply.keepers };
+}
+
+/** All partitions of a large job that other nodes keep. */
+async function wholeJob(deps: Pick<ServiceDeps, 'driver'>, first: FoundJob): Promise<FoundJob> {
+  const { job, spec } = first.records.spec.body;
+  const records = await wholeOf(first, (from) => findJob(deps, job, spec.Namespace, from));
+  return { ...first, records, next: null };
 }
 
 // — submitting
@@ -180,7 +191,7 @@ async function submit(
   const key = token === null ? null : createHash('sha256').update(token).digest('hex');
   const known = key === null ? null : deps.kv.get(`token/${key}`);
   if (known !== null && (known.until === null || known.until > deps.now())) {
-    const { records } = await findJob(deps, known.value, job.Namespace);
+    const { records } = await findJob(deps, known.value, job.Namespace, 0);
     return submitted(deps, { receipt: records.admission, again: true, minKeepers, warnings: [] });
   }
   await deps.joined();
@@ -277,9 +288,9 @@ async function stop(
   namespace: string,
   reason: string,
 ): Promise<Stopped> {
-  const { records } = await findJob(deps, ref, namespace);
+  const { records } = await findJob(deps, ref, namespace, 0);
   const { job } = records.spec.body;
-  const outcome = ledgerOf(records).close?.record.body.outcome;
+  const outcome = closeIn(records)?.body.outcome;
   if (outcome === 'stopped') return { evaluationId: '', pending: null };
   const reply = await deps.driver.request((request) => ({ type: 'stop', request, job, reason }));
   deps.jobs.changed(job);
@@ -319,7 +330,8 @@ async function* logs(
   request: LogRequest,
   signal: AbortSignal,
 ): AsyncGenerator<LogLine> {
-  const { records } = await findJob(deps, request.job, request.namespace);
+  const first = await findJob(deps, request.job, request.namespace, 0);
+  const { records } = await wholeJob(deps, first);
   const ledger = ledgerOf(records);
   const { execution, node, result } = chooseExecution(ledger, request.execution);
   const options = { tail: request.tail, follow: request.follow };

@@ -104,7 +104,13 @@ describe('a member that lies about jobs', () => {
     job = await mesh.submit(peers[0] ?? assert.fail(), noop({ Milliseconds: 60_000 }));
     await mesh.inPhase(peers[0] ?? assert.fail(), job, 'running');
     for (const peer of peers) {
-      const query = { type: 'job', ref: job, namespace: 'default', owner: suite.owner } as const;
+      const query = {
+        type: 'job',
+        ref: job,
+        namespace: 'default',
+        from: 0,
+        owner: suite.owner,
+      } as const;
       tell(asNodeId(peer.nodeId), { type: 'find', request: asRequestId('truth'), query });
     }
     await mesh.until('the liar knows the job', () => truth !== null);

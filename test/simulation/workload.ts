@@ -269,7 +269,7 @@ export function createClients(world: World, jobs: readonly ClientJob[], random: 
       return node.deliver({ type: 'stop', request, job: id, reason: 'not my job' });
     }
     const request = ask(job, 'query', null, () => undefined);
-    const query = { type: 'job', ref: id, namespace: job.spec.Namespace } as const;
+    const query = { type: 'job', ref: id, namespace: job.spec.Namespace, from: 0 } as const;
     return node.deliver({ type: 'query', request, query });
   };
 

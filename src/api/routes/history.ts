@@ -58,7 +58,7 @@ export function historyRoutes(app: FastifyInstance, { service, history }: RouteC
     const page = historyPage(request);
     const ofType = typeFilter(request);
     const since = (count(request, 'since') ?? 0) * 1000;
-    const view = await service.getJob(param(request, 'id'), namespaceOf(request));
+    const view = await service.getJob(param(request, 'id'), namespaceOf(request), false);
     checkVersion(request, view);
     const ref = text(request, 'execution_id');
     const execution = ref === '' ? null : executionOf(view, ref);

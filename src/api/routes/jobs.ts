@@ -24,7 +24,7 @@ import {
   text,
 } from '../http.ts';
 import { executionsJson, jobAnswer, resultsJson, specJson, summaryJson } from '../job-json.ts';
-import { cut, type Page } from '../paging.ts';
+import { cut, LIMIT_MAX, type Page } from '../paging.ts';
 import { explainRefusal } from '../explain.ts';
 import type { JobView, Stopped } from '../service.ts';
 import type { ExecutionJson, JobAnswer, ListJson, StopAnswer } from '../types.ts';
@@ -70,6 +70,24 @@ export function checkVersion(request: FastifyRequest, view: JobView): void {
     throw invalid('job_version', String(asked), `${have}, the only version of this job`);
 }
 
+/** The first of a list; the token continues it where the list itself is asked for. */
+const firstPage = <T>(items: readonly T[]): ListJson<T> => {
+  const page = { orderBy: '', reverse: false, limit: LIMIT_MAX, offset: 0 };
+  const { items: Items, next: NextToken } = cut(items, page);
+  return { NextToken, Items };
+};
+
+/** By partition and attempt while one answer has them all; more of them as the list goes on. */
+const inPages = (executions: readonly ExecutionJson[]): readonly ExecutionJson[] =>
+  executions.length <= LIMIT_MAX ? executions : [...executions].sort(executionCreated);
+
+/** Executions by their phase. */
+function countsOf(executions: readonly ExecutionJson[]): Readonly<Record<string, number>> {
+  const counts = new Map<string, number>();
+  for (const { Phase } of executions) counts.set(Phase, (counts.get(Phase) ?? 0) + 1);
+  return Object.fromEntries(counts);
+}
+
 const wholeList = <T>(items: readonly T[]): ListJson<T> => ({ NextToken: '', Items: items });
 
 type Order<T> = (a: T, b: T) => number;
@@ -92,10 +110,11 @@ const modified: Order<ListedJob> = (a, b) =>
   a.modifiedAt - b.modifiedAt || (a.job < b.job ? -1 : 1);
 const JOB_ORDERS = { '': created, created_at: created, modified_at: modified };
 
+/** Nanoseconds: what is lost of them as a number is below the clock's own steps. */
 const executionCreated: Order<ExecutionJson> = (a, b) =>
-  Number(BigInt(a.CreateTime) - BigInt(b.CreateTime));
+  Number(a.CreateTime) - Number(b.CreateTime);
 const executionModified: Order<ExecutionJson> = (a, b) =>
-  Number(BigInt(a.ModifyTime) - BigInt(b.ModifyTime));
+  Number(a.ModifyTime) - Number(b.ModifyTime);
 const EXECUTION_ORDERS = {
   '': executionCreated,
   created_at: executionCreated,
@@ -148,7 +167,7 @@ function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
 async function presentSpec(service: RouteContext['service'], job: Job): Promise<string> {
   if (job.Name === '') return '';
   try {
-    const view = await service.getJob(job.Name, job.Namespace);
+    const view = await service.getJob(job.Name, job.Namespace, false);
     return stringifyExact(specJson(view.records.spec.body.spec), 2);
   } catch (error) {
     const code = error instanceof ShoalError ? error.failure.code : '';
@@ -159,36 +178,40 @@ async function presentSpec(service: RouteContext['service'], job: Job): Promise<
 }
 
 function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext): void {
-  const lookup = async (request: FastifyRequest): Promise<JobView> => {
-    const view = await service.getJob(param(request, 'id'), namespaceOf(request));
+  const lookup = async (request: FastifyRequest, whole: boolean): Promise<JobView> => {
+    const view = await service.getJob(param(request, 'id'), namespaceOf(request), whole);
     checkVersion(request, view);
     return view;
   };
   app.get('/orchestrator/jobs/:id', async (request, reply) => {
-    const view = await lookup(request);
     const include = new Set(
       text(request, 'include')
         .split(',')
         .map((name) => name.trim().toLowerCase()),
     );
+    const withExecutions = include.has('executions');
+    const view = await lookup(request, withExecutions);
+    const executions = withExecutions ? executionsJson(view.records) : [];
     const answer: JobAnswer = {
       ...jobAnswer(view),
-      ...(include.has('executions') ? { Executions: wholeList(executionsJson(view.records)) } : {}),
-      ...(include.has('history') ? { History: wholeList(history.tell(view.records)) } : {}),
+      ...(withExecutions
+        ? { Counts: countsOf(executions), Executions: firstPage(inPages(executions)) }
+        : {}),
+      ...(include.has('history') ? { History: firstPage(history.tell(view.records)) } : {}),
     };
     return send(reply, answer);
   });
   app.get('/orchestrator/jobs/:id/executions', async (request, reply) => {
     const page = pageOf(request, reply);
-    const executions = executionsJson((await lookup(request)).records);
+    const executions = executionsJson((await lookup(request, true)).records);
     const { items, next } = cut(sorted(executions, page, EXECUTION_ORDERS), page);
     return send(reply, { NextToken: next, Items: items });
   });
   app.get('/orchestrator/jobs/:id/versions', async (request, reply) =>
-    send(reply, wholeList([jobAnswer(await lookup(request)).Job])),
+    send(reply, wholeList([jobAnswer(await lookup(request, false)).Job])),
   );
   app.get('/orchestrator/jobs/:id/results', async (request, reply) => {
-    const view = await lookup(request);
+    const view = await lookup(request, true);
     const { Type } = view.records.spec.body.spec;
     if (!JOB_TYPES[Type].ends)
       throw invalid('job', Type, 'a batch or ops job; others have no results');

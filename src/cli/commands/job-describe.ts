@@ -3,11 +3,18 @@ import { formatDuration } from '../../lib/units.ts';
 import type { ExecutionJson, HistoryJson, JobAnswer, KeepersJson } from '../../api/types.ts';
 import { executionDetailColumns, historyColumns } from '../columns.ts';
 import type { CommandCode } from '../command.ts';
+import { own } from '../../job/own.ts';
+import type { Client } from '../client.ts';
+import { executionsOf } from '../executions.ts';
 import { jobPath, jobRef } from '../ids.ts';
 import type { Io } from '../io.ts';
 import { reasonsOf } from '../reasons.ts';
 import { keyValues, printHeading, printLines, printList, printValue } from '../output.ts';
 import { dateTime, msOfNanos, plainLine, plainText, shortId, shortNode } from '../text.ts';
+
+/** Of more executions than this only the newest few are described. */
+const MANY = 100;
+const FEW = 20;
 
 interface Options {
   readonly namespace: string;
@@ -52,10 +59,8 @@ const ORDER = [
   'lost',
 ];
 
-function summary(executions: readonly ExecutionJson[]): string[] {
-  const counts = ORDER.map(
-    (phase) => [phase, executions.filter(({ Phase }) => Phase === phase).length] as const,
-  );
+function summary({ Counts }: JobAnswer): string[] {
+  const counts = ORDER.map((phase) => [phase, own(Counts ?? {}, phase) ?? 0] as const);
   return keyValues(
     counts
       .filter(([, count]) => count > 0)
@@ -116,6 +121,28 @@ async function histories(
   }
 }
 
+/** Executions of all phases. */
+const total = ({ Counts }: JobAnswer): number =>
+  Object.values(Counts ?? {}).reduce((sum, count) => sum + count, 0);
+
+/** The newest executions: all of them, or the first few of a large job. */
+async function newest(
+  client: Client,
+  answer: JobAnswer,
+  namespace: string,
+): Promise<readonly ExecutionJson[]> {
+  const { Items = [], NextToken = '' } = answer.Executions ?? {};
+  if (NextToken !== '') {
+    const query = { job: answer.Job.ID, namespace, limit: FEW, orderBy: 'created_at' };
+    return (await executionsOf(client, { ...query, reverse: true })).items;
+  }
+  const all = [...Items].sort((a, b) => Number(BigInt(b.CreateTime) - BigInt(a.CreateTime)));
+  return all.length > MANY ? all.slice(0, FEW) : all;
+}
+
+const moreText = ({ Job }: JobAnswer, hidden: number): string =>
+  `${hidden} older executions are not shown: shoal job executions ${shortId(Job.ID)} --limit ${hidden + FEW}`;
+
 export const jobDescribe: CommandCode<Options> = async ({ io, client }, [ref], options) => {
   const answer = await client().get<JobAnswer>(jobPath(jobRef(ref)), {
     namespace: options.namespace,
@@ -123,16 +150,16 @@ export const jobDescribe: CommandCode<Options> = async ({ io, client }, [ref], o
   });
   if (options.output !== 'text')
     return printValue(io, answer, options.output, options.pretty === true);
-  const newestFirst = [...(answer.Executions?.Items ?? [])].sort((a, b) =>
-    Number(BigInt(b.CreateTime) - BigInt(a.CreateTime)),
-  );
+  const newestFirst = await newest(client(), answer, options.namespace);
   await printLines(io, header(answer));
   await section(
     io,
     'Why it waits',
     reasonsOf(answer).map((line) => `- ${plainLine(line)}`),
   );
-  await section(io, 'Summary', summary(newestFirst));
+  await section(io, 'Summary', summary(answer));
   await histories(io, answer.History?.Items ?? [], newestFirst);
+  const hidden = total(answer) - newestFirst.length;
+  if (hidden > 0) await printLines(io, ['', moreText(answer, hidden)]);
   await section(io, 'Standard Output', standardOutput(newestFirst));
 };

@@ -1,8 +1,8 @@
 /** `job executions`. */
-import type { ExecutionJson, ListJson } from '../../api/types.ts';
 import { executionColumns } from '../columns.ts';
 import type { CommandCode } from '../command.ts';
-import { jobPath, jobRef } from '../ids.ts';
+import { executionsOf } from '../executions.ts';
+import { jobRef } from '../ids.ts';
 import { printList, type OutputOptions } from '../output.ts';
 
 interface Options extends OutputOptions {
@@ -13,12 +13,13 @@ interface Options extends OutputOptions {
 }
 
 export const jobExecutions: CommandCode<Options> = async ({ io, client }, [ref], options) => {
-  const page = await client().get<ListJson<ExecutionJson>>(`${jobPath(jobRef(ref))}/executions`, {
+  const { items, more } = await executionsOf(client(), {
+    job: jobRef(ref),
     namespace: options.namespace,
     limit: options.limit,
-    order_by: options.orderBy,
+    orderBy: options.orderBy,
     reverse: options.orderReversed === true,
   });
-  await printList(io, page.Items, executionColumns, options);
-  if (page.NextToken !== '') io.stderr.write('There are more: raise --limit.\n');
+  await printList(io, items, executionColumns, options);
+  if (more) io.stderr.write('There are more: raise --limit.\n');
 };

@@ -10,10 +10,14 @@ import { allow, pointsFor } from '../mesh/allowance.ts';
 import { asJobId, isJobId } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import { createdAt, hintNodes, indexJob } from './job-index.ts';
-import { isTerminal, recordsOf, summaryOf } from '../record/ledger.ts';
+import { recordsOf, summaryOf } from '../record/ledger.ts';
+import { certifiedBytes, recordBytes } from '../node/fitting.ts';
+import { partitionsIn } from '../record/slot.ts';
+import type { Suite } from '../record/suite.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type {
   Answer,
+  CertifiedResult,
   Gossip,
   JobRecords,
   JobState,
@@ -28,11 +32,13 @@ import type { KeptJob } from '../keeping/state.ts';
 import { checkSpec } from '../record/verify.ts';
 import type { With } from '../node/state.ts';
 
-/** Of a frame of 1 MiB; the estimate below may be off by some tens of percent. */
+/** Of the records of one answer; beside them it has a spec and what keeps the job waiting. */
 const ANSWER_BYTES_MAX = 600_000;
+/** What an asker pays for at most: an answer has no more, however large the job. */
+const ANSWER_RECORDS_MAX = 400;
 
-/** So few values and states, of 12 KiB each at most, fit without being measured; most jobs have no more. */
-const FITS_ALWAYS = 40;
+/** So few values and states fit without being measured; most jobs have no more. */
+const FITS_ALWAYS = 12;
 
 /** Points of an allowance: finding one job costs little, a name or a list goes through all of them. */
 const POINTS = { id: 1, name: 10, jobs: 100, specs: 20 } as const;
@@ -96,7 +102,8 @@ export function onFind(
     if (job !== undefined && others.length === 0 && recall(core, job, again, from)) return;
     const ledger = job === undefined ? undefined : core.keeping.kept.get(job)?.ledger;
     const records = ledger === undefined ? 0 : ledger.committed.size + ledger.states.size;
-    if (others.length === 0 && !allow(core, from, pointsFor(records))) return;
+    const told = Math.min(records, ANSWER_RECORDS_MAX);
+    if (others.length === 0 && !allow(core, from, pointsFor(told))) return;
   }
   send(core, from, { type: 'found', request, answer: answerTo(core, query) });
 }
@@ -113,16 +120,28 @@ function answerTo(core: With<'mesh' | 'asking' | 'keeping'>, query: Question): A
       const resolved = resolve(core, query);
       if (resolved === null) return { type: 'none' };
       if (resolved.jobs.length > 1) return { type: 'ambiguous', jobs: resolved.jobs };
-      return jobAnswer(core, resolved.jobs[0] ?? asJobId(query.ref));
+      return jobAnswer(core, resolved.jobs[0] ?? asJobId(query.ref), query.from);
     }
   }
 }
 
-/** What this node can say about one job. */
-export function jobAnswer(core: With<'mesh' | 'asking' | 'keeping'>, job: JobId): Answer {
+/**
+ * What this node can say about one job.
+ * @param part the first partition to be told of, and as many as fit a message; null for all of it
+ */
+export function jobAnswer(
+  core: With<'mesh' | 'asking' | 'keeping'>,
+  job: JobId,
+  part: number | null,
+): Answer {
   const kept = core.keeping.kept.get(job);
   if (kept !== undefined) {
-    return { type: 'job', records: boundedRecords(kept.ledger), waiting: waitingView(core, kept) };
+    const waiting = waitingView(core, kept);
+    const told =
+      part === null
+        ? { records: recordsOf(kept.ledger), next: null }
+        : recordsFrom(core.suite, kept.ledger, part);
+    return { type: 'job', waiting, ...told };
   }
   const entry = core.asking.index.get(job);
   return entry === undefined ? { type: 'none' } : { type: 'elsewhere', job, nodes: entry.nodes };
@@ -163,40 +182,39 @@ function specsOf(core: With<'keeping'>, jobs: readonly JobId[]): readonly Signed
       core.keeping.kept.get(job)?.ledger.spec ??
       (card === undefined ? null : specOn(core.suite, card));
     if (spec === null) continue;
-    left -= sizeOf(spec);
+    left -= recordBytes(spec, core.suite);
     if (left < 0) break;
     specs.push(spec);
   }
   return specs;
 }
 
-/** About as many bytes as a record travels with. */
-const sizeOf = (record: Signed<'spec'> | Signed<'state'>): number =>
-  500 + JSON.stringify(record.body).length;
-
-/**
- * The ledger as far as it fits a frame: how the job ended and its results first. A job of many hundred
- * partitions does not fit as a whole, and a frame that is too large is never sent.
- */
-function boundedRecords(ledger: Ledger): JobRecords {
-  const records = recordsOf(ledger);
-  if (records.committed.length + records.states.length <= FITS_ALWAYS) return records;
-  const certifiedBytes = 600 + 400 * keeperNodes(currentOf(ledger)).length;
-  const roomFor = Math.floor(ANSWER_BYTES_MAX / 2 / certifiedBytes);
-  let left = ANSWER_BYTES_MAX / 2;
-  return {
-    ...records,
-    committed: ranked(records.committed, ({ record }) => VALUE_RANK[record.type]).slice(0, roomFor),
-    states: ranked(records.states, ({ body }) => (isTerminal(body.phase) ? 0 : 1)).filter(
-      (state) => {
-        left -= sizeOf(state);
-        return left >= 0;
-      },
-    ),
-  };
+/** What a ledger has of its partitions from one on, as far as it fits a message, and always how the job ended. */
+function recordsFrom(
+  suite: Suite,
+  ledger: Ledger,
+  from: number,
+): { readonly records: JobRecords; readonly next: number | null } {
+  const whole = from === 0 && ledger.committed.size + ledger.states.size <= FITS_ALWAYS;
+  if (whole) return { records: recordsOf(ledger), next: null };
+  const committed: CertifiedResult[] = ledger.close === null ? [] : [ledger.close];
+  const states: Signed<'state'>[] = [];
+  const partitions = partitionsIn(ledger.spec.body);
+  let left = ANSWER_BYTES_MAX;
+  for (let index = from; index < partitions; index += 1) {
+    const partition = ledger.partitions.get(index);
+    if (partition === undefined) continue;
+    const attempts = [...partition.attempts.values()];
+    const values = attempts.map(({ assign }): CertifiedResult => assign);
+    if (partition.accept !== null) values.push(partition.accept);
+    const told = attempts.flatMap(({ state }) => state ?? []);
+    for (const value of values) left -= certifiedBytes(value, suite);
+    for (const state of told) left -= recordBytes(state, suite);
+    // At least one, or whoever asks would never get on.
+    if (left < 0 && index > from)
+      return { records: { ...recordsOf(ledger), committed, states }, next: index };
+    committed.push(...values);
+    states.push(...told);
+  }
+  return { records: { ...recordsOf(ledger), committed, states }, next: null };
 }
-
-const VALUE_RANK = { close: 0, accept: 1, assign: 2 } as const;
-
-const ranked = <T>(list: readonly T[], rank: (item: T) => number): readonly T[] =>
-  [...list].sort((a, b) => rank(a) - rank(b));

@@ -70,6 +70,8 @@ export function onQuery(
   settle(core, lookup);
 }
 
+const fromOf = ({ query }: Lookup): number => (query.type === 'job' ? query.from : 0);
+
 const refOf = ({ query }: Lookup, core: Node): Ref | null =>
   query.type === 'job' ? { ...query, owner: core.suite.owner } : null;
 
@@ -84,12 +86,12 @@ function lookHere(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup): vo
   if (job === undefined || jobs.length > 1) return;
   // Another owner's job by a name or prefix: the own owner may have one that this node does not know.
   if (fit === 'name' || fit === 'prefix') return takeLocal(core, lookup, job);
-  lookup.question = { ...ref, type: 'job', ref: job };
+  lookup.question = { ...lookup.question, ...ref, type: 'job', ref: job, from: fromOf(lookup) };
   takeLocal(core, lookup, job);
 }
 
 function takeLocal(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup, job: JobId): void {
-  const answer = jobAnswer(core, job);
+  const answer = jobAnswer(core, job, null);
   if (answer.type === 'job') takeJob(core, lookup, core.self, answer);
   if (answer.type !== 'elsewhere') return;
   // One is enough while it answers. Who is not connected may be anywhere, so that others are asked as well.
@@ -177,7 +179,8 @@ function takeJob(
     return refuse(core, from, 'contradiction', false);
   }
   lookup.candidates.set(job, fit);
-  if (isBetter(core, lookup, records, fit)) lookup.best = { records, fit };
+  const { next } = answer;
+  if (isBetter(core, lookup, records, fit)) lookup.best = { records, fit, next };
   if (lookup.best?.records.spec.body.job !== job) return;
   const keepers = currentOf(chainOf(records));
   const leaders = [
@@ -277,7 +280,8 @@ function finish(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup): void
   if (best === null)
     return reply(core, request, { type: 'failed', problem: notFound(core, lookup, query.ref) });
   if (purpose !== 'reply') return stopJob(core, request, best.records, purpose.stop);
-  const answer = { type: 'job', records: best.records, waiting: lookup.waiting } as const;
+  const { records, next } = best;
+  const answer = { type: 'job', records, next, waiting: lookup.waiting } as const;
   reply(core, request, { type: 'answer', answer, keepers: keepersOf(core, lookup, best.records) });
 }
 

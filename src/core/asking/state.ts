@@ -44,7 +44,11 @@ export interface Lookup {
   readonly told: Map<JobId, Told>;
   /** Jobs that the reference may mean, by evidence. */
   readonly candidates: Map<JobId, Fit>;
-  best: { readonly records: JobRecords; readonly fit: Fit } | null;
+  best: {
+    readonly records: JobRecords;
+    readonly fit: Fit;
+    readonly next: number | null;
+  } | null;
   waiting: WaitingView | null;
   /** Nothing fresher is to be expected. */
   complete: boolean;

@@ -267,7 +267,13 @@ export type MessageType = Message['type'];
 /** What a person asks about jobs. */
 export type Query =
   /** One job by id, unambiguous id prefix (`j-` and ≥ 4 hex digits) or name. */
-  | { readonly type: 'job'; readonly ref: string; readonly namespace: string }
+  | {
+      readonly type: 'job';
+      readonly ref: string;
+      readonly namespace: string;
+      /** Of a large job: the first partition to be told of. */
+      readonly from: number;
+    }
   | { readonly type: 'jobs'; readonly namespace: string | null; readonly limit: number };
 
 /** What nodes ask each other for it. */
@@ -279,7 +285,13 @@ export type Question =
   | { readonly type: 'specs'; readonly jobs: readonly JobId[] };
 
 export type Answer =
-  | { readonly type: 'job'; readonly records: JobRecords; readonly waiting: WaitingView | null }
+  | {
+      readonly type: 'job';
+      readonly records: JobRecords;
+      readonly waiting: WaitingView | null;
+      /** The first partition that the records do not tell of; null when they tell of all from the one asked for. */
+      readonly next: number | null;
+    }
   | { readonly type: 'ambiguous'; readonly jobs: readonly JobId[] }
   /** Not here, but one of these should know (leader first). */
   | { readonly type: 'elsewhere'; readonly job: JobId; readonly nodes: readonly NodeId[] }

@@ -37,6 +37,8 @@ const ROUND_FIRST_MS = 1_000;
 const ROUND_MAX_MS = 15_000;
 /** Who offered and had enough to do is asked again in each round, and has answered by then. */
 const SPARED_MS = 60_000;
+/** Of all refusals of one answer about a job that waits. */
+const REASONS_CHARS_MAX = 65_536;
 
 /** Fills vacancies as far as bids allow, and asks for more. */
 export function fillVacancies(
@@ -287,6 +289,15 @@ export function isWaiting({ lead, ledger }: KeptJob): boolean {
   return sure === null || sure.seeking.waitingSince !== null;
 }
 
+/** The most frequent reasons, as far as an answer has room for what nodes wrote into them. */
+function fewReasons(declines: Search['declines']): WaitingView['refusals'] {
+  let left = REASONS_CHARS_MAX;
+  return reasonsOf(declines).filter(({ refusal }) => {
+    left -= JSON.stringify(refusal).length;
+    return left >= 0;
+  });
+}
+
 /** What `job describe` shows of a job that waits; null when it does not. */
 export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | null {
   const { lead, ledger } = kept;
@@ -297,7 +308,7 @@ export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | nu
   return {
     nodesKnown: aliveMembers(core).length + 1,
     nodesAnswered: declines.size + bids.size,
-    refusals: reasonsOf(declines),
+    refusals: fewReasons(declines),
     partitionsWaiting: open,
     keepersReached: reached,
     keepers: keepers.length,

@@ -243,6 +243,14 @@ export function attemptsOf(partition: Partition | undefined): readonly Attempt[]
   return [...partition.attempts.entries()].sort(([a], [b]) => a - b).map(([, attempt]) => attempt);
 }
 
+/** How the job ended, as records handed over by another node have it. */
+export function closeIn({ spec, committed }: JobRecords): Signed<'close'> | null {
+  const { version } = spec.body;
+  for (const { record } of committed)
+    if (record.type === 'close' && record.body.version === version) return record;
+  return null;
+}
+
 /** What a person calls the state of the job. `waiting`: the leader found nobody to run it yet. */
 export function stateOf(ledger: Pick<Ledger, 'close' | 'partitions'>, waiting: boolean): JobState {
   const outcome = ledger.close?.record.body.outcome;

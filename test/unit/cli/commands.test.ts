@@ -408,3 +408,22 @@ test('the shell is helped: a script for each, and suggestions for commands and f
   assert.match(await printed('complete', '--', 'job', 'd'), /^describe\t/m);
   assert.match(await printed('complete', '--', 'job', 'run', '--dry'), /^--dry-run/m);
 });
+
+test('describe of a large job counts its executions and shows the newest; the list has them all', async () => {
+  const { cli, job } = await withJob({ Count: 1_200 });
+  for (let partition = 0; partition < 1_200; partition += 1) job.assign(partition);
+  const { out } = await cli.run(['job', 'describe', job.id]);
+  assert.match(out, /^Assigned +1200$/m);
+  assert.equal(out.match(/^Execution e-[0-9a-f]{8} History$/gm)?.length, 20);
+  assert.match(
+    out,
+    /1180 older executions are not shown: shoal job executions j-\S+ --limit 1200\n/,
+  );
+  const listed = async (limit: number) => {
+    const flags = ['--limit', String(limit), '--output', 'csv', '--hide-header'];
+    const { out: lines, err } = await cli.run(['job', 'executions', job.id, ...flags]);
+    return [lines.trim().split('\n').length, err];
+  };
+  assert.deepEqual(await listed(1_200), [1_200, '']);
+  assert.deepEqual(await listed(1_100), [1_100, 'There are more: raise --limit.\n']);
+});

@@ -220,7 +220,7 @@ export const situations: Readonly<Record<string, (world: Besieged) => void>> = {
     world.input({
       type: 'query',
       request: asRequestId('r2'),
-      query: { type: 'job', ref: 'somebody', namespace: 'default' },
+      query: { type: 'job', ref: 'somebody', namespace: 'default', from: 0 },
     });
   },
   'keeper of a closed job': (world) => {

@@ -280,12 +280,12 @@ const messages: Makers<Message> = {
   find: ({ id, job }) => ({
     type: 'find',
     request,
-    query: { type: 'job', ref: id, namespace: 'default', owner: job.spec.body.owner },
+    query: { type: 'job', ref: id, namespace: 'default', from: 0, owner: job.spec.body.owner },
   }),
   found: (of) => ({
     type: 'found',
     request: asRequestId(`r${of.n}`),
-    answer: { type: 'job', records: recordsOf(of), waiting: null },
+    answer: { type: 'job', records: recordsOf(of), waiting: null, next: null },
   }),
 };
 
@@ -447,7 +447,13 @@ describe('one message makes a node send', () => {
     for (let from = 0; from < 400; from += 100)
       cluster.message(0, 1, { type: 'commit', job: id, values: assigned.slice(from, from + 100) });
     const grant = grantOf(job, { config: FIRST_CONFIG, number: 1, leader: idOf(2) }, 2);
-    const query = { type: 'job', ref: id, namespace: 'default', owner: suiteOf(9).owner } as const;
+    const query = {
+      type: 'job',
+      ref: id,
+      namespace: 'default',
+      from: 0,
+      owner: suiteOf(9).owner,
+    } as const;
     const ask = (from: number, message: Message): number => {
       const effects = Array.from({ length: 200 }, () => cluster.message(0, from, message)).flat();
       const sent = effects.filter((effect) => effect.type === 'send');
@@ -532,7 +538,7 @@ describe('one message makes a node send', () => {
       cluster.message(0, 1, { type: 'commit', job: id, values });
     }
     cluster.message(0, 1, { type: 'states', states });
-    const query = { type: 'job', ref: id, namespace: 'default', owner } as const;
+    const query = { type: 'job', ref: id, namespace: 'default', from: 0, owner } as const;
     const [effect] = cluster.message(0, 9, { type: 'find', request, query });
     assert.ok(effect?.type === 'send' && effect.message.type === 'found');
     const { answer } = effect.message;
@@ -543,6 +549,25 @@ describe('one message makes a node send', () => {
     const signatures = answer.records.committed.length * 4 + answer.records.states.length;
     const text64 = JSON.stringify(answer, (key, value) => (key === 'sig' ? '' : value)).length;
     assert.ok(text64 + 64 * signatures < 1_048_576, `${text64} characters`);
+    // The rest is in further parts, each with the end.
+    const told = new Set<string>();
+    for (let from: number | null = 0; from !== null; ) {
+      cluster.advance(1_000);
+      const [part] = cluster.message(0, 9, { type: 'find', request, query: { ...query, from } });
+      assert.ok(part?.type === 'send' && part.message.type === 'found');
+      const found = part.message.answer;
+      assert.ok(found.type === 'job' && (found.next === null || found.next > from));
+      assert.equal(found.records.committed[0]?.record.type, 'close');
+      for (const { record } of found.records.committed) told.add(record.id);
+      for (const { id: state } of found.records.states) told.add(state);
+      from = found.next;
+    }
+    assert.equal(told.size, 3 * 400 + 1);
+    // Whoever asks here is told all of it at once.
+    cluster.input(0, { type: 'query', request, query: { ...query, type: 'job' } });
+    const reply = cluster.reply(request);
+    assert.ok(reply?.type === 'answer' && reply.answer.next === null);
+    assert.equal(reply.answer.records.committed.length, 2 * 400 + 1);
   });
 
   it('what a large job that is over has come to only to whoever asks for its pages', () => {

@@ -212,11 +212,14 @@ const messages: Expected<Message> = {
     {
       type: 'find',
       request,
-      query: { type: 'job', ref: id, namespace: 'default', owner: suiteOf(0).owner },
+      query: { type: 'job', ref: id, namespace: 'default', from: 0, owner: suiteOf(0).owner },
     },
     ['send found'],
   ],
-  found: [{ type: 'found', request, answer: { type: 'job', records, waiting: null } }, []],
+  found: [
+    { type: 'found', request, answer: { type: 'job', records, waiting: null, next: null } },
+    [],
+  ],
 };
 
 const gossip: Expected<Gossip> = {

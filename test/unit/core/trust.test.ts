@@ -114,7 +114,7 @@ describe('a stop', () => {
     cluster.message(asker, keeper, {
       type: 'found',
       request: asRequestId('s2'),
-      answer: { type: 'job', records: other, waiting: null },
+      answer: { type: 'job', records: other, waiting: null, next: null },
     });
     cluster.advance(3_000);
     const reply = cluster.reply('s2');
@@ -255,7 +255,7 @@ describe('a look-up', () => {
     asker.input(0, {
       type: 'query',
       request: asRequestId('q'),
-      query: { type: 'job', ref: r.job, namespace: 'default' },
+      query: { type: 'job', ref: r.job, namespace: 'default', from: 0 },
     });
     asker.message(0, 8, {
       type: 'found',
@@ -265,7 +265,7 @@ describe('a look-up', () => {
     asker.message(0, 7, {
       type: 'found',
       request: asRequestId('q'),
-      answer: { type: 'job', records: cluster.job(0).records, waiting: null },
+      answer: { type: 'job', records: cluster.job(0).records, waiting: null, next: null },
     });
     asker.advance(3_000);
     const reply = asker.reply('q');
@@ -277,7 +277,7 @@ describe('a look-up', () => {
     asker.input(0, {
       type: 'query',
       request: asRequestId('q'),
-      query: { type: 'job', ref: 'j-123456', namespace: 'default' },
+      query: { type: 'job', ref: 'j-123456', namespace: 'default', from: 0 },
     });
     for (let i = 0; i < 3; i += 1)
       asker.message(0, 8, { type: 'found', request: asRequestId('q'), answer: { type: 'none' } });

@@ -63,7 +63,7 @@ describe('the index of jobs', () => {
     for (let node = 20; node < 40; node += 1) hear(cluster, spec(5, 1), body.job, idOf(node));
     hear(cluster, spec(5, 1));
     for (let node = 40; node < 60; node += 1) hear(cluster, spec(5, 1), body.job, idOf(node));
-    const query = { type: 'job', ref: body.job, namespace: 'default' } as const;
+    const query = { type: 'job', ref: body.job, namespace: 'default', from: 0 } as const;
     cluster.input(0, { type: 'query', request: asRequestId('one'), query });
     const asked = cluster.messages('find').map(({ to }) => to);
     assert.ok(asked.includes(idOf(9)));

@@ -39,7 +39,11 @@ function asking(neighbours: readonly number[]): Cluster {
 }
 
 const query = (asker: Cluster, ref: string): void => {
-  asker.input(0, { type: 'query', request, query: { type: 'job', ref, namespace: 'default' } });
+  asker.input(0, {
+    type: 'query',
+    request,
+    query: { type: 'job', ref, namespace: 'default', from: 0 },
+  });
 };
 const answer = (asker: Cluster, from: number, given: Answer) =>
   asker.message(0, from, { type: 'found', request, answer: given });
@@ -52,6 +56,7 @@ const found = (job: Admitted, change: Partial<JobRecords> = {}): Answer => ({
   type: 'job',
   records: recordsOf(job, change),
   waiting: null,
+  next: null,
 });
 
 /** A job of owner number `owner`, made `ms` after the wall clock of the tests began. */
@@ -166,11 +171,12 @@ describe('an answer about a job', () => {
     };
     const asker = asking([2, 8]);
     query(asker, job.spec.body.job);
-    answer(asker, 8, { type: 'job', records: recordsOf(job), waiting });
+    answer(asker, 8, { type: 'job', records: recordsOf(job), waiting, next: null });
     answer(asker, 2, {
       type: 'job',
       records: recordsOf(job),
       waiting: { ...waiting, nodesKnown: 5 },
+      next: null,
     });
     asker.advance(3_000);
     const reply = asker.reply(request);
@@ -271,7 +277,7 @@ describe('a name', () => {
     }
     for (const job of [own, foreign]) {
       const { owner } = job.spec.body;
-      const ask: Question = { type: 'job', ref: 'sum', namespace: 'default', owner };
+      const ask: Question = { type: 'job', ref: 'sum', namespace: 'default', from: 0, owner };
       const [effect] = keeper.message(0, 1, { type: 'find', request, query: ask });
       assert.ok(effect?.type === 'send' && effect.message.type === 'found');
       const given = effect.message.answer;

@@ -17,6 +17,7 @@ const found: Answer = {
   type: 'job',
   records: { spec, admission, grant, commands, committed, states },
   waiting: null,
+  next: null,
 };
 
 function asking(neighbours: readonly number[]): Cluster {
@@ -35,7 +36,11 @@ const announce = (asker: Cluster): void => {
   });
 };
 const query = (asker: Cluster, ref: string = id): void => {
-  asker.input(0, { type: 'query', request, query: { type: 'job', ref, namespace: 'default' } });
+  asker.input(0, {
+    type: 'query',
+    request,
+    query: { type: 'job', ref, namespace: 'default', from: 0 },
+  });
 };
 const answer = (asker: Cluster, from: number, given: Answer): void => {
   asker.message(0, from, { type: 'found', request, answer: given });
@@ -156,7 +161,7 @@ describe('a keeper that is asked about its own job', () => {
     const ask = (node: number): Extract<Reply, { type: 'answer' }> => {
       const ref = cluster.job(leader).job;
       const one = asRequestId(`q-${cluster.now}`);
-      const about = { type: 'job', ref, namespace: 'default' } as const;
+      const about = { type: 'job', ref, namespace: 'default', from: 0 } as const;
       cluster.input(node, { type: 'query', request: one, query: about });
       cluster.advance(1_500);
       const reply = cluster.reply(one);
@@ -209,7 +214,7 @@ describe('who sponsored a job and does not keep it', () => {
       cluster.input(0, {
         type: 'query',
         request,
-        query: { type: 'job', ref: reply.job, namespace: 'default' },
+        query: { type: 'job', ref: reply.job, namespace: 'default', from: 0 },
       });
       const asked = cluster.messages('find').filter(({ from }) => from === idOf(0));
       assert.ok(asked.length > 0 && asked.every(({ to }) => keepers.includes(to)));

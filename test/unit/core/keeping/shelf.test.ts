@@ -95,7 +95,7 @@ describe('a closed job', () => {
     assert.equal(reads(cluster), 0);
     const { owner } = before[0]?.[0]?.records.spec.body ?? assert.fail();
     for (const ref of [id, 'sum', id.slice(0, 12)]) {
-      const answer = ask(cluster, { type: 'job', ref, namespace: 'default', owner });
+      const answer = ask(cluster, { type: 'job', ref, namespace: 'default', from: 0, owner });
       assert.ok(answer.type === 'job', ref);
       assert.equal(answer.records.committed.length, 3);
     }
@@ -103,7 +103,7 @@ describe('a closed job', () => {
     const reply = cluster.reply(
       cluster.request(0, {
         type: 'query',
-        query: { type: 'job', ref: 'sum', namespace: 'default' },
+        query: { type: 'job', ref: 'sum', namespace: 'default', from: 0 },
       }),
     );
     assert.ok(reply?.type === 'answer', JSON.stringify(reply));
@@ -129,7 +129,13 @@ describe('a closed job', () => {
     const ask = (job: JobId): void => {
       // Nobody may ask for the disk more than a hundred times at once.
       const from = idOf(20 + Math.floor((asked += 1) / 50));
-      const query = { type: 'job', ref: job, namespace: 'default', owner: ownerKey(1) } as const;
+      const query = {
+        type: 'job',
+        ref: job,
+        namespace: 'default',
+        from: 0,
+        owner: ownerKey(1),
+      } as const;
       handle({ type: 'message', from, message: { type: 'find', request, query } });
     };
     const answered = (job: JobId): number =>
@@ -349,7 +355,7 @@ describe('what is finished stays finished', () => {
   it('when the disk cannot read it any more: it is asked of others, and does not run again here', () => {
     const { cluster, id, before } = closedJob();
     cluster.unreadable = (node, job) => node === 0 && job === id;
-    const query = { type: 'job', ref: id, namespace: 'default' } as const;
+    const query = { type: 'job', ref: id, namespace: 'default', from: 0 } as const;
     const asked = cluster.request(0, { type: 'query', query });
     cluster.advance(5_000);
     assert.equal(cluster.reply(asked)?.type, 'answer');

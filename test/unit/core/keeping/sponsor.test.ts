@@ -165,6 +165,7 @@ describe('a member’s own admission of a job that somebody else sponsored', () 
         states: [],
       },
       waiting: null,
+      next: null,
     },
   });
   const falseEnd = found(own, [committed(own, closeOf(own))]);
@@ -174,7 +175,7 @@ describe('a member’s own admission of a job that somebody else sponsored', () 
     cluster.input(0, {
       type: 'query',
       request,
-      query: { type: 'job', ref: job, namespace: 'default' },
+      query: { type: 'job', ref: job, namespace: 'default', from: 0 },
     });
     assert.deepEqual(refusals(cluster.message(0, MEMBER, falseEnd)), ['contradiction']);
     cluster.message(0, SPONSOR, found(admittedBy(SPONSOR, [1, 2, 3])));

@@ -271,7 +271,12 @@ describe('a request that cannot be handled', () => {
     cluster.advance(2_000);
     assert.ok(defects(cluster).length > 0, 'a keeper could not vote');
     const again = asRequestId('again');
-    const query = { type: 'job', ref: asJobId(String(job)), namespace: 'default' } as const;
+    const query = {
+      type: 'job',
+      ref: asJobId(String(job)),
+      namespace: 'default',
+      from: 0,
+    } as const;
     cluster.input(0, { type: 'query', request: again, query });
     cluster.advance(30_000);
     assert.notEqual(cluster.reply(request), null);

@@ -377,7 +377,7 @@ describe('the reasons of a job that waits', () => {
     cluster.input(0, {
       type: 'query',
       request,
-      query: { type: 'job', ref: job, namespace: 'default' },
+      query: { type: 'job', ref: job, namespace: 'default', from: 0 },
     });
     const reply = cluster.reply(request);
     assert.ok(reply?.type === 'answer' && reply.answer.type === 'job');

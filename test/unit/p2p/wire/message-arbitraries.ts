@@ -155,6 +155,7 @@ const answerTable: Arbitraries<Answer> = {
     type: is('job'),
     records: jobRecords,
     waiting: fc.option(waiting),
+    next: fc.option(fc.nat(1_000_000)),
   }),
   ambiguous: record<Of<Answer, 'type', 'ambiguous'>>({ type: is('ambiguous'), jobs: few(jobIds) }),
   elsewhere: record<Of<Answer, 'type', 'elsewhere'>>({
@@ -346,6 +347,7 @@ export const messageArbitraries: Arbitraries<Message> = {
         type: is('job'),
         ref: texts,
         namespace: texts,
+        from: fc.nat(1_000_000),
         owner: publicKeys,
       }),
     }),
