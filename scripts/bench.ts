@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import type { Bench } from '../test/bench/bench.ts';
 import { core } from '../test/bench/core.ts';
 import { closedJobs } from '../test/bench/closed-jobs.ts';
+import { largeCount } from '../test/bench/count.ts';
 import { crowd } from '../test/bench/crowd.ts';
 import { cut } from '../test/bench/cut.ts';
 import { failover } from '../test/bench/failover.ts';
@@ -35,6 +36,12 @@ const BENCHES: readonly Bench[] = [
   { name: 'transfer', about: 'a large file from peer to peer', run: transfer },
   { name: 'failover', about: 'the leader of a job is killed', run: failover },
   { name: 'crowd', about: 'many peers that start at once (ten minutes)', run: crowd, apart: true },
+  {
+    name: 'count',
+    about: 'one job with 10,000 executions (ten minutes)',
+    run: largeCount,
+    apart: true,
+  },
   { name: 'cut', about: 'six peers are cut in two and healed (an hour)', run: cut, apart: true },
   { name: 'memory', about: 'an idle peer', run: memory },
   { name: 'closed-jobs', about: 'memory after thousands of jobs', run: closedJobs },
@@ -44,7 +51,7 @@ const BENCHES: readonly Bench[] = [
 
 const USAGE = `Usage: npm run bench -- [options]
 
-  --only NAME    measure this only; may be given several times (crowd and cut only so):
+  --only NAME    measure this only; may be given several times (crowd, count and cut only so):
 ${BENCHES.map(({ name, about }) => `                   ${name.padEnd(11)} ${about}`).join('\n')}
   --quick        fewer and shorter runs
   --json FILE    write the result as JSON too
