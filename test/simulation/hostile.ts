@@ -98,10 +98,13 @@ export function createHostile(
 }
 
 /** It promises, and tells of nothing that it accepted or knows to be chosen. */
-const quiet = (message: Message): Message =>
-  message.type === 'promise'
-    ? { ...message, accepted: [], records: { ...message.records, committed: [] } }
-    : message;
+function quiet(message: Message): Message {
+  if (message.type === 'page') return { ...message, accepted: [], committed: [] };
+  if (message.type !== 'promise') return message;
+  // As if it had nothing: what it has in common with the candidate is not taken for its word.
+  const { digest } = message;
+  return { ...message, digest: { ...digest, chunks: digest.chunks.map(() => '0'.repeat(32)) } };
+}
 
 /** Whatever in it this node had signed it signs again as it is now. */
 function signedAnew(value: unknown, node: SimNode): unknown {
