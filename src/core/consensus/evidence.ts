@@ -1,4 +1,5 @@
 /** What others say of a job beside what was committed: how its executions go, and what its owner commands. */
+import { executionIdOf } from '../placing/place.ts';
 import type { NodeId, RecordId } from '../record/ids.ts';
 import { isTerminal, mergeCommand, mergeState, nodeOfExecution } from '../record/ledger.ts';
 import { currentOf } from '../record/chain.ts';
@@ -42,6 +43,11 @@ export function takeState(
   const verdict = checkState(core.suite, job, state);
   if (verdict !== 'good') {
     refuse(core, from, verdict.code, verdict.fault);
+    return false;
+  }
+  // Its id says which part of the job it is; an executor that says otherwise would end another, or none ever.
+  if (executionIdOf(core.suite, state.body) !== state.body.execution) {
+    refuse(core, from, 'contradiction', false);
     return false;
   }
   if (mergeState(kept.ledger, state) !== 'new') return true;

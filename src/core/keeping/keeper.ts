@@ -7,7 +7,7 @@ import { configurationOf, currentOf } from '../record/chain.ts';
 import { stopAmong } from '../record/commands.ts';
 import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { allow } from '../mesh/allowance.ts';
-import { slotOf } from '../record/slot.ts';
+import { partitionsIn, slotOf } from '../record/slot.ts';
 import { jobTimer, learn } from '../consensus/proposer.ts';
 import { compareEpochs, withinReach } from '../record/ballot.ts';
 import { standForLeader, stepDown } from '../consensus/candidacy.ts';
@@ -20,8 +20,8 @@ import { entrust } from '../leading/entrusting.ts';
 import { progress } from '../leading/lead.ts';
 import { signOfLife } from '../leading/silence.ts';
 import { failingOf, isOverdue, isOwing, LEAD_CHECK_MS, leaderShown, shun } from './oversight.ts';
-import type { Message } from '../contract/messages.ts';
-import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
+import type { CertifiedValue, Message } from '../contract/messages.ts';
+import type { Certified, CloseBody, Epoch, Signed, Slot } from '../record/records.ts';
 import { forgetAge } from './age.ts';
 import { eachKept, endOf, rememberEnd } from './books.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
@@ -51,12 +51,19 @@ export function onCommit(
 ): void {
   const slots: Slot[] = [];
   takeMore(core, from, kept, message.more ?? []);
-  for (const value of message.values) {
+  // The end last: a keeper knows a job's results before it knows that it is completed.
+  const values = [...message.values].sort((a, b) => Number(isClose(a)) - Number(isClose(b)));
+  for (const value of values) {
     const slot = slotOf(value.record);
     if (kept.ledger.committed.get(slot)?.record.id !== value.record.id) {
       const verdict = checkCommitted(core.suite, kept.ledger, value);
       if (verdict !== 'good') {
         refuse(core, from, verdict.code, false);
+        continue;
+      }
+      const { record, votes } = value;
+      if (record.type === 'close' && lacksResults(kept, record.body)) {
+        learnClose(core, kept, { record, votes });
         continue;
       }
       if (!learn(core, kept, value)) continue;
@@ -65,6 +72,15 @@ export function onCommit(
   }
   if (slots.length > 0) send(core, from, { type: 'commit-ack', job: message.job, slots });
 }
+
+const isClose = ({ record }: CertifiedValue): boolean => record.type === 'close';
+
+/** It is said to be completed, by who kept back what it rests on. */
+const lacksResults = ({ ledger }: KeptJob, { outcome }: CloseBody): boolean =>
+  outcome === 'completed' &&
+  Array.from({ length: partitionsIn(ledger.spec.body) }, (_, p) => p).some(
+    (p) => ledger.partitions.get(p)?.accept == null,
+  );
 
 /**
  * The close reached this keeper by another way than a commit. The close alone would leave all else that

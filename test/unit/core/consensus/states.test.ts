@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Signed } from '../../../../src/core/record/records.ts';
 import { Cluster, refusals } from '../cluster.ts';
-import { admitted, assignOf, committed, idOf, jobWith, stateOf } from '../fixtures.ts';
+import { admitted, assignOf, committed, idOf, jobWith, stateOf, suiteOf } from '../fixtures.ts';
 
 /** Nodes 1, 0 and 2 keep the job; node 0 is the machine under test. */
 const job = admitted(jobWith(), [1, 0, 2]);
@@ -42,5 +42,19 @@ describe('a state of an execution that this keeper does not know to be assigned'
     assert.equal(known(cluster), 1);
     const acks = cluster.messages('states-ack').map(({ to }) => to);
     assert.deepEqual(acks, [idOf(8)]);
+  });
+});
+
+describe('a state', () => {
+  it('that says it is of another part or version of the job than its execution is not taken', () => {
+    const cluster = keeper();
+    const value = committed(job, assignOf(job, { node: 8 }));
+    cluster.message(0, 1, { type: 'commit', job: job.spec.body.job, values: [value] });
+    for (const change of [{ partition: 1 }, { version: 0 }, { attempt: 3 }]) {
+      const { body, hlc } = running(8);
+      const untrue = suiteOf(8).seal('state', { ...body, ...change }, hlc, 'node');
+      assert.deepEqual(refusals(tell(cluster, 8, untrue)), ['contradiction']);
+    }
+    assert.equal(known(cluster), 0);
   });
 });

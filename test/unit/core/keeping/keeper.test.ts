@@ -463,6 +463,14 @@ describe('a commit', () => {
     values,
   });
 
+  it('of the end of a completed job without its results is not learnt: all keepers are asked', () => {
+    const cluster = keeper();
+    const close = closeOf(job, { outcome: 'completed', code: 'completed' });
+    const effects = cluster.message(0, 1, commit([committed(job, close)]));
+    assert.equal(cluster.job(0).records.committed.length, 0);
+    assert.deepEqual(types(effects), ['lead-check', 'lead-check']);
+  });
+
   it('is learned, on disk and acknowledged, whoever brings it', () => {
     const cluster = keeper();
     const effects = cluster.message(0, 9, commit([value]));
