@@ -126,6 +126,7 @@ export function checkLeader(
   grant: Certified<'grant'> | null,
   leader: NodeId,
 ): Verdict {
+  if (roots.admission.record.body.keepers.length === 0) return bad('contradiction');
   const chain = chainOf(roots);
   if (grantedEpoch(chain, grant).leader !== leader) return bad('wrong-signer');
   const rooted = checkRoots(suite, roots);

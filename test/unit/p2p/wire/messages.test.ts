@@ -95,20 +95,29 @@ test('any CBOR value that is no message is refused and never throws', () => {
   );
 });
 
-test('a damaged message is refused, or is another message in canonical form', () => {
+/** A damaged code of a refusal looks like one of a later version. */
+const READ_AS_LATER = Uint8Array.from(
+  messages.encodeMessage({
+    type: 'not-admitted',
+    job: asJobId('j-3fb8575b-033b-88fb-9930-c1e2438c9a7b'),
+    refusal: { code: 'expired' },
+  }),
+  (byte) => (byte === 'x'.charCodeAt(0) ? 'y'.charCodeAt(0) : byte),
+);
+
+test('a damaged message is refused, or read as another message, which travels as what was read', () => {
   fc.assert(
     fc.property(
       anyMessage.chain((message) => damage(messages.encodeMessage(message))),
       (bytes) => {
         const decoded = messages.decodeMessage(bytes);
-        if (decoded.ok)
-          assert.deepEqual(
-            Buffer.from(messages.encodeMessage(decoded.message)),
-            Buffer.from(bytes),
-          );
+        if (!decoded.ok) return;
+        // What a later version might have said is left out.
+        const again = messages.decodeMessage(messages.encodeMessage(decoded.message));
+        assert.deepEqual(again, decoded);
       },
     ),
-    { numRuns: 600 },
+    { numRuns: 600, examples: [[READ_AS_LATER]] },
   );
 });
 
