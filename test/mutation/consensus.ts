@@ -110,6 +110,22 @@ export const consensus: Mutations = {
       why: 'what was chosen for one spec counts for another',
     },
   ],
+  'src/core/record/opaque.ts': [
+    {
+      name: 'what nobody understands is kept for anybody',
+      within: 'mayKeep',
+      text: 'partakes && ',
+      instead: '',
+      why: 'strangers fill the ledgers of jobs that are not theirs',
+    },
+    {
+      name: 'what nobody understands is kept without end',
+      within: 'mergeOpaque',
+      text: 'others.length >= OPAQUE_MAX && last === record',
+      instead: 'false',
+      why: 'one keeper fills the ledger of a job',
+    },
+  ],
   'src/core/record/commands.ts': [
     {
       name: 'a kind of command that nobody here knows stops the job',
