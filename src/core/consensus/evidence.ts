@@ -1,7 +1,9 @@
 /** What others say of a job beside what was committed: how its executions go, and what its owner commands. */
 import { executionIdOf } from '../placing/place.ts';
-import type { NodeId, RecordId } from '../record/ids.ts';
+import type { JobId, NodeId, RecordId } from '../record/ids.ts';
 import { isTerminal, mergeCommand, mergeState, nodeOfExecution } from '../record/ledger.ts';
+import type { Merged } from '../record/ledger.ts';
+import type { StoredRecord } from '../contract/stored.ts';
 import { currentOf } from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
 import { mayKeep, mergeOpaque } from '../record/opaque.ts';
@@ -62,46 +64,45 @@ export function takeState(
   return true;
 }
 
-const commandKey = (id: RecordId): string => `command/${id}`;
-
-export function takeCommand(core: Node, kept: KeptJob, command: Signed<'command'>): void {
-  const { job, commands } = kept.ledger;
-  const before = [...commands.keys()];
-  if (mergeCommand(kept.ledger, command) !== 'new') return;
-  const key = commandKey(command.id);
-  persist(core, { table: 'records', job, key, value: { record: command, votes: [] } });
-  // What made room for it.
-  for (const id of before)
-    if (!commands.has(id))
-      persist(core, { table: 'records', job, key: commandKey(id), value: null });
-  touch(core, job);
+/** A command that was checked. */
+export function takeCommand(core: Node, { ledger }: KeptJob, command: Signed<'command'>): void {
+  const { job, commands } = ledger;
+  const merged = mergeSaved(core, job, commands, command, () => mergeCommand(ledger, command));
+  if (merged === 'new') touch(core, job);
 }
 
 /** Records that nobody here understands, from a keeper of the job: kept for those who do. */
 export function takeMore(
   core: Node,
   from: NodeId,
-  kept: KeptJob,
+  { ledger }: KeptJob,
   records: readonly Opaque[],
 ): void {
-  const { ledger } = kept;
   const { job, opaque } = ledger;
   if (!isKeeper(currentOf(ledger), from)) return;
   for (const record of records) {
     if (opaque.has(record.id)) continue;
-    // Honest nodes may be of another mind about who partakes, and when.
-    if (!mayKeep(core.suite, ledger, record, wallMs(core))) {
-      refuse(core, from, 'over-limit', false);
-      continue;
-    }
-    const before = [...opaque.keys()];
-    if (mergeOpaque(ledger, record) !== 'new') continue;
-    const key = opaqueKey(record.id);
-    persist(core, { table: 'records', job, key, value: { record, votes: [] } });
-    for (const id of before)
-      if (!opaque.has(id))
-        persist(core, { table: 'records', job, key: opaqueKey(id), value: null });
+    // No fault: honest nodes may be of another mind about who has a part in the job.
+    if (!mayKeep(core.suite, ledger, record, wallMs(core))) refuse(core, from, 'over-limit', false);
+    else mergeSaved(core, job, opaque, record, () => mergeOpaque(ledger, record));
   }
 }
 
-const opaqueKey = (id: RecordId): string => `opaque/${id}`;
+/** Merges a record into those of its kind, of which a job keeps some, and has the disk follow. */
+function mergeSaved(
+  core: Node,
+  job: JobId,
+  kept: ReadonlyMap<RecordId, unknown>,
+  record: StoredRecord['record'],
+  merge: () => Merged,
+): Merged {
+  const keyOf = (id: RecordId): string => `${record.type}/${id}`;
+  const before = [...kept.keys()];
+  if (merge() !== 'new') return 'known';
+  const value = { record, votes: [] };
+  persist(core, { table: 'records', job, key: keyOf(record.id), value });
+  // What made room for it.
+  for (const id of before)
+    if (!kept.has(id)) persist(core, { table: 'records', job, key: keyOf(id), value: null });
+  return 'new';
+}
