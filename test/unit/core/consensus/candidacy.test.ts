@@ -37,11 +37,18 @@ const accepted = (value: Signed<'assign'>, epoch: Epoch): AcceptedValue => ({
 });
 
 /** Node 0 stands for leader after 1 and 2 led. @returns what it asks the others */
-function candidate(of = job): { cluster: Cluster; prepare: MessageOf<'prepare'> } {
+function candidate(
+  of = job,
+  own: readonly AcceptedValue[] = [],
+): { cluster: Cluster; prepare: MessageOf<'prepare'> } {
   const { spec, admission } = of;
   const id = spec.body.job;
   const cluster = new Cluster({ nodes: 1, program: () => [] });
   cluster.message(0, 1, { type: 'activate', spec, admission });
+  for (const { slot, value, epoch } of own) {
+    const values = [{ slot, value }];
+    cluster.message(0, 1, { type: 'propose', job: id, epoch, values, states: [], commands: [] });
+  }
   cluster.message(0, 2, { type: 'prepare', job: id, grant: grantOf(of, epochOf(1, 2), 2) });
   cluster.message(0, 2, { type: 'not-leading', jobs: [id] });
   cluster.until('it stands', () => cluster.messages('prepare').length > 0, 5_000);
@@ -106,11 +113,20 @@ describe('a candidate', () => {
     assert.deepEqual(cluster.messages('page-wanted'), []);
   });
 
+  it('takes over what it has accepted itself, of which others that have the same tell nothing', () => {
+    const { cluster, prepare } = candidate(job, [both[0]]);
+    const same = snapshotWith(job, { accepted: [both[0]] });
+    for (const from of [2, 3]) cluster.message(0, from, promiseOf(prepare, from, same));
+    assert.deepEqual(cluster.messages('page-wanted'), []);
+    assert.ok(leads(cluster));
+    assert.deepEqual(proposed(cluster), [low.id]);
+  });
+
   it('counts a promise when all that it covers is here', () => {
     const { cluster, prepare } = candidate();
     const snapshot = snapshotWith(job, { accepted: [both[0]] });
-    promise(cluster, prepare, 2);
     cluster.message(0, 3, promiseOf(prepare, 3, snapshot));
+    promise(cluster, prepare, 2);
     assert.ok(!leads(cluster), 'what it covers may be what was chosen');
     const [wanted] = wantedOf(cluster, 3);
     cluster.message(0, 3, pageFor(snapshot, wanted ?? assert.fail('a page is wanted')));
@@ -138,9 +154,11 @@ describe('a candidate', () => {
 
     it('makes no promise of pages that a keeper told at two different moments', () => {
       const { cluster, prepare, wanted } = begun();
+      const { from } = wanted();
       const rest = { ...wanted(), snapshot: other.digest.snapshot };
       cluster.message(0, 3, pageFor(other, rest));
       assert.ok(!leads(cluster), 'what stood between the two may be in neither');
+      assert.equal(wanted().from, from);
       cluster.message(0, 3, promiseOf(prepare, 3, other));
       assert.equal(wanted().from, 0, 'it begins anew');
     });
@@ -148,9 +166,10 @@ describe('a candidate', () => {
     it('leaves no page out, and takes none twice', () => {
       const { cluster, wanted } = begun();
       const { from } = wanted();
-      cluster.message(0, 3, pageFor(snapshot, { ...wanted(), from: from + 1 }));
-      cluster.message(0, 3, pageFor(snapshot, { ...wanted(), from: 0 }));
-      assert.equal(wanted().from, from);
+      for (const place of [from + 1, 0]) {
+        cluster.message(0, 3, pageFor(snapshot, { ...wanted(), from: place }));
+        assert.equal(wanted().from, from);
+      }
       assert.ok(!leads(cluster));
     });
 
