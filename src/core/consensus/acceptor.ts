@@ -6,6 +6,7 @@ import { stopAmong } from '../record/commands.ts';
 import { configurationOf, everKept } from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
 import { acceptSlot, hasPlace, partitionsIn, slotOf } from '../record/slot.ts';
+import { noteOutdated } from './outdated.ts';
 import { hold, letGo, mayAsk, tellLedger } from './transfer.ts';
 import { compareEpochs, sameEpoch, withinReach } from '../record/ballot.ts';
 import { isShunned, leaderShown } from '../keeping/oversight.ts';
@@ -78,6 +79,8 @@ function mayFollow(core: Node, from: NodeId, kept: KeptJob, epoch: Epoch): boole
   }
   const far = !withinReach(epoch, first.epoch, core.now - first.at);
   if (!far && (order === 0 || !isShunned(core, kept, from))) return true;
+  // It has promised that itself: to be heard by it, one must stand above it.
+  if (!far) noteOutdated(kept, from, epoch);
   refuse(core, from, 'over-limit', false);
   return false;
 }
