@@ -156,7 +156,7 @@ export function onPromise(
   if (begun === undefined || (!isPulled(begun.pull) && begun.pull.snapshot !== digest.snapshot)) {
     const pull = pullOf(hold(core, kept, epoch).digest, digest);
     if (pull === null) return refuse(core, from, 'contradiction', false);
-    candidacy.promises.set(from, { vote, pull });
+    candidacy.promises.set(from, { vote, digest, pull });
   }
   proceed(core, from, kept, candidacy);
 }
@@ -270,18 +270,23 @@ function takeOffice(
   touch(core, job);
 }
 
-/** Followers may have missed what the last leader committed; of those that promised it is known what they have. */
+/**
+ * Followers may have missed what the last leader committed; of those that promised it is known what they had.
+ * That is held against what is here now: it grew while others that promised were asked.
+ */
 function commitAgain(
   core: Node,
-  { ledger }: KeptJob,
+  { ledger, accepted }: KeptJob,
   { commits }: Leader,
   promises: Candidacy['promises'],
 ): void {
   const spec = ledger.spec.body;
+  const { digest } = snapshotOf(core.suite, ledger, accepted.values());
   for (const node of keeperNodes(currentOf(ledger))) {
     if (node === core.self) continue;
-    const pull = promises.get(node)?.pull;
-    const differing = pull === undefined ? null : new Set(pull.differing);
+    const told = promises.get(node)?.digest;
+    const pull = told === undefined ? null : pullOf(digest, told);
+    const differing = pull === null ? null : new Set(pull.differing);
     const unacked = new Map<Slot, boolean>();
     for (const [slot, { record }] of ledger.committed)
       if (differing === null || differing.has(chunkOfValue(spec, record))) unacked.set(slot, false);

@@ -1,5 +1,5 @@
 /** What a candidate and a leader know of votes: promises on the way to office, proposals and commits in it. */
-import type { AcceptedValue, SlotValue } from '../contract/messages.ts';
+import type { AcceptedValue, Digest, SlotValue } from '../contract/messages.ts';
 import type { Repeat } from '../node/repeat.ts';
 import { toSay } from '../node/repeat.ts';
 import type { Node } from '../node/state.ts';
@@ -10,6 +10,8 @@ import type { Signed, Slot } from '../record/records.ts';
 /** What a keeper promised; it counts when all that it covers is here. */
 export interface Promised {
   readonly vote: Signed<'vote'>;
+  /** What it had then. */
+  readonly digest: Digest;
   readonly pull: Pull;
 }
 

@@ -205,6 +205,19 @@ describe('a candidate', () => {
     assert.deepEqual(cluster.job(0).records.committed, []);
   });
 
+  it('tells every keeper that promised what only others knew to be chosen, and nobody what it said itself', () => {
+    const { cluster, prepare } = candidate();
+    const assign = certify(low, slotOf(low), [1, 3, 4], epochOf(0, 1));
+    // The first one has what the candidate has; then the candidate learns more.
+    promise(cluster, prepare, 2);
+    promise(cluster, prepare, 3, { committed: [assign] });
+    assert.ok(leads(cluster));
+    const told = cluster
+      .messages('commit')
+      .filter(({ message }) => message.values.some(({ record }) => record.id === low.id));
+    assert.deepEqual(new Set(told.map(({ to }) => to)), new Set([1, 2, 4].map(idOf)));
+  });
+
   it('tells the keepers with it what it took over rests on', () => {
     const { cluster, prepare } = candidate();
     const assign = certify(low, slotOf(low), [1, 2, 3], epochOf(0, 1));
