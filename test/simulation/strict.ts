@@ -5,6 +5,7 @@
 import { refusalsFor } from '../../src/core/placing/eligibility.ts';
 import { keeperCount } from '../../src/core/keeping/choose-keepers.ts';
 import type { Effect } from '../../src/core/contract/effect.ts';
+import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { JobFacts } from './facts.ts';
@@ -17,7 +18,7 @@ import type { NodeView, Observer } from './observer.ts';
 /**
  * `finished`: a node that had a job's end on its disk never treats the job as open again.
  * `losses`: no attempt is given up while its program runs on a node that its leader can reach.
- * `timeouts`: no job ends by its TotalTimeout before that time is over.
+ * `timeouts`: no job ends by its TotalTimeout before that time is over, from when a keeper took it up.
  * `possible`: no job ends for want of nodes while one that could run it can be reached.
  * `keepers`: a job has as many keepers as could be had.
  * `frames`: every message fits its frame and arrives as it was sent; every row is read as it was written.
@@ -63,6 +64,7 @@ const LATEST_START_MS = 150_000;
 export function createStrict(context: StrictContext): Strict {
   const wanted = new Set(context.strict);
   const finished = createFinished(context);
+  const ages = createAges(context);
   const frames: Observer = wanted.has('frames') ? createFrames(context) : {};
   const seen = new Set<string>();
   const once = (what: string): boolean => !seen.has(what) && seen.add(what).size > 0;
@@ -75,7 +77,7 @@ export function createStrict(context: StrictContext): Strict {
       checkLoss(context, facts, Number(note.data['partition']), Number(note.data['attempt']));
     }
     if (note.event === 'job.closed') {
-      if (wanted.has('timeouts')) checkTimeout(context, facts);
+      if (wanted.has('timeouts')) checkTimeout(context, facts, ages.of(job));
       if (wanted.has('possible')) checkPossible(context, node, facts);
     }
     if (note.event === 'job.admitted' && wanted.has('keepers')) checkCount(context, node, facts);
@@ -83,13 +85,18 @@ export function createStrict(context: StrictContext): Strict {
   return {
     observer: {
       ...frames,
-      onStart: (node) => finished.onStart(node),
+      onStart: (node) => {
+        finished.onStart(node);
+        ages.onStart(node);
+      },
       onHandled: (node, _input, effects) => {
+        ages.onHandled(node, effects);
         if (wanted.has('finished')) finished.onHandled(node, effects);
       },
       onDurable: (node, writes) => {
         frames.onDurable?.(node, writes);
         finished.onDurable(node, writes);
+        ages.onDurable(node, writes);
       },
       onEffect: (node, effect) => {
         if (effect.type === 'note') onNote(node, effect);
@@ -109,14 +116,14 @@ export function createStrict(context: StrictContext): Strict {
 
 // — finished stays finished
 
-type FinishedObserver = Required<Pick<Observer, 'onStart' | 'onDurable'>> & {
+type RowsObserver = Required<Pick<Observer, 'onStart' | 'onDurable'>> & {
   onHandled(node: NodeView, effects: readonly Effect[]): void;
 };
 
 /** What only a job that goes on gives reason to say. */
 const OPEN: ReadonlySet<string> = new Set(['admitted', 'promise', 'voted', 'propose', 'prepare']);
 
-function createFinished(context: StrictContext): FinishedObserver {
+function createFinished(context: StrictContext): RowsObserver {
   const durable = new Map<StoreId, Set<JobId>>();
   /** As far as the process of the node has handled it: its effects may still wait for the disk. */
   const handled = new Map<NodeId, Set<JobId>>();
@@ -147,6 +154,37 @@ function createFinished(context: StrictContext): FinishedObserver {
         }
       }
       handled.set(node.id, known);
+    },
+  };
+}
+
+// — no time is taken away
+
+/**
+ * A job is as old as its first keeper's knowledge of it. Its owner waits since before that; a full or slow
+ * disk holds back what others see of it, and not its age.
+ */
+function createAges(context: StrictContext): RowsObserver & { of(job: JobId): number } {
+  /** By the process that took it up; what a crash loses never was. */
+  const handled = new Map<NodeId, Map<JobId, number>>();
+  const since = new Map<JobId, number>();
+  const isAdmission = ({ table, key, value }: StoreWrite): boolean =>
+    table === 'records' && key === 'admission' && value !== null;
+  return {
+    of: (job) => context.now() - (since.get(job) ?? 0),
+    onStart: (node) => handled.set(node.id, new Map()),
+    onHandled: (node, effects) => {
+      for (const effect of effects) {
+        if (effect.type !== 'persist') continue;
+        for (const { job } of effect.writes.filter(isAdmission))
+          handled.get(node.id)?.set(job, context.now());
+      }
+    },
+    onDurable: (node, writes) => {
+      for (const { job } of writes.filter(isAdmission)) {
+        const at = handled.get(node.id)?.get(job) ?? context.now();
+        since.set(job, Math.min(at, since.get(job) ?? at));
+      }
     },
   };
 }
@@ -191,11 +229,10 @@ function checkLoss(
   }
 }
 
-function checkTimeout(context: StrictContext, facts: JobFacts): void {
+function checkTimeout(context: StrictContext, facts: JobFacts, tookMs: number): void {
   const close = facts.chosen.get('close/1')?.record;
   if (close?.type !== 'close' || close.body.code !== 'total-timeout') return;
   const totalMs = (facts.spec?.spec.Task.Timeouts.TotalTimeout ?? 0) * 1_000;
-  const tookMs = context.now() - (facts.admitted?.at ?? 0);
   // A clock may run a twentieth too fast.
   if (tookMs > 0.9 * totalMs) return;
   context.violation('timeouts', null, facts.job, `total-timeout of ${totalMs} ms after ${tookMs}`);

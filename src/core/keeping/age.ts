@@ -1,5 +1,6 @@
 /**
- * How old a job is for its TotalTimeout. It is counted by the monotonic clock and kept over restarts as
+ * How old a job is for its TotalTimeout: since this node took it up, however long the disk needed to write
+ * that down, for its owner waits as well. It is counted by the monotonic clock and kept over restarts as
  * what has passed. The time in which this node was down is not counted: its clock may have been set anew.
  */
 import { persist } from '../node/outbox.ts';
