@@ -1,10 +1,12 @@
 /**
- * S17: an accepted result can be fetched. When its acceptance is first proposed a node has it that is up
- * or was a moment ago (what was proposed may have been chosen, whatever becomes of that node later), and as long as not all its holders lose their disks within a while of each other, somebody goes on
- * having it.
+ * S17: an accepted result can be fetched. When its acceptance is first proposed or chosen a node has it that
+ * is up or was a moment ago (what was proposed may have been chosen, whatever becomes of that node later),
+ * and as long as not all its holders lose their disks within a while of each other, somebody goes on having it.
  */
-import type { StoreWrite } from '../../src/core/contract/stored.ts';
+import type { Effect } from '../../src/core/contract/effect.ts';
+import type { Input } from '../../src/core/contract/input.ts';
 import type { Message } from '../../src/core/contract/messages.ts';
+import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
 import type { FactsContext } from './facts.ts';
 import type { NodeView, Observer } from './observer.ts';
@@ -19,6 +21,23 @@ export interface ResultsContext extends FactsContext {
   readonly repairMs: number;
 }
 
+interface Accepted {
+  readonly id: string;
+  readonly cid: string;
+  readonly job: JobId;
+  readonly holders: number;
+}
+
+/** The acceptances of something that can be fetched. */
+function acceptsIn(writes: readonly StoreWrite[]): readonly Accepted[] {
+  return writes.flatMap(({ value }) => {
+    const record = value !== null && 'record' in value ? value.record : null;
+    if (record?.type !== 'accept' || record.body.result === null) return [];
+    const { job, result, holders } = record.body;
+    return [{ id: record.id, cid: result.cid, job, holders: holders.length }];
+  });
+}
+
 export function createResultsChecker(context: ResultsContext): Observer {
   /** Accepted contents, with the number of nodes that had them then. */
   const accepted = new Map<string, { readonly job: JobId; readonly holders: number }>();
@@ -26,7 +45,7 @@ export function createResultsChecker(context: ResultsContext): Observer {
   /** When a disk that had it was last lost. */
   const losses = new Map<string, number>();
   const downSince = new Map<NodeView, number>();
-  /** Acceptances that were proposed while somebody had the result. */
+  /** Acceptances that were proposed or chosen while somebody had the result. */
   const founded = new Set<string>();
   const there = (node: NodeView): boolean =>
     node.up || context.now() - (downSince.get(node) ?? Number.NEGATIVE_INFINITY) < NOTICED_MS;
@@ -46,15 +65,18 @@ export function createResultsChecker(context: ResultsContext): Observer {
         if (someoneHas(value.body.result.cid)) founded.add(value.id);
       }
     },
+    /** An only keeper proposes to itself, and its disk may be full for long: what counts is when it chose. */
+    onHandled(_node: NodeView, _input: Input, effects: readonly Effect[]): void {
+      for (const effect of effects) {
+        if (effect.type !== 'persist') continue;
+        for (const { id, cid } of acceptsIn(effect.writes)) if (someoneHas(cid)) founded.add(id);
+      }
+    },
     onDurable(node: NodeView, writes: readonly StoreWrite[]): void {
-      for (const { value } of writes) {
-        const record = value !== null && 'record' in value ? value.record : null;
-        if (record?.type !== 'accept' || record.body.result === null) continue;
-        const { job, result, holders } = record.body;
-        const { cid } = result;
+      for (const { id, cid, job, holders } of acceptsIn(writes)) {
         if (accepted.has(cid)) continue;
-        accepted.set(cid, { job, holders: holders.length });
-        if (!founded.has(record.id) && !someoneHas(cid) && !lately(cid))
+        accepted.set(cid, { job, holders });
+        if (!founded.has(id) && !someoneHas(cid) && !lately(cid))
           context.violation('S17', node, job, `${cid} was accepted, and nobody there has it`);
       }
     },
