@@ -8,6 +8,7 @@ import type { Job } from '../../job/model.ts';
 import { JOB_TYPES } from '../../job/types.ts';
 import { after } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
+import type { Declined } from '../placing/state.ts';
 import type { Refusal } from '../record/refusals.ts';
 import type { Ending } from './partition-plan.ts';
 
@@ -31,7 +32,7 @@ export interface Search {
   readonly startedAt: Millis;
   /** Offers not used yet. */
   readonly bids: number;
-  readonly declines: ReadonlyMap<NodeId, readonly Refusal[]>;
+  readonly declines: ReadonlyMap<NodeId, Declined>;
   /** Whether a node runs a part of it, was just chosen to, or offered to and has enough: it could run another. */
   readonly someCould: () => boolean;
   /** Whether one that could run it, by what it says of itself, has not answered. */
@@ -46,7 +47,7 @@ type Verdict =
 const wait = (lookAt: Millis | null): Verdict => ({ over: false, lookAt });
 
 /** Reasons that pass: the node could run the job. */
-const onlyBusy = (refusals: readonly Refusal[]): boolean =>
+const onlyBusy = ({ refusals }: Declined): boolean =>
   refusals.every(({ code }) => code === 'busy' || code === 'store-full');
 
 export function queueEnding({ Type, Task }: Job, search: Search, now: Millis): Verdict {
@@ -104,7 +105,7 @@ export function reasonsOf(
   declines: Search['declines'],
 ): readonly { readonly refusal: Refusal; readonly nodes: number }[] {
   const counts = new Map<string, { refusal: Refusal; nodes: number }>();
-  for (const refusals of declines.values()) {
+  for (const { refusals } of declines.values()) {
     for (const refusal of refusals) {
       const key = sameReason(refusal);
       const entry = counts.get(key) ?? { refusal, nodes: 0 };

@@ -12,7 +12,7 @@ import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import type { Suite } from '../record/suite.ts';
 import { aliveMembers, reachedMembers } from '../mesh/members.ts';
 import type { Member } from '../mesh/state.ts';
-import { heardLately } from '../mesh/reach.ts';
+import { heardLately, isNear } from '../mesh/reach.ts';
 import type { Announcement, Message, WaitingView } from '../contract/messages.ts';
 import { rankBids } from './ranking.ts';
 import type { Vacancy } from './ranking.ts';
@@ -37,6 +37,8 @@ const ROUND_FIRST_MS = 1_000;
 const ROUND_MAX_MS = 15_000;
 /** Who offered and had enough to do is asked again in each round, and has answered by then. */
 const SPARED_MS = 60_000;
+/** Who did not answer so many rounds and is out of reach is gone: what it said holds the job up no longer. */
+const MISSED_ROUNDS = 4;
 /** Of all refusals of one answer about a job that waits. */
 const REASONS_CHARS_MAX = 65_536;
 
@@ -98,8 +100,9 @@ function announcementOf(core: Node, kept: KeptJob, lead: Leader, need: number): 
 /** About as many bytes as the encoded spec has: its JSON. Good enough to choose the way it travels. */
 const specBytes = (spec: Signed<'spec'>): number => JSON.stringify(spec.body.spec).length;
 
-function announce(core: Node, kept: KeptJob, lead: Leader, need: number): void {
+function announce(core: With<'mesh'>, kept: KeptJob, lead: Leader, need: number): void {
   const pause = Math.min(ROUND_FIRST_MS * 2 ** lead.seeking.round, ROUND_MAX_MS);
+  forgetGone(core, lead);
   const announcement = announcementOf(core, kept, lead, need);
   core.out.push({ type: 'gossip', gossip: { type: 'announce', announcement } });
   core.inbox.push({ type: 'invite', announcement });
@@ -107,6 +110,17 @@ function announce(core: Node, kept: KeptJob, lead: Leader, need: number): void {
   lead.seeking.invited = false;
   lead.seeking.round += 1;
   lead.seeking.nextRoundAt = after(core.now, pause);
+}
+
+/**
+ * Every later round asks whoever answered an earlier one again. By rounds, not by time: they do not go on
+ * while this node is paused.
+ */
+function forgetGone(core: With<'mesh'>, { seeking }: Leader): void {
+  for (const [node, { round }] of seeking.declines) {
+    if (seeking.round - round < MISSED_ROUNDS || isNear(core, node)) continue;
+    seeking.declines.delete(node);
+  }
 }
 
 const answered = (lead: Leader, node: NodeId): boolean =>
@@ -245,7 +259,8 @@ export function onDecline(
   const { lead } = kept;
   if (lead?.stage !== 'leader' || lead.seeking.waitingSince === null) return;
   lead.seeking.bids.delete(from);
-  lead.seeking.declines.set(from, message.refusals);
+  const { round } = lead.seeking;
+  lead.seeking.declines.set(from, { refusals: message.refusals, round });
   touch(core, message.job);
 }
 

@@ -17,6 +17,13 @@ export interface Bid {
   readonly at: Millis;
 }
 
+/** Why a node does not take the job, as it said last. */
+export interface Declined {
+  readonly refusals: readonly Refusal[];
+  /** Rounds announced when it said so. */
+  readonly round: number;
+}
+
 export interface Hold {
   readonly job: JobId;
   readonly version: number;
@@ -73,7 +80,7 @@ export interface Seeking {
   /** Executions wanting a node when last looked at. */
   open: number;
   readonly bids: Map<NodeId, Bid>;
-  readonly declines: Map<NodeId, readonly Refusal[]>;
+  readonly declines: Map<NodeId, Declined>;
   /** One that could run it and has not answered, when that was last asked. */
   awaited: Member | null;
 }

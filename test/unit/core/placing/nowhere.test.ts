@@ -81,4 +81,16 @@ describe('a job with QueueTimeout 0 that nobody who answered can run', () => {
   it('does not wait for ever for one who never answers', () => {
     assert.equal(after(waiting({}), 90), 'not-enough-nodes');
   });
+
+  it('waits for a busy one while it can be reached, and not for ever once it is gone', () => {
+    const refusals = [{ code: 'busy', resource: 'cpu', wanted: 1_000, free: 0 }] as const;
+    const cluster = waiting({});
+    cluster.message(0, 5, { type: 'decline', job: id, version: 1, round: 0, refusals });
+    assert.equal(after(cluster, 600), 'Queued', 'it is connected');
+    cluster.input(0, { type: 'peer-disconnected', node: idOf(5) });
+    cluster.advance(15_000);
+    assert.equal(cluster.job(0).state, 'Queued', 'it may be back');
+    cluster.advance(105_000);
+    assert.equal(after(cluster, 0), 'not-enough-nodes');
+  });
 });
