@@ -30,7 +30,7 @@ import {
 } from './shape.ts';
 import type { Shape, Variants } from './shape.ts';
 
-const { count, jobId, moment, name, nodes, ordinal } = common;
+const { count, jobId, moment, name, nodes, ordinal, storeId } = common;
 
 /**
  * Refusals repeat what a spec says, so a text may be as long as there: one that does not pass is a
@@ -97,6 +97,11 @@ const REFUSALS: Variants<Refusal, 'code'> = {
   draining: map<OneRefusal<'draining'>>({ code: literal('draining') }),
   'store-full': map<OneRefusal<'store-full'>>({ code: literal('store-full') }),
   expired: map<OneRefusal<'expired'>>({ code: literal('expired') }),
+  'other-store': map<OneRefusal<'other-store'>>({
+    code: literal('other-store'),
+    store: storeId,
+  }),
+  damaged: map<OneRefusal<'damaged'>>({ code: literal('damaged') }),
   'wrong-time': map<OneRefusal<'wrong-time'>>({
     code: literal('wrong-time'),
     notAfter: moment,

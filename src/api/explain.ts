@@ -6,6 +6,7 @@ import type { WaitingView } from '../core/contract/messages.ts';
 import type { KeepersView } from '../core/contract/reply.ts';
 import type { Refusal, ResourceName } from '../core/record/refusals.ts';
 import type { Constraint } from '../job/model.ts';
+import { noSay } from '../failures/no-say.ts';
 import { wrongTime } from '../failures/wrong-time.ts';
 import { formatBytes } from '../lib/units.ts';
 
@@ -79,6 +80,9 @@ export function explainRefusal(refusal: Refusal): string {
       return "the node's disk is full";
     case 'expired':
       return 'the job has expired';
+    case 'other-store':
+    case 'damaged':
+      return noSay(refusal);
     case 'wrong-time':
       return wrongTime(refusal);
   }

@@ -4,7 +4,15 @@
  */
 import type { Failure, FailureCode } from './failure.ts';
 import type { Unanswered } from '../core/contract/reply.ts';
+import type { Refusal } from '../core/record/refusals.ts';
+import { noSay } from './no-say.ts';
 import { wrongTime } from './wrong-time.ts';
+
+const whyRefused = (refusal: Refusal): string => {
+  if (refusal.code === 'wrong-time') return wrongTime(refusal);
+  const isForGood = refusal.code === 'other-store' || refusal.code === 'damaged';
+  return isForGood ? noSay(refusal) : refusal.code;
+};
 
 /** The code that Bacalhau's clients know. */
 export type ApiCode =
@@ -321,8 +329,7 @@ export const FAILURES: Rows = {
     403,
     'Forbidden',
     3,
-    ({ job, refusal }) =>
-      `Job ${job} was not admitted: ${refusal.code === 'wrong-time' ? wrongTime(refusal) : refusal.code}.`,
+    ({ job, refusal }) => `Job ${job} was not admitted: ${whyRefused(refusal)}.`,
   ),
   'spec-too-large': final(
     400,

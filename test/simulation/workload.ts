@@ -55,6 +55,7 @@ export interface WorkloadOptions {
 
 const CLIENT_PATIENCE_MS = 30_000;
 const RETRY_MS = 3_000;
+const NO_SAY: ReadonlySet<string> = new Set(['other-store', 'damaged']);
 /** How long a spec may be admitted: far beyond every simulation. */
 const NOT_AFTER_MS = 30 * 86_400_000;
 
@@ -245,6 +246,11 @@ export function createClients(world: World, jobs: readonly ClientJob[], random: 
     // It ran and is forgotten but for its id: the client hears that when its receipts went astray until then.
     if (problem.code === 'job-terminal' || problem.code === 'spec-too-large') {
       job.refused = problem.code;
+      return;
+    }
+    // Too many of its keepers can never have a say in it: the client is told to take another token.
+    if (problem.code === 'not-admitted' && NO_SAY.has(problem.refusal.code)) {
+      job.refused = problem.refusal.code;
       return;
     }
     if (problem.code === 'keepers-unreachable') ticketOf(job, problem.job);

@@ -18,6 +18,7 @@ import { createLedger } from '../record/ledger.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { Message } from '../contract/messages.ts';
 import { reached } from '../mesh/reach.ts';
+import type { Refusal } from '../record/refusals.ts';
 import type { AdmissionBody, Signed } from '../record/records.ts';
 import { admissionVote, validAdmissionVote } from './sponsor.ts';
 import { note, persist, refuse, send, wallMs } from '../node/outbox.ts';
@@ -43,6 +44,11 @@ const liveJobs = (core: With<'keeping'>): number =>
 const asKeeper = (core: With<'keeping'>, chain: Chain): boolean =>
   !core.keeping.forfeits.has(chain.job) && hasVote(currentOf(chain), core.self, core.config.store);
 
+const noSay = (core: With<'keeping'>, job: JobId): Refusal =>
+  core.keeping.forfeits.has(job)
+    ? { code: 'damaged' }
+    : { code: 'other-store', store: core.config.store };
+
 export function onAdmit(
   core: With<'mesh' | 'keeping'>,
   from: NodeId,
@@ -65,7 +71,12 @@ export function onAdmit(
     if (second.code === 'expired') tellTime(core, from, spec);
     return;
   }
-  if (!asKeeper(core, firstOf(admission.body))) return refuse(core, from, 'not-keeper', false);
+  const named = admission.body.keepers.some(({ node }) => node === core.self);
+  if (!named) return refuse(core, from, 'not-keeper', false);
+  if (!asKeeper(core, firstOf(admission.body))) {
+    // For good: who asks would ask in vain for as long as the job is valid.
+    return send(core, from, { type: 'not-admitted', job, refusal: noSay(core, job) });
+  }
   const full = liveJobs(core) >= core.config.limits.jobsMax;
   const refusal = shut(core) ?? (full ? ({ code: 'store-full' } as const) : null);
   if (refusal !== null) return send(core, from, { type: 'not-admitted', job, refusal });

@@ -21,6 +21,7 @@ import { chooseKeepers } from './choose-keepers.ts';
 import type { Problem } from '../contract/reply.ts';
 import { keeperCandidates } from '../mesh/members.ts';
 import type { Message } from '../contract/messages.ts';
+import type { RefusalCode } from '../record/refusals.ts';
 import type { Certified, Signed } from '../record/records.ts';
 import type { Submission } from './state.ts';
 import { note, persist, reply, seal, send, refuse, wallMs } from '../node/outbox.ts';
@@ -113,6 +114,7 @@ export function createSubmission(
     votes: new Map(),
     certified: null,
     refused: new Set(),
+    lost: new Map(),
     activated: new Set(),
     asked: false,
     waiting: [],
@@ -126,6 +128,7 @@ export function createSubmission(
 function sendOut(core: With<'mesh' | 'keeping'>, submission: Submission): void {
   const { spec, admission, certified } = submission;
   for (const { node } of admission.body.keepers) {
+    if (submission.lost.has(node)) continue;
     if (certified !== null) {
       if (submission.activated.has(node)) continue;
       send(core, node, { type: 'activate', spec, admission: certified });
@@ -149,6 +152,7 @@ export function tickSubmission(core: With<'mesh' | 'keeping'>, job: JobId): void
     return fail(core, submission, { code: 'not-admitted', job, refusal });
   }
   giveUpWaiting(core, submission);
+  if (submission.certified === null && isLost(submission)) return waitForExpiry(core, submission);
   if (isDue(core, submission.resend)) sendOut(core, submission);
   else core.timers.set(timerOf(job), submission.resend.at);
 }
@@ -179,6 +183,8 @@ export function onAdmitted(
 ): void {
   const submission = core.keeping.submissions.get(message.job);
   if (submission === undefined || submission.certified !== null) return;
+  // A vote from before a loss makes no majority that still has a say.
+  if (isLost(submission)) return;
   const { admission } = submission;
   if (!validAdmissionVote(core, message.vote, admission)) return;
   if (core.suite.nodeOf(message.vote.by) !== from) return;
@@ -206,26 +212,64 @@ export function onNotAdmitted(
   if (submission === undefined || submission.certified !== null) return;
   const configuration = firstConfiguration(submission.admission.body);
   if (!isKeeper(configuration, from)) return refuse(core, from, 'not-keeper', false);
-  submission.refused.add(from);
+  const { refusal } = message;
+  const named = submission.admission.body.keepers.find(({ node }) => node === from);
+  // The answer to an earlier admission, which named the store that this keeper had before.
+  if (refusal.code === 'other-store' && refusal.store === named?.store) return;
+  if (FOR_GOOD.has(refusal.code)) submission.lost.set(from, refusal);
+  else submission.refused.add(from);
   // One keeper's refusal ends it only when a majority can no longer be had.
-  const willing = keeperNodes(configuration).filter((node) => !submission.refused.has(node));
+  const { refused, lost } = submission;
+  const willing = keeperNodes(configuration).filter(
+    (node) => !refused.has(node) && !lost.has(node),
+  );
   if (isQuorum(configuration, willing)) return;
-  const problem: Problem = { code: 'not-admitted', job: message.job, refusal: message.refusal };
-  fail(core, submission, problem);
+  const problem: Problem = { code: 'not-admitted', job: message.job, refusal };
+  if (lost.size === 0) return fail(core, submission, problem);
+  // Who lost what it knew may have voted before, and another may have that vote: no second admission is made.
+  answerAll(core, submission, problem);
+  if (isLost(submission)) waitForExpiry(core, submission);
+}
+
+/** Who says so has lost its say in the job; the other reasons pass. */
+const FOR_GOOD: ReadonlySet<RefusalCode> = new Set(['other-store', 'damaged']);
+
+/** So many of its keepers lost their say that it will never be admitted. */
+function isLost({ admission, lost }: Submission): boolean {
+  const configuration = firstConfiguration(admission.body);
+  return !isQuorum(
+    configuration,
+    keeperNodes(configuration).filter((node) => !lost.has(node)),
+  );
+}
+
+/** Nobody is asked any more. It stays, so that the same token never makes a second admission of the job. */
+function waitForExpiry(core: Node, { spec }: Submission): void {
+  const { job, notAfter } = spec.body;
+  core.timers.set(timerOf(job), after(core.now, Math.max(1, notAfter - core.wall)));
+}
+
+function answerAll(core: Node, submission: Submission, problem: Problem): void {
+  for (const wait of submission.waiting.splice(0)) {
+    reply(core, wait.request, { type: 'failed', problem });
+  }
 }
 
 /** It comes to nothing. */
 function fail(core: With<'mesh' | 'keeping'>, submission: Submission, problem: Problem): void {
-  for (const wait of submission.waiting.splice(0)) {
-    reply(core, wait.request, { type: 'failed', problem });
-  }
+  answerAll(core, submission, problem);
   forget(core, submission.spec.body.job);
 }
 
 function tellOutcome(core: Node, submission: Submission): void {
   const receipt: Certified<'admission'> | null = submission.certified;
-  if (receipt === null) return;
   const { job, version } = submission.spec.body;
+  if (receipt === null) {
+    const [refusal] = submission.lost.values();
+    if (refusal !== undefined && isLost(submission))
+      answerAll(core, submission, { code: 'not-admitted', job, refusal });
+    return;
+  }
   for (const wait of submission.waiting.splice(0)) {
     reply(core, wait.request, { type: 'accepted', job, version, receipt, again: wait.again });
   }
@@ -238,7 +282,8 @@ export function onActivated(core: With<'mesh' | 'keeping'>, from: NodeId, job: J
   const keepers = keeperNodes(firstConfiguration(submission.admission.body));
   if (!keepers.includes(from)) return refuse(core, from, 'not-keeper', false);
   submission.activated.add(from);
-  if (!keepers.every((node) => submission.activated.has(node))) return;
+  const { activated, lost } = submission;
+  if (!keepers.every((node) => activated.has(node) || lost.has(node))) return;
   core.timers.clear(timerOf(job));
   makeRoom(core);
 }

@@ -9,6 +9,7 @@ import type { Oversight } from './oversight.ts';
 import type { Lead } from '../leading/state.ts';
 import type { JobId, Millis, NodeId, RequestId } from '../record/ids.ts';
 import type { Ledger } from '../record/ledger.ts';
+import type { Refusal } from '../record/refusals.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import type { Packed } from '../record/suite.ts';
 
@@ -66,6 +67,8 @@ export interface Submission {
   readonly votes: Map<NodeId, Signed<'vote'>>;
   certified: Certified<'admission'> | null;
   readonly refused: Set<NodeId>;
+  /** Keepers that will never have a say in it, and why; the others may be enough. */
+  readonly lost: Map<NodeId, Refusal>;
   /** Keepers that acknowledged the activation. */
   readonly activated: Set<NodeId>;
   /** The keepers were asked once; who is asked again did not answer. */

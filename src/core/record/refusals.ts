@@ -3,6 +3,7 @@
  * these up, so that `job describe` can say which constraint or resource keeps how many nodes out.
  */
 import type { Constraint } from '../../job/model.ts';
+import type { StoreId } from './ids.ts';
 
 export type ResourceName = 'cpu' | 'memory' | 'disk' | 'gpu';
 
@@ -35,6 +36,10 @@ export type Refusal =
   | { readonly code: 'draining' }
   | { readonly code: 'store-full' }
   | { readonly code: 'expired' }
+  /** It is named as a keeper with a store that it has no more; its store is this one. It will never have a say in the job. */
+  | { readonly code: 'other-store'; readonly store: StoreId }
+  /** What its store knew of the job is damaged, so that it has no say in it any more. */
+  | { readonly code: 'damaged' }
   /** The job is good until `notAfter`, which is over or too far ahead by the clock of who refuses, that shows `wall`. Milliseconds. */
   | { readonly code: 'wrong-time'; readonly notAfter: number; readonly wall: number };
 

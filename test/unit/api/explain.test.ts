@@ -5,6 +5,7 @@ import { explainRefusal, explainWaiting } from '../../../src/api/explain.ts';
 import type { WaitingView } from '../../../src/core/contract/messages.ts';
 import type { Refusal, RefusalCode } from '../../../src/core/record/refusals.ts';
 import type { Constraint } from '../../../src/job/model.ts';
+import { storeOf } from '../core/fixtures.ts';
 
 type Cases = {
   readonly [Code in RefusalCode]: readonly [Omit<Extract<Refusal, { code: Code }>, 'code'>, string];
@@ -44,6 +45,14 @@ const CASES: Cases = {
   draining: [{}, 'the node is shutting down and takes nothing new'],
   'store-full': [{}, "the node's disk is full"],
   expired: [{}, 'the job has expired'],
+  'other-store': [
+    { store: storeOf(1) },
+    'a keeper that was chosen for it has another store since: submit the job again with another idempotency token',
+  ],
+  damaged: [
+    {},
+    'what a keeper knew of it is damaged there: submit the job again with another idempotency token',
+  ],
   'wrong-time': [
     { notAfter: Date.UTC(2026, 0, 2), wall: Date.UTC(2026, 0, 3) },
     'it is good until 2026-01-02 00:00:00 UTC, which is over by the clock there, 2026-01-03 00:00:00 UTC: `shoal doctor` says whose clock is wrong',

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Cluster } from '../cluster.ts';
-import { jobWith } from '../fixtures.ts';
+import type { JobId } from '../../../../src/core/record/ids.ts';
+import { jobWith, storeOf } from '../fixtures.ts';
 
 /** Five keepers of a job that runs; a follower lost a row of it. */
 function withForfeit(): { cluster: Cluster; damaged: number; others: readonly number[] } {
@@ -78,5 +79,68 @@ describe('a job of which a keeper has lost a row', () => {
       60_000,
     );
     assert.notEqual(cluster.reply(request), null);
+  });
+});
+
+describe('a submission some of whose keepers can never have a say in the job', () => {
+  const HOUR_MS = 3_600_000;
+
+  /** Three nodes; those given damaged what they knew of the job before they answered. */
+  function submitted(damaged: number): { cluster: Cluster; request: string; job: JobId } {
+    const cluster = new Cluster({ nodes: 3 });
+    cluster.lose = ({ message }) => message.type === 'admit' || message.type === 'admitted';
+    const request = cluster.submit(0, jobWith());
+    const { job } = cluster.messages('admit')[0]?.message.spec.body ?? assert.fail();
+    for (let node = 1; node <= damaged; node += 1) {
+      cluster.crash(node);
+      cluster.store(node).forfeits.add(job);
+      cluster.restart(node);
+    }
+    cluster.lose = () => false;
+    return { cluster, request, job };
+  }
+
+  it('is refused with the reason as soon as they are too many, and its sponsor asks no more', () => {
+    const { cluster, request, job } = submitted(2);
+    cluster.until('it is answered', () => cluster.reply(request) !== null, 5_000);
+    const problem = { code: 'not-admitted', job, refusal: { code: 'damaged' } };
+    assert.deepEqual(cluster.reply(request), { type: 'failed', problem });
+    const asked = cluster.messages('admit').length;
+    // Long enough for two repetitions, and not for its own keeper, which hands it on after ten seconds.
+    cluster.advance(8_000);
+    assert.equal(cluster.messages('admit').length, asked);
+    // The same token finds it: a second admission of the job would be a second keeper set.
+    assert.deepEqual(cluster.reply(cluster.submit(0, jobWith())), { type: 'failed', problem });
+    cluster.restart(0);
+    const later = cluster.submit(0, jobWith());
+    cluster.until('it is answered again', () => cluster.reply(later) !== null, 30_000);
+    const ids = new Set(cluster.messages('admit').map(({ message }) => message.admission.id));
+    assert.equal(ids.size, 1);
+  });
+
+  it('goes on with the others while they are enough', () => {
+    const { cluster, request } = submitted(1);
+    cluster.until('it is answered', () => cluster.reply(request) !== null, 5_000);
+    assert.equal(cluster.reply(request)?.type, 'accepted');
+  });
+
+  it('is forgotten when its time is over', () => {
+    const { cluster, request } = submitted(2);
+    cluster.until('it is answered', () => cluster.reply(request) !== null, 5_000);
+    assert.equal(cluster.store(0).rows('submissions').length, 1);
+    cluster.crash(1);
+    cluster.crash(2);
+    cluster.advance(25 * HOUR_MS);
+    assert.deepEqual(cluster.store(0).rows('submissions'), []);
+  });
+
+  it('is not ended by an answer that is about a store it does not name', () => {
+    const { cluster, request, job } = submitted(0);
+    cluster.lose = () => true;
+    for (const node of [1, 2]) {
+      const refusal = { code: 'other-store', store: storeOf(node) } as const;
+      cluster.message(0, node, { type: 'not-admitted', job, refusal });
+    }
+    assert.equal(cluster.reply(request), null);
   });
 });

@@ -115,15 +115,6 @@ describe('an admission', () => {
       'not-keeper',
       { ...admit, admission: admissionOf(spec, [1, 2, 3]) },
     ],
-    'that names this node with another store': [
-      'not-keeper',
-      {
-        ...admit,
-        admission: admissionOf(spec, [1, 0, 2], {
-          keepers: [1, 0, 2].map((index) => ({ node: idOf(index), store: storeOf(index + 10) })),
-        }),
-      },
-    ],
     'of a spec that no API would have taken': [
       'spec-invalid',
       { ...admit, spec: specOf(jobWith({ Count: 1_000_000 })) },
@@ -160,6 +151,15 @@ describe('an admission', () => {
     refusedAlone(keeper(), 1, other, 'contradiction');
     const second = admitted(jobWith({ Count: 2 }), [0, 1, 2]);
     refusedAlone(pending, 1, { ...activate, admission: second.admission }, 'contradiction');
+  });
+
+  it('that names this node with another store gets no vote, and its sponsor is told so', () => {
+    const keepers = [1, 0, 2].map((index) => ({ node: idOf(index), store: storeOf(index + 10) }));
+    const admission = admissionOf(spec, [1, 0, 2], { keepers });
+    const effects = machine().message(0, 1, { ...admit, admission });
+    const refusal = { code: 'other-store', store: storeOf(0) };
+    const said = { type: 'not-admitted', job: id, refusal };
+    assert.deepEqual(effects, [{ type: 'send', to: idOf(1), message: said }]);
   });
 
   it('is declined without a vote by a node that leaves or is full', () => {

@@ -99,7 +99,9 @@ describe('admissions that nobody activates', () => {
     const machine = createMachine(config, suiteOf(0), before.store(0).restore());
     const input = { type: 'message', from: idOf(7), message: asked(1) } as const;
     const effects = machine.handle(input, asMillis(1), at(1));
-    assert.deepEqual(refusals(effects), ['not-keeper']);
+    const refusal = { code: 'other-store', store: storeOf(9) };
+    const said = { type: 'not-admitted', job: asked(1).spec.body.job, refusal };
+    assert.deepEqual(effects, [{ type: 'send', to: idOf(7), message: said }]);
     assert.equal(machine.sizes()['pending'], 0);
   });
 

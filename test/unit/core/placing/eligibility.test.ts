@@ -43,7 +43,10 @@ const network = (Type: Task['Network']['Type']): Job =>
 
 type Case = readonly [law: string, refusal: Refusal, job: Job, profile?: Partial<Profile>];
 /** Every refusal that comes from profile and spec; the others come from the moment. */
-type Lasting = Exclude<RefusalCode, 'busy' | 'store-full' | 'draining' | 'expired' | 'wrong-time'>;
+type Lasting = Exclude<
+  RefusalCode,
+  'busy' | 'store-full' | 'draining' | 'expired' | 'wrong-time' | 'other-store' | 'damaged'
+>;
 
 const cases: Readonly<Record<Lasting, readonly Case[]>> = {
   'engine-missing': [

@@ -123,6 +123,8 @@ const refusalTable: { readonly [C in Refusal['code']]: Arbitrary<Of<Refusal, 'co
   draining: record({ code: is('draining') }),
   'store-full': record({ code: is('store-full') }),
   expired: record({ code: is('expired') }),
+  'other-store': record({ code: is('other-store'), store: storeIds }),
+  damaged: record({ code: is('damaged') }),
   'wrong-time': record({ code: is('wrong-time'), notAfter: moments, wall: moments }),
 };
 const refusal: Arbitrary<Refusal> = fc.oneof(...Object.values(refusalTable));
