@@ -70,13 +70,20 @@ function checkProof(core: Node, announcement: Announcement, spec: Signed<'spec'>
   return sound === 'good' ? checkAdmission(core.suite, spec, admission.record) : sound;
 }
 
-/** Remembers an announcement; of those like it, and of all, the oldest make room. */
+/**
+ * Remembers an announcement; of those like it, and of all, the oldest make room. One that is repeated keeps
+ * its place: otherwise whoever comes last would always be served first.
+ */
 function rememberOf(
   map: Map<JobId, Announcement>,
   announcement: Announcement,
   alike: (other: Announcement) => boolean,
 ): void {
-  if (!map.has(announcement.job) && map.size >= WISHES_PER_LEADER_MAX) {
+  if (map.has(announcement.job)) {
+    map.set(announcement.job, announcement);
+    return;
+  }
+  if (map.size >= WISHES_PER_LEADER_MAX) {
     let oldest: JobId | null = null;
     let count = 0;
     for (const other of map.values()) {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Cluster } from '../cluster.ts';
-import { jobWith } from '../fixtures.ts';
+import { admitted, idOf, jobWith } from '../fixtures.ts';
 
 const small = { cpuMillis: 1, memoryBytes: 1, diskBytes: 0, gpus: 0 };
 const bidsOf = (cluster: Cluster): number => cluster.messages('bid').length;
@@ -44,5 +44,36 @@ describe('a node that took up what it bid for', () => {
     cluster.advance(1_000);
     assert.equal(cluster.effects('run').length, 40);
     for (const node of [0, 1, 2]) assert.deepEqual(cluster.inspect(node).holds, []);
+  });
+});
+
+describe('a node that is full', () => {
+  const capacity = { cpuMillis: 4_000, memoryBytes: 1, diskBytes: 0, gpus: 0 };
+  /** Leader `node` has a job that takes all of node 0. */
+  const invite = (cluster: Cluster, node: number): void => {
+    const nonce = String(node).padStart(32, '0');
+    const { spec, admission } = admitted(jobWith({}, { resources: capacity }), [node], { nonce });
+    const { job } = spec.body;
+    const about = { job, version: 1, leader: idOf(node), admission, grant: null };
+    cluster.message(0, node, {
+      type: 'invite',
+      announcement: { ...about, round: 0, need: 1, spec, notAgain: [] },
+    });
+  };
+
+  it('serves what waits in the order in which it came, however often it is announced', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    for (const node of [1, 2, 3]) {
+      cluster.input(0, { type: 'peer-connected', node: idOf(node) });
+      invite(cluster, node);
+      cluster.advance(500);
+    }
+    invite(cluster, 2);
+    assert.deepEqual(
+      cluster.messages('bid').map(({ to }) => to),
+      [idOf(1)],
+    );
+    cluster.until('its hold has run out', () => bidsOf(cluster) > 1, 30_000);
+    assert.equal(cluster.messages('bid')[1]?.to, idOf(2));
   });
 });
