@@ -12,11 +12,13 @@ import { sameEpoch } from '../record/ballot.ts';
 import { slotOf } from '../record/slot.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, Millis, NodeId } from '../record/ids.ts';
-import { everKept } from '../record/chain.ts';
+import { keepWarm } from '../keeping/shelf.ts';
+import { currentOf, everKept } from '../record/chain.ts';
+import { keeperNodes } from '../record/keeper-set.ts';
 import type { Epoch } from '../record/records.ts';
 import { checkCommand, checkCommitted } from '../record/verify.ts';
 import { takeCommand, takeMore, takeState } from './evidence.ts';
-import { learn, sendCommits } from './proposer.ts';
+import { jobTimer, learn, sendCommits } from './proposer.ts';
 import { isPulled, pageOf, pullOf, snapshotOf, takePage, wantedOf } from './snapshot.ts';
 import type { Pull, Snapshot } from './snapshot.ts';
 
@@ -29,6 +31,9 @@ const LOOKED_AT_PER_POINT = 500;
 const TOLD_AT_ONCE = 100;
 /** A pull from one keeper makes room for another when it brought nothing for so long. */
 const STALLED_MS = 3_000;
+/** Who knows only the end of a job asks for the rest so often, and for as long as a leader tells of an end. */
+const ASK_AGAIN_MS = 5_000;
+const ASKING_MS = 60_000;
 
 /** A snapshot that another keeper may ask for page by page: one for each job. */
 export interface Held {
@@ -36,6 +41,15 @@ export interface Held {
   /** What it was promised under; null for that of a closed job. */
   readonly epoch: Epoch | null;
   until: Millis;
+}
+
+/** The end of a job came alone: what else was committed, any keeper may be the only one left to know. */
+export interface Missing {
+  /** The keepers that have not told yet what they know. */
+  readonly unheard: Set<NodeId>;
+  readonly until: Millis;
+  /** When they are asked again. */
+  at: Millis;
 }
 
 /** The ledger of a closed job that comes from another keeper. */
@@ -141,7 +155,7 @@ export function onLedger(
 ): void {
   const { ledger, accepted, fetching } = kept;
   if (!everKept(ledger, from)) return refuse(core, from, 'not-keeper', false);
-  if (ledger.close !== null) return;
+  if (ledger.close !== null && kept.missing === null) return;
   const stalled = fetching === null || core.now - fetching.heardAt >= STALLED_MS;
   if (!stalled && fetching.from !== from) return;
   if (fetching?.from === from && fetching.pull.snapshot === digest.snapshot)
@@ -149,6 +163,7 @@ export function onLedger(
   if (!mayAsk(core, from, kept)) return;
   const pull = pullOf(snapshotOf(core.suite, ledger, accepted.values()).digest, digest);
   if (pull === null) return refuse(core, from, 'contradiction', false);
+  if (isPulled(pull)) return hasTold(kept, from);
   kept.fetching = { from, pull, heardAt: core.now };
   askPage(core, from, job, pull);
 }
@@ -160,7 +175,47 @@ export function takeFetched(core: Node, from: NodeId, kept: KeptJob, page: Page)
   if (!takePage(fetching.pull, page)) return true;
   fetching.heardAt = core.now;
   takeRecords(core, from, kept, page);
-  if (isPulled(fetching.pull)) kept.fetching = null;
-  else askPage(core, from, page.job, fetching.pull);
+  if (isPulled(fetching.pull)) {
+    kept.fetching = null;
+    hasTold(kept, from);
+  } else askPage(core, from, page.job, fetching.pull);
   return true;
+}
+
+/** Asks the other keepers for all they know of a job of whose end this one has heard by the way. */
+export function askRest(core: Node, kept: KeptJob): void {
+  const { ledger } = kept;
+  const unheard = new Set(keeperNodes(currentOf(ledger)));
+  unheard.delete(core.self);
+  ask(core, ledger.job, unheard);
+  // Of a job that is still open here its keepers are asked anyway, until it is not.
+  if (ledger.close === null) return;
+  kept.missing = { unheard, until: after(core.now, ASKING_MS), at: after(core.now, ASK_AGAIN_MS) };
+  core.timers.set(jobTimer(kept), kept.missing.at);
+}
+
+/** Asks those again that have not answered: a question or its answer may be lost. */
+export function tickMissing(core: With<'keeping'>, kept: KeptJob): void {
+  const { missing, ledger } = kept;
+  if (missing === null) return;
+  if (missing.unheard.size === 0 || core.now >= missing.until) {
+    kept.missing = null;
+    return;
+  }
+  if (core.now >= missing.at) {
+    missing.at = after(core.now, ASK_AGAIN_MS);
+    // What is asked for has to be in memory when it comes.
+    keepWarm(core, ledger.job);
+    ask(core, ledger.job, missing.unheard);
+  }
+  core.timers.set(jobTimer(kept), missing.at);
+}
+
+function ask(core: Node, job: JobId, nodes: Iterable<NodeId>): void {
+  for (const node of nodes) send(core, node, { type: 'lead-check', jobs: [job] });
+}
+
+/** All that this keeper knows of the job is here. */
+export function hasTold({ missing }: KeptJob, from: NodeId): void {
+  missing?.unheard.delete(from);
 }

@@ -260,6 +260,7 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     oversight: newOversight(core.now),
     closedAt: null,
     held: null,
+    missing: null,
     fetching: null,
   };
   core.keeping.kept.set(ledger.job, kept);

@@ -13,7 +13,7 @@ import { compareEpochs, withinReach } from '../record/ballot.ts';
 import { standForLeader, stepDown } from '../consensus/candidacy.ts';
 import { takeCommand, takeMore, takeState } from '../consensus/evidence.ts';
 import { highestAbove, mayGoOn, noteOutdated, waitsInVain } from '../consensus/outdated.ts';
-import { tellLedger } from '../consensus/transfer.ts';
+import { askRest, hasTold, tellLedger, tickMissing } from '../consensus/transfer.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { entrust } from '../leading/entrusting.ts';
@@ -70,6 +70,8 @@ export function onCommit(
     }
     slots.push(slot);
   }
+  // It comes with all else that the sender knows and this keeper has not acknowledged.
+  if (values.some(isClose)) hasTold(kept, from);
   if (slots.length > 0) send(core, from, { type: 'commit-ack', job: message.job, slots });
 }
 
@@ -84,16 +86,14 @@ const lacksResults = ({ ledger }: KeptJob, { outcome }: CloseBody): boolean =>
 
 /**
  * The close reached this keeper by another way than a commit. The close alone would leave all else that
- * was committed unknown here, so the other keepers are asked for everything; of a completed job it
- * comes together with the results it rests on.
+ * was committed unknown here, so the other keepers are asked for everything, and again when nothing comes;
+ * of a completed job it comes together with the results it rests on.
  */
 export function learnClose(core: Node, kept: KeptJob, close: Certified<'close'>): void {
   if (kept.ledger.close !== null) return;
   if (close.record.body.outcome === 'completed') kept.endedAt ??= core.now;
   else learn(core, kept, close);
-  for (const node of keeperNodes(currentOf(kept.ledger))) {
-    if (node !== core.self) send(core, node, { type: 'lead-check', jobs: [kept.ledger.job] });
-  }
+  askRest(core, kept);
 }
 
 export function onStates(
@@ -222,6 +222,7 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
     }
     kept.accepted.clear();
   }
+  tickMissing(core, kept);
   if (kept.candidateAt !== null && core.now >= kept.candidateAt) {
     kept.candidateAt = null;
     standForLeader(core, kept);

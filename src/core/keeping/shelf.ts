@@ -197,7 +197,7 @@ function outlineOf(spec: StoredRecord['record'], { record, votes }: StoredRecord
 // — in memory for a while
 
 /** Somebody wants the job: it stays in memory for a while, and not too many such jobs do. */
-function keepWarm(core: With<'keeping'>, job: JobId): void {
+export function keepWarm(core: With<'keeping'>, job: JobId): void {
   core.keeping.warm.delete(job);
   core.keeping.warm.set(job, core.now);
   core.timers.set('shelf', after(core.now, WARM_MS));

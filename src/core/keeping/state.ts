@@ -4,7 +4,7 @@ import { JobSet } from './job-set.ts';
 import type { Repeat } from '../node/repeat.ts';
 import type { AcceptedValue } from '../contract/messages.ts';
 import type { Card } from './shelf.ts';
-import type { Fetching, Held } from '../consensus/transfer.ts';
+import type { Fetching, Held, Missing } from '../consensus/transfer.ts';
 import type { Oversight } from './oversight.ts';
 import type { Lead } from '../leading/state.ts';
 import type { JobId, Millis, NodeId, RequestId } from '../record/ids.ts';
@@ -43,6 +43,8 @@ export interface KeptJob {
   closedAt: Millis | null;
   /** What another keeper may ask for page by page. */
   held: Held | null;
+  /** Its end came alone: who is still asked for the rest. */
+  missing: Missing | null;
   /** What comes of a job that is over. */
   fetching: Fetching | null;
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MESSAGE_FILL_BYTES } from '../../../../src/core/contract/limits.ts';
+import type { Certified } from '../../../../src/core/record/records.ts';
 import { closeSlot, slotOf } from '../../../../src/core/record/slot.ts';
 import type { CertifiedValue } from '../../../../src/core/contract/messages.ts';
 import { Cluster, refusals } from '../cluster.ts';
@@ -45,11 +46,11 @@ const slots = (cluster: Cluster): readonly string[] =>
   cluster.job(0).records.committed.map(({ record }) => slotOf(record));
 
 /** Keeper 2 answers what it is asked for. @returns how many pages it gave */
-function serve(cluster: Cluster, from = 2, given = 0): number {
+function serve(cluster: Cluster, from = 2, given = 0, snapshot = whole): number {
   for (let count = given; ; count += 1) {
     const wanted = wantedOf(cluster, from)[count];
     if (wanted === undefined) return count - given;
-    cluster.message(0, from, pageFor(whole, wanted));
+    cluster.message(0, from, pageFor(snapshot, wanted));
   }
 }
 
@@ -119,6 +120,55 @@ describe('a keeper that missed a large job', () => {
     const other = { ...ledger, digest: { ...whole.digest, chunks } };
     assert.deepEqual(refusals(cluster.message(0, 2, other)), ['contradiction']);
     assert.deepEqual(wantedOf(cluster, 2), []);
+  });
+});
+
+describe('a keeper that heard of nothing but the end of a job that failed', () => {
+  const failure = committed(job, closeOf(job)) as Certified<'close'>;
+  const known: readonly CertifiedValue[] = results.slice(1).flat();
+  function hearer(): Cluster {
+    const cluster = keeper();
+    cluster.message(0, 7, { type: 'closed', job: id, close: failure });
+    assert.deepEqual(slots(cluster), [END]);
+    return cluster;
+  }
+  /** How often it asked keeper 1 and keeper 2. */
+  const asked = (cluster: Cluster): readonly number[] =>
+    [1, 2].map(
+      (node) => cluster.messages('lead-check').filter(({ to }) => to === idOf(node)).length,
+    );
+
+  it('asks each keeper until that one has told, and not for ever', () => {
+    const cluster = hearer();
+    cluster.advance(20_000);
+    const [first = 0, second = 0] = asked(cluster);
+    assert.ok(first >= 3 && second >= 3, `${first} and ${second} times in 20 s`);
+    cluster.message(0, 2, { type: 'commit', job: id, values: [...known.slice(0, 2), failure] });
+    cluster.advance(20_000);
+    const [more = 0, same] = asked(cluster);
+    assert.ok(more > first, 'a question or its answer may be lost');
+    assert.equal(same, second);
+    cluster.advance(60_000);
+    const last = asked(cluster);
+    cluster.advance(60_000);
+    assert.deepEqual(asked(cluster), last);
+  });
+
+  it('pulls from another what it misses of a large one', () => {
+    const cluster = hearer();
+    const all = snapshotWith(job, { committed: [...known, failure] });
+    const told: MessageOf<'ledger'> = { type: 'ledger', job: id, digest: all.digest };
+    cluster.message(0, 2, told);
+    serve(cluster, 2, 0, all);
+    assert.equal(slots(cluster).length, known.length + 1);
+    const [, before] = asked(cluster);
+    cluster.advance(20_000);
+    assert.equal(asked(cluster)[1], before, 'it has told');
+    // The other one has nothing else to tell.
+    cluster.message(0, 1, told);
+    const last = asked(cluster);
+    cluster.advance(20_000);
+    assert.deepEqual(asked(cluster), last);
   });
 });
 
