@@ -5,6 +5,7 @@
  */
 import { own } from '../../job/own.ts';
 import { lookup } from 'node:dns/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ExecutionFailure } from '../../core/record/execution.ts';
 import { isPublicAddress } from '../../job/addresses.ts';
 import { registryOf, whyNotRegistry } from '../../job/image.ts';
@@ -30,6 +31,9 @@ const VOLUMES_MAX = 100;
 /** Milliseconds between two progress texts; a pull reports hundreds of times a second. */
 const PROGRESS_EVERY_MS = 1000;
 
+/** A pull that was broken off in its last moments is ended by Docker all the same, some moments later. */
+const LATE = { looks: 12, everyMs: 250 };
+
 /** Machines that run programs of another kind natively: engine → images. */
 const ALSO_RUNS: Readonly<Record<string, readonly string[]>> = {
   amd64: ['386'],
@@ -53,6 +57,7 @@ export async function ensureImage(
     const refused = await registryRefused(image, options.privateRegistries);
     if (refused !== null) return refused;
     const failure = await pullImage(api, image, facts, options, signal);
+    if (local === null && failure?.code === 'image-too-large') await removeLate(api, image);
     if (failure !== null) return failure;
     const pulled = await api.inspectImage(image);
     if (pulled === null) {
@@ -68,6 +73,14 @@ export async function ensureImage(
   } catch (error) {
     if (error instanceof DockerCallError) return startFailure(error.api);
     throw error;
+  }
+}
+
+/** Removes an image that was refused while it was pulled: otherwise the next run finds it here. */
+async function removeLate(api: DockerApi, image: string): Promise<void> {
+  for (let look = 0; look < LATE.looks; look += 1) {
+    if ((await api.inspectImage(image)) !== null) return api.removeImage(image);
+    await delay(LATE.everyMs);
   }
 }
 

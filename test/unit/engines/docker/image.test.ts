@@ -1,0 +1,48 @@
+/** An image whose pull takes too much of the disk, by a Docker that is played. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { test } from 'node:test';
+import type { DockerApi, EngineFacts } from '../../../../src/engines/docker/api.ts';
+import { ensureImage } from '../../../../src/engines/docker/image.ts';
+
+const image = 'example.org/zeros:1';
+
+test('a pull that is broken off too late leaves no image here', async () => {
+  const rootDir = await mkdtemp(join(tmpdir(), 'shoal-image-'));
+  let here = false;
+  let ended = Promise.resolve();
+  const api: Partial<DockerApi> = {
+    inspectImage: async () =>
+      here ? { os: 'linux', architecture: 'amd64', bytes: 30_000_000, volumes: 0 } : null,
+    removeImage: async () => void (here = false),
+    pull: async (_, __, stop) => {
+      await writeFile(join(rootDir, 'layer'), Buffer.alloc(30_000_000, 1));
+      // It had all of the image when it was told to stop.
+      stop.addEventListener('abort', () => {
+        ended = delay(300).then(() => void (here = true));
+      });
+      return new Readable({ read: () => undefined });
+    },
+  };
+  const facts = { os: 'linux', architecture: 'amd64', rootDir } as EngineFacts;
+  const options = {
+    privateRegistries: ['example.org'],
+    skipPull: false,
+    pullTimeoutMs: 30_000,
+    imageMaxBytes: 20_000_000,
+    onProgress: () => undefined,
+  };
+  try {
+    const { signal } = new AbortController();
+    const failure = await ensureImage(api as DockerApi, image, facts, options, signal);
+    assert.equal(failure?.code, 'image-too-large');
+    await ended;
+    assert.equal(here, false);
+  } finally {
+    await rm(rootDir, { recursive: true, force: true });
+  }
+});
