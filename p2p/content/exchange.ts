@@ -18,6 +18,8 @@ const BLOCK_MS = 10_000;
 const PROVIDERS_MAX = 8;
 const LOOKUP_MS = 10_000;
 const PROVIDE_MS = 60_000;
+/** A new root waits this long, milliseconds: whoever waits for it now has heard of a holder already. */
+const PROVIDE_AFTER_MS = 1_000;
 const PROVIDE_QUEUE_MAX = 1_000;
 const PROVIDE_TRIES = 5;
 const BITSWAP = /^\/ipfs\/bitswap\//;
@@ -124,16 +126,12 @@ export interface Provider {
 export function createProvider(node: () => Libp2p, log: Log): Provider {
   const queue: { root: CID; tries: number }[] = [];
   const stopped = new AbortController();
-  let busy = false;
+  /** Set from when something waits until nothing does. */
   let timer: NodeJS.Timeout | null = null;
 
   const next = async (): Promise<void> => {
     const item = queue.shift();
-    if (item === undefined || busy || stopped.signal.aborted) {
-      if (item !== undefined) queue.unshift(item);
-      return;
-    }
-    busy = true;
+    if (item === undefined) return;
     let delay = 0;
     try {
       const signal = AbortSignal.any([stopped.signal, AbortSignal.timeout(PROVIDE_MS)]);
@@ -144,9 +142,12 @@ export function createProvider(node: () => Libp2p, log: Log): Provider {
       if (item.tries + 1 < PROVIDE_TRIES) queue.push({ root: item.root, tries: item.tries + 1 });
       delay = 5_000 * 2 ** item.tries;
     } finally {
-      busy = false;
+      timer = null;
     }
-    if (queue.length === 0 || stopped.signal.aborted) return;
+    if (queue.length > 0) later(delay);
+  };
+  const later = (delay: number): void => {
+    if (stopped.signal.aborted) return;
     timer = setTimeout(() => void next(), delay);
     timer.unref();
   };
@@ -155,7 +156,7 @@ export function createProvider(node: () => Libp2p, log: Log): Provider {
     provide(root) {
       if (queue.length >= PROVIDE_QUEUE_MAX) queue.shift();
       queue.push({ root, tries: 0 });
-      void next();
+      if (timer === null) later(PROVIDE_AFTER_MS);
     },
     stop() {
       stopped.abort(new Error('shutting down'));

@@ -15,7 +15,7 @@ import type { BlockFiles } from './blockstore.ts';
 
 /** Chunk size of the importer's default profile, bytes; reads of the same size spare copies. */
 const CHUNK = 1 << 20;
-/** Read at the end of a file, in case it grew. */
+/** Asked for beyond the end of a file: that less comes says that it did not grow. */
 const PROBE = 1_024;
 
 export interface Imported {
@@ -154,13 +154,14 @@ async function* fileBytes(
     for (let done = 0; ; ) {
       signal.throwIfAborted();
       // No larger than what is left: a mebibyte per small file would cost more than the file.
-      const size = Math.min(CHUNK, Math.max(info.size - done, PROBE));
+      const size = Math.min(CHUNK, Math.max(info.size - done, 0) + PROBE);
       const buffer = Buffer.allocUnsafe(size);
       const { bytesRead } = await handle.read(buffer, 0, size, null);
       if (bytesRead === 0) return;
       done += bytesRead;
       tally.bytes += bytesRead;
       yield buffer.subarray(0, bytesRead);
+      if (bytesRead < size && done >= info.size) return;
     }
   } finally {
     await handle.close();

@@ -102,7 +102,8 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
     if (scheduled || ended) return;
     scheduled = true;
     // Right after a commit inputs are left to gather: under load they then share one fsync.
-    if (performance.now() - committedAt < GROUP_MS) setTimeout(drain, GROUP_MS);
+    const left = committedAt + GROUP_MS - performance.now();
+    if (left > 0) setTimeout(drain, left);
     else setImmediate(drain);
   }
 

@@ -53,10 +53,11 @@ export function resultNameProblem(name: string): string | null {
 /** Puts the parts together. May be called again after a crash in the middle; what was moved stays moved. */
 export async function assembleResult(parts: ResultParts): Promise<void> {
   await mkdir(parts.directory, { recursive: true, mode: 0o700 });
-  await linkOrEmpty(parts.stdoutPath, join(parts.directory, 'stdout'));
-  await linkOrEmpty(parts.stderrPath, join(parts.directory, 'stderr'));
-  await rm(join(parts.directory, 'exitCode'), { force: true });
-  await writeFile(join(parts.directory, 'exitCode'), String(parts.exitCode));
+  await Promise.all([
+    linkOrEmpty(parts.stdoutPath, join(parts.directory, 'stdout')),
+    linkOrEmpty(parts.stderrPath, join(parts.directory, 'stderr')),
+    writeAnew(join(parts.directory, 'exitCode'), String(parts.exitCode)),
+  ]);
   for (const name of parts.names) {
     try {
       await rename(join(parts.outputsDirectory, name), join(parts.directory, name));
@@ -64,6 +65,11 @@ export async function assembleResult(parts: ResultParts): Promise<void> {
       if (errorCode(error) !== 'ENOENT') throw error;
     }
   }
+}
+
+async function writeAnew(path: string, text: string): Promise<void> {
+  await rm(path, { force: true });
+  await writeFile(path, text);
 }
 
 async function linkOrEmpty(from: string, to: string): Promise<void> {

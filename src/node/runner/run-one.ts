@@ -129,7 +129,7 @@ async function run(carried: OrderRun): Promise<Outcome> {
     (await begin(carried, engine));
   const ended = { exitCode: outcome.exitCode, usage: outcome.usage };
   // With nothing to publish the last event is what is written next, and says the same.
-  if (publishes(order)) await files.write('outcome', ended);
+  if (publishes(order)) files.beginWrite('outcome', ended);
   return ended;
 }
 
@@ -314,9 +314,8 @@ async function publish(
   const { files, log, order, settings, signal } = carried;
   const type = order.task.Publisher.Type;
   if (!publishes(order)) return null;
-  carried.phase('publishing');
   const publisher = publisherOf(carried.publishers, type);
-  await assembleResult({
+  const assembled = assembleResult({
     directory: files.results,
     stdoutPath: files.stdoutPath,
     stderrPath: files.stderrPath,
@@ -324,6 +323,9 @@ async function publish(
     outputsDirectory: files.outputs,
     names: order.task.ResultPaths.map((path) => path.Name),
   });
+  // Once it is told that the program is over, no crash makes it run again.
+  await Promise.all([assembled, files.settled()]);
+  carried.phase('publishing');
   const limits = {
     entriesMax: settings.resultEntriesMax,
     depthMax: settings.resultDepthMax,
