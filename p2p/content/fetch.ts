@@ -142,6 +142,7 @@ export function createFetcher(deps: FetchDeps): Fetcher {
   const pull = async (task: Task, peer: NodeId): Promise<boolean> => {
     const before = task.tally.received;
     const { signal } = task.options;
+    const intake = createIntake(deps, task, peer);
     let session: BlockSession | null = null;
     task.asked.add(peer);
     const leave = await turns.enter(peer, LINE_MS, signal);
@@ -149,13 +150,14 @@ export function createFetcher(deps: FetchDeps): Fetcher {
       signal.throwIfAborted();
       session = await deps.protocol.open(peer, signal);
       task.spoke.add(peer);
-      const intake = createIntake(deps, task, peer);
       for await (const { cid, bytes, release } of session.fetch(task.wants, task.deep, STALL_MS)) {
         // Links of other blocks are views into their bytes; raw ones have none.
         if (bytes !== null) await intake.take(cid, bytes, mayHaveLinks(cid) ? undefined : release);
       }
       await intake.settle();
     } catch (error) {
+      // What is on its way to the disk would be missed there, and fetched again from the next holder.
+      await intake.written();
       signal.throwIfAborted();
       if (error instanceof ShoalError && error.failure.code === 'content-too-large') throw error;
       if (error instanceof ShoalError) task.corrupt.add(peer);
@@ -296,7 +298,10 @@ function createIntake(
   peer: NodeId,
 ): {
   take(cid: CID, bytes: Uint8Array, release: (() => void) | undefined): Promise<void>;
+  /** Waits for all writes. @throws why one of them failed. */
   settle(): Promise<void>;
+  /** Waits for all writes, whatever becomes of them. */
+  written(): Promise<void>;
 } {
   const whyRefused = createJudge(task.wants, task.deep);
   const writing = new Set<Promise<void>>();
@@ -306,7 +311,11 @@ function createIntake(
     deps.fault(peer, 'bad-block');
     return new ShoalError({ code: 'content-corrupt', cid: cid.toString(), why });
   };
+  const written = async (): Promise<void> => {
+    await Promise.all(writing);
+  };
   return {
+    written,
     async take(cid, bytes, release) {
       const why = whyRefused(cid, bytes);
       if (why !== null) throw corrupt(cid, why);
@@ -327,7 +336,7 @@ function createIntake(
       if (failure !== null) throw failure;
     },
     async settle() {
-      await Promise.all(writing);
+      await written();
       if (failure !== null) throw failure;
     },
   };
