@@ -97,23 +97,32 @@ test('a peer that says hello again and again, with new names each time, is soon 
   await joined(node, faulty);
   const known = node.host.status().length;
   const names = await Promise.all(
-    Array.from({ length: 1_200 }, async () => {
+    Array.from({ length: 2_400 }, async () => {
       const key = await generateKeyPair('Ed25519');
       return `/ip4/127.0.0.1/tcp/9/p2p/${peerIdFromPrivateKey(key).toString()}`;
     }),
   );
+  const begunAt = performance.now();
   let answered = 0;
-  for (let at = 0; at < names.length; at += 60) {
-    const peers = names.slice(at, at + 60).map((name) => [name]);
+  for (let at = 0; at < names.length; at += 120) {
+    const some = names.slice(at, at + 120);
+    const peers = Array.from({ length: 60 }, (_, list) => some.slice(list * 2, list * 2 + 2));
     const stream = await open(faulty, node, 'hello');
-    stream.addEventListener('message', () => (answered += 1));
+    const before = answered;
+    stream.addEventListener('message', () => (answered += 1), { once: true });
     if (stream.status === 'open')
       stream.send(encodeFrames([Buffer.from(JSON.stringify({ agent: 'x', peers }))]));
-    await until('it is answered or cut off', () => stream.status !== 'open' || answered * 60 > at);
+    await until('it is answered or cut off', () => stream.status !== 'open' || answered > before);
+    // Or it is the streams left open that are too many.
+    await stream.close();
   }
-  assert.ok(answered >= 2 && answered <= 15, `${answered} hellos were answered`);
+  // A burst, and what time brings on a machine that is busy.
+  const most = (burst: number, perSecond: number): number =>
+    burst + perSecond * Math.ceil((performance.now() - begunAt) / 1_000);
+  assert.ok(answered >= 5 && answered <= most(10, 2), `${answered} hellos were answered`);
   await until('it has learnt some', () => node.host.status().length > known + 100);
-  assert.ok(node.host.status().length <= known + 600, `${node.host.status().length} are known`);
+  const learnt = node.host.status().length - known;
+  assert.ok(learnt <= most(512, 32), `${learnt} were learnt`);
 });
 
 test('a peer may have a few connections, and the newest are kept', async () => {
