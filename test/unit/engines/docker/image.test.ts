@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import type { DockerApi, EngineFacts } from '../../../../src/engines/docker/api.ts';
 import { ensureImage } from '../../../../src/engines/docker/image.ts';
 
-const image = 'example.org/zeros:1';
+const IMAGE = 'example.org/zeros:1';
 
 test('a pull that is broken off too late leaves no image here', async () => {
   const rootDir = await mkdtemp(join(tmpdir(), 'shoal-image-'));
@@ -20,11 +20,14 @@ test('a pull that is broken off too late leaves no image here', async () => {
       here ? { os: 'linux', architecture: 'amd64', bytes: 30_000_000, volumes: 0 } : null,
     removeImage: async () => void (here = false),
     pull: async (_, __, stop) => {
-      await writeFile(join(rootDir, 'layer'), Buffer.alloc(30_000_000, 1));
+      // Until it is enough: others who free room on this disk meanwhile hide what is taken.
+      const layer = Buffer.alloc(30_000_000, 1);
+      for (let at = 0; at < 50 && !stop.aborted; at += 1) {
+        await writeFile(join(rootDir, `layer-${at}`), layer);
+        await delay(100);
+      }
       // It had all of the image when it was told to stop.
-      stop.addEventListener('abort', () => {
-        ended = delay(300).then(() => void (here = true));
-      });
+      ended = delay(300).then(() => void (here = true));
       return new Readable({ read: () => undefined });
     },
   };
@@ -38,7 +41,7 @@ test('a pull that is broken off too late leaves no image here', async () => {
   };
   try {
     const { signal } = new AbortController();
-    const failure = await ensureImage(api as DockerApi, image, facts, options, signal);
+    const failure = await ensureImage(api as DockerApi, IMAGE, facts, options, signal);
     assert.equal(failure?.code, 'image-too-large');
     await ended;
     assert.equal(here, false);
