@@ -441,9 +441,16 @@ export const work: Mutations = {
     {
       name: 'an executor takes up what it did not bid for',
       within: 'onAssign',
-      text: 'held === null ? NOT_BID : ',
+      text: 'held === null || !isNew(assign) ? NOT_BID : ',
       instead: '',
       why: 'an assignment that was delayed for minutes runs again',
+    },
+    {
+      name: 'an execution that was declined is started after all',
+      within: 'onAssign',
+      text: ' || !isNew(assign)',
+      instead: '',
+      why: 'it runs beside the attempt that has taken its place',
     },
     {
       name: 'an assignment that was not chosen runs',

@@ -2,6 +2,7 @@
  * Executions on this node: take assignments that are certified and fresh,
  * write them down before they start. What becomes of them is in `reporting.ts`, `lease.ts`, `ending.ts`.
  */
+import { remember } from '../node/remember.ts';
 import { toSay } from '../node/repeat.ts';
 import { freeNow, releaseHold } from '../placing/capacity.ts';
 import { shut } from '../node/door.ts';
@@ -28,6 +29,8 @@ import { checkActivation, checkCommitted, checkGrant, grantedEpoch } from '../re
 import { holdUnused, holdUsed } from '../mesh/welcome.ts';
 import type { With } from '../node/state.ts';
 
+/** Executions this node remembers to have declined: those of the last minutes, while messages may repeat them. */
+const DECLINED_MAX = 1_024;
 const NOT_BID: readonly Refusal[] = [{ code: 'expired' }];
 
 type AssignMessage = Extract<Message, { type: 'assign' }>;
@@ -53,21 +56,29 @@ export function onAssign(
   if (seen !== null && compareEpochs(epoch, seen) < 0) {
     return refuse(core, from, 'outdated-epoch', false);
   }
+  const { executions, declined } = core.executing;
+  const isNew = ({ record: { body } }: Certified<'assign'>): boolean =>
+    !executions.has(body.execution) && declined.get(body.execution) !== job;
   // Only what was bid for just now is taken up: an assignment that was delayed for minutes, or comes a
-  // second time after its execution was forgotten, finds no hold.
-  const held = releaseHold(core, job);
+  // second time after its execution was forgotten, finds no hold. What is known already uses none.
+  const held = assigns.some(isNew) ? releaseHold(core, job) : null;
   const started: ExecutionId[] = [];
   for (const assign of assigns) {
     const { execution } = assign.record.body;
-    if (core.executing.executions.has(execution)) {
+    if (executions.has(execution)) {
       adopt(core, execution, epoch);
       started.push(execution);
       continue;
     }
     if (close) continue;
-    const refusals = held === null ? NOT_BID : take(core, from, message, assign, epoch);
-    if (refusals === null) started.push(execution);
-    else send(core, from, { type: 'not-started', job, execution, refusals });
+    const refusals =
+      held === null || !isNew(assign) ? NOT_BID : take(core, from, message, assign, epoch);
+    if (refusals === null) {
+      started.push(execution);
+      continue;
+    }
+    remember(declined, execution, job, DECLINED_MAX);
+    send(core, from, { type: 'not-started', job, execution, refusals });
   }
   if (started.length > 0) send(core, from, { type: 'started', job, executions: started });
   if (held === null) return;

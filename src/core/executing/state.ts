@@ -48,6 +48,11 @@ export interface Executing {
   readonly executions: Map<ExecutionId, LocalExecution>;
   /** Those that have not ended: of a large job thousands that have are kept until it is closed. */
   readonly live: Map<ExecutionId, LocalExecution>;
+  /**
+   * Those it said it does not start: an assignment that comes again does not change that, though there may
+   * be room for it by then, as its leader has given it to another node.
+   */
+  readonly declined: Map<ExecutionId, JobId>;
   /** Results this node was asked to copy. */
   readonly replicas: Map<
     ExecutionId,
@@ -70,6 +75,7 @@ export interface Executing {
 export const createExecuting = (): Executing => ({
   executions: new Map(),
   live: new Map(),
+  declined: new Map(),
   replicas: new Map(),
   copied: new Map(),
   entrusted: new Map(),

@@ -209,6 +209,54 @@ describe('an assignment', () => {
     assert.deepEqual(cluster.machine(0).inspect().executions, []);
   });
 
+  it('that was turned down once is not started when it comes again, whatever was bid for since', () => {
+    const cluster = executor();
+    cluster.message(0, 1, assigning());
+    cluster.message(0, 1, { type: 'invite', announcement });
+    const again = sends(cluster.message(0, 1, assigning()));
+    assert.deepEqual(
+      again.map(({ type }) => type),
+      ['not-started'],
+    );
+    assert.equal(cluster.effects('run').length, 0);
+    const next = sends(cluster.message(0, 1, assigning({ assigns: [second] })));
+    assert.deepEqual(
+      next.map(({ type }) => type),
+      ['started'],
+      'what was bid for is still held',
+    );
+  });
+
+  it('that another job’s leader shows is not turned down for its own', () => {
+    const other = admitted(jobWith(), [1, 2, 3], { nonce: 'e'.repeat(32) });
+    const { spec, admission } = other;
+    const cluster = executor();
+    cluster.message(0, 1, assigning({ spec, admission }));
+    cluster.message(0, 1, { type: 'invite', announcement });
+    cluster.message(0, 1, assigning());
+    assert.equal(cluster.effects('run').length, 1);
+  });
+
+  it('is remembered as turned down among the last thousand', () => {
+    const large = admitted(jobWith({ Count: 1_100 }), [1, 2, 3], { nonce: 'c'.repeat(32) });
+    const { spec, admission } = large;
+    const cluster = executor();
+    const assigns = Array.from({ length: 1_100 }, (_, partition) =>
+      committed(large, assignOf(large, { node: 0, partition })),
+    );
+    cluster.message(0, 1, assigning({ spec, admission, assigns }));
+    assert.equal(cluster.machine(0).sizes()['declined'], 1_024);
+  });
+
+  it('that comes again leaves what is held for the next one', () => {
+    const cluster = running();
+    cluster.message(0, 1, { type: 'invite', announcement });
+    cluster.message(0, 1, assigning());
+    assert.equal(cluster.machine(0).inspect().holds.length, 1);
+    cluster.message(0, 1, assigning({ assigns: [second] }));
+    assert.equal(cluster.effects('run').length, 2);
+  });
+
   it('of more than there is room for is taken up as far as there is', () => {
     const many = admitted(jobWith({ Count: 6 }), [1, 2, 3], { nonce: 'd'.repeat(32) });
     const { spec, admission } = many;
