@@ -33,7 +33,7 @@ export interface Search {
   /** Offers not used yet. */
   readonly bids: number;
   readonly declines: ReadonlyMap<NodeId, Declined>;
-  /** Whether a node runs a part of it, was just chosen to, or offered to and has enough: it could run another. */
+  /** Whether a node runs a part of it, or offered to just now: it could run another. */
   readonly someCould: () => boolean;
   /** Whether one that could run it, by what it says of itself, has not answered. */
   readonly someMayAnswer: () => boolean;

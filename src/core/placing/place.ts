@@ -24,7 +24,7 @@ import { reasonsOf } from '../leading/queueing.ts';
 import type { Search } from '../leading/queueing.ts';
 import { refuse, seal, send, touch } from '../node/outbox.ts';
 import { eachKept } from '../keeping/books.ts';
-import { mayRun } from './eligibility.ts';
+import { mayRun, refusalsFor } from './eligibility.ts';
 import { createSeeking } from './state.ts';
 import { targetBids } from './sortition.ts';
 import type { Node, With } from '../node/state.ts';
@@ -35,8 +35,8 @@ const INVITES_MAX = 32;
 /** Between announcements while nobody can take the job; doubles to the second number. */
 const ROUND_FIRST_MS = 1_000;
 const ROUND_MAX_MS = 15_000;
-/** Who offered and had enough to do is asked again in each round, and has answered by then. */
-const SPARED_MS = 60_000;
+/** Whose offer was taken, or sent back, is asked again in each round, and has answered by then. */
+const OFFERED_MS = 60_000;
 /** Who did not answer so many rounds and is out of reach is gone: what it said holds the job up no longer. */
 const MISSED_ROUNDS = 4;
 /** Of all refusals of one answer about a job that waits. */
@@ -190,7 +190,7 @@ function assign(
     if (elsewhere > 0) failures.set(node, Math.max(failures.get(node) ?? 0, elsewhere));
     if (!hasEnough(core, node)) continue;
     lead.seeking.bids.delete(node);
-    lead.seeking.sparedAt = core.now;
+    lead.seeking.offeredAt = core.now;
     send(core, node, { type: 'bid-closed', job, version });
   }
   const choices = rankBids(core.suite, job, vacancies.values(), lead.seeking.bids, failures);
@@ -209,6 +209,7 @@ function assign(
   });
   // Every slot of the chosen is used, or no vacancy is left; their hold ends with the assignment.
   for (const { node } of choices) lead.seeking.bids.delete(node);
+  if (choices.length > 0) lead.seeking.offeredAt = core.now;
   propose(core, kept, lead, values);
   return choices.length;
 }
@@ -223,7 +224,7 @@ export function closeRound(core: Node, kept: KeptJob, lead: Leader): void {
   lead.seeking.declines.clear();
   lead.seeking.announcedAt = null;
   lead.seeking.waitingSince = null;
-  lead.seeking.sparedAt = null;
+  lead.seeking.offeredAt = null;
   lead.seeking.round = 0;
 }
 
@@ -266,15 +267,15 @@ export function onDecline(
 
 /** What came of looking for nodes; null while none is looked for. */
 export function searchOf(core: With<'mesh'>, kept: KeptJob, lead: Leader): Search | null {
-  const { waitingSince: since, bids, declines, sparedAt } = lead.seeking;
+  const { waitingSince: since, bids, declines, offeredAt } = lead.seeking;
   if (since === null) return null;
-  const wasSpared = sparedAt !== null && core.now - sparedAt < SPARED_MS;
+  const hasOffered = offeredAt !== null && core.now - offeredAt < OFFERED_MS;
   return {
     since,
     startedAt: core.startedAt,
     bids: bids.size,
     declines,
-    someCould: () => wasSpared || liveOn(kept, null).length > 0 || isAssigning(lead),
+    someCould: () => hasOffered || liveOn(kept, null).length > 0 || isAssigning(lead),
     someMayAnswer: () => someOpen(core, kept, lead),
   };
 }
@@ -282,9 +283,16 @@ export function searchOf(core: With<'mesh'>, kept: KeptJob, lead: Leader): Searc
 const isAssigning = ({ commits }: Leader): boolean =>
   [...commits.proposals.keys()].some((slot) => slot.startsWith('assign/'));
 
-/** One that could run it has not answered. The same one is looked at first, as there may be thousands. */
+/**
+ * One that could run it has not answered: this node itself, which keeps quiet for two rounds when it failed
+ * the job, or a member. The same one is looked at first, as there may be thousands.
+ */
 function someOpen(core: With<'mesh'>, kept: KeptJob, lead: Leader): boolean {
-  const { spec } = kept.ledger.spec.body;
+  const { body } = kept.ledger.spec;
+  const { spec } = body;
+  const { profile } = core;
+  if (profile !== null && !answered(lead, core.self) && refusalsFor(profile, body).length === 0)
+    return true;
   const isOpen = ({ advert }: Member): boolean =>
     !answered(lead, advert.body.node) && mayRun(advert.body, spec);
   if (

@@ -73,8 +73,8 @@ export interface Seeking {
   nextRoundAt: Millis;
   /** The members that had not answered the current round were asked directly. */
   invited: boolean;
-  /** When an offer was last sent back, as its node had enough to do for then. */
-  sparedAt: Millis | null;
+  /** When an offer was last taken, or sent back as its node had enough to do for then. */
+  offeredAt: Millis | null;
   /** Since when an execution has been wanting a node. */
   waitingSince: Millis | null;
   /** Executions wanting a node when last looked at. */
@@ -90,7 +90,7 @@ export const createSeeking = (core: Node): Seeking => ({
   announcedAt: null,
   nextRoundAt: core.now,
   invited: false,
-  sparedAt: null,
+  offeredAt: null,
   waitingSince: null,
   open: 0,
   bids: new Map(),

@@ -1,9 +1,10 @@
 /** When a leader may say that no node of the mesh can run a job whose `QueueTimeout` is 0. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { AdvertBody } from '../../../../src/core/record/records.ts';
+import type { AdvertBody, Signed } from '../../../../src/core/record/records.ts';
 import { Cluster } from '../cluster.ts';
-import { admitted, advertOf, idOf, jobWith } from '../fixtures.ts';
+import { admitted, advertOf, idOf, jobWith, stateOf } from '../fixtures.ts';
+import type { Admitted } from '../fixtures.ts';
 
 const job = admitted(jobWith(), [0]);
 const id = job.spec.body.job;
@@ -13,6 +14,13 @@ const able = {
   sources: ['ipfs'],
   capacity: { cpuMillis: 4_000, memoryBytes: 8e9, diskBytes: 1e12, gpus: 0 },
 };
+
+const BROKEN = {
+  type: 'failed',
+  failure: { code: 'engine-broken', class: 'node', message: 'It does not work here.' },
+  output: null,
+  usage: null,
+} as const;
 
 /** Node 0 leads and cannot run it; 5 has told that it is there, and never answers. */
 function waiting(says: Partial<AdvertBody>, connected = true, of = job): Cluster {
@@ -26,6 +34,17 @@ function waiting(says: Partial<AdvertBody>, connected = true, of = job): Cluster
   return cluster;
 }
 
+/** Node 5 offers to run one part of it. */
+function offer(cluster: Cluster, { spec }: Admitted): void {
+  const bid = { type: 'bid', job: spec.body.job, version: 1, round: 0 } as const;
+  const free = able.capacity;
+  cluster.message(0, 5, { ...bid, free, capacity: free, executions: 1, running: 0, locality: 0 });
+}
+
+/** What node 5 was given last. */
+const assigned = (cluster: Cluster): Signed<'assign'> =>
+  cluster.messages('assign').at(-1)?.message.assigns[0]?.record ?? assert.fail('an assign');
+
 /** As long as the job waits, the other node shows that it lives. */
 function after(cluster: Cluster, seconds: number): string {
   for (let second = 0; second < seconds; second += 1) {
@@ -33,8 +52,9 @@ function after(cluster: Cluster, seconds: number): string {
     const { nonce } = cluster.messages('ping').at(-1)?.message ?? { nonce: 0 };
     cluster.message(0, 5, { type: 'pong', nonce });
   }
-  const [record] = cluster.job(0).records.committed.map((value) => value.record);
-  return record?.type === 'close' ? record.body.code : cluster.job(0).state;
+  const records = cluster.job(0).records.committed.map((value) => value.record);
+  const close = records.find((record) => record.type === 'close');
+  return close?.body.code ?? cluster.job(0).state;
 }
 
 describe('a job with QueueTimeout 0 that nobody who answered can run', () => {
@@ -62,20 +82,51 @@ describe('a job with QueueTimeout 0 that nobody who answered can run', () => {
   it('waits while a node runs another part of it: that one could run this, too', () => {
     const two = admitted(jobWith({ Count: 2 }), [0]);
     const cluster = waiting({}, true, two);
-    const bid = { type: 'bid', job: two.spec.body.job, version: 1, round: 0 } as const;
-    const free = able.capacity;
-    cluster.message(0, 5, { ...bid, free, capacity: free, executions: 1, running: 0, locality: 0 });
+    offer(cluster, two);
     cluster.advance(2_000);
-    const [assign] = cluster.messages('assign');
-    assert.ok(assign !== undefined);
-    const { execution } = assign.message.assigns[0]?.record.body ?? assert.fail();
+    const { execution, job } = assigned(cluster).body;
     const goesOn = (): void => {
-      cluster.message(0, 5, { type: 'started', job: bid.job, executions: [execution] });
+      cluster.message(0, 5, { type: 'started', job, executions: [execution] });
     };
     for (let second = 0; second < 90; second += 10) {
       goesOn();
       assert.equal(after(cluster, 10), 'Running', `after ${second} s`);
     }
+  });
+
+  it('waits for its leader itself, which failed it twice and offers again in the third round only', () => {
+    const two = admitted(jobWith({ Count: 2 }), [0]);
+    const cluster = new Cluster({ nodes: 1, program: () => [BROKEN] });
+    cluster.advance(60_000);
+    cluster.message(0, 1, { type: 'activate', spec: two.spec, admission: two.admission });
+    const refusals = [{ code: 'owner-not-allowed' }] as const;
+    const about = { job: two.spec.body.job, version: 1 };
+    for (let second = 0; second < 20; second += 1) {
+      cluster.advance(1_000);
+      cluster.message(0, 5, { type: 'decline', ...about, round: 0, refusals });
+    }
+    assert.equal(after(cluster, 60), 'attempts-exhausted');
+  });
+
+  it('waits for one whose offer was taken just now, however long it waits already', () => {
+    const three = admitted(jobWith({ Count: 3 }), [0]);
+    const cluster = waiting({}, true, three);
+    offer(cluster, three);
+    cluster.advance(2_000);
+    const assign = assigned(cluster);
+    for (let second = 0; second < 90; second += 10) {
+      const { execution } = assign.body;
+      cluster.message(0, 5, { type: 'started', job: assign.body.job, executions: [execution] });
+      after(cluster, 10);
+    }
+    offer(cluster, three);
+    cluster.advance(2_000);
+    for (const failed of [assign, assigned(cluster)]) {
+      const state = stateOf(failed, 5, { phase: 'failed', sequence: 3, failure: BROKEN.failure });
+      cluster.message(0, 5, { type: 'states', states: [state] });
+    }
+    assert.equal(after(cluster, 30), 'Running');
+    assert.equal(after(cluster, 60), 'not-enough-nodes', 'it never answers again');
   });
 
   it('does not wait for ever for one who never answers', () => {
