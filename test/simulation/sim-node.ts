@@ -147,6 +147,7 @@ export class SimNode implements NodeView {
     }
     context.observer.onStart(this);
     this.deliver({ type: 'profile', profile: context.profile });
+    this.#tellDisk();
   }
 
   /** What was counted is on disk once a minute. */
@@ -291,12 +292,21 @@ export class SimNode implements NodeView {
 
   /** The disk takes nothing for a while, and the process is told so, and when it is over. */
   fillDisk(ms: number): void {
+    this.#fullUntil = Math.max(this.#fullUntil, this.#context.queue.now() + ms);
+    this.#tellDisk();
+  }
+
+  /** A process that starts on a full disk finds that out at once. */
+  #tellDisk(): void {
     const { queue } = this.#context;
+    const ms = this.#fullUntil - queue.now();
+    if (ms <= 0) return;
     const { incarnation } = this;
-    this.#fullUntil = queue.now() + ms;
     this.deliver({ type: 'disk', full: true });
     queue.after(ms, () => {
-      if (incarnation === this.incarnation) this.deliver({ type: 'disk', full: false });
+      // It may have been filled again meanwhile.
+      const isOver = this.#fullUntil <= queue.now();
+      if (isOver && incarnation === this.incarnation) this.deliver({ type: 'disk', full: false });
     });
   }
 

@@ -177,6 +177,33 @@ describe('a simulated node', () => {
     assert.equal(node.store.restore().promises.length, 0);
   });
 
+  it('that starts on a full disk is told so, and when there is room again', () => {
+    const told: (readonly [number, boolean])[] = [];
+    const world = worldOf(
+      1,
+      NO_FAULTS,
+      scripted((input) => {
+        if (input.type === 'disk') told.push([world.queue.now(), input.full]);
+        return [];
+      }),
+    );
+    const node = world.nodes[0];
+    assert.ok(node);
+    node.fillDisk(5_000);
+    world.queue.runUntil(1_000);
+    node.crash(() => 'kept');
+    node.start();
+    world.queue.runUntil(2_000);
+    node.fillDisk(8_000);
+    world.queue.runUntil(20_000);
+    assert.deepEqual(told, [
+      [0, true],
+      [1_000, true],
+      [2_000, true],
+      [10_000, false],
+    ]);
+  });
+
   it('handles nothing while it is stopped and everything afterwards', () => {
     const handled: string[] = [];
     const world = worldOf(
