@@ -504,7 +504,7 @@ export const consensus: Mutations = {
     {
       name: 'the end is believed before the results',
       within: 'learn',
-      text: 'if (isCompletion(value.record) && !hasAllResults(kept.ledger)) return false;',
+      text: 'if (!isGrounded(kept.ledger, value.record)) return false;',
       instead: '',
       why: 'of a large job a keeper knows the end, and never its results',
     },

@@ -190,7 +190,9 @@ export function sendCommits(core: With<'mesh'>, to: NodeId, kept: KeptJob): void
 const isCompletion = (value: SlotValue): boolean =>
   value.type === 'close' && value.body.outcome === 'completed';
 
-function hasAllResults({ spec, partitions }: Ledger): boolean {
+/** An end may be known before what it rests on; that of a completed job rests on all its results. */
+export function isGrounded({ spec, partitions }: Ledger, value: SlotValue): boolean {
+  if (!isCompletion(value)) return true;
   let accepted = 0;
   for (const { accept } of partitions.values()) if (accept !== null) accepted += 1;
   return accepted >= partitionsIn(spec.body);
@@ -200,7 +202,7 @@ function hasAllResults({ spec, partitions }: Ledger): boolean {
 export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean {
   const slot = slotOf(value.record);
   // It comes again when what it rests on is here.
-  if (isCompletion(value.record) && !hasAllResults(kept.ledger)) return false;
+  if (!isGrounded(kept.ledger, value.record)) return false;
   const fits = hasPlace(kept.ledger.spec, value.record);
   const merged = fits ? mergeCommitted(kept.ledger, value) : 'contradiction';
   if (merged === 'contradiction') {

@@ -7,8 +7,8 @@ import { configurationOf, currentOf } from '../record/chain.ts';
 import { stopAmong } from '../record/commands.ts';
 import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { allow } from '../mesh/allowance.ts';
-import { partitionsIn, slotOf } from '../record/slot.ts';
-import { jobTimer, learn } from '../consensus/proposer.ts';
+import { slotOf } from '../record/slot.ts';
+import { isGrounded, jobTimer, learn } from '../consensus/proposer.ts';
 import { compareEpochs, withinReach } from '../record/ballot.ts';
 import { standForLeader, stepDown } from '../consensus/candidacy.ts';
 import { takeCommand, takeMore, takeState } from '../consensus/evidence.ts';
@@ -21,7 +21,7 @@ import { progress } from '../leading/lead.ts';
 import { signOfLife } from '../leading/silence.ts';
 import { failingOf, isOverdue, isOwing, LEAD_CHECK_MS, leaderShown, shun } from './oversight.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
-import type { Certified, CloseBody, Epoch, Signed, Slot } from '../record/records.ts';
+import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { forgetAge } from './age.ts';
 import { eachKept, endOf, rememberEnd } from './books.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
@@ -62,7 +62,7 @@ export function onCommit(
         continue;
       }
       const { record, votes } = value;
-      if (record.type === 'close' && lacksResults(kept, record.body)) {
+      if (record.type === 'close' && !isGrounded(kept.ledger, record)) {
         learnClose(core, kept, { record, votes });
         continue;
       }
@@ -76,13 +76,6 @@ export function onCommit(
 }
 
 const isClose = ({ record }: CertifiedValue): boolean => record.type === 'close';
-
-/** It is said to be completed, by who kept back what it rests on. */
-const lacksResults = ({ ledger }: KeptJob, { outcome }: CloseBody): boolean =>
-  outcome === 'completed' &&
-  Array.from({ length: partitionsIn(ledger.spec.body) }, (_, p) => p).some(
-    (p) => ledger.partitions.get(p)?.accept == null,
-  );
 
 /**
  * The close reached this keeper by another way than a commit. The close alone would leave all else that

@@ -10,9 +10,12 @@ import type { MessageOf } from '../cluster.ts';
 import { pageFor, promiseOf, promiseWhole, snapshotWith, wantedOf } from '../promising.ts';
 import type { Holding } from '../promising.ts';
 import {
+  acceptOf,
   admitted,
   assignOf,
   certify,
+  closeOf,
+  committed,
   grantOf,
   idOf,
   jobWith,
@@ -203,6 +206,17 @@ describe('a candidate', () => {
     const made = certify(low, slotOf(low), [2, 8], job.epoch);
     promise(cluster, prepare, 2, { committed: [made] });
     assert.deepEqual(cluster.job(0).records.committed, []);
+  });
+
+  it('does not believe the end of a job from a keeper that keeps back the results it rests on', () => {
+    const done = stateOf(low, 7, { phase: 'completed', exitCode: 0 });
+    const end = committed(job, closeOf(job, { outcome: 'completed', code: 'completed' }));
+    const results = [committed(job, low), committed(job, acceptOf(job, done))];
+    const { cluster, prepare } = candidate();
+    promise(cluster, prepare, 2, { committed: [end] });
+    assert.notEqual(cluster.job(0).state, 'Completed');
+    promise(cluster, prepare, 3, { committed: [...results, end] });
+    assert.equal(cluster.job(0).state, 'Completed');
   });
 
   it('tells every keeper that promised what only others knew to be chosen, and nobody what it said itself', () => {

@@ -1,11 +1,8 @@
 /** What may be asked of a node by those who owe it nothing: proven, weighed, and never everything. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
-import { asMillis } from '../../../../src/core/record/ids.ts';
 import type { Announcement } from '../../../../src/core/contract/messages.ts';
 import type { Resources } from '../../../../src/job/model.ts';
-import { Tally } from '../../../../src/core/mesh/tally.ts';
 import { Cluster, refusals } from '../cluster.ts';
 import type { Admitted } from '../fixtures.ts';
 import {
@@ -273,38 +270,5 @@ describe('holds', () => {
       }
     }
     assert.ok(cluster.machine(0).inspect().holds.length <= 1_024);
-  });
-});
-
-describe('a tally', () => {
-  const deeds = fc.array(fc.tuple(fc.nat(9), fc.integer({ min: -3, max: 5 }), fc.nat(100_000)), {
-    maxLength: 60,
-  });
-  it('is never negative, fades to half in its half-life, and remembers no more than it may', () => {
-    fc.assert(
-      fc.property(deeds, (list) => {
-        const tally = new Tally<number>(1_000, 4);
-        let now = 0;
-        for (const [key, amount, ms] of list) {
-          now += ms;
-          const before = tally.of(key, asMillis(now));
-          tally.add(key, amount, asMillis(now));
-          const after = tally.of(key, asMillis(now));
-          assert.ok(Math.abs(after - Math.max(0, before + amount)) < 1e-9);
-          assert.ok(tally.of(key, asMillis(now + 1_000)) <= after / 2 + 1e-9);
-          assert.ok(tally.size <= 4);
-        }
-      }),
-    );
-  });
-
-  it('takes what stays within the limit, and nothing of what does not', () => {
-    const tally = new Tally<string>(1_000, 4);
-    const now = asMillis(0);
-    assert.deepEqual(
-      [3, 3, 2].map((amount) => tally.take('a', amount, 5, now)),
-      [true, false, true],
-    );
-    assert.equal(tally.of('a', now), 5);
   });
 });
