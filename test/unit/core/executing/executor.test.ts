@@ -227,6 +227,19 @@ describe('an assignment', () => {
     );
   });
 
+  it('that was turned down once is not started beside a new one either', () => {
+    const cluster = executor();
+    const [declined] = assigning().assigns;
+    assert.ok(declined !== undefined);
+    cluster.message(0, 1, assigning());
+    cluster.message(0, 1, { type: 'invite', announcement });
+    cluster.message(0, 1, assigning({ assigns: [declined, second] }));
+    assert.deepEqual(
+      cluster.effects('run').map(({ order }) => order.execution),
+      [second.record.body.execution],
+    );
+  });
+
   it('that another job’s leader shows is not turned down for its own', () => {
     const other = admitted(jobWith(), [1, 2, 3], { nonce: 'e'.repeat(32) });
     const { spec, admission } = other;
