@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Connection, Libp2p, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
-import { z } from 'zod';
+import * as z from 'zod';
 import { FEATURES, FEATURES_MAX, FEATURE_LENGTH_MAX } from '../../src/core/contract/features.ts';
 import { asNodeId } from '../../src/core/record/ids.ts';
 import type { NodeId } from '../../src/core/record/ids.ts';

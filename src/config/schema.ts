@@ -4,7 +4,7 @@
  * knows a default.
  */
 import { TIMER_MAX_MS } from '../lib/timer.ts';
-import { z } from 'zod';
+import * as z from 'zod';
 import { DEFAULT_LIMITS } from '../core/contract/limits.ts';
 import { isIpAddress } from '../job/addresses.ts';
 import { isAmount, isByteAmount, isShare } from './amounts.ts';
