@@ -33,6 +33,8 @@ import type { Suite } from './record/suite.ts';
 /** Alarms that ring within one input: thousands may be due at once, and messages must have their turn. */
 const RINGS_MAX = 1_000;
 
+const NO_EFFECTS: readonly Effect[] = [];
+
 /**
  * @param restored everything the node's store holds; consumed with the first input, which brings the time
  */
@@ -153,6 +155,8 @@ function tickDirty(core: Core, job: JobId): void {
 
 /** All writes first, as one barrier, then everything else in order; what is to be read again last. */
 function drain(core: Core): readonly Effect[] {
+  // Most of what arrives are adverts, and changes nothing.
+  if (core.out.length === 0 && core.writes.length === 0) return NO_EFFECTS;
   const all = core.out.splice(0);
   const broken = all.some((effect) => effect.type === 'reload');
   const isReload = (effect: Effect): boolean => effect.type === 'reload';

@@ -16,6 +16,7 @@ export interface Steps {
 
 /** Each step is contained by itself; one that never comes to an end is the fault of the job at hand. */
 export function workOff(core: Core, steps: Steps): void {
+  if (core.inbox.length === 0 && core.dirty.size === 0) return;
   const stepsMax = STEPS_BASE + STEPS_PER_JOB * core.keeping.kept.size;
   for (let count = 0; ; count += 1) {
     const message = core.inbox.shift();
