@@ -2,7 +2,7 @@
  * Taking up where the last process of this node stopped: jobs it keeps, promises it gave, executions
  * it had, admissions it sponsors. Everything comes from the durable store; nothing is asked of others.
  */
-import { restoreShelf } from './keeping/shelf.ts';
+import { restoreShelf, takeDownSubmission } from './keeping/shelf.ts';
 import { keep } from './keeping/admitting.ts';
 import { resumeAge } from './keeping/age.ts';
 import { restoreAdverts } from './mesh/members.ts';
@@ -114,6 +114,7 @@ function restoreOne(
   for (const { spec, admission } of kept?.ledger.close == null ? rows.submissions : []) {
     if (core.keeping.submissions.has(job)) continue;
     createSubmission(core, spec, admission);
+    takeDownSubmission(core, job);
     core.timers.set(`submit:${job}`, core.now);
   }
   resumeStop(core, job, rows.records);

@@ -4,7 +4,7 @@
  */
 import { countAge } from './age.ts';
 import { LEAD_CHECK_MS, newOversight } from './oversight.ts';
-import { isOver } from './shelf.ts';
+import { isOver, takeDownSubmission } from './shelf.ts';
 import { hasVote, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
 import { chainOf, currentOf, firstConfiguration, firstOf } from '../record/chain.ts';
 import type { Chain, Roots } from '../record/chain.ts';
@@ -225,6 +225,7 @@ function activate(
     key: 'admission',
     value: { record: admission.record, votes: admission.votes },
   });
+  takeDownSubmission(core, job);
   const ledger = createLedger(spec, admission);
   const kept = keep(core, ledger);
   kept.broughtBy = bringerOf(core, from);

@@ -85,6 +85,13 @@ export function shelveSubmission(core: With<'keeping'>, spec: Signed<'spec'>): v
   core.timers.set('shelf-expiry', after(core.now, EXPIRY_MS));
 }
 
+/** It goes on: a start is to read all of it again. */
+export function takeDownSubmission(core: With<'keeping'>, job: JobId): void {
+  if (!core.keeping.tokens.has(job)) return;
+  core.keeping.tokens.delete(job);
+  persist(core, { table: 'shelved', job, key: 'shelved', value: null });
+}
+
 function cardOf(core: Node, ledger: Outline): Card {
   const { spec } = ledger;
   const summary = summaryOf(ledger, false);

@@ -225,7 +225,7 @@ export function onNotAdmitted(
   );
   if (isQuorum(configuration, willing)) return;
   const problem: Problem = { code: 'not-admitted', job: message.job, refusal };
-  if (lost.size === 0) return fail(core, submission, problem);
+  if (lost.size === 0) return putAside(core, submission, problem);
   // Who lost what it knew may have voted before, and another may have that vote: no second admission is made.
   answerAll(core, submission, problem);
   if (isLost(submission)) waitForExpiry(core, submission);
@@ -253,6 +253,18 @@ function answerAll(core: Node, submission: Submission, problem: Problem): void {
   for (const wait of submission.waiting.splice(0)) {
     reply(core, wait.request, { type: 'failed', problem });
   }
+}
+
+/**
+ * Its keepers have no room for it now. Nobody is asked any more, but it stays on disk: one of them may have
+ * voted, or vote for what is still on its way, so that the same token asks the same keepers again.
+ */
+function putAside(core: With<'mesh' | 'keeping'>, submission: Submission, problem: Problem): void {
+  const { spec } = submission;
+  answerAll(core, submission, problem);
+  core.timers.clear(timerOf(spec.body.job));
+  core.keeping.submissions.delete(spec.body.job);
+  shelveSubmission(core, spec);
 }
 
 /** It comes to nothing. */

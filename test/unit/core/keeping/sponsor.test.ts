@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { firstEpoch } from '../../../../src/core/record/ballot.ts';
 import { asRequestId } from '../../../../src/core/record/ids.ts';
+import type { JobId } from '../../../../src/core/record/ids.ts';
 import type { Effect } from '../../../../src/core/contract/effect.ts';
 import type { Announcement, JobRecords } from '../../../../src/core/contract/messages.ts';
 import type { Signed } from '../../../../src/core/record/records.ts';
@@ -217,6 +218,72 @@ describe('an admission', () => {
       return;
     }
     assert.fail('no sponsor that is no keeper');
+  });
+
+  describe('that its keepers have no room for now', () => {
+    /** Node 0 asks 1 and 2, whose disks have become full meanwhile. */
+    function turnedDown(): { cluster: Cluster; job: JobId } {
+      const cluster = new Cluster({ nodes: 3, program: () => [] });
+      cluster.lose = ({ message }) => message.type === 'admit';
+      const first = cluster.submit(0, jobWith());
+      cluster.lose = () => false;
+      for (const node of [1, 2]) cluster.input(node, { type: 'disk', full: true });
+      cluster.until('it is answered', () => cluster.reply(first) !== null, 5_000);
+      const reply = cluster.reply(first);
+      assert.ok(reply?.type === 'failed' && reply.problem.code === 'not-admitted');
+      const { job } = reply.problem;
+      for (const node of [1, 2]) cluster.input(node, { type: 'disk', full: false });
+      return { cluster, job };
+    }
+    const admissions = (cluster: Cluster): number =>
+      new Set(cluster.messages('admit').map(({ message }) => message.admission.id)).size;
+
+    it('is the same when it is submitted again, after a restart, too: one of them may have voted', () => {
+      for (const restarts of [false, true]) {
+        const { cluster } = turnedDown();
+        if (restarts) cluster.restart(0);
+        const again = cluster.submit(0, jobWith());
+        cluster.until('it is admitted', () => cluster.reply(again)?.type === 'accepted', 5_000);
+        assert.equal(admissions(cluster), 1);
+      }
+    });
+
+    it('is asked for no more by its sponsor until then, after a restart neither', () => {
+      const { cluster } = turnedDown();
+      const asked = cluster.messages('admit').length;
+      cluster.advance(8_000);
+      cluster.restart(0);
+      cluster.advance(120_000);
+      assert.equal(cluster.messages('admit').length, asked);
+    });
+
+    it('goes on by itself once it was submitted again, after a restart, too', () => {
+      const { cluster, job } = turnedDown();
+      cluster.lose = ({ message }) => message.type === 'admit';
+      cluster.submit(0, jobWith());
+      cluster.restart(0);
+      cluster.lose = () => false;
+      const there = (): boolean =>
+        cluster
+          .machine(1)
+          .inspect()
+          .jobs.some((kept) => kept.job === job);
+      cluster.until('it is admitted', there, 30_000);
+      assert.equal(admissions(cluster), 1);
+    });
+
+    it('is kept for good once the others vote for it after all', () => {
+      const { cluster, job } = turnedDown();
+      const here = (): boolean =>
+        cluster
+          .machine(0)
+          .inspect()
+          .jobs.some((kept) => kept.job === job);
+      // Its own keeper hands it on when nobody activates it.
+      cluster.until('it is activated', here, 30_000);
+      cluster.restart(0);
+      assert.ok(here());
+    });
   });
 
   it('counts no vote under another epoch, with which the certificate would prove nothing', () => {
