@@ -45,7 +45,13 @@ export function takeCare(core: Holder, from: NodeId, message: Entrust): void {
   const { spec, accept } = message;
   const { execution, result } = accept.record.body;
   const known = core.executing.entrusted.get(execution);
-  if (known !== undefined) return hearOfHolders(core, from, execution, known, message.holders);
+  if (known !== undefined) {
+    // Those that were accepted are known from the beginning. Who of them is gone since is no holder again by the
+    // word of a keeper, who repeats what was accepted, or by this node's own when it reads the job anew.
+    const first = new Set(accept.record.body.holders);
+    const news = message.holders.filter((node) => node === from || !first.has(node));
+    return hearOfHolders(core, from, execution, known, news);
+  }
   if (result === null) return;
   const others = othersOf(core, message.holders);
   addEntrusted(core, {

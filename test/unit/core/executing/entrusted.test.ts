@@ -156,6 +156,19 @@ describe('a holder that is lost', () => {
     assert.equal(othersOf(played, second).length, 1);
   });
 
+  it('is none again because a keeper repeats who they were when the result was accepted', () => {
+    const played = play();
+    const { cluster, first, second } = played;
+    const [told = assert.fail('nobody was told')] = cluster.messages('entrust');
+    cluster.crash(first);
+    cluster.until('another copy', () => othersOf(played, second)[0] !== first, 2 * HOLDER_LOST_MS);
+    const others = othersOf(played, second);
+    const { keepers } = told.message.admission.record.body;
+    for (const { node } of keepers)
+      if (node !== idOf(first)) cluster.message(second, cluster.indexOf(node), told.message);
+    assert.deepEqual(othersOf(played, second), others);
+  });
+
   it('is replaced soon when it says that the result is gone', () => {
     const played = play();
     const { cluster, first, second } = played;
