@@ -57,7 +57,7 @@ export interface Checkers {
 export function createCheckers(context: CheckersContext): Checkers {
   const memory = new Map<string, Remembered>();
   /** The end that was told of each execution. */
-  const states = new Map<string, string>();
+  const states: States = new Map();
   const inputs = new Map<NodeView, number>();
   /** The highest epoch whose order a process obeyed, by node, incarnation and job. */
   const obeyed = new Map<string, Epoch>();
@@ -91,8 +91,18 @@ export function createCheckers(context: CheckersContext): Checkers {
         inputs.set(node, count);
         if (count % context.inspectEvery === 0) inspect(node);
       },
-      onStart: (node) => inputs.delete(node),
-      onDurable: (node, writes) => checkWrites(context, node, writes, remembered(node)),
+      onStart: (node) => {
+        inputs.delete(node);
+        for (const [key, { node: of, forgotten }] of states)
+          if (of === node && forgotten) states.delete(key);
+      },
+      onDurable: (node, writes) => {
+        for (const { table, key, value } of writes) {
+          const told = table === 'executions' ? states.get(stateKey(node, key)) : undefined;
+          if (told !== undefined) told.forgotten = value === null;
+        }
+        checkWrites(context, node, writes, remembered(node));
+      },
       onSend: (node, _to, message) =>
         checkMessage(context, node, message, remembered(node), states),
       onEffect: (node, effect) => {
@@ -118,6 +128,15 @@ export function createCheckers(context: CheckersContext): Checkers {
     },
   };
 }
+
+/**
+ * How each execution ended, as its node told it. What it has forgotten, as the job is over, it may run again
+ * after a restart, when an old invitation and the assignment after it come a second time: a program runs at
+ * least once. Within one process it remembers.
+ */
+type States = Map<string, { readonly id: string; readonly node: NodeView; forgotten: boolean }>;
+
+const stateKey = ({ store }: NodeView, execution: string): string => `${execution}|${store.id}`;
 
 function describeInput(input: { readonly type: string } | null): string {
   if (input === null) return 'while it was created';
@@ -287,7 +306,7 @@ function checkMessage(
   node: NodeView,
   message: Message,
   past: Remembered,
-  states: Map<string, string>,
+  states: States,
 ): void {
   switch (message.type) {
     case 'admitted': {
@@ -321,10 +340,10 @@ function checkMessage(
       for (const state of message.states) {
         // What happened on the way may be told again after a crash; the end is told once.
         if (!TERMINAL.has(state.body.phase) || state.body.node !== node.id) continue;
-        const key = `${state.body.execution}|${node.store.id}`;
-        const known = states.get(key) ?? state.id;
+        const key = stateKey(node, state.body.execution);
+        const known = states.get(key) ?? { id: state.id, node, forgotten: false };
         states.set(key, known);
-        if (known !== state.id) {
+        if (known.id !== state.id) {
           context.violation(
             'S8',
             node,
