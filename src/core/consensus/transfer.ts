@@ -13,7 +13,7 @@ import { slotOf } from '../record/slot.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, Millis, NodeId } from '../record/ids.ts';
 import { keepWarm } from '../keeping/shelf.ts';
-import { currentOf, everKept } from '../record/chain.ts';
+import { changes, currentOf, everKept } from '../record/chain.ts';
 import { keeperNodes } from '../record/keeper-set.ts';
 import type { Epoch } from '../record/records.ts';
 import { checkCommand, checkCommitted } from '../record/verify.ts';
@@ -140,9 +140,15 @@ export function takeRecords(core: Node, from: NodeId, kept: KeptJob, page: Page)
 
 // — a job that is over
 
-/** Says that the job is closed to a keeper that does not know: all of it at once, or what there is to ask for. */
+/**
+ * Says that the job is closed to a keeper that does not know: all of it at once, or what there is to ask for.
+ * As long as this one asks for the rest itself it tells of the end alone: what it has is not all of it, and the
+ * other one would ask nobody else.
+ */
 export function tellLedger(core: With<'mesh'>, to: NodeId, kept: KeptJob): void {
-  const { job, committed } = kept.ledger;
+  const { job, committed, close, configs } = kept.ledger;
+  if (close !== null && kept.missing !== null)
+    return send(core, to, { type: 'closed', job, close, ...changes(configs) });
   if (committed.size <= TOLD_AT_ONCE) return sendCommits(core, to, kept);
   send(core, to, { type: 'ledger', job, digest: hold(core, kept, null).digest });
 }

@@ -154,6 +154,25 @@ describe('a keeper that heard of nothing but the end of a job that failed', () =
     assert.deepEqual(asked(cluster), last);
   });
 
+  it('tells another of the end alone until it has asked, so that the other one asks, too', () => {
+    const cluster = hearer();
+    const told = (): readonly string[] => {
+      const mark = cluster.sent.length;
+      cluster.message(0, 1, { type: 'lead-check', jobs: [id] });
+      const answers = cluster.sent.slice(mark).filter(({ to }) => to === idOf(1));
+      return answers.map(({ message }) => message.type);
+    };
+    assert.deepEqual(told(), ['closed']);
+    for (const node of [1, 2])
+      cluster.message(0, node, {
+        type: 'commit',
+        job: id,
+        values: [...known.slice(0, 2), failure],
+      });
+    cluster.advance(5_000);
+    assert.deepEqual(told(), ['commit']);
+  });
+
   it('pulls from another what it misses of a large one', () => {
     const cluster = hearer();
     const all = snapshotWith(job, { committed: [...known, failure] });
