@@ -13,7 +13,7 @@ import type { Machine } from '../core/contract/machine.ts';
 import type { Reply } from '../core/contract/reply.ts';
 import type { Restored, StoreWrite } from '../core/contract/stored.ts';
 import type { Log } from '../lib/log.ts';
-import { createInbox } from './inbox.ts';
+import { BATCH_MAX, createInbox } from './inbox.ts';
 import type { Arrived, GossipInput, LocalInput, MessageInput } from './inbox.ts';
 import type { Outward, Owed } from './owed.ts';
 
@@ -73,8 +73,6 @@ export interface DriverGauges {
   readonly gossipDropped: number;
 }
 
-/** Inputs handled before their writes are committed; bounds the delay of the first of them. */
-const BATCH_MAX = 512;
 const INPUTS_KEPT = 200;
 /** Between two commits under load, milliseconds: a few, so that inputs under load share one transaction. */
 const GROUP_MS = 2;

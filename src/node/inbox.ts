@@ -11,6 +11,8 @@ export type MessageInput = Extract<Input, { type: 'message' }>;
 export type GossipInput = Extract<Input, { type: 'gossip' }>;
 export type LocalInput = Exclude<Input, MessageInput | GossipInput>;
 
+/** Inputs handled before their writes are committed; bounds the delay of the first of them. */
+export const BATCH_MAX = 512;
 /** Messages of one peer that wait before its streams are paused: four turns of it. */
 export const LANE_MAX = 128;
 /** Bytes, as they came, of all messages that wait; in memory they are up to ten times as large. */

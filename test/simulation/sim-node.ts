@@ -3,6 +3,7 @@
  * twin: one queue, one timer. Effects leave in order; a `persist` holds back everything behind it
  * until its group commit is on disk, and a crash loses what was not.
  */
+import { Arrivals } from './arrivals.ts';
 import { shelvedJob } from './shelved.ts';
 import type { Hlc, Millis, NodeId, PublicKey, StoreId } from '../../src/core/record/ids.ts';
 import { asHlc, asMillis, asStoreId } from '../../src/core/record/ids.ts';
@@ -82,7 +83,7 @@ export class SimNode implements NodeView {
   #idleWakes = 0;
   #stores = 0;
   /** What arrived while another input was being handled. */
-  #inbox: { readonly input: Input; readonly at: Millis }[] = [];
+  #arrivals = new Arrivals(() => this.now());
   #busy = false;
   /** Jobs to be read again: the driver handles nothing until the disk has told of them. */
   #unread = 0;
@@ -165,7 +166,7 @@ export class SimNode implements NodeView {
     this.paused = false;
     this.#machine = null;
     this.#backlog = [];
-    this.#inbox = [];
+    this.#arrivals = new Arrivals(() => this.now());
     this.#busy = false;
     this.#unread = 0;
     this.#timerAt = null;
@@ -213,9 +214,9 @@ export class SimNode implements NodeView {
       return;
     }
     const { handleMs } = this.#context.faults();
-    const free = this.#unread === 0 && this.#inbox.length === 0;
+    const free = this.#unread === 0 && this.#arrivals.isEmpty;
     if (handleMs === 0 && free) return this.#handle(input);
-    this.#inbox.push({ input, at: this.now() });
+    this.#arrivals.add(input);
     if (!this.#busy && this.#unread === 0) this.#work(handleMs);
   }
 
@@ -229,7 +230,7 @@ export class SimNode implements NodeView {
 
   /** One input after the other, each in its time; one in fifty takes long. */
   #work(handleMs: number): void {
-    const next = this.#unread > 0 ? undefined : this.#inbox.shift();
+    const next = this.#unread > 0 ? undefined : this.#arrivals.next();
     if (next === undefined) return;
     const { input, at } = next;
     this.#busy = true;
@@ -241,7 +242,7 @@ export class SimNode implements NodeView {
       this.#busy = false;
       // Stopped meanwhile: it is handled first when the process goes on.
       if (this.paused) this.#backlog.unshift(input);
-      else this.#handle(input, at);
+      else this.#handle(input, asMillis(at));
       if (!this.#busy) this.#work(this.#context.faults().handleMs);
     });
   }
