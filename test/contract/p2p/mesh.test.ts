@@ -40,7 +40,7 @@ describe('joining', () => {
       Array.from({ length: 30 }, () => nodes.start({ discovery, bootstrap: [first(seed.host)] })),
     );
     const lonely = (): number => many.filter((node) => node.host.peers().length === 0).length;
-    await until('everybody is in', () => lonely() === 0, lonely, 40_000);
+    await until('everybody is in', () => lonely() === 0, lonely, 120_000);
     // More peers behind one address than the default scoring bears, which is 14.
     const crowd = (): number => seed.host.gossip.subscribers();
     await until('a crowd at the seed', () => crowd() >= 15, crowd);
