@@ -13,11 +13,19 @@ import type { Engine } from '../../src/engines/engine.ts';
 import { createDockerEngine } from '../../src/engines/docker/docker-engine.ts';
 import { failureOf, world } from '../unit/node/support.ts';
 import { orderOf } from '../unit/storage/support.ts';
-import { IMAGE, docker, dockerMissing, engineConfig, runOnce, shortOf } from './support.ts';
+import {
+  IMAGE,
+  docker,
+  dockerMissing,
+  engineConfig,
+  imageNamed,
+  runOnce,
+  shortOf,
+} from './support.ts';
 
 const skip = await dockerMissing();
 const MB = 1_000_000;
-const VOLUME_IMAGE = 'shoal-test/volume:local';
+const VOLUME_IMAGE = imageNamed('volume');
 
 after(async () => {
   if (skip === false) await docker('rmi', '--force', VOLUME_IMAGE).catch(() => undefined);

@@ -14,7 +14,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createDockerEngine } from '../../src/engines/docker/docker-engine.ts';
-import { IMAGE, docker, dockerMissing, engineConfig, runOnce, shortOf, until } from './support.ts';
+import {
+  IMAGE,
+  docker,
+  dockerMissing,
+  engineConfig,
+  imageNamed,
+  runOnce,
+  shortOf,
+  until,
+} from './support.ts';
 
 const skip = await dockerMissing();
 const REGISTRY = '/usr/bin/docker-registry';
@@ -217,7 +226,7 @@ test('a pull is cancelled at once', { skip }, async () => {
 });
 
 test('an image for another kind of machine is the node’s affair', { skip }, async () => {
-  const image = 'shoal-test/other-machine:local';
+  const image = imageNamed('other-machine');
   const directory = await mkdtemp(join(tmpdir(), 'shoal-image-'));
   try {
     await writeFile(join(directory, 'Dockerfile'), 'FROM scratch\nCOPY Dockerfile /file\n');
@@ -232,7 +241,7 @@ test('an image for another kind of machine is the node’s affair', { skip }, as
 });
 
 test('what an image wants to be run for its health is not run', { skip }, async () => {
-  const image = 'shoal-test/health:local';
+  const image = imageNamed('health');
   const directory = await mkdtemp(join(tmpdir(), 'shoal-image-'));
   try {
     const check = 'HEALTHCHECK --interval=1ms --start-period=1ms CMD touch /checked';
@@ -251,7 +260,7 @@ test('what an image wants to be run for its health is not run', { skip }, async 
 });
 
 test('an image with more volumes than Docker makes in time is refused', { skip }, async () => {
-  const image = 'shoal-test/volumes:local';
+  const image = imageNamed('volumes');
   const directory = await mkdtemp(join(tmpdir(), 'shoal-image-'));
   try {
     for (const [count, expected] of [

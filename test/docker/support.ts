@@ -23,6 +23,9 @@ const exec = promisify(execFile);
 /** Made by `scripts/docker-setup`; holds nothing but busybox. */
 export const IMAGE = 'shoal-test/busybox:local';
 
+/** The name of an image that one test file makes: the same file may run twice on one Docker. */
+export const imageNamed = (name: string): string => `shoal-test/${name}-${process.pid}:local`;
+
 /** Runs the docker command of this machine. @returns its stdout, trimmed */
 export async function docker(...args: string[]): Promise<string> {
   const { stdout } = await exec('docker', args);
@@ -61,7 +64,8 @@ export function engineConfig(changes: Partial<DockerEngineConfig> = {}): DockerE
     diskLooksMax: 250_000,
     logMaxBytes: 16 * 1024 * 1024,
     pullTimeoutMs: 30_000,
-    imageMaxBytes: 1e9,
+    // What others write on this disk while an image is pulled counts with it.
+    imageMaxBytes: 1e13,
     skipPull: false,
     stopGraceMs: 2000,
     lostAfterMs: 60_000,
