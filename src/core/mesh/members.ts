@@ -57,7 +57,11 @@ const ALIVE_STALE_MS = 500;
 export const aliveMembers = (core: With<'mesh'>): readonly Member[] => lookAround(core).members;
 
 /** Members believed alive that this node has reached itself: those whom anything may be asked of. */
-export const reachedMembers = (core: With<'mesh'>): readonly Member[] => lookAround(core).reached;
+export function reachedMembers(core: With<'mesh'>): readonly Member[] {
+  const alive = lookAround(core);
+  alive.reached ??= alive.members.filter(({ advert }) => reached(core, advert.body.node));
+  return alive.reached;
+}
 
 function lookAround(core: With<'mesh'>): NonNullable<Mesh['alive']> {
   const { alive: cached } = core.mesh;
@@ -68,8 +72,7 @@ function lookAround(core: With<'mesh'>): NonNullable<Mesh['alive']> {
     const watch = core.mesh.watches.get(member.advert.body.node);
     return alive(core, member) && watch?.dead !== true;
   });
-  const near = members.filter((member) => reached(core, member.advert.body.node));
-  core.mesh.alive = { at: core.now, of: core.mesh.members.size, members, reached: near };
+  core.mesh.alive = { at: core.now, of: core.mesh.members.size, members, reached: null };
   return core.mesh.alive;
 }
 

@@ -46,8 +46,8 @@ export interface Mesh {
     readonly at: Millis;
     readonly of: number;
     readonly members: readonly Member[];
-    /** Those among them that this node has reached itself. */
-    readonly reached: readonly Member[];
+    /** Those among them that this node has reached itself; null until somebody asks. */
+    reached: readonly Member[] | null;
   } | null;
   readonly connected: Set<NodeId>;
   /** When a node last said something to this one itself. */
