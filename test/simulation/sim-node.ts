@@ -294,6 +294,8 @@ export class SimNode implements NodeView {
   /** The disk takes nothing for a while, and the process is told so, and when it is over. */
   fillDisk(ms: number): void {
     this.#fullUntil = Math.max(this.#fullUntil, this.#context.queue.now() + ms);
+    // Until then it says to everybody that it takes nothing.
+    this.undisturbedSince = Math.max(this.undisturbedSince, this.#fullUntil);
     this.#tellDisk();
   }
 
