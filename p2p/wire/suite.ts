@@ -19,6 +19,8 @@ import { createPacker } from './rows.ts';
  */
 export interface Crypto {
   readonly sha256: Sha256;
+  /** Of the text as UTF-8, as lower-case hex digits: one for each member when keepers are chosen. */
+  readonly sha256Hex: (text: string) => string;
   publicKeyOf(seed: Uint8Array): Uint8Array;
   sign(seed: Uint8Array, message: Uint8Array): Uint8Array;
   /** False for malformed keys and signatures too; never throws. */
@@ -108,7 +110,7 @@ export function createSuite(options: SuiteOptions): Suite {
     },
     sizeOf: (record) => envelopes.encode(record).length,
     ...createPacker(envelopes),
-    hash: (text) => hexOf(crypto.sha256(text)),
+    hash: crypto.sha256Hex,
     nodeOf(key) {
       const known = nodes.get(key);
       if (known !== undefined) return known;

@@ -15,6 +15,8 @@ const KEYS_MAX = 4_096;
 export interface NodeCrypto {
   /** Text is hashed as UTF-8. 32 bytes. */
   readonly sha256: (data: Uint8Array | string) => Uint8Array;
+  /** The same as 64 lower-case hex digits: for a fifth of the price of bytes and their digits. */
+  readonly sha256Hex: (text: string) => string;
   /** The public key (32 bytes) of a 32-byte seed. */
   publicKeyOf(seed: Uint8Array): Uint8Array;
   sign(seed: Uint8Array, message: Uint8Array): Uint8Array;
@@ -31,6 +33,7 @@ export function createCrypto(): NodeCrypto {
   );
   return {
     sha256: (data) => hash('sha256', data, 'buffer'),
+    sha256Hex: (text) => hash('sha256', text, 'hex'),
     publicKeyOf: (seed) =>
       createPublicKey(privateKey(seed))
         .export({ format: 'der', type: 'spki' })
