@@ -8,7 +8,7 @@ import { soundBid } from './bids.ts';
 import { hasEnough, isChosen, liveOn } from '../leading/workload.ts';
 import { jobTimer, propose } from '../consensus/proposer.ts';
 import { after, asExecutionId, uuidOf } from '../record/ids.ts';
-import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
+import type { ExecutionId, JobId, Millis, NodeId } from '../record/ids.ts';
 import type { Suite } from '../record/suite.ts';
 import { aliveMembers, reachedMembers } from '../mesh/members.ts';
 import type { Member } from '../mesh/state.ts';
@@ -67,10 +67,14 @@ export function fillVacancies(
 /** A timer keeps only its earliest moment, so every moment that matters is named each time. */
 function lookAgain(core: Node, kept: KeptJob, lead: Leader): void {
   core.timers.set(jobTimer(kept), lead.seeking.nextRoundAt);
-  const { bidWindowMs } = core.config.limits;
-  for (const bid of lead.seeking.bids.values()) {
-    core.timers.set(jobTimer(kept), after(bid.at, bidWindowMs));
-  }
+  const waited = waitedEnough(core, lead);
+  if (waited !== null) core.timers.set(jobTimer(kept), waited);
+}
+
+/** When the first bid has waited long enough for others to join it: they lie in the order in which they came. */
+function waitedEnough(core: Node, { seeking }: Leader): Millis | null {
+  const [first] = seeking.bids.values();
+  return first === undefined ? null : after(first.at, core.config.limits.bidWindowMs);
 }
 
 /** What proves that this node leads; the first epoch is proven by the admission. */
@@ -151,12 +155,12 @@ export function inviteNewcomer(core: With<'keeping'>, node: NodeId): void {
 
 /** Enough to choose from: everybody answered, or plenty did, or the first bids have waited long enough. */
 function bidsReady(core: With<'mesh'>, lead: Leader, need: number): boolean {
-  if (lead.seeking.bids.size === 0) return false;
+  const waited = waitedEnough(core, lead);
+  if (waited === null) return false;
   // Whom nobody has reached may not exist: nothing waits for an answer of his.
   const members = reachedMembers(core);
   if (lead.seeking.bids.size >= Math.min(targetBids(need), members.length + 1)) return true;
-  const first = Math.min(...[...lead.seeking.bids.values()].map((bid) => bid.at));
-  if (core.now >= first + core.config.limits.bidWindowMs) return true;
+  if (core.now >= waited) return true;
   return (
     members.every((member) => answered(lead, member.advert.body.node)) && answered(lead, core.self)
   );

@@ -30,6 +30,16 @@ export interface Choice {
 const LOCALITY_WORTH = 0.75;
 /** Scores within this distance count as equal. */
 const NEARLY_EQUAL = 0.25;
+/** A lot costs a hash, and there may be a thousand offers for ten thousand vacancies. */
+const LOTS_MAX = 16;
+
+/** A bid while it is being given out. */
+interface Offer {
+  readonly bid: Bid;
+  left: number;
+  given: number;
+  score: number;
+}
 
 /**
  * @param bids what was offered; `executions` is not changed
@@ -43,41 +53,54 @@ export function rankBids(
   bids: ReadonlyMap<NodeId, Bid>,
   failures: ReadonlyMap<NodeId, number>,
 ): readonly Choice[] {
-  const left = new Map<NodeId, number>([...bids].map(([node, bid]) => [node, bid.executions]));
-  const given = new Map<NodeId, number>();
+  let open: readonly Offer[] = [...bids.values()]
+    .sort((a, b) => (a.node < b.node ? -1 : 1))
+    .map((bid) => ({
+      bid,
+      left: bid.executions,
+      given: 0,
+      score: scoreOf(bid, failures, 0),
+    }));
   const choices: Choice[] = [];
-  let offered = 0;
-  for (const { executions } of bids.values()) offered += executions;
   for (const vacancy of vacancies) {
+    const { partition, attempt, replaces, tried } = vacancy;
+    const fresh = tried.size === 0 ? open : open.filter(({ bid }) => !tried.has(bid.node));
+    const winner = draw(suite, job, vacancy, fresh.length > 0 ? fresh : open);
     // There may be thousands of vacancies, and a handful of offers.
-    if (choices.length >= offered) break;
-    const open = [...bids.values()].filter((bid) => (left.get(bid.node) ?? 0) > 0);
-    const fresh = open.filter((bid) => !vacancy.tried.has(bid.node));
-    const pool = fresh.length > 0 ? fresh : open;
-    if (pool.length === 0) continue;
-    const scored = pool.map((bid) => ({ bid, score: score(bid, failures, given) }));
-    const best = Math.max(...scored.map((entry) => entry.score));
-    const lot = (node: NodeId): string =>
-      suite.hash(`rank|${job}|${vacancy.partition}|${vacancy.attempt}|${node}`);
-    const winner = scored
-      .filter((entry) => entry.score >= best - NEARLY_EQUAL)
-      .map(({ bid }) => ({ node: bid.node, lot: lot(bid.node) }))
-      .sort((a, b) => (a.lot < b.lot ? -1 : 1))[0];
-    if (winner === undefined) continue;
-    left.set(winner.node, (left.get(winner.node) ?? 1) - 1);
-    given.set(winner.node, (given.get(winner.node) ?? 0) + 1);
-    const { partition, attempt, replaces } = vacancy;
-    choices.push({ partition, attempt, replaces, node: winner.node });
+    if (winner === null) break;
+    winner.left -= 1;
+    winner.given += 1;
+    winner.score = scoreOf(winner.bid, failures, winner.given);
+    if (winner.left <= 0) open = open.filter((offer) => offer !== winner);
+    choices.push({ partition, attempt, replaces, node: winner.bid.node });
   }
   return choices;
 }
 
-function score(
-  bid: Bid,
-  failures: ReadonlyMap<NodeId, number>,
-  given: ReadonlyMap<NodeId, number>,
-): number {
+function scoreOf(bid: Bid, failures: ReadonlyMap<NodeId, number>, given: number): number {
   const failed = Math.min(3, failures.get(bid.node) ?? 0);
-  const crowd = given.get(bid.node) ?? 0;
-  return LOCALITY_WORTH * bid.locality + freeShare(bid.free, bid.capacity) - failed - 0.5 * crowd;
+  return LOCALITY_WORTH * bid.locality + freeShare(bid.free, bid.capacity) - failed - 0.5 * given;
+}
+
+/** One of the best by lot, whatever the order of the bids; null when there is none. */
+function draw(
+  suite: Suite,
+  job: JobId,
+  { partition, attempt }: Vacancy,
+  offers: readonly Offer[],
+): Offer | null {
+  let best = -Infinity;
+  for (const { score } of offers) if (score > best) best = score;
+  const near = offers.filter(({ score }) => score >= best - NEARLY_EQUAL);
+  const draws = `rank|${job}|${partition}|${attempt}`;
+  // Of many only some draw, others for each vacancy.
+  const first = near.length > LOTS_MAX ? Number.parseInt(suite.hash(draws).slice(0, 8), 16) : 0;
+  let winner: { readonly offer: Offer; readonly lot: string } | null = null;
+  for (let at = 0; at < Math.min(near.length, LOTS_MAX); at += 1) {
+    const offer = near[(first + at) % near.length];
+    if (offer === undefined) continue;
+    const lot = suite.hash(`${draws}|${offer.bid.node}`);
+    if (winner === null || lot < winner.lot) winner = { offer, lot };
+  }
+  return winner?.offer ?? null;
 }

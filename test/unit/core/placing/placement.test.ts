@@ -293,9 +293,9 @@ describe('ranking', () => {
   });
 
   it('prefers the node that has the data, even when it is busier', () => {
-    assert.deepEqual(rank([vacancy(0)], [bid(0), bid(1, { locality: 1, ...busy }), bid(2)]), [
-      idOf(1),
-    ]);
+    const busier = bid(1, { locality: 1, free: { ...capacity, cpuMillis: 2_400 } });
+    for (const n of range(50))
+      assert.deepEqual(rank([vacancy(0)], [bid(0), busier, bid(2)], [], `j-${n}`), [idOf(1)]);
   });
 
   it('prefers the node with more room', () => {
@@ -327,6 +327,55 @@ describe('ranking', () => {
       const share = winners.filter((node) => node === idOf(index)).length;
       assert.ok(share > 35 && share < 100, `node ${index} got ${share} of 200`);
     }
+  });
+
+  it('gives each vacancy to one of the best: not tried before if there is one, and nearly equal', () => {
+    const offers = fc.array(
+      fc.record({
+        executions: fc.integer({ min: 1, max: 3 }),
+        locality: fc.constantFrom(0, 0.5, 1),
+        cpuMillis: fc.nat(4_000),
+        failed: fc.nat(2),
+      }),
+      { maxLength: 8 },
+    );
+    const tried = fc.array(fc.uniqueArray(fc.nat(7), { maxLength: 3 }), { maxLength: 12 });
+    fc.assert(
+      fc.property(offers, tried, jobs, (all, triedBy, job) => {
+        const bids = all.map(({ executions, locality, cpuMillis }, index) =>
+          bid(index, { executions, locality, free: { ...capacity, cpuMillis } }),
+        );
+        const failures = all.map(({ failed }, index) => [index, failed] as const);
+        const vacancies = triedBy.map((nodes, partition) => vacancy(partition, ...nodes));
+        const given: number[] = all.map(() => 0);
+        for (const [at, node] of rank(vacancies, bids, failures, job).entries()) {
+          const left = range(all.length).filter((n) => (given[n] ?? 0) < (all[n]?.executions ?? 0));
+          const fresh = left.filter((n) => vacancies[at]?.tried.has(idOf(n)) === false);
+          const pool = fresh.length > 0 ? fresh : left;
+          const scoreOf = (n: number): number => {
+            const { locality = 0, cpuMillis = 0, failed = 0 } = all[n] ?? {};
+            return 0.75 * locality + cpuMillis / 4_000 - failed - 0.5 * (given[n] ?? 0);
+          };
+          const chosen = pool.find((n) => idOf(n) === node);
+          assert.ok(chosen !== undefined, 'it is one of those that may be chosen');
+          assert.ok(scoreOf(chosen) >= Math.max(...pool.map(scoreOf)) - 0.25 - 1e-9);
+          given[chosen] = (given[chosen] ?? 0) + 1;
+        }
+      }),
+    );
+  });
+
+  it('draws a few lots for each vacancy, however many offers there are, and passes over no node', () => {
+    let hashes = 0;
+    const counting = { ...suite, hash: (text: string) => ((hashes += 1), suite.hash(text)) };
+    const offered = new Map(range(300).map((index) => [idOf(index), bid(index)]));
+    const winners = range(3_000).flatMap((n) =>
+      rankBids(counting, asJobId(`j-${n}`), [vacancy(0)], offered, new Map()),
+    );
+    assert.ok(hashes <= 17 * 3_000, `${hashes} hashes`);
+    const counts = range(300).map((n) => winners.filter(({ node }) => node === idOf(n)).length);
+    // 10 each expected; 24 is more than four standard deviations.
+    assert.ok(Math.max(...counts) < 24 && counts.filter((count) => count === 0).length < 3);
   });
 
   it('is the same whatever the order of the bids', () => {
