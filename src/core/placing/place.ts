@@ -130,6 +130,13 @@ function forgetGone(core: With<'mesh'>, { seeking }: Leader): void {
 const answered = (lead: Leader, node: NodeId): boolean =>
   lead.seeking.bids.has(node) || lead.seeking.declines.has(node);
 
+/** What it said counts until it says something else, but the last round has not reached it, nor this one. */
+function isSilent({ seeking }: Leader, node: NodeId): boolean {
+  if (seeking.bids.has(node)) return false;
+  const declined = seeking.declines.get(node);
+  return declined === undefined || seeking.round - declined.round >= 2;
+}
+
 function inviteSilent(core: With<'mesh'>, kept: KeptJob, lead: Leader, need: number): void {
   if (lead.seeking.announcedAt === null || lead.seeking.invited) return;
   const at = after(lead.seeking.announcedAt, INVITE_AFTER_MS);
@@ -138,7 +145,8 @@ function inviteSilent(core: With<'mesh'>, kept: KeptJob, lead: Leader, need: num
   const announcement = announcementOf(core, kept, lead, need);
   reachedMembers(core)
     .map((member) => member.advert.body.node)
-    .filter((node) => !answered(lead, node))
+    .filter((node) => isSilent(lead, node))
+    .sort((a, b) => Number(answered(lead, a)) - Number(answered(lead, b)))
     .slice(0, INVITES_MAX)
     .forEach((node) => send(core, node, { type: 'invite', announcement }));
 }

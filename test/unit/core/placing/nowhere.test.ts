@@ -129,6 +129,19 @@ describe('a job with QueueTimeout 0 that nobody who answered can run', () => {
     assert.equal(after(cluster, 60), 'not-enough-nodes', 'it never answers again');
   });
 
+  it('asks a busy one itself when the rounds do not reach it: it may have room for long', () => {
+    const refusals = [{ code: 'busy', resource: 'cpu', wanted: 1_000, free: 0 }] as const;
+    const cluster = waiting({});
+    cluster.message(0, 5, { type: 'decline', job: id, version: 1, round: 0, refusals });
+    const mark = cluster.sent.length;
+    assert.equal(after(cluster, 120), 'Queued');
+    const asked = cluster.sent.slice(mark).filter(({ message }) => message.type === 'invite');
+    assert.ok(
+      asked.length >= 5 && asked.every(({ to }) => to === idOf(5)),
+      `${asked.length} times`,
+    );
+  });
+
   it('does not wait for ever for one who never answers', () => {
     assert.equal(after(waiting({}), 90), 'not-enough-nodes');
   });
