@@ -4,7 +4,7 @@
  * nobody has asked for a while. Nothing is sent that was not asked for, so no queue fills up.
  */
 import { allow } from '../mesh/allowance.ts';
-import type { Message, Page } from '../contract/messages.ts';
+import type { CertifiedValue, Message, Page } from '../contract/messages.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
@@ -221,7 +221,26 @@ function ask(core: Node, job: JobId, nodes: Iterable<NodeId>): void {
   for (const node of nodes) send(core, node, { type: 'lead-check', jobs: [job] });
 }
 
+/**
+ * A keeper has told at once all that it knows of a job that is over, after it was asked. What this one knows
+ * beyond that the other one learns from nobody else: it may be the last word of a leader that only this keeper heard.
+ */
+export function takeWhole(
+  core: Node,
+  from: NodeId,
+  kept: KeptJob,
+  values: readonly CertifiedValue[],
+): void {
+  if (kept.missing?.unheard.has(from) !== true) return;
+  hasTold(kept, from);
+  const { job, committed } = kept.ledger;
+  const told = new Set(values.map(({ record }) => slotOf(record)));
+  const more = [...committed.values()].filter(({ record }) => !told.has(slotOf(record)));
+  const few = more.slice(0, TOLD_AT_ONCE);
+  if (few.length > 0) send(core, from, { type: 'commit', job, values: few });
+}
+
 /** All that this keeper knows of the job is here. */
-export function hasTold({ missing }: KeptJob, from: NodeId): void {
+function hasTold({ missing }: KeptJob, from: NodeId): void {
   missing?.unheard.delete(from);
 }

@@ -13,7 +13,7 @@ import { compareEpochs, withinReach } from '../record/ballot.ts';
 import { standForLeader, stepDown } from '../consensus/candidacy.ts';
 import { takeCommand, takeMore, takeState } from '../consensus/evidence.ts';
 import { highestAbove, mayGoOn, noteOutdated, waitsInVain } from '../consensus/outdated.ts';
-import { askRest, hasTold, tellLedger, tickMissing } from '../consensus/transfer.ts';
+import { askRest, takeWhole, tellLedger, tickMissing } from '../consensus/transfer.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { entrust } from '../leading/entrusting.ts';
@@ -71,7 +71,7 @@ export function onCommit(
     slots.push(slot);
   }
   // It comes with all else that the sender knows and this keeper has not acknowledged.
-  if (values.some(isClose)) hasTold(kept, from);
+  if (values.some(isClose)) takeWhole(core, from, kept, values);
   if (slots.length > 0) send(core, from, { type: 'commit-ack', job: message.job, slots });
 }
 

@@ -173,6 +173,24 @@ describe('a keeper that heard of nothing but the end of a job that failed', () =
     assert.deepEqual(told(), ['commit']);
   });
 
+  it('tells the others what they lack, when they have told all they know', () => {
+    const cluster = keeper(known.slice(0, 3));
+    cluster.message(0, 7, { type: 'closed', job: id, close: failure });
+    const mark = cluster.sent.length;
+    const told = [...known.slice(2, 4), failure];
+    for (let time = 0; time < 2; time += 1)
+      cluster.message(0, 2, { type: 'commit', job: id, values: told });
+    const values = cluster.sent
+      .slice(mark)
+      .flatMap(({ to, message }) =>
+        message.type === 'commit' && to === idOf(2) ? message.values : [],
+      );
+    assert.deepEqual(
+      values.map(({ record }) => slotOf(record)),
+      known.slice(0, 2).map(({ record }) => slotOf(record)),
+    );
+  });
+
   it('pulls from another what it misses of a large one', () => {
     const cluster = hearer();
     const all = snapshotWith(job, { committed: [...known, failure] });
