@@ -45,6 +45,12 @@ export function createResultsChecker(context: ResultsContext): Observer {
   /** When a disk that had it was last lost. */
   const losses = new Map<string, number>();
   const downSince = new Map<NodeView, number>();
+  /** From when to when each node was up. */
+  const lives = new Map<NodeView, { readonly from: number; to: number | null }[]>();
+  const upSince = (node: NodeView, since: number): number =>
+    (lives.get(node) ?? [])
+      .map(({ from, to }) => Math.max(0, (to ?? context.now()) - Math.max(from, since)))
+      .reduce((sum, ms) => sum + ms, 0);
   /** Acceptances that were proposed or chosen while somebody had the result. */
   const founded = new Set<string>();
   const there = (node: NodeView): boolean =>
@@ -80,12 +86,19 @@ export function createResultsChecker(context: ResultsContext): Observer {
           context.violation('S17', node, job, `${cid} was accepted, and nobody there has it`);
       }
     },
-    onStart: ({ store }) => stores.set(store.id, store),
+    onStart(node: NodeView): void {
+      stores.set(node.store.id, node.store);
+      lives.set(node, [...(lives.get(node) ?? []), { from: context.now(), to: null }]);
+    },
     onCrash(node: NodeView, diskLost: StoreId | null): void {
       downSince.set(node, context.now());
+      const life = lives.get(node)?.at(-1);
+      if (life !== undefined) life.to = context.now();
       const lost = diskLost === null ? undefined : stores.get(diskLost);
       for (const cid of lost?.blocks ?? []) {
-        const before = lately(cid);
+        // Nobody makes a copy while the only one that has the result is down.
+        const last = losses.get(cid);
+        const before = last !== undefined && upSince(node, last) < context.repairMs;
         losses.set(cid, context.now());
         const result = accepted.get(cid);
         if (result === undefined || result.holders < 2 || before || onDisk(cid) > 0) continue;

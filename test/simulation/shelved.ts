@@ -4,21 +4,23 @@ import type { JobId } from '../../src/core/record/ids.ts';
 import { createLedger, mergeStored, recordsOf, stateOf } from '../../src/core/record/ledger.ts';
 import type { SimStore } from './sim-store.ts';
 
-/** By close record: what is shelved does not change. */
-const seen = new WeakMap<object, JobInspection>();
+/** As long as no row is added: what another keeper still knew of it may come later. */
+const seen = new WeakMap<SimStore, Map<JobId, { rows: number; inspection: JobInspection }>>();
 
 /** null when the disk has only the mark that the job is over. */
 export function shelvedJob(store: SimStore, job: JobId): JobInspection | null {
-  const close = store.get('records', job, 'close/1');
-  if (close === null) return null;
-  const known = seen.get(close);
-  if (known !== undefined) return known;
+  if (store.get('records', job, 'close/1') === null) return null;
+  const ofStore = seen.get(store) ?? new Map();
+  seen.set(store, ofStore);
+  const { records } = store.restoreJob(job);
+  const known = ofStore.get(job);
+  if (known?.rows === records.length) return known.inspection;
   const spec = store.get('records', job, 'spec')?.record;
   const admission = store.get('records', job, 'admission');
   if (spec?.type !== 'spec' || admission?.record.type !== 'admission') return null;
   const certified = { record: admission.record, votes: admission.votes };
   const ledger = createLedger(spec, certified);
-  for (const { value } of store.restoreJob(job).records) mergeStored(ledger, value);
+  for (const { value } of records) mergeStored(ledger, value);
   const inspection: JobInspection = {
     job,
     keeper: true,
@@ -27,6 +29,6 @@ export function shelvedJob(store: SimStore, job: JobId): JobInspection | null {
     state: stateOf(ledger, false),
     records: recordsOf(ledger),
   };
-  seen.set(close, inspection);
+  ofStore.set(job, { rows: records.length, inspection });
   return inspection;
 }
