@@ -14,6 +14,9 @@ export interface DataDirLock {
   release(): void;
 }
 
+/** Held until they are released: a database that nobody refers to is closed, and its lock with it. */
+const taken = new Set<DatabaseSync>();
+
 /** @throws ShoalError `data-dir-locked`, `store-unusable`. */
 export function lockDataDir(dir: string): DataDirLock {
   const path = join(dir, 'peer.lock');
@@ -31,12 +34,14 @@ export function lockDataDir(dir: string): DataDirLock {
     );
   }
   const held = lock;
+  taken.add(held);
   return {
     release() {
       if (!held.isOpen) return;
       // After the directory was replaced it may be another peer's.
       if (readPid(pidPath) === process.pid) rmSync(pidPath, { force: true });
       held.close();
+      taken.delete(held);
     },
   };
 }

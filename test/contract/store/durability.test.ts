@@ -37,7 +37,7 @@ const DEADLINE_MS = 30_000;
 
 /** Starts the writer; it is killed after the test. */
 function start(context: TestContext, dir: string, mode: string): ChildProcess {
-  const child = spawn(process.execPath, [WRITER, dir, mode], {
+  const child = spawn(process.execPath, ['--expose-gc', WRITER, dir, mode], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   context.after(() => child.kill('SIGKILL'));
