@@ -295,11 +295,13 @@ export function onMessage(core: Core, from: NodeId, message: Message): void {
 
 function onRenew(core: Core, from: NodeId, message: Extract<Message, { type: 'renew' }>): void {
   const told = new Set<JobId>();
+  // Apart: of a job whose leader was named once every execution is heard all the same.
+  const ended = new Set<JobId>();
   const renewed = message.executions
     .filter(({ job, execution }) => {
       core.atHand = job;
       const kept = core.keeping.kept.get(job);
-      if (tellClosed(core, from, job, told)) return false;
+      if (tellClosed(core, from, job, ended)) return false;
       if (kept === undefined) {
         const again = { type: 'renew', executions: [{ job, execution }] } as const;
         recall(core, job, { type: 'message', from, message: again }, from);

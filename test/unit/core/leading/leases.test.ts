@@ -96,6 +96,29 @@ describe('a leader', () => {
     assert.equal(announced(cluster), 0);
   });
 
+  it('hears each of several executions of one job meanwhile', () => {
+    const two = admitted(jobWith({ Count: 2 }), [0, 1, 2]);
+    const assigns = [0, 1].map((partition) => assignOf(two, { node: 7, partition }));
+    const [first = assert.fail(), second = assert.fail()] = assigns;
+    const cluster = keeper(two, first);
+    const { job: id } = first.body;
+    cluster.message(0, 1, { type: 'commit', job: id, values: [committed(two, second)] });
+    for (const of of assigns) running(cluster, of);
+    cluster.steps.length = 0;
+    const executions = assigns.map(({ body }) => ({ job: id, execution: body.execution }));
+    const renew = (seconds: number): void => {
+      for (let turn = 0; turn < seconds; turn += 1) {
+        cluster.advance(1_000);
+        cluster.message(0, 7, { type: 'renew', executions });
+      }
+    };
+    renew(60);
+    assert.equal(cluster.job(0).leading, null, 'the other keepers are away');
+    promise(cluster, two);
+    renew(5);
+    assert.equal(announced(cluster), 0);
+  });
+
   it('gives an execution its whole lease after a time in which it did not run itself', () => {
     const cluster = leader();
     cluster.now += 3 * leaseLostMs;
