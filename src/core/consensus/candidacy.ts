@@ -19,7 +19,7 @@ import { compareEpochs, EPOCH_NUMBER_MAX, firstEpoch, sameEpoch } from '../recor
 import { heardLately } from '../mesh/reach.ts';
 import { judgeAnew } from '../keeping/oversight.ts';
 import { after } from '../record/ids.ts';
-import type { NodeId } from '../record/ids.ts';
+import type { Millis, NodeId } from '../record/ids.ts';
 import { mergeGrant } from '../record/ledger.ts';
 import type { AcceptedValue, Digest, Message, Page } from '../contract/messages.ts';
 import type { Certified, Configuration, Epoch, Slot, SpecBody } from '../record/records.ts';
@@ -71,7 +71,13 @@ export function standForLeader(core: Node, kept: KeptJob): void {
   kept.seen = epoch;
   kept.candidateAt = null;
   askPromises(core, kept, candidacy);
-  core.timers.set(jobTimer(kept), after(core.now, CANDIDACY_MS));
+  core.timers.set(jobTimer(kept), endOf(kept.lead));
+}
+
+/** When it has come to nothing, unless a page of a promise comes before. */
+function endOf({ since, candidacy }: Candidate): Millis {
+  const [idle, late] = [after(candidacy.heardAt, CANDIDACY_MS), after(since, CANDIDACY_MAX_MS)];
+  return idle < late ? idle : late;
 }
 
 function askPromises(core: Node, kept: KeptJob, { grant, promises, resend }: Candidacy): void {
@@ -109,9 +115,11 @@ export function confirmLonely(core: With<'mesh' | 'keeping'>): void {
 
 /** The part of the job timer that concerns a candidacy. */
 export function tickCandidate(core: Node, kept: KeptJob, lead: Candidate): void {
-  const idleMs = core.now - lead.candidacy.heardAt;
-  const isOver = idleMs >= CANDIDACY_MS || core.now - lead.since >= CANDIDACY_MAX_MS;
-  if (!isOver) return tickPromises(core, kept, lead.candidacy);
+  if (core.now < endOf(lead)) {
+    // The alarm may be set for a question that is asked long after the end.
+    core.timers.set(jobTimer(kept), endOf(lead));
+    return tickPromises(core, kept, lead.candidacy);
+  }
   const higher = highestAbove(kept, lead.epoch);
   // Not enough promised, and some of them because they follow another: that one is given its time.
   if (higher !== null) return stepDown(core, kept, higher);

@@ -61,6 +61,7 @@ export function tickClosing(
     kept.lead = null;
     return;
   }
+  core.timers.set(jobTimer(kept), until);
   if (nodes.size === 0) return;
   if (isDue(core, resend)) {
     const changed = changes(kept.ledger.configs);

@@ -155,7 +155,7 @@ export function tellHolders(core: Node, kept: KeptJob, { entrusting }: Leader | 
       for (const node of nodes) entrust(core, kept, node, accept);
       said(core, resend);
     }
-    core.timers.set(jobTimer(kept), resend.at);
+    core.timers.set(jobTimer(kept), resend.at < until ? resend.at : until);
   }
   return entrusting.size > 0;
 }

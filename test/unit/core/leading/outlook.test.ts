@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { ring } from '../../../../src/core/alarms.ts';
+import { standForLeader } from '../../../../src/core/consensus/candidacy.ts';
+import { jobTimer } from '../../../../src/core/consensus/proposer.ts';
 import type { Input } from '../../../../src/core/contract/input.ts';
 import { DEFAULT_LIMITS } from '../../../../src/core/contract/limits.ts';
 import type { Message } from '../../../../src/core/contract/messages.ts';
@@ -14,14 +16,14 @@ import { planPartition, timeLimitOf } from '../../../../src/core/leading/partiti
 import { replan } from '../../../../src/core/leading/outlook.ts';
 import { planJob } from '../../../../src/core/leading/plan.ts';
 import { leaderIn } from '../../../../src/core/leading/state.ts';
-import type { Leader } from '../../../../src/core/leading/state.ts';
+import type { Candidate, Leader } from '../../../../src/core/leading/state.ts';
 import { createCore } from '../../../../src/core/node/create-core.ts';
 import type { Core } from '../../../../src/core/node/state.ts';
 import { workOff } from '../../../../src/core/node/work-off.ts';
 import type { Phase } from '../../../../src/core/record/execution.ts';
 import { closeSlot, slotOf } from '../../../../src/core/record/slot.ts';
 import { asMillis } from '../../../../src/core/record/ids.ts';
-import type { NodeId } from '../../../../src/core/record/ids.ts';
+import type { Millis, NodeId } from '../../../../src/core/record/ids.ts';
 import type { Signed } from '../../../../src/core/record/records.ts';
 import { dispatch, onMessage } from '../../../../src/core/routes.ts';
 import {
@@ -102,6 +104,50 @@ class Leading {
       core.out.find(({ type }) => type === 'defect'),
       undefined,
     );
+  }
+
+  /** Its one alarm rings, whatever it was set for. */
+  ringEarly(): void {
+    const key = jobTimer(this.kept);
+    this.core.timers.clear(key);
+    this.core.now = asMillis(this.#now);
+    ring(this.core, key);
+    this.#settle();
+  }
+
+  /** When the alarm of the job is set for; infinite when it is not set. */
+  alarmAt(): number {
+    const { core } = this;
+    const pending: [string, Millis][] = [];
+    for (let next = core.timers.next(); next !== null; next = core.timers.next())
+      pending.push([core.timers.take(next) ?? assert.fail(), next]);
+    core.timers.begin(asMillis(this.#now));
+    for (const [key, moment] of pending) core.timers.set(key, moment);
+    return pending.find(([key]) => key === jobTimer(this.kept))?.[1] ?? Infinity;
+  }
+
+  /** What the leader is to look at again, as its parts have it, whatever names the alarm. */
+  moments(): readonly number[] {
+    const { core, kept, lead } = this;
+    if (lead === null) return [];
+    if (lead.confirming !== null) return [lead.confirming.resend.at];
+    const { commits, seeking, starting, replications, entrusting, outlook } = lead;
+    const open = [...commits.unacked.values()].some(({ size }) => size > 0);
+    const telling = [
+      ...(commits.proposals.size > 0 || open ? [commits.resend.at] : []),
+      ...[...entrusting.values()].flatMap(({ resend, until }) => [resend.at, until]),
+    ];
+    // The end is proposed: nothing else is done any more.
+    if (commits.proposals.has(closeSlot(1))) return telling;
+    const { copies } = planJob(kept.ledger, observedBy(core, kept, lead));
+    const copying = copies.flatMap(({ body }) => replications.get(body.execution) ?? []);
+    return [
+      ...telling,
+      ...(seeking.waitingSince !== null ? [seeking.nextRoundAt] : []),
+      ...[...starting].map(({ sendAt }) => sendAt),
+      ...copying.flatMap(({ resend, deadline }) => [resend.at, deadline]),
+      outlook.wakes.next() ?? Infinity,
+    ];
   }
 
   message(from: number, message: Message): void {
@@ -341,5 +387,50 @@ describe('the plan that is kept up to date', () => {
     const large = looks(10_000);
     assert.deepEqual(large, looks(100));
     assert.ok(Math.max(...large) <= 64, large.join(' '));
+  });
+});
+
+const candidateIn = ({ lead }: KeptJob): Candidate | null =>
+  lead?.stage === 'candidate' ? lead : null;
+
+describe('the one alarm of a job', () => {
+  it('loses nothing that is due, however early it rings for something else', () => {
+    const early = fc.constant<Event>((leading) => leading.ringEarly());
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 4 }),
+        fc.array(fc.oneof({ weight: 3, arbitrary: events }, early), {
+          minLength: 10,
+          maxLength: 40,
+        }),
+        (count, happens) => {
+          const leading = new Leading(count, 4);
+          for (const event of happens) {
+            event(leading);
+            leading.ringEarly();
+            const alarmAt = leading.alarmAt();
+            for (const moment of leading.moments())
+              if (moment > leading.core.now) assert.ok(alarmAt <= moment, `${alarmAt} ${moment}`);
+          }
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  it('ends a candidacy in time though it rings to ask for promises before', () => {
+    const leading = new Leading(1, 1);
+    const { core, kept } = leading;
+    kept.lead = null;
+    standForLeader(core, kept);
+    const { candidacy } = candidateIn(kept) ?? assert.fail('it stands for leader');
+    const began = core.now;
+    // The last page of a promise comes long after the pauses between questions have become long.
+    while (core.now < began + 16_000) {
+      leading.pass(500);
+      candidacy.heardAt = core.now;
+    }
+    leading.ringEarly();
+    assert.ok(leading.alarmAt() <= candidacy.heardAt + 3_000, `${leading.alarmAt() - began}`);
   });
 });
