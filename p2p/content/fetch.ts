@@ -18,7 +18,7 @@ import { reasonOf } from '../log.ts';
 import type { Log } from '../log.ts';
 import { HolderBusy } from '../protocols/blocks.ts';
 import type { BlockSession, BlocksService } from '../protocols/blocks.ts';
-import { createSlots } from '../protocols/slots.ts';
+import { createPermits } from '../protocols/permits.ts';
 import type { PeerFault } from '../peers/standing.ts';
 
 /** Nothing complete from a holder for so long: the next one. */
@@ -98,7 +98,7 @@ interface Task {
 
 export function createFetcher(deps: FetchDeps): Fetcher {
   const { blocks } = deps;
-  const turns = createSlots({ max: LINE_MAX, perPeer: PER_HOLDER, waitingMax: LINE_MAX });
+  const turns = createPermits({ max: LINE_MAX, perPeer: PER_HOLDER, waitingMax: LINE_MAX });
 
   const large = createLimiter(LARGE_MAX);
 

@@ -16,7 +16,7 @@ import type { Log } from '../log.ts';
 import type { PeerFault } from '../peers/standing.ts';
 import { encodeFrames, FrameTooLarge, prefixOf, readFrames, Stalled, write } from './frames.ts';
 import type { FrameReader } from './frames.ts';
-import { createSlots } from './slots.ts';
+import { createPermits } from './permits.ts';
 
 export const blocksProtocol = (network: string): string => `/shoal/${network}/blocks/1`;
 
@@ -42,18 +42,18 @@ const READ_AHEAD = 6;
 const HIGH_WATER = 8 << 20;
 /** A holder waits so long for the next request. */
 const SERVE_IDLE_MS = 30_000;
-/** A requester that takes nothing for so long gives its slot to the next. */
+/** A requester that takes nothing for so long gives its permit to the next. */
 const SERVE_STALL_MS = 15_000;
 /**
- * While others wait nobody keeps a slot who took less than this, bytes per second, since this was last looked
+ * While others wait nobody keeps a permit who took less than this, bytes per second, since this was last looked
  * at, 5 s ago at least: whoever takes a little now and then would have it for ever.
  */
 const SLOW_BYTES = 256 * 1024;
 const SLOW_MS = 5_000;
-/** In line for a slot; the requester gives up when nothing comes for 5 s. */
-const SLOT_WAIT_MS = 4_000;
+/** In line for a permit; the requester gives up when nothing comes for 5 s. */
+const PERMIT_WAIT_MS = 4_000;
 /** Requests in line, over all peers: small, but not for nothing. */
-const SLOT_LINE_MAX = 256;
+const PERMIT_LINE_MAX = 256;
 const OPEN_MS = 5_000;
 
 export interface BlocksDeps {
@@ -70,7 +70,7 @@ export interface BlocksDeps {
   readonly fault: (peer: NodeId, fault: PeerFault) => void;
 }
 
-/** A request that has a slot, and what was taken since this was last looked at. */
+/** A request that has a permit, and what was taken since this was last looked at. */
 interface Serving {
   readonly stream: Stream;
   lookedAt: number;
@@ -118,10 +118,10 @@ export class HolderBusy extends Error {
 
 export function createBlocks(deps: BlocksDeps): BlocksService {
   const counts = { servedBytes: 0, refusedBusy: 0 };
-  const slots = createSlots({
+  const permits = createPermits({
     max: deps.servesMax,
     perPeer: Math.max(1, Math.floor(deps.servesMax / 4)),
-    waitingMax: SLOT_LINE_MAX,
+    waitingMax: PERMIT_LINE_MAX,
   });
 
   const servings = new Set<Serving>();
@@ -147,8 +147,8 @@ export function createBlocks(deps: BlocksDeps): BlocksService {
       return write(stream, encodeFrames([Uint8Array.of(HAS_ANSWER, has ? 1 : 0)]), SERVE_STALL_MS);
     }
     if (kind !== FETCH_DEEP && kind !== FETCH_FLAT) throw new Error(`unknown request ${kind}`);
-    if (slots.taken >= deps.servesMax) cutSlowest();
-    const leave = await slots.enter(from, SLOT_WAIT_MS, null);
+    if (permits.taken >= deps.servesMax) cutSlowest();
+    const leave = await permits.enter(from, PERMIT_WAIT_MS, null);
     if (leave === null) {
       counts.refusedBusy += 1;
       return write(stream, encodeFrames([Uint8Array.of(BUSY)]), SERVE_STALL_MS);
@@ -186,7 +186,7 @@ export function createBlocks(deps: BlocksDeps): BlocksService {
   };
 
   return {
-    stats: () => ({ ...counts, serving: slots.taken }),
+    stats: () => ({ ...counts, serving: permits.taken }),
     async handle(stream, connection) {
       const reader = readFrames(stream, {
         maxBytes: REQUEST_MAX_BYTES,

@@ -252,7 +252,7 @@ function otherShapes(records: RecordShapes) {
       job: jobId,
       command: common.recordId,
     }),
-    'lead-check': map<OneMessage<'lead-check'>>({ type: literal('lead-check'), jobs }),
+    'status-wanted': map<OneMessage<'status-wanted'>>({ type: literal('status-wanted'), jobs }),
     leading: map<OneMessage<'leading'>>({
       type: literal('leading'),
       jobs: list(map<{ readonly job: JobId; readonly epoch: Epoch }>({ job: jobId, epoch }), 256),

@@ -45,7 +45,7 @@ export function ring(core: Core, key: string): void {
       return tickExpiry(core);
     case 'ages':
       return tickAges(core);
-    case 'lead-check':
+    case 'leaders':
       return checkLeaders(core);
     case 'watch':
       return tickWatch(core, asNodeId(id));

@@ -89,7 +89,7 @@ function boot(core: Core, restored: Restored, now: Millis): void {
   core.startedAt = now;
   restore(core, restored);
   core.timers.set('probe', after(now, core.config.limits.probeMs));
-  core.timers.set('lead-check', after(now, 1_000));
+  core.timers.set('leaders', after(now, 1_000));
 }
 
 /** Notices when this node did not run for a while. */

@@ -48,7 +48,7 @@ describe('a member that is to lead a job', () => {
   function answer(from: NodeId, message: Message): void {
     if (message.type === 'ping') tell(from, { type: 'pong', nonce: message.nonce });
     if (message.type === 'activate') lead(message.admission.record.body);
-    if (message.type !== 'lead-check') return;
+    if (message.type !== 'status-wanted') return;
     const jobs = message.jobs.filter((job) => claimed.has(job));
     const epoch = { config: { major: 0, minor: 0 }, number: 0, leader: self };
     if (jobs.length > 0) tell(from, { type: 'leading', jobs: jobs.map((job) => ({ job, epoch })) });

@@ -56,7 +56,7 @@ export function createHostile(
       { type: 'outdated', job, promised: epoch },
       { type: 'leading', jobs: [{ job, epoch }] },
       { type: 'not-leading', jobs: [job] },
-      { type: 'lead-check', jobs: [job] },
+      { type: 'status-wanted', jobs: [job] },
       { type: 'job-wanted', job },
       { type: 'commit-ack', job, slots: ['close/1', 'assign/1/0/0', 'accept/1/0'] },
       { type: 'closed-ack', job, version: 1 },

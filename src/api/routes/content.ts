@@ -13,7 +13,7 @@ import { TREE_MEDIA_TYPE } from '../../lib/tree-stream.ts';
 import { errorJson, failureOf } from '../failures.ts';
 import { clientSignal, invalid, param, send, text, texts } from '../http.ts';
 import { withReceivedTree } from '../receive-tree.ts';
-import { Slots } from '../slots.ts';
+import { Permits } from '../permits.ts';
 import type { ContentLine } from '../types.ts';
 import type { RouteContext } from './context.ts';
 
@@ -51,7 +51,7 @@ async function started<T>(source: AsyncIterable<T>): Promise<AsyncGenerator<T>> 
 }
 
 function upload({ service, spoolDir, uploadMaxBytes, stopping }: RouteContext) {
-  const uploads = new Slots(UPLOADS_MAX);
+  const uploads = new Permits(UPLOADS_MAX);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const body = request.body;
     if (!(body instanceof Readable)) {
@@ -100,7 +100,7 @@ async function* listLines(
 }
 
 export function contentRoutes(app: FastifyInstance, context: RouteContext): void {
-  const fetches = new Slots(FETCHES_MAX);
+  const fetches = new Permits(FETCHES_MAX);
   const optionsOf = (request: FastifyRequest, reply: FastifyReply): FetchOptions => {
     const holders = texts(request, 'holder').slice(0, HOLDERS_MAX);
     const wrong = holders.find((holder) => !HOLDER.test(holder));

@@ -8,7 +8,7 @@ import { describe } from '../../failures/table.ts';
 import { failureOf } from '../failures.ts';
 import { flag, namespaceOf, param, text } from '../http.ts';
 import type { LogRequest } from '../service.ts';
-import { Slots } from '../slots.ts';
+import { Permits } from '../permits.ts';
 import type { LogFrame } from '../types.ts';
 import type { RouteContext } from './context.ts';
 
@@ -66,7 +66,7 @@ async function stream(
   socket: WebSocket,
   request: FastifyRequest,
   context: RouteContext,
-  followers: Slots,
+  followers: Permits,
 ): Promise<void> {
   const gone = new AbortController();
   socket.on('close', () => gone.abort());
@@ -100,7 +100,7 @@ async function stream(
 }
 
 export function logRoutes(app: FastifyInstance, context: RouteContext): void {
-  const followers = new Slots(FOLLOWERS_MAX);
+  const followers = new Permits(FOLLOWERS_MAX);
   app.get('/orchestrator/jobs/:id/logs', { websocket: true }, (socket, request) => {
     void stream(socket, request, context, followers);
   });

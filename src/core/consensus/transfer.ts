@@ -218,7 +218,7 @@ export function tickMissing(core: With<'keeping'>, kept: KeptJob): void {
 }
 
 function ask(core: Node, job: JobId, nodes: Iterable<NodeId>): void {
-  for (const node of nodes) send(core, node, { type: 'lead-check', jobs: [job] });
+  for (const node of nodes) send(core, node, { type: 'status-wanted', jobs: [job] });
 }
 
 /**

@@ -243,8 +243,12 @@ export type Message =
       readonly refusal: Refusal;
     }
   // — keepers watch their leader
-  /** Keeper to leader, every 10 s: do you lead these? At most 256. */
-  | { readonly type: 'lead-check'; readonly jobs: readonly JobId[] }
+  /**
+   * Keeper to leader every 10 s, and to the other keepers of a job whose end it heard by the way or that it comes to
+   * late: how do these stand with you? At most 256. Answered by `leading` and `not-leading`; of closed jobs by what was
+   * committed, or `over`.
+   */
+  | { readonly type: 'status-wanted'; readonly jobs: readonly JobId[] }
   /** Leader to keeper: of those asked about, these I lead, under this epoch. */
   | {
       readonly type: 'leading';

@@ -233,12 +233,12 @@ function activate(
   note(core, 'job.activated', { job, rank: rankOf(currentOf(ledger), core.self) });
   // Of a later configuration the leader was elected.
   if (configs.length === 0 && kept.promised.leader === core.self) leadFirstEpoch(core, kept);
-  core.timers.set('lead-check', after(core.now, LEAD_CHECK_MS));
+  core.timers.set('leaders', after(core.now, LEAD_CHECK_MS));
   countAge(core, kept);
   // It was away, or was not told: the others may be far ahead, and whom it takes for the leader may be gone.
   if (pending === undefined || core.now - pending.since < ORPHAN_MS) return;
   for (const { node } of admission.record.body.keepers)
-    if (node !== core.self) send(core, node, { type: 'lead-check', jobs: [job] });
+    if (node !== core.self) send(core, node, { type: 'status-wanted', jobs: [job] });
 }
 
 /** Puts a job into this node's keeping; also used when it is read back from disk. */

@@ -7,8 +7,8 @@ import type { JobId } from '../record/ids.ts';
 
 /** 32-bit words of an id. */
 const WORDS = 4;
-const EMPTY_SLOT = -1;
-const DELETED_SLOT = -2;
+const EMPTY_BUCKET = -1;
+const DELETED_BUCKET = -2;
 const FIRST_CAPACITY = 64;
 const JOB_ID = /^j-([0-9a-f]{8})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{12})$/;
 
@@ -17,8 +17,8 @@ export class JobSet {
   #ids = new Uint32Array(FIRST_CAPACITY * WORDS);
   #moments = new Float64Array(FIRST_CAPACITY);
   /** Hash table of positions, at most half full. */
-  #slots = new Int32Array(2 * FIRST_CAPACITY).fill(EMPTY_SLOT);
-  /** Slots that are not empty, deleted ones included. */
+  #buckets = new Int32Array(2 * FIRST_CAPACITY).fill(EMPTY_BUCKET);
+  /** Buckets that are not empty, deleted ones included. */
   #used = 0;
   #first = 0;
   #next = 0;
@@ -35,8 +35,8 @@ export class JobSet {
 
   /** The moment that came with the job; null when it is not in the set. */
   momentOf(job: JobId): number | null {
-    const slot = this.#read(job) ? this.#find() : -1;
-    return slot < 0 ? null : (this.#moments[this.#slots[slot] ?? 0] ?? null);
+    const bucket = this.#read(job) ? this.#find() : -1;
+    return bucket < 0 ? null : (this.#moments[this.#buckets[bucket] ?? 0] ?? null);
   }
 
   /** Adds a job as the newest; one that is there keeps its place and gets the moment. Ids of another form are not kept. */
@@ -44,10 +44,10 @@ export class JobSet {
     if (!this.#read(job)) return;
     const known = this.#find();
     if (known >= 0) {
-      this.#moments[this.#slots[known] ?? 0] = moment;
+      this.#moments[this.#buckets[known] ?? 0] = moment;
       return;
     }
-    if (this.#next === this.#moments.length || 2 * this.#used >= this.#slots.length) {
+    if (this.#next === this.#moments.length || 2 * this.#used >= this.#buckets.length) {
       this.#renew();
       this.#read(job);
     }
@@ -55,10 +55,10 @@ export class JobSet {
   }
 
   delete(job: JobId): boolean {
-    const slot = this.#read(job) ? this.#find() : -1;
-    if (slot < 0) return false;
-    this.#moments[this.#slots[slot] ?? 0] = Number.NaN;
-    this.#slots[slot] = DELETED_SLOT;
+    const bucket = this.#read(job) ? this.#find() : -1;
+    if (bucket < 0) return false;
+    this.#moments[this.#buckets[bucket] ?? 0] = Number.NaN;
+    this.#buckets[bucket] = DELETED_BUCKET;
     this.#size -= 1;
     while (this.#first < this.#next && Number.isNaN(this.#moments[this.#first])) this.#first += 1;
     return true;
@@ -90,10 +90,11 @@ export class JobSet {
     this.#next += 1;
     this.#ids.set(this.#wanted, at * WORDS);
     this.#moments[at] = moment;
-    let slot = this.#hash();
-    while ((this.#slots[slot] ?? EMPTY_SLOT) >= 0) slot = (slot + 1) % this.#slots.length;
-    if (this.#slots[slot] === EMPTY_SLOT) this.#used += 1;
-    this.#slots[slot] = at;
+    let bucket = this.#hash();
+    while ((this.#buckets[bucket] ?? EMPTY_BUCKET) >= 0)
+      bucket = (bucket + 1) % this.#buckets.length;
+    if (this.#buckets[bucket] === EMPTY_BUCKET) this.#used += 1;
+    this.#buckets[bucket] = at;
     this.#size += 1;
   }
 
@@ -103,7 +104,7 @@ export class JobSet {
     const capacity = Math.max(FIRST_CAPACITY, 2 ** Math.ceil(Math.log2(2 * this.#size + 1)));
     this.#ids = new Uint32Array(capacity * WORDS);
     this.#moments = new Float64Array(capacity);
-    this.#slots = new Int32Array(2 * capacity).fill(EMPTY_SLOT);
+    this.#buckets = new Int32Array(2 * capacity).fill(EMPTY_BUCKET);
     this.#used = 0;
     this.#first = 0;
     this.#next = 0;
@@ -126,12 +127,12 @@ export class JobSet {
     return true;
   }
 
-  /** Slot of the id at hand; −1 when there is none. */
+  /** Bucket of the id at hand; −1 when there is none. */
   #find(): number {
-    for (let slot = this.#hash(); ; slot = (slot + 1) % this.#slots.length) {
-      const at = this.#slots[slot] ?? EMPTY_SLOT;
-      if (at === EMPTY_SLOT) return -1;
-      if (at >= 0 && this.#isAt(at)) return slot;
+    for (let bucket = this.#hash(); ; bucket = (bucket + 1) % this.#buckets.length) {
+      const at = this.#buckets[bucket] ?? EMPTY_BUCKET;
+      if (at === EMPTY_BUCKET) return -1;
+      if (at >= 0 && this.#isAt(at)) return bucket;
     }
   }
 
@@ -145,7 +146,7 @@ export class JobSet {
   #hash(): number {
     let hash = 0x811c9dc5;
     for (const word of this.#wanted) hash = Math.imul(hash ^ word, 0x01000193) ^ (hash >>> 15);
-    return (hash >>> 0) % this.#slots.length;
+    return (hash >>> 0) % this.#buckets.length;
   }
 
   #idAt(at: number): JobId {

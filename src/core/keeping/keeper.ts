@@ -245,11 +245,11 @@ export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'execut
   }
   for (const [leader, jobs] of asked) {
     for (let at = 0; at < jobs.length; at += CHECKED_MAX)
-      send(core, leader, { type: 'lead-check', jobs: jobs.slice(at, at + CHECKED_MAX) });
+      send(core, leader, { type: 'status-wanted', jobs: jobs.slice(at, at + CHECKED_MAX) });
   }
   if (core.keeping.kept.size > core.keeping.warm.size) {
     const pause = overdue ? core.config.limits.probeMs : LEAD_CHECK_MS;
-    core.timers.set('lead-check', after(core.now, pause));
+    core.timers.set('leaders', after(core.now, pause));
   }
 }
 
@@ -266,7 +266,7 @@ function overthrow(
   leaderGone(core, kept);
 }
 
-export function onLeadCheck(
+export function onStatusWanted(
   core: With<'mesh' | 'keeping'>,
   from: NodeId,
   jobs: readonly JobId[],
@@ -278,7 +278,7 @@ export function onLeadCheck(
   for (const job of jobs) {
     core.atHand = job;
     const kept = core.keeping.kept.get(job);
-    const again = { type: 'lead-check', jobs: [job] } as const;
+    const again = { type: 'status-wanted', jobs: [job] } as const;
     if (recall(core, job, { type: 'message', from, message: again }, from)) continue;
     if (kept === undefined && core.keeping.tombs.has(job)) {
       send(core, from, { type: 'over', job });

@@ -163,7 +163,7 @@ export function replyDefect(core: Node, request: RequestId, what: string): void 
 function rewind(core: With<'asking' | 'keeping' | 'placing' | 'executing'>): void {
   const { probeMs, leaseRenewMs, advertMinMs } = core.config.limits;
   core.timers.set('probe', after(core.now, probeMs));
-  core.timers.set('lead-check', after(core.now, probeMs));
+  core.timers.set('leaders', after(core.now, probeMs));
   core.timers.set('renew', after(core.now, leaseRenewMs));
   core.timers.set('holds', after(core.now, probeMs));
   core.timers.set('advert', after(core.now, advertMinMs));

@@ -152,7 +152,7 @@ const cuts: { readonly [T in MessageType]: Cut<T> } = {
   command: bounded,
   'command-refused': bounded,
   'command-ack': bounded,
-  'lead-check': byList('jobs', () => ID_BYTES),
+  'status-wanted': byList('jobs', () => ID_BYTES),
   leading: byList('jobs', () => LED_BYTES),
   'not-leading': byList('jobs', () => ID_BYTES),
   advert: bounded,

@@ -10,7 +10,7 @@ import type {
   RunEvent,
   Usage,
 } from '../../core/record/execution.ts';
-import type { Slots } from '../../../p2p/protocols/slots.ts';
+import type { Permits } from '../../../p2p/protocols/permits.ts';
 import { ShoalError } from '../../failures/shoal-error.ts';
 import type { Engine, EngineOutcome, EngineRun } from '../../engines/engine.ts';
 import type { Log } from '../../lib/log.ts';
@@ -69,7 +69,7 @@ export interface OrderRun extends RunPorts {
   /** Aborts when the owner cancels or the node stops. */
   readonly signal: AbortSignal;
   /** Turns of all executions of this node, by job; see `inTurn`. */
-  readonly largeResults: Slots;
+  readonly largeResults: Permits;
 }
 
 /** A result of more entries is large. */

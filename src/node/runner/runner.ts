@@ -6,7 +6,7 @@
 import { mkdir } from 'node:fs/promises';
 import type { ExecutionOrder, RunEvent } from '../../core/record/execution.ts';
 import type { ExecutionId } from '../../core/record/ids.ts';
-import { createSlots } from '../../../p2p/protocols/slots.ts';
+import { createPermits } from '../../../p2p/protocols/permits.ts';
 import { pause } from '../../lib/abort.ts';
 import type { Log } from '../../lib/log.ts';
 import { carryOut, heads } from './run-one.ts';
@@ -65,7 +65,7 @@ export function createRunner(options: RunnerOptions): Runner {
   /** Work under way, the clearing up after the last event included. */
   const background = new Set<Promise<void>>();
   const sweeper = createSweeper(options);
-  const largeResults = createSlots(LARGE_RESULTS);
+  const largeResults = createPermits(LARGE_RESULTS);
   let stopping = false;
 
   const tell = (execution: ExecutionId, event: RunEvent): void => {

@@ -271,7 +271,7 @@ const messages: Makers<Message> = {
     refusal: { code: 'wrong-time', notAfter: 1, wall: 2 },
   }),
   'command-ack': ({ id, job }) => ({ type: 'command-ack', job: id, command: job.spec.id }),
-  'lead-check': ({ id }) => ({ type: 'lead-check', jobs: [id] }),
+  'status-wanted': ({ id }) => ({ type: 'status-wanted', jobs: [id] }),
   leading: ({ id, job }) => ({ type: 'leading', jobs: [{ job: id, epoch: job.epoch }] }),
   'not-leading': ({ id }) => ({ type: 'not-leading', jobs: [id] }),
   advert: ({ n }) => ({ type: 'advert', advert: advertOf(n) }),
@@ -415,11 +415,13 @@ describe('one message makes a node send', () => {
 
   it('nothing of a closed job to a stranger that asks whether it is led', () => {
     const { cluster, id } = closedJob();
-    const effects = cluster.message(0, 9, { type: 'lead-check', jobs: [id] });
+    const effects = cluster.message(0, 9, { type: 'status-wanted', jobs: [id] });
     assert.deepEqual(refusals(effects), ['not-keeper']);
     assert.equal(effects.filter(({ type }) => type === 'send').length, 0);
     assert.ok(
-      cluster.message(0, 2, { type: 'lead-check', jobs: [id] }).some(({ type }) => type === 'send'),
+      cluster
+        .message(0, 2, { type: 'status-wanted', jobs: [id] })
+        .some(({ type }) => type === 'send'),
       'a keeper of it is answered',
     );
   });
@@ -429,7 +431,8 @@ describe('one message makes a node send', () => {
     const jobs = Array.from({ length: 256 }, (_, n) =>
       asJobId(`j-00000000-0000-8000-8000-${String(n).padStart(12, '0')}`),
     );
-    for (let count = 0; count < 20; count += 1) cluster.message(0, 9, { type: 'lead-check', jobs });
+    for (let count = 0; count < 20; count += 1)
+      cluster.message(0, 9, { type: 'status-wanted', jobs });
     const told = cluster.messages('not-leading').map(({ message }) => message.jobs.length);
     assert.equal(
       told.reduce((sum, count) => sum + count, 0),
@@ -458,7 +461,7 @@ describe('one message makes a node send', () => {
     const ask = (from: number, message: Message): number => {
       const effects = Array.from({ length: 200 }, () => cluster.message(0, from, message)).flat();
       const sent = effects.filter((effect) => effect.type === 'send');
-      return sent.filter(({ message: told }) => told.type !== 'lead-check').length;
+      return sent.filter(({ message: told }) => told.type !== 'status-wanted').length;
     };
     // 400 records are worth 50 points; they fill some messages, and 2,000 points are there at once.
     const found = ask(9, { type: 'find', request: asRequestId('r'), query });
@@ -468,7 +471,7 @@ describe('one message makes a node send', () => {
     cluster.advance(10_000);
     const close = committed(job, closeOf(job));
     cluster.message(0, 1, { type: 'commit', job: id, values: [close] });
-    const told = ask(2, { type: 'lead-check', jobs: [id] });
+    const told = ask(2, { type: 'status-wanted', jobs: [id] });
     assert.ok(told > 0 && told <= 300, `${told} parts of what was committed`);
   });
 
@@ -582,7 +585,7 @@ describe('one message makes a node send', () => {
     cluster.message(0, 1, { type: 'commit', job: id, values: assigns });
     cluster.message(0, 1, { type: 'commit', job: id, values: [committed(job, closeOf(job))] });
     const [told, ...more] = cluster
-      .message(0, 2, { type: 'lead-check', jobs: [id] })
+      .message(0, 2, { type: 'status-wanted', jobs: [id] })
       .flatMap((e) => (e.type === 'send' ? [e.message] : []));
     assert.ok(told?.type === 'ledger');
     assert.deepEqual(more, []);

@@ -47,7 +47,7 @@ describe('two honest nodes hold nothing against each other', () => {
     activate(cluster, 0, admitted([0, 7, 8]));
     activate(cluster, 1, admitted([0, 1, 7, 8, 9]));
     assert.deepEqual(grudges(cluster), []);
-    assert.ok(cluster.messages('lead-check').length > 0, 'one did ask the other');
+    assert.ok(cluster.messages('status-wanted').length > 0, 'one did ask the other');
   });
 
   it('of whom one asks for a job that the other keeps with others', () => {

@@ -201,7 +201,7 @@ const messages: Expected<Message> = {
     [],
   ],
   'command-ack': [{ type: 'command-ack', job: id, command: job.spec.id }, []],
-  'lead-check': [{ type: 'lead-check', jobs: [id] }, ['send not-leading']],
+  'status-wanted': [{ type: 'status-wanted', jobs: [id] }, ['send not-leading']],
   leading: [{ type: 'leading', jobs: [{ job: id, epoch }] }, []],
   'not-leading': [{ type: 'not-leading', jobs: [id] }, []],
   advert: [{ type: 'advert', advert }, []],

@@ -135,7 +135,7 @@ describe('a keeper that heard of nothing but the end of a job that failed', () =
   /** How often it asked keeper 1 and keeper 2. */
   const asked = (cluster: Cluster): readonly number[] =>
     [1, 2].map(
-      (node) => cluster.messages('lead-check').filter(({ to }) => to === idOf(node)).length,
+      (node) => cluster.messages('status-wanted').filter(({ to }) => to === idOf(node)).length,
     );
 
   it('asks each keeper until that one has told, and not for ever', () => {
@@ -158,7 +158,7 @@ describe('a keeper that heard of nothing but the end of a job that failed', () =
     const cluster = hearer();
     const told = (): readonly string[] => {
       const mark = cluster.sent.length;
-      cluster.message(0, 1, { type: 'lead-check', jobs: [id] });
+      cluster.message(0, 1, { type: 'status-wanted', jobs: [id] });
       const answers = cluster.sent.slice(mark).filter(({ to }) => to === idOf(1));
       return answers.map(({ message }) => message.type);
     };
@@ -213,7 +213,7 @@ describe('a keeper that is asked for a page', () => {
   /** It has everything, and told so. */
   function holder(): { cluster: Cluster; snapshot: string } {
     const cluster = keeper(all);
-    cluster.message(0, 2, { type: 'lead-check', jobs: [id] });
+    cluster.message(0, 2, { type: 'status-wanted', jobs: [id] });
     const [told] = cluster.messages('ledger');
     return { cluster, snapshot: told?.message.digest.snapshot ?? assert.fail('it tells') };
   }

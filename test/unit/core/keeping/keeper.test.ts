@@ -468,7 +468,7 @@ describe('a commit', () => {
     const close = closeOf(job, { outcome: 'completed', code: 'completed' });
     const effects = cluster.message(0, 1, commit([committed(job, close)]));
     assert.equal(cluster.job(0).records.committed.length, 0);
-    assert.deepEqual(types(effects), ['lead-check', 'lead-check']);
+    assert.deepEqual(types(effects), ['status-wanted', 'status-wanted']);
   });
 
   it('is learned, on disk and acknowledged, whoever brings it', () => {
@@ -511,7 +511,7 @@ describe('a closed job', () => {
   const answers: Readonly<Record<string, Message>> = {
     'a candidate': prepare(epochOf(9, 2), 2),
     'a leader': propose([assignOf(job, { node: 8, attempt: 1 })], { epoch: epochOf(9, 2) }),
-    'a keeper that asks whether it is led': { type: 'lead-check', jobs: [id] },
+    'a keeper that asks whether it is led': { type: 'status-wanted', jobs: [id] },
   };
   for (const [who, message] of Object.entries(answers)) {
     it(`answers ${who} with everything that was committed`, () => {
@@ -563,10 +563,10 @@ describe('a keeper that hears of the end of a completed job', () => {
   it('asks the others for the results before it takes the job for completed', () => {
     const cluster = keeper();
     const close = committed(job, closeOf(job, { outcome: 'completed', code: 'completed' }));
-    const before = cluster.messages('lead-check').length;
+    const before = cluster.messages('status-wanted').length;
     cluster.message(0, 7, { type: 'closed', job: id, close });
     assert.notEqual(cluster.job(0).state, 'Completed');
-    const asked = cluster.messages('lead-check').slice(before);
+    const asked = cluster.messages('status-wanted').slice(before);
     assert.deepEqual(asked.map(({ to }) => to).sort(), [idOf(1), idOf(2)].sort());
   });
 });
@@ -603,7 +603,7 @@ describe('the end of a job that did not complete', () => {
       job: id,
       close: committed(job, closeOf(job)) as Certified<'close'>,
     });
-    const asked = cluster.messages('lead-check').filter(({ from }) => from === idOf(0));
+    const asked = cluster.messages('status-wanted').filter(({ from }) => from === idOf(0));
     assert.deepEqual(asked.map(({ to }) => to).sort(), [idOf(1), idOf(2)].sort());
   });
 });

@@ -170,7 +170,7 @@ describe('a leader is not given up', () => {
     cluster.advance(1_000);
     let count = 0;
     cluster.lose = ({ message }) =>
-      (message.type === 'lead-check' || message.type === 'leading') && (count += 1) % 5 === 0;
+      (message.type === 'status-wanted' || message.type === 'leading') && (count += 1) % 5 === 0;
     calm(cluster, 600_000);
   });
 

@@ -88,7 +88,7 @@ describe('admissions that nobody activates', () => {
         firstEpoch(firstConfiguration(admission.body)),
       );
       cluster.message(0, 7, { type: 'activate', spec, admission: certified });
-      assert.equal(cluster.messages('lead-check').length, asks, `after ${seconds} s`);
+      assert.equal(cluster.messages('status-wanted').length, asks, `after ${seconds} s`);
     }
   });
 

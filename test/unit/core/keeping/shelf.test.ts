@@ -114,7 +114,7 @@ describe('a closed job', () => {
     assert.equal(inMemory(cluster), 0);
     cluster.lose = () => true;
     for (let turn = 0; turn < 10; turn += 1) {
-      cluster.message(0, 1, { type: 'lead-check', jobs: ids });
+      cluster.message(0, 1, { type: 'status-wanted', jobs: ids });
       for (const job of ids) cluster.message(0, 1, { type: 'commit', job, values: [] });
     }
     assert.ok(reads(cluster) <= 100, `${reads(cluster)} times`);
@@ -156,7 +156,7 @@ describe('a closed job', () => {
       const told = answers(cluster, 9, message).filter(({ type }) => type === 'commit');
       assert.deepEqual(told, [], message.type);
     }
-    const [commit] = answers(cluster, 1, { type: 'lead-check', jobs: [id] });
+    const [commit] = answers(cluster, 1, { type: 'status-wanted', jobs: [id] });
     assert.ok(commit?.type === 'commit');
     assert.equal(commit.values.length, 3);
     cluster.advance(25_000);
@@ -376,7 +376,7 @@ const inOrder = (jobs: readonly JobInspection[]) =>
     .sort((a, b) => (a.job < b.job ? -1 : 1));
 
 const strangers = (id: JobId): readonly Message[] => [
-  { type: 'lead-check', jobs: [id] },
+  { type: 'status-wanted', jobs: [id] },
   { type: 'job-wanted', job: id },
   { type: 'commit', job: id, values: [] },
   {

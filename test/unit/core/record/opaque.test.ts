@@ -125,7 +125,7 @@ describe('a keeper', () => {
     cluster.message(0, 2, { type: 'page-wanted', job: id, ...place });
     assert.deepEqual(cluster.messages('page')[0]?.message.more, [one]);
     cluster.message(0, 1, { type: 'commit', job: id, values: [committed(job, closeOf(job))] });
-    cluster.message(0, 2, { type: 'lead-check', jobs: [id] });
+    cluster.message(0, 2, { type: 'status-wanted', jobs: [id] });
     const sent = cluster.messages('commit').flatMap(({ message }) => message.more ?? []);
     assert.deepEqual(sent, [one]);
   });

@@ -331,7 +331,7 @@ export const messageArbitraries: Arbitraries<Message> = {
     job: jobIds,
     command: recordIds,
   }),
-  'lead-check': record<M<'lead-check'>>({ type: is('lead-check'), jobs: few(jobIds) }),
+  'status-wanted': record<M<'status-wanted'>>({ type: is('status-wanted'), jobs: few(jobIds) }),
   leading: record<M<'leading'>>({
     type: is('leading'),
     jobs: few(record({ job: jobIds, epoch: epochs })),

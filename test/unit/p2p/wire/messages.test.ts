@@ -167,7 +167,7 @@ test('each way in which a frame is wrong has its code', () => {
       'bad-shape',
       { v: 1, type: 'commit-ack', job, slots: ['accept/01'] },
     ],
-    ['too many jobs', 'bad-shape', { v: 1, type: 'lead-check', jobs: Array(257).fill(job) }],
+    ['too many jobs', 'bad-shape', { v: 1, type: 'status-wanted', jobs: Array(257).fill(job) }],
   ];
   for (const [name, code, value] of cases) assert.equal(codeOf(value), code, name);
 });

@@ -3,7 +3,7 @@
  * share, the others in line. Who has least goes first, so a crowd of requests of one peer keeps
  * nobody else waiting. Serves nothing itself.
  */
-export interface SlotLimits {
+export interface PermitLimits {
   /** Over all peers. */
   readonly max: number;
   /** For one peer. */
@@ -17,13 +17,13 @@ interface Waiter {
   readonly enter: () => void;
 }
 
-export interface Slots {
-  /** @returns what gives the slot back, or null when none came free within `ms` or before the abort. */
+export interface Permits {
+  /** @returns what gives the permit back, or null when none came free within `ms` or before the abort. */
   enter(peer: string, ms: number, signal: AbortSignal | null): Promise<(() => void) | null>;
   readonly taken: number;
 }
 
-export function createSlots(limits: SlotLimits): Slots {
+export function createPermits(limits: PermitLimits): Permits {
   const held = new Map<string, number>();
   const line: Waiter[] = [];
   let taken = 0;

@@ -4,7 +4,7 @@ import { ShoalError } from '../failures/shoal-error.ts';
 /** What a client is told to wait; a place is free as soon as any other client ends. */
 const AGAIN_MS = 5_000;
 
-export class Slots {
+export class Permits {
   readonly #max: number;
   #taken = 0;
 
