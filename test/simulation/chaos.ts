@@ -19,8 +19,11 @@ import type { World } from './world.ts';
 
 export interface Chaos {
   readonly observer: Observer;
-  /** Begins to break things, as often as the world's present plan says. */
-  begin(world: World, facts: Facts, keepersMax: number): void;
+  /**
+   * Begins to break things, as often as the world's present plan says.
+   * @param isWaiting whether a client has no receipt yet
+   */
+  begin(world: World, facts: Facts, keepersMax: number, isWaiting: () => boolean): void;
   /** Ends every fault and brings nodes back; some may stay dead where every job can do without. */
   heal(): void;
 }
@@ -44,10 +47,12 @@ export function createChaos(random: Random): Chaos {
         else if (random.chance(0.05)) recorded[random.integer(0, RECORDED_MAX - 1)] = entry;
       },
     },
-    begin: (world, facts, keepersMax) => {
+    begin: (world, facts, keepersMax, isWaiting) => {
       const disks = createDisks(world, facts, keepersMax, random);
       const clocks = random.fork('clocks at restarts');
-      begun = { world, facts, random, clocks, recorded, disks, over: false };
+      const spare = Math.floor((Math.min(keepersMax, world.nodes.length) - 1) / 2);
+      const deadMax = (): number => (isWaiting() ? spare : world.nodes.length / 2);
+      begun = { world, facts, random, clocks, recorded, disks, deadMax, over: false };
       schedule(begun);
     },
     heal: () => {
@@ -68,6 +73,11 @@ interface Begun {
     readonly message: Message;
   }[];
   readonly disks: Disks;
+  /**
+   * Half of the mesh must stay; and while a job is still to be admitted, a majority of any keeper set: who
+   * submits just after their death does not know of it, and the same token asks the same keepers for ever.
+   */
+  readonly deadMax: () => number;
   over: boolean;
 }
 
@@ -263,9 +273,10 @@ function heal(chaos: Begun): void {
   const { world, random } = chaos;
   const before = world.faults();
   const dead = new Set<NodeId>();
+  const deadMax = chaos.deadMax();
   for (const node of random.shuffled(world.nodes)) {
-    // Half of the mesh must stay, and clients need every owner's first node to talk to.
-    if (node.index < world.owners.length || dead.size + 1 > world.nodes.length / 2) continue;
+    // Clients need every owner's first node to talk to.
+    if (node.index < world.owners.length || dead.size + 1 > deadMax) continue;
     if (!random.chance(before.deadRate)) continue;
     dead.add(node.id);
     if (!chaos.disks.survive(dead)) dead.delete(node.id);

@@ -194,7 +194,8 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
     clients: jobs,
     healedAt: () => healedAt,
   };
-  chaos.begin(built, facts, options.limits.keepersMax);
+  const isWaiting = (): boolean => openClients(live).length > 0;
+  chaos.begin(built, facts, options.limits.keepersMax, isWaiting);
   const heal = (): void => {
     healedAt = now();
     chaos.heal();

@@ -20,7 +20,7 @@ const FAIL_FAST_MS = 1_500;
  * Whoever could run it by what he says of himself is waited for until then. The sortition has asked ten
  * thousand nodes by that time; who is silent for longer is not there.
  */
-const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 60_000;
 /** Reasons that are told of. */
 const REASONS_MAX = 20;
 

@@ -16,15 +16,18 @@ const HEARD_MS = 300_000;
 export const isNear = (core: With<'mesh'>, node: NodeId): boolean =>
   node === core.self ||
   (core.mesh.watches.get(node)?.dead !== true &&
-    (core.mesh.connected.has(node) ||
-      core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < core.config.limits.leaseLostMs));
+    (core.mesh.connected.has(node) || heardWithin(core, node, core.config.limits.leaseLostMs)));
 
 export const reached = (core: With<'mesh'>, node: NodeId): boolean =>
-  core.mesh.connected.has(node) || core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < HEARD_MS;
+  core.mesh.connected.has(node) || heardWithin(core, node, HEARD_MS);
+
+/** It said something to this node itself within so many milliseconds. */
+export const heardWithin = (core: With<'mesh'>, node: NodeId, ms: number): boolean =>
+  core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < ms;
 
 /** It said something to this node itself lately, so that it counts among the keepers that are there. */
 export const heardLately = (core: With<'mesh'>, node: NodeId): boolean =>
-  core.now - (core.mesh.heardAt.get(node) ?? -Infinity) < core.config.limits.leaderAloneMs;
+  heardWithin(core, node, core.config.limits.leaderAloneMs);
 
 /**
  * This node and all that were there in the last minutes, whatever became of them since.

@@ -12,7 +12,7 @@ import type { ExecutionId, JobId, Millis, NodeId } from '../record/ids.ts';
 import type { Suite } from '../record/suite.ts';
 import { aliveMembers, reachedMembers } from '../mesh/members.ts';
 import type { Member } from '../mesh/state.ts';
-import { heardLately, isNear } from '../mesh/reach.ts';
+import { heardLately, heardWithin, isNear } from '../mesh/reach.ts';
 import type { Announcement, Message, WaitingView } from '../contract/messages.ts';
 import { rankBids } from './ranking.ts';
 import type { Vacancy } from './ranking.ts';
@@ -21,6 +21,7 @@ import type { KeptJob } from '../keeping/state.ts';
 import { leaderIn } from '../leading/state.ts';
 import type { Leader } from '../leading/state.ts';
 import { reasonsOf } from '../leading/queueing.ts';
+import { PATIENCE_MS } from '../leading/queueing.ts';
 import type { Search } from '../leading/queueing.ts';
 import { refuse, seal, send, touch } from '../node/outbox.ts';
 import { eachKept } from '../keeping/books.ts';
@@ -297,24 +298,30 @@ const isAssigning = ({ commits }: Leader): boolean =>
 
 /**
  * One that could run it has not answered: this node itself, which keeps quiet for two rounds when it failed
- * the job, or a member. The same one is looked at first, as there may be thousands.
+ * the job, or a member that is there, or was a moment ago: of three nodes two may be starting again. The same
+ * one is looked at first, as there may be thousands.
  */
 function someOpen(core: With<'mesh'>, kept: KeptJob, lead: Leader): boolean {
   const { body } = kept.ledger.spec;
-  const { spec } = body;
   const { profile } = core;
   if (profile !== null && !answered(lead, core.self) && refusalsFor(profile, body).length === 0)
     return true;
   const isOpen = ({ advert }: Member): boolean =>
-    !answered(lead, advert.body.node) && mayRun(advert.body, spec);
-  if (
-    lead.seeking.awaited !== null &&
-    aliveMembers(core).includes(lead.seeking.awaited) &&
-    isOpen(lead.seeking.awaited)
-  )
-    return true;
-  lead.seeking.awaited = aliveMembers(core).find(isOpen) ?? null;
+    !answered(lead, advert.body.node) && mayRun(advert.body, body.spec);
+  const { awaited } = lead.seeking;
+  if (awaited !== null && isThereStill(core, awaited) && isOpen(awaited)) return true;
+  lead.seeking.awaited = aliveMembers(core).find(isOpen) ?? firstOfGone(core, isOpen);
   return lead.seeking.awaited !== null;
+}
+
+const isThereStill = (core: With<'mesh'>, member: Member): boolean =>
+  heardWithin(core, member.advert.body.node, PATIENCE_MS) || aliveMembers(core).includes(member);
+
+/** Of those who fell silent a moment ago. */
+function firstOfGone(core: With<'mesh'>, isOpen: (member: Member) => boolean): Member | null {
+  for (const member of core.mesh.members.values())
+    if (heardWithin(core, member.advert.body.node, PATIENCE_MS) && isOpen(member)) return member;
+  return null;
 }
 
 /** This node leads it, or tries to, and it waits for nodes or for keepers. */

@@ -142,6 +142,15 @@ describe('a job with QueueTimeout 0 that nobody who answered can run', () => {
     );
   });
 
+  it('waits for one that was there a moment ago, and not for ever', () => {
+    const cluster = waiting({});
+    cluster.input(0, { type: 'peer-disconnected', node: idOf(5) });
+    cluster.advance(30_000);
+    assert.equal(cluster.job(0).state, 'Queued', 'it may be back');
+    cluster.advance(60_000);
+    assert.equal(after(cluster, 0), 'not-enough-nodes');
+  });
+
   it('does not wait for ever for one who never answers', () => {
     assert.equal(after(waiting({}), 90), 'not-enough-nodes');
   });
