@@ -102,6 +102,7 @@ const REFUSALS: Variants<Refusal, 'code'> = {
     store: storeId,
   }),
   damaged: map<OneRefusal<'damaged'>>({ code: literal('damaged') }),
+  over: map<OneRefusal<'over'>>({ code: literal('over') }),
   'wrong-time': map<OneRefusal<'wrong-time'>>({
     code: literal('wrong-time'),
     notAfter: moment,

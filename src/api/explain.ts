@@ -80,6 +80,8 @@ export function explainRefusal(refusal: Refusal): string {
       return "the node's disk is full";
     case 'expired':
       return 'the job has expired';
+    case 'over':
+      return 'the job is over';
     case 'other-store':
     case 'damaged':
       return noSay(refusal);

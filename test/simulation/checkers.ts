@@ -220,8 +220,9 @@ function checkPromise(
   { job, value }: Extract<StoreWrite, { table: 'promises' }>,
   past: Remembered,
 ): void {
-  // A node that only executes the job keeps there the epoch it obeys: no promise to anyone.
-  const keeps = node.store.get('records', job, 'admission') !== null;
+  // A node that only executes the job, or has no say in it any more, keeps there the epoch it obeys: no promise to anyone.
+  const keeps =
+    node.store.get('records', job, 'admission') !== null && !node.store.forfeits.has(job);
   if (value === null || !keeps) return;
   const before = past.promised.get(job);
   if (before !== undefined && compareBallots(value, before) < 0) {

@@ -63,7 +63,8 @@ export function onAdmit(
     if (known.id !== admission.id) return refuse(core, from, 'contradiction', false);
     return send(core, from, { type: 'admitted', job, vote: admissionVote(core, known) });
   }
-  if (isOver(core, job)) return refuse(core, from, 'expired', false);
+  if (isOver(core, job))
+    return send(core, from, { type: 'not-admitted', job, refusal: { code: 'over' } });
   const verdict = checkSpec(core.suite, spec, wallMs(core));
   const second = verdict === 'good' ? checkAdmission(core.suite, spec, admission) : verdict;
   if (second !== 'good') {

@@ -21,7 +21,7 @@ import { chooseKeepers } from './choose-keepers.ts';
 import type { Problem } from '../contract/reply.ts';
 import { keeperCandidates } from '../mesh/members.ts';
 import type { Message } from '../contract/messages.ts';
-import type { RefusalCode } from '../record/refusals.ts';
+import type { Refusal, RefusalCode } from '../record/refusals.ts';
 import type { Certified, Signed } from '../record/records.ts';
 import type { Submission } from './state.ts';
 import { note, persist, reply, seal, send, refuse, wallMs } from '../node/outbox.ts';
@@ -224,15 +224,23 @@ export function onNotAdmitted(
     (node) => !refused.has(node) && !lost.has(node),
   );
   if (isQuorum(configuration, willing)) return;
-  const problem: Problem = { code: 'not-admitted', job: message.job, refusal };
-  if (lost.size === 0) return putAside(core, submission, problem);
+  if (lost.size === 0)
+    return putAside(core, submission, { code: 'not-admitted', job: message.job, refusal });
   // Who lost what it knew may have voted before, and another may have that vote: no second admission is made.
-  answerAll(core, submission, problem);
+  answerAll(core, submission, lostProblem(submission, refusal));
   if (isLost(submission)) waitForExpiry(core, submission);
 }
 
-/** Who says so has lost its say in the job; the other reasons pass. */
-const FOR_GOOD: ReadonlySet<RefusalCode> = new Set(['other-store', 'damaged']);
+/** Who says so will never vote for it: it has lost its say in the job, or the job is over. The other reasons pass. */
+const FOR_GOOD: ReadonlySet<RefusalCode> = new Set(['other-store', 'damaged', 'over']);
+
+/** That it is over says more than why others have no say in it. */
+function lostProblem({ spec, lost }: Submission, refusal: Refusal): Problem {
+  const { job } = spec.body;
+  const isOver = [...lost.values()].some(({ code }) => code === 'over');
+  if (isOver) return { code: 'job-terminal', job, state: 'over' };
+  return { code: 'not-admitted', job, refusal };
+}
 
 /** So many of its keepers lost their say that it will never be admitted. */
 function isLost({ admission, lost }: Submission): boolean {
@@ -279,7 +287,7 @@ function tellOutcome(core: Node, submission: Submission): void {
   if (receipt === null) {
     const [refusal] = submission.lost.values();
     if (refusal !== undefined && isLost(submission))
-      answerAll(core, submission, { code: 'not-admitted', job, refusal });
+      answerAll(core, submission, lostProblem(submission, refusal));
     return;
   }
   for (const wait of submission.waiting.splice(0)) {

@@ -40,6 +40,8 @@ export type Refusal =
   | { readonly code: 'other-store'; readonly store: StoreId }
   /** What its store knew of the job is damaged, so that it has no say in it any more. */
   | { readonly code: 'damaged' }
+  /** The job ended already, by what this keeper knows. */
+  | { readonly code: 'over' }
   /** The job is good until `notAfter`, which is over or too far ahead by the clock of who refuses, that shows `wall`. Milliseconds. */
   | { readonly code: 'wrong-time'; readonly notAfter: number; readonly wall: number };
 

@@ -49,6 +49,7 @@ const CASES: Cases = {
     { store: storeOf(1) },
     'a keeper that was chosen for it has another store since: submit the job again with another idempotency token',
   ],
+  over: [{}, 'the job is over'],
   damaged: [
     {},
     'what a keeper knew of it is damaged there: submit the job again with another idempotency token',

@@ -152,10 +152,20 @@ function twistText(text: string, aim: Shot, random: Random): string {
   return text;
 }
 
+/** Many of many of many would be more than any machine can encode, and no frame can carry. */
+const WEIGHT_MAX = 100_000;
+
+/** How many values it is made of. */
+function weightOf(value: unknown): number {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return 1;
+  return Object.values(value).reduce((sum: number, member) => sum + weightOf(member), 1);
+}
+
 function twistList(list: readonly unknown[], aim: Shot, random: Random): readonly unknown[] {
   const twisted = list.map((member) => twist(member, aim, random));
   if (!random.chance(ODD_RATE)) return twisted;
-  const times = random.pick([0, 2, 300]);
+  const many = 300 * weightOf(twisted) <= WEIGHT_MAX ? 300 : 2;
+  const times = random.pick([0, 2, many]);
   return Array.from({ length: times }, () => twisted).flat();
 }
 

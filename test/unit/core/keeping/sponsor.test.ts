@@ -286,6 +286,28 @@ describe('an admission', () => {
     });
   });
 
+  it('of a job that is over at its keepers is answered so, and asked for no more', () => {
+    const cluster = new Cluster({ nodes: 3 });
+    cluster.lose = ({ message }) => message.type === 'admit' || message.type === 'admitted';
+    const first = cluster.submit(0, jobWith());
+    const { job } = cluster.messages('admit')[0]?.message.spec.body ?? assert.fail();
+    for (const node of [1, 2]) {
+      cluster.crash(node);
+      const value = { until: 86_400_000, what: 'nothing' } as const;
+      cluster.store(node).apply([{ table: 'shelved', job, key: 'shelved', value }]);
+      cluster.restart(node);
+    }
+    cluster.lose = () => false;
+    const problem = { code: 'job-terminal', job, state: 'over' } as const;
+    cluster.until('it is answered', () => cluster.reply(first) !== null, 5_000);
+    assert.deepEqual(cluster.reply(first), { type: 'failed', problem });
+    const asked = (): number => cluster.messages('admit').length;
+    const before = asked();
+    assert.deepEqual(cluster.reply(cluster.submit(0, jobWith())), { type: 'failed', problem });
+    cluster.advance(8_000);
+    assert.equal(asked(), before);
+  });
+
   it('counts no vote under another epoch, with which the certificate would prove nothing', () => {
     const cluster = new Cluster({ nodes: 3, program: () => [] });
     cluster.lose = ({ message }) => message.type === 'admitted';

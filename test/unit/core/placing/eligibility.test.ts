@@ -45,7 +45,7 @@ type Case = readonly [law: string, refusal: Refusal, job: Job, profile?: Partial
 /** Every refusal that comes from profile and spec; the others come from the moment. */
 type Lasting = Exclude<
   RefusalCode,
-  'busy' | 'store-full' | 'draining' | 'expired' | 'wrong-time' | 'other-store' | 'damaged'
+  'busy' | 'store-full' | 'draining' | 'expired' | 'wrong-time' | 'other-store' | 'damaged' | 'over'
 >;
 
 const cases: Readonly<Record<Lasting, readonly Case[]>> = {

@@ -125,6 +125,7 @@ const refusalTable: { readonly [C in Refusal['code']]: Arbitrary<Of<Refusal, 'co
   expired: record({ code: is('expired') }),
   'other-store': record({ code: is('other-store'), store: storeIds }),
   damaged: record({ code: is('damaged') }),
+  over: record({ code: is('over') }),
   'wrong-time': record({ code: is('wrong-time'), notAfter: moments, wall: moments }),
 };
 const refusal: Arbitrary<Refusal> = fc.oneof(...Object.values(refusalTable));
