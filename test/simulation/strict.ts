@@ -71,6 +71,8 @@ export function createStrict(context: StrictContext): Strict {
 
   const onNote = (node: NodeView, note: Extract<Effect, { type: 'note' }>): void => {
     const job = note.data['job'] as JobId;
+    if (note.event === 'job.submitted' && wanted.has('keepers'))
+      checkCount(context, node, job, Number(note.data['keepers']));
     const facts = context.facts.jobs.get(job);
     if (facts === undefined || !once(`${note.event} ${JSON.stringify(note.data)}`)) return;
     if (note.event === 'job.assigned' && wanted.has('losses')) {
@@ -80,7 +82,6 @@ export function createStrict(context: StrictContext): Strict {
       if (wanted.has('timeouts')) checkTimeout(context, facts, ages.of(job));
       if (wanted.has('possible')) checkPossible(context, node, facts);
     }
-    if (note.event === 'job.admitted' && wanted.has('keepers')) checkCount(context, node, facts);
   };
   return {
     observer: {
@@ -264,21 +265,16 @@ function checkPossible(context: StrictContext, leader: NodeView, facts: JobFacts
   }
 }
 
-function checkCount(context: StrictContext, sponsor: NodeView, facts: JobFacts): void {
-  if (facts.admitted === null || !isFair(context.faults())) return;
+/** Whom it chose is looked at when it chose: others may be there when they have answered. */
+function checkCount(context: StrictContext, sponsor: NodeView, job: JobId, chosen: number): void {
+  if (!isFair(context.faults())) return;
   const { fullDisksPerMinute, deafNodes } = context.faults();
   const ms = fullDisksPerMinute + deafNodes > 0 ? GOSSIP_MS : KNOWN_MS;
   const there = context.nodes().filter((node) => inTouch(context, sponsor, node, ms));
   if (!there.includes(sponsor)) return;
   const most = keeperCount(there.length, context.limits.keepersMax);
-  const { length } = facts.admitted.body.keepers;
-  if (length >= most) return;
-  context.violation(
-    'keepers',
-    sponsor,
-    facts.job,
-    `${length} keepers of ${most} that could be had`,
-  );
+  if (chosen >= most) return;
+  context.violation('keepers', sponsor, job, `${chosen} keepers of ${most} that could be had`);
 }
 
 // — agreement

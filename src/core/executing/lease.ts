@@ -16,25 +16,30 @@ import type { Node, With } from '../node/state.ts';
 
 /** One message per leader, whatever number of executions it covers. */
 export function renewLeases(core: With<'executing'>): void {
-  const byLeader = new Map<NodeId, { job: JobId; execution: ExecutionId }[]>();
+  const told = new Map<NodeId, { job: JobId; execution: ExecutionId }[]>();
   for (const [id, execution] of eachLive(core)) {
-    const leader = whomToTell(core, execution);
-    const list = byLeader.get(leader) ?? [];
-    list.push({ job: execution.stored.order.job, execution: id });
-    byLeader.set(leader, list);
+    for (const node of whomToTell(core, execution)) {
+      const list = told.get(node) ?? [];
+      list.push({ job: execution.stored.order.job, execution: id });
+      told.set(node, list);
+    }
   }
-  for (const [leader, executions] of byLeader) send(core, leader, { type: 'renew', executions });
-  if (byLeader.size > 0) core.timers.set('renew', after(core.now, core.config.limits.leaseRenewMs));
+  for (const [node, executions] of told) send(core, node, { type: 'renew', executions });
+  if (told.size > 0) core.timers.set('renew', after(core.now, core.config.limits.leaseRenewMs));
 }
 
-/** The leader; when it has been silent for two leases, the keepers in turn: one of them knows who leads. */
-function whomToTell(core: Node, execution: LocalExecution): NodeId {
+/**
+ * The leader; when it has been silent for two renewals, the keepers in turn besides: one of them knows who
+ * leads. It may be its answers alone that were lost, so it is told all the same.
+ */
+function whomToTell(core: Node, execution: LocalExecution): ReadonlySet<NodeId> {
   const { leaseRenewMs } = core.config.limits;
   const silent = core.now - execution.leaderHeardAt;
+  const nodes = new Set([execution.epoch.leader]);
+  if (silent < 2 * leaseRenewMs) return nodes;
   const keepers = keeperNodes(currentOf(chainOf(execution.stored)));
-  if (silent < 2 * leaseRenewMs) return execution.epoch.leader;
-  const turn = Math.floor(silent / leaseRenewMs) % keepers.length;
-  return keepers[turn] ?? execution.epoch.leader;
+  const keeper = keepers[Math.floor(silent / leaseRenewMs) % keepers.length];
+  return keeper === undefined ? nodes : nodes.add(keeper);
 }
 
 export function onRenewed(core: With<'executing'>, executions: readonly ExecutionId[]): void {
