@@ -3,7 +3,7 @@
  * lacks; what they are taken from is held for it as it was when it was promised or told, and goes when
  * nobody has asked for a while. Nothing is sent that was not asked for, so no queue fills up.
  */
-import { allow } from '../mesh/allowance.ts';
+import { allow, pointsFor } from '../mesh/allowance.ts';
 import type { CertifiedValue, Message, Page } from '../contract/messages.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
@@ -142,13 +142,20 @@ export function takeRecords(core: Node, from: NodeId, kept: KeptJob, page: Page)
 
 /**
  * Says that the job is closed to a keeper that does not know: all of it at once, or what there is to ask for.
- * As long as this one asks for the rest itself it tells of the end alone: what it has is not all of it, and the
- * other one would ask nobody else.
+ * As long as this one asks for the rest itself it tells of the end apart from what it has: that is not all of
+ * it, and the other one would ask nobody else.
  */
 export function tellLedger(core: With<'mesh'>, to: NodeId, kept: KeptJob): void {
   const { job, committed, close, configs } = kept.ledger;
-  if (close !== null && kept.missing !== null)
+  if (close !== null && kept.missing !== null) {
+    tellFew(
+      core,
+      to,
+      job,
+      [...committed.values()].filter(({ record }) => record.type !== 'close'),
+    );
     return send(core, to, { type: 'closed', job, close, ...changes(configs) });
+  }
   if (committed.size <= TOLD_AT_ONCE) return sendCommits(core, to, kept);
   send(core, to, { type: 'ledger', job, digest: hold(core, kept, null).digest });
 }
@@ -226,7 +233,7 @@ function ask(core: Node, job: JobId, nodes: Iterable<NodeId>): void {
  * beyond that the other one learns from nobody else: it may be the last word of a leader that only this keeper heard.
  */
 export function takeWhole(
-  core: Node,
+  core: With<'mesh'>,
   from: NodeId,
   kept: KeptJob,
   values: readonly CertifiedValue[],
@@ -236,8 +243,18 @@ export function takeWhole(
   const { job, committed } = kept.ledger;
   const told = new Set(values.map(({ record }) => slotOf(record)));
   const more = [...committed.values()].filter(({ record }) => !told.has(slotOf(record)));
-  const few = more.slice(0, TOLD_AT_ONCE);
-  if (few.length > 0) send(core, from, { type: 'commit', job, values: few });
+  tellFew(core, from, job, more);
+}
+
+function tellFew(
+  core: With<'mesh'>,
+  to: NodeId,
+  job: JobId,
+  values: readonly CertifiedValue[],
+): void {
+  const few = values.slice(0, TOLD_AT_ONCE);
+  if (few.length > 0 && allow(core, to, pointsFor(few.length)))
+    send(core, to, { type: 'commit', job, values: few });
 }
 
 /** All that this keeper knows of the job is here. */

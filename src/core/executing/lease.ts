@@ -15,7 +15,7 @@ import { checkGrant, extended, grantedEpoch } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** One message per leader, whatever number of executions it covers. */
-export function renewLeases(core: With<'executing'>): void {
+export function renewLeases(core: With<'keeping' | 'executing'>): void {
   const told = new Map<NodeId, { job: JobId; execution: ExecutionId }[]>();
   for (const [id, execution] of eachLive(core)) {
     for (const node of whomToTell(core, execution)) {
@@ -32,10 +32,13 @@ export function renewLeases(core: With<'executing'>): void {
  * The leader; when it has been silent for two renewals, the keepers in turn besides: one of them knows who
  * leads. It may be its answers alone that were lost, so it is told all the same.
  */
-function whomToTell(core: Node, execution: LocalExecution): ReadonlySet<NodeId> {
+function whomToTell(core: With<'keeping'>, execution: LocalExecution): ReadonlySet<NodeId> {
   const { leaseRenewMs } = core.config.limits;
   const silent = core.now - execution.leaderHeardAt;
   const nodes = new Set([execution.epoch.leader]);
+  // This node may still lead, or believe so, when its execution obeys another.
+  const lead = core.keeping.kept.get(execution.stored.order.job)?.lead;
+  if (lead?.stage === 'leader') nodes.add(core.self);
   if (silent < 2 * leaseRenewMs) return nodes;
   const keepers = keeperNodes(currentOf(chainOf(execution.stored)));
   const keeper = keepers[Math.floor(silent / leaseRenewMs) % keepers.length];

@@ -44,7 +44,7 @@ const UNKNOWN_POINTS = 1;
 const RANK_STEP_MS = 1_500;
 
 export function onCommit(
-  core: Node,
+  core: With<'mesh'>,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'commit' }>,

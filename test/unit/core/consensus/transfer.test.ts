@@ -173,6 +173,22 @@ describe('a keeper that heard of nothing but the end of a job that failed', () =
     assert.deepEqual(told(), ['commit']);
   });
 
+  it('tells what it has apart from the end until then: nobody else may have it', () => {
+    const cluster = keeper(known.slice(0, 3));
+    cluster.message(0, 7, { type: 'closed', job: id, close: failure });
+    const mark = cluster.sent.length;
+    cluster.message(0, 1, { type: 'status-wanted', jobs: [id] });
+    const answers = cluster.sent.slice(mark).filter(({ to }) => to === idOf(1));
+    const slots = answers.flatMap(({ message }) =>
+      message.type === 'commit' ? message.values.map(({ record }) => slotOf(record)) : [],
+    );
+    assert.deepEqual(
+      slots,
+      known.slice(0, 3).map(({ record }) => slotOf(record)),
+    );
+    assert.equal(answers.at(-1)?.message.type, 'closed');
+  });
+
   it('tells the others what they lack, when they have told all they know', () => {
     const cluster = keeper(known.slice(0, 3));
     cluster.message(0, 7, { type: 'closed', job: id, close: failure });
