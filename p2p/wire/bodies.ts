@@ -108,7 +108,7 @@ const state = map<StateBody>({
   node: nodeId,
   sequence: ordinal,
   phase: oneOf({
-    accepted: true,
+    received: true,
     preparing: true,
     starting: true,
     running: true,

@@ -26,7 +26,7 @@ type PhaseWords = Readonly<
 >;
 
 const PHASES: PhaseWords = {
-  accepted: { topic: 'Exec Scanning', message: 'Accepted by the node' },
+  received: { topic: 'Exec Scanning', message: 'Received by the node' },
   preparing: { topic: 'Downloading Inputs', message: 'Fetching inputs' },
   starting: { topic: 'Preparing Environment', message: 'Preparing the environment' },
   running: { topic: 'Running Execution', message: 'Running' },

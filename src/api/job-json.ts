@@ -115,7 +115,7 @@ export function summaryJson(summary: ListedJob): JobJson {
 /** Bacalhau's numbers of `ComputeState`. */
 const COMPUTE_STATE: Readonly<Record<Phase | 'assigned', number>> = {
   assigned: 3,
-  accepted: 5,
+  received: 5,
   preparing: 5,
   starting: 5,
   running: 6,

@@ -64,7 +64,7 @@ function summary(
     executions.filter(({ Phase }) => phases.includes(Phase)).length;
   const done = count(['completed']);
   const running = count(['running', 'publishing']);
-  const coming = count(['assigned', 'accepted', 'preparing', 'starting']);
+  const coming = count(['assigned', 'received', 'preparing', 'starting']);
   const parts = [`${done}/${Math.max(answer.Job.Count, executions.length)} done`];
   if (running > 0) parts.push(`${running} running`);
   if (coming > 0) parts.push(`${coming} starting`);

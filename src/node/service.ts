@@ -214,7 +214,7 @@ async function submit(
     minKeepers,
   }));
   if (reply.type === 'failed') throw failedReply(reply);
-  if (reply.type !== 'accepted')
+  if (reply.type !== 'receipt')
     throw new ShoalError({
       code: 'internal',
       what: `a submission was answered with ${reply.type}`,

@@ -25,7 +25,7 @@ describe('a job that is over', () => {
     IdempotencyToken: 'the first of many',
   };
   const begun = (): number =>
-    peers.reduce((sum, peer) => sum + peer.events('execution.accepted').length, 0);
+    peers.reduce((sum, peer) => sum + peer.events('execution.received').length, 0);
 
   before(async () => {
     peers = await mesh.grow(3);

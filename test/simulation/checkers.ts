@@ -25,7 +25,7 @@ export interface CheckersContext extends FactsContext {
 
 const RESOURCES = ['cpuMillis', 'memoryBytes', 'diskBytes', 'gpus'] as const;
 const TERMINAL: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'lost']);
-const PHASES = ['accepted', 'preparing', 'starting', 'running', 'publishing'];
+const PHASES = ['received', 'preparing', 'starting', 'running', 'publishing'];
 
 /** Terminal phases rank alike: none follows another. */
 const phaseRank = (phase: string): number => {
@@ -115,7 +115,7 @@ export function createCheckers(context: CheckersContext): Checkers {
         if (reply.type === 'stopping' && !context.stopAsked(reply.job)) {
           context.violation('S6', node, reply.job, 'takes a stop that the owner did not ask for');
         }
-        if (reply.type !== 'accepted') return;
+        if (reply.type !== 'receipt') return;
         if (reply.receipt.votes.length < majorityOf(reply.receipt.record.body.keepers.length)) {
           context.violation('S1', node, reply.job, 'a receipt with too few votes');
         }

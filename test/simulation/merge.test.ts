@@ -32,7 +32,7 @@ const suite = createFastSuite({ node: nodeKey(0), owner: ownerKey(0), freeze: tr
 const NODE = nodeIdOf(nodeKey(0));
 const JOB = asJobId('j-1');
 const PHASES: readonly Phase[] = [
-  'accepted',
+  'received',
   'preparing',
   'running',
   'completed',

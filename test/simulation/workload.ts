@@ -234,7 +234,7 @@ export function createClients(world: World, jobs: readonly ClientJob[], random: 
   };
 
   const onSubmitReply = (job: ClientJob, reply: Reply): void => {
-    if (reply.type === 'accepted') {
+    if (reply.type === 'receipt') {
       const ticket = ticketOf(job, reply.job);
       ticket.receipt ??= reply.receipt;
       ticket.receiptAt ??= world.queue.now();
@@ -295,7 +295,7 @@ export function createClients(world: World, jobs: readonly ClientJob[], random: 
     stop: (job, id) => stop(job, ticketOf(job, id)),
     onReply: (id, reply) => {
       const request = requests.get(id);
-      if (request === undefined || (!request.open && reply.type !== 'accepted')) return;
+      if (request === undefined || (!request.open && reply.type !== 'receipt')) return;
       request.open = false;
       if (request.kind === 'submit') onSubmitReply(request.job, reply);
       if (request.kind === 'stop' && request.ticket !== null) {

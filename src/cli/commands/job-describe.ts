@@ -49,7 +49,7 @@ function header({ Job, Keepers }: JobAnswer): string[] {
 
 const ORDER = [
   'assigned',
-  'accepted',
+  'received',
   'preparing',
   'starting',
   'running',

@@ -82,7 +82,7 @@ export type NoteEvent =
   | 'job.closed'
   | 'job.forgotten'
   | 'job.set-aside'
-  | 'execution.accepted'
+  | 'execution.received'
   | 'execution.phase'
   | 'execution.cancelled'
   /** A holder had a lost copy made anew. */

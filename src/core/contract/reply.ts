@@ -7,7 +7,7 @@ import type { Refusal } from '../record/refusals.ts';
 /** The answer to a local request. */
 export type Reply =
   | {
-      readonly type: 'accepted';
+      readonly type: 'receipt';
       readonly job: JobId;
       readonly version: number;
       readonly receipt: Certified<'admission'>;

@@ -126,12 +126,12 @@ function take(
   if (refusals.length > 0) return refusals;
   observe(core, assign.record.hlc);
   const order = orderOf(spec, assign, epoch, message.holders);
-  const state = seal(core, 'state', stateBody(body, 0, 'accepted'));
+  const state = seal(core, 'state', stateBody(body, 0, 'received'));
   const stored: StoredExecution = { order, spec, ...rootsOf(message), assign, state };
   addExecution(core, stored, epoch);
   saveExecution(core, stored);
   if (epoch.number > 0) saveEpoch(core, body.job, epoch);
-  note(core, 'execution.accepted', {
+  note(core, 'execution.received', {
     job: body.job,
     execution: body.execution,
     attempt: body.attempt,

@@ -26,7 +26,7 @@ export function saveExecution(core: Node, stored: StoredExecution): void {
 }
 
 const PHASES: Readonly<Record<Phase, number>> = {
-  accepted: 0,
+  received: 0,
   preparing: 1,
   starting: 2,
   running: 3,

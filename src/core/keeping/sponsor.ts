@@ -291,7 +291,7 @@ function tellOutcome(core: Node, submission: Submission): void {
     return;
   }
   for (const wait of submission.waiting.splice(0)) {
-    reply(core, wait.request, { type: 'accepted', job, version, receipt, again: wait.again });
+    reply(core, wait.request, { type: 'receipt', job, version, receipt, again: wait.again });
   }
 }
 
@@ -333,7 +333,7 @@ function answerAgain(
   if (kept !== undefined) {
     const { spec, admission: receipt } = kept.ledger;
     const { version } = spec.body;
-    reply(core, input.request, { type: 'accepted', job, version, receipt, again: true });
+    reply(core, input.request, { type: 'receipt', job, version, receipt, again: true });
     return true;
   }
   const { tombs, forfeits } = core.keeping;

@@ -32,7 +32,7 @@ export function signOfLife(core: Node, from: NodeId, kept: KeptJob, execution: E
   if (watched === undefined) return;
   watched.silentAt = after(core.now, core.config.limits.leaseLostMs);
   watched.startBy = null;
-  const phase = ledger.states.get(execution)?.body.phase ?? 'accepted';
+  const phase = ledger.states.get(execution)?.body.phase ?? 'received';
   if (watched.gaveUp === null || isTerminal(phase) || watched.gaveUp === 'overdue') return;
   watched.gaveUp = null;
   outdate(kept, watched.assign.record.body.partition);

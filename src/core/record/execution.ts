@@ -7,7 +7,7 @@ import type { ExecutionId, JobId, NodeId } from './ids.ts';
 
 /** Phases only move forward. The four last are terminal. */
 export type Phase =
-  | 'accepted'
+  | 'received'
   | 'preparing'
   | 'starting'
   | 'running'

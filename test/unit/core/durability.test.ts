@@ -38,7 +38,7 @@ function eventful(): Cluster {
   const reply = cluster.reply(
     cluster.submit(0, jobWith({ Count: 3 }, { Publisher: { Type: 'ipfs', Params: {} } })),
   );
-  assert.ok(reply?.type === 'accepted');
+  assert.ok(reply?.type === 'receipt');
   cluster.advance(12_000);
   const leader =
     [0, 1, 2, 3, 4].find((index) => cluster.job(index).leading !== null) ?? assert.fail('a leader');
@@ -186,7 +186,7 @@ function lasting({ jobs, executions }: Inspection) {
         execution,
         partition,
         attempt,
-        phase: isTerminal(phase) ? phase : 'accepted',
+        phase: isTerminal(phase) ? phase : 'received',
       }))
       .sort((a, b) => (a.execution < b.execution ? -1 : 1)),
   };
@@ -242,7 +242,7 @@ describe('a machine made from what is on disk', () => {
           assert.ok(compareEpochs(epoch, known) >= 0, `the ballot of ${what} does not sink`);
         }
         const resumed = runsOf(cluster.steps.slice(mark));
-        const open = before.executions.filter(({ phase }) => phase === 'accepted');
+        const open = before.executions.filter(({ phase }) => phase === 'received');
         assert.deepEqual(resumed, open.map(({ execution }) => `${execution} again`).sort());
       }
     });

@@ -25,8 +25,8 @@ describe('one machine alone', () => {
   it('keeps, leads, runs, accepts and closes a whole job in the moment it is submitted', () => {
     const cluster = new Cluster({ nodes: 1 });
     const reply = cluster.reply(cluster.submit(0, jobWith({ Count: 3 })));
-    assert.equal(reply?.type, 'accepted');
-    assert.ok(reply.type === 'accepted' && reply.receipt.votes.length === 1);
+    assert.equal(reply?.type, 'receipt');
+    assert.ok(reply.type === 'receipt' && reply.receipt.votes.length === 1);
     const { state, records, keeper } = cluster.job(0);
     assert.equal(state, 'Completed');
     assert.ok(keeper);
@@ -80,7 +80,7 @@ describe('one machine alone', () => {
     const cluster = new Cluster({ nodes: 1 });
     const first = cluster.reply(cluster.submit(0, jobWith()));
     const second = cluster.reply(cluster.submit(0, jobWith()));
-    assert.ok(first?.type === 'accepted' && second?.type === 'accepted');
+    assert.ok(first?.type === 'receipt' && second?.type === 'receipt');
     assert.deepEqual([first.again, second.again], [false, true]);
     assert.equal(second.job, first.job);
     assert.equal(cluster.effects('run').length, 1);
@@ -172,7 +172,7 @@ describe('several machines', () => {
     assert.ok(own >= 3, 'the keepers vote');
     // This machine's own vote and two others make W = 3 of 5.
     const reply = cluster.reply(request);
-    assert.ok(reply?.type === 'accepted');
+    assert.ok(reply?.type === 'receipt');
     assert.equal(reply.receipt.votes.length, majority(5));
   });
 
@@ -217,7 +217,7 @@ describe('several machines', () => {
   it('stop a job for its owner through any of them, once W keepers have the command', () => {
     const cluster = new Cluster({ nodes: 4, program: () => [] });
     const submitted = cluster.reply(cluster.submit(0, jobWith({ Count: 2 })));
-    assert.ok(submitted?.type === 'accepted');
+    assert.ok(submitted?.type === 'receipt');
     cluster.advance(1_000);
     const by = 3;
     const request = 'stop-1' as never;
@@ -241,7 +241,7 @@ describe('several machines', () => {
       owner: (node) => (node === 2 ? 1 : 0),
     });
     const submitted = cluster.reply(cluster.submit(0, jobWith()));
-    assert.ok(submitted?.type === 'accepted');
+    assert.ok(submitted?.type === 'receipt');
     cluster.advance(500);
     cluster.input(2, { type: 'stop', request: 'stop-1' as never, job: submitted.job, reason: '' });
     cluster.advance(3_000);

@@ -90,7 +90,7 @@ describe('a stop', () => {
   it('is not confirmed by acknowledgements of nodes that are no keepers', () => {
     const cluster = new Cluster({ nodes: 3, program: () => [] });
     const r = cluster.reply(cluster.submit(0, jobWith()));
-    assert.ok(r?.type === 'accepted');
+    assert.ok(r?.type === 'receipt');
     cluster.advance(500);
     cluster.lose = () => true;
     cluster.input(0, { type: 'stop', request: asRequestId('s'), job: r.job, reason: '' });
@@ -101,7 +101,7 @@ describe('a stop', () => {
   it('stops the job that was named, not another that a neighbour answers with', () => {
     const cluster = new Cluster({ nodes: 2, program: () => [] });
     const r = cluster.reply(cluster.submit(0, jobWith()));
-    assert.ok(r?.type === 'accepted');
+    assert.ok(r?.type === 'receipt');
     cluster.advance(500);
     const keeper =
       [0, 1].find((n) => cluster.machine(n).inspect().jobs.length > 0) ?? assert.fail();
@@ -247,7 +247,7 @@ describe('a look-up', () => {
   it('by full id is not made ambiguous by a neighbour', () => {
     const cluster = new Cluster({ nodes: 3, program: () => [] });
     const r = cluster.reply(cluster.submit(0, jobWith()));
-    assert.ok(r?.type === 'accepted');
+    assert.ok(r?.type === 'receipt');
     // a fourth view: machine that keeps nothing
     const asker = new Cluster({ nodes: 1 });
     asker.input(0, { type: 'peer-connected', node: idOf(7) });

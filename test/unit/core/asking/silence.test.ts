@@ -208,7 +208,7 @@ describe('who sponsored a job and does not keep it', () => {
     // Of four nodes three keep a job; which they are depends on its id.
     for (let count = 0; count < 50; count += 1) {
       const reply = cluster.reply(cluster.submit(0, jobWith(), String(count).padStart(32, '0')));
-      assert.ok(reply?.type === 'accepted');
+      assert.ok(reply?.type === 'receipt');
       const keepers = reply.receipt.record.body.keepers.map(({ node }) => node);
       if (keepers.includes(idOf(0))) continue;
       cluster.input(0, {

@@ -121,7 +121,7 @@ describe('a submission some of whose keepers can never have a say in the job', (
   it('goes on with the others while they are enough', () => {
     const { cluster, request } = submitted(1);
     cluster.until('it is answered', () => cluster.reply(request) !== null, 5_000);
-    assert.equal(cluster.reply(request)?.type, 'accepted');
+    assert.equal(cluster.reply(request)?.type, 'receipt');
   });
 
   it('is forgotten when its time is over', () => {

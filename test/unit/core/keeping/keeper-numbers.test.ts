@@ -19,7 +19,7 @@ describe('the keepers of a job', () => {
     cluster.advance(90_000);
     assert.deepEqual(numbers(cluster), [1, 3]);
     const reply = cluster.reply(cluster.submit(0, jobWith()));
-    assert.ok(reply?.type === 'accepted');
+    assert.ok(reply?.type === 'receipt');
     assert.equal(reply.receipt.record.body.keepers.length, 1);
     cluster.advance(300_000);
     assert.deepEqual(numbers(cluster), [1, 1]);
@@ -63,6 +63,6 @@ describe('a job that shall have more keepers than there can be', () => {
   it('is admitted when as many are there as it shall have', () => {
     const cluster = new Cluster({ nodes: 4, program: () => [] });
     cluster.advance(10_000);
-    assert.equal(cluster.reply(submit(cluster, 3))?.type, 'accepted');
+    assert.equal(cluster.reply(submit(cluster, 3))?.type, 'receipt');
   });
 });

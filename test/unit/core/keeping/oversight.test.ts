@@ -50,7 +50,7 @@ function withLeader(says: readonly MessageType[], options: Partial<ClusterOption
   };
   const request = cluster.submit(0, jobWith());
   const reply = cluster.reply(request);
-  assert.ok(reply?.type === 'accepted');
+  assert.ok(reply?.type === 'receipt');
   const hostile: number = bad ?? assert.fail('somebody was to lead');
   return { cluster, hostile, job: reply.job };
 }

@@ -34,7 +34,7 @@ function closedJob({
   const cluster = new Cluster({ nodes: 3, ...options });
   const ids = Array.from({ length: count }, (_, n) => {
     const reply = cluster.reply(cluster.submit(0, jobWith(), tokenOf(n)));
-    assert.ok(reply?.type === 'accepted');
+    assert.ok(reply?.type === 'receipt');
     return reply.job;
   });
   cluster.advance(5_000);
@@ -215,7 +215,7 @@ describe('what is finished stays finished', () => {
       cluster.advance(1_000);
       const ran = runs(cluster);
       const reply = cluster.reply(cluster.submit(0, jobWith(), token));
-      assert.ok(reply?.type === 'accepted', JSON.stringify(reply));
+      assert.ok(reply?.type === 'receipt', JSON.stringify(reply));
       assert.deepEqual([reply.job, reply.again], [id, true]);
       cluster.advance(60_000);
       assert.equal(runs(cluster), ran);
@@ -226,7 +226,7 @@ describe('what is finished stays finished', () => {
     const cluster = new Cluster({ nodes: 4, limits: { keepersMax: 3 } });
     const sponsor = 3;
     const first = cluster.reply(cluster.submit(sponsor, jobWith(), token));
-    assert.ok(first?.type === 'accepted');
+    assert.ok(first?.type === 'receipt');
     cluster.advance(30_000);
     for (let n = 1; n <= 300; n += 1) cluster.submit(sponsor, jobWith(), tokenOf(n));
     cluster.advance(60_000);
@@ -236,7 +236,7 @@ describe('what is finished stays finished', () => {
     const again = cluster.submit(sponsor, jobWith(), token);
     cluster.advance(10_000);
     const reply = cluster.reply(again);
-    assert.ok(reply?.type === 'accepted', JSON.stringify(reply));
+    assert.ok(reply?.type === 'receipt', JSON.stringify(reply));
     assert.equal(reply.job, first.job);
     assert.equal(reply.receipt.record.id, first.receipt.record.id);
     assert.equal(runs(cluster), ran);

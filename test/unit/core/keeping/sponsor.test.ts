@@ -243,7 +243,7 @@ describe('an admission', () => {
         const { cluster } = turnedDown();
         if (restarts) cluster.restart(0);
         const again = cluster.submit(0, jobWith());
-        cluster.until('it is admitted', () => cluster.reply(again)?.type === 'accepted', 5_000);
+        cluster.until('it is admitted', () => cluster.reply(again)?.type === 'receipt', 5_000);
         assert.equal(admissions(cluster), 1);
       }
     });
@@ -331,6 +331,6 @@ describe('an admission', () => {
     const [activate] = cluster.messages('activate');
     const epochs = activate?.message.admission.votes.map(({ body: { epoch } }) => epoch.number);
     assert.deepEqual(new Set(epochs), new Set([0]));
-    assert.equal(cluster.reply(asked)?.type, 'accepted');
+    assert.equal(cluster.reply(asked)?.type, 'receipt');
   });
 });

@@ -29,7 +29,7 @@ describe('among made-up adverts', () => {
     for (let index = 0; index < 10; index += 1) {
       const request = cluster.submit(index % 6, jobWith(), String(index).repeat(32));
       cluster.until(`job ${index} is accepted`, () => cluster.reply(request) !== null, 1_000);
-      assert.equal(cluster.reply(request)?.type, 'accepted');
+      assert.equal(cluster.reply(request)?.type, 'receipt');
     }
     for (const { to, message } of cluster.messages('admit')) {
       assert.ok(cluster.indexOf(to) >= 0);

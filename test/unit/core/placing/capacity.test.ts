@@ -60,7 +60,7 @@ function perform(
       const running = cluster
         .machine(0)
         .inspect()
-        .executions.filter(({ phase }) => phase === 'accepted');
+        .executions.filter(({ phase }) => phase === 'received');
       const own = running[index % Math.max(1, running.length)];
       if (own !== undefined) cluster.report(0, own.execution, DONE);
       return;
@@ -121,7 +121,7 @@ describe('a node', () => {
         const attempts = new Map<Admitted, number>();
         for (const step of list) perform(cluster, step, attempts);
         for (const { execution, phase } of cluster.machine(0).inspect().executions) {
-          if (phase === 'accepted') cluster.report(0, execution, DONE);
+          if (phase === 'received') cluster.report(0, execution, DONE);
         }
         // A job it had no room for is bid for when the hold of another runs out, one after the other.
         cluster.advance(11_000 * jobs.length);

@@ -50,7 +50,7 @@ describe('a slot', () => {
 
 describe('a state', () => {
   const phases: Readonly<Record<Phase, boolean>> = {
-    accepted: false,
+    received: false,
     preparing: false,
     starting: false,
     running: false,

@@ -201,7 +201,7 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     node: nodeIds,
     sequence: ordinals,
     phase: fc.constantFrom(
-      'accepted',
+      'received',
       'preparing',
       'starting',
       'running',
