@@ -14,7 +14,7 @@ import type { LocalExecution } from './state.ts';
 import { checkGrant, extended, grantedEpoch } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
 
-/** One message per leader, whatever number of executions it covers. */
+/** One message for each node that is told, whatever number of executions it covers. */
 export function renewLeases(core: With<'keeping' | 'executing'>): void {
   const told = new Map<NodeId, { job: JobId; execution: ExecutionId }[]>();
   for (const [id, execution] of eachLive(core)) {
