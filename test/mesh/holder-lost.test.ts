@@ -11,15 +11,15 @@ const mesh = await createMesh();
 const COPY_MS = 60_000;
 const publishing = { task: { Publisher: { Type: 'ipfs', Params: {} } } };
 
-/** A job that has ended: the content of its result, and the two peers that hold it. */
-async function ended(peer: Peer): Promise<{ cid: string; holders: readonly Peer[] }> {
+/** A job that has ended, the content of its result, and the two peers that hold it. */
+async function ended(peer: Peer): Promise<{ id: string; cid: string; holders: readonly Peer[] }> {
   const id = await mesh.submit(peer, noop({}, publishing));
   await mesh.reaches(peer, id, 'Completed');
   const [result] = await mesh.results(peer, id);
   assert.ok(result);
   const holders = result.Params.Holders.map((node) => mesh.peerOf(node));
   assert.equal(holders.length, 2);
-  return { cid: result.Params.CID, holders };
+  return { id, cid: result.Params.CID, holders };
 }
 
 /** Whether a peer that reaches nobody has the whole result. */
@@ -28,9 +28,9 @@ async function has(peer: Peer, cid: string): Promise<boolean> {
   return list.ok && (await list.text()).includes('"end"');
 }
 
-/** Who was asked to hold it in place of another, as `peer` says. */
-const replaced = (peer: Peer): readonly string[] =>
-  peer.events('result.copied').map(({ node }) => String(node));
+/** Who holds the result of this job in place of another, as `peer` says. */
+const replaced = (peer: Peer, id: string): readonly string[] =>
+  peer.events('result.copied').flatMap(({ job, node }) => (job === id ? [String(node)] : []));
 
 describe('a second copy of a result is made anew', () => {
   let peers: readonly Peer[];
@@ -43,7 +43,7 @@ describe('a second copy of a result is made anew', () => {
   test('when one of its holders has lost its disk', async () => {
     const [first] = peers;
     assert.ok(first);
-    const { cid, holders } = await ended(first);
+    const { id, cid, holders } = await ended(first);
     const [lost, kept] = holders;
     assert.ok(lost && kept);
     const key = join(mesh.directory, 'node.key');
@@ -54,7 +54,7 @@ describe('a second copy of a result is made anew', () => {
     await mkdir(lost.dataDir, { recursive: true, mode: 0o700 });
     await copyFile(key, join(lost.dataDir, 'node.key'));
     await lost.start();
-    const node = await mesh.until('another copy', () => replaced(kept).at(-1), COPY_MS);
+    const node = await mesh.until('another copy', () => replaced(kept, id).at(-1), COPY_MS);
     const holder = mesh.peerOf(node);
     const others = peers.filter((peer) => peer !== holder);
     for (const peer of others) await peer.stop();
@@ -66,12 +66,11 @@ describe('a second copy of a result is made anew', () => {
   test('when one of its holders stays away', async () => {
     const [first] = peers;
     assert.ok(first);
-    const { cid, holders } = await ended(first);
+    const { id, cid, holders } = await ended(first);
     const [gone, kept] = holders;
     assert.ok(gone && kept);
-    const before = replaced(kept).length;
     await gone.stop();
-    const node = await mesh.until('another copy', () => replaced(kept)[before], COPY_MS);
+    const node = await mesh.until('another copy', () => replaced(kept, id)[0], COPY_MS);
     const holder = mesh.peerOf(node);
     assert.notEqual(holder, gone);
     for (const peer of peers) if (peer !== holder && peer.running) await peer.stop();
