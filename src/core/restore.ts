@@ -157,6 +157,7 @@ function restorePending(
   const admission = row.record;
   const votes = new Map([[core.self, vote]]);
   const since = core.now;
+  const askAt = after(core.now, 1_000);
   const { sponsor } = admission.body;
   core.keeping.pending.set(job, {
     spec,
@@ -166,8 +167,11 @@ function restorePending(
     since,
     credible: true,
     votes,
+    askedAt: core.now,
+    askAt,
+    back: new Set(),
   });
-  core.timers.set(`pending:${job}`, after(core.now, 1_000));
+  core.timers.set(`pending:${job}`, askAt);
 }
 
 function resume(core: With<'mesh' | 'keeping'>, kept: KeptJob, passedMs: number): void {

@@ -6,7 +6,7 @@ import type { Gossip, Message, MessageType, Query } from './contract/messages.ts
 import { jobOfMessage } from './node/about.ts';
 import { allow } from './mesh/allowance.ts';
 import { keptFor, onPrepare, onPropose } from './consensus/acceptor.ts';
-import { onActivate, onAdmit, onCoVote } from './keeping/admitting.ts';
+import { keeperIsBack, onActivate, onAdmit, onCoVote } from './keeping/admitting.ts';
 import { onAnnouncement, onBidClosed, onSpec, reconsider, onCloseHeard } from './placing/bidder.ts';
 import { onAcknowledged, onVoted } from './consensus/proposer.ts';
 import { loseContent, onHolder, storeChanged } from './executing/entrusted.ts';
@@ -86,6 +86,7 @@ export function dispatch(core: Core, input: Input): void {
       forgetAlive(core);
       onHeard(core, input.node);
       nodeIsBack(core, input.node);
+      keeperIsBack(core, input.node);
       return greet(core, input.node);
     case 'peer-disconnected':
       core.mesh.connected.delete(input.node);

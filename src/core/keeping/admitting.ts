@@ -29,7 +29,7 @@ import type { Node, With } from '../node/state.ts';
 
 /** A job voted for and not activated within this: its sponsor may be gone, the keepers help themselves. */
 const ORPHAN_MS = 10_000;
-/** Between two such tries at most; they grow with the age. */
+/** Between two such tries at most; they grow with the age. Who connects is asked before that. */
 const ORPHAN_MAX_MS = 160_000;
 /** An admission that is not activated is forgotten after this: its keepers may never have been there. */
 const PENDING_MS = 600_000;
@@ -107,6 +107,9 @@ export function onAdmit(
     since: core.now,
     credible: isCredible(core, from, admission.body),
     votes: new Map([[core.self, vote]]),
+    askedAt: core.now,
+    askAt: after(core.now, ORPHAN_MS),
+    back: new Set(),
   });
   core.timers.set(`pending:${job}`, after(core.now, ORPHAN_MS));
   send(core, from, { type: 'admitted', job, vote });
@@ -131,12 +134,30 @@ export function tickPending(core: With<'mesh' | 'keeping'>, job: JobId): void {
   const validMs = pending.credible ? CREDIBLE_MS : PENDING_MS;
   if (age >= validMs || pending.spec.body.notAfter < wallMs(core)) return dropPending(core, job);
   if (activateByVotes(core, pending)) return;
+  const all = core.now >= pending.askAt;
   for (const { node } of pending.admission.body.keepers) {
-    if (node === core.self || pending.votes.has(node)) continue;
+    if (node === core.self || pending.votes.has(node) || !(all || pending.back.has(node))) continue;
     send(core, node, { type: 'admit', spec: pending.spec, admission: pending.admission });
   }
+  pending.askedAt = core.now;
+  pending.back.clear();
   const pause = Math.min(Math.max(ORPHAN_MS, age), ORPHAN_MAX_MS);
-  core.timers.set(`pending:${job}`, after(core.now, Math.min(pause, validMs - age)));
+  if (all) pending.askAt = after(core.now, Math.min(pause, validMs - age));
+  core.timers.set(`pending:${job}`, pending.askAt);
+}
+
+/**
+ * A node connected: what it voted for, or was not told of, does not wait out the rest of a long pause. Only it
+ * is asked, and not oftener than at the beginning, however often it comes and goes.
+ */
+export function keeperIsBack(core: With<'keeping'>, node: NodeId): void {
+  for (const [job, pending] of core.keeping.pending) {
+    const named = pending.admission.body.keepers.some((keeper) => keeper.node === node);
+    if (!named || pending.votes.has(node)) continue;
+    pending.back.add(node);
+    const soonest = after(pending.askedAt, ORPHAN_MS);
+    core.timers.set(`pending:${job}`, soonest > core.now ? soonest : core.now);
+  }
 }
 
 /** Its keepers are there, so that its activation may only be late. Who brings it does not vouch for itself. */

@@ -60,6 +60,12 @@ export interface PendingJob {
   /** A majority of its keepers were nodes that this one had reached. */
   readonly credible: boolean;
   readonly votes: Map<NodeId, Signed<'vote'>>;
+  /** When a keeper was asked last; before that, when the admission came. */
+  askedAt: Millis;
+  /** When all of them are asked the next time. */
+  askAt: Millis;
+  /** Keepers that connected since they were asked. */
+  readonly back: Set<NodeId>;
 }
 
 /** An admission this node sponsors. */

@@ -14,6 +14,7 @@ import {
   specOf,
   storeOf,
   suiteOf,
+  voteOf,
 } from '../fixtures.ts';
 import { DEFAULT_LIMITS } from '../../../../src/core/contract/limits.ts';
 import { createMachine } from '../../../../src/core/machine.ts';
@@ -55,6 +56,51 @@ describe('admissions that nobody activates', () => {
     assert.ok(cluster.messages('admit').length < 700);
     cluster.advance(DAY_MS / 2 + MINUTE_MS);
     assert.equal(rows(cluster), 0);
+  });
+
+  it('are asked about at once when a keeper connects that was away, and of nobody else', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    cluster.input(0, { type: 'peer-connected', node: idOf(8) });
+    cluster.message(0, 7, asked(1));
+    cluster.advance(10 * MINUTE_MS);
+    // Whoever is asked next is asked 160 s after that, unless it connects.
+    const before = cluster.messages('admit').length;
+    cluster.advance(20_000);
+    assert.equal(cluster.messages('admit').length, before);
+    for (const node of [8, 9]) cluster.input(0, { type: 'peer-connected', node: idOf(node) });
+    assert.deepEqual(
+      cluster
+        .messages('admit')
+        .map(({ to }) => to)
+        .slice(before),
+      [idOf(8)],
+    );
+    // The vote of that keeper and its own are two of three.
+    const { spec, admission } = asked(1);
+    const epoch = firstEpoch(firstConfiguration(admission.body));
+    const vote = voteOf(8, spec.body.job, admission.id, 'admission', epoch);
+    cluster.message(0, 8, { type: 'admitted', job: spec.body.job, vote });
+    assert.equal(cluster.machine(0).inspect().jobs.length, 1);
+  });
+
+  it('are asked about every ten seconds at most, however often their keepers come and go', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    cluster.input(0, { type: 'peer-connected', node: idOf(8) });
+    cluster.message(0, 7, asked(1));
+    cluster.advance(10 * MINUTE_MS);
+    const before = cluster.messages('admit').length;
+    for (let second = 0; second < 60; second += 1) {
+      for (const node of [7, 8]) {
+        cluster.input(0, { type: 'peer-disconnected', node: idOf(node) });
+        cluster.input(0, { type: 'peer-connected', node: idOf(node) });
+      }
+      cluster.advance(1_000);
+    }
+    const asks = cluster.messages('admit').slice(before);
+    for (const node of [7, 8]) {
+      const told = asks.filter(({ to }) => to === idOf(node)).length;
+      assert.ok(told >= 5 && told <= 7, `${told} times in a minute`);
+    }
   });
 
   it('can still be activated when they are forgotten', () => {
