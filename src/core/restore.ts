@@ -14,6 +14,7 @@ import { addExecution } from './executing/executor.ts';
 import { after } from './record/ids.ts';
 import type { JobId } from './record/ids.ts';
 import { leaderGone } from './keeping/keeper.ts';
+import { askRest } from './consensus/missing.ts';
 import { currentOf, firstConfiguration } from './record/chain.ts';
 import { hasVote } from './record/keeper-set.ts';
 import { createLedger, isTerminal, mergeStored } from './record/ledger.ts';
@@ -179,6 +180,8 @@ function resume(core: With<'mesh' | 'keeping'>, kept: KeptJob, passedMs: number)
   resumeAge(core, kept, passedMs);
   if (close !== null) {
     rememberEnd(core, job, { close, configs: kept.ledger.configs });
+    // The last process knew of the end, and had not heard the rest.
+    if (!core.keeping.shelf.has(job)) askRest(core, kept);
     touch(core, job);
     return;
   }

@@ -23,6 +23,7 @@ import {
 import { onFind, onGossipAnnounce, onGossipClosed } from './asking/directory.ts';
 import { closeSlot } from './record/slot.ts';
 import { onLedger, onPageWanted } from './consensus/transfer.ts';
+import { askWhoIsBack } from './consensus/missing.ts';
 import { endExecutions, onCancel, onClosed } from './executing/ending.ts';
 import { onPage, onPromise } from './consensus/candidacy.ts';
 import { onAssign } from './executing/executor.ts';
@@ -87,6 +88,7 @@ export function dispatch(core: Core, input: Input): void {
       onHeard(core, input.node);
       nodeIsBack(core, input.node);
       keeperIsBack(core, input.node);
+      askWhoIsBack(core, input.node);
       return greet(core, input.node);
     case 'peer-disconnected':
       core.mesh.connected.delete(input.node);

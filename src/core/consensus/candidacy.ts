@@ -170,7 +170,7 @@ export function onPromise(
 }
 
 /** A page of what a keeper promised, or of a job that is over. */
-export function onPage(core: Node, from: NodeId, kept: KeptJob, page: Page): void {
+export function onPage(core: With<'mesh'>, from: NodeId, kept: KeptJob, page: Page): void {
   if (takeFetched(core, from, kept, page)) return;
   const candidacy = candidacyOf(kept.lead);
   const promise = candidacy?.promises.get(from);

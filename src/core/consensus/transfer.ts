@@ -3,8 +3,8 @@
  * lacks; what they are taken from is held for it as it was when it was promised or told, and goes when
  * nobody has asked for a while. Nothing is sent that was not asked for, so no queue fills up.
  */
-import { allow, pointsFor } from '../mesh/allowance.ts';
-import type { CertifiedValue, Message, Page } from '../contract/messages.ts';
+import { allow } from '../mesh/allowance.ts';
+import type { Message, Page } from '../contract/messages.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
@@ -12,13 +12,12 @@ import { sameEpoch } from '../record/ballot.ts';
 import { slotOf } from '../record/slot.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, Millis, NodeId } from '../record/ids.ts';
-import { keepWarm } from '../keeping/shelf.ts';
-import { changes, currentOf, everKept } from '../record/chain.ts';
-import { keeperNodes } from '../record/keeper-set.ts';
-import type { Epoch } from '../record/records.ts';
+import { changes, everKept } from '../record/chain.ts';
+import type { Epoch, Slot } from '../record/records.ts';
 import { checkCommand, checkCommitted } from '../record/verify.ts';
 import { takeCommand, takeMore, takeState } from './evidence.ts';
-import { jobTimer, learn, sendCommits } from './proposer.ts';
+import { hasTold, takePulled, tellAgain, tellFew, TOLD_AT_ONCE } from './missing.ts';
+import { learn, sendCommits } from './proposer.ts';
 import { isPulled, pageOf, pullOf, snapshotOf, takePage, wantedOf } from './snapshot.ts';
 import type { Pull, Snapshot } from './snapshot.ts';
 
@@ -27,13 +26,8 @@ const HELD_MS = 30_000;
 /** Of an allowance: a page is up to 256 KiB; to look at so many records costs as much as a short answer. */
 const PAGE_POINTS = 5;
 const LOOKED_AT_PER_POINT = 500;
-/** So few values of a job that is over are sent as they are. */
-const TOLD_AT_ONCE = 100;
 /** A pull from one keeper makes room for another when it brought nothing for so long. */
 const STALLED_MS = 3_000;
-/** Who knows only the end of a job asks for the rest so often, and for as long as a leader tells of an end. */
-const ASK_AGAIN_MS = 5_000;
-const ASKING_MS = 60_000;
 
 /** A snapshot that another keeper may ask for page by page: one for each job. */
 export interface Held {
@@ -43,19 +37,12 @@ export interface Held {
   until: Millis;
 }
 
-/** The end of a job came alone: what else was committed, any keeper may be the only one left to know. */
-export interface Missing {
-  /** The keepers that have not told yet what they know. */
-  readonly unheard: Set<NodeId>;
-  readonly until: Millis;
-  /** When they are asked again. */
-  at: Millis;
-}
-
 /** The ledger of a closed job that comes from another keeper. */
 export interface Fetching {
   readonly from: NodeId;
   readonly pull: Pull;
+  /** What the other one has, in the chunks that came. */
+  readonly theirs: Set<Slot>;
   heardAt: Millis;
 }
 
@@ -177,87 +164,23 @@ export function onLedger(
   const pull = pullOf(snapshotOf(core.suite, ledger, accepted.values()).digest, digest);
   if (pull === null) return refuse(core, from, 'contradiction', false);
   if (isPulled(pull)) return hasTold(kept, from);
-  kept.fetching = { from, pull, heardAt: core.now };
+  // It came here already, and the other one has learned nothing since.
+  if (tellAgain(core, from, kept, digest.snapshot)) return;
+  kept.fetching = { from, pull, theirs: new Set(), heardAt: core.now };
   askPage(core, from, job, pull);
 }
 
 /** @returns whether the page belongs to what is fetched of a closed job */
-export function takeFetched(core: Node, from: NodeId, kept: KeptJob, page: Page): boolean {
+export function takeFetched(core: With<'mesh'>, from: NodeId, kept: KeptJob, page: Page): boolean {
   const { fetching } = kept;
   if (fetching?.from !== from || fetching.pull.snapshot !== page.snapshot) return false;
   if (!takePage(fetching.pull, page)) return true;
   fetching.heardAt = core.now;
+  for (const { record } of page.committed) fetching.theirs.add(slotOf(record));
   takeRecords(core, from, kept, page);
   if (isPulled(fetching.pull)) {
     kept.fetching = null;
-    hasTold(kept, from);
+    takePulled(core, from, kept, fetching.pull, fetching.theirs);
   } else askPage(core, from, page.job, fetching.pull);
   return true;
-}
-
-/** Asks the other keepers for all they know of a job of whose end this one has heard by the way. */
-export function askRest(core: Node, kept: KeptJob): void {
-  const { ledger } = kept;
-  const unheard = new Set(keeperNodes(currentOf(ledger)));
-  unheard.delete(core.self);
-  ask(core, ledger.job, unheard);
-  // Of a job that is still open here its keepers are asked anyway, until it is not.
-  if (ledger.close === null) return;
-  kept.missing = { unheard, until: after(core.now, ASKING_MS), at: after(core.now, ASK_AGAIN_MS) };
-  core.timers.set(jobTimer(kept), kept.missing.at);
-}
-
-/** Asks those again that have not answered: a question or its answer may be lost. */
-export function tickMissing(core: With<'keeping'>, kept: KeptJob): void {
-  const { missing, ledger } = kept;
-  if (missing === null) return;
-  if (missing.unheard.size === 0 || core.now >= missing.until) {
-    kept.missing = null;
-    return;
-  }
-  if (core.now >= missing.at) {
-    missing.at = after(core.now, ASK_AGAIN_MS);
-    // What is asked for has to be in memory when it comes.
-    keepWarm(core, ledger.job);
-    ask(core, ledger.job, missing.unheard);
-  }
-  core.timers.set(jobTimer(kept), missing.at);
-}
-
-function ask(core: Node, job: JobId, nodes: Iterable<NodeId>): void {
-  for (const node of nodes) send(core, node, { type: 'status-wanted', jobs: [job] });
-}
-
-/**
- * A keeper has told at once all that it knows of a job that is over, after it was asked. What this one knows
- * beyond that the other one learns from nobody else: it may be the last word of a leader that only this keeper heard.
- */
-export function takeWhole(
-  core: With<'mesh'>,
-  from: NodeId,
-  kept: KeptJob,
-  values: readonly CertifiedValue[],
-): void {
-  if (kept.missing?.unheard.has(from) !== true) return;
-  hasTold(kept, from);
-  const { job, committed } = kept.ledger;
-  const told = new Set(values.map(({ record }) => slotOf(record)));
-  const more = [...committed.values()].filter(({ record }) => !told.has(slotOf(record)));
-  tellFew(core, from, job, more);
-}
-
-function tellFew(
-  core: With<'mesh'>,
-  to: NodeId,
-  job: JobId,
-  values: readonly CertifiedValue[],
-): void {
-  const few = values.slice(0, TOLD_AT_ONCE);
-  if (few.length > 0 && allow(core, to, pointsFor(few.length)))
-    send(core, to, { type: 'commit', job, values: few });
-}
-
-/** All that this keeper knows of the job is here. */
-function hasTold({ missing }: KeptJob, from: NodeId): void {
-  missing?.unheard.delete(from);
 }

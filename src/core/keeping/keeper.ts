@@ -13,7 +13,8 @@ import { compareEpochs, withinReach } from '../record/ballot.ts';
 import { standForLeader, stepDown } from '../consensus/candidacy.ts';
 import { takeCommand, takeMore, takeState } from '../consensus/evidence.ts';
 import { highestAbove, mayGoOn, noteOutdated, waitsInVain } from '../consensus/outdated.ts';
-import { askRest, takeWhole, tellLedger, tickMissing } from '../consensus/transfer.ts';
+import { askRest, takeWhole, tickMissing } from '../consensus/missing.ts';
+import { tellLedger } from '../consensus/transfer.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { entrust } from '../leading/entrusting.ts';
@@ -207,7 +208,7 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
     // Whoever has just begun to stand for leader has nothing to lead; a leader sees the end through.
     if (kept.lead?.stage === 'candidate') kept.lead = null;
     rememberEnd(core, job, { close, configs: kept.ledger.configs });
-    putOnShelf(core, kept);
+    if (kept.missing === null) putOnShelf(core, kept);
     forgetAge(core, kept);
     if (kept.promised !== null) persist(core, { table: 'promises', job, key: job, value: null });
     for (const slot of kept.accepted.keys()) {

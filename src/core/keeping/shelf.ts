@@ -53,8 +53,11 @@ const isShelved = ({ keeping }: With<'keeping'>, job: JobId): boolean =>
   keeping.shelf.has(job) && !keeping.kept.has(job);
 
 /** This node knows that the job is over, whatever it still has of it. */
-export const isOver = (core: With<'keeping'>, job: JobId): boolean =>
-  core.keeping.shelf.has(job) || core.keeping.tombs.has(job) || core.keeping.closed.has(job);
+export const isOver = ({ keeping }: With<'keeping'>, job: JobId): boolean =>
+  keeping.shelf.has(job) ||
+  keeping.tombs.has(job) ||
+  keeping.closed.has(job) ||
+  keeping.kept.get(job)?.ledger.close != null;
 
 /**
  * A kept job is closed: from now on it may leave memory at any time.
@@ -204,7 +207,7 @@ function outlineOf(spec: StoredRecord['record'], { record, votes }: StoredRecord
 // — in memory for a while
 
 /** Somebody wants the job: it stays in memory for a while, and not too many such jobs do. */
-export function keepWarm(core: With<'keeping'>, job: JobId): void {
+function keepWarm(core: With<'keeping'>, job: JobId): void {
   core.keeping.warm.delete(job);
   core.keeping.warm.set(job, core.now);
   core.timers.set('shelf', after(core.now, WARM_MS));

@@ -45,6 +45,14 @@ function keeper(known: readonly CertifiedValue[] = []): Cluster {
 const slots = (cluster: Cluster): readonly string[] =>
   cluster.job(0).records.committed.map(({ record }) => slotOf(record));
 
+/** The slots of the commits that a keeper was sent. */
+const toldTo = (cluster: Cluster, node: number): readonly string[] =>
+  cluster.sent
+    .flatMap(({ to, message }) =>
+      message.type === 'commit' && to === idOf(node) ? message.values : [],
+    )
+    .map(({ record }) => slotOf(record));
+
 /** Keeper 2 answers what it is asked for. @returns how many pages it gave */
 function serve(cluster: Cluster, from = 2, given = 0, snapshot = whole): number {
   for (let count = given; ; count += 1) {
@@ -189,22 +197,74 @@ describe('a keeper that heard of nothing but the end of a job that failed', () =
     assert.equal(answers.at(-1)?.message.type, 'closed');
   });
 
-  it('tells the others what they lack, when they have told all they know', () => {
+  it('tells the others what they lack, until they tell of it themselves', () => {
     const cluster = keeper(known.slice(0, 3));
     cluster.message(0, 7, { type: 'closed', job: id, close: failure });
-    const mark = cluster.sent.length;
-    const told = [...known.slice(2, 4), failure];
-    for (let time = 0; time < 2; time += 1)
-      cluster.message(0, 2, { type: 'commit', job: id, values: told });
-    const values = cluster.sent
-      .slice(mark)
-      .flatMap(({ to, message }) =>
-        message.type === 'commit' && to === idOf(2) ? message.values : [],
-      );
+    /** What keeper 2 was told in answer, as slots. */
+    const answers = (values: readonly CertifiedValue[]): readonly string[] => {
+      const before = toldTo(cluster, 2).length;
+      cluster.message(0, 2, { type: 'commit', job: id, values: [...values, failure] });
+      return toldTo(cluster, 2).slice(before);
+    };
+    const slotsOf = (values: readonly CertifiedValue[]): readonly string[] =>
+      values.map(({ record }) => slotOf(record));
+    const lacks = slotsOf(known.slice(0, 2));
+    // What it is told may be lost.
+    for (let time = 0; time < 2; time += 1) assert.deepEqual(answers(known.slice(2, 4)), lacks);
+    const [, before = 0] = asked(cluster);
+    cluster.advance(5_000);
+    assert.equal(asked(cluster)[1], before + 1);
+    assert.deepEqual(answers(known.slice(0, 4)), []);
+    cluster.advance(20_000);
+    assert.equal(asked(cluster)[1], before + 1, 'it knows all now');
+  });
+
+  it('asks again after a restart, as it has still not heard the rest', () => {
+    const cluster = hearer();
+    cluster.crash(0);
+    cluster.restart(0);
+    const before = asked(cluster);
+    cluster.advance(5_000);
     assert.deepEqual(
-      values.map(({ record }) => slotOf(record)),
-      known.slice(0, 2).map(({ record }) => slotOf(record)),
+      asked(cluster),
+      before.map((times) => times + 1),
     );
+    for (const node of [1, 2])
+      cluster.message(0, node, {
+        type: 'commit',
+        job: id,
+        values: [...known.slice(0, 2), failure],
+      });
+    assert.equal(slots(cluster).length, 3);
+    cluster.advance(10_000);
+    const last = asked(cluster);
+    // It is a job like any other that is over now: on the disk, and not asked for after the next start.
+    cluster.crash(0);
+    cluster.restart(0);
+    cluster.advance(20_000);
+    assert.deepEqual(asked(cluster), last);
+    assert.equal(cluster.machine(0).inspect().jobs.length, 0);
+  });
+
+  it('asks on while nobody has told, for a day, and at once who connects', () => {
+    const cluster = hearer();
+    cluster.advance(600_000);
+    const slow = asked(cluster);
+    cluster.advance(30_000);
+    assert.ok((asked(cluster)[0] ?? 0) <= (slow[0] ?? 0) + 1, 'once in a minute');
+    const before = asked(cluster)[1] ?? 0;
+    for (let second = 0; second < 20; second += 1) {
+      cluster.input(0, { type: 'peer-disconnected', node: idOf(2) });
+      cluster.input(0, { type: 'peer-connected', node: idOf(2) });
+      cluster.advance(1_000);
+    }
+    const times = (asked(cluster)[1] ?? 0) - before;
+    assert.ok(times >= 3 && times <= 5, `${times} times in 20 s`);
+    cluster.advance(86_400_000);
+    const last = asked(cluster);
+    cluster.advance(600_000);
+    assert.deepEqual(asked(cluster), last);
+    assert.equal(cluster.machine(0).inspect().jobs.length, 0, 'it is not kept in memory for that');
   });
 
   it('pulls from another what it misses of a large one', () => {
@@ -222,6 +282,28 @@ describe('a keeper that heard of nothing but the end of a job that failed', () =
     const last = asked(cluster);
     cluster.advance(20_000);
     assert.deepEqual(asked(cluster), last);
+  });
+
+  it('tells another what that lacks of a large one, until it is known there', () => {
+    const cluster = keeper([...known.slice(0, 1), ...known.slice(-1)]);
+    cluster.message(0, 7, { type: 'closed', job: id, close: failure });
+    const theirs = known.slice(1);
+    const few = snapshotWith(job, { committed: [...theirs, failure] });
+    const told: MessageOf<'ledger'> = { type: 'ledger', job: id, digest: few.digest };
+    cluster.message(0, 2, told);
+    const pages = serve(cluster, 2, 0, few);
+    assert.equal(slots(cluster).length, known.length + 1);
+    const [first = assert.fail()] = known.map(({ record }) => slotOf(record));
+    assert.deepEqual(toldTo(cluster, 2), [first]);
+    // It was lost, and nothing is fetched for that.
+    cluster.message(0, 2, told);
+    assert.deepEqual(toldTo(cluster, 2), [first, first]);
+    assert.equal(wantedOf(cluster, 2).length, pages);
+    const both = snapshotWith(job, { committed: [...known, failure] });
+    cluster.message(0, 2, { ...told, digest: both.digest });
+    const [, last] = asked(cluster);
+    cluster.advance(20_000);
+    assert.equal(asked(cluster)[1], last, 'it has told');
   });
 });
 
