@@ -52,10 +52,10 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
       boot(core, rows, now);
     }
     core.timers.begin(now);
-    contain(core, { where: 'time', job: null, foreign: false }, () => {
-      keepTime(core, now);
-      keepUp(core, input, now - arrivedAt);
-    });
+    // As a rule neither is so, and what looks cannot fail.
+    const awayMs = Math.max(keepTime(core, now), keepUp(core, input, now - arrivedAt));
+    if (awayMs > 0)
+      contain(core, { where: 'time', job: null, foreign: false }, () => wasAway(core, awayMs));
     take(core, input);
     settle(core);
     // What is left rings with the next input, which the driver hands in at once.
@@ -92,21 +92,18 @@ function boot(core: Core, restored: Restored, now: Millis): void {
   core.timers.set('leaders', after(now, 1_000));
 }
 
-/** Notices when this node did not run for a while. */
-function keepTime(core: Core, now: Millis): void {
+/** Notices when this node did not run for a while. @returns milliseconds that it was away */
+function keepTime(core: Core, now: Millis): number {
   const due = core.timers.next();
   // What was left over from the last input was due before it: the time in between did not lag.
   const since = Math.max(due ?? now, core.now);
   core.now = now;
-  if (since < now) wasAway(core, now - since);
+  return Math.max(0, now - since);
 }
 
-/** Notices when what others say waits here for longer and longer. */
-function keepUp(core: Core, input: Input, waitedMs: number): void {
-  if (input.type !== 'message' || input.from === core.self) return;
-  const grownMs = fellBehind(core, input.from, waitedMs);
-  if (grownMs > 0) wasAway(core, grownMs);
-}
+/** Notices when what others say waits here for longer and longer. @returns milliseconds that it fell behind */
+const keepUp = (core: Core, input: Input, waitedMs: number): number =>
+  input.type === 'message' && input.from !== core.self ? fellBehind(core, input.from, waitedMs) : 0;
 
 /** For so long this node heard nothing, whatever was said: it accuses nobody, and confirms what it leads. */
 function wasAway(core: Core, ms: number): void {

@@ -319,11 +319,11 @@ function onRenew(core: Core, from: NodeId, message: Extract<Message, { type: 're
 /** Somebody told of itself, or was told of; a newcomer is asked at once for what waits for nodes. */
 function onAdvert(core: Core, from: NodeId, advert: Signed<'advert'>, direct: boolean): void {
   const { node } = advert.body;
-  const before = core.mesh.members.get(node)?.advert.body.store;
+  const known = core.mesh.members.get(node);
+  const before = known?.advert.body.store;
   takeAdvert(core, from, advert, direct);
-  if (before !== undefined && core.mesh.members.get(node)?.advert.body.store !== before)
-    storeChanged(core);
-  const member = core.mesh.members.get(node);
+  const member = known ?? core.mesh.members.get(node);
+  if (before !== undefined && member?.advert.body.store !== before) storeChanged(core);
   if (member === undefined || member.invited || !reached(core, node)) return;
   member.invited = true;
   inviteNewcomer(core, node);

@@ -29,8 +29,8 @@ export const consensus: Mutations = {
     {
       name: 'whoever is no keeper makes up a quorum',
       within: 'isMajority',
-      text: 'keepers.filter(({ node }) => there.has(node)).length',
-      instead: 'there.size',
+      text: 'return count >= majority(keepers.length);',
+      instead: 'return there.size >= majority(keepers.length);',
       why: 'one keeper with two friends is a majority',
     },
     {

@@ -50,8 +50,8 @@ export const protections: Mutations = {
     {
       name: 'a neighbour may bring any number of adverts',
       within: 'welcomeAdvert',
-      text: 'core.mesh.welcome.adverts.take(from, 1, ADVERTS_MAX, core.now)',
-      instead: 'true',
+      text: 'if (counted.count >= ADVERTS_MAX) return false;',
+      instead: '',
       why: 'a node does nothing but verify what one member makes up',
     },
     {
@@ -177,7 +177,7 @@ export const protections: Mutations = {
     {
       name: 'what failed half-way leaves its effects behind',
       within: 'contain',
-      text: 'undo(core, mark);',
+      text: 'core.out.length = Math.min(core.out.length, out);',
       instead: '',
       why: 'half of a step is on disk and on the wire',
     },

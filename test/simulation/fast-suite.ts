@@ -10,16 +10,31 @@ import type { AnyRecord, Bodies, RecordType, Signed } from '../../src/core/recor
 import type { StoredRecord } from '../../src/core/contract/stored.ts';
 import type { Packed, Signer, Suite } from '../../src/core/record/suite.ts';
 
-const HEX16: readonly string[] = Array.from({ length: 65_536 }, (_, value) =>
-  value.toString(16).padStart(4, '0'),
+/** Few enough to stay in the processor's cache. */
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, value) =>
+  value.toString(16).padStart(2, '0'),
 );
+const hex2 = (byte: number): string => HEX[byte & 0xff] as string;
+const hex4 = (word: number): string => hex2(word >>> 8) + hex2(word);
 
-/** Four well-mixed 32-bit words of a text. */
-function words(text: string): readonly [number, number, number, number] {
-  let h1 = 1779033703;
-  let h2 = 3144134277;
-  let h3 = 1013904242;
-  let h4 = 2773480762;
+/**
+ * The four 32-bit words of a hash that is fed piece by piece, so that no text is made of a record only to
+ * be read once. Begun, fed and ended within one call: there is never more than one at a time.
+ */
+const state = new Int32Array(4);
+
+function begin(): void {
+  state[0] = 1779033703;
+  state[1] = 3144134277;
+  state[2] = 1013904242;
+  state[3] = 2773480762;
+}
+
+function feed(text: string): void {
+  let h1 = state[0] as number;
+  let h2 = state[1] as number;
+  let h3 = state[2] as number;
+  let h4 = state[3] as number;
   for (let index = 0; index < text.length; index += 1) {
     const code = text.charCodeAt(index);
     h1 = h2 ^ Math.imul(h1 ^ code, 597399067);
@@ -27,11 +42,38 @@ function words(text: string): readonly [number, number, number, number] {
     h3 = h4 ^ Math.imul(h3 ^ code, 951274213);
     h4 = h1 ^ Math.imul(h4 ^ code, 2716044179);
   }
+  state[0] = h1;
+  state[1] = h2;
+  state[2] = h3;
+  state[3] = h4;
+}
+
+/** Well mixed, from what was fed; they stay in `state`. */
+function end(): void {
+  let h1 = state[0] as number;
+  let h2 = state[1] as number;
+  let h3 = state[2] as number;
+  let h4 = state[3] as number;
   h1 = Math.imul(h3 ^ (h1 >>> 18), 597399067);
   h2 = Math.imul(h4 ^ (h2 >>> 22), 2869860233);
   h3 = Math.imul(h1 ^ (h3 >>> 17), 951274213);
   h4 = Math.imul(h2 ^ (h4 >>> 19), 2716044179);
-  return [final(h1 ^ h2 ^ h3 ^ h4), final(h2 ^ h1), final(h3 ^ h1), final(h4 ^ h1)];
+  state[0] = final(h1 ^ h2 ^ h3 ^ h4);
+  state[1] = final(h2 ^ h1);
+  state[2] = final(h3 ^ h1);
+  state[3] = final(h4 ^ h1);
+}
+
+const SALTS: readonly number[] = [0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x1f83d9ab];
+
+/** 64 hex digits, evenly distributed, of what was fed. */
+function digest(): string {
+  end();
+  let text = '';
+  for (const word of state) text += hex8(word);
+  for (let index = 0; index < state.length; index += 1)
+    text += hex8(final((state[index] as number) ^ (SALTS[index] as number)));
+  return text;
 }
 
 function final(word: number): number {
@@ -40,53 +82,99 @@ function final(word: number): number {
   return (mixed ^ (mixed >>> 16)) >>> 0;
 }
 
-const hex8 = (word: number): string =>
-  (HEX16[word >>> 16] as string) + (HEX16[word & 0xffff] as string);
+const hex8 = (word: number): string => hex4(word >>> 16) + hex4(word);
 
 /** 64 hex digits, evenly distributed. */
 export function hashText(text: string): string {
-  const [a, b, c, d] = words(text);
-  return (
-    hex8(a) +
-    hex8(b) +
-    hex8(c) +
-    hex8(d) +
-    hex8(final(a ^ 0x3c6ef372)) +
-    hex8(final(b ^ 0xa54ff53a)) +
-    hex8(final(c ^ 0x510e527f)) +
-    hex8(final(d ^ 0x1f83d9ab))
-  );
+  begin();
+  feed(text);
+  return digest();
 }
 
+/** What JSON writes otherwise than as it is. */
+const ESCAPED = /["\\\p{Cc}\p{Cs}]/u;
+
 /**
- * One text per value, whatever the order of its keys.
+ * Feeds a value as one text, whatever the order of its keys.
  * @throws Error for what canonical CBOR could not carry either: undefined, NaN, functions.
  */
-function canonical(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value);
+function feedValue(value: unknown): void {
+  if (typeof value === 'string') return feedString(value);
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) throw new Error(`a record holds the number ${value}`);
-    return String(value);
+    return feed(String(value));
   }
-  if (value === null || typeof value === 'boolean') return String(value);
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (value instanceof Uint8Array) return `#${value.join('.')}`;
+  if (value === null || typeof value === 'boolean') return feed(String(value));
+  if (value instanceof Uint8Array) return feed(`#${value.join('.')}`);
   if (typeof value !== 'object') throw new Error(`a record holds a ${typeof value}`);
-  const entries = value as Readonly<Record<string, unknown>>;
-  let text = '{';
-  for (const key of Object.keys(entries).sort()) text += `${key}:${canonical(entries[key])},`;
-  return `${text}}`;
+  if (Array.isArray(value)) feedList(value);
+  else feedEntries(value as Readonly<Record<string, unknown>>);
+}
+
+function feedString(text: string): void {
+  if (ESCAPED.test(text)) return feed(JSON.stringify(text));
+  feed('"');
+  feed(text);
+  feed('"');
+}
+
+function feedList(values: readonly unknown[]): void {
+  feed('[');
+  let comma = '';
+  for (const value of values) {
+    feed(comma);
+    feedValue(value);
+    comma = ',';
+  }
+  feed(']');
+}
+
+function feedEntries(entries: Readonly<Record<string, unknown>>): void {
+  feed('{');
+  for (const key of sorted(Object.keys(entries))) {
+    feed(key);
+    feed(':');
+    feedValue(entries[key]);
+    feed(',');
+  }
+  feed('}');
+}
+
+/** Most maps are written in order. */
+function sorted(keys: string[]): readonly string[] {
+  for (let index = 1; index < keys.length; index += 1)
+    if ((keys[index - 1] as string) > (keys[index] as string)) return keys.sort();
+  return keys;
+}
+
+function hashValue(value: unknown): string {
+  begin();
+  feedValue(value);
+  return digest();
 }
 
 /** The public key of node number `index`, 0 … 65,535. */
 export const nodeKey = (index: number): PublicKey =>
-  asPublicKey(`0000${HEX16[index] as string}${hashText(`node ${index}`).slice(8)}`);
+  asPublicKey(`0000${hex4(index)}${hashText(`node ${index}`).slice(8)}`);
 /** The public key of owner number `index`, 0 … 65,535. */
 export const ownerKey = (index: number): PublicKey =>
-  asPublicKey(`ffff${HEX16[index] as string}${hashText(`owner ${index}`).slice(8)}`);
+  asPublicKey(`ffff${hex4(index)}${hashText(`owner ${index}`).slice(8)}`);
+
+const nodeIds = new Map<PublicKey, NodeId>();
+/** More keys than any mesh has; those that somebody makes up come and go. */
+const NODE_IDS_MAX = 131_072;
 
 /** `n0007-3fa9`: the number of the node in sight, the rest of the key behind it. */
 export function nodeIdOf(key: PublicKey): NodeId {
+  const known = nodeIds.get(key);
+  if (known !== undefined) return known;
+  if (nodeIds.size >= NODE_IDS_MAX) nodeIds.clear();
+  const id = madeNodeId(key);
+  nodeIds.set(key, id);
+  return id;
+}
+
+function madeNodeId(key: PublicKey): NodeId {
   const kind = key.startsWith('ffff') ? 'owner' : 'n';
   const index = String(Number.parseInt(key.slice(4, 8), 16)).padStart(4, '0');
   return asNodeId(`${kind}${index}-${key.slice(8, 12)}`);
@@ -97,9 +185,14 @@ const ENVELOPE_BYTES = 600;
 
 /** Only this file knows how a key signs. */
 function signatureOf(id: string, key: PublicKey): Uint8Array {
+  begin();
+  feed(key);
+  feed('|secret|');
+  feed(id);
+  end();
   const bytes = new Uint8Array(64);
-  const view = new DataView(bytes.buffer);
-  words(`${key}|secret|${id}`).forEach((word, index) => view.setUint32(index * 4, word));
+  for (let index = 0; index < 16; index += 1)
+    bytes[index] = (state[index >> 2] as number) >>> (24 - 8 * (index & 3));
   return bytes;
 }
 
@@ -107,7 +200,11 @@ function signatureOf(id: string, key: PublicKey): Uint8Array {
 const proven = new WeakMap<object, boolean>();
 
 function envelopeId(type: RecordType, body: unknown, by: PublicKey, hlc: Hlc): string {
-  return hashText(`${type}|${canonical(body)}|${by}|${hlc}`);
+  begin();
+  feed(`${type}|`);
+  feedValue(body);
+  feed(`|${by}|${hlc}`);
+  return digest();
 }
 
 function verifyNow(record: AnyRecord): boolean {
@@ -135,7 +232,7 @@ export function sealOpaque(
 function verifyOpaque({ bytes, ...claimed }: Opaque): boolean {
   const { kind, job, notAfter, by } = claimed;
   const { bytes: expected, ...said } = sealOpaque(by, { kind, job, notAfter });
-  return canonical(said) === canonical(claimed) && canonical(expected) === canonical(bytes);
+  return hashValue([said, expected]) === hashValue([claimed, bytes]);
 }
 
 export interface FastSuiteKeys {

@@ -80,16 +80,19 @@ const OBSERVED = [
   'onWorld',
 ] as const satisfies readonly (keyof Observer)[];
 
+/** What happened, in up to three things; written out, for these are called with every input. */
+type Hook = (a: never, b: never, c: never) => void;
+
 /** One observer that calls them all, in order; the hooks that nobody has cost nothing. */
 export function joinObservers(observers: readonly Observer[]): Required<Observer> {
-  const joined: Partial<Record<keyof Observer, (...things: readonly never[]) => void>> = {};
+  const joined: Partial<Record<keyof Observer, Hook>> = {};
   for (const hook of OBSERVED) {
     const all = observers.flatMap((observer) => {
-      const method = observer[hook] as ((...things: readonly never[]) => void) | undefined;
-      return method === undefined ? [] : [method.bind(observer)];
+      const method = observer[hook] as Hook | undefined;
+      return method === undefined ? [] : [method.bind(observer) as Hook];
     });
-    joined[hook] = (...things) => {
-      for (const method of all) method(...things);
+    joined[hook] = (a, b, c) => {
+      for (const method of all) method(a, b, c);
     };
   }
   return joined as unknown as Required<Observer>;

@@ -4,17 +4,18 @@ import type { JobId } from '../../src/core/record/ids.ts';
 import { createLedger, mergeStored, recordsOf, stateOf } from '../../src/core/record/ledger.ts';
 import type { SimStore } from './sim-store.ts';
 
-/** As long as no row is added: what another keeper still knew of it may come later. */
-const seen = new WeakMap<SimStore, Map<JobId, { rows: number; inspection: JobInspection }>>();
+/** As long as nothing is written: what another keeper still knew of it may come later. */
+const seen = new WeakMap<SimStore, Map<JobId, { writes: number; inspection: JobInspection }>>();
 
 /** null when the disk has only the mark that the job is over. */
 export function shelvedJob(store: SimStore, job: JobId): JobInspection | null {
   if (store.get('records', job, 'close/1') === null) return null;
   const ofStore = seen.get(store) ?? new Map();
   seen.set(store, ofStore);
-  const { records } = store.restoreJob(job);
   const known = ofStore.get(job);
-  if (known?.rows === records.length) return known.inspection;
+  const writes = store.writesOf(job);
+  if (known?.writes === writes) return known.inspection;
+  const { records } = store.restoreJob(job);
   const spec = store.get('records', job, 'spec')?.record;
   const admission = store.get('records', job, 'admission');
   if (spec?.type !== 'spec' || admission?.record.type !== 'admission') return null;
@@ -29,6 +30,6 @@ export function shelvedJob(store: SimStore, job: JobId): JobInspection | null {
     state: stateOf(ledger, false),
     records: recordsOf(ledger),
   };
-  ofStore.set(job, { rows: records.length, inspection });
+  ofStore.set(job, { writes, inspection });
   return inspection;
 }

@@ -21,6 +21,8 @@ export interface SimStore {
   restore(): Restored;
   /** Everything about one job. */
   restoreJob(job: JobId): Restored;
+  /** How often something was written about the job: as long as it is the same, so are its rows. */
+  writesOf(job: JobId): number;
   /** Jobs of which a row was damaged. */
   readonly forfeits: Set<JobId>;
   /** One row less; with what rests on it (see `src/store/open-checked.ts`). */
@@ -53,6 +55,7 @@ export function createSimStore(id: StoreId): SimStore {
   };
 
   const forfeits = new Set<JobId>();
+  const written = new Map<JobId, number>();
 
   const rows = <T extends Table>(table: T): readonly Row<T>[] =>
     inOrder(tables[table]).flatMap((job) => inOrder(job) as readonly Row<T>[]);
@@ -67,6 +70,7 @@ export function createSimStore(id: StoreId): SimStore {
 
   function put(write: StoreWrite): void {
     const { table, job, key, value } = write;
+    written.set(job, (written.get(job) ?? 0) + 1);
     const kept = tables[table].get(job);
     if (value === null) {
       if (key !== '*') kept?.delete(key);
@@ -114,6 +118,7 @@ export function createSimStore(id: StoreId): SimStore {
           ? rows(table).filter(({ job }) => !tables.shelved.has(job))
           : rows(table),
       ),
+    writesOf: (job) => written.get(job) ?? 0,
     restoreJob: (job) => read((table) => rowsOf(table, job)),
     lose: ({ table, job, key }) => put({ table, job, key, value: null } as StoreWrite),
     copy: () => copyOf(id, new Set()),

@@ -65,6 +65,8 @@ export function indexJob(
 export function fewLabels(
   labels: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
+  // As a rule there are few or none, and all fit.
+  if (Object.keys(labels).length === 0) return labels;
   let left = LABELS_MAX;
   return Object.fromEntries(
     Object.entries(labels).filter(([key, value]) => {
@@ -80,6 +82,8 @@ export function fewLabels(
  */
 export function hintNodes(entry: IndexEntry, nodes: readonly NodeId[]): void {
   const first = entry.nodes.slice(-FIRST_NODES);
+  // As a rule it is known already: the announcement is repeated.
+  if (nodes.every((node) => node === entry.nodes[0] || first.includes(node))) return;
   const others = new Set([...nodes, ...entry.nodes].filter((node) => !first.includes(node)));
   entry.nodes = [...[...others].slice(0, NODES_MAX - FIRST_NODES), ...first];
 }

@@ -189,7 +189,7 @@ function proceed(core: Node, from: NodeId, kept: KeptJob, candidacy: Candidacy):
   if (promise === undefined) return;
   if (!isPulled(promise.pull)) return askPage(core, from, kept.ledger.job, promise.pull);
   const complete = [...promises].filter(([, { pull }]) => isPulled(pull));
-  const keepers = complete.map(([node]) => node);
+  const keepers = new Set(complete.map(([node]) => node));
   if (!isChosen(kept.ledger, grant, grant.body.epoch, keepers)) return;
   const votes = complete.map(([, { vote }]) => vote);
   takeOffice(core, kept, candidacy, { record: grant, votes });

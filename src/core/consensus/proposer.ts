@@ -115,7 +115,7 @@ function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
   const { ledger } = kept;
   const keepers = keeperNodes(configurationAt(ledger, lead.epoch));
   const chosen = [...lead.commits.proposals.values()]
-    .filter(({ value, votes }) => isChosen(ledger, value, lead.epoch, votes.keys()))
+    .filter(({ value, votes }) => isChosen(ledger, value, lead.epoch, new Set(votes.keys())))
     .sort((a, b) => Number(a.value.type === 'close') - Number(b.value.type === 'close'));
   for (const proposal of chosen) {
     const { slot, value } = proposal;

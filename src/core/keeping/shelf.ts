@@ -50,13 +50,13 @@ export interface Card {
 
 /** Its records are on disk and not in memory. */
 const isShelved = ({ keeping }: With<'keeping'>, job: JobId): boolean =>
-  keeping.shelf.has(job) && !keeping.kept.has(job);
+  !keeping.kept.has(job) && keeping.shelf.has(job);
 
 /** This node knows that the job is over, whatever it still has of it. */
 export const isOver = ({ keeping }: With<'keeping'>, job: JobId): boolean =>
+  keeping.closed.has(job) ||
   keeping.shelf.has(job) ||
   keeping.tombs.has(job) ||
-  keeping.closed.has(job) ||
   keeping.kept.get(job)?.ledger.close != null;
 
 /**

@@ -171,18 +171,18 @@ export function ownOffer(core: With<'mesh' | 'placing' | 'executing'>): AdvertBo
 /** What is offered now, signed; the last one again while nothing changed. */
 function ownAdvert(core: With<'mesh' | 'placing' | 'executing'>): Signed<'advert'> | null {
   const { advertised } = core.mesh;
-  if (advertised !== null && !changed(core, advertised)) return advertised;
+  if (advertised !== null && !changed(core, advertised.text)) return advertised.advert;
   countAdvert(core);
   const offer = ownOffer(core);
-  core.mesh.advertised = offer === null ? null : seal(core, 'advert', offer);
-  return core.mesh.advertised;
+  if (offer === null) return null;
+  const advert = seal(core, 'advert', offer);
+  core.mesh.advertised = { advert, text: JSON.stringify(offer) };
+  return advert;
 }
 
-const changed = (
-  core: With<'mesh' | 'placing' | 'executing'>,
-  { body }: Signed<'advert'>,
-): boolean =>
-  JSON.stringify({ ...ownOffer(core), sequence: body.sequence }) !== JSON.stringify(body);
+/** @param text the offer as it was signed last; its sequence is still the last one */
+const changed = (core: With<'mesh' | 'placing' | 'executing'>, text: string): boolean =>
+  JSON.stringify(ownOffer(core)) !== text;
 
 function countAdvert(core: With<'mesh'>): void {
   const { mesh } = core;
@@ -215,7 +215,8 @@ export function advertise(core: With<'mesh' | 'placing' | 'executing'>): void {
 /** Called by timer: an idle mesh repeats itself seldom, which is what an idle peer costs. */
 export function advertiseChanges(core: With<'mesh' | 'placing' | 'executing'>): void {
   const { advertised } = core.mesh;
-  const due = core.now >= core.mesh.advertAt || advertised === null || changed(core, advertised);
+  const due =
+    core.now >= core.mesh.advertAt || advertised === null || changed(core, advertised.text);
   if (due) return advertise(core);
   core.timers.set('advert', after(core.now, advertInterval(core)));
 }

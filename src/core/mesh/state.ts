@@ -36,7 +36,7 @@ export interface Watch {
 export interface Mesh {
   advertSequence: number;
   /** What this node said last of itself, and when it says so again at the latest. */
-  advertised: Signed<'advert'> | null;
+  advertised: { readonly advert: Signed<'advert'>; readonly text: string } | null;
   advertAt: Millis;
   /** The disk says that adverts up to this sequence may have been sent. */
   advertsReserved: number;

@@ -15,31 +15,35 @@ interface Count {
 }
 
 export class Tally<K> {
-  readonly #halfLifeMs: number;
+  /** Of each count, lost in a millisecond. */
+  readonly #decay: number;
   readonly #keysMax: number;
   readonly #counts = new Map<K, Count>();
 
   /** @param halfLifeMs a count is worth half after this */
   constructor(halfLifeMs: number, keysMax: number) {
-    this.#halfLifeMs = halfLifeMs;
+    this.#decay = Math.LN2 / halfLifeMs;
     this.#keysMax = keysMax;
   }
 
   /** What is left of everything counted for this key; ≥ 0. */
   of(key: K, now: Millis): number {
-    const count = this.#counts.get(key);
+    return this.#left(this.#counts.get(key), now);
+  }
+
+  #left(count: Count | undefined, now: Millis): number {
     if (count === undefined) return 0;
-    if (count.at === now) return count.value;
-    return count.value * 2 ** (-Math.max(0, now - count.at) / this.#halfLifeMs);
+    const ageMs = now - count.at;
+    return ageMs <= 0 ? count.value : count.value * Math.exp(-ageMs * this.#decay);
   }
 
   /** @param amount may be negative; the count does not sink below 0 */
   add(key: K, amount: number, now: Millis): void {
-    this.#put(key, Math.max(0, this.of(key, now) + amount), now);
+    const known = this.#counts.get(key);
+    this.#put(key, known, Math.max(0, this.#left(known, now) + amount), now);
   }
 
-  #put(key: K, value: number, now: Millis): void {
-    const known = this.#counts.get(key);
+  #put(key: K, known: Count | undefined, value: number, now: Millis): void {
     if (known !== undefined && value > 0 && now - known.placedAt < PLACE_MS) {
       known.value = value;
       known.at = now;
@@ -54,9 +58,10 @@ export class Tally<K> {
 
   /** Counts `amount` unless it would then be more than `max`. @returns whether it was counted */
   take(key: K, amount: number, max: number, now: Millis): boolean {
-    const value = this.of(key, now) + amount;
+    const known = this.#counts.get(key);
+    const value = this.#left(known, now) + amount;
     if (value > max) return false;
-    this.#put(key, value, now);
+    this.#put(key, known, value, now);
     return true;
   }
 

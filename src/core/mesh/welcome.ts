@@ -24,7 +24,8 @@
 import type { Resources } from '../../job/model.ts';
 import { freeNow } from '../placing/capacity.ts';
 import { shut } from '../node/door.ts';
-import type { NodeId, PublicKey } from '../record/ids.ts';
+import type { Millis, NodeId, PublicKey } from '../record/ids.ts';
+import { remember } from '../node/remember.ts';
 import { reached } from './reach.ts';
 import { least, minus, most, NOTHING, scaled, shareOf, total } from '../placing/resources.ts';
 import type { Hold } from '../placing/state.ts';
@@ -53,16 +54,17 @@ const WASTE_FORGIVEN = 2;
 const PENDING_MAX = 2_048;
 const PENDING_PER_OWNER_MAX = 1_024;
 const PENDING_PER_PEER_MAX = 256;
-/** New adverts from one neighbour at once; some 27 a second for long, where the whole mesh makes 20. */
+/** New adverts from one neighbour in this time: some 27 a second, where the whole mesh makes 20. */
 const ADVERTS_MAX = 400;
+const ADVERTS_MS = 15_000;
 
 export interface Welcome {
   /** Holds that came to nothing, by leader; those of all leaders never heard are counted together. */
   readonly wasted: Tally<NodeId | PublicKey | 'strangers'>;
   /** Holds that became executions, by leader and by owner. */
   readonly used: Tally<NodeId | PublicKey>;
-  /** Adverts that cost a look, by who brought them. */
-  readonly adverts: Tally<NodeId>;
+  /** Adverts that cost a look, by who brought them. Most of what arrives are adverts, so these are just counted. */
+  readonly adverts: Map<NodeId, { readonly since: Millis; count: number }>;
   /** Executions that a node got from this leader and failed, lost or never took up. */
   readonly failures: Tally<NodeId>;
   /** Bytes of results copied, by owner and in all. */
@@ -74,7 +76,7 @@ export interface Welcome {
 export const createWelcome = (): Welcome => ({
   wasted: new Tally(60_000, KEYS_MAX),
   used: new Tally(3_600_000, KEYS_MAX),
-  adverts: new Tally(10_000, KEYS_MAX),
+  adverts: new Map(),
   unanswered: new Tally(300_000, KEYS_MAX),
   copied: new Tally(24 * 3_600_000, KEYS_MAX),
   failures: new Tally(120_000, KEYS_MAX),
@@ -181,8 +183,17 @@ export function holdUnused(core: With<'mesh'>, hold: Hold): void {
 }
 
 /** A neighbour brings an advert that is new here: it must be verified, and may be made up. */
-export const welcomeAdvert = (core: With<'mesh'>, from: NodeId): boolean =>
-  core.mesh.welcome.adverts.take(from, 1, ADVERTS_MAX, core.now);
+export function welcomeAdvert(core: With<'mesh'>, from: NodeId): boolean {
+  const { adverts } = core.mesh.welcome;
+  const counted = adverts.get(from);
+  if (counted === undefined || core.now - counted.since >= ADVERTS_MS) {
+    remember(adverts, from, { since: core.now, count: 1 }, KEYS_MAX);
+    return true;
+  }
+  if (counted.count >= ADVERTS_MAX) return false;
+  counted.count += 1;
+  return true;
+}
 
 /** A keeper did not answer an admission in time; one that answers is forgiven. */
 export const noteSilent = (core: With<'mesh'>, keeper: NodeId): void =>

@@ -23,13 +23,6 @@ export interface Trouble {
   readonly at: Millis;
 }
 
-/** Where a step began; what it added is dropped when it fails. */
-interface Mark {
-  readonly out: number;
-  readonly writes: number;
-  readonly inbox: number;
-}
-
 export interface Step {
   /** A constant name, for the log and the counter. */
   readonly where: string;
@@ -52,12 +45,17 @@ export function contain(
   step: Step,
   run: () => void,
 ): void {
-  const mark = { out: core.out.length, writes: core.writes.length, inbox: core.inbox.length };
+  // What it added is dropped when it fails. No object: this is done with every input.
+  const out = core.out.length;
+  const writes = core.writes.length;
+  const inbox = core.inbox.length;
   core.atHand = step.job;
   try {
     run();
   } catch (error) {
-    undo(core, mark);
+    core.out.length = Math.min(core.out.length, out);
+    core.writes.length = Math.min(core.writes.length, writes);
+    core.inbox.length = Math.min(core.inbox.length, inbox);
     const job = core.atHand;
     core.out.push({ type: 'defect', where: step.where, job, error: textOf(error) });
     if (job !== null && (step.where === 'restore' || holds(core, job)))
@@ -65,12 +63,6 @@ export function contain(
     rewind(core);
   }
   core.atHand = null;
-}
-
-function undo(core: Node, { out, writes, inbox }: Mark): void {
-  core.out.length = Math.min(core.out.length, out);
-  core.writes.length = Math.min(core.writes.length, writes);
-  core.inbox.length = Math.min(core.inbox.length, inbox);
 }
 
 /** True when a job is not to be spoken of: what the disk says is not here. */

@@ -45,11 +45,11 @@ export function validCertificate<T extends RecordType>(
   const of = record as unknown as AnyRecord;
   const most = voters(electorate(chain, of, first.body.epoch)).length;
   if (votes.length > most || !suite.verify(of)) return false;
-  const signers: NodeId[] = [];
+  const signers = new Set<NodeId>();
   for (const vote of votes) {
     if (!sameEpoch(vote.body.epoch, first.body.epoch)) return false;
     if (!validVote(vote, chain, of, slot, suite)) return false;
-    signers.push(suite.nodeOf(vote.by));
+    signers.add(suite.nodeOf(vote.by));
   }
   return isChosen(chain, of, first.body.epoch, signers);
 }
@@ -59,11 +59,10 @@ export function isChosen(
   chain: Chain,
   record: AnyRecord,
   epoch: Epoch,
-  signers: Iterable<NodeId>,
+  signers: ReadonlySet<NodeId>,
 ): boolean {
-  const there = new Set(signers);
   const sets = electorate(chain, record, epoch);
-  return sets.length > 0 && sets.every((one) => isQuorum(one, there));
+  return sets.length > 0 && sets.every((one) => isQuorum(one, signers));
 }
 
 /** The ballot under which a certified value was chosen. */

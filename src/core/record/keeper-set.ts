@@ -16,12 +16,14 @@ export const quorumSize = ({ keepers }: Configuration): number => majority(keepe
 
 /** Whether a quorum of the set is among `nodes`; others among them do not count. */
 export function isQuorum({ keepers, former }: Configuration, nodes: Iterable<NodeId>): boolean {
-  const there = new Set(nodes);
+  const there: ReadonlySet<NodeId> = nodes instanceof Set ? nodes : new Set(nodes);
   return isMajority(keepers, there) && (former.length === 0 || isMajority(former, there));
 }
 
 function isMajority(keepers: readonly Keeper[], there: ReadonlySet<NodeId>): boolean {
-  return keepers.filter(({ node }) => there.has(node)).length >= majority(keepers.length);
+  let count = 0;
+  for (const { node } of keepers) if (there.has(node)) count += 1;
+  return count >= majority(keepers.length);
 }
 
 /** Everybody who has a say in it: those that come first, then those that go. */

@@ -97,8 +97,9 @@ describe('adverts of one neighbour', () => {
       return cluster.effects('refuse').length - before;
     };
     assert.equal(bring(0, 1_000), 600);
-    cluster.advance(10_000);
-    assert.equal(bring(1_000, 300), 100);
+    assert.equal(bring(1_000, 100), 100);
+    cluster.advance(15_000);
+    assert.equal(bring(2_000, 500), 100);
   });
 });
 
