@@ -496,10 +496,17 @@ export const consensus: Mutations = {
     },
     {
       name: 'the end is committed before the results',
-      within: 'settleProposals',
-      text: 'if (isCompletion(value) && isAccepting(lead)) return;',
+      within: 'mustWait',
+      text: "if (isCompletion(end.value) && value.type === 'accept') return true;",
       instead: '',
       why: 'whoever hears that a job is done does not find its results',
+    },
+    {
+      name: 'the end is committed before what was taken over',
+      within: 'mustWait',
+      text: 'commits.inherited.has(slot)',
+      instead: 'false',
+      why: 'what an earlier leader committed alone, the other keepers never hear of',
     },
     {
       name: 'the end is believed before the results',

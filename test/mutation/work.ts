@@ -71,6 +71,13 @@ export const work: Mutations = {
   ],
   'src/core/keeping/keeper.ts': [
     {
+      name: 'a restart forgets what a keeper has still to hear',
+      within: 'tickKept',
+      text: 'if (kept.missing === null) putOnShelf(core, kept);',
+      instead: 'putOnShelf(core, kept);',
+      why: 'what was committed before the end of a job stays unknown to who heard of that by the way',
+    },
+    {
       name: 'a keeper takes the end of a job without its results',
       within: 'learnClose',
       text: "if (close.record.body.outcome === 'completed') kept.endedAt ??= core.now;",

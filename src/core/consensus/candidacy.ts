@@ -267,6 +267,7 @@ function takeOffice(
     open.some(({ value }) => restsOn(value, state.body.execution)),
   );
   const support = { states, commands: [...kept.ledger.commands.values()] };
+  for (const { slot } of open) lead.commits.inherited.add(slot);
   propose(
     core,
     kept,

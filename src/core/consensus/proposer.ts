@@ -10,7 +10,9 @@ import { configurationAt } from '../record/chain.ts';
 import { closeSlot, hasPlace, partitionIn, partitionsIn, slotOf } from '../record/slot.ts';
 import { sameEpoch } from '../record/ballot.ts';
 import { workDone } from '../keeping/oversight.ts';
+import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
+import type { Proposal } from './state.ts';
 import { mergeCommitted, moreOf } from '../record/ledger.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { CertifiedValue, Message, SlotValue } from '../contract/messages.ts';
@@ -25,6 +27,11 @@ import { allow, pointsFor } from '../mesh/allowance.ts';
 
 /** Values that a keeper may have to acknowledge at a time: some 600 KB. */
 const COMMITS_OPEN_MAX = 256;
+/**
+ * So long the end of a job waits for what was taken over: five times that is proposed to who has not voted. A keeper
+ * that lies may have told of what nobody else votes for.
+ */
+const INHERITED_MS = 20_000;
 
 export const jobTimer = (kept: KeptJob): string => `job:${kept.ledger.job}`;
 
@@ -109,7 +116,8 @@ export function onVoted(
 
 /**
  * What has W votes is committed; the close last, and not before every accept it rests on: whoever
- * knows a completed job's close shall know its results.
+ * knows a completed job's close shall know its results. Nor before what was taken over: an earlier leader may
+ * have committed that, and nobody would hear of it from him any more.
  */
 function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
   const { ledger } = kept;
@@ -119,7 +127,7 @@ function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
     .sort((a, b) => Number(a.value.type === 'close') - Number(b.value.type === 'close'));
   for (const proposal of chosen) {
     const { slot, value } = proposal;
-    if (isCompletion(value) && isAccepting(lead)) return;
+    if (value.type === 'close' && mustWait(core, lead, proposal)) return;
     lead.commits.proposals.delete(slot);
     outdate(kept, partitionIn(value));
     learn(core, kept, { record: value, votes: [...proposal.votes.values()] } as CertifiedValue);
@@ -131,10 +139,15 @@ function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
   }
 }
 
-const isAccepting = ({ commits }: Leader): boolean => {
-  for (const { value } of commits.proposals.values()) if (value.type === 'accept') return true;
+/** An end that has its votes waits for others of these proposals. */
+function mustWait(core: Node, { commits }: Leader, end: Proposal): boolean {
+  for (const { slot, value } of commits.proposals.values()) {
+    if (slot === end.slot) continue;
+    if (isCompletion(end.value) && value.type === 'accept') return true;
+    if (commits.inherited.has(slot) && core.now - end.since < INHERITED_MS) return true;
+  }
   return false;
-};
+}
 
 /**
  * Sends every keeper the commits it has not acknowledged, so many at a time: the rest follows its answers.
@@ -265,8 +278,18 @@ export function onAcknowledged(
   if (open !== undefined) flushTo(core, kept, from, open, false);
 }
 
+/** An end that waits for what was taken over does not wait for ever. */
+function endWaiting(core: Node, kept: KeptJob, lead: Leader): void {
+  const end = lead.commits.proposals.get(closeSlot(kept.ledger.spec.body.version));
+  if (end === undefined) return;
+  const until = after(end.since, INHERITED_MS);
+  if (core.now >= until) settleProposals(core, kept, lead);
+  else core.timers.set(jobTimer(kept), until);
+}
+
 /** Repeats what was not answered, with doubling pauses. @returns whether anything is still open */
 export function resendOpen(core: Node, kept: KeptJob, lead: Leader | Closing): boolean {
+  if (lead.stage === 'leader' && lead.commits.inherited.size > 0) endWaiting(core, kept, lead);
   const unacked = [...lead.commits.unacked.values()].some((slots) => slots.size > 0);
   if (lead.commits.proposals.size === 0 && !unacked) return false;
   if (isDue(core, lead.commits.resend)) {

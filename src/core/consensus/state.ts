@@ -50,6 +50,8 @@ export const createCandidacy = (core: Node, grant: Signed<'grant'>): Candidacy =
 /** What a leader has proposed and committed, and who has not answered yet. */
 export interface Commits {
   readonly proposals: Map<Slot, Proposal>;
+  /** Those of them that were taken over with the office: an earlier leader may have committed them. */
+  readonly inherited: Set<Slot>;
   /** Committed slots each keeper has not acknowledged yet, in their order, and whether they were sent. */
   readonly unacked: Map<NodeId, Map<Slot, boolean>>;
   /** Proposals and commits that were not answered. */
@@ -58,6 +60,7 @@ export interface Commits {
 
 export const createCommits = (core: Node): Commits => ({
   proposals: new Map(),
+  inherited: new Set(),
   unacked: new Map(),
   resend: toSay(core),
 });

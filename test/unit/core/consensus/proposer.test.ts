@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { RunEvent } from '../../../../src/core/record/execution.ts';
-import type { Message } from '../../../../src/core/contract/messages.ts';
+import type { Message, SlotValue } from '../../../../src/core/contract/messages.ts';
 import type { Epoch, Slot } from '../../../../src/core/record/records.ts';
 import { Cluster, DONE } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';
@@ -14,6 +14,7 @@ import {
   committed as committedIn,
   idOf,
   jobWith,
+  stopOf,
   voteOf,
 } from '../fixtures.ts';
 
@@ -94,6 +95,65 @@ describe('a leader', () => {
     assert.equal(cluster.job(0).state, 'Running');
     cluster.message(0, 2, voted({ ...last, values: [accept] }, 2, job.epoch));
     assert.equal(cluster.job(0).state, 'Completed');
+  });
+
+  describe('that took over what an earlier one may have committed', () => {
+    /** Keeper 1 led it, and gave the execution away; the owner has stopped it. */
+    const followed = admitted(jobWith(), [1, 0, 2]);
+    const value = assignOf(followed, { node: 7, by: 1 });
+
+    function successor(): {
+      cluster: Cluster;
+      propose: (type: SlotValue['type']) => MessageOf<'propose'>;
+    } {
+      const cluster = new Cluster({ nodes: 1, program: () => [] });
+      const { spec, admission, epoch } = followed;
+      cluster.message(0, 1, { type: 'activate', spec, admission });
+      cluster.message(0, 7, { type: 'command', command: stopOf(followed) });
+      cluster.message(0, 1, { type: 'not-leading', jobs: [id] });
+      cluster.until('it stands', () => cluster.messages('prepare').length > 0, 5_000);
+      const { message } = cluster.messages('prepare')[0] ?? assert.fail('a prepare');
+      const accepted = [{ slot: slotOf(value), epoch, value }];
+      promiseWhole(cluster, message, 2, snapshotWith(followed, { accepted }));
+      const propose = (type: SlotValue['type']): MessageOf<'propose'> =>
+        cluster
+          .messages('propose')
+          .find(({ message: { values } }) => values[0]?.value.type === type)?.message ??
+        assert.fail(`it proposes the ${type}`);
+      return { cluster, propose };
+    }
+
+    it('commits that before the end of the job, whatever is voted for first', () => {
+      const { cluster, propose } = successor();
+      const [over, end] = [propose('assign'), propose('close')];
+      cluster.message(0, 2, voted(end, 2, end.epoch));
+      assert.equal(committed(cluster), 0);
+      cluster.message(0, 2, voted(over, 2, over.epoch));
+      assert.equal(committed(cluster), 2);
+      assert.equal(cluster.job(0).state, 'Stopped');
+      const told = cluster.messages('commit').filter(({ to }) => to === idOf(1));
+      assert.deepEqual(
+        told[0]?.message.values.map(({ record }) => record.type),
+        ['assign', 'close'],
+      );
+    });
+
+    it('ends the job without that after 20 s when nobody votes for it', () => {
+      const { cluster, propose } = successor();
+      const end = propose('close');
+      const seconds = (count: number): void => {
+        for (let second = 0; second < count; second += 1) {
+          cluster.message(0, 2, { type: 'ping', nonce: second });
+          cluster.advance(1_000);
+        }
+      };
+      seconds(5);
+      cluster.message(0, 2, voted(end, 2, end.epoch));
+      seconds(14);
+      assert.equal(committed(cluster), 0);
+      seconds(2);
+      assert.equal(cluster.job(0).state, 'Stopped');
+    });
   });
 
   it('has so many commits open with a keeper, and goes on with its answers', () => {
