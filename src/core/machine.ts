@@ -8,6 +8,7 @@
  */
 import { jobOfInput, jobOfTimer, requestOf } from './node/about.ts';
 import { workOff } from './node/work-off.ts';
+import type { Steps } from './node/work-off.ts';
 import { ring, timerKind } from './alarms.ts';
 import { contain, isAside, replyDefect } from './node/containment.ts';
 import { createCore } from './node/create-core.ts';
@@ -138,11 +139,12 @@ const whereOf = (input: Input): string => {
 };
 
 /** Works off what this input caused inside the node. */
-const settle = (core: Core): void =>
-  workOff(core, {
-    message: (message) => onMessage(core, core.self, message),
-    job: (job) => tickDirty(core, job),
-  });
+const settle = (core: Core): void => workOff(core, STEPS);
+
+const STEPS: Steps = {
+  message: (core, message) => onMessage(core, core.self, message),
+  job: tickDirty,
+};
 
 function tickDirty(core: Core, job: JobId): void {
   core.dirty.delete(job);

@@ -21,11 +21,11 @@ export class Arrivals {
     this.#inbox = createInbox(clock);
   }
 
-  get isEmpty(): boolean {
-    return this.#batch.length === 0 && this.#inbox.length === 0;
-  }
+  /** Nothing waits. Asked for with every input. */
+  isEmpty = true;
 
   add(input: Input): void {
+    this.isEmpty = false;
     if (input.type === 'gossip') return this.#inbox.addGossip(input);
     if (input.type !== 'message') return this.#inbox.addLocal(input);
     const held = this.#held.get(input.from);
@@ -39,7 +39,9 @@ export class Arrivals {
       this.#batch = [...this.#inbox.take(BATCH_MAX)];
       for (const [from, held] of this.#held) this.#goOn(from, held);
     }
-    return this.#batch.shift();
+    const next = this.#batch.shift();
+    this.isEmpty = this.#batch.length === 0 && this.#inbox.length === 0;
+    return next;
   }
 
   #hasRoomAfter(input: MessageInput): boolean {

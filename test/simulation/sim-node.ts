@@ -117,13 +117,13 @@ export class SimNode implements NodeView {
 
   /** The jobs it keeps on its disk only, because they are over: as good as in memory. */
   #shelved({ jobs }: Inspection): readonly JobInspection[] {
-    const rows = this.store.rows('shelved');
-    if (rows.length === 0) return [];
     const inMemory = new Set(jobs.map(({ job }) => job));
-    return rows.flatMap(({ job }) => {
+    const shelved: JobInspection[] = [];
+    for (const job of this.store.jobs('shelved')) {
       const known = inMemory.has(job) ? null : shelvedJob(this.store, job);
-      return known === null ? [] : [known];
-    });
+      if (known !== null) shelved.push(known);
+    }
+    return shelved;
   }
 
   start(): void {

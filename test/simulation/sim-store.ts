@@ -17,6 +17,8 @@ export interface SimStore {
   apply(writes: readonly StoreWrite[]): void;
   get<T extends Table>(table: T, job: JobId, key: string): NonNullable<Row<T>['value']> | null;
   rows<T extends Table>(table: T): readonly Row<T>[];
+  /** Jobs that have rows in it, in the order of the first ones. */
+  jobs(table: Table): Iterable<JobId>;
   /** What a start reads: of jobs that are over only that they are, and what lists show. */
   restore(): Restored;
   /** Everything about one job. */
@@ -110,6 +112,7 @@ export function createSimStore(id: StoreId): SimStore {
     blocks: new Set(),
     forfeits,
     rows,
+    jobs: (table) => tables[table].keys(),
     get,
     apply: (writes) => writes.forEach(put),
     restore: () =>

@@ -7,6 +7,7 @@ import { after, asJobId, asMillis } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
 import { shut } from '../node/door.ts';
 import { busyHeld, freeNow } from '../placing/capacity.ts';
+import { same } from '../placing/resources.ts';
 import type { Restored } from '../contract/stored.ts';
 import { checkAdvert } from '../record/verify.ts';
 import type { AdvertBody, Signed } from '../record/records.ts';
@@ -171,18 +172,28 @@ export function ownOffer(core: With<'mesh' | 'placing' | 'executing'>): AdvertBo
 /** What is offered now, signed; the last one again while nothing changed. */
 function ownAdvert(core: With<'mesh' | 'placing' | 'executing'>): Signed<'advert'> | null {
   const { advertised } = core.mesh;
-  if (advertised !== null && !changed(core, advertised.text)) return advertised.advert;
+  if (advertised !== null && !changed(core, advertised)) return advertised.advert;
   countAdvert(core);
   const offer = ownOffer(core);
   if (offer === null) return null;
   const advert = seal(core, 'advert', offer);
-  core.mesh.advertised = { advert, text: JSON.stringify(offer) };
+  core.mesh.advertised = { advert, profile: core.profile };
   return advert;
 }
 
-/** @param text the offer as it was signed last; its sequence is still the last one */
-const changed = (core: With<'mesh' | 'placing' | 'executing'>, text: string): boolean =>
-  JSON.stringify(ownOffer(core)) !== text;
+/** Whether `ownOffer` would say something else now. */
+function changed(
+  core: With<'mesh' | 'placing' | 'executing'>,
+  { advert, profile }: NonNullable<Mesh['advertised']>,
+): boolean {
+  const { free, running, keeps } = advert.body;
+  return (
+    profile !== core.profile ||
+    keeps !== (shut(core) === null) ||
+    running !== busyHeld(core).running ||
+    !same(free, freeNow(core))
+  );
+}
 
 function countAdvert(core: With<'mesh'>): void {
   const { mesh } = core;
@@ -215,8 +226,7 @@ export function advertise(core: With<'mesh' | 'placing' | 'executing'>): void {
 /** Called by timer: an idle mesh repeats itself seldom, which is what an idle peer costs. */
 export function advertiseChanges(core: With<'mesh' | 'placing' | 'executing'>): void {
   const { advertised } = core.mesh;
-  const due =
-    core.now >= core.mesh.advertAt || advertised === null || changed(core, advertised.text);
+  const due = core.now >= core.mesh.advertAt || advertised === null || changed(core, advertised);
   if (due) return advertise(core);
   core.timers.set('advert', after(core.now, advertInterval(core)));
 }

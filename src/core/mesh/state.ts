@@ -4,6 +4,7 @@ import { createBacklog } from './backlog.ts';
 import type { Backlog } from './backlog.ts';
 import type { Welcome } from './welcome.ts';
 import { createWelcome } from './welcome.ts';
+import type { Profile } from '../contract/profile.ts';
 import { asMillis } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
 import type { Signed } from '../record/records.ts';
@@ -36,7 +37,7 @@ export interface Watch {
 export interface Mesh {
   advertSequence: number;
   /** What this node said last of itself, and when it says so again at the latest. */
-  advertised: { readonly advert: Signed<'advert'>; readonly text: string } | null;
+  advertised: { readonly advert: Signed<'advert'>; readonly profile: Profile | null } | null;
   advertAt: Millis;
   /** The disk says that adverts up to this sequence may have been sent. */
   advertsReserved: number;

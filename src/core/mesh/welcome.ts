@@ -64,7 +64,7 @@ export interface Welcome {
   /** Holds that became executions, by leader and by owner. */
   readonly used: Tally<NodeId | PublicKey>;
   /** Adverts that cost a look, by who brought them. Most of what arrives are adverts, so these are just counted. */
-  readonly adverts: Map<NodeId, { readonly since: Millis; count: number }>;
+  readonly adverts: Map<NodeId, { since: Millis; count: number }>;
   /** Executions that a node got from this leader and failed, lost or never took up. */
   readonly failures: Tally<NodeId>;
   /** Bytes of results copied, by owner and in all. */
@@ -186,9 +186,13 @@ export function holdUnused(core: With<'mesh'>, hold: Hold): void {
 export function welcomeAdvert(core: With<'mesh'>, from: NodeId): boolean {
   const { adverts } = core.mesh.welcome;
   const counted = adverts.get(from);
-  if (counted === undefined || core.now - counted.since >= ADVERTS_MS) {
+  if (counted === undefined) {
     remember(adverts, from, { since: core.now, count: 1 }, KEYS_MAX);
     return true;
+  }
+  if (core.now - counted.since >= ADVERTS_MS) {
+    counted.since = core.now;
+    counted.count = 0;
   }
   if (counted.count >= ADVERTS_MAX) return false;
   counted.count += 1;

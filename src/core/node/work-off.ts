@@ -10,8 +10,8 @@ const STEPS_BASE = 10_000;
 const STEPS_PER_JOB = 100;
 
 export interface Steps {
-  readonly message: (message: Message) => void;
-  readonly job: (job: JobId) => void;
+  readonly message: (core: Core, message: Message) => void;
+  readonly job: (core: Core, job: JobId) => void;
 }
 
 /** Each step is contained by itself; one that never comes to an end is the fault of the job at hand. */
@@ -27,8 +27,8 @@ export function workOff(core: Core, steps: Steps): void {
     const where = message === undefined ? 'job' : `own.${message.type}`;
     contain(core, { where, job, foreign: false }, () => {
       if (count >= stepsMax) throw new Error('one input caused work without an end');
-      if (message !== undefined) steps.message(message);
-      else if (job !== null) steps.job(job);
+      if (message !== undefined) steps.message(core, message);
+      else if (job !== null) steps.job(core, job);
     });
     if (count >= stepsMax) core.dirty.clear();
   }

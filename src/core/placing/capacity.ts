@@ -15,14 +15,22 @@ export function busyHeld(core: With<'placing' | 'executing'>): {
   held: Resources;
   running: number;
 } {
+  const { holds } = core.placing;
+  const { live } = core.executing;
+  // Asked for with every announcement: most nodes have nothing then.
+  const held = holds.size === 0 ? NOTHING : total(holdsOf(holds.values()));
+  if (live.size === 0) return { reserved: NOTHING, held, running: 0 };
   const taken: Resources[] = [];
   // Not noted once: an execution is read back from the disk before there is a profile.
   const overheads = core.profile?.overheads ?? {};
-  for (const execution of core.executing.live.values()) {
+  for (const execution of live.values()) {
     taken.push(takenBy(execution.stored.order.task, overheads));
   }
-  const held = total([...core.placing.holds.values()].map(({ resources }) => resources));
   return { reserved: total(taken), held, running: taken.length };
+}
+
+function* holdsOf(holds: Iterable<Hold>): Generator<Resources, void, undefined> {
+  for (const { resources } of holds) yield resources;
 }
 
 /** Capacity less reservations and holds. */

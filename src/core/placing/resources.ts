@@ -70,6 +70,9 @@ const each = (a: Resources, b: Resources, pick: (x: number, y: number) => number
   gpus: pick(a.gpus, b.gpus),
 });
 
+export const same = (a: Resources, b: Resources): boolean =>
+  FIELDS.every(([, key]) => a[key] === b[key]);
+
 /** The smaller, and the larger, of each. */
 export const least = (a: Resources, b: Resources): Resources => each(a, b, Math.min);
 export const most = (a: Resources, b: Resources): Resources => each(a, b, Math.max);

@@ -93,8 +93,8 @@ class Leading {
   #settle(): void {
     const { core } = this;
     workOff(core, {
-      message: (message) => onMessage(core, core.self, message),
-      job: (job) => {
+      message: (_core, message) => onMessage(core, core.self, message),
+      job: (_core, job) => {
         core.dirty.delete(job);
         const kept = core.keeping.kept.get(job);
         if (kept !== undefined) tickJob(core, kept);

@@ -55,7 +55,7 @@ describe('work inside a node', () => {
     for (const one of [job, other]) touch(core, one);
     workOff(core, {
       message: () => assert.fail('there is none'),
-      job: (one) => {
+      job: (_core, one) => {
         core.dirty.delete(one);
         seen.push(one);
       },
