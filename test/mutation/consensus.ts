@@ -202,7 +202,7 @@ export const consensus: Mutations = {
     {
       name: 'the id of a job is not that of its owner',
       within: 'checkSpec',
-      text: 'body.job !== jobIdOf(suite, body.owner, body.nonce)',
+      text: '!isNamedRight(suite, spec)',
       instead: 'false',
       why: "anybody takes the id of another's job",
     },
