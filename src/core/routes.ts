@@ -9,7 +9,7 @@ import { keptFor, onPrepare, onPropose } from './consensus/acceptor.ts';
 import { keeperIsBack, onActivate, onAdmit, onCoVote } from './keeping/admitting.ts';
 import { onAnnouncement, onBidClosed, onSpec, reconsider, onCloseHeard } from './placing/bidder.ts';
 import { onAcknowledged, onVoted } from './consensus/proposer.ts';
-import { loseContent, onHolder, storeChanged } from './executing/entrusted.ts';
+import { loseContent, onHolder, storeChanged, takerIsBack } from './executing/entrusted.ts';
 import { onEntrust, onLocalReplica, onReplicate } from './executing/copier.ts';
 import { markBack } from './node/containment.ts';
 import {
@@ -25,7 +25,7 @@ import { closeSlot } from './record/slot.ts';
 import { onLedger, onPageWanted } from './consensus/transfer.ts';
 import { askWhoIsBack } from './consensus/missing.ts';
 import { endExecutions, onCancel, onClosed } from './executing/ending.ts';
-import { onPage, onPromise } from './consensus/candidacy.ts';
+import { onPage, onPromise, standSooner } from './consensus/candidacy.ts';
 import { onAssign } from './executing/executor.ts';
 import type { JobId, NodeId } from './record/ids.ts';
 import { onProvenClose } from './jobs.ts';
@@ -86,9 +86,7 @@ export function dispatch(core: Core, input: Input): void {
       core.mesh.connected.add(input.node);
       forgetAlive(core);
       onHeard(core, input.node);
-      nodeIsBack(core, input.node);
-      keeperIsBack(core, input.node);
-      askWhoIsBack(core, input.node);
+      isBack(core, input.node);
       return greet(core, input.node);
     case 'peer-disconnected':
       core.mesh.connected.delete(input.node);
@@ -133,6 +131,15 @@ export function dispatch(core: Core, input: Input): void {
       tellAll(core);
       return reconsider(core);
   }
+}
+
+/** A node connected: what waits for it, with pauses that may have grown long, is seen to now. */
+function isBack(core: Core, node: NodeId): void {
+  nodeIsBack(core, node);
+  keeperIsBack(core, node);
+  askWhoIsBack(core, node);
+  standSooner(core, node);
+  takerIsBack(core, node);
 }
 
 /** The job that somebody here asks for is read back first when it is on the shelf. */

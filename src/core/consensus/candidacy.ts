@@ -7,7 +7,7 @@ import { createCandidacy, createCommits } from './state.ts';
 import type { Candidacy } from './state.ts';
 import { createSeeking } from '../placing/state.ts';
 import { isDue, said } from '../node/repeat.ts';
-import { isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
+import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
 import { isChosen, validVote } from '../record/certificate.ts';
 import { configurationAt, currentOf, everKept, sameConfig } from '../record/chain.ts';
 import { hasPlace, slotOf } from '../record/slot.ts';
@@ -129,6 +129,25 @@ export function tickCandidate(core: Node, kept: KeptJob, lead: Candidate): void 
   kept.tries += 1;
   kept.candidateAt = after(core.now, pause);
   core.timers.set(jobTimer(kept), kept.candidateAt);
+}
+
+/**
+ * A keeper connected, and most of them are there now: who failed to become leader without it tries again soon, and
+ * not all at once. A try takes 3 s, so one that comes and goes causes no storm of them.
+ */
+export function standSooner(core: With<'mesh' | 'keeping'>, node: NodeId): void {
+  for (const kept of eachKept(core)) {
+    const configuration = currentOf(kept.ledger);
+    if (kept.candidateAt === null || !isKeeper(configuration, node)) continue;
+    const there = keeperNodes(configuration).filter(
+      (keeper) => keeper === core.self || core.mesh.connected.has(keeper),
+    );
+    if (!isQuorum(configuration, there)) continue;
+    const soon = after(core.now, (1 + rankOf(configuration, core.self)) * RETRY_MS);
+    if (soon >= kept.candidateAt) continue;
+    kept.candidateAt = soon;
+    core.timers.set(jobTimer(kept), soon);
+  }
 }
 
 export function tickPromises(core: Node, kept: KeptJob, candidacy: Candidacy): void {

@@ -35,7 +35,7 @@ const LOOK_MAX_MS = 30_000;
 const BEGUN_MAX = 30;
 const BEGUN_MS = 60_000;
 const ASKED_MAX = 8;
-/** Who did not make a copy is asked again after this. */
+/** Who did not make a copy is asked again after this; and when it connects, unless it was asked just now. */
 const AGAIN_MS = 600_000;
 
 const lookMs = (core: Holder): number => Math.min(LOOK_MAX_MS, core.config.limits.holderLostMs / 4);
@@ -280,6 +280,16 @@ export function loseContent(core: Holder, cid: string): void {
     for (const node of result.others.keys())
       send(core, node, { type: 'replicated', job, execution, cid, outcome: 'missing' });
     forget(core, execution, job);
+  }
+}
+
+/** A node connected: it may only have been away when it was asked for a copy. */
+export function takerIsBack(core: Holder, node: NodeId): void {
+  for (const { tried } of core.executing.entrusted.values()) {
+    const at = tried.get(node);
+    if (at === undefined || core.now - at < LOOK_MAX_MS) continue;
+    tried.delete(node);
+    core.timers.set('entrusted', core.now);
   }
 }
 

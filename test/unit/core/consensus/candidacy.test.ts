@@ -189,6 +189,32 @@ describe('a candidate', () => {
     });
   });
 
+  it('stands again soon when most keepers are there again, and at each of its tries waits its turn', () => {
+    const { cluster } = candidate();
+    cluster.advance(60_000);
+    const asked = (): number =>
+      cluster.messages('prepare').filter(({ to }) => to === idOf(2)).length;
+    const next = asked();
+    cluster.until('it has just given up again', () => asked() > next, 60_000);
+    cluster.advance(6_000);
+    const before = asked();
+    cluster.input(0, { type: 'peer-connected', node: idOf(2) });
+    cluster.advance(5_000);
+    assert.equal(asked(), before, 'two of five keepers are no majority');
+    cluster.input(0, { type: 'peer-connected', node: idOf(3) });
+    cluster.advance(3_900);
+    assert.equal(asked(), before, 'the keeper before it has its turn first');
+    cluster.advance(200);
+    assert.equal(asked(), before + 1);
+    for (let second = 0; second < 60; second += 1) {
+      cluster.input(0, { type: 'peer-disconnected', node: idOf(3) });
+      cluster.input(0, { type: 'peer-connected', node: idOf(3) });
+      cluster.advance(1_000);
+    }
+    // Each try asks three times.
+    assert.ok(asked() - before <= 30, `${asked() - before} times in a minute`);
+  });
+
   it('counts no promise of another epoch than its own', () => {
     const { cluster, prepare } = candidate();
     const other = epochOf(prepare.grant.body.epoch.number + 1, 0);

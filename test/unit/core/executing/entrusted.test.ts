@@ -221,6 +221,24 @@ describe('a holder that is lost', () => {
     assert.ok(told().length <= 12, `${told().length} requests`);
   });
 
+  it('is replaced by a node that made no copy when it was asked as soon as that connects', () => {
+    const played = play({ replicateTimeoutMs: 20_000 });
+    const { cluster, first, second, told } = played;
+    cluster.copy = () => null;
+    cluster.crash(first);
+    const asked = (): ReadonlySet<NodeId> => new Set(told().map(({ to }) => to));
+    cluster.until('each of the other four was asked', () => asked().size === 4, 300_000);
+    cluster.advance(60_000);
+    cluster.copy = () => 'made';
+    const before = told().length;
+    cluster.advance(60_000);
+    assert.equal(told().length, before, 'nobody is asked again that soon');
+    const [back = assert.fail()] = [...asked()].map((node) => cluster.indexOf(node));
+    cluster.crash(back);
+    cluster.restart(back);
+    cluster.until('it has a copy', () => othersOf(played, second).includes(back), 5_000);
+  });
+
   it('is replaced eight times by the same holder, and no more', () => {
     const played = play();
     const { cluster, first, second } = played;
