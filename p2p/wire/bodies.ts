@@ -30,6 +30,7 @@ import {
   map,
   nullable,
   oneOf,
+  optional,
   text,
 } from './shape.ts';
 import type { Shape } from './shape.ts';
@@ -144,6 +145,7 @@ const close = map<CloseBody>({
   code: common.code,
   message: common.sentence,
   evidence: list(recordId, 256),
+  enrolled: optional(common.partitions),
 });
 
 const advert = map<AdvertBody>({

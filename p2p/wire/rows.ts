@@ -11,7 +11,7 @@ import * as common from './common-shapes.ts';
 import { createEnvelopes } from './envelope.ts';
 import type { Envelopes, Sha256 } from './envelope.ts';
 import { anyOrOpaque, createRecordShapes, order } from './record-shapes.ts';
-import { bad, Faults, list, map, nullable, oneOf } from './shape.ts';
+import { bad, Faults, list, literal, map, nullable, oneOf, optional } from './shape.ts';
 import type { Shape } from './shape.ts';
 
 export type Table = StoreWrite['table'];
@@ -96,8 +96,9 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
       spec: records.spec,
       admission: records.admission,
       configs: records.configs,
-      assign: records.assign,
+      assign: nullable(records.assign),
       state: records.state,
+      queued: optional(literal(true)),
     }),
     submissions: map<RowOf<'submissions'>>({
       spec: records.spec,

@@ -11,11 +11,13 @@ import { contain } from './node/containment.ts';
 import { compareEpochs } from './record/ballot.ts';
 import { addEntrusted } from './executing/entrusted.ts';
 import { addExecution } from './executing/executor.ts';
+import { DONE_KEY, restoreDone } from './executing/done.ts';
 import { after } from './record/ids.ts';
 import type { JobId } from './record/ids.ts';
 import { leaderGone } from './keeping/keeper.ts';
 import { askRest } from './consensus/missing.ts';
-import { currentOf, firstConfiguration } from './record/chain.ts';
+import { chainOf, currentOf, firstConfiguration } from './record/chain.ts';
+import { grantedEpoch } from './record/verify.ts';
 import { hasVote } from './record/keeper-set.ts';
 import { createLedger, isTerminal, mergeStored } from './record/ledger.ts';
 import type {
@@ -51,6 +53,7 @@ export function restore(core: Core, restored: Restored): void {
   for (const job of restored.forfeits) core.keeping.forfeits.add(job);
   restoreShelf(core, restored.shelved);
   restoreAdverts(core, restored.counts);
+  restoreDone(core, restored.counts);
   for (const [job, rows] of byJob(restored)) {
     contain(core, { where: 'restore', job, foreign: false }, () => restoreOne(core, job, rows));
   }
@@ -79,7 +82,8 @@ function byJob(restored: Restored): ReadonlyMap<JobId, Rows> {
   for (const stored of restored.executions) of(stored.order.job).executions.push(stored);
   for (const stored of restored.submissions) of(stored.spec.body.job).submissions.push(stored);
   for (const stored of restored.entrusted) of(stored.spec.body.job).entrusted.push(stored);
-  for (const { job, value } of restored.counts) if (job !== '') of(job).passedMs = value.count;
+  for (const { job, key, value } of restored.counts)
+    if (job !== '' && key !== DONE_KEY) of(job).passedMs = value.count;
   return jobs;
 }
 
@@ -102,11 +106,15 @@ function restoreOne(
   for (const stored of rows.executions) {
     // A job that was only read back has its executions here.
     if (core.executing.executions.get(stored.order.execution)?.stored.order.job === job) continue;
-    const certified = certifiedEpoch(stored.assign);
+    const { assign } = stored;
+    const certified =
+      assign === null ? grantedEpoch(chainOf(stored), null) : certifiedEpoch(assign);
     const later = promise !== null && compareEpochs(promise, certified) > 0;
     addExecution(core, stored, later ? promise : certified);
-    if (isTerminal(stored.state.body.phase)) tickExecution(core, stored.order.execution);
-    else core.out.push({ type: 'run', order: stored.order, resume: true });
+    if (isTerminal(stored.state.body.phase) || assign === null)
+      tickExecution(core, stored.order.execution);
+    if (!isTerminal(stored.state.body.phase) && stored.queued !== true)
+      core.out.push({ type: 'run', order: stored.order, resume: true });
   }
   for (const stored of rows.entrusted)
     if (!core.executing.entrusted.has(stored.accept.record.body.execution))

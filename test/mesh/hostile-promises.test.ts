@@ -11,7 +11,7 @@ import type { NodeId, StoreId } from '../../src/core/record/ids.ts';
 import type { Announcement, Message } from '../../src/core/contract/messages.ts';
 import type { Certified, Signed } from '../../src/core/record/records.ts';
 import type { Suite } from '../../src/core/record/suite.ts';
-import { executionIdOf } from '../../src/core/placing/place.ts';
+import { executionIdOf } from '../../src/core/record/execution-id.ts';
 import { jobIdOf } from '../../src/core/record/verify.ts';
 import { createCrypto } from '../../src/store/crypto.ts';
 import { testNodes } from '../contract/p2p/nodes.ts';
@@ -232,7 +232,13 @@ describe('a hostile member in a mesh of three', () => {
     assert.ok(signed);
     const { job } = signed.body;
     const node = asNodeId(first.nodeId);
-    const execution = executionIdOf(suite, { job, version: 1, partition: 0, attempt: 0, node });
+    const execution = executionIdOf(suite, 'batch', {
+      job,
+      version: 1,
+      partition: 0,
+      attempt: 0,
+      node,
+    });
     const cid = 'bafkreifubjqqem6mi7dk3vmdjh55u4aafofl6zml4enpqwsj7vlv3aeh7e';
     // The end of an execution on another node, which that node never signed.
     const body = {

@@ -98,7 +98,7 @@ export const consensus: Mutations = {
     {
       name: 'values for places that the job does not have are taken',
       within: 'hasPlace',
-      text: 'body.partition < partitionsIn(spec) && body.attempt < ATTEMPTS_MAX',
+      text: 'body.partition < partitionsIn(spec) && body.attempt < attempts',
       instead: 'true',
       why: 'hostile keepers fill ledgers without end',
     },
@@ -323,8 +323,8 @@ export const consensus: Mutations = {
     {
       name: 'a job is closed as completed without results',
       within: 'wellFounded',
-      text: '(p) => ',
-      instead: '(p) => true || ',
+      text: 'return hasResults(kept, value, version)',
+      instead: 'return true',
       why: 'one hostile keeper ends jobs that did not run',
     },
   ],
@@ -459,14 +459,14 @@ export const consensus: Mutations = {
     {
       name: 'a leader does not look at what it was told of an execution',
       within: 'takeState',
-      text: 'outdate(kept, state.body.partition)',
+      text: 'outdate(kept, placeOf(kept.ledger, state.body).partition)',
       instead: 'void 0',
       why: 'its result is never accepted',
     },
     {
       name: 'strangers fill ledgers with executions',
       within: 'takeState',
-      text: 'if (!assigned && !isKeeper(',
+      text: 'if (!assigned && !enrols && !isKeeper(',
       instead: 'if (false && !isKeeper(',
       why: 'the memory of keepers is filled by anybody',
     },

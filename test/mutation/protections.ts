@@ -92,7 +92,7 @@ export const protections: Mutations = {
       why: 'whoever lies most gets the work',
     },
   ],
-  'src/core/placing/bidder.ts': [
+  'src/core/placing/announcements.ts': [
     {
       name: 'resources are held for who does not prove that he leads',
       within: 'onAnnouncement',

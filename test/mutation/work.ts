@@ -559,7 +559,7 @@ export const work: Mutations = {
     {
       name: 'any certificate cancels any execution',
       within: 'onCancel',
-      text: '!justifies(because, execution.stored.state.body)',
+      text: '!justifies(because, execution.stored)',
       instead: 'false',
       why: 'healthy work is ended',
     },

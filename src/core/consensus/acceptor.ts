@@ -5,16 +5,18 @@
 import { stopAmong } from '../record/commands.ts';
 import { configurationOf, everKept } from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
-import { acceptSlot, hasPlace, partitionsIn, slotOf } from '../record/slot.ts';
+import { acceptSlot, assignSlot, hasPlace, partitionsIn, slotOf } from '../record/slot.ts';
+import { JOB_TYPES } from '../../job/types.ts';
 import { noteOutdated } from './outdated.ts';
 import { hold, letGo, mayAsk, tellLedger } from './transfer.ts';
 import { compareEpochs, sameEpoch, withinReach } from '../record/ballot.ts';
 import { isShunned, leaderShown } from '../keeping/oversight.ts';
 import { stepDown } from './candidacy.ts';
 import { takeCommand, takeState } from './evidence.ts';
-import type { JobId, NodeId } from '../record/ids.ts';
+import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import type { Message, SlotValue } from '../contract/messages.ts';
-import type { Epoch, Signed, Slot } from '../record/records.ts';
+import { resultsOf } from './proposer.ts';
+import type { Epoch, Signed, Slot, StateBody } from '../record/records.ts';
 import { endOf } from '../keeping/books.ts';
 import { persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
 import type { KeptJob } from '../keeping/state.ts';
@@ -177,7 +179,7 @@ function accept(
 
 /** The evidence a value needs lies in this keeper's ledger (invariants S6 and S7). */
 function wellFounded(kept: KeptJob, value: SlotValue): boolean {
-  const { ledger, accepted } = kept;
+  const { ledger } = kept;
   switch (value.type) {
     case 'assign':
       return true;
@@ -189,7 +191,8 @@ function wellFounded(kept: KeptJob, value: SlotValue): boolean {
       const { version, partition, execution, node, result } = value.body;
       const state = ledger.states.get(execution)?.body;
       if (state?.phase !== 'completed' || state.node !== node) return false;
-      if (state.version !== version || state.partition !== partition) return false;
+      const place = placeFor(kept, value, state);
+      if (state.version !== version || place !== partition) return false;
       return (state.result?.cid ?? null) === (result?.cid ?? null);
     }
     case 'close': {
@@ -197,9 +200,39 @@ function wellFounded(kept: KeptJob, value: SlotValue): boolean {
       // Any valid stop of the owner will do: two peers of one owner may each have signed one.
       if (outcome === 'stopped') return stopAmong(ledger.commands.values()) !== null;
       if (outcome === 'failed') return true;
-      return Array.from({ length: partitionsIn(ledger.spec.body) }, (_, p) => p).every(
-        (p) => ledger.partitions.get(p)?.accept != null || accepted.has(acceptSlot(version, p)),
-      );
+      return hasResults(kept, value, version);
     }
   }
+}
+
+/** The partition that a result belongs to: its node does not know it where it enrolled, and the assignment does. */
+function placeFor({ ledger, accepted }: KeptJob, { body }: Signed<'accept'>, state: StateBody) {
+  if (JOB_TYPES[ledger.spec.body.spec.Type].counted) return state.partition;
+  const { version, partition, attempt, execution } = body;
+  const assign =
+    ledger.partitions.get(partition)?.attempts.get(attempt)?.assign.record ??
+    accepted.get(assignSlot(version, partition, attempt))?.value;
+  return assign?.type === 'assign' && assign.body.execution === execution ? partition : null;
+}
+
+/** Every partition has a result, or will have: those of a completed job, and of all that are known to have enrolled. */
+function hasResults(kept: KeptJob, close: Signed<'close'>, version: number): boolean {
+  const { ledger, accepted } = kept;
+  if (JOB_TYPES[ledger.spec.body.spec.Type].counted) {
+    const partitions = Array.from({ length: partitionsIn(ledger.spec.body) }, (_, index) => index);
+    return partitions.every(
+      (index) =>
+        ledger.partitions.get(index)?.accept != null || accepted.has(acceptSlot(version, index)),
+    );
+  }
+  const executions = new Set<ExecutionId>();
+  for (const { slot, value } of accepted.values())
+    if (value.type === 'accept' && slot === acceptSlot(version, value.body.partition))
+      executions.add(value.body.execution);
+  for (const { accept } of ledger.partitions.values())
+    if (accept !== null) executions.add(accept.record.body.execution);
+  if (executions.size < resultsOf(ledger.spec, close)) return false;
+  return [...ledger.assigned.values()].every(
+    (assign) => assign.version !== version || executions.has(assign.execution),
+  );
 }

@@ -22,13 +22,14 @@ import { after } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
 import { mergeGrant } from '../record/ledger.ts';
 import type { AcceptedValue, Digest, Message, Page } from '../contract/messages.ts';
-import type { Certified, Configuration, Epoch, Slot, SpecBody } from '../record/records.ts';
+import type { Certified, Configuration, Epoch, Slot } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { createOutlook } from '../leading/outlook.ts';
 import { leaderIn } from '../leading/state.ts';
 import type { Candidate, Lead, Leader } from '../leading/state.ts';
 import { eachKept } from '../keeping/books.ts';
 import { note, persist, refuse, seal, send, touch } from '../node/outbox.ts';
+import type { Ledger } from '../record/ledger.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** A candidacy without W promises ends after this without a page of one; the next one waits longer. */
@@ -38,7 +39,7 @@ const CANDIDACY_MAX_MS = 20_000;
 /** Two candidates must not meet for ever: the pause doubles, and differs by rank. */
 const RETRY_MS = 2_000;
 
-export const newLeader = (core: Node, spec: SpecBody, epoch: Epoch): Leader => ({
+export const newLeader = (core: Node, ledger: Ledger, epoch: Epoch): Leader => ({
   stage: 'leader',
   epoch,
   since: core.now,
@@ -48,7 +49,7 @@ export const newLeader = (core: Node, spec: SpecBody, epoch: Epoch): Leader => (
   seeking: createSeeking(core),
   watch: new Map(),
   starting: new Set(),
-  outlook: createOutlook(spec),
+  outlook: createOutlook(ledger),
   cancelled: new Set(),
   replications: new Map(),
   entrusting: new Map(),
@@ -267,10 +268,9 @@ function takeOffice(
   grant: Certified<'grant'>,
 ): void {
   const { job } = kept.ledger;
-  const spec = kept.ledger.spec.body;
   const confirmed = kept.lead?.stage === 'leader';
   const { epoch } = grant.record.body;
-  const lead = kept.lead?.stage === 'leader' ? kept.lead : newLeader(core, spec, epoch);
+  const lead = kept.lead?.stage === 'leader' ? kept.lead : newLeader(core, kept.ledger, epoch);
   lead.grant = grant.record;
   lead.confirming = null;
   kept.lead = lead;

@@ -1,21 +1,30 @@
 /** What others say of a job beside what was committed: how its executions go, and what its owner commands. */
-import { executionIdOf } from '../placing/place.ts';
+import { JOB_TYPES } from '../../job/types.ts';
 import type { JobId, NodeId, RecordId } from '../record/ids.ts';
-import { isTerminal, mergeCommand, mergeState, nodeOfExecution } from '../record/ledger.ts';
+import { executionIdOf } from '../record/execution-id.ts';
+import {
+  isTerminal,
+  mergeCommand,
+  mergeState,
+  nodeOfExecution,
+  placeOf,
+} from '../record/ledger.ts';
 import type { Merged } from '../record/ledger.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import { currentOf } from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
 import { mayKeep, mergeOpaque } from '../record/opaque.ts';
+import { ENROLLED_MAX } from '../record/slot.ts';
 import type { Opaque } from '../record/opaque.ts';
 import type { Signed } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
-import { outdate } from '../leading/outlook.ts';
+import { enrolling, outdate } from '../leading/outlook.ts';
+import { leaderIn } from '../leading/state.ts';
 import { observe, persist, refuse, touch, wallMs } from '../node/outbox.ts';
 import { checkState } from '../record/verify.ts';
 import type { Node } from '../node/state.ts';
 
-/** States that a keeper told of before their execution was known to be assigned, for each job. */
+/** States that a keeper, or a node that enrols, told of before their execution was known to be assigned, for each job. */
 const EARLY_MAX = 64;
 
 /** @returns whether the state is in the ledger now */
@@ -27,18 +36,16 @@ export function takeState(
 ): boolean {
   const { job } = kept.ledger;
   if (kept.ledger.states.get(state.body.execution)?.id === state.id) return true;
-  // A stranger must not fill a ledger with executions that nobody assigned; a keeper may know one first.
+  const { Type } = kept.ledger.spec.body.spec;
+  // A stranger must not fill a ledger with executions that nobody assigned; a keeper may know one first,
+  // and where each node decides for itself it speaks first: for itself, and of one execution only.
   const assigned = nodeOfExecution(kept.ledger, state.body.execution) === state.body.node;
-  if (!assigned && !isKeeper(currentOf(kept.ledger), from)) {
+  const enrols = !JOB_TYPES[Type].counted && from === state.body.node;
+  if (!assigned && !enrols && !isKeeper(currentOf(kept.ledger), from)) {
     refuse(core, from, 'unknown-job', false);
     return false;
   }
-  const { states, assigned: executions } = kept.ledger;
-  if (
-    !assigned &&
-    !states.has(state.body.execution) &&
-    states.size >= executions.size + EARLY_MAX
-  ) {
+  if (!assigned && !hasRoomFor(kept, state, enrols)) {
     refuse(core, from, 'over-limit', false);
     return false;
   }
@@ -48,13 +55,15 @@ export function takeState(
     return false;
   }
   // Its id says which part of the job it is; an executor that says otherwise would end another, or none ever.
-  if (executionIdOf(core.suite, state.body) !== state.body.execution) {
+  if (executionIdOf(core.suite, Type, state.body) !== state.body.execution) {
     refuse(core, from, 'contradiction', false);
     return false;
   }
   if (mergeState(kept.ledger, state) !== 'new') return true;
   observe(core, state.hlc);
-  outdate(kept, state.body.partition);
+  if (assigned || JOB_TYPES[Type].counted)
+    outdate(kept, placeOf(kept.ledger, state.body).partition);
+  else enrolling(kept, state.body.execution);
   // Only how an execution ended must survive; what it is doing now is told again with its lease.
   if (isTerminal(state.body.phase)) {
     const key = `state/${state.body.execution}`;
@@ -62,6 +71,17 @@ export function takeState(
   }
   touch(core, job);
   return true;
+}
+
+/** The leader has room for all that may enrol, and places them; others hear of most when they are placed. */
+function hasRoomFor(
+  { ledger, lead }: KeptJob,
+  { body }: Signed<'state'>,
+  enrols: boolean,
+): boolean {
+  const { states, assigned } = ledger;
+  const early = enrols && leaderIn(lead) !== null ? ENROLLED_MAX : EARLY_MAX;
+  return states.has(body.execution) || states.size < assigned.size + early;
 }
 
 /** A command that was checked. */

@@ -3,6 +3,7 @@
  * (W is a majority of the keeper set pinned in the job's record). One value per slot and
  * epoch: a proposal is never changed, only repeated.
  */
+import { JOB_TYPES } from '../../job/types.ts';
 import { anew, isDue, said } from '../node/repeat.ts';
 import { keeperNodes } from '../record/keeper-set.ts';
 import { isChosen, validVote } from '../record/certificate.ts';
@@ -11,7 +12,7 @@ import { closeSlot, hasPlace, partitionIn, partitionsIn, slotOf } from '../recor
 import { sameEpoch } from '../record/ballot.ts';
 import { workDone } from '../keeping/oversight.ts';
 import { after } from '../record/ids.ts';
-import type { NodeId } from '../record/ids.ts';
+import type { ExecutionId, NodeId } from '../record/ids.ts';
 import type { Proposal } from './state.ts';
 import { mergeCommitted, moreOf } from '../record/ledger.ts';
 import type { Ledger } from '../record/ledger.ts';
@@ -206,9 +207,17 @@ const isCompletion = (value: SlotValue): boolean =>
 /** An end may be known before what it rests on; that of a completed job rests on all its results. */
 export function isGrounded({ spec, partitions }: Ledger, value: SlotValue): boolean {
   if (!isCompletion(value)) return true;
-  let accepted = 0;
-  for (const { accept } of partitions.values()) if (accept !== null) accepted += 1;
-  return accepted >= partitionsIn(spec.body);
+  const executions = new Set<ExecutionId>();
+  for (const { accept } of partitions.values())
+    if (accept !== null) executions.add(accept.record.body.execution);
+  return executions.size >= resultsOf(spec, value);
+}
+
+/** How many results the end of a completed job rests on. */
+export function resultsOf({ body }: Ledger['spec'], value: SlotValue): number {
+  if (JOB_TYPES[body.spec.Type].counted) return partitionsIn(body);
+  const enrolled = value.type === 'close' ? value.body.enrolled : undefined;
+  return enrolled === undefined || enrolled < 1 ? Number.POSITIVE_INFINITY : enrolled;
 }
 
 /** A committed value enters the ledger and the disk; the acceptor's row for its slot is done. */
@@ -217,6 +226,9 @@ export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean
   // It comes again when what it rests on is here.
   if (!isGrounded(kept.ledger, value.record)) return false;
   const fits = hasPlace(kept.ledger.spec, value.record);
+  const { record } = value;
+  const before =
+    record.type === 'assign' ? kept.ledger.assigned.get(record.body.execution)?.partition : null;
   const merged = fits ? mergeCommitted(kept.ledger, value) : 'contradiction';
   if (merged === 'contradiction') {
     refuse(core, core.suite.nodeOf(value.record.by), 'contradiction', false);
@@ -226,7 +238,9 @@ export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean
   observe(core, value.record.hlc);
   const { job } = kept.ledger;
   workDone(kept);
-  outdate(kept, partitionIn(value.record));
+  outdate(kept, partitionIn(record));
+  // A second place of one node: which of the two counts is decided anew.
+  outdate(kept, before ?? null);
   persistCommitted(core, job, slot, value);
   if (kept.accepted.delete(slot)) persist(core, { table: 'accepted', job, key: slot, value: null });
   noteCommitted(core, value);

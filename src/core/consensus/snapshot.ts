@@ -11,7 +11,7 @@ import type {
 } from '../contract/messages.ts';
 import { certifiedBytes, recordBytes, roomFor } from '../node/fitting.ts';
 import { partitionIn, partitionsIn, slotOf } from '../record/slot.ts';
-import { isTerminal } from '../record/ledger.ts';
+import { isTerminal, placeOf } from '../record/ledger.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { Opaque } from '../record/opaque.ts';
 import type { Signed, SpecBody } from '../record/records.ts';
@@ -75,7 +75,7 @@ export function snapshotOf(
     add(partitionIn(record), value, `${slotOf(record)} ${record.id}`, true);
   }
   for (const state of ledger.states.values())
-    add(state.body.partition, state, state.id, isTerminal(state.body.phase));
+    add(placeOf(ledger, state.body).partition, state, state.id, isTerminal(state.body.phase));
   for (const value of accepted) {
     const { slot, epoch } = value;
     const name = `${slot} ${epoch.config.major} ${epoch.config.minor} ${epoch.number} ${epoch.leader} ${value.value.id}`;

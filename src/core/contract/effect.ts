@@ -83,6 +83,8 @@ export type NoteEvent =
   | 'job.forgotten'
   | 'job.set-aside'
   | 'execution.received'
+  /** There is room now for what this node took up by its own decision. */
+  | 'execution.begun'
   | 'execution.phase'
   | 'execution.cancelled'
   /** A holder had a lost copy made anew. */

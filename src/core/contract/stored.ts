@@ -78,9 +78,12 @@ export interface StoredExecution extends Roots {
   readonly order: ExecutionOrder;
   /** As its owner signed it: with the admission all that another keeper needs to take the job up. */
   readonly spec: Signed<'spec'>;
-  readonly assign: Certified<'assign'>;
+  /** null when the node took it up by its own decision. */
+  readonly assign: Certified<'assign'> | null;
   /** The last state this node signed. */
   readonly state: Signed<'state'>;
+  /** Taken up, and not begun for want of room; absent otherwise. */
+  readonly queued?: true;
 }
 
 export interface StoredSubmission {

@@ -11,7 +11,7 @@ import type { SpecBody } from '../record/records.ts';
 import { takeCare } from './entrusted.ts';
 import type { Input } from '../contract/input.ts';
 import type { Message } from '../contract/messages.ts';
-import { executionIdOf } from '../placing/place.ts';
+import { executionIdOf } from '../record/execution-id.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
 import { rememberLocal } from '../placing/state.ts';
@@ -125,8 +125,8 @@ function checkCopy(core: Node, from: NodeId, message: Replicate): Verdict {
   const led = checkLeader(core.suite, message, grant, from);
   if (led !== 'good') return led;
   const { phase, execution } = state.body;
-  const own = phase === 'completed' && execution === executionIdOf(core.suite, state.body);
-  return own
+  const named = executionIdOf(core.suite, spec.body.spec.Type, state.body);
+  return phase === 'completed' && execution === named
     ? checkState(core.suite, spec.body.job, state)
     : { code: 'contradiction', fault: true };
 }

@@ -1,9 +1,11 @@
 /** The end of executions: stopped when the proof says so, forgotten when their job is closed. */
+import { JOB_TYPES } from '../../job/types.ts';
+import { rememberDone } from './done.ts';
 import { heardOf } from './lease.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
-import type { StateBody } from '../record/records.ts';
+import type { StoredExecution } from '../contract/stored.ts';
 import { executionTimer } from './reporting.ts';
 import { note, persist, refuse, send } from '../node/outbox.ts';
 import { dropExecution } from './state.ts';
@@ -23,8 +25,7 @@ export function onCancel(
   const chain = heardOf(core, execution, message.configs);
   const verdict = checkCommitted(core.suite, chain, because);
   if (verdict !== 'good') return refuse(core, from, verdict.code, false);
-  if (!justifies(because, execution.stored.state.body))
-    return refuse(core, from, 'contradiction', false);
+  if (!justifies(because, execution.stored)) return refuse(core, from, 'contradiction', false);
   cancel(
     core,
     execution,
@@ -32,17 +33,19 @@ export function onCancel(
   );
 }
 
-function justifies(because: CertifiedValue, state: StateBody): boolean {
+function justifies(because: CertifiedValue, { order, state: { body: state } }: StoredExecution) {
   const { record } = because;
   if (record.type === 'config' || record.type === 'assign') return false;
   if (record.body.version !== state.version) return false;
   if (record.type === 'close') return true;
+  // Where each node runs it, the result of another makes none pointless.
+  if (!JOB_TYPES[order.jobType].counted) return false;
   return record.body.partition === state.partition && record.body.execution !== state.execution;
 }
 
 function cancel(core: Node, execution: LocalExecution, why: string): void {
-  const { state, order } = execution.stored;
-  if (execution.cancelling || isTerminal(state.body.phase)) return;
+  const { state, order, queued } = execution.stored;
+  if (execution.cancelling || isTerminal(state.body.phase) || queued === true) return;
   execution.cancelling = true;
   note(core, 'execution.cancelled', { job: order.job, execution: order.execution, why });
   core.out.push({ type: 'cancel-run', execution: order.execution, why });
@@ -52,7 +55,8 @@ function cancel(core: Node, execution: LocalExecution, why: string): void {
 export function endExecutions(core: With<'keeping' | 'executing'>, job: JobId): void {
   for (const [id, execution] of core.executing.executions) {
     if (execution.stored.order.job !== job) continue;
-    if (!isTerminal(execution.stored.state.body.phase)) {
+    const { stored } = execution;
+    if (!isTerminal(stored.state.body.phase) && stored.queued !== true) {
       cancel(core, execution, 'job closed');
       continue;
     }
@@ -60,6 +64,7 @@ export function endExecutions(core: With<'keeping' | 'executing'>, job: JobId): 
     core.timers.clear(executionTimer(id));
     persist(core, { table: 'executions', job, key: id, value: null });
     core.out.push({ type: 'forget-run', execution: id });
+    if (stored.assign === null) rememberDone(core, stored.spec);
     if (!core.keeping.kept.has(job))
       persist(core, { table: 'promises', job, key: job, value: null });
   }

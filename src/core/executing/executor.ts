@@ -15,7 +15,7 @@ import { adopt, saveEpoch } from './lease.ts';
 import type { StoredExecution } from '../contract/stored.ts';
 import type { Message } from '../contract/messages.ts';
 import { bidOn } from '../placing/bidder.ts';
-import { executionIdOf } from '../placing/place.ts';
+import { executionIdOf } from '../record/execution-id.ts';
 import { takenBy } from '../placing/resources.ts';
 import type { Certified, Epoch, Signed, StateBody } from '../record/records.ts';
 import { chainOf, rootsOf } from '../record/chain.ts';
@@ -87,7 +87,7 @@ export function onAssign(
   bidOn(core, held);
 }
 
-function highestEpochSeen(core: With<'keeping' | 'executing'>, job: JobId): Epoch | null {
+export function highestEpochSeen(core: With<'keeping' | 'executing'>, job: JobId): Epoch | null {
   let highest: Epoch | null = core.keeping.kept.get(job)?.promised ?? null;
   for (const { stored, epoch } of core.executing.executions.values()) {
     if (stored.order.job !== job) continue;
@@ -112,7 +112,7 @@ function take(
     return [{ code: 'expired' }];
   }
   const here = body.node === core.self && hasPlace(spec, assign.record);
-  if (!here || body.execution !== executionIdOf(core.suite, body)) {
+  if (!here || body.execution !== executionIdOf(core.suite, spec.body.spec.Type, body)) {
     refuse(core, from, 'contradiction', true);
     return [{ code: 'expired' }];
   }
@@ -125,7 +125,7 @@ function take(
   ];
   if (refusals.length > 0) return refusals;
   observe(core, assign.record.hlc);
-  const order = orderOf(spec, assign, epoch, message.holders);
+  const order = orderOf(spec, body, epoch, message.holders);
   const state = seal(core, 'state', stateBody(body, 0, 'received'));
   const stored: StoredExecution = { order, spec, ...rootsOf(message), assign, state };
   addExecution(core, stored, epoch);
@@ -140,13 +140,12 @@ function take(
   return null;
 }
 
-function orderOf(
+export function orderOf(
   spec: Signed<'spec'>,
-  assign: Certified<'assign'>,
+  body: Pick<StateBody, 'job' | 'version' | 'partition' | 'attempt' | 'execution'>,
   epoch: Epoch,
   holders: readonly NodeId[],
 ): ExecutionOrder {
-  const { body } = assign.record;
   const job = spec.body.spec;
   const { ExecutionTimeout, TotalTimeout } = job.Task.Timeouts;
   return {
@@ -166,7 +165,7 @@ function orderOf(
   };
 }
 
-const stateBody = (
+export const stateBody = (
   of: Pick<StateBody, 'job' | 'version' | 'partition' | 'attempt' | 'execution' | 'node'>,
   sequence: number,
   phase: Phase,

@@ -70,7 +70,9 @@ export function onLeads(
     // Who names another does not lead, though he did once.
     if (known >= 0 && proven.leader === from && hint === null) {
       execution.leaderHeardAt = core.now;
-      if (known > 0) report(core, execution);
+      // Whom this node told that it enrolled may have been started again since.
+      const isOwn = execution.stored.assign === null && execution.acked.delete(from);
+      if (known > 0 || isOwn) report(core, execution);
     }
   }
 }

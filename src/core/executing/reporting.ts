@@ -13,6 +13,7 @@ import type { StoredExecution } from '../contract/stored.ts';
 import type { Message } from '../contract/messages.ts';
 import type { StateBody } from '../record/records.ts';
 import { note, persist, seal, send } from '../node/outbox.ts';
+import { workTaken } from '../mesh/welcome.ts';
 import { rememberLocal } from '../placing/state.ts';
 import { noteExecution } from './state.ts';
 import type { LocalExecution } from './state.ts';
@@ -59,6 +60,8 @@ export function onRunEvent(
   report(core, execution);
   if (!isTerminal(body.phase)) return;
   if (body.result !== null) rememberLocal(core, body.result.cid);
+  if (body.phase === 'completed' && execution.stored.assign === null)
+    workTaken(core, { owner: execution.stored.spec.body.owner, leader: execution.epoch.leader });
   reconsider(core);
 }
 
@@ -107,14 +110,20 @@ export function report(core: Node, execution: LocalExecution): void {
     seldom(core, resend);
   }
   for (const node of open) send(core, node, { type: 'states', states: [state] });
-  if (!ended) return;
+  if (!ended && !isEnrolling(execution)) return;
   said(core, resend);
   core.timers.set(executionTimer(order.execution), resend.at);
 }
 
+/** It was taken up by this node's own decision, and its leader has not heard of that, or not of how it goes now. */
+const isEnrolling = ({ stored, acked, epoch }: LocalExecution): boolean =>
+  stored.assign === null && !acked.has(epoch.leader);
+
+/** What has not arrived is told again, what has not, too: how it ended, or that this node enrolled. */
 export function tickExecution(core: With<'executing'>, id: ExecutionId): void {
   const execution = core.executing.executions.get(id);
-  if (execution === undefined || !isTerminal(execution.stored.state.body.phase)) return;
+  if (execution === undefined) return;
+  if (!isTerminal(execution.stored.state.body.phase) && !isEnrolling(execution)) return;
   if (isDue(core, execution.resend)) return report(core, execution);
   core.timers.set(executionTimer(id), execution.resend.at);
 }

@@ -1,5 +1,6 @@
 /** What runs on this node, and what it copies for others. */
 import type { StoredExecution } from '../contract/stored.ts';
+import { JobSet } from '../keeping/job-set.ts';
 import type { Repeat } from '../node/repeat.ts';
 import type { ExecutionId, JobId, Millis, NodeId, RecordId, StoreId } from '../record/ids.ts';
 import { asMillis } from '../record/ids.ts';
@@ -48,6 +49,10 @@ export interface Executing {
   readonly executions: Map<ExecutionId, LocalExecution>;
   /** Those that have not ended: of a large job thousands that have are kept until it is closed. */
   readonly live: Map<ExecutionId, LocalExecution>;
+  /** Those it took up by its own decision, whether they wait, run or have ended. */
+  readonly own: Map<ExecutionId, LocalExecution>;
+  /** Jobs that were done here by this node's own decision and are over: they are not done again. Counted time. */
+  readonly done: JobSet;
   /**
    * Those it said it does not start: an assignment that comes again does not change that, though there may
    * be room for it by then, as its leader has given it to another node.
@@ -75,6 +80,8 @@ export interface Executing {
 export const createExecuting = (): Executing => ({
   executions: new Map(),
   live: new Map(),
+  own: new Map(),
+  done: new JobSet(),
   declined: new Map(),
   replicas: new Map(),
   copied: new Map(),
@@ -87,12 +94,14 @@ export const createExecuting = (): Executing => ({
 export function noteExecution({ executing }: With<'executing'>, execution: LocalExecution): void {
   const { order, state } = execution.stored;
   executing.executions.set(order.execution, execution);
+  if (execution.stored.assign === null) executing.own.set(order.execution, execution);
   if (isTerminal(state.body.phase)) executing.live.delete(order.execution);
   else executing.live.set(order.execution, execution);
 }
 
 export function dropExecution({ executing }: With<'executing'>, id: ExecutionId): void {
   executing.executions.delete(id);
+  executing.own.delete(id);
   executing.live.delete(id);
 }
 

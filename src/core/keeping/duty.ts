@@ -10,6 +10,7 @@ import { isNear } from '../mesh/reach.ts';
 import { roomFor } from '../mesh/welcome.ts';
 import { LATE_MAX } from '../leading/holders.ts';
 import { hasFailed } from '../leading/fate.ts';
+import { enrolmentOf } from '../leading/enrolment.ts';
 import { planJob } from '../leading/plan.ts';
 import type { With } from '../node/state.ts';
 import type { KeptJob } from './state.ts';
@@ -34,11 +35,13 @@ export function workDue(
     around: { near: (node) => isNear(core, node), takers: () => [] },
     search: null,
     isProposed: () => false,
+    enrolment: enrolmentOf(kept.ledger, kept.activatedAt, null, 0, new Map()),
     limits: { ...limits, retryBackoffMs: 0 },
   });
   if (plan.close !== null) return IDLE_MS;
   if (plan.vacancies.size > 0 && couldRun(core, kept)) return IDLE_MS;
-  return plan.accepts.length > 0 ? IDLE_MS + LATE_MAX * limits.replicateTimeoutMs : null;
+  if (plan.accepts.length > 0) return IDLE_MS + LATE_MAX * limits.replicateTimeoutMs;
+  return plan.complete ? IDLE_MS : null;
 }
 
 /** This node would bid for it, and win: it has room, and has not failed it. */

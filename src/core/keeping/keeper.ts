@@ -15,6 +15,7 @@ import { takeCommand, takeMore, takeState } from '../consensus/evidence.ts';
 import { highestAbove, mayGoOn, noteOutdated, waitsInVain } from '../consensus/outdated.ts';
 import { askRest, takeWhole, tickMissing } from '../consensus/missing.ts';
 import { tellLedger } from '../consensus/transfer.ts';
+import { placeOf } from '../record/ledger.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { entrust } from '../leading/entrusting.ts';
@@ -125,7 +126,8 @@ function entrustAgain(
 ): void {
   if (body.node !== from || body.result === null) return;
   if (kept.ledger.close === null) return;
-  const accept = kept.ledger.partitions.get(body.partition)?.accept;
+  const { partition } = placeOf(kept.ledger, body);
+  const accept = kept.ledger.partitions.get(partition)?.accept;
   if (accept?.record.body.execution !== body.execution) return;
   for (const node of accept.record.body.holders) entrust(core, kept, node, accept);
 }

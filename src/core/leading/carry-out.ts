@@ -1,4 +1,5 @@
 /** Carrying out what `plan.ts` decided: each bucket has its function, and nothing is decided here. */
+import { JOB_TYPES } from '../../job/types.ts';
 import { changes } from '../record/chain.ts';
 import { jobTimer, noSupport, propose } from '../consensus/proposer.ts';
 import type { KeptJob } from '../keeping/state.ts';
@@ -8,12 +9,16 @@ import { noteWork } from '../mesh/welcome.ts';
 import { note, seal, send } from '../node/outbox.ts';
 import { closeSlot } from '../record/slot.ts';
 import type { Node, With } from '../node/state.ts';
-import { fillVacancies, searchOf, sendAssignments } from '../placing/place.ts';
+import { callNodes, fillVacancies, searchOf, sendAssignments } from '../placing/place.ts';
+import { sameEpoch } from '../record/ballot.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId } from '../record/ids.ts';
-import { isTerminal, nodeOfExecution } from '../record/ledger.ts';
+import { isTerminal, nodeOfExecution, placeOf } from '../record/ledger.ts';
+import type { Ledger } from '../record/ledger.ts';
 import type { Signed } from '../record/records.ts';
 import { around, askForCopy, newCopy } from './copies.ts';
+import { enrolmentOf } from './enrolment.ts';
+import { placeEnrolled } from './enrolling.ts';
 import { replan } from './outlook.ts';
 import type { Ending, Observed } from './partition-plan.ts';
 import type { Plan } from './plan.ts';
@@ -25,19 +30,25 @@ const NAMED_HOLDERS_MAX = 4;
 
 /** Does for a job whatever its leader finds to do now. */
 export function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader): void {
+  if (!isEnding(kept, lead)) placeEnrolled(core, kept, lead);
   const plan = replan(lead.outlook, kept.ledger, observedBy(core, kept, lead));
   if (plan.wakeAt !== null) core.timers.set(jobTimer(kept), plan.wakeAt);
   for (const watched of plan.begun) begin(core, kept, lead, watched);
   for (const given of plan.givenUp) giveUp(core, kept, lead, given);
   for (const execution of plan.failed) noteFailure(core, kept, lead, execution);
   cancelSurplus(core, kept, lead, plan);
-  if (lead.commits.proposals.has(closeSlot(kept.ledger.spec.body.version))) return;
+  if (isEnding(kept, lead)) return;
   if (plan.close !== null) return proposeClose(core, kept, lead, plan.close);
   acceptResults(core, kept, lead, plan);
   for (const state of plan.copies) askForCopy(core, kept, lead, state);
-  fillVacancies(core, kept, lead, plan.vacancies);
+  if (plan.calling) callNodes(core, kept, lead);
+  else fillVacancies(core, kept, lead, plan.vacancies);
   sendAssignments(core, kept, lead);
 }
+
+/** The end is proposed: who enrols now is too late. */
+const isEnding = ({ ledger }: KeptJob, { commits }: Leader): boolean =>
+  commits.proposals.has(closeSlot(ledger.spec.body.version));
 
 /** What this leader sees of its job now. */
 export const observedBy = (
@@ -54,6 +65,13 @@ export const observedBy = (
   around: around(core),
   search: searchOf(core, kept, lead),
   isProposed: (slot) => lead.commits.proposals.has(slot),
+  enrolment: enrolmentOf(
+    kept.ledger,
+    kept.activatedAt,
+    lead.epoch.number === 0 ? null : lead.since,
+    core.config.limits.leaseLostMs,
+    lead.seeking.declines,
+  ),
   limits: core.config.limits,
 });
 
@@ -66,6 +84,8 @@ function begin(core: With<'mesh'>, kept: KeptJob, lead: Leader, watched: Watched
   if (watched.startBy !== null) lead.starting.add(watched);
   const state = kept.ledger.states.get(execution);
   if (watched.startBy !== null || (state && isTerminal(state.body.phase))) return;
+  // Who enrolled with this leader knows it.
+  if (sameEpoch(watched.assign.record.body.epoch, lead.epoch)) return;
   const { job, grant } = kept.ledger;
   const changed = changes(kept.ledger.configs);
   send(core, node, { type: 'leads', job, epoch: lead.epoch, ...changed, grant });
@@ -118,18 +138,34 @@ function acceptResults(core: With<'mesh'>, kept: KeptJob, lead: Leader, plan: Pl
   const { job, spec } = kept.ledger;
   const { version } = spec.body;
   const values: (Signed<'accept'> | Signed<'close'>)[] = plan.accepts.map((state) =>
-    acceptOf(core, lead, state),
+    acceptOf(core, kept, lead, state),
   );
   if (plan.complete) {
-    const completed = { outcome: 'completed', code: 'completed' } as const;
-    const message = 'All partitions have a result.';
-    values.push(seal(core, 'close', { job, version, ...completed, message, evidence: [] }));
+    values.push(seal(core, 'close', { job, version, ...completionOf(kept.ledger), evidence: [] }));
   }
   if (values.length > 0) propose(core, kept, lead, values, { ...noSupport, states: plan.accepts });
 }
 
-function acceptOf(core: With<'mesh'>, lead: Leader, state: Signed<'state'>): Signed<'accept'> {
-  const { job, version, partition, attempt, execution, node, exitCode, result } = state.body;
+/** How the end of a completed job is told. */
+function completionOf({ spec, assigned }: Ledger) {
+  const completed = { outcome: 'completed', code: 'completed' } as const;
+  if (JOB_TYPES[spec.body.spec.Type].counted)
+    return { ...completed, message: 'All partitions have a result.' };
+  // Once a node, though two leaders may each have given it a place.
+  const { version } = spec.body;
+  const enrolled = [...assigned.values()].filter((one) => one.version === version).length;
+  const message = enrolled === 1 ? 'Its node completed it.' : `All ${enrolled} nodes completed it.`;
+  return { ...completed, message, enrolled };
+}
+
+function acceptOf(
+  core: With<'mesh'>,
+  { ledger }: KeptJob,
+  lead: Leader,
+  state: Signed<'state'>,
+): Signed<'accept'> {
+  const { job, version, execution, node, exitCode, result } = state.body;
+  const { partition, attempt } = placeOf(ledger, state.body);
   noteWork(core, node, -1);
   if (result !== null && !lead.replications.has(execution))
     lead.replications.set(execution, newCopy(core, result.cid));

@@ -19,6 +19,7 @@ import type { Closing, Leader, Replication } from './state.ts';
 import { ownGrant } from '../placing/place.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
+import { placeOf } from '../record/ledger.ts';
 import type { Signed } from '../record/records.ts';
 import { nextTaker } from './holders.ts';
 import type { Around } from './holders.ts';
@@ -131,7 +132,7 @@ export function onReplicated(
 export function beginEntrusting(core: Node, { ledger }: KeptJob, lead: Leader): void {
   for (const execution of lead.replications.keys()) {
     const state = ledger.states.get(execution);
-    const accept = state && ledger.partitions.get(state.body.partition)?.accept;
+    const accept = state && ledger.partitions.get(placeOf(ledger, state.body).partition)?.accept;
     if (accept == null) continue;
     lead.replications.delete(execution);
     if (accept.record.body.execution !== execution) continue;

@@ -3,6 +3,7 @@
  * due at the stage it has reached; everything here is repeated whenever something about the job changes,
  * and does nothing when nothing is to be done.
  */
+import { JOB_TYPES } from '../../job/types.ts';
 import { changes } from '../record/chain.ts';
 import { flushCommits, resendOpen } from '../consensus/proposer.ts';
 import { newLeader, tickCandidate, tickPromises } from '../consensus/candidacy.ts';
@@ -26,8 +27,8 @@ const LEADS_TOLD = 256;
 
 /** The rank-0 keeper leads from the activation on, without asking. */
 export function leadFirstEpoch(core: Node, kept: KeptJob): void {
-  const { spec, configurations } = kept.ledger;
-  kept.lead = newLeader(core, spec.body, firstEpoch(configurations[0]));
+  const { configurations } = kept.ledger;
+  kept.lead = newLeader(core, kept.ledger, firstEpoch(configurations[0]));
   note(core, 'job.leading', { job: kept.ledger.job, epoch: 0 });
   touch(core, kept.ledger.job);
 }
@@ -88,7 +89,7 @@ export function takeRenewal(
   const { job, grant } = kept.ledger;
   const changed = changes(kept.ledger.configs);
   signOfLife(core, from, kept, execution);
-  if (leaderIn(kept.lead) === null) {
+  if (leaderIn(kept.lead) === null || isUnheard(kept, execution)) {
     if (told.has(job) || told.size >= LEADS_TOLD) return false;
     told.add(job);
     send(core, from, { type: 'leads', job, epoch: kept.seen, ...changed, grant });
@@ -97,6 +98,15 @@ export function takeRenewal(
   const because = supersededBy(kept, execution);
   if (because !== null) send(core, from, { type: 'cancel', job, execution, because, ...changed });
   return because === null;
+}
+
+/** Its node enrolled with a leader before, or with this one before it was started again: it is to tell of itself anew. */
+function isUnheard(
+  { ledger: { spec, states, assigned } }: KeptJob,
+  execution: ExecutionId,
+): boolean {
+  if (JOB_TYPES[spec.body.spec.Type].counted) return false;
+  return !states.has(execution) && !assigned.has(execution);
 }
 
 /** The accepted result that makes a running execution pointless. */

@@ -4,12 +4,12 @@
  * thousand partitions as in one of ten. What changes what is to be done about a partition says so with `outdate`.
  */
 import { partitionsIn } from '../record/slot.ts';
-import type { NodeId } from '../record/ids.ts';
+import type { ExecutionId, NodeId } from '../record/ids.ts';
 import type { Ledger } from '../record/ledger.ts';
-import type { SpecBody } from '../record/records.ts';
 import type { Vacancy } from '../placing/ranking.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { Timers } from '../node/timers.ts';
+import { partitionsOf, unplacedIn } from './enrolment.ts';
 import { planPartition, timeLimitOf } from './partition-plan.ts';
 import type { Ending, Observed, PartitionPlan } from './partition-plan.ts';
 import { addPartition, beginPlan, endPlan, isEnding } from './plan.ts';
@@ -28,13 +28,17 @@ export interface Outlook {
   /** Nodes that failed or lost executions, once for each time, by partition; and how often each did. */
   readonly failing: Map<number, readonly NodeId[]>;
   readonly failures: Map<NodeId, number>;
+  /** Executions of nodes that enrolled and have no place yet. */
+  readonly unplaced: Set<ExecutionId>;
+  /** No lower place is free. */
+  nextPlace: number;
   /** Partitions looked at so far. */
   looks: number;
 }
 
 /** Of a job that nobody has looked at yet. */
-export const createOutlook = (spec: SpecBody): Outlook => ({
-  stale: new Set(Array.from({ length: partitionsIn(spec) }, (_, index) => index)),
+export const createOutlook = (ledger: Ledger): Outlook => ({
+  stale: new Set(partitionsOf(ledger)),
   restless: new Set(),
   open: new Set(),
   vacancies: new Map(),
@@ -42,8 +46,15 @@ export const createOutlook = (spec: SpecBody): Outlook => ({
   wakes: new Timers(),
   failing: new Map(),
   failures: new Map(),
+  unplaced: unplacedIn(ledger),
+  nextPlace: 0,
   looks: 0,
 });
+
+/** A node enrolled: its leader gives it a place. */
+export function enrolling({ lead }: KeptJob, execution: ExecutionId): void {
+  if (lead?.stage === 'leader') lead.outlook.unplaced.add(execution);
+}
 
 /** Something happened to a partition: its leader looks at it again. */
 export function outdate({ lead }: KeptJob, partition: number | null): void {
@@ -69,9 +80,8 @@ export function replan(outlook: Outlook, ledger: Ledger, observed: Observed): Pl
     keep(outlook, index, one);
   }
   stale.clear();
-  const ending = firstOf(outlook.endings);
   return endPlan(plan, ledger, observed, {
-    ending,
+    endings: outlook.endings,
     open: open.size,
     vacancies,
     wakeAt: wakes.next(),
@@ -108,11 +118,4 @@ function count({ failures }: Outlook, nodes: readonly NodeId[], by: number): voi
     if (left > 0) failures.set(node, left);
     else failures.delete(node);
   }
-}
-
-/** Of the lowest partition, as the plan from scratch finds it first. */
-function firstOf(endings: ReadonlyMap<number, Ending>): Ending | null {
-  let lowest: number | null = null;
-  for (const index of endings.keys()) if (lowest === null || index < lowest) lowest = index;
-  return lowest === null ? null : (endings.get(lowest) ?? null);
 }

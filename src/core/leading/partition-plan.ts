@@ -5,6 +5,8 @@
 import type { Job } from '../../job/model.ts';
 import type { ExecutionId, Millis, NodeId, RecordId } from '../record/ids.ts';
 import { after } from '../record/ids.ts';
+import { enrolledEnd } from './enrolment.ts';
+import type { Enrolment } from './enrolment.ts';
 import { safetyOf } from './holders.ts';
 import type { Around, Safety } from './holders.ts';
 import { failingIn, fateOf, replacedFor, watchAnew } from './fate.ts';
@@ -45,6 +47,8 @@ export interface Observed {
   readonly search: Search | null;
   /** Something is proposed for this slot, and not committed yet. */
   readonly isProposed: (slot: Slot) => boolean;
+  /** Of a job whose nodes decide for themselves; null of others. */
+  readonly enrolment: Enrolment | null;
   readonly limits: Limits;
 }
 
@@ -142,11 +146,14 @@ function planAttempts(
   const attempts = attemptsOf(partition);
   draft.failing = partition === undefined ? [] : failingIn(partition, observed.watch);
   if (partition?.accept != null) return planSurplus(draft, attempts, partition.accept, observed);
+  if (observed.enrolment !== null && isSecondPlace(ledger, attempts, index)) return;
   if (planResult(draft, attempts, acceptSlot(version, index), observed)) return;
   draft.open = true;
   const views = attempts.map((attempt, at) =>
     viewOf(draft, attempt, attempts[at + 1], observed, timeLimitMs),
   );
+  if (observed.enrolment !== null)
+    return planEnrolled(draft, views[0], observed.isProposed(assignSlot(version, index, 0)));
   draft.failing = views
     .filter(({ attempt, fate }) => fate !== 'live' && attempt.state?.body.phase !== 'cancelled')
     .map(({ attempt }) => attempt.assign.record.body.node);
@@ -172,6 +179,18 @@ function planAttempts(
     replaces: last === undefined || last.fate === 'live' ? null : last.fate,
     tried: new Set(attempts.map(({ assign }) => assign.record.body.node)),
   };
+}
+
+/** Another leader had given its node a place, too: the lower one counts. */
+function isSecondPlace({ assigned }: Ledger, [first]: readonly Attempt[], index: number): boolean {
+  const execution = first?.assign.record.body.execution;
+  return execution !== undefined && assigned.get(execution)?.partition !== index;
+}
+
+/** A node that enrolled runs the job once: how that goes is all there is to a partition of its own. */
+function planEnrolled(draft: PartitionPlan, view: View | undefined, isProposed: boolean): void {
+  draft.ending = view === undefined ? null : enrolledEnd(view.attempt, view.fate);
+  draft.open = view === undefined ? isProposed : draft.ending === null;
 }
 
 /** @returns whether one of the attempts has a result that is there: then no other is needed. */

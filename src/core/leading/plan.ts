@@ -5,7 +5,8 @@
  * to the same plan by looking only at partitions that something happened to.
  */
 import { stopAmong } from '../record/commands.ts';
-import { closeSlot, partitionsIn } from '../record/slot.ts';
+import { closeSlot } from '../record/slot.ts';
+import { enrolmentEnd, partitionsOf } from './enrolment.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, Millis } from '../record/ids.ts';
 import { planPartition, timeLimitOf } from './partition-plan.ts';
@@ -29,6 +30,8 @@ export interface Plan {
   vacancies: ReadonlyMap<number, Vacancy>;
   /** Every partition has an accepted result, or will have with what is proposed. */
   complete: boolean;
+  /** Nodes that decide for themselves are called: it is not too late to enrol. */
+  calling: boolean;
   /** Look again at this moment, whatever happens. */
   wakeAt: Millis | null;
 }
@@ -50,6 +53,7 @@ export function beginPlan(ledger: Ledger, observed: Observed): Plan {
     copies: [],
     vacancies: NO_VACANCIES,
     complete: false,
+    calling: false,
     wakeAt: null,
   };
   // The end is decided; it only has to be committed.
@@ -76,15 +80,24 @@ export function endPlan(
   ledger: Ledger,
   observed: Observed,
   of: {
-    readonly ending: Ending | null;
+    /** By partition. */
+    readonly endings: ReadonlyMap<number, Ending>;
     readonly open: number;
     readonly vacancies: ReadonlyMap<number, Vacancy>;
     readonly wakeAt: Millis | null;
   },
 ): Plan {
-  plan.close ??= of.ending;
-  plan.vacancies = of.vacancies;
   if (of.wakeAt !== null) wake(plan, of.wakeAt);
+  if (observed.enrolment !== null) {
+    const verdict = enrolmentEnd(ledger, observed.enrolment, observed.now, of);
+    plan.calling = verdict.calling;
+    plan.complete = verdict.complete;
+    plan.close = verdict.ending;
+    if (verdict.calling) wake(plan, observed.enrolment.until);
+    return plan;
+  }
+  plan.close ??= firstOf(of.endings);
+  plan.vacancies = of.vacancies;
   if (plan.close === null && of.vacancies.size > 0 && observed.search !== null) {
     const verdict = queueEnding(ledger.spec.body.spec, observed.search, observed.now);
     if (verdict.over) plan.close = verdict.ending;
@@ -98,22 +111,29 @@ export function endPlan(
 export function planJob(ledger: Ledger, observed: Observed): Plan {
   const plan = beginPlan(ledger, observed);
   if (plan.close !== null || isEnding(ledger, observed)) return plan;
-  const { body } = ledger.spec;
-  const limitMs = timeLimitOf(body.spec);
-  const partitions = partitionsIn(body);
+  const limitMs = timeLimitOf(ledger.spec.body.spec);
   const vacancies = new Map<number, Vacancy>();
+  const endings = new Map<number, Ending>();
   let open = 0;
-  let ending: Ending | null = null;
   let wakeAt: Millis | null = null;
-  for (let index = 0; index < partitions && ending === null; index += 1) {
+  for (const index of partitionsOf(ledger)) {
     const one = planPartition(ledger, index, observed, limitMs);
     addPartition(plan, one);
     if (one.open) open += 1;
     if (one.vacancy !== null) vacancies.set(index, one.vacancy);
     if (one.wakeAt !== null && (wakeAt === null || one.wakeAt < wakeAt)) wakeAt = one.wakeAt;
-    ending = one.ending;
+    if (one.ending === null) continue;
+    endings.set(index, one.ending);
+    if (observed.enrolment === null) break;
   }
-  return endPlan(plan, ledger, observed, { ending, open, vacancies, wakeAt });
+  return endPlan(plan, ledger, observed, { endings, open, vacancies, wakeAt });
+}
+
+/** Of the lowest partition, as it is looked at first. */
+function firstOf(endings: ReadonlyMap<number, Ending>): Ending | null {
+  let lowest: number | null = null;
+  for (const index of endings.keys()) if (lowest === null || index < lowest) lowest = index;
+  return lowest === null ? null : (endings.get(lowest) ?? null);
 }
 
 function wake(plan: Plan, at: Millis): void {

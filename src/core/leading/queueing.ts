@@ -76,7 +76,7 @@ export function queueEnding({ Type, Task }: Job, search: Search, now: Millis): V
   return { over: true, ending: notEnough(declines, 'not-enough-nodes', message) };
 }
 
-function notEnough(declines: Search['declines'], code: string, message: string): Ending {
+export function notEnough(declines: Search['declines'], code: string, message: string): Ending {
   const reasons = reasonsOf(declines)
     .slice(0, 3)
     .map(({ refusal, nodes }) => `${refusal.code} (${nodes} ${nodes === 1 ? 'node' : 'nodes'})`);

@@ -2,10 +2,12 @@
  * What the silence of an execution, or a word of it, means to its leader. Nothing of it is certain: who was
  * given up may be heard again.
  */
+import { JOB_TYPES } from '../../job/types.ts';
 import { jobTimer } from '../consensus/proposer.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, Millis, NodeId } from '../record/ids.ts';
 import { isTerminal, nodeOfExecution } from '../record/ledger.ts';
+import type { Ledger } from '../record/ledger.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { noteWork } from '../mesh/welcome.ts';
 import { touch } from '../node/outbox.ts';
@@ -32,11 +34,18 @@ export function signOfLife(core: Node, from: NodeId, kept: KeptJob, execution: E
   if (watched === undefined) return;
   watched.silentAt = after(core.now, core.config.limits.leaseLostMs);
   watched.startBy = null;
+  if (isQueued(ledger, execution)) watched.firstAt = core.now;
   const phase = ledger.states.get(execution)?.body.phase ?? 'received';
   if (watched.gaveUp === null || isTerminal(phase) || watched.gaveUp === 'overdue') return;
   watched.gaveUp = null;
   outdate(kept, watched.assign.record.body.partition);
   touch(core, ledger.job);
+}
+
+/** A node that enrolled may have no room yet: its time counts from when it begins. */
+function isQueued({ spec, states }: Ledger, execution: ExecutionId): boolean {
+  if (JOB_TYPES[spec.body.spec.Type].counted) return false;
+  return (states.get(execution)?.body.phase ?? 'received') === 'received';
 }
 
 /** This node did not run for so long: what it could not hear then tells nothing of who was silent. */

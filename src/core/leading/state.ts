@@ -28,8 +28,8 @@ export interface Replication {
 /** What a leader has seen of one execution. */
 export interface Watched {
   readonly assign: Certified<'assign'>;
-  /** When this leader first saw it assigned; its time limit counts from here. */
-  readonly firstAt: Millis;
+  /** When this leader first saw it assigned, or last in a queue of its node; its time limit counts from here. */
+  firstAt: Millis;
   /** It counts as lost from here on, unless it is heard before. */
   silentAt: Millis;
   /** Until when its node must say that it started; null once it need not. */

@@ -11,6 +11,9 @@
  * share the more he wasted: the one of the two who is less known. Nobody's executions are limited by
  * this: a hold becomes one within a second.
  *
+ * **Executions of this node's own decision** are weighed like holds as long as they run, since nobody chose
+ * them: what finds no room waits, and so much waits at most.
+ *
  * **Admissions** that nobody has activated yet are bounded by who brought them, from which host, for
  * which owner, and in all.
  *
@@ -27,7 +30,17 @@ import { shut } from '../node/door.ts';
 import type { Millis, NodeId, PublicKey } from '../record/ids.ts';
 import { remember } from '../node/remember.ts';
 import { reached } from './reach.ts';
-import { least, minus, most, NOTHING, scaled, shareOf, total } from '../placing/resources.ts';
+import { isTerminal } from '../record/ledger.ts';
+import {
+  least,
+  minus,
+  most,
+  NOTHING,
+  scaled,
+  shareOf,
+  takenBy,
+  total,
+} from '../placing/resources.ts';
 import type { Hold } from '../placing/state.ts';
 import { eachKept } from '../keeping/books.ts';
 import { Tally } from './tally.ts';
@@ -88,6 +101,9 @@ export interface Asker {
   readonly leader: NodeId;
 }
 
+/** What an asker has of this node. */
+type Claim = Asker & Pick<Hold, 'resources'>;
+
 type Standing = 'proven' | 'newcomer' | 'stranger';
 
 /**
@@ -123,7 +139,7 @@ export function roomFor(
 ): Resources {
   const capacity = core.profile?.capacity ?? NOTHING;
   const standing = standingOf(core, asker);
-  const holds = [...core.placing.holds.values()];
+  const holds = claimsOn(core);
   const ofLeader = holds.filter((hold) => hold.leader === asker.leader);
   if (holds.length >= HOLDS_MAX || ofLeader.length >= HOLDS_PER_LEADER_MAX) return NOTHING;
   const { wasted } = core.mesh.welcome;
@@ -131,7 +147,7 @@ export function roomFor(
     wasted.of(accountOf(asker.leader, standing), core.now),
     wasted.of(asker.owner, core.now),
   );
-  const room = (share: number, counted: readonly Hold[]): Resources => {
+  const room = (share: number, counted: readonly Claim[]): Resources => {
     if (share >= 1) return capacity;
     const held = total(counted.map(({ resources }) => resources));
     const left = minus(scaled(capacity, share), held);
@@ -154,9 +170,27 @@ export function roomFor(
   return rooms.reduce(least);
 }
 
+/** Holds, and what runs by this node's own decision: nobody chose that, so it is weighed as long as it runs. */
+function claimsOn(core: With<'placing' | 'executing'>): readonly Claim[] {
+  const claims: Claim[] = [...core.placing.holds.values()];
+  const overheads = core.profile?.overheads ?? {};
+  for (const { stored, epoch } of core.executing.own.values()) {
+    if (stored.queued === true || isTerminal(stored.state.body.phase)) continue;
+    const resources = takenBy(stored.order.task, overheads);
+    claims.push({ owner: stored.spec.body.owner, leader: epoch.leader, resources });
+  }
+  return claims;
+}
+
 /** Somebody else's work is held or waits for room. */
-function othersWait(core: With<'placing'>, holds: readonly Hold[], owner: PublicKey): boolean {
+function othersWait(
+  core: With<'placing' | 'executing'>,
+  holds: readonly Claim[],
+  owner: PublicKey,
+): boolean {
   if (holds.some((hold) => hold.owner !== owner)) return true;
+  for (const { stored } of core.executing.own.values())
+    if (stored.queued === true && stored.spec.body.owner !== owner) return true;
   for (const { spec } of core.placing.wishes.values()) if (spec?.body.owner !== owner) return true;
   return false;
 }
@@ -166,6 +200,44 @@ export function holdUsed(core: With<'mesh'>, { leader, owner }: Hold): void {
   core.mesh.welcome.used.add(leader, 1, core.now);
   core.mesh.welcome.used.add(owner, 1, core.now);
   core.mesh.welcome.wasted.add(leader, -1, core.now);
+}
+
+/** What this node took up by its own decision came to a good end. */
+export function workTaken(core: With<'mesh'>, { leader, owner }: Asker): void {
+  core.mesh.welcome.used.add(leader, 1, core.now);
+  core.mesh.welcome.used.add(owner, 1, core.now);
+}
+
+/** Executions taken up by this node's own decision, ended ones until their job is closed included; and those that wait. */
+const OWN_MAX = 4_096;
+const QUEUED_MAX = 1_024;
+const QUEUED_PER_LEADER_MAX = 256;
+/** What all leaders and owners may have of both of whom nothing ever ran here: anybody may call a job admitted. */
+const OWN_NEWCOMERS_SHARE = 1 / 2;
+
+/** Somebody calls on this node to take a job up. @returns whether there is a place for it, to run or to wait */
+export function welcomeOwn(
+  core: With<'mesh' | 'executing'>,
+  asker: Asker,
+  queued: boolean,
+): boolean {
+  const isNew = (one: Asker): boolean => standingOf(core, one) !== 'proven';
+  const count = { all: 0, newcomers: 0, queued: 0, ofLeader: 0, queuedNewcomers: 0 };
+  for (const { stored, epoch } of core.executing.own.values()) {
+    const waits = stored.queued === true;
+    const newcomer = isNew({ owner: stored.spec.body.owner, leader: epoch.leader });
+    count.all += 1;
+    if (newcomer) count.newcomers += 1;
+    if (waits) count.queued += 1;
+    if (waits && newcomer) count.queuedNewcomers += 1;
+    if (waits && epoch.leader === asker.leader) count.ofLeader += 1;
+  }
+  const newcomer = isNew(asker);
+  if (count.all >= OWN_MAX) return false;
+  if (newcomer && count.newcomers >= OWN_MAX * OWN_NEWCOMERS_SHARE) return false;
+  if (!queued) return true;
+  if (count.queued >= QUEUED_MAX || count.ofLeader >= QUEUED_PER_LEADER_MAX) return false;
+  return !newcomer || count.queuedNewcomers < QUEUED_MAX * OWN_NEWCOMERS_SHARE;
 }
 
 /** A hold ended otherwise: what it kept from others is remembered, of those who are less known. */

@@ -3,78 +3,30 @@
  * reasons. A node that is only busy remembers the job and bids when resources are free again.
  */
 import { BID_EXECUTIONS_MAX } from '../contract/limits.ts';
-import { expireHolds, freeNow, holdUntil, releaseHold } from './capacity.ts';
+import { busyHeld, expireHolds, freeNow, holdUntil, releaseHold } from './capacity.ts';
 import { shut } from '../node/door.ts';
 import { busyRefusals, refusalsFor } from './eligibility.ts';
 import type { JobId, Millis, NodeId } from '../record/ids.ts';
-import { memberCount } from '../mesh/members.ts';
 import type { Announcement, Message } from '../contract/messages.ts';
 import type { Refusal } from '../record/refusals.ts';
-import type { Certified, Signed, SpecBody } from '../record/records.ts';
-import { reached } from '../mesh/reach.ts';
+import type { Certified, SpecBody } from '../record/records.ts';
 import { howOften, takenBy, times } from './resources.ts';
-import { drawn } from './sortition.ts';
 import type { Hold } from './state.ts';
-import { endOf } from '../keeping/books.ts';
-import { refuse, send, wallMs } from '../node/outbox.ts';
+import { beginQueued } from '../executing/queue.ts';
+import { send, wallMs } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
-import { checkAdmission, checkLeader, checkSpec } from '../record/verify.ts';
-import type { Verdict } from '../record/verify.ts';
 import { holdUnused, roomFor } from '../mesh/welcome.ts';
-import type { Node, With } from '../node/state.ts';
+import type { With } from '../node/state.ts';
 
 /** Jobs remembered while this node is busy, and announcements waiting for their spec: of all, of one leader. */
 const WISHES_MAX = 2_000;
 const WISHES_PER_LEADER_MAX = 256;
 
 /**
- * By gossip: only the nodes drawn answer. Directly (`invited`): always. Nothing is held for a leader
- * that does not prove that W keepers admitted the job and that it leads it.
- */
-export function onAnnouncement(
-  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
-  from: NodeId,
-  announcement: Announcement,
-  invited: boolean,
-): void {
-  const { job, version, round, need, spec, leader } = announcement;
-  if (invited && from !== leader) return refuse(core, from, 'wrong-signer', true);
-  // A bid must reach somebody: one who is only named would be dialled for nothing.
-  if (leader !== core.self && !core.mesh.members.has(leader) && !reached(core, leader))
-    return refuse(core, from, 'unknown-node', false);
-  const end = endOf(core, job);
-  if (end !== null) return send(core, leader, { type: 'closed', job, ...end });
-  if (core.profile === null) return;
-  const lot = { job, version, round, need };
-  if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;
-  const known = spec ?? core.keeping.kept.get(job)?.ledger.spec ?? null;
-  const verdict = leader === core.self ? 'good' : checkProof(core, announcement, known);
-  // Who repeats gossip has not looked into it.
-  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault && invited);
-  if (known === null) {
-    rememberOf(core.placing.awaitingSpec, announcement, (other) => other.leader === leader);
-    return send(core, leader, { type: 'spec-wanted', job, version });
-  }
-  answer(core, { ...announcement, spec: known }, known.body, invited);
-}
-
-/** The job was admitted and its leader leads it; the spec may still be on its way. */
-function checkProof(core: Node, announcement: Announcement, spec: Signed<'spec'> | null): Verdict {
-  const { job, admission, grant, leader } = announcement;
-  const of = spec?.body.job ?? job;
-  if (admission.record.body.job !== job || of !== job)
-    return { code: 'contradiction', fault: true };
-  const led = checkLeader(core.suite, announcement, grant, leader);
-  if (led !== 'good' || spec === null) return led;
-  const sound = checkSpec(core.suite, spec, wallMs(core));
-  return sound === 'good' ? checkAdmission(core.suite, spec, admission.record) : sound;
-}
-
-/**
  * Remembers an announcement; of those like it, and of all, the oldest make room. One that is repeated keeps
  * its place: otherwise whoever comes last would always be served first.
  */
-function rememberOf(
+export function rememberOf(
   map: Map<JobId, Announcement>,
   announcement: Announcement,
   alike: (other: Announcement) => boolean,
@@ -96,18 +48,7 @@ function rememberOf(
   remember(map, announcement.job, announcement, WISHES_MAX);
 }
 
-export function onSpec(
-  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
-  from: NodeId,
-  spec: Signed<'spec'>,
-): void {
-  const announcement = core.placing.awaitingSpec.get(spec.body.job);
-  if (announcement?.leader !== from) return;
-  core.placing.awaitingSpec.delete(spec.body.job);
-  onAnnouncement(core, from, { ...announcement, spec }, true);
-}
-
-function answer(
+export function answer(
   core: With<'mesh' | 'placing' | 'executing'>,
   announcement: Announcement,
   spec: SpecBody,
@@ -169,7 +110,7 @@ function answer(
     free: freeNow(core),
     capacity: profile.capacity,
     executions,
-    running: core.executing.live.size,
+    running: busyHeld(core).running,
     locality: localityOf(core, spec),
   });
 }
@@ -249,8 +190,9 @@ export function tickHolds(core: With<'mesh' | 'placing' | 'executing'>): void {
   if (expired.length > 0) reconsider(core);
 }
 
-/** Resources are free again: bid for the jobs that were waiting for them, oldest first. */
+/** Resources are free again: begin what waits for them here, then bid for the jobs that do, oldest first. */
 export function reconsider(core: With<'mesh' | 'placing' | 'executing'>): void {
+  beginQueued(core);
   if (core.placing.wishes.size === 0 || shut(core) !== null) return;
   let free = freeNow(core);
   for (const announcement of [...core.placing.wishes.values()]) {

@@ -24,6 +24,7 @@ export function busyHeld(core: With<'placing' | 'executing'>): {
   // Not noted once: an execution is read back from the disk before there is a profile.
   const overheads = core.profile?.overheads ?? {};
   for (const execution of live.values()) {
+    if (execution.stored.queued === true) continue;
     taken.push(takenBy(execution.stored.order.task, overheads));
   }
   return { reserved: total(taken), held, running: taken.length };

@@ -7,9 +7,9 @@ import { keeperNodes } from '../record/keeper-set.ts';
 import { soundBid } from './bids.ts';
 import { hasEnough, isChosen, liveOn } from '../leading/workload.ts';
 import { jobTimer, propose } from '../consensus/proposer.ts';
-import { after, asExecutionId, uuidOf } from '../record/ids.ts';
-import type { ExecutionId, JobId, Millis, NodeId } from '../record/ids.ts';
-import type { Suite } from '../record/suite.ts';
+import { after } from '../record/ids.ts';
+import { executionIdOf } from '../record/execution-id.ts';
+import type { Millis, NodeId } from '../record/ids.ts';
 import { aliveMembers, reachedMembers } from '../mesh/members.ts';
 import type { Member } from '../mesh/state.ts';
 import { heardLately, heardWithin, isNear } from '../mesh/reach.ts';
@@ -27,12 +27,16 @@ import { refuse, seal, send, touch } from '../node/outbox.ts';
 import { eachKept } from '../keeping/books.ts';
 import { mayRun, refusalsFor } from './eligibility.ts';
 import { createSeeking } from './state.ts';
+import { JOB_TYPES } from '../../job/types.ts';
+import { ENROLLED_MAX } from '../record/slot.ts';
 import { targetBids } from './sortition.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** Members that gossip did not reach are asked directly after this; at most this many. */
 const INVITE_AFTER_MS = 150;
 const INVITES_MAX = 32;
+/** Where everybody who matches is wanted, all are asked to whom a connection may lead. */
+const CALLS_MAX = 256;
 /** Between announcements while nobody can take the job; doubles to the second number. */
 const ROUND_FIRST_MS = 1_000;
 const ROUND_MAX_MS = 15_000;
@@ -62,6 +66,18 @@ export function fillVacancies(
     if (filled > 0) touch(core, kept.ledger.job);
   }
   inviteSilent(core, kept, lead, need);
+  lookAgain(core, kept, lead);
+}
+
+/**
+ * Nodes that decide for themselves are called again and again while it is not too late: each enrols or tells
+ * why not, whatever the announcement says of need.
+ */
+export function callNodes(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader): void {
+  lead.seeking.waitingSince ??= core.now;
+  if (lead.seeking.announcedAt === null || core.now >= lead.seeking.nextRoundAt)
+    announce(core, kept, lead, ENROLLED_MAX);
+  inviteSilent(core, kept, lead, ENROLLED_MAX);
   lookAgain(core, kept, lead);
 }
 
@@ -128,6 +144,14 @@ function forgetGone(core: With<'mesh'>, { seeking }: Leader): void {
   }
 }
 
+/** It told its leader that it runs the job by its own decision. */
+function hasEnrolled(core: Node, { ledger }: KeptJob, node: NodeId): boolean {
+  const { job, version, spec } = ledger.spec.body;
+  if (JOB_TYPES[spec.Type].counted) return false;
+  const about = { job, version, partition: 0, attempt: 0, node };
+  return ledger.states.has(executionIdOf(core.suite, spec.Type, about));
+}
+
 const answered = (lead: Leader, node: NodeId): boolean =>
   lead.seeking.bids.has(node) || lead.seeking.declines.has(node);
 
@@ -146,9 +170,9 @@ function inviteSilent(core: With<'mesh'>, kept: KeptJob, lead: Leader, need: num
   const announcement = announcementOf(core, kept, lead, need);
   reachedMembers(core)
     .map((member) => member.advert.body.node)
-    .filter((node) => isSilent(lead, node))
+    .filter((node) => isSilent(lead, node) && !hasEnrolled(core, kept, node))
     .sort((a, b) => Number(answered(lead, a)) - Number(answered(lead, b)))
-    .slice(0, INVITES_MAX)
+    .slice(0, need < ENROLLED_MAX ? INVITES_MAX : CALLS_MAX)
     .forEach((node) => send(core, node, { type: 'invite', announcement }));
 }
 
@@ -175,19 +199,6 @@ function bidsReady(core: With<'mesh'>, lead: Leader, need: number): boolean {
   );
 }
 
-/** The id of an execution is what it is, so it is the same wherever it is computed. */
-export const executionIdOf = (
-  suite: Suite,
-  what: { job: JobId; version: number; partition: number; attempt: number; node: NodeId },
-): ExecutionId =>
-  asExecutionId(
-    `e-${uuidOf(
-      suite.hash(
-        `shoal/execution|${what.job}|${what.version}|${what.partition}|${what.attempt}|${what.node}`,
-      ),
-    )}`,
-  );
-
 /** Proposes an assignment for each vacancy that a bid can fill. @returns how many they are */
 function assign(
   core: With<'mesh' | 'keeping'>,
@@ -208,7 +219,8 @@ function assign(
   }
   const choices = rankBids(core.suite, job, vacancies.values(), lead.seeking.bids, failures);
   const values = choices.map(({ partition, attempt, replaces, node }) => {
-    const execution = executionIdOf(core.suite, { job, version, partition, attempt, node });
+    const about = { job, version, partition, attempt, node };
+    const execution = executionIdOf(core.suite, kept.ledger.spec.body.spec.Type, about);
     return seal(core, 'assign', {
       job,
       version,

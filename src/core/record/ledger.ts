@@ -20,11 +20,12 @@ import type {
   JobState,
   JobSummary,
 } from '../contract/messages.ts';
-import type { AssignBody, Certified, Configuration, Signed, Slot } from './records.ts';
+import type { AssignBody, Certified, Configuration, Signed, Slot, StateBody } from './records.ts';
 
 export interface Attempt {
   readonly assign: Certified<'assign'>;
-  state: Signed<'state'> | null;
+  /** What is known of how it goes. */
+  readonly state: Signed<'state'> | null;
 }
 
 export interface Partition {
@@ -49,7 +50,10 @@ export interface Ledger extends Roots {
   readonly opaque: Map<RecordId, Opaque>;
   /** Derived from `committed` and `states`: the same facts of the current version, by partition. */
   readonly partitions: Map<number, Partition>;
-  /** Derived: where each assigned execution belongs. */
+  /**
+   * Derived: where each assigned execution belongs. Two leaders may each have given a node that enrolled a place:
+   * then it is the lower one, in whatever order they come.
+   */
   readonly assigned: Map<ExecutionId, AssignBody>;
   /** Derived: the latest moment of a record, wall clock. */
   modifiedAt: number;
@@ -103,17 +107,15 @@ export function mergeCommitted(ledger: Ledger, certified: CertifiedValue): Merge
     lengthenChain(ledger);
     return 'new';
   }
-  if (record.type === 'assign') ledger.assigned.set(record.body.execution, record.body);
+  if (record.type === 'assign') noteAssigned(ledger, record.body);
   if (record.body.version !== ledger.spec.body.version) return 'new';
   switch (record.type) {
-    case 'assign': {
-      const state = ledger.states.get(record.body.execution) ?? null;
-      partitionOf(ledger, record.body.partition).attempts.set(record.body.attempt, {
-        assign: certified as Certified<'assign'>,
-        state,
-      });
+    case 'assign':
+      partitionOf(ledger, record.body.partition).attempts.set(
+        record.body.attempt,
+        attemptOf(ledger, certified as Certified<'assign'>),
+      );
       break;
-    }
     case 'accept':
       partitionOf(ledger, record.body.partition).accept = certified as Certified<'accept'>;
       break;
@@ -121,6 +123,21 @@ export function mergeCommitted(ledger: Ledger, certified: CertifiedValue): Merge
       ledger.close = certified as Certified<'close'>;
   }
   return 'new';
+}
+
+function noteAssigned({ assigned }: Ledger, body: AssignBody): void {
+  const known = assigned.get(body.execution);
+  if (known === undefined || body.partition < known.partition) assigned.set(body.execution, body);
+}
+
+function attemptOf({ states }: Ledger, assign: Certified<'assign'>): Attempt {
+  const { execution } = assign.record.body;
+  return {
+    assign,
+    get state() {
+      return states.get(execution) ?? null;
+    },
+  };
 }
 
 /** Configurations may come in any order, from disk for one; each counts when all before it are here. */
@@ -140,9 +157,6 @@ export function mergeState(ledger: Ledger, state: Signed<'state'>): Merged {
   if (known !== undefined && !supersedes(state, known)) return 'known';
   ledger.states.set(state.body.execution, state);
   ledger.modifiedAt = Math.max(ledger.modifiedAt, state.hlc);
-  // An attempt of another version has other executions.
-  const attempt = ledger.partitions.get(state.body.partition)?.attempts.get(state.body.attempt);
-  if (attempt?.assign.record.body.execution === state.body.execution) attempt.state = state;
   return 'new';
 }
 
@@ -236,6 +250,13 @@ export function ledgerOf(records: JobRecords): Ledger {
 export function nodeOfExecution(ledger: Ledger, execution: ExecutionId): NodeId | null {
   return ledger.assigned.get(execution)?.node ?? null;
 }
+
+/** Which part of the job an execution is. A node that enrolled does not know its place: what it says of it is not asked. */
+export const placeOf = (
+  { assigned }: Pick<Ledger, 'assigned'>,
+  { execution, partition, attempt }: Pick<StateBody, 'execution' | 'partition' | 'attempt'>,
+): { readonly partition: number; readonly attempt: number } =>
+  assigned.get(execution) ?? { partition, attempt };
 
 /** The attempts of a partition, first to last. */
 export function attemptsOf(partition: Partition | undefined): readonly Attempt[] {

@@ -109,6 +109,7 @@ export interface GrantBody {
  */
 export type ReplacedFor = 'failed' | 'lost' | 'missed' | 'overdue';
 
+/** A node runs this attempt; where each node decides for itself: it enrolled, and its result counts in this place. */
 export interface AssignBody {
   readonly job: JobId;
   readonly version: number;
@@ -124,6 +125,7 @@ export interface AssignBody {
 export interface StateBody {
   readonly job: JobId;
   readonly version: number;
+  /** Where each node decides for itself it does not know its place, and both are 0. */
   readonly partition: number;
   readonly attempt: number;
   readonly execution: ExecutionId;
@@ -157,12 +159,17 @@ export interface CloseBody {
   readonly job: JobId;
   readonly version: number;
   readonly outcome: CloseOutcome;
-  /** Stable kebab-case code: `completed`, `stopped-by-owner`, `attempts-exhausted`, `not-enough-nodes`, `total-timeout`, … */
+  /** Stable kebab-case code: `completed`, `stopped-by-owner`, `attempts-exhausted`, `nodes-failed`, `not-enough-nodes`, `total-timeout`, … */
   readonly code: string;
   /** One sentence for a person. */
   readonly message: string;
   /** The records this rests on: the owner's command, or the last failed state of a partition. */
   readonly evidence: readonly RecordId[];
+  /**
+   * Of a completed job whose nodes decide for themselves: how many they were, so that nobody believes the end
+   * before the results of all. Absent otherwise.
+   */
+  readonly enrolled?: number;
 }
 
 export interface AdvertBody {

@@ -42,9 +42,15 @@ export const partitionIn = ({ type, body }: Value): number | null =>
 /** Attempts of one partition that a ledger has room for: 100 that fail, the most there can be set, and 20 that nobody takes up. */
 const ATTEMPTS_MAX = 128;
 
-/** Partitions of a job: `Count`, or one for the types whose placement is not the leader's. */
+/** Nodes that one job may run on when each decides for itself: what a counted job may have of partitions. */
+export const ENROLLED_MAX = 10_000;
+
+/**
+ * Partitions that a job has a place for: `Count`, or, where each node decides for itself, one for each
+ * that enrols, in the order in which its leader heard of them.
+ */
 export const partitionsIn = ({ spec }: Pick<SpecBody, 'spec'>): number =>
-  JOB_TYPES[spec.Type].counted ? spec.Count : 1;
+  JOB_TYPES[spec.Type].counted ? spec.Count : ENROLLED_MAX;
 
 /**
  * Whether a job has a slot for this value: otherwise hostile keepers could fill a ledger without end.
@@ -56,5 +62,7 @@ export function hasPlace({ body: spec }: Signed<'spec'>, { type, body }: Value):
   if (type === 'close') return true;
   // Each attempt but the first takes the place of one.
   if (type === 'assign' && (body.attempt === 0) !== (body.replaces === null)) return false;
-  return body.partition < partitionsIn(spec) && body.attempt < ATTEMPTS_MAX;
+  // A node that enrolled runs the job once.
+  const attempts = JOB_TYPES[spec.spec.Type].counted ? ATTEMPTS_MAX : 1;
+  return body.partition < partitionsIn(spec) && body.attempt < attempts;
 }

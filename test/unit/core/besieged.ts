@@ -14,7 +14,7 @@ import type { Effect } from '../../../src/core/contract/effect.ts';
 import type { Input } from '../../../src/core/contract/input.ts';
 import type { Machine } from '../../../src/core/contract/machine.ts';
 import type { Gossip, Message } from '../../../src/core/contract/messages.ts';
-import { executionIdOf } from '../../../src/core/placing/place.ts';
+import { executionIdOf } from '../../../src/core/record/execution-id.ts';
 import type { AnyRecord, Certified, Signed, Slot } from '../../../src/core/record/records.ts';
 import { jobIdOf } from '../../../src/core/record/verify.ts';
 import type { Job } from '../../../src/job/model.ts';
@@ -204,7 +204,7 @@ export const situations: Readonly<Record<string, (world: Besieged) => void>> = {
     };
     world.message(first.id, { type: 'invite', announcement });
     const place = { job: id, version: 1, partition: 0, attempt: 0, node: target.id };
-    const execution = executionIdOf(first.suite, place);
+    const execution = executionIdOf(first.suite, 'batch', place);
     const body = { ...place, replaces: null, execution, epoch };
     const record = first.suite.seal('assign', body, asHlc(WALL), 'node');
     const assigns = [certify(record, 'assign/1/0/0', epoch)];

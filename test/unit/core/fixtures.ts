@@ -8,7 +8,7 @@ import type { ResultRef } from '../../../src/core/record/execution.ts';
 import { firstEpoch } from '../../../src/core/record/ballot.ts';
 import { asHlc, asStoreId } from '../../../src/core/record/ids.ts';
 import type { Hlc, NodeId, RecordId, StoreId } from '../../../src/core/record/ids.ts';
-import { executionIdOf } from '../../../src/core/placing/place.ts';
+import { executionIdOf } from '../../../src/core/record/execution-id.ts';
 import type {
   AdmissionBody,
   AdvertBody,
@@ -166,7 +166,7 @@ export function assignOf(
     attempt: what.attempt ?? 0,
     node: idOf(what.node),
   };
-  const execution = executionIdOf(suite, about);
+  const execution = executionIdOf(suite, job.spec.body.spec.Type, about);
   const replaces = about.attempt === 0 ? null : (what.replaces ?? 'lost');
   const body: AssignBody = { ...about, replaces, execution, epoch };
   return suiteOf(what.by ?? job.keepers[0] ?? 0).seal('assign', body, at(2), 'node');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ExecutionOrder, RunEvent } from '../../../src/core/record/execution.ts';
-import { executionIdOf } from '../../../src/core/placing/place.ts';
+import { executionIdOf } from '../../../src/core/record/execution-id.ts';
 import { Cluster, DONE } from './cluster.ts';
 import { admitted, idOf, jobWith, suite } from './fixtures.ts';
 import { majority } from '../../../src/core/record/keeper-set.ts';
@@ -125,7 +125,7 @@ describe('one machine alone', () => {
     const about = { job, version: 1, partition: 1, attempt: 0 };
     const expected: ExecutionOrder = {
       ...about,
-      execution: executionIdOf(suite, { ...about, node: idOf(0) }),
+      execution: executionIdOf(suite, 'batch', { ...about, node: idOf(0) }),
       jobType: 'batch',
       jobName: 'sum',
       namespace: 'lab',
@@ -300,9 +300,9 @@ describe('an execution', () => {
     const { spec } = admitted(jobWith(), [0]);
     const about = { job: spec.body.job, version: 1, partition: 0, attempt: 0, node: idOf(0) };
     const changes = [{}, { version: 2 }, { partition: 1 }, { attempt: 1 }, { node: idOf(1) }];
-    const ids = changes.map((change) => executionIdOf(suite, { ...about, ...change }));
+    const ids = changes.map((change) => executionIdOf(suite, 'batch', { ...about, ...change }));
     assert.equal(new Set(ids).size, ids.length);
-    assert.equal(executionIdOf(suite, about), ids[0]);
+    assert.equal(executionIdOf(suite, 'batch', about), ids[0]);
     for (const id of ids)
       assert.match(id, /^e-[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   });

@@ -12,7 +12,7 @@ import type { StoredRecord } from '../../../../src/core/contract/stored.ts';
 import type { Effect } from '../../../../src/core/contract/effect.ts';
 import type { Input } from '../../../../src/core/contract/input.ts';
 import type { Message } from '../../../../src/core/contract/messages.ts';
-import { executionIdOf } from '../../../../src/core/placing/place.ts';
+import { executionIdOf } from '../../../../src/core/record/execution-id.ts';
 import type { Certified, Committed, Signed, Slot } from '../../../../src/core/record/records.ts';
 import { jobIdOf } from '../../../../src/core/record/verify.ts';
 import { createCrypto } from '../../../../src/store/crypto.ts';
@@ -429,7 +429,7 @@ function records(): readonly StoredRecord[] {
       }),
     }) as Certified<T> as StoredRecord;
   const about = { job, version: 1, partition: 0, attempt: 0, node: leader };
-  const execution = executionIdOf(suite, about);
+  const execution = executionIdOf(suite, 'batch', about);
   const accept = { ...about, execution, exitCode: 0, result: null, holders: [] };
   const output = { stdout: 'x', stdoutTruncated: false, stderr: '', stderrTruncated: false };
   const usage = { cpuMs: 1, peakMemoryBytes: 1, wallMs: 1 };

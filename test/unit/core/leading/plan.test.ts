@@ -24,7 +24,7 @@ import type { Observed } from '../../../../src/core/leading/partition-plan.ts';
 import { createOutlook, replan } from '../../../../src/core/leading/outlook.ts';
 import type { Search } from '../../../../src/core/leading/queueing.ts';
 import type { Replication, Watched } from '../../../../src/core/leading/state.ts';
-import { partitionsIn } from '../../../../src/core/record/slot.ts';
+import { ENROLLED_MAX, partitionsIn } from '../../../../src/core/record/slot.ts';
 import type { ReplacedFor, Slot } from '../../../../src/core/record/records.ts';
 import type { Job, JobType } from '../../../../src/job/model.ts';
 import {
@@ -180,6 +180,7 @@ function build(given: Given): {
       near: (node) => !(given.away ?? []).includes(node),
       takers: () => given.takers ?? [idOf(9), idOf(8)],
     },
+    enrolment: null,
     limits: DEFAULT_LIMITS,
   };
   return { ledger, observed, ids };
@@ -646,7 +647,7 @@ function argumentsOf(given: Given): [Ledger, Observed] {
 }
 
 describe('partitionsIn', () => {
-  const counts: Readonly<Record<JobType, number>> = { batch: 3, service: 3, ops: 1, daemon: 1 };
+  const counts = { batch: 3, service: 3, ops: ENROLLED_MAX, daemon: ENROLLED_MAX };
   for (const [Type, count] of Object.entries(counts) as [JobType, number][]) {
     it(`a ${Type} job with Count 3 has ${count}`, () => {
       const { ledger } = build({ job: jobWith({ Type, Count: 3 }) });
@@ -667,7 +668,7 @@ describe('the failures of a job', () => {
 
   it('are counted by node, whether they failed or were given up', () => {
     const { ledger, observed } = build(given);
-    const outlook = createOutlook(ledger.spec.body);
+    const outlook = createOutlook(ledger);
     replan(outlook, ledger, observed);
     assert.deepEqual(
       [...outlook.failures],

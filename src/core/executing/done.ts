@@ -1,0 +1,43 @@
+/**
+ * What this node has done by its own decision, once its job is over and the execution forgotten: announcements
+ * of it may be repeated by anybody until its spec has expired, and must not have it done again. On disk, as a
+ * moment of counted time for each job.
+ */
+import type { Restored } from '../contract/stored.ts';
+import { countedMs } from '../node/counted.ts';
+import { persist, wallMs } from '../node/outbox.ts';
+import type { With } from '../node/state.ts';
+import type { JobId } from '../record/ids.ts';
+import type { Signed } from '../record/records.ts';
+import { GOOD_FOR_MAX_MS, goodForMs } from '../record/verify.ts';
+
+/** Rows of the table `counts`. */
+export const DONE_KEY = 'done';
+/** 40 bytes of memory and 150 of disk each; the oldest make room. */
+const DONE_MAX = 100_000;
+/** Whose time is over, looked for whenever one is added. */
+const EXPIRED_AT_A_TIME = 16;
+
+export function rememberDone(core: With<'executing'>, spec: Signed<'spec'>): void {
+  const { done } = core.executing;
+  const now = countedMs(core);
+  const { job } = spec.body;
+  const until = now + goodForMs(spec, wallMs(core));
+  persist(core, { table: 'counts', job, key: DONE_KEY, value: { count: Math.ceil(until) } });
+  done.add(job, until);
+  for (const over of done.before(now, EXPIRED_AT_A_TIME)) forget(core, over);
+  const oldest = done.oldest();
+  if (done.size > DONE_MAX && oldest !== null) forget(core, oldest);
+}
+
+function forget(core: With<'executing'>, job: JobId): void {
+  core.executing.done.delete(job);
+  persist(core, { table: 'counts', job, key: DONE_KEY, value: null });
+}
+
+export function restoreDone(core: With<'executing'>, rows: Restored['counts']): void {
+  // What the node has counted may be lost with its row: then it is remembered for as long as any may be.
+  const latest = countedMs(core) + GOOD_FOR_MAX_MS;
+  for (const { job, key, value } of rows)
+    if (key === DONE_KEY) core.executing.done.add(job, Math.min(value.count, latest));
+}

@@ -1,0 +1,106 @@
+/**
+ * Taking up, by this node's own decision, a job that every node that matches runs once. Its announcement proves
+ * that it was admitted; nobody need agree, so it works in any part of a cut mesh. The leader is told until it
+ * says that it heard it. What makes it once is the execution's id, which has no place and no attempt in it, and
+ * that this node remembers what it has done.
+ */
+import type { Announcement } from '../contract/messages.ts';
+import type { StoredExecution } from '../contract/stored.ts';
+import { isOver } from '../keeping/shelf.ts';
+import { roomFor, welcomeOwn } from '../mesh/welcome.ts';
+import { shut } from '../node/door.ts';
+import { note, observe, persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
+import { anew } from '../node/repeat.ts';
+import type { With } from '../node/state.ts';
+import { busyRefusals, refusalsFor } from '../placing/eligibility.ts';
+import { fits, takenBy } from '../placing/resources.ts';
+import { compareEpochs } from '../record/ballot.ts';
+import { chainOf, rootsOf } from '../record/chain.ts';
+import { executionIdOf } from '../record/execution-id.ts';
+import type { ExecutionId } from '../record/ids.ts';
+import { isTerminal } from '../record/ledger.ts';
+import type { Refusal } from '../record/refusals.ts';
+import type { Epoch, Signed } from '../record/records.ts';
+import { grantedEpoch } from '../record/verify.ts';
+import { addExecution, highestEpochSeen, orderOf, stateBody } from './executor.ts';
+import { adopt, saveEpoch } from './lease.ts';
+import { executionTimer, report, saveExecution } from './reporting.ts';
+import { dropExecution } from './state.ts';
+
+/**
+ * Gossip of a job that was admitted longer ago than this is old, or the clocks are far apart: then only the
+ * leader itself is believed that it still calls.
+ */
+const OLD_MS = 600_000;
+
+/** @param announcement proven; @param direct the leader itself sent it */
+export function enrol(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  announcement: Announcement,
+  spec: Signed<'spec'>,
+  direct: boolean,
+): void {
+  const { job, version, round, leader, grant, admission } = announcement;
+  const place = { job, version, partition: 0, attempt: 0, node: core.self };
+  const execution = executionIdOf(core.suite, spec.body.spec.Type, place);
+  const epoch = grantedEpoch(chainOf(announcement), grant);
+  if (core.executing.executions.has(execution)) return tellAgain(core, execution, epoch);
+  if (isOver(core, job) || core.executing.done.has(job)) return;
+  if (!direct && Math.abs(wallMs(core) - admission.record.hlc) > OLD_MS) return;
+  const seen = highestEpochSeen(core, job);
+  if (seen !== null && compareEpochs(epoch, seen) < 0)
+    return refuse(core, leader, 'outdated-epoch', false);
+  const decline = (refusals: readonly Refusal[]): void =>
+    send(core, leader, { type: 'decline', job, version, round, refusals });
+  const { profile } = core;
+  if (profile === null) return;
+  const lasting = refusalsFor(profile, spec.body);
+  if (lasting.length > 0) return decline(lasting);
+  const closed = shut(core);
+  if (closed !== null) return decline([closed]);
+  const wanted = takenBy(spec.body.spec.Task, profile.overheads);
+  const asker = { owner: spec.body.owner, leader };
+  const room = roomFor(core, asker, wanted);
+  const queued = !fits(wanted, room);
+  forgetExpired(core);
+  if (!welcomeOwn(core, asker, queued)) return decline(busyRefusals(wanted, room));
+  observe(core, admission.record.hlc);
+  const about = { ...place, execution };
+  const order = orderOf(spec, about, epoch, []);
+  const state = seal(core, 'state', stateBody(about, 0, 'received'));
+  const stored: StoredExecution = {
+    order,
+    spec,
+    ...rootsOf(announcement),
+    assign: null,
+    state,
+    ...(queued ? { queued: true } : {}),
+  };
+  const local = addExecution(core, stored, epoch);
+  saveExecution(core, stored);
+  if (epoch.number > 0) saveEpoch(core, job, epoch);
+  note(core, 'execution.received', { job, execution, attempt: 0 });
+  if (!queued) core.out.push({ type: 'run', order, resume: false });
+  report(core, local);
+}
+
+/** Whoever still calls may not have heard of it. */
+function tellAgain(core: With<'keeping' | 'executing'>, id: ExecutionId, epoch: Epoch): void {
+  adopt(core, id, epoch);
+  const execution = core.executing.executions.get(id);
+  if (execution === undefined || execution.acked.has(execution.epoch.leader)) return;
+  anew(core, execution.resend);
+  report(core, execution);
+}
+
+/** What ended and was never closed: once its spec has expired nobody can have it done again. */
+function forgetExpired(core: With<'executing'>): void {
+  const wall = wallMs(core);
+  for (const [id, { stored }] of core.executing.own) {
+    if (stored.spec.body.notAfter >= wall || !isTerminal(stored.state.body.phase)) continue;
+    dropExecution(core, id);
+    core.timers.clear(executionTimer(id));
+    persist(core, { table: 'executions', job: stored.order.job, key: id, value: null });
+    core.out.push({ type: 'forget-run', execution: id });
+  }
+}

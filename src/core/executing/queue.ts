@@ -1,0 +1,42 @@
+/** What this node took up by its own decision and had no room for: begun when there is, by priority and then age. */
+import { shut } from '../node/door.ts';
+import { note, persist } from '../node/outbox.ts';
+import type { With } from '../node/state.ts';
+import { roomFor } from '../mesh/welcome.ts';
+import { fits, takenBy } from '../placing/resources.ts';
+import { noteExecution } from './state.ts';
+import type { LocalExecution } from './state.ts';
+
+/** A larger one that does not fit keeps no smaller one behind it waiting, as in Bacalhau's own queue. */
+export function beginQueued(core: With<'mesh' | 'placing' | 'executing'>): void {
+  const { profile } = core;
+  if (core.executing.own.size === 0 || profile === null || shut(core) !== null) return;
+  const waiting = [...core.executing.own.values()].filter(({ stored }) => stored.queued === true);
+  const before = core.atHand;
+  for (const execution of waiting.sort(byTurn)) {
+    const { order, spec } = execution.stored;
+    core.atHand = order.job;
+    const asker = { owner: spec.body.owner, leader: execution.epoch.leader };
+    const wanted = takenBy(order.task, profile.overheads);
+    if (fits(wanted, roomFor(core, asker, wanted))) begin(core, execution);
+  }
+  core.atHand = before;
+}
+
+function byTurn(a: LocalExecution, b: LocalExecution): number {
+  const [first, second] = [a.stored, b.stored];
+  return (
+    second.spec.body.spec.Priority - first.spec.body.spec.Priority ||
+    first.state.hlc - second.state.hlc
+  );
+}
+
+function begin(core: With<'executing'>, execution: LocalExecution): void {
+  const { queued: _, ...stored } = execution.stored;
+  execution.stored = stored;
+  noteExecution(core, execution);
+  const { job, execution: key } = stored.order;
+  persist(core, { table: 'executions', job, key, value: stored });
+  note(core, 'execution.begun', { job, execution: key });
+  core.out.push({ type: 'run', order: stored.order, resume: false });
+}

@@ -1,0 +1,74 @@
+/**
+ * Hearing announcements: what proves that a job was admitted, and who leads it, is looked at before anything is
+ * done about it. Then this node bids, or, where each node decides for itself, enrols.
+ */
+import { JOB_TYPES } from '../../job/types.ts';
+import { enrol } from '../executing/enrol.ts';
+import { memberCount } from '../mesh/members.ts';
+import type { Announcement } from '../contract/messages.ts';
+import { answer, rememberOf } from './bidder.ts';
+import { drawn } from './sortition.ts';
+import type { NodeId } from '../record/ids.ts';
+import type { Signed } from '../record/records.ts';
+import { reached } from '../mesh/reach.ts';
+import { endOf } from '../keeping/books.ts';
+import { refuse, send, wallMs } from '../node/outbox.ts';
+import { checkAdmission, checkLeader, checkSpec } from '../record/verify.ts';
+import type { Verdict } from '../record/verify.ts';
+import type { Node, With } from '../node/state.ts';
+
+/**
+ * By gossip: only the nodes drawn answer. Directly (`invited`): always. Nothing is held for a leader
+ * that does not prove that W keepers admitted the job and that it leads it.
+ */
+export function onAnnouncement(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  from: NodeId,
+  announcement: Announcement,
+  invited: boolean,
+): void {
+  const { job, version, round, need, spec, leader } = announcement;
+  if (invited && from !== leader) return refuse(core, from, 'wrong-signer', true);
+  // A bid must reach somebody: one who is only named would be dialled for nothing.
+  if (leader !== core.self && !core.mesh.members.has(leader) && !reached(core, leader))
+    return refuse(core, from, 'unknown-node', false);
+  const end = endOf(core, job);
+  if (end !== null) return send(core, leader, { type: 'closed', job, ...end });
+  if (core.profile === null) return;
+  const lot = { job, version, round, need };
+  if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;
+  const known = spec ?? core.keeping.kept.get(job)?.ledger.spec ?? null;
+  const verdict = leader === core.self ? 'good' : checkProof(core, announcement, known);
+  // Who repeats gossip has not looked into it.
+  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault && invited);
+  if (known === null) {
+    rememberOf(core.placing.awaitingSpec, announcement, (other) => other.leader === leader);
+    return send(core, leader, { type: 'spec-wanted', job, version });
+  }
+  const heard = { ...announcement, spec: known };
+  if (JOB_TYPES[known.body.spec.Type].counted) answer(core, heard, known.body, invited);
+  else enrol(core, heard, known, invited);
+}
+
+/** The job was admitted and its leader leads it; the spec may still be on its way. */
+function checkProof(core: Node, announcement: Announcement, spec: Signed<'spec'> | null): Verdict {
+  const { job, admission, grant, leader } = announcement;
+  const of = spec?.body.job ?? job;
+  if (admission.record.body.job !== job || of !== job)
+    return { code: 'contradiction', fault: true };
+  const led = checkLeader(core.suite, announcement, grant, leader);
+  if (led !== 'good' || spec === null) return led;
+  const sound = checkSpec(core.suite, spec, wallMs(core));
+  return sound === 'good' ? checkAdmission(core.suite, spec, admission.record) : sound;
+}
+
+export function onSpec(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  from: NodeId,
+  spec: Signed<'spec'>,
+): void {
+  const announcement = core.placing.awaitingSpec.get(spec.body.job);
+  if (announcement?.leader !== from) return;
+  core.placing.awaitingSpec.delete(spec.body.job);
+  onAnnouncement(core, from, { ...announcement, spec }, true);
+}
