@@ -144,7 +144,7 @@ function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
 function mustWait(core: Node, { commits }: Leader, end: Proposal): boolean {
   for (const { slot, value } of commits.proposals.values()) {
     if (slot === end.slot) continue;
-    if (isCompletion(end.value) && value.type === 'accept') return true;
+    if (restsOnResults(end.value) && value.type === 'accept') return true;
     if (commits.inherited.has(slot) && core.now - end.since < INHERITED_MS) return true;
   }
   return false;
@@ -203,6 +203,10 @@ export function sendCommits(core: With<'mesh'>, to: NodeId, kept: KeptJob): void
 
 const isCompletion = (value: SlotValue): boolean =>
   value.type === 'close' && value.body.outcome === 'completed';
+
+/** An end that comes after the results of all that have one. */
+export const restsOnResults = (value: SlotValue): boolean =>
+  isCompletion(value) || (value.type === 'close' && value.body.code === 'nodes-failed');
 
 /** An end may be known before what it rests on; that of a completed job rests on all its results. */
 export function isGrounded({ spec, partitions }: Ledger, value: SlotValue): boolean {

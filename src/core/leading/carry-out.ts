@@ -1,7 +1,7 @@
 /** Carrying out what `plan.ts` decided: each bucket has its function, and nothing is decided here. */
 import { JOB_TYPES } from '../../job/types.ts';
 import { changes } from '../record/chain.ts';
-import { jobTimer, noSupport, propose } from '../consensus/proposer.ts';
+import { jobTimer, noSupport, propose, restsOnResults } from '../consensus/proposer.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { isNear } from '../mesh/reach.ts';
 import { behindMs } from '../mesh/backlog.ts';
@@ -20,7 +20,7 @@ import { around, askForCopy, newCopy } from './copies.ts';
 import { enrolmentOf } from './enrolment.ts';
 import { placeEnrolled } from './enrolling.ts';
 import { replan } from './outlook.ts';
-import type { Ending, Observed } from './partition-plan.ts';
+import type { Observed } from './partition-plan.ts';
 import type { Plan } from './plan.ts';
 import { giveUp } from './silence.ts';
 import type { Leader, Watched } from './state.ts';
@@ -38,7 +38,7 @@ export function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader)
   for (const execution of plan.failed) noteFailure(core, kept, lead, execution);
   cancelSurplus(core, kept, lead, plan);
   if (isEnding(kept, lead)) return;
-  if (plan.close !== null) return proposeClose(core, kept, lead, plan.close);
+  if (plan.close !== null) return proposeClose(core, kept, lead, plan);
   acceptResults(core, kept, lead, plan);
   for (const state of plan.copies) askForCopy(core, kept, lead, state);
   if (plan.calling) callNodes(core, kept, lead);
@@ -116,7 +116,13 @@ function cancelSurplus(core: Node, kept: KeptJob, lead: Leader, { surplus }: Pla
   }
 }
 
-function proposeClose(core: Node, kept: KeptJob, lead: Leader, ending: Ending): void {
+function proposeClose(
+  core: With<'mesh'>,
+  kept: KeptJob,
+  lead: Leader,
+  { close: ending, accepts }: Plan,
+): void {
+  if (ending === null) return;
   const { job, spec, states, commands } = kept.ledger;
   const close = seal(core, 'close', {
     job,
@@ -126,8 +132,11 @@ function proposeClose(core: Node, kept: KeptJob, lead: Leader, ending: Ending): 
     message: ending.message,
     evidence: ending.evidence,
   });
-  const evidence = new Set(ending.evidence);
-  propose(core, kept, lead, [close], {
+  // What some nodes failed, others did: their results stand.
+  const results = restsOnResults(close) ? accepts : [];
+  const values = [...results.map((state) => acceptOf(core, kept, lead, state)), close];
+  const evidence = new Set([...ending.evidence, ...results.map(({ id }) => id)]);
+  propose(core, kept, lead, values, {
     states: [...states.values()].filter((state) => evidence.has(state.id)),
     commands: [...commands.values()].filter((command) => evidence.has(command.id)),
   });

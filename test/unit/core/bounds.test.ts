@@ -47,6 +47,8 @@ const bounds: Readonly<Record<string, number>> = {
   submissions: 0,
   executions: 0,
   live: 0,
+  own: 0,
+  done: 0,
   declined: 1_024,
   holds: 64,
   wishes: 2_000,
