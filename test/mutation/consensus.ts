@@ -497,7 +497,7 @@ export const consensus: Mutations = {
     {
       name: 'the end is committed before the results',
       within: 'mustWait',
-      text: "if (isCompletion(end.value) && value.type === 'accept') return true;",
+      text: "if (restsOnResults(end.value) && value.type === 'accept') return true;",
       instead: '',
       why: 'whoever hears that a job is done does not find its results',
     },

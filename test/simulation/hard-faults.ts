@@ -54,6 +54,11 @@ const kinds = {
     limits: { ...part.limits, keepersMax: random.pick([1, 1, 3]) },
   }),
   timeouts: (part) => ({ ...part, workload: { ...part.workload, totalTimeoutRate: 0.5 } }),
+  /** Jobs that each node takes up by its own decision. */
+  ops: (part, random) => ({
+    ...part,
+    workload: { ...part.workload, opsRate: random.pick([0.3, 0.7, 1]) },
+  }),
   /** Nodes leave in order, and come back. */
   drains: (part, random) => ({
     ...part,

@@ -3,6 +3,9 @@
  * mesh that has come to rest (S1, S2's visible side, S6, S10, S12).
  */
 import type { Inspection } from '../../src/core/contract/inspection.ts';
+import type { SlotValue } from '../../src/core/contract/messages.ts';
+import type { Signed } from '../../src/core/record/records.ts';
+import { JOB_TYPES } from '../../src/job/types.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { JobFacts } from './facts.ts';
 import { slotText, valueText } from './facts.ts';
@@ -125,6 +128,11 @@ function checkKeepers(
       const text = `says ${job.state}, but the close is ${valueText(close)}`;
       context.violation('L3', node, facts.job, text);
     }
+    if (close?.type === 'close' && job.state === 'Completed') {
+      const results = resultsAmong(known.values()).size;
+      if (results < (close.body.enrolled ?? 0))
+        context.violation('L3', node, facts.job, `is Completed with ${results} results`);
+    }
     const results = job.state === 'Completed' ? (facts.spec?.spec.Count ?? 0) : 0;
     for (let partition = 0; partition < results; partition += 1) {
       if (known.has(`accept/1/${partition}`)) continue;
@@ -168,12 +176,45 @@ function checkClose(context: LivenessContext, facts: JobFacts): void {
         wrong(`completed without accept/${partition}`);
     }
   }
+  if (!JOB_TYPES[facts.spec.spec.Type].counted) checkEnrolled(facts, close, wrong);
   if (outcome === 'failed' && code === 'attempts-exhausted') {
     const attempts = attemptsByPartition(facts);
     if (Math.max(0, ...attempts.values()) < context.limits.maxAttempts) {
       wrong(`attempts-exhausted after ${[...attempts.values()].join(', ')} attempts`);
     }
   }
+}
+
+/**
+ * Completed when all that enrolled have a result, and failed when one has none. Between two leaders one may have
+ * enrolled, or come back, after the end was first proposed.
+ */
+function checkEnrolled(
+  { chosen, epochs }: JobFacts,
+  { body }: Signed<'close'>,
+  wrong: (text: string) => void,
+): void {
+  const records = [...chosen.values()].map(({ record }) => record);
+  const results = resultsAmong(records);
+  const without = records.flatMap((record) =>
+    record.type === 'assign' && !results.has(record.body.execution) ? [record.body.node] : [],
+  );
+  if (body.outcome === 'completed') {
+    if (without.length > 0 && epochs.size === 0)
+      wrong(`completed without the results of ${without.join(' ')}`);
+    const enrolled = body.enrolled ?? 0;
+    if (enrolled < 1 || enrolled > results.size) wrong(`${enrolled} enrolled of ${results.size}`);
+  }
+  if (body.code === 'nodes-failed' && without.length + epochs.size === 0)
+    wrong('failed, but no node did');
+  if (body.code === 'not-enough-nodes' && results.size > 0) wrong('not enough nodes, and results');
+}
+
+/** Executions whose result was accepted. */
+function resultsAmong(values: Iterable<SlotValue>): ReadonlySet<string> {
+  const executions = new Set<string>();
+  for (const value of values) if (value.type === 'accept') executions.add(value.body.execution);
+  return executions;
 }
 
 function attemptsByPartition(facts: JobFacts): ReadonlyMap<number, number> {

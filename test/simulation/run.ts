@@ -18,8 +18,9 @@ import { isExcused } from './hostile.ts';
 import { createResultsChecker } from './results.ts';
 import { createRandom } from './random.ts';
 import type { MachineFactory } from './sim-node.ts';
+import { createEnrolment } from './enrolment.ts';
 import { createStrict } from './strict.ts';
-import type { Strict } from './strict.ts';
+import type { Strict, StrictContext } from './strict.ts';
 import { createStatistics } from './statistics.ts';
 import type { Statistics } from './statistics.ts';
 import { createTimeline } from './timeline.ts';
@@ -140,15 +141,18 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
     inspectEvery: options.inspectEvery,
   };
   const checkers = createCheckers(base);
-  const strict = createStrict({
+  const promises = {
     ...base,
     strict: options.strict,
     nodes: () => world?.nodes ?? [],
     faults: () => world?.faults() ?? options.plan,
-    isHostile: ({ id }) => [...(world?.hostile ?? [])].some((node) => node.id === id),
-    linked: (one, other) => links(one, other, (a, b) => Number(built.network.linked(a, b))) > 0,
-    linkedSince: (one, other) => -links(one, other, (a, b) => -built.network.changedAt(a, b)),
-  });
+    isHostile: ({ id }: NodeView) => [...(world?.hostile ?? [])].some((node) => node.id === id),
+    linked: (one: NodeView, other: NodeView) =>
+      links(one, other, (a, b) => Number(built.network.linked(a, b))) > 0,
+    linkedSince: (one: NodeView, other: NodeView) =>
+      -links(one, other, (a, b) => -built.network.changedAt(a, b)),
+  } satisfies StrictContext;
+  const strict = createStrict(promises);
   const statistics = createStatistics(now);
   const timeline = options.timeline ? createTimeline(now) : null;
   const chaos = createChaos(random.fork('chaos'));
@@ -156,6 +160,7 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
     facts.observer,
     checkers.observer,
     createResultsChecker({ ...base, nodes: () => world?.nodes ?? [], repairMs: REPAIR_MS }),
+    createEnrolment(promises),
     ...(options.strict.length > 0 ? [strict.observer] : []),
     statistics.observer,
     chaos.observer,

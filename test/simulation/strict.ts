@@ -21,6 +21,7 @@ import type { NodeView, Observer } from './observer.ts';
  * `timeouts`: no job ends by its TotalTimeout before that time is over, from when a keeper took it up.
  * `possible`: no job ends for want of nodes while one that could run it can be reached.
  * `keepers`: a job has as many keepers as could be had.
+ * `everywhere`: whoever matches, and was there while its leader called, runs a job that each node takes up itself.
  * `frames`: every message fits its frame and arrives as it was sent; every row is read as it was written.
  * `ledgers`: at rest all keepers of a job have the same committed records.
  */
@@ -30,6 +31,7 @@ export const STRICT_NAMES = [
   'timeouts',
   'possible',
   'keepers',
+  'everywhere',
   'frames',
   'ledgers',
 ] as const;
@@ -55,7 +57,7 @@ export interface Strict {
 /** After this much time without trouble between two nodes they know of each other what matters. */
 const CALM_MS = 30_000;
 /** Whoever is connected has told of itself by then. */
-const KNOWN_MS = 20_000;
+export const KNOWN_MS = 20_000;
 /** That a disk has room again is told by gossip, which may be lost, or never reach a node. */
 const GOSSIP_MS = 60_000;
 /** Nobody starts what was given away longer ago than this: messages of the slowest network are over. */
@@ -196,14 +198,19 @@ const calmFor = (context: StrictContext, node: NodeView, ms: number): boolean =>
   node.up && !node.paused && !node.leaving && context.now() - node.undisturbedSince >= ms;
 
 /** Both were there and could speak with each other all the time. */
-function inTouch(context: StrictContext, one: NodeView, other: NodeView, ms: number): boolean {
+export function inTouch(
+  context: StrictContext,
+  one: NodeView,
+  other: NodeView,
+  ms: number,
+): boolean {
   if (!calmFor(context, one, ms) || !calmFor(context, other, ms)) return false;
   if (one === other) return true;
   return context.linked(one, other) && context.now() - context.linkedSince(one, other) >= ms;
 }
 
 /** Of a network that loses or delays much, or of nodes that are seconds behind, nobody can say who was to be reached. */
-const isFair = ({ lossRate, slowRate, handleMs }: FaultPlan): boolean =>
+export const isFair = ({ lossRate, slowRate, handleMs }: FaultPlan): boolean =>
   lossRate < 0.05 && slowRate === 0 && handleMs <= 10;
 
 /**

@@ -51,6 +51,8 @@ export interface WorkloadOptions {
   readonly serviceRate: number;
   /** Share of batch jobs that have a TotalTimeout. */
   readonly totalTimeoutRate: number;
+  /** Share of the batch jobs that every node runs instead which matches. */
+  readonly opsRate: number;
 }
 
 const CLIENT_PATIENCE_MS = 30_000;
@@ -70,7 +72,11 @@ export function createJobs(options: WorkloadOptions, plan: FaultPlan, random: Ra
     return {
       index,
       owner: random.pick(options.owners),
-      spec: specOf(index, service ? 'service' : 'batch', options, plan, runMs, random),
+      spec: asDrawn(
+        specOf(index, service ? 'service' : 'batch', options, plan, runMs, random),
+        options.opsRate,
+        random.fork(`ops ${index}`),
+      ),
       nonce: random.hex(32),
       runMs,
       submitAt,
@@ -80,6 +86,14 @@ export function createJobs(options: WorkloadOptions, plan: FaultPlan, random: Ra
       wantsStop: false,
     };
   });
+}
+
+/** Drawn apart, so that the seeds of old stay what they were. */
+function asDrawn(spec: Job, opsRate: number, random: Random): Job {
+  if (spec.Type !== 'batch' || !random.chance(opsRate)) return spec;
+  const zone = { Key: 'zone', Operator: 'in', Values: ['z0', 'z2', 'z3'] } as const;
+  const Constraints = random.chance(0.4) ? [zone] : spec.Constraints;
+  return { ...spec, Type: 'ops', Count: 0, Priority: random.integer(0, 2), Constraints };
 }
 
 function specOf(

@@ -215,7 +215,10 @@ function placeFor({ ledger, accepted }: KeptJob, { body }: Signed<'accept'>, sta
   return assign?.type === 'assign' && assign.body.execution === execution ? partition : null;
 }
 
-/** Every partition has a result, or will have: those of a completed job, and of all that are known to have enrolled. */
+/**
+ * Every partition has a result, or will have. Where nodes enrol, as many as the end says: one may have enrolled
+ * since that was first proposed, and what may have been chosen must not be refused for that.
+ */
 function hasResults(kept: KeptJob, close: Signed<'close'>, version: number): boolean {
   const { ledger, accepted } = kept;
   if (JOB_TYPES[ledger.spec.body.spec.Type].counted) {
@@ -231,8 +234,5 @@ function hasResults(kept: KeptJob, close: Signed<'close'>, version: number): boo
       executions.add(value.body.execution);
   for (const { accept } of ledger.partitions.values())
     if (accept !== null) executions.add(accept.record.body.execution);
-  if (executions.size < resultsOf(ledger.spec, close)) return false;
-  return [...ledger.assigned.values()].every(
-    (assign) => assign.version !== version || executions.has(assign.execution),
-  );
+  return executions.size >= resultsOf(ledger.spec, close);
 }

@@ -93,7 +93,7 @@ export function endPlan(
     plan.calling = verdict.calling;
     plan.complete = verdict.complete;
     plan.close = verdict.ending;
-    if (verdict.calling) wake(plan, observed.enrolment.until);
+    if (observed.now < observed.enrolment.until) wake(plan, observed.enrolment.until);
     return plan;
   }
   plan.close ??= firstOf(of.endings);
