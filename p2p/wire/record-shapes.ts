@@ -94,6 +94,7 @@ export const order: Shape<ExecutionOrder> = map<ExecutionOrder>({
   partition: common.index,
   partitionCount: common.partitions,
   attempt: common.index,
+  restarts: common.count,
   epoch: common.count,
   task,
   holders: common.nodes,

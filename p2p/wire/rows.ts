@@ -99,6 +99,12 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
       assign: nullable(records.assign),
       state: records.state,
       queued: optional(literal(true)),
+      backoff: optional(
+        map<NonNullable<RowOf<'executions'>['backoff']>>({
+          inRow: common.count,
+          until: nullable(common.moment),
+        }),
+      ),
     }),
     submissions: map<RowOf<'submissions'>>({
       spec: records.spec,

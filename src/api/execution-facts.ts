@@ -5,7 +5,7 @@
 import { JOB_TYPES } from '../job/types.ts';
 import type { Phase } from '../core/record/execution.ts';
 import type { JobRecords } from '../core/contract/messages.ts';
-import type { AcceptBody, CloseBody, Signed } from '../core/record/records.ts';
+import type { AcceptBody, CloseBody, Signed, StateBody } from '../core/record/records.ts';
 
 export interface ExecutionFacts {
   readonly id: string;
@@ -13,6 +13,8 @@ export interface ExecutionFacts {
   readonly version: number;
   readonly partition: number;
   readonly attempt: number;
+  /** The attempt that it goes on as, when it was thought lost and taken back; else its own. */
+  readonly standsAs: number;
   /** null for ops and daemon jobs, whose nodes decide for themselves. */
   readonly assign: Signed<'assign'> | null;
   /** By rising sequence; may begin late or have gaps. */
@@ -44,6 +46,7 @@ interface Gathered {
   assign: Signed<'assign'> | null;
   accept: Signed<'accept'> | null;
   states: Signed<'state'>[];
+  standsAs: number;
   body: { execution: string; node: string; version: number; partition: number; attempt: number };
 }
 
@@ -52,17 +55,33 @@ function gather(records: JobRecords): Map<string, Gathered> {
   const at = (body: Gathered['body']): Gathered => {
     const known = found.get(body.execution);
     if (known !== undefined) return known;
-    const fresh: Gathered = { assign: null, accept: null, states: [], body };
+    const { attempt: standsAs } = body;
+    const fresh: Gathered = { assign: null, accept: null, states: [], standsAs, body };
     found.set(body.execution, fresh);
     return fresh;
   };
   for (const { record } of records.committed) {
-    if (record.type === 'assign') at(record.body).assign = record;
+    if (record.type === 'assign') noteAssign(at(record.body), record);
     if (record.type === 'accept') at(record.body).accept = record;
   }
   for (const state of records.states) at(state.body).states.push(state);
   for (const one of found.values()) one.states.sort((a, b) => a.body.sequence - b.body.sequence);
   return found;
+}
+
+/** Of one that was taken back its first assignment is shown, and the last one counts. */
+function noteAssign(one: Gathered, record: Signed<'assign'>): void {
+  one.standsAs = Math.max(one.standsAs, record.body.attempt);
+  if (record.body.adopts !== null) return;
+  one.assign = record;
+  one.body = record.body;
+}
+
+/** Why the program of an execution that goes on does not run now; '' while it does, or has not begun. */
+function pausedWhy({ retryMs, restarts, failure, exitCode }: StateBody): string {
+  if (retryMs === null) return '';
+  const end = failure?.message ?? `its program ended with exit code ${exitCode ?? 0}`;
+  return `${end} (restart ${restarts} after ${retryMs / 1_000} s)`;
 }
 
 function standingOf(
@@ -81,8 +100,7 @@ function standingOf(
       why: mine ? '' : `the result of ${accepted.execution} was accepted instead`,
     };
   }
-  if (last?.failure) return { phase, wanted: false, why: last.failure.message };
-  if (isTerminalPhase(phase)) return { phase, wanted: false, why: '' };
+  if (isTerminalPhase(phase)) return { phase, wanted: false, why: last?.failure?.message ?? '' };
   if (accepted !== null && accepted.execution !== one.body.execution) {
     return {
       phase: 'cancelled',
@@ -92,14 +110,14 @@ function standingOf(
   }
   if (close !== null)
     return { phase: 'cancelled', wanted: false, why: `the job is ${close.outcome}` };
-  if (one.body.attempt < latestAttempt) {
+  if (one.standsAs < latestAttempt) {
     return {
       phase: 'lost',
       wanted: false,
       why: `nothing was heard of it; attempt ${latestAttempt} replaced it`,
     };
   }
-  return { phase, wanted: true, why: '' };
+  return { phase, wanted: true, why: last === undefined ? '' : pausedWhy(last) };
 }
 
 /** Every execution of the job, by partition, attempt and id. */
@@ -112,10 +130,7 @@ export function executionFacts(records: JobRecords): readonly ExecutionFacts[] {
   for (const one of gathered) {
     if (one.accept !== null) accepted.set(one.body.partition, one.accept.body);
     if (one.assign !== null) {
-      latest.set(
-        one.body.partition,
-        Math.max(latest.get(one.body.partition) ?? 0, one.body.attempt),
-      );
+      latest.set(one.body.partition, Math.max(latest.get(one.body.partition) ?? 0, one.standsAs));
     }
   }
   const facts = gathered.map((one) => ({
@@ -124,6 +139,7 @@ export function executionFacts(records: JobRecords): readonly ExecutionFacts[] {
     version: one.body.version,
     partition: one.body.partition,
     attempt: one.body.attempt,
+    standsAs: one.standsAs,
     assign: one.assign,
     states: one.states,
     accept: one.accept,

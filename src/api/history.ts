@@ -3,9 +3,9 @@
  * are a set that grows by merging, so an older fact may arrive late; `HistoryBook` therefore keeps
  * the order in which this peer first showed each event, and a reader that pages never misses one.
  */
-import type { CommandBody, StateBody, Signed } from '../core/record/records.ts';
+import type { AssignBody, CommandBody, StateBody, Signed } from '../core/record/records.ts';
 import type { JobRecords } from '../core/contract/messages.ts';
-import { shortNode } from './execution-facts.ts';
+import { isTerminalPhase, shortNode } from './execution-facts.ts';
 import { rfc3339 } from './times.ts';
 import type { EventJson, HistoryJson } from './types.ts';
 
@@ -46,7 +46,11 @@ const HINTS = {
 } as const;
 
 function stateDetails(body: StateBody): Record<string, string> {
-  const details: Record<string, string> = { NodeID: body.node, NewState: body.phase };
+  const NewState = body.retryMs === null ? body.phase : 'restarting';
+  const details: Record<string, string> = { NodeID: body.node, NewState };
+  if (isRestart(body)) details['Restarts'] = String(body.restarts);
+  // What ended before it was started again has been told of.
+  if (isRestart(body) && body.retryMs === null) return details;
   if (body.exitCode !== null) details['ExitCode'] = String(body.exitCode);
   if (body.failure === null) return details;
   const again = body.failure.class === 'node' || body.failure.class === 'transient';
@@ -55,9 +59,18 @@ function stateDetails(body: StateBody): Record<string, string> {
     IsError: 'true',
     ErrorCode: body.failure.code,
     Hint: HINTS[body.failure.class],
-    Retryable: String(again),
-    FailsExecution: 'true',
+    Retryable: String(again || isRestart(body)),
+    FailsExecution: String(!isRestart(body)),
   };
+}
+
+/** It goes on, though its program ended. */
+const isRestart = (body: StateBody): boolean => body.restarts > 0 && !isTerminalPhase(body.phase);
+
+function restartMessage({ restarts, retryMs, failure, exitCode }: StateBody): string {
+  if (retryMs === null) return `Started again (restart ${restarts})`;
+  const end = failure?.message ?? `Its program ended with exit code ${exitCode ?? 0}`;
+  return `${end}; it is started again after ${retryMs / 1_000} s (restart ${restarts})`;
 }
 
 function stateEvent(record: Signed<'state'>): StoryEvent {
@@ -65,16 +78,22 @@ function stateEvent(record: Signed<'state'>): StoryEvent {
   const words = PHASES[body.phase];
   let message = words.message;
   if (body.phase === 'completed') message = `Completed with exit code ${body.exitCode ?? 0}`;
-  if (body.failure !== null) message = `${words.message}: ${body.failure.message}`;
+  if (isRestart(body)) message = restartMessage(body);
+  else if (body.failure !== null) message = `${words.message}: ${body.failure.message}`;
   return {
     key: record.id,
     at: record.hlc,
     execution: body.execution,
     version: body.version,
-    topic: words.topic,
+    topic: isRestart(body) ? 'Restart' : words.topic,
     message,
     details: stateDetails(body),
   };
+}
+
+function assignMessage({ node, attempt, adopts }: AssignBody): string {
+  const place = `${shortNode(node)} (attempt ${attempt + 1})`;
+  return adopts === null ? `Assigned to ${place}` : `Back on ${place}: it takes its place again`;
 }
 
 function committedEvent(record: JobRecords['committed'][number]['record']): StoryEvent {
@@ -85,7 +104,7 @@ function committedEvent(record: JobRecords['committed'][number]['record']): Stor
         ...base,
         execution: record.body.execution,
         topic: 'Scheduling',
-        message: `Assigned to ${shortNode(record.body.node)} (attempt ${record.body.attempt + 1})`,
+        message: assignMessage(record.body),
         details: { NodeID: record.body.node, NewState: 'assigned' },
       };
     case 'accept':

@@ -200,6 +200,7 @@ export function executionsJson(records: JobRecords): ExecutionJson[] {
       CreateTime: nanosOf(created),
       ModifyTime: nanosOf(changed),
       Attempt: facts.attempt,
+      Restarts: facts.states.at(-1)?.body.restarts ?? 0,
       Phase: standing.phase,
     };
   });

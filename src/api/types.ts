@@ -96,6 +96,8 @@ export interface ExecutionJson {
   readonly ModifyTime: Nanos;
   /** shoal's own: which try of its partition this is, from 0. */
   readonly Attempt: number;
+  /** shoal's own: how often its node started its program again. */
+  readonly Restarts: number;
   /** shoal's own: the phase in words (`assigned`, `preparing`, …, `completed`). */
   readonly Phase: string;
 }

@@ -41,6 +41,7 @@ export const executionDetailColumns: readonly Column<ExecutionJson>[] = [
     title: 'Exit',
     value: (one) => (one.Phase === 'completed' ? String(one.RunOutput?.ExitCode ?? '') : ''),
   },
+  { title: 'Restarts', value: (one) => (one.Restarts > 0 ? String(one.Restarts) : '') },
   { title: 'Comment', value: (one) => one.ComputeState.Message },
 ];
 

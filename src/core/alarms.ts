@@ -14,6 +14,7 @@ import { renewLeases } from './executing/lease.ts';
 import { tickLookup } from './asking/lookup.ts';
 import { advertiseChanges } from './mesh/members.ts';
 import { tickExecution } from './executing/reporting.ts';
+import { tickRestart } from './executing/restarting.ts';
 import { tickSubmission } from './keeping/sponsor.ts';
 import type { Core } from './node/state.ts';
 import { tickStop } from './asking/stop.ts';
@@ -57,6 +58,8 @@ export function ring(core: Core, key: string): void {
       return tickPending(core, asJobId(id));
     case 'exec':
       return tickExecution(core, asExecutionId(id));
+    case 'restart':
+      return tickRestart(core, asExecutionId(id));
     case 'held':
       return tickHeld(core, asJobId(id));
     case 'lookup':

@@ -29,6 +29,7 @@ import type {
 } from './contract/stored.ts';
 import type { Certified, Epoch, Signed } from './record/records.ts';
 import { tickExecution } from './executing/reporting.ts';
+import { isPausing, resumePause } from './executing/restarting.ts';
 import { resumeStop } from './asking/stop.ts';
 import { createSubmission } from './keeping/sponsor.ts';
 import { note, touch } from './node/outbox.ts';
@@ -110,10 +111,11 @@ function restoreOne(
     const certified =
       assign === null ? grantedEpoch(chainOf(stored), null) : certifiedEpoch(assign);
     const later = promise !== null && compareEpochs(promise, certified) > 0;
-    addExecution(core, stored, later ? promise : certified);
-    if (isTerminal(stored.state.body.phase) || assign === null)
-      tickExecution(core, stored.order.execution);
-    if (!isTerminal(stored.state.body.phase) && stored.queued !== true)
+    const execution = addExecution(core, stored, later ? promise : certified);
+    const isOver = isTerminal(stored.state.body.phase);
+    if (isOver || assign === null) tickExecution(core, stored.order.execution);
+    if (isPausing(execution)) resumePause(core, execution);
+    else if (!isOver && stored.queued !== true)
       core.out.push({ type: 'run', order: stored.order, resume: true });
   }
   for (const stored of rows.entrusted)

@@ -16,7 +16,7 @@ export const JOB_TYPES: Readonly<Record<JobType, TypeRules>> = {
   batch: { counted: true, ends: true, queues: true, supported: true },
   ops: { counted: false, ends: true, queues: false, supported: false },
   daemon: { counted: false, ends: false, queues: false, supported: false },
-  service: { counted: true, ends: false, queues: false, supported: false },
+  service: { counted: true, ends: false, queues: false, supported: true },
 };
 
 export const TYPE_NAMES = Object.keys(JOB_TYPES) as readonly JobType[];

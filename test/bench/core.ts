@@ -60,6 +60,8 @@ function stateRecord(suite: Suite, index: number): Signed<'state'> {
     node: suite.nodeOf(suite.owner),
     sequence: 3,
     phase: 'running' as const,
+    restarts: 0,
+    retryMs: null,
     exitCode: null,
     result: null,
     failure: null,

@@ -150,6 +150,7 @@ export function runOf(workspace: Workspace, changes: RunChanges = {}): EngineRun
     partition: 0,
     partitionCount: 1,
     attempt: 0,
+    restarts: 0,
     epoch: 0,
     task: taskOf(changes),
     holders: [],

@@ -243,7 +243,13 @@ describe('a hostile member in a mesh of three', () => {
     // The end of an execution on another node, which that node never signed.
     const body = {
       ...{ job, version: 1, partition: 0, attempt: 0, execution, node, sequence: 1 },
-      ...{ phase: 'completed' as const, exitCode: 0, result: { cid, bytes: 1e9 } },
+      ...{
+        phase: 'completed' as const,
+        restarts: 0,
+        retryMs: null,
+        exitCode: 0,
+        result: { cid, bytes: 1e9 },
+      },
       ...{ failure: null, output: null, usage: null },
     };
     const state = suite.seal('state', body, now(), 'node');

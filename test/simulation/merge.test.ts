@@ -110,7 +110,12 @@ function history(random: Random): readonly Item[] {
     const replaces = attempt === 0 ? null : 'lost';
     const assign = suite.seal(
       'assign',
-      { ...about, replaces, epoch: { config: { major: 0, minor: 0 }, number: 0, leader: NODE } },
+      {
+        ...about,
+        replaces,
+        adopts: null,
+        epoch: { config: { major: 0, minor: 0 }, number: 0, leader: NODE },
+      },
       at(),
       'node',
     );
@@ -122,6 +127,8 @@ function history(random: Random): readonly Item[] {
           ...about,
           sequence: random.integer(0, 3),
           phase: random.pick(PHASES),
+          restarts: 0,
+          retryMs: null,
           exitCode: null,
           result: null,
           failure: null,

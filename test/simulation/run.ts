@@ -19,6 +19,7 @@ import { createResultsChecker } from './results.ts';
 import { createRandom } from './random.ts';
 import type { MachineFactory } from './sim-node.ts';
 import { createEnrolment } from './enrolment.ts';
+import { checkReplicas, createRestartsChecker } from './services.ts';
 import { createStrict } from './strict.ts';
 import type { Strict, StrictContext } from './strict.ts';
 import { createStatistics } from './statistics.ts';
@@ -47,6 +48,8 @@ export interface Report {
 const STEP_MS = 1_000;
 /** After the last job's end: late messages, repairs, and whatever should not happen any more. */
 const REST_MS = 60_000;
+/** Services are looked at for so long before their owners stop them. */
+const SERVICES_MS = 150_000;
 /** A result whose copy is lost has another one after this. */
 const REPAIR_MS = 120_000;
 /** One broken thing breaks many more; the first few tell. */
@@ -70,6 +73,7 @@ export function simulate(
     stopServices(run);
     advance(STEP_MS);
     checkStops(live);
+    checkReplicas(live);
   }
   const settledMs = world.queue.now() - live.healedAt();
   if (!broken()) checkEnded(live);
@@ -159,6 +163,7 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
   const observers: Observer[] = [
     facts.observer,
     checkers.observer,
+    createRestartsChecker(base),
     createResultsChecker({ ...base, nodes: () => world?.nodes ?? [], repairMs: REPAIR_MS }),
     createEnrolment(promises),
     ...(options.strict.length > 0 ? [strict.observer] : []),
@@ -214,6 +219,7 @@ const links = (one: NodeView, other: NodeView, of: (from: number, to: number) =>
 
 /** Nobody is left to stop a service whose client asked elsewhere meanwhile: its owner does now. */
 function stopServices(run: Run): void {
+  if (run.live.now() < run.live.healedAt() + SERVICES_MS) return;
   for (const { job, spec } of openJobs(run.live)) {
     if (spec?.spec.Type !== 'service') continue;
     const client = run.live.clients.find((candidate) => candidate.spec.Name === spec.spec.Name);

@@ -6,6 +6,7 @@
  */
 import type { ExecutionOrder, FailureClass, RunEvent } from '../../src/core/record/execution.ts';
 import type { ExecutionId } from '../../src/core/record/ids.ts';
+import { JOB_TYPES } from '../../src/job/types.ts';
 import type { EventQueue } from './event-queue.ts';
 import { hashText } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';
@@ -62,6 +63,8 @@ const NEXT: Partial<Record<Stage, Stage>> = {
   publishing: 'over',
 };
 
+const endless = ({ jobType }: ExecutionOrder): boolean => !JOB_TYPES[jobType].ends;
+
 const isActive = (run: Run): boolean => run.stage !== 'over' && run.stage !== 'exited' && !run.lost;
 
 const failure = (code: string, kind: FailureClass): RunEvent => ({
@@ -101,12 +104,13 @@ export function createSimRunner(context: SimRunnerContext): SimRunner {
     const problem = run.stage === 'publishing' ? null : problemOf(run, context);
     if (problem !== null) finish(run, problem);
     else if (run.stage === 'publishing') finish(run, endOf(run.order));
+    else if (run.stage === 'exited' && endless(run.order)) finish(run, endOf(run.order));
     else if (run.stage === 'exited') enter(run, 'publishing');
     else enter(run, NEXT[run.stage] as 'starting' | 'running');
   };
 
   const resume = (run: Run): void => {
-    if (run.lost) finish(run, failure('lost-container', 'node'));
+    if (run.lost) finish(run, failure('lost-container', endless(run.order) ? 'transient' : 'node'));
     else if (run.last !== null) context.emit(run.order.execution, run.last);
     else if (run.stage === 'exited') leave(run);
     else if (run.stage === 'running')
@@ -118,7 +122,7 @@ export function createSimRunner(context: SimRunnerContext): SimRunner {
   return {
     run: (order, again) => {
       const known = runs.get(order.execution);
-      if (known !== undefined) {
+      if (known !== undefined && known.order.restarts >= order.restarts) {
         if (again) resume(known);
         return;
       }
@@ -177,14 +181,24 @@ export function createSimRunner(context: SimRunnerContext): SimRunner {
   };
 }
 
+/** What does not end does so some times at first. */
+function wantedMs({ task: { Meta }, restarts }: ExecutionOrder): number {
+  const isEarly = restarts < Number(Meta['sim-ends'] ?? '0');
+  return Number((isEarly ? Meta['sim-end-ms'] : Meta['sim-run-ms']) ?? '1000');
+}
+
+/** What is drawn for a run is another when its program is started again. */
+const nameOf = ({ execution, restarts }: ExecutionOrder): string =>
+  restarts === 0 ? execution : `${execution} ${restarts}`;
+
 /** Wall time of the program, from the job itself. */
 function runMs(order: ExecutionOrder): number {
-  const wanted = Number(order.task.Meta['sim-run-ms'] ?? '1000');
+  const wanted = wantedMs(order);
   return order.timeoutMs > 0 ? Math.min(wanted, order.timeoutMs) : wanted;
 }
 
 function stageMs(stage: Stage, run: Run, context: SimRunnerContext): number {
-  const own = context.random.fork(`${run.order.execution} ${stage}`);
+  const own = context.random.fork(`${nameOf(run.order)} ${stage}`);
   if (context.blackHole) return own.integer(1, 50);
   return stage === 'preparing' ? own.integer(50, 3_000) : own.integer(20, 500);
 }
@@ -193,7 +207,7 @@ function stageMs(stage: Stage, run: Run, context: SimRunnerContext): number {
 function problemOf(run: Run, context: SimRunnerContext): RunEvent | null {
   if (context.blackHole) return failure('engine-broken', 'node');
   const outcome = (run.order.task.Meta['sim-outcome'] ?? 'succeed') as Outcome;
-  const own = context.random.fork(`${run.order.execution} ${run.stage} fails`);
+  const own = context.random.fork(`${nameOf(run.order)} ${run.stage} fails`);
   const faults = context.faults();
   if (run.stage === 'preparing') {
     if (outcome === 'spec-error') return failure('image-not-found', 'spec');
@@ -203,14 +217,13 @@ function problemOf(run: Run, context: SimRunnerContext): RunEvent | null {
     return failure('engine-broken', 'node');
   if (run.stage !== 'exited') return null;
   if (outcome === 'limit') return failure('out-of-memory', 'limit');
-  const wanted = Number(run.order.task.Meta['sim-run-ms'] ?? '1000');
-  return runMs(run.order) < wanted ? failure('execution-timeout', 'limit') : null;
+  return runMs(run.order) < wantedMs(run.order) ? failure('execution-timeout', 'limit') : null;
 }
 
 /** The regular end: the result's name depends on nothing but the execution. */
 function endOf(order: ExecutionOrder): RunEvent {
   const nonzero = order.task.Meta['sim-outcome'] === 'exit-nonzero';
-  const publishes = order.task.Publisher.Type !== '';
+  const publishes = order.task.Publisher.Type !== '' && !endless(order);
   return {
     type: 'ended',
     exitCode: nonzero ? 3 : 0,

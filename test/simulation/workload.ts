@@ -69,6 +69,8 @@ export function createJobs(options: WorkloadOptions, plan: FaultPlan, random: Ra
       : Math.floor(random.next() ** 2 * options.runMaxMs) + 100;
     const submitAt = random.integer(0, options.spreadMs);
     const stopped = service || random.chance(plan.stopRate);
+    // Others are stopped when they were looked at in the healed phase.
+    const stays = service && random.chance(0.7);
     return {
       index,
       owner: random.pick(options.owners),
@@ -80,7 +82,7 @@ export function createJobs(options: WorkloadOptions, plan: FaultPlan, random: Ra
       nonce: random.hex(32),
       runMs,
       submitAt,
-      stopAt: stopped ? submitAt + random.integer(0, service ? 90_000 : 60_000) : null,
+      stopAt: stopped && !stays ? submitAt + random.integer(0, service ? 90_000 : 60_000) : null,
       tickets: new Map(),
       refused: null,
       wantsStop: false,
@@ -126,7 +128,11 @@ function specOf(
       Engine: { Type: 'docker', Params: { Image: 'busybox' } },
       Publisher: { Type: random.chance(0.7) ? 'ipfs' : '', Params: {} },
       Env: {},
-      Meta: { 'sim-run-ms': String(runMs), 'sim-outcome': outcomeOf(plan, random) },
+      Meta: {
+        'sim-run-ms': String(runMs),
+        'sim-outcome': outcomeOf(plan, random),
+        ...(batch ? {} : endsOf(random)),
+      },
       InputSources: [],
       ResultPaths: [],
       ResourcesConfig: {
@@ -141,6 +147,12 @@ function specOf(
     },
   };
 }
+
+/** How often, and how soon, the program of a service ends before it stays. */
+const endsOf = (random: Random): Readonly<Record<string, string>> => ({
+  'sim-ends': String(random.pick([0, 0, 1, 4])),
+  'sim-end-ms': String(random.integer(10, 20_000)),
+});
 
 /** @param runMs of a job with an ExecutionTimeout, which may be less; null = it has none */
 function timeoutsOf(runMs: number | null, totalRate: number, random: Random): Timeouts {

@@ -340,6 +340,7 @@ describe('the simulated runner', () => {
       partition: 0,
       partitionCount: 1,
       attempt: 0,
+      restarts: 0,
       epoch: 0,
       task: { ...job.spec.Task, Meta: meta },
       holders: [],

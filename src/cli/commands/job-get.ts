@@ -88,6 +88,10 @@ export const jobGet: CommandCode<Options> = async (context, [given], options) =>
   const client = context.client();
   const { namespace } = options;
   const { Job } = await client.get<JobAnswer>(jobPath(jobRef(given)), { namespace });
+  if (Job.Type === 'service' || Job.Type === 'daemon') {
+    const what = `A ${Job.Type} leaves no results, as it does not end. What it prints: shoal job logs ${Job.ID}`;
+    return printLines(io, [what]);
+  }
   if (options.wait === true) {
     await waitForJob({
       io,

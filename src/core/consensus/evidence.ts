@@ -59,6 +59,11 @@ export function takeState(
     refuse(core, from, 'contradiction', false);
     return false;
   }
+  // What does not end never completes: its end would be believed before that of its node.
+  if (state.body.phase === 'completed' && !JOB_TYPES[kept.ledger.spec.body.spec.Type].ends) {
+    refuse(core, from, 'contradiction', false);
+    return false;
+  }
   if (mergeState(kept.ledger, state) !== 'new') return true;
   observe(core, state.hlc);
   if (assigned || JOB_TYPES[Type].counted)

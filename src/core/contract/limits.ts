@@ -54,6 +54,15 @@ export const MESSAGE_FILL_BYTES = 262_144;
 export const MESSAGE_ITEMS_MAX = 2_000;
 /** Lines of one answer to a question. */
 export const LIST_MAX = 1_000;
+/** Before a program that does not end is started again for the first time; doubles with each end soon after it. */
+export const RESTART_FIRST_MS = 1_000;
+/** The longest such pause: somebody who mended what it lacks does not wait for longer. */
+export const RESTART_MAX_MS = 300_000;
+/**
+ * What ran for so long did not fail at its start: the pauses begin anew. Twice the longest of them, or a program
+ * that fails after some minutes each time would be started again at once.
+ */
+export const STEADY_MS = 2 * RESTART_MAX_MS;
 /** Specs of one answer, up to 64 KiB each. */
 export const SPECS_MAX = 64;
 /** Nodes that there shall be for each result, its executor included. */

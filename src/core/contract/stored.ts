@@ -84,6 +84,15 @@ export interface StoredExecution extends Roots {
   readonly state: Signed<'state'>;
   /** Taken up, and not begun for want of room; absent otherwise. */
   readonly queued?: true;
+  /** Of a program that does not end by itself, and did; absent otherwise. */
+  readonly backoff?: Backoff;
+}
+
+export interface Backoff {
+  /** Ends one soon after the other; the pause grows with them. */
+  readonly inRow: number;
+  /** Counted time of this node, milliseconds: it is started again then; null once it was. */
+  readonly until: number | null;
 }
 
 export interface StoredSubmission {

@@ -5,17 +5,18 @@ import { heardOf } from './lease.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
-import type { StoredExecution } from '../contract/stored.ts';
 import { executionTimer } from './reporting.ts';
 import { note, persist, refuse, send } from '../node/outbox.ts';
+import { isPausing, restartTimer } from './restarting.ts';
+import { onRunEvent } from './run-events.ts';
 import { dropExecution } from './state.ts';
 import type { LocalExecution } from './state.ts';
 import { checkCommitted, extended } from '../record/verify.ts';
-import type { Node, With } from '../node/state.ts';
+import type { With } from '../node/state.ts';
 
 /** Stops an execution when the proof says that another result stands or the job is closed. */
 export function onCancel(
-  core: With<'executing'>,
+  core: With<'mesh' | 'placing' | 'executing'>,
   from: NodeId,
   message: Extract<Message, { type: 'cancel' }>,
 ): void {
@@ -25,34 +26,52 @@ export function onCancel(
   const chain = heardOf(core, execution, message.configs);
   const verdict = checkCommitted(core.suite, chain, because);
   if (verdict !== 'good') return refuse(core, from, verdict.code, false);
-  if (!justifies(because, execution.stored)) return refuse(core, from, 'contradiction', false);
-  cancel(
-    core,
-    execution,
-    because.record.type === 'close' ? 'job closed' : 'another result was accepted',
-  );
+  if (!justifies(because, execution)) return refuse(core, from, 'contradiction', false);
+  cancel(core, execution, WHY[because.record.type]);
 }
 
-function justifies(because: CertifiedValue, { order, state: { body: state } }: StoredExecution) {
-  const { record } = because;
-  if (record.type === 'config' || record.type === 'assign') return false;
-  if (record.body.version !== state.version) return false;
+const WHY: Readonly<Record<CertifiedValue['record']['type'], string>> = {
+  close: 'job closed',
+  accept: 'another result was accepted',
+  assign: 'another replica stands in its place',
+  config: '',
+};
+
+function justifies({ record }: CertifiedValue, { stored }: LocalExecution): boolean {
+  const { version, partition, execution } = stored.state.body;
+  if (record.type === 'config' || record.body.version !== version) return false;
   if (record.type === 'close') return true;
+  if (record.body.partition !== partition || record.body.execution === execution) return false;
+  const { counted, ends } = JOB_TYPES[stored.order.jobType];
   // Where each node runs it, the result of another makes none pointless.
-  if (!JOB_TYPES[order.jobType].counted) return false;
-  return record.body.partition === state.partition && record.body.execution !== state.execution;
+  if (!counted || stored.assign === null) return false;
+  // Of what ends the first result counts, whichever attempt brings it.
+  if (record.type === 'accept') return true;
+  return !ends && record.body.attempt > stored.assign.record.body.attempt;
 }
 
-function cancel(core: Node, execution: LocalExecution, why: string): void {
+function cancel(
+  core: With<'mesh' | 'placing' | 'executing'>,
+  execution: LocalExecution,
+  why: string,
+): void {
   const { state, order, queued } = execution.stored;
   if (execution.cancelling || isTerminal(state.body.phase) || queued === true) return;
   execution.cancelling = true;
   note(core, 'execution.cancelled', { job: order.job, execution: order.execution, why });
+  // Nothing runs that could be ended.
+  if (isPausing(execution)) {
+    const cancelled = { type: 'cancelled', output: state.body.output } as const;
+    return onRunEvent(core, order.execution, cancelled);
+  }
   core.out.push({ type: 'cancel-run', execution: order.execution, why });
 }
 
 /** The job is closed: stop what still runs, forget what is over. */
-export function endExecutions(core: With<'keeping' | 'executing'>, job: JobId): void {
+export function endExecutions(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  job: JobId,
+): void {
   for (const [id, execution] of core.executing.executions) {
     if (execution.stored.order.job !== job) continue;
     const { stored } = execution;
@@ -62,6 +81,7 @@ export function endExecutions(core: With<'keeping' | 'executing'>, job: JobId): 
     }
     dropExecution(core, id);
     core.timers.clear(executionTimer(id));
+    core.timers.clear(restartTimer(id));
     persist(core, { table: 'executions', job, key: id, value: null });
     core.out.push({ type: 'forget-run', execution: id });
     if (stored.assign === null) rememberDone(core, stored.spec);

@@ -2,6 +2,7 @@
  * Executions on this node: take assignments that are certified and fresh,
  * write them down before they start. What becomes of them is in `reporting.ts`, `lease.ts`, `ending.ts`.
  */
+import { JOB_TYPES } from '../../job/types.ts';
 import { remember } from '../node/remember.ts';
 import { toSay } from '../node/repeat.ts';
 import { freeNow, releaseHold } from '../placing/capacity.ts';
@@ -67,6 +68,7 @@ export function onAssign(
     const { execution } = assign.record.body;
     if (executions.has(execution)) {
       adopt(core, execution, epoch);
+      standAs(core, message, assign);
       started.push(execution);
       continue;
     }
@@ -111,6 +113,8 @@ function take(
     refuse(core, from, verdict.code, verdict.fault);
     return [{ code: 'expired' }];
   }
+  // One that goes on as a further attempt is none to begin: it ended here, and was forgotten.
+  if (body.adopts !== null) return NOT_BID;
   const here = body.node === core.self && hasPlace(spec, assign.record);
   if (!here || body.execution !== executionIdOf(core.suite, spec.body.spec.Type, body)) {
     refuse(core, from, 'contradiction', true);
@@ -127,7 +131,13 @@ function take(
   observe(core, assign.record.hlc);
   const order = orderOf(spec, body, epoch, message.holders);
   const state = seal(core, 'state', stateBody(body, 0, 'received'));
-  const stored: StoredExecution = { order, spec, ...rootsOf(message), assign, state };
+  const stored: StoredExecution = {
+    order,
+    spec,
+    ...rootsOf(message),
+    assign,
+    state,
+  };
   addExecution(core, stored, epoch);
   saveExecution(core, stored);
   if (epoch.number > 0) saveEpoch(core, body.job, epoch);
@@ -138,6 +148,26 @@ function take(
   });
   core.out.push({ type: 'run', order, resume: false });
   return null;
+}
+
+/**
+ * An execution goes on as a further attempt: what stood before it stops it no more, whoever shows that
+ * again, also after a restart.
+ */
+function standAs(
+  core: With<'executing'>,
+  message: AssignMessage,
+  assign: Certified<'assign'>,
+): void {
+  const { body } = assign.record;
+  const execution = core.executing.executions.get(body.execution);
+  if (execution === undefined || body.adopts !== execution.stored.order.attempt) return;
+  const { stored } = execution;
+  if (stored.assign === null || body.attempt <= stored.assign.record.body.attempt) return;
+  if (!hasPlace(stored.spec, assign.record)) return;
+  if (checkCommitted(core.suite, chainOf(message), assign) !== 'good') return;
+  execution.stored = { ...stored, assign };
+  saveExecution(core, execution.stored);
 }
 
 export function orderOf(
@@ -158,10 +188,14 @@ export function orderOf(
     partition: body.partition,
     partitionCount: job.Count,
     attempt: body.attempt,
+    restarts: 0,
     epoch: epoch.number,
     task: job.Task,
     holders,
-    timeoutMs: (ExecutionTimeout > 0 ? ExecutionTimeout : TotalTimeout) * 1000,
+    // Bacalhau limits neither in time.
+    timeoutMs: JOB_TYPES[job.Type].ends
+      ? (ExecutionTimeout > 0 ? ExecutionTimeout : TotalTimeout) * 1000
+      : 0,
   };
 }
 
@@ -178,6 +212,8 @@ export const stateBody = (
   node: of.node,
   sequence,
   phase,
+  restarts: 0,
+  retryMs: null,
   exitCode: null,
   result: null,
   failure: null,
@@ -199,6 +235,7 @@ export function addExecution(
     asked: 0,
     resend: toSay(core),
     cancelling: false,
+    runsSince: null,
   };
   noteExecution(core, execution);
   core.timers.set('renew', after(core.now, core.config.limits.leaseRenewMs));

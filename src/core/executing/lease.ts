@@ -18,6 +18,8 @@ import type { Node, With } from '../node/state.ts';
 export function renewLeases(core: With<'keeping' | 'executing'>): void {
   const told = new Map<NodeId, { job: JobId; execution: ExecutionId }[]>();
   for (const [id, execution] of eachLive(core)) {
+    // How far it is was lost on the way, or another leads now who has not heard it.
+    if (!execution.acked.has(execution.epoch.leader)) report(core, execution);
     for (const node of whomToTell(core, execution)) {
       const list = told.get(node) ?? [];
       list.push({ job: execution.stored.order.job, execution: id });

@@ -22,6 +22,8 @@ export interface LocalExecution {
   asked: number;
   readonly resend: Repeat;
   cancelling: boolean;
+  /** When this process heard that its program runs; null before that. */
+  runsSince: Millis | null;
 }
 
 /** An accepted result that this node holds. */

@@ -3,6 +3,8 @@
  * knows and could do itself. It sees neither leases nor misses, so it takes every execution for alive
  * that has not ended; and its clock ends no job, as it may be wrong.
  */
+import { JOB_TYPES } from '../../job/types.ts';
+import { RESTART_MAX_MS } from '../contract/limits.ts';
 import { shut } from '../node/door.ts';
 import { takenBy, howOften } from '../placing/resources.ts';
 import { refusalsFor } from '../placing/eligibility.ts';
@@ -39,7 +41,9 @@ export function workDue(
     limits: { ...limits, retryBackoffMs: 0 },
   });
   if (plan.close !== null) return IDLE_MS;
-  if (plan.vacancies.size > 0 && couldRun(core, kept)) return IDLE_MS;
+  // What does not end may have failed so often that its leader waits with the next attempt.
+  const pauseMs = JOB_TYPES[kept.ledger.spec.body.spec.Type].ends ? 0 : RESTART_MAX_MS;
+  if (plan.vacancies.size > 0 && couldRun(core, kept)) return IDLE_MS + pauseMs;
   if (plan.accepts.length > 0) return IDLE_MS + LATE_MAX * limits.replicateTimeoutMs;
   return plan.complete ? IDLE_MS : null;
 }

@@ -39,6 +39,7 @@ export function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader)
   cancelSurplus(core, kept, lead, plan);
   if (isEnding(kept, lead)) return;
   if (plan.close !== null) return proposeClose(core, kept, lead, plan);
+  proposeAdoptions(core, kept, lead, plan);
   acceptResults(core, kept, lead, plan);
   for (const state of plan.copies) askForCopy(core, kept, lead, state);
   if (plan.calling) callNodes(core, kept, lead);
@@ -99,6 +100,8 @@ function noteFailure(
 ): void {
   const watched = lead.watch.get(execution);
   if (watched !== undefined) watched.failedAt = core.now;
+  // One that was given up is noted when it is.
+  if (kept.ledger.states.get(execution)?.body.phase !== 'failed') return;
   const failure = kept.ledger.states.get(execution)?.body.failure;
   const code = failure?.code ?? 'unknown';
   const node = nodeOfExecution(kept.ledger, execution);
@@ -114,6 +117,14 @@ function cancelSurplus(core: Node, kept: KeptJob, lead: Leader, { surplus }: Pla
     lead.cancelled.add(execution);
     send(core, node, { type: 'cancel', job: kept.ledger.job, execution, because, ...changed });
   }
+}
+
+function proposeAdoptions(core: Node, kept: KeptJob, lead: Leader, { adoptions }: Plan): void {
+  const values = adoptions.map(({ attempt, replaces, adopted: { body } }) => {
+    const adopts = body.adopts ?? body.attempt;
+    return seal(core, 'assign', { ...body, attempt, replaces, adopts, epoch: lead.epoch });
+  });
+  if (values.length > 0) propose(core, kept, lead, values);
 }
 
 function proposeClose(

@@ -23,7 +23,16 @@ export function placeEnrolled(core: Node, kept: KeptJob, lead: Leader): void {
     if (partition >= ENROLLED_MAX) break;
     outlook.nextPlace = partition + 1;
     const { node } = state.body;
-    const about = { job, version, partition, attempt: 0, replaces: null, execution, node };
+    const about = {
+      job,
+      version,
+      partition,
+      attempt: 0,
+      replaces: null,
+      adopts: null,
+      execution,
+      node,
+    };
     values.push(seal(core, 'assign', { ...about, epoch }));
   }
   outlook.unplaced.clear();

@@ -80,6 +80,7 @@ const WHY: Readonly<Record<Exclude<Fate, 'live'>, string>> = {
   lost: 'the node was lost',
   missed: 'the node left',
   overdue: 'it ran longer than it may',
+  surplus: 'another stands in its place',
 };
 
 /** @param of what its partitions come to */

@@ -46,12 +46,15 @@ export function watchAnew(
   const { assign, state } = attempt;
   const replaced = replacedFor(next);
   const own = sameEpoch(assign.record.body.epoch, epoch);
+  // What was adopted runs already; its node has to hear of it all the same.
+  const awaited =
+    state === null || (assign.record.body.adopts !== null && !isTerminal(state.body.phase));
   const startBy = after(now, own ? startTimeoutMs : leaseLostMs);
   return {
     assign,
     firstAt: now,
     silentAt: after(now, leaseLostMs),
-    startBy: state === null && replaced === null ? startBy : null,
+    startBy: awaited && replaced === null ? startBy : null,
     sendAt: now,
     gaveUp: replaced === 'failed' ? null : replaced,
     failedAt: null,

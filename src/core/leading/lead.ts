@@ -21,6 +21,7 @@ import { beginEntrusting, tellHolders } from './copies.ts';
 import { outdate } from './outlook.ts';
 import { signOfLife } from './silence.ts';
 import { leaderIn } from './state.ts';
+import { attemptsOf } from '../record/ledger.ts';
 
 /** Jobs of which one renewal makes this node say who leads them. */
 const LEADS_TOLD = 256;
@@ -109,10 +110,20 @@ function isUnheard(
   return !states.has(execution) && !assigned.has(execution);
 }
 
-/** The accepted result that makes a running execution pointless. */
-function supersededBy({ ledger }: KeptJob, execution: ExecutionId): Certified<'accept'> | null {
+/** What makes a running execution pointless: the accepted result, or of what does not end the attempt that stands. */
+function supersededBy(
+  { ledger, lead }: KeptJob,
+  execution: ExecutionId,
+): Certified<'accept'> | Certified<'assign'> | null {
   const assigned = ledger.assigned.get(execution);
   if (assigned?.version !== ledger.spec.body.version) return null;
-  const accept = ledger.partitions.get(assigned.partition)?.accept ?? null;
+  const partition = ledger.partitions.get(assigned.partition);
+  // It was decided, and the word of it may be lost.
+  if (lead?.stage === 'leader' && lead.cancelled.has(execution)) {
+    const standing = attemptsOf(partition).at(-1)?.assign ?? null;
+    if (!JOB_TYPES[ledger.spec.body.spec.Type].ends)
+      return standing?.record.body.execution === execution ? null : standing;
+  }
+  const accept = partition?.accept ?? null;
   return accept?.record.body.execution === execution ? null : accept;
 }

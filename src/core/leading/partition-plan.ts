@@ -3,14 +3,14 @@
  * observations. `plan.ts` puts the partitions together.
  */
 import type { Job } from '../../job/model.ts';
+import { JOB_TYPES } from '../../job/types.ts';
 import type { ExecutionId, Millis, NodeId, RecordId } from '../record/ids.ts';
 import { after } from '../record/ids.ts';
 import { enrolledEnd } from './enrolment.ts';
 import type { Enrolment } from './enrolment.ts';
-import { safetyOf } from './holders.ts';
-import type { Around, Safety } from './holders.ts';
-import { failingIn, fateOf, replacedFor, watchAnew } from './fate.ts';
-import type { Fate } from './fate.ts';
+import { exhaustedEnding, fatalEnding } from './endings.ts';
+import type { Around } from './holders.ts';
+import { failingIn } from './fate.ts';
 import type { Search } from './queueing.ts';
 import { attemptsOf, isTerminal } from '../record/ledger.ts';
 import type { Attempt, Ledger } from '../record/ledger.ts';
@@ -25,7 +25,10 @@ import type {
   Signed,
   Slot,
 } from '../record/records.ts';
+import { planReplica } from './replica-plan.ts';
 import type { Replication, Watched } from './state.ts';
+import { resultSafety, viewOf, wake } from './view.ts';
+import type { View } from './view.ts';
 
 /** An execution that is over is told of within this. */
 const OVERDUE_MS = 30_000;
@@ -66,7 +69,15 @@ export interface GivenUp {
 
 export interface Surplus {
   readonly assign: Certified<'assign'>;
-  readonly because: Certified<'accept'>;
+  /** What stands instead of it. */
+  readonly because: Certified<'accept'> | Certified<'assign'>;
+}
+
+/** An execution that was only thought lost goes on as a further attempt. */
+export interface Adoption {
+  readonly attempt: number;
+  readonly replaces: ReplacedFor;
+  readonly adopted: Signed<'assign'>;
 }
 
 /** What is to be done about one partition now. */
@@ -83,8 +94,10 @@ export interface PartitionPlan {
   readonly givenUp: GivenUp[];
   /** Failed executions seen for the first time. */
   readonly failed: ExecutionId[];
-  /** Executions to stop, as another result of the partition was accepted. */
+  /** Executions to stop, as another result of the partition was accepted or another attempt stands. */
   readonly surplus: Surplus[];
+  /** The execution to take back now. */
+  adoption: Adoption | null;
   /** The result to accept now. */
   accept: Signed<'state'> | null;
   /** The result that needs a second copy first. */
@@ -95,19 +108,6 @@ export interface PartitionPlan {
   failing: readonly NodeId[];
   /** Look again at this moment. */
   wakeAt: Millis | null;
-}
-
-function wake(draft: PartitionPlan, at: Millis): void {
-  if (draft.wakeAt === null || at < draft.wakeAt) draft.wakeAt = at;
-}
-
-/** An attempt as it is seen now. */
-interface View {
-  readonly attempt: Attempt;
-  readonly watched: Readonly<Watched>;
-  readonly fate: Fate;
-  /** As every leader counts it. */
-  readonly counts: Fate;
 }
 
 export function planPartition(
@@ -124,13 +124,16 @@ export function planPartition(
     givenUp: [],
     failed: [],
     surplus: [],
+    adoption: null,
     accept: null,
     copy: null,
     vacancy: null,
     failing: [],
     wakeAt: null,
   };
-  planAttempts(draft, ledger, index, observed, timeLimitMs);
+  const { counted, ends } = JOB_TYPES[ledger.spec.body.spec.Type];
+  if (counted && !ends) planReplica(draft, ledger, index, observed);
+  else planAttempts(draft, ledger, index, observed, timeLimitMs);
   return draft;
 }
 
@@ -157,7 +160,7 @@ function planAttempts(
   draft.failing = views
     .filter(({ attempt, fate }) => fate !== 'live' && attempt.state?.body.phase !== 'cancelled')
     .map(({ attempt }) => attempt.assign.record.body.node);
-  for (const { attempt } of views) draft.ending ??= fatalEnding(attempt, index);
+  for (const { attempt } of views) draft.ending ??= fatalEnding(attempt, index, true);
   if (draft.ending !== null || views.some(({ fate }) => fate === 'live')) return;
   const last = views.at(-1);
   const misses = views.filter(({ counts }) => counts === 'missed').length;
@@ -217,60 +220,13 @@ function planResult(
   return true;
 }
 
-function resultSafety({ body }: Signed<'state'>, { replications, around }: Observed): Safety {
-  if (body.result === null) return 'safe';
-  return safetyOf(body.node, replications.get(body.execution), around);
-}
-
-/** Looks at an attempt, and puts down what is new about it. */
-function viewOf(
-  draft: PartitionPlan,
-  attempt: Attempt,
-  next: Attempt | undefined,
-  observed: Observed,
-  timeLimitMs: number,
-): View {
-  const { execution } = attempt.assign.record.body;
-  const known = observed.watch.get(execution);
-  const { now, epoch, limits } = observed;
-  const watched = known ?? watchAnew(attempt, next, epoch, now, limits);
-  if (known === undefined) draft.begun.push(watched);
-  let fate = fateOf(attempt, next, watched);
-  if (fate === 'failed' && watched.failedAt === null) draft.failed.push(execution);
-  const why = fate === 'live' ? givingUp(draft, attempt, watched, observed, timeLimitMs) : null;
-  if (why !== null) {
-    draft.givenUp.push({ execution, why });
-    fate = why;
-  }
-  return { attempt, watched, fate, counts: replacedFor(next) ?? fate };
-}
-
-/** Why a living attempt is not counted on from now on; null when it is. */
-function givingUp(
-  draft: PartitionPlan,
-  { state }: Attempt,
-  { firstAt, silentAt, startBy }: Readonly<Watched>,
-  observed: Observed,
-  timeLimitMs: number,
-): GivenUp['why'] | null {
-  // Nobody has what it made. While its node is away it may come back with it.
-  if (state?.body.phase === 'completed' && resultSafety(state, observed) === 'gone') return 'lost';
-  if (startBy !== null && startBy <= observed.now) return 'missed';
-  if (silentAt <= observed.now) return 'lost';
-  const overdueAt = after(firstAt, timeLimitMs);
-  if (overdueAt <= observed.now) return 'overdue';
-  wake(draft, silentAt < overdueAt ? silentAt : overdueAt);
-  if (startBy !== null) wake(draft, startBy);
-  return null;
-}
-
 /**
  * An executor ends what runs too long. One that does not, while it renews its lease, is lost all the
  * same: after the job's own limit and the time for what does not count in it.
  */
-export function timeLimitOf({ Task }: Job): number {
+export function timeLimitOf({ Type, Task }: Job): number {
   const { Engine, InputSources, Publisher, Timeouts } = Task;
-  if (Timeouts.ExecutionTimeout === 0) return Number.POSITIVE_INFINITY;
+  if (Timeouts.ExecutionTimeout === 0 || !JOB_TYPES[Type].ends) return Number.POSITIVE_INFINITY;
   const moves = Engine.Type === 'docker' || InputSources.length > 0 || Publisher.Type !== '';
   return Timeouts.ExecutionTimeout * 1000 + (moves ? MOVING_MS : OVERDUE_MS);
 }
@@ -289,34 +245,6 @@ function planSurplus(
     if (state !== null && isTerminal(state.body.phase)) continue;
     if (!cancelled.has(execution)) draft.surplus.push({ assign, because: accept });
   }
-}
-
-/** A failure that no other node would mend: the spec is wrong, or the job ran into its own limit. */
-function fatalEnding(attempt: Attempt, index: number): Ending | null {
-  const state = attempt.state;
-  const failure = state?.body.failure;
-  if (state == null || failure == null || state.body.phase !== 'failed') return null;
-  if (failure.class !== 'spec' && failure.class !== 'limit') return null;
-  return {
-    outcome: 'failed',
-    code: failure.code,
-    message: `Partition ${index}: ${failure.message}`.slice(0, 1000),
-    evidence: [state.id],
-  };
-}
-
-function exhaustedEnding(attempts: readonly Attempt[], index: number, failed: number): Ending {
-  const last = attempts.findLast((attempt) => attempt.state?.body.failure != null)?.state ?? null;
-  const why = last?.body.failure?.message ?? 'the node was lost or did not take it up';
-  return {
-    outcome: 'failed',
-    code: 'attempts-exhausted',
-    message: `Partition ${index} did not succeed in ${failed} attempts; the last one: ${why}`.slice(
-      0,
-      1000,
-    ),
-    evidence: last === null ? [] : [last.id],
-  };
 }
 
 /** When the next attempt may start: back-off doubles with each failure; a lost node needs none. */

@@ -4,13 +4,21 @@
  * (level-triggered), so a lost message or a repeated one changes nothing but the moment. `outlook.ts` comes
  * to the same plan by looking only at partitions that something happened to.
  */
+import { JOB_TYPES } from '../../job/types.ts';
 import { stopAmong } from '../record/commands.ts';
 import { closeSlot } from '../record/slot.ts';
 import { enrolmentEnd, partitionsOf } from './enrolment.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, Millis } from '../record/ids.ts';
 import { planPartition, timeLimitOf } from './partition-plan.ts';
-import type { Ending, GivenUp, Observed, PartitionPlan, Surplus } from './partition-plan.ts';
+import type {
+  Adoption,
+  Ending,
+  GivenUp,
+  Observed,
+  PartitionPlan,
+  Surplus,
+} from './partition-plan.ts';
 import { queueEnding } from './queueing.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { Vacancy } from '../placing/ranking.ts';
@@ -24,6 +32,7 @@ export interface Plan {
   readonly givenUp: GivenUp[];
   readonly failed: ExecutionId[];
   readonly surplus: Surplus[];
+  readonly adoptions: Adoption[];
   readonly accepts: Signed<'state'>[];
   readonly copies: Signed<'state'>[];
   /** By partition. */
@@ -49,6 +58,7 @@ export function beginPlan(ledger: Ledger, observed: Observed): Plan {
     givenUp: [],
     failed: [],
     surplus: [],
+    adoptions: [],
     accepts: [],
     copies: [],
     vacancies: NO_VACANCIES,
@@ -59,7 +69,7 @@ export function beginPlan(ledger: Ledger, observed: Observed): Plan {
   // The end is decided; it only has to be committed.
   if (isEnding(ledger, observed)) return plan;
   plan.close = stopEnding(ledger) ?? timeoutEnding(ledger, observed);
-  const total = ledger.spec.body.spec.Task.Timeouts.TotalTimeout * 1000;
+  const total = totalTimeoutOf(ledger) * 1000;
   if (total > 0) wake(plan, after(observed.now, Math.max(0, total - observed.ageMs)));
   return plan;
 }
@@ -70,6 +80,7 @@ export function addPartition(plan: Plan, partition: PartitionPlan): void {
   if (partition.givenUp.length > 0) plan.givenUp.push(...partition.givenUp);
   if (partition.failed.length > 0) plan.failed.push(...partition.failed);
   if (partition.surplus.length > 0) plan.surplus.push(...partition.surplus);
+  if (partition.adoption !== null) plan.adoptions.push(partition.adoption);
   if (partition.accept !== null) plan.accepts.push(partition.accept);
   if (partition.copy !== null) plan.copies.push(partition.copy);
 }
@@ -103,7 +114,8 @@ export function endPlan(
     if (verdict.over) plan.close = verdict.ending;
     else if (verdict.lookAt !== null) wake(plan, verdict.lookAt);
   }
-  plan.complete = plan.close === null && of.open === 0;
+  const { ends } = JOB_TYPES[ledger.spec.body.spec.Type];
+  plan.complete = ends && plan.close === null && of.open === 0;
   return plan;
 }
 
@@ -147,8 +159,12 @@ function stopEnding(ledger: Ledger): Ending | null {
   return { outcome: 'stopped', code: 'stopped-by-owner', message, evidence: [stop.id] };
 }
 
+/** Seconds; 0 = none. What does not end by itself is not limited in time, as in Bacalhau. */
+const totalTimeoutOf = ({ spec: { body } }: Ledger): number =>
+  JOB_TYPES[body.spec.Type].ends ? body.spec.Task.Timeouts.TotalTimeout : 0;
+
 function timeoutEnding(ledger: Ledger, observed: Observed): Ending | null {
-  const seconds = ledger.spec.body.spec.Task.Timeouts.TotalTimeout;
+  const seconds = totalTimeoutOf(ledger);
   if (seconds === 0 || observed.ageMs < seconds * 1000) return null;
   return {
     outcome: 'failed',

@@ -38,6 +38,7 @@ export function signOfLife(core: Node, from: NodeId, kept: KeptJob, execution: E
   const phase = ledger.states.get(execution)?.body.phase ?? 'received';
   if (watched.gaveUp === null || isTerminal(phase) || watched.gaveUp === 'overdue') return;
   watched.gaveUp = null;
+  watched.failedAt = null;
   outdate(kept, watched.assign.record.body.partition);
   touch(core, ledger.job);
 }

@@ -38,7 +38,7 @@ export interface Watched {
   sendAt: Millis;
   /** Why it was given up; null while it may live. Who is heard again may live again. */
   gaveUp: Exclude<ReplacedFor, 'failed'> | null;
-  /** When this leader first saw that it had failed; the back-off counts from here. */
+  /** When this leader first saw that it had failed, or of what does not end that it is over; the back-off counts from here. */
   failedAt: Millis | null;
 }
 

@@ -227,6 +227,7 @@ function assign(
       partition,
       attempt,
       replaces,
+      adopts: null,
       execution,
       node,
       epoch: lead.epoch,

@@ -3,6 +3,7 @@
  * to it. Engines and the runner carry orders out; the core only produces orders and consumes events.
  */
 import type { Task, JobType } from '../../job/model.ts';
+import { JOB_TYPES } from '../../job/types.ts';
 import type { ExecutionId, JobId, NodeId } from './ids.ts';
 
 /** Phases only move forward. The four last are terminal. */
@@ -23,6 +24,7 @@ export type Phase =
  * `node`: this node cannot (engine broken, disk full): tried on another node.
  * `transient`: may work next time (registry 5xx, input not found yet): tried again with back-off.
  * `limit`: the job ran into one of its own limits (memory, time, output): not tried again.
+ * A program that does not end is started again on its node after `transient`, `limit` and an exit.
  */
 export type FailureClass = 'spec' | 'node' | 'transient' | 'limit';
 
@@ -69,6 +71,8 @@ export interface ExecutionOrder {
   readonly partition: number;
   readonly partitionCount: number;
   readonly attempt: number;
+  /** How often its program was started again on this node; 0 at first. */
+  readonly restarts: number;
   /** The epoch's number, given to the program so that it can fence its own side effects. */
   readonly epoch: number;
   readonly task: Task;
@@ -97,6 +101,16 @@ export type RunEvent =
     }
   | { readonly type: 'cancelled'; readonly output: OutputHead | null };
 
+/** Another node would do no better, and this one may the next time. */
+const CURABLE: ReadonlySet<FailureClass> = new Set(['transient', 'limit']);
+
+/** What a program that does not end by itself is started again after, on its node. */
+export type Interruption = Extract<RunEvent, { readonly type: 'ended' | 'failed' }>;
+
+export const isInterruption = (jobType: JobType, event: RunEvent): event is Interruption =>
+  !JOB_TYPES[jobType].ends &&
+  (event.type === 'ended' || (event.type === 'failed' && CURABLE.has(event.failure.class)));
+
 /**
  * The variables every program gets (Bacalhau reference part 3.1, and the same as `SHOAL_*`).
  * The task's own variables come first, so they cannot hide these.
@@ -115,6 +129,7 @@ export function environmentOf(order: ExecutionOrder): Readonly<Record<string, st
     env[`SHOAL_${key}`] = value;
   }
   env['SHOAL_ATTEMPT'] = String(order.attempt);
+  env['SHOAL_RESTARTS'] = String(order.restarts);
   env['SHOAL_EPOCH'] = String(order.epoch);
   return env;
 }

@@ -51,8 +51,8 @@ export interface Ledger extends Roots {
   /** Derived from `committed` and `states`: the same facts of the current version, by partition. */
   readonly partitions: Map<number, Partition>;
   /**
-   * Derived: where each assigned execution belongs. Two leaders may each have given a node that enrolled a place:
-   * then it is the lower one, in whatever order they come.
+   * Derived: where each assigned execution belongs; of one that was adopted the latest attempt. Two leaders may each
+   * have given a node that enrolled a place: then it is the lower one, in whatever order they come.
    */
   readonly assigned: Map<ExecutionId, AssignBody>;
   /** Derived: the latest moment of a record, wall clock. */
@@ -127,7 +127,11 @@ export function mergeCommitted(ledger: Ledger, certified: CertifiedValue): Merge
 
 function noteAssigned({ assigned }: Ledger, body: AssignBody): void {
   const known = assigned.get(body.execution);
-  if (known === undefined || body.partition < known.partition) assigned.set(body.execution, body);
+  const counts =
+    known === undefined ||
+    body.partition < known.partition ||
+    (body.partition === known.partition && body.attempt > known.attempt);
+  if (counts) assigned.set(body.execution, body);
 }
 
 function attemptOf({ states }: Ledger, assign: Certified<'assign'>): Attempt {

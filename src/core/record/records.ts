@@ -105,9 +105,9 @@ export interface GrantBody {
 /**
  * Why an attempt was given up and another one took its place. `failed`: its program did. `lost`: silent for
  * a whole lease, or nobody has its result. `missed`: refused, not taken up in time, or its node left.
- * `overdue`: it renews its lease, but ran for longer than it may.
+ * `overdue`: it renews its lease, but ran for longer than it may. `surplus`: an older replica was back.
  */
-export type ReplacedFor = 'failed' | 'lost' | 'missed' | 'overdue';
+export type ReplacedFor = 'failed' | 'lost' | 'missed' | 'overdue' | 'surplus';
 
 /** A node runs this attempt; where each node decides for itself: it enrolled, and its result counts in this place. */
 export interface AssignBody {
@@ -117,6 +117,9 @@ export interface AssignBody {
   readonly attempt: number;
   /** What became of the attempt before, so that every later leader counts it alike; null for the first. */
   readonly replaces: ReplacedFor | null;
+  /** An earlier attempt whose execution goes on as this one, as it was only thought lost; null for a new one. */
+  readonly adopts: number | null;
+  /** Of a new one the id that its place gives it; else that of the attempt it adopts. */
   readonly execution: ExecutionId;
   readonly node: NodeId;
   readonly epoch: Epoch;
@@ -133,6 +136,10 @@ export interface StateBody {
   /** Rises by one with each record of this execution. */
   readonly sequence: number;
   readonly phase: Phase;
+  /** How often its node has started its program again, or is about to. The last end is in the fields below. */
+  readonly restarts: number;
+  /** Its program is over for now, and is started again after so long, milliseconds; null while it is not. */
+  readonly retryMs: number | null;
   readonly exitCode: number | null;
   readonly result: ResultRef | null;
   readonly failure: ExecutionFailure | null;

@@ -5,7 +5,7 @@
  */
 import { JOB_TYPES } from '../../job/types.ts';
 import { CONFIGS_MAX } from './chain.ts';
-import type { ConfigId, Signed, Slot, SpecBody } from './records.ts';
+import type { AssignBody, ConfigId, Signed, Slot, SpecBody } from './records.ts';
 
 /** A value that a leader commits in a slot. */
 type Value = Signed<'assign'> | Signed<'accept'> | Signed<'close'> | Signed<'config'>;
@@ -41,6 +41,18 @@ export const partitionIn = ({ type, body }: Value): number | null =>
 
 /** Attempts of one partition that a ledger has room for: 100 that fail, the most there can be set, and 20 that nobody takes up. */
 const ATTEMPTS_MAX = 128;
+/**
+ * The same of a job that does not end. One that fails all the time is tried anew every five minutes: this is three
+ * and a half days of it, and a node lost every two hours of the sixty days that a spec may be good for.
+ */
+const REPLICA_ATTEMPTS_MAX = 1_024;
+
+export function attemptsMax({ spec }: Pick<SpecBody, 'spec'>): number {
+  const { counted, ends } = JOB_TYPES[spec.Type];
+  // A node that enrolled runs the job once.
+  if (!counted) return 1;
+  return ends ? ATTEMPTS_MAX : REPLICA_ATTEMPTS_MAX;
+}
 
 /** Nodes that one job may run on when each decides for itself: what a counted job may have of partitions. */
 export const ENROLLED_MAX = 10_000;
@@ -52,6 +64,12 @@ export const ENROLLED_MAX = 10_000;
 export const partitionsIn = ({ spec }: Pick<SpecBody, 'spec'>): number =>
   JOB_TYPES[spec.Type].counted ? spec.Count : ENROLLED_MAX;
 
+/** Each attempt but the first takes the place of one; only what does not end may be adopted. */
+function follows({ attempt, replaces, adopts }: AssignBody, ends: boolean): boolean {
+  if ((attempt === 0) !== (replaces === null)) return false;
+  return adopts === null ? replaces !== 'surplus' : !ends && adopts < attempt;
+}
+
 /**
  * Whether a job has a slot for this value: otherwise hostile keepers could fill a ledger without end.
  * Only the version whose spec is here has any; what another one has room for is not known.
@@ -59,10 +77,10 @@ export const partitionsIn = ({ spec }: Pick<SpecBody, 'spec'>): number =>
 export function hasPlace({ body: spec }: Signed<'spec'>, { type, body }: Value): boolean {
   if (type === 'config') return body.config.major === 0 && body.config.minor <= CONFIGS_MAX;
   if (body.version !== spec.version) return false;
-  if (type === 'close') return true;
-  // Each attempt but the first takes the place of one.
-  if (type === 'assign' && (body.attempt === 0) !== (body.replaces === null)) return false;
-  // A node that enrolled runs the job once.
-  const attempts = JOB_TYPES[spec.spec.Type].counted ? ATTEMPTS_MAX : 1;
-  return body.partition < partitionsIn(spec) && body.attempt < attempts;
+  const { ends } = JOB_TYPES[spec.spec.Type];
+  if (type === 'close') return ends || body.outcome !== 'completed';
+  // What does not end leaves no result.
+  if (type === 'accept' && !ends) return false;
+  if (type === 'assign' && !follows(body, ends)) return false;
+  return body.partition < partitionsIn(spec) && body.attempt < attemptsMax(spec);
 }

@@ -17,6 +17,8 @@ interface NoopParams {
   readonly fail: string | null;
   /** Class of that failure; default `spec`. */
   readonly failClass: ExecutionFailure['class'];
+  /** So many times all of that happens; from then on it runs until it is stopped. null = each time. */
+  readonly ends: number | null;
 }
 
 const FAIL_CLASSES: readonly ExecutionFailure['class'][] = ['spec', 'limit', 'node', 'transient'];
@@ -58,7 +60,7 @@ async function runNoop(
     return failed(
       'noop-params-invalid',
       'spec',
-      'Engine.Params of noop: Milliseconds ≥ 0, ExitCode 0 to 255, Fail a text, FailClass spec, limit, node or transient; all optional.',
+      'Engine.Params of noop: Milliseconds ≥ 0, ExitCode 0 to 255, Fail a text, FailClass spec, limit, node or transient, Ends a whole number ≥ 0; all optional.',
     );
   }
   const line = `noop ${run.order.execution} partition ${run.order.partition}\n`;
@@ -67,9 +69,11 @@ async function runNoop(
   await writeFile(run.stderrPath, '', { mode: 0o600 });
   onStarted();
   await appendFile(run.stdoutPath, kept);
-  const { timeoutMs } = run.order;
-  const tooLong = timeoutMs > 0 && params.milliseconds > timeoutMs;
-  if (!(await wait(tooLong ? timeoutMs : params.milliseconds, signal))) {
+  const { timeoutMs, restarts } = run.order;
+  const stays = params.ends !== null && restarts >= params.ends;
+  const milliseconds = stays ? Number.POSITIVE_INFINITY : params.milliseconds;
+  const tooLong = timeoutMs > 0 && milliseconds > timeoutMs;
+  if (!(await wait(tooLong ? timeoutMs : milliseconds, signal))) {
     return failed('cancelled', 'transient', 'The execution was stopped on request.');
   }
   if (tooLong)
@@ -86,14 +90,16 @@ async function runNoop(
 
 /** null when a parameter is of the wrong kind or out of its range. */
 function readParams(engine: SpecConfig): NoopParams | null {
-  const { Milliseconds, ExitCode, Fail, FailClass } = engine.Params;
+  const { Milliseconds, ExitCode, Fail, FailClass, Ends } = engine.Params;
   const milliseconds = numberIn(Milliseconds, Number.MAX_SAFE_INTEGER);
   const exitCode = numberIn(ExitCode, 255);
   if (milliseconds === null || exitCode === null || !Number.isInteger(exitCode)) return null;
   const failClass = FAIL_CLASSES.find((one) => one === (FailClass ?? 'spec'));
-  if (failClass === undefined) return null;
-  if (Fail === undefined || Fail === null) return { milliseconds, exitCode, fail: null, failClass };
-  return typeof Fail === 'string' ? { milliseconds, exitCode, fail: Fail, failClass } : null;
+  const times = numberIn(Ends, Number.MAX_SAFE_INTEGER);
+  if (failClass === undefined || times === null || !Number.isInteger(times)) return null;
+  const params = { milliseconds, exitCode, failClass, ends: Ends == null ? null : times };
+  if (Fail === undefined || Fail === null) return { ...params, fail: null };
+  return typeof Fail === 'string' ? { ...params, fail: Fail } : null;
 }
 
 function numberIn(value: Json | undefined, max: number): number | null {

@@ -5,7 +5,8 @@
  *     prepared.json  the mounts; written when the inputs are here, before the engine starts
  *     started.json   when the program itself began to run
  *     outcome.json   how the program ended; from here on it is never run again
- *     final.json     the last event; from here on it is only told again
+ *     final.json     the last event; from here on it is only told again, unless the order says that the
+ *                    program was started again since: then all of this is of an earlier run
  *     forgotten.json nobody needs it any more; it goes after the retention time
  *     logs/          stdout and stderr
  *     inputs/ outputs/ results/ scratch/   working files, removed at the end
@@ -112,9 +113,8 @@ export function executionFiles(executionsDir: string, execution: ExecutionId): E
       const made = await mkdir(directory, { recursive: true, mode: 0o700 });
       if (made === undefined) {
         // What an earlier try noted is no longer true.
-        await empty(
-          ['prepared', 'started', 'forgotten'].map((name) => join(directory, `${name}.json`)),
-        );
+        const past = ['final', 'outcome', 'prepared', 'started', 'forgotten'];
+        await empty(past.map((name) => join(directory, `${name}.json`)));
         await empty([inputs, outputs, results, scratch, logs]);
       }
       const make = (path: string) => mkdir(path, { recursive: true, mode: 0o700 });

@@ -3,6 +3,7 @@
  * so that a process that takes over finds out from the files where to go on. Does not know about
  * other executions; `runner.ts` holds them.
  */
+import { JOB_TYPES } from '../../job/types.ts';
 import type {
   ExecutionFailure,
   ExecutionOrder,
@@ -96,7 +97,7 @@ class RunError extends Error {
  */
 export async function carryOut(carried: OrderRun): Promise<FinalEvent> {
   try {
-    const outcome = (await carried.files.read('outcome')) ?? (await run(carried));
+    const outcome = (await outcomeSoFar(carried)) ?? (await run(carried));
     const result = await publish(carried, outcome);
     return {
       type: 'ended',
@@ -112,6 +113,9 @@ export async function carryOut(carried: OrderRun): Promise<FinalEvent> {
   }
 }
 
+const outcomeSoFar = async (carried: OrderRun): Promise<Outcome | null> =>
+  (await ofEarlierRun(carried)) ? null : carried.files.read('outcome');
+
 /** What the program printed so far. */
 export const heads = (carried: OrderRun): Promise<OutputHead> =>
   outputHead(carried.files.stdoutPath, carried.files.stderrPath);
@@ -123,7 +127,7 @@ async function run(carried: OrderRun): Promise<Outcome> {
     const message = `The engine "${order.task.Engine.Type}" is not there on this node.`;
     throw new RunError({ code: 'engine-missing', class: 'node', message }, null);
   }
-  const prepared = await files.read('prepared');
+  const prepared = (await ofEarlierRun(carried)) ? null : await files.read('prepared');
   const outcome =
     (prepared === null ? null : await takeUp(carried, engine, prepared)) ??
     (await begin(carried, engine));
@@ -131,6 +135,13 @@ async function run(carried: OrderRun): Promise<Outcome> {
   // With nothing to publish the last event is what is written next, and says the same.
   if (publishes(order)) files.beginWrite('outcome', ended);
   return ended;
+}
+
+/** What lies in the directory is of a run before the program was started again. */
+export async function ofEarlierRun({ files, order }: OrderRun): Promise<boolean> {
+  if (order.restarts === 0) return false;
+  const known = await files.read('order');
+  return known === null || known.restarts < order.restarts;
 }
 
 /** @returns null when nothing of an earlier run is left and the program had not begun. */
@@ -147,7 +158,9 @@ async function takeUp(
   carried.signal.throwIfAborted();
   if (started === null) return null;
   const message = 'This node was restarted while the program ran, and nothing of it is left.';
-  throw new RunError({ code: 'lost-in-restart', class: 'node', message }, null);
+  // What does not end is started again here, as after every other end of it.
+  const kind = JOB_TYPES[carried.order.jobType].ends ? 'node' : 'transient';
+  throw new RunError({ code: 'lost-in-restart', class: kind, message }, null);
 }
 
 async function begin(carried: OrderRun, engine: Engine): Promise<Outcome> {
@@ -304,8 +317,8 @@ function engineRunOf(
   };
 }
 
-const publishes = ({ task }: ExecutionOrder): boolean =>
-  task.Publisher.Type !== '' && task.Publisher.Type !== 'noop';
+const publishes = ({ jobType, task }: ExecutionOrder): boolean =>
+  JOB_TYPES[jobType].ends && task.Publisher.Type !== '' && task.Publisher.Type !== 'noop';
 
 async function publish(
   carried: OrderRun,

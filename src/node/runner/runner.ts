@@ -4,12 +4,13 @@
  * at a time is the core's decision alone. Never throws for what a job does.
  */
 import { mkdir } from 'node:fs/promises';
+import { isInterruption } from '../../core/record/execution.ts';
 import type { ExecutionOrder, RunEvent } from '../../core/record/execution.ts';
 import type { ExecutionId } from '../../core/record/ids.ts';
 import { createPermits } from '../../../p2p/protocols/permits.ts';
 import { pause } from '../../lib/abort.ts';
 import type { Log } from '../../lib/log.ts';
-import { carryOut, heads } from './run-one.ts';
+import { carryOut, heads, ofEarlierRun } from './run-one.ts';
 import type { OrderRun, RunPorts } from './run-one.ts';
 import { executionFiles } from './files.ts';
 import type { FinalEvent } from './files.ts';
@@ -35,7 +36,7 @@ export interface Runner {
   forget(execution: ExecutionId): void;
   /** Executions that are not over. */
   keep(): ReadonlySet<ExecutionId>;
-  /** True while the execution is not over; what follows its logs needs to know. */
+  /** True while the execution is not over, also between two runs of its program; what follows its logs needs to know. */
   isActive(execution: ExecutionId): boolean;
   /**
    * Removes what nobody needs: files past their time, and what engines have left of executions that
@@ -62,6 +63,10 @@ class RunEnd extends Error {
 
 export function createRunner(options: RunnerOptions): Runner {
   const active = new Map<ExecutionId, { readonly abort: AbortController }>();
+  /** Its program is over, and is started again. */
+  const resting = new Set<ExecutionId>();
+  /** Of each execution the run that was begun last, until it is cleared up after. */
+  const last = new Map<ExecutionId, Promise<void>>();
   /** Work under way, the clearing up after the last event included. */
   const background = new Set<Promise<void>>();
   const sweeper = createSweeper(options);
@@ -94,14 +99,22 @@ export function createRunner(options: RunnerOptions): Runner {
       const log = options.log.child({ execution });
       log.debug({ job: order.job, resume }, 'execution.start');
       const phase: OrderRun['phase'] = (name) => tell(execution, { type: 'phase', phase: name });
+      resting.delete(execution);
+      const before = last.get(execution);
       const done = carryThrough(
-        { ...options, order, log, signal: abort.signal, phase, largeResults },
+        { ...options, order, log, signal: abort.signal, phase, largeResults, before },
         (event) => {
           active.delete(execution);
+          if (isInterruption(order.jobType, event)) resting.add(execution);
           tell(execution, event);
         },
       );
       active.set(execution, { abort });
+      last.set(execution, done);
+      const drop = (): void => {
+        if (last.get(execution) === done) last.delete(execution);
+      };
+      void done.then(drop, drop);
       inBackground(execution, done);
     },
     cancel(execution, why) {
@@ -114,10 +127,11 @@ export function createRunner(options: RunnerOptions): Runner {
         );
     },
     forget(execution) {
+      resting.delete(execution);
       inBackground(execution, markForgotten(options, execution));
     },
     keep: () => new Set(active.keys()),
-    isActive: (execution) => active.has(execution),
+    isActive: (execution) => active.has(execution) || resting.has(execution),
     sweep: () => sweeper(() => new Set(active.keys())),
     async stop(deadlineMs) {
       stopping = true;
@@ -134,7 +148,11 @@ export function createRunner(options: RunnerOptions): Runner {
   };
 }
 
-type Setup = Omit<OrderRun, 'files'> & { readonly executionsDir: string };
+type Setup = Omit<OrderRun, 'files'> & {
+  readonly executionsDir: string;
+  /** The clearing up after the run before. */
+  readonly before: Promise<void> | undefined;
+};
 
 /** From where the files stand to the last event, which is durable before it is told. Never rejects. */
 async function carryThrough(setup: Setup, tell: (event: FinalEvent) => void): Promise<void> {
@@ -144,7 +162,8 @@ async function carryThrough(setup: Setup, tell: (event: FinalEvent) => void): Pr
       ...setup,
       files: executionFiles(setup.executionsDir, order.execution),
     };
-    const told = await carried.files.read('final');
+    await setup.before;
+    const told = (await ofEarlierRun(carried)) ? null : await carried.files.read('final');
     if (told !== null) {
       tell(told);
       return;

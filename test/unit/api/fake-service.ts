@@ -113,7 +113,7 @@ export class FakeJob {
     const epoch = { config: { major: 0, minor: 0 }, number: 0, leader: NODE_A };
     const place = { job: asJobId(this.id), version: 1, partition, attempt };
     const replaces = attempt === 0 ? null : 'lost';
-    const body = { ...place, replaces, execution, node, epoch } as const;
+    const body = { ...place, replaces, adopts: null, execution, node, epoch } as const;
     this.#committed.push({ record: this.#service.sign('assign', body), votes: [] });
     this.state = 'Running';
     return execution;
@@ -132,6 +132,8 @@ export class FakeJob {
         version: 1,
         partition,
         attempt,
+        restarts: 0,
+        retryMs: null,
         execution: asExecutionId(this.executionId(partition, attempt)),
         node,
         sequence: this.#states.length,

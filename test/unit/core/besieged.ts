@@ -205,7 +205,7 @@ export const situations: Readonly<Record<string, (world: Besieged) => void>> = {
     world.message(first.id, { type: 'invite', announcement });
     const place = { job: id, version: 1, partition: 0, attempt: 0, node: target.id };
     const execution = executionIdOf(first.suite, 'batch', place);
-    const body = { ...place, replaces: null, execution, epoch };
+    const body = { ...place, replaces: null, adopts: null, execution, epoch };
     const record = first.suite.seal('assign', body, asHlc(WALL), 'node');
     const assigns = [certify(record, 'assign/1/0/0', epoch)];
     world.message(first.id, { type: 'assign', spec, admission, grant: null, assigns, holders: [] });

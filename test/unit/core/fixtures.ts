@@ -156,6 +156,8 @@ export function assignOf(
     readonly node: number;
     readonly by?: number;
     readonly replaces?: ReplacedFor;
+    /** The attempt whose execution it adopts. */
+    readonly adopts?: number;
   },
   epoch = job.epoch,
 ): Signed<'assign'> {
@@ -166,9 +168,11 @@ export function assignOf(
     attempt: what.attempt ?? 0,
     node: idOf(what.node),
   };
-  const execution = executionIdOf(suite, job.spec.body.spec.Type, about);
+  const adopts = what.adopts ?? null;
+  const place = { ...about, attempt: adopts ?? about.attempt };
+  const execution = executionIdOf(suite, job.spec.body.spec.Type, place);
   const replaces = about.attempt === 0 ? null : (what.replaces ?? 'lost');
-  const body: AssignBody = { ...about, replaces, execution, epoch };
+  const body: AssignBody = { ...about, replaces, adopts, execution, epoch };
   return suiteOf(what.by ?? job.keepers[0] ?? 0).seal('assign', body, at(2), 'node');
 }
 
@@ -177,11 +181,14 @@ export function stateOf(
   node: number,
   change: Partial<StateBody>,
 ): Signed<'state'> {
-  const { epoch: _, ...about } = assign.body;
+  const { epoch: _, replaces: _why, adopts, ...about } = assign.body;
   const body: StateBody = {
     ...about,
+    attempt: adopts ?? about.attempt,
     sequence: 0,
     phase: 'running',
+    restarts: 0,
+    retryMs: null,
     exitCode: null,
     result: null,
     failure: null,

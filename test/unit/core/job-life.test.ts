@@ -130,6 +130,7 @@ describe('one machine alone', () => {
       jobName: 'sum',
       namespace: 'lab',
       partitionCount: 2,
+      restarts: 0,
       epoch: 0,
       holders: [],
       timeoutMs: 5_000,

@@ -33,6 +33,7 @@ export function orderOf(
     partition: 0,
     partitionCount: 1,
     attempt: 0,
+    restarts: 0,
     epoch: 0,
     holders: [],
     timeoutMs: 0,

@@ -48,7 +48,7 @@ export function grant(job: JobId, number = 0): Signed<'grant'> {
 
 function assign(job: JobId, partition: number): Signed<'assign'> {
   const execution = asExecutionId(`e-${uuidOf(hex(partition))}`);
-  const place = { job, version: 1, partition, attempt: 0, replaces: null };
+  const place = { job, version: 1, partition, attempt: 0, replaces: null, adopts: null };
   const body = { ...place, execution, node: leader, epoch };
   return suite.seal('assign', body, asHlc(1_000), 'node');
 }

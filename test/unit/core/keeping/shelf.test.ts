@@ -433,10 +433,18 @@ function records(): readonly StoredRecord[] {
   const accept = { ...about, execution, exitCode: 0, result: null, holders: [] };
   const output = { stdout: 'x', stdoutTruncated: false, stderr: '', stderrTruncated: false };
   const usage = { cpuMs: 1, peakMemoryBytes: 1, wallMs: 1 };
-  const state = { sequence: 4, phase: 'completed', failure: null, output, usage } as const;
+  const state = {
+    sequence: 4,
+    phase: 'completed',
+    restarts: 0,
+    retryMs: null,
+    failure: null,
+    output,
+    usage,
+  } as const;
   const close = { outcome: 'completed', code: 'completed', message: '', evidence: [] } as const;
   const { holders: _, ...run } = accept;
-  const assign = { ...about, replaces: null, execution, epoch };
+  const assign = { ...about, replaces: null, adopts: null, execution, epoch };
   return [
     { record: spec, votes: [] },
     certify(suite.seal('admission', body, now, 'node'), 'admission'),

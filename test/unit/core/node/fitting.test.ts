@@ -54,7 +54,7 @@ const result = {
 const admission = certified(
   seal('admission', { job, version: 1, spec: largestSpec.id, keepers, sponsor: peer }),
 );
-const assign = seal('assign', { ...about, replaces: 'overdue', execution, epoch });
+const assign = seal('assign', { ...about, replaces: 'overdue', adopts: null, execution, epoch });
 const accept = seal('accept', {
   ...about,
   execution,
@@ -69,6 +69,8 @@ const stateOf = (of: typeof execution): Signed<'state'> =>
     execution: of,
     sequence: 2 ** 31 - 1,
     phase: 'failed',
+    restarts: 0,
+    retryMs: null,
     exitCode: 255,
     result,
     failure: { code: 'execution-timeout', class: 'limit', message: WIDE.repeat(1_000) },

@@ -62,6 +62,7 @@ const runOf = (task: Task): EngineRun => ({
     partition: 0,
     partitionCount: 1,
     attempt: 2,
+    restarts: 0,
     epoch: 0,
     task,
     holders: [],

@@ -16,6 +16,7 @@ const order: ExecutionOrder = {
   partition: 0,
   partitionCount: 1,
   attempt: 0,
+  restarts: 0,
   epoch: 0,
   task: {
     Name: 'main',

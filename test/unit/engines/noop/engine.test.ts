@@ -79,3 +79,15 @@ test('parameters of the wrong kind are refused', async () => {
     assert.equal(codeOf(await run(params)), 'noop-params-invalid', JSON.stringify(params));
   }
 });
+
+test('it ends so many times, and from then on runs until it is stopped', async () => {
+  const again = (restarts: number, signal: AbortSignal): Promise<EngineOutcome> => {
+    const one = runOf({ ExitCode: 7, Ends: 2 });
+    return engine.run({ ...one, order: { ...one.order, restarts } }, () => {}, signal);
+  };
+  const never = new AbortController().signal;
+  assert.equal(codeOf(await again(0, never)), 7);
+  assert.equal(codeOf(await again(1, never)), 7);
+  assert.equal(codeOf(await again(2, AbortSignal.timeout(20))), 'cancelled');
+  assert.equal(codeOf(await run({ Ends: 0.5 })), 'noop-params-invalid');
+});

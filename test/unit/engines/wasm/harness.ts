@@ -170,6 +170,7 @@ function orderOf(program: Program, execution: string): ExecutionOrder {
     partition: 0,
     partitionCount: 1,
     attempt: 0,
+    restarts: 0,
     epoch: 1,
     holders: [],
     timeoutMs: program.timeoutMs ?? 60_000,

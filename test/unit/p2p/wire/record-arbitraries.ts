@@ -190,7 +190,8 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
   grant: record({ job: jobIds, epoch: epochs }),
   assign: record({
     ...place,
-    replaces: fc.constantFrom(null, 'failed', 'lost', 'missed', 'overdue'),
+    replaces: fc.constantFrom(null, 'failed', 'lost', 'missed', 'overdue', 'surplus'),
+    adopts: fc.option(indexes),
     execution: executionIds,
     node: nodeIds,
     epoch: epochs,
@@ -211,6 +212,8 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
       'cancelled',
       'lost',
     ),
+    restarts: counts,
+    retryMs: fc.option(moments),
     exitCode: fc.option(exitCodes),
     result: results,
     failure: fc.option(failures),

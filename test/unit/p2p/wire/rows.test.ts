@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { StoredExecution } from '../../../../src/core/contract/stored.ts';
 import type { Arbitrary } from 'fast-check';
 import { createRowCodec } from '../../../../p2p/wire/rows.ts';
 import type { RowOf, Table, TableCodec } from '../../../../p2p/wire/rows.ts';
@@ -39,11 +40,20 @@ const orders: Arbitrary<ExecutionOrder> = record<ExecutionOrder>({
   partition: indexes,
   partitionCount: indexes,
   attempt: indexes,
+  restarts: counts,
   epoch: counts,
   task: tasks,
   holders: few(nodeIds),
   timeoutMs: moments,
 });
+
+const execution = {
+  order: orders,
+  spec: signed('spec'),
+  assign: certified('assign'),
+  admission: certified('admission'),
+  state: signed('state'),
+};
 
 const rows: { readonly [T in Table]: Arbitrary<RowOf<T>> } = {
   records: record<RowOf<'records'>>({ record: anyRecord, votes }),
@@ -52,13 +62,16 @@ const rows: { readonly [T in Table]: Arbitrary<RowOf<T>> } = {
     epoch: epochs,
     value: fc.oneof(signed('assign'), signed('accept'), signed('close'), signed('config')),
   }),
-  executions: record<RowOf<'executions'>>({
-    order: orders,
-    spec: signed('spec'),
-    assign: certified('assign'),
-    admission: certified('admission'),
-    state: signed('state'),
-  }),
+  executions: fc.oneof(
+    record<RowOf<'executions'>>(execution),
+    record<RowOf<'executions'>>({
+      ...execution,
+      backoff: record<NonNullable<StoredExecution['backoff']>>({
+        inRow: counts,
+        until: fc.option(moments),
+      }),
+    }),
+  ),
   submissions: record<RowOf<'submissions'>>({
     spec: signed('spec'),
     admission: signed('admission'),

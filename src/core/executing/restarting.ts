@@ -1,0 +1,84 @@
+/**
+ * A program that does not end by itself is kept running: whatever its end is, if only this node can cure it, it
+ * is started again here after a pause. It stays one execution: its lease goes on, and its phase stays what it was.
+ */
+import { countedMs } from '../node/counted.ts';
+import { seal } from '../node/outbox.ts';
+import { anew } from '../node/repeat.ts';
+import type { Node, With } from '../node/state.ts';
+import type { Interruption } from '../record/execution.ts';
+import { after } from '../record/ids.ts';
+import type { ExecutionId } from '../record/ids.ts';
+import { isTerminal } from '../record/ledger.ts';
+import { RESTART_FIRST_MS, RESTART_MAX_MS, STEADY_MS } from '../contract/limits.ts';
+import type { StoredExecution } from '../contract/stored.ts';
+import type { StateBody } from '../record/records.ts';
+import { report, saveExecution } from './reporting.ts';
+import type { LocalExecution } from './state.ts';
+
+export const restartTimer = (execution: ExecutionId): string => `restart:${execution}`;
+
+/** The pause before the next start, after so many ends in a row, milliseconds. */
+const pauseMs = (inRow: number): number =>
+  Math.min(RESTART_FIRST_MS * 2 ** Math.min(inRow - 1, 20), RESTART_MAX_MS);
+
+/** Its program is over and will be started again. */
+export const isPausing = ({ stored }: LocalExecution): boolean =>
+  (stored.backoff?.until ?? null) !== null && !isTerminal(stored.state.body.phase);
+
+/** Writes down that the program is over and when it is started again: a node that is restarted meanwhile keeps to it. */
+export function pauseProgram(core: Node, execution: LocalExecution, event: Interruption): void {
+  const { stored, runsSince } = execution;
+  const ranMs = runsSince === null ? 0 : core.now - runsSince;
+  const inRow = ranMs >= STEADY_MS ? 1 : (stored.backoff?.inRow ?? 0) + 1;
+  const retryMs = pauseMs(inRow);
+  const restarts = stored.order.restarts + 1;
+  const before = stored.state.body;
+  const state = seal(core, 'state', {
+    ...before,
+    sequence: before.sequence + 1,
+    restarts,
+    retryMs,
+    exitCode: event.type === 'ended' ? event.exitCode : null,
+    failure: event.type === 'failed' ? event.failure : null,
+    output: event.output,
+    usage: event.usage,
+  });
+  execution.runsSince = null;
+  const order = { ...stored.order, restarts };
+  update(core, execution, {
+    ...stored,
+    order,
+    state,
+    backoff: { inRow, until: countedMs(core) + retryMs },
+  });
+  core.timers.set(restartTimer(order.execution), after(core.now, retryMs));
+}
+
+/** After a start of this node: the rest of the pause. */
+export function resumePause(core: Node, { stored }: LocalExecution): void {
+  const leftMs = (stored.backoff?.until ?? 0) - countedMs(core);
+  const waitMs = Math.min(Math.max(0, leftMs), RESTART_MAX_MS);
+  core.timers.set(restartTimer(stored.order.execution), after(core.now, waitMs));
+}
+
+/** The pause is over. */
+export function tickRestart(core: With<'executing'>, id: ExecutionId): void {
+  const execution = core.executing.executions.get(id);
+  const { backoff } = execution?.stored ?? {};
+  if (execution === undefined || backoff === undefined || !isPausing(execution)) return;
+  const { stored } = execution;
+  const before: StateBody = stored.state.body;
+  const sequence = before.sequence + 1;
+  const state = seal(core, 'state', { ...before, sequence, retryMs: null });
+  update(core, execution, { ...stored, state, backoff: { ...backoff, until: null } });
+  core.out.push({ type: 'run', order: stored.order, resume: false });
+}
+
+function update(core: Node, execution: LocalExecution, stored: StoredExecution): void {
+  execution.stored = stored;
+  execution.acked.clear();
+  anew(core, execution.resend);
+  saveExecution(core, stored);
+  report(core, execution);
+}

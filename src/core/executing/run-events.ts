@@ -1,0 +1,92 @@
+/** What the runner tells of an execution, as the states that this node signs. */
+import { workTaken } from '../mesh/welcome.ts';
+import { note, seal } from '../node/outbox.ts';
+import { anew } from '../node/repeat.ts';
+import type { With } from '../node/state.ts';
+import { reconsider } from '../placing/bidder.ts';
+import { rememberLocal } from '../placing/state.ts';
+import { isInterruption } from '../record/execution.ts';
+import type { Phase, RunEvent } from '../record/execution.ts';
+import type { ExecutionId } from '../record/ids.ts';
+import { isTerminal } from '../record/ledger.ts';
+import type { StateBody } from '../record/records.ts';
+import { report, saveExecution } from './reporting.ts';
+import { isPausing, pauseProgram, restartTimer } from './restarting.ts';
+import { noteExecution } from './state.ts';
+
+const PHASES: Readonly<Record<Phase, number>> = {
+  received: 0,
+  preparing: 1,
+  starting: 2,
+  running: 3,
+  publishing: 4,
+  completed: 5,
+  failed: 5,
+  cancelled: 5,
+  lost: 5,
+};
+
+export function onRunEvent(
+  core: With<'mesh' | 'placing' | 'executing'>,
+  id: ExecutionId,
+  event: RunEvent,
+): void {
+  const execution = core.executing.executions.get(id);
+  if (execution === undefined) return;
+  const before = execution.stored.state.body;
+  if (event.type === 'phase' && event.phase === 'running') execution.runsSince ??= core.now;
+  const again = isInterruption(execution.stored.order.jobType, event);
+  if (again && isTerminal(before.phase)) return;
+  if (again && !execution.cancelling) {
+    // Told twice: it is being waited for.
+    if (!isPausing(execution)) pauseProgram(core, execution, event);
+    return;
+  }
+  core.timers.clear(restartTimer(id));
+  // It came to an end just as it was stopped.
+  const body = again
+    ? afterEvent(before, { type: 'cancelled', output: event.output })
+    : afterEvent(before, event);
+  // Phases only move forward: a resumed run that starts over reports nothing until it is further.
+  if (PHASES[body.phase] <= PHASES[before.phase]) return;
+  const state = seal(core, 'state', { ...body, sequence: before.sequence + 1 });
+  execution.stored = { ...execution.stored, state };
+  noteExecution(core, execution);
+  execution.acked.clear();
+  anew(core, execution.resend);
+  // Only the end must survive: a run that was under way is found again by the runner's own files.
+  if (isTerminal(body.phase)) saveExecution(core, execution.stored);
+  note(core, 'execution.phase', { job: body.job, execution: id, phase: body.phase });
+  report(core, execution);
+  if (!isTerminal(body.phase)) return;
+  if (body.result !== null) rememberLocal(core, body.result.cid);
+  if (body.phase === 'completed' && execution.stored.assign === null)
+    workTaken(core, { owner: execution.stored.spec.body.owner, leader: execution.epoch.leader });
+  reconsider(core);
+}
+
+function afterEvent(before: StateBody, event: RunEvent): StateBody {
+  switch (event.type) {
+    case 'phase':
+      return { ...before, phase: event.phase };
+    case 'ended':
+      return {
+        ...before,
+        phase: 'completed',
+        exitCode: event.exitCode,
+        result: event.result,
+        output: event.output,
+        usage: event.usage,
+      };
+    case 'failed':
+      return {
+        ...before,
+        phase: 'failed',
+        failure: event.failure,
+        output: event.output,
+        usage: event.usage,
+      };
+    case 'cancelled':
+      return { ...before, phase: 'cancelled', retryMs: null, output: event.output };
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Jobs that do not end: a program is not started again before its pause is over (S18), and in the healed phase
+ * each replica runs once (L8).
+ */
+import type { ExecutionId } from '../../src/core/record/ids.ts';
+import { JOB_TYPES } from '../../src/job/types.ts';
+import type { CheckersContext } from './checkers.ts';
+import type { LivenessContext } from './liveness.ts';
+import { openJobs } from './liveness.ts';
+import type { NodeView, Observer } from './observer.ts';
+
+/** The longest pause, and what counts as a run that did not fail at its start. */
+const PAUSE_MAX_MS = 300_000;
+const STEADY_MS = 600_000;
+/** Clocks run a twentieth too fast or too slow. */
+const CLOCKS = 0.9;
+/** Replicas are complete so long after the faults: losses within 30 s of the moment at which the mesh agrees again. */
+const COMPLETE_MS = 90_000;
+const TERMINAL: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'lost']);
+
+interface Runs {
+  startedAt: number;
+  endedAt: number | null;
+  inRow: number;
+}
+
+/** S18, by the clock of the world and by counting of its own. */
+export function createRestartsChecker(context: CheckersContext): Observer {
+  const known = new Map<string, Runs>();
+  const keyOf = ({ store }: NodeView, execution: ExecutionId): string => `${store.id}|${execution}`;
+  return {
+    onHandled: (node, input) => {
+      if (input.type !== 'run-event' || input.event.type === 'phase') return;
+      const runs = known.get(keyOf(node, input.execution));
+      if (runs === undefined || runs.endedAt !== null) return;
+      runs.endedAt = context.now();
+      runs.inRow = runs.endedAt - runs.startedAt >= STEADY_MS ? 1 : runs.inRow + 1;
+    },
+    onEffect: (node, effect) => {
+      if (effect.type !== 'run' || effect.resume || JOB_TYPES[effect.order.jobType].ends) return;
+      const { execution, job, restarts } = effect.order;
+      const key = keyOf(node, execution);
+      const runs = known.get(key) ?? { startedAt: 0, endedAt: null, inRow: 0 };
+      known.set(key, runs);
+      if (runs.endedAt !== null) {
+        const pausedMs = context.now() - runs.endedAt;
+        const leastMs = CLOCKS * Math.min(1_000 * 2 ** (runs.inRow - 1), PAUSE_MAX_MS);
+        if (pausedMs < leastMs)
+          context.violation(
+            'S18',
+            node,
+            job,
+            `${execution} is started again (${restarts}) after ${pausedMs} ms`,
+          );
+      }
+      runs.startedAt = context.now();
+      runs.endedAt = null;
+    },
+  };
+}
+
+/** L8: called every few seconds while healed. */
+export function checkReplicas(context: LivenessContext): void {
+  if (context.now() < context.healedAt() + COMPLETE_MS) return;
+  for (const { job, spec } of openJobs(context)) {
+    if (spec === null || JOB_TYPES[spec.spec.Type].ends || context.stopAsked(job)) continue;
+    for (let partition = 0; partition < spec.spec.Count; partition += 1) {
+      const at = context.nodes.filter((node) => node.up && runsReplica(node, job, partition));
+      if (at.length === 1) continue;
+      const where = at.map(({ id }) => id).join(', ');
+      context.violation('L8', null, job, `replica ${partition} runs ${at.length} times: ${where}`);
+    }
+  }
+}
+
+/** It has an execution of it that has not ended, though its program may be about to be started again. */
+const runsReplica = (node: NodeView, job: string, partition: number): boolean =>
+  node.store
+    .rows('executions')
+    .some(
+      ({ value }) =>
+        value?.order.job === job &&
+        value.order.partition === partition &&
+        !TERMINAL.has(value.state.body.phase),
+    );

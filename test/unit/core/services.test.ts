@@ -1,0 +1,357 @@
+/** The life of a service in a few machines: restarts, replacement, return, stop. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { RunEvent } from '../../../src/core/record/execution.ts';
+import { RESTART_MAX_MS, STEADY_MS } from '../../../src/core/contract/limits.ts';
+import type { ExecutionId, JobId } from '../../../src/core/record/ids.ts';
+import { Cluster } from './cluster.ts';
+import type { ClusterOptions } from './cluster.ts';
+import { idOf, jobWith } from './fixtures.ts';
+
+const OUTPUT = { stdout: 'x', stdoutTruncated: false, stderr: '', stderrTruncated: false };
+const USAGE = { cpuMs: 1, peakMemoryBytes: 1, wallMs: 1 };
+const RUNNING: readonly RunEvent[] = [{ type: 'phase', phase: 'running' }];
+const exits = (exitCode: number): RunEvent => ({
+  type: 'ended',
+  exitCode,
+  result: null,
+  output: OUTPUT,
+  usage: USAGE,
+});
+const fails = (kind: 'spec' | 'node' | 'transient' | 'limit'): RunEvent => ({
+  type: 'failed',
+  failure: { code: `a-${kind}`, class: kind, message: `because of ${kind}` },
+  output: null,
+  usage: null,
+});
+
+class Service {
+  readonly cluster: Cluster;
+
+  constructor(options: Partial<ClusterOptions> = {}, count = 1) {
+    this.cluster = new Cluster({ nodes: 5, program: () => RUNNING, ...options });
+    this.cluster.submit(0, jobWith({ Type: 'service', Count: count }));
+    this.cluster.until('it runs', () => this.runs().length >= count);
+  }
+
+  get job(): JobId {
+    return this.runs()[0]?.job ?? assert.fail('it runs');
+  }
+
+  /** Every start of a program, in order. */
+  runs() {
+    return this.cluster.steps.flatMap(({ node, effects }) =>
+      effects.flatMap((effect) => (effect.type === 'run' ? [{ node, ...effect.order }] : [])),
+    );
+  }
+
+  /** The last one to begin. */
+  get last() {
+    return this.runs().at(-1) ?? assert.fail('it runs');
+  }
+
+  stopped(): readonly (readonly [number, ExecutionId])[] {
+    return this.cluster.steps.flatMap(({ node, effects }) =>
+      effects.flatMap((effect) =>
+        effect.type === 'cancel-run' ? [[node, effect.execution] as const] : [],
+      ),
+    );
+  }
+
+  /** What its leader, or else another keeper, knows of an execution. */
+  state(execution: ExecutionId) {
+    for (const node of [0, 1, 2, 3, 4]) {
+      if (this.cluster.machine(node) === undefined) continue;
+      for (const { leading, records } of this.cluster.inspect(node).jobs) {
+        const state = records.states.find(({ body }) => body.execution === execution);
+        if (leading !== null && state !== undefined) return state.body;
+      }
+    }
+    return assert.fail('its leader knows it');
+  }
+
+  /** Reports the end of its program, and waits for the next start. @returns how long it took */
+  again(event: RunEvent): number {
+    const { cluster, last } = this;
+    const before = this.runs().length;
+    const began = cluster.now;
+    cluster.report(last.node, last.execution, [event]);
+    cluster.until('it is started again', () => this.runs().length > before, 2 * RESTART_MAX_MS);
+    return cluster.now - began;
+  }
+}
+
+const near = (ms: number, expected: number): void =>
+  assert.ok(ms >= expected && ms <= expected + 200, `${ms}, not ${expected}`);
+
+/** Nobody has to agree, and no time is lost on others. */
+const ALONE = { nodes: 1 };
+/** The leader runs nothing. */
+const LED: Partial<ClusterOptions> = {
+  profile: (node) => (node === 0 ? { engines: {} } : {}),
+};
+
+describe('the program of a service', () => {
+  it('is started again after each end of it, on its node, as the same execution', () => {
+    const service = new Service(ALONE);
+    const [first = assert.fail()] = service.runs();
+    for (const [at, event] of [exits(0), exits(3), fails('transient'), fails('limit')].entries()) {
+      service.again(event);
+      const { node, execution, restarts } = service.last;
+      assert.deepEqual([node, execution, restarts], [first.node, first.execution, at + 1]);
+    }
+    assert.equal(service.cluster.job(0).state, 'Running');
+  });
+
+  it('waits for a second, then for twice as long each time, up to five minutes', () => {
+    const service = new Service(ALONE);
+    const pauses = Array.from({ length: 11 }, () => service.again(exits(1)));
+    for (const [at, ms] of pauses.entries()) near(ms, Math.min(1_000 * 2 ** at, RESTART_MAX_MS));
+  });
+
+  it('waits for a second again when it ran for ten minutes', () => {
+    const service = new Service(ALONE);
+    for (let times = 0; times < 4; times += 1) service.again(exits(1));
+    service.cluster.advance(STEADY_MS);
+    near(service.again(exits(1)), 1_000);
+    service.cluster.advance(STEADY_MS - 10_000);
+    near(service.again(exits(1)), 2_000);
+  });
+
+  it('keeps its phase; how often and why it was started again is told to the leader', () => {
+    const service = new Service(ALONE);
+    const { node, execution } = service.last;
+    service.cluster.report(node, execution, [fails('limit')]);
+    const paused = service.state(execution);
+    assert.deepEqual(
+      [paused.phase, paused.restarts, paused.retryMs, paused.failure?.code],
+      ['running', 1, 1_000, 'a-limit'],
+    );
+    service.cluster.advance(1_000);
+    const again = service.state(execution);
+    assert.deepEqual([again.phase, again.restarts, again.retryMs], ['running', 1, null]);
+    service.again(exits(7));
+    const { exitCode, failure, output, restarts } = service.state(execution);
+    assert.deepEqual([exitCode, failure, output?.stdout, restarts], [7, null, 'x', 2]);
+  });
+
+  it('is started again after the rest of its pause when its node was restarted meanwhile, once', () => {
+    const service = new Service(ALONE);
+    for (let times = 0; times < 5; times += 1) service.again(exits(1));
+    const { cluster, last } = service;
+    const before = service.runs().length;
+    cluster.report(last.node, last.execution, [exits(1)]);
+    cluster.advance(2_000);
+    cluster.crash(last.node);
+    cluster.restart(last.node);
+    assert.equal(service.runs().length, before, 'it is not taken up');
+    const began = cluster.now;
+    cluster.until('it runs', () => service.runs().length > before);
+    near(cluster.now - began, 30_000);
+    assert.equal(service.last.restarts, 6);
+    cluster.crash(last.node);
+    cluster.restart(last.node);
+    assert.equal(service.last.restarts, 6, 'a run is taken up, and no other begun');
+  });
+
+  it('that ends twice in the word of its runner ended once', () => {
+    const service = new Service(ALONE);
+    const { node, execution } = service.last;
+    service.cluster.report(node, execution, [exits(1), exits(1)]);
+    service.cluster.advance(1_000);
+    assert.equal(service.last.restarts, 1);
+  });
+
+  it('that cannot be right ends its job, as that of a batch job does', () => {
+    const service = new Service(ALONE);
+    const { node, execution } = service.last;
+    service.cluster.report(node, execution, [fails('spec')]);
+    service.cluster.until('it failed', () => service.cluster.job(0).state === 'Failed');
+  });
+
+  it('moves to another node when its own cannot run it', () => {
+    const service = new Service();
+    const { node, execution } = service.last;
+    service.cluster.report(node, execution, [fails('node')]);
+    service.cluster.until('it runs', () => service.last.execution !== execution);
+    assert.notEqual(service.last.node, node);
+    assert.equal(service.last.restarts, 0);
+  });
+});
+
+/** A cut between one node and all others, in both directions. */
+function cutOff({ cluster }: Service, node: number): void {
+  const id = idOf(node);
+  cluster.lose = ({ from, to }) => (from === id) !== (to === id);
+}
+
+describe('a replica whose node is away', () => {
+  it('is replaced within 30 s, while the others go on', () => {
+    const service = new Service(LED, 2);
+    const { cluster } = service;
+    const { node } = service.last;
+    const began = cluster.now;
+    cluster.crash(node);
+    cluster.until('it is replaced', () => service.runs().length === 3, 30_000);
+    assert.ok(cluster.now - began <= 30_000);
+    assert.notEqual(service.last.node, node);
+    assert.deepEqual(service.stopped(), []);
+  });
+
+  it('stays when it is back, and the one in its place is stopped', () => {
+    const service = new Service(LED);
+    const { cluster } = service;
+    const old = awayAndReplaced(service);
+    const young = service.last;
+    cluster.lose = () => false;
+    cluster.until('the surplus is stopped', () => service.stopped().length > 0, 30_000);
+    cluster.advance(60_000);
+    assert.deepEqual(service.stopped(), [[young.node, young.execution]]);
+    assert.equal(service.runs().length, 2);
+    assert.equal(service.state(old.execution).phase, 'running');
+  });
+
+  it('stays for every later leader, also when what stopped it once is shown to it again', () => {
+    const service = new Service(LED);
+    const { cluster } = service;
+    const old = awayAndReplaced(service);
+    const young = service.last;
+    const [record] = cluster
+      .job(0)
+      .records.committed.filter(
+        (value) =>
+          value.record.type === 'assign' && value.record.body.execution === young.execution,
+      );
+    cluster.lose = () => false;
+    cluster.until('the surplus is stopped', () => service.stopped().length > 0, 30_000);
+    cluster.crash(0);
+    cluster.advance(60_000);
+    cluster.restart(old.node);
+    cluster.message(old.node, 1, {
+      type: 'cancel',
+      job: service.job,
+      execution: old.execution,
+      because: record ?? assert.fail('it was replaced'),
+    });
+    cluster.advance(60_000);
+    assert.deepEqual(service.stopped(), [[young.node, young.execution]]);
+    assert.equal(service.last.execution, old.execution, 'taken up again by its node');
+  });
+
+  it('is stopped when it is back and its program does not run', () => {
+    const service = new Service(LED);
+    const { cluster } = service;
+    const old = service.last;
+    // Long pauses: it is still waiting when it is back.
+    for (let times = 0; times < 9; times += 1) service.again(exits(1));
+    cluster.report(old.node, old.execution, [exits(1)]);
+    cutOff(service, old.node);
+    cluster.until('it is replaced', () => service.last.execution !== old.execution, 60_000);
+    cluster.lose = () => false;
+    cluster.advance(30_000);
+    const told = cluster
+      .messages('cancel')
+      .filter(({ message }) => message.execution === old.execution);
+    assert.ok(told.length > 0);
+    assert.equal(cluster.inspect(old.node).executions.length, 1);
+    assert.equal(cluster.inspect(old.node).executions[0]?.phase, 'cancelled');
+    cluster.advance(2 * RESTART_MAX_MS);
+    assert.equal(service.last.node !== old.node, true, 'it is not started again');
+  });
+});
+
+/** The node of its only replica is cut off until another one runs. @returns the one that is away */
+function awayAndReplaced(service: Service) {
+  const old = service.last;
+  cutOff(service, old.node);
+  service.cluster.until('it is replaced', () => service.last.execution !== old.execution, 60_000);
+  return old;
+}
+
+describe('stopping a service', () => {
+  const stop = (service: Service): void => {
+    const { job } = service;
+    service.cluster.request(0, { type: 'stop', job, reason: 'enough' });
+  };
+
+  it('ends all its replicas, and each that comes back later', () => {
+    const service = new Service({}, 3);
+    const { cluster } = service;
+    const away = service.runs().find((run) => run.node !== 0) ?? assert.fail();
+    cutOff(service, away.node);
+    stop(service);
+    cluster.advance(120_000);
+    const here = service.runs().filter(({ node }) => node !== away.node);
+    const sorted = (list: readonly ExecutionId[]) => [...list].sort();
+    assert.deepEqual(
+      sorted(service.stopped().map(([, execution]) => execution)),
+      sorted(here.map(({ execution }) => execution)),
+    );
+    cluster.lose = () => false;
+    cluster.until(
+      'the one that was away is stopped',
+      () => service.stopped().some(([node]) => node === away.node),
+      10_000,
+    );
+    assert.equal(cluster.job(0).state, 'Stopped');
+  });
+
+  it('ends the pause of one that was about to be started again', () => {
+    const service = new Service(ALONE);
+    const { node, execution } = service.last;
+    const { cluster } = service;
+    for (let times = 0; times < 9; times += 1) service.again(exits(1));
+    cluster.report(node, execution, [exits(1)]);
+    const before = service.runs().length;
+    stop(service);
+    cluster.advance(2 * RESTART_MAX_MS);
+    assert.equal(service.runs().length, before);
+    assert.deepEqual(cluster.inspect(node).executions, [], 'it is over and forgotten');
+    assert.deepEqual(service.stopped(), [], 'nothing ran that could be ended');
+  });
+
+  it('ends it for good, also for a node that is restarted before it can tell', () => {
+    const service = new Service({ ...LED, limits: { keepersMax: 1 } });
+    const { node, execution } = service.last;
+    const { cluster } = service;
+    for (let times = 0; times < 6; times += 1) service.again(exits(1));
+    cluster.report(node, execution, [exits(1)]);
+    cluster.lose = ({ from }) => from === idOf(node);
+    stop(service);
+    const before = service.runs().length;
+    cluster.crash(node);
+    cluster.restart(node);
+    assert.equal(cluster.inspect(node).executions[0]?.phase, 'cancelled');
+    cluster.advance(RESTART_MAX_MS);
+    assert.equal(service.runs().length, before);
+  });
+
+  it('is its end, however its program ends at the same moment', () => {
+    const service = new Service({ program: () => RUNNING });
+    const { node, execution } = service.last;
+    const { cluster } = service;
+    stop(service);
+    cluster.report(node, execution, [exits(0)]);
+    cluster.advance(10_000);
+    assert.equal(service.runs().length, 1);
+    assert.equal(cluster.job(0).state, 'Stopped');
+  });
+});
+
+describe('a service that fits nowhere', () => {
+  it('waits and says why', () => {
+    const cluster = new Cluster({
+      nodes: 2,
+      program: () => RUNNING,
+      profile: () => ({ engines: {} }),
+    });
+    cluster.submit(0, jobWith({ Type: 'service' }));
+    cluster.advance(600_000);
+    const { state, job } = cluster.job(0);
+    assert.equal(state, 'Queued');
+    const query = { type: 'job', ref: job, namespace: 'default', from: 0 } as const;
+    const reply = cluster.reply(cluster.request(0, { type: 'query', query }));
+    assert.ok(reply?.type === 'answer');
+    assert.equal(reply.answer.waiting?.refusals[0]?.refusal.code, 'engine-missing');
+  });
+});
