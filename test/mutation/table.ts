@@ -2,6 +2,7 @@
 import { consensus } from './consensus.ts';
 import type { Mutation } from './mutation.ts';
 import { protections } from './protections.ts';
+import { services } from './services.ts';
 import { work } from './work.ts';
 
 export interface Planted {
@@ -9,6 +10,6 @@ export interface Planted {
   readonly mutation: Mutation;
 }
 
-export const mutations: readonly Planted[] = [consensus, work, protections]
+export const mutations: readonly Planted[] = [consensus, work, protections, services]
   .flatMap((table) => Object.entries(table))
   .flatMap(([file, list]) => list.map((mutation) => ({ file, mutation })));

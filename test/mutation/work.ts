@@ -179,6 +179,8 @@ export const work: Mutations = {
       instead: 'false',
       why: 'work is done twice',
     },
+  ],
+  'src/core/leading/view.ts': [
     {
       name: 'losses that a later leader has not seen count for nothing',
       within: 'viewOf',
@@ -207,10 +209,12 @@ export const work: Mutations = {
       instead: 'false',
       why: 'a hostile executor holds a job up for ever',
     },
+  ],
+  'src/core/leading/endings.ts': [
     {
       name: 'what no other node would mend is tried again',
       within: 'fatalEnding',
-      text: "failure.class !== 'spec' && failure.class !== 'limit'",
+      text: "failure.class !== 'spec' && !(ends && failure.class === 'limit')",
       instead: 'true',
       why: 'a job with a wrong image runs three times',
     },
@@ -520,20 +524,6 @@ export const work: Mutations = {
   ],
   'src/core/executing/reporting.ts': [
     {
-      name: 'an execution goes back to an earlier phase',
-      within: 'onRunEvent',
-      text: 'if (PHASES[body.phase] <= PHASES[before.phase]) return;',
-      instead: '',
-      why: 'an end is taken back',
-    },
-    {
-      name: 'the end of an execution is not written down',
-      within: 'onRunEvent',
-      text: 'saveExecution(core, execution.stored)',
-      instead: 'void 0',
-      why: 'after a restart it has another end',
-    },
-    {
       name: 'only the leader is told of an end',
       within: 'report',
       text: 'const targets = ended &&',
@@ -559,7 +549,7 @@ export const work: Mutations = {
     {
       name: 'any certificate cancels any execution',
       within: 'onCancel',
-      text: '!justifies(because, execution.stored)',
+      text: '!justifies(because, execution)',
       instead: 'false',
       why: 'healthy work is ended',
     },

@@ -162,7 +162,7 @@ test('thirty thousand executions are listed in time that grows with their number
       type: 'assign',
       id: execution,
       hlc: 1,
-      body: { execution, node: 'n', version: 1, partition, attempt },
+      body: { execution, node: 'n', version: 1, partition, attempt, adopts: null },
     } as unknown as Signed<'assign'>;
   };
   const committed = Array.from({ length: 30_000 }, (_, at) => ({

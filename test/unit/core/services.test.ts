@@ -4,9 +4,9 @@ import { describe, it } from 'node:test';
 import type { RunEvent } from '../../../src/core/record/execution.ts';
 import { RESTART_MAX_MS, STEADY_MS } from '../../../src/core/contract/limits.ts';
 import type { ExecutionId, JobId } from '../../../src/core/record/ids.ts';
-import { Cluster } from './cluster.ts';
+import { Cluster, refusals } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
-import { idOf, jobWith } from './fixtures.ts';
+import { at, idOf, jobWith, suiteOf } from './fixtures.ts';
 
 const OUTPUT = { stdout: 'x', stdoutTruncated: false, stderr: '', stderrTruncated: false };
 const USAGE = { cpuMs: 1, peakMemoryBytes: 1, wallMs: 1 };
@@ -154,6 +154,31 @@ describe('the program of a service', () => {
     assert.equal(service.last.restarts, 6, 'a run is taken up, and no other begun');
   });
 
+  it('is told of again with the lease until the leader has heard it', () => {
+    const service = new Service(LED);
+    const { cluster, last } = service;
+    cluster.lose = ({ message }) => message.type === 'states';
+    cluster.report(last.node, last.execution, [exits(7)]);
+    assert.equal(service.state(last.execution).exitCode, null);
+    cluster.lose = () => false;
+    cluster.advance(6_000);
+    assert.equal(service.state(last.execution).exitCode, 7);
+    const told = cluster.messages('states').length;
+    cluster.advance(60_000);
+    assert.equal(cluster.messages('states').length, told, 'and no more');
+  });
+
+  it('never completes, whatever its node says', () => {
+    const service = new Service(LED);
+    const { cluster, last } = service;
+    const { restarts: _, ...of } = service.state(last.execution);
+    const body = { ...of, restarts: 0, sequence: of.sequence + 1, phase: 'completed' } as const;
+    const state = suiteOf(last.node).seal('state', body, at(cluster.now), 'node');
+    assert.deepEqual(refusals(cluster.message(0, last.node, { type: 'states', states: [state] })), [
+      'contradiction',
+    ]);
+  });
+
   it('that ends twice in the word of its runner ended once', () => {
     const service = new Service(ALONE);
     const { node, execution } = service.last;
@@ -236,6 +261,42 @@ describe('a replica whose node is away', () => {
     cluster.advance(60_000);
     assert.deepEqual(service.stopped(), [[young.node, young.execution]]);
     assert.equal(service.last.execution, old.execution, 'taken up again by its node');
+  });
+
+  it('is stopped though the first word of it is lost', () => {
+    const service = new Service(LED);
+    const { cluster } = service;
+    awayAndReplaced(service);
+    const young = service.last;
+    let lost = 0;
+    cluster.lose = ({ message }) => message.type === 'cancel' && (lost += 1) === 1;
+    cluster.until('the surplus is stopped', () => service.stopped().length > 0, 30_000);
+    assert.ok(lost > 1);
+    assert.deepEqual(service.stopped(), [[young.node, young.execution]]);
+  });
+
+  it('is not begun anew as what it was when its node has forgotten it', () => {
+    const service = new Service({ ...LED, limits: { keepersMax: 1 } });
+    const { cluster } = service;
+    const old = awayAndReplaced(service);
+    cluster.lose = () => false;
+    cluster.until('the surplus is stopped', () => service.stopped().length > 0, 30_000);
+    const again = cluster
+      .messages('assign')
+      .find(({ message }) => message.assigns.some(({ record }) => record.body.adopts !== null));
+    const { message, from } = again ?? assert.fail('it was taken back');
+    const leader = cluster.indexOf(from);
+    // Another node of that name: its disk is new, and it holds something for the same job.
+    const other = new Cluster({ nodes: 5, program: () => RUNNING, ...LED });
+    other.lose = () => true;
+    const announced = cluster
+      .effects('gossip')
+      .find(({ gossip }) => gossip.type === 'announce')?.gossip;
+    assert.ok(announced?.type === 'announce');
+    other.message(old.node, leader, { type: 'invite', announcement: announced.announcement });
+    assert.equal(other.inspect(old.node).holds.length, 1);
+    other.message(old.node, leader, message);
+    assert.deepEqual(other.effects('run'), []);
   });
 
   it('is stopped when it is back and its program does not run', () => {

@@ -57,6 +57,40 @@ describe('the slot', () => {
     assert.deepEqual(exists, [true, true, false, false]);
   });
 
+  it('of a replica of what does not end exists for longer, and has an end', () => {
+    const service = admitted(jobWith({ Type: 'service' }), [0, 1, 2]);
+    const exists = [128, 1_023, 1_024].map((attempt) =>
+      hasPlace(service.spec, assignOf(service, { node: 1, attempt })),
+    );
+    assert.deepEqual(exists, [true, true, false]);
+  });
+
+  it('of what does not end is for no result, and for no completion', () => {
+    const service = admitted(jobWith({ Type: 'service' }), [0, 1, 2]);
+    const accept = acceptOf(service, stateOf(assignOf(service, { node: 1 }), 1, {}));
+    assert.equal(hasPlace(service.spec, accept), false);
+    for (const outcome of ['completed', 'failed', 'stopped'] as const)
+      assert.equal(
+        hasPlace(service.spec, closeOf(service, { outcome })),
+        outcome !== 'completed',
+        outcome,
+      );
+  });
+
+  it('of an attempt that adopts another is for what does not end, and adopts an earlier one', () => {
+    const adopting = (Type: 'service' | 'batch', attempt: number, adopts: number): boolean => {
+      const of = admitted(jobWith({ Type }), [0, 1, 2]);
+      const replaces = 'surplus' as const;
+      return hasPlace(of.spec, assignOf(of, { node: 1, attempt, adopts, replaces }));
+    };
+    assert.equal(adopting('service', 2, 0), true);
+    assert.equal(adopting('service', 2, 2), false);
+    assert.equal(adopting('batch', 2, 0), false);
+    const service = admitted(jobWith({ Type: 'service' }), [0, 1, 2]);
+    const surplus = assignOf(service, { node: 1, attempt: 1, replaces: 'surplus' });
+    assert.equal(hasPlace(service.spec, surplus), false, 'nothing older stays');
+  });
+
   it('of a version that is not the one of the spec does not exist', () => {
     const { spec } = admitted(jobWith({ Count: 4 }), [0, 1, 2]);
     assert.deepEqual(
