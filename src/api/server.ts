@@ -22,6 +22,7 @@ import { agentRoutes } from './routes/agent.ts';
 import { authRoutes } from './routes/auth.ts';
 import { contentRoutes } from './routes/content.ts';
 import type { RouteContext } from './routes/context.ts';
+import { drainRoutes } from './routes/drain.ts';
 import { historyRoutes } from './routes/history.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { logRoutes } from './routes/logs.ts';
@@ -178,6 +179,7 @@ function addRoutes(app: FastifyInstance, context: RouteContext): void {
       nodeRoutes(api, context);
       contentRoutes(api, context);
       statusRoutes(api, context);
+      drainRoutes(api, context);
     },
     { prefix: BASE },
   );

@@ -114,6 +114,16 @@ export interface SelfInfo {
   readonly executionsRunning: number;
 }
 
+/** How far a peer is that is to leave. */
+export interface Draining {
+  /** Wall clock, milliseconds: what still runs then is ended. null: it is not to leave. */
+  readonly leavesBy: number | null;
+  /** Executions that run here, or whose job has still to learn how they ended. */
+  readonly executions: number;
+  /** Jobs that run here and that no other node this one knows of could run: they will wait. */
+  readonly onlyHere: readonly string[];
+}
+
 /** One thing `doctor` looked at. */
 export interface Finding {
   /** What was looked at, e.g. `engine docker`, `store`, `clock`, `peers`. */
@@ -155,6 +165,9 @@ export interface ShoalService {
   /** The effective configuration with secrets replaced. */
   config(): Promise<Readonly<Record<string, unknown>>>;
   doctor(): Promise<readonly Finding[]>;
+  /** Has this peer leave once what runs here has ended, or after so long; null takes it back. */
+  drain(withinMs: number | null): Promise<Draining>;
+  draining(): Promise<Draining>;
   /** Prometheus text exposition. */
   metrics(): Promise<string>;
 }

@@ -298,6 +298,18 @@ export interface StatusJson {
   readonly ExecutionsRunning: number;
 }
 
+/** `GET`, `PUT` (`{"DeadlineSeconds": n}`) and `DELETE /api/v1/shoal/drain`. Times are RFC 3339. */
+export interface DrainJson {
+  /** It takes nothing new, and leaves when nothing runs here any more. */
+  readonly Draining: boolean;
+  /** What still runs then is ended; '' when it is not to leave. */
+  readonly LeavesBy: string;
+  /** Executions that run here, or whose job has still to learn how they ended. */
+  readonly Executions: number;
+  /** Jobs that run here and that no other node this one knows of could run. */
+  readonly OnlyHere: readonly string[];
+}
+
 export interface FindingJson {
   readonly Subject: string;
   readonly Level: 'ok' | 'warning' | 'problem';

@@ -1,7 +1,14 @@
 /** The command tree: names, arguments, flags and help. What each command does is in `commands/`. */
 import { Command } from 'commander';
 import { addJobCommands } from './program-job.ts';
-import { refuseTwice, runs, withListOutput, withValueOutput, type Run } from './command.ts';
+import {
+  integerOption,
+  refuseTwice,
+  runs,
+  withListOutput,
+  withValueOutput,
+  type Run,
+} from './command.ts';
 import { addServe } from './program-serve.ts';
 
 function addNodeCommands(program: Command, run: Run): void {
@@ -27,6 +34,21 @@ function addNodeCommands(program: Command, run: Run): void {
     run,
     async () => (await import('./commands/node-describe.ts')).nodeDescribe,
   );
+  const drain = node
+    .command('drain')
+    .description(
+      'have the peer this command talks to leave: it takes nothing new, hands over what it leads, and ends when its work is done',
+    )
+    .addOption(
+      integerOption(
+        '--deadline <seconds>',
+        'end what still runs after this time, so that it goes on elsewhere (default: 3600)',
+        0,
+      ),
+    )
+    .option('--detach', 'do not wait until it has left')
+    .option('--off', 'take it back: the peer stays');
+  runs(drain, run, async () => (await import('./commands/node-drain.ts')).nodeDrain);
 }
 
 function addContentCommands(program: Command, run: Run): void {

@@ -4,7 +4,9 @@ import { JobSet } from './keeping/job-set.ts';
 import { busyHeld } from './placing/capacity.ts';
 import { recordsOf, stateOf } from './record/ledger.ts';
 import type { Inspection, Sighting } from './contract/inspection.ts';
-import { ownOffer } from './mesh/members.ts';
+import { aliveMembers, ownOffer } from './mesh/members.ts';
+import { mayRun } from './placing/eligibility.ts';
+import type { JobId } from './record/ids.ts';
 import { isWaiting } from './placing/place.ts';
 import { NOTHING } from './placing/resources.ts';
 import type { Core, With } from './node/state.ts';
@@ -73,4 +75,15 @@ export function sightings(core: With<'mesh' | 'placing' | 'executing'>): readonl
     silentMs: core.now - Math.max(heardAt, core.mesh.heardAt.get(advert.body.node) ?? heardAt),
   }));
   return [...self, ...others];
+}
+
+/** Found anew at each call: whoever asks is a person who wants this node to leave. */
+export function onlyHere(core: With<'mesh' | 'executing'>): readonly JobId[] {
+  const others = aliveMembers(core).map(({ advert }) => advert.body);
+  const jobs = new Set<JobId>();
+  for (const { stored } of core.executing.live.values()) {
+    const { spec } = stored.spec.body;
+    if (!others.some((advert) => advert.keeps && mayRun(advert, spec))) jobs.add(stored.order.job);
+  }
+  return [...jobs];
 }

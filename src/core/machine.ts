@@ -18,7 +18,7 @@ import { confirmLead } from './consensus/candidacy.ts';
 import { excuseSilence } from './leading/silence.ts';
 import { after, asMillis } from './record/ids.ts';
 import type { Hlc, JobId, Millis } from './record/ids.ts';
-import { inspect, sightings, sizesOf } from './inspection.ts';
+import { inspect, onlyHere, sightings, sizesOf } from './inspection.ts';
 import { tickJob } from './jobs.ts';
 import type { Effect } from './contract/effect.ts';
 import type { Input } from './contract/input.ts';
@@ -81,6 +81,7 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
       jobsSetAside: [...core.troubles.values()].filter(({ state }) => state === 'aside').length,
     }),
     keeperNumbers: (missed) => keeperNumbers(core, missed),
+    onlyHere: () => onlyHere(core),
     sightings: () => sightings(core),
   };
 }

@@ -41,6 +41,7 @@ import {
   onStates,
   tellClosed,
 } from './keeping/keeper.ts';
+import { handOver } from './keeping/hand-over.ts';
 import { nodeIsBack, onReplicated } from './leading/copies.ts';
 import { onNotStarted, takeRenewal, onStarted } from './leading/lead.ts';
 import { onLeads, onRenewed } from './executing/lease.ts';
@@ -131,6 +132,7 @@ export function dispatch(core: Core, input: Input): void {
       if (core.draining === input.on) return;
       core.draining = input.on;
       tellAll(core);
+      if (input.on) handOver(core);
       return reconsider(core);
   }
 }

@@ -50,6 +50,8 @@ export async function serve(flags: FlagValues): Promise<void> {
     process.removeListener('SIGINT', leave);
     process.removeListener('SIGTERM', leave);
   }
+  // It left by itself, and is told to leave in its last moment.
+  process.once('SIGTERM', () => process.exit(0));
   print('stopped');
 }
 

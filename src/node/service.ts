@@ -27,6 +27,7 @@ import { decodeDataUrl } from '../job/inline.ts';
 import type { InputSource, Job } from '../job/model.ts';
 import type { ContentStore } from '../lib/content.ts';
 import type { KeyValues } from '../store/key-values.ts';
+import type { Drain } from './draining.ts';
 import type { Driver } from './driver.ts';
 import { demandKeepers, fewKeepers } from './few-keepers.ts';
 import { createJobAnswers } from './job-answers.ts';
@@ -76,6 +77,7 @@ export interface ServiceDeps {
   readonly selfInfo: () => Omit<SelfInfo, 'jobsKept' | 'executionsRunning'>;
   readonly config: () => Readonly<Record<string, unknown>>;
   readonly doctor: ShoalService['doctor'];
+  readonly drain: Drain;
   readonly metrics: () => Promise<string>;
 }
 
@@ -146,6 +148,8 @@ export function createService(deps: ServiceDeps): ShoalService {
     },
     config: async () => deps.config(),
     doctor: deps.doctor,
+    drain: async (withinMs) => (withinMs === null ? deps.drain.end() : deps.drain.begin(withinMs)),
+    draining: async () => deps.drain.view(),
     metrics: deps.metrics,
   };
 }

@@ -30,6 +30,7 @@ import { pause } from '../lib/abort.ts';
 import { createDiskWatch } from './disk-watch.ts';
 import { createRoomMaking } from './making-room.ts';
 import { diagnose } from './doctor.ts';
+import { createDrain, realTime as wallTime } from './draining.ts';
 import { createDriver } from './driver.ts';
 import type { Driver } from './driver.ts';
 import { createReplicator, perform } from './effects.ts';
@@ -309,6 +310,13 @@ async function compose(
         ]),
       ),
     doctor: () => diagnose({ config, engines, host, store, machine, disk: disk.state() }),
+    drain: createDrain({
+      ...wallTime,
+      drain: (on) => driver.push({ type: 'drain', on }),
+      left: () => Math.max(runner.keep().size, machine.load().executions),
+      onlyHere: () => machine.onlyHere(),
+      leave: () => void stop(),
+    }),
     metrics: () => metrics.text(),
   });
   answerTails(host, logSource);

@@ -69,7 +69,23 @@ export const work: Mutations = {
       why: 'a job with a receipt never runs',
     },
   ],
+  'src/core/keeping/hand-over.ts': [
+    {
+      name: 'a leader that leaves says nothing',
+      within: 'handOver',
+      text: 'if (node !== core.self) told.set(node, jobs);',
+      instead: '',
+      why: 'its jobs stand still until others find out that it is gone',
+    },
+  ],
   'src/core/keeping/keeper.ts': [
+    {
+      name: 'who leaves stands for leader like the others',
+      within: 'leaderGone',
+      text: 'core.draining ? keepers.length : keepers.indexOf(core.self)',
+      instead: 'keepers.indexOf(core.self)',
+      why: 'a job is handed from one that leaves to the next that leaves',
+    },
     {
       name: 'a restart forgets what a keeper has still to hear',
       within: 'tickKept',

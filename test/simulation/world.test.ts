@@ -33,6 +33,7 @@ function scripted(answer: (input: Input) => readonly Effect[]): MachineFactory {
       nextWake: () => null,
       inspect: () => assert.fail('a scripted machine is not inspected'),
       keeperNumbers: () => assert.fail('a scripted machine keeps no jobs'),
+      onlyHere: () => [],
       sightings: () => [],
       load: () => ({ jobsKept: 0, executions: 0, jobsSetAside: 0 }),
       sizes: () => ({}),

@@ -3,7 +3,7 @@ import type { Effect } from './effect.ts';
 import type { Input } from './input.ts';
 import type { Inspection, Sighting } from './inspection.ts';
 import type { Limits } from './limits.ts';
-import type { Hlc, Millis, NodeId, StoreId } from '../record/ids.ts';
+import type { Hlc, JobId, Millis, NodeId, StoreId } from '../record/ids.ts';
 
 /** Constants of one node. */
 export interface MachineConfig {
@@ -38,6 +38,8 @@ export interface Machine {
    * @param missed nodes known from before this run and not met in it
    */
   keeperNumbers(missed: readonly NodeId[]): { readonly possible: number; readonly wanted: number };
+  /** Jobs that run here and that no other node this one knows of could run. */
+  onlyHere(): readonly JobId[];
   /** The other nodes, and this node's own advert once it has a profile. */
   sightings(): readonly Sighting[];
 }

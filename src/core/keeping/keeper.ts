@@ -26,6 +26,7 @@ import type { CertifiedValue, Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { forgetAge } from './age.ts';
 import { eachKept, endOf, rememberEnd } from './books.ts';
+import { handOver } from './hand-over.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
 import type { KeptJob } from './state.ts';
 import { checkCommand, checkCommitted } from '../record/verify.ts';
@@ -194,8 +195,10 @@ export function leaderGone(core: With<'mesh'>, kept: KeptJob): void {
   if (kept.ledger.close !== null || kept.lead !== null || kept.candidateAt !== null) return;
   const keepers = keeperNodes(currentOf(kept.ledger));
   const gone = kept.seen.leader;
+  // Who leaves stands last: it would have to hand the job over again.
+  const rank = core.draining ? keepers.length : keepers.indexOf(core.self);
   const ahead = keepers
-    .slice(0, Math.max(0, keepers.indexOf(core.self)))
+    .slice(0, Math.max(0, rank))
     .filter((node) => node !== gone && core.mesh.watches.get(node)?.dead !== true).length;
   kept.candidateAt = after(core.now, ahead * RANK_STEP_MS);
   core.timers.set(jobTimer(kept), kept.candidateAt);
@@ -228,6 +231,7 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
 
 /** Asks each leader whether it leads what this node believes it leads. */
 export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'executing'>): void {
+  if (core.draining) handOver(core);
   const asked = new Map<NodeId, JobId[]>();
   let overdue = false;
   for (const kept of eachKept(core)) {

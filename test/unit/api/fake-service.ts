@@ -36,6 +36,7 @@ import type {
 } from '../../../src/core/record/records.ts';
 import type { Job } from '../../../src/job/model.ts';
 import type {
+  Draining,
   Finding,
   JobView,
   LogLine,
@@ -402,6 +403,17 @@ export class FakeService implements ShoalService {
         remedy: 'Start Docker.',
       },
     ];
+  }
+
+  leavesBy: number | null = null;
+
+  async drain(withinMs: number | null): Promise<Draining> {
+    this.leavesBy = withinMs === null ? null : START_MS + withinMs;
+    return this.draining();
+  }
+
+  async draining(): Promise<Draining> {
+    return { leavesBy: this.leavesBy, executions: 2, onlyHere: ['j-only'] };
   }
 
   async metrics(): Promise<string> {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import type { DrainJson } from '../../../src/api/types.ts';
 import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { createApiServer } from '../../../src/api/server.ts';
 import { encodeTree, type TreeItem } from '../../../src/lib/tree-stream.ts';
@@ -507,4 +508,22 @@ test('a file that breaks off while it is sent is cut off, not ended', async () =
   );
   assert.equal(answer.status, 200);
   await assert.rejects(answer.text());
+});
+
+test('a peer is told to leave, by when, and that it stays after all', async () => {
+  const api = await createTestApi();
+  const { status, text } = await api.call('PUT', '/shoal/drain', { DeadlineSeconds: 60 });
+  assert.equal(status, 200);
+  const begun = JSON.parse(text) as DrainJson;
+  assert.equal(begun.Draining, true);
+  assert.match(begun.LeavesBy, /^\d{4}-\d\d-\d\dT/);
+  assert.deepEqual(begun.OnlyHere, ['j-only']);
+  for (const wrong of [-1, 1.5, '60', 7 * 86_400 + 1]) {
+    const refused = await api.call('PUT', '/shoal/drain', { DeadlineSeconds: wrong });
+    assert.equal(refused.status, 400, String(wrong));
+    assert.match(refused.text, /DeadlineSeconds/);
+  }
+  await api.call('DELETE', '/shoal/drain');
+  const later = await api.call('GET', '/shoal/drain');
+  assert.equal((JSON.parse(later.text) as DrainJson).Draining, false);
 });

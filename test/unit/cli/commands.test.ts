@@ -256,6 +256,8 @@ test('wrong usage ends with 2 and a hint', async () => {
     [['--api-port', '70000', 'job', 'list'], /not a port/],
     [['--api-host', 'ftp://x', 'job', 'list'], /not the address/],
     [['job', 'run', '/does/not/exist.yaml'], /does not exist/],
+    [['node', 'drain', '--off', '--detach'], /goes with no other flag/],
+    [['node', 'drain', '--deadline', 'soon'], /whole number/],
   ];
   for (const [args, expected] of cases) {
     const { code, out, err } = await runAlone(args, '/');

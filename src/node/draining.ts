@@ -1,0 +1,76 @@
+/**
+ * A peer that is to leave without breaking off what it does: it takes nothing new and hands over what it
+ * leads at once (the core does both), lets what runs here come to its end, and leaves when nothing is
+ * left of it. What has not ended by the deadline is ended then, and goes on elsewhere.
+ */
+import type { Draining } from '../api/service.ts';
+
+export interface DrainingDeps {
+  /** The core takes nothing new from now on; or does again. */
+  readonly drain: (on: boolean) => void;
+  /** Executions that run here, or whose job has still to learn how they ended. */
+  readonly left: () => number;
+  /** Jobs that run here and nowhere else can. */
+  readonly onlyHere: () => readonly string[];
+  /** Ends what runs and closes the peer; called once. */
+  readonly leave: () => void;
+  /** Wall clock and timer, milliseconds. */
+  readonly now: () => number;
+  readonly every: (ms: number, look: () => void) => () => void;
+}
+
+/** A person waits; what it costs is to count two maps. */
+const LOOK_MS = 250;
+
+export interface Drain {
+  /** Begins, or moves the deadline of what was begun. @param withinMs from now, ≥ 0 */
+  begin(withinMs: number): Draining;
+  /** Takes it back, while it has not left. */
+  end(): Draining;
+  view(): Draining;
+}
+
+export function createDrain(deps: DrainingDeps): Drain {
+  let leavesBy: number | null = null;
+  let stop = (): void => {};
+
+  function look(): void {
+    if (leavesBy === null || (deps.left() > 0 && deps.now() < leavesBy)) return;
+    stop();
+    deps.leave();
+  }
+
+  const view = (): Draining => ({
+    leavesBy,
+    executions: deps.left(),
+    onlyHere: deps.onlyHere(),
+  });
+
+  return {
+    begin(withinMs) {
+      const first = leavesBy === null;
+      leavesBy = deps.now() + withinMs;
+      if (first) {
+        deps.drain(true);
+        // Not at once: what was assigned a moment ago is on its way into the books.
+        stop = deps.every(LOOK_MS, look);
+      }
+      return view();
+    },
+    end() {
+      stop();
+      if (leavesBy !== null) deps.drain(false);
+      leavesBy = null;
+      return view();
+    },
+    view,
+  };
+}
+
+export const realTime = {
+  now: () => Date.now(),
+  every(ms: number, look: () => void): () => void {
+    const timer = setInterval(look, ms);
+    return () => clearInterval(timer);
+  },
+};
