@@ -159,6 +159,18 @@ function slotShapes(records: RecordShapes) {
   };
 }
 
+function changeShapes({ spec, admission, configs, sealedConfig: next }: RecordShapes) {
+  return {
+    change: map<OneMessage<'change'>>({ type: literal('change'), job: jobId, next }),
+    join: map<OneMessage<'join'>>({ type: literal('join'), spec, admission, configs, next }),
+    'change-agreed': map<OneMessage<'change-agreed'>>({
+      type: literal('change-agreed'),
+      job: jobId,
+      of: common.recordId,
+    }),
+  };
+}
+
 function executionShapes(records: RecordShapes) {
   const { spec, admission, configs, grant, assign, states, certifiedValue, close } = records;
   const executions = list(executionId, MANY);
@@ -277,6 +289,7 @@ export function createMessageShapes(envelopes: Envelopes): MessageShapes {
     ...admissionShapes(records),
     ...biddingShapes(records),
     ...slotShapes(records),
+    ...changeShapes(records),
     ...executionShapes(records),
     ...otherShapes(records),
   };

@@ -58,6 +58,7 @@ export function createRecordShapes(envelopes: Envelopes) {
     state: record(envelopes, 'state'),
     sealedAdmission: record(envelopes, 'admission'),
     sealedGrant: record(envelopes, 'grant'),
+    sealedConfig: record(envelopes, 'config'),
     admission,
     configs,
     grant: nullable(grant),

@@ -255,6 +255,7 @@ function waitingJson(view: WaitingView): WaitingJson {
 
 const keepersJson = (view: KeepersView, wanted: number): KeepersJson => ({
   Total: view.total,
+  Nodes: view.nodes,
   Wanted: wanted,
   Answering: view.total - view.silent.length,
   Silent: view.silent,

@@ -158,6 +158,8 @@ export interface WaitingJson {
 /** shoal's own: who of a job's keepers is there. */
 export interface KeepersJson {
   readonly Total: number;
+  /** Node ids of those that keep it now; others may have been chosen when it was submitted. */
+  readonly Nodes: readonly string[];
   /** That it could have if it was submitted now, with all members of the last minutes. */
   readonly Wanted: number;
   readonly Answering: number;

@@ -103,6 +103,7 @@ export function limitsOf(config: Config): Limits {
     ...DEFAULT_LIMITS,
     maxAttempts: config.jobs.maxAttempts,
     retentionMs: config.jobs.retentionMs,
+    keeperReplaceAfterMs: config.jobs.keeperReplaceAfterMs,
     resultRetentionMs: config.results.retentionMs,
     holderLostMs: config.results.holderLostMs,
   };

@@ -296,6 +296,10 @@ const jobs = z.strictObject({
   retentionMs: ms(60_000)
     .default(DEFAULT_LIMITS.retentionMs)
     .describe('how long the records of a finished job are kept'),
+  /** Shorter than a restart of a machine it would move jobs about that are back in a moment. */
+  keeperReplaceAfterMs: ms(5_000)
+    .default(DEFAULT_LIMITS.keeperReplaceAfterMs)
+    .describe('a keeper of a job that is away for this long is replaced by another peer'),
 });
 
 const storage = z.strictObject({

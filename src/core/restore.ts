@@ -16,7 +16,7 @@ import { after } from './record/ids.ts';
 import type { JobId } from './record/ids.ts';
 import { leaderGone } from './keeping/keeper.ts';
 import { askRest } from './consensus/missing.ts';
-import { chainOf, currentOf, firstConfiguration } from './record/chain.ts';
+import { chainOf, firstConfiguration } from './record/chain.ts';
 import { grantedEpoch } from './record/verify.ts';
 import { hasVote } from './record/keeper-set.ts';
 import { createLedger, isTerminal, mergeStored } from './record/ledger.ts';
@@ -27,7 +27,7 @@ import type {
   StoredRecord,
   StoredSubmission,
 } from './contract/stored.ts';
-import type { Certified, Epoch, Signed } from './record/records.ts';
+import type { Certified, Configuration, Epoch, Signed } from './record/records.ts';
 import { tickExecution } from './executing/reporting.ts';
 import { isPausing, resumePause } from './executing/restarting.ts';
 import { resumeStop } from './asking/stop.ts';
@@ -94,7 +94,7 @@ function restoreOne(
   rows: Rows,
 ): void {
   const { promise } = rows;
-  const kept = restoreJob(core, rows.records);
+  const kept = restoreJob(core, rows.records, rows.accepted);
   if (kept !== null) {
     if (promise !== null && compareEpochs(promise, kept.promised) > 0) {
       kept.first = { epoch: promise, at: core.now };
@@ -135,6 +135,7 @@ function restoreOne(
 function restoreJob(
   core: With<'mesh' | 'keeping'>,
   rows: ReadonlyMap<string, StoredRecord>,
+  accepted: Rows['accepted'],
 ): KeptJob | null {
   const spec = rows.get('spec')?.record;
   if (spec?.type !== 'spec') return null;
@@ -151,9 +152,14 @@ function restoreJob(
   const ledger = createLedger(spec, certified);
   for (const row of rows.values()) mergeStored(ledger, row);
   // Another store id: the promises of the store that voted are gone, and with them this keeper.
-  if (!hasVote(currentOf(ledger), core.self, core.config.store)) return null;
+  const named = [...ledger.configurations, ...configurationsIn(accepted)];
+  if (!named.some((one) => hasVote(one, core.self, core.config.store))) return null;
   return keep(core, ledger);
 }
+
+/** Those that this store has voted for: one of them may be the first that names it. */
+const configurationsIn = (accepted: Rows['accepted']): readonly Configuration[] =>
+  accepted.flatMap(({ value: { value } }) => (value.type === 'config' ? [value.body] : []));
 
 function restorePending(
   core: With<'keeping'>,

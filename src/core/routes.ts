@@ -9,6 +9,9 @@ import { keptFor, onPrepare, onPropose } from './consensus/acceptor.ts';
 import { keeperIsBack, onActivate, onAdmit, onCoVote } from './keeping/admitting.ts';
 import { onAnnouncement, onSpec } from './placing/announcements.ts';
 import { onBidClosed, reconsider, onCloseHeard } from './placing/bidder.ts';
+import { onForfeit } from './keeping/guests.ts';
+import { onChange, onJoin } from './keeping/joining.ts';
+import { joinAgain, onChangeAgreed } from './leading/succession.ts';
 import { onAcknowledged, onVoted } from './consensus/proposer.ts';
 import { loseContent, onHolder, storeChanged, takerIsBack } from './executing/entrusted.ts';
 import { onEntrust, onLocalReplica, onReplicate } from './executing/copier.ts';
@@ -60,7 +63,7 @@ import { remember } from './node/remember.ts';
 import { rememberLocal } from './placing/state.ts';
 import type { Core } from './node/state.ts';
 import type { KeptJob } from './keeping/state.ts';
-import { onCommandAck, onCommandRefused, onStopTooLate } from './asking/stop.ts';
+import { onCommandAck, onCommandRefused, onStopTooLate, stopElsewhere } from './asking/stop.ts';
 
 /** Of an allowance: a spec may be 64 KiB. */
 const SPEC_POINTS = 5;
@@ -215,13 +218,19 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     onAdmitted(core, from, message);
     onCoVote(core, from, message);
   },
-  'not-admitted': onNotAdmitted,
+  'not-admitted'(core, from, message) {
+    onNotAdmitted(core, from, message);
+    onForfeit(core, from, message);
+  },
   activate: onActivate,
   activated: (core, from, { job }) => onActivated(core, from, job),
   'job-wanted'(core, from, { job }) {
     const kept = core.keeping.kept.get(job);
     if (kept === undefined) return;
-    if (!keeps(kept, from)) return refuse(core, from, 'not-keeper', false);
+    if (!keeps(kept, from)) {
+      if (!joinAgain(core, from, kept)) refuse(core, from, 'not-keeper', false);
+      return;
+    }
     const { ledger } = kept;
     send(core, from, { type: 'activate', spec: ledger.spec, ...rootsOf(ledger) });
   },
@@ -250,6 +259,9 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   propose: asKept(onPropose),
   voted: ifKept(onVoted),
   commit: asKept(onCommit),
+  change: asKept(onChange),
+  join: onJoin,
+  'change-agreed': ifKept(onChangeAgreed),
   'commit-ack': ifKept((core, from, kept, { slots }) => onAcknowledged(core, from, kept, slots)),
   assign: onAssign,
   started: ifKept(onStarted),
@@ -258,7 +270,10 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   'states-ack': onStatesAck,
   renew: onRenew,
   renewed: (core, _from, { executions }) => onRenewed(core, executions),
-  leads: onLeads,
+  leads(core, from, message) {
+    onLeads(core, from, message);
+    stopElsewhere(core, message);
+  },
   cancel: onCancel,
   'closed-ack': ifKept((core, from, kept, { version }) =>
     onAcknowledged(core, from, kept, [closeSlot(version)]),
@@ -297,6 +312,8 @@ const WANTS_RECORDS: ReadonlySet<MessageType> = new Set([
   'page-wanted',
   'propose',
   'commit',
+  'join',
+  'change',
   'command',
 ]);
 

@@ -52,7 +52,17 @@ export function createChaos(random: Random): Chaos {
       const clocks = random.fork('clocks at restarts');
       const spare = Math.floor((Math.min(keepersMax, world.nodes.length) - 1) / 2);
       const deadMax = (): number => (isWaiting() ? spare : world.nodes.length / 2);
-      begun = { world, facts, random, clocks, recorded, disks, deadMax, over: false };
+      begun = {
+        world,
+        facts,
+        random,
+        clocks,
+        recorded,
+        disks,
+        departed: new Set(),
+        deadMax,
+        over: false,
+      };
       schedule(begun);
     },
     heal: () => {
@@ -73,6 +83,8 @@ interface Begun {
     readonly message: Message;
   }[];
   readonly disks: Disks;
+  /** Nodes that went for good. */
+  readonly departed: Set<NodeId>;
   /**
    * Half of the mesh must stay; and while a job is still to be admitted, a majority of any keeper set: who
    * submits just after their death does not know of it, and the same token asks the same keepers for ever.
@@ -153,6 +165,11 @@ function schedule(chaos: Begun): void {
     (plan) => (plan.rollbackRate > 0 ? COPIES_PER_MINUTE : 0),
     () => chaos.disks.remember(random.pick(world.nodes)),
   );
+  every(
+    'departures',
+    (plan) => plan.departuresPerMinute,
+    () => depart(chaos, random.pick(world.nodes)),
+  );
   const strangers = createStrangers(world, facts, recorded, random.fork('strangers'));
   every(
     'strangers',
@@ -179,7 +196,7 @@ function end(chaos: Begun, node: SimNode, fate: (node: SimNode) => DiskFate): vo
   const plan = world.faults();
   world.crashNode(node, () => fate(node));
   world.queue.after(random.integer(plan.restartMinMs, plan.restartMaxMs), () => {
-    if (node.up || chaos.over) return;
+    if (node.up || chaos.over || chaos.departed.has(node.id)) return;
     if (chaos.clocks.chance(plan.skewAtRestartRate)) setClock(chaos, node);
     world.tell(`${node.id} starts again`, node, null);
     world.startNode(node);
@@ -205,6 +222,18 @@ function leave(chaos: Begun, node: SimNode): void {
   world.queue.after(random.integer(1_000, 30_000), () => {
     if (!chaos.over && node.incarnation === incarnation) crash(chaos, node);
   });
+}
+
+/** It is gone for good, as far as every job can do without it. */
+function depart(chaos: Begun, node: SimNode): void {
+  const { world, departed, disks } = chaos;
+  if (departed.has(node.id) || node.index < world.owners.length) return;
+  if (departed.size + 1 > chaos.deadMax()) return;
+  if (!disks.survive(new Set([...departed, node.id]))) return;
+  departed.add(node.id);
+  disks.leave(node);
+  world.tell(`${node.id} goes for good`, node, null);
+  if (node.up) world.crashNode(node, () => 'kept');
 }
 
 function pause(chaos: Begun, node: SimNode): void {
@@ -272,11 +301,12 @@ function restart(world: World, node: SimNode): void {
 function heal(chaos: Begun): void {
   const { world, random } = chaos;
   const before = world.faults();
-  const dead = new Set<NodeId>();
+  const dead = new Set<NodeId>(chaos.departed);
   const deadMax = chaos.deadMax();
   for (const node of random.shuffled(world.nodes)) {
     // Clients need every owner's first node to talk to.
     if (node.index < world.owners.length || dead.size + 1 > deadMax) continue;
+    if (dead.has(node.id)) continue;
     if (!random.chance(before.deadRate)) continue;
     dead.add(node.id);
     if (!chaos.disks.survive(dead)) dead.delete(node.id);

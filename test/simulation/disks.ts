@@ -5,7 +5,7 @@
  */
 import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
 import { isTerminal } from '../../src/core/record/ledger.ts';
-import type { AdmissionBody } from '../../src/core/record/records.ts';
+import type { Keeper } from '../../src/core/record/records.ts';
 import type { Facts } from './facts.ts';
 import { majorityOf } from './facts.ts';
 import type { Random } from './random.ts';
@@ -21,6 +21,8 @@ export interface Disks {
   failed(node: SimNode): DiskFate;
   /** Remembers the disk as it is now, to be put back some day. */
   remember(node: SimNode): void;
+  /** The node goes for good, and its disk with it. */
+  leave(node: SimNode): void;
   /** Whether every job would still have its majority if these nodes were gone, too. */
   survive(dead: ReadonlySet<NodeId>): boolean;
 }
@@ -32,12 +34,25 @@ export function createDisks(world: World, facts: Facts, keepersMax: number, rand
   const older = new Map<SimNode, SimStore>();
   const rowRandom = random.fork('rows');
 
-  /** Every admission that anyone has seen so far, certified or not. */
-  const admissions = (): readonly AdmissionBody[] =>
-    [...facts.jobs.values()].flatMap((job) => [...job.admissions.values()]);
+  /** Every set of keepers that may count from now on: of admissions that anyone has seen, certified or not, and of changes. */
+  const sets = (): readonly { readonly job: JobId; readonly keepers: readonly Keeper[] }[] =>
+    [...facts.jobs.values()].flatMap((of) => {
+      const { job } = of;
+      const configs = [...of.configs.values()];
+      const latest = Math.max(
+        0,
+        ...configs
+          .filter(({ config }) => of.chosen.has(`config/0/${config.minor}`))
+          .map(({ config }) => config.minor),
+      );
+      const open = configs.filter(({ config }) => config.minor >= latest);
+      const first = latest === 0 ? [...of.admissions.values()].map(({ keepers }) => keepers) : [];
+      const all = [...first, ...open.flatMap(({ keepers, former }) => [keepers, former])];
+      return all.filter((keepers) => keepers.length > 0).map((keepers) => ({ job, keepers }));
+    });
 
   function survives(isGone: (node: NodeId, store: StoreId, job: JobId) => boolean): boolean {
-    return admissions().every(({ keepers, job }) => {
+    return sets().every(({ keepers, job }) => {
       const gone = keepers.filter(({ node, store }) => isGone(node, store, job)).length;
       return keepers.length - gone >= majorityOf(keepers.length);
     });
@@ -124,6 +139,7 @@ export function createDisks(world: World, facts: Facts, keepersMax: number, rand
       return node.store;
     },
     remember: (node) => void older.set(node, node.store.copy()),
+    leave: lose,
     survive: (dead) => survives((id, store, job) => dead.has(id) || isLost(id, store, job)),
   };
 }

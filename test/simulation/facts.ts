@@ -10,6 +10,7 @@ import type {
   AdmissionBody,
   AnyRecord,
   Certified,
+  ConfigBody,
   Epoch,
   RecordType,
   Signed,
@@ -26,6 +27,8 @@ export interface JobFacts {
   readonly admissions: Map<string, AdmissionBody>;
   /** W keepers signed this admission. */
   admitted: { readonly body: AdmissionBody; readonly at: number } | null;
+  /** Every later configuration that was proposed, by record id. */
+  readonly configs: Map<string, ConfigBody>;
   /** Certified values by slot. */
   readonly chosen: Map<string, { readonly record: SlotValue; readonly at: number }>;
   /** Epochs that some keeper promised, as text, with the first time. */
@@ -98,6 +101,7 @@ export function createFacts(context: FactsContext): Facts {
       spec: null,
       admissions: new Map(),
       admitted: null,
+      configs: new Map(),
       chosen: new Map(),
       epochs: new Map(),
     };
@@ -135,17 +139,16 @@ export function createFacts(context: FactsContext): Facts {
   /** W keepers that hold a value under one ballot have chosen it, whether anyone noticed or not. */
   const count = (node: NodeView, vote: Counted): void => {
     const { job, of, slot, epoch, signer, store } = vote;
-    for (const [id, admission] of factsOf(job).admissions) {
-      const keeps = admission.keepers.some(
-        (keeper) => keeper.node === signer && keeper.store === store,
-      );
-      if (!keeps || (slot === 'admission' && of !== id)) continue;
-      const ballot = `${job}|${id}|${slot}|${of}|${epochText(epoch)}`;
-      const set = voters.get(ballot) ?? new Set();
-      voters.set(ballot, set.add(signer));
-      if (set.size < majorityOf(admission.keepers.length)) continue;
-      if (slot === 'admission') admit(node, id, admission);
-      const value = proposed.get(of);
+    const facts = factsOf(job);
+    const ballot = `${job}|${slot}|${of}|${epochText(epoch)}`;
+    const set = voters.get(ballot) ?? new Set();
+    voters.set(ballot, set.add(`${signer}|${store}`));
+    const value = proposed.get(of);
+    if (value?.type === 'config' && !isQuorum(value.body, set)) return;
+    for (const [id, electors] of electorsOf(facts, epoch)) {
+      if ((slot === 'admission' && of !== id) || !isQuorum(electors, set)) continue;
+      const admission = facts.admissions.get(id);
+      if (slot === 'admission' && admission !== undefined) admit(node, id, admission);
       if (value !== undefined) choose(node, value);
     }
   };
@@ -163,7 +166,9 @@ export function createFacts(context: FactsContext): Facts {
   };
 
   const seeValue = (value: SlotValue): void => {
-    if (verify(value)) proposed.set(value.id, value);
+    if (!verify(value)) return;
+    proposed.set(value.id, value);
+    if (value.type === 'config') factsOf(value.body.job).configs.set(value.id, value.body);
   };
 
   /** A certificate that an honest node shows must prove what it says. */
@@ -172,7 +177,12 @@ export function createFacts(context: FactsContext): Facts {
     seen.add(certified.votes);
     const record = certified.record as AnyRecord;
     if (record.type === 'admission') seeAdmission(record);
-    if (record.type === 'assign' || record.type === 'accept' || record.type === 'close')
+    if (
+      record.type === 'assign' ||
+      record.type === 'accept' ||
+      record.type === 'close' ||
+      record.type === 'config'
+    )
       seeValue(record);
     for (const vote of certified.votes) seeVote(node, vote);
     if (!('job' in record.body)) return;
@@ -274,6 +284,33 @@ export function createFacts(context: FactsContext): Facts {
   };
 }
 
+type Electors = Pick<ConfigBody, 'keepers' | 'former'>;
+
+/** Who has a say in an epoch: by admission, as there might be two of them, or by the change that was chosen. */
+function electorsOf(facts: JobFacts, { config }: Epoch): ReadonlyMap<string, Electors> {
+  if (config.major === 0 && config.minor === 0)
+    return new Map([...facts.admissions].map(([id, { keepers }]) => [id, { keepers, former: [] }]));
+  const value = facts.chosen.get(`config/${config.major}/${config.minor}`)?.record;
+  return new Map(value?.type === 'config' ? [[value.id, value.body]] : []);
+}
+
+/** A majority of those that come, and of those that were. */
+function isQuorum({ keepers, former }: Electors, voted: ReadonlySet<string>): boolean {
+  const count = (set: Electors['keepers']): number =>
+    set.filter(({ node, store }) => voted.has(`${node}|${store}`)).length;
+  return [keepers, former].every((set) => set.length === 0 || count(set) >= majorityOf(set.length));
+}
+
+/** Who keeps the job by the latest change that was chosen, or by its admission. */
+export function keepersNow(facts: JobFacts): Electors | null {
+  let latest: ConfigBody | null = null;
+  for (const { record } of facts.chosen.values())
+    if (record.type === 'config' && record.body.config.minor > (latest?.config.minor ?? 0))
+      latest = record.body;
+  if (latest !== null) return latest;
+  return facts.admitted === null ? null : { keepers: facts.admitted.body.keepers, former: [] };
+}
+
 /** Why this certificate proves nothing; null when it is good. */
 function weakness(certified: Certified<RecordType>, facts: JobFacts): string | null {
   const { record, votes } = certified;
@@ -286,11 +323,12 @@ function weakness(certified: Certified<RecordType>, facts: JobFacts): string | n
   if (ballots.size !== 1) return 'mixes votes of several epochs';
   if (votes.some((vote) => vote.body.of !== record.id)) return 'holds votes for another record';
   if (!votes.every((vote) => verify(vote))) return 'holds a vote with a bad signature';
-  const enough = admissions.some(({ keepers }) => {
-    const voted = keepers.filter(({ node, store }) =>
-      votes.some((vote) => nodeIdOf(vote.by) === node && vote.body.store === store),
-    );
-    return voted.length >= majorityOf(keepers.length);
-  });
+  const voted = new Set(votes.map((vote) => `${nodeIdOf(vote.by)}|${vote.body.store}`));
+  const { epoch } = (votes[0] as Signed<'vote'>).body;
+  const enough =
+    record.type === 'admission'
+      ? isQuorum({ ...(record.body as AdmissionBody), former: [] }, voted)
+      : [...electorsOf(facts, epoch).values()].some((electors) => isQuorum(electors, voted)) &&
+        (record.type !== 'config' || isQuorum(record.body as ConfigBody, voted));
   return enough ? null : 'has fewer votes than a majority of the keepers';
 }

@@ -101,6 +101,8 @@ export interface FaultPlan {
   readonly liars: number;
   /** Messages of others that a member sends as its own, changed or not. */
   readonly strangersPerMinute: number;
+  /** Nodes that go and never come back. */
+  readonly departuresPerMinute: number;
 }
 
 /** A quiet local network: nothing goes wrong, everything takes a little time. */
@@ -158,6 +160,7 @@ export const NO_FAULTS: FaultPlan = {
   hostileNodes: 0,
   liars: 0,
   strangersPerMinute: 0,
+  departuresPerMinute: 0,
 };
 
 /** Draws one plan. `nodes`: size of the mesh, bounds the number of black holes. */

@@ -9,7 +9,7 @@ import type { Random } from './random.ts';
 
 type Part = Pick<
   SimulationOptions,
-  'nodes' | 'limits' | 'plan' | 'workload' | 'unequal' | 'healBoundMs'
+  'nodes' | 'limits' | 'plan' | 'workload' | 'unequal' | 'safetyMs' | 'lingerMs' | 'healBoundMs'
 >;
 type Draw = (part: Part, random: Random) => Part;
 
@@ -26,6 +26,10 @@ function hostile(part: Part, random: Random, liars: number): Part {
   const hostileNodes = random.integer(1, most);
   return { ...part, limits: { ...limits, keepersMax }, plan: { ...plan, hostileNodes, liars } };
 }
+
+/** A set of keepers is whole again after so many changes, each of which takes so long beside the wait. */
+const CHANGES = 4;
+const CHANGE_MS = 60_000;
 
 /** What each kind changes of a run. */
 const kinds = {
@@ -120,6 +124,19 @@ const kinds = {
     ...part,
     plan: { ...part.plan, strangersPerMinute: random.between(10, 120) },
   }),
+  /** Nodes go for good, one after the other, and the mesh goes on without them. */
+  departures: (part, random) => {
+    const keeperReplaceAfterMs = random.pick([5_000, 20_000, DEFAULT_LIMITS.keeperReplaceAfterMs]);
+    return {
+      ...part,
+      nodes: Math.max(part.nodes, 5),
+      limits: { ...part.limits, keeperReplaceAfterMs },
+      workload: { ...part.workload, serviceRate: random.pick([0.3, 0.7]) },
+      safetyMs: Math.max(part.safetyMs, random.pick([120_000, 400_000])),
+      lingerMs: CHANGES * (keeperReplaceAfterMs + CHANGE_MS),
+      plan: { ...part.plan, departuresPerMinute: random.between(0.3, 3) },
+    };
+  },
   /** Keepers and executors that say something else than they should. */
   hostile: (part, random) => hostile(part, random, 0),
   /** And vote for whatever they are asked: what was chosen is not unique any more. */

@@ -8,7 +8,7 @@ import type { Signed } from '../../src/core/record/records.ts';
 import { JOB_TYPES } from '../../src/job/types.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { JobFacts } from './facts.ts';
-import { slotText, valueText } from './facts.ts';
+import { keepersNow, slotText, valueText } from './facts.ts';
 import type { NodeView } from './observer.ts';
 import type { ClientJob } from './workload.ts';
 import { isAccepted } from './workload.ts';
@@ -69,6 +69,21 @@ export function checkEnded(context: LivenessContext): void {
   }
 }
 
+/** L10: a job that goes on has as many keepers as the nodes that are up make up, and no others. */
+export function checkReplaced(context: LivenessContext, dueMs: number): void {
+  if (context.now() < context.healedAt() + dueMs) return;
+  const up = new Set(context.nodes.filter((node) => node.up).map(({ id }) => id));
+  const most = Math.min(context.limits.keepersMax, up.size);
+  const wanted = most % 2 === 1 ? most : most - 1;
+  for (const facts of openJobs(context)) {
+    const { keepers, former } = keepersNow(facts) ?? { keepers: [], former: [] };
+    const there = keepers.filter(({ node }) => up.has(node)).length;
+    if (there >= wanted && former.length === 0) continue;
+    const text = `has ${there} of ${wanted} keepers${former.length > 0 ? ', and still those before them' : ''}`;
+    context.violation('L10', null, facts.job, text);
+  }
+}
+
 /** L7: epochs that began after the mesh had every reason to be calm. */
 export function checkCalm(context: LivenessContext): void {
   for (const facts of context.facts.jobs.values()) {
@@ -110,7 +125,9 @@ function checkKeepers(
   inspections: ReadonlyMap<NodeView, Inspection>,
 ): void {
   const close = facts.chosen.get('close/1')?.record;
-  for (const { node: id, store } of facts.admitted?.body.keepers ?? []) {
+  const now = keepersNow(facts);
+  const former = facts.admitted?.body.keepers ?? [];
+  for (const { node: id, store } of new Set([...(now?.keepers ?? []), ...former])) {
     const node = context.nodes.find((candidate) => candidate.id === id);
     const inspection = node === undefined ? undefined : inspections.get(node);
     if (node === undefined || inspection === undefined || node.store.id !== store) continue;

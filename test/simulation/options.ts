@@ -25,6 +25,8 @@ export interface SimulationOptions {
   readonly strict: readonly StrictName[];
   /** Virtual milliseconds with faults. */
   readonly safetyMs: number;
+  /** Services are stopped no sooner after the faults: for so long their keepers are looked at. */
+  readonly lingerMs: number;
   /** Virtual milliseconds after the faults within which every job must be over. */
   readonly healBoundMs: number;
   /** Inspect a machine after every n-th input; 0 = only at the end. */
@@ -69,6 +71,7 @@ export function swarmOptions(
     unequal: false,
     strict: ['keepers'],
     safetyMs,
+    lingerMs: 0,
     healBoundMs: 900_000,
     inspectEvery: 20,
     freeze: true,
@@ -99,6 +102,7 @@ export function quietOptions(seed: number, nodes: number, jobs: number): Simulat
     strict: [],
     // Long enough for every node to have started.
     safetyMs: 2_000,
+    lingerMs: 0,
     healBoundMs: 1_800_000,
     inspectEvery: 0,
     freeze: nodes <= 20,

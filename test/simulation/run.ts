@@ -10,7 +10,15 @@ import type { Checkers } from './checkers.ts';
 import { createCheckers } from './checkers.ts';
 import type { Facts, JobFacts } from './facts.ts';
 import { createFacts } from './facts.ts';
-import { checkCalm, checkEnded, checkRest, checkStops, openClients, openJobs } from './liveness.ts';
+import {
+  checkCalm,
+  checkEnded,
+  checkReplaced,
+  checkRest,
+  checkStops,
+  openClients,
+  openJobs,
+} from './liveness.ts';
 import type { LivenessContext } from './liveness.ts';
 import type { SimulationOptions } from './options.ts';
 import type { NodeView, Observer, Violation } from './observer.ts';
@@ -46,6 +54,8 @@ export interface Report {
 }
 
 const STEP_MS = 1_000;
+/** Keepers are looked at for so long before the services are stopped. */
+const LOOK_MS = 20_000;
 /** After the last job's end: late messages, repairs, and whatever should not happen any more. */
 const REST_MS = 60_000;
 /** Services are looked at for so long before their owners stop them. */
@@ -70,10 +80,11 @@ export function simulate(
   const bound = world.queue.now() + options.healBoundMs;
   const pending = (): boolean => openJobs(live).length > 0 || openClients(live).length > 0;
   while (pending() && world.queue.now() < bound && !broken()) {
-    stopServices(run);
+    if (world.queue.now() >= live.healedAt() + options.lingerMs) stopServices(run);
     advance(STEP_MS);
     checkStops(live);
     checkReplicas(live);
+    if (options.lingerMs > 0) checkReplaced(live, options.lingerMs - LOOK_MS);
   }
   const settledMs = world.queue.now() - live.healedAt();
   if (!broken()) checkEnded(live);

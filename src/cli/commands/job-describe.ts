@@ -22,10 +22,11 @@ interface Options {
   readonly pretty?: boolean;
 }
 
-function keepersText({ Total, Wanted, Answering, Silent, Leader }: KeepersJson): string {
+function keepersText({ Total, Nodes, Wanted, Answering, Silent, Leader }: KeepersJson): string {
   const silent = Silent.length === 0 ? '' : ` (not ${Silent.map(shortNode).join(', ')})`;
   const few = Total < Wanted ? `; submitted now it would have ${Wanted}` : '';
-  return `${Answering} of ${Total} answer${silent}, led by ${shortNode(Leader)}${few}`;
+  const names = Nodes.map(shortNode).join(', ');
+  return `${names}: ${Answering} of ${Total} answer${silent}, led by ${shortNode(Leader)}${few}`;
 }
 
 function header({ Job, Keepers }: JobAnswer): string[] {

@@ -28,6 +28,7 @@ import { resolve } from './names.ts';
 import { isWaiting, waitingView } from '../placing/place.ts';
 import type { CloseOutcome, Signed } from '../record/records.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
+import { isGuest } from '../keeping/changing.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { checkSpec } from '../record/verify.ts';
 import type { With } from '../node/state.ts';
@@ -135,6 +136,8 @@ export function jobAnswer(
   part: number | null,
 ): Answer {
   const kept = core.keeping.kept.get(job);
+  if (kept !== undefined && kept.ledger.close === null && isGuest(core, kept))
+    return { type: 'elsewhere', job, nodes: keeperNodes(currentOf(kept.ledger)) };
   if (kept !== undefined) {
     const waiting = waitingView(core, kept);
     const told =
@@ -162,7 +165,9 @@ function newestKept(
 export function summaries(core: With<'mesh' | 'keeping'>, namespace: string | null): JobSummary[] {
   const { kept, cards } = core.keeping;
   const shelved = [...cards].filter(([job]) => !kept.has(job)).map(([, card]) => card.summary);
-  return [...[...kept.values()].map((one) => keptSummary(core, one)), ...shelved].filter(
+  // Of a job that others keep by now they tell more.
+  const own = [...kept.values()].filter((one) => one.ledger.close !== null || !isGuest(core, one));
+  return [...own.map((one) => keptSummary(core, one)), ...shelved].filter(
     (summary) => namespace === null || summary.namespace === namespace,
   );
 }

@@ -18,6 +18,7 @@ import { listed, takeList, takeSpecs } from './lists.ts';
 import { ask, askAround, askKeepers, named, rest, timerOf } from './questions.ts';
 import type { Answer, JobRecords, Message, Query, WaitingView } from '../contract/messages.ts';
 import type { KeepersView, Problem } from '../contract/reply.ts';
+import { isGuest } from '../keeping/changing.ts';
 import { heardLately } from '../mesh/reach.ts';
 import { better, fitOf, isName, resolve } from './names.ts';
 import type { Fit, Ref } from './names.ts';
@@ -174,7 +175,8 @@ function takeJob(
   if (fit === null || (only !== (ref?.ref ?? false) && only !== job)) return;
   const records = from === core.self ? answer.records : verified(core, from, answer.records);
   if (records === null) return;
-  const kept = core.keeping.kept.get(job);
+  const known = core.keeping.kept.get(job);
+  const kept = known === undefined || isGuest(core, known) ? undefined : known;
   if (kept !== undefined && kept.ledger.admission.record.id !== records.admission.record.id) {
     return refuse(core, from, 'contradiction', false);
   }
@@ -305,7 +307,8 @@ function keepersOf(
   if (isClosed(records)) return null;
   const chain = chainOf(records);
   const keepers = keeperNodes(currentOf(chain));
-  const kept = core.keeping.kept.get(chain.job);
+  const known = core.keeping.kept.get(chain.job);
+  const kept = known === undefined || isGuest(core, known) ? undefined : known;
   const leader = kept?.seen.leader ?? grantedEpoch(chain, records.grant).leader;
   const leads = leaderIn(kept?.lead ?? null) !== null;
   const isSilent = (node: NodeId): boolean => {
@@ -313,7 +316,7 @@ function keepersOf(
     if (leads) return !heardLately(core, node);
     return lookup.keepersAsked && !lookup.answered.has(node);
   };
-  return { total: keepers.length, silent: keepers.filter(isSilent), leader };
+  return { total: keepers.length, nodes: keepers, silent: keepers.filter(isSilent), leader };
 }
 
 /** The jobs that the reference fits best: several only for the beginning of an id. */

@@ -60,8 +60,8 @@ export interface Lookup {
 export interface Stopping {
   readonly command: Signed<'command'>;
   /** Who keeps the job, and what proves it. */
-  readonly chain: Chain;
-  readonly roots: Roots;
+  chain: Chain;
+  roots: Roots;
   readonly acked: Set<NodeId>;
   /** Keepers by whose clocks it is no longer good, and the last one's reason. */
   readonly refused: Set<NodeId>;

@@ -8,7 +8,7 @@ import type { Roots } from '../record/chain.ts';
 import { configsIn } from '../keeping/books.ts';
 import type { End } from '../keeping/books.ts';
 import { isKeeper, isQuorum, keeperNodes, quorumSize } from '../record/keeper-set.ts';
-import { isDue, said, toSay } from '../node/repeat.ts';
+import { anew, isDue, said, toSay } from '../node/repeat.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import type { JobRecords, Message } from '../contract/messages.ts';
@@ -190,6 +190,27 @@ export function onCommandRefused(
   const willing = keeperNodes(keepers).filter((node) => !stop.refused.has(node));
   if (isQuorum(keepers, willing)) return;
   for (const { request } of stop.waiting.splice(0)) reply(core, request, underWay(core, stop));
+}
+
+/** Others keep the job by now: they are to have it as well. */
+export function stopElsewhere(
+  core: With<'asking'>,
+  { job, configs = [] }: Extract<Message, { type: 'leads' }>,
+): void {
+  const stop = core.asking.stops.get(job);
+  if (stop === undefined) return;
+  const chain = extended(core.suite, stop.chain, configs);
+  const known = stop.chain.configurations.length - 1;
+  if (chain === null || chain.configurations.length - 1 === known) return;
+  // Those that are known make the beginning of what was told.
+  const longer = configs.slice(configs.length - (chain.configurations.length - 1 - known));
+  stop.roots = rootsOf({ ...stop.roots, configs: [...(stop.roots.configs ?? []), ...longer] });
+  stop.chain = chain;
+  for (const [key, value] of rowsOf(stop.command, stop.roots))
+    persist(core, { table: 'records', job, key, value });
+  anew(core, stop.resend);
+  if (isQuorum(currentOf(chain), stop.acked)) end(core, job);
+  else core.timers.set(timerOf(job), core.now);
 }
 
 /** A keeper proves that the job is closed already. */

@@ -3,13 +3,21 @@
  * disk before the signature leaves (the machine's `persist` barrier).
  */
 import { stopAmong } from '../record/commands.ts';
-import { configurationOf, everKept } from '../record/chain.ts';
+import {
+  compareConfigs,
+  configurationOf,
+  currentOf,
+  electorate,
+  everKept,
+} from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
 import { acceptSlot, assignSlot, hasPlace, partitionsIn, slotOf } from '../record/slot.ts';
 import { JOB_TYPES } from '../../job/types.ts';
 import { noteOutdated } from './outdated.ts';
 import { hold, letGo, mayAsk, tellLedger } from './transfer.ts';
 import { compareEpochs, sameEpoch, withinReach } from '../record/ballot.ts';
+import { hasSay, wouldVote } from '../keeping/changing.ts';
+import { saveGuest, tellChanges, tellForfeit } from '../keeping/guests.ts';
 import { isShunned, leaderShown } from '../keeping/oversight.ts';
 import { stepDown } from './candidacy.ts';
 import { takeCommand, takeState } from './evidence.ts';
@@ -31,8 +39,8 @@ export function keptFor(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId
   if (end !== null) send(core, from, { type: 'closed', job, ...end });
   // Beside the proof: there is nothing more to be had of it here.
   if (core.keeping.tombs.has(job)) send(core, from, { type: 'over', job });
-  else if (end === null && !core.keeping.forfeits.has(job))
-    send(core, from, { type: 'job-wanted', job });
+  else if (core.keeping.forfeits.has(job)) tellForfeit(core, from, job);
+  else if (end === null) send(core, from, { type: 'job-wanted', job });
   return null;
 }
 
@@ -40,6 +48,15 @@ export function keptFor(core: With<'mesh' | 'keeping'>, from: NodeId, job: JobId
 function mayLead({ ledger }: KeptJob, epoch: Epoch, node: NodeId): boolean {
   const configuration = configurationOf(ledger, epoch.config);
   return configuration !== null && isKeeper(configuration, node);
+}
+
+/** Others may keep the job since this node last heard of it; who speaks for them has the proof. */
+function isKnown(core: Node, from: NodeId, { ledger }: KeptJob, { config }: Epoch): boolean {
+  if (configurationOf(ledger, config) !== null) return true;
+  refuse(core, from, 'not-keeper', false);
+  if (config.major === currentOf(ledger).config.major && everKept(ledger, from))
+    send(core, from, { type: 'job-wanted', job: ledger.job });
+  return false;
 }
 
 export function onPrepare(
@@ -50,7 +67,11 @@ export function onPrepare(
 ): void {
   const { job, close } = kept.ledger;
   const { epoch } = grant.body;
+  if (!isKnown(core, from, kept, epoch)) return;
   if (!mayLead(kept, epoch, from)) return refuse(core, from, 'not-keeper', false);
+  const configuration = configurationOf(kept.ledger, epoch.config);
+  if (configuration === null || !hasSay(core, configuration))
+    return refuse(core, from, 'not-keeper', false);
   if (close !== null) return tellLedger(core, from, kept);
   if (epoch.leader !== from || core.suite.nodeOf(grant.by) !== from || grant.body.job !== job) {
     return refuse(core, from, 'wrong-signer', true);
@@ -71,8 +92,14 @@ export function onPrepare(
 }
 
 /** Whether this keeper follows to the epoch that another one asks for, or is in already. */
-function mayFollow(core: Node, from: NodeId, kept: KeptJob, epoch: Epoch): boolean {
+function mayFollow(core: With<'mesh'>, from: NodeId, kept: KeptJob, epoch: Epoch): boolean {
   const { first, promised, ledger } = kept;
+  // Others keep the job by now: to have learned that is as good as a promise to them, also after a restart.
+  if (compareConfigs(epoch.config, currentOf(ledger).config) < 0) {
+    refuse(core, from, 'outdated-epoch', false);
+    tellChanges(core, from, kept);
+    return false;
+  }
   const order = compareEpochs(epoch, promised);
   if (order < 0) {
     refuse(core, from, 'outdated-epoch', false);
@@ -103,6 +130,7 @@ export function onPropose(
 ): void {
   const { job, close } = kept.ledger;
   const { epoch } = message;
+  if (!isKnown(core, from, kept, epoch)) return;
   if (epoch.leader !== from || !mayLead(kept, epoch, from)) {
     return refuse(core, from, 'not-keeper', false);
   }
@@ -138,7 +166,7 @@ function takeSupport(
 
 /** Accepts a value under an epoch that is not below the promise; the vote says it is on disk. */
 function accept(
-  core: Node,
+  core: With<'mesh'>,
   from: NodeId,
   kept: KeptJob,
   epoch: Epoch,
@@ -160,17 +188,25 @@ function accept(
     refuse(core, from, 'bad-signature', true);
     return null;
   }
-  const founded = hasPlace(kept.ledger.spec, value) && wellFounded(kept, value);
+  if (!hasSay(core, ...electorate(kept.ledger, value, epoch))) {
+    refuse(core, from, 'not-keeper', false);
+    return null;
+  }
+  const before = kept.accepted.get(slot);
+  // What it voted for once it votes for again: the last leader may have had enough votes.
+  const founded =
+    hasPlace(kept.ledger.spec, value) &&
+    (before?.value.id === value.id || wellFounded(core, kept, value));
   if (chosen === undefined && !founded) {
     refuse(core, from, 'contradiction', false);
     return null;
   }
-  const before = kept.accepted.get(slot);
   if (before !== undefined && sameEpoch(before.epoch, epoch) && before.value.id !== value.id) {
     refuse(core, from, 'contradiction', false);
     return null;
   }
   if (chosen === undefined) {
+    saveGuest(core, kept);
     kept.accepted.set(slot, { slot, epoch, value });
     persist(core, { table: 'accepted', job, key: slot, value: { epoch, value } });
   }
@@ -178,15 +214,13 @@ function accept(
 }
 
 /** The evidence a value needs lies in this keeper's ledger (invariants S6 and S7). */
-function wellFounded(kept: KeptJob, value: SlotValue): boolean {
+function wellFounded(core: With<'mesh'>, kept: KeptJob, value: SlotValue): boolean {
   const { ledger } = kept;
   switch (value.type) {
     case 'assign':
       return true;
     case 'config':
-      // That a keeper is gone no record proves, and this version does not look: it follows a change that
-      // a majority of the keepers made, and makes none.
-      return false;
+      return wouldVote(core, kept, value.body);
     case 'accept': {
       const { version, partition, execution, node, result } = value.body;
       const state = ledger.states.get(execution)?.body;

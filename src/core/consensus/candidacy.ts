@@ -17,6 +17,7 @@ import { chunkOfValue, isPulled, pullOf, snapshotOf, takePage } from './snapshot
 import { askPage, hold, mayAsk, takeFetched, takeRecords } from './transfer.ts';
 import { compareEpochs, EPOCH_NUMBER_MAX, firstEpoch, sameEpoch } from '../record/ballot.ts';
 import { heardLately } from '../mesh/reach.ts';
+import { isGuest } from '../keeping/changing.ts';
 import { judgeAnew } from '../keeping/oversight.ts';
 import { after } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
@@ -26,6 +27,7 @@ import type { Certified, Configuration, Epoch, Slot } from '../record/records.ts
 import type { KeptJob } from '../keeping/state.ts';
 import { createOutlook } from '../leading/outlook.ts';
 import { leaderIn } from '../leading/state.ts';
+import { tellExecutors } from '../leading/succession.ts';
 import type { Candidate, Lead, Leader } from '../leading/state.ts';
 import { eachKept } from '../keeping/books.ts';
 import { note, persist, refuse, seal, send, touch } from '../node/outbox.ts';
@@ -45,6 +47,7 @@ export const newLeader = (core: Node, ledger: Ledger, epoch: Epoch): Leader => (
   since: core.now,
   grant: null,
   confirming: null,
+  change: null,
   commits: createCommits(core),
   seeking: createSeeking(core),
   watch: new Map(),
@@ -57,7 +60,18 @@ export const newLeader = (core: Node, ledger: Ledger, epoch: Epoch): Leader => (
 
 /** Begins to ask for promises under the next higher number. */
 export function standForLeader(core: Node, kept: KeptJob): void {
-  const { job } = kept.ledger;
+  const epoch = isGuest(core, kept) ? null : nextEpoch(core, kept);
+  if (epoch === null) return;
+  const candidacy = createCandidacy(core, seal(core, 'grant', { job: kept.ledger.job, epoch }));
+  kept.lead = { stage: 'candidate', epoch, since: core.now, candidacy };
+  kept.seen = epoch;
+  kept.candidateAt = null;
+  askPromises(core, kept, candidacy);
+  core.timers.set(jobTimer(kept), endOf(kept.lead));
+}
+
+/** The next ballot of this node, in the latest configuration; null when there is none left. */
+function nextEpoch(core: Node, kept: KeptJob): Epoch | null {
   const { config } = currentOf(kept.ledger);
   // Each configuration counts its own; number 0 is the admission's alone.
   const numbers = [kept.seen, kept.promised, ...kept.outdated.values()].map((known) =>
@@ -65,15 +79,33 @@ export function standForLeader(core: Node, kept: KeptJob): void {
   );
   const number = Math.max(...numbers) + 1;
   // Keepers that conspired have used the numbers up; there is no ballot left to stand with.
-  if (number > EPOCH_NUMBER_MAX) return;
-  const epoch: Epoch = { config, number, leader: core.self };
-  const candidacy = createCandidacy(core, seal(core, 'grant', { job, epoch }));
-  kept.lead = { stage: 'candidate', epoch, since: core.now, candidacy };
-  kept.seen = epoch;
-  kept.candidateAt = null;
-  askPromises(core, kept, candidacy);
-  core.timers.set(jobTimer(kept), endOf(kept.lead));
+  return number > EPOCH_NUMBER_MAX ? null : { config, number, leader: core.self };
 }
+
+/**
+ * The keepers changed under a leader: it goes on in the new configuration, with the promises of a quorum of it,
+ * and decides nothing until it has them. What it had proposed it proposes again then.
+ */
+export function moveOn(core: Node, kept: KeptJob, lead: Leader): void {
+  const epoch = nextEpoch(core, kept);
+  if (epoch === null) return;
+  lead.change = null;
+  lead.confirming = createCandidacy(core, seal(core, 'grant', { job: kept.ledger.job, epoch }));
+  kept.seen = epoch;
+  const { job, configs } = kept.ledger;
+  const [last] = configs.slice(-1);
+  const told = new Set(keeperNodes(configurationAt(kept.ledger, lead.epoch)));
+  for (const node of keeperNodes(currentOf(kept.ledger))) told.add(node);
+  told.delete(core.self);
+  // Before they are asked. Who misses it asks for it, and who keeps the job no more learns it here.
+  if (last !== undefined)
+    for (const node of told) send(core, node, { type: 'commit', job, values: [last] });
+  askPromises(core, kept, lead.confirming);
+}
+
+/** The epoch that a leader has, or asks for, is not of the latest configuration. */
+export const isLeftBehind = ({ ledger }: KeptJob, lead: Candidate | Leader): boolean =>
+  !sameConfig((candidacyOf(lead)?.grant.body.epoch ?? lead.epoch).config, currentOf(ledger).config);
 
 /** When it has come to nothing, unless a page of a promise comes before. */
 function endOf({ since, candidacy }: Candidate): Millis {
@@ -268,9 +300,10 @@ function takeOffice(
   grant: Certified<'grant'>,
 ): void {
   const { job } = kept.ledger;
-  const confirmed = kept.lead?.stage === 'leader';
   const { epoch } = grant.record.body;
-  const lead = kept.lead?.stage === 'leader' ? kept.lead : newLeader(core, kept.ledger, epoch);
+  const former = kept.lead?.stage === 'leader' ? kept.lead : null;
+  const confirmed = former !== null && sameEpoch(former.epoch, epoch);
+  const lead = confirmed ? former : leaderFrom(core, kept.ledger, epoch, former);
   lead.grant = grant.record;
   lead.confirming = null;
   kept.lead = lead;
@@ -286,7 +319,8 @@ function takeOffice(
     open.some(({ value }) => restsOn(value, state.body.execution)),
   );
   const support = { states, commands: [...kept.ledger.commands.values()] };
-  for (const { slot } of open) lead.commits.inherited.add(slot);
+  // A change of keepers hangs when those that it replaces are back: nothing else waits for it.
+  for (const { slot, value } of open) if (value.type !== 'config') lead.commits.inherited.add(slot);
   propose(
     core,
     kept,
@@ -294,9 +328,20 @@ function takeOffice(
     open.map(({ value }) => value),
     support,
   );
+  // Nobody in the new quorum has voted for anything else there.
+  if (former !== null && !confirmed)
+    for (const { value, ...own } of former.commits.proposals.values())
+      if (value.type !== 'config') propose(core, kept, lead, [value], own);
   if (!confirmed) commitAgain(core, kept, lead, promises);
+  if (former !== null && !confirmed) tellExecutors(core, kept, lead);
   touch(core, job);
 }
+
+/** Who led before, in an earlier configuration, goes on with all it has seen. */
+const leaderFrom = (core: Node, ledger: Ledger, epoch: Epoch, former: Leader | null): Leader =>
+  former === null
+    ? newLeader(core, ledger, epoch)
+    : { ...former, epoch, since: core.now, commits: createCommits(core) };
 
 /**
  * Followers may have missed what the last leader committed; of those that promised it is known what they had.
@@ -333,6 +378,9 @@ export function stepDown(core: Node, kept: KeptJob, higher: Epoch): void {
   }
   const { lead } = kept;
   if (lead === null || compareEpochs(higher, lead.epoch) <= 0) return;
+  // It is what it asks for itself.
+  const asked = candidacyOf(lead)?.grant.body.epoch;
+  if (asked !== undefined && compareEpochs(higher, asked) <= 0) return;
   kept.lead = null;
   note(core, 'job.stepped-down', {
     job: kept.ledger.job,

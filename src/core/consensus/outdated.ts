@@ -5,6 +5,7 @@
  */
 import type { KeptJob } from '../keeping/state.ts';
 import type { Leader } from '../leading/state.ts';
+import type { Proposal } from './state.ts';
 import type { Node } from '../node/state.ts';
 import { compareEpochs } from '../record/ballot.ts';
 import { configurationAt } from '../record/chain.ts';
@@ -41,7 +42,12 @@ export function mayGoOn({ outdated, ledger }: KeptJob, epoch: Epoch): boolean {
 
 /** It waits for votes or promises that should have come long ago. */
 export function waitsInVain(core: Node, { commits, confirming }: Leader): boolean {
-  const [oldest] = commits.proposals.values();
-  const since = [oldest?.since, confirming?.since].filter((at) => at !== undefined);
+  const since = [oldestOf(commits)?.since, confirming?.since].filter((at) => at !== undefined);
   return since.some((at) => core.now - at >= WAIT_MS);
+}
+
+/** A change of keepers may hang for long, and holds up nothing else. */
+function oldestOf({ proposals }: Leader['commits']): Proposal | null {
+  for (const proposal of proposals.values()) if (proposal.value.type !== 'config') return proposal;
+  return null;
 }

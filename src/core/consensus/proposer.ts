@@ -5,9 +5,9 @@
  */
 import { JOB_TYPES } from '../../job/types.ts';
 import { anew, isDue, said } from '../node/repeat.ts';
-import { keeperNodes } from '../record/keeper-set.ts';
+import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { isChosen, validVote } from '../record/certificate.ts';
-import { configurationAt } from '../record/chain.ts';
+import { configurationAt, currentOf } from '../record/chain.ts';
 import { closeSlot, hasPlace, partitionIn, partitionsIn, slotOf } from '../record/slot.ts';
 import { sameEpoch } from '../record/ballot.ts';
 import { workDone } from '../keeping/oversight.ts';
@@ -19,6 +19,7 @@ import type { Ledger } from '../record/ledger.ts';
 import type { CertifiedValue, Message, SlotValue } from '../contract/messages.ts';
 import type { Signed, Slot } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
+import { keepersChanged } from '../keeping/guests.ts';
 import { outdate } from '../leading/outlook.ts';
 import type { Closing, Leader } from '../leading/state.ts';
 import { note, observe, persist, refuse, send, touch } from '../node/outbox.ts';
@@ -61,12 +62,18 @@ export function propose(
     outdate(kept, partitionIn(value));
   }
   if (fresh.length === 0) return;
-  for (const node of keeperNodes(configurationAt(kept.ledger, lead.epoch))) {
-    sendProposals(core, kept, lead, node, new Set(fresh));
-  }
+  for (const node of votersFor(kept, lead)) sendProposals(core, kept, lead, node, new Set(fresh));
   anew(core, lead.commits.resend);
   said(core, lead.commits.resend);
   core.timers.set(jobTimer(kept), lead.commits.resend.at);
+}
+
+/** Everybody who has a say in what is proposed: in a change of keepers those that come, too. */
+function votersFor({ ledger }: KeptJob, { commits, epoch }: Leader | Closing): Iterable<NodeId> {
+  const nodes = new Set(keeperNodes(configurationAt(ledger, epoch)));
+  for (const { value } of commits.proposals.values())
+    if (value.type === 'config') for (const node of keeperNodes(value.body)) nodes.add(node);
+  return nodes;
 }
 
 function sendProposals(
@@ -76,8 +83,12 @@ function sendProposals(
   to: NodeId,
   only: ReadonlySet<Slot> | null,
 ): void {
+  const keeps = isKeeper(configurationAt(kept.ledger, epoch), to);
   const open = [...commits.proposals.values()].filter(
-    (proposal) => !proposal.votes.has(to) && (only === null || only.has(proposal.slot)),
+    ({ slot, value, votes }) =>
+      !votes.has(to) &&
+      (only === null || only.has(slot)) &&
+      (keeps || (value.type === 'config' && isKeeper(value.body, to))),
   );
   if (open.length === 0) return;
   send(core, to, {
@@ -122,7 +133,6 @@ export function onVoted(
  */
 function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
   const { ledger } = kept;
-  const keepers = keeperNodes(configurationAt(ledger, lead.epoch));
   const chosen = [...lead.commits.proposals.values()]
     .filter(({ value, votes }) => isChosen(ledger, value, lead.epoch, new Set(votes.keys())))
     .sort((a, b) => Number(a.value.type === 'close') - Number(b.value.type === 'close'));
@@ -132,13 +142,17 @@ function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
     lead.commits.proposals.delete(slot);
     outdate(kept, partitionIn(value));
     learn(core, kept, { record: value, votes: [...proposal.votes.values()] } as CertifiedValue);
-    for (const node of keepers) {
+    for (const node of concerned(ledger, lead)) {
       if (node === core.self) continue;
       const open = lead.commits.unacked.get(node) ?? new Map<Slot, boolean>();
       lead.commits.unacked.set(node, open.set(slot, false));
     }
   }
 }
+
+/** Those that keep the job, and those that have come with a change. */
+const concerned = (ledger: Ledger, { epoch }: Leader): ReadonlySet<NodeId> =>
+  new Set([...keeperNodes(configurationAt(ledger, epoch)), ...keeperNodes(currentOf(ledger))]);
 
 /** An end that has its votes waits for others of these proposals. */
 function mustWait(core: Node, { commits }: Leader, end: Proposal): boolean {
@@ -233,6 +247,7 @@ export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean
   const { record } = value;
   const before =
     record.type === 'assign' ? kept.ledger.assigned.get(record.body.execution)?.partition : null;
+  const changes = kept.ledger.configs.length;
   const merged = fits ? mergeCommitted(kept.ledger, value) : 'contradiction';
   if (merged === 'contradiction') {
     refuse(core, core.suite.nodeOf(value.record.by), 'contradiction', false);
@@ -248,6 +263,7 @@ export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean
   persistCommitted(core, job, slot, value);
   if (kept.accepted.delete(slot)) persist(core, { table: 'accepted', job, key: slot, value: null });
   noteCommitted(core, value);
+  if (kept.ledger.configs.length > changes) keepersChanged(core, kept);
   touch(core, job);
   return true;
 }
@@ -311,9 +327,7 @@ export function resendOpen(core: Node, kept: KeptJob, lead: Leader | Closing): b
   const unacked = [...lead.commits.unacked.values()].some((slots) => slots.size > 0);
   if (lead.commits.proposals.size === 0 && !unacked) return false;
   if (isDue(core, lead.commits.resend)) {
-    for (const node of keeperNodes(configurationAt(kept.ledger, lead.epoch))) {
-      sendProposals(core, kept, lead, node, null);
-    }
+    for (const node of votersFor(kept, lead)) sendProposals(core, kept, lead, node, null);
     flushCommits(core, kept, lead, true);
     said(core, lead.commits.resend);
   }

@@ -76,6 +76,10 @@ export type NoteEvent =
   /** A keeper takes the job from a leader that lives, but does not lead it. */
   | 'job.leader-failed'
   | 'job.keepers-changed'
+  /** Others keep the job now. */
+  | 'job.kept-elsewhere'
+  /** Its leader asks the keepers about others in the place of some. */
+  | 'job.keepers-asked'
   | 'job.assigned'
   | 'job.attempt-failed'
   | 'job.accepted'

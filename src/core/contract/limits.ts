@@ -36,6 +36,8 @@ export interface Limits {
   readonly resultRetentionMs: number;
   /** A holder that is away for so long is none any more. */
   readonly holderLostMs: number;
+  /** A keeper that is away for so long is replaced. */
+  readonly keeperReplaceAfterMs: number;
 }
 
 /** A spec is good for at most this long: nobody's job is in the books for years. */
@@ -120,4 +122,6 @@ export const DEFAULT_LIMITS: Limits = {
   resultRetentionMs: 7 * 24 * 3_600_000,
   /** A restart of a machine is over by then; a copy made in vain costs a transfer and its room on a disk. */
   holderLostMs: 300_000,
+  /** Most machines that are only started again are back by then; five keepers survive the loss of two meanwhile. */
+  keeperReplaceAfterMs: 60_000,
 };

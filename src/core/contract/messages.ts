@@ -157,6 +157,17 @@ export type Message =
       /** Records of the job that a later version made; absent when there are none. */
       readonly more?: readonly Opaque[];
     }
+  // — a change of keepers
+  /** Leader to those that keep the job: would you vote for this configuration? */
+  | { readonly type: 'change'; readonly job: JobId; readonly next: Signed<'config'> }
+  /** The same to those that it names and that do not keep the job yet. */
+  | ({
+      readonly type: 'join';
+      readonly spec: Signed<'spec'>;
+      readonly next: Signed<'config'>;
+    } & Roots)
+  /** The answer to both: yes, as it stands now. It binds nobody. */
+  | { readonly type: 'change-agreed'; readonly job: JobId; readonly of: RecordId }
   /** These are on the keeper's disk. */
   | { readonly type: 'commit-ack'; readonly job: JobId; readonly slots: readonly Slot[] }
   // — leader and executor

@@ -36,6 +36,8 @@ export type Reply =
 /** Who of a job's keepers is there, as far as the node asked can tell. */
 export interface KeepersView {
   readonly total: number;
+  /** Those that keep it now, in the order in which they lead; while they change, those that go as well. */
+  readonly nodes: readonly NodeId[];
   /** Those that do not answer. */
   readonly silent: readonly NodeId[];
   /** Who is believed to lead. */

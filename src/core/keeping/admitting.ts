@@ -3,10 +3,17 @@
  * and take the job into keeping.
  */
 import { countAge } from './age.ts';
+import { saveGuest } from './guests.ts';
 import { LEAD_CHECK_MS, newOversight } from './oversight.ts';
 import { isOver, takeDownSubmission } from './shelf.ts';
 import { hasVote, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
-import { chainOf, currentOf, firstConfiguration, firstOf } from '../record/chain.ts';
+import {
+  chainOf,
+  configurationOf,
+  currentOf,
+  firstConfiguration,
+  firstOf,
+} from '../record/chain.ts';
 import type { Chain, Roots } from '../record/chain.ts';
 import { learn } from '../consensus/proposer.ts';
 import { shut } from '../node/door.ts';
@@ -23,7 +30,13 @@ import type { AdmissionBody, Signed } from '../record/records.ts';
 import { admissionVote, validAdmissionVote } from './sponsor.ts';
 import { note, persist, refuse, send, wallMs } from '../node/outbox.ts';
 import type { KeptJob, PendingJob } from './state.ts';
-import { checkActivation, checkAdmission, checkSpec, tooLong } from '../record/verify.ts';
+import {
+  checkActivation,
+  checkAdmission,
+  checkCommitted,
+  checkSpec,
+  tooLong,
+} from '../record/verify.ts';
 import { bringerOf, welcomeAdmission } from '../mesh/welcome.ts';
 import type { Node, With } from '../node/state.ts';
 
@@ -61,6 +74,8 @@ export function onAdmit(
   if (known !== undefined) {
     // The first admission stands: a second one for the same job would be a second keeper set.
     if (known.id !== admission.id) return refuse(core, from, 'contradiction', false);
+    // Of a guest it may not be on the disk yet.
+    if (kept !== undefined) saveGuest(core, kept);
     return send(core, from, { type: 'admitted', job, vote: admissionVote(core, known) });
   }
   if (isOver(core, job))
@@ -220,17 +235,36 @@ export function onActivate(
       return refuse(core, from, 'over-limit', false);
     }
     activate(core, from, spec, message);
-  }
+  } else if (kept !== undefined) takeChanges(core, from, kept, message.configs);
   send(core, from, { type: 'activated', job });
 }
 
+/** It is here already; how its keepers changed since may not be. */
+function takeChanges(
+  core: Node,
+  from: NodeId,
+  kept: KeptJob,
+  configs: Roots['configs'] = [],
+): void {
+  for (const config of configs) {
+    if (configurationOf(kept.ledger, config.record.body.config) !== null) continue;
+    const verdict = checkCommitted(core.suite, kept.ledger, config);
+    if (verdict !== 'good') return refuse(core, from, verdict.code, false);
+    learn(core, kept, config);
+  }
+}
+
 /** A job that others voted for fills the books of this keeper no less than one that it voted for. */
-const hasRoom = (core: With<'mesh' | 'keeping'>, from: NodeId, spec: Signed<'spec'>): boolean =>
+export const hasRoom = (
+  core: With<'mesh' | 'keeping'>,
+  from: NodeId,
+  spec: Signed<'spec'>,
+): boolean =>
   liveJobs(core) < core.config.limits.jobsMax &&
   !tooLong(spec, wallMs(core)) &&
   welcomeAdmission(core, from, spec.body.owner) === 'good';
 
-function activate(
+export function activate(
   core: With<'mesh' | 'keeping'>,
   from: NodeId,
   spec: Signed<'spec'>,
@@ -252,6 +286,8 @@ function activate(
   const kept = keep(core, ledger);
   kept.broughtBy = bringerOf(core, from);
   for (const config of configs) learn(core, kept, config);
+  // However long ago they changed, it is no news here.
+  kept.changedAt = null;
   note(core, 'job.activated', { job, rank: rankOf(currentOf(ledger), core.self) });
   // Of a later configuration the leader was elected.
   if (configs.length === 0 && kept.promised.leader === core.self) leadFirstEpoch(core, kept);
@@ -282,6 +318,10 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     endedAt: null,
     oversight: newOversight(core.now),
     closedAt: null,
+    changedAt: null,
+    forfeited: new Set(),
+    guestAt: core.now,
+    unsaved: false,
     held: null,
     missing: null,
     fetching: null,

@@ -1,5 +1,6 @@
 /** Looking things up in a keeper's books, and writing in them. */
 import type { CertifiedValue } from '../contract/messages.ts';
+import { isGuest } from './changing.ts';
 import type { KeptJob } from './state.ts';
 import { persist } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
@@ -10,11 +11,11 @@ import type { StoredRecord } from '../contract/stored.ts';
 import type { Certified, Slot } from '../record/records.ts';
 import type { Node, With } from '../node/state.ts';
 
-/** The kept jobs that are not closed, one by one; a fault while one is looked at is that job's, and not the whole round's. */
+/** The jobs that this node keeps and that are not closed, one by one; a fault while one is looked at is that job's, and not the whole round's. */
 export function* eachKept(core: With<'keeping'>): Generator<KeptJob, void, undefined> {
   const before = core.atHand;
   for (const [job, kept] of core.keeping.kept) {
-    if (kept.ledger.close !== null) continue;
+    if (kept.ledger.close !== null || isGuest(core, kept)) continue;
     core.atHand = job;
     yield kept;
   }

@@ -3,7 +3,7 @@
  * leader when it is gone, and let the job go when its time is over.
  */
 import { putOnShelf, recall } from './shelf.ts';
-import { configurationOf, currentOf } from '../record/chain.ts';
+import { configurationOf, currentOf, everKept } from '../record/chain.ts';
 import { stopAmong } from '../record/commands.ts';
 import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { allow } from '../mesh/allowance.ts';
@@ -21,6 +21,7 @@ import type { JobId, NodeId } from '../record/ids.ts';
 import { entrust } from '../leading/entrusting.ts';
 import { progress } from '../leading/lead.ts';
 import { signOfLife } from '../leading/silence.ts';
+import { lookForChanges } from '../leading/succession.ts';
 import { failingOf, isOverdue, isOwing, LEAD_CHECK_MS, leaderShown, shun } from './oversight.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
@@ -28,6 +29,8 @@ import { forgetAge } from './age.ts';
 import { eachKept, endOf, rememberEnd } from './books.ts';
 import { handOver } from './hand-over.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
+import { isGuest } from './changing.ts';
+import { passOn, tellChanges, tellForfeit, tellKeepers, tickGuests } from './guests.ts';
 import type { KeptJob } from './state.ts';
 import { checkCommand, checkCommitted } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
@@ -108,6 +111,11 @@ export function onStates(
     if (kept !== undefined) entrustAgain(core, from, kept, state);
     tellClosed(core, from, job, told);
     if (kept === undefined) continue;
+    // Nothing may rest on what a guest has: whoever runs the job is told who keeps it.
+    if (kept.ledger.close === null && isGuest(core, kept)) {
+      tellKeepers(core, from, kept);
+      continue;
+    }
     if (!takeState(core, from, kept, state)) continue;
     seen.push({ execution, sequence });
     signOfLife(core, from, kept, execution);
@@ -165,6 +173,7 @@ export function onCommand(core: With<'keeping'>, from: NodeId, command: Signed<'
       if (verdict.code === 'expired') tellTime(core, from, command, kept.ledger.spec);
       return;
     }
+    if (isGuest(core, kept)) return passOn(core, from, kept, command);
     takeCommand(core, kept, command);
     const leader = kept.seen.leader;
     if (leader !== core.self && leader !== from) send(core, leader, { type: 'command', command });
@@ -193,6 +202,7 @@ export const leaderOf = (kept: KeptJob): NodeId | null =>
 /** Schedules this keeper's candidacy: at once for the first living rank, later for the others. */
 export function leaderGone(core: With<'mesh'>, kept: KeptJob): void {
   if (kept.ledger.close !== null || kept.lead !== null || kept.candidateAt !== null) return;
+  if (isGuest(core, kept)) return;
   const keepers = keeperNodes(currentOf(kept.ledger));
   const gone = kept.seen.leader;
   // Who leaves stands last: it would have to hand the job over again.
@@ -254,6 +264,8 @@ export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'execut
     for (let at = 0; at < jobs.length; at += CHECKED_MAX)
       send(core, leader, { type: 'status-wanted', jobs: jobs.slice(at, at + CHECKED_MAX) });
   }
+  lookForChanges(core);
+  tickGuests(core);
   if (core.keeping.kept.size > core.keeping.warm.size) {
     const pause = overdue ? core.config.limits.probeMs : LEAD_CHECK_MS;
     core.timers.set('leaders', after(core.now, pause));
@@ -289,11 +301,16 @@ export function onStatusWanted(
     if (recall(core, job, { type: 'message', from, message: again }, from)) continue;
     if (kept === undefined && core.keeping.tombs.has(job)) {
       send(core, from, { type: 'over', job });
+    } else if (kept === undefined && core.keeping.forfeits.has(job)) {
+      answering &&= allow(core, from, UNKNOWN_POINTS);
+      if (answering) tellForfeit(core, from, job);
     } else if (kept === undefined) {
       // Anybody may ask about jobs that nobody has.
       answering &&= allow(core, from, UNKNOWN_POINTS);
       if (answering) not.push(job);
-    } else if (!keeps(kept, from)) {
+    } else if (kept.ledger.close === null && isAbout(core, from, kept)) {
+      not.push(job);
+    } else if (!everKept(kept.ledger, from)) {
       refuse(core, from, 'not-keeper', false);
     } else if (kept.ledger.close !== null) {
       // Whoever missed more asks again in ten seconds.
@@ -305,6 +322,13 @@ export function onStatusWanted(
   }
   if (led.length > 0) send(core, from, { type: 'leading', jobs: led });
   if (not.length > 0) send(core, from, { type: 'not-leading', jobs: not });
+}
+
+/** Either of them keeps the job no more, or not yet: who keeps it is told, and nobody here leads it. */
+function isAbout(core: With<'mesh'>, from: NodeId, kept: KeptJob): boolean {
+  if (!everKept(kept.ledger, from) || (keeps(kept, from) && !isGuest(core, kept))) return false;
+  tellChanges(core, from, kept);
+  return true;
 }
 
 /** Of an epoch below the one that this keeper has seen nobody leads any more. */

@@ -42,6 +42,14 @@ export interface KeptJob {
   /** How the node believed to lead does. */
   readonly oversight: Oversight;
   closedAt: Millis | null;
+  /** When the keepers last changed while this process kept the job; null when they did not. */
+  changedAt: Millis | null;
+  /** Keepers that say they have lost what they promised of it. */
+  readonly forfeited: Set<NodeId>;
+  /** Not a keeper: when it was last asked to become one, or asked a keeper how the job stands. */
+  guestAt: Millis;
+  /** It has voted for nothing here yet, so nothing of it is on disk. */
+  unsaved: boolean;
   /** What another keeper may ask for page by page. */
   held: Held | null;
   /** Its end came alone: who is still asked for the rest. */

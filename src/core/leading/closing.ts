@@ -1,5 +1,6 @@
 /** The end of a leadership: the close is committed, and keepers, executors and holders have to hear of it. */
-import { changes } from '../record/chain.ts';
+import { changes, currentOf } from '../record/chain.ts';
+import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { flushCommits, jobTimer, resendOpen } from '../consensus/proposer.ts';
 import { createCommits } from '../consensus/state.ts';
 import type { KeptJob } from '../keeping/state.ts';
@@ -34,6 +35,10 @@ export function beginClosing(
   for (const { attempts } of kept.ledger.partitions.values()) {
     for (const { assign } of attempts.values()) nodes.add(assign.record.body.node);
   }
+  // Who kept the job once has it open, and asks seldom how it stands.
+  for (const configuration of kept.ledger.configurations)
+    for (const node of keeperNodes(configuration))
+      if (!isKeeper(currentOf(kept.ledger), node)) nodes.add(node);
   return {
     stage: 'closing',
     epoch: lead.epoch,

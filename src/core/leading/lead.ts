@@ -6,7 +6,14 @@
 import { JOB_TYPES } from '../../job/types.ts';
 import { changes } from '../record/chain.ts';
 import { flushCommits, resendOpen } from '../consensus/proposer.ts';
-import { newLeader, tickCandidate, tickPromises } from '../consensus/candidacy.ts';
+import {
+  isLeftBehind,
+  moveOn,
+  newLeader,
+  standForLeader,
+  tickCandidate,
+  tickPromises,
+} from '../consensus/candidacy.ts';
 import { firstEpoch } from '../record/ballot.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import type { Message } from '../contract/messages.ts';
@@ -22,6 +29,8 @@ import { outdate } from './outlook.ts';
 import { signOfLife } from './silence.ts';
 import { leaderIn } from './state.ts';
 import { attemptsOf } from '../record/ledger.ts';
+import type { Candidate, Leader } from './state.ts';
+import { tickSuccession } from './succession.ts';
 
 /** Jobs of which one renewal makes this node say who leads them. */
 const LEADS_TOLD = 256;
@@ -43,14 +52,23 @@ export function progress(core: With<'mesh' | 'keeping'>, kept: KeptJob): void {
     return tickClosing(core, kept, kept.lead, close);
   }
   const { lead } = kept;
-  if (lead.stage === 'candidate') return tickCandidate(core, kept, lead);
   if (lead.stage === 'closing') return;
+  if (isLeftBehind(kept, lead)) return followOn(core, kept, lead);
+  if (lead.stage === 'candidate') return tickCandidate(core, kept, lead);
   if (lead.confirming !== null) return tickPromises(core, kept, lead.confirming);
   beginEntrusting(core, kept, lead);
   tellHolders(core, kept, lead);
   flushCommits(core, kept, lead, false);
   act(core, kept, lead);
+  tickSuccession(core, kept, lead);
   resendOpen(core, kept, lead);
+}
+
+/** The keepers changed: who leads goes on among the new ones, who wants to lead asks them. */
+function followOn(core: Node, kept: KeptJob, lead: Candidate | Leader): void {
+  if (lead.stage === 'leader') return moveOn(core, kept, lead);
+  kept.lead = null;
+  standForLeader(core, kept);
 }
 
 export function onStarted(

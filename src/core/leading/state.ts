@@ -52,6 +52,14 @@ export interface Entrusting {
   readonly resend: Repeat;
 }
 
+/** A configuration that may be proposed when enough of those who would vote for it agree. */
+export interface Succession {
+  readonly next: Signed<'config'>;
+  readonly agreed: Set<NodeId>;
+  readonly since: Millis;
+  readonly resend: Repeat;
+}
+
 /** A keeper that asks for the promises of the others. */
 export interface Candidate {
   readonly stage: 'candidate';
@@ -69,6 +77,8 @@ export interface Leader {
   grant: Signed<'grant'> | null;
   /** While it asks whether its epoch still stands: it decides nothing then. */
   confirming: Candidacy | null;
+  /** A change of keepers that it has in mind. */
+  change: Succession | null;
   readonly commits: Commits;
   readonly seeking: Seeking;
   readonly watch: Watch;

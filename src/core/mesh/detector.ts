@@ -3,7 +3,8 @@
  * style — a miss asks three others, then suspicion, then death — with Lifeguard's local health: a
  * node whose own loop lagged accuses nobody. Any message from a node is a sign of life.
  */
-import { majority } from '../record/keeper-set.ts';
+import { currentOf } from '../record/chain.ts';
+import { keeperNodes, majority } from '../record/keeper-set.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
 import { leaderGone, leaderOf } from '../keeping/keeper.ts';
@@ -25,6 +26,8 @@ import type { Node, With } from '../node/state.ts';
 const UNREACHABLE_TRIES = 2;
 const UNREACHABLE_RETRY_MS = 700;
 const HELPERS = 3;
+/** A keeper that does not lead is replaced after a minute: there is time to find out that it is away. */
+const KEEPER_PROBE_MS = 10_000;
 /** Nodes whose last sign of life is remembered; whoever makes up ids pushes out the oldest. */
 const HEARD_MAX = 20_000;
 /** Dead nodes that nothing depends on any more: they are remembered so that they are not counted as alive. */
@@ -35,7 +38,8 @@ const RELAYED_MS = 10_000;
 /** For this long after its own start a node does not conclude that executors are gone: they may be starting too. */
 const SETTLE_MS = 10_000;
 
-const newWatch = (): Watch => ({
+const newWatch = (core: Node): Watch => ({
+  since: core.now,
   nonce: 0,
   sentAt: null,
   misses: 0,
@@ -44,23 +48,30 @@ const newWatch = (): Watch => ({
   suspectSince: null,
   unreachable: 0,
   dead: false,
+  triedAt: core.now,
 });
 
-/** The nodes whose death would make this node act: leaders of its jobs, executors of jobs it leads. */
-function targets(core: With<'keeping'>): ReadonlySet<NodeId> {
-  const nodes = new Set<NodeId>();
+/**
+ * The nodes whose death would make this node act: at once (true) for leaders of its jobs and executors of jobs it
+ * leads; for other keepers of its jobs when they stay away.
+ */
+function targets(core: With<'keeping'>): ReadonlyMap<NodeId, boolean> {
+  const nodes = new Map<NodeId, boolean>();
+  const urgent = new Set<NodeId>();
   for (const kept of eachKept(core)) {
     const leader = leaderOf(kept);
     if (leader === null) continue;
-    nodes.add(leader);
+    urgent.add(leader);
+    for (const node of keeperNodes(currentOf(kept.ledger))) nodes.set(node, false);
     const lead = leaderIn(kept.lead);
     if (lead === null) continue;
     for (const partition of kept.ledger.partitions.values()) {
       if (partition.accept !== null) continue;
-      for (const { assign } of partition.attempts.values()) nodes.add(assign.record.body.node);
+      for (const { assign } of partition.attempts.values()) urgent.add(assign.record.body.node);
     }
-    for (const node of copiersOf(lead)) nodes.add(node);
+    for (const node of copiersOf(lead)) urgent.add(node);
   }
+  for (const node of urgent) nodes.set(node, true);
   nodes.delete(core.self);
   return nodes;
 }
@@ -73,13 +84,25 @@ export function probeAll(core: With<'mesh' | 'keeping'>): void {
     if (wanted.has(node)) continue;
     if (watch?.dead !== true || core.mesh.watches.size > DEAD_MAX) core.mesh.watches.delete(node);
   }
-  for (const node of wanted) {
-    const watch = core.mesh.watches.get(node) ?? newWatch();
+  const { probeMs, keeperReplaceAfterMs } = core.config.limits;
+  const calmMs = Math.min(KEEPER_PROBE_MS, keeperReplaceAfterMs / 2);
+  for (const [node, urgent] of wanted) {
+    const watch = core.mesh.watches.get(node) ?? newWatch(core);
     core.mesh.watches.set(node, watch);
     const silent = core.now - (core.mesh.heardAt.get(node) ?? -Infinity);
-    if (watch.sentAt === null && silent >= core.config.limits.probeMs) probe(core, node, watch);
+    if (watch.dead) tryAgain(core, node, watch, calmMs);
+    else if (watch.sentAt === null && silent >= (urgent ? probeMs : calmMs))
+      probe(core, node, watch);
   }
   core.timers.set('probe', after(core.now, core.config.limits.probeMs));
+}
+
+/** Who is back need not be connected to this node. */
+function tryAgain(core: With<'mesh'>, node: NodeId, watch: Watch, pauseMs: number): void {
+  if (core.now - watch.triedAt < pauseMs) return;
+  watch.triedAt = core.now;
+  core.mesh.nonce += 1;
+  send(core, node, { type: 'ping', nonce: core.mesh.nonce });
 }
 
 function probe(core: With<'mesh'>, node: NodeId, watch: Watch): void {
@@ -95,7 +118,7 @@ export function tickWatch(core: With<'mesh' | 'keeping'>, node: NodeId): void {
   const watch = core.mesh.watches.get(node);
   if (watch === undefined || watch.dead) return;
   // The answer may lie here: it is asked anew, with the next round of probes.
-  if (isBehind(core)) return void core.mesh.watches.set(node, newWatch());
+  if (isBehind(core)) return void core.mesh.watches.set(node, newWatch(core));
   const { probeTimeoutMs, suspectMs } = core.config.limits;
   if (watch.suspectSince !== null && core.now - watch.suspectSince >= suspectMs) {
     return declareDead(core, node, watch);
@@ -152,7 +175,7 @@ export function onHeard(core: With<'mesh' | 'keeping'>, node: NodeId): void {
 function takeForAlive(core: With<'mesh' | 'keeping'>, node: NodeId): void {
   const watch = core.mesh.watches.get(node);
   if (watch === undefined) return;
-  core.mesh.watches.set(node, newWatch());
+  core.mesh.watches.set(node, newWatch(core));
   if (!watch.dead) return;
   forgetAlive(core);
   nodeIsBack(core, node);
@@ -202,7 +225,8 @@ export function onPong(core: With<'mesh' | 'keeping'>, from: NodeId, nonce: numb
 
 /** Hints of the transport: look at once instead of at the next probe. */
 export function onDisconnected(core: With<'mesh' | 'keeping'>, node: NodeId): void {
-  const watch = core.mesh.watches.get(node) ?? (targets(core).has(node) ? newWatch() : undefined);
+  const watch =
+    core.mesh.watches.get(node) ?? (targets(core).has(node) ? newWatch(core) : undefined);
   if (watch === undefined || watch.dead) return;
   core.mesh.watches.set(node, watch);
   probe(core, node, watch);
@@ -228,6 +252,8 @@ export function onLag(core: With<'mesh' | 'keeping'>, lateMs: number): void {
   note(core, 'loop.lagged', { ms: Math.round(lateMs) });
   judgeAllAnew(core);
   for (const [node, watch] of core.mesh.watches) {
-    if (!watch.dead) core.mesh.watches.set(node, newWatch());
+    if (!watch.dead) core.mesh.watches.set(node, newWatch(core));
+    // It may have been back meanwhile, and have gone again.
+    else watch.since = core.now;
   }
 }

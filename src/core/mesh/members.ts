@@ -125,11 +125,13 @@ export function takeAdvert(
   }
   if (known === undefined) {
     if (core.mesh.members.size >= membersMax(core)) dropOldest(core);
-    core.mesh.members.set(node, { advert, since: core.now, heardAt: core.now, invited: false });
+    const [since, shutSince] = [core.now, advert.body.keeps ? null : core.now];
+    core.mesh.members.set(node, { advert, since, heardAt: since, shutSince, invited: false });
     return;
   }
   known.advert = advert;
   known.heardAt = core.now;
+  known.shutSince = advert.body.keeps ? null : (known.shutSince ?? core.now);
 }
 
 function dropOldest(core: With<'mesh'>): void {

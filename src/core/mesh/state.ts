@@ -15,12 +15,16 @@ export interface Member {
   /** When this node first and last heard from it. */
   readonly since: Millis;
   heardAt: Millis;
+  /** Since when it says that it takes nothing new; null while it does. */
+  shutSince: Millis | null;
   /** It was asked for what waited when it came. */
   invited: boolean;
 }
 
 /** A peer being watched by pings. */
 export interface Watch {
+  /** When it last showed that it lives, or came to be watched. */
+  since: Millis;
   nonce: number;
   sentAt: Millis | null;
   /** Missed in a row. */
@@ -31,6 +35,8 @@ export interface Watch {
   suspectSince: Millis | null;
   unreachable: number;
   dead: boolean;
+  /** When it was last asked although it is dead. */
+  triedAt: Millis;
 }
 
 /** What a node knows of the others. */

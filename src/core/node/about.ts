@@ -11,6 +11,7 @@ export function jobOfMessage(message: Message): JobId | null {
   switch (message.type) {
     case 'admit':
     case 'activate':
+    case 'join':
     case 'assign':
     case 'entrust':
     case 'spec':

@@ -104,9 +104,13 @@ const byValue: Cut<'propose'> = (message, suite) => {
     ...message,
     values: group,
     states: [...new Set(group.flatMap(supportOf))],
-    commands: group.some(({ value }) => value.type === 'close') ? commands : [],
+    commands: group.some(({ value }) => restsOnCommands(value)) ? commands : [],
   }));
 };
+
+/** An end may be what the owner wants; who keeps the job from now on must know that as well. */
+const restsOnCommands = ({ type }: { readonly type: string }): boolean =>
+  type === 'close' || type === 'config';
 
 /** Its parts are bounded one by one, or it was measured when it was made: a spec, certificates, a page. */
 const bounded = <T extends MessageType>(message: MessageOf<T>): readonly Message[] => [message];
@@ -134,6 +138,9 @@ const cuts: { readonly [T in MessageType]: Cut<T> } = {
   propose: byValue,
   voted: byList('votes', recordBytes),
   commit: byList('values', certifiedBytes),
+  change: bounded,
+  join: bounded,
+  'change-agreed': bounded,
   'commit-ack': byList('slots', () => ID_BYTES),
   assign: byList('assigns', certifiedBytes),
   started: byList('executions', () => ID_BYTES),

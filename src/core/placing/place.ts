@@ -18,6 +18,7 @@ import { rankBids } from './ranking.ts';
 import type { Vacancy } from './ranking.ts';
 import type { Certified, Signed } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
+import { certifiedBytes } from '../node/fitting.ts';
 import { leaderIn } from '../leading/state.ts';
 import type { Leader } from '../leading/state.ts';
 import { reasonsOf } from '../leading/queueing.ts';
@@ -37,6 +38,8 @@ const INVITE_AFTER_MS = 150;
 const INVITES_MAX = 32;
 /** Where everybody who matches is wanted, all are asked to whom a connection may lead. */
 const CALLS_MAX = 256;
+/** Of the proof of changes in gossip, whose messages have 32 KiB: the rest is for admission, grant and names. */
+const CHANGES_GOSSIPED_BYTES = 20_480;
 /** Between announcements while nobody can take the job; doubles to the second number. */
 const ROUND_FIRST_MS = 1_000;
 const ROUND_MAX_MS = 15_000;
@@ -101,7 +104,9 @@ export function ownGrant(core: Node, { ledger: { grant } }: KeptJob): Certified<
 
 function announcementOf(core: Node, kept: KeptJob, lead: Leader, need: number): Announcement {
   const { spec } = kept.ledger;
-  const small = specBytes(spec) <= core.config.limits.announceSpecMaxBytes;
+  // Beside what proves who leads there must be room for it.
+  const small =
+    specBytes(spec) + changesBytes(core, kept) <= core.config.limits.announceSpecMaxBytes;
   return {
     job: kept.ledger.job,
     version: spec.body.version,
@@ -121,11 +126,17 @@ function announcementOf(core: Node, kept: KeptJob, lead: Leader, need: number): 
 /** About as many bytes as the encoded spec has: its JSON. Good enough to choose the way it travels. */
 const specBytes = (spec: Signed<'spec'>): number => JSON.stringify(spec.body.spec).length;
 
+/** What proves that its keepers changed. */
+const changesBytes = (core: Node, { ledger: { configs } }: KeptJob): number =>
+  configs.reduce((sum, config) => sum + certifiedBytes(config, core.suite), 0);
+
 function announce(core: With<'mesh'>, kept: KeptJob, lead: Leader, need: number): void {
   const pause = Math.min(ROUND_FIRST_MS * 2 ** lead.seeking.round, ROUND_MAX_MS);
   forgetGone(core, lead);
   const announcement = announcementOf(core, kept, lead, need);
-  core.out.push({ type: 'gossip', gossip: { type: 'announce', announcement } });
+  // With the proof of many changes it is too large for gossip: each node is asked directly.
+  if (changesBytes(core, kept) <= CHANGES_GOSSIPED_BYTES)
+    core.out.push({ type: 'gossip', gossip: { type: 'announce', announcement } });
   core.inbox.push({ type: 'invite', announcement });
   lead.seeking.announcedAt = core.now;
   lead.seeking.invited = false;

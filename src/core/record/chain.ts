@@ -96,9 +96,9 @@ export const everKept = ({ configurations }: Chain, node: NodeId): boolean =>
   configurations.some((configuration) => isKeeper(configuration, node));
 
 /**
- * Whether this configuration may come after that one: the next minor of the same major, with one keeper
- * more, one less, or one replaced. A replacement is joint first, for there are majorities of the sets
- * before and after it that share nobody; then the same keepers follow alone.
+ * Whether this configuration may come after that one: the next minor of the same major, with one keeper more
+ * or less; or joint, with up to two that come or go, since there are majorities of the sets before and after
+ * such a change that share nobody. Then the same keepers follow alone.
  */
 export function follows(before: Configuration, next: Configuration): boolean {
   const { keepers, former, config } = next;
@@ -109,8 +109,10 @@ export function follows(before: Configuration, next: Configuration): boolean {
     return (
       before.former.length === 0 &&
       sameKeepers(former, before.keepers) &&
-      missing(keepers, former) <= 1 &&
-      missing(former, keepers) <= 1
+      missing(keepers, former) + missing(former, keepers) <= 2 &&
+      // Votes are counted by node: none may vote in the name of a store that it has not.
+      new Set([...keepers, ...former].map(({ node }) => node)).size ===
+        former.length + missing(keepers, former)
     );
   }
   if (before.former.length > 0) return sameKeepers(keepers, before.keepers);

@@ -320,7 +320,7 @@ test('a job whose keepers are away says so, with those that are silent', async (
   const api = await createTestApi();
   const job = await submitted(api);
   const silent = [NODE_A, NODE_B];
-  job.keepers = { total: 3, silent, leader: NODE_A };
+  job.keepers = { total: 3, nodes: [NODE_A], silent, leader: NODE_A };
   const { json } = await api.call('GET', `/orchestrator/jobs/${job.id}`);
   const keepers = json['Keepers'] ?? assert.fail();
   assert.deepEqual(
@@ -330,7 +330,7 @@ test('a job whose keepers are away says so, with those that are silent', async (
   const { Message } = json['Job']?.['State'] ?? assert.fail();
   assert.match(String(Message), /waits for keepers: 1 of 3 .* n-Aaaaaaaa \(its leader\)/);
   assert.equal(keepers['Explanation'], Message);
-  job.keepers = { total: 3, silent: [NODE_A], leader: NODE_A };
+  job.keepers = { total: 3, nodes: [NODE_A], silent: [NODE_A], leader: NODE_A };
   const other = await api.call('GET', `/orchestrator/jobs/${job.id}`);
   assert.match(String(other.json['Keepers']?.['Explanation']), /another one will lead/);
 });

@@ -249,6 +249,20 @@ export function stopOf(
   return signer.seal('command', body, at(6), 'owner');
 }
 
+/** The configuration after the admission's, as one of its keepers proposes it. */
+export function configOf(
+  job: Admitted,
+  keepers: readonly number[],
+  former: readonly number[],
+  by = 1,
+): Signed<'config'> {
+  const setOf = (nodes: readonly number[]) =>
+    nodes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
+  const config = { major: 0, minor: 1 };
+  const body = { job: job.spec.body.job, config, keepers: setOf(keepers), former: setOf(former) };
+  return suiteOf(by).seal('config', body, at(5), 'node');
+}
+
 export const grantOf = (job: Admitted, epoch: Epoch, by: number): Signed<'grant'> =>
   suiteOf(by).seal('grant', { job: job.spec.body.job, epoch }, at(7), 'node');
 

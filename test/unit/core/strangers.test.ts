@@ -33,6 +33,7 @@ import {
   certify,
   closeOf,
   committed,
+  configOf,
   grantOf,
   idOf,
   jobWith,
@@ -49,6 +50,7 @@ const epoch: Epoch = { config: { major: 0, minor: 0 }, number: 4, leader: idOf(9
 const assign = assignOf(job, { node: 0 });
 const state = stateOf(assign, 0, { phase: 'completed' });
 const vote = certify(job.admission.record, 'admission', [1], job.epoch).votes[0] ?? assert.fail();
+const next = configOf(job, [1, 2, 0], [1, 2, 3]);
 const nothing = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
 const advert = advertOf(9);
 const announcement = {
@@ -147,6 +149,12 @@ const messages: Expected<Message> = {
   ],
   voted: [{ type: 'voted', job: id, votes: [vote] }, []],
   commit: [{ type: 'commit', job: id, values: [committed(job, assign)] }, ['send job-wanted']],
+  change: [{ type: 'change', job: id, next }, ['send job-wanted']],
+  join: [
+    { type: 'join', spec: job.spec, admission: job.admission, next },
+    ['refuse contradiction'],
+  ],
+  'change-agreed': [{ type: 'change-agreed', job: id, of: next.id }, []],
   'commit-ack': [{ type: 'commit-ack', job: id, slots: ['assign/1/0/0', 'close/1'] }, []],
   activated: [{ type: 'activated', job: id }, []],
   'closed-ack': [{ type: 'closed-ack', job: id, version: 1 }, []],

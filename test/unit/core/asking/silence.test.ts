@@ -68,7 +68,12 @@ describe('a job that is looked up', () => {
     query(asker);
     assert.deepEqual(asked(asker), [1]);
     for (const keeper of [1, 2, 3]) answer(asker, keeper, found);
-    assert.deepEqual(shown(asker).keepers, { total: 3, silent: [], leader: idOf(1) });
+    assert.deepEqual(shown(asker).keepers, {
+      total: 3,
+      nodes: [1, 2, 3].map(idOf),
+      silent: [],
+      leader: idOf(1),
+    });
     assert.deepEqual(asked(asker), [1, 2, 3], 'and nobody else is asked');
   });
 

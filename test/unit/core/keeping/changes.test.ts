@@ -1,7 +1,4 @@
-/**
- * A job whose keepers were changed, as another version may do it: this one makes no change, but believes a
- * proven one, and asks the keepers that the epoch names.
- */
+/** A job whose keepers were changed: a proven change is believed, and the keepers that the epoch names are asked. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Certified, Epoch, Signed } from '../../../../src/core/record/records.ts';
@@ -22,6 +19,7 @@ import {
 } from '../fixtures.ts';
 
 const quiet = (): Cluster => new Cluster({ nodes: 1, program: () => [] });
+const at5 = at(5);
 const keepersOf = (nodes: readonly number[]) =>
   nodes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
 
@@ -134,21 +132,39 @@ describe('a keeper', () => {
       );
     assert.deepEqual(asked[0]?.[1], own1);
   });
+});
 
-  it('does not vote for a change: nothing here can tell that a keeper is gone', () => {
-    const cluster = quiet();
-    cluster.message(0, 1, { type: 'activate', spec: own.spec, admission: own.admission });
-    const body = {
-      job: own.spec.body.job,
-      config: { major: 0, minor: 1 },
-      keepers: keepersOf([1, 0]),
-      former: [],
-    };
-    const record = suiteOf(1).seal('config', body, at(5), 'node');
-    const proposal = { ...propose(record, own.epoch), job: body.job };
-    assert.deepEqual(refusals(cluster.message(0, 1, proposal)), ['contradiction']);
-    assert.equal(cluster.messages('voted').length, 0);
-  });
+describe('a leader of a job whose keepers changed often', () => {
+  const alone = admitted(jobWith(), [0], { nonce: 'c'.repeat(32) });
+
+  /** Two come, and two go again: four configurations each time. */
+  function often(times: number): readonly Certified<'config'>[] {
+    const three = [0, 1, 2];
+    const steps = [[three, [0]] as const, [three, []], [[0], three], [[0], []]];
+    return Array.from({ length: 4 * times }, (_, at) => {
+      const [keepers = [], former = []] = steps[at % 4] ?? [];
+      const config = { major: 0, minor: at + 1 };
+      const sets = { keepers: keepersOf(keepers), former: keepersOf(former) };
+      const body = { job: alone.spec.body.job, config, ...sets };
+      const record = suiteOf(0).seal('config', body, at5, 'node');
+      const epoch = { config: { major: 0, minor: at }, number: 0, leader: idOf(0) };
+      return certify(record, slotOf(record), [0, 1], epoch);
+    });
+  }
+
+  for (const [times, how] of [
+    [1, 'by gossip'],
+    [8, 'to each node, as gossip has no room for the proof'],
+  ] as const)
+    it(`announces it ${how}`, () => {
+      const cluster = new Cluster({ nodes: 2, program: () => [] });
+      const { spec, admission } = alone;
+      cluster.message(0, 1, { type: 'activate', spec, admission, configs: often(times) });
+      const announced = (): number =>
+        cluster.effects('gossip', 0).filter(({ gossip }) => gossip.type === 'announce').length;
+      cluster.until('it bids', () => cluster.messages('bid').some(({ from }) => from === idOf(1)));
+      assert.equal(announced() > 0, times === 1);
+    });
 });
 
 describe('an executor', () => {

@@ -67,7 +67,7 @@ function* subsets<T>(of: readonly T[]): Generator<readonly T[]> {
 }
 
 const step = fc.record({
-  what: fc.constantFrom('add', 'remove', 'replace'),
+  what: fc.constantFrom('add', 'remove', 'replace', 'grow', 'shrink'),
   at: fc.nat(4),
   node: fc.nat(11),
 });
@@ -92,6 +92,12 @@ const chains = fc
       else if (what === 'replace' && fresh.length === 1) {
         put([...rest, node], keepers);
         put((keepers = [...rest, node]));
+      } else if (what === 'grow' && fresh.length === 1 && keepers.length + 2 <= KEEPERS_MAX) {
+        put([...keepers, node, 20 + node], keepers);
+        put((keepers = [...keepers, node, 20 + node]));
+      } else if (what === 'shrink' && keepers.length > 2) {
+        put(rest.slice(1), keepers);
+        put((keepers = rest.slice(1)));
       }
     }
     return chain;
@@ -149,6 +155,17 @@ describe('a configuration', () => {
     'two more at once': [configuration(0, [0]), configuration(1, [0, 1, 2])],
     'a replacement that is not joint': [three, configuration(1, [0, 1, 3])],
     'a joint one that replaces two': [three, configuration(1, [0, 3, 4], [0, 1, 2])],
+    'a joint one with two that come and one that goes': [
+      three,
+      configuration(1, [0, 1, 3, 4], [0, 1, 2]),
+    ],
+    'a joint one in which a node comes with another store': [
+      three,
+      {
+        ...configuration(1, [0, 1], [0, 1, 2]),
+        keepers: [keeper(0), keeper(1), { ...keeper(2), store: storeOf(9) }],
+      },
+    ],
     'a joint one with others as those that were': [three, configuration(1, [0, 1, 3], [0, 1, 4])],
     'a joint one after a joint one': [joint, configuration(2, [0, 1, 4], [0, 1, 3])],
     'others than the joint one named': [joint, configuration(2, [0, 1])],

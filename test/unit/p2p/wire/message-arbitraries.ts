@@ -264,6 +264,18 @@ export const messageArbitraries: Arbitraries<Message> = {
   }),
   voted: record<M<'voted'>>({ type: is('voted'), job: jobIds, votes }),
   commit: record<M<'commit'>>({ type: is('commit'), job: jobIds, values: few(certifiedValues) }),
+  change: record<M<'change'>>({ type: is('change'), job: jobIds, next: signed('config') }),
+  join: withChanges<M<'join'>>({
+    type: is('join'),
+    spec: signed('spec'),
+    admission: certified('admission'),
+    next: signed('config'),
+  }),
+  'change-agreed': record<M<'change-agreed'>>({
+    type: is('change-agreed'),
+    job: jobIds,
+    of: recordIds,
+  }),
   'commit-ack': record<M<'commit-ack'>>({ type: is('commit-ack'), job: jobIds, slots: few(slots) }),
   activated: record<M<'activated'>>({ type: is('activated'), job: jobIds }),
   'closed-ack': record<M<'closed-ack'>>({

@@ -1,0 +1,112 @@
+/**
+ * Guests of a job: nodes that are to keep it, and nodes that kept it. They know its keepers, send whoever asks on
+ * to them, and vote for nothing but the configuration that names them. Who kept the job remembers the
+ * configurations until its end: with the admission alone it would vote again.
+ */
+import { allow, pointsFor } from '../mesh/allowance.ts';
+import type { Message } from '../contract/messages.ts';
+import { note, persist, send, touch } from '../node/outbox.ts';
+import type { Node, With } from '../node/state.ts';
+import { changes, currentOf, everKept } from '../record/chain.ts';
+import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
+import { slotOf } from '../record/slot.ts';
+import type { JobId, NodeId } from '../record/ids.ts';
+import type { Signed } from '../record/records.ts';
+import { isGuest } from './changing.ts';
+import type { KeptJob } from './state.ts';
+
+/** Who kept the job asks so often how it stands; who never did forgets it after twice as long. */
+const GUEST_MS = 60_000;
+
+/** The changes of the keepers, for one who may not know them. */
+export function tellChanges(core: With<'mesh'>, to: NodeId, { ledger }: KeptJob): void {
+  const { job, configs } = ledger;
+  if (configs.length === 0 || !allow(core, to, pointsFor(configs.length))) return;
+  send(core, to, { type: 'commit', job, values: [...configs] });
+}
+
+/** What it votes for, or keeps from now on, is on its disk from the ground up. */
+export function saveGuest(core: Node, kept: KeptJob): void {
+  if (!kept.unsaved) return;
+  kept.unsaved = false;
+  const { job, spec, admission, configs } = kept.ledger;
+  persist(core, { table: 'records', job, key: 'spec', value: { record: spec, votes: [] } });
+  persist(core, { table: 'records', job, key: 'admission', value: { ...admission } });
+  for (const value of configs)
+    persist(core, { table: 'records', job, key: slotOf(value.record), value: { ...value } });
+}
+
+/** A configuration was learned: whoever has no part in it leads no more, and whoever has begins to keep the job. */
+export function keepersChanged(core: Node, kept: KeptJob): void {
+  const { ledger } = kept;
+  const current = currentOf(ledger);
+  if (current.former.length === 0) kept.changedAt = core.now;
+  if (!isGuest(core, kept)) saveGuest(core, kept);
+  else {
+    kept.candidateAt = null;
+    kept.guestAt = core.now;
+    if (kept.lead !== null && kept.lead.stage !== 'closing') kept.lead = null;
+    note(core, 'job.kept-elsewhere', { job: ledger.job });
+  }
+  for (const node of kept.forfeited) if (!isKeeper(current, node)) kept.forfeited.delete(node);
+  touch(core, ledger.job);
+}
+
+/** A keeper says that it has lost what it promised of the job. */
+export function onForfeit(
+  core: With<'keeping'>,
+  from: NodeId,
+  { job, refusal }: Extract<Message, { type: 'not-admitted' }>,
+): void {
+  const kept = core.keeping.kept.get(job);
+  if (kept === undefined || refusal.code !== 'damaged') return;
+  if (!isKeeper(currentOf(kept.ledger), from) || kept.forfeited.has(from)) return;
+  kept.forfeited.add(from);
+  touch(core, job);
+}
+
+export const tellForfeit = (core: With<'keeping'>, to: NodeId, job: JobId): void =>
+  send(core, to, { type: 'not-admitted', job, refusal: { code: 'damaged' } });
+
+/** Who keeps the job now, for whoever runs or stops it. */
+export function tellKeepers(core: Node, to: NodeId, { ledger, seen }: KeptJob): void {
+  const { job, grant, configs } = ledger;
+  send(core, to, { type: 'leads', job, epoch: seen, ...changes(configs), grant });
+}
+
+/** A stop that reaches a guest: those that keep the job have it, and whoever gave it learns who they are. */
+export function passOn(core: Node, from: NodeId, kept: KeptJob, command: Signed<'command'>): void {
+  tellKeepers(core, from, kept);
+  for (const node of keeperNodes(currentOf(kept.ledger)))
+    if (node !== from) send(core, node, { type: 'command', command });
+}
+
+/** Now and then: a guest asks how the job stands, and is none for ever. */
+export function tickGuests(core: With<'mesh' | 'keeping'>): void {
+  for (const [job, kept] of core.keeping.kept) {
+    if (kept.ledger.close !== null || !isGuest(core, kept)) continue;
+    const idleMs = core.now - kept.guestAt;
+    if (idleMs < GUEST_MS) continue;
+    if (everKept(kept.ledger, core.self)) {
+      kept.guestAt = core.now;
+      for (const node of keeperNodes(currentOf(kept.ledger)))
+        send(core, node, { type: 'status-wanted', jobs: [job] });
+    } else if (idleMs >= 2 * GUEST_MS) forget(core, kept);
+  }
+}
+
+/** It was never a keeper, so what it voted for binds nobody. */
+function forget(core: With<'keeping'>, { ledger, accepted }: KeptJob): void {
+  const { job, committed, commands, states, opaque } = ledger;
+  core.keeping.kept.delete(job);
+  core.timers.clear(`job:${job}`);
+  for (const slot of accepted.keys())
+    persist(core, { table: 'accepted', job, key: slot, value: null });
+  const keys = [
+    ...['spec', 'admission', 'grant', ...committed.keys()],
+    ...[...commands.keys()].map((id) => `command/${id}`),
+    ...[...opaque.keys()].map((id) => `opaque/${id}`),
+    ...[...states.keys()].map((execution) => `state/${execution}`),
+  ];
+  for (const key of keys) persist(core, { table: 'records', job, key, value: null });
+}
