@@ -133,6 +133,7 @@ export function onVoted(
  */
 function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
   const { ledger } = kept;
+  let keepers = concerned(ledger, lead);
   const chosen = [...lead.commits.proposals.values()]
     .filter(({ value, votes }) => isChosen(ledger, value, lead.epoch, new Set(votes.keys())))
     .sort((a, b) => Number(a.value.type === 'close') - Number(b.value.type === 'close'));
@@ -142,7 +143,8 @@ function settleProposals(core: Node, kept: KeptJob, lead: Leader): void {
     lead.commits.proposals.delete(slot);
     outdate(kept, partitionIn(value));
     learn(core, kept, { record: value, votes: [...proposal.votes.values()] } as CertifiedValue);
-    for (const node of concerned(ledger, lead)) {
+    if (value.type === 'config') keepers = concerned(ledger, lead);
+    for (const node of keepers) {
       if (node === core.self) continue;
       const open = lead.commits.unacked.get(node) ?? new Map<Slot, boolean>();
       lead.commits.unacked.set(node, open.set(slot, false));
