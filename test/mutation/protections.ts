@@ -177,7 +177,7 @@ export const protections: Mutations = {
     {
       name: 'what failed half-way leaves its effects behind',
       within: 'contain',
-      text: 'core.out.length = Math.min(core.out.length, out);',
+      text: 'undo(core, out, writes, inbox);',
       instead: '',
       why: 'half of a step is on disk and on the wire',
     },

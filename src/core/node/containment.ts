@@ -53,9 +53,7 @@ export function contain(
   try {
     run();
   } catch (error) {
-    core.out.length = Math.min(core.out.length, out);
-    core.writes.length = Math.min(core.writes.length, writes);
-    core.inbox.length = Math.min(core.inbox.length, inbox);
+    undo(core, out, writes, inbox);
     const job = core.atHand;
     core.out.push({ type: 'defect', where: step.where, job, error: textOf(error) });
     if (job !== null && (step.where === 'restore' || holds(core, job)))
@@ -63,6 +61,12 @@ export function contain(
     rewind(core);
   }
   core.atHand = null;
+}
+
+function undo(core: Node, out: number, writes: number, inbox: number): void {
+  core.out.length = Math.min(core.out.length, out);
+  core.writes.length = Math.min(core.writes.length, writes);
+  core.inbox.length = Math.min(core.inbox.length, inbox);
 }
 
 /** True when a job is not to be spoken of: what the disk says is not here. */
