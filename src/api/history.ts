@@ -3,6 +3,7 @@
  * are a set that grows by merging, so an older fact may arrive late; `HistoryBook` therefore keeps
  * the order in which this peer first showed each event, and a reader that pages never misses one.
  */
+import { JOB_TYPES } from '../job/types.ts';
 import type { AssignBody, CommandBody, StateBody, Signed } from '../core/record/records.ts';
 import type { JobRecords } from '../core/contract/messages.ts';
 import { isTerminalPhase, shortNode } from './execution-facts.ts';
@@ -91,12 +92,16 @@ function stateEvent(record: Signed<'state'>): StoryEvent {
   };
 }
 
-function assignMessage({ node, attempt, adopts }: AssignBody): string {
+function assignMessage({ node, attempt, adopts }: AssignBody, counted: boolean): string {
+  if (!counted) return `Taken up by ${shortNode(node)}`;
   const place = `${shortNode(node)} (attempt ${attempt + 1})`;
   return adopts === null ? `Assigned to ${place}` : `Back on ${place}: it takes its place again`;
 }
 
-function committedEvent(record: JobRecords['committed'][number]['record']): StoryEvent {
+function committedEvent(
+  record: JobRecords['committed'][number]['record'],
+  counted: boolean,
+): StoryEvent {
   const base = { key: record.id, at: record.hlc, version: record.body.version };
   switch (record.type) {
     case 'assign':
@@ -104,7 +109,7 @@ function committedEvent(record: JobRecords['committed'][number]['record']): Stor
         ...base,
         execution: record.body.execution,
         topic: 'Scheduling',
-        message: assignMessage(record.body),
+        message: assignMessage(record.body, counted),
         details: { NodeID: record.body.node, NewState: 'assigned' },
       };
     case 'accept':
@@ -177,9 +182,10 @@ function jobEvents(records: JobRecords): StoryEvent[] {
 
 /** Every event the records tell, by time; ties by key, so every node orders them alike. */
 function storyOf(records: JobRecords): StoryEvent[] {
+  const { counted } = JOB_TYPES[records.spec.body.spec.Type];
   const events = [
     ...jobEvents(records),
-    ...records.committed.map(({ record }) => committedEvent(record)),
+    ...records.committed.map(({ record }) => committedEvent(record, counted)),
     ...records.states.map(stateEvent),
   ];
   return events.sort((a, b) => a.at - b.at || (a.key < b.key ? -1 : 1));

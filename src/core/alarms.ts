@@ -11,6 +11,7 @@ import { tickJob } from './jobs.ts';
 import { checkLeaders } from './keeping/keeper.ts';
 import { tickEntrusted } from './executing/entrusted.ts';
 import { renewLeases } from './executing/lease.ts';
+import { beginQueued } from './executing/queue.ts';
 import { tickLookup } from './asking/lookup.ts';
 import { advertiseChanges } from './mesh/members.ts';
 import { tickExecution } from './executing/reporting.ts';
@@ -34,6 +35,8 @@ export function ring(core: Core, key: string): void {
     case 'holds':
       return tickHolds(core);
     case 'renew':
+      // What others did in vain is forgiven with time alone: then there is more room for what waits here.
+      beginQueued(core);
       return renewLeases(core);
     case 'probe':
       confirmLonely(core);

@@ -14,7 +14,7 @@ export interface TypeRules {
 
 export const JOB_TYPES: Readonly<Record<JobType, TypeRules>> = {
   batch: { counted: true, ends: true, queues: true, supported: true },
-  ops: { counted: false, ends: true, queues: false, supported: false },
+  ops: { counted: false, ends: true, queues: false, supported: true },
   daemon: { counted: false, ends: false, queues: false, supported: false },
   service: { counted: true, ends: false, queues: false, supported: true },
 };

@@ -1,5 +1,6 @@
 /** Every planted mistake, with the file it is in. */
 import { consensus } from './consensus.ts';
+import { enrolment } from './enrolment.ts';
 import type { Mutation } from './mutation.ts';
 import { protections } from './protections.ts';
 import { services } from './services.ts';
@@ -10,6 +11,6 @@ export interface Planted {
   readonly mutation: Mutation;
 }
 
-export const mutations: readonly Planted[] = [consensus, work, protections, services]
+export const mutations: readonly Planted[] = [consensus, work, enrolment, protections, services]
   .flatMap((table) => Object.entries(table))
   .flatMap(([file, list]) => list.map((mutation) => ({ file, mutation })));

@@ -344,7 +344,7 @@ export const work: Mutations = {
     {
       name: 'what a dead node ran is not looked at again',
       within: 'loseNode',
-      text: 'outdate(kept, watched.assign.record.body.partition)',
+      text: 'outdateExecution(kept, execution)',
       instead: 'void 0',
       why: 'it is waited for as long as a lease',
     },

@@ -140,6 +140,13 @@ function history(random: Random): readonly Item[] {
       );
       items.push({ kind: 'state', record: state });
     }
+    // Two leaders may each have given a node that enrolled a place.
+    for (const partition of [1, 2].filter(() => random.chance(0.2))) {
+      const epoch = { config: { major: 0, minor: 0 }, number: 0, leader: NODE };
+      const body = { ...about, partition, replaces, adopts: null, epoch } as const;
+      const second = suite.seal('assign', body, at(), 'node');
+      items.push({ kind: 'committed', record: { record: second, votes: [] } });
+    }
     if (attempt > 0 || random.chance(0.5)) continue;
     const accept = suite.seal(
       'accept',
@@ -178,13 +185,16 @@ function content(ledger: Ledger): unknown {
     commands: ids(records.commands),
     committed: ids(records.committed.map(({ record }) => record)),
     states: ids(records.states),
-    partitions: [...ledger.partitions].map(([partition, { attempts, accept }]) => ({
-      partition,
-      accept: accept?.record.id ?? null,
-      attempts: [...attempts]
-        .map(([number, { assign, state }]) => [number, assign.record.id, state?.id ?? null])
-        .sort(),
-    })),
+    partitions: [...ledger.partitions]
+      .sort(([a], [b]) => a - b)
+      .map(([partition, { attempts, accept }]) => ({
+        partition,
+        accept: accept?.record.id ?? null,
+        attempts: [...attempts]
+          .map(([number, { assign, state }]) => [number, assign.record.id, state?.id ?? null])
+          .sort(),
+      })),
+    assigned: [...ledger.assigned].map(([id, { partition }]) => `${id} ${partition}`).sort(),
     close: ledger.close?.record.id ?? null,
   };
 }

@@ -8,7 +8,7 @@ import { mergeResults } from '../merge-results.ts';
 import { outcomeOf, type Outcome } from '../outcome.ts';
 import { printLines } from '../output.ts';
 import { checkTarget, openPartial } from '../partial.ts';
-import { shortId } from '../text.ts';
+import { shortId, shortNode } from '../text.ts';
 import { fetchContent, Progress } from '../transfer.ts';
 import { waitForJob } from '../waiting.ts';
 
@@ -33,7 +33,8 @@ export async function fetchResults(
   { io, client }: CommandContext,
   request: FetchRequest,
 ): Promise<void> {
-  const { results } = request.outcome;
+  const { results, answer } = request.outcome;
+  const names = answer.Job.Type === 'ops' ? namesByNode(results) : null;
   const target = resolve(io.cwd, request.outputDir ?? `job-${shortId(request.job)}`);
   await checkTarget(target, io.cwd, request.overwrite);
   const partial = await openPartial(
@@ -49,7 +50,7 @@ export async function fetchResults(
         client: client(),
         cid: Params.CID,
         holders: Params.Holders,
-        destination: join(raw, Params.ExecutionID),
+        destination: join(raw, names?.[index] ?? Params.ExecutionID),
         shown: target,
         fileName: 'result',
         progress: new Progress(io, `Result ${index + 1} of ${results.length}:`),
@@ -57,14 +58,15 @@ export async function fetchResults(
       });
     }
     const merged = join(partial.path, 'merged');
-    if (!request.raw) {
+    const merges = !request.raw && names === null;
+    if (merges) {
       const named = results.map(({ Params }) => ({
         name: `${shortId(Params.ExecutionID)} (partition ${Params.Partition})`,
         directory: join(raw, Params.ExecutionID),
       }));
       await mergeResults(named, merged);
     }
-    await partial.complete(request.raw ? raw : merged);
+    await partial.complete(merges ? merged : raw);
   } finally {
     release();
     await partial.close();
@@ -72,6 +74,16 @@ export async function fetchResults(
   await printLines(io, [
     `Results of ${results.length === 1 ? 'one execution' : `${results.length} executions`} are in ${target}`,
   ]);
+}
+
+/**
+ * Each node of an ops job made the same files, and whose they are is what one wants to know: a directory for
+ * each, named as tables name nodes, or in full where two of them would be the same.
+ */
+function namesByNode(results: Outcome['results']): readonly string[] {
+  const short = results.map(({ Params }) => shortNode(Params.NodeID));
+  const isOnce = new Set(short).size === short.length;
+  return isOnce ? short : results.map(({ Params }) => Params.NodeID);
 }
 
 /** @throws ShoalError `result-not-ready` – the job is not over and has nothing to give yet. */

@@ -81,12 +81,15 @@ async function dryRun(
 }
 
 function outcomeLines({ answer, ended, results }: Outcome): string[] {
-  const { ID, State } = answer.Job;
+  const { ID, State, Type } = answer.Job;
   const lines = [
     `Job ${ID} is ${State.StateType}${State.Message === '' ? '' : `: ${plainText(State.Message)}`}`,
   ];
-  for (const { partition, node, exitCode } of ended)
-    lines.push(`  partition ${partition} on ${shortNode(node)}: exit code ${exitCode}`);
+  for (const { partition, node, exitCode } of ended) {
+    // Of an ops job a node is all there is to say about an execution.
+    const which = Type === 'ops' ? shortNode(node) : `partition ${partition} on ${shortNode(node)}`;
+    lines.push(`  ${which}: exit code ${exitCode}`);
+  }
   lines.push('', `To see what happened:     shoal job describe ${ID}`);
   if (results.length > 0) lines.push(`To fetch the results:     shoal job get ${ID}`);
   return lines;

@@ -1,7 +1,7 @@
 /**
- * What this node has done by its own decision, once its job is over and the execution forgotten: announcements
- * of it may be repeated by anybody until its spec has expired, and must not have it done again. On disk, as a
- * moment of counted time for each job.
+ * What this node has taken up by its own decision: announcements of it may be repeated by anybody until its spec
+ * has expired, and must not have it done again, when it is forgotten because its job is over, nor when its row was
+ * damaged. On disk, as a moment of counted time for each job.
  */
 import type { Restored } from '../contract/stored.ts';
 import { countedMs } from '../node/counted.ts';

@@ -1,6 +1,5 @@
 /** The end of executions: stopped when the proof says so, forgotten when their job is closed. */
 import { JOB_TYPES } from '../../job/types.ts';
-import { rememberDone } from './done.ts';
 import { heardOf } from './lease.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
@@ -84,7 +83,6 @@ export function endExecutions(
     core.timers.clear(restartTimer(id));
     persist(core, { table: 'executions', job, key: id, value: null });
     core.out.push({ type: 'forget-run', execution: id });
-    if (stored.assign === null) rememberDone(core, stored.spec);
     if (!core.keeping.kept.has(job))
       persist(core, { table: 'promises', job, key: job, value: null });
   }

@@ -23,6 +23,7 @@ import type { Refusal } from '../record/refusals.ts';
 import type { Epoch, Signed } from '../record/records.ts';
 import { grantedEpoch } from '../record/verify.ts';
 import { addExecution, highestEpochSeen, orderOf, stateBody } from './executor.ts';
+import { rememberDone } from './done.ts';
 import { adopt, saveEpoch } from './lease.ts';
 import { executionTimer, report, saveExecution } from './reporting.ts';
 import { dropExecution } from './state.ts';
@@ -45,13 +46,15 @@ export function enrol(
   const execution = executionIdOf(core.suite, spec.body.spec.Type, place);
   const epoch = grantedEpoch(chainOf(announcement), grant);
   if (core.executing.executions.has(execution)) return tellAgain(core, execution, epoch);
-  if (isOver(core, job) || core.executing.done.has(job)) return;
+  if (isOver(core, job)) return;
   if (!direct && Math.abs(wallMs(core) - admission.record.hlc) > OLD_MS) return;
   const seen = highestEpochSeen(core, job);
   if (seen !== null && compareEpochs(epoch, seen) < 0)
     return refuse(core, leader, 'outdated-epoch', false);
   const decline = (refusals: readonly Refusal[]): void =>
     send(core, leader, { type: 'decline', job, version, round, refusals });
+  // Its row was lost, or it is over, and this node has not heard of that.
+  if (core.executing.done.has(job)) return decline([{ code: 'expired' }]);
   const { profile } = core;
   if (profile === null) return;
   const lasting = refusalsFor(profile, spec.body);
@@ -78,6 +81,7 @@ export function enrol(
   };
   const local = addExecution(core, stored, epoch);
   saveExecution(core, stored);
+  rememberDone(core, spec);
   if (epoch.number > 0) saveEpoch(core, job, epoch);
   note(core, 'execution.received', { job, execution, attempt: 0 });
   if (!queued) core.out.push({ type: 'run', order, resume: false });

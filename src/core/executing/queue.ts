@@ -1,5 +1,4 @@
 /** What this node took up by its own decision and had no room for: begun when there is, by priority and then age. */
-import { shut } from '../node/door.ts';
 import { note, persist } from '../node/outbox.ts';
 import type { With } from '../node/state.ts';
 import { roomFor } from '../mesh/welcome.ts';
@@ -7,10 +6,13 @@ import { fits, takenBy } from '../placing/resources.ts';
 import { noteExecution } from './state.ts';
 import type { LocalExecution } from './state.ts';
 
-/** A larger one that does not fit keeps no smaller one behind it waiting, as in Bacalhau's own queue. */
+/**
+ * A larger one that does not fit keeps no smaller one behind it waiting, as in Bacalhau's own queue. A node that
+ * leaves works its queue off first, since no other node can.
+ */
 export function beginQueued(core: With<'mesh' | 'placing' | 'executing'>): void {
   const { profile } = core;
-  if (core.executing.own.size === 0 || profile === null || shut(core) !== null) return;
+  if (core.executing.own.size === 0 || profile === null || core.storeFull) return;
   const waiting = [...core.executing.own.values()].filter(({ stored }) => stored.queued === true);
   const before = core.atHand;
   for (const execution of waiting.sort(byTurn)) {

@@ -53,7 +53,7 @@ export interface Executing {
   readonly live: Map<ExecutionId, LocalExecution>;
   /** Those it took up by its own decision, whether they wait, run or have ended. */
   readonly own: Map<ExecutionId, LocalExecution>;
-  /** Jobs that were done here by this node's own decision and are over: they are not done again. Counted time. */
+  /** Jobs that it took up by its own decision: they are not done again. Counted time. */
   readonly done: JobSet;
   /**
    * Those it said it does not start: an assignment that comes again does not change that, though there may

@@ -37,7 +37,10 @@ export function workDue(
     around: { near: (node) => isNear(core, node), takers: () => [] },
     search: null,
     isProposed: () => false,
-    enrolment: enrolmentOf(kept.ledger, kept.activatedAt, null, 0, new Map()),
+    enrolment: enrolmentOf(kept.ledger, kept.activatedAt, null, 0, {
+      isPlacing: false,
+      declines: new Map(),
+    }),
     limits: { ...limits, retryBackoffMs: 0 },
   });
   if (plan.close !== null) return IDLE_MS;

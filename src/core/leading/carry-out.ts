@@ -71,10 +71,15 @@ export const observedBy = (
     kept.activatedAt,
     lead.epoch.number === 0 ? null : lead.since,
     core.config.limits.leaseLostMs,
-    lead.seeking.declines,
+    { isPlacing: proposesPlaces(lead), declines: lead.seeking.declines },
   ),
   limits: core.config.limits,
 });
+
+function proposesPlaces({ commits }: Leader): boolean {
+  for (const { value } of commits.proposals.values()) if (value.type === 'assign') return true;
+  return false;
+}
 
 /** What another leader assigned may run already: its node learns who leads now. */
 function begin(core: With<'mesh'>, kept: KeptJob, lead: Leader, watched: Watched): void {

@@ -30,6 +30,8 @@ export interface Enrolment {
   readonly until: Millis;
   /** Nobody is called who has not heard of it until now. */
   readonly calledUntil: Millis;
+  /** Places are being given to nodes. */
+  readonly isPlacing: boolean;
   /** Who told why it does not run the job. */
   readonly declines: ReadonlyMap<NodeId, Declined>;
 }
@@ -40,15 +42,15 @@ export function enrolmentOf(
   activatedAt: Millis,
   since: Millis | null,
   leaseLostMs: number,
-  declines: Enrolment['declines'],
+  seen: Pick<Enrolment, 'isPlacing' | 'declines'>,
 ): Enrolment | null {
   if (JOB_TYPES[spec.body.spec.Type].counted) return null;
   const first = after(activatedAt, CALLED_MS);
-  if (since === null) return { until: first, calledUntil: first, declines };
+  if (since === null) return { until: first, calledUntil: first, ...seen };
   const heard = after(since, leaseLostMs);
   const until = heard > first ? heard : first;
   const isOld = since - activatedAt > CALLED_AGAIN_MS;
-  return { until, calledUntil: isOld ? first : until, declines };
+  return { until, calledUntil: isOld ? first : until, ...seen };
 }
 
 /** Partitions that there is something to decide about: all of them, or those that nodes took by enrolling. */
@@ -86,13 +88,13 @@ const WHY: Readonly<Record<Exclude<Fate, 'live'>, string>> = {
 /** @param of what its partitions come to */
 export function enrolmentEnd(
   { partitions }: Ledger,
-  { until, calledUntil, declines }: Enrolment,
+  { until, calledUntil, isPlacing, declines }: Enrolment,
   now: Millis,
   of: { readonly open: number; readonly endings: ReadonlyMap<number, Ending> },
 ): { readonly calling: boolean; readonly complete: boolean; readonly ending: Ending | null } {
   if (now < until) return { calling: now < calledUntil, complete: false, ending: null };
   const over = { calling: false, complete: false, ending: null };
-  if (of.open > 0) return over;
+  if (of.open > 0 || isPlacing) return over;
   if (of.endings.size > 0) return { ...over, ending: failedEnding(of.endings, partitions.size) };
   if (partitions.size > 0) return { ...over, complete: true };
   return { ...over, ending: notEnough(declines, 'not-enough-nodes', 'No node took the job up.') };

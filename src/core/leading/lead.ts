@@ -25,7 +25,7 @@ import type { Node, With } from '../node/state.ts';
 import { act } from './carry-out.ts';
 import { beginClosing, tickClosing } from './closing.ts';
 import { beginEntrusting, tellHolders } from './copies.ts';
-import { outdate } from './outlook.ts';
+import { outdateExecution } from './outlook.ts';
 import { signOfLife } from './silence.ts';
 import { leaderIn } from './state.ts';
 import { attemptsOf } from '../record/ledger.ts';
@@ -92,7 +92,7 @@ export function onNotStarted(
   if (watched.assign.record.body.node !== from) return;
   watched.startBy = null;
   watched.gaveUp = 'missed';
-  outdate(kept, watched.assign.record.body.partition);
+  outdateExecution(kept, message.execution);
   noteWork(core, from, 0.5);
   touch(core, kept.ledger.job);
 }

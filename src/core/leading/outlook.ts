@@ -51,6 +51,10 @@ export const createOutlook = (ledger: Ledger): Outlook => ({
   looks: 0,
 });
 
+/** Something happened to an execution: its partition is looked at again. */
+export const outdateExecution = (kept: KeptJob, execution: ExecutionId): void =>
+  outdate(kept, kept.ledger.assigned.get(execution)?.partition ?? null);
+
 /** A node enrolled: its leader gives it a place. */
 export function enrolling({ lead }: KeptJob, execution: ExecutionId): void {
   if (lead?.stage === 'leader') lead.outlook.unplaced.add(execution);

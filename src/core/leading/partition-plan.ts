@@ -155,8 +155,7 @@ function planAttempts(
   const views = attempts.map((attempt, at) =>
     viewOf(draft, attempt, attempts[at + 1], observed, timeLimitMs),
   );
-  if (observed.enrolment !== null)
-    return planEnrolled(draft, views[0], observed.isProposed(assignSlot(version, index, 0)));
+  if (observed.enrolment !== null) return planEnrolled(draft, views[0]);
   draft.failing = views
     .filter(({ attempt, fate }) => fate !== 'live' && attempt.state?.body.phase !== 'cancelled')
     .map(({ attempt }) => attempt.assign.record.body.node);
@@ -191,9 +190,9 @@ function isSecondPlace({ assigned }: Ledger, [first]: readonly Attempt[], index:
 }
 
 /** A node that enrolled runs the job once: how that goes is all there is to a partition of its own. */
-function planEnrolled(draft: PartitionPlan, view: View | undefined, isProposed: boolean): void {
+function planEnrolled(draft: PartitionPlan, view: View | undefined): void {
   draft.ending = view === undefined ? null : enrolledEnd(view.attempt, view.fate);
-  draft.open = view === undefined ? isProposed : draft.ending === null;
+  draft.open = view !== undefined && draft.ending === null;
 }
 
 /** @returns whether one of the attempts has a result that is there: then no other is needed. */

@@ -12,7 +12,7 @@ import type { KeptJob } from '../keeping/state.ts';
 import { noteWork } from '../mesh/welcome.ts';
 import { touch } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
-import { outdate } from './outlook.ts';
+import { outdateExecution } from './outlook.ts';
 import type { GivenUp } from './partition-plan.ts';
 import { leaderIn } from './state.ts';
 import type { Leader } from './state.ts';
@@ -39,7 +39,7 @@ export function signOfLife(core: Node, from: NodeId, kept: KeptJob, execution: E
   if (watched.gaveUp === null || isTerminal(phase) || watched.gaveUp === 'overdue') return;
   watched.gaveUp = null;
   watched.failedAt = null;
-  outdate(kept, watched.assign.record.body.partition);
+  outdateExecution(kept, execution);
   touch(core, ledger.job);
 }
 
@@ -70,7 +70,7 @@ export function loseNode(core: Node, kept: KeptJob, node: NodeId): void {
     const watched = lead.watch.get(execution);
     if (watched === undefined) continue;
     watched.silentAt = earlier(watched.silentAt, lostAt);
-    outdate(kept, watched.assign.record.body.partition);
+    outdateExecution(kept, execution);
   }
   lead.seeking.bids.delete(node);
   core.timers.set(jobTimer(kept), lostAt);

@@ -364,6 +364,9 @@ function fewReasons(declines: Search['declines']): WaitingView['refusals'] {
   });
 }
 
+const enrolledIn = ({ ledger: { spec, states } }: KeptJob): number =>
+  JOB_TYPES[spec.body.spec.Type].counted ? 0 : states.size;
+
 /** What `job describe` shows of a job that waits; null when it does not. */
 export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | null {
   const { lead, ledger } = kept;
@@ -373,7 +376,8 @@ export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | nu
   const reached = keepers.filter((node) => node === core.self || heardLately(core, node)).length;
   return {
     nodesKnown: aliveMembers(core).length + 1,
-    nodesAnswered: declines.size + bids.size,
+    // Who runs it by its own decision has answered, too.
+    nodesAnswered: declines.size + bids.size + enrolledIn(kept),
     refusals: fewReasons(declines),
     partitionsWaiting: open,
     keepersReached: reached,

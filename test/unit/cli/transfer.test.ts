@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { SPEC } from '../api/api-server.ts';
+import { NODE_A, NODE_B } from '../api/fake-service.ts';
 import type { FakeJob } from '../api/fake-service.ts';
 import { whyNoSpace } from '../../../src/cli/transfer.ts';
 import { createCli, type Cli } from './cli.ts';
@@ -105,6 +106,32 @@ test('a file whose name is as long as a name can be is fetched, and so is one na
   const { code, err } = await cli.run(['job', 'get', job.id]);
   assert.equal(code, 0, err);
   assert.deepEqual(await treeOf(dir), tree);
+});
+
+test('the results of an ops job lie in one directory for each node', async () => {
+  const cli = await createCli();
+  const spec = { ...SPEC, Type: 'ops', Count: 0 };
+  await cli.api.call('PUT', '/orchestrator/jobs', { Job: spec });
+  const job = cli.api.service.jobs[0] as FakeJob;
+  for (const [place, node] of [NODE_A, NODE_B].entries()) {
+    const result = cli.api.service.content.put({ stdout: `${place}\n`, 'outputs/same': 'x' });
+    job.assign(place, 0, node);
+    job.report('completed', { exitCode: 0, result }, place, 0, node);
+    job.accept(place, 0, { result }, node);
+  }
+  job.close('completed');
+  const { code, err } = await cli.run(['job', 'get', job.id]);
+  assert.equal(code, 0, err);
+  const dir = join(cli.cwd, `job-${job.id.slice(0, 10)}`);
+  const [a, b] = [NODE_A, NODE_B].map((node) => `n-${node.slice(-8)}`);
+  assert.deepEqual(await treeOf(dir), {
+    [`${a}/stdout`]: '0\n',
+    [`${a}/outputs/same`]: 'x',
+    [`${b}/stdout`]: '1\n',
+    [`${b}/outputs/same`]: 'x',
+  });
+  const history = await cli.run(['job', 'history', job.id]);
+  assert.match(history.out, new RegExp(`Taken up by ${b}`));
 });
 
 test('several results are merged: output appended by partition, directories laid together', async () => {

@@ -225,7 +225,7 @@ const cases: Readonly<Record<Lasting, readonly Case[]>> = {
       policy({ privateRegistries: ['localhost:5000'] }),
     ],
   ],
-  unsupported: (['ops', 'daemon'] as readonly JobType[]).map(
+  unsupported: (['daemon'] as readonly JobType[]).map(
     (Type) =>
       [
         `jobs of type ${Type}`,

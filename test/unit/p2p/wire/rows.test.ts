@@ -50,7 +50,7 @@ const orders: Arbitrary<ExecutionOrder> = record<ExecutionOrder>({
 const execution = {
   order: orders,
   spec: signed('spec'),
-  assign: certified('assign'),
+  assign: fc.option(certified('assign')),
   admission: certified('admission'),
   state: signed('state'),
 };
