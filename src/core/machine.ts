@@ -15,6 +15,7 @@ import { createCore } from './node/create-core.ts';
 import { behindMs, fellBehind, isBehind } from './mesh/backlog.ts';
 import { onLag } from './mesh/detector.ts';
 import { confirmLead } from './consensus/candidacy.ts';
+import { doubtCalls } from './executing/enrol.ts';
 import { excuseSilence } from './leading/silence.ts';
 import { after, asMillis } from './record/ids.ts';
 import type { Hlc, JobId, Millis } from './record/ids.ts';
@@ -112,6 +113,7 @@ function wasAway(core: Core, ms: number): void {
   onLag(core, ms);
   const { leaderGapMs } = core.config.limits;
   const isLong = Math.max(ms, behindMs(core)) > leaderGapMs;
+  if (isLong) doubtCalls(core);
   if (!isLong && !isBehind(core)) return;
   for (const kept of eachKept(core)) {
     const { lead, ledger } = kept;

@@ -193,6 +193,7 @@ function restorePending(
 
 function resume(core: With<'mesh' | 'keeping'>, kept: KeptJob, passedMs: number): void {
   const { job, close } = kept.ledger;
+  kept.isResumed = true;
   resumeAge(core, kept, passedMs);
   if (close !== null) {
     rememberEnd(core, job, { close, configs: kept.ledger.configs });

@@ -18,6 +18,13 @@ export const enrolment: Mutations = {
       why: 'it is done again after a restart',
     },
     {
+      name: 'a node that slept takes up what waited for it',
+      within: 'enrol',
+      text: ' || core.now < core.executing.doubtUntil',
+      instead: '',
+      why: 'jobs begin minutes after they have ended',
+    },
+    {
       name: 'a node takes up what it does not match',
       within: 'enrol',
       text: 'lasting.length > 0',
@@ -153,9 +160,16 @@ export const enrolment: Mutations = {
       why: 'a job ends without nodes that run it',
     },
     {
+      name: 'a leader that was started again takes an old job for a new one',
+      within: 'isOld',
+      text: 'isResumed || ',
+      instead: '',
+      why: 'nodes that came later run what was not meant for them',
+    },
+    {
       name: 'a later leader calls again, however old the job is',
       within: 'enrolmentOf',
-      text: 'isOld ? first : until',
+      text: 'isOld(age, since) ? null : until',
       instead: 'until',
       why: 'nodes that came later run what was not meant for them',
     },

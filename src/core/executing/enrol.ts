@@ -17,6 +17,7 @@ import { fits, takenBy } from '../placing/resources.ts';
 import { compareEpochs } from '../record/ballot.ts';
 import { chainOf, rootsOf } from '../record/chain.ts';
 import { executionIdOf } from '../record/execution-id.ts';
+import { after } from '../record/ids.ts';
 import type { ExecutionId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { Refusal } from '../record/refusals.ts';
@@ -34,6 +35,14 @@ import { dropExecution } from './state.ts';
  */
 const OLD_MS = 600_000;
 
+/** After a time in which this node did not run, what it hears for so long may have waited for it. */
+const DOUBT_MS = 2_000;
+
+/** A job that called meanwhile may be over by now; if it is not, its leader calls again. */
+export function doubtCalls(core: With<'executing'>): void {
+  core.executing.doubtUntil = after(core.now, DOUBT_MS);
+}
+
 /** @param announcement proven; @param direct the leader itself sent it */
 export function enrol(
   core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
@@ -46,7 +55,7 @@ export function enrol(
   const execution = executionIdOf(core.suite, spec.body.spec.Type, place);
   const epoch = grantedEpoch(chainOf(announcement), grant);
   if (core.executing.executions.has(execution)) return tellAgain(core, execution, epoch);
-  if (isOver(core, job)) return;
+  if (isOver(core, job) || core.now < core.executing.doubtUntil) return;
   if (!direct && Math.abs(wallMs(core) - admission.record.hlc) > OLD_MS) return;
   const seen = highestEpochSeen(core, job);
   if (seen !== null && compareEpochs(epoch, seen) < 0)

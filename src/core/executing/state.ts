@@ -53,6 +53,8 @@ export interface Executing {
   readonly live: Map<ExecutionId, LocalExecution>;
   /** Those it took up by its own decision, whether they wait, run or have ended. */
   readonly own: Map<ExecutionId, LocalExecution>;
+  /** Until then calls to such jobs may be old. */
+  doubtUntil: Millis;
   /** Jobs that it took up by its own decision: they are not done again. Counted time. */
   readonly done: JobSet;
   /**
@@ -83,6 +85,7 @@ export const createExecuting = (): Executing => ({
   executions: new Map(),
   live: new Map(),
   own: new Map(),
+  doubtUntil: asMillis(0),
   done: new JobSet(),
   declined: new Map(),
   replicas: new Map(),

@@ -310,6 +310,7 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     accepted: new Map(),
     broughtBy: '',
     activatedAt: core.now,
+    isResumed: false,
     lead: null,
     candidateAt: null,
     tries: 0,

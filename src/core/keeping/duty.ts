@@ -37,7 +37,7 @@ export function workDue(
     around: { near: (node) => isNear(core, node), takers: () => [] },
     search: null,
     isProposed: () => false,
-    enrolment: enrolmentOf(kept.ledger, kept.activatedAt, null, 0, {
+    enrolment: enrolmentOf(kept.ledger, { ...kept, wallMs: 0 }, null, 0, {
       isPlacing: false,
       declines: new Map(),
     }),

@@ -28,6 +28,8 @@ export interface KeptJob {
   broughtBy: string;
   /** Counts the TotalTimeout; after a restart it is set back by what had passed (`age.ts`). */
   activatedAt: Millis;
+  /** It was read back from the disk: what passed before counts as far as it was saved. */
+  isResumed: boolean;
   lead: Lead | null;
   /** When this keeper may try to take over; null while the leader is believed alive. */
   candidateAt: Millis | null;

@@ -6,7 +6,7 @@ import type { KeptJob } from '../keeping/state.ts';
 import { isNear } from '../mesh/reach.ts';
 import { behindMs } from '../mesh/backlog.ts';
 import { noteWork } from '../mesh/welcome.ts';
-import { note, seal, send } from '../node/outbox.ts';
+import { note, seal, send, wallMs } from '../node/outbox.ts';
 import { closeSlot } from '../record/slot.ts';
 import type { Node, With } from '../node/state.ts';
 import { callNodes, fillVacancies, searchOf, sendAssignments } from '../placing/place.ts';
@@ -18,6 +18,7 @@ import type { Ledger } from '../record/ledger.ts';
 import type { Signed } from '../record/records.ts';
 import { around, askForCopy, newCopy } from './copies.ts';
 import { enrolmentOf } from './enrolment.ts';
+import type { Age } from './enrolment.ts';
 import { placeEnrolled } from './enrolling.ts';
 import { replan } from './outlook.ts';
 import type { Observed } from './partition-plan.ts';
@@ -68,12 +69,18 @@ export const observedBy = (
   isProposed: (slot) => lead.commits.proposals.has(slot),
   enrolment: enrolmentOf(
     kept.ledger,
-    kept.activatedAt,
+    ageOf(core, kept),
     lead.epoch.number === 0 ? null : lead.since,
     core.config.limits.leaseLostMs,
     { isPlacing: proposesPlaces(lead), declines: lead.seeking.declines },
   ),
   limits: core.config.limits,
+});
+
+const ageOf = (core: Node, { activatedAt, isResumed, ledger }: KeptJob): Age => ({
+  activatedAt,
+  isResumed,
+  wallMs: wallMs(core) - ledger.admission.record.hlc,
 });
 
 function proposesPlaces({ commits }: Leader): boolean {

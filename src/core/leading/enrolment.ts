@@ -20,6 +20,8 @@ const CALLED_MS = 10_000;
  * it waits for them, and calls again, unless the job is older than this. Who comes to the mesh then, is late.
  */
 const CALLED_AGAIN_MS = 60_000;
+/** A keeper may have been away while the job was admitted, or for long. */
+const OLD_WALL_MS = 600_000;
 /** Nodes that the end names, with the records of how they failed. */
 const REASONS_MAX = 8;
 const REASON_LENGTH_MAX = 200;
@@ -28,30 +30,41 @@ const REASON_LENGTH_MAX = 200;
 export interface Enrolment {
   /** The job does not end before: somebody may still enrol. */
   readonly until: Millis;
-  /** Nobody is called who has not heard of it until now. */
-  readonly calledUntil: Millis;
+  /** Until then those are called who have not heard of it; null = not any more. */
+  readonly calledUntil: Millis | null;
   /** Places are being given to nodes. */
   readonly isPlacing: boolean;
   /** Who told why it does not run the job. */
   readonly declines: ReadonlyMap<NodeId, Declined>;
 }
 
+/** What a keeper knows of the age of a job. */
+export interface Age {
+  readonly activatedAt: Millis;
+  /** It was started again since, and cannot tell. */
+  readonly isResumed: boolean;
+  /** By the wall clock, which may be wrong, and by the sponsor's. */
+  readonly wallMs: number;
+}
+
 /** @param since when this leader began to lead; null for the first one */
 export function enrolmentOf(
   { spec }: Ledger,
-  activatedAt: Millis,
+  age: Age,
   since: Millis | null,
   leaseLostMs: number,
   seen: Pick<Enrolment, 'isPlacing' | 'declines'>,
 ): Enrolment | null {
   if (JOB_TYPES[spec.body.spec.Type].counted) return null;
-  const first = after(activatedAt, CALLED_MS);
+  const first = after(age.activatedAt, CALLED_MS);
   if (since === null) return { until: first, calledUntil: first, ...seen };
   const heard = after(since, leaseLostMs);
   const until = heard > first ? heard : first;
-  const isOld = since - activatedAt > CALLED_AGAIN_MS;
-  return { until, calledUntil: isOld ? first : until, ...seen };
+  return { until, calledUntil: isOld(age, since) ? null : until, ...seen };
 }
+
+const isOld = ({ activatedAt, isResumed, wallMs }: Age, since: Millis): boolean =>
+  isResumed || since - activatedAt > CALLED_AGAIN_MS || wallMs > OLD_WALL_MS;
 
 /** Partitions that there is something to decide about: all of them, or those that nodes took by enrolling. */
 export function partitionsOf({ spec, partitions }: Ledger): readonly number[] {
@@ -92,7 +105,10 @@ export function enrolmentEnd(
   now: Millis,
   of: { readonly open: number; readonly endings: ReadonlyMap<number, Ending> },
 ): { readonly calling: boolean; readonly complete: boolean; readonly ending: Ending | null } {
-  if (now < until) return { calling: now < calledUntil, complete: false, ending: null };
+  if (now < until) {
+    const calling = calledUntil !== null && now < calledUntil;
+    return { calling, complete: false, ending: null };
+  }
   const over = { calling: false, complete: false, ending: null };
   if (of.open > 0 || isPlacing) return over;
   if (of.endings.size > 0) return { ...over, ending: failedEnding(of.endings, partitions.size) };

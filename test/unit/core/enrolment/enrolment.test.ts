@@ -261,6 +261,19 @@ describe('another leader of such a job', () => {
     assert.deepEqual([close?.outcome, close?.enrolled], ['completed', 4]);
   });
 
+  it('calls nobody when it was started again, and cannot tell how old the job is', () => {
+    const cluster = mesh({ ...endless, nodes: 5 });
+    cluster.crash(4);
+    cluster.submit(0, ops());
+    cluster.advance(90_000);
+    for (const node of [0, 1, 2, 3]) cluster.crash(node);
+    for (const node of [0, 1, 2, 3]) cluster.restart(node);
+    cluster.until('one leads', () => [0, 1, 2, 3].some((node) => isLeading(cluster, node)));
+    cluster.restart(4);
+    cluster.advance(60_000);
+    assert.deepEqual(runs(cluster, 5), [1, 1, 1, 1, 0]);
+  });
+
   it('calls nobody when the job is old: who comes then is late', () => {
     const cluster = mesh({ ...endless, nodes: 5 });
     cluster.crash(4);
@@ -338,6 +351,23 @@ describe('a node that enrolled', () => {
       begun(cluster, 0).map(({ order }) => order.jobName),
       ['a', 'b'],
     );
+  });
+
+  it('that slept begins nothing that it was called to meanwhile, unless it is called again', () => {
+    const cluster = mesh({ nodes: 5, ...endless });
+    cluster.advance(10_000);
+    cluster.pause(4);
+    cluster.submit(0, ops());
+    const [call] = cluster.effects('gossip').filter(({ gossip }) => gossip.type === 'announce');
+    assert.ok(call);
+    cluster.advance(6_000);
+    cluster.resume(4);
+    const again = { type: 'gossip', from: idOf(1), gossip: call.gossip } as const;
+    cluster.input(4, again);
+    assert.deepEqual(runs(cluster, 5), [1, 1, 1, 1, 0]);
+    cluster.advance(2_500);
+    cluster.input(4, again);
+    assert.deepEqual(runs(cluster, 5), [1, 1, 1, 1, 1]);
   });
 
   it('has all its time when it begins, however long it waited', () => {

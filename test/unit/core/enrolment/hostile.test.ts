@@ -119,7 +119,7 @@ describe('a node that is called to jobs', () => {
   it('runs an old one no more when somebody repeats its announcement', () => {
     const cluster = lonely();
     const job = foreign(1);
-    cluster.now += 3_600_000;
+    cluster.advance(660_000);
     const gossip = { type: 'announce', announcement: calling(job) } as const;
     cluster.input(0, { type: 'gossip', from: idOf(2), gossip });
     assert.equal(running(cluster), 0);
