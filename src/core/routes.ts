@@ -28,7 +28,7 @@ import { onFind, onGossipAnnounce, onGossipClosed } from './asking/directory.ts'
 import { closeSlot } from './record/slot.ts';
 import { onLedger, onPageWanted } from './consensus/transfer.ts';
 import { askWhoIsBack } from './consensus/missing.ts';
-import { endExecutions, onCancel, onClosed } from './executing/ending.ts';
+import { endExecutions, moveEndless, onCancel, onClosed } from './executing/ending.ts';
 import { onPage, onPromise, standSooner } from './consensus/candidacy.ts';
 import { onAssign } from './executing/executor.ts';
 import type { JobId, NodeId } from './record/ids.ts';
@@ -135,7 +135,10 @@ export function dispatch(core: Core, input: Input): void {
       if (core.draining === input.on) return;
       core.draining = input.on;
       tellAll(core);
-      if (input.on) handOver(core);
+      if (input.on) {
+        handOver(core);
+        moveEndless(core);
+      }
       return reconsider(core);
   }
 }

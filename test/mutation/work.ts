@@ -69,6 +69,15 @@ export const work: Mutations = {
       why: 'a job with a receipt never runs',
     },
   ],
+  'src/core/routes.ts': [
+    {
+      name: 'a service stays on a node that leaves',
+      within: 'dispatch',
+      text: 'moveEndless(core);',
+      instead: '',
+      why: 'it is replaced only when its lease is over, and a drain never ends',
+    },
+  ],
   'src/core/keeping/hand-over.ts': [
     {
       name: 'a leader that leaves says nothing',

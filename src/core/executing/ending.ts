@@ -66,6 +66,13 @@ function cancel(
   core.out.push({ type: 'cancel-run', execution: order.execution, why });
 }
 
+/** This node is leaving: what never ends by itself goes on elsewhere, at once; what ends has its time to. */
+export function moveEndless(core: With<'mesh' | 'placing' | 'executing'>): void {
+  for (const execution of [...core.executing.live.values()])
+    if (!JOB_TYPES[execution.stored.order.jobType].ends)
+      cancel(core, execution, 'its node is leaving');
+}
+
 /** The job is closed: stop what still runs, forget what is over. */
 export function endExecutions(
   core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,

@@ -1,6 +1,7 @@
 /** A node that leaves hands its leads over, and moves what would never end. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { ExecutionOrder, RunEvent } from '../../../../src/core/record/execution.ts';
 import { Cluster } from '../cluster.ts';
 import { jobWith } from '../fixtures.ts';
 
@@ -67,5 +68,53 @@ describe('a leader that leaves', () => {
     cluster.input(0, { type: 'drain', on: true });
     cluster.advance(30_000);
     assert.notEqual(cluster.machine(0).inspect().jobs[0]?.leading, null);
+  });
+});
+
+describe('a replica of a service on a node that leaves', () => {
+  /** Node 0 leads a service with one replica. @returns where that runs */
+  function serving(program: (order: ExecutionOrder) => readonly RunEvent[]): {
+    cluster: Cluster;
+    node: number;
+  } {
+    const cluster = new Cluster({ nodes: 3, program });
+    cluster.submit(0, jobWith({ Type: 'service' }));
+    let node = -1;
+    const isUp = (): boolean => {
+      node = [0, 1, 2].findIndex((one) => cluster.inspect(one).executions.length > 0);
+      return node >= 0;
+    };
+    cluster.until('it runs', isUp, 5_000);
+    return { cluster, node };
+  }
+  const elsewhere = (cluster: Cluster, node: number): boolean =>
+    [0, 1, 2].some((one) => one !== node && cluster.inspect(one).executions.length > 0);
+
+  it('is ended at once, and runs elsewhere', () => {
+    const { cluster, node } = serving(() => [{ type: 'phase', phase: 'running' }]);
+    cluster.advance(1_000);
+    const told = cluster.input(node, { type: 'drain', on: true });
+    assert.ok(told.some(({ type }) => type === 'cancel-run'));
+    const [execution] = cluster.inspect(node).executions;
+    assert.ok(execution);
+    cluster.report(node, execution.execution, [{ type: 'cancelled', output: null }]);
+    cluster.until('it runs elsewhere', () => elsewhere(cluster, node), 5_000);
+  });
+
+  it('runs elsewhere at once, too, when its program was to be started again later', () => {
+    const failed = {
+      type: 'failed',
+      failure: { code: 'odd', class: 'transient', message: 'It fell over.' },
+      output: null,
+      usage: null,
+    } as const;
+    const { cluster, node } = serving(() => [{ type: 'phase', phase: 'running' }, failed]);
+    cluster.until(
+      'it waits to be started again',
+      () => cluster.inspect(node).executions.every(({ phase }) => phase === 'running'),
+      5_000,
+    );
+    cluster.input(node, { type: 'drain', on: true });
+    cluster.until('it runs elsewhere', () => elsewhere(cluster, node), 5_000);
   });
 });
