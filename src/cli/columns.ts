@@ -39,7 +39,9 @@ export const executionDetailColumns: readonly Column<ExecutionJson>[] = [
   ...executionColumns.filter(({ title }) => title !== 'Job Version'),
   {
     title: 'Exit',
-    value: (one) => (one.Phase === 'completed' ? String(one.RunOutput?.ExitCode ?? '') : ''),
+    // Of what goes on, that of the run before.
+    value: (one) =>
+      one.Phase === 'completed' || one.Restarts > 0 ? String(one.RunOutput?.ExitCode ?? '') : '',
   },
   { title: 'Restarts', value: (one) => (one.Restarts > 0 ? String(one.Restarts) : '') },
   { title: 'Comment', value: (one) => one.ComputeState.Message },

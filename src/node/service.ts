@@ -2,6 +2,7 @@
  * What the HTTP API asks of a node, answered by the driver and the host: the adapter of the API's
  * port. Requests become inputs of the core; streams and content go straight to the host.
  */
+import { goodForMs } from './good-for.ts';
 import type { Published } from './logs/logs.ts';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type {
@@ -16,7 +17,6 @@ import type {
 } from '../api/service.ts';
 import { ShoalError } from '../failures/shoal-error.ts';
 import { asNodeId } from '../core/record/ids.ts';
-import { SPEC_VALID_MAX_MS } from '../core/contract/limits.ts';
 import type { ExecutionId, NodeId } from '../core/record/ids.ts';
 import { attemptsOf, closeIn, ledgerOf, stateOf } from '../core/record/ledger.ts';
 import type { Ledger } from '../core/record/ledger.ts';
@@ -206,9 +206,7 @@ async function submit(
     throw new ShoalError({ code: 'spec-too-large', bytes, maxBytes: deps.specMaxBytes });
   }
   const nonce = key?.slice(0, 32) ?? randomBytes(16).toString('hex');
-  const { ExecutionTimeout, QueueTimeout, TotalTimeout } = spec.Task.Timeouts;
-  const longestMs = 1000 * Math.max(TotalTimeout, ExecutionTimeout + QueueTimeout);
-  const notAfter = Date.now() + Math.min(deps.specValidMs + longestMs, SPEC_VALID_MAX_MS);
+  const notAfter = Date.now() + goodForMs(spec, deps.specValidMs);
   const reply = await deps.driver.request((request) => ({
     type: 'submit',
     request,

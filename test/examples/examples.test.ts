@@ -95,3 +95,17 @@ test('the Docker example gives every partition its share', {
     parts.join(''),
   );
 });
+
+test('the service runs until it is stopped, and its output can be read meanwhile', {
+  skip: await dockerMissing(),
+}, async () => {
+  const peer = mesh.peers[0] ?? (await mesh.add());
+  const spec = join(root, 'examples/service.yaml');
+  const image = 'image=shoal-test/busybox:local';
+  await mesh.ok(peer, ['job', 'run', spec, '-V', image]);
+  await mesh.until('its output is there', async () =>
+    (await mesh.ok(peer, ['job', 'logs', 'clock'])).includes('run 0'),
+  );
+  await mesh.ok(peer, ['job', 'stop', 'clock']);
+  assert.match(await mesh.ok(peer, ['job', 'describe', 'clock']), /^State +Stopped$/m);
+});

@@ -24,7 +24,13 @@ const jobOf = (name: string, task: object, { job = {}, task: more = {} }: Change
 
 /** A job that only takes time. */
 export const noop = (
-  params: { Milliseconds?: number; ExitCode?: number; Fail?: string; FailClass?: string },
+  params: {
+    Milliseconds?: number;
+    ExitCode?: number;
+    Fail?: string;
+    FailClass?: string;
+    Ends?: number;
+  },
   changes: Changes = {},
 ): object => jobOf('noop', { Engine: { Type: 'noop', Params: params } }, changes);
 

@@ -3,6 +3,10 @@
  * each replica runs once (L8).
  */
 import type { ExecutionId } from '../../src/core/record/ids.ts';
+import { busyRefusals, refusalsFor } from '../../src/core/placing/eligibility.ts';
+import { takenBy } from '../../src/core/placing/resources.ts';
+import type { SpecBody } from '../../src/core/record/records.ts';
+import type { Resources } from '../../src/job/model.ts';
 import { JOB_TYPES } from '../../src/job/types.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { LivenessContext } from './liveness.ts';
@@ -67,11 +71,29 @@ export function checkReplicas(context: LivenessContext): void {
     for (let partition = 0; partition < spec.spec.Count; partition += 1) {
       const at = context.nodes.filter((node) => node.up && runsReplica(node, job, partition));
       if (at.length === 1) continue;
+      if (at.length === 0 && !context.nodes.some((node) => hasRoom(node, spec))) continue;
       const where = at.map(({ id }) => id).join(', ');
       context.violation('L8', null, job, `replica ${partition} runs ${at.length} times: ${where}`);
     }
   }
 }
+
+/** One more replica would fit there now. */
+function hasRoom(node: NodeView, spec: SpecBody): boolean {
+  if (!node.up || node.paused || node.leaving) return false;
+  const { profile } = node;
+  if (refusalsFor(profile, spec).length > 0) return false;
+  const { capacity, reserved, held } = node.inspect();
+  const free = minus(minus(capacity, reserved), held);
+  return busyRefusals(takenBy(spec.spec.Task, profile.overheads), free).length === 0;
+}
+
+const minus = (a: Resources, b: Resources): Resources => ({
+  cpuMillis: a.cpuMillis - b.cpuMillis,
+  memoryBytes: a.memoryBytes - b.memoryBytes,
+  diskBytes: a.diskBytes - b.diskBytes,
+  gpus: a.gpus - b.gpus,
+});
 
 /** It has an execution of it that has not ended, though its program may be about to be started again. */
 const runsReplica = (node: NodeView, job: string, partition: number): boolean =>

@@ -230,6 +230,8 @@ function checkLoss(
 ): void {
   const assigned = facts.chosen.get(`assign/1/${partition}/${attempt}`)?.record;
   if (assigned?.type !== 'assign' || !isFair(context.faults())) return;
+  // Nothing is given up: an execution that was taken for lost is taken back.
+  if (assigned.body.adopts !== null) return;
   // With a full disk a node says nothing that rests on what it cannot write.
   if (context.faults().fullDisksPerMinute > 0) return;
   const leader = context.nodes().find(({ id }) => id === nodeIdOf(assigned.by));
@@ -244,6 +246,8 @@ function checkLoss(
     const next = facts.chosen.get(`assign/1/${partition}/${before + 1}`)?.record;
     const missed = next?.type === 'assign' && next.body.replaces === 'missed';
     if (missed && hasSlowDisks(context)) continue;
+    // It is being stopped.
+    if (next?.type === 'assign' && next.body.replaces === 'surplus') continue;
     const text = `attempt ${attempt} of partition ${partition} while ${execution} runs on ${id}`;
     context.violation('losses', leader, facts.job, text);
   }
