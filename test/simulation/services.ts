@@ -1,5 +1,5 @@
 /**
- * Jobs that do not end: a program is not started again before its pause is over (S18), and in the healed phase
+ * Jobs that do not end: a program is not started again before its pause is over (S19), and in the healed phase
  * each replica runs once (L8).
  */
 import type { ExecutionId } from '../../src/core/record/ids.ts';
@@ -28,7 +28,7 @@ interface Runs {
   inRow: number;
 }
 
-/** S18, by the clock of the world and by counting of its own. */
+/** S19, by the clock of the world and by counting of its own. */
 export function createRestartsChecker(context: CheckersContext): Observer {
   const known = new Map<string, Runs>();
   const keyOf = ({ store }: NodeView, execution: ExecutionId): string => `${store.id}|${execution}`;
@@ -51,7 +51,7 @@ export function createRestartsChecker(context: CheckersContext): Observer {
         const leastMs = CLOCKS * Math.min(1_000 * 2 ** (runs.inRow - 1), PAUSE_MAX_MS);
         if (pausedMs < leastMs)
           context.violation(
-            'S18',
+            'S19',
             node,
             job,
             `${execution} is started again (${restarts}) after ${pausedMs} ms`,

@@ -46,7 +46,6 @@ type Queued = { readonly effect: Effect; synced: boolean };
 
 /** Wall clock at the start of every simulation: an arbitrary day. */
 const EPOCH_MS = 1_800_000_000_000;
-const COUNTED_SAVE_MS = 60_000;
 /** A machine that asks to be woken this often in a row without doing anything is spinning. */
 const IDLE_WAKES_MAX = 2_000;
 
@@ -82,6 +81,9 @@ export class SimNode implements NodeView {
   #timerAt: number | null = null;
   #idleWakes = 0;
   #stores = 0;
+  /** Counted time at its start, and when it last died. */
+  #countedFrom = 0;
+  #died = { counted: 0, at: 0 };
   /** What arrived while another input was being handled. */
   #arrivals = new Arrivals(() => this.now());
   #busy = false;
@@ -140,7 +142,8 @@ export class SimNode implements NodeView {
     const restored = this.store.restore();
     context.runner.attach(new Set(restored.executions.map(({ order }) => order.execution)));
     try {
-      this.#machine = context.create(this.store.id, restored, this.#counted());
+      this.#countedFrom = this.#counted();
+      this.#machine = context.create(this.store.id, restored, this.#countedFrom);
     } catch (error) {
       context.observer.onDefect(this, null, error);
       this.crash(() => 'kept');
@@ -151,9 +154,10 @@ export class SimNode implements NodeView {
     this.#tellDisk();
   }
 
-  /** What was counted is on disk once a minute. */
+  /** What it counted when its last process died, and the time of the machine since then. */
   #counted(): number {
-    return Math.floor(this.#context.queue.now() / COUNTED_SAVE_MS) * COUNTED_SAVE_MS;
+    const { counted, at } = this.#died;
+    return Math.floor(counted + this.#context.queue.now() - at);
   }
 
   /** The process dies now. `fate` is asked once it is certain what the last writes have left. */
@@ -161,6 +165,7 @@ export class SimNode implements NodeView {
     if (!this.up) return;
     const context = this.#context;
     this.#loseUnsynced();
+    this.#died = { counted: this.#countedFrom + this.now(), at: context.queue.now() };
     this.up = false;
     this.undisturbedSince = context.queue.now();
     this.paused = false;
