@@ -372,13 +372,21 @@ describe('stopping a service', () => {
   });
 
   it('ends it for good, also for a node that is restarted before it can tell', () => {
-    const service = new Service({ ...LED, limits: { keepersMax: 1 } });
+    // The one keeper runs nothing, whichever it is.
+    const runsOn = (node: number) => ({
+      profile: (at: number) => (at === node ? {} : { engines: {} }),
+    });
+    const service = [1, 2]
+      .map((node) => new Service({ ...runsOn(node), limits: { keepersMax: 1 } }))
+      .find(({ cluster, last }) => !cluster.inspect(last.node).jobs.some(({ keeper }) => keeper));
+    assert.ok(service);
     const { node, execution } = service.last;
     const { cluster } = service;
     for (let times = 0; times < 6; times += 1) service.again(exits(1));
     cluster.report(node, execution, [exits(1)]);
     cluster.lose = ({ from }) => from === idOf(node);
     stop(service);
+    cutOff(service, node);
     const before = service.runs().length;
     cluster.crash(node);
     cluster.restart(node);
