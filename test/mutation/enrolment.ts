@@ -169,7 +169,7 @@ export const enrolment: Mutations = {
     {
       name: 'a later leader calls again, however old the job is',
       within: 'enrolmentOf',
-      text: 'isOld(age, since) ? null : until',
+      text: 'isLate ? null : until',
       instead: 'until',
       why: 'nodes that came later run what was not meant for them',
     },

@@ -17,7 +17,7 @@ import type { Ending } from './partition-plan.ts';
 const CALLED_MS = 10_000;
 /**
  * A leader that takes over hears within the time of a lease of all that enrolled with the one before: so long
- * it waits for them, and calls again, unless the job is older than this. Who comes to the mesh then, is late.
+ * it waits for them, and calls again, unless the job has begun and is older than this: who comes then, is late.
  */
 const CALLED_AGAIN_MS = 60_000;
 /** A keeper may have been away while the job was admitted, or for long. */
@@ -49,7 +49,7 @@ export interface Age {
 
 /** @param since when this leader began to lead; null for the first one */
 export function enrolmentOf(
-  { spec }: Ledger,
+  { spec, assigned }: Ledger,
   age: Age,
   since: Millis | null,
   leaseLostMs: number,
@@ -60,7 +60,9 @@ export function enrolmentOf(
   if (since === null) return { until: first, calledUntil: first, ...seen };
   const heard = after(since, leaseLostMs);
   const until = heard > first ? heard : first;
-  return { until, calledUntil: isOld(age, since) ? null : until, ...seen };
+  // Of whom nobody has heard: it has not begun yet, however old it is.
+  const isLate = assigned.size > 0 && isOld(age, since);
+  return { until, calledUntil: isLate ? null : until, ...seen };
 }
 
 const isOld = ({ activatedAt, isResumed, wallMs }: Age, since: Millis): boolean =>

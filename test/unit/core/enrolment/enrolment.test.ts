@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { RunEvent } from '../../../../src/core/record/execution.ts';
+import type { Profile } from '../../../../src/core/contract/profile.ts';
 import type { ExecutionId } from '../../../../src/core/record/ids.ts';
 import type { Job, Task } from '../../../../src/job/model.ts';
 import { Cluster, DONE } from '../cluster.ts';
@@ -259,6 +260,20 @@ describe('another leader of such a job', () => {
     unheard = -1;
     const close = ended(cluster, others[0]);
     assert.deepEqual([close?.outcome, close?.enrolled], ['completed', 4]);
+  });
+
+  it('calls all when nobody has enrolled yet, however old the job is', () => {
+    let room = 'b';
+    const profile = (): Partial<Profile> => ({ labels: { room } });
+    const cluster = mesh({ ...endless, profile });
+    cluster.submit(0, ops(labelled('a')));
+    const all = [0, 1, 2, 3];
+    cluster.advance(2_000);
+    for (const node of all) cluster.crash(node);
+    cluster.advance(120_000);
+    room = 'a';
+    for (const node of all) cluster.restart(node);
+    cluster.until('all run it', () => all.every((node) => begun(cluster, node).length === 1));
   });
 
   it('calls nobody when it was started again, and cannot tell how old the job is', () => {
