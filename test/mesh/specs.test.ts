@@ -10,7 +10,25 @@ import { createMesh } from './harness.ts';
 import type { Peer } from './peer.ts';
 import { root } from './program.ts';
 
-const BATCH_IMAGE = 'alek5eyk/batchjobexample:1.1';
+/** Images of that name, with a program in them that does as the spec expects. */
+interface Stand {
+  readonly image: string;
+  readonly program: string;
+  readonly script: string;
+  readonly change: string;
+}
+const BATCH: Stand = {
+  image: 'alek5eyk/batchjobexample:1.1',
+  program: 'python',
+  script: '[ "$1" = supercalc.py ] && cat /data > /dev/null && echo "$2 is calculated" > "$3"',
+  change: 'ENV PATH=/bin',
+};
+const OPS: Stand = {
+  image: 'expanso/nginx-access-log-processor:1.0.0',
+  program: 'process',
+  script: '[ "$1" = --query ] && grep -c "$2" /logs/access.log > /outputs/count.txt',
+  change: 'ENTRYPOINT ["/bin/process"]',
+};
 const BATCH_CID = 'QmSYE8dVx6RTdDFFhBu51JjFG1fwwPdUJoXZ4ZNXvfoK2V';
 const specPath = (name: string): string => join(root, 'test/fixtures/specs', name);
 
@@ -38,11 +56,14 @@ test('a spec whose template variable has no value is refused with the name of th
   assert.match(stderr, /query/);
 });
 
-/** An image of that name that holds a `python` which does as the spec expects. @returns how to undo it */
-async function importImage(directory: string): Promise<() => Promise<void>> {
-  const present = await docker('images', '--quiet', BATCH_IMAGE);
+/** @returns how to undo it */
+async function importImage(
+  directory: string,
+  { image, program, script, change }: Stand,
+): Promise<() => Promise<void>> {
+  const present = await docker('images', '--quiet', image);
   if (present !== '') return async () => {};
-  const tar = join(directory, 'image.tar');
+  const tar = join(directory, `${program}.tar`);
   const container = await docker('create', IMAGE, 'true');
   try {
     await docker('export', '--output', tar, container);
@@ -50,38 +71,36 @@ async function importImage(directory: string): Promise<() => Promise<void>> {
     await docker('rm', container);
   }
   await mkdir(join(directory, 'image/bin'), { recursive: true });
-  const python = join(directory, 'image/bin/python');
-  const script =
-    '#!/bin/sh\n[ "$1" = supercalc.py ] && cat /data > /dev/null && echo "$2 is calculated" > "$3"\n';
-  await writeFile(python, script);
-  await chmod(python, 0o755);
+  const path = join(directory, 'image/bin', program);
+  await writeFile(path, `#!/bin/sh\n${script}\n`);
+  await chmod(path, 0o755);
   await promisify(execFile)('tar', [
     '--append',
     '--file',
     tar,
     '--directory',
     join(directory, 'image'),
-    'bin/python',
+    `bin/${program}`,
   ]);
-  await docker('import', '--change', 'ENV PATH=/bin', tar, BATCH_IMAGE);
+  await docker('import', '--change', change, tar, image);
   return async () => {
-    await docker('rmi', BATCH_IMAGE);
+    await docker('rmi', image);
   };
 }
+
+const offline = (text: string): string =>
+  text.replace(/ {4}Network:[\s\S]*?Type: HTTP\n/, '    Network:\n      Type: None\n');
 
 describe('the batch spec', { skip: await dockerMissing() }, () => {
   let first: Peer;
   let spec: string;
   before(async () => {
     mesh.watchContainers();
-    mesh.defer(await importImage(mesh.directory));
+    mesh.defer(await importImage(mesh.directory, BATCH));
     first = (await mesh.grow(3))[0] ?? assert.fail('no peer');
     const cid = await first.addContent('some data\n');
     spec = (await readFile(specPath('batch.yaml'), 'utf8')).replace(BATCH_CID, cid);
   });
-  const offline = (text: string): string =>
-    text.replace(/ {4}Network:[\s\S]*?Type: HTTP\n/, '    Network:\n      Type: None\n');
-
   test('runs as it is written when it asks for no network', async () => {
     const printed = await mesh.ok(first, ['job', 'run', '-'], offline(spec));
     const id = /j-[0-9a-f-]{36}/.exec(printed)?.[0] ?? assert.fail(printed);
@@ -118,5 +137,30 @@ describe('the batch spec', { skip: await dockerMissing() }, () => {
     const { code, stderr } = await mesh.cli(first, ['job', 'run', '-'], impatient);
     assert.equal(code, 5, stderr);
     assert.match(stderr, /network \(3 nodes\)/);
+  });
+});
+
+describe('the ops spec', { skip: await dockerMissing() }, () => {
+  test('runs on every peer with the label that it asks for, and on no other', async () => {
+    mesh.watchContainers();
+    mesh.defer(await importImage(mesh.directory, OPS));
+    const logs = mesh.path('logs');
+    await mkdir(logs);
+    await writeFile(join(logs, 'access.log'), 'GET /a\nGET /b\nPUT /a\n');
+    const flags = ['--label', 'service=WebService', '--allow-path', logs];
+    const first = mesh.peers[0] ?? (await mesh.add());
+    const servers = await Promise.all([mesh.add({ flags }), mesh.add({ flags })]);
+    await mesh.joined();
+    const text = offline(await readFile(specPath('ops.yaml'), 'utf8'));
+    const spec = text.replace('/data/log-orchestration/logs', logs);
+    const printed = await mesh.ok(first, ['job', 'run', '-', '-V', 'query=GET'], spec);
+    assert.match(printed, /is Completed: All 2 nodes completed it\./);
+    const id = /j-[0-9a-f-]{36}/.exec(printed)?.[0] ?? assert.fail(printed);
+    const target = mesh.path('ops');
+    await mesh.ok(first, ['job', 'get', id, '--output-dir', target]);
+    for (const { nodeId } of servers) {
+      const file = join(target, `n-${nodeId.slice(-8)}`, 'outputs/count.txt');
+      assert.equal(await readFile(file, 'utf8'), '2\n');
+    }
   });
 });
