@@ -54,8 +54,10 @@ export function takeState(
     refuse(core, from, verdict.code, verdict.fault);
     return false;
   }
-  // Its id says which part of the job it is; an executor that says otherwise would end another, or none ever.
-  if (executionIdOf(core.suite, Type, state.body) !== state.body.execution) {
+  // Its id says which part of the job it is; an executor that says otherwise would end another, or none ever. A node
+  // has one for each version, and of another than this there is no place.
+  const isOther = !JOB_TYPES[Type].counted && state.body.version !== kept.ledger.spec.body.version;
+  if (isOther || executionIdOf(core.suite, Type, state.body) !== state.body.execution) {
     refuse(core, from, 'contradiction', false);
     return false;
   }

@@ -20,12 +20,14 @@ import type { Node, With } from '../node/state.ts';
 /**
  * By gossip: only the nodes drawn answer. Directly (`invited`): always. Nothing is held for a leader
  * that does not prove that W keepers admitted the job and that it leads it.
+ * @param called the leader itself says that it calls nodes; that it sends a spec says nothing of that
  */
 export function onAnnouncement(
   core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
   from: NodeId,
   announcement: Announcement,
   invited: boolean,
+  called = invited,
 ): void {
   const { job, version, round, need, spec, leader } = announcement;
   if (invited && from !== leader) return refuse(core, from, 'wrong-signer', true);
@@ -38,23 +40,27 @@ export function onAnnouncement(
   const lot = { job, version, round, need };
   if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;
   const known = spec ?? core.keeping.kept.get(job)?.ledger.spec ?? null;
-  const verdict = leader === core.self ? 'good' : checkProof(core, announcement, known);
+  // That this node leads proves nothing either, unless it says so itself.
+  const isOwn = invited && from === core.self;
+  const verdict = isOwn ? 'good' : checkProof(core, announcement, known);
   // Who repeats gossip has not looked into it.
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault && invited);
   if (known === null) {
-    rememberOf(core.placing.awaitingSpec, announcement, (other) => other.leader === leader);
+    const awaiting = { ...announcement, called };
+    rememberOf(core.placing.awaitingSpec, awaiting, (other) => other.leader === leader);
     return send(core, leader, { type: 'spec-wanted', job, version });
   }
   const heard = { ...announcement, spec: known };
   if (JOB_TYPES[known.body.spec.Type].counted) answer(core, heard, known.body, invited);
-  else enrol(core, heard, known, invited);
+  else enrol(core, heard, known, called);
 }
 
 /** The job was admitted and its leader leads it; the spec may still be on its way. */
 function checkProof(core: Node, announcement: Announcement, spec: Signed<'spec'> | null): Verdict {
-  const { job, admission, grant, leader } = announcement;
-  const of = spec?.body.job ?? job;
-  if (admission.record.body.job !== job || of !== job)
+  const { job, version, admission, grant, leader } = announcement;
+  const about = admission.record.body;
+  // Whoever repeats it may have changed it: what is run, or told, as another version than the spec's ends nowhere.
+  if (about.job !== job || about.version !== version || (spec?.body.job ?? job) !== job)
     return { code: 'contradiction', fault: true };
   const led = checkLeader(core.suite, announcement, grant, leader);
   if (led !== 'good' || spec === null) return led;
@@ -67,8 +73,9 @@ export function onSpec(
   from: NodeId,
   spec: Signed<'spec'>,
 ): void {
-  const announcement = core.placing.awaitingSpec.get(spec.body.job);
-  if (announcement?.leader !== from) return;
+  const awaiting = core.placing.awaitingSpec.get(spec.body.job);
+  if (awaiting?.leader !== from) return;
   core.placing.awaitingSpec.delete(spec.body.job);
-  onAnnouncement(core, from, { ...announcement, spec }, true);
+  const { called, ...announcement } = awaiting;
+  onAnnouncement(core, from, { ...announcement, spec }, true, called);
 }

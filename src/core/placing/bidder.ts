@@ -26,10 +26,10 @@ const WISHES_PER_LEADER_MAX = 256;
  * Remembers an announcement; of those like it, and of all, the oldest make room. One that is repeated keeps
  * its place: otherwise whoever comes last would always be served first.
  */
-export function rememberOf(
-  map: Map<JobId, Announcement>,
-  announcement: Announcement,
-  alike: (other: Announcement) => boolean,
+export function rememberOf<T extends Announcement>(
+  map: Map<JobId, T>,
+  announcement: T,
+  alike: (other: T) => boolean,
 ): void {
   if (map.has(announcement.job)) {
     map.set(announcement.job, announcement);

@@ -46,7 +46,7 @@ export interface Placing {
   /** Jobs this node would take if it had room. */
   readonly wishes: Map<JobId, Announcement>;
   /** Announcements whose spec is on its way. */
-  readonly awaitingSpec: Map<JobId, Announcement>;
+  readonly awaitingSpec: Map<JobId, Announcement & { readonly called: boolean }>;
   readonly local: Set<string>;
 }
 

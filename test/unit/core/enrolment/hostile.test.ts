@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Announcement } from '../../../../src/core/contract/messages.ts';
+import type { RunEvent } from '../../../../src/core/record/execution.ts';
 import { executionIdOf } from '../../../../src/core/record/execution-id.ts';
 import type { NodeId } from '../../../../src/core/record/ids.ts';
 import type { Signed } from '../../../../src/core/record/records.ts';
 import type { Job } from '../../../../src/job/model.ts';
 import { forge, nodeKey } from '../../../simulation/fast-suite.ts';
-import { Cluster, refusals } from '../cluster.ts';
+import { Cluster, DONE, refusals } from '../cluster.ts';
 import {
   acceptOf,
   admitted,
@@ -71,6 +72,18 @@ describe('a node that is called to jobs', () => {
     assert.deepEqual([running(cluster), cluster.machine(0).sizes()['own']], [0, 0]);
   });
 
+  it('runs nothing that somebody says it called for itself', () => {
+    const cluster = lonely();
+    const job = admitted(ops(CPU), [0, 1, 2], {}, suiteOf(0));
+    const unadmitted = { ...calling(job, 0), admission: { ...job.admission, votes: [] } };
+    const unsigned = { ...calling(job, 0), spec: forge(job.spec, nodeKey(5)) };
+    for (const announcement of [unadmitted, unsigned]) {
+      const gossip = { type: 'announce', announcement } as const;
+      cluster.input(0, { type: 'gossip', from: idOf(1), gossip });
+      assert.equal(running(cluster), 0);
+    }
+  });
+
   it('gives half of itself to owners of whom nothing ever ran here, all together', () => {
     const cluster = lonely();
     for (let number = 1; number <= 20; number += 1)
@@ -131,10 +144,48 @@ describe('a node that is called to jobs', () => {
   });
 });
 
+describe('an announcement that somebody changed on its way', () => {
+  /** Node 3 was away when the job began, and node 1 tells it what it heard. */
+  function told(
+    change: Partial<Announcement>,
+    passMs = 1_000,
+    program: () => readonly RunEvent[] = () => [],
+  ): Cluster {
+    const cluster = new Cluster({ nodes: 4, program });
+    cluster.crash(3);
+    cluster.submit(0, ops(CPU));
+    const [announce] = cluster
+      .effects('gossip')
+      .flatMap(({ gossip }) => (gossip.type === 'announce' ? [gossip] : []));
+    assert.ok(announce);
+    cluster.advance(passMs);
+    cluster.lose = ({ to, message }) => to === idOf(3) && message.type === 'invite';
+    cluster.restart(3);
+    const announcement = { ...announce.announcement, ...change };
+    cluster.input(3, { type: 'gossip', from: idOf(1), gossip: { ...announce, announcement } });
+    return cluster;
+  }
+
+  it('has nobody run another version than was admitted, which the job would wait for without end', () => {
+    const cluster = told({ version: 7 }, 1_000, () => DONE);
+    assert.equal(cluster.effects('run', 3).length, 0);
+    cluster.advance(30_000);
+    assert.equal(cluster.job(0).state, 'Completed');
+  });
+
+  it('calls nobody to an old job, though the leader answers when it is asked for the spec', () => {
+    for (const change of [{}, { spec: null }]) {
+      const cluster = told(change, 660_000);
+      assert.equal(cluster.effects('run', 3).length, 0);
+    }
+    assert.equal(told({ spec: null }).effects('run', 3).length, 1, 'a young one is taken up');
+  });
+});
+
 describe('the keepers of such a job', () => {
   /** What somebody says who has enrolled, or says that another did. */
-  function stateBy(job: Admitted, node: NodeId, by: number): Signed<'state'> {
-    const about = { job: job.spec.body.job, version: 1, partition: 0, attempt: 0, node };
+  function stateBy(job: Admitted, node: NodeId, by: number, version = 1): Signed<'state'> {
+    const about = { job: job.spec.body.job, version, partition: 0, attempt: 0, node };
     const execution = executionIdOf(suiteOf(0), 'ops', about);
     return suiteOf(by).seal(
       'state',
@@ -180,6 +231,9 @@ describe('the keepers of such a job', () => {
     for (let time = 0; time < 3; time += 1)
       cluster.message(0, 5, { type: 'states', states: [own] });
     assert.equal(enrolled(cluster), before + 1);
+    const others = [2, 3, 4].map((version) => stateBy(job, idOf(5), 5, version));
+    cluster.message(0, 5, { type: 'states', states: others });
+    assert.equal(enrolled(cluster), before + 1, 'nor one for each version that it makes up');
   });
 
   it('believe no end before as many results as it says', () => {
