@@ -20,6 +20,8 @@ export interface NodeView {
   readonly id: NodeId;
   readonly up: boolean;
   readonly paused: boolean;
+  /** It fails whatever it is given. */
+  readonly broken: boolean;
   /** It was told to leave. */
   readonly leaving: boolean;
   /** Since when it has been as it is: up, stopped or down. */

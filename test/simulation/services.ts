@@ -78,15 +78,22 @@ export function checkReplicas(context: LivenessContext): void {
   }
 }
 
-/** One more replica would fit there now. */
+/** One more replica would fit there now, though half of the node is not for one owner alone. */
 function hasRoom(node: NodeView, spec: SpecBody): boolean {
-  if (!node.up || node.paused || node.leaving) return false;
+  if (!node.up || node.paused || node.leaving || node.broken) return false;
   const { profile } = node;
   if (refusalsFor(profile, spec).length > 0) return false;
   const { capacity, reserved, held } = node.inspect();
-  const free = minus(minus(capacity, reserved), held);
+  const free = minus(minus(minus(capacity, reserved), held), half(capacity));
   return busyRefusals(takenBy(spec.spec.Task, profile.overheads), free).length === 0;
 }
+
+const half = (of: Resources): Resources => ({
+  cpuMillis: of.cpuMillis / 2,
+  memoryBytes: of.memoryBytes / 2,
+  diskBytes: 0,
+  gpus: 0,
+});
 
 const minus = (a: Resources, b: Resources): Resources => ({
   cpuMillis: a.cpuMillis - b.cpuMillis,

@@ -68,6 +68,8 @@ export class SimNode implements NodeView {
   /** It was told to leave, and has not ended yet. */
   leaving = false;
   undisturbedSince = 0;
+  /** It fails whatever it is given. */
+  broken = false;
   /** Gossip never reaches it. */
   deaf = false;
 

@@ -145,6 +145,7 @@ function addNodes(site: Site): void {
         options.create({ node: id, store, limits: options.limits, countedMs }, suite, restored),
       forgetsAtRestart: options.forgetsAtRestart,
     });
+    node.broken = holes.has(index);
     node.deaf = deaf.has(index);
     node.skewMs = own.integer(-site.plan.skewMs, site.plan.skewMs);
     node.rate = 1 + own.between(-site.plan.clockRate, site.plan.clockRate);

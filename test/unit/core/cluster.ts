@@ -51,6 +51,8 @@ export interface ClusterOptions {
   /** Owner key number of each node; 0 unless told. */
   readonly owner?: (node: number) => number;
   readonly limits?: Partial<Limits>;
+  /** Programs that do not end when they are told to. */
+  readonly deaf?: true;
   /** A node's keys in place of the usual ones: to make it fail. */
   readonly suite?: (suite: Suite, node: number) => Suite;
 }
@@ -324,6 +326,7 @@ export class Cluster {
         return;
       }
       case 'cancel-run': {
+        if (this.#options.deaf === true) return;
         const event = { type: 'cancelled', output: null } as const;
         this.#queue.push({
           node,

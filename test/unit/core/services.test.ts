@@ -297,6 +297,7 @@ describe('a replica whose node is away', () => {
     assert.equal(other.inspect(old.node).holds.length, 1);
     other.message(old.node, leader, message);
     assert.deepEqual(other.effects('run'), []);
+    assert.deepEqual(other.effects('refuse'), [], "and that is nobody's fault");
   });
 
   it('is stopped when it is back and its program does not run', () => {
@@ -396,13 +397,14 @@ describe('stopping a service', () => {
   });
 
   it('is its end, however its program ends at the same moment', () => {
-    const service = new Service({ program: () => RUNNING });
+    const service = new Service({ deaf: true });
     const { node, execution } = service.last;
     const { cluster } = service;
     stop(service);
     cluster.report(node, execution, [exits(0)]);
     cluster.advance(10_000);
     assert.equal(service.runs().length, 1);
+    assert.deepEqual(cluster.inspect(node).executions, [], 'it is over and forgotten');
     assert.equal(cluster.job(0).state, 'Stopped');
   });
 });
