@@ -8,7 +8,7 @@ import { memberCount } from '../mesh/members.ts';
 import type { Announcement } from '../contract/messages.ts';
 import { answer, rememberOf } from './bidder.ts';
 import { drawn } from './sortition.ts';
-import type { NodeId } from '../record/ids.ts';
+import type { JobId, NodeId } from '../record/ids.ts';
 import type { Signed } from '../record/records.ts';
 import { reached } from '../mesh/reach.ts';
 import { endOf } from '../keeping/books.ts';
@@ -39,7 +39,7 @@ export function onAnnouncement(
   if (core.profile === null) return;
   const lot = { job, version, round, need };
   if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;
-  const known = spec ?? core.keeping.kept.get(job)?.ledger.spec ?? null;
+  const known = spec ?? core.keeping.kept.get(job)?.ledger.spec ?? takenUp(core, job);
   // That this node leads proves nothing either, unless it says so itself.
   const isOwn = invited && from === core.self;
   const verdict = isOwn ? 'good' : checkProof(core, announcement, known);
@@ -53,6 +53,12 @@ export function onAnnouncement(
   const heard = { ...announcement, spec: known };
   if (JOB_TYPES[known.body.spec.Type].counted) answer(core, heard, known.body, invited);
   else enrol(core, heard, known, called);
+}
+
+/** Of what this node took up itself it has the spec, though it does not keep the job. */
+function takenUp({ executing }: With<'executing'>, job: JobId): Signed<'spec'> | null {
+  for (const { stored } of executing.own.values()) if (stored.order.job === job) return stored.spec;
+  return null;
 }
 
 /** The job was admitted and its leader leads it; the spec may still be on its way. */

@@ -130,6 +130,15 @@ describe('a job that each node takes up by its own decision', () => {
     assert.deepEqual(runs(cluster), [1, 1, 1, 0]);
   });
 
+  it('has its spec fetched once by each node when that is too large to be called out', () => {
+    const cluster = mesh(endless);
+    cluster.submit(0, ops({}, { Meta: { text: 'x'.repeat(20_000) } }));
+    cluster.advance(20_000);
+    assert.deepEqual(runs(cluster), [1, 1, 1, 1]);
+    const asked = cluster.messages('spec-wanted').map(({ from }) => from);
+    assert.ok(asked.length > 0 && new Set(asked).size === asked.length);
+  });
+
   it('reaches nodes that gossip and the first invitations do not', () => {
     const cluster = mesh();
     let calls = 0;

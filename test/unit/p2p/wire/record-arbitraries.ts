@@ -156,6 +156,15 @@ const usages: Arbitrary<Usage> = record({
 
 const place = { job: jobIds, version: ordinals, partition: indexes, attempt: indexes };
 
+const close = {
+  job: jobIds,
+  version: ordinals,
+  outcome: fc.constantFrom('completed', 'failed', 'stopped'),
+  code: codes,
+  message: texts,
+  evidence: few(recordIds),
+};
+
 export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]> } = {
   spec: record({
     job: jobIds,
@@ -228,14 +237,7 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     result: results,
     holders: few(nodeIds),
   }),
-  close: record({
-    job: jobIds,
-    version: ordinals,
-    outcome: fc.constantFrom('completed', 'failed', 'stopped'),
-    code: codes,
-    message: texts,
-    evidence: few(recordIds),
-  }),
+  close: fc.oneof(record(close), record({ ...close, enrolled: fc.nat(1_000_000) })),
   advert: record({
     node: nodeIds,
     store: storeIds,

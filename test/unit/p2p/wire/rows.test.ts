@@ -64,6 +64,7 @@ const rows: { readonly [T in Table]: Arbitrary<RowOf<T>> } = {
   }),
   executions: fc.oneof(
     record<RowOf<'executions'>>(execution),
+    record<RowOf<'executions'>>({ ...execution, queued: fc.constant<true>(true) }),
     record<RowOf<'executions'>>({
       ...execution,
       backoff: record<NonNullable<StoredExecution['backoff']>>({
