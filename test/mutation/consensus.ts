@@ -221,6 +221,13 @@ export const consensus: Mutations = {
       why: 'whoever talks to an executor gives its job keepers of his own',
     },
     {
+      name: 'a known change of keepers may come again, as anything',
+      within: 'extended',
+      text: 'compareConfigs(body.config, before) <= 0',
+      instead: 'false',
+      why: 'whoever hands a job over names keepers of his own at the end of a proven list',
+    },
+    {
       name: 'an uncertified admission proves a leader',
       within: 'checkLeader',
       text: "if (rooted !== 'good' || grant === null) return rooted;",

@@ -2,7 +2,14 @@
  * Whether a record may be believed: signature, signer, expiry, and that it belongs where it claims.
  * Everything that enters a ledger passes through here first (invariant S13).
  */
-import { chainOf, configurationOf, everKept, firstOf } from './chain.ts';
+import {
+  chainOf,
+  compareConfigs,
+  configurationOf,
+  everKept,
+  FIRST_CONFIG,
+  firstOf,
+} from './chain.ts';
 import type { Chain, Changes, Roots } from './chain.ts';
 import { isKeeper } from './keeper-set.ts';
 import { certifiedEpoch, validCertificate } from './certificate.ts';
@@ -100,7 +107,10 @@ export function checkRoots(suite: Suite, { admission, configs = [] }: Roots): Ve
   return extended(suite, first, configs) === null ? bad('bad-certificate') : 'good';
 }
 
-/** A chain with these configurations at its end, those that it has already left out; null when one does not follow. */
+/**
+ * A chain with these configurations at its end, those that it has already left out; null when one does not follow.
+ * They come in their order: what was left out is not looked at, and who believes in the list must not find it at the end.
+ */
 export function extended(
   suite: Suite,
   chain: Chain,
@@ -108,8 +118,11 @@ export function extended(
 ): Chain | null {
   const { job } = chain;
   const configurations: [Configuration, ...Configuration[]] = [...chain.configurations];
+  let before = FIRST_CONFIG;
   for (const certified of configs) {
     const { body } = certified.record;
+    if (compareConfigs(body.config, before) <= 0) return null;
+    before = body.config;
     if (configurationOf({ job, configurations }, body.config) !== null) continue;
     const slot = configSlot(body.config);
     if (body.job !== job || !validCertificate(certified, { job, configurations }, slot, suite))

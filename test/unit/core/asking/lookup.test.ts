@@ -18,6 +18,7 @@ import {
   certify,
   closeOf,
   committed,
+  configOf,
   grantOf,
   idOf,
   jobWith,
@@ -135,6 +136,19 @@ describe('an answer about a job', () => {
     },
     'an admission that no keeper signed': {
       admission: { record: job.admission.record, votes: [] },
+    },
+    'keepers that nobody voted for, in the place of the admission’s': {
+      configs: [
+        {
+          record: suiteOf(9).seal(
+            'config',
+            { ...configOf(job, [9], []).body, config: job.epoch.config },
+            at(5),
+            'node',
+          ),
+          votes: [],
+        },
+      ],
     },
     'thousands of commands': { commands: Array.from({ length: 1_000 }, () => stopOf(job)) },
   };

@@ -256,6 +256,27 @@ describe('a later configuration', () => {
     assert.equal(extended(suite, first, [toJoint, toThree])?.configurations.length, 3);
   });
 
+  it('that takes the place of a known one is not believed, wherever it stands', () => {
+    const forged = (minor: number): Certified<'config'> => ({
+      ...toJoint,
+      record: {
+        ...toJoint.record,
+        body: { ...toJoint.record.body, ...configuration(minor, [7, 8, 9]) },
+      },
+    });
+    const lists = [
+      [forged(0)],
+      [toJoint, forged(0)],
+      [toJoint, forged(1)],
+      [toJoint, toThree, toJoint],
+    ];
+    for (const list of lists) {
+      const code = { code: 'bad-certificate', fault: true };
+      assert.deepEqual(checkRoots(suite, { admission: job.admission, ...changes(list) }), code);
+      assert.equal(extended(suite, first, list), null);
+    }
+  });
+
   it('comes into a ledger in any order, and counts when all before it are there', () => {
     const ledger = createLedger(job.spec, job.admission);
     assert.equal(mergeCommitted(ledger, toThree), 'new');
