@@ -92,12 +92,15 @@ function begun(core: Node, { ledger: { job } }: KeptJob, next: Configuration): S
   };
 }
 
+/** Enough of them, and all that are to come: who has no room for the job would be missed by nobody, as it lives. */
 const isAgreed = (
   core: With<'mesh'>,
   { ledger }: KeptJob,
   { epoch }: Leader,
   { next, agreed }: Succession,
-): boolean => isChosen(ledger, next, epoch, new Set([core.self, ...agreed]));
+): boolean =>
+  beyond(next.body.keepers, currentOf(ledger).keepers).every(({ node }) => agreed.has(node)) &&
+  isChosen(ledger, next, epoch, new Set([core.self, ...agreed]));
 
 function ask(core: Node, { ledger }: KeptJob, { epoch }: Leader, change: Succession): void {
   const { next, agreed } = change;

@@ -6,7 +6,7 @@ import { keeperNodes } from '../../../../src/core/record/keeper-set.ts';
 import type { NodeId } from '../../../../src/core/record/ids.ts';
 import { Cluster } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
-import { idOf, jobWith } from '../fixtures.ts';
+import { admitted, idOf, jobWith } from '../fixtures.ts';
 
 const AFTER_MS = 60_000;
 /** A change is seen at the next look for one, and takes two rounds. */
@@ -82,6 +82,22 @@ describe('a keeper that stays away', () => {
       now = keepersBy(cluster, left[0] ?? assert.fail());
     }
     assert.ok(now.every((node) => others.includes(node)));
+  });
+});
+
+describe('a node that is asked to keep a job', () => {
+  const limits = { keepersMax: 3 };
+
+  it('does not become a keeper while it has no room for it, and another one does', () => {
+    const { cluster, keepers, leader, others } = long(5, { limits: { ...limits, jobsMax: 1 } });
+    const goer = keepers.find((node) => node !== leader) ?? assert.fail();
+    const [full, empty] = [others[0] ?? assert.fail(), others[1] ?? assert.fail()];
+    const other = admitted(jobWith(), [full, 7, 8], { nonce: 'e'.repeat(32) });
+    cluster.message(full, 7, { type: 'activate', ...other });
+    assert.equal(cluster.inspect(full).jobs.length, 1, 'it has no room for more');
+    cluster.crash(goer);
+    const next = after(keepers, goer, empty);
+    cluster.until('it is replaced', () => keptBy(cluster, next), 2 * WITHIN_MS);
   });
 });
 
