@@ -25,6 +25,10 @@ export function tellChanges(core: With<'mesh'>, to: NodeId, { ledger }: KeptJob)
   send(core, to, { type: 'commit', job, values: [...configs] });
 }
 
+/** It is to keep the job and does not yet: nobody may rely on what it knows, which it forgets when nothing comes of it. */
+export const isAspirant = (core: Node, kept: KeptJob): boolean =>
+  isGuest(core, kept) && !everKept(kept.ledger, core.self);
+
 /** What it votes for, or keeps from now on, is on its disk from the ground up. */
 export function saveGuest(core: Node, kept: KeptJob): void {
   if (!kept.unsaved) return;
@@ -82,12 +86,12 @@ export function passOn(core: Node, from: NodeId, kept: KeptJob, command: Signed<
 }
 
 /** Now and then: a guest asks how the job stands, and is none for ever. */
-export function tickGuests(core: With<'mesh' | 'keeping'>): void {
+export function tickGuests(core: With<'mesh' | 'keeping' | 'executing'>): void {
   for (const [job, kept] of core.keeping.kept) {
     if (kept.ledger.close !== null || !isGuest(core, kept)) continue;
     const idleMs = core.now - kept.guestAt;
     if (idleMs < GUEST_MS) continue;
-    if (everKept(kept.ledger, core.self)) {
+    if (!isAspirant(core, kept)) {
       kept.guestAt = core.now;
       for (const node of keeperNodes(currentOf(kept.ledger)))
         send(core, node, { type: 'status-wanted', jobs: [job] });
@@ -96,10 +100,15 @@ export function tickGuests(core: With<'mesh' | 'keeping'>): void {
 }
 
 /** It was never a keeper, so what it voted for binds nobody. */
-function forget(core: With<'keeping'>, { ledger, accepted }: KeptJob): void {
+function forget(core: With<'keeping' | 'executing'>, { ledger, accepted }: KeptJob): void {
   const { job, committed, commands, states, opaque } = ledger;
   core.keeping.kept.delete(job);
   core.timers.clear(`job:${job}`);
+  // What runs here obeys no lower epoch than it saw.
+  const runs = [...core.executing.executions.values()].some(
+    ({ stored }) => stored.order.job === job,
+  );
+  if (!runs) persist(core, { table: 'promises', job, key: job, value: null });
   for (const slot of accepted.keys())
     persist(core, { table: 'accepted', job, key: slot, value: null });
   const keys = [

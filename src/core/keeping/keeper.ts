@@ -30,7 +30,7 @@ import { eachKept, endOf, rememberEnd } from './books.ts';
 import { handOver } from './hand-over.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
 import { isGuest } from './changing.ts';
-import { passOn, tellChanges, tellForfeit, tellKeepers, tickGuests } from './guests.ts';
+import { isAspirant, passOn, tellChanges, tellForfeit, tellKeepers, tickGuests } from './guests.ts';
 import type { KeptJob } from './state.ts';
 import { checkCommand, checkCommitted } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
@@ -78,7 +78,8 @@ export function onCommit(
   }
   // It comes with all else that the sender knows and this keeper has not acknowledged.
   if (values.some(isClose)) takeWhole(core, from, kept, values);
-  if (slots.length > 0) send(core, from, { type: 'commit-ack', job: message.job, slots });
+  if (slots.length > 0 && !isAspirant(core, kept))
+    send(core, from, { type: 'commit-ack', job: message.job, slots });
 }
 
 const isClose = ({ record }: CertifiedValue): boolean => record.type === 'close';
@@ -102,6 +103,7 @@ export function onStates(
 ): void {
   const seen: { execution: Signed<'state'>['body']['execution']; sequence: number }[] = [];
   const told = new Set<JobId>();
+  const elsewhere = new Set<JobId>();
   for (const state of states) {
     const { job, execution, sequence } = state.body;
     core.atHand = job;
@@ -113,7 +115,8 @@ export function onStates(
     if (kept === undefined) continue;
     // Nothing may rest on what a guest has: whoever runs the job is told who keeps it.
     if (kept.ledger.close === null && isGuest(core, kept)) {
-      tellKeepers(core, from, kept);
+      if (!elsewhere.has(job)) tellKeepers(core, from, kept);
+      elsewhere.add(job);
       continue;
     }
     if (!takeState(core, from, kept, state)) continue;

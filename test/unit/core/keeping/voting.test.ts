@@ -1,6 +1,7 @@
 /** What a keeper demands before it votes for others in the place of some, and what a newcomer does. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { CertifiedValue } from '../../../../src/core/contract/messages.ts';
 import type { Epoch, Signed } from '../../../../src/core/record/records.ts';
 import { slotOf } from '../../../../src/core/record/slot.ts';
 import { Cluster, refusals } from '../cluster.ts';
@@ -9,10 +10,12 @@ import {
   advertOf,
   assignOf,
   certify,
+  committed,
   configOf,
   grantOf,
   idOf,
   jobWith,
+  stateOf,
   storeOf,
 } from '../fixtures.ts';
 
@@ -211,6 +214,33 @@ describe('a node that is to come', () => {
     assert.equal(cluster.inspect(0).jobs.length, 1, 'what it voted for is known after a restart');
   });
 
+  it('acknowledges nothing that was committed before it knows itself to be a keeper', () => {
+    const cluster = new Cluster({ nodes: 1, program: () => [] });
+    cluster.message(0, 1, asked);
+    const early = committed(other, assignOf(other, { node: 7 }));
+    const commit = (...values: CertifiedValue[]) =>
+      cluster.message(0, 1, { type: 'commit', job: other.spec.body.job, values });
+    commit(early);
+    assert.deepEqual(cluster.messages('commit-ack'), [], 'it would forget that');
+    commit(early, certify(comes, slotOf(comes), [1, 5], other.epoch));
+    const [acked, ...more] = cluster.messages('commit-ack');
+    assert.deepEqual([acked?.message.slots.length, more], [2, []]);
+    cluster.restart(0);
+    const { records } = cluster.job(0);
+    assert.deepEqual([records.configs?.length, records.committed.length], [1, 1]);
+  });
+
+  it('says once who keeps the job, however many states of it somebody sends', () => {
+    const cluster = new Cluster({ nodes: 1, program: () => [] });
+    cluster.message(0, 1, asked);
+    const states = Array.from({ length: 100 }, (_, sequence) =>
+      stateOf(assignOf(other, { node: 7 }), 7, { sequence }),
+    );
+    cluster.message(0, 7, { type: 'states', states });
+    assert.equal(cluster.messages('leads').length, 1);
+    assert.deepEqual(cluster.messages('states-ack'), []);
+  });
+
   it('forgets the job when nobody makes it a keeper', () => {
     const cluster = new Cluster({ nodes: 1, program: () => [] });
     cluster.message(0, 1, asked);
@@ -218,5 +248,22 @@ describe('a node that is to come', () => {
     cluster.advance(180_000);
     assert.deepEqual(cluster.inspect(0).jobs, []);
     assert.deepEqual(cluster.store(0).rows('records'), []);
+  });
+
+  it('keeps nothing of it on the disk then, though it voted', () => {
+    const cluster = new Cluster({ nodes: 1, program: () => [] });
+    cluster.message(0, 1, asked);
+    const about = { type: 'propose', job: other.spec.body.job } as const;
+    const epoch = { ...other.epoch, number: 3 };
+    const values = [{ slot: slotOf(comes), value: comes }];
+    cluster.message(0, 1, { ...about, epoch, values, states: [], commands: [] });
+    assert.equal(cluster.messages('voted').length, 1);
+    const left = () =>
+      (['records', 'accepted', 'promises'] as const).map(
+        (table) => cluster.store(0).rows(table).length,
+      );
+    assert.deepEqual(left(), [2, 1, 1]);
+    cluster.advance(180_000);
+    assert.deepEqual([cluster.inspect(0).jobs, left()], [[], [0, 0, 0]]);
   });
 });
