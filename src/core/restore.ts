@@ -114,6 +114,8 @@ function restoreOne(
     const execution = addExecution(core, stored, later ? promise : certified);
     const isOver = isTerminal(stored.state.body.phase);
     if (isOver || assign === null) tickExecution(core, stored.order.execution);
+    if (stored.queued === true)
+      execution.doubtedUntil = after(core.now, core.config.limits.leaseLostMs);
     if (isPausing(execution)) resumePause(core, execution);
     else if (!isOver && stored.queued !== true)
       core.out.push({ type: 'run', order: stored.order, resume: true });

@@ -48,7 +48,7 @@ export const enrolment: Mutations = {
     {
       name: 'a node takes up any number of jobs by itself',
       within: 'enrol',
-      text: '!welcomeOwn(core, asker, queued)',
+      text: "welcome !== 'good'",
       instead: 'false',
       why: 'strangers fill its memory and its disk',
     },
@@ -57,7 +57,7 @@ export const enrolment: Mutations = {
     {
       name: 'what waits on a node begins without room',
       within: 'beginQueued',
-      text: 'fits(wanted, roomFor(core, asker, wanted))',
+      text: 'fits(wanted, roomFor(core, asker, wanted, claims))',
       instead: 'true',
       why: 'a node runs more than it has',
     },

@@ -43,7 +43,7 @@ export const protections: Mutations = {
     {
       name: 'one owner has everything held while others wait',
       within: 'roomFor',
-      text: 'if (othersWait(core, holds, asker.owner))',
+      text: 'if (othersWait(claims, asker.owner))',
       instead: 'if (false)',
       why: 'the jobs of others do not run',
     },

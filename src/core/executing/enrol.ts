@@ -7,7 +7,8 @@
 import type { Announcement } from '../contract/messages.ts';
 import type { StoredExecution } from '../contract/stored.ts';
 import { isOver } from '../keeping/shelf.ts';
-import { roomFor, welcomeOwn } from '../mesh/welcome.ts';
+import { isNewcomer, roomFor, welcomeOwn } from '../mesh/welcome.ts';
+import type { Asker } from '../mesh/welcome.ts';
 import { shut } from '../node/door.ts';
 import { note, observe, persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
 import { anew } from '../node/repeat.ts';
@@ -15,10 +16,11 @@ import type { With } from '../node/state.ts';
 import { busyRefusals, refusalsFor } from '../placing/eligibility.ts';
 import { fits, takenBy } from '../placing/resources.ts';
 import { compareEpochs } from '../record/ballot.ts';
-import { chainOf, rootsOf } from '../record/chain.ts';
+import { chainOf, currentOf, rootsOf } from '../record/chain.ts';
 import { executionIdOf } from '../record/execution-id.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId } from '../record/ids.ts';
+import { isQuorum } from '../record/keeper-set.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { Refusal } from '../record/refusals.ts';
 import type { Epoch, Signed } from '../record/records.ts';
@@ -28,6 +30,7 @@ import { rememberDone } from './done.ts';
 import { adopt, saveEpoch } from './lease.ts';
 import { executionTimer, report, saveExecution } from './reporting.ts';
 import { dropExecution } from './state.ts';
+import type { LocalExecution } from './state.ts';
 
 /**
  * Gossip of a job that was admitted longer ago than this is old, or the clocks are far apart: then only the
@@ -75,7 +78,9 @@ export function enrol(
   const room = roomFor(core, asker, wanted);
   const queued = !fits(wanted, room);
   forgetExpired(core);
-  if (!welcomeOwn(core, asker, queued)) return decline(busyRefusals(wanted, room));
+  let welcome = welcomeOwn(core, asker, queued);
+  if (welcome === 'full' && forgetEnded(core, asker)) welcome = welcomeOwn(core, asker, queued);
+  if (welcome !== 'good') return decline(busyRefusals(wanted, room));
   observe(core, admission.record.hlc);
   const about = { ...place, execution };
   const order = orderOf(spec, about, epoch, []);
@@ -107,13 +112,40 @@ function tellAgain(core: With<'keeping' | 'executing'>, id: ExecutionId, epoch: 
 }
 
 /** What ended and was never closed: once its spec has expired nobody can have it done again. */
-function forgetExpired(core: With<'executing'>): void {
+function forgetExpired(core: With<'keeping' | 'executing'>): void {
   const wall = wallMs(core);
-  for (const [id, { stored }] of core.executing.own) {
-    if (stored.spec.body.notAfter >= wall || !isTerminal(stored.state.body.phase)) continue;
-    dropExecution(core, id);
-    core.timers.clear(executionTimer(id));
-    persist(core, { table: 'executions', job: stored.order.job, key: id, value: null });
-    core.out.push({ type: 'forget-run', execution: id });
+  for (const execution of core.executing.own.values())
+    if (execution.stored.spec.body.notAfter < wall && hasEnded(execution)) forget(core, execution);
+}
+
+/**
+ * Keepers may be gone for good, or made up, and never say that a job is over: what ended long ago holds no place
+ * that somebody wants. First what its keepers know anyway, then the oldest. @returns whether there was any
+ */
+function forgetEnded(core: With<'mesh' | 'keeping' | 'executing'>, asker: Asker): boolean {
+  const isNew = isNewcomer(core, asker);
+  let found: { readonly execution: LocalExecution; readonly isKnown: boolean } | null = null;
+  for (const execution of core.executing.own.values()) {
+    const { stored, acked, epoch } = execution;
+    if (!hasEnded(execution)) continue;
+    if (isNew && !isNewcomer(core, { owner: stored.spec.body.owner, leader: epoch.leader }))
+      continue;
+    const isKnown = isQuorum(currentOf(chainOf(stored)), acked);
+    const isOlder = stored.state.hlc < (found?.execution.stored.state.hlc ?? Infinity);
+    if (found === null || isKnown === found.isKnown ? isOlder : isKnown)
+      found = { execution, isKnown };
   }
+  if (found !== null) forget(core, found.execution);
+  return found !== null;
+}
+
+const hasEnded = ({ stored }: LocalExecution): boolean => isTerminal(stored.state.body.phase);
+
+function forget(core: With<'keeping' | 'executing'>, { stored }: LocalExecution): void {
+  const { job, execution: id } = stored.order;
+  dropExecution(core, id);
+  core.timers.clear(executionTimer(id));
+  persist(core, { table: 'executions', job, key: id, value: null });
+  if (!core.keeping.kept.has(job)) persist(core, { table: 'promises', job, key: job, value: null });
+  core.out.push({ type: 'forget-run', execution: id });
 }

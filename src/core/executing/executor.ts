@@ -235,6 +235,7 @@ export function addExecution(
     asked: 0,
     resend: toSay(core),
     cancelling: false,
+    doubtedUntil: null,
     runsSince: null,
   };
   noteExecution(core, execution);

@@ -50,7 +50,9 @@ function whomToTell(core: With<'keeping'>, execution: LocalExecution): ReadonlyS
 export function onRenewed(core: With<'executing'>, executions: readonly ExecutionId[]): void {
   for (const id of executions) {
     const execution = core.executing.executions.get(id);
-    if (execution !== undefined) execution.leaderHeardAt = core.now;
+    if (execution === undefined) continue;
+    execution.leaderHeardAt = core.now;
+    execution.doubtedUntil = null;
   }
 }
 

@@ -1,7 +1,7 @@
 /** What this node took up by its own decision and had no room for: begun when there is, by priority and then age. */
 import { note, persist } from '../node/outbox.ts';
 import type { With } from '../node/state.ts';
-import { roomFor } from '../mesh/welcome.ts';
+import { claim, claimsOn, roomFor } from '../mesh/welcome.ts';
 import { fits, takenBy } from '../placing/resources.ts';
 import { noteExecution } from './state.ts';
 import type { LocalExecution } from './state.ts';
@@ -13,14 +13,23 @@ import type { LocalExecution } from './state.ts';
 export function beginQueued(core: With<'mesh' | 'placing' | 'executing'>): void {
   const { profile } = core;
   if (core.executing.own.size === 0 || profile === null || core.storeFull) return;
-  const waiting = [...core.executing.own.values()].filter(({ stored }) => stored.queued === true);
+  const waiting = [...core.executing.own.values()].filter(
+    ({ stored, doubtedUntil }) =>
+      stored.queued === true && (doubtedUntil === null || doubtedUntil <= core.now),
+  );
+  if (waiting.length === 0) return;
   const before = core.atHand;
+  // Once for all of them: thousands may wait, and somebody's end or lease is no reason to count anew for each.
+  const claims = claimsOn(core);
   for (const execution of waiting.sort(byTurn)) {
     const { order, spec } = execution.stored;
     core.atHand = order.job;
     const asker = { owner: spec.body.owner, leader: execution.epoch.leader };
     const wanted = takenBy(order.task, profile.overheads);
-    if (fits(wanted, roomFor(core, asker, wanted))) begin(core, execution);
+    if (!fits(wanted, claims.free)) continue;
+    if (!fits(wanted, roomFor(core, asker, wanted, claims))) continue;
+    begin(core, execution);
+    claim(core, claims, { ...asker, resources: wanted });
   }
   core.atHand = before;
 }

@@ -22,6 +22,11 @@ export interface LocalExecution {
   asked: number;
   readonly resend: Repeat;
   cancelling: boolean;
+  /**
+   * It waited while this node was off, and its job may be over since: until then its leader is asked before it
+   * begins. null: its leader has said that it goes on, or it did not wait.
+   */
+  doubtedUntil: Millis | null;
   /** When this process heard that its program runs; null before that. */
   runsSince: Millis | null;
 }

@@ -36,10 +36,10 @@ import {
   minus,
   most,
   NOTHING,
+  plus,
   scaled,
   shareOf,
   takenBy,
-  total,
 } from '../placing/resources.ts';
 import type { Hold } from '../placing/state.ts';
 import { eachKept } from '../keeping/books.ts';
@@ -128,6 +128,75 @@ const ran = (core: With<'mesh'>, who: NodeId | PublicKey): boolean =>
 const accountOf = (leader: NodeId, standing: Standing): NodeId | 'strangers' =>
   standing === 'stranger' ? 'strangers' : leader;
 
+/** What some askers have together. */
+interface Share {
+  count: number;
+  held: Resources;
+}
+
+/** What is free, and who has how much of the rest: gathered once, however many ask. */
+export interface Claims {
+  free: Resources;
+  readonly all: Share;
+  /** Of all but those of whom something ran here; and of those never heard directly among them. */
+  readonly newcomers: Share;
+  readonly strangers: Share;
+  readonly byLeader: Map<NodeId, Share>;
+  readonly byOwner: Map<PublicKey, Share>;
+  /** Owners whose work is held or waits for room; undefined: of a job whose spec is on its way. */
+  readonly owners: Set<PublicKey | undefined>;
+}
+
+const nobody = (): Share => ({ count: 0, held: NOTHING });
+
+/** Holds, and what runs by this node's own decision: nobody chose that, so it is weighed as long as it runs. */
+export function claimsOn(core: With<'mesh' | 'placing' | 'executing'>): Claims {
+  const claims: Claims = {
+    free: freeNow(core),
+    all: nobody(),
+    newcomers: nobody(),
+    strangers: nobody(),
+    byLeader: new Map(),
+    byOwner: new Map(),
+    owners: new Set(),
+  };
+  for (const hold of core.placing.holds.values()) count(core, claims, hold);
+  const overheads = core.profile?.overheads ?? {};
+  for (const { stored, epoch } of core.executing.own.values()) {
+    const { owner } = stored.spec.body;
+    if (stored.queued === true) claims.owners.add(owner);
+    if (stored.queued === true || isTerminal(stored.state.body.phase)) continue;
+    const resources = takenBy(stored.order.task, overheads);
+    count(core, claims, { owner, leader: epoch.leader, resources });
+  }
+  for (const { spec } of core.placing.wishes.values()) claims.owners.add(spec?.body.owner);
+  return claims;
+}
+
+function count(core: With<'mesh'>, claims: Claims, claim: Claim): void {
+  const { leader, owner, resources } = claim;
+  const standing = standingOf(core, claim);
+  const of = <K>(map: Map<K, Share>, key: K): Share => {
+    const known = map.get(key) ?? nobody();
+    map.set(key, known);
+    return known;
+  };
+  const shares = [claims.all, of(claims.byLeader, leader), of(claims.byOwner, owner)];
+  if (standing !== 'proven') shares.push(claims.newcomers);
+  if (standing === 'stranger') shares.push(claims.strangers);
+  for (const share of shares) {
+    share.count += 1;
+    share.held = plus(share.held, resources);
+  }
+  claims.owners.add(owner);
+}
+
+/** Something of what was free is taken. */
+export function claim(core: With<'mesh'>, claims: Claims, taken: Claim): void {
+  claims.free = minus(claims.free, taken.resources);
+  count(core, claims, taken);
+}
+
 /**
  * How much may be held for this asker now: never more than is free.
  * @param one what one execution takes
@@ -136,64 +205,34 @@ export function roomFor(
   core: With<'mesh' | 'placing' | 'executing'>,
   asker: Asker,
   one: Resources,
+  claims = claimsOn(core),
 ): Resources {
   const capacity = core.profile?.capacity ?? NOTHING;
   const standing = standingOf(core, asker);
-  const holds = claimsOn(core);
-  const ofLeader = holds.filter((hold) => hold.leader === asker.leader);
-  if (holds.length >= HOLDS_MAX || ofLeader.length >= HOLDS_PER_LEADER_MAX) return NOTHING;
+  const ofLeader = claims.byLeader.get(asker.leader) ?? nobody();
+  if (claims.all.count >= HOLDS_MAX || ofLeader.count >= HOLDS_PER_LEADER_MAX) return NOTHING;
   const { wasted } = core.mesh.welcome;
   const waste = Math.max(
     wasted.of(accountOf(asker.leader, standing), core.now),
     wasted.of(asker.owner, core.now),
   );
-  const room = (share: number, counted: readonly Claim[]): Resources => {
+  const room = (share: number, { count: some, held }: Share): Resources => {
     if (share >= 1) return capacity;
-    const held = total(counted.map(({ resources }) => resources));
     const left = minus(scaled(capacity, share), held);
     // A job that needs more than the share of a node must be able to run all the same.
-    return counted.length === 0 && waste < WASTE_FORGIVEN ? most(left, one) : left;
+    return some === 0 && waste < WASTE_FORGIVEN ? most(left, one) : left;
   };
-  const rooms = [freeNow(core), room(waste < 0.5 ? 1 : 2 ** -waste, ofLeader)];
-  if (standing !== 'proven') {
-    const alike = holds.filter((hold) => standingOf(core, hold) !== 'proven');
-    rooms.push(room(NEWCOMERS_SHARE, alike));
-  }
-  if (standing === 'stranger') {
-    const alike = holds.filter((hold) => standingOf(core, hold) === 'stranger');
-    rooms.push(room(STRANGERS_SHARE, alike));
-  }
-  if (othersWait(core, holds, asker.owner)) {
-    const ofOwner = holds.filter((hold) => hold.owner === asker.owner);
-    rooms.push(room(OWNERS_SHARE, ofOwner));
-  }
+  const rooms = [claims.free, room(waste < 0.5 ? 1 : 2 ** -waste, ofLeader)];
+  if (standing !== 'proven') rooms.push(room(NEWCOMERS_SHARE, claims.newcomers));
+  if (standing === 'stranger') rooms.push(room(STRANGERS_SHARE, claims.strangers));
+  if (othersWait(claims, asker.owner))
+    rooms.push(room(OWNERS_SHARE, claims.byOwner.get(asker.owner) ?? nobody()));
   return rooms.reduce(least);
 }
 
-/** Holds, and what runs by this node's own decision: nobody chose that, so it is weighed as long as it runs. */
-function claimsOn(core: With<'placing' | 'executing'>): readonly Claim[] {
-  const claims: Claim[] = [...core.placing.holds.values()];
-  const overheads = core.profile?.overheads ?? {};
-  for (const { stored, epoch } of core.executing.own.values()) {
-    if (stored.queued === true || isTerminal(stored.state.body.phase)) continue;
-    const resources = takenBy(stored.order.task, overheads);
-    claims.push({ owner: stored.spec.body.owner, leader: epoch.leader, resources });
-  }
-  return claims;
-}
-
 /** Somebody else's work is held or waits for room. */
-function othersWait(
-  core: With<'placing' | 'executing'>,
-  holds: readonly Claim[],
-  owner: PublicKey,
-): boolean {
-  if (holds.some((hold) => hold.owner !== owner)) return true;
-  for (const { stored } of core.executing.own.values())
-    if (stored.queued === true && stored.spec.body.owner !== owner) return true;
-  for (const { spec } of core.placing.wishes.values()) if (spec?.body.owner !== owner) return true;
-  return false;
-}
+const othersWait = ({ owners }: Claims, owner: PublicKey): boolean =>
+  owners.size > (owners.has(owner) ? 1 : 0);
 
 /** A hold became an execution: its leader is one to be believed. */
 export function holdUsed(core: With<'mesh'>, { leader, owner }: Hold): void {
@@ -215,13 +254,20 @@ const QUEUED_PER_LEADER_MAX = 256;
 /** What all leaders and owners may have of both of whom nothing ever ran here: anybody may call a job admitted. */
 const OWN_NEWCOMERS_SHARE = 1 / 2;
 
-/** Somebody calls on this node to take a job up. @returns whether there is a place for it, to run or to wait */
+/** Of leader or owner nothing has run here lately. */
+export const isNewcomer = (core: With<'mesh'>, asker: Asker): boolean =>
+  standingOf(core, asker) !== 'proven';
+
+/**
+ * Somebody calls on this node to take a job up.
+ * @returns whether there is a place for it, to run or to wait; `full`: not among those that ended, either
+ */
 export function welcomeOwn(
   core: With<'mesh' | 'executing'>,
   asker: Asker,
   queued: boolean,
-): boolean {
-  const isNew = (one: Asker): boolean => standingOf(core, one) !== 'proven';
+): 'good' | 'full' | 'busy' {
+  const isNew = (one: Asker): boolean => isNewcomer(core, one);
   const count = { all: 0, newcomers: 0, queued: 0, ofLeader: 0, queuedNewcomers: 0 };
   for (const { stored, epoch } of core.executing.own.values()) {
     const waits = stored.queued === true;
@@ -233,11 +279,12 @@ export function welcomeOwn(
     if (waits && epoch.leader === asker.leader) count.ofLeader += 1;
   }
   const newcomer = isNew(asker);
-  if (count.all >= OWN_MAX) return false;
-  if (newcomer && count.newcomers >= OWN_MAX * OWN_NEWCOMERS_SHARE) return false;
-  if (!queued) return true;
-  if (count.queued >= QUEUED_MAX || count.ofLeader >= QUEUED_PER_LEADER_MAX) return false;
-  return !newcomer || count.queuedNewcomers < QUEUED_MAX * OWN_NEWCOMERS_SHARE;
+  const isFull = newcomer && count.newcomers >= OWN_MAX * OWN_NEWCOMERS_SHARE;
+  if (isFull || count.all >= OWN_MAX) return 'full';
+  if (!queued) return 'good';
+  if (count.queued >= QUEUED_MAX || count.ofLeader >= QUEUED_PER_LEADER_MAX) return 'busy';
+  const isBusy = newcomer && count.queuedNewcomers >= QUEUED_MAX * OWN_NEWCOMERS_SHARE;
+  return isBusy ? 'busy' : 'good';
 }
 
 /** A hold ended otherwise: what it kept from others is remembered, of those who are less known. */

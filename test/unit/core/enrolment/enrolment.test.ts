@@ -365,6 +365,43 @@ describe('a node that enrolled', () => {
     assert.deepEqual(names, ['a', 'c']);
   });
 
+  it('begins nothing that was stopped while it was off, and asks nobody in vain for long', () => {
+    const two = (): Cluster => {
+      const cluster = mesh({ nodes: 2, program: () => [] });
+      // Node 0 keeps both, as node 1 is not there yet; that has room for one of them.
+      cluster.crash(1);
+      for (const [at, Name] of ['a', 'b'].entries())
+        cluster.submit(0, ops({ Name }, large), String(at + 1).repeat(32));
+      cluster.restart(1);
+      cluster.advance(20_000);
+      assert.equal(cluster.inspect(1).executions.length, 2);
+      assert.equal(begun(cluster, 1).length, 1);
+      cluster.crash(1);
+      return cluster;
+    };
+    const stopped = two();
+    for (const { job } of stopped.inspect(0).jobs)
+      stopped.request(0, { type: 'stop', job, reason: 'enough' });
+    stopped.advance(120_000);
+    // It takes some seconds to be connected again.
+    stopped.lose = () => true;
+    stopped.restart(1);
+    stopped.report(1, executionOn(stopped, 1), DONE);
+    stopped.advance(4_000);
+    stopped.lose = () => false;
+    stopped.advance(60_000);
+    assert.equal(begun(stopped, 1).length, 1);
+    assert.deepEqual(stopped.inspect(1).executions, []);
+
+    const cut = two();
+    cut.crash(0);
+    cut.restart(1);
+    cut.report(1, executionOn(cut, 1), DONE);
+    assert.equal(begun(cut, 1).length, 1);
+    cut.advance(30_000);
+    assert.equal(begun(cut, 1).length, 2);
+  });
+
   it('does what it has taken up before it leaves, and takes up nothing more', () => {
     const cluster = mesh({ nodes: 1, program: () => [] });
     cluster.submit(0, ops({ Name: 'a' }, large), '1'.repeat(32));

@@ -129,6 +129,29 @@ describe('a node that is called to jobs', () => {
     assert.ok(declined.every((list) => list.some(({ code }) => code === 'busy')));
   });
 
+  it('has a place for others though thousands ended of which nobody ever says that they are over', () => {
+    const failed: RunEvent = {
+      type: 'failed',
+      failure: { code: 'entry-point', class: 'spec', message: 'no' },
+      output: null,
+      usage: null,
+    };
+    const cluster = new Cluster({
+      nodes: 1,
+      program: ({ jobName }) => (jobName === 'x' ? [] : [failed]),
+    });
+    cluster.input(0, { type: 'peer-connected', node: idOf(1) });
+    for (let number = 1; number <= 2_100; number += 1)
+      invite(cluster, calling(foreign(number, ops(CPU), number % 50)));
+    assert.equal(cluster.machine(0).sizes()['own'], 2_048);
+    assert.equal(cluster.store(0).rows('executions').length, 2_048);
+    assert.equal(cluster.messages('decline').length, 0);
+    // None of them is run again.
+    const before = running(cluster);
+    invite(cluster, calling(foreign(1, ops(CPU), 1)));
+    assert.equal(running(cluster), before);
+  });
+
   it('runs an old one no more when somebody repeats its announcement', () => {
     const cluster = lonely();
     const job = foreign(1);
