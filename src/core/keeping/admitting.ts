@@ -295,7 +295,7 @@ export function activate(
   countAge(core, kept);
   // It was away, or was not told: the others may be far ahead, and whom it takes for the leader may be gone.
   if (pending === undefined || core.now - pending.since < ORPHAN_MS) return;
-  for (const { node } of admission.record.body.keepers)
+  for (const node of keeperNodes(currentOf(ledger)))
     if (node !== core.self) send(core, node, { type: 'status-wanted', jobs: [job] });
 }
 

@@ -152,8 +152,9 @@ function nextOf(
   const config = { major, minor: minor + 1 };
   if (current.former.length > 0)
     return mayEnd(core, kept, lead) ? { config, keepers: current.keepers, former: [] } : null;
-  // Joint, and then alone.
-  if (minor + 2 > CONFIGS_MAX || isTooSoon(core, kept)) return null;
+  // Joint, and then alone; an even number is made odd by one.
+  const steps = current.keepers.length % 2 === 1 ? 2 : 1;
+  if (minor + steps > CONFIGS_MAX || isTooSoon(core, kept)) return null;
   const next = changed(core, kept, current.keepers, candidates);
   return next === null ? null : { config, ...next };
 }

@@ -134,6 +134,29 @@ describe('a keeper', () => {
   });
 });
 
+describe('a keeper that is told late that its job goes on', () => {
+  it('asks those that keep it now how it stands', () => {
+    const late = admitted(jobWith(), [1, 0, 2], { nonce: 'f'.repeat(32) });
+    const { spec, admission } = late;
+    const cluster = quiet();
+    cluster.message(0, 1, { type: 'admit', spec, admission: admission.record });
+    cluster.advance(11_000);
+    const steps = [{ former: [1, 0, 2] }, { former: [] }].map(({ former }, minor) => {
+      const config = { major: 0, minor: minor + 1 };
+      const sets = { keepers: keepersOf([1, 0, 3]), former: keepersOf(former) };
+      const body = { job: spec.body.job, config, ...sets };
+      const record = suiteOf(1).seal('config', body, at5, 'node');
+      return certify(record, slotOf(record), [1, 0], {
+        ...late.epoch,
+        config: { major: 0, minor },
+      });
+    });
+    cluster.message(0, 1, { type: 'activate', spec, admission, configs: steps });
+    const asked = cluster.messages('status-wanted').map(({ to }) => to);
+    assert.deepEqual(asked, [idOf(1), idOf(3)]);
+  });
+});
+
 describe('a leader of a job whose keepers changed often', () => {
   const alone = admitted(jobWith(), [0], { nonce: 'c'.repeat(32) });
 
@@ -151,6 +174,27 @@ describe('a leader of a job whose keepers changed often', () => {
       return certify(record, slotOf(record), [0, 1], epoch);
     });
   }
+
+  it('lets a node come back with another store by the last change there is room for', () => {
+    const cluster = new Cluster({ nodes: 3, program: () => [{ type: 'phase', phase: 'running' }] });
+    const last = [
+      [0, 1],
+      [0, 1, 2],
+      [0, 1],
+    ].map((nodes, at) => {
+      const config = { major: 0, minor: 61 + at };
+      const body = { job: alone.spec.body.job, config, keepers: keepersOf(nodes), former: [] };
+      const record = suiteOf(0).seal('config', body, at5, 'node');
+      const epoch = { config: { major: 0, minor: 60 + at }, number: 0, leader: idOf(0) };
+      return certify(record, slotOf(record), [0, 1], epoch);
+    });
+    const { spec, admission } = alone;
+    const all = [...often(15), ...last];
+    cluster.message(0, 1, { type: 'activate', spec, admission, configs: all });
+    const keepers = () => all.length + 1 === cluster.job(0).records.configs?.length;
+    cluster.until('three keep it', keepers);
+    assert.equal(cluster.job(0).records.configs?.at(-1)?.record.body.keepers.length, 3);
+  });
 
   for (const [times, how] of [
     [1, 'by gossip'],
