@@ -14,6 +14,8 @@ export interface DrainingDeps {
   readonly onlyHere: () => readonly string[];
   /** Ends what runs and closes the peer; called once. */
   readonly leave: () => void;
+  /** It closes, also when a signal told it to: nothing of that can be taken back. */
+  readonly isLeaving: () => boolean;
   /** Wall clock and timer, milliseconds. */
   readonly now: () => number;
   readonly every: (ms: number, look: () => void) => () => void;
@@ -25,7 +27,7 @@ const LOOK_MS = 250;
 export interface Drain {
   /** Begins, or moves the deadline of what was begun. @param withinMs from now, ≥ 0 */
   begin(withinMs: number): Draining;
-  /** Takes it back, while it has not left. */
+  /** Takes it back, while it has not begun to close; the answer tells. */
   end(): Draining;
   view(): Draining;
 }
@@ -41,13 +43,15 @@ export function createDrain(deps: DrainingDeps): Drain {
   }
 
   const view = (): Draining => ({
-    leavesBy,
+    // It may have been told by a signal, without a word to this.
+    leavesBy: leavesBy ?? (deps.isLeaving() ? deps.now() : null),
     executions: deps.left(),
     onlyHere: deps.onlyHere(),
   });
 
   return {
     begin(withinMs) {
+      if (deps.isLeaving()) return view();
       const first = leavesBy === null;
       leavesBy = deps.now() + withinMs;
       if (first) {
@@ -58,6 +62,7 @@ export function createDrain(deps: DrainingDeps): Drain {
       return view();
     },
     end() {
+      if (deps.isLeaving()) return view();
       stop();
       if (leavesBy !== null) deps.drain(false);
       leavesBy = null;

@@ -316,6 +316,7 @@ async function compose(
       left: () => Math.max(runner.keep().size, machine.load().executions),
       onlyHere: () => machine.onlyHere(),
       leave: () => void stop(),
+      isLeaving: () => stopping !== null,
     }),
     metrics: () => metrics.text(),
   });

@@ -88,9 +88,11 @@ function namesByNode(results: Outcome['results']): readonly string[] {
 
 /** @throws ShoalError `result-not-ready` – the job is not over and has nothing to give yet. */
 function checkReady({ answer, results }: Outcome): void {
-  const { ID, State } = answer.Job;
+  const { ID, State, Type, Count } = answer.Job;
   const over = ['Completed', 'Failed', 'Stopped'].includes(State.StateType);
-  if (!over && (results.length === 0 || results.length < answer.Job.Count)) {
+  // How many nodes run an ops job is known at its end.
+  const isWhole = Type !== 'ops' && results.length > 0 && results.length >= Count;
+  if (!over && !isWhole) {
     throw new ShoalError({ code: 'result-not-ready', job: ID, state: State.StateType });
   }
 }

@@ -42,7 +42,11 @@ export const nodeDrain: CommandCode<Options> = async ({ io, client }, _args, opt
     throw new ShoalError({ code: 'usage', what, hint: 'Give it alone.' });
   }
   if (off === true) {
-    await client().send<DrainJson>('DELETE', PATH, {});
+    const { Draining } = await client().send<DrainJson>('DELETE', PATH, {});
+    if (Draining) {
+      io.stderr.write('The peer has begun to close: that cannot be taken back.\n');
+      return 1;
+    }
     await printLines(io, ['The peer stays, and takes new work again.']);
     return 0;
   }

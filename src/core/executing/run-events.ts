@@ -82,11 +82,20 @@ function afterEvent(before: StateBody, event: RunEvent): StateBody {
       return {
         ...before,
         phase: 'failed',
+        exitCode: null,
         failure: event.failure,
         output: event.output,
         usage: event.usage,
       };
     case 'cancelled':
-      return { ...before, phase: 'cancelled', retryMs: null, output: event.output };
+      // How its program ended before it was started again is not why it ends now.
+      return {
+        ...before,
+        phase: 'cancelled',
+        retryMs: null,
+        exitCode: null,
+        failure: null,
+        output: event.output,
+      };
   }
 }

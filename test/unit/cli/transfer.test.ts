@@ -119,6 +119,10 @@ test('the results of an ops job lie in one directory for each node', async () =>
     job.report('completed', { exitCode: 0, result }, place, 0, node);
     job.accept(place, 0, { result }, node);
   }
+  // Others may run it yet.
+  const early = await cli.run(['job', 'get', job.id]);
+  assert.equal(early.code, 3);
+  assert.match(early.err, /Running/);
   job.close('completed');
   const { code, err } = await cli.run(['job', 'get', job.id]);
   assert.equal(code, 0, err);

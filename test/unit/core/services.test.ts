@@ -360,6 +360,26 @@ describe('stopping a service', () => {
     assert.equal(cluster.job(0).state, 'Stopped');
   });
 
+  it('is told as what ended it, not how its program ended before', () => {
+    for (const event of [exits(3), fails('limit')])
+      for (const isPausing of [true, false]) {
+        const service = new Service({ program: () => RUNNING });
+        const { node, execution } = service.last;
+        service.again(event);
+        if (isPausing) service.cluster.report(node, execution, [event]);
+        stop(service);
+        const { body } =
+          service.cluster
+            .messages('states')
+            .flatMap(({ message }) => message.states)
+            .at(-1) ?? assert.fail('it is told');
+        assert.deepEqual(
+          [body.phase, body.exitCode, body.failure, body.retryMs],
+          ['cancelled', null, null, null],
+        );
+      }
+  });
+
   it('ends the pause of one that was about to be started again', () => {
     const service = new Service(ALONE);
     const { node, execution } = service.last;

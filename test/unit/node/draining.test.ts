@@ -12,6 +12,7 @@ function world(left = 0) {
     leave: () => {
       state.gone += 1;
     },
+    isLeaving: () => state.gone > 0,
     now: () => state.now,
     every: (_ms, look) => {
       state.look = look;
@@ -68,6 +69,23 @@ describe('a peer that is to leave', () => {
     drain.begin(1_000);
     pass(1_000);
     assert.equal(state.gone, 1);
+  });
+
+  it('takes nothing back, and takes up nothing, once it has begun to close, whoever told it to', () => {
+    const { state, drain, pass } = world();
+    drain.begin(60_000);
+    pass(250);
+    assert.equal(drain.end().leavesBy, 61_000);
+    assert.deepEqual(state.told, [true]);
+    drain.begin(120_000);
+    assert.equal(drain.view().leavesBy, 61_000);
+
+    // By a signal.
+    const other = world(1);
+    other.state.gone = 1;
+    assert.equal(other.drain.end().leavesBy, 1_000);
+    assert.equal(other.drain.begin(60_000).leavesBy, 1_000);
+    assert.deepEqual(other.state.told, []);
   });
 
   it('takes back nothing that was not begun', () => {
