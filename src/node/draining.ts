@@ -16,8 +16,9 @@ export interface DrainingDeps {
   readonly leave: () => void;
   /** It closes, also when a signal told it to: nothing of that can be taken back. */
   readonly isLeaving: () => boolean;
-  /** Wall clock and timer, milliseconds. */
+  /** Milliseconds of a clock that nobody sets, of the wall clock, and a timer. */
   readonly now: () => number;
+  readonly wall: () => number;
   readonly every: (ms: number, look: () => void) => () => void;
 }
 
@@ -33,18 +34,19 @@ export interface Drain {
 }
 
 export function createDrain(deps: DrainingDeps): Drain {
-  let leavesBy: number | null = null;
+  let deadline: number | null = null;
   let stop = (): void => {};
 
   function look(): void {
-    if (leavesBy === null || (deps.left() > 0 && deps.now() < leavesBy)) return;
+    if (deadline === null || (deps.left() > 0 && deps.now() < deadline)) return;
     stop();
     deps.leave();
   }
 
+  const wallOf = (moment: number): number => Math.round(deps.wall() + moment - deps.now());
   const view = (): Draining => ({
     // It may have been told by a signal, without a word to this.
-    leavesBy: leavesBy ?? (deps.isLeaving() ? deps.now() : null),
+    leavesBy: deadline === null ? (deps.isLeaving() ? deps.wall() : null) : wallOf(deadline),
     executions: deps.left(),
     onlyHere: deps.onlyHere(),
   });
@@ -52,8 +54,8 @@ export function createDrain(deps: DrainingDeps): Drain {
   return {
     begin(withinMs) {
       if (deps.isLeaving()) return view();
-      const first = leavesBy === null;
-      leavesBy = deps.now() + withinMs;
+      const first = deadline === null;
+      deadline = deps.now() + withinMs;
       if (first) {
         deps.drain(true);
         // Not at once: what was assigned a moment ago is on its way into the books.
@@ -64,8 +66,8 @@ export function createDrain(deps: DrainingDeps): Drain {
     end() {
       if (deps.isLeaving()) return view();
       stop();
-      if (leavesBy !== null) deps.drain(false);
-      leavesBy = null;
+      if (deadline !== null) deps.drain(false);
+      deadline = null;
       return view();
     },
     view,
@@ -73,7 +75,8 @@ export function createDrain(deps: DrainingDeps): Drain {
 }
 
 export const realTime = {
-  now: () => Date.now(),
+  now: () => performance.now(),
+  wall: () => Date.now(),
   every(ms: number, look: () => void): () => void {
     const timer = setInterval(look, ms);
     return () => clearInterval(timer);

@@ -14,12 +14,20 @@ import { eachKept } from './books.ts';
 /** Jobs of one message; what the wire carries. */
 const TOLD_MAX = 256;
 
+/** It is there, by its last word, and does not leave itself. */
+const isStaying = (core: With<'mesh'>, node: NodeId): boolean =>
+  core.mesh.members.get(node)?.advert.body.keeps === true &&
+  core.mesh.watches.get(node)?.dead !== true;
+
 /** Called when this node begins to leave, and every now and then while it does. */
-export function handOver(core: With<'keeping'>): void {
+export function handOver(core: With<'mesh' | 'keeping'>): void {
   const told = new Map<NodeId, JobId[]>();
   for (const { lead, ledger } of eachKept(core)) {
     if (leaderIn(lead) === null) continue;
-    for (const node of keeperNodes(currentOf(ledger))) {
+    const keepers = keeperNodes(currentOf(ledger));
+    // Where all leave they would hand it round for as long as that takes.
+    if (!keepers.some((node) => node !== core.self && isStaying(core, node))) continue;
+    for (const node of keepers) {
       const jobs = told.get(node) ?? [];
       jobs.push(ledger.job);
       if (node !== core.self) told.set(node, jobs);

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { createDrain } from '../../../src/node/draining.ts';
 
 function world(left = 0) {
-  const state = { now: 1_000, left, told: [] as boolean[], gone: 0, look: (): void => {} };
+  const state = { now: 1_000, skew: 0, left, told: [] as boolean[], gone: 0, look: (): void => {} };
   const drain = createDrain({
     drain: (on) => state.told.push(on),
     left: () => state.left,
@@ -14,6 +14,7 @@ function world(left = 0) {
     },
     isLeaving: () => state.gone > 0,
     now: () => state.now,
+    wall: () => state.now + state.skew,
     every: (_ms, look) => {
       state.look = look;
       return () => {
@@ -46,6 +47,17 @@ describe('a peer that is to leave', () => {
     pass(59_999);
     assert.equal(state.gone, 0);
     pass(1);
+    assert.equal(state.gone, 1);
+  });
+
+  it('has its time though the clock is set meanwhile', () => {
+    const { state, drain, pass } = world(1);
+    drain.begin(60_000);
+    state.skew = 3_600_000;
+    pass(250);
+    assert.equal(state.gone, 0);
+    assert.equal(drain.view().leavesBy, 3_661_000);
+    pass(59_750);
     assert.equal(state.gone, 1);
   });
 

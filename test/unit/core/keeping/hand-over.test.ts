@@ -36,6 +36,18 @@ describe('a leader that leaves', () => {
     assert.deepEqual(others, []);
   });
 
+  it('leads on where all leave: it is handed round by nobody', () => {
+    const cluster = running();
+    for (const node of [0, 1, 2]) cluster.input(node, { type: 'drain', on: true });
+    cluster.advance(15_000);
+    const elections = (): number =>
+      cluster.effects('note').filter(({ event }) => event === 'job.leading').length;
+    const before = elections();
+    cluster.advance(300_000);
+    assert.equal(elections(), before);
+    assert.equal(leaders(cluster).length, 1);
+  });
+
   it('tells it again until somebody follows', () => {
     const cluster = running();
     const [leader = 0] = leaders(cluster);
