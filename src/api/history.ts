@@ -197,8 +197,25 @@ const JOBS_MAX = 1000;
 const EVENTS_MAX = 200_000;
 
 interface Told {
-  readonly keys: Set<string>;
-  readonly events: HistoryJson[];
+  /** In the order of the events. */
+  keys: Set<string>;
+  events: HistoryJson[];
+  /** Number of the last event. */
+  last: number;
+}
+
+/**
+ * A job that does not end restarts its programs for months: of what is past, and no record tells any more, the older
+ * half goes. The others keep their numbers.
+ */
+function shorten(told: Told, isRecord: (key: string) => boolean): void {
+  const from = told.events.length - EVENTS_MAX / 2;
+  const left = [...told.keys].flatMap((key, at) => {
+    const event = told.events[at];
+    return event !== undefined && (at >= from || isRecord(key)) ? [[key, event] as const] : [];
+  });
+  told.keys = new Set(left.map(([key]) => key));
+  told.events = left.map(([, event]) => event);
 }
 
 /** Numbers the events of each job in the order in which this process first saw them. */
@@ -214,15 +231,22 @@ export class HistoryBook {
   /** All events so far; the number of an event never changes while the process remembers the job. */
   tell(records: JobRecords): readonly HistoryJson[] {
     const job = records.spec.body.job;
-    const told = this.#jobs.get(job) ?? { keys: new Set<string>(), events: [] };
+    const told = this.#jobs.get(job) ?? { keys: new Set<string>(), events: [], last: 0 };
     this.#jobs.delete(job);
     this.#jobs.set(job, told);
-    for (const event of storyOf(records)) {
+    const story = storyOf(records);
+    const before = told.events.length;
+    for (const event of story) {
       if (told.keys.has(event.key)) continue;
       told.keys.add(event.key);
-      told.events.push(historyJson(job, event, told.events.length + 1));
-      this.#count += 1;
+      told.last += 1;
+      told.events.push(historyJson(job, event, told.last));
     }
+    if (told.events.length > EVENTS_MAX) {
+      const keys = new Set(story.map(({ key }) => key));
+      shorten(told, (key) => keys.has(key));
+    }
+    this.#count += told.events.length - before;
     for (const [oldest, { events }] of this.#jobs) {
       const few = this.#jobs.size <= JOBS_MAX && this.#count <= EVENTS_MAX;
       if (few || oldest === job) break;

@@ -41,11 +41,16 @@ function typeFilter(request: FastifyRequest): (event: HistoryJson) => boolean {
   throw invalid('event_type', type, 'all, job or execution');
 }
 
+const lastOf = (events: readonly HistoryJson[]): number => events.at(-1)?.SeqNum ?? 0;
+
 /** The next `limit` wanted events after `offset`, and the number of the last one looked at. */
 function take(events: readonly HistoryJson[], page: Page, wanted: (event: HistoryJson) => boolean) {
   const items: HistoryJson[] = [];
-  let last = Math.min(page.offset, events.length);
-  for (const event of events.slice(page.offset)) {
+  let last = Math.min(page.offset, lastOf(events));
+  // The number of an event is its place as long as none before it was let go.
+  const from = events.length === lastOf(events) ? page.offset : 0;
+  for (const event of events.slice(from)) {
+    if (event.SeqNum <= page.offset) continue;
     if (items.length >= page.limit) break;
     last = event.SeqNum;
     if (wanted(event)) items.push(event);
@@ -69,7 +74,7 @@ export function historyRoutes(app: FastifyInstance, { service, history }: RouteC
     const events = history.tell(view.records);
     const { items, last } = take(events, page, wanted);
     const over = execution === null ? isOver(view.state) : execution.over || isOver(view.state);
-    const done = over && last >= events.length;
+    const done = over && last >= lastOf(events);
     return send(reply, {
       NextToken: done ? '' : encodeToken({ ...page, offset: last }),
       Items: items,

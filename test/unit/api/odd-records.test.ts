@@ -213,3 +213,29 @@ test('the events that are remembered are bounded, and an order told stays while 
   for (let job = 0; job < 20; job += 1) book.tell(recordsOf(`job-${job}`, 20_000));
   assert.ok(book.size <= 200_000 + 20_000, `${book.size} events`);
 });
+
+test('so are those of one job that restarts its programs for months; the others keep their numbers', () => {
+  const [view] = fc.sample(views, { numRuns: 1, seed: 2 });
+  assert.ok(view);
+  const recordsOf = (restarts: number) =>
+    ({
+      ...view.records,
+      committed: [],
+      commands: [{ id: 'stop', hlc: 0, body: { reason: 'x' } }],
+      // Of each of its executions the latest state.
+      states: Array.from({ length: 10_000 }, (_, at) => ({
+        id: `${at}-${restarts}`,
+        hlc: restarts,
+        body: { execution: `e-${at}`, phase: 'running', restarts, retryMs: null },
+      })),
+    }) as never;
+  const book = new HistoryBook();
+  let events = book.tell(recordsOf(1));
+  for (let restarts = 2; restarts <= 25; restarts += 1) events = book.tell(recordsOf(restarts));
+  assert.ok(events.length <= 200_000 && book.size <= 200_000, `${book.size} events`);
+  assert.equal(events.length, book.size);
+  const last = events.at(-1)?.SeqNum ?? 0;
+  assert.deepEqual([events[0]?.SeqNum, last > 250_000], [1, true], 'what is a record yet stays');
+  const again = book.tell(recordsOf(26)).slice(-10_000);
+  assert.deepEqual([again[0]?.SeqNum, again.at(-1)?.SeqNum], [last + 1, last + 10_000]);
+});
