@@ -1,5 +1,6 @@
 /** What checkers and status pages may see of a node; derived on demand, changes nothing. */
 import { leaderIn } from './leading/state.ts';
+import { isGuest } from './keeping/changing.ts';
 import { JobSet } from './keeping/job-set.ts';
 import { busyHeld } from './placing/capacity.ts';
 import { recordsOf, stateOf } from './record/ledger.ts';
@@ -18,7 +19,7 @@ export function inspect(core: With<'mesh' | 'keeping' | 'placing' | 'executing'>
     store: core.config.store,
     jobs: [...core.keeping.kept].map(([job, kept]) => ({
       job,
-      keeper: true,
+      keeper: !isGuest(core, kept),
       leading: leaderIn(kept.lead)?.epoch ?? null,
       promised: kept.promised,
       state: stateOf(kept.ledger, isWaiting(kept)),

@@ -242,7 +242,30 @@ export const consensus: Mutations = {
       why: 'nodes are made up, or silenced',
     },
   ],
+  'src/core/consensus/settled.ts': [
+    {
+      name: 'keepers change before a quorum knows what was decided',
+      within: 'isSettled',
+      text: 'compareEpochs(certifiedEpoch(value), epoch) < 0',
+      instead: 'false',
+      why: 'two changes later it is decided anew',
+    },
+  ],
   'src/core/consensus/acceptor.ts': [
+    {
+      name: 'epochs of former keepers are followed',
+      within: 'mayFollow',
+      text: 'compareConfigs(epoch.config, currentOf(ledger).config) < 0',
+      instead: 'false',
+      why: 'the sets before and after a change choose two values',
+    },
+    {
+      name: 'nodes that do not keep the job vote',
+      within: 'accept',
+      text: '!hasSay(core, ...electorate(kept.ledger, value, epoch))',
+      instead: 'false',
+      why: 'their votes count for nothing, and they believe to keep it',
+    },
     {
       name: 'a keeper follows below its promise',
       within: 'mayFollow',

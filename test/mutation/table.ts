@@ -1,6 +1,7 @@
 /** Every planted mistake, with the file it is in. */
 import { consensus } from './consensus.ts';
 import { enrolment } from './enrolment.ts';
+import { keepers } from './keepers.ts';
 import type { Mutation } from './mutation.ts';
 import { protections } from './protections.ts';
 import { services } from './services.ts';
@@ -11,6 +12,13 @@ export interface Planted {
   readonly mutation: Mutation;
 }
 
-export const mutations: readonly Planted[] = [consensus, work, enrolment, protections, services]
+export const mutations: readonly Planted[] = [
+  consensus,
+  keepers,
+  work,
+  enrolment,
+  protections,
+  services,
+]
   .flatMap((table) => Object.entries(table))
   .flatMap(([file, list]) => list.map((mutation) => ({ file, mutation })));

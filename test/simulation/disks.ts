@@ -5,7 +5,7 @@
  */
 import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
 import { isTerminal } from '../../src/core/record/ledger.ts';
-import type { Keeper } from '../../src/core/record/records.ts';
+import type { Keeper, Slot } from '../../src/core/record/records.ts';
 import type { Facts } from './facts.ts';
 import { majorityOf } from './facts.ts';
 import type { Random } from './random.ts';
@@ -42,7 +42,7 @@ export function createDisks(world: World, facts: Facts, keepersMax: number, rand
       const latest = Math.max(
         0,
         ...configs
-          .filter(({ config }) => of.chosen.has(`config/0/${config.minor}`))
+          .filter(({ config, keepers }) => isKnown(job, `config/0/${config.minor}`, keepers))
           .map(({ config }) => config.minor),
       );
       const open = configs.filter(({ config }) => config.minor >= latest);
@@ -50,6 +50,13 @@ export function createDisks(world: World, facts: Facts, keepersMax: number, rand
       const all = [...first, ...open.flatMap(({ keepers, former }) => [keepers, former])];
       return all.filter((keepers) => keepers.length > 0).map((keepers) => ({ job, keepers }));
     });
+
+  /** A majority of them has it on disk: it is lost no more, whether its votes were counted or not. */
+  const isKnown = (job: JobId, slot: Slot, keepers: readonly Keeper[]): boolean =>
+    keepers.filter(({ node: id, store }) => {
+      const node = world.nodes.find((one) => one.id === id);
+      return node?.store.id === store && node.store.get('records', job, slot) !== null;
+    }).length >= majorityOf(keepers.length);
 
   function survives(isGone: (node: NodeId, store: StoreId, job: JobId) => boolean): boolean {
     return sets().every(({ keepers, job }) => {

@@ -72,10 +72,12 @@ export function checkEnded(context: LivenessContext): void {
 /** L10: a job that goes on has as many keepers as the nodes that are up make up, and no others. */
 export function checkReplaced(context: LivenessContext, dueMs: number): void {
   if (context.now() < context.healedAt() + dueMs) return;
-  const up = new Set(context.nodes.filter((node) => node.up).map(({ id }) => id));
-  const most = Math.min(context.limits.keepersMax, up.size);
-  const wanted = most % 2 === 1 ? most : most - 1;
   for (const facts of openJobs(context)) {
+    // Who has lost what it promised of a job keeps it no more.
+    const able = context.nodes.filter(({ up, store }) => up && !store.forfeits.has(facts.job));
+    const up = new Set(able.map(({ id }) => id));
+    const most = Math.min(context.limits.keepersMax, up.size);
+    const wanted = most % 2 === 1 ? most : most - 1;
     const { keepers, former } = keepersNow(facts) ?? { keepers: [], former: [] };
     const there = keepers.filter(({ node }) => up.has(node)).length;
     if (there >= wanted && former.length === 0) continue;
@@ -88,6 +90,8 @@ export function checkReplaced(context: LivenessContext, dueMs: number): void {
 export function checkCalm(context: LivenessContext): void {
   for (const facts of context.facts.jobs.values()) {
     for (const [epoch, at] of facts.epochs) {
+      // With the keepers of a job the epoch of its leader changes, and nobody stands against it.
+      if (/^0\.[1-9][0-9]*\.1\./.test(epoch)) continue;
       if (at < context.healedAt() + CALM_AFTER_MS) continue;
       context.violation('L7', null, facts.job, `epoch ${epoch} began at ${at} ms`);
     }
@@ -138,6 +142,8 @@ function checkKeepers(
         context.violation('S1', node, facts.job, 'a keeper lost the job');
       continue;
     }
+    // It does not know yet, or any more, that it keeps the job.
+    if (!job.keeper) continue;
     const known = new Map(job.records.committed.map(({ record }) => [slotText(record), record]));
     if (close !== undefined && known.get('close/1')?.id !== close.id) {
       // It was away, and of the keepers that are left nobody has more than the word that it is over.

@@ -137,7 +137,10 @@ export function onPropose(
   // A closed job takes no values; its promises may be forgotten already, so the close must answer.
   if (close !== null) return tellLedger(core, from, kept);
   if (!mayFollow(core, from, kept, epoch)) return;
-  raisePromise(core, kept, epoch);
+  const configuration = configurationOf(kept.ledger, epoch.config);
+  // A guest promises nothing.
+  if (configuration !== null && hasSay(core, configuration)) raisePromise(core, kept, epoch);
+  else stepDown(core, kept, epoch);
   // Who proposes nothing shows nothing.
   if (message.values.length > 0) leaderShown(core, kept);
   letGo(core, kept, epoch);
@@ -196,11 +199,13 @@ function accept(
   // What it voted for once it votes for again: the last leader may have had enough votes.
   const founded =
     hasPlace(kept.ledger.spec, value) &&
-    (before?.value.id === value.id || wellFounded(core, kept, value));
+    (before?.value.id === value.id || kept.agreedTo === value.id || wellFounded(core, kept, value));
   if (chosen === undefined && !founded) {
     refuse(core, from, 'contradiction', false);
     return null;
   }
+  // Of guests, who promise nothing: a vote takes the place of an earlier one only.
+  if (before !== undefined && compareEpochs(epoch, before.epoch) < 0) return null;
   if (before !== undefined && sameEpoch(before.epoch, epoch) && before.value.id !== value.id) {
     refuse(core, from, 'contradiction', false);
     return null;

@@ -314,7 +314,12 @@ function takeOffice(
     persist(core, { table: 'records', job, key: 'grant', value });
   }
   note(core, 'job.leading', { job, epoch: lead.epoch.number, confirmed: confirmed ? 1 : 0 });
-  const open = [...inherited.values()].filter(({ slot }) => !kept.ledger.committed.has(slot));
+  // Who led already took over then what had been decided before its epoch; what comes up now was not.
+  const open = [...inherited.values()].filter(
+    ({ slot, epoch: voted }) =>
+      !kept.ledger.committed.has(slot) &&
+      (former === null || compareEpochs(voted, former.epoch) >= 0),
+  );
   const states = [...kept.ledger.states.values()].filter((state) =>
     open.some(({ value }) => restsOn(value, state.body.execution)),
   );

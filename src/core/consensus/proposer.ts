@@ -19,7 +19,7 @@ import type { Ledger } from '../record/ledger.ts';
 import type { CertifiedValue, Message, SlotValue } from '../contract/messages.ts';
 import type { Signed, Slot } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
-import { keepersChanged } from '../keeping/guests.ts';
+import { keepersChanged, saveGuest } from '../keeping/guests.ts';
 import { outdate } from '../leading/outlook.ts';
 import type { Closing, Leader } from '../leading/state.ts';
 import { note, observe, persist, refuse, send, touch } from '../node/outbox.ts';
@@ -256,6 +256,7 @@ export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean
     return false;
   }
   if (merged === 'known') return true;
+  saveGuest(core, kept);
   observe(core, value.record.hlc);
   const { job } = kept.ledger;
   workDone(kept);

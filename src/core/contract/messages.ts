@@ -166,7 +166,7 @@ export type Message =
       readonly spec: Signed<'spec'>;
       readonly next: Signed<'config'>;
     } & Roots)
-  /** The answer to both: yes, as it stands now. It binds nobody. */
+  /** The answer to both: yes, and also when it is proposed later. */
   | { readonly type: 'change-agreed'; readonly job: JobId; readonly of: RecordId }
   /** These are on the keeper's disk. */
   | { readonly type: 'commit-ack'; readonly job: JobId; readonly slots: readonly Slot[] }

@@ -320,6 +320,7 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     oversight: newOversight(core.now),
     closedAt: null,
     changedAt: null,
+    agreedTo: null,
     forfeited: new Set(),
     guestAt: core.now,
     unsaved: false,

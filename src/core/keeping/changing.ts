@@ -59,11 +59,12 @@ export function wouldVote(core: With<'mesh'>, kept: KeptJob, next: Configuration
 
 /**
  * The changes there are: one for one, two that come, two that go when nobody can come; and two by which a node
- * comes back with another store, for which alone the number of keepers is even for a while.
+ * comes back with another store, for which alone the number of keepers is even for a while. Of those, too, one is
+ * replaced by one.
  */
 function isSensible(before: Configuration, next: Configuration, come: number, go: number): boolean {
   const isOdd = next.keepers.length % 2 === 1;
-  if (next.former.length > 0) return isOdd && come + go === 2;
+  if (next.former.length > 0) return come + go === 2 && (isOdd || come === go);
   return isOdd ? before.keepers.length % 2 === 0 && come === 1 : go === 1;
 }
 

@@ -22,7 +22,7 @@ export function goneBecause(
   { node, store }: Keeper,
 ): Gone | null {
   const { keeperReplaceAfterMs } = core.config.limits;
-  if (forfeited.has(node)) return 'forfeited';
+  if (forfeited.has(store)) return 'forfeited';
   if (node === core.self) return shut(core) === null ? null : 'leaving';
   const member = core.mesh.members.get(node);
   if (member !== undefined && member.advert.body.store !== store) return 'other-store';

@@ -8,7 +8,7 @@ import type { Message } from '../contract/messages.ts';
 import { note, persist, send, touch } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
 import { changes, currentOf, everKept } from '../record/chain.ts';
-import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
+import { keeperNodes, members } from '../record/keeper-set.ts';
 import { slotOf } from '../record/slot.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import type { Signed } from '../record/records.ts';
@@ -52,11 +52,10 @@ export function keepersChanged(core: Node, kept: KeptJob): void {
     if (kept.lead !== null && kept.lead.stage !== 'closing') kept.lead = null;
     note(core, 'job.kept-elsewhere', { job: ledger.job });
   }
-  for (const node of kept.forfeited) if (!isKeeper(current, node)) kept.forfeited.delete(node);
   touch(core, ledger.job);
 }
 
-/** A keeper says that it has lost what it promised of the job. */
+/** A keeper, or one that was asked to be one, says that it has lost what it promised of the job. */
 export function onForfeit(
   core: With<'keeping'>,
   from: NodeId,
@@ -64,8 +63,10 @@ export function onForfeit(
 ): void {
   const kept = core.keeping.kept.get(job);
   if (kept === undefined || refusal.code !== 'damaged') return;
-  if (!isKeeper(currentOf(kept.ledger), from) || kept.forfeited.has(from)) return;
-  kept.forfeited.add(from);
+  const asked = kept.lead?.stage === 'leader' ? (kept.lead.change?.next.body.keepers ?? []) : [];
+  const keeper = [...members(currentOf(kept.ledger)), ...asked].find(({ node }) => node === from);
+  if (keeper === undefined || kept.forfeited.has(keeper.store)) return;
+  kept.forfeited.add(keeper.store);
   touch(core, job);
 }
 

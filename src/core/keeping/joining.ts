@@ -1,7 +1,7 @@
 /**
  * Before a change of keepers is proposed, those who would vote for it are asked: the keepers whether they miss
- * those that go, the newcomers whether they would keep the job. What they answer binds nobody; they look again
- * when it is proposed.
+ * those that go, the newcomers whether they would keep the job. Who agreed votes for it when it is proposed, also by
+ * the next leader: it may hang otherwise, as those that go are back and a keeper is gone that may have voted.
  */
 import { learn } from '../consensus/proposer.ts';
 import { tellLedger } from '../consensus/transfer.ts';
@@ -46,8 +46,10 @@ export function onChange(
     return refuse(core, from, 'not-keeper', false);
   }
   if (!follows(current, body) || !hasSay(core, current, body)) return;
-  if (!wouldVote(core, kept, body)) return askGoers(core, kept, current, body);
+  if (kept.agreedTo !== next.id && !wouldVote(core, kept, body))
+    return askGoers(core, kept, current, body);
   if (!core.suite.verify(next)) return refuse(core, from, 'bad-signature', true);
+  kept.agreedTo = next.id;
   send(core, from, { type: 'change-agreed', job: ledger.job, of: next.id });
 }
 

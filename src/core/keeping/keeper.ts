@@ -91,6 +91,8 @@ const isClose = ({ record }: CertifiedValue): boolean => record.type === 'close'
  */
 export function learnClose(core: Node, kept: KeptJob, close: Certified<'close'>): void {
   if (kept.ledger.close !== null) return;
+  // Who never kept the job has nothing to tell of it.
+  if (!everKept(kept.ledger, core.self)) return void learn(core, kept, close);
   if (close.record.body.outcome === 'completed') kept.endedAt ??= core.now;
   else learn(core, kept, close);
   askRest(core, kept);

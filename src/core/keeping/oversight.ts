@@ -6,6 +6,10 @@
 import { after } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
 import type { Node, With } from '../node/state.ts';
+import { heardWithin } from '../mesh/reach.ts';
+import { currentOf } from '../record/chain.ts';
+import { isQuorum, members } from '../record/keeper-set.ts';
+import type { Keeper } from '../record/records.ts';
 import { eachKept } from './books.ts';
 import type { KeptJob } from './state.ts';
 import { workDue } from './duty.ts';
@@ -31,6 +35,8 @@ export const LEAD_CHECK_MS = 10_000;
 const SILENT_MS = 20_000;
 /** Between two looks for work left undone: each costs a plan of the job. */
 const LOOK_MS = 20_000;
+/** Keepers speak to each other every ten seconds at least. */
+const THERE_MS = 30_000;
 /** No promise for who failed as leader, at first and at most; doubles. It may have been slow only. */
 const SHUN_MS = 60_000;
 const SHUN_MAX_MS = 16 * SHUN_MS;
@@ -104,5 +110,22 @@ export function shun(core: Node, { oversight }: KeptJob, node: NodeId): void {
   oversight.shunned.set(node, { until, times });
 }
 
-export const isShunned = (core: Node, { oversight }: KeptJob, node: NodeId): boolean =>
-  core.now < (oversight.shunned.get(node)?.until ?? 0);
+/**
+ * Whether it gets no promise: it failed as leader, and the others that are there are enough without it. Else all
+ * that are there would shun each other for want of the one that none of them can do without.
+ */
+export function isShunned(core: With<'mesh'>, kept: KeptJob, node: NodeId): boolean {
+  if (core.now >= (kept.oversight.shunned.get(node)?.until ?? 0)) return false;
+  const configuration = currentOf(kept.ledger);
+  const others = members(configuration)
+    .filter((keeper) => keeper.node !== node && isThere(core, kept, keeper))
+    .map((keeper) => keeper.node);
+  return isQuorum(configuration, others);
+}
+
+/** It is heard, and has lost nothing of what it promised. */
+function isThere(core: With<'mesh'>, { forfeited }: KeptJob, { node, store }: Keeper): boolean {
+  if (node === core.self) return true;
+  const known = core.mesh.members.get(node)?.advert.body.store ?? store;
+  return heardWithin(core, node, THERE_MS) && known === store && !forfeited.has(store);
+}

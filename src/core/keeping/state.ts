@@ -8,7 +8,7 @@ import type { Missing } from '../consensus/missing.ts';
 import type { Fetching, Held } from '../consensus/transfer.ts';
 import type { Oversight } from './oversight.ts';
 import type { Lead } from '../leading/state.ts';
-import type { JobId, Millis, NodeId, RequestId } from '../record/ids.ts';
+import type { JobId, Millis, NodeId, RecordId, RequestId, StoreId } from '../record/ids.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { Refusal } from '../record/refusals.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
@@ -46,8 +46,10 @@ export interface KeptJob {
   closedAt: Millis | null;
   /** When the keepers last changed while this process kept the job; null when they did not. */
   changedAt: Millis | null;
-  /** Keepers that say they have lost what they promised of it. */
-  readonly forfeited: Set<NodeId>;
+  /** The change of keepers that it last agreed to: it votes for it, though those that it replaces are back. */
+  agreedTo: RecordId | null;
+  /** Stores of keepers, or of nodes that were asked to be some, that say they have lost what they promised of it. */
+  readonly forfeited: Set<StoreId>;
   /** Not a keeper: when it was last asked to become one, or asked a keeper how the job stands. */
   guestAt: Millis;
   /** It has voted for nothing here yet, so nothing of it is on disk. */

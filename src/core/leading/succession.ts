@@ -28,6 +28,8 @@ import type { Leader, Succession } from './state.ts';
 
 /** Who was asked so long ago and does not agree is not waited for. */
 const ASKING_MS = 30_000;
+/** So long all that are there are waited for. */
+const AGREEING_MS = 5_000;
 /** A newcomer is given so long to fetch what was committed before it is a keeper like the others. */
 const CATCH_UP_MS = 60_000;
 
@@ -75,32 +77,42 @@ function isOutdated(
   { next, since, agreed }: Succession,
 ): boolean {
   if (!wouldVote(core, kept, next.body)) return true;
+  const comers = beyond(next.body.keepers, currentOf(kept.ledger).keepers);
+  if (comers.some(({ store }) => kept.forfeited.has(store))) return true;
   if (core.now - since < ASKING_MS) return false;
   // Another one is chosen the next time.
-  for (const { node } of beyond(next.body.keepers, currentOf(kept.ledger).keepers))
-    if (!agreed.has(node)) noteSilent(core, node);
+  for (const { node } of comers) if (!agreed.has(node)) noteSilent(core, node);
   return true;
 }
 
-function begun(core: Node, { ledger: { job } }: KeptJob, next: Configuration): Succession {
-  note(core, 'job.keepers-asked', { job, keepers: next.keepers.length });
+function begun(core: Node, kept: KeptJob, configuration: Configuration): Succession {
+  const { job } = kept.ledger;
+  note(core, 'job.keepers-asked', { job, keepers: configuration.keepers.length });
+  const next = seal(core, 'config', { job, ...configuration });
+  kept.agreedTo = next.id;
   return {
-    next: seal(core, 'config', { job, ...next }),
+    next,
     agreed: new Set(),
     since: core.now,
     resend: toSay(core),
   };
 }
 
-/** Enough of them, and all that are to come: who has no room for the job would be missed by nobody, as it lives. */
-const isAgreed = (
-  core: With<'mesh'>,
+/** A quorum agrees; and all that are there, or they had their time: the more agree, the surer it is decided. */
+function isAgreed(
+  core: Node,
   { ledger }: KeptJob,
   { epoch }: Leader,
-  { next, agreed }: Succession,
-): boolean =>
-  beyond(next.body.keepers, currentOf(ledger).keepers).every(({ node }) => agreed.has(node)) &&
-  isChosen(ledger, next, epoch, new Set([core.self, ...agreed]));
+  { next, agreed, since }: Succession,
+): boolean {
+  const there = new Set([core.self, ...agreed]);
+  if (!isChosen(ledger, next, epoch, there)) return false;
+  // Who has no room for the job would be missed by nobody, as it lives.
+  const comers = beyond(next.body.keepers, currentOf(ledger).keepers);
+  if (!comers.every(({ node }) => there.has(node))) return false;
+  if (core.now - since >= AGREEING_MS) return true;
+  return next.body.keepers.every(({ node }) => there.has(node));
+}
 
 function ask(core: Node, { ledger }: KeptJob, { epoch }: Leader, change: Succession): void {
   const { next, agreed } = change;
@@ -175,7 +187,10 @@ function changed(
   // So it is with nearly every job: nobody is missing, and there is no room for more.
   const isFull = keepers.length % 2 === 1 && keepers.length >= keeperCount(keepersMax, keepersMax);
   if (gone.length === 0 && isFull) return null;
-  const others = candidates.filter(({ node }) => keepers.every((keeper) => keeper.node !== node));
+  const others = candidates.filter(
+    ({ node, store }) =>
+      !kept.forfeited.has(store) && keepers.every((keeper) => keeper.node !== node),
+  );
   const without = (...goers: readonly Keeper[]): readonly Keeper[] =>
     keepers.filter((keeper) => !goers.includes(keeper));
   const [first, second] = gone;
