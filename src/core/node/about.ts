@@ -54,7 +54,7 @@ export function jobOfInput(core: With<'executing'>, input: Input): JobId | null 
 export function jobOfTimer(core: With<'executing'>, key: string): JobId | null {
   const id = key.slice(key.indexOf(':') + 1);
   if (id.startsWith('j-')) return asJobId(id);
-  return key.startsWith('exec:') ? jobOfExecution(core, asExecutionId(id)) : null;
+  return id.startsWith('e-') ? jobOfExecution(core, asExecutionId(id)) : null;
 }
 
 /** The local request that waits for an answer to this input. */

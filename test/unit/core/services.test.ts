@@ -154,6 +154,23 @@ describe('the program of a service', () => {
     assert.equal(service.last.restarts, 6, 'a run is taken up, and no other begun');
   });
 
+  it('is started again though that failed here once', () => {
+    let failures = 0;
+    const suite: ClusterOptions['suite'] = (whole) => ({
+      ...whole,
+      seal(type, body, ...rest) {
+        const isStart = type === 'state' && 'restarts' in body && body.restarts > 0;
+        if (isStart && 'retryMs' in body && body.retryMs === null && (failures += 1) === 1)
+          throw new Error('a defect');
+        return whole.seal(type, body, ...rest);
+      },
+    });
+    const service = new Service({ ...ALONE, suite });
+    service.cluster.defectsExpected = true;
+    service.again(exits(1));
+    assert.ok(failures > 1);
+  });
+
   it('is told of again with the lease until the leader has heard it', () => {
     const service = new Service(LED);
     const { cluster, last } = service;
