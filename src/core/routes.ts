@@ -272,7 +272,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   states: (core, from, { states }) => onStates(core, from, states),
   'states-ack': onStatesAck,
   renew: onRenew,
-  renewed: (core, _from, { executions }) => onRenewed(core, executions),
+  renewed: (core, from, { executions }) => onRenewed(core, from, executions),
   leads(core, from, message) {
     onLeads(core, from, message);
     stopElsewhere(core, message);

@@ -1,5 +1,5 @@
 /** The lease of an execution: renewed with its leader, whoever that is by now. */
-import { chainOf, configurationOf, currentOf } from '../record/chain.ts';
+import { chainOf, configurationOf, currentOf, everKept } from '../record/chain.ts';
 import type { Chain, Changes } from '../record/chain.ts';
 import { compareEpochs } from '../record/ballot.ts';
 import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
@@ -47,10 +47,17 @@ function whomToTell(core: With<'keeping'>, execution: LocalExecution): ReadonlyS
   return keeper === undefined ? nodes : nodes.add(keeper);
 }
 
-export function onRenewed(core: With<'executing'>, executions: readonly ExecutionId[]): void {
+/** Of whoever keeps the job: another would only keep this node from looking for its leader. */
+export function onRenewed(
+  core: With<'executing'>,
+  from: NodeId,
+  executions: readonly ExecutionId[],
+): void {
   for (const id of executions) {
     const execution = core.executing.executions.get(id);
     if (execution === undefined) continue;
+    const { stored, epoch } = execution;
+    if (from !== epoch.leader && !everKept(chainOf(stored), from)) continue;
     execution.leaderHeardAt = core.now;
     execution.doubtedUntil = null;
   }

@@ -37,6 +37,25 @@ describe('an executor', () => {
     }
   });
 
+  it('takes nobody else for its leader, who would keep it from looking for that', () => {
+    for (const [from, isAsked] of [
+      [7, true],
+      [1, false],
+    ] as const) {
+      const cluster = running();
+      const [run] = cluster.effects('run');
+      assert.ok(run);
+      for (let turn = 0; turn < 8; turn += 1) {
+        cluster.advance(5_000);
+        cluster.message(0, from, { type: 'renewed', executions: [run.order.execution] });
+      }
+      assert.equal(
+        cluster.messages('renew').some(({ to }) => to === idOf(3)),
+        isAsked,
+      );
+    }
+  });
+
   it('looks for another leader when the one it knows says again and again that it leads no more', () => {
     const cluster = running();
     const asked = (): boolean => cluster.messages('renew').some(({ to }) => to === idOf(3));
