@@ -82,8 +82,11 @@ export function sightings(core: With<'mesh' | 'placing' | 'executing'>): readonl
 export function onlyHere(core: With<'mesh' | 'executing'>): readonly JobId[] {
   const others = aliveMembers(core).map(({ advert }) => advert.body);
   const jobs = new Set<JobId>();
+  const seen = new Set<JobId>();
   for (const { stored } of core.executing.live.values()) {
-    const { spec } = stored.spec.body;
+    const { job, spec } = stored.spec.body;
+    if (seen.has(job)) continue;
+    seen.add(job);
     if (!others.some((advert) => advert.keeps && mayRun(advert, spec))) jobs.add(stored.order.job);
   }
   return [...jobs];

@@ -24,6 +24,8 @@ export interface DrainingDeps {
 
 /** A person waits; what it costs is to count two maps. */
 const LOOK_MS = 250;
+/** What only this peer could run costs a look at each member for each job, and any client may ask. */
+const ONLY_HERE_MS = 5_000;
 
 export interface Drain {
   /** Begins, or moves the deadline of what was begun. @param withinMs from now, ≥ 0 */
@@ -36,8 +38,17 @@ export interface Drain {
 export function createDrain(deps: DrainingDeps): Drain {
   let deadline: number | null = null;
   let stop = (): void => {};
+  let found: { readonly at: number; readonly jobs: readonly string[] } | null = null;
+
+  function onlyHere(): readonly string[] {
+    if (found === null || deps.now() - found.at >= ONLY_HERE_MS)
+      found = { at: deps.now(), jobs: deps.onlyHere() };
+    return found.jobs;
+  }
 
   function look(): void {
+    // A signal was quicker. What is left then is never less, and a timer would keep the process.
+    if (deps.isLeaving()) return stop();
     if (deadline === null || (deps.left() > 0 && deps.now() < deadline)) return;
     stop();
     deps.leave();
@@ -48,7 +59,7 @@ export function createDrain(deps: DrainingDeps): Drain {
     // It may have been told by a signal, without a word to this.
     leavesBy: deadline === null ? (deps.isLeaving() ? deps.wall() : null) : wallOf(deadline),
     executions: deps.left(),
-    onlyHere: deps.onlyHere(),
+    onlyHere: onlyHere(),
   });
 
   return {
@@ -57,6 +68,7 @@ export function createDrain(deps: DrainingDeps): Drain {
       const first = deadline === null;
       deadline = deps.now() + withinMs;
       if (first) {
+        found = null;
         deps.drain(true);
         // Not at once: what was assigned a moment ago is on its way into the books.
         stop = deps.every(LOOK_MS, look);
@@ -78,7 +90,7 @@ export const realTime = {
   now: () => performance.now(),
   wall: () => Date.now(),
   every(ms: number, look: () => void): () => void {
-    const timer = setInterval(look, ms);
+    const timer = setInterval(look, ms).unref();
     return () => clearInterval(timer);
   },
 };

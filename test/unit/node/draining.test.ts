@@ -4,11 +4,22 @@ import { describe, it } from 'node:test';
 import { createDrain } from '../../../src/node/draining.ts';
 
 function world(left = 0) {
-  const state = { now: 1_000, skew: 0, left, told: [] as boolean[], gone: 0, look: (): void => {} };
+  const state = {
+    now: 1_000,
+    skew: 0,
+    left,
+    told: [] as boolean[],
+    gone: 0,
+    asked: 0,
+    look: (): void => {},
+  };
   const drain = createDrain({
     drain: (on) => state.told.push(on),
     left: () => state.left,
-    onlyHere: () => [],
+    onlyHere: () => {
+      state.asked += 1;
+      return [];
+    },
     leave: () => {
       state.gone += 1;
     },
@@ -48,6 +59,25 @@ describe('a peer that is to leave', () => {
     assert.equal(state.gone, 0);
     pass(1);
     assert.equal(state.gone, 1);
+  });
+
+  it('looks no more when a signal was quicker, though something is left', () => {
+    const { state, drain, pass } = world(1);
+    drain.begin(60_000);
+    const { look } = state;
+    state.gone = 1;
+    pass(250);
+    assert.notEqual(state.look, look);
+    assert.equal(state.gone, 1);
+  });
+
+  it('looks for jobs that no other could run no more often than each few seconds, however often it is asked', () => {
+    const { state, drain, pass } = world(1);
+    for (let time = 0; time < 1_000; time += 1) drain.view();
+    assert.equal(state.asked, 1);
+    pass(5_000);
+    drain.view();
+    assert.equal(state.asked, 2);
   });
 
   it('has its time though the clock is set meanwhile', () => {
