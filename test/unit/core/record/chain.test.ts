@@ -92,9 +92,12 @@ const chains = fc
       else if (what === 'replace' && fresh.length === 1) {
         put([...rest, node], keepers);
         put((keepers = [...rest, node]));
-      } else if (what === 'grow' && fresh.length === 1 && keepers.length + 2 <= KEEPERS_MAX) {
-        put([...keepers, node, 20 + node], keepers);
-        put((keepers = [...keepers, node, 20 + node]));
+      } else if (what === 'grow' && keepers.length + 2 <= KEEPERS_MAX) {
+        const two = [node, 20 + node];
+        // One of them may have come so before, and be left.
+        if (two.some((one) => keepers.includes(one))) continue;
+        put([...keepers, ...two], keepers);
+        put((keepers = [...keepers, ...two]));
       } else if (what === 'shrink' && keepers.length > 2) {
         put(rest.slice(1), keepers);
         put((keepers = rest.slice(1)));
