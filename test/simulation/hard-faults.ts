@@ -146,7 +146,7 @@ const kinds = {
 export type HardKind = keyof typeof kinds;
 export const hardKinds = Object.keys(kinds) as readonly HardKind[];
 
-const APART: ReadonlySet<HardKind> = new Set(['counts', 'hostile', 'liars']);
+const APART: ReadonlySet<HardKind> = new Set(['departures', 'counts', 'hostile', 'liars']);
 /** All at once; the others cost much to look at, or excuse from some promises, and have seeds of their own. */
 export const kindsKept: readonly HardKind[] = hardKinds.filter((kind) => !APART.has(kind));
 

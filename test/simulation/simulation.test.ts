@@ -63,6 +63,10 @@ describe('simulated meshes', () => {
     for (let seed = 1; seed <= 200; seed += 1) mustHold(hard(seed, kindsKept));
   });
 
+  it('keep every promise when nodes go for good, and each job that goes on has its keepers', () => {
+    for (let seed = 1; seed <= 60; seed += 1) mustHold(hard(seed, ['departures']));
+  });
+
   it('keep every promise that does not rest on one member, with hostile ones among the keepers', () => {
     for (let seed = 1; seed <= 100; seed += 1) mustHold(hard(seed, ['hostile']));
     for (let seed = 1; seed <= 30; seed += 1) mustHold(hard(seed, ['hostile', ...kindsKept]));
