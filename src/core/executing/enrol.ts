@@ -7,7 +7,7 @@
 import type { Announcement } from '../contract/messages.ts';
 import type { StoredExecution } from '../contract/stored.ts';
 import { isOver } from '../keeping/shelf.ts';
-import { isNewcomer, roomFor, welcomeOwn } from '../mesh/welcome.ts';
+import { claimsOn, isNewcomer, roomFor, welcomeOwn } from '../mesh/welcome.ts';
 import type { Asker } from '../mesh/welcome.ts';
 import { shut } from '../node/door.ts';
 import { note, observe, persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
@@ -75,7 +75,7 @@ export function enrol(
   if (closed !== null) return decline([closed]);
   const wanted = takenBy(spec.body.spec.Task, profile.overheads);
   const asker = { owner: spec.body.owner, leader };
-  const room = roomFor(core, asker, wanted);
+  const room = roomFor(core, asker, wanted, claimsOn(core));
   const queued = !fits(wanted, room);
   forgetExpired(core);
   let welcome = welcomeOwn(core, asker, queued);

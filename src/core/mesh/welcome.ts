@@ -12,7 +12,7 @@
  * this: a hold becomes one within a second.
  *
  * **Executions of this node's own decision** are weighed like holds as long as they run, since nobody chose
- * them: what finds no room waits, and so much waits at most.
+ * them: what finds no room waits, and so much waits at most. They take nothing of the share of holds.
  *
  * **Admissions** that nobody has activated yet are bounded by who brought them, from which host, for
  * which owner, and in all.
@@ -149,8 +149,8 @@ export interface Claims {
 
 const nobody = (): Share => ({ count: 0, held: NOTHING });
 
-/** Holds, and what runs by this node's own decision: nobody chose that, so it is weighed as long as it runs. */
-export function claimsOn(core: With<'mesh' | 'placing' | 'executing'>): Claims {
+/** Holds alone: what is to be placed does not wait for what runs by this node's own decision, which may be for ever. */
+function holdsOn(core: With<'mesh' | 'placing' | 'executing'>): Claims {
   const claims: Claims = {
     free: freeNow(core),
     all: nobody(),
@@ -161,15 +161,22 @@ export function claimsOn(core: With<'mesh' | 'placing' | 'executing'>): Claims {
     owners: new Set(),
   };
   for (const hold of core.placing.holds.values()) count(core, claims, hold);
+  for (const { stored } of core.executing.own.values())
+    if (stored.queued === true) claims.owners.add(stored.spec.body.owner);
+  for (const { spec } of core.placing.wishes.values()) claims.owners.add(spec?.body.owner);
+  return claims;
+}
+
+/** Holds, and what runs by this node's own decision: nobody chose that, so it is weighed as long as it runs. */
+export function claimsOn(core: With<'mesh' | 'placing' | 'executing'>): Claims {
+  const claims = holdsOn(core);
   const overheads = core.profile?.overheads ?? {};
   for (const { stored, epoch } of core.executing.own.values()) {
-    const { owner } = stored.spec.body;
-    if (stored.queued === true) claims.owners.add(owner);
     if (stored.queued === true || isTerminal(stored.state.body.phase)) continue;
     const resources = takenBy(stored.order.task, overheads);
+    const { owner } = stored.spec.body;
     count(core, claims, { owner, leader: epoch.leader, resources });
   }
-  for (const { spec } of core.placing.wishes.values()) claims.owners.add(spec?.body.owner);
   return claims;
 }
 
@@ -205,7 +212,7 @@ export function roomFor(
   core: With<'mesh' | 'placing' | 'executing'>,
   asker: Asker,
   one: Resources,
-  claims = claimsOn(core),
+  claims = holdsOn(core),
 ): Resources {
   const capacity = core.profile?.capacity ?? NOTHING;
   const standing = standingOf(core, asker);

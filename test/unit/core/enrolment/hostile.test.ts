@@ -100,6 +100,17 @@ describe('a node that is called to jobs', () => {
     assert.equal(running(cluster), 1);
   });
 
+  it('has room for a job that was placed, of an unknown owner, too, however long the others run', () => {
+    const cluster = lonely();
+    for (let number = 1; number <= 3; number += 1)
+      invite(cluster, calling(foreign(number, ops(CPU), number)));
+    assert.equal(running(cluster), 2);
+    cluster.advance(3_600_000);
+    const job = foreign(4, { ...ops(CPU), Type: 'batch', Count: 1 }, 9);
+    invite(cluster, { ...calling(job), need: 1 });
+    assert.equal(cluster.messages('bid').length, 1);
+  });
+
   it('gives more to who has shown that his jobs come to an end', () => {
     const cluster = lonely();
     invite(cluster, calling(foreign(1)));
