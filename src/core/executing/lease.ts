@@ -1,5 +1,5 @@
 /** The lease of an execution: renewed with its leader, whoever that is by now. */
-import { chainOf, configurationOf, currentOf, everKept } from '../record/chain.ts';
+import { chainOf, configurationOf, currentOf, everKept, sameConfig } from '../record/chain.ts';
 import type { Chain, Changes } from '../record/chain.ts';
 import { compareEpochs } from '../record/ballot.ts';
 import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
@@ -78,8 +78,9 @@ export function onLeads(
     if (known > 0) adopt(core, id, proven);
     const hint = compareEpochs(epoch, proven) === 0 ? null : epoch;
     if (hint !== null) follow(core, from, execution, hint);
-    // Who names another does not lead, though he did once.
-    if (known >= 0 && proven.leader === from && hint === null) {
+    // Who names another does not lead, though he did once; nor does who led those that keep the job no more.
+    const isPast = !sameConfig(proven.config, currentOf(chain).config);
+    if (known >= 0 && proven.leader === from && hint === null && !isPast) {
       execution.leaderHeardAt = core.now;
       // Whom this node told that it enrolled may have been started again since.
       const isOwn = execution.stored.assign === null && execution.acked.delete(from);

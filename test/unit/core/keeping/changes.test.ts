@@ -255,6 +255,18 @@ describe('an executor', () => {
     assert.deepEqual(epochOf(cluster), next);
   });
 
+  it('asks those that keep the job now when its leader is none of theirs, whatever that one says', () => {
+    const cluster = running();
+    const renewals = (to: number) =>
+      cluster.messages('renew').filter((sent) => sent.to === idOf(to));
+    for (let told = 0; cluster.now < 120_000; cluster.advance(1_000)) {
+      if (renewals(1).length === told) continue;
+      told = renewals(1).length;
+      cluster.message(0, 1, { type: 'leads', job: id, epoch: job.epoch, configs, grant: null });
+    }
+    assert.ok(renewals(2).length > 0);
+  });
+
   it('keeps the signed spec and the admission on disk with what it runs, so that anybody can seed the job again', () => {
     const cluster = running();
     const [row] = cluster.store(0).rows('executions');
