@@ -13,10 +13,10 @@ import type { NodeView, Observer } from './observer.ts';
 import type { SimStore } from './sim-store.ts';
 
 /**
- * A node that went down is known to be down after this: at once where its connections break, else when its probes
- * stay without an answer. In seed 1255 that took 11 s, and a result was proposed 5.002 s after its node had died.
+ * A node that went down is known to be down after this: at once where its connections break, else when it has
+ * missed its probes and was suspected for `suspectMs`, 11 s after its death in seed 1255.
  */
-const NOTICED_MS = 20_000;
+const NOTICED_MS = 12_000;
 
 export interface ResultsContext extends FactsContext {
   readonly nodes: () => readonly NodeView[];
