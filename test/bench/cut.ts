@@ -8,8 +8,8 @@ import type { BenchContext, BenchResult } from './bench.ts';
 import { noopJob } from './jobs.ts';
 import { startMesh } from './mesh.ts';
 import type { Mesh } from './mesh.ts';
-import { separate } from './separate.ts';
-import type { Separate } from './separate.ts';
+import { createNetwork, NETWORK_NEEDS } from '../mesh/network.ts';
+import type { Network } from '../mesh/network.ts';
 import { atMost, row } from './statistics.ts';
 import type { Row } from './statistics.ts';
 
@@ -24,9 +24,8 @@ const WORK_MS = 1_200_000;
 const STOP_AFTER_MS = 15_000;
 
 export async function cut({ quick, profileDir, say }: BenchContext): Promise<BenchResult> {
-  await using network = await separate(SIZE);
-  if (network === null)
-    return { rows: [], skipped: ['cut: network namespaces take Linux, iproute2 and root'] };
+  await using network = await createNetwork(SIZE);
+  if (network === null) return { rows: [], skipped: [`cut: ${NETWORK_NEEDS}`] };
   await using mesh = await startMesh({
     size: SIZE,
     flags: ['--no-docker', '--no-wasm', '--noop'],
@@ -53,7 +52,7 @@ export async function cut({ quick, profileDir, say }: BenchContext): Promise<Ben
 
 async function cutOnce(
   mesh: Mesh,
-  network: Separate,
+  network: Network,
   cutMs: number,
 ): Promise<{ readonly connected: number; readonly agreed: number }> {
   const [first, , , other] = mesh.peers;
@@ -63,7 +62,7 @@ async function cutOnce(
   for (const job of [kept, stopped]) {
     await agreed('the jobs run', mesh, [job], (views) => views.every(runs));
   }
-  await network.cut();
+  await network.part([0, 1, 2], [3, 4, 5]);
   await pause(STOP_AFTER_MS);
   // Not all keepers may be in its half: then it is carried out later.
   void first.api.stop(stopped).catch(() => {});

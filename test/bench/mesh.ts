@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createApi } from './api.ts';
 import type { Api } from './api.ts';
-import type { Separate } from './separate.ts';
+import type { Network } from '../mesh/network.ts';
 
 export const root = join(import.meta.dirname, '..', '..');
 export const program = join(root, 'scripts', 'shoal');
@@ -57,7 +57,7 @@ export interface MeshOptions {
   readonly flags: readonly string[];
   readonly profileDir: string | null;
   /** Where each peer has a network of its own; else all share loopback. */
-  readonly network?: Separate;
+  readonly network?: Network;
   /** All but the first start at the same time. */
   readonly together?: boolean;
 }
@@ -131,9 +131,7 @@ async function startPeer(setup: PeerSetup): Promise<Peer> {
   args.push('--listen', setup.ports?.listen ?? anywhere);
   args.push('--api-port', String(setup.ports?.api ?? 0), ...setup.flags, ...setup.bootstrap);
   const command = commandOf(args, setup.profileDir);
-  const process = await launch(setup.network?.wrap(command) ?? command, logPath, async (pid) =>
-    setup.network?.plug(pid, index),
-  );
+  const process = await launch(setup.network?.wrap(index, command) ?? command, logPath);
   running.add(process);
   void process.exited.then(() => running.delete(process));
   const printed = (key: string): string => {
@@ -190,10 +188,9 @@ function commandOf(
 async function launch(
   [file, ...args]: readonly [string, ...string[]],
   logPath: string,
-  plug: (pid: number) => Promise<void>,
 ): Promise<Running> {
   const log = openSync(logPath, 'a');
-  const child = spawn(file, args, { stdio: ['pipe', 'pipe', log] });
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', log] });
   closeSync(log);
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => resolve());
@@ -217,8 +214,6 @@ async function launch(
     START_MS,
   );
   try {
-    await plug(child.pid ?? 0);
-    child.stdin?.end('go\n');
     await ready.promise;
   } catch (error) {
     child.kill('SIGKILL');

@@ -18,7 +18,9 @@ import type {
   SubmitAnswer,
 } from '../../src/api/types.ts';
 import { containersOf, docker } from '../docker/support.ts';
+import type { Network } from './network.ts';
 import { Peer } from './peer.ts';
+import type { Place } from './peer.ts';
 import { processesWith } from './processes.ts';
 import { createProgram } from './program.ts';
 import type { Program } from './program.ts';
@@ -51,14 +53,16 @@ export class Mesh {
   readonly directory: string;
   readonly peers: Peer[] = [];
   readonly #program: Program;
+  readonly #network: Network | null;
   readonly #env: NodeJS.ProcessEnv;
   readonly #deferred: (() => Promise<void>)[] = [];
   #usesDocker = false;
   #commands = 0;
 
-  constructor(directory: string, program: Program) {
+  constructor(directory: string, program: Program, network: Network | null) {
     this.directory = directory;
     this.#program = program;
+    this.#network = network;
     // Nothing of the machine's own shoal: no settings, no keys.
     const own = Object.entries(process.env).filter(([name]) => !name.startsWith('SHOAL_'));
     this.#env = { ...Object.fromEntries(own), HOME: join(directory, 'home') };
@@ -84,9 +88,16 @@ export class Mesh {
       directory: join(this.directory, name),
       flags: [...key, ...ROOMY, ...bootstrap, '--noop', ...flags],
       env: this.#env,
+      place: this.#placeOf(this.peers.length),
     });
     this.peers.push(peer);
     return peer;
+  }
+
+  #placeOf(index: number): Place | null {
+    const network = this.#network;
+    if (network === null) return null;
+    return { listen: network.listen(index), wrap: (command) => network.wrap(index, command) };
   }
 
   /** Starts a seed, then the others at once, and waits until all see each other. */
@@ -251,7 +262,7 @@ export class Mesh {
     await mkdir(home, { recursive: true });
     const env = {
       ...this.#env,
-      ...(peer === null ? {} : { SHOAL_API_PORT: String(peer.apiPort) }),
+      ...peer?.apiVariables,
       ...more,
     };
     const child = spawn(this.#program.command, args, {
@@ -330,14 +341,18 @@ export class Mesh {
     if (this.#usesDocker) problems.push(...(await this.#containersLeft()));
     await rm(this.directory, { recursive: true, force: true });
     await this.#program.remove();
+    await this.#network?.[Symbol.asyncDispose]();
     if (problems.length > 0) throw new Error(problems.join('\n'));
   }
 }
 
-/** A mesh without peers; taken down after the tests of the file. Call it outside of all hooks and tests. */
-export async function createMesh(): Promise<Mesh> {
+/**
+ * A mesh without peers; taken down after the tests of the file. Call it outside of all hooks and tests.
+ * @param network where each peer has its own, with as many places as there will be peers; null = loopback.
+ */
+export async function createMesh(network: Network | null = null): Promise<Mesh> {
   const directory = await mkdtemp(join(tmpdir(), 'shoal-mesh-'));
-  const mesh = new Mesh(directory, await createProgram());
+  const mesh = new Mesh(directory, await createProgram(), network);
   afterEach(async (context) => {
     if ('passed' in context && !context.passed)
       process.stderr.write(`${context.name}\n${await mesh.describe()}\n`);

@@ -4,8 +4,12 @@
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import type { IncomingMessage, RequestOptions } from 'node:http';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { until } from './wait.ts';
 
 const BASE = '/api/v1';
@@ -23,6 +27,14 @@ export interface PeerOptions {
   readonly directory: string;
   readonly flags: readonly string[];
   readonly env: NodeJS.ProcessEnv;
+  /** Where the peer has a network of its own; null = loopback. */
+  readonly place: Place | null;
+}
+
+/** A network that this process is not in. */
+export interface Place {
+  readonly listen: string;
+  wrap(command: readonly string[]): readonly [string, ...string[]];
 }
 
 export interface Exit {
@@ -48,6 +60,27 @@ function codeIn(body: string): string {
   } catch {
     return '';
   }
+}
+
+interface Asked {
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array;
+}
+
+const GET: Asked = { method: 'GET', headers: {} };
+
+/** One request with a connection of its own: one that was kept may be to a process that is gone. */
+async function ask({
+  body,
+  ...options
+}: Asked & RequestOptions): Promise<{ readonly status: number; readonly body: string }> {
+  const signal = AbortSignal.timeout(REQUEST_MS);
+  const outgoing = request({ ...options, agent: false, signal });
+  const answered = once(outgoing, 'response') as Promise<[IncomingMessage]>;
+  outgoing.end(body);
+  const [answer] = await answered;
+  return { status: answer.statusCode ?? 0, body: await text(answer) };
 }
 
 /** A line of the log of a peer. */
@@ -76,16 +109,22 @@ export class Peer {
     this.logPath = join(options.directory, 'log');
   }
 
-  /** Starts the process; one that ran before gets its ports back. Resolves when it is ready. */
-  async start(): Promise<void> {
-    const { command, flags, env } = this.#options;
+  /**
+   * Starts the process; one that ran before gets its ports back. Resolves when it is ready.
+   * @param env variables of this process alone.
+   */
+  async start(env: NodeJS.ProcessEnv = {}): Promise<void> {
+    const { command, flags, place } = this.#options;
     const port = this.address === '' ? '0' : (/\/tcp\/(\d+)/.exec(this.address)?.[1] ?? '0');
     const own = ['--data-dir', this.dataDir, '--api-port', String(this.apiPort)];
-    const args = ['serve', ...own, '--listen', `/ip4/127.0.0.1/tcp/${port}`, ...flags];
+    const listen = place?.listen ?? `/ip4/127.0.0.1/tcp/${port}`;
+    const line = [command, 'serve', ...own, '--listen', listen, ...flags] as const;
+    const [file, ...args] = place?.wrap(line) ?? line;
     this.#logFrom = this.log().length;
-    const file = openSync(this.logPath, 'a');
-    const child = spawn(command, args, { stdio: ['ignore', file, file], env });
-    closeSync(file);
+    const log = openSync(this.logPath, 'a');
+    const all = { ...this.#options.env, ...env };
+    const child = spawn(file, args, { stdio: ['ignore', log, log], env: all });
+    closeSync(log);
     this.#child = child;
     this.#exit = new Promise((resolve, reject) => {
       child.once('error', reject);
@@ -196,18 +235,31 @@ export class Peer {
 
   // — its HTTP API
 
-  async #request(path: string, init: RequestInit): Promise<string> {
-    const url = `http://127.0.0.1:${this.apiPort}${path}`;
-    const response = await fetch(url, { ...init, signal: AbortSignal.timeout(REQUEST_MS) });
-    const body = await response.text();
-    if (!response.ok)
-      throw new ApiError(`${init.method ?? 'GET'} ${path} of ${this.name}`, response.status, body);
+  /** How the command line reaches it. */
+  get apiVariables(): Readonly<Record<string, string>> {
+    return this.#options.place === null
+      ? { SHOAL_API_PORT: String(this.apiPort) }
+      : { SHOAL_API_SOCKET: this.#socketPath };
+  }
+
+  /** A socket in the file system can be opened from any network. */
+  get #socketPath(): string {
+    return join(this.dataDir, 'api.sock');
+  }
+
+  async #request(path: string, asked: Asked): Promise<string> {
+    const where =
+      this.#options.place === null
+        ? { host: '127.0.0.1', port: this.apiPort }
+        : { socketPath: this.#socketPath };
+    const { status, body } = await ask({ ...where, path, ...asked });
+    if (status !== 200) throw new ApiError(`${asked.method} ${path} of ${this.name}`, status, body);
     return body;
   }
 
   /** @param path below `/api/v1`. @throws ApiError when it answers with an error. */
   async get<T>(path: string): Promise<T> {
-    return JSON.parse(await this.#request(BASE + path, {})) as T;
+    return JSON.parse(await this.#request(BASE + path, GET)) as T;
   }
 
   async send<T>(method: 'PUT' | 'POST' | 'DELETE', path: string, body: unknown): Promise<T> {
@@ -230,7 +282,7 @@ export class Peer {
 
   /** The sum of all series of this name whose labels contain `labels`, e.g. `code="bad-signature"`. */
   async metric(name: string, labels = ''): Promise<number> {
-    const text = await this.#request('/metrics', {});
+    const text = await this.#request('/metrics', GET);
     return text
       .split('\n')
       .filter(
