@@ -33,6 +33,12 @@ export function createRestartsChecker(context: CheckersContext): Observer {
   const known = new Map<string, Runs>();
   const keyOf = ({ store }: NodeView, execution: ExecutionId): string => `${store.id}|${execution}`;
   return {
+    // Of what a disk has lost a node counts anew.
+    onStart: ({ store }) => {
+      const rows = store.rows('executions').map(({ key }) => `${store.id}|${key}`);
+      for (const key of known.keys())
+        if (key.startsWith(`${store.id}|`) && !rows.includes(key)) known.delete(key);
+    },
     onHandled: (node, input) => {
       if (input.type !== 'run-event' || input.event.type === 'phase') return;
       const runs = known.get(keyOf(node, input.execution));

@@ -216,6 +216,8 @@ export class SimNode implements NodeView {
 
   deliver(input: Input): void {
     if (!this.up) return;
+    // Also before it hears of it: who is stopped then is as good as gone.
+    if (input.type === 'drain') this.leaving = input.on;
     if (this.paused) {
       this.#backlog.push(input);
       return;
@@ -255,7 +257,6 @@ export class SimNode implements NodeView {
   }
 
   #handle(input: Input, arrivedAt = this.now()): void {
-    if (input.type === 'drain') this.leaving = input.on;
     const machine = this.#machine as Machine;
     const observer = this.#context.observer;
     observer.onInput(this, input);

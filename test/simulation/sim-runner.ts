@@ -123,7 +123,8 @@ export function createSimRunner(context: SimRunnerContext): SimRunner {
     run: (order, again) => {
       const known = runs.get(order.execution);
       if (known !== undefined && known.order.restarts >= order.restarts) {
-        if (again) resume(known);
+        // What is over is told again, as by the files of a run: an older row may be on the disk of its node.
+        if (again || !isActive(known)) resume(known);
         return;
       }
       const run: Run = {

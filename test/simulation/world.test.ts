@@ -178,6 +178,21 @@ describe('a simulated node', () => {
     assert.equal(node.store.restore().promises.length, 0);
   });
 
+  it('that is told to leave while it is stopped counts as leaving, and as another process no more', () => {
+    const [node] = worldOf(
+      1,
+      NO_FAULTS,
+      scripted(() => []),
+    ).nodes;
+    assert.ok(node);
+    node.pause();
+    node.deliver({ type: 'drain', on: true });
+    assert.equal(node.leaving, true);
+    node.crash(() => 'kept');
+    node.start();
+    assert.equal(node.leaving, false);
+  });
+
   it('that starts on a full disk is told so, and when there is room again', () => {
     const told: (readonly [number, boolean])[] = [];
     const world = worldOf(
@@ -380,6 +395,14 @@ describe('the simulated runner', () => {
     runner.run(order({ 'sim-run-ms': '10000' }), true);
     queue.runUntil(70_000);
     assert.deepEqual(events, ['preparing', 'starting', 'running', 'publishing', 'ended']);
+  });
+
+  it('tells of a run that is over again when an older row of its node asks for it', () => {
+    const { queue, events, runner } = setUp();
+    runner.run(order({ 'sim-run-ms': '1000' }), false);
+    queue.runUntil(60_000);
+    runner.run(order({ 'sim-run-ms': '1000' }), false);
+    assert.deepEqual(events.slice(-2), ['ended', 'ended']);
   });
 
   it('says so when the program died with its node', () => {
