@@ -102,7 +102,14 @@ export function ownGrant(core: Node, { ledger: { grant } }: KeptJob): Certified<
   return grant?.record.body.epoch.leader === core.self ? grant : null;
 }
 
-function announcementOf(core: Node, kept: KeptJob, lead: Leader, need: number): Announcement {
+/** @param round who asks a node directly repeats the round at hand: each has as many rounds as this node itself */
+function announcementOf(
+  core: Node,
+  kept: KeptJob,
+  lead: Leader,
+  need: number,
+  round = Math.max(0, lead.seeking.round - 1),
+): Announcement {
   const { spec } = kept.ledger;
   // Beside what proves who leads there must be room for it.
   const small =
@@ -113,7 +120,7 @@ function announcementOf(core: Node, kept: KeptJob, lead: Leader, need: number): 
     leader: core.self,
     ...rootsOf(kept.ledger),
     grant: ownGrant(core, kept),
-    round: lead.seeking.round,
+    round,
     need,
     spec: small ? spec : null,
     notAgain: [...lead.outlook.failures]
@@ -133,7 +140,7 @@ const changesBytes = (core: Node, { ledger: { configs } }: KeptJob): number =>
 function announce(core: With<'mesh'>, kept: KeptJob, lead: Leader, need: number): void {
   const pause = Math.min(ROUND_FIRST_MS * 2 ** lead.seeking.round, ROUND_MAX_MS);
   forgetGone(core, lead);
-  const announcement = announcementOf(core, kept, lead, need);
+  const announcement = announcementOf(core, kept, lead, need, lead.seeking.round);
   // With the proof of many changes it is too large for gossip: each node is asked directly.
   if (changesBytes(core, kept) <= CHANGES_GOSSIPED_BYTES)
     core.out.push({ type: 'gossip', gossip: { type: 'announce', announcement } });

@@ -77,3 +77,23 @@ describe('a node that is full', () => {
     assert.equal(cluster.messages('bid')[1]?.to, idOf(2));
   });
 });
+
+describe('a node that is asked directly', () => {
+  it('hears the round at hand, so that all who failed the job offer again in the same one as its leader', () => {
+    const cluster = new Cluster({
+      nodes: 2,
+      profile: (node) => (node === 0 ? { engines: {} } : {}),
+    });
+    cluster.advance(10_000);
+    // Who does not answer the announcement is asked directly.
+    cluster.lose = ({ message }) => message.type === 'bid' || message.type === 'decline';
+    cluster.submit(0, jobWith());
+    cluster.advance(10_000);
+    const announced = cluster
+      .effects('gossip')
+      .flatMap(({ gossip }) => (gossip.type === 'announce' ? [gossip.announcement.round] : []));
+    const invited = cluster.messages('invite').map(({ message }) => message.announcement.round);
+    assert.ok(invited.length >= 3, invited.join(' '));
+    assert.deepEqual(invited, announced.slice(0, invited.length));
+  });
+});
