@@ -171,7 +171,8 @@ function planAttempts(
     draft.ending = exhaustedEnding(attempts, index, failures);
     return;
   }
-  const notBefore = backoffEnd(views, failures, observed);
+  const [backoff, answer] = [backoffEnd(views, failures, observed), backBy(views, observed.now)];
+  const notBefore = answer > backoff ? answer : backoff;
   if (notBefore > observed.now) return wake(draft, notBefore);
   const attempt = last === undefined ? 0 : last.attempt.assign.record.body.attempt + 1;
   if (observed.isProposed(assignSlot(version, index, attempt))) return;
@@ -244,6 +245,22 @@ function planSurplus(
     if (state !== null && isTerminal(state.body.phase)) continue;
     if (!cancelled.has(execution)) draft.surplus.push({ assign, because: accept });
   }
+}
+
+/**
+ * Until when one that another leader gave up may still say that it runs: that leader may have been cut off from it,
+ * and it has the time of a lease to find this one. What this leader gave up was silent for that long here.
+ */
+function backBy(views: readonly View[], now: Millis): Millis {
+  let latest = now;
+  for (const { attempt, watched } of views) {
+    const phase = attempt.state?.body.phase ?? null;
+    // As far as this leader knows nobody ever took it up.
+    const isAbsent = watched.gaveUp === 'missed' && phase === null;
+    if (isAbsent || (watched.gaveUp !== 'lost' && watched.gaveUp !== 'missed')) continue;
+    if (!isTerminal(phase ?? 'received') && watched.silentAt > latest) latest = watched.silentAt;
+  }
+  return latest;
 }
 
 /** When the next attempt may start: back-off doubles with each failure; a lost node needs none. */

@@ -261,8 +261,27 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
   ],
   [
     'an execution that was given up as lost is replaced without being lost again',
-    { partitions: [[{ phase: 'running', gone: 'lost' }]] },
+    { partitions: [[{ phase: 'running', gone: 'lost', heardAgoMs: leaseLostMs }]] },
     { vacancies: ['0/1'], tried: [1], replaces: ['lost'] },
+  ],
+  [
+    'one that another leader gave up as lost has the time of a lease to be back before a further attempt',
+    { partitions: [[{ phase: 'running', replaced: 'lost', fresh: true }, { gone: 'missed' }]] },
+    { begun: ['0/0'], wakeInMs: leaseLostMs },
+  ],
+  [
+    'one that began, as its node said, though another leader missed it, has that time, too',
+    { partitions: [[{ phase: 'running', replaced: 'missed', fresh: true }, { gone: 'missed' }]] },
+    { begun: ['0/0'], wakeInMs: leaseLostMs },
+  ],
+  [
+    'one that another leader gave up as lost, and is silent here, too, is waited for no longer',
+    {
+      partitions: [
+        [{ phase: 'running', gone: 'lost', heardAgoMs: leaseLostMs }, { gone: 'missed' }],
+      ],
+    },
+    { vacancies: ['0/2'], tried: [2], replaces: ['missed'] },
   ],
   [
     'an assignment that nobody took up is replaced at once',
@@ -296,7 +315,11 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
   ],
   [
     'a lost node after a failure counts into the back-off of that failure once it is replaced',
-    { partitions: [[failure('node', 0), { gone: 'lost' }, { gone: 'missed' }]] },
+    {
+      partitions: [
+        [failure('node', 0), { gone: 'lost', heardAgoMs: leaseLostMs }, { gone: 'missed' }],
+      ],
+    },
     { wakeInMs: 2 * retryBackoffMs },
   ],
   [
@@ -316,7 +339,14 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
   ],
   [
     'a lost node that was not replaced is no failure yet',
-    { partitions: [Array.from({ length: maxAttempts }, (): Told => ({ gone: 'lost' }))] },
+    {
+      partitions: [
+        Array.from(
+          { length: maxAttempts },
+          (): Told => ({ gone: 'lost', heardAgoMs: leaseLostMs }),
+        ),
+      ],
+    },
     { vacancies: [`0/${maxAttempts}`], tried: [maxAttempts], replaces: ['lost'] },
   ],
   [
@@ -491,8 +521,8 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
     { begun: ['0/0'], wakeInMs: leaseLostMs },
   ],
   [
-    'what another leader replaced is not waited for',
-    { partitions: [[{ fresh: true }, failure('node', retryBackoffMs)]] },
+    'what nobody took up for another leader is not waited for',
+    { partitions: [[{ fresh: true, replaced: 'missed' }, failure('node')]] },
     { begun: ['0/0'], wakeInMs: retryBackoffMs },
   ],
   [
