@@ -114,7 +114,7 @@ function restoreOne(
     const execution = addExecution(core, stored, later ? promise : certified);
     const isOver = isTerminal(stored.state.body.phase);
     if (isOver || assign === null) tickExecution(core, stored.order.execution);
-    if (stored.queued === true)
+    if (stored.queued === true || isPausing(execution))
       execution.doubtedUntil = after(core.now, core.config.limits.leaseLostMs);
     if (isPausing(execution)) resumePause(core, execution);
     else if (!isOver && stored.queued !== true)

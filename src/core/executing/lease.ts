@@ -8,6 +8,7 @@ import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Epoch } from '../record/records.ts';
 import { report, saveExecution } from './reporting.ts';
+import { isPausing, resumePause } from './restarting.ts';
 import { eachLive } from './state.ts';
 import { persist, send } from '../node/outbox.ts';
 import type { LocalExecution } from './state.ts';
@@ -59,7 +60,9 @@ export function onRenewed(
     const { stored, epoch } = execution;
     if (from !== epoch.leader && !everKept(chainOf(stored), from)) continue;
     execution.leaderHeardAt = core.now;
+    if (execution.doubtedUntil === null) continue;
     execution.doubtedUntil = null;
+    if (isPausing(execution)) resumePause(core, execution);
   }
 }
 

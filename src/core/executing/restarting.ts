@@ -55,7 +55,7 @@ export function pauseProgram(core: Node, execution: LocalExecution, event: Inter
   core.timers.set(restartTimer(order.execution), after(core.now, retryMs));
 }
 
-/** After a start of this node: the rest of the pause. */
+/** After a start of this node, and when its leader says that its job goes on: the rest of the pause. */
 export function resumePause(core: Node, { stored }: LocalExecution): void {
   const leftMs = (stored.backoff?.until ?? 0) - countedMs(core);
   const waitMs = Math.min(Math.max(0, leftMs), RESTART_MAX_MS);
@@ -67,6 +67,9 @@ export function tickRestart(core: With<'executing'>, id: ExecutionId): void {
   const execution = core.executing.executions.get(id);
   const { backoff } = execution?.stored ?? {};
   if (execution === undefined || backoff === undefined || !isPausing(execution)) return;
+  const { doubtedUntil } = execution;
+  if (doubtedUntil !== null && core.now < doubtedUntil)
+    return core.timers.set(restartTimer(id), doubtedUntil);
   const { stored } = execution;
   const before: StateBody = stored.state.body;
   const sequence = before.sequence + 1;

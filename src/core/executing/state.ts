@@ -23,8 +23,8 @@ export interface LocalExecution {
   readonly resend: Repeat;
   cancelling: boolean;
   /**
-   * It waited while this node was off, and its job may be over since: until then its leader is asked before it
-   * begins. null: its leader has said that it goes on, or it did not wait.
+   * It waited for room, or out its pause, while this node was off, and its job may be over since: until then its leader
+   * is asked before it begins. null: its leader has said that it goes on, or it did not wait.
    */
   doubtedUntil: Millis | null;
   /** When this process heard that its program runs; null before that. */

@@ -154,6 +154,20 @@ describe('the program of a service', () => {
     assert.equal(service.last.restarts, 6, 'a run is taken up, and no other begun');
   });
 
+  it('is started again within a lease by a node that comes back and reaches nobody', () => {
+    const service = new Service();
+    const { node, execution } = service.last;
+    const { cluster } = service;
+    cluster.report(node, execution, [exits(1)]);
+    cluster.crash(node);
+    cutOff(service, node);
+    cluster.advance(10_000);
+    const runs = () => service.runs().filter((run) => run.node === node).length;
+    const before = runs();
+    cluster.restart(node);
+    cluster.until('it runs', () => runs() > before, 21_000);
+  });
+
   it('is started again though that failed here once', () => {
     let failures = 0;
     const suite: ClusterOptions['suite'] = (whole) => ({
@@ -433,6 +447,22 @@ describe('stopping a service', () => {
     assert.equal(cluster.inspect(node).executions[0]?.phase, 'cancelled');
     cluster.advance(RESTART_MAX_MS);
     assert.equal(service.runs().length, before);
+  });
+
+  it('is its end for a node that was off in the pause: it asks before it starts the program again', () => {
+    const service = new Service({ profile: (at) => (at === 0 ? { engines: {} } : {}) });
+    const { node, execution } = service.last;
+    const { cluster } = service;
+    cluster.report(node, execution, [exits(1)]);
+    cluster.crash(node);
+    stop(service);
+    cluster.advance(RESTART_MAX_MS);
+    const runs = () => service.runs().filter((run) => run.node === node).length;
+    const before = runs();
+    cluster.restart(node);
+    cluster.advance(RESTART_MAX_MS);
+    assert.equal(runs(), before);
+    assert.deepEqual(cluster.inspect(node).executions, [], 'it is over and forgotten');
   });
 
   it('is its end, however its program ends at the same moment', () => {
