@@ -231,6 +231,7 @@ export function addExecution(
     stored,
     epoch,
     leaderHeardAt: core.now,
+    hinted: null,
     acked: new Set(),
     asked: 0,
     resend: toSay(core),

@@ -39,6 +39,7 @@ function whomToTell(core: With<'keeping'>, execution: LocalExecution): ReadonlyS
   const { leaseRenewMs } = core.config.limits;
   const silent = core.now - execution.leaderHeardAt;
   const nodes = new Set([execution.epoch.leader]);
+  if (execution.hinted !== null) nodes.add(execution.hinted);
   // This node may still lead, or believe so, when its execution obeys another.
   const lead = core.keeping.kept.get(execution.stored.order.job)?.lead;
   if (lead?.stage === 'leader') nodes.add(core.self);
@@ -79,8 +80,9 @@ export function onLeads(
     const proven = grantedEpoch(chain, grant);
     const known = compareEpochs(proven, execution.epoch);
     if (known > 0) adopt(core, id, proven);
-    const hint = compareEpochs(epoch, proven) === 0 ? null : epoch;
+    const hint = known >= 0 && compareEpochs(epoch, proven) === 0 ? null : epoch;
     if (hint !== null) follow(core, from, execution, hint);
+    else execution.hinted = null;
     // Who names another does not lead, though he did once; nor does who led those that keep the job no more.
     const isPast = !sameConfig(proven.config, currentOf(chain).config);
     if (known >= 0 && proven.leader === from && hint === null && !isPast) {
@@ -111,13 +113,18 @@ export function heardOf(
   return longer;
 }
 
-/** Without a proof nothing is obeyed; but the one who may lead must not take this execution for lost. */
-function follow(core: Node, from: NodeId, { stored, epoch }: LocalExecution, hint: Epoch): void {
+/**
+ * Without a proof nothing is obeyed, nor below an epoch that this node promised and that never came to lead; but
+ * the one who may lead must not take this execution for lost.
+ */
+function follow(core: Node, from: NodeId, local: LocalExecution, { leader }: Epoch): void {
+  const { stored, hinted } = local;
   const keepers = currentOf(chainOf(stored));
-  if (!isKeeper(keepers, from) || !isKeeper(keepers, hint.leader)) return;
-  if (hint.leader === from || compareEpochs(hint, epoch) <= 0) return;
+  if (!isKeeper(keepers, from) || !isKeeper(keepers, leader) || leader === core.self) return;
+  local.hinted = leader;
+  if (leader === from || leader === hinted) return;
   const { job, execution } = stored.order;
-  send(core, hint.leader, { type: 'renew', executions: [{ job, execution }] });
+  send(core, leader, { type: 'renew', executions: [{ job, execution }] });
 }
 
 export function adopt(core: With<'keeping' | 'executing'>, id: ExecutionId, epoch: Epoch): void {
@@ -126,6 +133,7 @@ export function adopt(core: With<'keeping' | 'executing'>, id: ExecutionId, epoc
   execution.leaderHeardAt = core.now;
   if (compareEpochs(epoch, execution.epoch) <= 0) return;
   execution.epoch = epoch;
+  execution.hinted = null;
   saveEpoch(core, execution.stored.order.job, epoch);
 }
 

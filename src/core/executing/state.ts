@@ -16,6 +16,8 @@ export interface LocalExecution {
   /** Highest epoch seen for the job; lower ones are not obeyed. */
   epoch: Epoch;
   leaderHeardAt: Millis;
+  /** Who leads by the word of a keeper, under an epoch that is not obeyed here: it is told that this lives. */
+  hinted: NodeId | null;
   /** Keepers that have the last state on disk. */
   readonly acked: Set<NodeId>;
   /** How often one of them was asked since whether the job is closed. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Epoch } from '../../../../src/core/record/records.ts';
 import { Cluster } from '../cluster.ts';
-import { admitted, assignOf, committed, idOf, jobWith } from '../fixtures.ts';
+import { admitted, assignOf, certify, committed, grantOf, idOf, jobWith } from '../fixtures.ts';
 
 /** Nodes 1, 2 and 3 keep the job, 1 leads it; node 0 is the executor and no keeper. */
 const job = admitted(jobWith(), [1, 2, 3]);
@@ -35,6 +35,30 @@ describe('an executor', () => {
         told,
       );
     }
+  });
+
+  it('tells it so with every renewal also when it obeys a higher epoch, under which nobody leads', () => {
+    const cluster = running();
+    const epochOf = (number: number, leader: number): Epoch => ({
+      config: { major: 0, minor: 0 },
+      number,
+      leader: idOf(leader),
+    });
+    const grantFor = (epoch: Epoch, by: number) =>
+      certify(grantOf(job, epoch, by), 'grant', [2, 3], epoch);
+    const [high, low] = [epochOf(9, 3), epochOf(4, 2)];
+    const says = (from: number, epoch: Epoch, by: number) =>
+      cluster.message(0, from, { type: 'leads', job: id, epoch, grant: grantFor(epoch, by) });
+    says(3, high, 3);
+    says(1, low, 2);
+    for (let turn = 0; turn < 4; turn += 1) cluster.advance(5_000);
+    const told = cluster.messages('renew').filter(({ to }) => to === idOf(2));
+    assert.ok(told.length >= 5, `${told.length} times`);
+    says(3, epochOf(10, 3), 3);
+    const before = cluster.messages('renew').filter(({ to }) => to === idOf(2)).length;
+    cluster.advance(5_000);
+    const after = cluster.messages('renew').filter(({ to }) => to === idOf(2)).length;
+    assert.equal(after, before, 'and no more once somebody leads above it');
   });
 
   it('takes nobody else for its leader, who would keep it from looking for that', () => {
