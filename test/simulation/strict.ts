@@ -9,7 +9,7 @@ import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { JobFacts } from './facts.ts';
-import { slotText } from './facts.ts';
+import { keepersNow, slotText } from './facts.ts';
 import { nodeIdOf } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';
 import { createFrames } from './frames.ts';
@@ -293,7 +293,8 @@ function checkCount(context: StrictContext, sponsor: NodeView, job: JobId, chose
 function checkLedgers(context: StrictContext): void {
   for (const facts of context.facts.jobs.values()) {
     const first = new Map<string, string>();
-    for (const { node: id, store } of facts.admitted?.body.keepers ?? []) {
+    // Who was replaced may have missed what came before the end.
+    for (const { node: id, store } of keepersNow(facts)?.keepers ?? []) {
       const node = context.nodes().find((candidate) => candidate.id === id);
       if (node === undefined || !node.up || node.store.id !== store) continue;
       if (context.isHostile(node)) continue;

@@ -116,7 +116,7 @@ export function createSubmission(
     refused: new Set(),
     lost: new Map(),
     activated: new Set(),
-    asked: false,
+    askedAt: null,
     waiting: [],
     resend: toSay(core),
   };
@@ -133,11 +133,11 @@ function sendOut(core: With<'mesh' | 'keeping'>, submission: Submission): void {
       if (submission.activated.has(node)) continue;
       send(core, node, { type: 'activate', spec, admission: certified });
     } else if (!submission.votes.has(node)) {
-      if (submission.asked) noteSilent(core, node);
+      if (submission.askedAt !== null) noteSilent(core, node, submission.askedAt);
       send(core, node, { type: 'admit', spec, admission });
     }
   }
-  submission.asked = true;
+  submission.askedAt = core.now;
   said(core, submission.resend);
   core.timers.set(timerOf(spec.body.job), submission.resend.at);
 }

@@ -92,8 +92,8 @@ export interface Submission {
   readonly lost: Map<NodeId, Refusal>;
   /** Keepers that acknowledged the activation. */
   readonly activated: Set<NodeId>;
-  /** The keepers were asked once; who is asked again did not answer. */
-  asked: boolean;
+  /** When the keepers were asked last; who is asked again did not answer. */
+  askedAt: Millis | null;
   /** Local requests waiting for the outcome. */
   readonly waiting: {
     readonly request: RequestId;

@@ -81,7 +81,7 @@ function isOutdated(
   if (comers.some(({ store }) => kept.forfeited.has(store))) return true;
   if (core.now - since < ASKING_MS) return false;
   // Another one is chosen the next time.
-  for (const { node } of comers) if (!agreed.has(node)) noteSilent(core, node);
+  for (const { node } of comers) if (!agreed.has(node)) noteSilent(core, node, since);
   return true;
 }
 

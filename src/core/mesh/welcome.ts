@@ -48,6 +48,8 @@ import type { With } from '../node/state.ts';
 
 /** Whoever is counted: more of them than this are not remembered apart. */
 const KEYS_MAX = 4_096;
+/** Who was there and did not answer may be there only to be chosen as keeper; or its answers were lost. */
+const SILENT_MS = 120_000;
 /** Holds at a time, for one leader and for all: a job that asks for next to nothing takes a row, too. */
 const HOLDS_PER_LEADER_MAX = 256;
 const HOLDS_MAX = 1_024;
@@ -82,15 +84,15 @@ export interface Welcome {
   readonly failures: Tally<NodeId>;
   /** Bytes of results copied, by owner and in all. */
   readonly copied: Tally<PublicKey | 'all'>;
-  /** Admissions that a keeper did not answer. */
-  readonly unanswered: Tally<NodeId>;
+  /** Keepers that did not answer, and whether they were there: others said nothing at all since they were asked. */
+  readonly unanswered: Map<NodeId, { readonly at: Millis; readonly wasThere: boolean }>;
 }
 
 export const createWelcome = (): Welcome => ({
   wasted: new Tally(60_000, KEYS_MAX),
   used: new Tally(3_600_000, KEYS_MAX),
   adverts: new Map(),
-  unanswered: new Tally(300_000, KEYS_MAX),
+  unanswered: new Map(),
   copied: new Tally(24 * 3_600_000, KEYS_MAX),
   failures: new Tally(120_000, KEYS_MAX),
 });
@@ -325,13 +327,23 @@ export function welcomeAdvert(core: With<'mesh'>, from: NodeId): boolean {
   return true;
 }
 
-/** A keeper did not answer an admission in time; one that answers is forgiven. */
-export const noteSilent = (core: With<'mesh'>, keeper: NodeId): void =>
-  core.mesh.welcome.unanswered.add(keeper, 1, core.now);
-export const noteAnswered = (core: With<'mesh'>, keeper: NodeId): void =>
-  core.mesh.welcome.unanswered.add(keeper, -10, core.now);
-export const isSilent = (core: With<'mesh'>, keeper: NodeId): boolean =>
-  core.mesh.welcome.unanswered.of(keeper, core.now) >= 0.5;
+/** A keeper did not answer in time what it was asked then; one that answers is forgiven. */
+export function noteSilent(core: With<'mesh'>, keeper: NodeId, askedAt: Millis): void {
+  const { unanswered } = core.mesh.welcome;
+  const wasThere = (core.mesh.heardAt.get(keeper) ?? -Infinity) > askedAt;
+  unanswered.delete(keeper);
+  remember(unanswered, keeper, { at: core.now, wasThere }, KEYS_MAX);
+}
+
+export const noteAnswered = (core: With<'mesh'>, keeper: NodeId): boolean =>
+  core.mesh.welcome.unanswered.delete(keeper);
+
+/** It did not answer, not long ago; one that was not there until it is heard. */
+export function isSilent(core: With<'mesh'>, keeper: NodeId): boolean {
+  const known = core.mesh.welcome.unanswered.get(keeper);
+  if (known === undefined || core.now - known.at >= SILENT_MS) return false;
+  return known.wasThere || (core.mesh.heardAt.get(keeper) ?? -Infinity) <= known.at;
+}
 
 /**
  * Somebody asks this node to keep a job. `later`: too many wait for their activation already, which lasts

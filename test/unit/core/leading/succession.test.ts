@@ -11,6 +11,8 @@ import { admitted, idOf, jobWith } from '../fixtures.ts';
 const AFTER_MS = 60_000;
 /** A change is seen at the next look for one, and takes two rounds. */
 const WITHIN_MS = AFTER_MS + 60_000;
+/** So long the leader waits for those that it asks. */
+const ASKED_MS = 40_000;
 const running = () => [{ type: 'phase', phase: 'running' }] as const;
 
 const indexes = (cluster: Cluster, nodes: readonly NodeId[]): readonly number[] =>
@@ -118,6 +120,42 @@ describe('a small set of keepers', () => {
     cluster.until('it has five', () => keptBy(cluster, [0, 1, 2, 3, 4]), 2 * WITHIN_MS);
     cluster.advance(4 * WITHIN_MS);
     assert.equal(jobOn(cluster, 0)?.records.configs?.length, 4);
+  });
+});
+
+describe('a node that was asked to keep a job and did not answer', () => {
+  it('as it was out of reach is asked again as soon as it is heard', () => {
+    const cluster = new Cluster({ nodes: 3, program: running });
+    for (const node of [1, 2]) cluster.crash(node);
+    cluster.advance(1_000);
+    cluster.submit(0, jobWith());
+    for (const node of [1, 2]) cluster.restart(node);
+    cluster.advance(AFTER_MS / 2);
+    cluster.lose = () => true;
+    const isAsked = () => cluster.messages('join').length > 0;
+    cluster.until('they are asked', isAsked, AFTER_MS);
+    cluster.advance(ASKED_MS);
+    assert.deepEqual(keepersBy(cluster, 0), [0]);
+    cluster.lose = () => false;
+    for (const node of [1, 2]) cluster.message(0, node, { type: 'pong', nonce: 0 });
+    cluster.until('it has three', () => keptBy(cluster, [0, 1, 2]), 20_000);
+  });
+
+  it('though it was there is asked again after two minutes', () => {
+    const cluster = new Cluster({ nodes: 3, program: running });
+    for (const node of [1, 2]) cluster.crash(node);
+    cluster.advance(1_000);
+    cluster.submit(0, jobWith());
+    for (const node of [1, 2]) cluster.restart(node);
+    cluster.lose = ({ message }) => message.type === 'change-agreed';
+    const asked = () => cluster.messages('join').length;
+    cluster.until('they are asked', () => asked() > 0, 2 * AFTER_MS);
+    cluster.advance(ASKED_MS);
+    const before = asked();
+    cluster.lose = () => false;
+    cluster.advance(100_000);
+    assert.equal(asked(), before);
+    cluster.until('it has three', () => keptBy(cluster, [0, 1, 2]), WITHIN_MS);
   });
 });
 
