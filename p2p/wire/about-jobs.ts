@@ -25,6 +25,7 @@ import {
   map,
   nullable,
   oneOf,
+  optional,
   text,
   union,
 } from './shape.ts';
@@ -167,6 +168,7 @@ export const question: Shape<Question> = union<Question, 'type'>('type', {
     ref: name,
     namespace: name,
     from: common.partitions,
+    version: optional(ordinal),
     owner: common.publicKey,
   }),
   jobs: map<OneQuestion<'jobs'>>({
@@ -189,6 +191,7 @@ export const answer = (records: RecordShapes): Shape<Answer> =>
       records: records.jobRecords,
       waiting: nullable(waiting),
       next: nullable(common.partitions),
+      current: optional(ordinal),
     }),
     ambiguous: map<OneAnswer<'ambiguous'>>({
       type: literal('ambiguous'),

@@ -15,7 +15,9 @@ import type {
   GrantBody,
   RecordType,
   SpecBody,
+  Follows,
   StateBody,
+  VersionBody,
   VoteBody,
 } from '../../src/core/record/records.ts';
 import * as common from './common-shapes.ts';
@@ -29,6 +31,7 @@ import {
   literal,
   map,
   nullable,
+  octets,
   oneOf,
   optional,
   text,
@@ -37,6 +40,8 @@ import type { Shape } from './shape.ts';
 
 const { epoch, executionId, index, jobId, moment, nodeId, ordinal, recordId } = common;
 
+/** What the envelope of a version has room for. */
+const SPEC_MAX_BYTES = 65_536;
 const exitCode: Shape<number> = integer(-0x8000_0000, 0xffff_ffff);
 const names: Shape<readonly string[]> = list(text(64, 1), 64);
 
@@ -48,6 +53,13 @@ const spec = map<SpecBody>({
   sponsor: nodeId,
   spec: job,
   notAfter: moment,
+  follows: optional(
+    map<Follows>({
+      of: recordId,
+      how: oneOf({ update: true, rerun: true, rollback: true }),
+      reason: common.sentence,
+    }),
+  ),
 });
 
 const admission = map<AdmissionBody>({
@@ -83,8 +95,14 @@ const commandFields = {
 /** A kind that is known here has exactly its fields; another one what its own version gave it beside these. */
 const command = byKind<CommandBody>(
   'command',
-  { stop: map<CommandBody>({ ...commandFields, command: literal('stop') }) },
-  atLeast<CommandBody>(commandFields),
+  {
+    stop: map<CommandBody>({
+      ...commandFields,
+      command: literal('stop'),
+      version: optional(ordinal),
+    }),
+  },
+  atLeast<CommandBody>({ ...commandFields, version: optional(ordinal) }),
 );
 
 const grant = map<GrantBody>({ job: jobId, epoch });
@@ -153,6 +171,14 @@ const close = map<CloseBody>({
   enrolled: optional(common.partitions),
 });
 
+const version = map<VersionBody>({
+  job: jobId,
+  version: ordinal,
+  spec: octets(SPEC_MAX_BYTES),
+  fallback: nullable(octets(SPEC_MAX_BYTES)),
+  message: common.sentence,
+});
+
 const advert = map<AdvertBody>({
   node: nodeId,
   store: common.storeId,
@@ -181,6 +207,7 @@ export const bodies: { readonly [T in RecordType]: Shape<Bodies[T]> } = {
   state,
   accept,
   close,
+  version,
   advert,
 };
 

@@ -21,7 +21,7 @@ import * as common from './common-shapes.ts';
 import type { Envelopes } from './envelope.ts';
 import { createRecordShapes, MANY } from './record-shapes.ts';
 import type { RecordShapes } from './record-shapes.ts';
-import { fraction, integer, list, literal, map, nullable, oneOf } from './shape.ts';
+import { fraction, integer, list, literal, map, nullable, oneOf, optional } from './shape.ts';
 import type { Shape } from './shape.ts';
 
 const { cid, count, epoch, executionId, jobId, nodeId, nodes, ordinal, resources } = common;
@@ -47,7 +47,8 @@ const announcementOf = (records: RecordShapes): Shape<Announcement> =>
     notAgain: nodes,
   });
 
-function admissionShapes({ spec, sealedAdmission, vote, admission, configs }: RecordShapes) {
+function admissionShapes(records: RecordShapes) {
+  const { spec, sealedAdmission, vote, admission, configs } = records;
   return {
     admit: map<OneMessage<'admit'>>({ type: literal('admit'), spec, admission: sealedAdmission }),
     admitted: map<OneMessage<'admitted'>>({ type: literal('admitted'), job: jobId, vote }),
@@ -61,6 +62,7 @@ function admissionShapes({ spec, sealedAdmission, vote, admission, configs }: Re
       spec,
       admission,
       configs,
+      version: optional(records.version),
     }),
     activated: map<OneMessage<'activated'>>({ type: literal('activated'), job: jobId }),
     'job-wanted': map<OneMessage<'job-wanted'>>({ type: literal('job-wanted'), job: jobId }),
@@ -99,7 +101,7 @@ function slotShapes(records: RecordShapes) {
   const { value, certifiedValue, states, commands, votes, vote, sealedGrant } = records;
   type Proposed = OneMessage<'propose'>['values'][number];
   const chunks = list(common.nonce, CHUNKS_MAX + 1, 2);
-  const digest = map<Digest>({ snapshot: common.nonce, chunks });
+  const digest = map<Digest>({ version: ordinal, snapshot: common.nonce, chunks });
   const place = {
     job: jobId,
     snapshot: common.nonce,
@@ -159,10 +161,29 @@ function slotShapes(records: RecordShapes) {
   };
 }
 
-function changeShapes({ spec, admission, configs, sealedConfig: next }: RecordShapes) {
+function versionShapes({ spec, version, configs }: RecordShapes) {
+  return {
+    update: map<OneMessage<'update'>>({
+      type: literal('update'),
+      job: jobId,
+      spec,
+      fallback: nullable(spec),
+    }),
+    version: map<OneMessage<'version'>>({ type: literal('version'), job: jobId, version, configs }),
+  };
+}
+
+function changeShapes({ spec, admission, configs, version, sealedConfig: next }: RecordShapes) {
   return {
     change: map<OneMessage<'change'>>({ type: literal('change'), job: jobId, next }),
-    join: map<OneMessage<'join'>>({ type: literal('join'), spec, admission, configs, next }),
+    join: map<OneMessage<'join'>>({
+      type: literal('join'),
+      spec,
+      admission,
+      configs,
+      version: optional(version),
+      next,
+    }),
     'change-agreed': map<OneMessage<'change-agreed'>>({
       type: literal('change-agreed'),
       job: jobId,
@@ -290,6 +311,7 @@ export function createMessageShapes(envelopes: Envelopes): MessageShapes {
     ...biddingShapes(records),
     ...slotShapes(records),
     ...changeShapes(records),
+    ...versionShapes(records),
     ...executionShapes(records),
     ...otherShapes(records),
   };

@@ -38,6 +38,7 @@ export function createRecordShapes(envelopes: Envelopes) {
     assign: true,
     accept: true,
     close: true,
+    version: true,
     config: true,
   });
   const certifiedValue = certified(value, vote) as Shape<CertifiedValue>;
@@ -45,6 +46,7 @@ export function createRecordShapes(envelopes: Envelopes) {
     assign: true,
     accept: true,
     close: true,
+    version: true,
   });
   const configs = optional(list(certified(record(envelopes, 'config'), vote), CONFIGS_MAX));
   const states = list(record(envelopes, 'state'), MANY);
@@ -65,6 +67,7 @@ export function createRecordShapes(envelopes: Envelopes) {
     assign: certified(record(envelopes, 'assign'), vote),
     accept: certified(record(envelopes, 'accept'), vote),
     close: certified(record(envelopes, 'close'), vote),
+    version: certified(record(envelopes, 'version'), vote),
     value,
     certifiedValue,
     states,

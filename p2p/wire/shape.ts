@@ -61,6 +61,10 @@ export const text = <T extends string = string>(maxLength: number, minLength = 0
     return value.length >= minLength && value.length <= maxLength;
   });
 
+/** Bytes that are kept as they are. */
+export const octets = (maxLength: number): Shape<Uint8Array> =>
+  test((value) => value instanceof Uint8Array && value.length <= maxLength);
+
 /** The pattern must be anchored, without flags. */
 export const pattern = <T extends string = string>(expression: RegExp): Shape<T> =>
   test((value) => typeof value === 'string' && expression.test(value));
@@ -214,16 +218,16 @@ function stranger(entries: readonly Entry[], value: Members): string {
  * handed on as a whole.
  */
 export function atLeast<T extends object>(fields: Fields<T>): Shape<T> {
-  const entries = Object.entries<Shape<unknown>>(
-    fields as Readonly<Record<string, Shape<unknown>>>,
-  );
+  const entries = Object.entries<Shape<unknown> | Optional<unknown>>(fields);
   return {
     plain: true,
     read(value, faults) {
       if (!isMap(value)) return bad;
-      for (const [key, shape] of entries) {
-        const read = Object.hasOwn(value, key) ? shape.read(value[key], faults) : bad;
-        if (read === bad) return faults.at(key);
+      for (const [key, field] of entries) {
+        const isHere = Object.hasOwn(value, key);
+        if (!isHere && 'optional' in field) continue;
+        const shape = 'optional' in field ? field.optional : field;
+        if (!isHere || shape.read(value[key], faults) === bad) return faults.at(key);
       }
       return value as T;
     },

@@ -53,6 +53,7 @@ export function createSuite(options: SuiteOptions): Suite {
   const verified = createRecent<string, true>(VERIFIED_MAX);
   const checked = new WeakSet<AnyRecord>();
   const nodes = createRecent<PublicKey, NodeId>(KEYS_MAX);
+  const opened = new WeakMap<Uint8Array, Signed<'spec'> | null>();
 
   function seal<T extends RecordType>(
     type: T,
@@ -109,6 +110,15 @@ export function createSuite(options: SuiteOptions): Suite {
       return same && key !== null && crypto.verify(key, crypto.sha256(opened.input), opened.sig);
     },
     sizeOf: (record) => envelopes.encode(record).length,
+    envelopeOf: (spec) => envelopes.encode(spec as AnyRecord),
+    specIn(envelope) {
+      const known = opened.get(envelope);
+      if (known !== undefined) return known;
+      const decoded = envelopes.decode(envelope);
+      const spec = decoded.ok && decoded.record.type === 'spec' ? decoded.record : null;
+      opened.set(envelope, spec);
+      return spec;
+    },
     ...createPacker(envelopes),
     hash: crypto.sha256Hex,
     nodeOf(key) {

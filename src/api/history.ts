@@ -123,6 +123,14 @@ function committedEvent(
           ...(record.body.result === null ? {} : { CID: record.body.result.cid }),
         },
       };
+    case 'version':
+      return {
+        ...base,
+        execution: null,
+        topic: 'Job Updated',
+        message: `Version ${record.body.version} is the job's`,
+        details: record.body.message === '' ? {} : { Reason: record.body.message },
+      };
     case 'close': {
       const failed = record.body.outcome === 'failed';
       return {

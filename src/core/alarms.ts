@@ -19,6 +19,7 @@ import { tickRestart } from './executing/restarting.ts';
 import { tickSubmission } from './keeping/sponsor.ts';
 import type { Core } from './node/state.ts';
 import { tickStop } from './asking/stop.ts';
+import { tickUpdate } from './asking/update.ts';
 
 /** What rings: the part of a key before its id. */
 export function timerKind(key: string): string {
@@ -69,6 +70,8 @@ export function ring(core: Core, key: string): void {
       return tickLookup(core, asRequestId(id));
     case 'stop':
       return tickStop(core, asJobId(id));
+    case 'update':
+      return tickUpdate(core, asJobId(id));
     case 'job': {
       const kept = core.keeping.kept.get(asJobId(id));
       return kept === undefined ? undefined : tickJob(core, kept);

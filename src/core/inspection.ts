@@ -28,6 +28,7 @@ export function inspect(core: With<'mesh' | 'keeping' | 'placing' | 'executing'>
     executions: [...core.executing.executions.values()].map(({ stored, epoch }) => ({
       job: stored.order.job,
       execution: stored.order.execution,
+      version: stored.order.version,
       partition: stored.order.partition,
       attempt: stored.order.attempt,
       phase: stored.state.body.phase,

@@ -1,23 +1,39 @@
 /** Looking at a kept job as a whole: what is due for it, and what its end means on this node. */
 import { dropInterest } from './placing/bidder.ts';
-import { endExecutions } from './executing/ending.ts';
+import { endExecutions, endVersionsBefore } from './executing/ending.ts';
 import { learnClose, tickKept } from './keeping/keeper.ts';
 import type { Message } from './contract/messages.ts';
+import { countAnew } from './keeping/age.ts';
 import { rememberEnd } from './keeping/books.ts';
+import { tellVersion } from './keeping/versions.ts';
 import type { KeptJob } from './keeping/state.ts';
 import { entrustOwn } from './leading/entrusting.ts';
 import { stopOvertaken } from './asking/stop.ts';
+import { versionDecided } from './asking/update.ts';
 import type { Core, With } from './node/state.ts';
 
 export function tickJob(core: Core, kept: KeptJob): void {
+  if (kept.isTurned) turnJob(core, kept);
   const closing = kept.ledger.close !== null && kept.closedAt === null;
   tickKept(core, kept);
   if (!closing || kept.ledger.close === null) return;
-  const { job } = kept.ledger;
+  const { job, close } = kept.ledger;
   dropInterest(core, job);
   if (kept.lead === null) entrustOwn(core, kept);
-  endExecutions(core, job);
-  stopOvertaken(core, job, kept.ledger.close.record.body.outcome);
+  endExecutions(core, job, close.record.body.version);
+  stopOvertaken(core, job, close.record.body);
+}
+
+/** It has another version: whoever asked for one is told, and what belongs to those before it ends. */
+function turnJob(core: Core, kept: KeptJob): void {
+  const { job, spec, version } = kept.ledger;
+  kept.isTurned = false;
+  countAnew(core, kept);
+  dropInterest(core, job);
+  endVersionsBefore(core, job, spec.body.version);
+  if (version !== null) versionDecided(core, job, version.record);
+  for (const node of kept.askers) tellVersion(core, node, kept);
+  kept.askers.clear();
 }
 
 /** A proven close of a job that runs here, or that this node keeps and had not heard the end of. */
@@ -27,8 +43,10 @@ export function onProvenClose(
 ): void {
   const { job, close } = message;
   const kept = core.keeping.kept.get(job);
-  if (kept !== undefined) return learnClose(core, kept, close);
-  rememberEnd(core, job, message);
-  dropInterest(core, job);
-  endExecutions(core, job);
+  const { version } = close.record.body;
+  if (kept !== undefined && kept.ledger.spec.body.version === version)
+    return learnClose(core, kept, close);
+  if (kept === undefined) rememberEnd(core, job, message);
+  if (kept === undefined) dropInterest(core, job);
+  endExecutions(core, job, version);
 }

@@ -34,6 +34,7 @@ import { resumeStop } from './asking/stop.ts';
 import { createSubmission } from './keeping/sponsor.ts';
 import { note, touch } from './node/outbox.ts';
 import { rememberEnd } from './keeping/books.ts';
+import { restoreWanted } from './keeping/versions.ts';
 import type { KeptJob } from './keeping/state.ts';
 import type { Core, With } from './node/state.ts';
 
@@ -152,7 +153,8 @@ function restoreJob(
   }
   const certified: Certified<'admission'> = { record: admission.record, votes: admission.votes };
   const ledger = createLedger(spec, certified);
-  for (const row of rows.values()) mergeStored(ledger, row);
+  for (const row of rows.values()) mergeStored(ledger, row, core.suite.specIn);
+  restoreWanted(ledger, rows);
   // Another store id: the promises of the store that voted are gone, and with them this keeper.
   const named = [...ledger.configurations, ...configurationsIn(accepted)];
   if (!named.some((one) => hasVote(one, core.self, core.config.store))) return null;

@@ -6,7 +6,13 @@ import type { Gossip, Message, MessageType, Query } from './contract/messages.ts
 import { jobOfMessage } from './node/about.ts';
 import { allow } from './mesh/allowance.ts';
 import { keptFor, onPrepare, onPropose } from './consensus/acceptor.ts';
-import { keeperIsBack, onActivate, onAdmit, onCoVote } from './keeping/admitting.ts';
+import {
+  keeperIsBack,
+  onActivate,
+  onAdmit,
+  onCoVote,
+  onVersionLearned,
+} from './keeping/admitting.ts';
 import { onAnnouncement, onSpec } from './placing/announcements.ts';
 import { onBidClosed, reconsider, onCloseHeard } from './placing/bidder.ts';
 import { onForfeit } from './keeping/guests.ts';
@@ -28,7 +34,13 @@ import { onFind, onGossipAnnounce, onGossipClosed } from './asking/directory.ts'
 import { closeSlot } from './record/slot.ts';
 import { onLedger, onPageWanted } from './consensus/transfer.ts';
 import { askWhoIsBack } from './consensus/missing.ts';
-import { endExecutions, moveEndless, onCancel, onClosed } from './executing/ending.ts';
+import {
+  endExecutions,
+  moveEndless,
+  onCancel,
+  onClosed,
+  onVersionHeard,
+} from './executing/ending.ts';
 import { onPage, onPromise, standSooner } from './consensus/candidacy.ts';
 import { onAssign } from './executing/executor.ts';
 import type { JobId, NodeId } from './record/ids.ts';
@@ -63,7 +75,15 @@ import { remember } from './node/remember.ts';
 import { rememberLocal } from './placing/state.ts';
 import type { Core } from './node/state.ts';
 import type { KeptJob } from './keeping/state.ts';
-import { onCommandAck, onCommandRefused, onStopTooLate, stopElsewhere } from './asking/stop.ts';
+import {
+  onCommandAck,
+  onCommandRefused,
+  onStopOutdated,
+  onStopTooLate,
+  stopElsewhere,
+} from './asking/stop.ts';
+import { onUpdateAck, onUpdateTooLate, onVersionTold, updateElsewhere } from './asking/update.ts';
+import { onUpdate } from './keeping/versions.ts';
 
 /** Of an allowance: a spec may be 64 KiB. */
 const SPEC_POINTS = 5;
@@ -107,13 +127,19 @@ export function dispatch(core: Core, input: Input): void {
       if (recallMeant(core, query, input)) return;
       return onQuery(core, input.request, query, { stop: input.reason });
     }
+    case 'update': {
+      const query = { type: 'job', ref: input.job, namespace: 'default', from: 0 } as const;
+      if (recallMeant(core, query, input)) return;
+      return onQuery(core, input.request, query, { update: input });
+    }
     case 'query':
       if (input.query.type === 'job' && recallMeant(core, input.query, input)) return;
       return onQuery(core, input.request, input.query, 'reply');
     case 'run-event': {
       onRunEvent(core, input.execution, input.event);
-      const job = core.executing.executions.get(input.execution)?.stored.order.job;
-      if (job !== undefined && isOver(core, job)) endExecutions(core, job);
+      const order = core.executing.executions.get(input.execution)?.stored.order;
+      if (order !== undefined && isOver(core, order.job, order.version))
+        endExecutions(core, order.job, order.version);
       return;
     }
     case 'replicated':
@@ -235,14 +261,20 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
       return;
     }
     const { ledger } = kept;
-    send(core, from, { type: 'activate', spec: ledger.spec, ...rootsOf(ledger) });
+    const { spec, version } = ledger;
+    const versioned = version === null ? {} : { version };
+    send(core, from, { type: 'activate', spec, ...rootsOf(ledger), ...versioned });
   },
-  over: ifKept((core, from, kept) => onOver(core, from, kept)),
+  over(core, from, { job }) {
+    onUpdateTooLate(core, from, job);
+    const kept = core.keeping.kept.get(job);
+    if (kept !== undefined) onOver(core, from, kept);
+  },
   invite: (core, from, { announcement }) => onAnnouncement(core, from, announcement, true),
-  'spec-wanted'(core, from, { job }) {
+  'spec-wanted'(core, from, { job, version }) {
     const kept = core.keeping.kept.get(job);
     const spec = kept?.ledger.spec;
-    if (spec !== undefined && allow(core, from, SPEC_POINTS))
+    if (spec?.body.version === version && allow(core, from, SPEC_POINTS))
       send(core, from, { type: 'spec', spec });
   },
   spec: (core, from, { spec }) => onSpec(core, from, spec),
@@ -276,6 +308,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   leads(core, from, message) {
     onLeads(core, from, message);
     stopElsewhere(core, message);
+    updateElsewhere(core, message);
   },
   cancel: onCancel,
   'closed-ack': ifKept((core, from, kept, { version }) =>
@@ -292,8 +325,19 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     if (kept !== undefined) onReplicated(core, from, kept, message);
   },
   entrust: onEntrust,
+  update: asKept(onUpdate),
+  version(core, from, message) {
+    onVersionTold(core, from, message);
+    onStopOutdated(core, from, message);
+    onVersionHeard(core, from, message);
+    const kept = core.keeping.kept.get(message.job);
+    if (kept !== undefined) onVersionLearned(core, from, kept, message);
+  },
   command: (core, from, { command }) => onCommand(core, from, command),
-  'command-ack': onCommandAck,
+  'command-ack'(core, from, message) {
+    onCommandAck(core, from, message);
+    onUpdateAck(core, from, message);
+  },
   'command-refused': onCommandRefused,
   'status-wanted': (core, from, { jobs }) => onStatusWanted(core, from, jobs),
   leading: (core, from, { jobs }) => onLeading(core, from, jobs),
@@ -318,6 +362,8 @@ const WANTS_RECORDS: ReadonlySet<MessageType> = new Set([
   'join',
   'change',
   'command',
+  'update',
+  'version',
 ]);
 
 export function onMessage(core: Core, from: NodeId, message: Message): void {

@@ -310,6 +310,13 @@ export const FAILURES: Rows = {
     3,
     ({ job, state }) => `Job ${job} is already ${state}.`,
   ),
+  'job-changed': passing(
+    409,
+    'ResourceInUse',
+    3,
+    ({ job, version }) =>
+      `Job ${job} changed meanwhile: it is version ${version} now. Look at it and decide anew.`,
+  ),
   'not-owner': final(
     403,
     'Forbidden',

@@ -346,7 +346,7 @@ export const consensus: Mutations = {
     {
       name: 'a job is closed as stopped without a stop',
       within: 'wellFounded',
-      text: 'stopAmong(ledger.commands.values()) !== null',
+      text: 'stopAmong(ledger.commands.values(), version) !== null',
       instead: 'true',
       why: 'one hostile keeper stops jobs',
     },
@@ -489,15 +489,15 @@ export const consensus: Mutations = {
     {
       name: 'a leader does not look at what it was told of an execution',
       within: 'takeState',
-      text: 'outdate(kept, placeOf(kept.ledger, state.body).partition)',
+      text: 'outdate(kept, placeOf(facts, state.body).partition)',
       instead: 'void 0',
       why: 'its result is never accepted',
     },
     {
       name: 'strangers fill ledgers with executions',
       within: 'takeState',
-      text: 'if (!assigned && !enrols && !isKeeper(',
-      instead: 'if (false && !isKeeper(',
+      text: 'isKeeper(currentOf(kept.ledger), from)',
+      instead: 'true',
       why: 'the memory of keepers is filled by anybody',
     },
     {

@@ -6,7 +6,7 @@ export const enrolment: Mutations = {
     {
       name: 'a node does again what it has done by its own decision',
       within: 'enrol',
-      text: 'core.executing.done.has(job)',
+      text: 'isDone(core, spec)',
       instead: 'false',
       why: 'whoever repeats an announcement has a program run again',
     },

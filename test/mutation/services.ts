@@ -179,7 +179,7 @@ export const services: Mutations = {
       why: 'Bacalhau knows no such end',
     },
   ],
-  'src/core/record/ledger.ts': [
+  'src/core/record/facts.ts': [
     {
       name: 'an execution that was taken back is where it was first',
       within: 'noteAssigned',

@@ -22,14 +22,14 @@ export const work: Mutations = {
     {
       name: 'a job that is over is admitted again',
       within: 'onAdmit',
-      text: 'isOver(core, job)',
+      text: 'isOver(core, job, spec.body.version)',
       instead: 'false',
       why: 'it runs a second time, and has a second result',
     },
     {
       name: 'a job that is over is activated again',
       within: 'onActivate',
-      text: '!isOver(core, job)',
+      text: '!isOver(core, job, spec.body.version)',
       instead: 'true',
       why: 'it runs a second time, and has a second result',
     },

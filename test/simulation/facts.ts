@@ -65,6 +65,8 @@ export function valueText(value: SlotValue): string {
       return `${value.body.execution} result ${value.body.result?.cid.slice(0, 14) ?? 'none'}`;
     case 'close':
       return `${value.body.outcome} (${value.body.code})`;
+    case 'version':
+      return `version ${value.body.version} ${value.id.slice(0, 8)}`;
     case 'config':
       return value.body.keepers.map(({ node }) => node).join(' ');
   }
@@ -74,6 +76,7 @@ export const slotText = (value: SlotValue): string => {
   if (value.type === 'config')
     return `config/${value.body.config.major}/${value.body.config.minor}`;
   const { version } = value.body;
+  if (value.type === 'version') return `version/${version}`;
   if (value.type === 'close') return `close/${version}`;
   const { partition } = value.body;
   return value.type === 'accept'

@@ -235,6 +235,36 @@ function verifyOpaque({ bytes, ...claimed }: Opaque): boolean {
   return hashValue([said, expected]) === hashValue([claimed, bytes]);
 }
 
+const envelopes = new WeakMap<Signed<'spec'>, Uint8Array>();
+const specs = new WeakMap<Uint8Array, Signed<'spec'> | null>();
+
+/** Its text as bytes; what comes back is the same object. */
+function envelopeOf(spec: Signed<'spec'>): Uint8Array {
+  const known = envelopes.get(spec);
+  if (known !== undefined) return known;
+  const bytes = new TextEncoder().encode(JSON.stringify({ ...spec, sig: [...spec.sig] }));
+  envelopes.set(spec, bytes);
+  specs.set(bytes, spec);
+  return bytes;
+}
+
+function specIn(envelope: Uint8Array): Signed<'spec'> | null {
+  const known = specs.get(envelope);
+  if (known !== undefined) return known;
+  const spec = specOfText(new TextDecoder().decode(envelope));
+  specs.set(envelope, spec);
+  return spec;
+}
+
+function specOfText(text: string): Signed<'spec'> | null {
+  try {
+    const read: Signed<'spec'> = JSON.parse(text);
+    return read.type === 'spec' ? { ...read, sig: Uint8Array.from(read.sig) } : null;
+  } catch {
+    return null;
+  }
+}
+
 export interface FastSuiteKeys {
   readonly node: PublicKey;
   readonly owner: PublicKey;
@@ -249,6 +279,8 @@ export function createFastSuite(keys: FastSuiteKeys): Suite {
     nodeOf: nodeIdOf,
     verifyOpaque,
     sizeOf: (record) => ENVELOPE_BYTES + JSON.stringify(record.body).length,
+    envelopeOf,
+    specIn,
     pack: (records) => ({ records }) as unknown as Packed,
     unpack: (packed) =>
       (packed as unknown as { readonly records: readonly StoredRecord[] }).records,

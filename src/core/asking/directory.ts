@@ -11,6 +11,7 @@ import { asJobId, isJobId } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import { createdAt, hintNodes, indexJob } from './job-index.ts';
 import { recordsOf, summaryOf } from '../record/ledger.ts';
+import { pastOf } from '../record/past.ts';
 import { certifiedBytes, recordBytes } from '../node/fitting.ts';
 import { partitionsIn } from '../record/slot.ts';
 import type { Suite } from '../record/suite.ts';
@@ -53,7 +54,8 @@ export function onGossipAnnounce(
 ): void {
   const { spec, leader, job } = message.announcement;
   const known = core.asking.index.get(job);
-  if (known !== undefined) return hintNodes(known, [leader]);
+  if (known !== undefined && known.summary.version >= message.announcement.version)
+    return hintNodes(known, [leader]);
   if (spec === null || core.keeping.kept.has(job)) return;
   // Who repeats gossip has not looked into it.
   if (spec.body.job !== job) return refuse(core, from, 'contradiction', false);
@@ -79,6 +81,7 @@ export function onGossipClosed(
   const { record, votes } = message.close;
   const known = core.asking.index.get(record.body.job);
   if (known === undefined) return;
+  if (known.summary.version > record.body.version) return;
   const modifiedAt = Math.min(Math.floor(record.hlc), wallMs(core));
   known.summary = { ...known.summary, state: STATE_AFTER[record.body.outcome], modifiedAt };
   hintNodes(
@@ -121,7 +124,8 @@ function answerTo(core: With<'mesh' | 'asking' | 'keeping'>, query: Question): A
       const resolved = resolve(core, query);
       if (resolved === null) return { type: 'none' };
       if (resolved.jobs.length > 1) return { type: 'ambiguous', jobs: resolved.jobs };
-      return jobAnswer(core, resolved.jobs[0] ?? asJobId(query.ref), query.from);
+      const [job = asJobId(query.ref)] = resolved.jobs;
+      return jobAnswer(core, job, query.from, query.version);
     }
   }
 }
@@ -134,17 +138,21 @@ export function jobAnswer(
   core: With<'mesh' | 'asking' | 'keeping'>,
   job: JobId,
   part: number | null,
+  version?: number,
 ): Answer {
   const kept = core.keeping.kept.get(job);
   if (kept !== undefined && kept.ledger.close === null && isGuest(core, kept))
     return { type: 'elsewhere', job, nodes: keeperNodes(currentOf(kept.ledger)) };
   if (kept !== undefined) {
-    const waiting = waitingView(core, kept);
+    const past = version === undefined ? null : pastOf(kept.ledger, version);
+    const ledger = past ?? kept.ledger;
+    const waiting = past === null ? waitingView(core, kept) : null;
     const told =
       part === null
-        ? { records: recordsOf(kept.ledger), next: null }
-        : recordsFrom(core.suite, kept.ledger, part);
-    return { type: 'job', waiting, ...told };
+        ? { records: recordsOf(ledger), next: null }
+        : recordsFrom(core.suite, ledger, part);
+    const current = past === null ? {} : { current: kept.ledger.spec.body.version };
+    return { type: 'job', waiting, ...told, ...current };
   }
   const entry = core.asking.index.get(job);
   return entry === undefined ? { type: 'none' } : { type: 'elsewhere', job, nodes: entry.nodes };
@@ -202,7 +210,7 @@ function recordsFrom(
 ): { readonly records: JobRecords; readonly next: number | null } {
   const whole = from === 0 && ledger.committed.size + ledger.states.size <= FITS_ALWAYS;
   if (whole) return { records: recordsOf(ledger), next: null };
-  const committed: CertifiedResult[] = ledger.close === null ? [] : [ledger.close];
+  const committed: CertifiedResult[] = [ledger.version ?? [], ledger.close ?? []].flat();
   const states: Signed<'state'>[] = [];
   const partitions = partitionsIn(ledger.spec.body);
   let left = ANSWER_BYTES_MAX;

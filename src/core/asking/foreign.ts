@@ -4,7 +4,8 @@
  */
 import { COMMANDS_MAX } from '../record/commands.ts';
 import { chainOf } from '../record/chain.ts';
-import { hasPlace, slotOf } from '../record/slot.ts';
+import { hasPlace, slotOf, versionSlot } from '../record/slot.ts';
+import { specsOf } from '../record/versions.ts';
 import type { ExecutionId, NodeId } from '../record/ids.ts';
 import type { JobRecords } from '../contract/messages.ts';
 import type { Signed, Slot } from '../record/records.ts';
@@ -39,11 +40,16 @@ export function believed(suite: Suite, records: JobRecords): Believed {
     const { record } = value;
     const slot = slotOf(record);
     if (slots.has(slot) || !hasPlace(spec, record)) return { ok: false, verdict: WRONG };
+    if (record.type === 'version' && specsOf(suite, spec, record.body)?.spec.id !== spec.id)
+      return { ok: false, verdict: WRONG };
     slots.add(slot);
     const verdict = checkCommitted(suite, chain, value);
     if (verdict !== 'good') return { ok: false, verdict };
     if (record.type === 'assign') assigned.set(record.body.execution, record.body.node);
   }
+  // Which spec a later version has, its keepers say.
+  if (spec.body.version > 1 && !slots.has(versionSlot(spec.body.version)))
+    return { ok: false, verdict: WRONG };
   const states: Signed<'state'>[] = [];
   for (const state of records.states) {
     const { execution, node } = state.body;

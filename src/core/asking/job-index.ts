@@ -37,7 +37,9 @@ export function indexJob(
 ): IndexEntry {
   const { job, owner, version } = spec.body;
   const known = core.asking.index.get(job);
-  if (known !== undefined) return known;
+  if (known !== undefined && known.summary.version >= version) return known;
+  // Another version of it.
+  if (known !== undefined) unindex(core, job);
   const { Name, Namespace, Type, Count, Labels, Task } = spec.body.spec;
   const made = createdAt(core, spec);
   const summary: JobSummary = {

@@ -12,6 +12,7 @@ import { LIST_MAX, SPECS_MAX } from '../contract/limits.ts';
 import { jobAnswer } from './directory.ts';
 import { believed } from './foreign.ts';
 import { after, asJobId } from '../record/ids.ts';
+import { closeIn } from '../record/ledger.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import { createdAt } from './job-index.ts';
 import { listed, takeList, takeSpecs } from './lists.ts';
@@ -25,6 +26,7 @@ import type { Fit, Ref } from './names.ts';
 import { reply, refuse } from '../node/outbox.ts';
 import type { Lookup } from './state.ts';
 import { stopJob } from './stop.ts';
+import { updateJob } from './update.ts';
 import type { Node, With } from '../node/state.ts';
 
 const LOOKUP_MS = 2_000;
@@ -73,6 +75,9 @@ export function onQuery(
 
 const fromOf = ({ query }: Lookup): number => (query.type === 'job' ? query.from : 0);
 
+const versionOf = ({ query }: Lookup): number | undefined =>
+  query.type === 'job' ? query.version : undefined;
+
 const refOf = ({ query }: Lookup, core: Node): Ref | null =>
   query.type === 'job' ? { ...query, owner: core.suite.owner } : null;
 
@@ -92,7 +97,7 @@ function lookHere(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup): vo
 }
 
 function takeLocal(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup, job: JobId): void {
-  const answer = jobAnswer(core, job, null);
+  const answer = jobAnswer(core, job, null, versionOf(lookup));
   if (answer.type === 'job') takeJob(core, lookup, core.self, answer);
   if (answer.type !== 'elsewhere') return;
   // One is enough while it answers. Who is not connected may be anywhere, so that others are asked as well.
@@ -213,8 +218,7 @@ function takeJob(
   else askKeepers(core, lookup, records);
 }
 
-const isClosed = ({ committed }: JobRecords): boolean =>
-  committed.some(({ record }) => record.type === 'close');
+const isClosed = (records: JobRecords): boolean => closeIn(records) !== null;
 
 /** The leader hears a majority of the keepers. */
 const canDecide = (waiting: WaitingView | null): boolean =>
@@ -228,9 +232,13 @@ function verified(core: Node, from: NodeId, records: JobRecords): JobRecords | n
 }
 
 /** Of several jobs of one name the newest is meant; of one job the fullest account is taken. */
-function isBetter(core: Node, { best }: Lookup, records: JobRecords, fit: Fit): boolean {
+function isBetter(core: Node, { best, query }: Lookup, records: JobRecords, fit: Fit): boolean {
   if (best === null) return true;
   if (best.records.spec.body.job === records.spec.body.job) {
+    const [had, has] = [best.records.spec.body.version, records.spec.body.version];
+    // Who tells of an earlier version than was asked for has not heard of the later one.
+    const asked = query.type === 'job' ? query.version : undefined;
+    if (had !== has) return asked === undefined ? has > had : has === asked;
     return amount(records) > amount(best.records);
   }
   if (fit !== best.fit) return better(fit, best.fit);
@@ -281,7 +289,9 @@ function finish(core: With<'mesh' | 'asking' | 'keeping'>, lookup: Lookup): void
   const { best } = lookup;
   if (best === null)
     return reply(core, request, { type: 'failed', problem: notFound(core, lookup, query.ref) });
-  if (purpose !== 'reply') return stopJob(core, request, best.records, purpose.stop);
+  if (purpose !== 'reply' && 'stop' in purpose)
+    return stopJob(core, request, best.records, purpose.stop);
+  if (purpose !== 'reply') return updateJob(core, request, best.records, purpose.update);
   const { records, next } = best;
   const answer = { type: 'job', records, next, waiting: lookup.waiting } as const;
   reply(core, request, { type: 'answer', answer, keepers: keepersOf(core, lookup, best.records) });

@@ -1,7 +1,15 @@
 /** Questions and commands under way, and what was heard of jobs that others keep. */
 import type { Chain, Roots } from '../record/chain.ts';
 import type { Fit } from './names.ts';
-import type { JobRecords, JobSummary, Query, Question, WaitingView } from '../contract/messages.ts';
+import type {
+  JobRecords,
+  JobSummary,
+  Query,
+  Question,
+  WaitingView,
+  Wanted,
+} from '../contract/messages.ts';
+import type { UpdateInput } from './update.ts';
 import type { JobId, Millis, NodeId, PublicKey, RequestId } from '../record/ids.ts';
 import type { Repeat } from '../node/repeat.ts';
 import type { Signed } from '../record/records.ts';
@@ -53,7 +61,23 @@ export interface Lookup {
   /** Nothing fresher is to be expected. */
   complete: boolean;
   /** What to do with the job's records when they come. */
-  readonly purpose: 'reply' | { readonly stop: string };
+  readonly purpose: 'reply' | { readonly stop: string } | { readonly update: UpdateInput };
+}
+
+/** A version that is sent until it is decided which the next one is. */
+export interface Updating {
+  readonly request: RequestId;
+  readonly wanted: Wanted;
+  /** The version that it follows. */
+  readonly known: Signed<'spec'>;
+  chain: Chain;
+  /** Keepers that have it on disk. */
+  readonly acked: Set<NodeId>;
+  /** Keepers that know nothing but that the job was once. */
+  readonly over: Set<NodeId>;
+  /** Whoever asked is answered then. */
+  readonly until: Millis;
+  readonly resend: Repeat;
 }
 
 /** A stop that is sent until W keepers have it on disk. */
@@ -80,6 +104,7 @@ export interface Asking {
   readonly indexOf: Map<PublicKey, Set<JobId>>;
   readonly lookups: Map<RequestId, Lookup>;
   readonly stops: Map<JobId, Stopping>;
+  readonly updates: Map<JobId, Updating>;
 }
 
 export const createAsking = (): Asking => ({
@@ -87,4 +112,5 @@ export const createAsking = (): Asking => ({
   indexOf: new Map(),
   lookups: new Map(),
   stops: new Map(),
+  updates: new Map(),
 });

@@ -13,7 +13,8 @@ import { after } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import type { JobRecords, Message } from '../contract/messages.ts';
 import type { StoredRecord } from '../contract/stored.ts';
-import type { Signed } from '../record/records.ts';
+import { closeIn } from '../record/ledger.ts';
+import type { CloseBody, Signed } from '../record/records.ts';
 import { checkCommitted, extended } from '../record/verify.ts';
 import { persist, reply, seal, send, wallMs, refuse } from '../node/outbox.ts';
 import type { Stopping } from './state.ts';
@@ -41,9 +42,9 @@ export function stopJob(
   reason: string,
 ): void {
   const { job, owner } = records.spec.body;
-  const close = records.committed.find(({ record }) => record.type === 'close');
-  if (close?.record.type === 'close') {
-    const state = close.record.body.outcome;
+  const close = closeIn(records);
+  if (close !== null) {
+    const state = close.body.outcome;
     return reply(core, request, { type: 'failed', problem: { code: 'job-terminal', job, state } });
   }
   if (owner !== core.suite.owner) {
@@ -65,6 +66,7 @@ export function stopJob(
     command: 'stop',
     reason: reason.slice(0, REASON_MAX),
     notAfter,
+    ...(records.spec.body.version === 1 ? {} : { version: records.spec.body.version }),
   } as const;
   const command = seal(core, 'command', body, 'owner');
   for (const [key, value] of rowsOf(command, records))
@@ -75,6 +77,26 @@ export function stopJob(
     end(core, oldest);
   }
   tickStop(core, job);
+}
+
+/** The version that it stops. */
+const versionOf = ({ command }: Stopping): number => command.body.version ?? 1;
+
+/** The job has another version than the one that was to be stopped: whoever asked decides anew. */
+export function onStopOutdated(
+  core: With<'asking'>,
+  from: NodeId,
+  { job, version, configs = [] }: Extract<Message, { type: 'version' }>,
+): void {
+  const stop = core.asking.stops.get(job);
+  if (stop === undefined || version.record.body.version <= versionOf(stop)) return;
+  const chain = extended(core.suite, stop.chain, configs);
+  if (chain === null || checkCommitted(core.suite, chain, version) !== 'good')
+    return refuse(core, from, 'bad-certificate', false);
+  const problem = { code: 'job-changed', job, version: version.record.body.version } as const;
+  for (const { request } of stop.waiting.splice(0))
+    reply(core, request, { type: 'failed', problem });
+  end(core, job);
 }
 
 const timerOf = (job: JobId): string => `stop:${job}`;
@@ -215,18 +237,22 @@ export function stopElsewhere(
 
 /** A keeper proves that the job is closed already. */
 export function onStopTooLate(core: With<'asking'>, { close, configs = [] }: End): void {
-  const { job, outcome } = close.record.body;
+  const { job } = close.record.body;
   const stop = core.asking.stops.get(job);
   if (stop === undefined) return;
   const chain = extended(core.suite, stop.chain, configs);
   if (chain === null || checkCommitted(core.suite, chain, close) !== 'good') return;
-  stopOvertaken(core, job, outcome);
+  stopOvertaken(core, job, close.record.body);
 }
 
 /** The job is closed: nothing is left to stop. */
-export function stopOvertaken(core: With<'asking'>, job: JobId, outcome: string): void {
+export function stopOvertaken(
+  core: With<'asking'>,
+  job: JobId,
+  { outcome, version }: CloseBody,
+): void {
   const stop = core.asking.stops.get(job);
-  if (stop === undefined) return;
+  if (stop === undefined || version < versionOf(stop)) return;
   const problem = { code: 'job-terminal', job, state: outcome } as const;
   for (const { request } of stop.waiting.splice(0))
     reply(core, request, { type: 'failed', problem });

@@ -27,6 +27,8 @@ import { resultsOf } from './proposer.ts';
 import type { Epoch, Signed, Slot, StateBody } from '../record/records.ts';
 import { endOf } from '../keeping/books.ts';
 import { persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
+import { takeWanted, tellVersion } from '../keeping/versions.ts';
+import { checkWanted, mayBeNext, specsOf } from '../record/versions.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { checkCommand } from '../record/verify.ts';
 import type { Node, With } from '../node/state.ts';
@@ -79,6 +81,8 @@ export function onPrepare(
   if (!core.suite.verify(grant)) return refuse(core, from, 'bad-signature', true);
   if (!mayFollow(core, from, kept, epoch) || !mayAsk(core, from, kept)) return;
   raisePromise(core, kept, epoch);
+  // Of another version a promise is of no use.
+  tellVersion(core, from, kept);
   kept.candidateAt = null;
   const vote = seal(core, 'vote', {
     job,
@@ -134,8 +138,9 @@ export function onPropose(
   if (epoch.leader !== from || !mayLead(kept, epoch, from)) {
     return refuse(core, from, 'not-keeper', false);
   }
-  // A closed job takes no values; its promises may be forgotten already, so the close must answer.
-  if (close !== null) return tellLedger(core, from, kept);
+  if (close !== null) wakeFor(core, kept, message);
+  // A closed job takes no other values; the close must answer.
+  if (kept.ledger.close !== null) return tellLedger(core, from, kept);
   if (!mayFollow(core, from, kept, epoch)) return;
   const configuration = configurationOf(kept.ledger, epoch.config);
   // A guest promises nothing.
@@ -151,6 +156,21 @@ export function onPropose(
     if (vote !== null) votes.push(vote);
   }
   if (votes.length > 0) send(core, from, { type: 'voted', job, votes });
+}
+
+/** The next version of a job that is over here: its owner wants it, and whoever proposes it has heard of that first. */
+function wakeFor(
+  core: Node,
+  kept: KeptJob,
+  { values }: Extract<Message, { type: 'propose' }>,
+): void {
+  for (const { value } of values) {
+    if (value.type !== 'version') continue;
+    const wanted = specsOf(core.suite, kept.ledger.spec, value.body);
+    if (wanted === null) continue;
+    if (checkWanted(core.suite, kept.ledger.spec, wanted, wallMs(core)) === 'good')
+      takeWanted(core, kept, wanted);
+  }
 }
 
 function takeSupport(
@@ -237,10 +257,12 @@ function wellFounded(core: With<'mesh'>, kept: KeptJob, value: SlotValue): boole
     case 'close': {
       const { outcome, version } = value.body;
       // Any valid stop of the owner will do: two peers of one owner may each have signed one.
-      if (outcome === 'stopped') return stopAmong(ledger.commands.values()) !== null;
+      if (outcome === 'stopped') return stopAmong(ledger.commands.values(), version) !== null;
       if (outcome === 'failed') return true;
       return hasResults(kept, value, version);
     }
+    case 'version':
+      return mayBeNext(core.suite, ledger, value.body, wallMs(core));
   }
 }
 

@@ -9,7 +9,7 @@ import { createSeeking } from '../placing/state.ts';
 import { isDue, said } from '../node/repeat.ts';
 import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
 import { isChosen, validVote } from '../record/certificate.ts';
-import { configurationAt, currentOf, everKept, sameConfig } from '../record/chain.ts';
+import { changes, configurationAt, currentOf, everKept, sameConfig } from '../record/chain.ts';
 import { hasPlace, slotOf } from '../record/slot.ts';
 import { highestAbove } from './outdated.ts';
 import { jobTimer, propose } from './proposer.ts';
@@ -43,6 +43,7 @@ const RETRY_MS = 2_000;
 
 export const newLeader = (core: Node, ledger: Ledger, epoch: Epoch): Leader => ({
   stage: 'leader',
+  version: ledger.spec.body.version,
   epoch,
   since: core.now,
   grant: null,
@@ -63,7 +64,8 @@ export function standForLeader(core: Node, kept: KeptJob): void {
   const epoch = isGuest(core, kept) ? null : nextEpoch(core, kept);
   if (epoch === null) return;
   const candidacy = createCandidacy(core, seal(core, 'grant', { job: kept.ledger.job, epoch }));
-  kept.lead = { stage: 'candidate', epoch, since: core.now, candidacy };
+  const { version } = kept.ledger.spec.body;
+  kept.lead = { stage: 'candidate', version, epoch, since: core.now, candidacy };
   kept.seen = epoch;
   kept.candidateAt = null;
   askPromises(core, kept, candidacy);
@@ -117,10 +119,19 @@ function askPromises(core: Node, kept: KeptJob, { grant, promises, resend }: Can
   for (const node of keeperNodes(configurationAt(kept.ledger, grant.body.epoch))) {
     const promise = promises.get(node);
     if (promise !== undefined && isPulled(promise.pull)) continue;
+    tellOfVersion(core, node, kept);
     send(core, node, { type: 'prepare', job: kept.ledger.job, grant });
   }
   said(core, resend);
   core.timers.set(jobTimer(kept), resend.at);
+}
+
+/** First what the job is at: who knows less, or that it is over, could promise nothing for it. */
+function tellOfVersion(core: Node, to: NodeId, { ledger }: KeptJob): void {
+  const { job, version, wanted, configs } = ledger;
+  if (to === core.self) return;
+  if (version !== null) send(core, to, { type: 'version', job, version, ...changes(configs) });
+  if (wanted !== null) send(core, to, { type: 'update', job, ...wanted });
 }
 
 /** Asks the keepers whether this epoch still stands, and does nothing until W of them say so. */
@@ -215,7 +226,8 @@ export function onPromise(
   const begun = candidacy.promises.get(from);
   if (begun === undefined || (!isPulled(begun.pull) && begun.pull.snapshot !== digest.snapshot)) {
     const pull = pullOf(hold(core, kept, epoch).digest, digest);
-    if (pull === null) return refuse(core, from, 'contradiction', false);
+    // One of the two does not know the version yet that the other does, and is told.
+    if (pull === null) return;
     candidacy.promises.set(from, { vote, digest, pull });
   }
   proceed(core, from, kept, candidacy);

@@ -2,14 +2,9 @@
 import { JOB_TYPES } from '../../job/types.ts';
 import type { JobId, NodeId, RecordId } from '../record/ids.ts';
 import { executionIdOf } from '../record/execution-id.ts';
-import {
-  isTerminal,
-  mergeCommand,
-  mergeState,
-  nodeOfExecution,
-  placeOf,
-} from '../record/ledger.ts';
+import { isTerminal, mergeCommand, mergeState, placeOf } from '../record/ledger.ts';
 import type { Merged } from '../record/ledger.ts';
+import { factsOf } from '../record/past.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import { currentOf } from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
@@ -35,13 +30,17 @@ export function takeState(
   state: Signed<'state'>,
 ): boolean {
   const { job } = kept.ledger;
-  if (kept.ledger.states.get(state.body.execution)?.id === state.id) return true;
+  const { version } = kept.ledger.spec.body;
+  const facts = state.body.version > version ? null : factsOf(kept.ledger, state.body.version);
+  if (facts?.states.get(state.body.execution)?.id === state.id) return true;
   const { Type } = kept.ledger.spec.body.spec;
   // A stranger must not fill a ledger with executions that nobody assigned; a keeper may know one first,
   // and where each node decides for itself it speaks first: for itself, and of one execution only.
-  const assigned = nodeOfExecution(kept.ledger, state.body.execution) === state.body.node;
-  const enrols = !JOB_TYPES[Type].counted && from === state.body.node;
-  if (!assigned && !enrols && !isKeeper(currentOf(kept.ledger), from)) {
+  const assigned = facts?.assigned.get(state.body.execution)?.node === state.body.node;
+  const isPast = state.body.version < version;
+  const enrols = !JOB_TYPES[Type].counted && from === state.body.node && !isPast;
+  const mayBe = facts !== null && !isPast && isKeeper(currentOf(kept.ledger), from);
+  if (!assigned && !enrols && !mayBe) {
     refuse(core, from, 'unknown-job', false);
     return false;
   }
@@ -54,10 +53,8 @@ export function takeState(
     refuse(core, from, verdict.code, verdict.fault);
     return false;
   }
-  // Its id says which part of the job it is; an executor that says otherwise would end another, or none ever. A node
-  // has one for each version, and of another than this there is no place.
-  const isOther = !JOB_TYPES[Type].counted && state.body.version !== kept.ledger.spec.body.version;
-  if (isOther || executionIdOf(core.suite, Type, state.body) !== state.body.execution) {
+  // Its id says which part of the job it is; an executor that says otherwise would end another, or none ever.
+  if (facts === null || executionIdOf(core.suite, Type, state.body) !== state.body.execution) {
     refuse(core, from, 'contradiction', false);
     return false;
   }
@@ -68,8 +65,7 @@ export function takeState(
   }
   if (mergeState(kept.ledger, state) !== 'new') return true;
   observe(core, state.hlc);
-  if (assigned || JOB_TYPES[Type].counted)
-    outdate(kept, placeOf(kept.ledger, state.body).partition);
+  if (assigned || JOB_TYPES[Type].counted) outdate(kept, placeOf(facts, state.body).partition);
   else enrolling(kept, state.body.execution);
   // Only how an execution ended must survive; what it is doing now is told again with its lease.
   if (isTerminal(state.body.phase)) {

@@ -24,6 +24,8 @@ import { outdate } from '../leading/outlook.ts';
 import type { Closing, Leader } from '../leading/state.ts';
 import { note, observe, persist, refuse, send, touch } from '../node/outbox.ts';
 import { persistCommitted } from '../keeping/books.ts';
+import { rowsOf, versionChanged } from '../keeping/versions.ts';
+import { specsOf } from '../record/versions.ts';
 import type { Node, With } from '../node/state.ts';
 import { allow, pointsFor } from '../mesh/allowance.ts';
 
@@ -245,12 +247,13 @@ export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean
   const slot = slotOf(value.record);
   // It comes again when what it rests on is here.
   if (!isGrounded(kept.ledger, value.record)) return false;
-  const fits = hasPlace(kept.ledger.spec, value.record);
   const { record } = value;
+  const fits = hasPlace(kept.ledger.spec, record) && isVersion(core, kept.ledger, record);
   const before =
     record.type === 'assign' ? kept.ledger.assigned.get(record.body.execution)?.partition : null;
   const changes = kept.ledger.configs.length;
-  const merged = fits ? mergeCommitted(kept.ledger, value) : 'contradiction';
+  const rows = record.type === 'version' ? rowsOf(kept.ledger) : null;
+  const merged = fits ? mergeCommitted(kept.ledger, value, core.suite.specIn) : 'contradiction';
   if (merged === 'contradiction') {
     refuse(core, core.suite.nodeOf(value.record.by), 'contradiction', false);
     return false;
@@ -264,12 +267,17 @@ export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean
   // A second place of one node: which of the two counts is decided anew.
   outdate(kept, before ?? null);
   persistCommitted(core, job, slot, value);
+  if (rows !== null) versionChanged(core, kept, rows);
   if (kept.accepted.delete(slot)) persist(core, { table: 'accepted', job, key: slot, value: null });
   noteCommitted(core, value);
   if (kept.ledger.configs.length > changes) keepersChanged(core, kept);
   touch(core, job);
   return true;
 }
+
+/** What is a version of this job, its owner has signed. */
+const isVersion = (core: Node, { spec }: Ledger, value: SlotValue): boolean =>
+  value.type !== 'version' || specsOf(core.suite, spec, value.body) !== null;
 
 function noteCommitted(core: Node, value: CertifiedValue): void {
   const { record } = value;
@@ -288,6 +296,8 @@ function noteCommitted(core: Node, value: CertifiedValue): void {
       const at = `${config.major}.${config.minor}`;
       return note(core, 'job.keepers-changed', { job, config: at, keepers: keepers.length });
     }
+    case 'version':
+      return note(core, 'job.version', { job, version: record.body.version });
     case 'close':
       return note(core, 'job.closed', {
         job,

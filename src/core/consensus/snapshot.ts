@@ -86,7 +86,11 @@ export function snapshotOf(
   const hash = (lines: readonly string[]): string =>
     lines.length === 0 ? NOTHING : suite.hash(lines.join('\n')).slice(0, DIGEST_DIGITS);
   return {
-    digest: { snapshot: hash(names), chunks: drafts.map(({ facts }) => hash(facts.sort())) },
+    digest: {
+      version: spec.version,
+      snapshot: hash(names),
+      chunks: drafts.map(({ facts }) => hash(facts.sort())),
+    },
     chunks: drafts.map(({ items }) => items),
   };
 }
@@ -141,9 +145,12 @@ export interface Pull {
   pages: number;
 }
 
-/** @returns null when the other one does not speak of the same job */
+/**
+ * @returns null when the other one does not speak of the same job, or of another version of it: what it accepted
+ * of that could have no place here, and might be what was chosen
+ */
 export function pullOf(own: Digest, told: Digest): Pull | null {
-  if (told.chunks.length !== own.chunks.length) return null;
+  if (told.version !== own.version || told.chunks.length !== own.chunks.length) return null;
   const differing = [...own.chunks.keys()].filter((at) => own.chunks[at] !== told.chunks[at]);
   return { snapshot: told.snapshot, differing, done: 0, from: 0, pages: 0 };
 }

@@ -84,6 +84,9 @@ export type NoteEvent =
   | 'job.attempt-failed'
   | 'job.accepted'
   | 'job.closed'
+  /** Its owner wants another version. */
+  | 'job.version-wanted'
+  | 'job.version'
   | 'job.forgotten'
   | 'job.set-aside'
   | 'execution.received'

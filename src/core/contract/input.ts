@@ -5,6 +5,7 @@ import type { Restored } from './stored.ts';
 import type { RunEvent } from '../record/execution.ts';
 import type { ExecutionId, JobId, NodeId, RequestId } from '../record/ids.ts';
 import type { Job } from '../../job/model.ts';
+import type { UpdateInput } from '../asking/update.ts';
 
 export type Input =
   | { readonly type: 'message'; readonly from: NodeId; readonly message: Message }
@@ -36,6 +37,12 @@ export type Input =
       readonly job: JobId;
       readonly reason: string;
     }
+  /** Another version of a job of the own owner. */
+  | ({
+      readonly type: 'update';
+      readonly request: RequestId;
+      readonly job: JobId;
+    } & UpdateInput)
   | { readonly type: 'query'; readonly request: RequestId; readonly query: Query }
   | { readonly type: 'run-event'; readonly execution: ExecutionId; readonly event: RunEvent }
   | {

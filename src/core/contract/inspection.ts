@@ -47,6 +47,7 @@ export interface JobInspection {
 export interface ExecutionInspection {
   readonly job: JobId;
   readonly execution: ExecutionId;
+  readonly version: number;
   readonly partition: number;
   readonly attempt: number;
   readonly phase: Phase;

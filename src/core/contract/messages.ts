@@ -39,6 +39,8 @@ export interface JobRecords extends Roots {
  * `snapshot` names all of it in the order in which its pages have it. 32 hex digits each.
  */
 export interface Digest {
+  /** Of the job: of another one there is nothing to compare. */
+  readonly version: number;
   readonly snapshot: string;
   /** Of groups of neighbouring partitions, and last of what concerns none. */
   readonly chunks: readonly string[];
@@ -72,6 +74,18 @@ export interface WaitingView {
   readonly keepers: number;
 }
 
+/** What made the version of a spec the job's; absent for the first one, which was admitted. */
+export interface Versioned {
+  readonly version?: Certified<'version'>;
+}
+
+/** What the owner signed to be the next version; only what is committed is one. */
+export interface Wanted {
+  readonly spec: Signed<'spec'>;
+  /** The version after it, should this one not come up; null: there is none. */
+  readonly fallback: Signed<'spec'> | null;
+}
+
 /** How the copy of a result went; `missing`: none of its holders gave it. */
 export type CopyOutcome = 'made' | 'refused' | 'missing';
 
@@ -84,7 +98,7 @@ export type Message =
     }
   | { readonly type: 'admitted'; readonly job: JobId; readonly vote: Signed<'vote'> }
   | { readonly type: 'not-admitted'; readonly job: JobId; readonly refusal: Refusal }
-  | ({ readonly type: 'activate'; readonly spec: Signed<'spec'> } & Roots)
+  | ({ readonly type: 'activate'; readonly spec: Signed<'spec'> } & Roots & Versioned)
   /** The keeper has the job, certified and on its disk. */
   | { readonly type: 'activated'; readonly job: JobId }
   /** You speak of a job that I should keep and do not have: send `activate`. */
@@ -165,7 +179,8 @@ export type Message =
       readonly type: 'join';
       readonly spec: Signed<'spec'>;
       readonly next: Signed<'config'>;
-    } & Roots)
+    } & Roots &
+      Versioned)
   /** The answer to both: yes, and also when it is proposed later. */
   | { readonly type: 'change-agreed'; readonly job: JobId; readonly of: RecordId }
   /** These are on the keeper's disk. */
@@ -243,6 +258,15 @@ export type Message =
       readonly cid: string;
       readonly outcome: CopyOutcome;
     }
+  // — versions of a job
+  /** The owner's: this shall be the next version. To the keepers until one of them proves which is. */
+  | ({ readonly type: 'update' } & Wanted & { readonly job: JobId })
+  /** The job is at this version: to whoever speaks of an earlier one, or wants another. */
+  | ({
+      readonly type: 'version';
+      readonly job: JobId;
+      readonly version: Certified<'version'>;
+    } & Changes)
   // — commands of the owner
   | { readonly type: 'command'; readonly command: Signed<'command'> }
   | { readonly type: 'command-ack'; readonly job: JobId; readonly command: RecordId }
@@ -288,6 +312,8 @@ export type Query =
       readonly namespace: string;
       /** Of a large job: the first partition to be told of. */
       readonly from: number;
+      /** An earlier version than the current one; absent: the current one. */
+      readonly version?: number;
     }
   | { readonly type: 'jobs'; readonly namespace: string | null; readonly limit: number };
 
@@ -306,6 +332,8 @@ export type Answer =
       readonly waiting: WaitingView | null;
       /** The first partition that the records do not tell of; null when they tell of all from the one asked for. */
       readonly next: number | null;
+      /** Of an earlier version than the current one: which that is; absent otherwise. */
+      readonly current?: number;
     }
   | { readonly type: 'ambiguous'; readonly jobs: readonly JobId[] }
   /** Not here, but one of these should know (leader first). */

@@ -24,6 +24,8 @@ export type Reply =
       /** Keepers that refuse it, with the reason of the last; null: none does. */
       readonly refused: { readonly refusal: Refusal; readonly keepers: number } | null;
     }
+  /** It is the job's version now. */
+  | { readonly type: 'updated'; readonly job: JobId; readonly version: number }
   | {
       readonly type: 'answer';
       readonly answer: Extract<Answer, { readonly type: 'job' }>;
@@ -57,6 +59,8 @@ export type Problem =
   | ({ readonly code: 'job-unreachable'; readonly job: JobId } & Unanswered)
   | { readonly code: 'job-ambiguous'; readonly ref: string; readonly candidates: readonly JobId[] }
   | { readonly code: 'job-terminal'; readonly job: JobId; readonly state: string }
+  /** It has this version by now: what was asked for was about an earlier one. */
+  | { readonly code: 'job-changed'; readonly job: JobId; readonly version: number }
   | { readonly code: 'not-owner'; readonly job: JobId; readonly owner: PublicKey }
   | {
       readonly code: 'keepers-unreachable';

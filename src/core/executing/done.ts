@@ -7,6 +7,7 @@ import type { Restored } from '../contract/stored.ts';
 import { countedMs } from '../node/counted.ts';
 import { persist, wallMs } from '../node/outbox.ts';
 import type { With } from '../node/state.ts';
+import { asJobId, uuidOf } from '../record/ids.ts';
 import type { JobId } from '../record/ids.ts';
 import type { Signed } from '../record/records.ts';
 import { GOOD_FOR_MAX_MS, goodForMs } from '../record/verify.ts';
@@ -21,13 +22,23 @@ const EXPIRED_AT_A_TIME = 16;
 export function rememberDone(core: With<'executing'>, spec: Signed<'spec'>): void {
   const { done } = core.executing;
   const now = countedMs(core);
-  const { job } = spec.body;
+  const job = nameOf(core, spec);
   const until = now + goodForMs(spec, wallMs(core));
   persist(core, { table: 'counts', job, key: DONE_KEY, value: { count: Math.ceil(until) } });
   done.add(job, until);
   for (const over of done.before(now, EXPIRED_AT_A_TIME)) forget(core, over);
   const oldest = done.oldest();
   if (done.size > DONE_MAX && oldest !== null) forget(core, oldest);
+}
+
+/** Its row was lost, or it is over, and this node has not heard of that. */
+export const isDone = (core: With<'executing'>, spec: Signed<'spec'>): boolean =>
+  core.executing.done.has(nameOf(core, spec));
+
+/** What a version of a job is called here: each of them is done once. */
+function nameOf({ suite }: With<'executing'>, { body: { job, version } }: Signed<'spec'>): JobId {
+  if (version === 1) return job;
+  return asJobId(`j-${uuidOf(suite.hash(`shoal/done|${job}|${version}`))}`);
 }
 
 function forget(core: With<'executing'>, job: JobId): void {

@@ -3,6 +3,7 @@ import { JOB_TYPES } from '../../job/types.ts';
 import { heardOf } from './lease.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
+import { FULL_PAST_MAX } from '../record/past.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
 import { executionTimer } from './reporting.ts';
 import { note, persist, refuse, send } from '../node/outbox.ts';
@@ -33,11 +34,13 @@ const WHY: Readonly<Record<CertifiedValue['record']['type'], string>> = {
   close: 'job closed',
   accept: 'another result was accepted',
   assign: 'another replica stands in its place',
+  version: 'another version of the job took its place',
   config: '',
 };
 
 function justifies({ record }: CertifiedValue, { stored }: LocalExecution): boolean {
   const { version, partition, execution } = stored.state.body;
+  if (record.type === 'version') return record.body.version > version;
   if (record.type === 'config' || record.body.version !== version) return false;
   if (record.type === 'close') return true;
   if (record.body.partition !== partition || record.body.execution === execution) return false;
@@ -73,26 +76,73 @@ export function moveEndless(core: With<'mesh' | 'placing' | 'executing'>): void 
       cancel(core, execution, 'its node is leaving');
 }
 
-/** The job is closed: stop what still runs, forget what is over. */
+/** The job is closed in this version: stop what still runs of it and those before, forget what is over. */
 export function endExecutions(
   core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
   job: JobId,
+  version: number,
 ): void {
-  for (const [id, execution] of core.executing.executions) {
-    if (execution.stored.order.job !== job) continue;
-    const { stored } = execution;
-    if (!isTerminal(stored.state.body.phase) && stored.queued !== true) {
-      cancel(core, execution, 'job closed');
-      continue;
-    }
-    dropExecution(core, id);
-    core.timers.clear(executionTimer(id));
-    core.timers.clear(restartTimer(id));
-    persist(core, { table: 'executions', job, key: id, value: null });
-    core.out.push({ type: 'forget-run', execution: id });
-    if (!core.keeping.kept.has(job))
-      persist(core, { table: 'promises', job, key: job, value: null });
+  for (const execution of core.executing.executions.values()) {
+    const { order } = execution.stored;
+    if (order.job !== job || order.version > version) continue;
+    if (!isForgotten(core, execution)) cancel(core, execution, 'job closed');
   }
+}
+
+/** @returns whether it was over, or had not begun, so that nothing of it is left here */
+function isForgotten(
+  core: With<'keeping' | 'executing'>,
+  { stored: { order, state, queued } }: LocalExecution,
+): boolean {
+  if (!isTerminal(state.body.phase) && queued !== true) return false;
+  const { job, execution: id } = order;
+  dropExecution(core, id);
+  core.timers.clear(executionTimer(id));
+  core.timers.clear(restartTimer(id));
+  persist(core, { table: 'executions', job, key: id, value: null });
+  core.out.push({ type: 'forget-run', execution: id });
+  // What a keeper promised of a job that is over binds it all the same.
+  if (!core.keeping.kept.has(job) && !core.keeping.shelf.has(job))
+    persist(core, { table: 'promises', job, key: job, value: null });
+  return true;
+}
+
+/** Somebody says which version the job has: of those before nothing is to be told any more. */
+export function onVersionHeard(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  from: NodeId,
+  { job, version, configs }: Extract<Message, { type: 'version' }>,
+): void {
+  for (const execution of core.executing.executions.values()) {
+    const { order } = execution.stored;
+    if (order.job !== job || order.version >= version.record.body.version) continue;
+    const verdict = checkCommitted(core.suite, heardOf(core, execution, configs), version);
+    if (verdict !== 'good') return refuse(core, from, verdict.code, false);
+    endBefore(core, execution, version.record.body.version);
+  }
+}
+
+/** The same as this node knows it itself. */
+export function endVersionsBefore(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  job: JobId,
+  version: number,
+): void {
+  for (const execution of core.executing.executions.values())
+    if (execution.stored.order.job === job) endBefore(core, execution, version);
+}
+
+/** What is kept running gives way when its leader says so: those that take its place come first. */
+function endBefore(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  execution: LocalExecution,
+  version: number,
+): void {
+  const { order } = execution.stored;
+  if (order.version >= version || isForgotten(core, execution)) return;
+  const { counted, ends } = JOB_TYPES[order.jobType];
+  const isRolled = counted && !ends && version - order.version <= FULL_PAST_MAX;
+  if (!isRolled) cancel(core, execution, WHY.version);
 }
 
 export function onClosed(
@@ -101,16 +151,20 @@ export function onClosed(
   message: Extract<Message, { type: 'closed' }>,
 ): boolean {
   const { job, close, configs = [] } = message;
-  const execution = [...core.executing.executions.values()].find((e) => e.stored.order.job === job);
-  const kept = core.keeping.kept.get(job);
+  const { version } = close.record.body;
+  const execution = [...core.executing.executions.values()].find(
+    ({ stored: { order } }) => order.job === job && order.version <= version,
+  );
+  const known = core.keeping.kept.get(job);
+  const kept = known === undefined || known.ledger.spec.body.version > version ? undefined : known;
   // Of a shelved job the end is known already.
   if (execution === undefined && kept === undefined) {
     // Nothing of it here; the sender may stop telling us.
     send(core, from, { type: 'closed-ack', job, version: close.record.body.version });
     return false;
   }
-  const known = kept === undefined ? null : extended(core.suite, kept.ledger, configs);
-  const chain = execution === undefined ? known : heardOf(core, execution, configs);
+  const told = kept === undefined ? null : extended(core.suite, kept.ledger, configs);
+  const chain = execution === undefined ? told : heardOf(core, execution, configs);
   if (chain === null) {
     refuse(core, from, 'bad-certificate', false);
     return false;

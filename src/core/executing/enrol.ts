@@ -26,7 +26,7 @@ import type { Refusal } from '../record/refusals.ts';
 import type { Epoch, Signed } from '../record/records.ts';
 import { grantedEpoch } from '../record/verify.ts';
 import { addExecution, highestEpochSeen, orderOf, stateBody } from './executor.ts';
-import { rememberDone } from './done.ts';
+import { isDone, rememberDone } from './done.ts';
 import { adopt, saveEpoch } from './lease.ts';
 import { executionTimer, report, saveExecution } from './reporting.ts';
 import { dropExecution } from './state.ts';
@@ -58,7 +58,7 @@ export function enrol(
   const execution = executionIdOf(core.suite, spec.body.spec.Type, place);
   const epoch = grantedEpoch(chainOf(announcement), grant);
   if (core.executing.executions.has(execution)) return tellAgain(core, execution, epoch);
-  if (isOver(core, job) || core.now < core.executing.doubtUntil) return;
+  if (isOver(core, job, version) || core.now < core.executing.doubtUntil) return;
   if (!direct && Math.abs(wallMs(core) - admission.record.hlc) > OLD_MS) return;
   const seen = highestEpochSeen(core, job);
   if (seen !== null && compareEpochs(epoch, seen) < 0)
@@ -66,7 +66,7 @@ export function enrol(
   const decline = (refusals: readonly Refusal[]): void =>
     send(core, leader, { type: 'decline', job, version, round, refusals });
   // Its row was lost, or it is over, and this node has not heard of that.
-  if (core.executing.done.has(job)) return decline([{ code: 'expired' }]);
+  if (isDone(core, spec)) return decline([{ code: 'expired' }]);
   const { profile } = core;
   if (profile === null) return;
   const lasting = refusalsFor(profile, spec.body);

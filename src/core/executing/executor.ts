@@ -20,6 +20,7 @@ import { executionIdOf } from '../record/execution-id.ts';
 import { takenBy } from '../placing/resources.ts';
 import type { Certified, Epoch, Signed, StateBody } from '../record/records.ts';
 import { chainOf, rootsOf } from '../record/chain.ts';
+import { endOf } from '../keeping/books.ts';
 import type { Refusal } from '../record/refusals.ts';
 import { hasPlace } from '../record/slot.ts';
 import { saveExecution } from './reporting.ts';
@@ -43,7 +44,8 @@ export function onAssign(
 ): void {
   const { spec, grant, assigns } = message;
   const { job } = spec.body;
-  const close = core.keeping.closed.has(job);
+  const ended = endOf(core, job)?.close.record.body.version ?? 0;
+  const close = ended >= spec.body.version;
   const verdict = checkActivation(core.suite, spec, message, wallMs(core));
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
   const chain = chainOf(message);

@@ -16,14 +16,15 @@ import {
 } from '../record/chain.ts';
 import type { Chain, Roots } from '../record/chain.ts';
 import { learn } from '../consensus/proposer.ts';
+import { specsOf } from '../record/versions.ts';
 import { shut } from '../node/door.ts';
 import { firstEpoch } from '../record/ballot.ts';
-import { after } from '../record/ids.ts';
+import { after, asMillis } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { leadFirstEpoch } from '../leading/lead.ts';
 import { createLedger } from '../record/ledger.ts';
 import type { Ledger } from '../record/ledger.ts';
-import type { Message } from '../contract/messages.ts';
+import type { Message, Versioned } from '../contract/messages.ts';
 import { reached } from '../mesh/reach.ts';
 import type { Refusal } from '../record/refusals.ts';
 import type { AdmissionBody, Signed } from '../record/records.ts';
@@ -78,7 +79,7 @@ export function onAdmit(
     if (kept !== undefined) saveGuest(core, kept);
     return send(core, from, { type: 'admitted', job, vote: admissionVote(core, known) });
   }
-  if (isOver(core, job))
+  if (isOver(core, job, spec.body.version))
     return send(core, from, { type: 'not-admitted', job, refusal: { code: 'over' } });
   const verdict = checkSpec(core.suite, spec, wallMs(core));
   const second = verdict === 'good' ? checkAdmission(core.suite, spec, admission) : verdict;
@@ -221,9 +222,10 @@ export function onActivate(
   const { spec, admission } = message;
   const { job } = spec.body;
   const kept = core.keeping.kept.get(job);
-  if (kept === undefined && !isOver(core, job)) {
+  if (kept === undefined && !isOver(core, job, spec.body.version)) {
     const verdict = checkActivation(core.suite, spec, message, wallMs(core));
     if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+    if (!isProven(core, message)) return refuse(core, from, 'bad-certificate', false);
     if (!asKeeper(core, chainOf(message))) return refuse(core, from, 'not-keeper', false);
     const voted = core.keeping.pending.get(job)?.admission.id;
     if (voted !== undefined && voted !== admission.record.id) {
@@ -235,8 +237,39 @@ export function onActivate(
       return refuse(core, from, 'over-limit', false);
     }
     activate(core, from, spec, message);
-  } else if (kept !== undefined) takeChanges(core, from, kept, message.configs);
+  } else if (kept !== undefined) {
+    takeChanges(core, from, kept, message.configs);
+    takeVersion(core, kept, message);
+  }
   send(core, from, { type: 'activated', job });
+}
+
+/** Which version a job has that goes on here; that it is one is proven like all that was decided. */
+export function takeVersion(core: Node, kept: KeptJob, { version }: Versioned): void {
+  if (version === undefined || kept.ledger.version?.record.id === version.record.id) return;
+  if (checkCommitted(core.suite, kept.ledger, version) === 'good') learn(core, kept, version);
+}
+
+/** Somebody proves which version the job has. */
+export function onVersionLearned(
+  core: Node,
+  from: NodeId,
+  kept: KeptJob,
+  { version, configs }: Extract<Message, { type: 'version' }>,
+): void {
+  takeChanges(core, from, kept, configs);
+  takeVersion(core, kept, { version });
+}
+
+/** That its spec is the one of its version: of the first the admission says so. */
+export function isProven(
+  { suite }: Node,
+  { spec, version, ...roots }: { readonly spec: Signed<'spec'> } & Roots & Versioned,
+): boolean {
+  if (spec.body.version === 1) return true;
+  if (version === undefined || specsOf(suite, spec, version.record.body)?.spec.id !== spec.id)
+    return false;
+  return checkCommitted(suite, chainOf(roots), version) === 'good';
 }
 
 /** It is here already; how its keepers changed since may not be. */
@@ -268,7 +301,7 @@ export function activate(
   core: With<'mesh' | 'keeping'>,
   from: NodeId,
   spec: Signed<'spec'>,
-  { admission, configs = [] }: Roots,
+  { admission, configs = [], version }: Roots & Versioned,
 ): void {
   const { job } = spec.body;
   const pending = core.keeping.pending.get(job);
@@ -286,11 +319,13 @@ export function activate(
   const kept = keep(core, ledger);
   kept.broughtBy = bringerOf(core, from);
   for (const config of configs) learn(core, kept, config);
+  if (version !== undefined) learn(core, kept, version);
   // However long ago they changed, it is no news here.
   kept.changedAt = null;
   note(core, 'job.activated', { job, rank: rankOf(currentOf(ledger), core.self) });
   // Of a later configuration the leader was elected.
-  if (configs.length === 0 && kept.promised.leader === core.self) leadFirstEpoch(core, kept);
+  if (configs.length === 0 && version === undefined && kept.promised.leader === core.self)
+    leadFirstEpoch(core, kept);
   core.timers.set('leaders', after(core.now, LEAD_CHECK_MS));
   countAge(core, kept);
   // It was away, or was not told: the others may be far ahead, and whom it takes for the leader may be gone.
@@ -315,6 +350,9 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     candidateAt: null,
     tries: 0,
     outdated: new Map(),
+    askers: new Set(),
+    isTurned: false,
+    turnedAt: asMillis(Number.NEGATIVE_INFINITY),
     over: new Set(),
     endedAt: null,
     oversight: newOversight(core.now),

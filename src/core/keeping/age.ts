@@ -43,6 +43,14 @@ export function resumeAge(core: With<'keeping'>, kept: KeptJob, passedMs: number
   countAge(core, kept);
 }
 
+/** Another version began now. */
+export function countAnew(core: With<'keeping'>, kept: KeptJob): void {
+  kept.activatedAt = core.now;
+  kept.isResumed = false;
+  persist(core, { table: 'counts', job: kept.ledger.job, key: KEY, value: null });
+  countAge(core, kept);
+}
+
 export function forgetAge(core: With<'keeping'>, kept: KeptJob): void {
   if (totalMs(kept) === 0) return;
   persist(core, { table: 'counts', job: kept.ledger.job, key: KEY, value: null });

@@ -42,18 +42,22 @@ export interface End extends Changes {
 }
 
 export function rememberEnd(core: With<'keeping'>, job: JobId, { close, configs = [] }: End): void {
+  const known = endOf(core, job)?.close.record.body.version ?? 0;
+  if (known > close.record.body.version) return;
   remember(core.keeping.closed, job, core.suite.pack([close, ...configs]), CLOSED_MAX);
 }
 
 /** The proof that a job is over; null when this node does not know of its end. */
 export function endOf(core: With<'keeping'>, job: JobId): End | null {
   const packed = core.keeping.closed.get(job);
+  const ledger = core.keeping.kept.get(job)?.ledger;
+  // Its owner wants it once more.
+  if (ledger !== undefined && ledger.close === null) return null;
   if (packed !== undefined) {
     const [close, ...rest] = core.suite.unpack(packed);
     if (close?.record.type === 'close')
       return { close: { record: close.record, votes: close.votes }, ...changes(configsIn(rest)) };
   }
-  const ledger = core.keeping.kept.get(job)?.ledger;
   if (ledger === undefined || ledger.close === null) return null;
   return { close: ledger.close, ...changes(ledger.configs) };
 }

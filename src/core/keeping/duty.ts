@@ -43,7 +43,7 @@ export function workDue(
     }),
     limits: { ...limits, retryBackoffMs: 0 },
   });
-  if (plan.close !== null) return IDLE_MS;
+  if (plan.close !== null || kept.ledger.wanted !== null) return IDLE_MS;
   // What does not end may have failed so often that its leader waits with the next attempt.
   const pauseMs = JOB_TYPES[kept.ledger.spec.body.spec.Type].ends ? 0 : RESTART_MAX_MS;
   if (plan.vacancies.size > 0 && couldRun(core, kept)) return IDLE_MS + pauseMs;

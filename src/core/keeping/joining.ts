@@ -18,7 +18,7 @@ import { hasVote, isKeeper } from '../record/keeper-set.ts';
 import { ledgerOf } from '../record/ledger.ts';
 import type { Configuration } from '../record/records.ts';
 import { checkActivation } from '../record/verify.ts';
-import { activate, hasRoom, keep } from './admitting.ts';
+import { activate, hasRoom, isProven, keep, takeVersion } from './admitting.ts';
 import { endOf } from './books.ts';
 import { beyond, hasSay, wouldVote } from './changing.ts';
 import { goneBecause } from './gone.ts';
@@ -68,7 +68,7 @@ export function onJoin(
 ): void {
   const { spec, next } = message;
   const { job } = spec.body;
-  if (isOver(core, job)) {
+  if (isOver(core, job, spec.body.version)) {
     const end = endOf(core, job);
     send(core, from, end === null ? { type: 'over', job } : { type: 'closed', job, ...end });
     return;
@@ -76,6 +76,7 @@ export function onJoin(
   if (core.keeping.forfeits.has(job)) return tellForfeit(core, from, job);
   const verdict = checkActivation(core.suite, spec, message, wallMs(core));
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+  if (!isProven(core, message)) return refuse(core, from, 'bad-certificate', false);
   const chain = chainOf(message);
   const current = currentOf(chain);
   if (next.body.job !== job || !isKeeper(current, from) || !follows(current, next.body))
@@ -90,6 +91,7 @@ export function onJoin(
   const kept = known ?? invite(core, from, message);
   if (kept === null) return;
   for (const config of message.configs ?? []) learn(core, kept, config);
+  takeVersion(core, kept, message);
   kept.guestAt = core.now;
   onChange(core, from, kept, { type: 'change', job, next });
 }

@@ -2,9 +2,9 @@
  * The keeper's part once a job is its own: learn what was committed, watch the leader, stand for
  * leader when it is gone, and let the job go when its time is over.
  */
-import { putOnShelf, recall } from './shelf.ts';
+import { putOnShelf, recall, takeDown } from './shelf.ts';
 import { configurationOf, currentOf, everKept } from '../record/chain.ts';
-import { stopAmong } from '../record/commands.ts';
+import { ruleOf, stopAmong } from '../record/commands.ts';
 import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { allow } from '../mesh/allowance.ts';
 import { slotOf } from '../record/slot.ts';
@@ -22,10 +22,19 @@ import { entrust } from '../leading/entrusting.ts';
 import { progress } from '../leading/lead.ts';
 import { signOfLife } from '../leading/silence.ts';
 import { lookForChanges } from '../leading/succession.ts';
-import { failingOf, isOverdue, isOwing, LEAD_CHECK_MS, leaderShown, shun } from './oversight.ts';
+import {
+  failingOf,
+  isOverdue,
+  isOwing,
+  judgeAnew,
+  LEAD_CHECK_MS,
+  leaderShown,
+  shun,
+} from './oversight.ts';
+import { tellVersion } from './versions.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
-import { forgetAge } from './age.ts';
+import { countAge, forgetAge } from './age.ts';
 import { eachKept, endOf, rememberEnd } from './books.ts';
 import { handOver } from './hand-over.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
@@ -106,6 +115,7 @@ export function onStates(
   const seen: { execution: Signed<'state'>['body']['execution']; sequence: number }[] = [];
   const told = new Set<JobId>();
   const elsewhere = new Set<JobId>();
+  const past = new Set<JobId>();
   for (const state of states) {
     const { job, execution, sequence } = state.body;
     core.atHand = job;
@@ -120,6 +130,11 @@ export function onStates(
       if (!elsewhere.has(job)) tellKeepers(core, from, kept);
       elsewhere.add(job);
       continue;
+    }
+    // Once, and beside the acknowledgement: its node may forget it.
+    if (state.body.version < kept.ledger.spec.body.version && !past.has(job)) {
+      past.add(job);
+      tellVersion(core, from, kept);
     }
     if (!takeState(core, from, kept, state)) continue;
     seen.push({ execution, sequence });
@@ -162,7 +177,11 @@ export function tellClosed(
   return true;
 }
 
-export function onCommand(core: With<'keeping'>, from: NodeId, command: Signed<'command'>): void {
+export function onCommand(
+  core: With<'mesh' | 'keeping'>,
+  from: NodeId,
+  command: Signed<'command'>,
+): void {
   const { job } = command.body;
   const kept = core.keeping.kept.get(job);
   if (kept === undefined || kept.ledger.close !== null) {
@@ -179,6 +198,9 @@ export function onCommand(core: With<'keeping'>, from: NodeId, command: Signed<'
       return;
     }
     if (isGuest(core, kept)) return passOn(core, from, kept, command);
+    // It was for a version that is over: whoever gave it is to know.
+    if (ruleOf(command.body).stops && (command.body.version ?? 1) < kept.ledger.spec.body.version)
+      return tellVersion(core, from, kept);
     takeCommand(core, kept, command);
     const leader = kept.seen.leader;
     if (leader !== core.self && leader !== from) send(core, leader, { type: 'command', command });
@@ -222,6 +244,7 @@ export function leaderGone(core: With<'mesh'>, kept: KeptJob): void {
 /** Whatever is due for a kept job: its closing, its candidacy, or the leader's work. */
 export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJob): void {
   const { close, job } = kept.ledger;
+  if (close === null && (kept.closedAt !== null || core.keeping.shelf.has(job))) goOn(core, kept);
   if (close !== null && kept.closedAt === null) {
     kept.closedAt = core.now;
     kept.candidateAt = null;
@@ -230,11 +253,12 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
     rememberEnd(core, job, { close, configs: kept.ledger.configs });
     if (kept.missing === null) putOnShelf(core, kept);
     forgetAge(core, kept);
-    if (kept.promised !== null) persist(core, { table: 'promises', job, key: job, value: null });
-    for (const slot of kept.accepted.keys()) {
+    // What it promised binds it beyond the end, and so does what it voted for as the version after it.
+    for (const [slot, { value }] of kept.accepted) {
+      if (value.type === 'version') continue;
       persist(core, { table: 'accepted', job, key: slot, value: null });
+      kept.accepted.delete(slot);
     }
-    kept.accepted.clear();
   }
   tickMissing(core, kept);
   if (kept.candidateAt !== null && core.now >= kept.candidateAt) {
@@ -242,6 +266,16 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
     standForLeader(core, kept);
   } else if (kept.candidateAt !== null) core.timers.set(jobTimer(kept), kept.candidateAt);
   progress(core, kept);
+}
+
+/** A job that was over has another version, or its owner wants one: it needs a leader again. */
+function goOn(core: With<'mesh' | 'keeping'>, kept: KeptJob): void {
+  takeDown(core, kept);
+  if (kept.lead?.stage === 'closing') kept.lead = null;
+  judgeAnew(core, kept);
+  core.timers.set('leaders', after(core.now, LEAD_CHECK_MS));
+  countAge(core, kept);
+  leaderGone(core, kept);
 }
 
 /** Asks each leader whether it leads what this node believes it leads. */
@@ -260,7 +294,7 @@ export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'execut
     if (core.mesh.watches.get(leader)?.dead === true) leaderGone(core, kept);
     else if (kept.lead === null && kept.candidateAt === null) overthrow(core, kept, leader);
     // A stop that this keeper signed for must not wait for the one who brought it.
-    const stop = stopAmong(kept.ledger.commands.values());
+    const stop = stopAmong(kept.ledger.commands.values(), kept.ledger.spec.body.version);
     if (stop !== null) send(core, leader, { type: 'command', command: stop });
     overdue ||= isOverdue(core, kept);
     if (isOwing(core, kept)) asked.set(leader, [...(asked.get(leader) ?? []), kept.ledger.job]);

@@ -11,6 +11,7 @@ import { CARDS_MAX } from '../contract/limits.ts';
 import { countedMs } from '../node/counted.ts';
 import { note, persist, refuse, wallMs } from '../node/outbox.ts';
 import { currentOf } from '../record/chain.ts';
+import { endOf } from './books.ts';
 import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import type { Certified, Signed, Slot } from '../record/records.ts';
 import type { Restored, StoredRecord } from '../contract/stored.ts';
@@ -52,12 +53,31 @@ export interface Card {
 const isShelved = ({ keeping }: With<'keeping'>, job: JobId): boolean =>
   !keeping.kept.has(job) && keeping.shelf.has(job);
 
-/** This node knows that the job is over, whatever it still has of it. */
-export const isOver = ({ keeping }: With<'keeping'>, job: JobId): boolean =>
-  keeping.closed.has(job) ||
-  keeping.shelf.has(job) ||
-  keeping.tombs.has(job) ||
-  keeping.kept.get(job)?.ledger.close != null;
+/** This node knows that this version of the job is over, whatever it still has of it. */
+export function isOver(core: With<'keeping'>, job: JobId, version: number): boolean {
+  const { kept, shelf, tombs } = core.keeping;
+  const ledger = kept.get(job)?.ledger;
+  const isPast = ledger !== undefined && ledger.spec.body.version > version;
+  if (isPast || ledger?.close != null) return isPast || ledger?.spec.body.version === version;
+  if (ledger !== undefined) return false;
+  const end = endOf(core, job);
+  return end === null ? shelf.has(job) || tombs.has(job) : end.close.record.body.version >= version;
+}
+
+/** Its owner wants another version of a job that was over: it is none any more. */
+export function takeDown(core: With<'keeping'>, kept: KeptJob): void {
+  const { job } = kept.ledger;
+  const { shelf, cards, warm, closed } = core.keeping;
+  closed.delete(job);
+  warm.delete(job);
+  cards.delete(job);
+  kept.closedAt = null;
+  kept.endedAt = null;
+  kept.missing = null;
+  kept.over.clear();
+  if (!shelf.delete(job)) return;
+  persist(core, { table: 'shelved', job, key: 'shelved', value: null });
+}
 
 /**
  * A kept job is closed: from now on it may leave memory at any time.

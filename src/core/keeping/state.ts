@@ -37,6 +37,12 @@ export interface KeptJob {
   tries: number;
   /** The highest epochs that other keepers say to have promised. */
   readonly outdated: Map<NodeId, Epoch>;
+  /** Whoever wants to know which version is the next. */
+  readonly askers: Set<NodeId>;
+  /** It has another version, and not everything on this node knows it yet. */
+  isTurned: boolean;
+  /** When that came to be so last. */
+  turnedAt: Millis;
   /** Keepers that say it ended long ago, without a proof. */
   readonly over: Set<NodeId>;
   /** Since when there is a proof that it is completed, and the results are still asked for. */

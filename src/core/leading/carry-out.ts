@@ -15,6 +15,7 @@ import { after } from '../record/ids.ts';
 import type { ExecutionId } from '../record/ids.ts';
 import { isTerminal, nodeOfExecution, placeOf } from '../record/ledger.ts';
 import type { Ledger } from '../record/ledger.ts';
+import { endIn } from '../record/past.ts';
 import type { Signed } from '../record/records.ts';
 import { around, askForCopy, newCopy } from './copies.ts';
 import { enrolmentOf } from './enrolment.ts';
@@ -26,11 +27,16 @@ import type { Plan } from './plan.ts';
 import { giveUp } from './silence.ts';
 import type { Leader, Watched } from './state.ts';
 
+/** Between two versions of a job: an owner that changes its mind all the time costs its keepers no more than this. */
+const VERSION_PAUSE_MS = 1_000;
 /** Nodes that an accept names. */
 const NAMED_HOLDERS_MAX = 4;
 
 /** Does for a job whatever its leader finds to do now. */
 export function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader): void {
+  proposeWanted(core, kept, lead);
+  // It is over, but for the version that its owner wants next.
+  if (endIn(kept.ledger) !== null) return;
   if (!isEnding(kept, lead)) placeEnrolled(core, kept, lead);
   const plan = replan(lead.outlook, kept.ledger, observedBy(core, kept, lead));
   if (plan.wakeAt !== null) core.timers.set(jobTimer(kept), plan.wakeAt);
@@ -46,6 +52,23 @@ export function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader)
   if (plan.calling) callNodes(core, kept, lead);
   else fillVacancies(core, kept, lead, plan.vacancies);
   sendAssignments(core, kept, lead);
+}
+
+/** What the owner wants next becomes the next version, once those agree who keep the job. */
+function proposeWanted(core: Node, kept: KeptJob, lead: Leader): void {
+  const { job, wanted } = kept.ledger;
+  if (wanted === null) return;
+  const notBefore = after(kept.turnedAt, VERSION_PAUSE_MS);
+  if (core.now < notBefore) return core.timers.set(jobTimer(kept), notBefore);
+  const { spec, fallback } = wanted;
+  const value = seal(core, 'version', {
+    job,
+    version: spec.body.version,
+    spec: core.suite.envelopeOf(spec),
+    fallback: fallback === null ? null : core.suite.envelopeOf(fallback),
+    message: '',
+  });
+  propose(core, kept, lead, [value]);
 }
 
 /** The end is proposed: who enrols now is too late. */

@@ -10,7 +10,7 @@ import type { Node } from '../node/state.ts';
 import { closeRound } from '../placing/place.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
-import { summaryOf } from '../record/ledger.ts';
+import { isTerminal, summaryOf } from '../record/ledger.ts';
 import type { Certified } from '../record/records.ts';
 import { beginEntrusting, tellHolders } from './copies.ts';
 import type { Candidate, Closing, Leader } from './state.ts';
@@ -35,6 +35,9 @@ export function beginClosing(
   for (const { attempts } of kept.ledger.partitions.values()) {
     for (const { assign } of attempts.values()) nodes.add(assign.record.body.node);
   }
+  for (const [version, { assigned, states }] of kept.ledger.others)
+    for (const [execution, { node }] of version < close.record.body.version ? assigned : [])
+      if (!isTerminal(states.get(execution)?.body.phase ?? 'received')) nodes.add(node);
   // Who kept the job once has it open, and asks seldom how it stands.
   for (const configuration of kept.ledger.configurations)
     for (const node of keeperNodes(configuration))

@@ -16,8 +16,7 @@ import {
 } from '../consensus/candidacy.ts';
 import { firstEpoch } from '../record/ballot.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
-import type { Message } from '../contract/messages.ts';
-import type { Certified } from '../record/records.ts';
+import type { CertifiedValue, Message } from '../contract/messages.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { note, send, touch } from '../node/outbox.ts';
 import { noteWork } from '../mesh/welcome.ts';
@@ -31,6 +30,7 @@ import { leaderIn } from './state.ts';
 import { attemptsOf } from '../record/ledger.ts';
 import type { Candidate, Leader } from './state.ts';
 import { tickSuccession } from './succession.ts';
+import { isOfPast, standingOf, turn } from './turning.ts';
 
 /** Jobs of which one renewal makes this node say who leads them. */
 const LEADS_TOLD = 256;
@@ -53,6 +53,7 @@ export function progress(core: With<'mesh' | 'keeping'>, kept: KeptJob): void {
   }
   const { lead } = kept;
   if (lead.stage === 'closing') return;
+  if (lead.version !== kept.ledger.spec.body.version) return turn(core, kept, lead);
   if (isLeftBehind(kept, lead)) return followOn(core, kept, lead);
   if (lead.stage === 'candidate') return tickCandidate(core, kept, lead);
   if (lead.confirming !== null) return tickPromises(core, kept, lead.confirming);
@@ -120,21 +121,18 @@ export function takeRenewal(
 }
 
 /** Its node enrolled with a leader before, or with this one before it was started again: it is to tell of itself anew. */
-function isUnheard(
-  { ledger: { spec, states, assigned } }: KeptJob,
-  execution: ExecutionId,
-): boolean {
+function isUnheard({ ledger }: KeptJob, execution: ExecutionId): boolean {
+  const { spec, states, assigned } = ledger;
   if (JOB_TYPES[spec.body.spec.Type].counted) return false;
-  return !states.has(execution) && !assigned.has(execution);
+  return !states.has(execution) && !assigned.has(execution) && !isOfPast(ledger, execution);
 }
 
 /** What makes a running execution pointless: the accepted result, or of what does not end the attempt that stands. */
-function supersededBy(
-  { ledger, lead }: KeptJob,
-  execution: ExecutionId,
-): Certified<'accept'> | Certified<'assign'> | null {
+function supersededBy({ ledger, lead }: KeptJob, execution: ExecutionId): CertifiedValue | null {
   const assigned = ledger.assigned.get(execution);
-  if (assigned?.version !== ledger.spec.body.version) return null;
+  if (assigned === undefined && lead?.stage === 'leader')
+    return standingOf(ledger, lead, execution);
+  if (assigned === undefined) return null;
   const partition = ledger.partitions.get(assigned.partition);
   // It was decided, and the word of it may be lost.
   if (lead?.stage === 'leader' && lead.cancelled.has(execution)) {

@@ -153,7 +153,7 @@ function wake(plan: Plan, at: Millis): void {
 }
 
 function stopEnding(ledger: Ledger): Ending | null {
-  const stop = stopAmong(ledger.commands.values());
+  const stop = stopAmong(ledger.commands.values(), ledger.spec.body.version);
   if (stop === null) return null;
   const message = stop.body.reason === '' ? 'stopped by its owner' : stop.body.reason;
   return { outcome: 'stopped', code: 'stopped-by-owner', message, evidence: [stop.id] };

@@ -63,6 +63,8 @@ export interface Succession {
 /** A keeper that asks for the promises of the others. */
 export interface Candidate {
   readonly stage: 'candidate';
+  /** The job's version that it wants to lead. */
+  readonly version: number;
   readonly epoch: Epoch;
   readonly since: Millis;
   readonly candidacy: Candidacy;
@@ -71,6 +73,8 @@ export interface Candidate {
 /** A keeper that leads: each part of it belongs to those who work with it. */
 export interface Leader {
   readonly stage: 'leader';
+  /** The job's version that it leads. */
+  readonly version: number;
   readonly epoch: Epoch;
   readonly since: Millis;
   /** Signed when promises are first asked for; the first epoch needs none. */

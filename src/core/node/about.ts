@@ -59,7 +59,13 @@ export function jobOfTimer(core: With<'executing'>, key: string): JobId | null {
 
 /** The local request that waits for an answer to this input. */
 export function requestOf(input: Input): RequestId | null {
-  return input.type === 'submit' || input.type === 'stop' || input.type === 'query'
-    ? input.request
-    : null;
+  switch (input.type) {
+    case 'submit':
+    case 'stop':
+    case 'update':
+    case 'query':
+      return input.request;
+    default:
+      return null;
+  }
 }

@@ -156,6 +156,8 @@ const cuts: { readonly [T in MessageType]: Cut<T> } = {
   replicate: bounded,
   entrust: bounded,
   replicated: bounded,
+  update: bounded,
+  version: bounded,
   command: bounded,
   'command-refused': bounded,
   'command-ack': bounded,

@@ -35,11 +35,12 @@ export function onAnnouncement(
   if (leader !== core.self && !core.mesh.members.has(leader) && !reached(core, leader))
     return refuse(core, from, 'unknown-node', false);
   const end = endOf(core, job);
-  if (end !== null) return send(core, leader, { type: 'closed', job, ...end });
+  if (end !== null && end.close.record.body.version >= version)
+    return send(core, leader, { type: 'closed', job, ...end });
   if (core.profile === null) return;
   const lot = { job, version, round, need };
   if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;
-  const known = spec ?? core.keeping.kept.get(job)?.ledger.spec ?? takenUp(core, job);
+  const known = spec ?? keptSpec(core, job, version) ?? takenUp(core, job, version);
   // That this node leads proves nothing either, unless it says so itself.
   const isOwn = invited && from === core.self;
   const verdict = isOwn ? 'good' : checkProof(core, announcement, known);
@@ -56,9 +57,19 @@ export function onAnnouncement(
 }
 
 /** Of what this node took up itself it has the spec, though it does not keep the job. */
-function takenUp({ executing }: With<'executing'>, job: JobId): Signed<'spec'> | null {
-  for (const { stored } of executing.own.values()) if (stored.order.job === job) return stored.spec;
+function takenUp(
+  { executing }: With<'executing'>,
+  job: JobId,
+  version: number,
+): Signed<'spec'> | null {
+  for (const { stored } of executing.own.values())
+    if (stored.order.job === job && stored.order.version === version) return stored.spec;
   return null;
+}
+
+function keptSpec({ keeping }: With<'keeping'>, job: JobId, version: number) {
+  const spec = keeping.kept.get(job)?.ledger.spec;
+  return spec?.body.version === version ? spec : null;
 }
 
 /** The job was admitted and its leader leads it; the spec may still be on its way. */
@@ -66,8 +77,11 @@ function checkProof(core: Node, announcement: Announcement, spec: Signed<'spec'>
   const { job, version, admission, grant, leader } = announcement;
   const about = admission.record.body;
   // Whoever repeats it may have changed it: what is run, or told, as another version than the spec's ends nowhere.
-  if (about.job !== job || about.version !== version || (spec?.body.job ?? job) !== job)
-    return { code: 'contradiction', fault: true };
+  const isOne =
+    about.job === job &&
+    about.version <= version &&
+    (spec === null || (spec.body.job === job && spec.body.version === version));
+  if (!isOne) return { code: 'contradiction', fault: true };
   const led = checkLeader(core.suite, announcement, grant, leader);
   if (led !== 'good' || spec === null) return led;
   const sound = checkSpec(core.suite, spec, wallMs(core));

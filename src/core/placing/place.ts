@@ -280,6 +280,8 @@ export function onBid(
 ): void {
   const lead = kept.lead?.stage === 'leader' ? kept.lead : null;
   const { job, version } = message;
+  if (version !== kept.ledger.spec.body.version)
+    return send(core, from, { type: 'bid-closed', job, version });
   if (lead === null || lead.confirming !== null || lead.seeking.waitingSince === null) {
     // The hold of a node that was just chosen must stay until its assignment is there.
     if (lead !== null && isChosen(lead, from)) return;
@@ -303,6 +305,7 @@ export function onDecline(
 ): void {
   const { lead } = kept;
   if (lead?.stage !== 'leader' || lead.seeking.waitingSince === null) return;
+  if (message.version !== kept.ledger.spec.body.version) return;
   lead.seeking.bids.delete(from);
   const { round } = lead.seeking;
   lead.seeking.declines.set(from, { refusals: message.refusals, round });

@@ -58,8 +58,12 @@ function latestFirst(a: Signed<'command'>, b: Signed<'command'>): number {
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 }
 
-/** The owner's stop among these; null when there is none. */
-export function stopAmong(commands: Iterable<Signed<'command'>>): Signed<'command'> | null {
-  for (const command of commands) if (ruleOf(command.body).stops) return command;
+/** The owner's stop of this version among these; null when there is none. */
+export function stopAmong(
+  commands: Iterable<Signed<'command'>>,
+  version: number,
+): Signed<'command'> | null {
+  for (const command of commands)
+    if (ruleOf(command.body).stops && (command.body.version ?? 1) >= version) return command;
   return null;
 }

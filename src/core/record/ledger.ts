@@ -6,6 +6,9 @@
 import { compareEpochs } from './ballot.ts';
 import { currentOf, firstConfiguration, rootsOf } from './chain.ts';
 import type { Roots } from './chain.ts';
+import { attemptOf, noteAssigned, partitionOf } from './facts.ts';
+import type { Attempt, Facts, Partition } from './facts.ts';
+import { deriveClose, factsOf, takeVersion } from './past.ts';
 import { configSlot, slotOf } from './slot.ts';
 import type { Phase } from './execution.ts';
 import type { ExecutionId, JobId, NodeId, RecordId } from './ids.ts';
@@ -13,30 +16,27 @@ import { keptOf } from './commands.ts';
 import { mergeOpaque } from './opaque.ts';
 import type { Opaque } from './opaque.ts';
 import type { StoredRecord } from '../contract/stored.ts';
+import type { Suite } from './suite.ts';
 import type {
   CertifiedResult,
   CertifiedValue,
   JobRecords,
   JobState,
   JobSummary,
+  Wanted,
 } from '../contract/messages.ts';
 import type { AssignBody, Certified, Configuration, Signed, Slot, StateBody } from './records.ts';
 
-export interface Attempt {
-  readonly assign: Certified<'assign'>;
-  /** What is known of how it goes. */
-  readonly state: Signed<'state'> | null;
-}
-
-export interface Partition {
-  /** By attempt number. */
-  readonly attempts: Map<number, Attempt>;
-  accept: Certified<'accept'> | null;
-}
-
 export interface Ledger extends Roots {
   readonly job: JobId;
-  readonly spec: Signed<'spec'>;
+  /** Of the current version: the latest that is committed here, else the one that was admitted. */
+  spec: Signed<'spec'>;
+  /** What made it the current one; null: the admission. */
+  version: Certified<'version'> | null;
+  /** By version: those before, and of later ones what came before the version itself. `past.ts` bounds them. */
+  readonly others: Map<number, Facts>;
+  /** The version after this, as its owner wants it. */
+  wanted: Wanted | null;
   /** Derived from `committed`: the later configurations, in order and without a gap. */
   readonly configs: Certified<'config'>[];
   /** Derived: the same with the admission's before them. */
@@ -44,22 +44,22 @@ export interface Ledger extends Roots {
   grant: Certified<'grant'> | null;
   /** By record, as many as `commands.ts` keeps, the latest first. */
   readonly commands: Map<RecordId, Signed<'command'>>;
-  readonly committed: Map<Slot, CertifiedValue>;
-  readonly states: Map<ExecutionId, Signed<'state'>>;
+  /** Of the current version, and of all of them the keepers and what made it the current one. */
+  committed: Map<Slot, CertifiedValue>;
+  states: Map<ExecutionId, Signed<'state'>>;
   /** What later versions made of the job, within `opaque.ts`'s bound. */
   readonly opaque: Map<RecordId, Opaque>;
   /** Derived from `committed` and `states`: the same facts of the current version, by partition. */
-  readonly partitions: Map<number, Partition>;
-  /**
-   * Derived: where each assigned execution belongs; of one that was adopted the latest attempt. Two leaders may each
-   * have given a node that enrolled a place: then it is the lower one, in whatever order they come.
-   */
-  readonly assigned: Map<ExecutionId, AssignBody>;
+  partitions: Map<number, Partition>;
+  /** Derived: where each execution of the current version belongs. */
+  assigned: Map<ExecutionId, AssignBody>;
   /** Derived: the latest moment of a record, wall clock. */
   modifiedAt: number;
-  /** Derived: the end of the current version, which is the one that `spec` gives. */
+  /** Derived: the end of the current version, which is the one that `spec` gives; null while its owner wants another. */
   close: Certified<'close'> | null;
 }
+
+export type { Attempt, Partition } from './facts.ts';
 
 /** What a merge did: nothing new, something new, or a second value for a slot that can have only one. */
 export type Merged = 'known' | 'new' | 'contradiction';
@@ -71,6 +71,9 @@ export function createLedger(spec: Signed<'spec'>, admission: Certified<'admissi
   return {
     job: spec.body.job,
     spec,
+    version: null,
+    others: new Map(),
+    wanted: null,
     admission,
     configs: [],
     configurations: [firstConfiguration(admission.record.body)],
@@ -86,62 +89,46 @@ export function createLedger(spec: Signed<'spec'>, admission: Certified<'admissi
   };
 }
 
-function partitionOf(ledger: Ledger, index: number): Partition {
-  const known = ledger.partitions.get(index);
-  if (known !== undefined) return known;
-  const fresh: Partition = { attempts: new Map(), accept: null };
-  ledger.partitions.set(index, fresh);
-  return fresh;
-}
-
-/** Adds a committed value. One slot has one value for ever. */
-export function mergeCommitted(ledger: Ledger, certified: CertifiedValue): Merged {
-  const slot = slotOf(certified.record);
-  const known = ledger.committed.get(slot);
+/**
+ * Adds a committed value. One slot has one value for ever.
+ * @param specIn opens the spec of a later version; without it such a version is left out
+ */
+export function mergeCommitted(
+  ledger: Ledger,
+  certified: CertifiedValue,
+  specIn: Suite['specIn'] | null = null,
+): Merged {
+  const { record } = certified;
+  const slot = slotOf(record);
+  if (record.type === 'version')
+    return takeVersion(ledger, certified as Certified<'version'>, specIn);
+  // Its keepers are those of all versions.
+  const facts = record.type === 'config' ? ledger : factsOf(ledger, record.body.version);
+  if (facts === null) return 'known';
+  const known = facts.committed.get(slot);
   if (known !== undefined)
     return known.record.id === certified.record.id ? 'known' : 'contradiction';
-  ledger.committed.set(slot, certified);
-  const { record } = certified;
+  facts.committed.set(slot, certified);
   ledger.modifiedAt = Math.max(ledger.modifiedAt, record.hlc);
-  if (record.type === 'config') {
-    lengthenChain(ledger);
-    return 'new';
-  }
-  if (record.type === 'assign') noteAssigned(ledger, record.body);
-  if (record.body.version !== ledger.spec.body.version) return 'new';
   switch (record.type) {
+    case 'config':
+      lengthenChain(ledger);
+      break;
     case 'assign':
-      partitionOf(ledger, record.body.partition).attempts.set(
+      noteAssigned(facts, record.body);
+      partitionOf(facts, record.body.partition).attempts.set(
         record.body.attempt,
-        attemptOf(ledger, certified as Certified<'assign'>),
+        attemptOf(facts, certified as Certified<'assign'>),
       );
       break;
     case 'accept':
-      partitionOf(ledger, record.body.partition).accept = certified as Certified<'accept'>;
+      partitionOf(facts, record.body.partition).accept = certified as Certified<'accept'>;
       break;
     case 'close':
-      ledger.close = certified as Certified<'close'>;
+      facts.close = certified as Certified<'close'>;
+      if (facts === ledger) deriveClose(ledger);
   }
   return 'new';
-}
-
-function noteAssigned({ assigned }: Ledger, body: AssignBody): void {
-  const known = assigned.get(body.execution);
-  const counts =
-    known === undefined ||
-    body.partition < known.partition ||
-    (body.partition === known.partition && body.attempt > known.attempt);
-  if (counts) assigned.set(body.execution, body);
-}
-
-function attemptOf({ states }: Ledger, assign: Certified<'assign'>): Attempt {
-  const { execution } = assign.record.body;
-  return {
-    assign,
-    get state() {
-      return states.get(execution) ?? null;
-    },
-  };
 }
 
 /** Configurations may come in any order, from disk for one; each counts when all before it are here. */
@@ -157,9 +144,11 @@ function lengthenChain(ledger: Ledger): void {
 
 /** Adds what an executor reported: terminal beats non-terminal, then the higher sequence, then the smaller id. */
 export function mergeState(ledger: Ledger, state: Signed<'state'>): Merged {
-  const known = ledger.states.get(state.body.execution);
+  const facts = factsOf(ledger, state.body.version);
+  if (facts === null) return 'known';
+  const known = facts.states.get(state.body.execution);
   if (known !== undefined && !supersedes(state, known)) return 'known';
-  ledger.states.set(state.body.execution, state);
+  facts.states.set(state.body.execution, state);
   ledger.modifiedAt = Math.max(ledger.modifiedAt, state.hlc);
   return 'new';
 }
@@ -194,13 +183,18 @@ export function mergeGrant(ledger: Ledger, grant: Certified<'grant'>): Merged {
 }
 
 /** Adds a record as it lies on disk or on the shelf; it was checked before it was put there. */
-export function mergeStored(ledger: Ledger, { record, votes }: StoredRecord): void {
+export function mergeStored(
+  ledger: Ledger,
+  { record, votes }: StoredRecord,
+  specIn: Suite['specIn'] | null = null,
+): void {
   switch (record.type) {
     case 'assign':
     case 'accept':
     case 'close':
+    case 'version':
     case 'config':
-      mergeCommitted(ledger, { record, votes } as CertifiedValue);
+      mergeCommitted(ledger, { record, votes } as CertifiedValue, specIn);
       return;
     case 'grant':
       mergeGrant(ledger, { record, votes });

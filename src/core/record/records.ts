@@ -49,6 +49,16 @@ export interface SpecBody {
   readonly spec: Job;
   /** Wall clock, milliseconds; the record is refused everywhere after it. */
   readonly notAfter: number;
+  /** Of every version but the first; with it the owner has signed that it may take the place of that one. */
+  readonly follows?: Follows;
+}
+
+/** Why a version takes the place of another: its owner changed it, wants it once more, or wants that back which was before a change. */
+export interface Follows {
+  /** The spec of the version before. */
+  readonly of: RecordId;
+  readonly how: 'update' | 'rerun' | 'rollback';
+  readonly reason: string;
 }
 
 export interface AdmissionBody {
@@ -78,12 +88,13 @@ export interface VoteBody {
 
 /**
  * A committed register of a job: `assign/<version>/<partition>/<attempt>`, `accept/<version>/<partition>`,
- * `close/<version>`, `config/<major>/<minor>`; one value each, for ever. `slot.ts` makes them.
+ * `close/<version>`, `version/<version>`, `config/<major>/<minor>`; one value each, for ever. `slot.ts` makes them.
  */
 export type Slot =
   | 'admission'
   | 'grant'
   | `close/${number}`
+  | `version/${number}`
   | `config/${number}/${number}`
   | `accept/${number}/${number}`
   | `assign/${number}/${number}/${number}`;
@@ -95,6 +106,8 @@ export interface CommandBody {
   readonly command: string;
   readonly reason: string;
   readonly notAfter: number;
+  /** The version it is for, and those before; absent: the first. */
+  readonly version?: number;
 }
 
 export interface GrantBody {
@@ -179,6 +192,24 @@ export interface CloseBody {
   readonly enrolled?: number;
 }
 
+/**
+ * A later version of the job, and so which of the specs that its owner signed for it is the one. They are in it
+ * as they were signed, so that whoever learns of the version has it.
+ */
+export interface VersionBody {
+  readonly job: JobId;
+  readonly version: number;
+  /** The envelope of its spec. */
+  readonly spec: Uint8Array;
+  /**
+   * The envelope of the spec of the version after it, which its owner signed for the case that this one does not
+   * come up; null when there is none.
+   */
+  readonly fallback: Uint8Array | null;
+  /** One sentence for a person: why it was gone back; '' else. */
+  readonly message: string;
+}
+
 export interface AdvertBody {
   readonly node: NodeId;
   readonly store: StoreId;
@@ -212,6 +243,7 @@ export interface Bodies {
   readonly state: StateBody;
   readonly accept: AcceptBody;
   readonly close: CloseBody;
+  readonly version: VersionBody;
   readonly advert: AdvertBody;
 }
 
@@ -238,4 +270,4 @@ export interface Certified<T extends RecordType> {
 }
 
 /** The kinds of value a leader commits in a slot. */
-export type Committed = 'assign' | 'accept' | 'close' | 'config';
+export type Committed = 'assign' | 'accept' | 'close' | 'version' | 'config';

@@ -5,10 +5,10 @@
  */
 import { JOB_TYPES } from '../../job/types.ts';
 import { CONFIGS_MAX } from './chain.ts';
-import type { AssignBody, ConfigId, Signed, Slot, SpecBody } from './records.ts';
+import type { AssignBody, Committed, ConfigId, Signed, Slot, SpecBody } from './records.ts';
 
 /** A value that a leader commits in a slot. */
-type Value = Signed<'assign'> | Signed<'accept'> | Signed<'close'> | Signed<'config'>;
+type Value = { readonly [T in Committed]: Signed<T> }[Committed];
 
 export const assignSlot = (version: number, partition: number, attempt: number): Slot =>
   `assign/${version}/${partition}/${attempt}`;
@@ -17,6 +17,9 @@ export const acceptSlot = (version: number, partition: number): Slot =>
   `accept/${version}/${partition}`;
 
 export const closeSlot = (version: number): Slot => `close/${version}`;
+
+/** Which spec that version has: of those that its owner signed for it, one. */
+export const versionSlot = (version: number): Slot => `version/${version}`;
 
 /** The keepers are those of the job, whatever its version. */
 export const configSlot = ({ major, minor }: ConfigId): Slot => `config/${major}/${minor}`;
@@ -30,6 +33,8 @@ export function slotOf({ type, body }: Value): Slot {
       return acceptSlot(body.version, body.partition);
     case 'close':
       return closeSlot(body.version);
+    case 'version':
+      return versionSlot(body.version);
     case 'config':
       return configSlot(body.config);
   }
@@ -70,12 +75,17 @@ function follows({ attempt, replaces, adopts }: AssignBody, ends: boolean): bool
   return adopts === null ? replaces !== 'surplus' : !ends && adopts < attempt;
 }
 
+/** Versions of one job: one every ten minutes for as long as a spec may be good for. */
+const VERSIONS_MAX = 10_000;
+
 /**
  * Whether a job has a slot for this value: otherwise hostile keepers could fill a ledger without end.
  * Only the version whose spec is here has any; what another one has room for is not known.
  */
 export function hasPlace({ body: spec }: Signed<'spec'>, { type, body }: Value): boolean {
   if (type === 'config') return body.config.major === 0 && body.config.minor <= CONFIGS_MAX;
+  // Of which spec it must be is for those to look at who vote; who was away may learn of several at once.
+  if (type === 'version') return body.version >= spec.version && body.version <= VERSIONS_MAX;
   if (body.version !== spec.version) return false;
   const { ends } = JOB_TYPES[spec.spec.Type];
   if (type === 'close') return ends || body.outcome !== 'completed';

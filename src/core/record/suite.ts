@@ -23,6 +23,10 @@ export interface Suite {
   verifyOpaque(record: Opaque): boolean;
   /** Bytes of the record on the wire: its envelope, signature included. */
   sizeOf(record: AnyRecord): number;
+  /** The envelope of a spec, as another record has it in itself. */
+  envelopeOf(spec: Signed<'spec'>): Uint8Array;
+  /** The same back: well-formed, its signature not checked; null when it is none. The same bytes give the same object. */
+  specIn(envelope: Uint8Array): Signed<'spec'> | null;
   /** Records in as little memory as they can have; what comes back is what went in. */
   pack(records: readonly StoredRecord[]): Packed;
   unpack(packed: Packed): readonly StoredRecord[];

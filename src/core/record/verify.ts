@@ -76,8 +76,11 @@ export function checkAdmission(
   admission: Signed<'admission'>,
 ): Verdict {
   const { body } = admission;
-  if (body.spec !== spec.id || body.job !== spec.body.job) return bad('contradiction');
-  if (body.version !== spec.body.version) return bad('contradiction');
+  if (body.job !== spec.body.job) return bad('contradiction');
+  // A later version was not there yet. It has its owner and sponsor, and so the keepers that this one gave the job.
+  const isFirst = body.spec === spec.id && body.version === spec.body.version;
+  if (!isFirst && (spec.body.version <= body.version || spec.body.follows === undefined))
+    return bad('contradiction');
   // Else any member could give the job keepers of its own, which answer for it and run it again.
   if (body.sponsor !== spec.body.sponsor) return bad('contradiction');
   const nodes = new Set(body.keepers.map((keeper) => keeper.node));

@@ -25,6 +25,7 @@ import {
   idOf,
   jobWith,
   stateOf,
+  suite,
   stopOf,
   storeOf,
   suiteOf,
@@ -42,6 +43,7 @@ const bounds: Readonly<Record<string, number>> = {
   hosts: 4_096,
   watches: 10_000,
   stops: 0,
+  updates: 0,
   relayedPings: 1_024,
   kept: 0,
   pending: 0,
@@ -177,12 +179,20 @@ const messages: Makers<Message> = {
     job: of.id,
     epoch: of.epoch,
     vote: certify(grantOf(of.job, of.epoch, 2), 'grant', [1], of.epoch).votes[0] ?? assert.fail(),
-    digest: { snapshot: String(of.n).padStart(32, '0'), chunks: ['a'.repeat(32), 'b'.repeat(32)] },
+    digest: {
+      version: 1,
+      snapshot: String(of.n).padStart(32, '0'),
+      chunks: ['a'.repeat(32), 'b'.repeat(32)],
+    },
   }),
   ledger: (of) => ({
     type: 'ledger',
     job: of.id,
-    digest: { snapshot: String(of.n).padStart(32, '0'), chunks: ['a'.repeat(32), 'b'.repeat(32)] },
+    digest: {
+      version: 1,
+      snapshot: String(of.n).padStart(32, '0'),
+      chunks: ['a'.repeat(32), 'b'.repeat(32)],
+    },
   }),
   'page-wanted': ({ id, n }) => ({
     type: 'page-wanted',
@@ -208,6 +218,13 @@ const messages: Makers<Message> = {
   }),
   voted: ({ job, id }) => ({ type: 'voted', job: id, votes: [...job.admission.votes] }),
   commit: ({ job, id, assign }) => ({ type: 'commit', job: id, values: [committed(job, assign)] }),
+  update: ({ job, id }) => ({ type: 'update', job: id, spec: job.spec, fallback: null }),
+  version: ({ job, id, epoch }) => {
+    const spec = suite.envelopeOf(job.spec);
+    const body = { job: id, version: 2, spec, fallback: null, message: '' };
+    const record = suite.seal('version', body, at(0), 'node');
+    return { type: 'version', job: id, version: certify(record, 'version/2', [1], epoch) };
+  },
   change: ({ job, id }) => ({ type: 'change', job: id, next: configOf(job, [1, 2, 0], [1, 2, 3]) }),
   join: ({ job }) => ({
     type: 'join',

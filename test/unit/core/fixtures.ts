@@ -127,6 +127,23 @@ export function certify<T extends 'admission' | 'grant' | Committed>(
   return { record, votes: voters.map((index) => voteOf(index, job, record.id, slot, epoch)) };
 }
 
+/** The spec that its owner signs to follow this one. */
+export const nextSpec = (
+  before: Signed<'spec'>,
+  job: Job,
+  change: Partial<SpecBody> = {},
+  signer = suite,
+): Signed<'spec'> => {
+  const follows = { of: before.id, how: 'update', reason: '' } as const;
+  const version = before.body.version + 1;
+  return signer.seal(
+    'spec',
+    { ...before.body, version, spec: job, follows, ...change },
+    at(2),
+    'owner',
+  );
+};
+
 /** An admitted job: what any node needs to believe in it. */
 export interface Admitted {
   readonly spec: Signed<'spec'>;

@@ -37,9 +37,11 @@ import {
   grantOf,
   idOf,
   jobWith,
+  nextSpec,
   stateOf,
   stopOf,
   storeOf,
+  suite,
   suiteOf,
 } from './fixtures.ts';
 
@@ -76,6 +78,12 @@ const { digest } = snapshotWith(job);
 const { execution } = assign.body;
 const bidding = { job: id, version: 1, round: 0 };
 const request = asRequestId('r-1');
+
+const versionOf = ({ spec }: typeof job) => {
+  const next = suite.envelopeOf(nextSpec(spec, spec.body.spec));
+  const body = { job: id, version: 2, spec: next, fallback: null, message: '' };
+  return certify(suite.seal('version', body, at(0), 'node'), 'version/2', [1], epoch);
+};
 
 type Expected<U extends { readonly type: string }> = {
   readonly [T in U['type']]: readonly [Extract<U, { readonly type: T }>, readonly string[]];
@@ -149,6 +157,8 @@ const messages: Expected<Message> = {
   ],
   voted: [{ type: 'voted', job: id, votes: [vote] }, []],
   commit: [{ type: 'commit', job: id, values: [committed(job, assign)] }, ['send job-wanted']],
+  update: [{ type: 'update', job: id, spec: job.spec, fallback: null }, ['send job-wanted']],
+  version: [{ type: 'version', job: id, version: versionOf(job) }, []],
   change: [{ type: 'change', job: id, next }, ['send job-wanted']],
   join: [
     { type: 'join', spec: job.spec, admission: job.admission, next },

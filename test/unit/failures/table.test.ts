@@ -18,6 +18,7 @@ const examples: Details = {
   'job-unreachable': { job, asked: 4711, silent: [asNodeId('VALUE')] },
   'job-ambiguous': { ref: 'VALUE', candidates: [job, asJobId('j-00000002')] },
   'job-terminal': { job, state: 'VALUE' },
+  'job-changed': { job, version: 0 },
   'not-owner': { job, owner: ownerKey(1) },
   'keepers-unreachable': { job, reached: 1, needed: 4711 },
   'too-few-keepers': { job: null, keepers: 1, minKeepers: 4711, peers: 2 },

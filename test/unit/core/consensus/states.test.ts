@@ -50,10 +50,16 @@ describe('a state', () => {
     const cluster = keeper();
     const value = committed(job, assignOf(job, { node: 8 }));
     cluster.message(0, 1, { type: 'commit', job: job.spec.body.job, values: [value] });
-    for (const change of [{ partition: 1 }, { version: 0 }, { attempt: 3 }]) {
+    const changes = [
+      [{ partition: 1 }, 'contradiction'],
+      [{ version: 0 }, 'unknown-job'],
+      [{ version: 2 }, 'unknown-job'],
+      [{ attempt: 3 }, 'contradiction'],
+    ] as const;
+    for (const [change, why] of changes) {
       const { body, hlc } = running(8);
       const untrue = suiteOf(8).seal('state', { ...body, ...change }, hlc, 'node');
-      assert.deepEqual(refusals(tell(cluster, 8, untrue)), ['contradiction']);
+      assert.deepEqual(refusals(tell(cluster, 8, untrue)), [why]);
     }
     assert.equal(known(cluster), 0);
   });

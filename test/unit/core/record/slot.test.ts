@@ -108,7 +108,8 @@ describe('two versions of a job', () => {
     const ledger = createLedger(job.spec, job.admission);
     for (const value of [...values, ...values.map(later)])
       assert.equal(mergeCommitted(ledger, certified(value)), 'new', slotOf(value));
-    assert.equal(ledger.committed.size, 6);
+    assert.equal(ledger.committed.size, 3);
+    assert.equal(ledger.others.get(2)?.committed.size, 3);
   });
 
   it('have values of which only those of the current version say how the job is', () => {
@@ -117,7 +118,9 @@ describe('two versions of a job', () => {
     assert.deepEqual([ledger.close, ledger.partitions.size], [null, 0]);
     assert.equal(stateOfJob(ledger, false), 'Pending');
     const ended = values.map(later).find(({ type }) => type === 'assign') as Signed<'assign'>;
-    assert.equal(ledger.assigned.get(ended.body.execution)?.node, ended.body.node);
+    const { execution, node } = ended.body;
+    assert.equal(ledger.assigned.get(execution), undefined);
+    assert.equal(ledger.others.get(2)?.assigned.get(execution)?.node, node);
     for (const value of values) mergeCommitted(ledger, certified(value));
     assert.equal(ledger.close?.record, values[2]);
     assert.equal(ledger.partitions.get(3)?.accept?.record, values[1]);

@@ -62,12 +62,14 @@ const values: Arbitrary<SlotValue> = fc.oneof(
   signed('assign'),
   signed('accept'),
   signed('close'),
+  signed('version'),
   signed('config'),
 );
 const certifiedResults: Arbitrary<CertifiedResult> = fc.oneof(
   certified('assign'),
   certified('accept'),
   certified('close'),
+  certified('version'),
 );
 const certifiedValues: Arbitrary<CertifiedValue> = fc.oneof(certifiedResults, certified('config'));
 const configs = fc.array(certified('config'), { minLength: 1, maxLength: 3 });
@@ -189,6 +191,7 @@ const bidding = { job: jobIds, version: ordinals };
 const request = fc.uuid().map(asRequestId);
 const nonce = moments;
 const digest = record<Digest>({
+  version: ordinals,
   snapshot: storeIds,
   chunks: fc.array(storeIds, { minLength: 2, maxLength: 5 }),
 });
@@ -264,6 +267,17 @@ export const messageArbitraries: Arbitraries<Message> = {
   }),
   voted: record<M<'voted'>>({ type: is('voted'), job: jobIds, votes }),
   commit: record<M<'commit'>>({ type: is('commit'), job: jobIds, values: few(certifiedValues) }),
+  update: record<M<'update'>>({
+    type: is('update'),
+    job: jobIds,
+    spec: signed('spec'),
+    fallback: fc.option(signed('spec')),
+  }),
+  version: withChanges<M<'version'>>({
+    type: is('version'),
+    job: jobIds,
+    version: certified('version'),
+  }),
   change: record<M<'change'>>({ type: is('change'), job: jobIds, next: signed('config') }),
   join: withChanges<M<'join'>>({
     type: is('join'),

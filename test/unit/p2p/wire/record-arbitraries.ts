@@ -1,6 +1,12 @@
 /** Generators of valid record bodies and jobs, one per type, complete by the compiler. */
 import fc from 'fast-check';
-import { acceptSlot, assignSlot, closeSlot, configSlot } from '../../../../src/core/record/slot.ts';
+import {
+  acceptSlot,
+  assignSlot,
+  closeSlot,
+  configSlot,
+  versionSlot,
+} from '../../../../src/core/record/slot.ts';
 import type { Arbitrary } from 'fast-check';
 import type {
   ExecutionFailure,
@@ -73,6 +79,7 @@ export const indexes = fc.nat(999_999);
 export const slots: Arbitrary<Slot> = fc.oneof(
   fc.constantFrom<Slot>('admission', 'grant'),
   ordinals.map(closeSlot),
+  ordinals.map(versionSlot),
   fc.tuple(ordinals, ordinals).map(([major, minor]) => configSlot({ major, minor })),
   fc.tuple(ordinals, indexes).map(([version, partition]) => acceptSlot(version, partition)),
   fc
@@ -165,16 +172,24 @@ const close = {
   evidence: few(recordIds),
 };
 
+const spec = {
+  job: jobIds,
+  owner: publicKeys,
+  version: ordinals,
+  nonce: hex(32),
+  sponsor: nodeIds,
+  spec: jobs,
+  notAfter: moments,
+};
+const follows = record({
+  of: recordIds,
+  how: fc.constantFrom('update', 'rerun', 'rollback'),
+  reason: texts,
+});
+const envelopes = fc.uint8Array({ maxLength: 64 });
+
 export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]> } = {
-  spec: record({
-    job: jobIds,
-    owner: publicKeys,
-    version: ordinals,
-    nonce: hex(32),
-    sponsor: nodeIds,
-    spec: jobs,
-    notAfter: moments,
-  }),
+  spec: fc.oneof(record(spec), record({ ...spec, follows })),
   admission: record({
     job: jobIds,
     version: ordinals,
@@ -236,6 +251,13 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     exitCode: exitCodes,
     result: results,
     holders: few(nodeIds),
+  }),
+  version: record({
+    job: jobIds,
+    version: ordinals,
+    spec: envelopes,
+    fallback: fc.option(envelopes),
+    message: texts,
   }),
   close: fc.oneof(record(close), record({ ...close, enrolled: fc.nat(1_000_000) })),
   advert: record({

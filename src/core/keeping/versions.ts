@@ -1,0 +1,138 @@
+/**
+ * Versions at a keeper. What the owner wants next is kept until it is decided which version that is: a job that is over
+ * is none any more meanwhile, so that one of those who keep it leads it, and commits the next version. Whoever
+ * speaks of an earlier version than the job's is told which that is, with the proof.
+ */
+import { allow, pointsFor } from '../mesh/allowance.ts';
+import type { Message } from '../contract/messages.ts';
+import type { Wanted } from '../contract/messages.ts';
+import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
+import type { Node, With } from '../node/state.ts';
+import { changes, currentOf } from '../record/chain.ts';
+import { keeperNodes } from '../record/keeper-set.ts';
+import type { NodeId } from '../record/ids.ts';
+import { mergeWanted } from '../record/past.ts';
+import type { Ledger } from '../record/ledger.ts';
+import type { StoredRecord } from '../contract/stored.ts';
+import { closeSlot, slotOf } from '../record/slot.ts';
+import { checkWanted } from '../record/versions.ts';
+import { isGuest } from './changing.ts';
+import { tellKeepers } from './guests.ts';
+import type { KeptJob } from './state.ts';
+
+/** Rows of the table `records`. */
+const WANTED_KEY = 'wanted';
+const FALLBACK_KEY = 'wanted-fallback';
+/** Nodes that asked for a version and are told which it is as soon as that is decided. */
+const ASKERS_MAX = 16;
+/** Of an allowance: beside its votes a version has its spec in it. */
+const VERSION_POINTS = 5;
+
+/** The owner wants another version. */
+export function onUpdate(
+  core: With<'mesh'>,
+  from: NodeId,
+  kept: KeptJob,
+  { job, spec, fallback }: Extract<Message, { type: 'update' }>,
+): void {
+  const { ledger } = kept;
+  const current = ledger.spec.body.version;
+  if (spec.body.job !== job) return refuse(core, from, 'contradiction', true);
+  if (spec.body.version <= current) return tellVersion(core, from, kept);
+  // The versions between are on their way here.
+  if (spec.body.version > current + 1) return;
+  if (isGuest(core, kept)) {
+    tellKeepers(core, from, kept);
+    for (const node of keeperNodes(currentOf(ledger)))
+      if (node !== from) send(core, node, { type: 'update', job, spec, fallback });
+    return;
+  }
+  const wanted = { spec, fallback };
+  const verdict = checkWanted(core.suite, ledger.spec, wanted, wallMs(core));
+  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+  kept.askers.add(from);
+  for (const oldest of kept.askers) {
+    if (kept.askers.size <= ASKERS_MAX) break;
+    kept.askers.delete(oldest);
+  }
+  takeWanted(core, kept, wanted);
+  const { leader } = kept.seen;
+  if (leader !== core.self && leader !== from)
+    send(core, leader, { type: 'update', job, spec, fallback });
+  send(core, from, { type: 'command-ack', job, command: spec.id });
+}
+
+/** What was checked. */
+export function takeWanted(core: Node, kept: KeptJob, wanted: Wanted): void {
+  const { ledger } = kept;
+  if (mergeWanted(ledger, wanted) !== 'new') return;
+  const { job } = ledger;
+  const row = (key: string, record: Wanted['fallback']): void =>
+    persist(core, {
+      table: 'records',
+      job,
+      key,
+      value: record === null ? null : { record, votes: [] },
+    });
+  row(WANTED_KEY, wanted.spec);
+  row(FALLBACK_KEY, wanted.fallback);
+  note(core, 'job.version-wanted', { job, version: wanted.spec.body.version });
+  touch(core, job);
+}
+
+/** As it lies on the disk, when all that was committed is there. */
+export function restoreWanted(ledger: Ledger, rows: ReadonlyMap<string, StoredRecord>): void {
+  const [spec, fallback] = [rows.get(WANTED_KEY)?.record, rows.get(FALLBACK_KEY)?.record];
+  if (spec?.type !== 'spec') return;
+  mergeWanted(ledger, { spec, fallback: fallback?.type === 'spec' ? fallback : null });
+}
+
+/** Which version the job has, for one who may not know it. */
+export function tellVersion(core: With<'mesh'>, to: NodeId, { ledger }: KeptJob): void {
+  const { job, version, configs } = ledger;
+  if (version === null || to === core.self) return;
+  if (!allow(core, to, VERSION_POINTS + pointsFor(configs.length))) return;
+  send(core, to, { type: 'version', job, version, ...changes(configs) });
+}
+
+/**
+ * Another version is the job's from now on. Its slots are new ones: what was accepted for the one before is over, and
+ * time counts anew.
+ * @param known slots and executions of which something was on disk, and is nothing here any more
+ */
+export function versionChanged(core: Node, kept: KeptJob, known: ReadonlySet<string>): void {
+  const { ledger } = kept;
+  const { job } = ledger;
+  const { version } = ledger.spec.body;
+  const gone = (key: string): void => persist(core, { table: 'records', job, key, value: null });
+  for (const key of known) if (!rowsOf(ledger).has(key)) gone(key);
+  if (ledger.wanted === null) {
+    gone(WANTED_KEY);
+    gone(FALLBACK_KEY);
+  }
+  for (const [slot, { value }] of kept.accepted) {
+    if (value.type === 'config' || value.body.version > version) continue;
+    kept.accepted.delete(slot);
+    persist(core, { table: 'accepted', job, key: slot, value: null });
+  }
+  kept.held = null;
+  kept.fetching = null;
+  kept.isTurned = true;
+  kept.turnedAt = core.now;
+  touch(core, job);
+}
+
+/** Keys of the rows that a ledger has of its versions. */
+export function rowsOf({ committed, states, others }: Ledger): ReadonlySet<string> {
+  const keys = new Set<string>();
+  for (const facts of [
+    { committed, states, version: null, close: null, spec: null },
+    ...others.values(),
+  ]) {
+    for (const slot of facts.committed.keys()) keys.add(slot);
+    for (const execution of facts.states.keys()) keys.add(`state/${execution}`);
+    if (facts.version !== null) keys.add(slotOf(facts.version.record));
+    if (facts.close !== null) keys.add(closeSlot(facts.close.record.body.version));
+  }
+  return keys;
+}

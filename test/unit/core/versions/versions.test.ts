@@ -1,0 +1,141 @@
+/** The life of a job in several versions, on a few machines: its owner changes it, runs it again, and gives way to itself. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { RunEvent } from '../../../../src/core/record/execution.ts';
+import type { JobId } from '../../../../src/core/record/ids.ts';
+import type { Reply } from '../../../../src/core/contract/reply.ts';
+import type { Job } from '../../../../src/job/model.ts';
+import { Cluster, DONE } from '../cluster.ts';
+import type { ClusterOptions } from '../cluster.ts';
+import { WALL, jobWith } from '../fixtures.ts';
+
+const RUNNING: readonly RunEvent[] = [{ type: 'phase', phase: 'running' }];
+const CHANGED = { Env: { VERSION: 'next' } };
+
+class Mesh {
+  readonly cluster: Cluster;
+  readonly job: JobId;
+
+  constructor(job: Job, options: Partial<ClusterOptions> = {}) {
+    this.cluster = new Cluster({ nodes: 5, ...options });
+    const request = this.cluster.submit(0, job);
+    const receipt = this.reply(request);
+    assert.equal(receipt?.type, 'receipt');
+    this.job = receipt?.type === 'receipt' ? receipt.job : assert.fail();
+  }
+
+  reply(request: string): Reply | null {
+    this.cluster.until('it is answered', () => this.cluster.reply(request) !== null, 60_000);
+    return this.cluster.reply(request);
+  }
+
+  ask(node: number, spec: Job): string {
+    const notAfter = WALL + 86_400_000;
+    const { job } = this;
+    return this.cluster.request(node, {
+      type: 'update',
+      job,
+      spec,
+      how: 'update',
+      reason: '',
+      notAfter,
+    });
+  }
+
+  /** @returns the version that it is then */
+  update(node: number, spec: Job): number {
+    const reply = this.reply(this.ask(node, spec));
+    assert.equal(reply?.type, 'updated', JSON.stringify(reply));
+    return reply?.type === 'updated' ? reply.version : assert.fail();
+  }
+
+  version(node: number): number {
+    return this.cluster.job(node).records.spec.body.version;
+  }
+
+  /** Executions that a node has not ended, with their version. */
+  running(): readonly number[] {
+    const { cluster } = this;
+    return [0, 1, 2, 3, 4].flatMap((node) =>
+      cluster
+        .inspect(node)
+        .executions.filter(({ phase }) => phase === 'running')
+        .map(({ version }) => version),
+    );
+  }
+
+  runs() {
+    return this.cluster.effects('run').map(({ order }) => order);
+  }
+
+  until(what: string, condition: () => boolean): void {
+    this.cluster.until(what, condition);
+  }
+}
+
+const state = (mesh: Mesh, node: number) => mesh.cluster.job(node).state;
+
+describe('an update of a job that runs', () => {
+  it('is its next version at every keeper, and what ran before is stopped', () => {
+    const mesh = new Mesh(jobWith({ Count: 2 }), { program: () => RUNNING });
+    mesh.until('it runs', () => mesh.running().length === 2);
+    assert.equal(mesh.update(4, jobWith({ Count: 3 }, CHANGED)), 2);
+    mesh.until('only the new one runs', () => mesh.running().join() === '2,2,2');
+    for (const node of [0, 1, 2, 3, 4]) assert.equal(mesh.version(node), 2);
+    const ran = mesh.runs().filter(({ version }) => version === 2);
+    assert.ok(ran.every(({ task }) => task.Env['VERSION'] === 'next'));
+    mesh.until('nothing of the first is left', () =>
+      [0, 1, 2, 3, 4].every((node) =>
+        mesh.cluster.inspect(node).executions.every(({ version }) => version === 2),
+      ),
+    );
+  });
+
+  it('is one of two that come at once, and the other is told which', () => {
+    const mesh = new Mesh(jobWith(), { program: () => RUNNING });
+    mesh.cluster.lose = ({ message }) => message.type === 'update';
+    const asked = [1, 4].map((node) => mesh.ask(node, jobWith({}, { Env: { BY: String(node) } })));
+    mesh.cluster.lose = () => false;
+    const replies = asked.map((request) => mesh.reply(request));
+    assert.deepEqual(
+      replies.map((reply) => (reply?.type === 'failed' ? reply.problem.code : reply?.type)).sort(),
+      ['job-changed', 'updated'],
+    );
+    mesh.until('it runs once', () => mesh.running().join() === '2');
+  });
+});
+
+describe('an update of a job that is over', () => {
+  it('runs it once more, also when nobody has it in memory', () => {
+    const mesh = new Mesh(jobWith(), { program: () => DONE });
+    mesh.until('it is completed', () => state(mesh, 0) === 'Completed');
+    mesh.cluster.advance(120_000);
+    assert.equal(mesh.cluster.machine(0).inspect().jobs.length, 0, 'it is on the shelf');
+    assert.equal(mesh.update(3, jobWith({}, CHANGED)), 2);
+    mesh.until('it is completed again', () =>
+      [0, 1, 2, 3, 4].every(
+        (node) => mesh.version(node) === 2 && state(mesh, node) === 'Completed',
+      ),
+    );
+    assert.deepEqual(
+      mesh.runs().map(({ version }) => version),
+      [1, 2],
+    );
+  });
+
+  it('survives a restart of all keepers before it is decided', () => {
+    const mesh = new Mesh(jobWith(), { program: () => DONE });
+    mesh.until('it is completed', () => state(mesh, 0) === 'Completed');
+    mesh.cluster.advance(120_000);
+    mesh.cluster.lose = ({ message }) => message.type === 'propose' || message.type === 'promise';
+    mesh.ask(3, jobWith({}, CHANGED));
+    for (const node of [0, 1, 2, 3, 4]) mesh.cluster.crash(node);
+    mesh.cluster.lose = () => false;
+    for (const node of [0, 1, 2, 3, 4]) mesh.cluster.restart(node);
+    mesh.until('it is completed again', () =>
+      [0, 1, 2, 3, 4].every(
+        (node) => mesh.version(node) === 2 && state(mesh, node) === 'Completed',
+      ),
+    );
+  });
+});
