@@ -220,6 +220,7 @@ test('so are those of one job that restarts its programs for months; the others 
   const recordsOf = (restarts: number) =>
     ({
       ...view.records,
+      spec: { ...view.records.spec, hlc: 0 },
       committed: [],
       commands: [{ id: 'stop', hlc: 0, body: { reason: 'x' } }],
       // Of each of its executions the latest state.
