@@ -10,6 +10,7 @@ import {
   createMessageCodec,
 } from '../../p2p/wire/messages.ts';
 import { createRowCodec } from '../../p2p/wire/rows.ts';
+import type { Gossip, Message } from '../../src/core/contract/messages.ts';
 import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { JobId } from '../../src/core/record/ids.ts';
 import { createCrypto } from '../../src/store/crypto.ts';
@@ -94,6 +95,17 @@ function overDisk(write: StoreWrite): Fault {
   const name = `a row ${write.key} of ${write.table}`;
   if (read === null) return `${name} that cannot be read again`;
   return isSame(row, read) ? null : `${name} that is read as another`;
+}
+
+/** How many bytes it is on the wire, as gossip or as a message. */
+export function wireBytes(way: 'gossip', what: Gossip): number;
+export function wireBytes(way: 'message', what: Message): number;
+export function wireBytes(way: 'gossip' | 'message', what: Gossip | Message): number {
+  const bytes =
+    way === 'gossip'
+      ? messages.encodeGossip(real(what as Gossip))
+      : messages.encodeMessage(real(what as Message));
+  return bytes.length;
 }
 
 export function createFrames(context: FactsContext): Observer {

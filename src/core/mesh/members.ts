@@ -25,6 +25,8 @@ import type { With } from '../node/state.ts';
  */
 const PER_CONNECTION = 128;
 const MEMBERS_MIN = 2_048;
+/** When there are too many, one in so many goes. */
+const SHARE = 64;
 /** A member unheard for so many times the longest pause between two adverts is not counted. */
 const MISSED_ADVERTS = 3;
 /** Row of the table `counts`. It is written once for as many sequences: about once an hour, as they follow the clock. */
@@ -53,6 +55,10 @@ const alive = (core: With<'mesh'>, member: Member): boolean =>
 
 /** How stale the list of living members may be; it is asked for with every announcement. */
 const ALIVE_STALE_MS = 500;
+/** Among so many a change must show at once; among thousands it may take a moment. */
+const FEW = 64;
+/** How stale their count may be, for each of them: one look at a member costs some 50 ns, so this is 10 µs a second. */
+const COUNT_STALE_MS = 5;
 
 /** Members believed alive, this node not included: most of them hearsay, good for counting. */
 export const aliveMembers = (core: With<'mesh'>): readonly Member[] => lookAround(core).members;
@@ -67,8 +73,8 @@ export function reachedMembers(core: With<'mesh'>): readonly Member[] {
 function lookAround(core: With<'mesh'>): NonNullable<Mesh['alive']> {
   const { alive: cached } = core.mesh;
   const fresh = cached !== null && core.now - cached.at < ALIVE_STALE_MS;
-  // A change among a handful of nodes must show at once; among thousands it may take a moment.
-  if (fresh && (cached.of === core.mesh.members.size || core.mesh.members.size > 64)) return cached;
+  if (fresh && (cached.of === core.mesh.members.size || core.mesh.members.size > FEW))
+    return cached;
   const members = [...core.mesh.members.values()].filter((member) => {
     const watch = core.mesh.watches.get(member.advert.body.node);
     return alive(core, member) && watch?.dead !== true;
@@ -87,12 +93,19 @@ export function doubtMember(core: With<'mesh'>, node: NodeId): void {
 
 /** Somebody came, went or died: the next question is answered anew. */
 export function forgetAlive(core: With<'mesh'>): void {
-  if (core.mesh.members.size <= 64) core.mesh.alive = null;
+  if (core.mesh.members.size <= FEW) core.mesh.alive = null;
 }
 
-/** This node and all others believed alive, as far as its connections make it credible. */
+/**
+ * This node and all others believed alive, as far as its connections make it credible. It is asked for with every
+ * announcement that anybody makes, so it may be the staler the more there are: a node's work for jobs of others must
+ * not grow with the mesh, and a count of thousands is as good as it was some seconds ago.
+ */
 export function memberCount(core: With<'mesh'>): number {
-  return 1 + Math.min(aliveMembers(core).length, PER_CONNECTION * (core.mesh.connected.size + 1));
+  const { members, alive: cached } = core.mesh;
+  const isGood = cached !== null && core.now - cached.at < members.size * COUNT_STALE_MS;
+  const known = isGood && members.size > FEW ? cached : lookAround(core);
+  return 1 + Math.min(known.members.length, PER_CONNECTION * (core.mesh.connected.size + 1));
 }
 
 /**
@@ -124,7 +137,7 @@ export function takeAdvert(
     forgetAlive(core);
   }
   if (known === undefined) {
-    if (core.mesh.members.size >= membersMax(core)) dropOldest(core);
+    if (core.mesh.members.size >= membersMax(core)) dropOldest(core, membersMax(core) / SHARE);
     const [since, shutSince] = [core.now, advert.body.keeps ? null : core.now];
     core.mesh.members.set(node, { advert, since, heardAt: since, shutSince, invited: false });
     return;
@@ -134,13 +147,13 @@ export function takeAdvert(
   known.shutSince = advert.body.keeps ? null : (known.shutSince ?? core.now);
 }
 
-function dropOldest(core: With<'mesh'>): void {
-  let oldest: Member | null = null;
-  for (const member of core.mesh.members.values()) {
-    if (reached(core, member.advert.body.node)) continue;
-    if (oldest === null || member.heardAt < oldest.heardAt) oldest = member;
-  }
-  if (oldest !== null) core.mesh.members.delete(oldest.advert.body.node);
+/** Several at a time: to find them all are looked at, which not every new one must cost. */
+function dropOldest(core: With<'mesh'>, count: number): void {
+  const unreached = [...core.mesh.members.values()].filter(
+    ({ advert }) => !reached(core, advert.body.node),
+  );
+  unreached.sort((a, b) => a.heardAt - b.heardAt);
+  for (const { advert } of unreached.slice(0, count)) core.mesh.members.delete(advert.body.node);
 }
 
 /** What this node offers; null before it has a profile. Changes nothing. */
