@@ -186,8 +186,8 @@ export const protections: Mutations = {
     {
       name: 'made-up members count without end',
       within: 'memberCount',
-      text: 'Math.min(aliveMembers(core).length, PER_CONNECTION * (core.mesh.connected.size + 1))',
-      instead: 'aliveMembers(core).length',
+      text: 'Math.min(known.members.length, PER_CONNECTION * (core.mesh.connected.size + 1))',
+      instead: 'known.members.length',
       why: 'honest nodes believe that they need not bid',
     },
     {
