@@ -3,7 +3,12 @@
  * field as in `src/core/contract/messages.ts`; the tables say only what can be carried, the core decides
  * what it means.
  */
-import { BID_EXECUTIONS_MAX, HOLDERS_MAX } from '../../src/core/contract/limits.ts';
+import {
+  BID_EXECUTIONS_MAX,
+  HOLDERS_MAX,
+  LIVE_MAX,
+  LIVE_WANTED_MAX,
+} from '../../src/core/contract/limits.ts';
 import { CHUNKS_MAX } from '../../src/core/consensus/snapshot.ts';
 import type { JobId } from '../../src/core/record/ids.ts';
 import type { Epoch } from '../../src/core/record/records.ts';
@@ -13,6 +18,7 @@ import type {
   Digest,
   Gossip,
   GossipType,
+  LiveLine,
   Message,
   MessageType,
 } from '../../src/core/contract/messages.ts';
@@ -75,6 +81,15 @@ function biddingShapes(records: RecordShapes) {
   const about = { job: jobId, version: ordinal };
   return {
     invite: map<OneMessage<'invite'>>({ type: literal('invite'), announcement }),
+    live: map<OneMessage<'live'>>({
+      type: literal('live'),
+      jobs: list(map<LiveLine>({ ...about, epoch }), LIVE_MAX),
+    }),
+    'live-wanted': map<OneMessage<'live-wanted'>>({
+      type: literal('live-wanted'),
+      jobs: list(jobId, LIVE_WANTED_MAX),
+    }),
+    'live-job': map<OneMessage<'live-job'>>({ type: literal('live-job'), announcement }),
     'spec-wanted': map<OneMessage<'spec-wanted'>>({ type: literal('spec-wanted'), ...about }),
     spec: map<OneMessage<'spec'>>({ type: literal('spec'), spec: records.spec }),
     bid: map<OneMessage<'bid'>>({

@@ -81,6 +81,8 @@ function noteAssign(one: Gathered, record: Signed<'assign'>): void {
 function pausedWhy({ retryMs, restarts, failure, exitCode }: StateBody): string {
   if (retryMs === null) return '';
   const end = failure?.message ?? `its program ended with exit code ${exitCode ?? 0}`;
+  // It rests, for as long as that is so.
+  if (retryMs === 0) return end;
   return `${end} (restart ${restarts} after ${retryMs / 1_000} s)`;
 }
 

@@ -47,7 +47,8 @@ const HINTS = {
 } as const;
 
 function stateDetails(body: StateBody): Record<string, string> {
-  const NewState = body.retryMs === null ? body.phase : 'restarting';
+  const NewState =
+    body.retryMs === null ? body.phase : body.retryMs === 0 ? 'resting' : 'restarting';
   const details: Record<string, string> = { NodeID: body.node, NewState };
   if (isRestart(body)) details['Restarts'] = String(body.restarts);
   // What ended before it was started again has been told of.
@@ -66,11 +67,13 @@ function stateDetails(body: StateBody): Record<string, string> {
 }
 
 /** It goes on, though its program ended. */
-const isRestart = (body: StateBody): boolean => body.restarts > 0 && !isTerminalPhase(body.phase);
+const isRestart = (body: StateBody): boolean =>
+  (body.restarts > 0 || body.retryMs !== null) && !isTerminalPhase(body.phase);
 
 function restartMessage({ restarts, retryMs, failure, exitCode }: StateBody): string {
   if (retryMs === null) return `Started again (restart ${restarts})`;
   const end = failure?.message ?? `Its program ended with exit code ${exitCode ?? 0}`;
+  if (retryMs === 0) return `It rests: ${end}`;
   return `${end}; it is started again after ${retryMs / 1_000} s (restart ${restarts})`;
 }
 

@@ -23,6 +23,7 @@ import { authRoutes } from './routes/auth.ts';
 import { contentRoutes } from './routes/content.ts';
 import type { RouteContext } from './routes/context.ts';
 import { drainRoutes } from './routes/drain.ts';
+import { labelRoutes } from './routes/labels.ts';
 import { historyRoutes } from './routes/history.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { logRoutes } from './routes/logs.ts';
@@ -180,6 +181,7 @@ function addRoutes(app: FastifyInstance, context: RouteContext): void {
       contentRoutes(api, context);
       statusRoutes(api, context);
       drainRoutes(api, context);
+      labelRoutes(api, context);
     },
     { prefix: BASE },
   );

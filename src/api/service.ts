@@ -135,6 +135,12 @@ export interface Finding {
   readonly remedy: string;
 }
 
+/** Of a peer's labels; no key is in both. */
+export interface LabelChange {
+  readonly set: Readonly<Record<string, string>>;
+  readonly remove: readonly string[];
+}
+
 export interface ShoalService {
   /** @throws ShoalError of every submission problem; see `Problem` in the core. */
   submit(job: Job, options: SubmitOptions): Promise<Submitted>;
@@ -165,6 +171,12 @@ export interface ShoalService {
   /** The effective configuration with secrets replaced. */
   config(): Promise<Readonly<Record<string, unknown>>>;
   doctor(): Promise<readonly Finding[]>;
+  /**
+   * Sets and takes away labels of this peer, durably; the mesh is told at once.
+   * @returns all of them then
+   * @throws ShoalError `request-invalid` when there would be more than 100.
+   */
+  changeLabels(change: LabelChange): Promise<Readonly<Record<string, string>>>;
   /** Has this peer leave once what runs here has ended, or after so long; null takes it back. */
   drain(withinMs: number | null): Promise<Draining>;
   draining(): Promise<Draining>;

@@ -300,6 +300,12 @@ export interface StatusJson {
   readonly ExecutionsRunning: number;
 }
 
+/** `GET` and `PUT` (`{"Set": {KEY: VALUE}, "Remove": [KEY]}`) `/api/v1/shoal/labels`. */
+export interface LabelsJson {
+  /** Those of the configuration and those set since; the automatic ones are left out. */
+  readonly Labels: Readonly<Record<string, string>>;
+}
+
 /** `GET`, `PUT` (`{"DeadlineSeconds": n}`) and `DELETE /api/v1/shoal/drain`. Times are RFC 3339. */
 export interface DrainJson {
   /** It takes nothing new, and leaves when nothing runs here any more. */

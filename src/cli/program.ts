@@ -34,6 +34,13 @@ function addNodeCommands(program: Command, run: Run): void {
     run,
     async () => (await import('./commands/node-describe.ts')).nodeDescribe,
   );
+  const label = node
+    .command('label')
+    .description(
+      'set labels of the peer this command talks to, take them away, or show them; they stay over restarts',
+    )
+    .argument('[labels...]', 'KEY=VALUE to set one, KEY- to take it away');
+  runs(label, run, async () => (await import('./commands/node-label.ts')).nodeLabel);
   const drain = node
     .command('drain')
     .description(

@@ -47,6 +47,12 @@ export function looksLikeKey(text: string): boolean {
   );
 }
 
+/** Labels of a peer travel in each of its adverts: 100 of them, with values of some words. */
+export const LABELS_MAX = 100;
+export const LABEL_VALUE_MAX = 256;
+export const LABEL_KEY = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;
+export const LABEL_KEY_EXPECTED = 'letters, digits, ".", "_", "-", "/", at most 63';
+
 const node = z.strictObject({
   dataDir: z
     .string()
@@ -60,15 +66,13 @@ const node = z.strictObject({
     .describe('file of the key that signs jobs; made at first use'),
   labels: z
     .record(
-      z
-        .string()
-        .regex(
-          /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/,
-          'expected letters, digits, ".", "_", "-", "/", at most 63',
-        ),
-      z.string().max(256),
+      z.string().regex(LABEL_KEY, `expected ${LABEL_KEY_EXPECTED}`),
+      z.string().max(LABEL_VALUE_MAX),
     )
-    .refine((labels) => Object.keys(labels).length <= 100, 'expected at most 100 labels')
+    .refine(
+      (labels) => Object.keys(labels).length <= LABELS_MAX,
+      `expected at most ${LABELS_MAX} labels`,
+    )
     .default({})
     .describe('labels that jobs can select this peer by, beside the automatic ones'),
 });

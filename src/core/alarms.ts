@@ -3,6 +3,7 @@ import { tickExpiry, tickShelf } from './keeping/shelf.ts';
 import { tickAges } from './keeping/age.ts';
 import { tickPending } from './keeping/admitting.ts';
 import { tickHolds } from './placing/bidder.ts';
+import { tickLive } from './placing/handing-on.ts';
 import { probeAll, retryUnreachable, tickWatch } from './mesh/detector.ts';
 import { tickHeld } from './consensus/transfer.ts';
 import { confirmLonely } from './consensus/candidacy.ts';
@@ -42,6 +43,8 @@ export function ring(core: Core, key: string): void {
     case 'probe':
       confirmLonely(core);
       return probeAll(core);
+    case 'live':
+      return tickLive(core);
     case 'entrusted':
       return tickEntrusted(core);
     case 'shelf':

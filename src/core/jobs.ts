@@ -1,5 +1,6 @@
 /** Looking at a kept job as a whole: what is due for it, and what its end means on this node. */
 import { dropInterest } from './placing/bidder.ts';
+import { dropLive } from './placing/live.ts';
 import { endExecutions, endVersionsBefore } from './executing/ending.ts';
 import { learnClose, tickKept } from './keeping/keeper.ts';
 import type { Message } from './contract/messages.ts';
@@ -19,6 +20,7 @@ export function tickJob(core: Core, kept: KeptJob): void {
   if (!closing || kept.ledger.close === null) return;
   const { job, close } = kept.ledger;
   dropInterest(core, job);
+  dropLive(core, job, close.record.body.version);
   if (kept.lead === null) entrustOwn(core, kept);
   endExecutions(core, job, close.record.body.version);
   stopOvertaken(core, job, close.record.body);
@@ -30,6 +32,7 @@ function turnJob(core: Core, kept: KeptJob): void {
   kept.isTurned = false;
   countAnew(core, kept);
   dropInterest(core, job);
+  dropLive(core, job, spec.body.version - 1);
   endVersionsBefore(core, job, spec.body.version);
   if (version !== null) versionDecided(core, job, version.record);
   for (const node of kept.askers) tellVersion(core, node, kept);
@@ -39,7 +42,7 @@ function turnJob(core: Core, kept: KeptJob): void {
 /** A proven close of a job that runs here, or that this node keeps and had not heard the end of. */
 export function onProvenClose(
   core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
-  message: Extract<Message, { type: 'closed' }>,
+  message: Pick<Extract<Message, { type: 'closed' }>, 'job' | 'close' | 'configs'>,
 ): void {
   const { job, close } = message;
   const kept = core.keeping.kept.get(job);
@@ -48,5 +51,6 @@ export function onProvenClose(
     return learnClose(core, kept, close);
   if (kept === undefined) rememberEnd(core, job, message);
   if (kept === undefined) dropInterest(core, job);
+  dropLive(core, job, version);
   endExecutions(core, job, version);
 }

@@ -30,6 +30,8 @@ import type {
 import type { Certified, Configuration, Epoch, Signed } from './record/records.ts';
 import { tickExecution } from './executing/reporting.ts';
 import { isPausing, resumePause } from './executing/restarting.ts';
+import { isResting } from './executing/state.ts';
+import { recallLive } from './placing/live.ts';
 import { resumeStop } from './asking/stop.ts';
 import { createSubmission } from './keeping/sponsor.ts';
 import { note, touch } from './node/outbox.ts';
@@ -90,7 +92,7 @@ function byJob(restored: Restored): ReadonlyMap<JobId, Rows> {
 }
 
 function restoreOne(
-  core: With<'mesh' | 'asking' | 'keeping' | 'executing'>,
+  core: With<'mesh' | 'asking' | 'keeping' | 'placing' | 'executing'>,
   job: JobId,
   rows: Rows,
 ): void {
@@ -114,10 +116,13 @@ function restoreOne(
     const later = promise !== null && compareEpochs(promise, certified) > 0;
     const execution = addExecution(core, stored, later ? promise : certified);
     const isOver = isTerminal(stored.state.body.phase);
+    recallLive(core, stored);
     if (isOver || assign === null) tickExecution(core, stored.order.execution);
-    if (stored.queued === true || isPausing(execution))
+    if (stored.queued === true || isPausing(execution) || isResting(execution))
       execution.doubtedUntil = after(core.now, core.config.limits.leaseLostMs);
     if (isPausing(execution)) resumePause(core, execution);
+    else if (isResting(execution))
+      core.out.push({ type: 'cancel-run', execution: stored.order.execution, why: 'it rests' });
     else if (!isOver && stored.queued !== true)
       core.out.push({ type: 'run', order: stored.order, resume: true });
   }

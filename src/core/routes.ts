@@ -42,6 +42,7 @@ import {
   onVersionHeard,
 } from './executing/ending.ts';
 import { onPage, onPromise, standSooner } from './consensus/candidacy.ts';
+import { considerLive } from './executing/matching.ts';
 import { onAssign } from './executing/executor.ts';
 import type { JobId, NodeId } from './record/ids.ts';
 import { onProvenClose } from './jobs.ts';
@@ -63,6 +64,8 @@ import { onLeads, onRenewed } from './executing/lease.ts';
 import { onFound, onQuery } from './asking/lookup.ts';
 import type { Input } from './contract/input.ts';
 import { advertise, doubtMember, forgetAlive, greet, takeAdvert } from './mesh/members.ts';
+import { onLive, onLiveJob, onLiveWanted, tellLive } from './placing/handing-on.ts';
+import { endsLive } from './placing/live.ts';
 import { inviteNewcomer, onBid, onDecline } from './placing/place.ts';
 import { reached } from './mesh/reach.ts';
 import type { Signed } from './record/records.ts';
@@ -104,6 +107,7 @@ export function dispatch(core: Core, input: Input): void {
     case 'profile':
       core.profile = input.profile;
       advertise(core);
+      considerLive(core);
       return reconsider(core);
     case 'peer-host':
       remember(core.mesh.hosts, input.node, input.host, HOSTS_MAX);
@@ -113,6 +117,7 @@ export function dispatch(core: Core, input: Input): void {
       forgetAlive(core);
       onHeard(core, input.node);
       isBack(core, input.node);
+      tellLive(core, input.node);
       return greet(core, input.node);
     case 'peer-disconnected':
       core.mesh.connected.delete(input.node);
@@ -156,6 +161,7 @@ export function dispatch(core: Core, input: Input): void {
       if (core.storeFull === input.full) return;
       core.storeFull = input.full;
       tellAll(core);
+      considerLive(core);
       return reconsider(core);
     case 'drain':
       if (core.draining === input.on) return;
@@ -165,6 +171,7 @@ export function dispatch(core: Core, input: Input): void {
         handOver(core);
         moveEndless(core);
       }
+      considerLive(core);
       return reconsider(core);
   }
 }
@@ -208,7 +215,8 @@ function onGossip(core: Core, from: NodeId, gossip: Gossip): void {
       return onAdvert(core, from, gossip.advert, false);
     case 'closed':
       onGossipClosed(core, gossip);
-      return onCloseHeard(core, gossip.close);
+      if (!endsLive(core, gossip.close)) return onCloseHeard(core, gossip.close);
+      return onProvenClose(core, { job: gossip.close.record.body.job, close: gossip.close });
   }
 }
 
@@ -271,6 +279,9 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     if (kept !== undefined) onOver(core, from, kept);
   },
   invite: (core, from, { announcement }) => onAnnouncement(core, from, announcement, true),
+  live: onLive,
+  'live-wanted': onLiveWanted,
+  'live-job': onLiveJob,
   'spec-wanted'(core, from, { job, version }) {
     const kept = core.keeping.kept.get(job);
     const spec = kept?.ledger.spec;

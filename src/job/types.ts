@@ -8,15 +8,13 @@ export interface TypeRules {
   readonly ends: boolean;
   /** It fails when no node takes it within its QueueTimeout, or none ever could; otherwise it waits. */
   readonly queues: boolean;
-  /** Nodes of this version run it. */
-  readonly supported: boolean;
 }
 
 export const JOB_TYPES: Readonly<Record<JobType, TypeRules>> = {
-  batch: { counted: true, ends: true, queues: true, supported: true },
-  ops: { counted: false, ends: true, queues: false, supported: true },
-  daemon: { counted: false, ends: false, queues: false, supported: false },
-  service: { counted: true, ends: false, queues: false, supported: true },
+  batch: { counted: true, ends: true, queues: true },
+  ops: { counted: false, ends: true, queues: false },
+  daemon: { counted: false, ends: false, queues: false },
+  service: { counted: true, ends: false, queues: false },
 };
 
 export const TYPE_NAMES = Object.keys(JOB_TYPES) as readonly JobType[];

@@ -24,6 +24,7 @@ const FREE_WORDS: ReadonlySet<MessageType> = new Set<MessageType>([
   'ping-for-me',
   'advert',
   'find',
+  'live-wanted',
   'decline',
   'not-admitted',
   'not-started',

@@ -23,6 +23,8 @@ export interface ProfilerOptions {
   readonly publishers: Iterable<string>;
   /** Multiaddrs at which this node can be dialled now. */
   readonly addresses: () => readonly string[];
+  /** Those that its operator gave it. */
+  readonly labels: () => Readonly<Record<string, string>>;
   /** Name and version, e.g. `shoal/0.1.0`. */
   readonly software: string;
   /** The disk has no room now; what is measured of it then does not last. */
@@ -142,7 +144,7 @@ function profileOf(
   const { policy } = config;
   return {
     overheads: { wasm: config.engines.wasm.overheadBytes },
-    labels: { ...automaticLabels(facts), ...config.node.labels },
+    labels: { ...automaticLabels(facts), ...options.labels() },
     engines: {
       ...disabledEngines(config.engines),
       ...Object.fromEntries(

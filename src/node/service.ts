@@ -78,6 +78,7 @@ export interface ServiceDeps {
   readonly config: () => Readonly<Record<string, unknown>>;
   readonly doctor: ShoalService['doctor'];
   readonly drain: Drain;
+  readonly changeLabels: ShoalService['changeLabels'];
   readonly metrics: () => Promise<string>;
 }
 
@@ -150,6 +151,7 @@ export function createService(deps: ServiceDeps): ShoalService {
     doctor: deps.doctor,
     drain: async (withinMs) => (withinMs === null ? deps.drain.end() : deps.drain.begin(withinMs)),
     draining: async () => deps.drain.view(),
+    changeLabels: (change) => deps.changeLabels(change),
     metrics: deps.metrics,
   };
 }

@@ -38,6 +38,7 @@ import type { EffectPorts } from './effects.ts';
 import { createEngines } from './engines.ts';
 import { judgeFrame, lastWords } from './heard.ts';
 import { readLogs, readResult } from './logs/logs.ts';
+import { openLabels } from './labels.ts';
 import { createNodeMetrics } from './metrics.ts';
 import { Closers, openHost, openIdentity, openRunner, specBytes } from './open.ts';
 import { createOwed } from './owed.ts';
@@ -218,8 +219,10 @@ async function compose(
     resultMaxBytes: config.storage.resultMaxBytes,
     log: peerLog,
   });
+  const labels = await openLabels(dataDir, config.node.labels, peerLog);
   const profiler = createProfiler({
     config,
+    labels: labels.now,
     engines,
     sources: ['ipfs', 'inline', 'localdirectory'],
     publishers: ['ipfs', 'noop'],
@@ -294,7 +297,7 @@ async function compose(
       network: config.network.id,
       owner: suite.owner,
       addresses: host.addresses(),
-      labels: config.node.labels,
+      labels: labels.now(),
       startedAt,
       peersConnected: host.peers().length,
       peerProblems: host
@@ -310,6 +313,11 @@ async function compose(
         ]),
       ),
     doctor: () => diagnose({ config, engines, host, store, machine, disk: disk.state() }),
+    changeLabels: async (change) => {
+      const all = await labels.change(change);
+      await profiler.refresh();
+      return all;
+    },
     drain: createDrain({
       ...wallTime,
       drain: (on) => driver.push({ type: 'drain', on }),

@@ -19,7 +19,7 @@ export const services: Mutations = {
     },
     {
       name: 'a pause never begins anew',
-      within: 'pauseProgram',
+      within: 'endsInRow',
       text: 'ranMs >= STEADY_MS',
       instead: 'false',
       why: 'one end a day, and after two weeks each costs five minutes',

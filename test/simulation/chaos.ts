@@ -141,6 +141,11 @@ function schedule(chaos: Begun): void {
     () => forgeStop(chaos),
   );
   every(
+    'labels',
+    (plan) => plan.labelsPerMinute,
+    () => random.pick(world.nodes).relabel({ zone: `z${random.integer(0, 3)}` }),
+  );
+  every(
     'drains',
     (plan) => plan.drainsPerMinute,
     () => leave(chaos, random.pick(world.nodes)),

@@ -19,7 +19,8 @@ export function createEnrolment(context: StrictContext): Observer {
   const closed = new Set<JobId>();
 
   const onRun = (node: NodeView, { order, resume }: Extract<Effect, { type: 'run' }>): void => {
-    if (resume || JOB_TYPES[order.jobType].counted) return;
+    const { counted, ends } = JOB_TYPES[order.jobType];
+    if (resume || counted || !ends) return;
     const key = `${node.store.id}|${order.job}`;
     if (begun.has(key)) context.violation('S18', node, order.job, 'runs the job a second time');
     begun.add(key);
@@ -45,7 +46,8 @@ function checkEverywhere(context: StrictContext, leader: NodeView, facts: JobFac
   const close = facts.chosen.get('close/1')?.record;
   const { spec, admitted, epochs } = facts;
   if (close?.type !== 'close' || spec === null || admitted === null) return;
-  if (JOB_TYPES[spec.spec.Type].counted || !ENDS.has(close.body.code)) return;
+  const { counted, ends } = JOB_TYPES[spec.spec.Type];
+  if (counted || !ends || !ENDS.has(close.body.code)) return;
   const { fullDisksPerMinute } = context.faults();
   if (!isFair(context.faults()) || fullDisksPerMinute > 0 || epochs.size > 0) return;
   const ms = context.now() - admitted.at + KNOWN_MS;

@@ -81,6 +81,8 @@ export interface FaultPlan {
 
   /** Nodes that begin to leave, and are started again later. */
   readonly drainsPerMinute: number;
+  /** Nodes that get another zone. */
+  readonly labelsPerMinute: number;
   /** Nodes that gossip never reaches, healed or not. */
   readonly deafNodes: number;
   /** Mean time that an input takes; what comes meanwhile waits. */
@@ -150,6 +152,7 @@ export const NO_FAULTS: FaultPlan = {
   queriesPerMinute: 0,
   deadRate: 0,
   drainsPerMinute: 0,
+  labelsPerMinute: 0,
   deafNodes: 0,
   handleMs: 0,
   fullDisksPerMinute: 0,

@@ -63,6 +63,21 @@ const kinds = {
     ...part,
     workload: { ...part.workload, opsRate: random.pick([0.3, 0.7, 1]) },
   }),
+  /** Services that run on every node of a zone, and nodes that change theirs; some never hear of one by gossip. */
+  daemons: (part, random) => ({
+    ...part,
+    workload: {
+      ...part.workload,
+      serviceRate: Math.max(part.workload.serviceRate, random.pick([0.3, 0.7])),
+      daemonRate: random.pick([0.5, 1]),
+    },
+    plan: {
+      ...part.plan,
+      ...moreCrashes(part, random),
+      labelsPerMinute: random.between(0.5, 8),
+      deafNodes: Math.max(part.plan.deafNodes, random.pick([0, 0, 1, 2])),
+    },
+  }),
   /** Nodes leave in order, and come back. */
   drains: (part, random) => ({
     ...part,

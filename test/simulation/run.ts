@@ -2,6 +2,7 @@
  * Runs one seed: builds the world, breaks it (safety phase), heals it (liveness phase), lets it come
  * to rest, and reports. Everything follows from the options: the same options give the same report.
  */
+import { JOB_TYPES } from '../../src/job/types.ts';
 import { createMachine } from '../../src/core/machine.ts';
 import type { JobId } from '../../src/core/record/ids.ts';
 import type { Message } from '../../src/core/contract/messages.ts';
@@ -27,6 +28,7 @@ import { createResultsChecker } from './results.ts';
 import { createRandom } from './random.ts';
 import type { MachineFactory } from './sim-node.ts';
 import { createEnrolment } from './enrolment.ts';
+import { checkDaemons } from './daemons.ts';
 import { checkReplicas, createRestartsChecker } from './services.ts';
 import { createStrict } from './strict.ts';
 import type { Strict, StrictContext } from './strict.ts';
@@ -84,6 +86,7 @@ export function simulate(
     advance(STEP_MS);
     checkStops(live);
     checkReplicas(live);
+    checkDaemons(live);
     if (options.lingerMs > 0) checkReplaced(live, options.lingerMs - LOOK_MS);
   }
   const settledMs = world.queue.now() - live.healedAt();
@@ -232,7 +235,7 @@ const links = (one: NodeView, other: NodeView, of: (from: number, to: number) =>
 function stopServices(run: Run): void {
   if (run.live.now() < run.live.healedAt() + SERVICES_MS) return;
   for (const { job, spec } of openJobs(run.live)) {
-    if (spec?.spec.Type !== 'service') continue;
+    if (spec === null || JOB_TYPES[spec.spec.Type].ends) continue;
     const client = run.live.clients.find((candidate) => candidate.spec.Name === spec.spec.Name);
     if (client === undefined || client.tickets.get(job)?.stopAskedAt != null) continue;
     run.clients.stop(client, job);

@@ -19,7 +19,7 @@ const STEADY_MS = 600_000;
 /** Clocks run a twentieth too fast or too slow. */
 const CLOCKS = 0.9;
 /** Replicas are complete so long after the faults: losses within 30 s of the moment at which the mesh agrees again. */
-const COMPLETE_MS = 90_000;
+export const COMPLETE_MS = 90_000;
 const TERMINAL: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'lost']);
 
 interface Runs {
@@ -85,7 +85,7 @@ export function checkReplicas(context: LivenessContext): void {
 }
 
 /** One more replica would fit there now, though half of the node is not for one owner alone. */
-function hasRoom(node: NodeView, spec: SpecBody): boolean {
+export function hasRoom(node: NodeView, spec: SpecBody): boolean {
   if (!node.up || node.paused || node.leaving || node.broken) return false;
   const { profile } = node;
   if (refusalsFor(profile, spec).length > 0) return false;

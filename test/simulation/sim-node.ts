@@ -56,7 +56,7 @@ export class SimNode implements NodeView {
   readonly index: number;
   readonly id: NodeId;
   readonly owner: PublicKey;
-  readonly profile: Profile;
+  profile: Profile;
   store: SimStore;
   up = false;
   paused = false;
@@ -109,6 +109,12 @@ export class SimNode implements NodeView {
     return asMillis(Math.floor((this.#context.queue.now() - this.#bootedAt) * this.rate));
   }
 
+  /** Its operator gives it other labels, which it has from its next start on when it is down. */
+  relabel(labels: Profile['labels']): void {
+    this.profile = { ...this.profile, labels: { ...this.profile.labels, ...labels } };
+    if (this.up) this.deliver({ type: 'profile', profile: this.profile });
+  }
+
   runs(): readonly SimRun[] {
     return this.#context.runner.runs();
   }
@@ -152,7 +158,7 @@ export class SimNode implements NodeView {
       return;
     }
     context.observer.onStart(this);
-    this.deliver({ type: 'profile', profile: context.profile });
+    this.deliver({ type: 'profile', profile: this.profile });
     this.#tellDisk();
   }
 

@@ -53,6 +53,8 @@ export interface WorkloadOptions {
   readonly totalTimeoutRate: number;
   /** Share of the batch jobs that every node runs instead which matches. */
   readonly opsRate: number;
+  /** Share of services that run on every node that matches instead. */
+  readonly daemonRate: number;
 }
 
 const CLIENT_PATIENCE_MS = 30_000;
@@ -76,7 +78,7 @@ export function createJobs(options: WorkloadOptions, plan: FaultPlan, random: Ra
       owner: random.pick(options.owners),
       spec: asDrawn(
         specOf(index, service ? 'service' : 'batch', options, plan, runMs, random),
-        options.opsRate,
+        options,
         random.fork(`ops ${index}`),
       ),
       nonce: random.hex(32),
@@ -91,7 +93,11 @@ export function createJobs(options: WorkloadOptions, plan: FaultPlan, random: Ra
 }
 
 /** Drawn apart, so that the seeds of old stay what they were. */
-function asDrawn(spec: Job, opsRate: number, random: Random): Job {
+function asDrawn(spec: Job, { opsRate, daemonRate }: WorkloadOptions, random: Random): Job {
+  if (spec.Type === 'service' && random.chance(daemonRate)) {
+    const zones = { Key: 'zone', Operator: 'in', Values: ['z0', 'z1'] } as const;
+    return { ...spec, Type: 'daemon', Count: 0, Constraints: random.chance(0.8) ? [zones] : [] };
+  }
   if (spec.Type !== 'batch' || !random.chance(opsRate)) return spec;
   const zone = { Key: 'zone', Operator: 'in', Values: ['z0', 'z2', 'z3'] } as const;
   const Constraints = random.chance(0.4) ? [zone] : spec.Constraints;

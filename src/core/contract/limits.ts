@@ -65,6 +65,13 @@ export const RESTART_MAX_MS = 300_000;
  * that fails after some minutes each time would be started again at once.
  */
 export const STEADY_MS = 2 * RESTART_MAX_MS;
+/**
+ * Jobs that run on every node for as long as they go on, of which this node has heard and which it hands on: some
+ * 5 KB each, and a line of 150 bytes each time a neighbour is told of them.
+ */
+export const LIVE_MAX = 512;
+/** Of these, asked of a neighbour at a time: their specs may have 64 KiB each. */
+export const LIVE_WANTED_MAX = 64;
 /** Specs of one answer, up to 64 KiB each. */
 export const SPECS_MAX = 64;
 /** Nodes that there shall be for each result, its executor included. */

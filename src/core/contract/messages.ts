@@ -86,6 +86,13 @@ export interface Wanted {
   readonly fallback: Signed<'spec'> | null;
 }
 
+/** What a neighbour knows of a job that goes on: the version, and the highest epoch that it has the proof of. */
+export interface LiveLine {
+  readonly job: JobId;
+  readonly version: number;
+  readonly epoch: Epoch;
+}
+
 /** How the copy of a result went; `missing`: none of its holders gave it. */
 export type CopyOutcome = 'made' | 'refused' | 'missing';
 
@@ -108,6 +115,13 @@ export type Message =
   // — bidding
   /** The announcement again, directly, to a node that gossip may have missed. */
   | { readonly type: 'invite'; readonly announcement: Announcement }
+  // — jobs that every node runs for as long as they go on
+  /** Neighbour to neighbour: these go on, as far as I know; what you lack you may ask me for. At most 512. */
+  | { readonly type: 'live'; readonly jobs: readonly LiveLine[] }
+  /** At most 64. */
+  | { readonly type: 'live-wanted'; readonly jobs: readonly JobId[] }
+  /** What was announced of it, with its spec and all that proves it; whoever hands it on need not lead it. */
+  | { readonly type: 'live-job'; readonly announcement: Announcement }
   | { readonly type: 'spec-wanted'; readonly job: JobId; readonly version: number }
   | { readonly type: 'spec'; readonly spec: Signed<'spec'> }
   | {

@@ -1,15 +1,16 @@
 /** The end of executions: stopped when the proof says so, forgotten when their job is closed. */
 import { JOB_TYPES } from '../../job/types.ts';
 import { heardOf } from './lease.ts';
+import { chainOf } from '../record/chain.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import { FULL_PAST_MAX } from '../record/past.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
 import { executionTimer } from './reporting.ts';
 import { note, persist, refuse, send } from '../node/outbox.ts';
-import { isPausing, restartTimer } from './restarting.ts';
+import { isPausing, rest, restartTimer } from './restarting.ts';
 import { onRunEvent } from './run-events.ts';
-import { dropExecution } from './state.ts';
+import { dropExecution, isResting } from './state.ts';
 import type { LocalExecution } from './state.ts';
 import { checkCommitted, extended } from '../record/verify.ts';
 import type { With } from '../node/state.ts';
@@ -62,18 +63,26 @@ function cancel(
   execution.cancelling = true;
   note(core, 'execution.cancelled', { job: order.job, execution: order.execution, why });
   // Nothing runs that could be ended.
-  if (isPausing(execution)) {
+  if (isPausing(execution) || (isResting(execution) && !execution.isEnding)) {
     const cancelled = { type: 'cancelled', output: state.body.output } as const;
     return onRunEvent(core, order.execution, cancelled);
   }
   core.out.push({ type: 'cancel-run', execution: order.execution, why });
 }
 
-/** This node is leaving: what never ends by itself goes on elsewhere, at once; what ends has its time to. */
+const LEAVING = 'its node is leaving';
+
+/**
+ * This node is leaving: what never ends by itself goes on elsewhere, at once, or rests where every node runs it;
+ * what ends has its time to.
+ */
 export function moveEndless(core: With<'mesh' | 'placing' | 'executing'>): void {
-  for (const execution of [...core.executing.live.values()])
-    if (!JOB_TYPES[execution.stored.order.jobType].ends)
-      cancel(core, execution, 'its node is leaving');
+  for (const execution of [...core.executing.live.values()]) {
+    const { counted, ends } = JOB_TYPES[execution.stored.order.jobType];
+    if (counted && !ends) cancel(core, execution, LEAVING);
+    if (!counted && !ends && !execution.cancelling && !isResting(execution))
+      rest(core, execution, { code: 'draining', class: 'node', message: LEAVING });
+  }
 }
 
 /** The job is closed in this version: stop what still runs of it and those before, forget what is over. */
@@ -146,7 +155,7 @@ function endBefore(
 }
 
 export function onClosed(
-  core: With<'keeping' | 'executing'>,
+  core: With<'keeping' | 'placing' | 'executing'>,
   from: NodeId,
   message: Extract<Message, { type: 'closed' }>,
 ): boolean {
@@ -157,13 +166,16 @@ export function onClosed(
   );
   const known = core.keeping.kept.get(job);
   const kept = known === undefined || known.ledger.spec.body.version > version ? undefined : known;
+  const live = core.placing.live.get(job)?.announcement;
+  const announced = live === undefined || live.version > version ? undefined : chainOf(live);
+  const heard = kept?.ledger ?? announced;
   // Of a shelved job the end is known already.
-  if (execution === undefined && kept === undefined) {
+  if (execution === undefined && heard === undefined) {
     // Nothing of it here; the sender may stop telling us.
     send(core, from, { type: 'closed-ack', job, version: close.record.body.version });
     return false;
   }
-  const told = kept === undefined ? null : extended(core.suite, kept.ledger, configs);
+  const told = heard === undefined ? null : extended(core.suite, heard, configs);
   const chain = execution === undefined ? told : heardOf(core, execution, configs);
   if (chain === null) {
     refuse(core, from, 'bad-certificate', false);

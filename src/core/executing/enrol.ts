@@ -4,6 +4,7 @@
  * says that it heard it. What makes it once is the execution's id, which has no place and no attempt in it, and
  * that this node remembers what it has done.
  */
+import { JOB_TYPES } from '../../job/types.ts';
 import type { Announcement } from '../contract/messages.ts';
 import type { StoredExecution } from '../contract/stored.ts';
 import { isOver } from '../keeping/shelf.ts';
@@ -12,7 +13,7 @@ import type { Asker } from '../mesh/welcome.ts';
 import { shut } from '../node/door.ts';
 import { note, observe, persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
 import { anew } from '../node/repeat.ts';
-import type { With } from '../node/state.ts';
+import type { Node, With } from '../node/state.ts';
 import { busyRefusals, refusalsFor } from '../placing/eligibility.ts';
 import { fits, takenBy } from '../placing/resources.ts';
 import { compareEpochs } from '../record/ballot.ts';
@@ -20,7 +21,7 @@ import { chainOf, currentOf, rootsOf } from '../record/chain.ts';
 import { executionIdOf } from '../record/execution-id.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId } from '../record/ids.ts';
-import { isQuorum } from '../record/keeper-set.ts';
+import { isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { Refusal } from '../record/refusals.ts';
 import type { Epoch, Signed } from '../record/records.ts';
@@ -38,6 +39,11 @@ import type { LocalExecution } from './state.ts';
  */
 const OLD_MS = 600_000;
 
+/** 1 January 2020. */
+const SINCE_MS = 1_577_836_800_000;
+/** What the wire carries, less as many states as an execution may have after it. */
+const SEQUENCE_MAX = 2_000_000_000;
+
 /** After a time in which this node did not run, what it hears for so long may have waited for it. */
 const DOUBT_MS = 2_000;
 
@@ -53,38 +59,56 @@ export function enrol(
   spec: Signed<'spec'>,
   direct: boolean,
 ): void {
-  const { job, version, round, leader, grant, admission } = announcement;
+  const { job, version, round, leader } = announcement;
+  const refusals = takeUp(core, announcement, spec, direct);
+  if (refusals !== null) send(core, leader, { type: 'decline', job, version, round, refusals });
+}
+
+/**
+ * What does not end may have been stopped long ago by the time somebody tells of it: unless its leader does so itself
+ * it is enrolled for, and begins when the leader has answered, or is not heard for as long as a lease.
+ * @returns why it is not taken up; null when it is, or when that is not to be told now
+ */
+export function takeUp(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  announcement: Announcement,
+  spec: Signed<'spec'>,
+  direct: boolean,
+): readonly Refusal[] | null {
+  const { job, version, leader, grant, admission } = announcement;
+  const { ends } = JOB_TYPES[spec.body.spec.Type];
   const place = { job, version, partition: 0, attempt: 0, node: core.self };
   const execution = executionIdOf(core.suite, spec.body.spec.Type, place);
   const epoch = grantedEpoch(chainOf(announcement), grant);
   if (core.executing.executions.has(execution)) return tellAgain(core, execution, epoch);
-  if (isOver(core, job, version) || core.now < core.executing.doubtUntil) return;
-  if (!direct && Math.abs(wallMs(core) - admission.record.hlc) > OLD_MS) return;
+  if (isOver(core, job, version) || core.now < core.executing.doubtUntil) return null;
+  if (ends && !direct && Math.abs(wallMs(core) - admission.record.hlc) > OLD_MS) return null;
   const seen = highestEpochSeen(core, job);
-  if (seen !== null && compareEpochs(epoch, seen) < 0)
-    return refuse(core, leader, 'outdated-epoch', false);
-  const decline = (refusals: readonly Refusal[]): void =>
-    send(core, leader, { type: 'decline', job, version, round, refusals });
+  if (seen !== null && compareEpochs(epoch, seen) < 0) {
+    refuse(core, leader, 'outdated-epoch', false);
+    return null;
+  }
   // Its row was lost, or it is over, and this node has not heard of that.
-  if (isDone(core, spec)) return decline([{ code: 'expired' }]);
+  if (ends && isDone(core, spec)) return [{ code: 'expired' }];
   const { profile } = core;
-  if (profile === null) return;
+  if (profile === null) return null;
   const lasting = refusalsFor(profile, spec.body);
-  if (lasting.length > 0) return decline(lasting);
+  if (lasting.length > 0) return lasting;
   const closed = shut(core);
-  if (closed !== null) return decline([closed]);
+  if (closed !== null) return [closed];
   const wanted = takenBy(spec.body.spec.Task, profile.overheads);
   const asker = { owner: spec.body.owner, leader };
   const room = roomFor(core, asker, wanted, claimsOn(core));
-  const queued = !fits(wanted, room);
+  const isDoubted = !ends && !direct;
+  const queued = isDoubted || !fits(wanted, room);
   forgetExpired(core);
   let welcome = welcomeOwn(core, asker, queued);
   if (welcome === 'full' && forgetEnded(core, asker)) welcome = welcomeOwn(core, asker, queued);
-  if (welcome !== 'good') return decline(busyRefusals(wanted, room));
+  if (welcome !== 'good') return busyRefusals(wanted, room);
   observe(core, admission.record.hlc);
   const about = { ...place, execution };
   const order = orderOf(spec, about, epoch, []);
-  const state = seal(core, 'state', stateBody(about, 0, 'received'));
+  const state = seal(core, 'state', stateBody(about, ends ? 0 : firstSequence(core), 'received'));
   const stored: StoredExecution = {
     order,
     spec,
@@ -95,20 +119,39 @@ export function enrol(
   };
   const local = addExecution(core, stored, epoch);
   saveExecution(core, stored);
-  rememberDone(core, spec);
+  if (ends) rememberDone(core, spec);
   if (epoch.number > 0) saveEpoch(core, job, epoch);
   note(core, 'execution.received', { job, execution, attempt: 0 });
   if (!queued) core.out.push({ type: 'run', order, resume: false });
   report(core, local);
+  if (isDoubted) askKeepers(core, local);
+  return null;
+}
+
+/**
+ * A node that lost its store runs what does not end anew, as the same execution, and goes on in the numbers that it
+ * gave its states before: seconds since 2020, more than there were states. A clock that is wrong costs that what is
+ * shown of it is old.
+ */
+const firstSequence = (core: Node): number =>
+  Math.min(Math.max(0, Math.floor((wallMs(core) - SINCE_MS) / 1_000)), SEQUENCE_MAX);
+
+/** Whoever leads the job by now is among them, or they know him; and one of them knows when it is over. */
+function askKeepers(core: With<'executing'>, execution: LocalExecution): void {
+  execution.doubtedUntil = after(core.now, core.config.limits.leaseLostMs);
+  const { job, execution: id } = execution.stored.order;
+  for (const node of keeperNodes(currentOf(chainOf(execution.stored))))
+    send(core, node, { type: 'renew', executions: [{ job, execution: id }] });
 }
 
 /** Whoever still calls may not have heard of it. */
-function tellAgain(core: With<'keeping' | 'executing'>, id: ExecutionId, epoch: Epoch): void {
+function tellAgain(core: With<'keeping' | 'executing'>, id: ExecutionId, epoch: Epoch): null {
   adopt(core, id, epoch);
   const execution = core.executing.executions.get(id);
-  if (execution === undefined || execution.acked.has(execution.epoch.leader)) return;
+  if (execution === undefined || execution.acked.has(execution.epoch.leader)) return null;
   anew(core, execution.resend);
   report(core, execution);
+  return null;
 }
 
 /** What ended and was never closed: once its spec has expired nobody can have it done again. */

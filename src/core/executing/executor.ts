@@ -240,6 +240,7 @@ export function addExecution(
     cancelling: false,
     doubtedUntil: null,
     runsSince: null,
+    isEnding: false,
   };
   noteExecution(core, execution);
   core.timers.set('renew', after(core.now, core.config.limits.leaseRenewMs));

@@ -7,6 +7,7 @@ import { after } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Epoch } from '../record/records.ts';
+import { beginQueued } from './queue.ts';
 import { report, saveExecution } from './reporting.ts';
 import { isPausing, resumePause } from './restarting.ts';
 import { eachLive } from './state.ts';
@@ -51,10 +52,11 @@ function whomToTell(core: With<'keeping'>, execution: LocalExecution): ReadonlyS
 
 /** Of whoever keeps the job: another would only keep this node from looking for its leader. */
 export function onRenewed(
-  core: With<'executing'>,
+  core: With<'mesh' | 'placing' | 'executing'>,
   from: NodeId,
   executions: readonly ExecutionId[],
 ): void {
+  let wasDoubted = false;
   for (const id of executions) {
     const execution = core.executing.executions.get(id);
     if (execution === undefined) continue;
@@ -62,9 +64,11 @@ export function onRenewed(
     if (from !== epoch.leader && !everKept(chainOf(stored), from)) continue;
     execution.leaderHeardAt = core.now;
     if (execution.doubtedUntil === null) continue;
+    wasDoubted = true;
     execution.doubtedUntil = null;
     if (isPausing(execution)) resumePause(core, execution);
   }
+  if (wasDoubted) beginQueued(core);
 }
 
 export function onLeads(
@@ -80,6 +84,9 @@ export function onLeads(
     const proven = grantedEpoch(chain, grant);
     const known = compareEpochs(proven, execution.epoch);
     if (known > 0) adopt(core, id, proven);
+    // It waits for a word of whoever leads it.
+    if (known > 0 && execution.doubtedUntil !== null && proven.leader !== from)
+      send(core, proven.leader, { type: 'renew', executions: [{ job, execution: id }] });
     const hint = known >= 0 && compareEpochs(epoch, proven) === 0 ? null : epoch;
     if (hint !== null) follow(core, from, execution, hint);
     else execution.hinted = null;

@@ -6,7 +6,7 @@ import { countedMs } from '../node/counted.ts';
 import { seal } from '../node/outbox.ts';
 import { anew } from '../node/repeat.ts';
 import type { Node, With } from '../node/state.ts';
-import type { Interruption } from '../record/execution.ts';
+import type { ExecutionFailure, Interruption } from '../record/execution.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
@@ -14,6 +14,7 @@ import { RESTART_FIRST_MS, RESTART_MAX_MS, STEADY_MS } from '../contract/limits.
 import type { StoredExecution } from '../contract/stored.ts';
 import type { StateBody } from '../record/records.ts';
 import { report, saveExecution } from './reporting.ts';
+import { isResting } from './state.ts';
 import type { LocalExecution } from './state.ts';
 
 export const restartTimer = (execution: ExecutionId): string => `restart:${execution}`;
@@ -26,33 +27,65 @@ const pauseMs = (inRow: number): number =>
 export const isPausing = ({ stored }: LocalExecution): boolean =>
   (stored.backoff?.until ?? null) !== null && !isTerminal(stored.state.body.phase);
 
+/** What a program did last, as its state tells it. */
+type LastRun = Pick<StateBody, 'exitCode' | 'failure' | 'output' | 'usage'>;
+
 /** Writes down that the program is over and when it is started again: a node that is restarted meanwhile keeps to it. */
 export function pauseProgram(core: Node, execution: LocalExecution, event: Interruption): void {
-  const { stored, runsSince } = execution;
-  const ranMs = runsSince === null ? 0 : core.now - runsSince;
-  const inRow = ranMs >= STEADY_MS ? 1 : (stored.backoff?.inRow ?? 0) + 1;
-  const retryMs = pauseMs(inRow);
-  const restarts = stored.order.restarts + 1;
-  const before = stored.state.body;
-  const state = seal(core, 'state', {
-    ...before,
-    sequence: before.sequence + 1,
-    restarts,
-    retryMs,
+  pause(core, execution, {
     exitCode: event.type === 'ended' ? event.exitCode : null,
     failure: event.type === 'failed' ? event.failure : null,
     output: event.output,
     usage: event.usage,
   });
+}
+
+function pause(core: Node, execution: LocalExecution, last: LastRun): void {
+  const { stored } = execution;
+  const inRow = endsInRow(core, execution) + 1;
+  const retryMs = pauseMs(inRow);
+  const restarts = stored.order.restarts + 1;
+  const before = stored.state.body;
+  const sequence = before.sequence + 1;
+  const state = seal(core, 'state', { ...before, sequence, restarts, retryMs, ...last });
   execution.runsSince = null;
   const order = { ...stored.order, restarts };
-  update(core, execution, {
-    ...stored,
-    order,
-    state,
-    backoff: { inRow, until: countedMs(core) + retryMs },
-  });
+  const backoff = { inRow, until: countedMs(core) + retryMs };
+  update(core, execution, { ...stored, order, state, backoff });
   core.timers.set(restartTimer(order.execution), after(core.now, retryMs));
+}
+
+/** Ends of its program one soon after the other, before the one at hand. */
+function endsInRow(core: Node, { stored, runsSince }: LocalExecution): number {
+  const ranMs = runsSince === null ? 0 : core.now - runsSince;
+  return ranMs >= STEADY_MS ? 0 : (stored.backoff?.inRow ?? 0);
+}
+
+/**
+ * Its node does not want the program to run for now. It stays this execution, with its place and its lease, and
+ * nothing of it is to be committed anew when it goes on.
+ * @param why told to everybody who looks
+ */
+export function rest(core: Node, execution: LocalExecution, why: ExecutionFailure): void {
+  const { queued, ...stored } = execution.stored;
+  const { execution: id } = stored.order;
+  const isRunning = queued !== true && !isPausing(execution) && !isResting(execution);
+  const before = stored.state.body;
+  const sequence = before.sequence + 1;
+  const now = { sequence, retryMs: 0, exitCode: null, failure: why };
+  const state = seal(core, 'state', { ...before, ...now });
+  const backoff = { inRow: endsInRow(core, execution), until: null };
+  execution.runsSince = null;
+  execution.isEnding ||= isRunning;
+  core.timers.clear(restartTimer(id));
+  update(core, execution, { ...stored, state, backoff });
+  if (isRunning) core.out.push({ type: 'cancel-run', execution: id, why: why.message });
+}
+
+/** It may go on: after a pause like any other, so that a node that comes to match again and again wears nothing out. */
+export function goOn(core: Node, execution: LocalExecution): void {
+  const { exitCode, failure, output, usage } = execution.stored.state.body;
+  pause(core, execution, { exitCode, failure, output, usage });
 }
 
 /** After a start of this node, and when its leader says that its job goes on: the rest of the pause. */

@@ -1,4 +1,5 @@
 /** What the runner tells of an execution, as the states that this node signs. */
+import { JOB_TYPES } from '../../job/types.ts';
 import { workTaken } from '../mesh/welcome.ts';
 import { note, seal } from '../node/outbox.ts';
 import { anew } from '../node/repeat.ts';
@@ -12,7 +13,8 @@ import { isTerminal } from '../record/ledger.ts';
 import type { StateBody } from '../record/records.ts';
 import { report, saveExecution } from './reporting.ts';
 import { isPausing, pauseProgram, restartTimer } from './restarting.ts';
-import { noteExecution } from './state.ts';
+import { isResting, noteExecution } from './state.ts';
+import type { LocalExecution } from './state.ts';
 
 const PHASES: Readonly<Record<Phase, number>> = {
   received: 0,
@@ -35,6 +37,8 @@ export function onRunEvent(
   if (execution === undefined) return;
   const before = execution.stored.state.body;
   if (event.type === 'phase' && event.phase === 'running') execution.runsSince ??= core.now;
+  if (isResting(execution) && !execution.cancelling) return hasStopped(core, execution, event);
+  if (event.type === 'cancelled' && goesOn(execution)) return;
   const again = isInterruption(execution.stored.order.jobType, event);
   if (again && isTerminal(before.phase)) return;
   if (again && !execution.cancelling) {
@@ -64,6 +68,23 @@ export function onRunEvent(
     workTaken(core, { owner: execution.stored.spec.body.owner, leader: execution.epoch.leader });
   reconsider(core);
 }
+
+/** Its program was told to rest, and is over, whatever it says of that. */
+function hasStopped(
+  core: With<'mesh' | 'placing' | 'executing'>,
+  execution: LocalExecution,
+  event: RunEvent,
+): void {
+  if (event.type === 'phase') return;
+  execution.isEnding = false;
+  reconsider(core);
+}
+
+/** What was told to rest says that it stopped, when it goes on already. */
+const goesOn = (execution: LocalExecution): boolean =>
+  execution.stored.assign === null &&
+  !JOB_TYPES[execution.stored.order.jobType].ends &&
+  !execution.cancelling;
 
 function afterEvent(before: StateBody, event: RunEvent): StateBody {
   switch (event.type) {

@@ -31,7 +31,17 @@ export interface LocalExecution {
   doubtedUntil: Millis | null;
   /** When this process heard that its program runs; null before that. */
   runsSince: Millis | null;
+  /** It rests, and its program was told to stop and has not said that it did. */
+  isEnding: boolean;
 }
+
+/** Its program is over until its node matches the job again, or takes work again. */
+export const isResting = ({ stored: { state } }: LocalExecution): boolean =>
+  state.body.retryMs === 0 && !isTerminal(state.body.phase);
+
+/** Its program runs or is about to: it has its part of what the node has. */
+export const takesRoom = (execution: LocalExecution): boolean =>
+  execution.stored.queued !== true && (!isResting(execution) || execution.isEnding);
 
 /** An accepted result that this node holds. */
 export interface Entrusted {

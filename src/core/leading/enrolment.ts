@@ -60,8 +60,9 @@ export function enrolmentOf(
   if (since === null) return { until: first, calledUntil: first, ...seen };
   const heard = after(since, leaseLostMs);
   const until = heard > first ? heard : first;
-  // Of whom nobody has heard: it has not begun yet, however old it is.
-  const isLate = assigned.size > 0 && isOld(age, since);
+  // Of whom nobody has heard: it has not begun yet, however old it is. For what does not end nobody is late.
+  const { ends } = JOB_TYPES[spec.body.spec.Type];
+  const isLate = ends && assigned.size > 0 && isOld(age, since);
   return { until, calledUntil: isLate ? null : until, ...seen };
 }
 
@@ -102,11 +103,14 @@ const WHY: Readonly<Record<Exclude<Fate, 'live'>, string>> = {
 
 /** @param of what its partitions come to */
 export function enrolmentEnd(
-  { partitions }: Ledger,
+  { partitions, spec }: Ledger,
   { until, calledUntil, isPlacing, declines }: Enrolment,
   now: Millis,
   of: { readonly open: number; readonly endings: ReadonlyMap<number, Ending> },
 ): { readonly calling: boolean; readonly complete: boolean; readonly ending: Ending | null } {
+  // Neighbours tell each other of what does not end: it is called out again only while nobody runs it.
+  if (!JOB_TYPES[spec.body.spec.Type].ends)
+    return { calling: now < until || partitions.size === 0, complete: false, ending: null };
   if (now < until) {
     const calling = calledUntil !== null && now < calledUntil;
     return { calling, complete: false, ending: null };

@@ -133,6 +133,7 @@ export function planPartition(
   };
   const { counted, ends } = JOB_TYPES[ledger.spec.body.spec.Type];
   if (counted && !ends) planReplica(draft, ledger, index, observed);
+  else if (!ends) planPlace(draft, ledger, index, observed);
   else planAttempts(draft, ledger, index, observed, timeLimitMs);
   return draft;
 }
@@ -182,6 +183,14 @@ function planAttempts(
     replaces: last === undefined || last.fate === 'live' ? null : last.fate,
     tried: new Set(attempts.map(({ assign }) => assign.record.body.node)),
   };
+}
+
+/** A node runs what does not end in a place of its own, for as long as the job goes on: it is only looked after. */
+function planPlace(draft: PartitionPlan, ledger: Ledger, index: number, observed: Observed): void {
+  const [attempt, ...others] = attemptsOf(ledger.partitions.get(index));
+  if (attempt === undefined || isSecondPlace(ledger, [attempt, ...others], index)) return;
+  draft.open = true;
+  viewOf(draft, attempt, undefined, observed, Number.POSITIVE_INFINITY);
 }
 
 /** Another leader had given its node a place, too: the lower one counts. */

@@ -41,6 +41,7 @@ import {
   shareOf,
   takenBy,
 } from '../placing/resources.ts';
+import { takesRoom } from '../executing/state.ts';
 import type { Hold } from '../placing/state.ts';
 import { eachKept } from '../keeping/books.ts';
 import { Tally } from './tally.ts';
@@ -173,8 +174,9 @@ function holdsOn(core: With<'mesh' | 'placing' | 'executing'>): Claims {
 export function claimsOn(core: With<'mesh' | 'placing' | 'executing'>): Claims {
   const claims = holdsOn(core);
   const overheads = core.profile?.overheads ?? {};
-  for (const { stored, epoch } of core.executing.own.values()) {
-    if (stored.queued === true || isTerminal(stored.state.body.phase)) continue;
+  for (const execution of core.executing.own.values()) {
+    const { stored, epoch } = execution;
+    if (!takesRoom(execution) || isTerminal(stored.state.body.phase)) continue;
     const resources = takenBy(stored.order.task, overheads);
     const { owner } = stored.spec.body;
     count(core, claims, { owner, leader: epoch.leader, resources });

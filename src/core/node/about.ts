@@ -17,6 +17,7 @@ export function jobOfMessage(message: Message): JobId | null {
     case 'spec':
       return message.spec.body.job;
     case 'invite':
+    case 'live-job':
       return message.announcement.job;
     case 'command':
       return message.command.body.job;

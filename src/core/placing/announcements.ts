@@ -7,6 +7,7 @@ import { enrol } from '../executing/enrol.ts';
 import { memberCount } from '../mesh/members.ts';
 import type { Announcement } from '../contract/messages.ts';
 import { answer, rememberOf } from './bidder.ts';
+import { isEverywhere, rememberLive } from './live.ts';
 import { drawn } from './sortition.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import type { Signed } from '../record/records.ts';
@@ -52,6 +53,7 @@ export function onAnnouncement(
     return send(core, leader, { type: 'spec-wanted', job, version });
   }
   const heard = { ...announcement, spec: known };
+  if (isEverywhere(known)) rememberLive(core, heard, known);
   if (JOB_TYPES[known.body.spec.Type].counted) answer(core, heard, known.body, invited);
   else enrol(core, heard, known, called);
 }
@@ -73,7 +75,11 @@ function keptSpec({ keeping }: With<'keeping'>, job: JobId, version: number) {
 }
 
 /** The job was admitted and its leader leads it; the spec may still be on its way. */
-function checkProof(core: Node, announcement: Announcement, spec: Signed<'spec'> | null): Verdict {
+export function checkProof(
+  core: Node,
+  announcement: Announcement,
+  spec: Signed<'spec'> | null,
+): Verdict {
   const { job, version, admission, grant, leader } = announcement;
   const about = admission.record.body;
   // Whoever repeats it may have changed it: what is run, or told, as another version than the spec's ends nowhere.

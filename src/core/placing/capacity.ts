@@ -5,6 +5,7 @@
 import type { Resources } from '../../job/model.ts';
 import { after } from '../record/ids.ts';
 import type { JobId } from '../record/ids.ts';
+import { takesRoom } from '../executing/state.ts';
 import { minus, NOTHING, takenBy, total } from './resources.ts';
 import type { Hold } from './state.ts';
 import type { Node, With } from '../node/state.ts';
@@ -24,7 +25,7 @@ export function busyHeld(core: With<'placing' | 'executing'>): {
   // Not noted once: an execution is read back from the disk before there is a profile.
   const overheads = core.profile?.overheads ?? {};
   for (const execution of live.values()) {
-    if (execution.stored.queued === true) continue;
+    if (!takesRoom(execution)) continue;
     taken.push(takenBy(execution.stored.order.task, overheads));
   }
   return { reserved: total(taken), held, running: taken.length };

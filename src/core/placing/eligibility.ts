@@ -2,7 +2,6 @@
  * Whether a node takes a job: every check gives its reason, and all reasons are given up to a bound, so
  * that the leader can say which one keeps how many nodes out. Pure: profile and spec in, refusals out.
  */
-import { JOB_TYPES } from '../../job/types.ts';
 import { registryOf, whyNotRegistry } from '../../job/image.ts';
 import { favourOf, matches } from '../../job/constraints.ts';
 import type { Job, Resources } from '../../job/model.ts';
@@ -85,9 +84,6 @@ function policyRefusals(profile: Profile, spec: SpecBody): readonly Refusal[] {
 function pluginRefusals(profile: Profile, job: Job): readonly Refusal[] {
   const { Engine, Publisher, InputSources } = job.Task;
   const refusals: Refusal[] = [];
-  if (!JOB_TYPES[job.Type].supported) {
-    refusals.push({ code: 'unsupported', feature: `jobs of type ${job.Type}` });
-  }
   const engine = own(profile.engines, Engine.Type);
   if (engine === undefined || !engine.available) {
     refusals.push({

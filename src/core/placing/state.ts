@@ -4,6 +4,7 @@ import type { Node, With } from '../node/state.ts';
 import type { Refusal } from '../record/refusals.ts';
 import type { Announcement } from '../contract/messages.ts';
 import type { JobId, Millis, NodeId, PublicKey } from '../record/ids.ts';
+import type { Epoch, Signed } from '../record/records.ts';
 import type { Resources } from '../../job/model.ts';
 
 /** A bid as the leader keeps it. */
@@ -48,6 +49,17 @@ export interface Placing {
   /** Announcements whose spec is on its way. */
   readonly awaitingSpec: Map<JobId, Announcement & { readonly called: boolean }>;
   readonly local: Set<string>;
+  /** Jobs that run on every node for as long as they go on, as they were announced and proven; oldest first. */
+  readonly live: Map<JobId, LiveJob>;
+  /** Of which a neighbour said that it knows more, and was asked. */
+  readonly liveWanted: Map<JobId, NodeId>;
+}
+
+export interface LiveJob {
+  readonly announcement: Announcement;
+  readonly spec: Signed<'spec'>;
+  /** The highest that was proven. */
+  readonly epoch: Epoch;
 }
 
 export const createPlacing = (): Placing => ({
@@ -55,6 +67,8 @@ export const createPlacing = (): Placing => ({
   wishes: new Map(),
   awaitingSpec: new Map(),
   local: new Set(),
+  live: new Map(),
+  liveWanted: new Map(),
 });
 
 /** DAGs known to lie on this node, remembered for bids. */

@@ -24,7 +24,8 @@ export type Phase =
  * `node`: this node cannot (engine broken, disk full): tried on another node.
  * `transient`: may work next time (registry 5xx, input not found yet): tried again with back-off.
  * `limit`: the job ran into one of its own limits (memory, time, output): not tried again.
- * A program that does not end is started again on its node after `transient`, `limit` and an exit.
+ * A program that does not end is started again on its node after `transient`, `limit` and an exit; where every
+ * node runs it, so that no other can do so in its place, after all of them.
  */
 export type FailureClass = 'spec' | 'node' | 'transient' | 'limit';
 
@@ -107,9 +108,15 @@ const CURABLE: ReadonlySet<FailureClass> = new Set(['transient', 'limit']);
 /** What a program that does not end by itself is started again after, on its node. */
 export type Interruption = Extract<RunEvent, { readonly type: 'ended' | 'failed' }>;
 
-export const isInterruption = (jobType: JobType, event: RunEvent): event is Interruption =>
-  !JOB_TYPES[jobType].ends &&
-  (event.type === 'ended' || (event.type === 'failed' && CURABLE.has(event.failure.class)));
+export function isInterruption(jobType: JobType, event: RunEvent): event is Interruption {
+  const { counted, ends } = JOB_TYPES[jobType];
+  if (ends) return false;
+  // Whatever one node lacks is no reason to end it on the others, and may be there the next time.
+  return (
+    event.type === 'ended' ||
+    (event.type === 'failed' && (!counted || CURABLE.has(event.failure.class)))
+  );
+}
 
 /**
  * The variables every program gets (Bacalhau reference part 3.1, and the same as `SHOAL_*`).

@@ -151,7 +151,10 @@ export interface StateBody {
   readonly phase: Phase;
   /** How often its node has started its program again, or is about to. The last end is in the fields below. */
   readonly restarts: number;
-  /** Its program is over for now, and is started again after so long, milliseconds; null while it is not. */
+  /**
+   * Its program is over for now, and is started again after so long, milliseconds; null while it is not. 0: it rests,
+   * until its node matches the job again, or takes work again.
+   */
   readonly retryMs: number | null;
   readonly exitCode: number | null;
   readonly result: ResultRef | null;

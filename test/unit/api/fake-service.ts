@@ -37,6 +37,7 @@ import type {
 import type { Job } from '../../../src/job/model.ts';
 import type {
   Draining,
+  LabelChange,
   Finding,
   JobView,
   LogLine,
@@ -380,7 +381,7 @@ export class FakeService implements ShoalService {
       network: 'shoal',
       owner: OWNER,
       addresses: [`/ip4/127.0.0.1/tcp/4001/p2p/${NODE_A}`],
-      labels: { region: 'eu' },
+      labels: this.labels,
       startedAt: START_MS,
       peersConnected: 1,
       peerProblems: [{ peer: NODE_B, problem: 'connection refused', at: START_MS }],
@@ -414,6 +415,14 @@ export class FakeService implements ShoalService {
 
   async draining(): Promise<Draining> {
     return { leavesBy: this.leavesBy, executions: 2, onlyHere: ['j-only'] };
+  }
+
+  labels: Readonly<Record<string, string>> = { region: 'eu' };
+
+  async changeLabels({ set, remove }: LabelChange): Promise<Readonly<Record<string, string>>> {
+    const left = Object.entries(this.labels).filter(([key]) => !remove.includes(key));
+    this.labels = { ...Object.fromEntries(left), ...set };
+    return this.labels;
   }
 
   async metrics(): Promise<string> {

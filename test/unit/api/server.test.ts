@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import type { DrainJson } from '../../../src/api/types.ts';
+import type { DrainJson, LabelsJson } from '../../../src/api/types.ts';
 import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { createApiServer } from '../../../src/api/server.ts';
 import { encodeTree, type TreeItem } from '../../../src/lib/tree-stream.ts';
@@ -526,4 +526,28 @@ test('a peer is told to leave, by when, and that it stays after all', async () =
   await api.call('DELETE', '/shoal/drain');
   const later = await api.call('GET', '/shoal/drain');
   assert.equal((JSON.parse(later.text) as DrainJson).Draining, false);
+});
+
+test('labels of a peer are set and taken away, or what is wrong with them is told', async () => {
+  const api = await createTestApi();
+  const put = (body: unknown) => api.call('PUT', '/shoal/labels', body);
+  const { status, text } = await put({ Set: { room: 'a', 'x/y': '' }, Remove: ['region'] });
+  assert.equal(status, 200);
+  assert.deepEqual((JSON.parse(text) as LabelsJson).Labels, { room: 'a', 'x/y': '' });
+  const wrong: readonly (readonly [unknown, RegExp])[] = [
+    [{ Set: { 'a b': 'c' } }, /Set: "a b"/],
+    [{ Set: { a: 1 } }, /Set\.a: 1/],
+    [{ Set: { a: 'x'.repeat(257) } }, /Set\.a/],
+    [{ Set: [] }, /an object of labels/],
+    [{ Remove: 'a' }, /Remove: "a"/],
+    [{ Remove: ['-'] }, /Remove: "-"/],
+    [{ Set: { a: 'b' }, Remove: ['a'] }, /Remove: a/],
+  ];
+  for (const [body, expected] of wrong) {
+    const refused = await put(body);
+    assert.equal(refused.status, 400, JSON.stringify(body));
+    assert.match(refused.text.replaceAll('\\', ''), expected);
+  }
+  const { text: still } = await api.call('GET', '/shoal/labels');
+  assert.deepEqual((JSON.parse(still) as LabelsJson).Labels, { room: 'a', 'x/y': '' });
 });

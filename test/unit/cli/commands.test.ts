@@ -258,6 +258,8 @@ test('wrong usage ends with 2 and a hint', async () => {
     [['job', 'run', '/does/not/exist.yaml'], /does not exist/],
     [['node', 'drain', '--off', '--detach'], /goes with no other flag/],
     [['node', 'drain', '--deadline', 'soon'], /whole number/],
+    [['node', 'label', 'room'], /neither KEY=VALUE nor KEY-/],
+    [['node', 'label', '=a'], /neither KEY=VALUE nor KEY-/],
   ];
   for (const [args, expected] of cases) {
     const { code, out, err } = await runAlone(args, '/');
@@ -428,4 +430,12 @@ test('describe of a large job counts its executions and shows the newest; the li
   };
   assert.deepEqual(await listed(1_200), [1_200, '']);
   assert.deepEqual(await listed(1_100), [1_100, 'There are more: raise --limit.\n']);
+});
+
+test('labels are set, taken away and shown', async () => {
+  const cli = await createCli();
+  const { code, out } = await cli.run(['node', 'label', 'room=a=b', 'empty=', 'region-']);
+  assert.deepEqual([code, out], [0, 'empty=\nroom=a=b\n']);
+  assert.equal((await cli.run(['node', 'label'])).out, 'empty=\nroom=a=b\n');
+  assert.equal((await cli.run(['node', 'label', 'ro om=a'])).code, 2);
 });

@@ -74,6 +74,7 @@ const bounds: Readonly<Record<string, number>> = {
   entrusted: 0,
   awaySince: 0,
   local: 10_000,
+  liveWanted: 512,
 };
 
 function assertBounded(cluster: Cluster, of = bounds): void {
@@ -158,6 +159,9 @@ const messages: Makers<Message> = {
     type: 'invite',
     announcement: announcementOf(of, of.n % 2 === 0 ? of.job.spec : null),
   }),
+  live: ({ id, epoch }) => ({ type: 'live', jobs: [{ job: id, version: 1, epoch }] }),
+  'live-wanted': ({ id }) => ({ type: 'live-wanted', jobs: [id] }),
+  'live-job': (of) => ({ type: 'live-job', announcement: announcementOf(of, of.job.spec) }),
   'spec-wanted': ({ id }) => ({ type: 'spec-wanted', job: id, version: 1 }),
   spec: ({ job }) => ({ type: 'spec', spec: job.spec }),
   bid: ({ id }) => ({

@@ -101,6 +101,9 @@ const messages: Expected<Message> = {
   'job-wanted': [{ type: 'job-wanted', job: id }, []],
   over: [{ type: 'over', job: id }, []],
   invite: [{ type: 'invite', announcement }, ['refuse wrong-signer']],
+  live: [{ type: 'live', jobs: [{ job: id, version: 1, epoch }] }, ['send live-wanted']],
+  'live-wanted': [{ type: 'live-wanted', jobs: [id] }, []],
+  'live-job': [{ type: 'live-job', announcement }, []],
   'spec-wanted': [{ type: 'spec-wanted', job: id, version: 1 }, []],
   spec: [{ type: 'spec', spec: job.spec }, []],
   bid: [

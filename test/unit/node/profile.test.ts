@@ -212,6 +212,7 @@ describe('the profile', () => {
     const told: Profile[] = [];
     const lines: string[] = [];
     const profiler = createProfiler({
+      labels: () => ({ region: 'eu' }),
       config: await configOf({
         '--label': ['region=eu'],
         '--no-docker': true,
@@ -263,6 +264,7 @@ describe('the profile', () => {
       probe: () => Promise.reject(new Error('no daemon')),
     };
     const profiler = createProfiler({
+      labels: () => ({ region: 'eu' }),
       config: await configOf({}),
       engines: new Map([['shell', engine]]),
       sources: [],

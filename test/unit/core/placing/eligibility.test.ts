@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { busyRefusals, refusalsFor } from '../../../../src/core/placing/eligibility.ts';
 import type { ExecutorPolicy, Profile } from '../../../../src/core/contract/profile.ts';
 import type { Refusal, RefusalCode } from '../../../../src/core/record/refusals.ts';
-import type { Constraint, Job, JobType, Task } from '../../../../src/job/model.ts';
+import type { Constraint, Job, Task } from '../../../../src/job/model.ts';
 import { ownerKey } from '../../../simulation/fast-suite.ts';
 import { profileOf } from '../../../simulation/profile.ts';
 import { messages } from '../../p2p/wire/fixtures.ts';
@@ -45,7 +45,15 @@ type Case = readonly [law: string, refusal: Refusal, job: Job, profile?: Partial
 /** Every refusal that comes from profile and spec; the others come from the moment. */
 type Lasting = Exclude<
   RefusalCode,
-  'busy' | 'store-full' | 'draining' | 'expired' | 'wrong-time' | 'other-store' | 'damaged' | 'over'
+  | 'busy'
+  | 'store-full'
+  | 'draining'
+  | 'expired'
+  | 'wrong-time'
+  | 'other-store'
+  | 'damaged'
+  | 'over'
+  | 'unsupported'
 >;
 
 const cases: Readonly<Record<Lasting, readonly Case[]>> = {
@@ -225,14 +233,6 @@ const cases: Readonly<Record<Lasting, readonly Case[]>> = {
       policy({ privateRegistries: ['localhost:5000'] }),
     ],
   ],
-  unsupported: (['daemon'] as readonly JobType[]).map(
-    (Type) =>
-      [
-        `jobs of type ${Type}`,
-        { code: 'unsupported', feature: `jobs of type ${Type}` },
-        jobWith({ Type }),
-      ] as const,
-  ),
 };
 
 describe('a node refuses', () => {
@@ -242,7 +242,7 @@ describe('a node refuses', () => {
 
   it('with all its reasons at once', () => {
     const job = jobWith(
-      { Type: 'daemon', Constraints: [{ Key: 'zone', Operator: '=', Values: ['z9'] }] },
+      { Constraints: [{ Key: 'zone', Operator: '=', Values: ['z9'] }] },
       {
         Engine: { Type: 'vm', Params: { Image: 'evil' } },
         Publisher: { Type: 's3', Params: {} },

@@ -8,6 +8,7 @@ import type { Changes } from '../../../../src/core/record/chain.ts';
 import { asRequestId } from '../../../../src/core/record/ids.ts';
 import type {
   Announcement,
+  LiveLine,
   Answer,
   CertifiedResult,
   CertifiedValue,
@@ -218,6 +219,12 @@ export const messageArbitraries: Arbitraries<Message> = {
   'job-wanted': record<M<'job-wanted'>>({ type: is('job-wanted'), job: jobIds }),
   over: record<M<'over'>>({ type: is('over'), job: jobIds }),
   invite: record<M<'invite'>>({ type: is('invite'), announcement }),
+  live: record<M<'live'>>({
+    type: is('live'),
+    jobs: few(record<LiveLine>({ job: jobIds, version: ordinals, epoch: epochs })),
+  }),
+  'live-wanted': record<M<'live-wanted'>>({ type: is('live-wanted'), jobs: few(jobIds) }),
+  'live-job': record<M<'live-job'>>({ type: is('live-job'), announcement }),
   'spec-wanted': record<M<'spec-wanted'>>({ type: is('spec-wanted'), ...bidding }),
   spec: record<M<'spec'>>({ type: is('spec'), spec: signed('spec') }),
   bid: record<M<'bid'>>({

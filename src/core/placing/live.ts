@@ -1,0 +1,122 @@
+/**
+ * Jobs that every node which matches runs for as long as they go on: each node remembers those that it has heard of,
+ * whether it runs them or not, as they were announced and proven, so that it can hand them on (`handing-on.ts`).
+ */
+import { JOB_TYPES } from '../../job/types.ts';
+import { LIVE_MAX } from '../contract/limits.ts';
+import type { Announcement, LiveLine } from '../contract/messages.ts';
+import type { StoredExecution } from '../contract/stored.ts';
+import { isOver } from '../keeping/shelf.ts';
+import type { Node, With } from '../node/state.ts';
+import { compareEpochs } from '../record/ballot.ts';
+import { chainOf, rootsOf } from '../record/chain.ts';
+import { after } from '../record/ids.ts';
+import type { JobId, PublicKey } from '../record/ids.ts';
+import type { Certified, Signed } from '../record/records.ts';
+import { ENROLLED_MAX } from '../record/slot.ts';
+import { checkCommitted, grantedEpoch } from '../record/verify.ts';
+import type { LiveJob } from './state.ts';
+
+/** Of one other owner, so that he alone pushes nobody out. */
+const LIVE_PER_OWNER_MAX = LIVE_MAX / 2;
+/** Between two looks at the index, of which each tells one neighbour: as soon, and as late. */
+const TELL_MIN_MS = 15_000;
+const TELL_MAX_MS = 30_000;
+/** It runs on every node, for as long as it goes on. */
+export const isEverywhere = ({ body }: Signed<'spec'>): boolean => {
+  const { counted, ends } = JOB_TYPES[body.spec.Type];
+  return !counted && !ends;
+};
+
+/**
+ * @param announcement proven, with its spec
+ * @returns what is known of it now; null when that is no more than before
+ */
+export function rememberLive(
+  core: With<'keeping' | 'placing' | 'executing'>,
+  announcement: Announcement,
+  spec: Signed<'spec'>,
+): LiveJob | null {
+  const { job, version } = announcement;
+  const epoch = grantedEpoch(chainOf(announcement), announcement.grant);
+  if (!isNews(core, { job, version, epoch }) || isOver(core, job, version)) return null;
+  const told = { round: 0, need: ENROLLED_MAX, notAgain: [] };
+  const live: LiveJob = { announcement: { ...announcement, ...told, spec }, spec, epoch };
+  const { size } = core.placing.live;
+  core.placing.live.set(job, live);
+  if (core.placing.live.size > size) makeRoom(core, spec.body.owner);
+  lookAgain(core);
+  return live;
+}
+
+/** What this node runs it can tell others of, as its first leader announced it. */
+export function recallLive(
+  core: With<'keeping' | 'placing' | 'executing'>,
+  stored: StoredExecution,
+): void {
+  const { spec } = stored;
+  if (!isEverywhere(spec)) return;
+  const { job, version } = spec.body;
+  const { leader } = grantedEpoch(chainOf(stored), null);
+  const announced = { job, version, leader, ...rootsOf(stored), grant: null, round: 0, need: 1 };
+  rememberLive(core, { ...announced, spec, notAgain: [] }, spec);
+}
+
+export function isNews({ placing }: With<'placing'>, { job, version, epoch }: LiveLine): boolean {
+  const known = placing.live.get(job);
+  if (known === undefined || version !== known.announcement.version)
+    return known === undefined || version > known.announcement.version;
+  return compareEpochs(epoch, known.epoch) > 0;
+}
+
+/** When the index is looked at again: another moment at each node. */
+export function lookAgain(core: Node): void {
+  const hex = core.suite.hash(`live|${core.self}|${core.now}`).slice(0, 8);
+  const share = Number.parseInt(hex, 16) / 2 ** 32;
+  const pauseMs = TELL_MIN_MS + share * (TELL_MAX_MS - TELL_MIN_MS);
+  core.timers.set('live', after(core.now, pauseMs));
+}
+
+/** The oldest of the owner that has most goes, those that run here and the own owner's last. */
+function makeRoom(core: With<'placing' | 'executing'>, newcomer: PublicKey): void {
+  const { live } = core.placing;
+  const counts = new Map<PublicKey, number>();
+  for (const { spec } of live.values())
+    counts.set(spec.body.owner, (counts.get(spec.body.owner) ?? 0) + 1);
+  const isForeign = newcomer !== core.suite.owner;
+  if (isForeign && (counts.get(newcomer) ?? 0) > LIVE_PER_OWNER_MAX) dropOldest(core, newcomer);
+  if (live.size <= LIVE_MAX) return;
+  let most: PublicKey | null = null;
+  for (const [owner, count] of counts) {
+    if (owner === core.suite.owner) continue;
+    if (most === null || count > (counts.get(most) ?? 0)) most = owner;
+  }
+  dropOldest(core, most ?? core.suite.owner);
+}
+
+function dropOldest(core: With<'placing' | 'executing'>, owner: PublicKey): void {
+  const here = new Set([...core.executing.own.values()].map(({ stored }) => stored.order.job));
+  let oldest: JobId | null = null;
+  for (const [job, { spec }] of core.placing.live) {
+    if (spec.body.owner !== owner) continue;
+    oldest ??= job;
+    if (here.has(job)) continue;
+    oldest = job;
+    break;
+  }
+  if (oldest !== null) core.placing.live.delete(oldest);
+}
+
+/** Whether these signatures prove the end of a job that this node has heard of and does not keep. */
+export function endsLive(core: With<'placing'>, close: Certified<'close'>): boolean {
+  const live = core.placing.live.get(close.record.body.job);
+  return (
+    live !== undefined && checkCommitted(core.suite, chainOf(live.announcement), close) === 'good'
+  );
+}
+
+/** The job has ended in this version, or has one after it. */
+export function dropLive({ placing }: With<'placing'>, job: JobId, version: number): void {
+  const live = placing.live.get(job);
+  if (live !== undefined && live.announcement.version <= version) placing.live.delete(job);
+}
