@@ -182,6 +182,15 @@ export const protections: Mutations = {
       why: 'half of a step is on disk and on the wire',
     },
   ],
+  'src/core/placing/bidder.ts': [
+    {
+      name: 'a node with room again offers it by age alone',
+      within: 'byPriority',
+      text: '.sort((first, second) => priorityOf(second) - priorityOf(first))',
+      instead: '',
+      why: 'urgent work waits behind the rest',
+    },
+  ],
   'src/core/mesh/members.ts': [
     {
       name: 'made-up members count without end',

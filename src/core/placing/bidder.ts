@@ -190,12 +190,12 @@ export function tickHolds(core: With<'mesh' | 'placing' | 'executing'>): void {
   if (expired.length > 0) reconsider(core);
 }
 
-/** Resources are free again: begin what waits for them here, then bid for the jobs that do, oldest first. */
+/** Resources are free again: begin what waits for them here, then bid for the jobs that do, by priority and then age. */
 export function reconsider(core: With<'mesh' | 'placing' | 'executing'>): void {
   beginQueued(core);
   if (core.placing.wishes.size === 0 || shut(core) !== null) return;
   let free = freeNow(core);
-  for (const announcement of [...core.placing.wishes.values()]) {
+  for (const announcement of byPriority(core.placing.wishes.values())) {
     core.atHand = announcement.job;
     if (free.cpuMillis === 0 && free.memoryBytes === 0) return;
     const { spec } = announcement;
@@ -212,3 +212,8 @@ export function reconsider(core: With<'mesh' | 'placing' | 'executing'>): void {
     free = freeNow(core);
   }
 }
+
+/** Those of one priority in the order in which they came: dates in specs are their owners' word. */
+const byPriority = (wishes: Iterable<Announcement>): readonly Announcement[] =>
+  [...wishes].sort((first, second) => priorityOf(second) - priorityOf(first));
+const priorityOf = ({ spec }: Announcement): number => spec?.body.spec.Priority ?? 0;

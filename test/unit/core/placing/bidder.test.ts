@@ -50,9 +50,10 @@ describe('a node that took up what it bid for', () => {
 describe('a node that is full', () => {
   const capacity = { cpuMillis: 4_000, memoryBytes: 1, diskBytes: 0, gpus: 0 };
   /** Leader `node` has a job that takes all of node 0. */
-  const invite = (cluster: Cluster, node: number): void => {
+  const invite = (cluster: Cluster, node: number, Priority = 0): void => {
     const nonce = String(node).padStart(32, '0');
-    const { spec, admission } = admitted(jobWith({}, { resources: capacity }), [node], { nonce });
+    const wanted = jobWith({ Priority }, { resources: capacity });
+    const { spec, admission } = admitted(wanted, [node], { nonce });
     const { job } = spec.body;
     const about = { job, version: 1, leader: idOf(node), admission, grant: null };
     cluster.message(0, node, {
@@ -75,6 +76,25 @@ describe('a node that is full', () => {
     );
     cluster.until('its hold has run out', () => bidsOf(cluster) > 1, 30_000);
     assert.equal(cluster.messages('bid')[1]?.to, idOf(2));
+  });
+
+  it('serves what waits by priority first', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    for (const [node, priority] of [
+      [1, 0],
+      [2, 5],
+      [3, 7],
+      [4, 7],
+    ] as const) {
+      cluster.input(0, { type: 'peer-connected', node: idOf(node) });
+      invite(cluster, node, priority);
+      cluster.advance(500);
+    }
+    cluster.until('three holds have run out', () => bidsOf(cluster) > 3, 60_000);
+    assert.deepEqual(
+      cluster.messages('bid').map(({ to }) => to),
+      [1, 3, 4, 2].map(idOf),
+    );
   });
 });
 
