@@ -89,6 +89,7 @@ function pausedWhy({ retryMs, restarts, failure, exitCode }: StateBody): string 
 function standingOf(
   one: Gathered,
   close: CloseBody | null,
+  successor: number | null,
   accepted: AcceptBody | null,
   latestAttempt: number,
 ): Standing {
@@ -112,6 +113,8 @@ function standingOf(
   }
   if (close !== null)
     return { phase: 'cancelled', wanted: false, why: `the job is ${close.outcome}` };
+  if (successor !== null)
+    return { phase: 'cancelled', wanted: false, why: `version ${successor} took its place` };
   if (one.standsAs < latestAttempt) {
     return {
       phase: 'lost',
@@ -122,8 +125,14 @@ function standingOf(
   return { phase, wanted: true, why: last === undefined ? '' : pausedWhy(last) };
 }
 
-/** Every execution of the job, by partition, attempt and id. */
-export function executionFacts(records: JobRecords): readonly ExecutionFacts[] {
+/**
+ * Every execution of the job, by partition, attempt and id.
+ * @param successor the version that the job has now, when it is another one than the records'
+ */
+export function executionFacts(
+  records: JobRecords,
+  successor: number | null = null,
+): readonly ExecutionFacts[] {
   const gathered = [...gather(records).values()];
   const close = closeOf(records)?.body ?? null;
   const byPartition = JOB_TYPES[records.spec.body.spec.Type].counted;
@@ -148,6 +157,7 @@ export function executionFacts(records: JobRecords): readonly ExecutionFacts[] {
     standing: standingOf(
       one,
       close,
+      successor,
       byPartition ? (accepted.get(one.body.partition) ?? null) : null,
       byPartition ? (latest.get(one.body.partition) ?? 0) : 0,
     ),

@@ -38,12 +38,24 @@ function modifiedAt(records: JobRecords): number {
 function messageOf(view: JobView): string {
   const close = closeOf(view.records);
   if (close !== null) return close.body.message;
+  if (view.records.spec.body.version < view.current)
+    return `Version ${view.records.spec.body.version + 1} took its place.`;
+  const why = backBecause(view.records);
+  if (why !== '') return why;
   const keepers = explainKeepers(view.keepers);
   if (keepers !== '') return keepers;
   if (view.waiting === null || view.waiting.partitionsWaiting === 0) return '';
   // One reason is enough for a line; `job describe` lists them all.
   const [first = '', ...more] = explainWaiting(view.waiting);
   return more.length === 0 ? first : `${first} (and ${more.length} more)`;
+}
+
+/** Why the version before was given up; '' for one that was wanted. */
+function backBecause({ spec, committed }: JobRecords): string {
+  const { version } = spec.body;
+  for (const { record } of committed)
+    if (record.type === 'version' && record.body.version === version) return record.body.message;
+  return '';
 }
 
 /** The job itself. `Revision` counts the records, so it rises with every change. */
@@ -56,15 +68,17 @@ function jobJson(view: JobView): JobJson {
     Name: spec.body.spec.Name || spec.body.job,
     State: { StateType: state, Message: messageOf(view) },
     Version: spec.body.version,
+    VersionTime: nanosOf(spec.hlc),
     Revision: 1 + records.commands.length + records.committed.length + records.states.length,
-    CreateTime: nanosOf(spec.hlc),
+    // Of the job, whichever version it is at.
+    CreateTime: nanosOf(Math.min(spec.hlc, records.admission.record.hlc)),
     ModifyTime: nanosOf(modifiedAt(records)),
   };
 }
 
 type SpecJson = Omit<
   JobJson,
-  'ID' | 'State' | 'Version' | 'Revision' | 'CreateTime' | 'ModifyTime'
+  'ID' | 'State' | 'Version' | 'VersionTime' | 'Revision' | 'CreateTime' | 'ModifyTime'
 >;
 
 /** What the owner asked for, as Bacalhau writes it. */
@@ -106,6 +120,7 @@ export function summaryJson(summary: ListedJob): JobJson {
     // The list of this peer is all that is asked: what others say of their jobs is not proved here.
     State: { StateType: summary.state, Message: summary.vouched ? '' : HEARSAY },
     Version: summary.version,
+    VersionTime: nanosOf(summary.createdAt),
     Revision: 1,
     CreateTime: nanosOf(summary.createdAt),
     ModifyTime: nanosOf(summary.modifiedAt),
@@ -169,9 +184,12 @@ function neighboursOf(all: readonly ExecutionFacts[]): Neighbours {
 }
 
 /** Every execution of the job, by partition and attempt. */
-export function executionsJson(records: JobRecords): ExecutionJson[] {
-  const { job, spec } = records.spec.body;
-  const all = executionFacts(records);
+export function executionsJson({
+  records,
+  current,
+}: Pick<JobView, 'records' | 'current'>): ExecutionJson[] {
+  const { job, spec, version } = records.spec.body;
+  const all = executionFacts(records, version < current ? current : null);
   const neighbours = neighboursOf(all);
   return all.map((facts) => {
     const { previous, next } = neighbours(facts);

@@ -19,6 +19,8 @@ export interface Submitted {
   readonly warnings: readonly string[];
   /** The keeper signatures: proof that the job is durable. */
   readonly receipt: Certified<'admission'>;
+  /** Of the job: more than 1 when one of this name was known, and this is its next version. */
+  readonly version: number;
   /** Keepers that the job could have with all members of the last minutes. */
   readonly keepersWanted: number;
   /** True when the same idempotency token had been submitted before. */
@@ -29,10 +31,28 @@ export interface SubmitOptions {
   readonly idempotencyToken: string | null;
   /** With fewer keepers the job is refused, `too-few-keepers`; 0: as many as there are. */
   readonly minKeepers: number;
+  /** Another version of a job though nothing changed. */
+  readonly force: boolean;
+}
+
+/** Another version of a job that is there. */
+export interface Updated {
+  readonly jobId: string;
+  readonly evaluationId: string;
+  readonly version: number;
+  readonly warnings: readonly string[];
+}
+
+export interface RerunOptions {
+  /** Whose spec is run once more; 0: the current one. */
+  readonly version: number;
+  readonly reason: string;
 }
 
 export interface JobView {
   readonly records: JobRecords;
+  /** The job's version now; the records may be of an earlier one. */
+  readonly current: number;
   /** Why partitions wait; null when none does or nobody reachable knows. */
   readonly waiting: WaitingView | null;
   readonly state: JobState;
@@ -81,6 +101,8 @@ export interface LogRequest {
   readonly namespace: string;
   /** Execution id or unambiguous prefix; null = the latest that was not discarded. */
   readonly execution: string | null;
+  /** 0: the current one. */
+  readonly version: number;
   /** Start from now instead of from the beginning. */
   readonly tail: boolean;
   /** Stay until the execution ends instead of ending at what there is. */
@@ -142,7 +164,10 @@ export interface LabelChange {
 }
 
 export interface ShoalService {
-  /** @throws ShoalError of every submission problem; see `Problem` in the core. */
+  /**
+   * A job, or, when its owner has one of this name, the next version of that.
+   * @throws ShoalError of every submission problem; see `Problem` in the core.
+   */
   submit(job: Job, options: SubmitOptions): Promise<Submitted>;
   /**
    * Stops a job; stopping a stopped one succeeds.
@@ -152,9 +177,17 @@ export interface ShoalService {
   /**
    * @param whole all executions, however many there are; else of a job that goes on, and that others keep, as
    * many as one answer holds
+   * @param version 0 or absent: the current one. Of one that is not kept the current one is told.
    * @throws ShoalError `job-not-found`, `job-unreachable`, `job-ambiguous`.
    */
-  getJob(ref: string, namespace: string, whole: boolean): Promise<JobView>;
+  getJob(ref: string, namespace: string, whole: boolean, version?: number): Promise<JobView>;
+  /** The versions of which something is kept, oldest first. @throws ShoalError as `getJob`. */
+  versions(ref: string, namespace: string): Promise<readonly JobView[]>;
+  /**
+   * The spec of this or an earlier version once more, as the next one.
+   * @throws ShoalError as `getJob`; `not-owner`, `job-pending`, `job-changed`, `request-invalid`.
+   */
+  rerun(ref: string, namespace: string, options: RerunOptions): Promise<Updated>;
   /** In any order; own jobs come first when there are more. `namespace` null = all. `limit`: 1 … 10,000 newest jobs. */
   listJobs(query: {
     readonly namespace: string | null;

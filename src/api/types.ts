@@ -52,6 +52,8 @@ export interface JobJson {
   readonly Tasks: readonly TaskJson[];
   readonly State: StateJson<string>;
   readonly Version: number;
+  /** shoal's own: when its owner signed this version, as `CreateTime`. */
+  readonly VersionTime: Nanos;
   readonly Revision: number;
   readonly CreateTime: Nanos;
   readonly ModifyTime: Nanos;
@@ -195,8 +197,17 @@ export interface JobAnswer {
   readonly Keepers: KeepersJson | null;
 }
 
+export interface RerunAnswer {
+  readonly JobID: string;
+  readonly JobVersion: number;
+  readonly EvaluationID: string;
+  readonly Warnings: readonly string[];
+}
+
 export interface SubmitAnswer {
   readonly JobID: string;
+  /** shoal's own: more than 1 for a job that was there. */
+  readonly JobVersion: number;
   readonly EvaluationID: string;
   readonly Warnings: readonly string[];
   /** shoal's own: who keeps the job. */

@@ -20,6 +20,14 @@ export const jobColumns: readonly Column<JobJson>[] = [
   { title: 'State', value: (job) => job.State.StateType },
 ];
 
+export const versionColumns: readonly Column<JobJson>[] = [
+  { title: 'Created At', value: (job) => dateTime(msOfNanos(job.VersionTime)) },
+  { title: 'Job Version', value: (job) => String(job.Version) },
+  { title: 'Count', value: (job) => String(job.Count) },
+  { title: 'State', value: (job) => job.State.StateType },
+  { title: 'Comment', value: (job) => job.State.Message, maxWidth: 80 },
+];
+
 const DESIRED = ['Pending', 'Running', 'Stopped'];
 
 const capitalised = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;

@@ -9,6 +9,8 @@ const PAGE = 1_000;
 export interface ExecutionsQuery {
   readonly job: string;
   readonly namespace: string;
+  readonly version?: number | undefined;
+  readonly allVersions?: boolean | undefined;
   /** ≥ 1. */
   readonly limit: number;
   readonly orderBy: string;
@@ -18,12 +20,14 @@ export interface ExecutionsQuery {
 /** As many as are wanted, and whether there are more. */
 export async function executionsOf(
   client: Client,
-  { job, namespace, limit, orderBy, reverse }: ExecutionsQuery,
+  { job, namespace, version, allVersions, limit, orderBy, reverse }: ExecutionsQuery,
 ): Promise<{ readonly items: readonly ExecutionJson[]; readonly more: boolean }> {
   const items: ExecutionJson[] = [];
   for (let token = ''; ; ) {
     const page: ListJson<ExecutionJson> = await client.get(`${jobPath(job)}/executions`, {
       namespace,
+      job_version: version,
+      all_job_versions: allVersions,
       limit: Math.min(limit, PAGE),
       order_by: orderBy,
       reverse,

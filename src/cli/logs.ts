@@ -14,6 +14,8 @@ export interface LogOptions {
   readonly execution: string;
   readonly follow: boolean;
   readonly tail: boolean;
+  /** undefined = the current one. */
+  readonly version?: number | undefined;
 }
 
 /**
@@ -32,6 +34,7 @@ export async function printLogs(
     execution_id: options.execution,
     follow: options.follow,
     tail: options.tail,
+    job_version: options.version,
   };
   try {
     for await (const frame of client().frames(`${jobPath(options.job)}/logs`, query, stop.signal)) {

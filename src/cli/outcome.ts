@@ -26,10 +26,17 @@ function counts(execution: ExecutionJson): boolean {
   );
 }
 
-export async function outcomeOf(client: Client, job: string, namespace: string): Promise<Outcome> {
-  const answer = await client.get<JobAnswer>(jobPath(job), { namespace, include: 'executions' });
+/** @param version of a job that had others before; undefined: the current one */
+export async function outcomeOf(
+  client: Client,
+  job: string,
+  namespace: string,
+  version?: number,
+): Promise<Outcome> {
+  const of = { namespace, job_version: version };
+  const answer = await client.get<JobAnswer>(jobPath(job), { ...of, include: 'executions' });
   const { Items = [], NextToken = '' } = answer.Executions ?? {};
-  const all = NextToken === '' ? Items : await everyOne(client, job, namespace);
+  const all = NextToken === '' ? Items : await everyOne(client, job, namespace, version);
   const ended = all.filter(counts).map((one) => ({
     execution: one.ID,
     partition: one.PartitionIndex,
@@ -38,7 +45,7 @@ export async function outcomeOf(client: Client, job: string, namespace: string):
   }));
   const hasResults = answer.Job.Type === 'batch' || answer.Job.Type === 'ops';
   const results = hasResults
-    ? (await client.get<ListJson<ResultJson>>(`${jobPath(job)}/results`, { namespace })).Items
+    ? (await client.get<ListJson<ResultJson>>(`${jobPath(job)}/results`, of)).Items
     : [];
   return { answer, ended, results };
 }
@@ -47,9 +54,10 @@ async function everyOne(
   client: Client,
   job: string,
   namespace: string,
+  version: number | undefined,
 ): Promise<readonly ExecutionJson[]> {
   const limit = Number.POSITIVE_INFINITY;
-  const query = { job, namespace, limit, orderBy: '', reverse: false };
+  const query = { job, namespace, version, limit, orderBy: '', reverse: false };
   return (await executionsOf(client, query)).items;
 }
 

@@ -1,5 +1,5 @@
 /** The `job` commands: names, arguments and flags. */
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import {
   integerOption,
   listOption,
@@ -12,6 +12,14 @@ import {
 
 const JOB = 'id, beginning of the id, or name';
 const FILE = 'YAML or JSON file; - or nothing for stdin';
+
+const version = (what: string): Option =>
+  integerOption('-v, --version <n>', `the version ${what}`, 1);
+
+const withVersions = (command: Command): Command =>
+  command
+    .addOption(version('(default: the current one)'))
+    .option('--all-versions', 'of all versions that are still known');
 
 function withTemplate(command: Command): Command {
   return command
@@ -37,6 +45,7 @@ function addRun(job: Command, run: Run): void {
     .option('-f, --follow', "show the job's output instead of its events")
     .option('--id-only', 'print nothing but the id')
     .option('--dry-run', 'show what would be submitted, and what would change')
+    .option('--force', 'a new version of a job of this name though nothing changed')
     .addOption(
       integerOption(
         '--wait-timeout <seconds>',
@@ -55,6 +64,39 @@ function addRun(job: Command, run: Run): void {
     withValueOutput(command, ['text', 'json'], 'text'),
     run,
     async () => (await import('./commands/job-run.ts')).jobRun,
+  );
+  const diff = withTemplate(
+    job
+      .command('diff')
+      .description('show what a new version of a job would change')
+      .argument('[file]', FILE),
+  ).option('--hide-warnings', 'print no warnings');
+  runs(
+    withValueOutput(diff, ['text', 'json'], 'text'),
+    run,
+    async () => (await import('./commands/job-diff.ts')).jobDiff,
+  );
+  const rerun = job
+    .command('rerun')
+    .description('run a job once more, as its next version, and wait for it')
+    .argument('<job>', JOB)
+    .addOption(version('whose spec is run (default: the current one)'))
+    .option('--reason <text>', 'kept in the history')
+    .option('--wait', 'wait for the end', true)
+    .option('--no-wait', 'do not wait for the end')
+    .option('-f, --follow', "show the job's output instead of its events")
+    .option('--id-only', 'print nothing but the id')
+    .addOption(
+      integerOption(
+        '--wait-timeout <seconds>',
+        'give up waiting after this time (the job goes on)',
+        1,
+      ),
+    );
+  runs(
+    withNamespace(withValueOutput(rerun, ['text', 'json'], 'text')),
+    run,
+    async () => (await import('./commands/job-rerun.ts')).jobRerun,
   );
   const validate = withTemplate(
     job
@@ -91,7 +133,7 @@ function addLists(job: Command, run: Run): void {
     .option('--order-by <field>', 'created_at or modified_at', 'created_at')
     .option('--order-reversed', 'newest first');
   runs(
-    withListOutput(withNamespace(executions)),
+    withListOutput(withNamespace(withVersions(executions))),
     run,
     async () => (await import('./commands/job-executions.ts')).jobExecutions,
   );
@@ -102,9 +144,18 @@ function addLists(job: Command, run: Run): void {
     .option('--event-type <type>', 'all, job or execution', 'all')
     .option('--execution-id <id>', 'only this execution');
   runs(
-    withListOutput(withNamespace(history)),
+    withListOutput(withNamespace(withVersions(history))),
     run,
     async () => (await import('./commands/job-history.ts')).jobHistory,
+  );
+  const versions = job
+    .command('versions')
+    .description('list the versions of a job')
+    .argument('<job>', JOB);
+  runs(
+    withListOutput(withNamespace(versions)),
+    run,
+    async () => (await import('./commands/job-versions.ts')).jobVersions,
   );
 }
 
@@ -116,7 +167,8 @@ export function addJobCommands(program: Command, run: Run): void {
   const describe = job
     .command('describe')
     .description('show everything about a job, and why it waits')
-    .argument('<job>', JOB);
+    .argument('<job>', JOB)
+    .addOption(version('(default: the current one)'));
   runs(
     withNamespace(withValueOutput(describe, ['text', 'yaml', 'json'], 'text')),
     run,
@@ -128,7 +180,8 @@ export function addJobCommands(program: Command, run: Run): void {
     .argument('<job>', JOB)
     .option('-e, --execution-id <id>', 'of this execution (default: the latest)')
     .option('-f, --follow', 'stay until it ends')
-    .option('-t, --tail', 'from now on instead of from the beginning');
+    .option('-t, --tail', 'from now on instead of from the beginning')
+    .addOption(version('(default: the current one)'));
   runs(withNamespace(logs), run, async () => (await import('./commands/job-logs.ts')).jobLogs);
   const stop = job
     .command('stop')

@@ -35,6 +35,8 @@ export interface WaitOptions {
   readonly client: Client;
   readonly job: string;
   readonly namespace: string;
+  /** Of a job that had others before; undefined = the current one. */
+  readonly version?: number | undefined;
   /** Print no events. */
   readonly quiet: boolean;
   /** Service and daemon jobs: it has begun is enough. */
@@ -119,8 +121,14 @@ class Waiter {
    * @throws what the client throws, once the peer was away for too long.
    */
   async #page(token: string): Promise<ListJson<HistoryJson> | null> {
-    const { client, job, namespace } = this.#options;
-    const query = { namespace, event_type: 'all', limit: PAGE, next_token: token };
+    const { client, job, namespace, version } = this.#options;
+    const query = {
+      namespace,
+      job_version: version,
+      event_type: 'all',
+      limit: PAGE,
+      next_token: token,
+    };
     try {
       const page = await client.get<ListJson<HistoryJson>>(`${jobPath(job)}/history`, query);
       this.#heardAt = Date.now();
@@ -148,9 +156,9 @@ class Waiter {
   async #explain(): Promise<void> {
     if (this.#options.quiet || Date.now() - this.#reasonAt < REASON_MS) return;
     this.#reasonAt = Date.now();
-    const { client, job, namespace, io } = this.#options;
+    const { client, job, namespace, version, io } = this.#options;
     const answer = await client
-      .get<JobAnswer>(jobPath(job), { namespace, include: 'executions' })
+      .get<JobAnswer>(jobPath(job), { namespace, job_version: version, include: 'executions' })
       .catch(() => null);
     // Whatever it is, the next look at the history meets it too, and says so.
     if (answer === null) return;

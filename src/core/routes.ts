@@ -139,7 +139,7 @@ export function dispatch(core: Core, input: Input): void {
     }
     case 'query':
       if (input.query.type === 'job' && recallMeant(core, input.query, input)) return;
-      return onQuery(core, input.request, input.query, 'reply');
+      return onQuery(core, input.request, input.query, 'reply', input.withinMs);
     case 'run-event': {
       onRunEvent(core, input.execution, input.event);
       const order = core.executing.executions.get(input.execution)?.stored.order;

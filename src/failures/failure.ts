@@ -30,6 +30,8 @@ export type Failure =
   | { readonly code: 'path-not-found'; readonly path: string }
   | { readonly code: 'path-unsafe'; readonly path: string; readonly why: string }
   /** Jobs and executions. */
+  | { readonly code: 'no-changes'; readonly name: string }
+  | { readonly code: 'job-pending'; readonly job: string; readonly state: string }
   | { readonly code: 'execution-not-found'; readonly ref: string }
   | { readonly code: 'node-not-found'; readonly ref: string }
   | { readonly code: 'result-not-ready'; readonly job: string; readonly state: string }

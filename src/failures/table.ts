@@ -310,6 +310,20 @@ export const FAILURES: Rows = {
     3,
     ({ job, state }) => `Job ${job} is already ${state}.`,
   ),
+  'no-changes': final(
+    409,
+    'ResourceInUse',
+    3,
+    ({ name }) =>
+      `No changes detected: the job ${name} has this very spec. \`shoal job rerun ${name}\` runs it once more, \`--force\` makes it a new version all the same.`,
+  ),
+  'job-pending': passing(
+    409,
+    'ResourceInUse',
+    3,
+    ({ job, state }) =>
+      `Cannot rerun job ${job} in state ${state}: it has not run yet. Wait until it runs, or stop it.`,
+  ),
   'job-changed': passing(
     409,
     'ResourceInUse',

@@ -9,13 +9,14 @@ import type { JobId } from '../core/record/ids.ts';
 
 export interface JobAnswers<T> {
   /** The answer of a moment ago, or a new one. Only full job ids are kept: a name may mean another job now. */
-  get(ref: string, namespace: string): Promise<T>;
+  /** @param version 0 or absent: the current one */
+  get(ref: string, namespace: string, version?: number): Promise<T>;
   /** This peer has learned something about the job. */
   changed(job: JobId): void;
 }
 
 export interface JobAnswersDeps<T> {
-  readonly ask: (ref: string, namespace: string) => Promise<T>;
+  readonly ask: (ref: string, namespace: string, version: number) => Promise<T>;
   /** How long this answer may be given again, milliseconds; 0 = not at all. */
   readonly keepMs: (answer: T) => number;
   /** Monotonic, milliseconds. */
@@ -28,43 +29,48 @@ interface Kept<T> {
   until: number;
 }
 
+/** 0: whichever version is the current one. */
+const keyOf = (job: string, version: number): string => `${job}@${version}`;
+
 /** More clients than this rarely wait at one peer; those beyond ask the mesh each time. */
 const ANSWERS_MAX = 256;
 
 export function createJobAnswers<T>({ ask, keepMs, now }: JobAnswersDeps<T>): JobAnswers<T> {
   const answers = new Map<string, Kept<T>>();
 
-  function askAnew(job: string, namespace: string): Promise<T> {
-    const kept: Kept<T> = { answer: ask(job, namespace), until: Number.POSITIVE_INFINITY };
-    answers.set(job, kept);
+  function askAnew(job: string, namespace: string, version: number): Promise<T> {
+    const kept: Kept<T> = { answer: ask(job, namespace, version), until: Number.POSITIVE_INFINITY };
+    const key = keyOf(job, version);
+    answers.set(key, kept);
     kept.answer.then(
       (answer) => {
         const ms = keepMs(answer);
         // An answer that is not given again must not stay in memory until 256 others have come.
         if (ms > 0) kept.until = now() + ms;
-        else forget(job, kept);
+        else forget(key, kept);
       },
-      () => forget(job, kept),
+      () => forget(key, kept),
     );
     const oldest = answers.keys().next();
     if (answers.size > ANSWERS_MAX && !oldest.done) answers.delete(oldest.value);
     return kept.answer;
   }
 
-  function forget(job: string, kept: Kept<T>): void {
-    if (answers.get(job) === kept) answers.delete(job);
+  function forget(key: string, kept: Kept<T>): void {
+    if (answers.get(key) === kept) answers.delete(key);
   }
 
   return {
-    get(ref, namespace) {
-      if (!isJobId(ref)) return ask(ref, namespace);
-      const kept = answers.get(ref);
+    get(ref, namespace, version = 0) {
+      if (!isJobId(ref)) return ask(ref, namespace, version);
+      const key = keyOf(ref, version);
+      const kept = answers.get(key);
       if (kept !== undefined && now() < kept.until) return kept.answer;
-      answers.delete(ref);
-      return askAnew(ref, namespace);
+      answers.delete(key);
+      return askAnew(ref, namespace, version);
     },
     changed(job) {
-      answers.delete(job);
+      for (const key of answers.keys()) if (key.startsWith(job)) answers.delete(key);
     },
   };
 }

@@ -6,14 +6,17 @@ import { goodForMs } from './good-for.ts';
 import type { Published } from './logs/logs.ts';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import type {
+  JobView,
   LogLine,
   LogRequest,
   NodeView,
+  RerunOptions,
   SelfInfo,
   ShoalService,
   Stopped,
   Submitted,
   SubmitOptions,
+  Updated,
 } from '../api/service.ts';
 import { ShoalError } from '../failures/shoal-error.ts';
 import { asNodeId } from '../core/record/ids.ts';
@@ -22,9 +25,12 @@ import { attemptsOf, closeIn, ledgerOf, stateOf } from '../core/record/ledger.ts
 import type { Ledger } from '../core/record/ledger.ts';
 import type { Machine } from '../core/contract/machine.ts';
 import type { KeepersView, Reply } from '../core/contract/reply.ts';
-import type { Answer, Query } from '../core/contract/messages.ts';
+import type { Answer, JobRecords, Query } from '../core/contract/messages.ts';
+import { PAST_MAX } from '../core/record/past.ts';
 import { decodeDataUrl } from '../job/inline.ts';
 import type { InputSource, Job } from '../job/model.ts';
+import { jobToBacalhau } from '../job/to-bacalhau.ts';
+import { stringifyExact } from '../lib/exact-json.ts';
 import type { ContentStore } from '../lib/content.ts';
 import type { KeyValues } from '../store/key-values.ts';
 import type { Drain } from './draining.ts';
@@ -109,7 +115,7 @@ export function createJobLookup({
   self,
 }: Pick<ServiceDeps, 'driver' | 'self'>): JobAnswers<FoundJob> {
   return createJobAnswers<FoundJob>({
-    ask: (ref, namespace) => findJob({ driver }, ref, namespace, 0),
+    ask: (ref, namespace, version) => findJob({ driver }, ref, namespace, 0, version),
     keepMs: ({ records }) => {
       if (closeIn(records) !== null) return 0;
       const keeps = records.admission.record.body.keepers.some(({ node }) => node === self);
@@ -119,6 +125,8 @@ export function createJobLookup({
   });
 }
 
+/** A submission waits no longer for peers that may know a job of its name; nearly always they answer in milliseconds. */
+const NAME_MS = 500;
 /** A token is good for as long as a client may reasonably repeat itself. */
 const TOKEN_MS = 24 * 3_600_000;
 /** Inline inputs above this travel as content, by CID: a record holds at most 64 KiB. */
@@ -128,14 +136,21 @@ export function createService(deps: ServiceDeps): ShoalService {
   return {
     submit: (job, options) => submit(deps, job, options),
     stop: (ref, namespace, reason) => stop(deps, ref, namespace, reason),
-    getJob: async (ref, namespace, whole) => {
-      const first = await deps.jobs.get(ref, namespace);
-      const wanted = whole || closeIn(first.records) !== null;
-      const { records, waiting, keepers } = wanted ? await wholeJob(deps, first) : first;
-      const state = stateOf(ledgerOf(records), waiting !== null);
-      const keepersWanted = deps.machine.keeperNumbers(deps.missed()).wanted;
-      return { records, waiting, keepers, keepersWanted, state };
+    getJob: (ref, namespace, whole, version = 0) => viewOf(deps, ref, namespace, whole, version),
+    versions: async (ref, namespace) => {
+      const present = await viewOf(deps, ref, namespace, true, 0);
+      const { job, version, spec } = present.records.spec.body;
+      const first = Math.max(1, version - PAST_MAX);
+      const earlier = await Promise.all(
+        Array.from({ length: version - first }, (_, at) =>
+          viewOf(deps, job, spec.Namespace, true, first + at),
+        ),
+      );
+      // Of one that nobody knows any more the present one is told.
+      const known = earlier.filter(({ records }) => records.spec.body.version < version);
+      return [...known, present];
     },
+    rerun: (ref, namespace, options) => rerun(deps, ref, namespace, options),
     listJobs: async ({ namespace, limit }) => {
       const reply = await ask(deps, { type: 'jobs', namespace, limit });
       return reply.type === 'listed' ? reply.jobs : [];
@@ -160,8 +175,14 @@ function failedReply(reply: Extract<Reply, { type: 'failed' }>): ShoalError {
   return new ShoalError(reply.problem);
 }
 
-async function ask(deps: Pick<ServiceDeps, 'driver'>, query: Query) {
-  const reply = await deps.driver.request((request) => ({ type: 'query', request, query }));
+async function ask(deps: Pick<ServiceDeps, 'driver'>, query: Query, withinMs?: number) {
+  const within = withinMs === undefined ? {} : { withinMs };
+  const reply = await deps.driver.request((request) => ({
+    type: 'query',
+    request,
+    query,
+    ...within,
+  }));
   if (reply.type === 'failed') throw failedReply(reply);
   if (reply.type !== 'answer' && reply.type !== 'listed')
     throw new ShoalError({ code: 'internal', what: `a query was answered with ${reply.type}` });
@@ -173,8 +194,11 @@ async function findJob(
   ref: string,
   namespace: string,
   from: number,
+  version = 0,
+  withinMs?: number,
 ): Promise<FoundJob> {
-  const reply = await ask(deps, { type: 'job', ref, namespace, from });
+  const of = version === 0 ? {} : { version };
+  const reply = await ask(deps, { type: 'job', ref, namespace, from, ...of }, withinMs);
   if (reply.type !== 'answer')
     throw new ShoalError({ code: 'internal', what: `a job was answered with ${reply.type}` });
   return { ...reply.answer, keepers: reply.keepers };
@@ -182,9 +206,27 @@ async function findJob(
 
 /** All partitions of a large job that other nodes keep. */
 async function wholeJob(deps: Pick<ServiceDeps, 'driver'>, first: FoundJob): Promise<FoundJob> {
-  const { job, spec } = first.records.spec.body;
-  const records = await wholeOf(first, (from) => findJob(deps, job, spec.Namespace, from));
+  const { job, spec, version } = first.records.spec.body;
+  const records = await wholeOf(first, (from) =>
+    findJob(deps, job, spec.Namespace, from, first.current === undefined ? 0 : version),
+  );
   return { ...first, records, next: null };
+}
+
+async function viewOf(
+  deps: ServiceDeps,
+  ref: string,
+  namespace: string,
+  whole: boolean,
+  version: number,
+): Promise<JobView> {
+  const first = await deps.jobs.get(ref, namespace, version);
+  const wanted = whole || closeIn(first.records) !== null;
+  const { records, waiting, keepers } = wanted ? await wholeJob(deps, first) : first;
+  const current = first.current ?? records.spec.body.version;
+  const state = stateOf(ledgerOf(records), waiting !== null);
+  const keepersWanted = deps.machine.keeperNumbers(deps.missed()).wanted;
+  return { records, current, waiting, keepers, keepersWanted, state };
 }
 
 // — submitting
@@ -192,20 +234,33 @@ async function wholeJob(deps: Pick<ServiceDeps, 'driver'>, first: FoundJob): Pro
 async function submit(
   deps: ServiceDeps,
   job: Job,
-  { idempotencyToken: token, minKeepers }: SubmitOptions,
+  { idempotencyToken: token, minKeepers, force }: SubmitOptions,
 ): Promise<Submitted> {
   const key = token === null ? null : createHash('sha256').update(token).digest('hex');
   const known = key === null ? null : deps.kv.get(`token/${key}`);
   if (known !== null && (known.until === null || known.until > deps.now())) {
-    const { records } = await findJob(deps, known.value, job.Namespace, 0);
-    return submitted(deps, { receipt: records.admission, again: true, minKeepers, warnings: [] });
+    const [id = '', version = '1'] = known.value.split('@');
+    const { records } = await findJob(deps, id, job.Namespace, 0);
+    const again = { receipt: records.admission, version: Number(version), again: true };
+    return submitted(deps, { ...again, minKeepers, warnings: [] });
   }
   await deps.joined();
+  const before = await namesake(deps, job);
   const warnings: string[] = [];
   const spec = await moveLargeInputs(deps, job, warnings);
   const bytes = deps.specBytes(spec);
   if (bytes > deps.specMaxBytes) {
     throw new ShoalError({ code: 'spec-too-large', bytes, maxBytes: deps.specMaxBytes });
+  }
+  if (before !== null) {
+    if (!force) demandChange(before.records.spec.body.spec, spec);
+    const { version } = await update(deps, before, spec, { how: 'update', reason: '' });
+    if (key !== null) {
+      const { job: id } = before.records.spec.body;
+      deps.kv.put(`token/${key}`, `${id}@${version}`, deps.now() + TOKEN_MS);
+    }
+    const receipt = before.records.admission;
+    return submitted(deps, { receipt, version, again: false, minKeepers, warnings });
   }
   const nonce = key?.slice(0, 32) ?? randomBytes(16).toString('hex');
   const notAfter = Date.now() + goodForMs(spec, deps.specValidMs);
@@ -223,7 +278,7 @@ async function submit(
       code: 'internal',
       what: `a submission was answered with ${reply.type}`,
     });
-  if (key !== null) deps.kv.put(`token/${key}`, reply.job, deps.now() + TOKEN_MS);
+  if (key !== null) deps.kv.put(`token/${key}`, `${reply.job}@1`, deps.now() + TOKEN_MS);
   return submitted(deps, { ...reply, minKeepers, warnings });
 }
 
@@ -232,10 +287,12 @@ function submitted(
   { machine, missed }: ServiceDeps,
   {
     receipt,
+    version,
     again,
     minKeepers,
     warnings,
-  }: Pick<Submitted, 'receipt' | 'again' | 'warnings'> & Pick<SubmitOptions, 'minKeepers'>,
+  }: Pick<Submitted, 'receipt' | 'version' | 'again' | 'warnings'> &
+    Pick<SubmitOptions, 'minKeepers'>,
 ): Submitted {
   const { job, keepers } = receipt.record.body;
   demandKeepers(job, keepers.length, minKeepers);
@@ -246,9 +303,92 @@ function submitted(
     evaluationId: randomUUID(),
     warnings: few === null ? warnings : [...warnings, few],
     receipt,
+    version,
     keepersWanted: wanted,
     again,
   };
+}
+
+// — versions
+
+/** The own owner's job of this name; another owner's is simply another job. */
+async function namesake(deps: ServiceDeps, { Name, Namespace }: Job): Promise<FoundJob | null> {
+  if (Name === '') return null;
+  try {
+    const found = await findJob(deps, Name, Namespace, 0, 0, NAME_MS);
+    return found.records.spec.body.owner === deps.selfInfo().owner ? found : null;
+  } catch (error) {
+    const code = error instanceof ShoalError ? error.failure.code : '';
+    if (code === 'job-not-found' || code === 'job-ambiguous') return null;
+    throw error;
+  }
+}
+
+/** @throws ShoalError `spec-invalid`, `no-changes` */
+function demandChange(before: Job, spec: Job): void {
+  if (before.Type !== spec.Type) return;
+  const [was, is] = [before, { ...spec, Name: before.Name }].map((job) =>
+    stringifyExact(jobToBacalhau(job), 0),
+  );
+  if (was === is) throw new ShoalError({ code: 'no-changes', name: before.Name });
+}
+
+/** Makes this the next version of a job. */
+async function update(
+  deps: ServiceDeps,
+  { records }: FoundJob,
+  spec: Job,
+  { how, reason }: { readonly how: 'update' | 'rerun'; readonly reason: string },
+): Promise<{ readonly version: number }> {
+  const { job, spec: before } = records.spec.body;
+  if (before.Type !== spec.Type) {
+    const what = `Type: ${spec.Type}; the job ${before.Name} is of type ${before.Type}, and keeps it. Submit this one under another name.`;
+    throw new ShoalError({ code: 'spec-invalid', problems: [what] });
+  }
+  const notAfter = Date.now() + goodForMs(spec, deps.specValidMs);
+  const reply = await deps.driver.request((request) => ({
+    type: 'update',
+    request,
+    job,
+    spec,
+    how,
+    reason,
+    notAfter,
+  }));
+  deps.jobs.changed(job);
+  if (reply.type === 'failed') throw failedReply(reply);
+  if (reply.type !== 'updated')
+    throw new ShoalError({ code: 'internal', what: `an update was answered with ${reply.type}` });
+  return reply;
+}
+
+async function rerun(
+  deps: ServiceDeps,
+  ref: string,
+  namespace: string,
+  { version, reason }: RerunOptions,
+): Promise<Updated> {
+  const present = await findJob(deps, ref, namespace, 0);
+  const { job, spec } = present.records.spec.body;
+  const state = stateOf(ledgerOf(present.records), present.waiting !== null);
+  if (state === 'Pending' || state === 'Queued')
+    throw new ShoalError({ code: 'job-pending', job, state });
+  const { records } =
+    version === 0 ? present : await findJob(deps, job, spec.Namespace, 0, version);
+  demandVersion(records, version);
+  const done = await update(deps, present, records.spec.body.spec, { how: 'rerun', reason });
+  return { jobId: job, evaluationId: randomUUID(), version: done.version, warnings: [] };
+}
+
+/** @throws ShoalError `request-invalid` */
+function demandVersion({ spec }: JobRecords, version: number): void {
+  if (version === 0 || spec.body.version === version) return;
+  throw new ShoalError({
+    code: 'request-invalid',
+    place: 'version',
+    value: String(version),
+    expected: `${spec.body.version}, or an earlier one that is still known`,
+  });
 }
 
 /** Large inline files are added to IPFS and named by their CID; archives stay, their unpacking is part of `inline`. */
@@ -334,8 +474,9 @@ async function* logs(
   request: LogRequest,
   signal: AbortSignal,
 ): AsyncGenerator<LogLine> {
-  const first = await findJob(deps, request.job, request.namespace, 0);
+  const first = await findJob(deps, request.job, request.namespace, 0, request.version);
   const { records } = await wholeJob(deps, first);
+  demandVersion(records, request.version);
   const ledger = ledgerOf(records);
   const { execution, node, result } = chooseExecution(ledger, request.execution);
   const options = { tail: request.tail, follow: request.follow };

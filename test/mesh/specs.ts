@@ -13,8 +13,8 @@ export interface Changes {
   readonly task?: object;
 }
 
-const jobOf = (name: string, task: object, { job = {}, task: more = {} }: Changes): object => ({
-  Name: name,
+/** Without a name: each is a job of its own. */
+const jobOf = (task: object, { job = {}, task: more = {} }: Changes): object => ({
   Namespace: 'default',
   Type: 'batch',
   Count: 1,
@@ -32,12 +32,11 @@ export const noop = (
     Ends?: number;
   },
   changes: Changes = {},
-): object => jobOf('noop', { Engine: { Type: 'noop', Params: params } }, changes);
+): object => jobOf({ Engine: { Type: 'noop', Params: params } }, changes);
 
 /** A shell script in a container. */
 export const docker = (script: string, changes: Changes = {}): object =>
   jobOf(
-    'docker',
     {
       Engine: { Type: 'docker', Params: { Image: IMAGE, Entrypoint: ['sh', '-c', script] } },
       Publisher: { Type: 'ipfs', Params: {} },
@@ -64,7 +63,6 @@ export async function wasm(
 ): Promise<object> {
   const module = await peer.addContent(await readFile(join(wasmDirectory, program)));
   return jobOf(
-    'wasm',
     {
       Engine: { Type: 'wasm', Params: { EntryModule: '/program.wasm', ...params } },
       InputSources: [input(module, '/program.wasm')],

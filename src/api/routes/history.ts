@@ -5,13 +5,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ShoalError } from '../../failures/shoal-error.ts';
 import { executionFacts, isTerminalPhase } from '../execution-facts.ts';
-import { count, invalid, namespaceOf, param, send, text } from '../http.ts';
+import { count, flag, invalid, namespaceOf, param, send, text } from '../http.ts';
 import { isOver } from '../job-json.ts';
 import { decodeToken, encodeToken, LIMIT_MAX, type Page } from '../paging.ts';
 import type { JobView } from '../service.ts';
 import type { HistoryJson } from '../types.ts';
 import type { RouteContext } from './context.ts';
-import { checkVersion } from './jobs.ts';
+import { checkVersion, versionOf } from './jobs.ts';
 
 const LIMIT_DEFAULT = 100;
 
@@ -63,17 +63,25 @@ export function historyRoutes(app: FastifyInstance, { service, history }: RouteC
     const page = historyPage(request);
     const ofType = typeFilter(request);
     const since = (count(request, 'since') ?? 0) * 1000;
-    const view = await service.getJob(param(request, 'id'), namespaceOf(request), false);
+    const id = param(request, 'id');
+    const view = await service.getJob(id, namespaceOf(request), false, versionOf(request));
     checkVersion(request, view);
+    const all = flag(request, 'all_job_versions');
+    if (all)
+      for (const { records } of await service.versions(id, namespaceOf(request)))
+        history.tell(records);
+    const { version } = view.records.spec.body;
     const ref = text(request, 'execution_id');
     const execution = ref === '' ? null : executionOf(view, ref);
     const wanted = (event: HistoryJson): boolean =>
       ofType(event) &&
+      (all || event.JobVersion === version) &&
       (execution === null || event.ExecutionID === execution.id) &&
       (since === 0 || Date.parse(event.Time) >= since);
     const events = history.tell(view.records);
     const { items, last } = take(events, page, wanted);
-    const over = execution === null ? isOver(view.state) : execution.over || isOver(view.state);
+    const isEnded = isOver(view.state) || version < view.current;
+    const over = execution === null ? isEnded : execution.over || isEnded;
     const done = over && last >= lastOf(events);
     return send(reply, {
       NextToken: done ? '' : encodeToken({ ...page, offset: last }),

@@ -14,6 +14,7 @@ import { diffLines } from '../diff.ts';
 import {
   bodyOf,
   count,
+  flag,
   invalid,
   labelFilter,
   member,
@@ -27,7 +28,7 @@ import { executionsJson, jobAnswer, resultsJson, specJson, summaryJson } from '.
 import { cut, LIMIT_MAX, type Page } from '../paging.ts';
 import { explainRefusal } from '../explain.ts';
 import type { JobView, Stopped } from '../service.ts';
-import type { ExecutionJson, JobAnswer, ListJson, StopAnswer } from '../types.ts';
+import type { ExecutionJson, HistoryJson, JobAnswer, ListJson, StopAnswer } from '../types.ts';
 import type { RouteContext } from './context.ts';
 
 /** Jobs looked at for one list; the newest ones. */
@@ -62,12 +63,18 @@ function minKeepersOf(body: Readonly<Record<string, unknown>>): number {
   throw invalid('MinKeepers', JSON.stringify(given), `a whole number of at most ${KEEPERS_MAX}`);
 }
 
-/** A version that is not the present one is not kept. @throws ShoalError `request-invalid`. */
-export function checkVersion(request: FastifyRequest, view: JobView): void {
-  const asked = count(request, 'job_version') ?? 0;
-  const have = view.records.spec.body.version;
-  if (asked !== 0 && asked !== have)
-    throw invalid('job_version', String(asked), `${have}, the only version of this job`);
+/** The version asked for; 0: the current one. */
+export const versionOf = (request: FastifyRequest): number => count(request, 'job_version') ?? 0;
+
+/** Of old versions nothing is kept. @throws ShoalError `request-invalid`. */
+export function checkVersion(request: FastifyRequest, { current, records }: JobView): void {
+  const asked = versionOf(request);
+  if (asked !== 0 && asked !== records.spec.body.version)
+    throw invalid(
+      'job_version',
+      String(asked),
+      `${current}, or an earlier one that is still known`,
+    );
 }
 
 /** The first of a list; the token continues it where the list itself is asked for. */
@@ -131,9 +138,11 @@ function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
     const done = await service.submit(job, {
       idempotencyToken: tokenOf(request, body),
       minKeepers,
+      force: member(body, 'Force') === true,
     });
     return send(reply, {
       JobID: done.jobId,
+      JobVersion: done.version,
       EvaluationID: done.evaluationId,
       Warnings: [...warnings, ...done.warnings],
       Receipt: {
@@ -154,11 +163,22 @@ function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
       Warnings: warnings,
     });
   });
-  app.put('/orchestrator/jobs/:id/rerun', async () => {
-    throw new ShoalError({
-      code: 'not-supported',
-      feature: 'Running a job again',
-      instead: 'Submit its spec again.',
+  app.put('/orchestrator/jobs/:id/rerun', async (request, reply) => {
+    const body = bodyOf(request);
+    const [version, reason] = [member(body, 'JobVersion') ?? 0, member(body, 'Reason')];
+    if (typeof version !== 'number' || !Number.isSafeInteger(version) || version < 0)
+      throw invalid('JobVersion', JSON.stringify(version), 'a whole number; 0 is the current one');
+    const namespace = member(body, 'Namespace');
+    const done = await service.rerun(
+      param(request, 'id'),
+      typeof namespace === 'string' && namespace !== '' ? namespace : namespaceOf(request),
+      { version, reason: typeof reason === 'string' ? reason : '' },
+    );
+    return send(reply, {
+      JobID: done.jobId,
+      JobVersion: done.version,
+      EvaluationID: done.evaluationId,
+      Warnings: done.warnings,
     });
   });
 }
@@ -179,9 +199,18 @@ async function presentSpec(service: RouteContext['service'], job: Job): Promise<
 
 function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext): void {
   const lookup = async (request: FastifyRequest, whole: boolean): Promise<JobView> => {
-    const view = await service.getJob(param(request, 'id'), namespaceOf(request), whole);
+    const id = param(request, 'id');
+    const view = await service.getJob(id, namespaceOf(request), whole, versionOf(request));
     checkVersion(request, view);
     return view;
+  };
+  const told = ({ records }: JobView): readonly HistoryJson[] =>
+    history.tell(records).filter(({ JobVersion }) => JobVersion === records.spec.body.version);
+  /** Of the version asked for, or of all. */
+  const executionsOf = async (request: FastifyRequest): Promise<readonly ExecutionJson[]> => {
+    if (!flag(request, 'all_job_versions')) return executionsJson(await lookup(request, true));
+    const views = await service.versions(param(request, 'id'), namespaceOf(request));
+    return views.flatMap(executionsJson);
   };
   app.get('/orchestrator/jobs/:id', async (request, reply) => {
     const include = new Set(
@@ -191,24 +220,31 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
     );
     const withExecutions = include.has('executions');
     const view = await lookup(request, withExecutions);
-    const executions = withExecutions ? executionsJson(view.records) : [];
+    const executions = withExecutions ? executionsJson(view) : [];
     const answer: JobAnswer = {
       ...jobAnswer(view),
       ...(withExecutions
         ? { Counts: countsOf(executions), Executions: firstPage(inPages(executions)) }
         : {}),
-      ...(include.has('history') ? { History: firstPage(history.tell(view.records)) } : {}),
+      ...(include.has('history') ? { History: firstPage(told(view)) } : {}),
     };
     return send(reply, answer);
   });
   app.get('/orchestrator/jobs/:id/executions', async (request, reply) => {
     const page = pageOf(request, reply);
-    const executions = executionsJson((await lookup(request, true)).records);
+    const executions = await executionsOf(request);
     const { items, next } = cut(sorted(executions, page, EXECUTION_ORDERS), page);
     return send(reply, { NextToken: next, Items: items });
   });
   app.get('/orchestrator/jobs/:id/versions', async (request, reply) =>
-    send(reply, wholeList([jobAnswer(await lookup(request, false)).Job])),
+    send(
+      reply,
+      wholeList(
+        (await service.versions(param(request, 'id'), namespaceOf(request))).map(
+          (view) => jobAnswer(view).Job,
+        ),
+      ),
+    ),
   );
   app.get('/orchestrator/jobs/:id/results', async (request, reply) => {
     const view = await lookup(request, true);

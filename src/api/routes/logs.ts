@@ -6,7 +6,7 @@ import type { WebSocket } from '@fastify/websocket';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { describe } from '../../failures/table.ts';
 import { failureOf } from '../failures.ts';
-import { flag, namespaceOf, param, text } from '../http.ts';
+import { count, flag, namespaceOf, param, text } from '../http.ts';
 import type { LogRequest } from '../service.ts';
 import { Permits } from '../permits.ts';
 import type { LogFrame } from '../types.ts';
@@ -25,6 +25,7 @@ function requestOf(request: FastifyRequest): LogRequest {
     job: param(request, 'id'),
     namespace: namespaceOf(request),
     execution: text(request, 'execution_id') || null,
+    version: count(request, 'job_version') ?? 0,
     tail: flag(request, 'tail'),
     follow: flag(request, 'follow'),
   };

@@ -18,6 +18,7 @@ const FEW = 20;
 
 interface Options {
   readonly namespace: string;
+  readonly version?: number;
   readonly output: 'text' | 'json' | 'yaml';
   readonly pretty?: boolean;
 }
@@ -130,11 +131,11 @@ const total = ({ Counts }: JobAnswer): number =>
 async function newest(
   client: Client,
   answer: JobAnswer,
-  namespace: string,
+  { namespace, version }: Options,
 ): Promise<readonly ExecutionJson[]> {
   const { Items = [], NextToken = '' } = answer.Executions ?? {};
   if (NextToken !== '') {
-    const query = { job: answer.Job.ID, namespace, limit: FEW, orderBy: 'created_at' };
+    const query = { job: answer.Job.ID, namespace, version, limit: FEW, orderBy: 'created_at' };
     return (await executionsOf(client, { ...query, reverse: true })).items;
   }
   const all = [...Items].sort((a, b) => Number(BigInt(b.CreateTime) - BigInt(a.CreateTime)));
@@ -147,11 +148,12 @@ const moreText = ({ Job }: JobAnswer, hidden: number): string =>
 export const jobDescribe: CommandCode<Options> = async ({ io, client }, [ref], options) => {
   const answer = await client().get<JobAnswer>(jobPath(jobRef(ref)), {
     namespace: options.namespace,
+    job_version: options.version,
     include: 'executions,history',
   });
   if (options.output !== 'text')
     return printValue(io, answer, options.output, options.pretty === true);
-  const newestFirst = await newest(client(), answer, options.namespace);
+  const newestFirst = await newest(client(), answer, options);
   await printLines(io, header(answer));
   await section(
     io,

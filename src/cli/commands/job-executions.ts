@@ -7,6 +7,8 @@ import { printList, type OutputOptions } from '../output.ts';
 
 interface Options extends OutputOptions {
   readonly namespace: string;
+  readonly version?: number;
+  readonly allVersions?: boolean;
   readonly limit: number;
   readonly orderBy: string;
   readonly orderReversed?: boolean;
@@ -16,6 +18,8 @@ export const jobExecutions: CommandCode<Options> = async ({ io, client }, [ref],
   const { items, more } = await executionsOf(client(), {
     job: jobRef(ref),
     namespace: options.namespace,
+    version: options.version,
+    allVersions: options.allVersions,
     limit: options.limit,
     orderBy: options.orderBy,
     reverse: options.orderReversed === true,

@@ -10,6 +10,8 @@ interface Options extends OutputOptions {
   readonly namespace: string;
   readonly eventType: string;
   readonly executionId?: string;
+  readonly version?: number;
+  readonly allVersions?: boolean;
 }
 
 const PAGE = 500;
@@ -17,7 +19,7 @@ const PAGE = 500;
 async function everything(
   client: Client,
   path: string,
-  query: Readonly<Record<string, string | number | undefined>>,
+  query: Readonly<Record<string, string | number | boolean | undefined>>,
 ): Promise<HistoryJson[]> {
   const events: HistoryJson[] = [];
   for (let token = ''; ; ) {
@@ -38,6 +40,8 @@ export const jobHistory: CommandCode<Options> = async ({ io, client }, [ref], op
     namespace: options.namespace,
     event_type: options.eventType,
     execution_id: options.executionId,
+    job_version: options.version,
+    all_job_versions: options.allVersions,
   });
   await printList(io, events, historyColumns, options);
 };

@@ -8,6 +8,7 @@ interface Options {
   readonly executionId?: string;
   readonly follow?: boolean;
   readonly tail?: boolean;
+  readonly version?: number;
 }
 
 export const jobLogs: CommandCode<Options> = (context, [ref], options) =>
@@ -17,4 +18,5 @@ export const jobLogs: CommandCode<Options> = (context, [ref], options) =>
     execution: options.executionId === undefined ? '' : jobRef(options.executionId),
     follow: options.follow === true,
     tail: options.tail === true,
+    version: options.version,
   });

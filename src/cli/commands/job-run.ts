@@ -17,19 +17,33 @@ import { plainLine, plainText, shortNode } from '../text.ts';
 import { waitForJob } from '../waiting.ts';
 import { fetchResults } from './job-get.ts';
 
-export interface JobRunOptions extends TemplateOptions {
-  readonly wait: boolean;
+/** How a job is waited for that was just submitted. */
+export interface AttendOptions {
   readonly follow?: boolean;
   readonly idOnly?: boolean;
-  readonly dryRun?: boolean;
   readonly waitTimeout?: number;
   readonly waitTimeoutSecs?: number;
   readonly download?: boolean;
   readonly outputDir?: string;
-  readonly minKeepers?: number;
-  readonly hideWarnings?: boolean;
   readonly output: 'text' | 'json';
   readonly pretty?: boolean;
+}
+
+export interface JobRunOptions extends TemplateOptions, AttendOptions {
+  readonly wait: boolean;
+  readonly dryRun?: boolean;
+  readonly force?: boolean;
+  readonly minKeepers?: number;
+  readonly hideWarnings?: boolean;
+}
+
+/** What is waited for. */
+interface Attended {
+  readonly id: string;
+  readonly type: string;
+  readonly namespace: string;
+  /** Of a job that was there before; undefined: its first. */
+  readonly version: number | undefined;
 }
 
 function warn(io: Io, warnings: readonly string[], options: JobRunOptions): void {
@@ -41,8 +55,18 @@ function warn(io: Io, warnings: readonly string[], options: JobRunOptions): void
  * Sends the job; when the connection breaks before the answer, once more with the same token, which
  * cannot make a second job.
  */
-async function submit(io: Io, client: Client, job: Job, minKeepers: number): Promise<SubmitAnswer> {
-  const body = { Job: jobToBacalhau(job), IdempotencyToken: randomUUID(), MinKeepers: minKeepers };
+async function submit(
+  io: Io,
+  client: Client,
+  job: Job,
+  { minKeepers = 0, force = false }: JobRunOptions,
+): Promise<SubmitAnswer> {
+  const body = {
+    Job: jobToBacalhau(job),
+    Force: force,
+    IdempotencyToken: randomUUID(),
+    MinKeepers: minKeepers,
+  };
   const stop = new AbortController();
   const release = io.onInterrupt(() => stop.abort());
   const once = (): Promise<SubmitAnswer> =>
@@ -108,9 +132,13 @@ const outcomeValue = ({ answer, ended, results }: Outcome): object => ({
 });
 
 /** An execution that came to nothing has no output; how the job came out is what counts then. */
-async function followLogs(context: CommandContext, id: string, namespace: string): Promise<void> {
+async function followLogs(
+  context: CommandContext,
+  { id, namespace, version }: Attended,
+): Promise<void> {
+  const what = { job: id, namespace, version, execution: '' };
   try {
-    await printLogs(context, { job: id, namespace, execution: '', follow: true, tail: false });
+    await printLogs(context, { ...what, follow: true, tail: false });
   } catch (error) {
     const code = codeOf(error);
     if (code !== 'logs-unavailable' && code !== 'execution-not-found') throw error;
@@ -118,27 +146,29 @@ async function followLogs(context: CommandContext, id: string, namespace: string
   }
 }
 
-async function attend(
+/** Stays until the job is over, or runs when it does not end by itself. */
+export async function attend(
   context: CommandContext,
-  job: Job,
-  id: string,
-  options: JobRunOptions,
+  job: Attended,
+  options: AttendOptions,
 ): Promise<void> {
   const { io } = context;
+  const { id, type, namespace, version } = job;
   const client = context.client();
   const silent = options.idOnly === true || options.output === 'json';
-  const untilRunning = job.Type === 'service' || job.Type === 'daemon';
+  const untilRunning = type === 'service' || type === 'daemon';
   const waiting = {
     io,
     client,
     job: id,
-    namespace: job.Namespace,
+    namespace,
+    version,
     untilRunning,
     timeoutMs: (options.waitTimeout ?? options.waitTimeoutSecs ?? 0) * 1000,
   };
   if (options.follow === true) {
     await waitForJob({ ...waiting, untilRunning: true, quiet: true });
-    await followLogs(context, id, job.Namespace);
+    await followLogs(context, job);
   }
   const end = await waitForJob({ ...waiting, quiet: silent || options.follow === true });
   if (end === 'running') {
@@ -148,7 +178,7 @@ async function attend(
       ]);
     return;
   }
-  const outcome = await outcomeOf(client, id, job.Namespace);
+  const outcome = await outcomeOf(client, id, namespace, version);
   if (options.output === 'json')
     await printValue(io, outcomeValue(outcome), 'json', options.pretty === true);
   else if (!silent && options.follow !== true) await printLines(io, outcomeLines(outcome));
@@ -168,15 +198,19 @@ export const jobRun: CommandCode<JobRunOptions> = async (context, [file], option
   const { io } = context;
   const spec = await readSpec(io, file, options);
   if (options.dryRun === true) return dryRun(context, spec, options);
-  const answer = await submit(io, context.client(), spec.job, options.minKeepers ?? 0);
+  const answer = await submit(io, context.client(), spec.job, options);
   const id = plainLine(jobRef(answer.JobID));
+  const version = answer.JobVersion > 1 ? answer.JobVersion : undefined;
+  const again = version === undefined ? '' : ` as version ${version}`;
   warn(io, [...new Set([...spec.warnings, ...answer.Warnings])], options);
   if (options.idOnly === true) await write(io.stdout, `${id}\n`);
   else if (options.output === 'json' && !options.wait)
     await printValue(io, answer, 'json', options.pretty === true);
   else if (options.output !== 'json')
     await printLines(io, [
-      `Job ${id} is submitted${answer.Receipt.Again ? ' (it was already)' : ''}.`,
+      `Job ${id} is submitted${again}${answer.Receipt.Again ? ' (it was already)' : ''}.`,
     ]);
-  if (options.wait) await attend(context, spec.job, id, options);
+  if (!options.wait) return;
+  const { Type: type, Namespace: namespace } = spec.job;
+  await attend(context, { id, type, namespace, version }, options);
 };

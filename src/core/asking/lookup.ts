@@ -46,6 +46,7 @@ export function onQuery(
   request: RequestId,
   query: Query,
   purpose: Lookup['purpose'],
+  withinMs = LOOKUP_MS,
 ): void {
   const lookup: Lookup = {
     request,
@@ -59,7 +60,7 @@ export function onQuery(
     around: false,
     keepersAsked: false,
     restAt: null,
-    deadline: after(core.now, LOOKUP_MS),
+    deadline: after(core.now, Math.min(withinMs, LOOKUP_MS)),
     told: new Map(),
     candidates: new Map(),
     best: null,
@@ -201,7 +202,9 @@ function takeJob(
     lookup.waiting = answer.waiting;
   }
   const certain = only === job;
-  if (isClosed(records)) {
+  const asked = versionOf(lookup) ?? 0;
+  // Who tells of an earlier version than was asked for has missed the later one.
+  if (isClosed(records) && records.spec.body.version >= asked) {
     // Of several jobs that may be meant none is final before all were heard.
     if (certain) lookup.complete = true;
     else if (lookup.restAt === null) rest(core, lookup);

@@ -43,7 +43,13 @@ export type Input =
       readonly request: RequestId;
       readonly job: JobId;
     } & UpdateInput)
-  | { readonly type: 'query'; readonly request: RequestId; readonly query: Query }
+  | {
+      readonly type: 'query';
+      readonly request: RequestId;
+      readonly query: Query;
+      /** Whoever is silent is waited for no longer than this, milliseconds; absent: as long as a look-up takes. */
+      readonly withinMs?: number;
+    }
   | { readonly type: 'run-event'; readonly execution: ExecutionId; readonly event: RunEvent }
   | {
       readonly type: 'replicated';

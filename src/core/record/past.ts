@@ -23,7 +23,7 @@ export function factsOf(ledger: Ledger, version: number): Facts | null {
 
 /** Versions before the current one whose executions are known, and those of which only spec and end are. */
 export const FULL_PAST_MAX = 2;
-const PAST_MAX = 20;
+export const PAST_MAX = 20;
 
 /** A version was committed: the latest is the current one. */
 export function takeVersion(

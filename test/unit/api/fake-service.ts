@@ -43,11 +43,13 @@ import type {
   LogLine,
   LogRequest,
   NodeView,
+  RerunOptions,
   SelfInfo,
   ShoalService,
   Stopped,
   Submitted,
   SubmitOptions,
+  Updated,
 } from '../../../src/api/service.ts';
 import { FakeContent } from './fake-content.ts';
 
@@ -208,6 +210,7 @@ export class FakeJob {
       },
       waiting: this.waiting,
       keepers: this.keepers,
+      current: 1,
       keepersWanted: 5,
       state: this.state,
     };
@@ -284,6 +287,7 @@ export class FakeService implements ShoalService {
       evaluationId: uuidOf(hash(fake.id)),
       warnings: [],
       receipt,
+      version: fake.view().records.spec.body.version,
       keepersWanted: 5,
       again: known !== undefined,
     };
@@ -320,6 +324,20 @@ export class FakeService implements ShoalService {
 
   async getJob(ref: string, namespace: string): Promise<JobView> {
     return this.find(ref, namespace).view();
+  }
+
+  async versions(ref: string, namespace: string): Promise<readonly JobView[]> {
+    return [this.find(ref, namespace).view()];
+  }
+
+  /** What was asked to be run once more. */
+  readonly reruns: RerunOptions[] = [];
+
+  async rerun(ref: string, namespace: string, options: RerunOptions): Promise<Updated> {
+    const { id: jobId } = this.find(ref, namespace);
+    this.reruns.push(options);
+    const evaluationId = uuidOf(hash(options.reason));
+    return { jobId, evaluationId, version: 2, warnings: [] };
   }
 
   async listJobs(query: {

@@ -396,13 +396,23 @@ test('failures of the node keep their code, status and retry hint', async () => 
   }
 });
 
-test('versions: there is one; another one is not found, and running again says what to do instead', async () => {
+test('a version that is not known is refused by its number, and running once more answers as Bacalhau does', async () => {
   const api = await createTestApi();
   const job = await submitted(api);
   const versions = await api.call('GET', `/orchestrator/jobs/${job.id}/versions`);
   assert.equal(versions.json['Items']?.[0]?.['Version'], 1);
   assert.equal((await api.call('GET', `/orchestrator/jobs/${job.id}?job_version=2`)).status, 400);
-  assert.equal((await api.call('PUT', `/orchestrator/jobs/${job.id}/rerun`, {})).status, 501);
+  const path = `/orchestrator/jobs/${job.id}/rerun`;
+  const again = await api.call('PUT', path, { JobVersion: 1, Reason: 'why not', Namespace: '' });
+  assert.deepEqual(Object.keys(again.json).sort(), [
+    'EvaluationID',
+    'JobID',
+    'JobVersion',
+    'Warnings',
+  ]);
+  assert.deepEqual([again.json['JobID'], again.json['JobVersion']], [job.id, 2]);
+  assert.deepEqual(api.service.reruns, [{ version: 1, reason: 'why not' }]);
+  assert.equal((await api.call('PUT', path, { JobVersion: 'x' })).status, 400);
 });
 
 test('the spec of a text is the spec of its JSON', async () => {

@@ -18,6 +18,8 @@ const examples: Details = {
   'job-unreachable': { job, asked: 4711, silent: [asNodeId('VALUE')] },
   'job-ambiguous': { ref: 'VALUE', candidates: [job, asJobId('j-00000002')] },
   'job-terminal': { job, state: 'VALUE' },
+  'no-changes': { name: 'VALUE' },
+  'job-pending': { job, state: 'VALUE' },
   'job-changed': { job, version: 0 },
   'not-owner': { job, owner: ownerKey(1) },
   'keepers-unreachable': { job, reached: 1, needed: 4711 },
