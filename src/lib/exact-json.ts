@@ -38,3 +38,14 @@ export function parseExact(text: string): unknown {
     return /^-?\d+$/.test(source) ? BigInt(source) : value;
   });
 }
+
+/** The same with the keys of all maps in alphabetical order: a record has them in another one than whoever wrote it. */
+export const stringifySorted = (value: unknown, indent: number): string =>
+  stringifyExact(inOrder(value), indent);
+
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, member]) => [key, inOrder(member)]));
+}

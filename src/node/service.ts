@@ -30,7 +30,7 @@ import { PAST_MAX } from '../core/record/past.ts';
 import { decodeDataUrl } from '../job/inline.ts';
 import type { InputSource, Job } from '../job/model.ts';
 import { jobToBacalhau } from '../job/to-bacalhau.ts';
-import { stringifyExact } from '../lib/exact-json.ts';
+import { stringifySorted } from '../lib/exact-json.ts';
 import type { ContentStore } from '../lib/content.ts';
 import type { KeyValues } from '../store/key-values.ts';
 import type { Drain } from './draining.ts';
@@ -328,7 +328,7 @@ async function namesake(deps: ServiceDeps, { Name, Namespace }: Job): Promise<Fo
 function demandChange(before: Job, spec: Job): void {
   if (before.Type !== spec.Type) return;
   const [was, is] = [before, { ...spec, Name: before.Name }].map((job) =>
-    stringifyExact(jobToBacalhau(job), 0),
+    stringifySorted(jobToBacalhau(job), 0),
   );
   if (was === is) throw new ShoalError({ code: 'no-changes', name: before.Name });
 }

@@ -9,7 +9,7 @@ import type { ListedJob } from '../../core/contract/messages.ts';
 import type { Job } from '../../job/model.ts';
 import { parseJobValue } from '../../job/parse.ts';
 import { formatProblem } from '../../job/problem.ts';
-import { stringifyExact } from '../../lib/exact-json.ts';
+import { stringifySorted } from '../../lib/exact-json.ts';
 import { diffLines } from '../diff.ts';
 import {
   bodyOf,
@@ -159,7 +159,7 @@ function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
     const { job, warnings } = jobOf(bodyOf(request));
     const before = await presentSpec(service, job);
     return send(reply, {
-      Diff: diffLines(before, stringifyExact(specJson(job), 2)),
+      Diff: diffLines(before, stringifySorted(specJson(job), 2)),
       Warnings: warnings,
     });
   });
@@ -188,7 +188,7 @@ async function presentSpec(service: RouteContext['service'], job: Job): Promise<
   if (job.Name === '') return '';
   try {
     const view = await service.getJob(job.Name, job.Namespace, false);
-    return stringifyExact(specJson(view.records.spec.body.spec), 2);
+    return stringifySorted(specJson(view.records.spec.body.spec), 2);
   } catch (error) {
     const code = error instanceof ShoalError ? error.failure.code : '';
     if (code === 'job-not-found' || code === 'job-unreachable' || code === 'job-ambiguous')

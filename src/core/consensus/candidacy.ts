@@ -48,6 +48,7 @@ export const newLeader = (core: Node, ledger: Ledger, epoch: Epoch): Leader => (
   since: core.now,
   grant: null,
   confirming: null,
+  rolling: null,
   change: null,
   commits: createCommits(core),
   seeking: createSeeking(core),

@@ -22,6 +22,7 @@ import { enrolmentOf } from './enrolment.ts';
 import type { Age } from './enrolment.ts';
 import { placeEnrolled } from './enrolling.ts';
 import { replan } from './outlook.ts';
+import { rollBack, tickRolling } from './rolling.ts';
 import type { Observed } from './partition-plan.ts';
 import type { Plan } from './plan.ts';
 import { giveUp } from './silence.ts';
@@ -37,6 +38,7 @@ export function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader)
   proposeWanted(core, kept, lead);
   // It is over, but for the version that its owner wants next.
   if (endIn(kept.ledger) !== null) return;
+  tickRolling(core, kept, lead);
   if (!isEnding(kept, lead)) placeEnrolled(core, kept, lead);
   const plan = replan(lead.outlook, kept.ledger, observedBy(core, kept, lead));
   if (plan.wakeAt !== null) core.timers.set(jobTimer(kept), plan.wakeAt);
@@ -45,6 +47,7 @@ export function act(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader)
   for (const execution of plan.failed) noteFailure(core, kept, lead, execution);
   cancelSurplus(core, kept, lead, plan);
   if (isEnding(kept, lead)) return;
+  if (plan.close?.outcome === 'failed' && rollBack(core, kept, lead, plan.close.message)) return;
   if (plan.close !== null) return proposeClose(core, kept, lead, plan);
   proposeAdoptions(core, kept, lead, plan);
   acceptResults(core, kept, lead, plan);
@@ -89,6 +92,7 @@ export const observedBy = (
   replications: lead.replications,
   around: around(core),
   search: searchOf(core, kept, lead),
+  ...(lead.rolling === null ? {} : { held: lead.rolling.held }),
   isProposed: (slot) => lead.commits.proposals.has(slot),
   enrolment: enrolmentOf(
     kept.ledger,

@@ -50,6 +50,8 @@ export interface Observed {
   readonly search: Search | null;
   /** Something is proposed for this slot, and not committed yet. */
   readonly isProposed: (slot: Slot) => boolean;
+  /** Replicas that wait until others have gone over to this version; absent: none do. */
+  readonly held?: ReadonlySet<number>;
   /** Of a job whose nodes decide for themselves; null of others. */
   readonly enrolment: Enrolment | null;
   readonly limits: Limits;

@@ -61,7 +61,8 @@ export function planReplica(
   }
   const notBefore = last === undefined ? observed.now : pauseEnd(draft, last, inRow, observed);
   if (notBefore > observed.now) return wake(draft, notBefore);
-  if (isProposed) return;
+  // One of the version before runs in its place.
+  if (isProposed || observed.held?.has(index) === true) return;
   draft.vacancy = {
     partition: index,
     attempt,

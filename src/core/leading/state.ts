@@ -60,6 +60,18 @@ export interface Succession {
   readonly resend: Repeat;
 }
 
+/** A job that goes over to another version, replica by replica. */
+export interface Rolling {
+  /** The replica whose turn it is. */
+  readonly turn: number;
+  /** Those of which one of a version before runs, and that have to wait. */
+  readonly held: ReadonlySet<number>;
+  readonly since: Millis;
+  /** What runs in its place since then; null: nothing. */
+  up: string | null;
+  upSince: Millis;
+}
+
 /** A keeper that asks for the promises of the others. */
 export interface Candidate {
   readonly stage: 'candidate';
@@ -81,6 +93,8 @@ export interface Leader {
   grant: Signed<'grant'> | null;
   /** While it asks whether its epoch still stands: it decides nothing then. */
   confirming: Candidacy | null;
+  /** null: all replicas are of this version. */
+  rolling: Rolling | null;
   /** A change of keepers that it has in mind. */
   change: Succession | null;
   readonly commits: Commits;

@@ -44,7 +44,7 @@ export function turn(core: Node, kept: KeptJob, lead: Candidate | Leader): void 
 }
 
 /** Replicas that are kept running give way one after the other, to those that come. */
-const isRolled = ({ spec }: Ledger): boolean => {
+export const isRolled = ({ spec }: Ledger): boolean => {
   const { counted, ends } = JOB_TYPES[spec.body.spec.Type];
   return counted && !ends;
 };
@@ -55,7 +55,7 @@ function retire(core: Node, kept: KeptJob, lead: Leader): void {
     for (const [execution, node] of livesOf(facts)) retireOne(core, kept, lead, execution, node);
 }
 
-function retireOne(
+export function retireOne(
   core: Node,
   { ledger }: KeptJob,
   lead: Leader,

@@ -245,8 +245,17 @@ export function ledgerOf(records: JobRecords): Ledger {
 }
 
 /** The node that a committed assignment gave an execution to; null when there is none. */
-export function nodeOfExecution(ledger: Ledger, execution: ExecutionId): NodeId | null {
-  return ledger.assigned.get(execution)?.node ?? null;
+export function nodeOfExecution(
+  { assigned, others }: Ledger,
+  execution: ExecutionId,
+): NodeId | null {
+  const known = assigned.get(execution);
+  if (known !== undefined) return known.node;
+  for (const facts of others.values()) {
+    const past = facts.assigned.get(execution);
+    if (past !== undefined) return past.node;
+  }
+  return null;
 }
 
 /** Which part of the job an execution is. A node that enrolled does not know its place: what it says of it is not asked. */

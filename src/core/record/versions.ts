@@ -72,7 +72,7 @@ export function specsOf(
 }
 
 /** The spec that the owner signed for the case that the current version does not come up. */
-function fallbackOf(suite: Suite, { spec, version }: Ledger): Signed<'spec'> | null {
+export function fallbackOf(suite: Suite, { spec, version }: Ledger): Signed<'spec'> | null {
   const sealed = version?.record.body.fallback ?? null;
   const fallback = sealed === null ? null : suite.specIn(sealed);
   return fallback?.body.version === spec.body.version + 1 ? fallback : null;

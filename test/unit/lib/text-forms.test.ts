@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseExact, stringifyExact } from '../../../src/lib/exact-json.ts';
+import { parseExact, stringifyExact, stringifySorted } from '../../../src/lib/exact-json.ts';
 import { whyUnsafe } from '../../../src/lib/safe-path.ts';
 import { formatBytes, formatDuration } from '../../../src/lib/units.ts';
 
@@ -81,4 +81,11 @@ test('a path is safe only when each of its names is', () => {
     `${'x'.repeat(200)}/`.repeat(15) + 'b',
   ];
   for (const path of bad) assert.notEqual(whyUnsafe(path), null, JSON.stringify(path));
+});
+
+test('the same job gives the same text, in whatever order its keys came', () => {
+  const one = { b: { '10': 1, a: [{ y: 1, x: 2 }] }, a: null };
+  const other = { a: null, b: { a: [{ x: 2, y: 1 }], '10': 1 } };
+  assert.equal(stringifySorted(one, 2), stringifySorted(other, 2));
+  assert.notEqual(stringifySorted(one, 0), stringifySorted({ ...one, a: 1 }, 0));
 });

@@ -1,0 +1,155 @@
+/**
+ * A job that is kept running goes over to another version replica by replica: the new one comes first, and the one
+ * before it is stopped when the new one has stayed up for a while. So one more than wanted runs at most, and, where
+ * there is no room for that, one fewer. When the new ones do not come up, the job goes back to what ran before, which
+ * its owner has signed for that case.
+ */
+import { jobTimer, propose } from '../consensus/proposer.ts';
+import type { KeptJob } from '../keeping/state.ts';
+import { seal, touch } from '../node/outbox.ts';
+import type { Node } from '../node/state.ts';
+import { after } from '../record/ids.ts';
+import type { ExecutionId, Millis } from '../record/ids.ts';
+import { attemptsOf, isTerminal } from '../record/ledger.ts';
+import type { Attempt, Ledger } from '../record/ledger.ts';
+import { partitionsIn, versionSlot } from '../record/slot.ts';
+import { fallbackOf } from '../record/versions.ts';
+import { watchAnew } from './fate.ts';
+import { outdate } from './outlook.ts';
+import type { Leader, Rolling } from './state.ts';
+import { isRolled, retireOne } from './turning.ts';
+
+/** A replica of the new version that has run for so long came up: what fails at its start has failed by then. */
+const UP_MS = 10_000;
+/** So long a place is looked for beside the replica that is to give way; then its own place must do. */
+const ROOM_MS = 10_000;
+/** Starts of one replica that came to nothing: the version does not come up. With their pauses some 7 s. */
+const TRIES_MAX = 3;
+
+/** One that runs, of versions before, by its partition; the oldest version first. */
+type Olds = ReadonlyMap<number, readonly Attempt[]>;
+
+/** Looks whose turn it is, and has those stop that others have come for. Before the plan, which places no others. */
+export function tickRolling(core: Node, kept: KeptJob, lead: Leader): void {
+  const { ledger } = kept;
+  if (!isRolled(ledger) || ledger.version === null) return;
+  const olds = oldsOf(core, ledger, lead);
+  for (const [index, attempts] of olds) {
+    const isGone = index >= partitionsIn(ledger.spec.body);
+    // Of two versions before, those of the later one did not come up, or were just coming.
+    for (const attempt of isGone ? attempts : attempts.slice(1)) stop(core, kept, lead, attempt);
+    if (isGone) (olds as Map<number, readonly Attempt[]>).delete(index);
+  }
+  const [turn] = [...olds.keys()].sort((a, b) => a - b);
+  const held = new Set([...olds.keys()].filter((index) => index !== turn));
+  const before = lead.rolling;
+  for (const index of before?.held ?? []) if (!held.has(index)) outdate(kept, index);
+  if (turn === undefined) {
+    lead.rolling = null;
+    return;
+  }
+  const rolling: Rolling =
+    before?.turn === turn
+      ? { ...before, held }
+      : { turn, held, since: core.now, up: null, upSince: core.now };
+  lead.rolling = rolling;
+  if (before?.turn !== turn) outdate(kept, turn);
+  goOn(core, kept, lead, rolling, olds.get(turn) ?? []);
+}
+
+function goOn(
+  core: Node,
+  kept: KeptJob,
+  lead: Leader,
+  rolling: Rolling,
+  olds: readonly Attempt[],
+): void {
+  const attempts = attemptsOf(kept.ledger.partitions.get(rolling.turn));
+  const why = failing(attempts);
+  if (why !== null && rollBack(core, kept, lead, why)) return;
+  const last = attempts.at(-1);
+  const up = last === undefined ? null : upAs(last);
+  if (up === null || up !== rolling.up) {
+    rolling.up = up;
+    rolling.upSince = core.now;
+  }
+  const lookAt = up === null ? after(rolling.since, ROOM_MS) : after(rolling.upSince, UP_MS);
+  if (core.now < lookAt) return core.timers.set(jobTimer(kept), lookAt);
+  // It has come up; or nobody has room for it.
+  if (up === null && last !== undefined) return;
+  for (const old of olds) stop(core, kept, lead, old);
+  touch(core, kept.ledger.job);
+}
+
+function stop(core: Node, kept: KeptJob, lead: Leader, { assign }: Attempt): void {
+  const { execution, node } = assign.record.body;
+  retireOne(core, kept, lead, execution, node);
+}
+
+/** Names what has been running since then without an end; null while it does not run. */
+function upAs({ assign, state }: Attempt): string | null {
+  if (state?.body.phase !== 'running' || state.body.retryMs !== null) return null;
+  return `${assign.record.body.execution} ${state.body.restarts}`;
+}
+
+/** Why the replicas of this version are taken not to come up; null while they may. */
+function failing(attempts: readonly Attempt[]): string | null {
+  const failures = attempts.map(({ state }) => {
+    if (state === null) return 0;
+    return state.body.restarts + (state.body.phase === 'failed' ? 1 : 0);
+  });
+  if (failures.reduce((sum, count) => sum + count, 0) < TRIES_MAX) return null;
+  const last = attempts.findLast(
+    ({ state }) => (state?.body.restarts ?? 0) > 0 || state?.body.failure,
+  );
+  const { failure = null, exitCode = null } = last?.state?.body ?? {};
+  return failure?.message ?? `its program ended with exit code ${exitCode ?? 0}`;
+}
+
+/** @returns whether the job goes back to the version before */
+export function rollBack(core: Node, kept: KeptJob, lead: Leader, why: string): boolean {
+  const { ledger } = kept;
+  const spec = fallbackOf(core.suite, ledger);
+  if (lead.rolling === null || spec === null) return false;
+  const { version } = spec.body;
+  if (lead.commits.proposals.has(versionSlot(version))) return true;
+  const message = `Version ${version - 1} did not come up, and version ${version - 2} came back: ${why}`;
+  const value = seal(core, 'version', {
+    job: ledger.job,
+    version,
+    spec: core.suite.envelopeOf(spec),
+    fallback: null,
+    message: message.slice(0, 1000),
+  });
+  propose(core, kept, lead, [value]);
+  return true;
+}
+
+/** As far as their nodes say that they run, or were heard lately. */
+function oldsOf(core: Node, { others, spec }: Ledger, lead: Leader): Olds {
+  const olds = new Map<number, Attempt[]>();
+  const versions = [...others].filter(([version]) => version < spec.body.version);
+  for (const [, { partitions }] of versions.sort(([a], [b]) => a - b))
+    for (const [index, partition] of partitions) {
+      const last = attemptsOf(partition).at(-1);
+      if (last === undefined || !lives(core, lead, last)) continue;
+      olds.set(index, [...(olds.get(index) ?? []), last]);
+    }
+  return olds;
+}
+
+function lives(core: Node, lead: Leader, attempt: Attempt): boolean {
+  const { assign, state } = attempt;
+  const { execution } = assign.record.body;
+  if (lead.cancelled.has(execution)) return false;
+  if (state !== null && isTerminal(state.body.phase)) return false;
+  return silentAt(core, lead, execution, attempt) > core.now;
+}
+
+function silentAt(core: Node, lead: Leader, execution: ExecutionId, attempt: Attempt): Millis {
+  const known = lead.watch.get(execution);
+  if (known !== undefined) return known.silentAt;
+  const watched = watchAnew(attempt, undefined, lead.epoch, core.now, core.config.limits);
+  lead.watch.set(execution, { ...watched, startBy: null });
+  return watched.silentAt;
+}
