@@ -242,7 +242,7 @@ test('--dry-run submits nothing and shows the difference', async () => {
   const cli = await createCli();
   const { code, out } = await cli.run(['job', 'run', '--dry-run'], { stdin });
   assert.equal(code, 0);
-  assert.match(out, /^\+ {3}"Type": "batch",$/m);
+  assert.match(out, /^\+ {3}"Type": "batch",?$/m);
   assert.equal(cli.api.service.jobs.length, 0);
 });
 
