@@ -119,7 +119,7 @@ function wasAway(core: Core, ms: number): void {
   for (const kept of eachKept(core)) {
     const { lead, ledger } = kept;
     if (lead?.stage !== 'leader' || ledger.close !== null) continue;
-    excuseSilence(core, lead, ms);
+    excuseSilence(core, kept, lead, ms);
     if (isLong && lead.confirming === null) confirmLead(core, kept, lead);
   }
 }

@@ -9,6 +9,7 @@ import { readEnv } from './environment.ts';
 import type { InputSource, Job, JobType, ResultPath, Task, Timeouts } from './model.ts';
 import { readNetwork } from './network.ts';
 import { reportMissing } from './params.ts';
+import { checkPolicy, refuseShoalKeys } from './partition-policy.ts';
 import { targetPath } from './paths.ts';
 import { hasControlCharacters, show, suggestion, type Field, type Report } from './problem.ts';
 import {
@@ -80,7 +81,7 @@ export function readJob(report: Report, field: Field, mode: Mode): Job | null {
     Priority: readInteger(report, struct.get('Priority'), ANY_INTEGER) ?? 0,
     Count: readCount(report, struct.get('Count'), Type),
     Constraints: readConstraints(report, struct.get('Constraints')),
-    Meta: readMeta(report, struct.get('Meta')),
+    Meta: readMeta(report, struct.get('Meta'), Type, Task?.Timeouts.TotalTimeout ?? 0),
     Labels: plainMap(report, struct.get('Labels')),
   };
   return Type === null || Task === null || report.failed() ? null : { ...rest, Type, Task };
@@ -159,9 +160,16 @@ function readCount(report: Report, field: Field, type: JobType | null): number {
   return readInteger(report, field, { min: 0, max: COUNT_MAX }) ?? 1;
 }
 
-function readMeta(report: Report, field: Field): Readonly<Record<string, string>> {
+function readMeta(
+  report: Report,
+  field: Field,
+  type: JobType | null,
+  totalTimeout: number,
+): Readonly<Record<string, string>> {
   const entries: [string, string][] = [];
-  for (const [key, { text, field: at }] of readTextMap(report, field)) {
+  const fields = readTextMap(report, field);
+  checkPolicy(report, fields, type, totalTimeout);
+  for (const [key, { text, field: at }] of fields) {
     if (key.startsWith(RESERVED_META)) {
       const message = `${show(key)} is ignored: keys beginning with ${RESERVED_META} are the system's`;
       report.warningAtKey(at, 'reserved', message);
@@ -170,9 +178,18 @@ function readMeta(report: Report, field: Field): Readonly<Record<string, string>
   return Object.fromEntries(entries);
 }
 
-function plainMap(report: Report, field: Field): Readonly<Record<string, string>> {
-  return Object.fromEntries([...readTextMap(report, field)].map(([key, { text }]) => [key, text]));
+function readTaskMeta(report: Report, field: Field): Readonly<Record<string, string>> {
+  const fields = readTextMap(report, field);
+  refuseShoalKeys(report, fields);
+  return textsOf(fields);
 }
+
+function plainMap(report: Report, field: Field): Readonly<Record<string, string>> {
+  return textsOf(readTextMap(report, field));
+}
+
+const textsOf = (fields: ReadonlyMap<string, { readonly text: string }>) =>
+  Object.fromEntries([...fields].map(([key, { text }]) => [key, text]));
 
 function readTasks(report: Report, field: Field): Task | null {
   const items = readItems(report, field);
@@ -219,7 +236,7 @@ function readTask(report: Report, field: Field): Task | null {
     Engine: read.engine,
     Publisher,
     Env: readEnv(report, struct.get('Env')),
-    Meta: plainMap(report, struct.get('Meta')),
+    Meta: readTaskMeta(report, struct.get('Meta')),
     InputSources,
     ResultPaths,
     ResourcesConfig: texts,

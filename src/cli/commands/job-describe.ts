@@ -4,6 +4,8 @@ import type { ExecutionJson, HistoryJson, JobAnswer, KeepersJson } from '../../a
 import { executionDetailColumns, historyColumns } from '../columns.ts';
 import type { CommandCode } from '../command.ts';
 import { own } from '../../job/own.ts';
+import { lostAfterOf, partitionPolicyOf } from '../../job/partition-policy.ts';
+import { TYPE_NAMES } from '../../job/types.ts';
 import type { Client } from '../client.ts';
 import { executionsOf } from '../executions.ts';
 import { jobPath, jobRef } from '../ids.ts';
@@ -30,6 +32,16 @@ function keepersText({ Total, Nodes, Wanted, Answering, Silent, Leader }: Keeper
   return `${names}: ${Answering} of ${Total} answer${silent}, led by ${shortNode(Leader)}${few}`;
 }
 
+/** What becomes of its executions when their nodes are cut off. */
+function policyOf({ Type, Meta }: JobAnswer['Job']): readonly (readonly [string, string])[] {
+  const type = TYPE_NAMES.find((name) => name === Type);
+  if (type === undefined) return [];
+  const policy = partitionPolicyOf({ Type: type, Meta });
+  const lostAfterMs = lostAfterOf({ Meta });
+  const wait = lostAfterMs === null ? '' : `, lost after ${formatDuration(lostAfterMs)}`;
+  return [['Policy', policy + wait]];
+}
+
 function header({ Job, Keepers }: JobAnswer): string[] {
   const created = msOfNanos(Job.CreateTime);
   const modified = msOfNanos(Job.ModifyTime);
@@ -42,6 +54,7 @@ function header({ Job, Keepers }: JobAnswer): string[] {
     ['State', Job.State.StateType],
     ...(Job.State.Message === '' ? [] : [['Message', Job.State.Message] as const]),
     ...(counted ? [['Count', String(Job.Count)] as const] : []),
+    ...policyOf(Job),
     ...(Keepers === null ? [] : [['Keepers', keepersText(Keepers)] as const]),
     ['Created Time', dateTime(created)],
     ['Modified Time', `${dateTime(modified)} (${formatDuration(modified - created)} later)`],

@@ -3,13 +3,14 @@
  * all, for ever: how an execution ended, and why the next attempt took its place. What a leader has only
  * seen counts for itself, until it is proven wrong.
  */
-import type { Limits } from '../contract/limits.ts';
 import { after } from '../record/ids.ts';
-import type { ExecutionId, Millis, NodeId } from '../record/ids.ts';
+import type { ExecutionId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { Attempt, Ledger, Partition } from '../record/ledger.ts';
-import type { Epoch, ReplacedFor } from '../record/records.ts';
+import type { ReplacedFor } from '../record/records.ts';
 import { sameEpoch } from '../record/ballot.ts';
+import type { Observed } from './partition-plan.ts';
+import { isWaitedFor, patienceOf } from './patience.ts';
 import type { Watched } from './state.ts';
 
 /** `live`: it may still bring a result. All others are why another attempt is wanted. */
@@ -39,21 +40,22 @@ export function fateOf(
 export function watchAnew(
   attempt: Attempt,
   next: Attempt | undefined,
-  epoch: Epoch,
-  now: Millis,
-  { startTimeoutMs, leaseLostMs }: Limits,
+  ledger: Ledger,
+  { now, epoch, limits }: Pick<Observed, 'now' | 'epoch' | 'limits'>,
 ): Watched {
+  const patienceMs = patienceOf(ledger, limits);
   const { assign, state } = attempt;
   const replaced = replacedFor(next);
   const own = sameEpoch(assign.record.body.epoch, epoch);
   // What was adopted runs already; its node has to hear of it all the same.
   const awaited =
     state === null || (assign.record.body.adopts !== null && !isTerminal(state.body.phase));
-  const startBy = after(now, own ? startTimeoutMs : leaseLostMs);
+  const startMs = own && !isWaitedFor(ledger) ? limits.startTimeoutMs : patienceMs;
+  const startBy = after(now, startMs);
   return {
     assign,
     firstAt: now,
-    silentAt: after(now, leaseLostMs),
+    silentAt: after(now, patienceMs),
     startBy: awaited && replaced === null ? startBy : null,
     sendAt: now,
     gaveUp: replaced === 'failed' ? null : replaced,

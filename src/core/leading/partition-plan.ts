@@ -156,7 +156,7 @@ function planAttempts(
   if (planResult(draft, attempts, acceptSlot(version, index), observed)) return;
   draft.open = true;
   const views = attempts.map((attempt, at) =>
-    viewOf(draft, attempt, attempts[at + 1], observed, timeLimitMs),
+    viewOf(draft, attempt, attempts[at + 1], ledger, observed, timeLimitMs),
   );
   if (observed.enrolment !== null) return planEnrolled(draft, views[0]);
   draft.failing = views

@@ -31,7 +31,7 @@ export function planReplica(
   draft.open = true;
   const attempts = attemptsOf(ledger.partitions.get(index));
   const views = standing(attempts).map(([attempt, next]) =>
-    viewOf(draft, attempt, next, observed, Number.POSITIVE_INFINITY),
+    viewOf(draft, attempt, next, ledger, observed, Number.POSITIVE_INFINITY),
   );
   for (const { attempt } of views) draft.ending ??= fatalEnding(attempt, index, false);
   if (draft.ending !== null) return;

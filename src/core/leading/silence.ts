@@ -14,6 +14,7 @@ import { touch } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
 import { outdateExecution } from './outlook.ts';
 import type { GivenUp } from './partition-plan.ts';
+import { isWaitedFor, patienceOf } from './patience.ts';
 import { leaderIn } from './state.ts';
 import type { Leader } from './state.ts';
 import { liveOn, resultsOn } from './workload.ts';
@@ -32,7 +33,7 @@ export function signOfLife(core: Node, from: NodeId, kept: KeptJob, execution: E
   if (lead?.stage !== 'leader' || nodeOfExecution(ledger, execution) !== from) return;
   const watched = lead.watch.get(execution);
   if (watched === undefined) return;
-  watched.silentAt = after(core.now, core.config.limits.leaseLostMs);
+  watched.silentAt = after(core.now, patienceOf(ledger, core.config.limits));
   watched.startBy = null;
   if (isQueued(ledger, execution)) watched.firstAt = core.now;
   const phase = ledger.states.get(execution)?.body.phase ?? 'received';
@@ -50,8 +51,8 @@ function isQueued({ spec, states }: Ledger, execution: ExecutionId): boolean {
 }
 
 /** This node did not run for so long: what it could not hear then tells nothing of who was silent. */
-export function excuseSilence(core: Node, lead: Leader, lateMs: number): void {
-  const longest = after(core.now, core.config.limits.leaseLostMs);
+export function excuseSilence(core: Node, { ledger }: KeptJob, lead: Leader, lateMs: number): void {
+  const longest = after(core.now, patienceOf(ledger, core.config.limits));
   for (const watched of lead.watch.values()) {
     watched.silentAt = earlier(longest, after(watched.silentAt, lateMs));
     if (watched.startBy !== null) watched.startBy = after(watched.startBy, lateMs);
@@ -65,6 +66,9 @@ export function excuseSilence(core: Node, lead: Leader, lateMs: number): void {
 export function loseNode(core: Node, kept: KeptJob, node: NodeId): void {
   const lead = leaderIn(kept.lead);
   if (lead === null || kept.ledger.close !== null) return;
+  lead.seeking.bids.delete(node);
+  touch(core, kept.ledger.job);
+  if (isWaitedFor(kept.ledger)) return;
   const lostAt = after(core.now, RESTART_GRACE_MS);
   for (const execution of [...liveOn(kept, node), ...resultsOn(kept, node)]) {
     const watched = lead.watch.get(execution);
@@ -72,9 +76,7 @@ export function loseNode(core: Node, kept: KeptJob, node: NodeId): void {
     watched.silentAt = earlier(watched.silentAt, lostAt);
     outdateExecution(kept, execution);
   }
-  lead.seeking.bids.delete(node);
   core.timers.set(jobTimer(kept), lostAt);
-  touch(core, kept.ledger.job);
 }
 
 /** Another node is wanted in its place. */

@@ -1,7 +1,7 @@
 /** One attempt as its leader sees it now: whether it lives, and until when that is so. */
 import { after } from '../record/ids.ts';
 import type { Millis } from '../record/ids.ts';
-import type { Attempt } from '../record/ledger.ts';
+import type { Attempt, Ledger } from '../record/ledger.ts';
 import type { Signed } from '../record/records.ts';
 import { fateOf, replacedFor, watchAnew } from './fate.ts';
 import type { Fate } from './fate.ts';
@@ -36,6 +36,7 @@ export function viewOf(
   draft: PartitionPlan,
   attempt: Attempt,
   next: Attempt | undefined,
+  ledger: Ledger,
   observed: Observed,
   timeLimitMs: number,
 ): View {
@@ -43,8 +44,7 @@ export function viewOf(
   // One that was adopted since this leader first saw it is another attempt now.
   const seen = observed.watch.get(execution);
   const known = seen?.assign.record.id === attempt.assign.record.id ? seen : undefined;
-  const { now, epoch, limits } = observed;
-  const watched = known ?? watchAnew(attempt, next, epoch, now, limits);
+  const watched = known ?? watchAnew(attempt, next, ledger, observed);
   if (known === undefined) draft.begun.push(watched);
   let fate = fateOf(attempt, next, watched);
   if (fate === 'failed' && watched.failedAt === null) draft.failed.push(execution);

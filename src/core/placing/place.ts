@@ -20,7 +20,7 @@ import type { Certified, Signed } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { certifiedBytes } from '../node/fitting.ts';
 import { leaderIn } from '../leading/state.ts';
-import type { Leader } from '../leading/state.ts';
+import type { Leader, Watched } from '../leading/state.ts';
 import { reasonsOf } from '../leading/queueing.ts';
 import { PATIENCE_MS } from '../leading/queueing.ts';
 import type { Search } from '../leading/queueing.ts';
@@ -45,6 +45,8 @@ const ROUND_FIRST_MS = 1_000;
 const ROUND_MAX_MS = 15_000;
 /** Whose offer was taken, or sent back, is asked again in each round, and has answered by then. */
 const OFFERED_MS = 60_000;
+/** Between two assignments to a node that has not answered one for a while. */
+const SELDOM_MS = 15_000;
 /** Who did not answer so many rounds and is out of reach is gone: what it said holds the job up no longer. */
 const MISSED_ROUNDS = 4;
 /** Of all refusals of one answer about a job that waits. */
@@ -395,6 +397,12 @@ export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | nu
   };
 }
 
+/** One that is waited for may not be heard for days. */
+function pauseMs(core: Node, { firstAt }: Watched): number {
+  const { resendMs, startTimeoutMs } = core.config.limits;
+  return core.now - firstAt < startTimeoutMs ? resendMs : SELDOM_MS;
+}
+
 /** Sends committed assignments to their nodes and watches that they start. */
 export function sendAssignments(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader): void {
   const due = new Map<NodeId, Certified<'assign'>[]>();
@@ -406,7 +414,7 @@ export function sendAssignments(core: With<'mesh' | 'keeping'>, kept: KeptJob, l
     if (watched.sendAt <= core.now) {
       const { node } = watched.assign.record.body;
       due.set(node, [...(due.get(node) ?? []), watched.assign]);
-      watched.sendAt = after(core.now, core.config.limits.resendMs);
+      watched.sendAt = after(core.now, pauseMs(core, watched));
     }
     core.timers.set(jobTimer(kept), watched.sendAt);
   }

@@ -413,6 +413,15 @@ test('the shell is helped: a script for each, and suggestions for commands and f
   assert.match(await printed('complete', '--', 'job', 'run', '--dry'), /^--dry-run/m);
 });
 
+test('describe names what becomes of executions that are cut off', async () => {
+  const { cli, job } = await withJob();
+  assert.match((await cli.run(['job', 'describe', job.id])).out, /^Policy +rerun$/m);
+  const Meta = { 'shoal/partition-policy': 'wait', 'shoal/lost-after': '10m' };
+  const waiting = await withJob({ Meta });
+  const { out } = await waiting.cli.run(['job', 'describe', waiting.job.id]);
+  assert.match(out, /^Policy +wait, lost after 10m00s$/m);
+});
+
 test('describe of a large job counts its executions and shows the newest; the list has them all', async () => {
   const { cli, job } = await withJob({ Count: 1_200 });
   for (let partition = 0; partition < 1_200; partition += 1) job.assign(partition);

@@ -4,8 +4,9 @@ import { describe, it } from 'node:test';
 import { DEFAULT_LIMITS } from '../../../../src/core/contract/limits.ts';
 import { slotOf } from '../../../../src/core/record/slot.ts';
 import { promiseWhole, snapshotWith } from '../promising.ts';
+import type { Job } from '../../../../src/job/model.ts';
 import { Cluster } from '../cluster.ts';
-import { admitted, assignOf, committed, jobWith, stateOf } from '../fixtures.ts';
+import { admitted, assignOf, committed, idOf, jobWith, stateOf } from '../fixtures.ts';
 
 /** Node 0 is the machine under test and runs nothing; 1 and 2 keep the job, too; 7 runs it. */
 const job = admitted(jobWith(), [0, 1, 2]);
@@ -18,9 +19,9 @@ class Alone {
   readonly assign;
   readonly cluster;
 
-  constructor(executionTimeout = 0) {
+  constructor(executionTimeout = 0, meta: Job['Meta'] = {}) {
     const Timeouts = { ExecutionTimeout: executionTimeout, QueueTimeout: 3_600, TotalTimeout: 0 };
-    this.job = admitted(jobWith({}, { Timeouts }), [0]);
+    this.job = admitted(jobWith({ Meta: meta }, { Timeouts }), [0]);
     this.assign = assignOf(this.job, { node: 7 });
     this.cluster = keeper(this.job, this.assign);
   }
@@ -162,6 +163,49 @@ describe('a leader', () => {
     assert.ok(before > 0, 'another node is wanted');
     alone.renewing(60);
     assert.ok(alone.announced() > before, 'and goes on being wanted');
+  });
+});
+
+describe('a leader whose job waits for who is cut off', () => {
+  const meta = { 'shoal/partition-policy': 'wait', 'shoal/lost-after': '5m' };
+  const lostAfterMs = 300_000;
+
+  it('gives nothing to another node before the time is over, whatever it sees of the first', () => {
+    const alone = new Alone(0, meta);
+    alone.renewing(10);
+    alone.cluster.input(0, { type: 'unreachable', node: idOf(7) });
+    alone.cluster.advance(lostAfterMs - 1_000);
+    assert.equal(alone.announced(), 0);
+    alone.cluster.advance(1_000);
+    assert.ok(alone.announced() > 0);
+  });
+
+  it('waits as long for one that never said that it had begun, and calls it seldom', () => {
+    const alone = new Alone(0, meta);
+    alone.cluster.advance(lostAfterMs - 1_000);
+    assert.equal(alone.announced(), 0);
+    const calls = alone.cluster.messages('assign').filter(({ to }) => to === idOf(7)).length;
+    assert.ok(calls >= 10 && calls <= 40, `called ${calls} times`);
+    alone.cluster.advance(1_000);
+    assert.ok(alone.announced() > 0);
+  });
+
+  it('begins to count anew when it did not run itself', () => {
+    const alone = new Alone(0, meta);
+    alone.renewing(0);
+    alone.cluster.now += 2 * lostAfterMs;
+    alone.cluster.input(0, { type: 'wake' });
+    alone.cluster.advance(lostAfterMs - 1_000);
+    assert.equal(alone.announced(), 0);
+  });
+
+  it('gives it to another node at once when the first one declines', () => {
+    const alone = new Alone(0, meta);
+    const { job: about, execution } = alone.assign.body;
+    const refusals = [{ code: 'expired' }] as const;
+    alone.cluster.message(0, 7, { type: 'not-started', job: about, execution, refusals });
+    alone.cluster.advance(1_000);
+    assert.ok(alone.announced() > 0);
   });
 });
 

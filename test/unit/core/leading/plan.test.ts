@@ -237,6 +237,10 @@ const timeouts = (TotalTimeout: number): Job =>
 const queued = (QueueTimeout: number): Job =>
   jobWith({}, { Timeouts: { ExecutionTimeout: 0, QueueTimeout, TotalTimeout: 0 } });
 const two = jobWith({ Count: 2 });
+/** Ten minutes. */
+const waited = jobWith({
+  Meta: { 'shoal/partition-policy': 'wait', 'shoal/lost-after': '10m' },
+});
 
 const laws: readonly (readonly [law: string, given: Given, expected: Expected])[] = [
   [
@@ -519,6 +523,16 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
     'one that runs, as its node told another leader, has the time of a lease',
     { partitions: [[{ fresh: true, phase: 'running' }]] },
     { begun: ['0/0'], wakeInMs: leaseLostMs },
+  ],
+  [
+    'one that its owner wants to be waited for has that time to begin',
+    { job: waited, partitions: [[{ fresh: true }]] },
+    { begun: ['0/0'], wakeInMs: 600_000 },
+  ],
+  [
+    'one that its owner wants to be waited for has that time with every leader',
+    { job: waited, partitions: [[{ fresh: true, phase: 'running' }]] },
+    { begun: ['0/0'], wakeInMs: 600_000 },
   ],
   [
     'what nobody took up for another leader is not waited for',
