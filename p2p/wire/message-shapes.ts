@@ -213,6 +213,7 @@ function executionShapes(records: RecordShapes) {
   type Renewed = OneMessage<'renew'>['executions'][number];
   type Seen = OneMessage<'states-ack'>['seen'][number];
   const about = { job: jobId, execution: executionId };
+  const tenure = { ...about, config: common.configId, turn: common.moment };
   return {
     assign: map<OneMessage<'assign'>>({
       type: literal('assign'),
@@ -239,6 +240,11 @@ function executionShapes(records: RecordShapes) {
       executions: list(map<Renewed>({ job: jobId, execution: executionId }), MANY),
     }),
     renewed: map<OneMessage<'renewed'>>({ type: literal('renewed'), executions }),
+    'tenure-wanted': map<OneMessage<'tenure-wanted'>>({
+      type: literal('tenure-wanted'),
+      ...tenure,
+    }),
+    tenure: map<OneMessage<'tenure'>>({ type: literal('tenure'), ...tenure }),
     leads: map<OneMessage<'leads'>>({
       type: literal('leads'),
       job: jobId,

@@ -99,6 +99,7 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
       assign: nullable(records.assign),
       state: records.state,
       queued: optional(literal(true)),
+      unbegun: optional(literal(true)),
       backoff: optional(
         map<NonNullable<RowOf<'executions'>['backoff']>>({
           inRow: common.count,

@@ -18,6 +18,7 @@ import { advertiseChanges } from './mesh/members.ts';
 import { tickExecution } from './executing/reporting.ts';
 import { tickRestart } from './executing/restarting.ts';
 import { tickSubmission } from './keeping/sponsor.ts';
+import { tickTenure } from './executing/tenure.ts';
 import type { Core } from './node/state.ts';
 import { tickStop } from './asking/stop.ts';
 import { tickUpdate } from './asking/update.ts';
@@ -67,6 +68,8 @@ export function ring(core: Core, key: string): void {
       return tickExecution(core, asExecutionId(id));
     case 'restart':
       return tickRestart(core, asExecutionId(id));
+    case 'tenure':
+      return tickTenure(core, asExecutionId(id));
     case 'held':
       return tickHeld(core, asJobId(id));
     case 'lookup':

@@ -32,6 +32,7 @@ import { tickExecution } from './executing/reporting.ts';
 import { isPausing, resumePause } from './executing/restarting.ts';
 import { isResting } from './executing/state.ts';
 import { recallLive } from './placing/live.ts';
+import { tickTenure } from './executing/tenure.ts';
 import { resumeStop } from './asking/stop.ts';
 import { createSubmission } from './keeping/sponsor.ts';
 import { note, touch } from './node/outbox.ts';
@@ -120,7 +121,10 @@ function restoreOne(
     if (isOver || assign === null) tickExecution(core, stored.order.execution);
     if (stored.queued === true || isPausing(execution) || isResting(execution))
       execution.doubtedUntil = after(core.now, core.config.limits.leaseLostMs);
-    if (isPausing(execution)) resumePause(core, execution);
+    // First its keepers have to say that no other runs.
+    if (execution.tenure !== null) {
+      if (!isOver) tickTenure(core, stored.order.execution);
+    } else if (isPausing(execution)) resumePause(core, execution);
     else if (isResting(execution))
       core.out.push({ type: 'cancel-run', execution: stored.order.execution, why: 'it rests' });
     else if (!isOver && stored.queued !== true)

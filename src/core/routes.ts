@@ -34,6 +34,8 @@ import { onFind, onGossipAnnounce, onGossipClosed } from './asking/directory.ts'
 import { closeSlot } from './record/slot.ts';
 import { onLedger, onPageWanted } from './consensus/transfer.ts';
 import { askWhoIsBack } from './consensus/missing.ts';
+import { onTenure } from './executing/tenure.ts';
+import { onTenureWanted } from './keeping/tenure.ts';
 import {
   endExecutions,
   moveEndless,
@@ -321,6 +323,8 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     stopElsewhere(core, message);
     updateElsewhere(core, message);
   },
+  'tenure-wanted': ifKept(onTenureWanted),
+  tenure: onTenure,
   cancel: onCancel,
   'closed-ack': ifKept((core, from, kept, { version }) =>
     onAcknowledged(core, from, kept, [closeSlot(version)]),

@@ -69,6 +69,12 @@ export interface EngineStatus {
   readonly warnings: readonly string[];
 }
 
+/** What another process finds of an execution, to end it. */
+export type Remains =
+  | { readonly type: 'container'; readonly socketPath: string; readonly name: string }
+  /** Processes whose command line has these arguments in a row. */
+  | { readonly type: 'process'; readonly commandLine: readonly string[] };
+
 /**
  * The port of an engine. Implementations never throw for what a job does; they throw only for
  * their own defects. Cancelling is the signal: the engine stops the program and everything it
@@ -96,6 +102,8 @@ export interface Engine {
    * @throws when that cannot be found out: what is not known does not count as nothing.
    */
   diskBytes(execution: ExecutionId, enough: number, signal: AbortSignal): Promise<number>;
+  /** What of an execution may run while this process does not; absent: nothing. */
+  remainsOf?(execution: ExecutionId): Remains;
   /** Removes whatever carries this node's mark and belongs to no execution in `keep`. @returns what it removed. */
   sweep(keep: ReadonlySet<ExecutionId>): Promise<readonly string[]>;
 }

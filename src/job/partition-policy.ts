@@ -10,7 +10,7 @@ import type { Job, JobType } from './model.ts';
 import { show, suggestion, type Field, type Report } from './problem.ts';
 
 /** Keys of `Meta` that begin with this are the mesh's. */
-export const SHOAL_META = 'shoal/';
+const SHOAL_META = 'shoal/';
 const POLICY_KEY = 'shoal/partition-policy';
 const LOST_AFTER_KEY = 'shoal/lost-after';
 const KEYS = [POLICY_KEY, LOST_AFTER_KEY];

@@ -60,7 +60,9 @@ function carryOut(hands: EffectPorts, effect: Performed): void {
       return host.gossip.publish(bytes, jobOfGossip(effect.gossip));
     }
     case 'run':
-      return runner().start(effect.order, effect.resume);
+      return runner().start(effect.order, effect.resume, effect.until ?? null);
+    case 'extend-run':
+      return runner().extend(effect.execution, effect.until);
     case 'cancel-run':
       return runner().cancel(effect.execution, effect.why);
     case 'forget-run':

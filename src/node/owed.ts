@@ -30,6 +30,8 @@ const FREE_WORDS: ReadonlySet<MessageType> = new Set<MessageType>([
   'not-started',
   'renew',
   'renewed',
+  'tenure-wanted',
+  'tenure',
 ]);
 
 export interface Owed {

@@ -3,6 +3,7 @@ import { consensus } from './consensus.ts';
 import { enrolment } from './enrolment.ts';
 import { keepers } from './keepers.ts';
 import type { Mutation } from './mutation.ts';
+import { policies } from './policies.ts';
 import { protections } from './protections.ts';
 import { services } from './services.ts';
 import { work } from './work.ts';
@@ -19,6 +20,7 @@ export const mutations: readonly Planted[] = [
   enrolment,
   protections,
   services,
+  policies,
 ]
   .flatMap((table) => Object.entries(table))
   .flatMap(([file, list]) => list.map((mutation) => ({ file, mutation })));

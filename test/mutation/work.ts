@@ -205,22 +205,6 @@ export const work: Mutations = {
       why: 'work is done twice',
     },
   ],
-  'src/core/leading/patience.ts': [
-    {
-      name: 'nobody is waited for for longer than a lease',
-      within: 'patienceOf',
-      text: 'lostAfterOf(spec.body.spec) ?? leaseLostMs',
-      instead: 'leaseLostMs',
-      why: 'a job runs twice though its owner wants it to wait',
-    },
-    {
-      name: 'who seems dead is not waited for',
-      within: 'isWaitedFor',
-      text: 'lostAfterOf(spec.body.spec) !== null',
-      instead: 'false',
-      why: 'a job runs twice though its owner wants it to wait',
-    },
-  ],
   'src/core/leading/view.ts': [
     {
       name: 'losses that a later leader has not seen count for nothing',

@@ -152,6 +152,8 @@ const kinds = {
       plan: { ...part.plan, departuresPerMinute: random.between(0.3, 3) },
     };
   },
+  /** Owners choose what becomes of executions that are cut off. */
+  policies: (part) => ({ ...part, workload: { ...part.workload, policyRate: 0.9 } }),
   /** Keepers and executors that say something else than they should. */
   hostile: (part, random) => hostile(part, random, 0),
   /** And vote for whatever they are asked: what was chosen is not unique any more. */
@@ -161,7 +163,13 @@ const kinds = {
 export type HardKind = keyof typeof kinds;
 export const hardKinds = Object.keys(kinds) as readonly HardKind[];
 
-const APART: ReadonlySet<HardKind> = new Set(['departures', 'counts', 'hostile', 'liars']);
+const APART: ReadonlySet<HardKind> = new Set([
+  'departures',
+  'counts',
+  'policies',
+  'hostile',
+  'liars',
+]);
 /** All at once; the others cost much to look at, or excuse from some promises, and have seeds of their own. */
 export const kindsKept: readonly HardKind[] = hardKinds.filter((kind) => !APART.has(kind));
 

@@ -67,7 +67,13 @@ export function createPerformer(site: Site): (node: SimNode, effect: Effect) => 
         return network.broadcast(node.index, (to) => (nodes[to] as SimNode).hear(input));
       }
       case 'run':
-        return site.runners[node.index]?.run(effect.order, effect.resume);
+        return site.runners[node.index]?.run(
+          effect.order,
+          effect.resume,
+          effect.until === undefined ? null : leftMs(node, effect.until),
+        );
+      case 'extend-run':
+        return site.runners[node.index]?.extend(effect.execution, leftMs(node, effect.until));
       case 'cancel-run':
         return site.runners[node.index]?.cancel(effect.execution);
       case 'forget-run':
@@ -92,6 +98,10 @@ export function createPerformer(site: Site): (node: SimNode, effect: Effect) => 
     }
   };
 }
+
+/** In the time of the world. */
+const leftMs = (node: SimNode, until: number): number =>
+  Math.ceil((until - node.now()) / node.rate);
 
 function send(site: Site, from: SimNode, to: NodeId, original: Message): void {
   const { options, queue, observer } = site;

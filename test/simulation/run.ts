@@ -25,6 +25,7 @@ import type { SimulationOptions } from './options.ts';
 import type { NodeView, Observer, Violation } from './observer.ts';
 import { isExcused } from './hostile.ts';
 import { createResultsChecker } from './results.ts';
+import { createPoliciesChecker } from './policies.ts';
 import { createRandom } from './random.ts';
 import type { MachineFactory } from './sim-node.ts';
 import { createEnrolment } from './enrolment.ts';
@@ -178,6 +179,7 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
     facts.observer,
     checkers.observer,
     createRestartsChecker(base),
+    createPoliciesChecker({ ...base, nodes: () => world?.nodes ?? [] }),
     createResultsChecker({ ...base, nodes: () => world?.nodes ?? [], repairMs: REPAIR_MS }),
     createEnrolment(promises),
     ...(options.strict.length > 0 ? [strict.observer] : []),

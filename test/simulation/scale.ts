@@ -165,6 +165,7 @@ function workload({ jobs, spreadMs }: ScaleOptions, { owners }: World, random: R
     totalTimeoutRate: 0,
     opsRate: 0,
     daemonRate: 0,
+    policyRate: 0,
     countMax: 1,
   };
   const draw = (count: number, ms: number, runMaxMs: number, name: string): ClientJob[] =>

@@ -7,6 +7,7 @@ import { busyRefusals, refusalsFor } from '../../src/core/placing/eligibility.ts
 import { takenBy } from '../../src/core/placing/resources.ts';
 import type { SpecBody } from '../../src/core/record/records.ts';
 import type { Resources } from '../../src/job/model.ts';
+import { lostAfterOf } from '../../src/job/partition-policy.ts';
 import { JOB_TYPES } from '../../src/job/types.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { LivenessContext } from './liveness.ts';
@@ -74,6 +75,8 @@ export function checkReplicas(context: LivenessContext): void {
   if (context.now() < context.healedAt() + COMPLETE_MS) return;
   for (const { job, spec } of openJobs(context)) {
     if (spec === null || JOB_TYPES[spec.spec.Type].ends || context.stopAsked(job)) continue;
+    // Its owner wants it to be waited for.
+    if (lostAfterOf(spec.spec) !== null) continue;
     for (let partition = 0; partition < spec.spec.Count; partition += 1) {
       const at = context.nodes.filter((node) => node.up && runsReplica(node, job, partition));
       if (at.length === 1) continue;

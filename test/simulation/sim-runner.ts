@@ -33,7 +33,12 @@ interface Run {
   generation: number;
   lost: boolean;
   cancelling: boolean;
+  /** Its program is killed then, by what needs no process of its node. */
+  endsAt: number | null;
 }
+
+/** What a program has to say goodbye; then it is killed. */
+const GOODBYE_MS = 5_000;
 
 export interface SimRunnerContext {
   readonly queue: EventQueue;
@@ -46,7 +51,10 @@ export interface SimRunnerContext {
 }
 
 export interface SimRunner {
-  run(order: ExecutionOrder, resume: boolean): void;
+  /** @param leftMs real time until its program must be over; null = no such end */
+  run(order: ExecutionOrder, resume: boolean, leftMs?: number | null): void;
+  /** It may run for so long from now on. */
+  extend(execution: ExecutionId, leftMs: number): void;
   cancel(execution: ExecutionId): void;
   forget(execution: ExecutionId): void;
   /** The node's process died. `lossRate`: share of its programs that die with it. */
@@ -109,6 +117,16 @@ export function createSimRunner(context: SimRunnerContext): SimRunner {
     else enter(run, NEXT[run.stage] as 'starting' | 'running');
   };
 
+  const limit = (run: Run, leftMs: number): void => {
+    const endsAt = context.queue.now() + leftMs + GOODBYE_MS;
+    run.endsAt = endsAt;
+    context.queue.after(leftMs + GOODBYE_MS, () => {
+      if (run.endsAt !== endsAt || !isActive(run)) return;
+      run.lost = true;
+      run.generation += 1;
+    });
+  };
+
   const resume = (run: Run): void => {
     if (run.lost) finish(run, failure('lost-container', endless(run.order) ? 'transient' : 'node'));
     else if (run.last !== null) context.emit(run.order.execution, run.last);
@@ -120,8 +138,16 @@ export function createSimRunner(context: SimRunnerContext): SimRunner {
   };
 
   return {
-    run: (order, again) => {
+    run: (order, again, leftMs = null) => {
       const known = runs.get(order.execution);
+      // It was to begin some time ago, and the disk was slow.
+      if (leftMs !== null && leftMs <= 0) {
+        if (known === undefined) context.emit(order.execution, { type: 'cancelled', output: null });
+        else if (known.stage !== 'over') finish(known, { type: 'cancelled', output: OUTPUT });
+        else if (known.last !== null) context.emit(order.execution, known.last);
+        return;
+      }
+      if (known !== undefined && leftMs !== null) limit(known, leftMs);
       if (known !== undefined && known.order.restarts >= order.restarts) {
         // What is over is told again, as by the files of a run: an older row may be on the disk of its node.
         if (again || !isActive(known)) resume(known);
@@ -134,9 +160,15 @@ export function createSimRunner(context: SimRunnerContext): SimRunner {
         generation: 0,
         lost: false,
         cancelling: false,
+        endsAt: null,
       };
       runs.set(order.execution, run);
+      if (leftMs !== null) limit(run, leftMs);
       enter(run, 'preparing');
+    },
+    extend: (execution, leftMs) => {
+      const run = runs.get(execution);
+      if (run !== undefined) limit(run, leftMs);
     },
     cancel: (execution) => {
       const run = runs.get(execution);

@@ -76,6 +76,11 @@ describe('simulated meshes', () => {
     for (let seed = 1; seed <= 60; seed += 1) mustHold(hard(seed, ['liars']));
   });
 
+  it('run no exclusive program twice, and wait for who is cut off as long as the owner says', () => {
+    for (let seed = 1; seed <= 100; seed += 1) mustHold(hard(seed, ['policies']));
+    for (let seed = 1; seed <= 20; seed += 1) mustHold(hard(seed, ['policies', ...kindsKept]));
+  });
+
   it('keep every promise for jobs of many partitions', () => {
     for (let seed = 1; seed <= 12; seed += 1) mustHold(hard(seed, ['counts']));
   });

@@ -6,6 +6,7 @@ import type { JobId, PublicKey, RequestId } from '../../src/core/record/ids.ts';
 import { asRequestId } from '../../src/core/record/ids.ts';
 import type { Reply } from '../../src/core/contract/reply.ts';
 import type { Certified } from '../../src/core/record/records.ts';
+import { JOB_TYPES } from '../../src/job/types.ts';
 import type { Job, JobType, Timeouts } from '../../src/job/model.ts';
 import type { FaultPlan } from './faults.ts';
 import type { Random } from './random.ts';
@@ -55,6 +56,8 @@ export interface WorkloadOptions {
   readonly opsRate: number;
   /** Share of services that run on every node that matches instead. */
   readonly daemonRate: number;
+  /** Share of the jobs whose owner chooses what becomes of executions that are cut off. */
+  readonly policyRate: number;
 }
 
 const CLIENT_PATIENCE_MS = 30_000;
@@ -76,10 +79,14 @@ export function createJobs(options: WorkloadOptions, plan: FaultPlan, random: Ra
     return {
       index,
       owner: random.pick(options.owners),
-      spec: asDrawn(
-        specOf(index, service ? 'service' : 'batch', options, plan, runMs, random),
-        options,
-        random.fork(`ops ${index}`),
+      spec: withPolicy(
+        asDrawn(
+          specOf(index, service ? 'service' : 'batch', options, plan, runMs, random),
+          options,
+          random.fork(`ops ${index}`),
+        ),
+        options.policyRate,
+        random.fork(`policy ${index}`),
       ),
       nonce: random.hex(32),
       runMs,
@@ -102,6 +109,16 @@ function asDrawn(spec: Job, { opsRate, daemonRate }: WorkloadOptions, random: Ra
   const zone = { Key: 'zone', Operator: 'in', Values: ['z0', 'z2', 'z3'] } as const;
   const Constraints = random.chance(0.4) ? [zone] : spec.Constraints;
   return { ...spec, Type: 'ops', Count: 0, Priority: random.integer(0, 2), Constraints };
+}
+
+/** Drawn apart, too. */
+function withPolicy(spec: Job, policyRate: number, random: Random): Job {
+  if (policyRate === 0 || !random.chance(policyRate)) return spec;
+  const exclusive = JOB_TYPES[spec.Type].counted && random.chance(0.75);
+  const Meta: Job['Meta'] = exclusive
+    ? { 'shoal/partition-policy': 'exclusive' }
+    : { 'shoal/partition-policy': 'wait', 'shoal/lost-after': random.pick(['20s', '45s', '2m']) };
+  return { ...spec, Meta };
 }
 
 function specOf(

@@ -3,7 +3,7 @@ import type { Gossip, Message } from './messages.ts';
 import type { Reply } from './reply.ts';
 import type { StoreWrite } from './stored.ts';
 import type { ExecutionOrder } from '../record/execution.ts';
-import type { ExecutionId, JobId, NodeId, RequestId } from '../record/ids.ts';
+import type { ExecutionId, JobId, Millis, NodeId, RequestId } from '../record/ids.ts';
 
 export type Effect =
   /** A barrier: nothing after it in this list leaves the process before it is on disk. */
@@ -11,7 +11,15 @@ export type Effect =
   | { readonly type: 'send'; readonly to: NodeId; readonly message: Message }
   | { readonly type: 'gossip'; readonly gossip: Gossip }
   /** Carry out this execution; events come back as `run-event`. `resume`: it may be running already. */
-  | { readonly type: 'run'; readonly order: ExecutionOrder; readonly resume: boolean }
+  | {
+      readonly type: 'run';
+      readonly order: ExecutionOrder;
+      readonly resume: boolean;
+      /** By the clock of this process: its program must be over then, unless it may run on; absent = no such end. */
+      readonly until?: Millis;
+    }
+  /** It may run on until then. */
+  | { readonly type: 'extend-run'; readonly execution: ExecutionId; readonly until: Millis }
   | { readonly type: 'cancel-run'; readonly execution: ExecutionId; readonly why: string }
   /** The execution is over and reported: its working files may go after the retention time. */
   | { readonly type: 'forget-run'; readonly execution: ExecutionId }
@@ -94,6 +102,8 @@ export type NoteEvent =
   | 'execution.begun'
   | 'execution.phase'
   | 'execution.cancelled'
+  /** Of an exclusive job: its keepers did not let it run on in time. */
+  | 'execution.tenure-over'
   /** A holder had a lost copy made anew. */
   | 'result.copied'
   | 'peer.suspect'

@@ -72,6 +72,18 @@ export const STEADY_MS = 2 * RESTART_MAX_MS;
 export const LIVE_MAX = 512;
 /** Of these, asked of a neighbour at a time: their specs may have 64 KiB each. */
 export const LIVE_WANTED_MAX = 64;
+/**
+ * For how long a quorum of keepers lets the program of an exclusive job run, counted from the question: two further
+ * questions may be lost, each `leaseRenewMs` after the one before.
+ */
+export const TENURE_MS = 15_000;
+/** From the end of the tenure on, until the program has ended: with what is left to it to say goodbye. */
+const TENURE_STOP_MS = 10_000;
+/** A clock that is slow by so much tells of the tenure, one that is fast by so much of the wait for its end. */
+const CLOCK_ERROR = 0.05;
+/** The next attempt begins so long after it was committed, 28 s: when the one before has ended. */
+export const PREDECESSOR_MS =
+  1_000 * Math.ceil(((TENURE_MS + TENURE_STOP_MS) * (1 + CLOCK_ERROR)) / (1 - CLOCK_ERROR) / 1_000);
 /** Specs of one answer, up to 64 KiB each. */
 export const SPECS_MAX = 64;
 /** Nodes that there shall be for each result, its executor included. */

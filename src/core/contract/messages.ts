@@ -8,7 +8,15 @@ import type { ExecutionId, JobId, NodeId, PublicKey, RecordId, RequestId } from 
 import type { Refusal } from '../record/refusals.ts';
 import type { Changes, Roots } from '../record/chain.ts';
 import type { Opaque } from '../record/opaque.ts';
-import type { AnyRecord, Certified, Committed, Epoch, Signed, Slot } from '../record/records.ts';
+import type {
+  AnyRecord,
+  Certified,
+  Committed,
+  ConfigId,
+  Epoch,
+  Signed,
+  Slot,
+} from '../record/records.ts';
 
 /** A value proposed for a slot, or accepted there. */
 export type SlotValue = { readonly [T in Committed]: Signed<T> }[Committed];
@@ -226,6 +234,24 @@ export type Message =
     }
   /** Leader to executor: heard; what is not in it is not mine to lead, or should not run (then a `cancel` comes). */
   | { readonly type: 'renewed'; readonly executions: readonly ExecutionId[] }
+  /** Executor of an exclusive job to its keepers: may it run for the next 15 s, as far as you have voted? */
+  | {
+      readonly type: 'tenure-wanted';
+      readonly job: JobId;
+      readonly execution: ExecutionId;
+      /** The keepers that are asked. */
+      readonly config: ConfigId;
+      /** Of this question; no other has it. */
+      readonly turn: number;
+    }
+  /** Keeper to executor: yes. Who has voted for a later attempt says nothing. */
+  | {
+      readonly type: 'tenure';
+      readonly job: JobId;
+      readonly execution: ExecutionId;
+      readonly config: ConfigId;
+      readonly turn: number;
+    }
   | ({
       readonly type: 'leads';
       readonly job: JobId;

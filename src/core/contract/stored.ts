@@ -84,6 +84,8 @@ export interface StoredExecution extends Roots {
   readonly state: Signed<'state'>;
   /** Taken up, and not begun for want of room; absent otherwise. */
   readonly queued?: true;
+  /** Of an exclusive job, and still to begin, as an earlier attempt may run; absent otherwise. */
+  readonly unbegun?: true;
   /** Of a program that does not end by itself, and did; absent otherwise. */
   readonly backoff?: Backoff;
 }

@@ -10,7 +10,7 @@ import { executionTimer } from './reporting.ts';
 import { note, persist, refuse, send } from '../node/outbox.ts';
 import { isPausing, rest, restartTimer } from './restarting.ts';
 import { onRunEvent } from './run-events.ts';
-import { dropExecution, isResting } from './state.ts';
+import { dropExecution, isResting, runOf, tenureTimer } from './state.ts';
 import type { LocalExecution } from './state.ts';
 import { checkCommitted, extended } from '../record/verify.ts';
 import type { With } from '../node/state.ts';
@@ -53,7 +53,7 @@ function justifies({ record }: CertifiedValue, { stored }: LocalExecution): bool
   return !ends && record.body.attempt > stored.assign.record.body.attempt;
 }
 
-function cancel(
+export function cancel(
   core: With<'mesh' | 'placing' | 'executing'>,
   execution: LocalExecution,
   why: string,
@@ -63,10 +63,13 @@ function cancel(
   execution.cancelling = true;
   note(core, 'execution.cancelled', { job: order.job, execution: order.execution, why });
   // Nothing runs that could be ended.
-  if (isPausing(execution) || (isResting(execution) && !execution.isEnding)) {
+  const isIdle = isResting(execution) && !execution.isEnding;
+  if (isPausing(execution) || isIdle || execution.stored.unbegun === true) {
     const cancelled = { type: 'cancelled', output: state.body.output } as const;
     return onRunEvent(core, order.execution, cancelled);
   }
+  // Begun by the process before this one, and not taken up: it may have ended, and is asked how.
+  if (execution.tenure?.runs === false) core.out.push(runOf(execution, true));
   core.out.push({ type: 'cancel-run', execution: order.execution, why });
 }
 
@@ -108,6 +111,7 @@ function isForgotten(
   dropExecution(core, id);
   core.timers.clear(executionTimer(id));
   core.timers.clear(restartTimer(id));
+  core.timers.clear(tenureTimer(id));
   persist(core, { table: 'executions', job, key: id, value: null });
   core.out.push({ type: 'forget-run', execution: id });
   // What a keeper promised of a job that is over binds it all the same.

@@ -2,6 +2,7 @@
  * Executions on this node: take assignments that are certified and fresh,
  * write them down before they start. What becomes of them is in `reporting.ts`, `lease.ts`, `ending.ts`.
  */
+import { partitionPolicyOf } from '../../job/partition-policy.ts';
 import { JOB_TYPES } from '../../job/types.ts';
 import { remember } from '../node/remember.ts';
 import { toSay } from '../node/repeat.ts';
@@ -25,8 +26,9 @@ import type { Refusal } from '../record/refusals.ts';
 import { hasPlace } from '../record/slot.ts';
 import { saveExecution } from './reporting.ts';
 import { note, observe, refuse, seal, send, wallMs } from '../node/outbox.ts';
-import { noteExecution } from './state.ts';
+import { noteExecution, runOf } from './state.ts';
 import type { LocalExecution } from './state.ts';
+import { newTenure, tickTenure } from './tenure.ts';
 import { checkActivation, checkCommitted, checkGrant, grantedEpoch } from '../record/verify.ts';
 import { holdUnused, holdUsed } from '../mesh/welcome.ts';
 import type { With } from '../node/state.ts';
@@ -102,7 +104,7 @@ export function highestEpochSeen(core: With<'keeping' | 'executing'>, job: JobId
 
 /** @returns null when the execution is on disk and begins, else why not */
 function take(
-  core: With<'keeping' | 'placing' | 'executing'>,
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
   from: NodeId,
   message: AssignMessage,
   assign: Certified<'assign'>,
@@ -133,14 +135,16 @@ function take(
   observe(core, assign.record.hlc);
   const order = orderOf(spec, body, epoch, message.holders);
   const state = seal(core, 'state', stateBody(body, 0, 'received'));
+  const exclusive = partitionPolicyOf(spec.body.spec) === 'exclusive';
   const stored: StoredExecution = {
     order,
     spec,
     ...rootsOf(message),
     assign,
     state,
+    ...(exclusive ? { unbegun: true } : {}),
   };
-  addExecution(core, stored, epoch);
+  const execution = addExecution(core, stored, epoch);
   saveExecution(core, stored);
   if (epoch.number > 0) saveEpoch(core, body.job, epoch);
   note(core, 'execution.received', {
@@ -148,7 +152,8 @@ function take(
     execution: body.execution,
     attempt: body.attempt,
   });
-  core.out.push({ type: 'run', order, resume: false });
+  if (exclusive) tickTenure(core, body.execution);
+  else core.out.push(runOf(execution, false));
   return null;
 }
 
@@ -241,6 +246,7 @@ export function addExecution(
     doubtedUntil: null,
     runsSince: null,
     isEnding: false,
+    tenure: newTenure(core, stored),
   };
   noteExecution(core, execution);
   core.timers.set('renew', after(core.now, core.config.limits.leaseRenewMs));

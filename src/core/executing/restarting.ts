@@ -14,7 +14,7 @@ import { RESTART_FIRST_MS, RESTART_MAX_MS, STEADY_MS } from '../contract/limits.
 import type { StoredExecution } from '../contract/stored.ts';
 import type { StateBody } from '../record/records.ts';
 import { report, saveExecution } from './reporting.ts';
-import { isResting } from './state.ts';
+import { isResting, runOf } from './state.ts';
 import type { LocalExecution } from './state.ts';
 
 export const restartTimer = (execution: ExecutionId): string => `restart:${execution}`;
@@ -108,7 +108,7 @@ export function tickRestart(core: With<'executing'>, id: ExecutionId): void {
   const sequence = before.sequence + 1;
   const state = seal(core, 'state', { ...before, sequence, retryMs: null });
   update(core, execution, { ...stored, state, backoff: { ...backoff, until: null } });
-  core.out.push({ type: 'run', order: stored.order, resume: false });
+  core.out.push(runOf(execution, false));
 }
 
 function update(core: Node, execution: LocalExecution, stored: StoredExecution): void {

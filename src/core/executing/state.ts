@@ -5,8 +5,9 @@ import type { Repeat } from '../node/repeat.ts';
 import type { ExecutionId, JobId, Millis, NodeId, RecordId, StoreId } from '../record/ids.ts';
 import { asMillis } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
-import type { Epoch } from '../record/records.ts';
+import type { Configuration, Epoch } from '../record/records.ts';
 import type { Packed } from '../record/suite.ts';
+import type { Effect } from '../contract/effect.ts';
 import type { Message } from '../contract/messages.ts';
 import type { With } from '../node/state.ts';
 
@@ -33,6 +34,25 @@ export interface LocalExecution {
   runsSince: Millis | null;
   /** It rests, and its program was told to stop and has not said that it did. */
   isEnding: boolean;
+  /** null when its job is not exclusive. */
+  readonly tenure: Tenure | null;
+}
+
+/** For how long the keepers of an exclusive job let this program run. */
+export interface Tenure {
+  /** Not asked for before: the program of an earlier attempt may still run. */
+  readonly from: Millis;
+  /** The program has to be stopped then. */
+  until: Millis;
+  readonly asked: {
+    readonly turn: number;
+    readonly at: Millis;
+    readonly configuration: Configuration;
+    readonly answers: Set<NodeId>;
+  }[];
+  askAt: Millis;
+  /** This process has begun the program, or taken it up. */
+  runs: boolean;
 }
 
 /** Its program is over until its node matches the job again, or takes work again. */
@@ -68,6 +88,8 @@ export interface Executing {
   readonly executions: Map<ExecutionId, LocalExecution>;
   /** Those that have not ended: of a large job thousands that have are kept until it is closed. */
   readonly live: Map<ExecutionId, LocalExecution>;
+  /** Of the last question for a tenure. */
+  turn: number;
   /** Those it took up by its own decision, whether they wait, run or have ended. */
   readonly own: Map<ExecutionId, LocalExecution>;
   /** Until then calls to such jobs may be old. */
@@ -101,6 +123,7 @@ export interface Executing {
 export const createExecuting = (): Executing => ({
   executions: new Map(),
   live: new Map(),
+  turn: 0,
   own: new Map(),
   doubtUntil: asMillis(0),
   done: new JobSet(),
@@ -120,6 +143,19 @@ export function noteExecution({ executing }: With<'executing'>, execution: Local
   if (isTerminal(state.body.phase)) executing.live.delete(order.execution);
   else executing.live.set(order.execution, execution);
 }
+
+export const tenureTimer = (execution: ExecutionId): string => `tenure:${execution}`;
+
+/** Its program begins or is taken up again. */
+export const runOf = (
+  { stored: { order }, tenure }: LocalExecution,
+  resume: boolean,
+): Extract<Effect, { type: 'run' }> => ({
+  type: 'run',
+  order,
+  resume,
+  ...(tenure === null ? {} : { until: tenure.until }),
+});
 
 export function dropExecution({ executing }: With<'executing'>, id: ExecutionId): void {
   executing.executions.delete(id);

@@ -3,6 +3,7 @@
  * observations. `plan.ts` puts the partitions together.
  */
 import type { Job } from '../../job/model.ts';
+import { partitionPolicyOf } from '../../job/partition-policy.ts';
 import { JOB_TYPES } from '../../job/types.ts';
 import type { ExecutionId, Millis, NodeId, RecordId } from '../record/ids.ts';
 import { after } from '../record/ids.ts';
@@ -15,6 +16,7 @@ import type { Search } from './queueing.ts';
 import { attemptsOf, isTerminal } from '../record/ledger.ts';
 import type { Attempt, Ledger } from '../record/ledger.ts';
 import { acceptSlot, assignSlot } from '../record/slot.ts';
+import { PREDECESSOR_MS } from '../contract/limits.ts';
 import type { Limits } from '../contract/limits.ts';
 import type { Vacancy } from '../placing/ranking.ts';
 import type {
@@ -192,7 +194,7 @@ function planPlace(draft: PartitionPlan, ledger: Ledger, index: number, observed
   const [attempt, ...others] = attemptsOf(ledger.partitions.get(index));
   if (attempt === undefined || isSecondPlace(ledger, [attempt, ...others], index)) return;
   draft.open = true;
-  viewOf(draft, attempt, undefined, observed, Number.POSITIVE_INFINITY);
+  viewOf(draft, attempt, undefined, ledger, observed, Number.POSITIVE_INFINITY);
 }
 
 /** Another leader had given its node a place, too: the lower one counts. */
@@ -235,11 +237,13 @@ function planResult(
  * An executor ends what runs too long. One that does not, while it renews its lease, is lost all the
  * same: after the job's own limit and the time for what does not count in it.
  */
-export function timeLimitOf({ Type, Task }: Job): number {
+export function timeLimitOf(job: Job): number {
+  const { Type, Task } = job;
   const { Engine, InputSources, Publisher, Timeouts } = Task;
   if (Timeouts.ExecutionTimeout === 0 || !JOB_TYPES[Type].ends) return Number.POSITIVE_INFINITY;
   const moves = Engine.Type === 'docker' || InputSources.length > 0 || Publisher.Type !== '';
-  return Timeouts.ExecutionTimeout * 1000 + (moves ? MOVING_MS : OVERDUE_MS);
+  const waitsMs = partitionPolicyOf(job) === 'exclusive' ? PREDECESSOR_MS : 0;
+  return Timeouts.ExecutionTimeout * 1000 + waitsMs + (moves ? MOVING_MS : OVERDUE_MS);
 }
 
 /** After an accept the other attempts of its partition are to stop. */

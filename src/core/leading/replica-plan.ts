@@ -4,6 +4,7 @@
  * oldest that is well stays: the leader commits a further attempt that adopts it, and whatever stands no more
  * is stopped with that as the proof.
  */
+import { partitionPolicyOf } from '../../job/partition-policy.ts';
 import { RESTART_MAX_MS, STEADY_MS } from '../contract/limits.ts';
 import { after } from '../record/ids.ts';
 import type { Millis } from '../record/ids.ts';
@@ -41,8 +42,10 @@ export function planReplica(
     .slice(-inRow)
     .filter(({ attempt, fate }) => fate !== 'live' && attempt.state?.body.phase !== 'cancelled')
     .map(({ attempt }) => attempt.assign.record.body.node);
+  const exclusive = partitionPolicyOf(ledger.spec.body.spec) === 'exclusive';
   const living = views.filter((view) => view.fate === 'live' && !isStopping(view, observed));
-  const stays = whoStays(living, last, inRow);
+  // What took the place of an exclusive one may have begun, so none of those before it stays.
+  const stays = whoStays(exclusive ? living.filter((view) => view === last) : living, last, inRow);
   const attempt = (attempts.at(-1)?.assign.record.body.attempt ?? -1) + 1;
   const isFull = attempt >= attemptsMax(ledger.spec.body);
   if (last !== undefined && stays === last) return stopOthers(draft, living, last);

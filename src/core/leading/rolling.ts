@@ -9,7 +9,7 @@ import type { KeptJob } from '../keeping/state.ts';
 import { seal, touch } from '../node/outbox.ts';
 import type { Node } from '../node/state.ts';
 import { after } from '../record/ids.ts';
-import type { ExecutionId, Millis } from '../record/ids.ts';
+import type { Millis } from '../record/ids.ts';
 import { attemptsOf, isTerminal } from '../record/ledger.ts';
 import type { Attempt, Ledger } from '../record/ledger.ts';
 import { partitionsIn, versionSlot } from '../record/slot.ts';
@@ -126,30 +126,36 @@ export function rollBack(core: Node, kept: KeptJob, lead: Leader, why: string): 
 }
 
 /** As far as their nodes say that they run, or were heard lately. */
-function oldsOf(core: Node, { others, spec }: Ledger, lead: Leader): Olds {
+function oldsOf(core: Node, ledger: Ledger, lead: Leader): Olds {
+  const { others, spec } = ledger;
   const olds = new Map<number, Attempt[]>();
   const versions = [...others].filter(([version]) => version < spec.body.version);
   for (const [, { partitions }] of versions.sort(([a], [b]) => a - b))
     for (const [index, partition] of partitions) {
       const last = attemptsOf(partition).at(-1);
-      if (last === undefined || !lives(core, lead, last)) continue;
+      if (last === undefined || !lives(core, ledger, lead, last)) continue;
       olds.set(index, [...(olds.get(index) ?? []), last]);
     }
   return olds;
 }
 
-function lives(core: Node, lead: Leader, attempt: Attempt): boolean {
+function lives(core: Node, ledger: Ledger, lead: Leader, attempt: Attempt): boolean {
   const { assign, state } = attempt;
   const { execution } = assign.record.body;
   if (lead.cancelled.has(execution)) return false;
   if (state !== null && isTerminal(state.body.phase)) return false;
-  return silentAt(core, lead, execution, attempt) > core.now;
+  return silentAt(core, ledger, lead, attempt) > core.now;
 }
 
-function silentAt(core: Node, lead: Leader, execution: ExecutionId, attempt: Attempt): Millis {
+function silentAt(core: Node, ledger: Ledger, lead: Leader, attempt: Attempt): Millis {
+  const { execution } = attempt.assign.record.body;
   const known = lead.watch.get(execution);
   if (known !== undefined) return known.silentAt;
-  const watched = watchAnew(attempt, undefined, lead.epoch, core.now, core.config.limits);
+  const watched = watchAnew(attempt, undefined, ledger, {
+    now: core.now,
+    epoch: lead.epoch,
+    limits: core.config.limits,
+  });
   lead.watch.set(execution, { ...watched, startBy: null });
   return watched.silentAt;
 }

@@ -153,6 +153,8 @@ const cuts: { readonly [T in MessageType]: Cut<T> } = {
   renew: byList('executions', () => 2 * ID_BYTES),
   renewed: byList('executions', () => ID_BYTES),
   leads: bounded,
+  'tenure-wanted': bounded,
+  tenure: bounded,
   cancel: bounded,
   closed: bounded,
   'closed-ack': bounded,

@@ -64,8 +64,19 @@ export function createDockerEngine(config: DockerEngineConfig): Engine {
     // A run that is over has removed its container.
     diskBytes: async (execution, enough, signal) =>
       shared.active.has(execution) ? shared.disk.measure(execution, enough, signal) : 0,
+    remainsOf: (execution) => ({
+      type: 'container',
+      socketPath: socketOf(config.socketPath),
+      name: containerName(execution),
+    }),
     sweep: (keep) => sweep(shared, keep),
   };
+}
+
+/** As the client finds it; one that is reached over the network is not. */
+function socketOf(configured: string | null): string {
+  const host = process.env['DOCKER_HOST'] ?? '';
+  return configured ?? (host.startsWith('unix://') ? host.slice(7) : '/var/run/docker.sock');
 }
 
 const failed = (failure: ExecutionFailure): EngineOutcome => ({

@@ -15,7 +15,7 @@ import type { Engine, EngineOutcome, EngineRun, EngineStatus } from '../engine.t
 import { runChild } from './child.ts';
 import type { ChildRun } from './child.ts';
 import { cancelled, runnerNotStarted } from './failures.ts';
-import { commandOf, findTools } from './launch.ts';
+import { commandOf, findTools, MARK } from './launch.ts';
 import type { Tools } from './launch.ts';
 import { commonOrder, prepare } from './prepare.ts';
 import type { WasmEngineConfig } from './prepare.ts';
@@ -78,6 +78,7 @@ export function createWasmEngine(config: WasmEngineConfig): Engine {
 
     // It writes to its mounts alone.
     diskBytes: () => Promise.resolve(0),
+    remainsOf: (execution) => ({ type: 'process', commandLine: [MARK, execution] }),
 
     sweep: (keep) => killRunners(state, (execution) => !keep.has(asExecutionId(execution))),
   };

@@ -6,6 +6,7 @@
 import { mkdir } from 'node:fs/promises';
 import { isInterruption } from '../../core/record/execution.ts';
 import type { ExecutionOrder, RunEvent } from '../../core/record/execution.ts';
+import { asExecutionId } from '../../core/record/ids.ts';
 import type { ExecutionId } from '../../core/record/ids.ts';
 import { createPermits } from '../../../p2p/protocols/permits.ts';
 import { pause } from '../../lib/abort.ts';
@@ -15,6 +16,7 @@ import type { OrderRun, RunPorts } from './run-one.ts';
 import { executionFiles } from './files.ts';
 import type { FinalEvent } from './files.ts';
 import { createSweeper } from './sweep.ts';
+import { createWarden } from './warden.ts';
 
 export interface RunnerOptions extends RunPorts {
   /** Directory of all executions; made when it is not there. */
@@ -28,8 +30,11 @@ export interface Runner {
   /**
    * Begins an execution, or goes on with one that an earlier process began. Returns at once.
    * @param resume it may have been begun; only logged, because the files tell.
+   * @param until by this process's clock: its program is ended then, unless it is extended; null = no such end
    */
-  start(order: ExecutionOrder, resume: boolean): void;
+  start(order: ExecutionOrder, resume: boolean, until?: number | null): void;
+  /** Its program may run until then. */
+  extend(execution: ExecutionId, until: number): void;
   /** Ends it and reports `cancelled`; nothing when it is over. */
   cancel(execution: ExecutionId, why: string): void;
   /** Its files may go after the retention time. */
@@ -51,6 +56,12 @@ export interface Runner {
 /** Published side by side; nobody is sent away, as all have their place on this node already. */
 const LARGE_RESULTS = { max: 2, perPeer: 1, waitingMax: Number.POSITIVE_INFINITY };
 
+interface Active {
+  readonly abort: AbortController;
+  /** Rings when it has to end; null when it need not. */
+  alarm: NodeJS.Timeout | null;
+}
+
 /** Why a run was aborted. */
 class RunEnd extends Error {
   override readonly name = 'RunEnd';
@@ -62,7 +73,7 @@ class RunEnd extends Error {
 }
 
 export function createRunner(options: RunnerOptions): Runner {
-  const active = new Map<ExecutionId, { readonly abort: AbortController }>();
+  const active = new Map<ExecutionId, Active>();
   /** Its program is over, and is started again. */
   const resting = new Set<ExecutionId>();
   /** Of each execution the run that was begun last, until it is cleared up after. */
@@ -71,6 +82,12 @@ export function createRunner(options: RunnerOptions): Runner {
   const background = new Set<Promise<void>>();
   const sweeper = createSweeper(options);
   const largeResults = createPermits(LARGE_RESULTS);
+  const warden = createWarden({
+    executionsDir: options.executionsDir,
+    remainsOf: (execution) =>
+      [...options.engines.values()].flatMap((engine) => engine.remainsOf?.(execution) ?? []),
+    log: options.log,
+  });
   let stopping = false;
 
   const tell = (execution: ExecutionId, event: RunEvent): void => {
@@ -91,31 +108,53 @@ export function createRunner(options: RunnerOptions): Runner {
     void guarded.finally(() => background.delete(guarded));
   };
 
+  /** @returns when whoever ends it in place of this process knows of it */
+  const limit = (execution: ExecutionId, run: Active, until: number): Promise<void> => {
+    const leftMs = until - performance.now();
+    if (run.alarm !== null) clearTimeout(run.alarm);
+    const end = (): void => run.abort.abort(new RunEnd('cancel', 'it may run no longer'));
+    if (leftMs <= 0) end();
+    else run.alarm = setTimeout(end, leftMs);
+    return warden.watch(execution, Math.max(0, leftMs));
+  };
+
+  inBackground(asExecutionId('all'), warden.adopt());
   return {
-    start(order, resume) {
+    start(order, resume, until = null) {
       const { execution } = order;
       if (stopping || active.has(execution)) return;
       const abort = new AbortController();
+      const run: Active = { abort, alarm: null };
       const log = options.log.child({ execution });
       log.debug({ job: order.job, resume }, 'execution.start');
       const phase: OrderRun['phase'] = (name) => tell(execution, { type: 'phase', phase: name });
       resting.delete(execution);
-      const before = last.get(execution);
+      const earlier = last.get(execution);
+      const before =
+        until === null
+          ? earlier
+          : Promise.all([earlier, limit(execution, run, until)]).then(() => undefined);
       const done = carryThrough(
         { ...options, order, log, signal: abort.signal, phase, largeResults, before },
         (event) => {
           active.delete(execution);
+          if (run.alarm !== null) clearTimeout(run.alarm);
+          if (until !== null) inBackground(execution, warden.release(execution));
           if (isInterruption(order.jobType, event)) resting.add(execution);
           tell(execution, event);
         },
       );
-      active.set(execution, { abort });
+      active.set(execution, run);
       last.set(execution, done);
       const drop = (): void => {
         if (last.get(execution) === done) last.delete(execution);
       };
       void done.then(drop, drop);
       inBackground(execution, done);
+    },
+    extend(execution, until) {
+      const run = active.get(execution);
+      if (run !== undefined) inBackground(execution, limit(execution, run, until));
     },
     cancel(execution, why) {
       const run = active.get(execution);
@@ -136,6 +175,7 @@ export function createRunner(options: RunnerOptions): Runner {
     async stop(deadlineMs) {
       stopping = true;
       for (const run of active.values()) run.abort.abort(new RunEnd('stop', 'the node stops'));
+      warden.leave();
       const waiting = new AbortController();
       const all = Promise.all(background);
       const inTime = await Promise.race([

@@ -269,6 +269,20 @@ const messages: Makers<Message> = {
     executions: [{ job: id, execution: assign.body.execution }],
   }),
   renewed: ({ assign }) => ({ type: 'renewed', executions: [assign.body.execution] }),
+  'tenure-wanted': ({ id, assign, epoch, n }) => ({
+    type: 'tenure-wanted',
+    job: id,
+    execution: assign.body.execution,
+    config: epoch.config,
+    turn: n,
+  }),
+  tenure: ({ id, assign, epoch, n }) => ({
+    type: 'tenure',
+    job: id,
+    execution: assign.body.execution,
+    config: epoch.config,
+    turn: n,
+  }),
   leads: ({ id, epoch }) => ({ type: 'leads', job: id, epoch, grant: null }),
   cancel: ({ job, id, assign, state }) => ({
     type: 'cancel',

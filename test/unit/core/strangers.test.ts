@@ -188,6 +188,11 @@ const messages: Expected<Message> = {
   'states-ack': [{ type: 'states-ack', seen: [{ execution, sequence: 1 }] }, []],
   renew: [{ type: 'renew', executions: [{ job: id, execution }] }, []],
   renewed: [{ type: 'renewed', executions: [execution] }, []],
+  'tenure-wanted': [
+    { type: 'tenure-wanted', job: id, execution, config: epoch.config, turn: 1 },
+    [],
+  ],
+  tenure: [{ type: 'tenure', job: id, execution, config: epoch.config, turn: 1 }, []],
   leads: [{ type: 'leads', job: id, epoch, grant: null }, []],
   cancel: [
     { type: 'cancel', job: id, execution, because: committed(job, acceptOf(job, state)) },

@@ -1,6 +1,7 @@
 /** An effect that cannot be performed costs that effect: not the ones behind it, and not the process. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { asMillis } from '../../../src/core/record/ids.ts';
 import type { Effect } from '../../../src/core/contract/effect.ts';
 import type { Input } from '../../../src/core/contract/input.ts';
 import type { Gossip, Message } from '../../../src/core/contract/messages.ts';
@@ -74,6 +75,7 @@ const effects: { readonly [T in Exclude<Effect['type'], 'persist' | 'reply'>]?: 
   send: { type: 'send', to, message: odd },
   gossip: { type: 'gossip', gossip: { type: 'announce', announcement: {} } },
   run: { type: 'run', order, resume: false },
+  'extend-run': { type: 'extend-run', execution: order.execution, until: asMillis(1) },
   'cancel-run': { type: 'cancel-run', execution: order.execution, why: '' },
   'forget-run': { type: 'forget-run', execution: order.execution },
   replicate: {

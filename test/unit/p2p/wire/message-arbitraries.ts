@@ -188,6 +188,8 @@ const announcement: Arbitrary<Announcement> = withChanges<Announcement>({
 
 type M<T extends MessageType> = Of<Message, 'type', T>;
 const about = { job: jobIds, execution: executionIds };
+const config = record({ major: ordinals, minor: ordinals });
+const tenure = { ...about, config, turn: moments };
 const bidding = { job: jobIds, version: ordinals };
 const request = fc.uuid().map(asRequestId);
 const nonce = moments;
@@ -329,6 +331,8 @@ export const messageArbitraries: Arbitraries<Message> = {
   }),
   renew: record<M<'renew'>>({ type: is('renew'), executions: few(record(about)) }),
   renewed: record<M<'renewed'>>({ type: is('renewed'), executions: few(executionIds) }),
+  'tenure-wanted': record<M<'tenure-wanted'>>({ type: is('tenure-wanted'), ...tenure }),
+  tenure: record<M<'tenure'>>({ type: is('tenure'), ...tenure }),
   leads: withChanges<M<'leads'>>({ type: is('leads'), job: jobIds, epoch: epochs, grant: grants }),
   cancel: withChanges<M<'cancel'>>({ type: is('cancel'), ...about, because: certifiedValues }),
   closed: withChanges<M<'closed'>>({ type: is('closed'), job: jobIds, close: certified('close') }),
