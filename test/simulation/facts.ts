@@ -3,6 +3,7 @@
  * or reached a disk. Certificates are counted here by code of its own, not by the core's. The
  * checkers judge; this file only reports two values for one slot and certificates that prove nothing.
  */
+import { firstConfiguration } from '../../src/core/record/chain.ts';
 import type { JobId, NodeId } from '../../src/core/record/ids.ts';
 import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { Gossip, JobRecords, Message, SlotValue } from '../../src/core/contract/messages.ts';
@@ -16,6 +17,7 @@ import type {
   Signed,
   SpecBody,
   VoteBody,
+  Configuration,
 } from '../../src/core/record/records.ts';
 import { createFastSuite, nodeIdOf, nodeKey, ownerKey } from './fast-suite.ts';
 import type { NodeView, Observer } from './observer.ts';
@@ -305,13 +307,13 @@ function isQuorum({ keepers, former }: Electors, voted: ReadonlySet<string>): bo
 }
 
 /** Who keeps the job by the latest change that was chosen, or by its admission. */
-export function keepersNow(facts: JobFacts): Electors | null {
+export function keepersNow(facts: JobFacts): Configuration | null {
   let latest: ConfigBody | null = null;
   for (const { record } of facts.chosen.values())
     if (record.type === 'config' && record.body.config.minor > (latest?.config.minor ?? 0))
       latest = record.body;
   if (latest !== null) return latest;
-  return facts.admitted === null ? null : { keepers: facts.admitted.body.keepers, former: [] };
+  return facts.admitted === null ? null : firstConfiguration(facts.admitted.body);
 }
 
 /** Why this certificate proves nothing; null when it is good. */

@@ -4,6 +4,8 @@
  */
 import type { Inspection } from '../../src/core/contract/inspection.ts';
 import type { SlotValue } from '../../src/core/contract/messages.ts';
+import { isQuorum, members } from '../../src/core/record/keeper-set.ts';
+import { configSlot } from '../../src/core/record/slot.ts';
 import type { Signed } from '../../src/core/record/records.ts';
 import { JOB_TYPES } from '../../src/job/types.ts';
 import type { CheckersContext } from './checkers.ts';
@@ -81,17 +83,44 @@ export function checkReplaced(context: LivenessContext, dueMs: number): void {
     const { keepers, former } = keepersNow(facts) ?? { keepers: [], former: [] };
     const there = keepers.filter(({ node }) => up.has(node)).length;
     if (there >= wanted && former.length === 0) continue;
+    if (isUndecided(facts, able)) continue;
     const text = `has ${there} of ${wanted} keepers${former.length > 0 ? ', and still those before them' : ''}`;
     context.violation('L10', null, facts.job, text);
   }
 }
 
+/**
+ * A change hangs of which nobody who is there can tell whether it was decided: those of its voters that are gone may
+ * have made it up. Nothing may take its place.
+ */
+function isUndecided(facts: JobFacts, able: readonly NodeView[]): boolean {
+  const now = keepersNow(facts);
+  if (now === null) return false;
+  const slot = configSlot({ major: now.config.major, minor: now.config.minor + 1 });
+  const open = able.flatMap(({ store }) => store.get('accepted', facts.job, slot)?.value.id ?? []);
+  return [...new Set(open)].some((id) => {
+    const refused = able.filter(
+      ({ store }) => store.get('accepted', facts.job, slot)?.value.id !== id,
+    );
+    const without = members(now).filter((keeper) =>
+      refused.every((node) => node.id !== keeper.node || node.store.id !== keeper.store),
+    );
+    return isQuorum(
+      now,
+      without.map(({ node }) => node),
+    );
+  });
+}
+
 /** L7: epochs that began after the mesh had every reason to be calm. */
 export function checkCalm(context: LivenessContext): void {
   for (const facts of context.facts.jobs.values()) {
+    let leader = '';
     for (const [epoch, at] of facts.epochs) {
-      // With the keepers of a job the epoch of its leader changes, and nobody stands against it.
-      if (/^0\.[1-9][0-9]*\.1\./.test(epoch)) continue;
+      // With a change of the keepers, or of one that hangs, the epoch of their leader changes: nobody stands against it.
+      const before = leader;
+      leader = epoch.slice(epoch.lastIndexOf('.'));
+      if (leader === before || /^0\.[1-9][0-9]*\.1\./.test(epoch)) continue;
       if (at < context.healedAt() + CALM_AFTER_MS) continue;
       context.violation('L7', null, facts.job, `epoch ${epoch} began at ${at} ms`);
     }

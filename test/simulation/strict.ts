@@ -293,8 +293,10 @@ function checkCount(context: StrictContext, sponsor: NodeView, job: JobId, chose
 function checkLedgers(context: StrictContext): void {
   for (const facts of context.facts.jobs.values()) {
     const first = new Map<string, string>();
-    // Who was replaced may have missed what came before the end.
-    for (const { node: id, store } of keepersNow(facts)?.keepers ?? []) {
+    const now = keepersNow(facts)?.keepers ?? [];
+    for (const { node: id, store } of facts.admitted?.body.keepers ?? []) {
+      // Who was replaced may have missed what came before the end.
+      if (now.every((keeper) => keeper.node !== id || keeper.store !== store)) continue;
       const node = context.nodes().find((candidate) => candidate.id === id);
       if (node === undefined || !node.up || node.store.id !== store) continue;
       if (context.isHostile(node)) continue;

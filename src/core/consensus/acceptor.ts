@@ -16,7 +16,7 @@ import { JOB_TYPES } from '../../job/types.ts';
 import { noteOutdated } from './outdated.ts';
 import { hold, letGo, mayAsk, tellLedger } from './transfer.ts';
 import { compareEpochs, sameEpoch, withinReach } from '../record/ballot.ts';
-import { hasSay, wouldVote } from '../keeping/changing.ts';
+import { hasSay, bearsWith, wouldVote } from '../keeping/changing.ts';
 import { saveGuest, tellChanges, tellForfeit } from '../keeping/guests.ts';
 import { isShunned, leaderShown } from '../keeping/oversight.ts';
 import { stepDown } from './candidacy.ts';
@@ -245,7 +245,7 @@ function wellFounded(core: With<'mesh'>, kept: KeptJob, value: SlotValue): boole
     case 'assign':
       return true;
     case 'config':
-      return wouldVote(core, kept, value.body);
+      return wouldVote(core, kept, value.body) || bearsWith(core, kept, value.body);
     case 'accept': {
       const { version, partition, execution, node, result } = value.body;
       const state = ledger.states.get(execution)?.body;

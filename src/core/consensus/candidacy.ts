@@ -11,6 +11,7 @@ import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts
 import { isChosen, validVote } from '../record/certificate.ts';
 import { changes, configurationAt, currentOf, everKept, sameConfig } from '../record/chain.ts';
 import { hasPlace, slotOf } from '../record/slot.ts';
+import { mayBeDecided, waitsForMore } from './open-change.ts';
 import { highestAbove } from './outdated.ts';
 import { jobTimer, propose } from './proposer.ts';
 import { chunkOfValue, isPulled, pullOf, snapshotOf, takePage } from './snapshot.ts';
@@ -49,7 +50,9 @@ export const newLeader = (core: Node, ledger: Ledger, epoch: Epoch): Leader => (
   grant: null,
   confirming: null,
   rolling: null,
+  hung: 0,
   change: null,
+  askedBy: new Map(),
   commits: createCommits(core),
   seeking: createSeeking(core),
   watch: new Map(),
@@ -86,8 +89,9 @@ function nextEpoch(core: Node, kept: KeptJob): Epoch | null {
 }
 
 /**
- * The keepers changed under a leader: it goes on in the new configuration, with the promises of a quorum of it,
- * and decides nothing until it has them. What it had proposed it proposes again then.
+ * The keepers changed under a leader, or a change of them hangs: it goes on in the latest configuration, under a
+ * new epoch with the promises of a quorum, and decides nothing until it has them. What it had proposed it proposes
+ * again then.
  */
 export function moveOn(core: Node, kept: KeptJob, lead: Leader): void {
   const epoch = nextEpoch(core, kept);
@@ -159,7 +163,7 @@ export function confirmLonely(core: With<'mesh' | 'keeping'>): void {
 }
 
 /** The part of the job timer that concerns a candidacy. */
-export function tickCandidate(core: Node, kept: KeptJob, lead: Candidate): void {
+export function tickCandidate(core: With<'mesh'>, kept: KeptJob, lead: Candidate): void {
   if (core.now < endOf(lead)) {
     // The alarm may be set for a question that is asked long after the end.
     core.timers.set(jobTimer(kept), endOf(lead));
@@ -195,7 +199,9 @@ export function standSooner(core: With<'mesh' | 'keeping'>, node: NodeId): void 
   }
 }
 
-export function tickPromises(core: Node, kept: KeptJob, candidacy: Candidacy): void {
+export function tickPromises(core: With<'mesh'>, kept: KeptJob, candidacy: Candidacy): void {
+  conclude(core, kept, candidacy);
+  if (candidacyOf(kept.lead) !== candidacy) return;
   if (isDue(core, candidacy.resend)) askPromises(core, kept, candidacy);
   core.timers.set(jobTimer(kept), candidacy.resend.at);
 }
@@ -229,7 +235,7 @@ export function onPromise(
     const pull = pullOf(hold(core, kept, epoch).digest, digest);
     // One of the two does not know the version yet that the other does, and is told.
     if (pull === null) return;
-    candidacy.promises.set(from, { vote, digest, pull });
+    candidacy.promises.set(from, { vote, digest, pull, changes: new Set() });
   }
   proceed(core, from, kept, candidacy);
 }
@@ -242,20 +248,29 @@ export function onPage(core: With<'mesh'>, from: NodeId, kept: KeptJob, page: Pa
   if (candidacy === null || promise === undefined || !takePage(promise.pull, page)) return;
   candidacy.heardAt = core.now;
   takeRecords(core, from, kept, page);
-  for (const accepted of page.accepted) inherit(core, kept, candidacy, accepted);
+  for (const accepted of page.accepted) {
+    inherit(core, kept, candidacy, accepted);
+    if (accepted.value.type === 'config') promise.changes.add(accepted.value.id);
+  }
   // What it told may have ended this candidacy.
   if (candidacyOf(kept.lead) === candidacy) proceed(core, from, kept, candidacy);
 }
 
 /** A promise counts when all that it covers is here; what is not is asked for. */
-function proceed(core: Node, from: NodeId, kept: KeptJob, candidacy: Candidacy): void {
-  const { promises, grant } = candidacy;
-  const promise = promises.get(from);
+function proceed(core: With<'mesh'>, from: NodeId, kept: KeptJob, candidacy: Candidacy): void {
+  const promise = candidacy.promises.get(from);
   if (promise === undefined) return;
   if (!isPulled(promise.pull)) return askPage(core, from, kept.ledger.job, promise.pull);
+  conclude(core, kept, candidacy);
+}
+
+/** Enough promised, and what they say of a change of keepers is clear, or becomes no clearer. */
+function conclude(core: With<'mesh'>, kept: KeptJob, candidacy: Candidacy): void {
+  const { promises, grant } = candidacy;
   const complete = [...promises].filter(([, { pull }]) => isPulled(pull));
   const keepers = new Set(complete.map(([node]) => node));
   if (!isChosen(kept.ledger, grant, grant.body.epoch, keepers)) return;
+  if (waitsForMore(core, kept, candidacy)) return;
   const votes = complete.map(([, { vote }]) => vote);
   takeOffice(core, kept, candidacy, { record: grant, votes });
 }
@@ -309,9 +324,10 @@ function mayBeTrue(
 function takeOffice(
   core: Node,
   kept: KeptJob,
-  { inherited, promises }: Candidacy,
+  candidacy: Candidacy,
   grant: Certified<'grant'>,
 ): void {
+  const { inherited, promises } = candidacy;
   const { job } = kept.ledger;
   const { epoch } = grant.record.body;
   const former = kept.lead?.stage === 'leader' ? kept.lead : null;
@@ -329,9 +345,10 @@ function takeOffice(
   note(core, 'job.leading', { job, epoch: lead.epoch.number, confirmed: confirmed ? 1 : 0 });
   // Who led already took over then what had been decided before its epoch; what comes up now was not.
   const open = [...inherited.values()].filter(
-    ({ slot, epoch: voted }) =>
-      !kept.ledger.committed.has(slot) &&
-      (former === null || compareEpochs(voted, former.epoch) >= 0),
+    (accepted) =>
+      !kept.ledger.committed.has(accepted.slot) &&
+      (former === null || compareEpochs(accepted.epoch, former.epoch) >= 0) &&
+      (accepted.value.type !== 'config' || mayBeDecided(kept, candidacy, accepted)),
   );
   const states = [...kept.ledger.states.values()].filter((state) =>
     open.some(({ value }) => restsOn(value, state.body.execution)),

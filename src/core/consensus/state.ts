@@ -3,7 +3,7 @@ import type { AcceptedValue, Digest, SlotValue } from '../contract/messages.ts';
 import type { Repeat } from '../node/repeat.ts';
 import { toSay } from '../node/repeat.ts';
 import type { Node } from '../node/state.ts';
-import type { Millis, NodeId } from '../record/ids.ts';
+import type { Millis, NodeId, RecordId } from '../record/ids.ts';
 import type { Pull } from './snapshot.ts';
 import type { Signed, Slot } from '../record/records.ts';
 
@@ -13,6 +13,8 @@ export interface Promised {
   /** What it had then. */
   readonly digest: Digest;
   readonly pull: Pull;
+  /** Changes of keepers that it told of as accepted. */
+  readonly changes: Set<RecordId>;
 }
 
 /** A value this leader has proposed and not yet seen committed. */

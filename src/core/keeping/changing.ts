@@ -42,6 +42,25 @@ export const isTooSoon = (core: With<'mesh'>, { ledger, changedAt }: KeptJob): b
 /** Whether this node would vote for that configuration after the one at hand. */
 export function wouldVote(core: With<'mesh'>, kept: KeptJob, next: Configuration): boolean {
   const before = currentOf(kept.ledger);
+  if (!wouldLose(core, kept, next)) return false;
+  if (before.former.length > 0 || isGuest(core, kept)) return true;
+  return beyond(next.keepers, before.keepers).every((comer) => mayCome(core, comer));
+}
+
+/**
+ * Whether it votes for one that was proposed though who should come is not there any more, or not what it was: when
+ * that one takes the place of a keeper that is gone here, too. It may have been decided, and would hang for ever; after
+ * it the next one takes its place.
+ */
+export function bearsWith(core: With<'mesh'>, kept: KeptJob, next: Configuration): boolean {
+  const { keepers } = currentOf(kept.ledger);
+  if (beyond(next.keepers, keepers).length > beyond(keepers, next.keepers).length) return false;
+  return wouldLose(core, kept, next);
+}
+
+/** It may follow, and whoever it leaves out is gone. */
+function wouldLose(core: With<'mesh'>, kept: KeptJob, next: Configuration): boolean {
+  const before = currentOf(kept.ledger);
   if (!follows(before, next)) return false;
   // What was begun is brought to its end: the same keepers, without those before them.
   if (before.former.length > 0) return true;
@@ -54,7 +73,7 @@ export function wouldVote(core: With<'mesh'>, kept: KeptJob, next: Configuration
   // Nobody comes for it: only when it will never be what it was.
   if (next.former.length === 0 && gone.some((why) => why === 'away' || why === 'leaving'))
     return false;
-  return gone.every((why) => why !== null) && comers.every((comer) => mayCome(core, comer));
+  return gone.every((why) => why !== null);
 }
 
 /**

@@ -357,6 +357,7 @@ export function onStatusWanted(
       if (told <= COMMITS_MAX) tellLedger(core, from, kept);
     } else if (kept.lead?.stage === 'leader') {
       led.push({ job, epoch: kept.lead.epoch });
+      kept.lead.askedBy.set(from, core.now);
     } else if (kept.lead === null && kept.candidateAt === null) not.push(job);
   }
   if (led.length > 0) send(core, from, { type: 'leading', jobs: led });

@@ -5,6 +5,7 @@
  */
 import { JOB_TYPES } from '../../job/types.ts';
 import { changes } from '../record/chain.ts';
+import { changeHangs } from '../consensus/open-change.ts';
 import { flushCommits, resendOpen } from '../consensus/proposer.ts';
 import {
   isLeftBehind,
@@ -57,6 +58,10 @@ export function progress(core: With<'mesh' | 'keeping'>, kept: KeptJob): void {
   if (isLeftBehind(kept, lead)) return followOn(core, kept, lead);
   if (lead.stage === 'candidate') return tickCandidate(core, kept, lead);
   if (lead.confirming !== null) return tickPromises(core, kept, lead.confirming);
+  if (changeHangs(core, lead)) {
+    lead.hung += 1;
+    return moveOn(core, kept, lead);
+  }
   beginEntrusting(core, kept, lead);
   tellHolders(core, kept, lead);
   flushCommits(core, kept, lead, false);
@@ -67,7 +72,10 @@ export function progress(core: With<'mesh' | 'keeping'>, kept: KeptJob): void {
 
 /** The keepers changed: who leads goes on among the new ones, who wants to lead asks them. */
 function followOn(core: Node, kept: KeptJob, lead: Candidate | Leader): void {
-  if (lead.stage === 'leader') return moveOn(core, kept, lead);
+  if (lead.stage === 'leader') {
+    lead.hung = 0;
+    return moveOn(core, kept, lead);
+  }
   kept.lead = null;
   standForLeader(core, kept);
 }

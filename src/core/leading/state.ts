@@ -95,8 +95,12 @@ export interface Leader {
   confirming: Candidacy | null;
   /** null: all replicas are of this version. */
   rolling: Rolling | null;
+  /** How often a change of keepers hung, in this configuration. */
+  hung: number;
   /** A change of keepers that it has in mind. */
   change: Succession | null;
+  /** When each keeper last asked whether this node leads the job: who has lost the job does not. */
+  readonly askedBy: Map<NodeId, Millis>;
   readonly commits: Commits;
   readonly seeking: Seeking;
   readonly watch: Watch;

@@ -6,14 +6,15 @@
 import { isSettled } from '../consensus/settled.ts';
 import { jobTimer, propose } from '../consensus/proposer.ts';
 import { keeperCandidates } from '../mesh/members.ts';
+import { isNear } from '../mesh/reach.ts';
 import { noteAnswered, noteSilent } from '../mesh/welcome.ts';
 import { note, seal, send, touch } from '../node/outbox.ts';
 import { isDue, said, toSay } from '../node/repeat.ts';
 import type { Node, With } from '../node/state.ts';
 import { isChosen } from '../record/certificate.ts';
 import { changes, CONFIGS_MAX, currentOf, electorate, rootsOf, voters } from '../record/chain.ts';
-import type { NodeId } from '../record/ids.ts';
-import { isKeeper } from '../record/keeper-set.ts';
+import type { JobId, NodeId } from '../record/ids.ts';
+import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import type { Configuration, Keeper } from '../record/records.ts';
 import { closeSlot } from '../record/slot.ts';
 import type { Message } from '../contract/messages.ts';
@@ -28,6 +29,10 @@ import type { Leader, Succession } from './state.ts';
 
 /** Who was asked so long ago and does not agree is not waited for. */
 const ASKING_MS = 30_000;
+/** Keepers ask every ten seconds who leads. */
+const IDLE_MS = 60_000;
+/** Jobs of one question, as the wire carries them; the others are asked about the next time. */
+const ASKED_MAX = 256;
 /** So long all that are there are waited for. */
 const AGREEING_MS = 5_000;
 /** A newcomer is given so long to fetch what was committed before it is a keeper like the others. */
@@ -36,9 +41,10 @@ const CATCH_UP_MS = 60_000;
 /** Looks at the jobs that this node leads for keepers that are gone, or could be more. Called every few seconds. */
 export function lookForChanges(core: With<'mesh' | 'keeping'>): void {
   let candidates: readonly KeeperCandidate[] | null = null;
+  askIdle(core);
   for (const kept of eachKept(core)) {
     const lead = leaderIn(kept.lead);
-    if (lead === null || lead.change !== null) continue;
+    if (lead === null || lead.change !== null || isChanging(lead)) continue;
     candidates ??= keeperCandidates(core);
     const next = nextOf(core, kept, lead, candidates);
     if (next === null) continue;
@@ -47,13 +53,30 @@ export function lookForChanges(core: With<'mesh' | 'keeping'>): void {
   }
 }
 
+/** A keeper that never asks who leads may have lost the job, which it says when it is asked itself. */
+function askIdle(core: With<'mesh' | 'keeping'>): void {
+  const asked = new Map<NodeId, JobId[]>();
+  for (const kept of eachKept(core)) {
+    const lead = leaderIn(kept.lead);
+    if (lead === null) continue;
+    for (const node of keeperNodes(currentOf(kept.ledger))) {
+      const at = lead.askedBy.get(node) ?? lead.since;
+      if (node === core.self || core.now - at < IDLE_MS || !isNear(core, node)) continue;
+      lead.askedBy.set(node, core.now);
+      asked.set(node, [...(asked.get(node) ?? []), kept.ledger.job]);
+    }
+  }
+  for (const [node, jobs] of asked)
+    send(core, node, { type: 'status-wanted', jobs: jobs.slice(0, ASKED_MAX) });
+}
+
 /** Whatever is due for the change that the leader has in mind; called whenever something about the job changes. */
 export function tickSuccession(core: With<'mesh' | 'keeping'>, kept: KeptJob, lead: Leader): void {
   const { ledger } = kept;
   // Most of what happens to a job has nothing to do with its keepers.
   if (lead.change === null && currentOf(ledger).former.length === 0) return;
   if (lead.commits.proposals.has(closeSlot(ledger.spec.body.version))) return;
-  if ([...lead.commits.proposals.values()].some(({ value }) => value.type === 'config')) return;
+  if (isChanging(lead)) return;
   if (lead.change !== null && isOutdated(core, kept, lead.change)) lead.change = null;
   if (lead.change === null) {
     const end = nextOf(core, kept, lead, []);
@@ -69,6 +92,9 @@ export function tickSuccession(core: With<'mesh' | 'keeping'>, kept: KeptJob, le
   if (isDue(core, change.resend)) ask(core, kept, lead, change);
   core.timers.set(jobTimer(kept), change.resend.at);
 }
+
+const isChanging = ({ commits }: Leader): boolean =>
+  [...commits.proposals.values()].some(({ value }) => value.type === 'config');
 
 /** Time has passed, or it would not be voted for here any more. */
 function isOutdated(

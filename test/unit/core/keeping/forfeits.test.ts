@@ -82,6 +82,28 @@ describe('a job of which a keeper has lost a row', () => {
   });
 });
 
+describe('a job that goes on without a word', () => {
+  it('finds a keeper that has lost a row of it, and another one takes its place', () => {
+    const cluster = new Cluster({
+      nodes: 4,
+      program: () => [{ type: 'phase', phase: 'running' }],
+      limits: { keepersMax: 3 },
+    });
+    cluster.submit(0, jobWith());
+    cluster.advance(120_000);
+    const keepers = [0, 1, 2, 3].filter((node) => cluster.inspect(node).jobs[0]?.keeper === true);
+    const lost = keepers.find((node) => cluster.inspect(node).jobs[0]?.leading == null);
+    assert.ok(lost !== undefined && keepers.length === 3);
+    const { job } = cluster.job(lost);
+    cluster.crash(lost);
+    cluster.store(lost).forfeits.add(job);
+    cluster.restart(lost);
+    const fourth = [0, 1, 2, 3].find((node) => !keepers.includes(node)) ?? assert.fail();
+    const isKeeper = () => cluster.inspect(fourth).jobs[0]?.keeper === true;
+    cluster.until('another one keeps it', isKeeper, 120_000);
+  });
+});
+
 describe('a submission some of whose keepers can never have a say in the job', () => {
   const HOUR_MS = 3_600_000;
 

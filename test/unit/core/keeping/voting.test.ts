@@ -85,6 +85,17 @@ describe('a keeper that is asked to let another one go', () => {
     assert.ok(keeper.votes(swap));
   });
 
+  it('votes for a proposal though who should come is gone, which it would not agree to: it may have been decided', () => {
+    const keeper = new Keeper([1]);
+    keeper.pass(AFTER_MS + 20_000);
+    keeper.tells(3, { store: storeOf(9) });
+    assert.deepEqual([keeper.agrees(swap), keeper.votes(swap)], [false, true]);
+    const other = new Keeper([1, 2]);
+    other.pass(AFTER_MS + 20_000);
+    other.tells(3, { store: storeOf(9) });
+    assert.equal(other.votes(swap), false, 'nobody is to go');
+  });
+
   it('does not agree while it hears it, whatever the leader says, nor soon after', () => {
     const keeper = new Keeper([1, 2, 3]);
     keeper.pass(2 * AFTER_MS);

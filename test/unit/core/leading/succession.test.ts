@@ -103,6 +103,33 @@ describe('a node that is asked to keep a job', () => {
   });
 });
 
+describe('a change that hangs', () => {
+  it('as who should go is back, and who agreed was started again, stands in the way of no other', () => {
+    const { cluster, keepers, leader } = long(5, { limits: { keepersMax: 3 } });
+    const [voter, goer] = keepers.filter((node) => node !== leader);
+    assert.ok(voter !== undefined && goer !== undefined);
+    cluster.crash(goer);
+    cluster.lose = ({ to, message }) => to === idOf(voter) && message.type === 'propose';
+    const isProposed = () =>
+      cluster
+        .messages('propose')
+        .some(({ message }) => message.values.some(({ value }) => value.type === 'config'));
+    cluster.until('a change is proposed', isProposed, WITHIN_MS);
+    cluster.crash(voter);
+    cluster.restart(voter);
+    cluster.restart(goer);
+    cluster.lose = () => false;
+    cluster.advance(5 * AFTER_MS);
+    assert.deepEqual(keepersBy(cluster, leader), keepers, 'it hangs');
+    cluster.crash(voter);
+    const isReplaced = () => {
+      const now = keepersBy(cluster, leader);
+      return now.length === 3 && !now.includes(voter) && now.includes(goer);
+    };
+    cluster.until('the other one is replaced', isReplaced, 10 * AFTER_MS);
+  });
+});
+
 describe('a small set of keepers', () => {
   it('grows with the mesh, from one to three to five, and stays so', () => {
     const cluster = new Cluster({ nodes: 5, program: running });
