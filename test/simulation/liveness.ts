@@ -91,11 +91,17 @@ export function checkReplaced(context: LivenessContext, dueMs: number): void {
 
 /**
  * A change hangs of which nobody who is there can tell whether it was decided: those of its voters that are gone may
- * have made it up. Nothing may take its place.
+ * have made it up, or did, and told nobody. Nothing may take its place.
  */
 function isUndecided(facts: JobFacts, able: readonly NodeView[]): boolean {
   const now = keepersNow(facts);
   if (now === null) return false;
+  const last = configSlot(now.config);
+  if (
+    now.config.minor > 0 &&
+    able.every(({ store }) => store.get('records', facts.job, last) === null)
+  )
+    return true;
   const slot = configSlot({ major: now.config.major, minor: now.config.minor + 1 });
   const open = able.flatMap(({ store }) => store.get('accepted', facts.job, slot)?.value.id ?? []);
   return [...new Set(open)].some((id) => {

@@ -21,6 +21,8 @@ const STEADY_MS = 600_000;
 const CLOCKS = 0.9;
 /** Replicas are complete so long after the faults: losses within 30 s of the moment at which the mesh agrees again. */
 export const COMPLETE_MS = 90_000;
+/** Tries after which the pause before the next one is long. */
+const PAUSED_TRIES = 7;
 const TERMINAL: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'lost']);
 
 interface Runs {
@@ -73,13 +75,16 @@ export function createRestartsChecker(context: CheckersContext): Observer {
 /** L8: called every few seconds while healed. */
 export function checkReplicas(context: LivenessContext): void {
   if (context.now() < context.healedAt() + COMPLETE_MS) return;
-  for (const { job, spec } of openJobs(context)) {
+  for (const { job, spec, chosen } of openJobs(context)) {
     if (spec === null || JOB_TYPES[spec.spec.Type].ends || context.stopAsked(job)) continue;
     // Its owner wants it to be waited for.
     if (lostAfterOf(spec.spec) !== null) continue;
     for (let partition = 0; partition < spec.spec.Count; partition += 1) {
       const at = context.nodes.filter((node) => node.up && runsReplica(node, job, partition));
       if (at.length === 1) continue;
+      // It failed on one node after the other: its leader waits for a minute and more.
+      const tries = [...chosen.keys()].filter((slot) => slot.startsWith(`assign/1/${partition}/`));
+      if (at.length === 0 && tries.length >= PAUSED_TRIES) continue;
       if (at.length === 0 && !context.nodes.some((node) => hasRoom(node, spec))) continue;
       const where = at.map(({ id }) => id).join(', ');
       context.violation('L8', null, job, `replica ${partition} runs ${at.length} times: ${where}`);

@@ -106,6 +106,8 @@ export function createStrict(context: StrictContext): Strict {
         if (effect.type === 'run' && !effect.resume && wanted.has('finished')) {
           const closedAt = context.facts.closedAt(effect.order.job);
           if (closedAt === null || context.now() - closedAt < LATEST_START_MS) return;
+          // A program that does not end goes on where it is, however long its node is cut off.
+          if (effect.order.restarts > 0) return;
           const text = `starts ${effect.order.execution} long after the close`;
           context.violation('finished', node, effect.order.job, text);
         }
