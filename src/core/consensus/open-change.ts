@@ -50,10 +50,7 @@ function hasAccepted(
 }
 
 /** The changes among what was told to be accepted that are not known to have been decided. */
-export const openChanges = (
-  { ledger }: KeptJob,
-  { inherited }: Candidacy,
-): readonly AcceptedValue[] =>
+const openChanges = ({ ledger }: KeptJob, { inherited }: Candidacy): readonly AcceptedValue[] =>
   [...inherited.values()].filter(
     ({ slot, value }) => value.type === 'config' && !ledger.committed.has(slot),
   );
