@@ -398,7 +398,7 @@ export const consensus: Mutations = {
     },
     {
       name: 'half a promise counts as a whole one',
-      within: 'proceed',
+      within: 'conclude',
       text: '([, { pull }]) => isPulled(pull)',
       instead: '([, { pull }]) => pull.done >= 0',
       why: 'what stood in the missing pages is overwritten',

@@ -28,21 +28,21 @@ export const keepers: Mutations = {
   'src/core/keeping/changing.ts': [
     {
       name: 'a keeper votes away whom it hears',
-      within: 'wouldVote',
-      text: 'return gone.every((why) => why !== null) && comers',
-      instead: 'return comers',
+      within: 'wouldLose',
+      text: 'return gone.every((why) => why !== null);',
+      instead: 'return true;',
       why: 'one hostile leader throws healthy keepers out',
     },
     {
       name: 'a keeper votes for whoever is named',
       within: 'wouldVote',
-      text: ' && comers.every((comer) => mayCome(core, comer))',
-      instead: '',
+      text: '.every((comer) => mayCome(core, comer))',
+      instead: '.every(() => true)',
       why: 'the votes of nodes that are not there are needed from then on',
     },
     {
       name: 'a keeper votes for an even number',
-      within: 'wouldVote',
+      within: 'wouldLose',
       text: '!isSensible(before, next, comers.length, goers.length) || ',
       instead: '',
       why: 'a job hangs on more nodes than before',
