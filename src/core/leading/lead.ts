@@ -28,7 +28,7 @@ import { beginEntrusting, tellHolders } from './copies.ts';
 import { outdateExecution } from './outlook.ts';
 import { signOfLife } from './silence.ts';
 import { leaderIn } from './state.ts';
-import { attemptsOf } from '../record/ledger.ts';
+import { attemptsOf, isTerminal } from '../record/ledger.ts';
 import type { Candidate, Leader } from './state.ts';
 import { tickSuccession } from './succession.ts';
 import { isOfPast, standingOf, turn } from './turning.ts';
@@ -142,8 +142,9 @@ function supersededBy({ ledger, lead }: KeptJob, execution: ExecutionId): Certif
     return standingOf(ledger, lead, execution);
   if (assigned === undefined) return null;
   const partition = ledger.partitions.get(assigned.partition);
-  // It was decided, and the word of it may be lost.
-  if (lead?.stage === 'leader' && lead.cancelled.has(execution)) {
+  // It was decided, and the word of it may be lost; or it ended, and its node has forgotten that.
+  const phase = ledger.states.get(execution)?.body.phase ?? 'received';
+  if (lead?.stage === 'leader' && (lead.cancelled.has(execution) || isTerminal(phase))) {
     const standing = attemptsOf(partition).at(-1)?.assign ?? null;
     if (!JOB_TYPES[ledger.spec.body.spec.Type].ends)
       return standing?.record.body.execution === execution ? null : standing;

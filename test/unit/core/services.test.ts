@@ -296,6 +296,37 @@ describe('a replica whose node is away', () => {
     assert.equal(service.last.execution, old.execution, 'taken up again by its node');
   });
 
+  it('is stopped again by a later leader when its node has an older row of it, in which it runs', () => {
+    const limits = { keepersMax: 1 };
+    const all = [0, 1, 2, 3, 4];
+    const keeperIn = ({ cluster }: Service) =>
+      all.findIndex((at) => cluster.inspect(at).jobs[0]?.keeper === true);
+    const keeper = keeperIn(new Service({ limits }));
+    const service = new Service({
+      limits,
+      profile: (at) => (at === keeper ? { engines: {} } : {}),
+    });
+    const { cluster } = service;
+    assert.equal(keeperIn(service), keeper);
+    awayAndReplaced(service);
+    const { node, execution } = service.last;
+    cluster.until('it runs', () => service.state(execution).phase === 'running');
+    const { job } = service;
+    const value = cluster.store(node).get('executions', job, execution);
+    assert.ok(value !== null);
+    cluster.lose = () => false;
+    cluster.until('the surplus is stopped', () => service.stopped().length > 0, 30_000);
+    cluster.advance(10_000);
+    cluster.crash(node);
+    cluster.store(node).apply([{ table: 'executions', job, key: execution, value }]);
+    cluster.crash(keeper);
+    cluster.restart(keeper);
+    cluster.advance(1_000);
+    cluster.restart(node);
+    const stopped = () => service.stopped().filter((one) => one[1] === execution);
+    cluster.until('it is stopped again', () => stopped().length > 1, 30_000);
+  });
+
   it('is stopped though the first word of it is lost', () => {
     const service = new Service(LED);
     const { cluster } = service;
