@@ -11,7 +11,7 @@ import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts
 import { isChosen, validVote } from '../record/certificate.ts';
 import { changes, configurationAt, currentOf, everKept, sameConfig } from '../record/chain.ts';
 import { hasPlace, slotOf } from '../record/slot.ts';
-import { mayBeDecided, waitsForMore } from './open-change.ts';
+import { mayBeDecided, PROMISING_MS, waitsForMore } from './open-change.ts';
 import { highestAbove } from './outdated.ts';
 import { jobTimer, propose } from './proposer.ts';
 import { chunkOfValue, isPulled, pullOf, snapshotOf, takePage } from './snapshot.ts';
@@ -270,7 +270,8 @@ function conclude(core: With<'mesh'>, kept: KeptJob, candidacy: Candidacy): void
   const complete = [...promises].filter(([, { pull }]) => isPulled(pull));
   const keepers = new Set(complete.map(([node]) => node));
   if (!isChosen(kept.ledger, grant, grant.body.epoch, keepers)) return;
-  if (waitsForMore(core, kept, candidacy)) return;
+  if (waitsForMore(core, kept, candidacy))
+    return core.timers.set(jobTimer(kept), after(candidacy.since, PROMISING_MS));
   const votes = complete.map(([, { vote }]) => vote);
   takeOffice(core, kept, candidacy, { record: grant, votes });
 }

@@ -17,8 +17,8 @@ import { keeperNodes } from '../record/keeper-set.ts';
 import { chunkOfValue, isPulled } from './snapshot.ts';
 import type { Candidacy, Promised } from './state.ts';
 
-/** So long the promises of all that are there are waited for, when a change may have been decided. */
-const PROMISING_MS = 2_000;
+/** So long the promises of all that are there are waited for, when a change may have been decided: less than a candidacy. */
+export const PROMISING_MS = 2_000;
 /**
  * A change that is not decided within this hangs: it is asked anew who accepted it. A vote takes milliseconds. Doubles
  * up to the second number, as who would have to answer may be gone for good.

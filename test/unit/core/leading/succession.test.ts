@@ -128,6 +128,25 @@ describe('a change that hangs', () => {
     };
     cluster.until('the other one is replaced', isReplaced, 10 * AFTER_MS);
   });
+
+  it('keeps nobody from leading, though a keeper that is there promises nothing', () => {
+    const { cluster, keepers, leader } = long(5, { limits: { keepersMax: 3 } });
+    const goer = keepers.find((node) => node !== leader) ?? assert.fail();
+    cluster.crash(goer);
+    cluster.lose = ({ message }) => message.type === 'voted';
+    const isProposed = () =>
+      cluster
+        .messages('propose')
+        .some(({ message }) => message.values.some(({ value }) => value.type === 'config'));
+    cluster.until('a change is proposed', isProposed, WITHIN_MS);
+    cluster.crash(leader);
+    cluster.restart(goer);
+    const silent = new Set(['promise', 'prepare']);
+    cluster.lose = ({ from, message }) => from === idOf(leader) && silent.has(message.type);
+    cluster.restart(leader);
+    const isLed = () => keepers.some((node) => node !== leader && leads(cluster, node));
+    cluster.until('another leads', isLed, 60_000);
+  });
 });
 
 describe('a small set of keepers', () => {
