@@ -165,8 +165,8 @@ export const services: Mutations = {
     {
       name: 'a replica that is too many is told so once',
       within: 'supersededBy',
-      text: "lead?.stage === 'leader' && lead.cancelled.has(execution)",
-      instead: 'false',
+      text: 'lead.cancelled.has(execution) || ',
+      instead: '',
       why: 'a lost message leaves a service with more than its Count',
     },
   ],
