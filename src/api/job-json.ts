@@ -183,17 +183,23 @@ function neighboursOf(all: readonly ExecutionFacts[]): Neighbours {
   };
 }
 
-/** Every execution of the job, by partition and attempt. */
-export function executionsJson({
-  records,
-  current,
-}: Pick<JobView, 'records' | 'current'>): ExecutionJson[] {
+const AWAY = 'nothing is heard of its node; it goes on when the node is back';
+
+/**
+ * Every execution of the job, by partition and attempt.
+ * @param isAway whether nothing is heard of a node: what every node runs keeps its place there
+ */
+export function executionsJson(
+  { records, current }: Pick<JobView, 'records' | 'current'>,
+  isAway: (node: string) => boolean = () => false,
+): ExecutionJson[] {
   const { job, spec, version } = records.spec.body;
   const all = executionFacts(records, version < current ? current : null);
   const neighbours = neighboursOf(all);
   return all.map((facts) => {
     const { previous, next } = neighbours(facts);
     const { standing } = facts;
+    const why = standing.wanted && isAway(facts.node) ? AWAY : standing.why;
     const created = facts.assign?.hlc ?? facts.states[0]?.hlc ?? records.spec.hlc;
     const changed = Math.max(created, facts.states.at(-1)?.hlc ?? 0, facts.accept?.hlc ?? 0);
     const result = resultOf(facts);
@@ -206,8 +212,8 @@ export function executionsJson({
       JobID: job,
       JobVersion: facts.version,
       AllocatedResources: { Tasks: { [spec.Task.Name]: resourcesJson(spec.Task.resources) } },
-      DesiredState: { StateType: standing.wanted ? 1 : 2, Message: standing.why },
-      ComputeState: { StateType: COMPUTE_STATE[standing.phase], Message: standing.why },
+      DesiredState: { StateType: standing.wanted ? 1 : 2, Message: why },
+      ComputeState: { StateType: COMPUTE_STATE[standing.phase], Message: why },
       PublishedResult: result === null ? null : { Type: 'ipfs', Params: result.Params },
       RunOutput: runOutput(facts),
       PreviousExecution: previous,

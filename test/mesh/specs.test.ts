@@ -29,6 +29,13 @@ const OPS: Stand = {
   script: '[ "$1" = --query ] && grep -c "$2" /logs/access.log > /outputs/count.txt',
   change: 'ENTRYPOINT ["/bin/process"]',
 };
+const DAEMON: Stand = {
+  image: 'expanso/nginx-access-log-agent:1.0.0',
+  program: 'agent',
+  script:
+    '[ "$1" = --query ] && [ "$AGGREGATE_DURATION" = 10 ] && wc -l < /app/logs/access.log > /app/state/lines; sleep 3600',
+  change: 'ENTRYPOINT ["/bin/agent"]',
+};
 const BATCH_CID = 'QmSYE8dVx6RTdDFFhBu51JjFG1fwwPdUJoXZ4ZNXvfoK2V';
 const specPath = (name: string): string => join(root, 'test/fixtures/specs', name);
 
@@ -89,7 +96,7 @@ async function importImage(
 }
 
 const offline = (text: string): string =>
-  text.replace(/ {4}Network:[\s\S]*?Type: HTTP\n/, '    Network:\n      Type: None\n');
+  text.replace(/ {4}Network:[\s\S]*?Type: (?:HTTP|Full)\n/, '    Network:\n      Type: None\n');
 
 describe('the batch spec', { skip: await dockerMissing() }, () => {
   let first: Peer;
@@ -162,5 +169,45 @@ describe('the ops spec', { skip: await dockerMissing() }, () => {
       const file = join(target, `n-${nodeId.slice(-8)}`, 'outputs/count.txt');
       assert.equal(await readFile(file, 'utf8'), '2\n');
     }
+  });
+});
+
+describe('the daemon spec', { skip: await dockerMissing() }, () => {
+  test('runs on a peer with the label that it asks for, on one that is started later, and until it is stopped', async () => {
+    mesh.watchContainers();
+    const first = mesh.peers[0] ?? (await mesh.add());
+    mesh.defer(await importImage(mesh.directory, DAEMON));
+    const logs = mesh.path('agent-logs');
+    await mkdir(logs);
+    await writeFile(join(logs, 'access.log'), 'GET /a\nGET /b\n');
+    const state = mesh.path('agent-state');
+    await mkdir(state);
+    await chmod(state, 0o777);
+    const text = offline(await readFile(specPath('daemon.yaml'), 'utf8'))
+      .replace('/data/log-orchestration/logs', logs)
+      .replace('/data/log-orchestration/state', state);
+    // A room of its own: peers of other tests have the label of the spec.
+    const spec = text.replace('WebService', 'LogAgent');
+    const flags = [
+      ...['--label', 'service=LogAgent'],
+      ...['--allow-path', logs, '--allow-path', `${state}:rw`],
+    ];
+    await mesh.add({ flags });
+    await mesh.joined();
+    const values = ['query', 'OpenSearchEndpoint', 'AccessLogBucket', 'AWSRegion'].flatMap(
+      (name) => ['-V', `${name}=some`],
+    );
+    const id = (await mesh.ok(first, ['job', 'run', '-', '--id-only', ...values], spec)).trim();
+    await mesh.inPhase(first, id, 'running', 1);
+    await mesh.add({ flags });
+    await mesh.joined();
+    await mesh.inPhase(first, id, 'running', 2);
+    await mesh.until(
+      'it has read the logs',
+      async () => (await readFile(join(state, 'lines'), 'utf8').catch(() => '')).trim() === '2',
+    );
+    await mesh.ok(first, ['job', 'stop', id]);
+    await mesh.reaches(first, id, 'Stopped');
+    await mesh.inPhase(first, id, 'cancelled', 2);
   });
 });

@@ -68,6 +68,10 @@ describe('simulated meshes', () => {
     for (let seed = 1; seed <= 60; seed += 1) mustHold(hard(seed, [...kindsKept, 'departures']));
   });
 
+  it('keep every promise for daemons, on nodes that come, change their labels and hear no gossip', () => {
+    for (let seed = 1; seed <= 80; seed += 1) mustHold(hard(seed, ['daemons']));
+  });
+
   it('keep every promise that does not rest on one member, with hostile ones among the keepers', () => {
     for (let seed = 1; seed <= 100; seed += 1) mustHold(hard(seed, ['hostile']));
     for (let seed = 1; seed <= 30; seed += 1) mustHold(hard(seed, ['hostile', ...kindsKept]));

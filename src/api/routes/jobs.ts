@@ -197,6 +197,9 @@ async function presentSpec(service: RouteContext['service'], job: Job): Promise<
   }
 }
 
+/** Nodes say something of themselves every 20 s in a small mesh, seldomer in a large one. */
+const AWAY_MS = 120_000;
+
 function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext): void {
   const lookup = async (request: FastifyRequest, whole: boolean): Promise<JobView> => {
     const id = param(request, 'id');
@@ -206,11 +209,22 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
   };
   const told = ({ records }: JobView): readonly HistoryJson[] =>
     history.tell(records).filter(({ JobVersion }) => JobVersion === records.spec.body.version);
+  const executionsIn = async (view: JobView): Promise<readonly ExecutionJson[]> => {
+    const { counted, ends } = JOB_TYPES[view.records.spec.body.spec.Type];
+    if (counted || ends) return executionsJson(view);
+    const now = Date.now();
+    const heard = new Set(
+      (await service.nodes())
+        .filter(({ connected, lastSeen }) => connected || now - lastSeen < AWAY_MS)
+        .map(({ advert }) => advert.node as string),
+    );
+    return executionsJson(view, (node) => !heard.has(node));
+  };
   /** Of the version asked for, or of all. */
   const executionsOf = async (request: FastifyRequest): Promise<readonly ExecutionJson[]> => {
-    if (!flag(request, 'all_job_versions')) return executionsJson(await lookup(request, true));
+    if (!flag(request, 'all_job_versions')) return executionsIn(await lookup(request, true));
     const views = await service.versions(param(request, 'id'), namespaceOf(request));
-    return views.flatMap(executionsJson);
+    return (await Promise.all(views.map(executionsIn))).flat();
   };
   app.get('/orchestrator/jobs/:id', async (request, reply) => {
     const include = new Set(
@@ -220,7 +234,7 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
     );
     const withExecutions = include.has('executions');
     const view = await lookup(request, withExecutions);
-    const executions = withExecutions ? executionsJson(view) : [];
+    const executions = withExecutions ? await executionsIn(view) : [];
     const answer: JobAnswer = {
       ...jobAnswer(view),
       ...(withExecutions

@@ -66,6 +66,7 @@ interface StateMembers {
   readonly result?: ResultRef;
   readonly failure?: ExecutionFailure;
   readonly output?: OutputHead;
+  readonly retryMs?: number;
 }
 
 /** One job of the fake and the hand that moves it. */
@@ -137,7 +138,7 @@ export class FakeJob {
         partition,
         attempt,
         restarts: 0,
-        retryMs: null,
+        retryMs: members.retryMs ?? null,
         execution: asExecutionId(this.executionId(partition, attempt)),
         node,
         sequence: this.#states.length,

@@ -135,6 +135,27 @@ test('executions have integer states, output, results and the attempt they repla
   });
 });
 
+test('of a daemon a place is shown whose node is away, or does not match it any more', async () => {
+  const api = await createTestApi();
+  const job = await submitted(api, { Type: 'daemon', Count: 0 });
+  job.assign(0, 0, NODE_A);
+  job.assign(1, 0, NODE_B);
+  job.report('running', {}, 0, 0, NODE_A);
+  job.report('running', {}, 1, 0, NODE_B);
+  const whys = async (): Promise<readonly string[]> => {
+    const { json } = await api.call('GET', `/orchestrator/jobs/${job.id}/executions`);
+    const items = json['Items'] as never as readonly {
+      readonly ComputeState: { Message: string };
+    }[];
+    return items.map(({ ComputeState }) => ComputeState.Message).sort();
+  };
+  const away = 'nothing is heard of its node; it goes on when the node is back';
+  assert.deepEqual(await whys(), ['', away]);
+  const failure = { code: 'not-matching', class: 'node', message: 'no match' } as const;
+  job.report('running', { retryMs: 0, failure }, 0, 0, NODE_A);
+  assert.deepEqual(await whys(), ['no match', away]);
+});
+
 test('an execution that was replaced without a word counts as failed, one of a stopped job as cancelled', async () => {
   const api = await createTestApi();
   const job = await submitted(api);
