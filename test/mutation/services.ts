@@ -126,6 +126,20 @@ export const services: Mutations = {
       why: 'a service has more than its Count',
     },
     {
+      name: 'a node that is back has no time to say how far its replica is',
+      within: 'toldBy',
+      text: 'watched.backAt === null',
+      instead: 'true',
+      why: 'what ran for weeks is stopped for what has just begun',
+    },
+    {
+      name: 'a node that is back is waited for without end',
+      within: 'toldBy',
+      text: 'TELLINGS * leaseRenewMs',
+      instead: '1e9',
+      why: 'a service has more than its Count',
+    },
+    {
       name: 'a node that comes and goes is taken back each time',
       within: 'whoStays',
       text: 'inRow >= FLAPPING',
@@ -162,6 +176,13 @@ export const services: Mutations = {
     },
   ],
   'src/core/leading/lead.ts': [
+    {
+      name: 'who was away is not asked how far its replica is',
+      within: 'isUnheard',
+      text: 'watched.backAt !== null',
+      instead: 'false',
+      why: 'its node takes another for the leader, and tells that one',
+    },
     {
       name: 'a replica that is too many is told so once',
       within: 'supersededBy',

@@ -310,6 +310,13 @@ export const work: Mutations = {
   ],
   'src/core/leading/carry-out.ts': [
     {
+      name: 'who led those that died before waits for a whole lease',
+      within: 'begin',
+      text: 'core.mesh.watches.get(node)?.dead === true',
+      instead: 'false',
+      why: 'a replica whose node led is replaced after more than 30 s',
+    },
+    {
       name: 'surplus attempts are not cancelled after an accept',
       within: 'cancelSurplus',
       text: "send(core, node, { type: 'cancel'",
@@ -352,8 +359,8 @@ export const work: Mutations = {
   'src/core/leading/silence.ts': [
     {
       name: 'what a dead node ran is not looked at again',
-      within: 'loseNode',
-      text: 'outdateExecution(kept, execution)',
+      within: 'hasten',
+      text: 'outdateExecution(kept, watched.assign.record.body.execution)',
       instead: 'void 0',
       why: 'it is waited for as long as a lease',
     },

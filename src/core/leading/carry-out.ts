@@ -25,7 +25,7 @@ import { replan } from './outlook.ts';
 import { rollBack, tickRolling } from './rolling.ts';
 import type { Observed } from './partition-plan.ts';
 import type { Plan } from './plan.ts';
-import { giveUp } from './silence.ts';
+import { giveUp, hasten } from './silence.ts';
 import type { Leader, Watched } from './state.ts';
 
 /** Between two versions of a job: an owner that changes its mind all the time costs its keepers no more than this. */
@@ -121,6 +121,8 @@ function begin(core: With<'mesh'>, kept: KeptJob, lead: Leader, watched: Watched
   if (watched.startBy !== null) watched.startBy = after(watched.startBy, behindMs(core));
   const { execution, node } = watched.assign.record.body;
   lead.watch.set(execution, watched);
+  // Who died before this node led is waited for no longer than who dies now.
+  if (core.mesh.watches.get(node)?.dead === true) hasten(core, kept, watched);
   if (watched.startBy !== null) lead.starting.add(watched);
   const state = kept.ledger.states.get(execution);
   if (watched.startBy !== null || (state && isTerminal(state.body.phase))) return;

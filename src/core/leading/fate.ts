@@ -59,6 +59,7 @@ export function watchAnew(
     startBy: awaited && replaced === null ? startBy : null,
     sendAt: now,
     gaveUp: replaced === 'failed' ? null : replaced,
+    backAt: null,
     failedAt: null,
   };
 }

@@ -128,11 +128,17 @@ export function takeRenewal(
   return because === null;
 }
 
-/** Its node enrolled with a leader before, or with this one before it was started again: it is to tell of itself anew. */
-function isUnheard({ ledger }: KeptJob, execution: ExecutionId): boolean {
+/**
+ * Its node is to tell of itself anew: it enrolled with a leader before, or with this one before it was started again;
+ * or it was away, and how far its replica is it told another, whom it still takes for the leader.
+ */
+function isUnheard({ ledger, lead }: KeptJob, execution: ExecutionId): boolean {
   const { spec, states, assigned } = ledger;
-  if (JOB_TYPES[spec.body.spec.Type].counted) return false;
-  return !states.has(execution) && !assigned.has(execution) && !isOfPast(ledger, execution);
+  const { counted, ends } = JOB_TYPES[spec.body.spec.Type];
+  if (states.has(execution)) return false;
+  if (!counted) return !assigned.has(execution) && !isOfPast(ledger, execution);
+  const watched = lead?.stage === 'leader' ? lead.watch.get(execution) : undefined;
+  return !ends && watched !== undefined && watched.backAt !== null;
 }
 
 /** What makes a running execution pointless: the accepted result, or of what does not end the attempt that stands. */

@@ -6,6 +6,7 @@
  */
 import { partitionPolicyOf } from '../../job/partition-policy.ts';
 import { RESTART_MAX_MS, STEADY_MS } from '../contract/limits.ts';
+import type { Limits } from '../contract/limits.ts';
 import { after } from '../record/ids.ts';
 import type { Millis } from '../record/ids.ts';
 import { attemptsOf } from '../record/ledger.ts';
@@ -22,6 +23,8 @@ import type { View } from './view.ts';
 const LOST_PAUSE_MAX_MS = 5_000;
 /** Attempts in a row of which one that comes back is not taken back: its node comes and goes. */
 const FLAPPING = 4;
+/** Renewals of its lease in which a node that is back tells how far its replica is: one may be lost. */
+const TELLINGS = 2;
 
 export function planReplica(
   draft: PartitionPlan,
@@ -48,7 +51,7 @@ export function planReplica(
   const stays = whoStays(exclusive ? living.filter((view) => view === last) : living, last, inRow);
   const attempt = (attempts.at(-1)?.assign.record.body.attempt ?? -1) + 1;
   const isFull = attempt >= attemptsMax(ledger.spec.body);
-  if (last !== undefined && stays === last) return stopOthers(draft, living, last);
+  if (last !== undefined && stays === last) return stopOthers(draft, living, last, observed);
   if (isFull) {
     // It cannot be taken back, and is better than none.
     if (stays !== undefined) return;
@@ -119,11 +122,28 @@ function whoStays(
 }
 
 /** Once the one that stands has said so. */
-function stopOthers(draft: PartitionPlan, living: readonly View[], last: View): void {
+function stopOthers(
+  draft: PartitionPlan,
+  living: readonly View[],
+  last: View,
+  observed: Observed,
+): void {
   if (last.watched.startBy !== null) return;
   const because = last.attempt.assign;
-  for (const view of living)
-    if (view !== last) draft.surplus.push({ assign: view.attempt.assign, because });
+  for (const view of living) {
+    const told = view === last ? null : toldBy(view, observed.limits);
+    if (told !== null && told > observed.now) wake(draft, told);
+    else if (view !== last) draft.surplus.push({ assign: view.attempt.assign, because });
+  }
+}
+
+/**
+ * Until when a node that is back must say how far its replica is; null when it has. What it said while it was
+ * away it said to another leader, and that it lives is heard before that it runs.
+ */
+function toldBy({ attempt: { state }, watched }: View, { leaseRenewMs }: Limits): Millis | null {
+  if (watched.backAt === null || state?.body.phase === 'running') return null;
+  return after(watched.backAt, TELLINGS * leaseRenewMs);
 }
 
 /**

@@ -16,7 +16,7 @@ import { outdateExecution } from './outlook.ts';
 import type { GivenUp } from './partition-plan.ts';
 import { isWaitedFor, patienceOf } from './patience.ts';
 import { leaderIn } from './state.ts';
-import type { Leader } from './state.ts';
+import type { Leader, Watched } from './state.ts';
 import { liveOn, resultsOn } from './workload.ts';
 
 /** A peer that is started again answers within a few seconds; a dead one is replaced well within 30 s. */
@@ -39,6 +39,7 @@ export function signOfLife(core: Node, from: NodeId, kept: KeptJob, execution: E
   const phase = ledger.states.get(execution)?.body.phase ?? 'received';
   if (watched.gaveUp === null || isTerminal(phase) || watched.gaveUp === 'overdue') return;
   watched.gaveUp = null;
+  watched.backAt = core.now;
   watched.failedAt = null;
   outdateExecution(kept, execution);
   touch(core, ledger.job);
@@ -68,15 +69,18 @@ export function loseNode(core: Node, kept: KeptJob, node: NodeId): void {
   if (lead === null || kept.ledger.close !== null) return;
   lead.seeking.bids.delete(node);
   touch(core, kept.ledger.job);
-  if (isWaitedFor(kept.ledger)) return;
-  const lostAt = after(core.now, RESTART_GRACE_MS);
   for (const execution of [...liveOn(kept, node), ...resultsOn(kept, node)]) {
     const watched = lead.watch.get(execution);
-    if (watched === undefined) continue;
-    watched.silentAt = earlier(watched.silentAt, lostAt);
-    outdateExecution(kept, execution);
+    if (watched !== undefined) hasten(core, kept, watched);
   }
-  core.timers.set(jobTimer(kept), lostAt);
+}
+
+/** Its node is dead: it has the time of a restart, and no whole lease, unless its job waits for it. */
+export function hasten(core: Node, kept: KeptJob, watched: Watched): void {
+  if (isWaitedFor(kept.ledger)) return;
+  watched.silentAt = earlier(watched.silentAt, after(core.now, RESTART_GRACE_MS));
+  outdateExecution(kept, watched.assign.record.body.execution);
+  core.timers.set(jobTimer(kept), watched.silentAt);
 }
 
 /** Another node is wanted in its place. */

@@ -38,6 +38,8 @@ export interface Watched {
   sendAt: Millis;
   /** Why it was given up; null while it may live. Who is heard again may live again. */
   gaveUp: Exclude<ReplacedFor, 'failed'> | null;
+  /** When it was heard again after it was given up; null when it never was. */
+  backAt: Millis | null;
   /** When this leader first saw that it had failed, or of what does not end that it is over; the back-off counts from here. */
   failedAt: Millis | null;
 }

@@ -81,6 +81,9 @@ class Service {
   }
 }
 
+/** Who leads the first job of a cluster of five. */
+const LEADER = 3;
+
 const near = (ms: number, expected: number): void =>
   assert.ok(ms >= expected && ms <= expected + 200, `${ms}, not ${expected}`);
 
@@ -256,6 +259,18 @@ describe('a replica whose node is away', () => {
     assert.deepEqual(service.stopped(), []);
   });
 
+  it('is replaced as soon when its own node led: who leads next knows that it is dead', () => {
+    const service = new Service({
+      profile: (node) => (node === LEADER || node === 4 ? {} : { engines: {} }),
+    });
+    const { cluster } = service;
+    assert.equal(service.last.node, LEADER);
+    assert.ok(cluster.inspect(LEADER).jobs[0]?.leading);
+    cutOff(service, LEADER);
+    // Its death is known after some 12 s; then it has the time of a restart, and no whole lease.
+    cluster.until('it is replaced', () => service.runs().length === 2, 25_000);
+  });
+
   it('stays when it is back, and the one in its place is stopped', () => {
     const service = new Service(LED);
     const { cluster } = service;
@@ -325,6 +340,26 @@ describe('a replica whose node is away', () => {
     cluster.restart(node);
     const stopped = () => service.stopped().filter((one) => one[1] === execution);
     cluster.until('it is stopped again', () => stopped().length > 1, 30_000);
+  });
+
+  it('stays when it was cut off together with its leader, and others led and replaced it meanwhile', () => {
+    for (const delayMs of [0, 700]) {
+      const service = new Service();
+      const { cluster } = service;
+      const old = service.last;
+      const leader = [0, 1, 2, 3, 4].find((node) => cluster.inspect(node).jobs[0]?.leading) ?? 0;
+      const away = new Set([idOf(leader), idOf(old.node)]);
+      cluster.lose = ({ from, to }) => away.has(from) !== away.has(to);
+      cluster.until('it is replaced', () => service.last.execution !== old.execution, 60_000);
+      const young = service.last;
+      cluster.advance(5_000);
+      // Its word of how far it is comes after the first sign that it lives.
+      const healedAt = cluster.now;
+      cluster.lose = ({ message }) => message.type === 'states' && cluster.now < healedAt + delayMs;
+      cluster.until('the surplus is stopped', () => service.stopped().length > 0, 30_000);
+      cluster.advance(60_000);
+      assert.deepEqual(service.stopped(), [[young.node, young.execution]], `${delayMs} ms`);
+    }
   });
 
   it('is stopped though the first word of it is lost', () => {

@@ -137,6 +137,7 @@ function build(given: Given): {
           startBy: told.startsInMs === undefined ? null : after(NOW, told.startsInMs),
           sendAt: NOW,
           gaveUp: told.gone ?? null,
+          backAt: null,
           failedAt: told.failedAgoMs === undefined ? null : ago(told.failedAgoMs),
         });
       }

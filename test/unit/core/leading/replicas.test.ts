@@ -32,7 +32,7 @@ import {
 } from '../fixtures.ts';
 
 const NOW = asMillis(10_000_000);
-const { leaseLostMs, maxAttempts, maxMisses } = DEFAULT_LIMITS;
+const { leaseLostMs, leaseRenewMs, maxAttempts, maxMisses } = DEFAULT_LIMITS;
 const SERVICE = jobWith({ Type: 'service' });
 
 /** One attempt; it runs on node `number of the attempt + 1` unless it adopts one. */
@@ -49,6 +49,7 @@ interface Told {
   /** When it was assigned; a second ago unless it is told. */
   readonly agoMs?: number;
   readonly overAgoMs?: number;
+  readonly backAgoMs?: number;
 }
 
 const runs: Told = { phase: 'running' };
@@ -97,6 +98,7 @@ function build(attempts: readonly Told[], proposed: readonly Slot[] = [], job = 
         startBy: told.startsInMs === undefined ? null : after(NOW, told.startsInMs),
         sendAt: NOW,
         gaveUp: told.gone ?? null,
+        backAt: told.backAgoMs === undefined ? null : asMillis(NOW - told.backAgoMs),
         failedAt: told.overAgoMs === undefined ? null : asMillis(NOW - told.overAgoMs),
       });
     if (told.phase === undefined) continue;
@@ -246,6 +248,16 @@ const laws: readonly (readonly [string, readonly Told[], object])[] = [
   [
     'an older one that does not run is stopped, once the younger one was taken up',
     [{ ...runs, retryMs: 1_000, replaced: 'lost' }, runs],
+    { stops: ['0 by 1'], ...waits },
+  ],
+  [
+    'one that is just back, and of which it is not known how far it is, is waited for',
+    [{ phase: 'received', replaced: 'lost', backAgoMs: 1_000 }, runs],
+    { wakeInMs: 2 * leaseRenewMs - 1_000 },
+  ],
+  [
+    'and stopped when it does not say so',
+    [{ phase: 'received', replaced: 'lost', backAgoMs: 2 * leaseRenewMs }, runs],
     { stops: ['0 by 1'], ...waits },
   ],
   [
