@@ -19,7 +19,9 @@ export interface Network extends AsyncDisposable {
   lose(from: readonly number[], to: readonly number[]): Promise<void>;
   /** The same both ways. */
   part(some: readonly number[], others: readonly number[]): Promise<void>;
-  /** Everything arrives again. */
+  /** Between these everything arrives again. */
+  mend(some: readonly number[], others: readonly number[]): Promise<void>;
+  /** Everything arrives again, everywhere. */
   heal(): Promise<void>;
 }
 
@@ -76,9 +78,10 @@ export async function createNetwork(size: number): Promise<Network | null> {
   const lose: Network['lose'] = async (from, to) => {
     await Promise.all(from.map((one) => point(one, to, () => NOBODY)));
   };
-  const heal = async (): Promise<void> => {
-    await Promise.all(everybody.map((one) => point(one, everybody, macOf)));
+  const find = async (from: readonly number[], to: readonly number[]): Promise<void> => {
+    await Promise.all(from.map((one) => point(one, to, macOf)));
   };
+  const heal = (): Promise<void> => find(everybody, everybody);
   await heal();
   return {
     listen: (index) => `/ip4/${addressOf(index)}/tcp/4001`,
@@ -86,6 +89,9 @@ export async function createNetwork(size: number): Promise<Network | null> {
     lose,
     async part(some, others) {
       await Promise.all([lose(some, others), lose(others, some)]);
+    },
+    async mend(some, others) {
+      await Promise.all([find(some, others), find(others, some)]);
     },
     heal,
     [Symbol.asyncDispose]: close,
