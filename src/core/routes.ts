@@ -1,5 +1,5 @@
 /** Which part of the core takes an input, a gossip or a message. The tables are complete by the compiler. */
-import { rootsOf } from './record/chain.ts';
+import { groundOf } from './record/past.ts';
 import { isOver, onOver, recall, takeRecalled } from './keeping/shelf.ts';
 import { resolve } from './asking/names.ts';
 import type { Gossip, Message, MessageType, Query } from './contract/messages.ts';
@@ -88,7 +88,7 @@ import {
   stopElsewhere,
 } from './asking/stop.ts';
 import { onUpdateAck, onUpdateTooLate, onVersionTold, updateElsewhere } from './asking/update.ts';
-import { onUpdate } from './keeping/versions.ts';
+import { onUpdate, tellUntold } from './keeping/versions.ts';
 
 /** Of an allowance: a spec may be 64 KiB. */
 const SPEC_POINTS = 5;
@@ -185,6 +185,7 @@ function isBack(core: Core, node: NodeId): void {
   askWhoIsBack(core, node);
   standSooner(core, node);
   takerIsBack(core, node);
+  tellUntold(core, node);
 }
 
 /** The job that somebody here asks for is read back first when it is on the shelf. */
@@ -270,10 +271,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
       if (!joinAgain(core, from, kept)) refuse(core, from, 'not-keeper', false);
       return;
     }
-    const { ledger } = kept;
-    const { spec, version } = ledger;
-    const versioned = version === null ? {} : { version };
-    send(core, from, { type: 'activate', spec, ...rootsOf(ledger), ...versioned });
+    send(core, from, { type: 'activate', ...groundOf(kept.ledger) });
   },
   over(core, from, { job }) {
     onUpdateTooLate(core, from, job);

@@ -6,7 +6,7 @@ import { CARDS_MAX } from '../core/contract/limits.ts';
 import type { DatabaseSync } from 'node:sqlite';
 import { asJobId } from '../core/record/ids.ts';
 import type { JobId } from '../core/record/ids.ts';
-import type { Restored } from '../core/contract/stored.ts';
+import type { Restored, StoredRecord } from '../core/contract/stored.ts';
 import type { Slot } from '../core/record/records.ts';
 import { nothingPromised, toggle } from './identity.ts';
 import type { RowCodec, RowOf, Table } from './row-codec.ts';
@@ -100,11 +100,17 @@ const forfeitsOf = (database: DatabaseSync): readonly JobId[] =>
 
 type Card = NonNullable<Restored['shelved'][number]['card']>;
 
+/** 0 for what has none. */
+function versionOf(row: StoredRecord | undefined): number {
+  const { record } = row ?? {};
+  return record?.type === 'close' || record?.type === 'version' ? record.body.version : 0;
+}
+
 /** Spec and close of the newest jobs that are over; one that cannot be read is not listed. */
 function cardsOf(database: DatabaseSync, codec: RowCodec): ReadonlyMap<string, Card> {
-  const parts = new Map<string, { spec?: Card['spec']; close?: Card['close'] }>();
+  const parts = new Map<string, Partial<Record<string, StoredRecord>>>();
   const rows = database.prepare(
-    `SELECT job, key, bytes, sha256 FROM records WHERE (key = 'spec' OR key GLOB 'close/*')
+    `SELECT job, key, bytes, sha256 FROM records WHERE (key = 'spec' OR key GLOB 'close/*' OR key GLOB 'version/*')
      AND job IN (SELECT job FROM shelved ORDER BY rowid DESC LIMIT ${CARDS_MAX})`,
   );
   for (const { job, key, bytes, sha256 } of rows.iterate()) {
@@ -112,12 +118,16 @@ function cardsOf(database: DatabaseSync, codec: RowCodec): ReadonlyMap<string, C
     if (!(bytes instanceof Uint8Array)) continue;
     if (!isSame(sha256, rowHash(['records', ...place], bytes))) continue;
     const value = codec.records.decode(bytes);
-    if (value !== null)
-      parts.set(place[0], { ...parts.get(place[0]), [key === 'spec' ? 'spec' : 'close']: value });
+    const [name = ''] = place[1].split('/');
+    const known = parts.get(place[0]);
+    // Of a job that had others before, the latest version.
+    if (value !== null && versionOf(value) >= versionOf(known?.[name]))
+      parts.set(place[0], { ...known, [name]: value });
   }
   const cards = new Map<string, Card>();
-  for (const [job, { spec, close }] of parts)
-    if (spec !== undefined && close !== undefined) cards.set(job, { spec, close });
+  for (const [job, { spec, close, version }] of parts)
+    if (spec !== undefined && close !== undefined)
+      cards.set(job, { spec, close, ...(version === undefined ? {} : { version }) });
   return cards;
 }
 

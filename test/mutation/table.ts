@@ -6,6 +6,7 @@ import type { Mutation } from './mutation.ts';
 import { policies } from './policies.ts';
 import { protections } from './protections.ts';
 import { services } from './services.ts';
+import { versions } from './versions.ts';
 import { work } from './work.ts';
 
 export interface Planted {
@@ -21,6 +22,7 @@ export const mutations: readonly Planted[] = [
   protections,
   services,
   policies,
+  versions,
 ]
   .flatMap((table) => Object.entries(table))
   .flatMap(([file, list]) => list.map((mutation) => ({ file, mutation })));

@@ -44,6 +44,8 @@ function compareBallots(a: Epoch, b: Epoch): number {
 /** What one store has had on disk, whatever became of it later: a promise once made must hold. */
 interface Remembered {
   readonly promised: Map<JobId, Epoch>;
+  /** The version that a job was seen to have. */
+  readonly versions: Map<JobId, number>;
   /** `job|slot|value|epoch` of every acceptance, `job|record` of every record. */
   readonly held: Set<string>;
 }
@@ -65,7 +67,7 @@ export function createCheckers(context: CheckersContext): Checkers {
     const { id } = node.store;
     const known = memory.get(id);
     if (known !== undefined) return known;
-    const fresh: Remembered = { promised: new Map(), held: new Set() };
+    const fresh: Remembered = { promised: new Map(), versions: new Map(), held: new Set() };
     memory.set(id, fresh);
     return fresh;
   };
@@ -114,6 +116,11 @@ export function createCheckers(context: CheckersContext): Checkers {
       onReply: (node, _job, reply) => {
         if (reply.type === 'stopping' && !context.stopAsked(reply.job)) {
           context.violation('S6', node, reply.job, 'takes a stop that the owner did not ask for');
+        }
+        if (reply.type === 'updated') {
+          const { job, version } = reply;
+          if (context.facts.jobs.get(job)?.chosen.has(`version/${version}`) !== true)
+            context.violation('S21', node, job, `says that version ${version} is decided`);
         }
         if (reply.type !== 'receipt') return;
         if (reply.receipt.votes.length < majorityOf(reply.receipt.record.body.keepers.length)) {
@@ -183,6 +190,11 @@ function checkMemory(
     const before = past.promised.get(job.job);
     // A closed job has no ballots any more: its close is all that matters.
     const closed = job.records.committed.some(({ record }) => record.type === 'close');
+    const { version } = job.records.spec.body;
+    const known = past.versions.get(job.job) ?? 1;
+    if (version < known)
+      context.violation('S21', node, job.job, `is at version ${version}, and was at ${known}`);
+
     if (!job.keeper || before === undefined || closed) continue;
     if (job.promised !== null && compareBallots(job.promised, before) >= 0) continue;
     const now = job.promised === null ? 'nothing' : epochText(job.promised);
@@ -209,7 +221,13 @@ function checkWrites(
     if (write.table === 'accepted') checkAccepted(context, node, write, past);
     if (write.table === 'executions') checkExecution(context, node, write);
     if (write.table === 'records' && write.value !== null) {
-      past.held.add(`${write.job}|${write.value.record.id}`);
+      const { record } = write.value;
+      past.held.add(`${write.job}|${record.id}`);
+      if (record.type === 'version')
+        past.versions.set(
+          write.job,
+          Math.max(record.body.version, past.versions.get(write.job) ?? 1),
+        );
     }
   }
 }

@@ -6,6 +6,7 @@ import { refusalsFor } from '../../src/core/placing/eligibility.ts';
 import type { Effect } from '../../src/core/contract/effect.ts';
 import type { JobId, NodeId } from '../../src/core/record/ids.ts';
 import { JOB_TYPES } from '../../src/job/types.ts';
+import { endOf } from './facts.ts';
 import type { JobFacts } from './facts.ts';
 import type { NodeView, Observer } from './observer.ts';
 import { inTouch, isFair, KNOWN_MS } from './strict.ts';
@@ -21,7 +22,7 @@ export function createEnrolment(context: StrictContext): Observer {
   const onRun = (node: NodeView, { order, resume }: Extract<Effect, { type: 'run' }>): void => {
     const { counted, ends } = JOB_TYPES[order.jobType];
     if (resume || counted || !ends) return;
-    const key = `${node.store.id}|${order.job}`;
+    const key = `${node.store.id}|${order.job}|${order.version}`;
     if (begun.has(key)) context.violation('S18', node, order.job, 'runs the job a second time');
     begun.add(key);
   };
@@ -43,7 +44,7 @@ export function createEnrolment(context: StrictContext): Observer {
 }
 
 function checkEverywhere(context: StrictContext, leader: NodeView, facts: JobFacts): void {
-  const close = facts.chosen.get('close/1')?.record;
+  const close = endOf(facts)?.record;
   const { spec, admitted, epochs } = facts;
   if (close?.type !== 'close' || spec === null || admitted === null) return;
   const { counted, ends } = JOB_TYPES[spec.spec.Type];

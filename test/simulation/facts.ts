@@ -31,6 +31,8 @@ export interface JobFacts {
   admitted: { readonly body: AdmissionBody; readonly at: number } | null;
   /** Every later configuration that was proposed, by record id. */
   readonly configs: Map<string, ConfigBody>;
+  /** Of the job: the latest that was chosen. */
+  version: number;
   /** Certified values by slot. */
   readonly chosen: Map<string, { readonly record: SlotValue; readonly at: number }>;
   /** Epochs that some keeper promised, as text, with the first time. */
@@ -86,7 +88,16 @@ export const slotText = (value: SlotValue): string => {
     : `assign/${version}/${partition}/${value.body.attempt}`;
 };
 
-const { verify } = createFastSuite({ node: nodeKey(0), owner: ownerKey(0), freeze: false });
+const { verify, specIn } = createFastSuite({ node: nodeKey(0), owner: ownerKey(0), freeze: false });
+
+/** Another version is the job's: how it is to end is in its spec. */
+function turn(facts: JobFacts, { body }: Signed<'version'>): void {
+  facts.version = body.version;
+  facts.spec = specIn(body.spec)?.body ?? facts.spec;
+}
+
+/** The end of its latest version. */
+export const endOf = (facts: JobFacts | undefined) => facts?.chosen.get(`close/${facts.version}`);
 
 export function createFacts(context: FactsContext): Facts {
   const jobs = new Map<JobId, JobFacts>();
@@ -107,6 +118,7 @@ export function createFacts(context: FactsContext): Facts {
       admissions: new Map(),
       admitted: null,
       configs: new Map(),
+      version: 1,
       chosen: new Map(),
       epochs: new Map(),
     };
@@ -124,6 +136,7 @@ export function createFacts(context: FactsContext): Facts {
     const known = facts.chosen.get(slot);
     if (known === undefined) {
       facts.chosen.set(slot, { record: value, at: context.now() });
+      if (value.type === 'version' && value.body.version > facts.version) turn(facts, value);
       return;
     }
     if (known.record.id === value.id) return;
@@ -186,6 +199,7 @@ export function createFacts(context: FactsContext): Facts {
       record.type === 'assign' ||
       record.type === 'accept' ||
       record.type === 'close' ||
+      record.type === 'version' ||
       record.type === 'config'
     )
       seeValue(record);
@@ -243,6 +257,8 @@ export function createFacts(context: FactsContext): Facts {
         return seeCertified(node, message.because);
       case 'closed':
         return seeCertified(node, message.close);
+      case 'version':
+        return seeCertified(node, message.version);
       case 'found':
         return message.answer.type === 'job' ? seeRecords(node, message.answer.records) : undefined;
       default:
@@ -278,7 +294,7 @@ export function createFacts(context: FactsContext): Facts {
 
   return {
     jobs,
-    closedAt: (job) => jobs.get(job)?.chosen.get('close/1')?.at ?? null,
+    closedAt: (job) => endOf(jobs.get(job))?.at ?? null,
     observer: {
       onSend: (node, _to, message) => seeMessage(node, message),
       onGossip: (node, gossip: Gossip) => {

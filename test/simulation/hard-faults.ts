@@ -154,6 +154,17 @@ const kinds = {
   },
   /** Owners choose what becomes of executions that are cut off. */
   policies: (part) => ({ ...part, workload: { ...part.workload, policyRate: 0.9 } }),
+  /** Owners that change their minds, and have run once more what is over. */
+  updates: (part, random) => ({
+    ...part,
+    // One by one the replicas of a service go over.
+    healBoundMs: part.healBoundMs + 600_000,
+    workload: {
+      ...part.workload,
+      updateRate: random.pick([0.3, 0.7, 1]),
+      serviceRate: random.pick([0, 0.3, 0.7]),
+    },
+  }),
   /** Keepers and executors that say something else than they should. */
   hostile: (part, random) => hostile(part, random, 0),
   /** And vote for whatever they are asked: what was chosen is not unique any more. */
@@ -167,6 +178,7 @@ const APART: ReadonlySet<HardKind> = new Set([
   'departures',
   'counts',
   'policies',
+  'updates',
   'hostile',
   'liars',
 ]);

@@ -10,7 +10,7 @@ import type { Signed } from '../../src/core/record/records.ts';
 import { JOB_TYPES } from '../../src/job/types.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { JobFacts } from './facts.ts';
-import { keepersNow, slotText, valueText } from './facts.ts';
+import { endOf, keepersNow, slotText, valueText } from './facts.ts';
 import type { NodeView } from './observer.ts';
 import type { ClientJob } from './workload.ts';
 import { isAccepted } from './workload.ts';
@@ -33,7 +33,7 @@ const isOwed = (facts: JobFacts): boolean => facts.admitted !== null && facts.sp
 /** Jobs that are still open, clients' and orphans alike. */
 export function openJobs(context: LivenessContext): readonly JobFacts[] {
   return [...context.facts.jobs.values()].filter(
-    (facts) => isOwed(facts) && facts.chosen.get('close/1') === undefined,
+    (facts) => isOwed(facts) && endOf(facts) === undefined,
   );
 }
 
@@ -45,7 +45,8 @@ export const openClients = (context: LivenessContext): readonly ClientJob[] =>
 export function checkStops(context: LivenessContext): void {
   for (const client of context.clients) {
     for (const ticket of client.tickets.values()) {
-      if (ticket.stopTakenAt === null) continue;
+      // It may have been taken before another version was.
+      if (ticket.stopTakenAt === null || client.updates.length > 0) continue;
       const due = Math.max(ticket.stopTakenAt, context.healedAt()) + STOP_BOUND_MS;
       if (context.now() < due || context.now() > due + 10_000) continue;
       for (const node of context.nodes) {
@@ -146,6 +147,10 @@ export function checkRest(context: LivenessContext): void {
   for (const node of context.nodes) {
     if (!node.up) continue;
     for (const run of node.runs()) {
+      const { job, version } = run.order;
+      const now = context.facts.jobs.get(job)?.version ?? 1;
+      if (run.active && version < now)
+        context.violation('S20', node, job, `runs version ${version} on, and it is ${now} now`);
       if (!run.active || context.facts.closedAt(run.order.job) === null) continue;
       context.violation(
         'S10',
@@ -163,7 +168,7 @@ function checkKeepers(
   facts: JobFacts,
   inspections: ReadonlyMap<NodeView, Inspection>,
 ): void {
-  const close = facts.chosen.get('close/1')?.record;
+  const close = endOf(facts)?.record;
   const now = keepersNow(facts);
   const former = facts.admitted?.body.keepers ?? [];
   for (const { node: id, store } of new Set([...(now?.keepers ?? []), ...former])) {
@@ -180,7 +185,9 @@ function checkKeepers(
     // It does not know yet, or any more, that it keeps the job.
     if (!job.keeper) continue;
     const known = new Map(job.records.committed.map(({ record }) => [slotText(record), record]));
-    if (close !== undefined && known.get('close/1')?.id !== close.id) {
+    // It was away, and whoever would have told it of the version was started again meanwhile.
+    if (job.records.spec.body.version < facts.version) continue;
+    if (close !== undefined && known.get(`close/${facts.version}`)?.id !== close.id) {
       // It was away, and of the keepers that are left nobody has more than the word that it is over.
       if (mayBeGone(context, facts) && !canProve(context, facts)) continue;
       const text = `says ${job.state}, but the close is ${valueText(close)}`;
@@ -193,7 +200,7 @@ function checkKeepers(
     }
     const results = job.state === 'Completed' ? (facts.spec?.spec.Count ?? 0) : 0;
     for (let partition = 0; partition < results; partition += 1) {
-      if (known.has(`accept/1/${partition}`)) continue;
+      if (known.has(`accept/${facts.version}/${partition}`)) continue;
       context.violation('L3', node, facts.job, `is Completed without accept/${partition}`);
     }
   }
@@ -209,7 +216,7 @@ function mayBeGone(context: LivenessContext, facts: JobFacts): boolean {
   if (closedAt === null) return false;
   const { retentionMs, closedJobsMax } = context.limits;
   const jobs = [...context.facts.jobs.values()];
-  const closed = jobs.filter(({ chosen }) => chosen.has('close/1')).length;
+  const closed = jobs.filter((one) => endOf(one) !== undefined).length;
   // Clocks may run a twentieth too fast.
   return context.now() - closedAt > 0.9 * retentionMs || closed > closedJobsMax;
 }
@@ -221,7 +228,7 @@ const holdsVote = (facts: JobFacts, node: NodeView): boolean =>
 
 /** S6 and S7: a close rests on what its outcome claims. */
 function checkClose(context: LivenessContext, facts: JobFacts): void {
-  const close = facts.chosen.get('close/1')?.record;
+  const close = endOf(facts)?.record;
   if (close?.type !== 'close' || facts.spec === null) return;
   const { outcome, code } = close.body;
   const wrong = (text: string): void => context.violation('S7', null, facts.job, text);
@@ -230,7 +237,7 @@ function checkClose(context: LivenessContext, facts: JobFacts): void {
   }
   if (outcome === 'completed') {
     for (let partition = 0; partition < facts.spec.spec.Count; partition += 1) {
-      if (!facts.chosen.has(`accept/1/${partition}`))
+      if (!facts.chosen.has(`accept/${facts.version}/${partition}`))
         wrong(`completed without accept/${partition}`);
     }
   }
@@ -248,11 +255,13 @@ function checkClose(context: LivenessContext, facts: JobFacts): void {
  * enrolled, or come back, after the end was first proposed.
  */
 function checkEnrolled(
-  { chosen, epochs }: JobFacts,
+  { chosen, epochs, version }: JobFacts,
   { body }: Signed<'close'>,
   wrong: (text: string) => void,
 ): void {
-  const records = [...chosen.values()].map(({ record }) => record);
+  const records = [...chosen.values()].flatMap(({ record }) =>
+    record.type !== 'config' && record.body.version === version ? [record] : [],
+  );
   const results = resultsAmong(records);
   const without = records.flatMap((record) =>
     record.type === 'assign' && !results.has(record.body.execution) ? [record.body.node] : [],
@@ -278,7 +287,7 @@ function resultsAmong(values: Iterable<SlotValue>): ReadonlySet<string> {
 function attemptsByPartition(facts: JobFacts): ReadonlyMap<number, number> {
   const attempts = new Map<number, number>();
   for (const { record } of facts.chosen.values()) {
-    if (record.type !== 'assign') continue;
+    if (record.type !== 'assign' || record.body.version !== facts.version) continue;
     attempts.set(record.body.partition, (attempts.get(record.body.partition) ?? 0) + 1);
   }
   return attempts;

@@ -1,4 +1,5 @@
 /** Puts a run into words: what happened and what it cost, or what broke and how it came to that. */
+import { endOf } from './facts.ts';
 import { shortId } from '../../src/core/record/ids.ts';
 import type { JobFacts } from './facts.ts';
 import { describeOptions } from './options.ts';
@@ -11,10 +12,10 @@ const LINES_SHOWN = 400;
 export function describeReport(report: Report, realMs: number): string {
   const { statistics, jobs, options } = report;
   const sent = sum(statistics.messages);
-  const closed = jobs.filter((facts) => facts.chosen.has('close/1'));
+  const closed = jobs.filter((facts) => endOf(facts) !== undefined);
   const outcomes = new Map<string, number>();
   for (const facts of jobs) {
-    const close = facts.chosen.get('close/1')?.record;
+    const close = endOf(facts)?.record;
     const outcome = close?.type === 'close' ? `${close.body.outcome} (${close.body.code})` : 'open';
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
   }
@@ -58,7 +59,7 @@ const attemptsOf = (facts: JobFacts): number =>
 function completionTimes(report: Report): readonly number[] {
   const times: number[] = [];
   for (const facts of report.jobs) {
-    const close = facts.chosen.get('close/1');
+    const close = endOf(facts);
     const client = report.clients.find(
       (candidate) => candidate.spec.Name === facts.spec?.spec.Name,
     );

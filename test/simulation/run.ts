@@ -239,7 +239,12 @@ function stopServices(run: Run): void {
   for (const { job, spec } of openJobs(run.live)) {
     if (spec === null || JOB_TYPES[spec.spec.Type].ends) continue;
     const client = run.live.clients.find((candidate) => candidate.spec.Name === spec.spec.Name);
-    if (client === undefined || client.tickets.get(job)?.stopAskedAt != null) continue;
+    if (client === undefined) continue;
+    const ticket = client.tickets.get(job);
+    // It may have been stopped in an earlier version.
+    const isOld = client.updates.length > 0 && ticket?.stopTakenAt != null;
+    if (ticket?.stopAskedAt != null && !isOld) continue;
+    if (ticket !== undefined) ticket.stopTakenAt = null;
     run.clients.stop(client, job);
   }
 }

@@ -11,6 +11,7 @@ import { lostAfterOf } from '../../src/job/partition-policy.ts';
 import { JOB_TYPES } from '../../src/job/types.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { LivenessContext } from './liveness.ts';
+import type { JobFacts } from './facts.ts';
 import { openJobs } from './liveness.ts';
 import type { NodeView, Observer } from './observer.ts';
 
@@ -19,6 +20,8 @@ const PAUSE_MAX_MS = 300_000;
 const STEADY_MS = 600_000;
 /** Clocks run a twentieth too fast or too slow. */
 const CLOCKS = 0.9;
+/** For one replica to be found a place, to come up and to have the one before it stopped. */
+const ROLL_MS = 60_000;
 /** Replicas are complete so long after the faults: losses within 30 s of the moment at which the mesh agrees again. */
 export const COMPLETE_MS = 90_000;
 /** Tries after which the pause before the next one is long. */
@@ -75,15 +78,20 @@ export function createRestartsChecker(context: CheckersContext): Observer {
 /** L8: called every few seconds while healed. */
 export function checkReplicas(context: LivenessContext): void {
   if (context.now() < context.healedAt() + COMPLETE_MS) return;
-  for (const { job, spec, chosen } of openJobs(context)) {
+  for (const facts of openJobs(context)) {
+    const { job, spec, chosen } = facts;
     if (spec === null || JOB_TYPES[spec.spec.Type].ends || context.stopAsked(job)) continue;
     // Its owner wants it to be waited for.
     if (lostAfterOf(spec.spec) !== null) continue;
+    // They go over one after the other.
+    if (context.now() < rolledAt(facts)) continue;
     for (let partition = 0; partition < spec.spec.Count; partition += 1) {
       const at = context.nodes.filter((node) => node.up && runsReplica(node, job, partition));
       if (at.length === 1) continue;
       // It failed on one node after the other: its leader waits for a minute and more.
-      const tries = [...chosen.keys()].filter((slot) => slot.startsWith(`assign/1/${partition}/`));
+      const tries = [...chosen.keys()].filter((slot) =>
+        slot.startsWith(`assign/${facts.version}/${partition}/`),
+      );
       if (at.length === 0 && tries.length >= PAUSED_TRIES) continue;
       if (at.length === 0 && !context.nodes.some((node) => hasRoom(node, spec))) continue;
       const where = at.map(({ id }) => id).join(', ');
@@ -91,6 +99,12 @@ export function checkReplicas(context: LivenessContext): void {
     }
   }
 }
+
+/** When all replicas are of the latest version. */
+const rolledAt = ({ chosen, version, spec }: JobFacts): number =>
+  version === 1
+    ? 0
+    : (chosen.get(`version/${version}`)?.at ?? 0) + COMPLETE_MS + (spec?.spec.Count ?? 1) * ROLL_MS;
 
 /** One more replica would fit there now, though half of the node is not for one owner alone. */
 export function hasRoom(node: NodeView, spec: SpecBody): boolean {

@@ -2,14 +2,16 @@
 import type { JobInspection } from '../../src/core/contract/inspection.ts';
 import type { JobId } from '../../src/core/record/ids.ts';
 import { createLedger, mergeStored, recordsOf, stateOf } from '../../src/core/record/ledger.ts';
+import { createFastSuite, nodeKey, ownerKey } from './fast-suite.ts';
 import type { SimStore } from './sim-store.ts';
+
+const { specIn } = createFastSuite({ node: nodeKey(0), owner: ownerKey(0), freeze: false });
 
 /** As long as nothing is written: what another keeper still knew of it may come later. */
 const seen = new WeakMap<SimStore, Map<JobId, { writes: number; inspection: JobInspection }>>();
 
 /** null when the disk has only the mark that the job is over. */
 export function shelvedJob(store: SimStore, job: JobId): JobInspection | null {
-  if (store.get('records', job, 'close/1') === null) return null;
   const ofStore = seen.get(store) ?? new Map();
   seen.set(store, ofStore);
   const known = ofStore.get(job);
@@ -21,7 +23,8 @@ export function shelvedJob(store: SimStore, job: JobId): JobInspection | null {
   if (spec?.type !== 'spec' || admission?.record.type !== 'admission') return null;
   const certified = { record: admission.record, votes: admission.votes };
   const ledger = createLedger(spec, certified);
-  for (const { value } of records) mergeStored(ledger, value);
+  for (const { value } of records) mergeStored(ledger, value, specIn);
+  if (ledger.close === null) return null;
   const inspection: JobInspection = {
     job,
     keeper: true,

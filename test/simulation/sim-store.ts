@@ -10,6 +10,9 @@ type Row<T extends Table> = Extract<StoreWrite, { table: T }>;
 /** Rows by their key. */
 type Rows = Map<string, StoreWrite>;
 
+/** More versions than any job of a simulation has. */
+const VERSIONS_MAX = 20;
+
 export interface SimStore {
   readonly id: StoreId;
   /** Contents that are complete here. */
@@ -80,6 +83,15 @@ export function createSimStore(id: StoreId): SimStore {
     } else tables[table].set(job, (kept ?? new Map()).set(key, write));
   }
 
+  /** Of the highest version that has such a row. */
+  function latest(job: JobId, name: 'close' | 'version'): Row<'records'>['value'] {
+    for (let version = VERSIONS_MAX; version > 0; version -= 1) {
+      const row = get('records', job, `${name}/${version}`);
+      if (row !== null) return row;
+    }
+    return null;
+  }
+
   function read(of: <T extends Table>(table: T) => readonly Row<T>[]): Restored {
     return {
       records: of('records').flatMap(({ job, key, value }) => (value ? [{ job, key, value }] : [])),
@@ -93,8 +105,10 @@ export function createSimStore(id: StoreId): SimStore {
       forfeits: [...forfeits],
       counts: of('counts').flatMap(({ job, key, value }) => (value ? [{ job, key, value }] : [])),
       shelved: of('shelved').flatMap(({ job, value }) => {
-        const [spec, close] = [get('records', job, 'spec'), get('records', job, 'close/1')];
-        return value ? [{ job, value, card: spec && close ? { spec, close } : null }] : [];
+        const spec = get('records', job, 'spec');
+        const [close, version] = [latest(job, 'close'), latest(job, 'version')];
+        const card = spec && close ? { spec, close, ...(version ? { version } : {}) } : null;
+        return value ? [{ job, value, card }] : [];
       }),
     };
   }

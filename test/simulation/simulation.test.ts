@@ -72,6 +72,10 @@ describe('simulated meshes', () => {
     for (let seed = 1; seed <= 80; seed += 1) mustHold(hard(seed, ['daemons']));
   });
 
+  it('keep every promise when owners change their minds, and have run once more what is over', () => {
+    for (let seed = 1; seed <= 150; seed += 1) mustHold(hard(seed, ['updates']));
+  });
+
   it('keep every promise that does not rest on one member, with hostile ones among the keepers', () => {
     for (let seed = 1; seed <= 100; seed += 1) mustHold(hard(seed, ['hostile']));
     for (let seed = 1; seed <= 30; seed += 1) mustHold(hard(seed, ['hostile', ...kindsKept]));

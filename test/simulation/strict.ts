@@ -9,7 +9,7 @@ import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { JobFacts } from './facts.ts';
-import { keepersNow, slotText } from './facts.ts';
+import { endOf, keepersNow, slotText } from './facts.ts';
 import { nodeIdOf } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';
 import { createFrames } from './frames.ts';
@@ -230,7 +230,7 @@ function checkLoss(
   partition: number,
   attempt: number,
 ): void {
-  const assigned = facts.chosen.get(`assign/1/${partition}/${attempt}`)?.record;
+  const assigned = facts.chosen.get(`assign/${facts.version}/${partition}/${attempt}`)?.record;
   if (assigned?.type !== 'assign' || !isFair(context.faults())) return;
   // Nothing is given up: an execution that was taken for lost is taken back.
   if (assigned.body.adopts !== null) return;
@@ -238,14 +238,14 @@ function checkLoss(
   if (context.faults().fullDisksPerMinute > 0) return;
   const leader = context.nodes().find(({ id }) => id === nodeIdOf(assigned.by));
   for (let before = 0; before < attempt && leader !== undefined; before += 1) {
-    const earlier = facts.chosen.get(`assign/1/${partition}/${before}`)?.record;
+    const earlier = facts.chosen.get(`assign/${facts.version}/${partition}/${before}`)?.record;
     if (earlier?.type !== 'assign') continue;
     const { execution, node: id } = earlier.body;
     const node = context.nodes().find((candidate) => candidate.id === id);
     if (node === undefined || !inTouch(context, leader, node, CALM_MS)) continue;
     const runs = node.runs().some((run) => run.active && run.order.execution === execution);
     if (!runs) continue;
-    const next = facts.chosen.get(`assign/1/${partition}/${before + 1}`)?.record;
+    const next = facts.chosen.get(`assign/${facts.version}/${partition}/${before + 1}`)?.record;
     const missed = next?.type === 'assign' && next.body.replaces === 'missed';
     if (missed && hasSlowDisks(context)) continue;
     // It is being stopped.
@@ -256,7 +256,7 @@ function checkLoss(
 }
 
 function checkTimeout(context: StrictContext, facts: JobFacts, tookMs: number): void {
-  const close = facts.chosen.get('close/1')?.record;
+  const close = endOf(facts)?.record;
   if (close?.type !== 'close' || close.body.code !== 'total-timeout') return;
   const totalMs = (facts.spec?.spec.Task.Timeouts.TotalTimeout ?? 0) * 1_000;
   // A clock may run a twentieth too fast.
@@ -265,7 +265,7 @@ function checkTimeout(context: StrictContext, facts: JobFacts, tookMs: number): 
 }
 
 function checkPossible(context: StrictContext, leader: NodeView, facts: JobFacts): void {
-  const close = facts.chosen.get('close/1')?.record;
+  const close = endOf(facts)?.record;
   const { spec } = facts;
   if (close?.type !== 'close' || close.body.code !== 'not-enough-nodes' || spec === null) return;
   if (!isFair(context.faults())) return;

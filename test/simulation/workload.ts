@@ -35,6 +35,8 @@ export interface ClientJob {
   /** When its client first asks, and when it will want the job stopped (null: never). */
   readonly submitAt: number;
   readonly stopAt: number | null;
+  /** When its owner wants another version of it. */
+  readonly updates: readonly number[];
   readonly tickets: Map<JobId, Ticket>;
   /** The mesh said it will never take this job. */
   refused: string | null;
@@ -58,6 +60,8 @@ export interface WorkloadOptions {
   readonly daemonRate: number;
   /** Share of the jobs whose owner chooses what becomes of executions that are cut off. */
   readonly policyRate: number;
+  /** Share of jobs of which other versions are wanted; absent: none. */
+  readonly updateRate?: number;
 }
 
 const CLIENT_PATIENCE_MS = 30_000;
@@ -92,11 +96,25 @@ export function createJobs(options: WorkloadOptions, plan: FaultPlan, random: Ra
       runMs,
       submitAt,
       stopAt: stopped && !stays ? submitAt + random.integer(0, service ? 90_000 : 60_000) : null,
+      updates: updatesOf(options, submitAt, random.fork(`updates ${index}`)),
       tickets: new Map(),
       refused: null,
       wantsStop: false,
     };
   });
+}
+
+/** A few, and sometimes two at once; while there are faults, or a job that is over would never rest. */
+function updatesOf(
+  { updateRate = 0, spreadMs }: WorkloadOptions,
+  from: number,
+  random: Random,
+): number[] {
+  if (!random.chance(updateRate)) return [];
+  const last = Math.floor(1.1 * spreadMs);
+  return Array.from({ length: random.integer(1, 4) }, () => random.integer(from, last)).flatMap(
+    (at) => (random.chance(0.3) ? [at, at] : [at]),
+  );
 }
 
 /** Drawn apart, so that the seeds of old stay what they were. */
@@ -212,7 +230,7 @@ export interface Clients {
 
 interface Request {
   readonly job: ClientJob;
-  readonly kind: 'submit' | 'stop' | 'foreign-stop' | 'query';
+  readonly kind: 'submit' | 'stop' | 'foreign-stop' | 'query' | 'update';
   readonly ticket: Ticket | null;
   open: boolean;
 }
@@ -313,6 +331,22 @@ export function createClients(world: World, jobs: readonly ClientJob[], random: 
     else world.queue.after(RETRY_MS, () => stop(job, ticket));
   };
 
+  /** The owner wants another version; nobody asks again, and that of another may win. */
+  const update = (job: ClientJob, number: number): void => {
+    for (const { job: id, receipt, stopAskedAt } of job.tickets.values()) {
+      const node = nodeFor(job);
+      if (receipt === null || stopAskedAt !== null || node === null) continue;
+      const request = ask(job, 'update', null, () => undefined);
+      const notAfter = Math.floor(node.wall()) + NOT_AFTER_MS;
+      const Meta = { ...job.spec.Task.Meta, 'sim-version': String(number) };
+      const Count = job.spec.Count === 0 ? 0 : 1 + ((job.spec.Count + number) % 4);
+      const spec = { ...job.spec, Count, Task: { ...job.spec.Task, Meta } };
+      const how = number % 3 === 0 ? 'rerun' : 'update';
+      world.tell(`client wants another version of ${job.spec.Name} through ${node.id}`, node, id);
+      node.deliver({ type: 'update', request, job: id, spec, how, reason: '', notAfter });
+    }
+  };
+
   /** Somebody looks a job up, or tries to stop one that is not theirs. */
   const meddle = (): void => {
     const job = random.pick(jobs);
@@ -330,6 +364,8 @@ export function createClients(world: World, jobs: readonly ClientJob[], random: 
 
   for (const job of jobs) {
     world.queue.after(job.submitAt, () => submit(job));
+    for (const [number, at] of job.updates.entries())
+      world.queue.after(at, () => update(job, number));
     if (job.stopAt === null) continue;
     world.queue.after(job.stopAt, () => {
       job.wantsStop = true;

@@ -144,7 +144,14 @@ export interface Restored {
   readonly shelved: readonly {
     readonly job: JobId;
     readonly value: Shelved;
-    readonly card: { readonly spec: StoredRecord; readonly close: StoredRecord } | null;
+    readonly card: {
+      /** Of the first version. */
+      readonly spec: StoredRecord;
+      /** Of the latest. */
+      readonly close: StoredRecord;
+      /** What made it that; absent for the first. */
+      readonly version?: StoredRecord;
+    } | null;
   }[];
   readonly counts: readonly {
     readonly job: JobId;

@@ -8,12 +8,16 @@ import { FULL_PAST_MAX } from '../record/past.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
 import { executionTimer } from './reporting.ts';
 import { note, persist, refuse, send } from '../node/outbox.ts';
+import { remember } from '../node/remember.ts';
 import { isPausing, rest, restartTimer } from './restarting.ts';
 import { onRunEvent } from './run-events.ts';
 import { dropExecution, isResting, runOf, tenureTimer } from './state.ts';
 import type { LocalExecution } from './state.ts';
 import { checkCommitted, extended } from '../record/verify.ts';
 import type { With } from '../node/state.ts';
+
+/** As long as messages of the version before may be on their way. */
+const VERSIONS_HEARD_MAX = 1_024;
 
 /** Stops an execution when the proof says that another result stands or the job is closed. */
 export function onCancel(
@@ -131,7 +135,9 @@ export function onVersionHeard(
     if (order.job !== job || order.version >= version.record.body.version) continue;
     const verdict = checkCommitted(core.suite, heardOf(core, execution, configs), version);
     if (verdict !== 'good') return refuse(core, from, verdict.code, false);
-    endBefore(core, execution, version.record.body.version);
+    const { version: number } = version.record.body;
+    remember(core.executing.versions, job, number, VERSIONS_HEARD_MAX);
+    endBefore(core, execution, number);
   }
 }
 
@@ -141,6 +147,7 @@ export function endVersionsBefore(
   job: JobId,
   version: number,
 ): void {
+  remember(core.executing.versions, job, version, VERSIONS_HEARD_MAX);
   for (const execution of core.executing.executions.values())
     if (execution.stored.order.job === job) endBefore(core, execution, version);
 }

@@ -26,7 +26,7 @@ import type { Refusal } from '../record/refusals.ts';
 import { hasPlace } from '../record/slot.ts';
 import { saveExecution } from './reporting.ts';
 import { note, observe, refuse, seal, send, wallMs } from '../node/outbox.ts';
-import { noteExecution, runOf } from './state.ts';
+import { noteExecution, runOf, versionHeard } from './state.ts';
 import type { LocalExecution } from './state.ts';
 import { newTenure, tickTenure } from './tenure.ts';
 import { checkActivation, checkCommitted, checkGrant, grantedEpoch } from '../record/verify.ts';
@@ -47,7 +47,7 @@ export function onAssign(
   const { spec, grant, assigns } = message;
   const { job } = spec.body;
   const ended = endOf(core, job)?.close.record.body.version ?? 0;
-  const close = ended >= spec.body.version;
+  const close = ended >= spec.body.version || versionHeard(core, job) > spec.body.version;
   const verdict = checkActivation(core.suite, spec, message, wallMs(core));
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
   const chain = chainOf(message);
@@ -65,8 +65,10 @@ export function onAssign(
   const isNew = ({ record: { body } }: Certified<'assign'>): boolean =>
     !executions.has(body.execution) && declined.get(body.execution) !== job;
   // Only what was bid for just now is taken up: an assignment that was delayed for minutes, or comes a
-  // second time after its execution was forgotten, finds no hold. What is known already uses none.
-  const held = assigns.some(isNew) ? releaseHold(core, job) : null;
+  // second time after its execution was forgotten, finds no hold. What is known already uses none, and what is of
+  // another version not the one of this.
+  const isBid = core.placing.holds.get(job)?.version === spec.body.version;
+  const held = isBid && assigns.some(isNew) ? releaseHold(core, job) : null;
   const started: ExecutionId[] = [];
   for (const assign of assigns) {
     const { execution } = assign.record.body;

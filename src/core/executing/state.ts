@@ -101,6 +101,8 @@ export interface Executing {
    * be room for it by then, as its leader has given it to another node.
    */
   readonly declined: Map<ExecutionId, JobId>;
+  /** Versions that jobs were heard to have: what was of one before is not begun any more. */
+  readonly versions: Map<JobId, number>;
   /** Results this node was asked to copy. */
   readonly replicas: Map<
     ExecutionId,
@@ -128,12 +130,22 @@ export const createExecuting = (): Executing => ({
   doubtUntil: asMillis(0),
   done: new JobSet(),
   declined: new Map(),
+  versions: new Map(),
   replicas: new Map(),
   copied: new Map(),
   entrusted: new Map(),
   awaySince: new Map(),
   begun: { since: asMillis(0), count: 0 },
 });
+
+/** The version that a job has, as far as this node heard; 1 when it heard nothing. */
+export function versionHeard(
+  { keeping, executing }: With<'keeping' | 'executing'>,
+  job: JobId,
+): number {
+  const kept = keeping.kept.get(job)?.ledger.spec.body.version ?? 1;
+  return Math.max(kept, executing.versions.get(job) ?? 1);
+}
 
 /** An execution is here, or went on: whether it is still live is looked at. */
 export function noteExecution({ executing }: With<'executing'>, execution: LocalExecution): void {

@@ -14,7 +14,7 @@ import { currentOf } from '../record/chain.ts';
 import { endOf } from './books.ts';
 import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import type { Certified, Signed, Slot } from '../record/records.ts';
-import type { Restored, StoredRecord } from '../contract/stored.ts';
+import type { Restored } from '../contract/stored.ts';
 import { createdAt, fewLabels, unindex } from '../asking/job-index.ts';
 import type { Input } from '../contract/input.ts';
 import type { JobSummary } from '../contract/messages.ts';
@@ -209,14 +209,23 @@ export function restoreShelf(core: With<'asking' | 'keeping'>, rows: Restored['s
   const latest = countedMs(core) + Math.max(core.config.limits.retentionMs, GOOD_FOR_MAX_MS);
   for (const { job, value, card } of rows) {
     ({ records, token, nothing })[value.what].add(job, Math.min(value.until, latest));
-    const outline = card === null ? null : outlineOf(card.spec.record, card.close);
+    const outline = card === null ? null : outlineOf(core, card);
     if (outline !== null) remember(core.keeping.cards, job, cardOf(core, outline), CARDS_MAX);
   }
   if (rows.length > 0) core.timers.set('shelf-expiry', after(core.now, EXPIRY_MS));
 }
 
 /** A closed job as far as a list shows it; its results are on disk. */
-function outlineOf(spec: StoredRecord['record'], { record, votes }: StoredRecord): Outline | null {
+function outlineOf(
+  { suite }: Node,
+  {
+    spec: { record: first },
+    close: { record, votes },
+    version,
+  }: NonNullable<Restored['shelved'][number]['card']>,
+): Outline | null {
+  const later = version?.record.type === 'version' ? suite.specIn(version.record.body.spec) : null;
+  const spec = later ?? first;
   if (spec.type !== 'spec' || record.type !== 'close') return null;
   const close: Certified<'close'> = { record, votes };
   const { job } = spec.body;

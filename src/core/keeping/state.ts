@@ -128,8 +128,16 @@ export interface Keeping {
   readonly cards: Map<JobId, Card>;
   /** Shelved jobs that are being read, and what is handled again then. */
   readonly recalls: Map<JobId, Input[]>;
+  /** Keepers that were not there when a job that was over had another version: it is over for them. */
+  readonly untold: Map<JobId, Untold>;
   /** The newest jobs known to be closed, with the proof packed. */
   readonly closed: Map<JobId, Packed>;
+}
+
+/** Whom a job's version is still to be told, and what proves it, packed. */
+export interface Untold {
+  readonly version: Packed;
+  readonly nodes: Set<NodeId>;
 }
 
 export const createKeeping = (): Keeping => ({
@@ -143,5 +151,6 @@ export const createKeeping = (): Keeping => ({
   tombs: new JobSet(),
   cards: new Map(),
   recalls: new Map(),
+  untold: new Map(),
   closed: new Map(),
 });

@@ -7,6 +7,7 @@ import { allow, pointsFor } from '../mesh/allowance.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Wanted } from '../contract/messages.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
+import { remember } from '../node/remember.ts';
 import type { Node, With } from '../node/state.ts';
 import { changes, currentOf } from '../record/chain.ts';
 import { keeperNodes } from '../record/keeper-set.ts';
@@ -16,6 +17,7 @@ import type { Ledger } from '../record/ledger.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import { closeSlot, slotOf } from '../record/slot.ts';
 import { checkWanted } from '../record/versions.ts';
+import { configsIn } from './books.ts';
 import { isGuest } from './changing.ts';
 import { tellKeepers } from './guests.ts';
 import type { KeptJob } from './state.ts';
@@ -93,6 +95,33 @@ export function tellVersion(core: With<'mesh'>, to: NodeId, { ledger }: KeptJob)
   if (version === null || to === core.self) return;
   if (!allow(core, to, VERSION_POINTS + pointsFor(configs.length))) return;
   send(core, to, { type: 'version', job, version, ...changes(configs) });
+}
+
+/** Jobs of which some keepers have missed a version: a proof of some 3 KB each. */
+const UNTOLD_MAX = 1_000;
+
+/** The job is over, in a version that these keepers have not heard of: they ask for nothing, as it is over for them. */
+export function rememberUntold(
+  core: With<'keeping'>,
+  { ledger }: KeptJob,
+  nodes: readonly NodeId[],
+): void {
+  const { job, version, configs } = ledger;
+  if (version === null || nodes.length === 0) return;
+  const packed = core.suite.pack([version, ...configs]);
+  remember(core.keeping.untold, job, { version: packed, nodes: new Set(nodes) }, UNTOLD_MAX);
+}
+
+/** A keeper connected that has missed a version. */
+export function tellUntold(core: With<'keeping'>, node: NodeId): void {
+  for (const [job, { version: packed, nodes }] of core.keeping.untold) {
+    if (!nodes.delete(node)) continue;
+    if (nodes.size === 0) core.keeping.untold.delete(job);
+    const [first, ...rest] = core.suite.unpack(packed);
+    if (first?.record.type !== 'version') continue;
+    const version = { record: first.record, votes: first.votes };
+    send(core, node, { type: 'version', job, version, ...changes(configsIn(rest)) });
+  }
 }
 
 /**

@@ -6,7 +6,8 @@ import { createCommits } from '../consensus/state.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { send } from '../node/outbox.ts';
 import { isDue, said, toSay } from '../node/repeat.ts';
-import type { Node } from '../node/state.ts';
+import type { Node, With } from '../node/state.ts';
+import { rememberUntold } from '../keeping/versions.ts';
 import { closeRound } from '../placing/place.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
@@ -55,7 +56,7 @@ export function beginClosing(
 
 /** Tells those who have not answered; lets go when all have, or the time is up. */
 export function tickClosing(
-  core: Node,
+  core: With<'keeping'>,
   kept: KeptJob,
   lead: Closing,
   close: Certified<'close'>,
@@ -67,6 +68,12 @@ export function tickClosing(
   if (core.now >= until || (!commitsOpen && !untold && nodes.size === 0)) {
     // Who has not heard by now asks when it is back: with a lease, a state or a question of its own.
     kept.lead = null;
+    const deaf = [...lead.commits.unacked].filter(([, slots]) => slots.size > 0);
+    rememberUntold(
+      core,
+      kept,
+      deaf.map(([node]) => node),
+    );
     return;
   }
   core.timers.set(jobTimer(kept), until);

@@ -68,7 +68,7 @@ function goOn(
   const why = failing(attempts);
   if (why !== null && rollBack(core, kept, lead, why)) return;
   const last = attempts.at(-1);
-  const up = last === undefined ? null : upAs(last);
+  const up = last === undefined ? null : upAs(last, lead);
   if (up === null || up !== rolling.up) {
     rolling.up = up;
     rolling.upSince = core.now;
@@ -87,9 +87,12 @@ function stop(core: Node, kept: KeptJob, lead: Leader, { assign }: Attempt): voi
 }
 
 /** Names what has been running since then without an end; null while it does not run. */
-function upAs({ assign, state }: Attempt): string | null {
-  if (state?.body.phase !== 'running' || state.body.retryMs !== null) return null;
-  return `${assign.record.body.execution} ${state.body.restarts}`;
+function upAs({ assign, state }: Attempt, lead: Leader): string | null {
+  const { execution } = assign.record.body;
+  // Its node has told an earlier process of this one how it goes, and says now only that it goes on.
+  if (state === null) return lead.watch.get(execution)?.startBy === null ? execution : null;
+  if (state.body.phase !== 'running' || state.body.retryMs !== null) return null;
+  return `${execution} ${state.body.restarts}`;
 }
 
 /** Why the replicas of this version are taken not to come up; null while they may. */

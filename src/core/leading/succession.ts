@@ -3,6 +3,7 @@
  * for it, and proposes the change when enough of them agree. So nothing is proposed that hangs, as a slot has one
  * value in an epoch. One change at a time: joint first, then the same keepers alone.
  */
+import { groundOf } from '../record/past.ts';
 import { isSettled } from '../consensus/settled.ts';
 import { jobTimer, propose } from '../consensus/proposer.ts';
 import { keeperCandidates } from '../mesh/members.ts';
@@ -12,7 +13,7 @@ import { note, seal, send, touch } from '../node/outbox.ts';
 import { isDue, said, toSay } from '../node/repeat.ts';
 import type { Node, With } from '../node/state.ts';
 import { isChosen } from '../record/certificate.ts';
-import { changes, CONFIGS_MAX, currentOf, electorate, rootsOf, voters } from '../record/chain.ts';
+import { changes, CONFIGS_MAX, currentOf, electorate, voters } from '../record/chain.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import type { Configuration, Keeper } from '../record/records.ts';
@@ -146,7 +147,7 @@ function ask(core: Node, { ledger }: KeptJob, { epoch }: Leader, change: Success
   for (const node of voters(electorate(ledger, next, epoch))) {
     if (node === core.self || agreed.has(node)) continue;
     if (isKeeper(current, node)) send(core, node, { type: 'change', job: ledger.job, next });
-    else send(core, node, { type: 'join', spec: ledger.spec, ...rootsOf(ledger), next });
+    else send(core, node, { type: 'join', ...groundOf(ledger), next });
   }
   said(core, change.resend);
 }
@@ -156,7 +157,7 @@ export function joinAgain(core: Node, to: NodeId, { ledger, lead }: KeptJob): bo
   const proposals = lead?.stage === 'leader' ? lead.commits.proposals.values() : [];
   for (const { value: next } of proposals) {
     if (next.type !== 'config' || !isKeeper(next.body, to)) continue;
-    send(core, to, { type: 'join', spec: ledger.spec, ...rootsOf(ledger), next });
+    send(core, to, { type: 'join', ...groundOf(ledger), next });
     return true;
   }
   return false;

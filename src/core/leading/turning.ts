@@ -11,7 +11,7 @@ import type { Node } from '../node/state.ts';
 import { closeRound } from '../placing/place.ts';
 import { changes } from '../record/chain.ts';
 import type { ExecutionId, NodeId } from '../record/ids.ts';
-import { isTerminal } from '../record/ledger.ts';
+import { attemptsOf, isTerminal } from '../record/ledger.ts';
 import type { Facts } from '../record/facts.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { Certified } from '../record/records.ts';
@@ -86,6 +86,17 @@ export function isOfPast({ others, spec }: Ledger, execution: ExecutionId): bool
   return false;
 }
 
+/** The version before had it as a replica; not one that was replaced in it. */
+function stoodBefore({ others }: Ledger, execution: ExecutionId): boolean {
+  for (const { assigned, partitions } of others.values()) {
+    const place = assigned.get(execution);
+    if (place === undefined) continue;
+    const last = attemptsOf(partitions.get(place.partition)).at(-1);
+    if (last?.assign.record.body.execution === execution) return true;
+  }
+  return false;
+}
+
 /**
  * What makes an execution pointless that is none of the current version: that version, unless its turn to give way has
  * not come. One that nobody here knows is of a version long over, or of none: its node can tell.
@@ -95,7 +106,7 @@ export function standingOf(
   lead: Leader,
   execution: ExecutionId,
 ): Certified<'version'> | null {
-  if (isRolled(ledger) && isOfPast(ledger, execution) && !lead.cancelled.has(execution))
-    return null;
+  const waits = lead.rolling !== null && !lead.cancelled.has(execution);
+  if (waits && stoodBefore(ledger, execution)) return null;
   return ledger.states.has(execution) ? null : ledger.version;
 }

@@ -4,6 +4,7 @@
  */
 import { JOB_TYPES } from '../../job/types.ts';
 import { enrol } from '../executing/enrol.ts';
+import { versionHeard } from '../executing/state.ts';
 import { memberCount } from '../mesh/members.ts';
 import type { Announcement } from '../contract/messages.ts';
 import { answer, rememberOf } from './bidder.ts';
@@ -38,7 +39,7 @@ export function onAnnouncement(
   const end = endOf(core, job);
   if (end !== null && end.close.record.body.version >= version)
     return send(core, leader, { type: 'closed', job, ...end });
-  if (core.profile === null) return;
+  if (core.profile === null || versionHeard(core, job) > version) return;
   const lot = { job, version, round, need };
   if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;
   const known = spec ?? keptSpec(core, job, version) ?? takenUp(core, job, version);

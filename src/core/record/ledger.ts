@@ -8,7 +8,7 @@ import { currentOf, firstConfiguration, rootsOf } from './chain.ts';
 import type { Roots } from './chain.ts';
 import { attemptOf, noteAssigned, partitionOf } from './facts.ts';
 import type { Attempt, Facts, Partition } from './facts.ts';
-import { deriveClose, factsOf, takeVersion } from './past.ts';
+import { deriveClose, factsOf, isShort, takeVersion } from './past.ts';
 import { configSlot, slotOf } from './slot.ts';
 import type { Phase } from './execution.ts';
 import type { ExecutionId, JobId, NodeId, RecordId } from './ids.ts';
@@ -104,7 +104,9 @@ export function mergeCommitted(
     return takeVersion(ledger, certified as Certified<'version'>, specIn);
   // Its keepers are those of all versions.
   const facts = record.type === 'config' ? ledger : factsOf(ledger, record.body.version);
-  if (facts === null) return 'known';
+  const isLate =
+    record.type !== 'config' && record.type !== 'close' && isShort(ledger, record.body.version);
+  if (facts === null || isLate) return 'known';
   const known = facts.committed.get(slot);
   if (known !== undefined)
     return known.record.id === certified.record.id ? 'known' : 'contradiction';
@@ -144,7 +146,7 @@ function lengthenChain(ledger: Ledger): void {
 
 /** Adds what an executor reported: terminal beats non-terminal, then the higher sequence, then the smaller id. */
 export function mergeState(ledger: Ledger, state: Signed<'state'>): Merged {
-  const facts = factsOf(ledger, state.body.version);
+  const facts = isShort(ledger, state.body.version) ? null : factsOf(ledger, state.body.version);
   if (facts === null) return 'known';
   const known = facts.states.get(state.body.execution);
   if (known !== undefined && !supersedes(state, known)) return 'known';

@@ -2,7 +2,9 @@
  * The versions of a job in its ledger: the current one, of which the ledger is made, those before it, and of later ones
  * what came before the version itself. Whatever order their records come in, they add up to the same.
  */
-import type { CertifiedValue, Wanted } from '../contract/messages.ts';
+import type { CertifiedValue, Versioned, Wanted } from '../contract/messages.ts';
+import { rootsOf } from './chain.ts';
+import type { Roots } from './chain.ts';
 import { newFacts } from './facts.ts';
 import type { Facts } from './facts.ts';
 import type { Ledger, Merged } from './ledger.ts';
@@ -15,11 +17,16 @@ export function factsOf(ledger: Ledger, version: number): Facts | null {
   const current = ledger.spec.body.version;
   if (version === current) return ledger;
   const known = ledger.others.get(version);
-  if (known !== undefined || version < current) return known ?? null;
+  if (known !== undefined) return known;
+  if (version < current - PAST_MAX) return null;
   const fresh = newFacts(null);
   ledger.others.set(version, fresh);
   return fresh;
 }
+
+/** Of one that is long past nothing has a place any more but its end. */
+export const isShort = (ledger: Ledger, version: number): boolean =>
+  ledger.spec.body.version - version > FULL_PAST_MAX;
 
 /** Versions before the current one whose executions are known, and those of which only spec and end are. */
 export const FULL_PAST_MAX = 2;
@@ -39,6 +46,7 @@ export function takeVersion(
     if (facts.version !== null)
       return facts.version.record.id === certified.record.id ? 'known' : 'contradiction';
     facts.version = certified;
+    facts.spec ??= specIn?.(body.spec) ?? null;
     if (facts === ledger) ledger.committed.set(slotOf(certified.record), certified);
     return 'new';
   }
@@ -72,8 +80,7 @@ function turnTo(ledger: Ledger, spec: Signed<'spec'>, version: Certified<'versio
   for (const [number, facts] of others) {
     if (number >= spec.body.version) continue;
     const age = spec.body.version - number;
-    // What was committed of a version that never became one here is of no use.
-    if (age > PAST_MAX || facts.spec === null) others.delete(number);
+    if (age > PAST_MAX) others.delete(number);
     else if (age > FULL_PAST_MAX) others.set(number, shortened(facts));
   }
 }
@@ -122,6 +129,15 @@ export function mergeWanted(ledger: Ledger, wanted: Wanted): Merged {
   deriveClose(ledger);
   return 'new';
 }
+
+/** All that another node needs to keep the job at its version. */
+export const groundOf = (
+  ledger: Ledger,
+): { readonly spec: Signed<'spec'> } & Roots & Versioned => ({
+  spec: ledger.spec,
+  ...rootsOf(ledger),
+  ...(ledger.version === null ? {} : { version: ledger.version }),
+});
 
 /** An earlier version as if it were the job's; null when it is not known, or the current one. */
 export function pastOf(ledger: Ledger, version: number): Ledger | null {

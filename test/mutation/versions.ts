@@ -1,0 +1,55 @@
+/** Mistakes with jobs of several versions. */
+import type { Mutations } from './mutation.ts';
+
+export const versions: Mutations = {
+  'src/core/executing/executor.ts': [
+    {
+      name: 'what was held for one version is used by another',
+      within: 'onAssign',
+      text: 'const isBid = core.placing.holds.get(job)?.version === spec.body.version;',
+      instead: 'const isBid = true;',
+      why: 'an old assignment begins a version that is over',
+    },
+  ],
+  'src/core/keeping/keeper.ts': [
+    {
+      name: 'what was voted for as the next version is forgotten with the end of this one',
+      within: 'tickKept',
+      text: "if (value.type === 'version') continue;",
+      instead: '',
+      why: 'a job has two next versions',
+    },
+  ],
+  'src/core/leading/rolling.ts': [
+    {
+      name: 'replicas of the version before stop at once',
+      within: 'goOn',
+      text: 'if (core.now < lookAt) return core.timers.set(jobTimer(kept), lookAt);',
+      instead: '',
+      why: 'a service is down while it goes over to another version',
+    },
+    {
+      name: 'a version that does not come up stays',
+      within: 'failing',
+      text: '< TRIES_MAX',
+      instead: '< Number.POSITIVE_INFINITY',
+      why: 'a service does not go back to what ran',
+    },
+  ],
+  'src/core/record/versions.ts': [
+    {
+      name: 'any spec of the owner may take the place of any other',
+      within: 'checkWanted',
+      text: 'version !== current.body.version + 1 || follows?.of !== current.id',
+      instead: 'false',
+      why: 'an old update undoes a later one',
+    },
+    {
+      name: 'a leader goes back to whatever it likes',
+      within: 'mayBeNext',
+      text: 'specs.fallback === null && specs.spec.id === fallbackOf(suite, ledger)?.id',
+      instead: 'true',
+      why: 'a hostile leader brings back versions that nobody wants',
+    },
+  ],
+};
