@@ -2,15 +2,6 @@
 import type { Mutations } from './mutation.ts';
 
 export const versions: Mutations = {
-  'src/core/executing/executor.ts': [
-    {
-      name: 'what was held for one version is used by another',
-      within: 'onAssign',
-      text: 'const isBid = core.placing.holds.get(job)?.version === spec.body.version;',
-      instead: 'const isBid = true;',
-      why: 'an old assignment begins a version that is over',
-    },
-  ],
   'src/core/keeping/keeper.ts': [
     {
       name: 'what was voted for as the next version is forgotten with the end of this one',

@@ -7,9 +7,10 @@ import type { Reply } from '../../../../src/core/contract/reply.ts';
 import type { Job } from '../../../../src/job/model.ts';
 import { Cluster, DONE } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
-import { WALL, jobWith } from '../fixtures.ts';
+import { WALL, idOf, jobWith } from '../fixtures.ts';
 
 const RUNNING: readonly RunEvent[] = [{ type: 'phase', phase: 'running' }];
+const NODES = [0, 1, 2, 3, 4];
 const CHANGED = { Env: { VERSION: 'next' } };
 
 class Mesh {
@@ -137,5 +138,33 @@ describe('an update of a job that is over', () => {
         (node) => mesh.version(node) === 2 && state(mesh, node) === 'Completed',
       ),
     );
+  });
+
+  it('that was voted for while it ran is not forgotten with its end', () => {
+    const mesh = new Mesh(jobWith(), { program: () => RUNNING });
+    const { cluster } = mesh;
+    mesh.until('it runs', () => mesh.running().length === 1);
+    const leader = NODES.find((node) => cluster.job(node).leading !== null) ?? assert.fail();
+    // The others vote for a version of which they have not heard that it is wanted, and nobody hears their votes.
+    cluster.lose = ({ to, message }) =>
+      (message.type === 'update' && to !== idOf(leader)) ||
+      (message.type === 'voted' && message.votes.some(({ body }) => body.slot === 'version/2'));
+    mesh.ask(leader, jobWith({}, CHANGED));
+    const [order] = mesh.runs();
+    const runner = NODES.find((node) => cluster.inspect(node).executions.length > 0);
+    cluster.report(runner ?? assert.fail(), order?.execution ?? assert.fail(), DONE.slice(1));
+    const others = NODES.filter((node) => node !== leader);
+    mesh.until('it is over for the others', () =>
+      others.every((node) => state(mesh, node) === 'Completed'),
+    );
+    for (const node of others) {
+      const slots = cluster
+        .store(node)
+        .rows('accepted')
+        .map(({ key }) => key);
+      assert.deepEqual(slots, ['version/2']);
+    }
+    cluster.lose = () => false;
+    mesh.until('it is the next one', () => NODES.every((node) => mesh.version(node) === 2));
   });
 });
