@@ -47,7 +47,7 @@ type Verdict =
 const wait = (lookAt: Millis | null): Verdict => ({ over: false, lookAt });
 
 /** Reasons that pass: the node could run the job. */
-const onlyBusy = ({ refusals }: Declined): boolean =>
+export const onlyBusy = ({ refusals }: Declined): boolean =>
   refusals.every(({ code }) => code === 'busy' || code === 'store-full');
 
 export function queueEnding({ Type, Task }: Job, search: Search, now: Millis): Verdict {

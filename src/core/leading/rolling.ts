@@ -1,8 +1,8 @@
 /**
  * A job that is kept running goes over to another version replica by replica: the new one comes first, and the one
  * before it is stopped when the new one has stayed up for a while. So one more than wanted runs at most, and, where
- * there is no room for that, one fewer. When the new ones do not come up, the job goes back to what ran before, which
- * its owner has signed for that case.
+ * there is no room for that, one fewer: what gives way before that makes the only gap there is. When the new ones do
+ * not come up, the job goes back to what ran before, which its owner has signed for that case.
  */
 import { jobTimer, propose } from '../consensus/proposer.ts';
 import type { KeptJob } from '../keeping/state.ts';
@@ -16,6 +16,7 @@ import { partitionsIn, versionSlot } from '../record/slot.ts';
 import { fallbackOf } from '../record/versions.ts';
 import { watchAnew } from './fate.ts';
 import { outdate } from './outlook.ts';
+import { onlyBusy } from './queueing.ts';
 import type { Leader, Rolling } from './state.ts';
 import { isRolled, retireOne } from './turning.ts';
 
@@ -40,9 +41,9 @@ export function tickRolling(core: Node, kept: KeptJob, lead: Leader): void {
     for (const attempt of isGone ? attempts : attempts.slice(1)) stop(core, kept, lead, attempt);
     if (isGone) (olds as Map<number, readonly Attempt[]>).delete(index);
   }
-  const [turn] = [...olds.keys()].sort((a, b) => a - b);
-  const held = new Set([...olds.keys()].filter((index) => index !== turn));
   const before = lead.rolling;
+  const turn = turnAfter(before, olds, partitionsIn(ledger.spec.body));
+  const held = new Set([...olds.keys()].filter((index) => index !== turn));
   for (const index of before?.held ?? []) if (!held.has(index)) outdate(kept, index);
   if (turn === undefined) {
     lead.rolling = null;
@@ -51,19 +52,19 @@ export function tickRolling(core: Node, kept: KeptJob, lead: Leader): void {
   const rolling: Rolling =
     before?.turn === turn
       ? { ...before, held }
-      : { turn, held, since: core.now, up: null, upSince: core.now };
+      : { turn, isOver: false, held, since: core.now, up: null, upSince: core.now };
   lead.rolling = rolling;
   if (before?.turn !== turn) outdate(kept, turn);
-  goOn(core, kept, lead, rolling, olds.get(turn) ?? []);
+  goOn(core, kept, lead, rolling, olds);
 }
 
-function goOn(
-  core: Node,
-  kept: KeptJob,
-  lead: Leader,
-  rolling: Rolling,
-  olds: readonly Attempt[],
-): void {
+function turnAfter(before: Rolling | null, olds: Olds, partitions: number): number | undefined {
+  if (before !== null && !before.isOver && before.turn < partitions) return before.turn;
+  const [lowest] = [...olds.keys()].sort((a, b) => a - b);
+  return lowest;
+}
+
+function goOn(core: Node, kept: KeptJob, lead: Leader, rolling: Rolling, olds: Olds): void {
   const attempts = attemptsOf(kept.ledger.partitions.get(rolling.turn));
   const why = failing(attempts);
   if (why !== null && rollBack(core, kept, lead, why)) return;
@@ -75,10 +76,30 @@ function goOn(
   }
   const lookAt = up === null ? after(rolling.since, ROOM_MS) : after(rolling.upSince, UP_MS);
   if (core.now < lookAt) return core.timers.set(jobTimer(kept), lookAt);
-  // It has come up; or nobody has room for it.
+  // It was assigned, and has not come up yet.
   if (up === null && last !== undefined) return;
-  for (const old of olds) stop(core, kept, lead, old);
-  touch(core, kept.ledger.job);
+  if (up === null && !mayMakeRoom(kept.ledger, lead, rolling, olds)) return;
+  const own = olds.get(rolling.turn) ?? [];
+  for (const old of own) stop(core, kept, lead, old);
+  rolling.isOver = up !== null;
+  if (rolling.isOver || own.length > 0) touch(core, kept.ledger.job);
+}
+
+/** A node is only too busy for it, and each other replica that ran before does so now, of whatever version. */
+function mayMakeRoom(
+  { others, partitions, spec }: Ledger,
+  lead: Leader,
+  { turn }: Rolling,
+  olds: Olds,
+): boolean {
+  if (![...lead.seeking.declines.values()].some(onlyBusy)) return false;
+  for (const { partitions: before } of others.values())
+    for (const index of before.keys()) {
+      if (index === turn || index >= partitionsIn(spec.body) || olds.has(index)) continue;
+      const last = attemptsOf(partitions.get(index)).at(-1);
+      if (last === undefined || upAs(last, lead) === null) return false;
+    }
+  return true;
 }
 
 function stop(core: Node, kept: KeptJob, lead: Leader, { assign }: Attempt): void {

@@ -64,8 +64,9 @@ export interface Succession {
 
 /** A job that goes over to another version, replica by replica. */
 export interface Rolling {
-  /** The replica whose turn it is. */
+  /** The replica whose turn it is: until the new one has come up, whatever becomes of the one before it. */
   readonly turn: number;
+  isOver: boolean;
   /** Those of which one of a version before runs, and that have to wait. */
   readonly held: ReadonlySet<number>;
   readonly since: Millis;
