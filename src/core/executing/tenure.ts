@@ -78,6 +78,7 @@ export function onTenure(
   if (execution?.tenure == null || asked === undefined || execution.cancelling) return;
   if (isTerminal(execution.stored.state.body.phase)) return;
   if (!sameConfig(message.config, asked.configuration.config)) return;
+  if (!keeperNodes(asked.configuration).includes(from)) return;
   asked.answers.add(from);
   if (!isQuorum(asked.configuration, asked.answers)) return;
   // From when it was asked for: the keepers may have voted for another a moment after they answered.

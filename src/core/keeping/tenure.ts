@@ -3,6 +3,7 @@
  * that it has voted for no later attempt so far. Each quorum that votes for one shares a keeper with each quorum that
  * says so, among keepers that were replaced meanwhile, too: who knows those that came does not answer for those before.
  */
+import { partitionPolicyOf } from '../../job/partition-policy.ts';
 import type { Message } from '../contract/messages.ts';
 import { send } from '../node/outbox.ts';
 import type { Node } from '../node/state.ts';
@@ -21,6 +22,7 @@ export function onTenureWanted(
   { job, execution, config, turn }: Extract<Message, { type: 'tenure-wanted' }>,
 ): void {
   const { ledger, promised } = kept;
+  if (partitionPolicyOf(ledger.spec.body.spec) !== 'exclusive') return;
   const assigned = assignmentOf(kept, execution);
   if (ledger.close !== null || assigned === null || assigned.node !== from) return;
   const current = currentOf(ledger);

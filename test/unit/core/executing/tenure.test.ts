@@ -237,6 +237,17 @@ describe('a keeper of an exclusive job', () => {
     assert.equal(answers(cluster, 7), false);
   });
 
+  it('does not for a job that is not exclusive', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    const plain = admitted(jobWith(), [1, 0, 2]);
+    const assign = assignOf(plain, { node: 7 });
+    cluster.message(0, 1, { type: 'activate', spec: plain.spec, admission: plain.admission });
+    const { job } = plain.spec.body;
+    cluster.message(0, 1, { type: 'commit', job, values: [committed(plain, assign)] });
+    const { execution } = assign.body;
+    assert.equal(answers(cluster, 7, { ...wanted(), job, execution }), false);
+  });
+
   it('answers for the keepers of now alone', () => {
     const cluster = keeper();
     assert.equal(answers(cluster, 7, wanted({ major: 0, minor: 1 })), false);
