@@ -8,7 +8,7 @@ import type { LiveLine, Message } from '../contract/messages.ts';
 import { considerLive, takeUpLive } from '../executing/matching.ts';
 import { endOf } from '../keeping/books.ts';
 import { isOver } from '../keeping/shelf.ts';
-import { allow } from '../mesh/allowance.ts';
+import { allow, pointsFor } from '../mesh/allowance.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
 import type { With } from '../node/state.ts';
@@ -16,7 +16,7 @@ import type { JobId, NodeId } from '../record/ids.ts';
 import { checkProof } from './announcements.ts';
 import { isEverywhere, isNews, lookAgain, rememberLive } from './live.ts';
 
-/** Of an allowance: a list makes this node look each line up; a spec may be 64 KiB. */
+/** Of an allowance: a list makes this node look each line up; a spec may be 64 KiB, and the proof of an end has all its votes. */
 const LINES_PER_POINT = 64;
 const JOB_POINTS = 5;
 
@@ -50,19 +50,24 @@ export function onLive(
   { jobs }: Extract<Message, { type: 'live' }>,
 ): void {
   if (!allow(core, from, 1 + Math.floor(jobs.length / LINES_PER_POINT))) return;
-  const wanted: JobId[] = [];
+  const wanted = new Set<JobId>();
+  const told = new Set<JobId>();
+  // Of the rest the next list asks, or tells.
   for (const line of jobs) {
     const { job, version } = line;
     core.atHand = job;
+    if (told.has(job)) continue;
     const end = endOf(core, job);
-    // Of the rest the next list asks.
-    if (end !== null && end.close.record.body.version >= version)
+    if (end !== null && end.close.record.body.version >= version) {
+      if (told.size >= LIVE_WANTED_MAX) continue;
+      if (!allow(core, from, JOB_POINTS + pointsFor(end.configs?.length ?? 0))) return;
+      told.add(job);
       send(core, from, { type: 'closed', job, ...end });
-    else if (!isOver(core, job, version) && isNews(core, line) && wanted.length < LIVE_WANTED_MAX)
-      wanted.push(job);
+    } else if (!isOver(core, job, version) && isNews(core, line) && wanted.size < LIVE_WANTED_MAX)
+      wanted.add(job);
   }
   for (const job of wanted) remember(core.placing.liveWanted, job, from, LIVE_MAX);
-  if (wanted.length > 0) send(core, from, { type: 'live-wanted', jobs: wanted });
+  if (wanted.size > 0) send(core, from, { type: 'live-wanted', jobs: [...wanted] });
 }
 
 export function onLiveWanted(

@@ -180,6 +180,28 @@ describe('gossip of its end', () => {
   });
 });
 
+describe('a neighbour that tells of jobs that are over', () => {
+  it('hears of each that it is, once in a list, and as far as its allowance goes', () => {
+    const cluster = mesh(1);
+    const lines = Array.from({ length: 8 }, (_, n) => {
+      const announcement = announcementOf(n);
+      const { spec, admission } = announcement;
+      assert.ok(spec);
+      const job = { spec, admission, keepers: [1, 2, 3], epoch: epochOf(announcement) };
+      handOn(cluster, 4, announcement);
+      const close = committed(job, closeOf(job, { outcome: 'stopped', code: 'stopped-by-owner' }));
+      cluster.message(0, 4, { type: 'closed', job: spec.body.job, close });
+      return { job: spec.body.job, version: 1, epoch: epochOf(announcement) };
+    });
+    const told = (): number => cluster.messages('closed').length;
+    const many = Array.from({ length: LIVE_MAX }, (_, n) => lines[n % 8] ?? assert.fail());
+    cluster.message(0, 5, { type: 'live', jobs: many });
+    assert.equal(told(), 8);
+    for (let n = 0; n < 100; n += 1) cluster.message(0, 5, { type: 'live', jobs: many });
+    assert.ok(told() < 400, `${told()} proofs`);
+  });
+});
+
 describe('the index of such jobs', () => {
   it('is bounded, one owner has half of it, and what runs here is the last to go', () => {
     const small = { cpuMillis: 10, memoryBytes: 1_000_000, diskBytes: 0, gpus: 0 };
