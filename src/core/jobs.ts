@@ -6,7 +6,7 @@ import { learnClose, tickKept } from './keeping/keeper.ts';
 import type { Message } from './contract/messages.ts';
 import { countAnew } from './keeping/age.ts';
 import { rememberEnd } from './keeping/books.ts';
-import { tellVersion } from './keeping/versions.ts';
+import { forgetStale, tellVersion } from './keeping/versions.ts';
 import type { KeptJob } from './keeping/state.ts';
 import { entrustOwn } from './leading/entrusting.ts';
 import { stopOvertaken } from './asking/stop.ts';
@@ -14,6 +14,7 @@ import { versionDecided } from './asking/update.ts';
 import type { Core, With } from './node/state.ts';
 
 export function tickJob(core: Core, kept: KeptJob): void {
+  forgetStale(core, kept);
   if (kept.isTurned) turnJob(core, kept);
   const closing = kept.ledger.close !== null && kept.closedAt === null;
   tickKept(core, kept);

@@ -15,6 +15,7 @@ import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import { isKeeper, isQuorum, keeperNodes, quorumSize } from '../record/keeper-set.ts';
 import { closeIn } from '../record/ledger.ts';
 import type { Follows, Signed } from '../record/records.ts';
+import { VERSIONS_MAX } from '../record/slot.ts';
 import { checkCommitted, extended } from '../record/verify.ts';
 import { SPECS_MAX_BYTES, checkWanted, specsOf } from '../record/versions.ts';
 
@@ -44,6 +45,8 @@ export function updateJob(
   const known = records.spec.body;
   if (core.asking.updates.has(job) || core.asking.updates.size >= UPDATES_MAX)
     return fail({ code: 'job-changed', job, version: known.version });
+  if (known.version >= VERSIONS_MAX)
+    return fail({ code: 'job-terminal', job, state: `at its last version (${VERSIONS_MAX})` });
   const wanted = sign(core, records, input);
   const verdict = checkWanted(core.suite, records.spec, wanted, wallMs(core));
   if (verdict !== 'good') {
@@ -74,7 +77,8 @@ function sign(core: With<'asking'>, records: JobRecords, input: UpdateInput): Wa
   const named = { ...input.spec, Name: body.spec.Name, Namespace: body.spec.Namespace };
   const spec = seal(core, 'spec', { ...body, version, spec: named, notAfter, follows }, 'owner');
   const { counted, ends } = JOB_TYPES[body.spec.Type];
-  if (!counted || ends || closeIn(records) !== null) return { spec, fallback: null };
+  if (!counted || ends || version >= VERSIONS_MAX || closeIn(records) !== null)
+    return { spec, fallback: null };
   const back = { of: spec.id, how: 'rollback', reason: '' } as const;
   const fallback = seal(
     core,

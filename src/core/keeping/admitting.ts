@@ -88,6 +88,9 @@ export function onAdmit(
     if (second.code === 'expired') tellTime(core, from, spec);
     return;
   }
+  // Nothing here says that a later version is one: whoever activates such a job brings the proof.
+  if (admission.body.spec !== spec.id || spec.body.version !== 1)
+    return refuse(core, from, 'contradiction', true);
   const named = admission.body.keepers.some(({ node }) => node === core.self);
   if (!named) return refuse(core, from, 'not-keeper', false);
   if (!asKeeper(core, firstOf(admission.body))) {

@@ -31,7 +31,7 @@ import {
   leaderShown,
   shun,
 } from './oversight.ts';
-import { tellVersion } from './versions.ts';
+import { lookForStale, tellVersion } from './versions.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { countAge, forgetAge } from './age.ts';
@@ -304,6 +304,7 @@ export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'execut
       send(core, leader, { type: 'status-wanted', jobs: jobs.slice(at, at + CHECKED_MAX) });
   }
   lookForChanges(core);
+  lookForStale(core);
   tickGuests(core);
   if (core.keeping.kept.size > core.keeping.warm.size) {
     const pause = overdue ? core.config.limits.probeMs : LEAD_CHECK_MS;

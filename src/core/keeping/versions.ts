@@ -4,6 +4,8 @@
  * speaks of an earlier version than the job's is told which that is, with the proof.
  */
 import { allow, pointsFor } from '../mesh/allowance.ts';
+import { welcomeAdmission } from '../mesh/welcome.ts';
+import { shut } from '../node/door.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Wanted } from '../contract/messages.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
@@ -12,12 +14,12 @@ import type { Node, With } from '../node/state.ts';
 import { changes, currentOf } from '../record/chain.ts';
 import { keeperNodes } from '../record/keeper-set.ts';
 import type { NodeId } from '../record/ids.ts';
-import { mergeWanted } from '../record/past.ts';
+import { dropWanted, mergeWanted } from '../record/past.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import { closeSlot, slotOf } from '../record/slot.ts';
 import { checkWanted } from '../record/versions.ts';
-import { configsIn } from './books.ts';
+import { configsIn, eachKept } from './books.ts';
 import { isGuest } from './changing.ts';
 import { tellKeepers } from './guests.ts';
 import type { KeptJob } from './state.ts';
@@ -32,7 +34,7 @@ const VERSION_POINTS = 5;
 
 /** The owner wants another version. */
 export function onUpdate(
-  core: With<'mesh'>,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   kept: KeptJob,
   { job, spec, fallback }: Extract<Message, { type: 'update' }>,
@@ -43,15 +45,18 @@ export function onUpdate(
   if (spec.body.version <= current) return tellVersion(core, from, kept);
   // The versions between are on their way here.
   if (spec.body.version > current + 1) return;
+  const wanted = { spec, fallback };
+  if (ledger.wanted?.spec.id !== spec.id && !allow(core, from, VERSION_POINTS)) return;
+  const verdict = checkWanted(core.suite, ledger.spec, wanted, wallMs(core));
+  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
   if (isGuest(core, kept)) {
     tellKeepers(core, from, kept);
     for (const node of keeperNodes(currentOf(ledger)))
       if (node !== from) send(core, node, { type: 'update', job, spec, fallback });
     return;
   }
-  const wanted = { spec, fallback };
-  const verdict = checkWanted(core.suite, ledger.spec, wanted, wallMs(core));
-  if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+  // No answer: whoever wants it asks again, and others that keep the job may have room.
+  if (!mayGoOn(core, from, kept)) return refuse(core, from, 'over-limit', false);
   kept.askers.add(from);
   for (const oldest of kept.askers) {
     if (kept.askers.size <= ASKERS_MAX) break;
@@ -62,6 +67,15 @@ export function onUpdate(
   if (leader !== core.self && leader !== from)
     send(core, leader, { type: 'update', job, spec, fallback });
   send(core, from, { type: 'command-ack', job, command: spec.id });
+}
+
+/** A job that is over costs nothing but disk: one that is to go on needs a place among those that live, like a new one. */
+function mayGoOn(core: With<'mesh' | 'keeping'>, from: NodeId, { ledger }: KeptJob): boolean {
+  if (ledger.close === null) return true;
+  const { kept, warm, pending } = core.keeping;
+  const live = kept.size - warm.size + pending.size;
+  if (shut(core) !== null || live >= core.config.limits.jobsMax) return false;
+  return welcomeAdmission(core, from, ledger.spec.body.owner) === 'good';
 }
 
 /** What was checked. */
@@ -80,6 +94,23 @@ export function takeWanted(core: Node, kept: KeptJob, wanted: Wanted): void {
   row(FALLBACK_KEY, wanted.fallback);
   note(core, 'job.version-wanted', { job, version: wanted.spec.body.version });
   touch(core, job);
+}
+
+const isStale = (core: Node, { ledger: { wanted } }: KeptJob): boolean =>
+  wanted !== null && wanted.spec.body.notAfter < wallMs(core);
+
+/** What its owner wanted until a moment that has passed nobody votes for any more, so it keeps no job from being over. */
+export function forgetStale(core: Node, kept: KeptJob): void {
+  if (!isStale(core, kept)) return;
+  const { job } = kept.ledger;
+  dropWanted(kept.ledger);
+  for (const key of [WANTED_KEY, FALLBACK_KEY])
+    persist(core, { table: 'records', job, key, value: null });
+}
+
+/** Now and then. */
+export function lookForStale(core: With<'keeping'>): void {
+  for (const kept of eachKept(core)) if (isStale(core, kept)) touch(core, kept.ledger.job);
 }
 
 /** As it lies on the disk, when all that was committed is there. */

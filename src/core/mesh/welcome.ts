@@ -380,7 +380,7 @@ export function welcomeAdmission(
 export const bringerOf = (core: With<'mesh'>, from: NodeId): string =>
   core.mesh.hosts.get(from) || from;
 
-/** Live jobs of one owner or by one bringer, whichever are more. Shelved jobs are closed, and stay so. */
+/** Live jobs of one owner or by one bringer, whichever are more. Shelved jobs are closed; one that goes on is live again. */
 function ofOne(core: With<'mesh' | 'keeping'>, owner: PublicKey, bringer: string): number {
   const count = { owner: 0, bringer: 0 };
   for (const { ledger, broughtBy } of eachKept(core)) {

@@ -139,6 +139,12 @@ export const groundOf = (
   ...(ledger.version === null ? {} : { version: ledger.version }),
 });
 
+/** Its owner does not want it any more. */
+export function dropWanted(ledger: Ledger): void {
+  ledger.wanted = null;
+  deriveClose(ledger);
+}
+
 /** An earlier version as if it were the job's; null when it is not known, or the current one. */
 export function pastOf(ledger: Ledger, version: number): Ledger | null {
   const facts = version < ledger.spec.body.version ? ledger.others.get(version) : undefined;

@@ -76,7 +76,7 @@ function follows({ attempt, replaces, adopts }: AssignBody, ends: boolean): bool
 }
 
 /** Versions of one job: one every ten minutes for as long as a spec may be good for. */
-const VERSIONS_MAX = 10_000;
+export const VERSIONS_MAX = 10_000;
 
 /**
  * Whether a job has a slot for this value: otherwise hostile keepers could fill a ledger without end.

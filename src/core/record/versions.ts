@@ -6,6 +6,7 @@ import type { Wanted } from '../contract/messages.ts';
 import type { Ledger } from './ledger.ts';
 import type { Signed, VersionBody } from './records.ts';
 import type { Suite } from './suite.ts';
+import { VERSIONS_MAX } from './slot.ts';
 import { checkSpec } from './verify.ts';
 import type { Verdict } from './verify.ts';
 
@@ -43,6 +44,8 @@ export function checkWanted(
   wall: number,
 ): Verdict {
   const { version, follows } = spec.body;
+  // There is no slot for it, so it would be wanted for ever.
+  if ((fallback ?? spec).body.version > VERSIONS_MAX) return { code: 'over-limit', fault: false };
   if (version !== current.body.version + 1 || follows?.of !== current.id) return WRONG;
   if (follows.how === 'rollback') return WRONG;
   const verdict = checkVersionOf(suite, current, spec, wall);
