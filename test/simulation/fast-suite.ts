@@ -3,6 +3,7 @@
  * equal hash, a record verifies only with the key in `by` and only unchanged. It is no cryptography:
  * anyone who reads this file can forge, which is exactly what the fault injector does.
  */
+import { wireHlc } from '../../p2p/wire/envelope.ts';
 import type { Hlc, NodeId, PublicKey } from '../../src/core/record/ids.ts';
 import { asNodeId, asPublicKey, asRecordId } from '../../src/core/record/ids.ts';
 import type { Opaque } from '../../src/core/record/opaque.ts';
@@ -291,8 +292,10 @@ export function createFastSuite(keys: FastSuiteKeys): Suite {
       proven.set(record, good);
       return good;
     },
-    seal: <T extends RecordType>(type: T, body: Bodies[T], hlc: Hlc, signer: Signer): Signed<T> => {
+    seal: <T extends RecordType>(type: T, body: Bodies[T], at: Hlc, signer: Signer): Signed<T> => {
       const by = keys[signer];
+      // A clock that is not rounded would come back from the wire and the disk as another one.
+      const hlc = wireHlc(at);
       const id = envelopeId(type, body, by, hlc);
       const record: Signed<T> = {
         type,

@@ -1,6 +1,8 @@
 /** The simulator's own parts, with a scripted machine in place of the core. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { wireHlc } from '../../p2p/wire/envelope.ts';
 import type { ExecutionOrder, RunEvent } from '../../src/core/record/execution.ts';
 import { asExecutionId, asHlc, asJobId, asNodeId } from '../../src/core/record/ids.ts';
 import type { Signed } from '../../src/core/record/records.ts';
@@ -116,6 +118,16 @@ describe('fast suite', () => {
     assert.equal(suite.verify({ ...grant, by: nodeKey(2) }), false);
     assert.equal(suite.verify(forge(grant, nodeKey(2))), false);
     assert.equal(suite.verify({ ...grant }), true);
+  });
+
+  it('signs the time that comes back from the wire, whatever a clock says', () => {
+    const clocks = fc.double({ min: 1_700_000_000_000, max: 1_900_000_000_000, noNaN: true });
+    fc.assert(
+      fc.property(clocks, (clock) => {
+        const { hlc } = suite.seal('grant', grant.body, asHlc(clock), 'node');
+        assert.equal(hlc, wireHlc(hlc));
+      }),
+    );
   });
 
   it('freezes records, so that changing one throws', () => {
