@@ -1,7 +1,8 @@
 /**
  * The safety invariants, checked from outside while the world runs: each looks at what reached a
  * disk, left a node or runs on it, and at what the machine says of itself. `facts.ts` covers the
- * certificates (S1 in part, S2, S4, S13), `liveness.ts` the healed phase.
+ * certificates (S1 in part, S2, S4, S13), `liveness.ts` the healed phase. `src/README.md` says which invariant each one
+ * looks at.
  */
 import type { JobId } from '../../src/core/record/ids.ts';
 import type { Effect } from '../../src/core/contract/effect.ts';
@@ -120,7 +121,7 @@ export function createCheckers(context: CheckersContext): Checkers {
         if (reply.type === 'updated') {
           const { job, version } = reply;
           if (context.facts.jobs.get(job)?.chosen.has(`version/${version}`) !== true)
-            context.violation('S21', node, job, `says that version ${version} is decided`);
+            context.violation('S22', node, job, `says that version ${version} is decided`);
         }
         if (reply.type !== 'receipt') return;
         if (reply.receipt.votes.length < majorityOf(reply.receipt.record.body.keepers.length)) {
@@ -193,7 +194,7 @@ function checkMemory(
     const { version } = job.records.spec.body;
     const known = past.versions.get(job.job) ?? 1;
     if (version < known)
-      context.violation('S21', node, job.job, `is at version ${version}, and was at ${known}`);
+      context.violation('S22', node, job.job, `is at version ${version}, and was at ${known}`);
 
     if (!job.keeper || before === undefined || closed) continue;
     if (job.promised !== null && compareBallots(job.promised, before) >= 0) continue;

@@ -1,6 +1,6 @@
 /**
- * The liveness invariants, checked once the faults are over (L1, L4, L7), and what must be true of a
- * mesh that has come to rest (S1, S2's visible side, S6, S10, S12).
+ * The liveness invariants, checked once the faults are over (L1, L4, L7, L10), and what must be true of a
+ * mesh that has come to rest (S1, S2's visible side, S6, S7, S10, S12, S23).
  */
 import type { Inspection } from '../../src/core/contract/inspection.ts';
 import type { SlotValue } from '../../src/core/contract/messages.ts';
@@ -150,7 +150,7 @@ export function checkRest(context: LivenessContext): void {
       const { job, version } = run.order;
       const now = context.facts.jobs.get(job)?.version ?? 1;
       if (run.active && version < now)
-        context.violation('S20', node, job, `runs version ${version} on, and it is ${now} now`);
+        context.violation('S23', node, job, `runs version ${version} on, and it is ${now} now`);
       if (!run.active || context.facts.closedAt(run.order.job) === null) continue;
       context.violation(
         'S10',

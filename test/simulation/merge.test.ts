@@ -1,4 +1,4 @@
-/** Invariant S16: a ledger is what you get by merging records, in any order, however often. */
+/** Invariant I12 (S16): a ledger is what you get by merging records, in any order, however often. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

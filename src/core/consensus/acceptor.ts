@@ -238,7 +238,7 @@ function accept(
   return seal(core, 'vote', { job, of: value.id, slot, epoch, store: core.config.store });
 }
 
-/** The evidence a value needs lies in this keeper's ledger (invariants S6 and S7). */
+/** The evidence a value needs lies in this keeper's ledger (invariants I4 and I13). */
 function wellFounded(core: With<'mesh'>, kept: KeptJob, value: SlotValue): boolean {
   const { ledger } = kept;
   switch (value.type) {

@@ -1,6 +1,6 @@
 /**
  * What this node has promised: reservations of executions and short holds of bids. Both count fully,
- * so that what runs never exceeds what was advertised (invariant S11).
+ * so that what runs never exceeds what was advertised (invariant I9).
  */
 import type { Resources } from '../../job/model.ts';
 import { after } from '../record/ids.ts';

@@ -1,7 +1,7 @@
 /**
  * A job's ledger: everything a node knows for certain about one job. It is the merge of signed
  * records and nothing else, so any order, duplication or repetition of the same records gives the
- * same ledger (invariant S16). Records are checked *before* they come here (`verify.ts`).
+ * same ledger (invariant I12). Records are checked *before* they come here (`verify.ts`).
  */
 import { compareEpochs } from './ballot.ts';
 import { currentOf, firstConfiguration, rootsOf } from './chain.ts';

@@ -1,6 +1,6 @@
 /**
  * Whether a record may be believed: signature, signer, expiry, and that it belongs where it claims.
- * Everything that enters a ledger passes through here first (invariant S13).
+ * Everything that enters a ledger passes through here first (invariant I11).
  */
 import {
   chainOf,

@@ -1,4 +1,4 @@
-/** What runs and what is held never exceed what a node has, whatever it is asked (invariant S11). */
+/** What runs and what is held never exceed what a node has, whatever it is asked (invariant I9). */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,4 +1,4 @@
-/** What a record must be to be believed: one refusal for each way in which it can be false (S13). */
+/** What a record must be to be believed: one refusal for each way in which it can be false (invariant I11). */
 import { firstOf } from '../../../../src/core/record/chain.ts';
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
