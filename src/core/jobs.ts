@@ -6,11 +6,13 @@ import { learnClose, tickKept } from './keeping/keeper.ts';
 import type { Message } from './contract/messages.ts';
 import { countAnew } from './keeping/age.ts';
 import { rememberEnd } from './keeping/books.ts';
+import { isOver } from './keeping/shelf.ts';
 import { forgetStale, tellVersion } from './keeping/versions.ts';
 import type { KeptJob } from './keeping/state.ts';
 import { entrustOwn } from './leading/entrusting.ts';
 import { stopOvertaken } from './asking/stop.ts';
 import { versionDecided } from './asking/update.ts';
+import type { ExecutionId } from './record/ids.ts';
 import type { Core, With } from './node/state.ts';
 
 export function tickJob(core: Core, kept: KeptJob): void {
@@ -38,6 +40,19 @@ function turnJob(core: Core, kept: KeptJob): void {
   if (version !== null) versionDecided(core, job, version.record);
   for (const node of kept.askers) tellVersion(core, node, kept);
   kept.askers.clear();
+}
+
+/** Something happened to an execution: it may be of a job, or a version, that this node knows to be over. */
+export function endIfOver(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  execution: ExecutionId,
+): void {
+  const order = core.executing.executions.get(execution)?.stored.order;
+  if (order === undefined || !isOver(core, order.job, order.version)) return;
+  const ledger = core.keeping.kept.get(order.job)?.ledger;
+  // What is kept running may wait for its turn to give way.
+  if (ledger?.close === null) endVersionsBefore(core, order.job, ledger.spec.body.version);
+  else endExecutions(core, order.job, order.version);
 }
 
 /** A proven close of a job that runs here, or that this node keeps and had not heard the end of. */

@@ -1,6 +1,6 @@
 /** Which part of the core takes an input, a gossip or a message. The tables are complete by the compiler. */
 import { groundOf } from './record/past.ts';
-import { isOver, onOver, recall, takeRecalled } from './keeping/shelf.ts';
+import { onOver, recall, takeRecalled } from './keeping/shelf.ts';
 import { resolve } from './asking/names.ts';
 import type { Gossip, Message, MessageType, Query } from './contract/messages.ts';
 import { jobOfMessage } from './node/about.ts';
@@ -36,18 +36,12 @@ import { onLedger, onPageWanted } from './consensus/transfer.ts';
 import { askWhoIsBack } from './consensus/missing.ts';
 import { onTenure } from './executing/tenure.ts';
 import { onTenureWanted } from './keeping/tenure.ts';
-import {
-  endExecutions,
-  moveEndless,
-  onCancel,
-  onClosed,
-  onVersionHeard,
-} from './executing/ending.ts';
+import { moveEndless, onCancel, onClosed, onVersionHeard } from './executing/ending.ts';
 import { onPage, onPromise, standSooner } from './consensus/candidacy.ts';
 import { considerLive } from './executing/matching.ts';
 import { onAssign } from './executing/executor.ts';
 import type { JobId, NodeId } from './record/ids.ts';
-import { onProvenClose } from './jobs.ts';
+import { endIfOver, onProvenClose } from './jobs.ts';
 import {
   keeps,
   onCommand,
@@ -144,10 +138,7 @@ export function dispatch(core: Core, input: Input): void {
       return onQuery(core, input.request, input.query, 'reply', input.withinMs);
     case 'run-event': {
       onRunEvent(core, input.execution, input.event);
-      const order = core.executing.executions.get(input.execution)?.stored.order;
-      if (order !== undefined && isOver(core, order.job, order.version))
-        endExecutions(core, order.job, order.version);
-      return;
+      return endIfOver(core, input.execution);
     }
     case 'replicated':
       return onLocalReplica(core, input);

@@ -4,7 +4,7 @@ import { heardOf } from './lease.ts';
 import { chainOf } from '../record/chain.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
-import { FULL_PAST_MAX } from '../record/past.ts';
+import { fullPastMax } from '../record/past.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
 import { executionTimer } from './reporting.ts';
 import { note, persist, refuse, send } from '../node/outbox.ts';
@@ -161,7 +161,7 @@ function endBefore(
   const { order } = execution.stored;
   if (order.version >= version || isForgotten(core, execution)) return;
   const { counted, ends } = JOB_TYPES[order.jobType];
-  const isRolled = counted && !ends && version - order.version <= FULL_PAST_MAX;
+  const isRolled = counted && !ends && version - order.version <= fullPastMax(order.jobType);
   if (!isRolled) cancel(core, execution, WHY.version);
 }
 

@@ -8,11 +8,12 @@ import { jobTimer, propose } from '../consensus/proposer.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { seal, touch } from '../node/outbox.ts';
 import type { Node } from '../node/state.ts';
+import { stopAmong } from '../record/commands.ts';
 import { after } from '../record/ids.ts';
 import type { Millis } from '../record/ids.ts';
 import { attemptsOf, isTerminal } from '../record/ledger.ts';
 import type { Attempt, Ledger } from '../record/ledger.ts';
-import { partitionsIn, versionSlot } from '../record/slot.ts';
+import { closeSlot, partitionsIn, versionSlot } from '../record/slot.ts';
 import { fallbackOf } from '../record/versions.ts';
 import { watchAnew } from './fate.ts';
 import { outdate } from './outlook.ts';
@@ -136,6 +137,9 @@ export function rollBack(core: Node, kept: KeptJob, lead: Leader, why: string): 
   const spec = fallbackOf(core.suite, ledger);
   if (lead.rolling === null || spec === null) return false;
   const { version } = spec.body;
+  // Its owner stops it, or its end is proposed: it must not begin anew after that.
+  if (stopAmong(ledger.commands.values(), version - 1) !== null) return false;
+  if (lead.commits.proposals.has(closeSlot(version - 1))) return false;
   if (lead.commits.proposals.has(versionSlot(version))) return true;
   const message = `Version ${version - 1} did not come up, and version ${version - 2} came back: ${why}`;
   const value = seal(core, 'version', {

@@ -2,6 +2,8 @@
  * The versions of a job in its ledger: the current one, of which the ledger is made, those before it, and of later ones
  * what came before the version itself. Whatever order their records come in, they add up to the same.
  */
+import type { JobType } from '../../job/model.ts';
+import { JOB_TYPES } from '../../job/types.ts';
 import type { CertifiedValue, Versioned, Wanted } from '../contract/messages.ts';
 import { rootsOf } from './chain.ts';
 import type { Roots } from './chain.ts';
@@ -25,12 +27,18 @@ export function factsOf(ledger: Ledger, version: number): Facts | null {
 }
 
 /** Of one that is long past nothing has a place any more but its end. */
-export const isShort = (ledger: Ledger, version: number): boolean =>
-  ledger.spec.body.version - version > FULL_PAST_MAX;
+export const isShort = ({ spec: { body } }: Ledger, version: number): boolean =>
+  body.version - version > fullPastMax(body.spec.Type);
 
 /** Versions before the current one whose executions are known, and those of which only spec and end are. */
-export const FULL_PAST_MAX = 2;
+const FULL_PAST_MAX = 2;
 export const PAST_MAX = 20;
+
+/** What is kept running goes over replica by replica: many versions may come before the last one of the first has gone. */
+export function fullPastMax(type: JobType): number {
+  const { counted, ends } = JOB_TYPES[type];
+  return counted && !ends ? PAST_MAX : FULL_PAST_MAX;
+}
 
 /** A version was committed: the latest is the current one. */
 export function takeVersion(
@@ -81,7 +89,7 @@ function turnTo(ledger: Ledger, spec: Signed<'spec'>, version: Certified<'versio
     if (number >= spec.body.version) continue;
     const age = spec.body.version - number;
     if (age > PAST_MAX) others.delete(number);
-    else if (age > FULL_PAST_MAX) others.set(number, shortened(facts));
+    else if (age > fullPastMax(spec.body.spec.Type)) others.set(number, shortened(facts));
   }
 }
 

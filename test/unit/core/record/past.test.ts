@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import type { JobType } from '../../../../src/job/model.ts';
 import type { CertifiedValue } from '../../../../src/core/contract/messages.ts';
 import { createLedger, mergeCommitted, mergeState } from '../../../../src/core/record/ledger.ts';
 import type { Ledger } from '../../../../src/core/record/ledger.ts';
-import { FULL_PAST_MAX, mergeWanted, PAST_MAX, pastOf } from '../../../../src/core/record/past.ts';
+import { mergeWanted, PAST_MAX, pastOf } from '../../../../src/core/record/past.ts';
 import type { Signed } from '../../../../src/core/record/records.ts';
 import { closeSlot, versionSlot } from '../../../../src/core/record/slot.ts';
 import { checkWanted, mayBeNext } from '../../../../src/core/record/versions.ts';
@@ -26,17 +27,16 @@ import type { Admitted } from '../fixtures.ts';
 const job = admitted(jobWith({ Type: 'service' }), [0, 1, 2]);
 
 /** The job as it is in each of its versions, the first one first. */
-const versions: readonly Admitted[] = Array.from({ length: PAST_MAX + 5 }).reduce<Admitted[]>(
-  (known) => {
-    const last = known.at(-1) ?? job;
-    const spec = nextSpec(
-      last.spec,
-      jobWith({ Type: 'service' }, { Env: { V: String(known.length) } }),
-    );
-    return [...known, { ...job, spec }];
-  },
-  [job],
-);
+const versionsOf = (Type: JobType, first: Admitted): readonly Admitted[] =>
+  Array.from({ length: PAST_MAX + 5 }).reduce<Admitted[]>(
+    (known) => {
+      const last = known.at(-1) ?? first;
+      const spec = nextSpec(last.spec, jobWith({ Type }, { Env: { V: String(known.length) } }));
+      return [...known, { ...first, spec }];
+    },
+    [first],
+  );
+const versions = versionsOf('service', job);
 
 function versionOf(spec: Signed<'spec'>, fallback: Signed<'spec'> | null = null): CertifiedValue {
   const body = {
@@ -63,8 +63,8 @@ const valuesOf = (of: Admitted): readonly CertifiedValue[] => {
   ];
 };
 
-function merged(values: readonly CertifiedValue[]): Ledger {
-  const ledger = createLedger(job.spec, job.admission);
+function merged(values: readonly CertifiedValue[], of = job): Ledger {
+  const ledger = createLedger(of.spec, of.admission);
   for (const value of values) mergeCommitted(ledger, value, suite.specIn);
   return ledger;
 }
@@ -92,19 +92,26 @@ describe('the versions of a job', () => {
     );
   });
 
-  it('leave of those before what there is room for', () => {
-    const ledger = merged(versions.flatMap(valuesOf));
-    const latest = ledger.spec.body.version;
-    assert.equal(latest, versions.length);
-    assert.equal(ledger.others.size, PAST_MAX);
-    const full = [...ledger.others].filter(([, { committed }]) => committed.size > 0);
-    assert.deepEqual(
-      full.map(([version]) => latest - version).sort(),
-      Array.from({ length: FULL_PAST_MAX }, (_, at) => at + 1),
-    );
-    assert.equal(pastOf(ledger, latest - PAST_MAX)?.close?.record.body.version, latest - PAST_MAX);
-    assert.equal(pastOf(ledger, 1), null);
-  });
+  for (const [type, count] of [
+    ['service', PAST_MAX],
+    ['batch', 2],
+  ] as const)
+    it(`leave of those before what there is room for: of a ${type} the executions of ${count}`, () => {
+      const first = admitted(jobWith({ Type: type }), [0, 1, 2]);
+      const all = versionsOf(type, first);
+      const ledger = merged(all.flatMap(valuesOf), first);
+      const latest = ledger.spec.body.version;
+      assert.equal(latest, all.length);
+      assert.equal(ledger.others.size, PAST_MAX);
+      const full = [...ledger.others].filter(([, { committed }]) => committed.size > 0);
+      assert.deepEqual(
+        full.map(([version]) => latest - version).sort((a, b) => a - b),
+        Array.from({ length: count }, (_, at) => at + 1),
+      );
+      const oldest = latest - PAST_MAX;
+      assert.equal(pastOf(ledger, oldest)?.close?.record.body.version, oldest);
+      assert.equal(pastOf(ledger, 1), null);
+    });
 
   it('take states of their own executions only', () => {
     const ledger = merged(versions.slice(0, 2).flatMap(valuesOf));
