@@ -37,7 +37,7 @@ import { resumeStop } from './asking/stop.ts';
 import { createSubmission } from './keeping/sponsor.ts';
 import { note, touch } from './node/outbox.ts';
 import { rememberEnd } from './keeping/books.ts';
-import { restoreWanted } from './keeping/versions.ts';
+import { rememberVote, restoreWanted } from './keeping/versions.ts';
 import type { KeptJob } from './keeping/state.ts';
 import type { Core, With } from './node/state.ts';
 
@@ -105,7 +105,8 @@ function restoreOne(
       kept.promised = promise;
       kept.seen = promise;
     }
-    for (const { key, value } of rows.accepted) kept.accepted.set(key, { slot: key, ...value });
+    for (const { key, value } of rows.accepted)
+      if (!rememberVote(kept, key, value.value)) kept.accepted.set(key, { slot: key, ...value });
     resume(core, kept, rows.passedMs);
   }
   for (const stored of rows.executions) {

@@ -27,9 +27,9 @@ const ASKED_MAX = 8;
 export function newTenure(core: Node, { spec, assign, unbegun }: StoredExecution): Tenure | null {
   if (partitionPolicyOf(spec.body.spec) !== 'exclusive' || assign === null) return null;
   const { replaces, version } = assign.record.body;
-  // What failed is over, as its node has signed. A first attempt may take the place of one of an earlier version.
+  // A first attempt may take the place of one of an earlier version. That one has failed its leader only says.
   const isFirst = replaces === null && version === 1;
-  const mayMeet = unbegun === true && replaces !== 'failed' && !isFirst;
+  const mayMeet = unbegun === true && !isFirst;
   const from = mayMeet ? after(core.now, PREDECESSOR_MS) : core.now;
   return { from, until: core.now, asked: [], askAt: from, runs: false };
 }

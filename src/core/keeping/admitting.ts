@@ -346,6 +346,7 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     promised,
     seen: promised,
     accepted: new Map(),
+    votedBefore: new Map(),
     broughtBy: '',
     activatedAt: core.now,
     isResumed: false,

@@ -8,7 +8,9 @@ import type { JobId } from '../record/ids.ts';
 import { changes } from '../record/chain.ts';
 import type { Changes } from '../record/chain.ts';
 import type { StoredRecord } from '../contract/stored.ts';
+import type { Ledger } from '../record/ledger.ts';
 import type { Certified, Slot } from '../record/records.ts';
+import { closeSlot, slotOf } from '../record/slot.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** The jobs that this node keeps and that are not closed, one by one; a fault while one is looked at is that job's, and not the whole round's. */
@@ -67,3 +69,21 @@ export const configsIn = (records: Iterable<StoredRecord>): readonly Certified<'
   [...records].flatMap(({ record, votes }) =>
     record.type === 'config' ? [{ record, votes }] : [],
   );
+
+/** Rows of the table `records`. */
+export const WANTED_KEYS = { spec: 'wanted', fallback: 'wanted-fallback' } as const;
+
+/** Keys of the rows that a ledger has of its versions. */
+export function rowsOf({ committed, states, others }: Ledger): ReadonlySet<string> {
+  const keys = new Set<string>();
+  for (const facts of [
+    { committed, states, version: null, close: null, spec: null },
+    ...others.values(),
+  ]) {
+    for (const slot of facts.committed.keys()) keys.add(slot);
+    for (const execution of facts.states.keys()) keys.add(`state/${execution}`);
+    if (facts.version !== null) keys.add(slotOf(facts.version.record));
+    if (facts.close !== null) keys.add(closeSlot(facts.close.record.body.version));
+  }
+  return keys;
+}

@@ -12,6 +12,7 @@ import { keeperNodes, members } from '../record/keeper-set.ts';
 import { slotOf } from '../record/slot.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import type { Signed } from '../record/records.ts';
+import { rowsOf, WANTED_KEYS } from './books.ts';
 import { isGuest } from './changing.ts';
 import type { KeptJob } from './state.ts';
 
@@ -101,8 +102,11 @@ export function tickGuests(core: With<'mesh' | 'keeping' | 'executing'>): void {
 }
 
 /** It was never a keeper, so what it voted for binds nobody. */
-function forget(core: With<'keeping' | 'executing'>, { ledger, accepted }: KeptJob): void {
-  const { job, committed, commands, states, opaque } = ledger;
+function forget(
+  core: With<'keeping' | 'executing'>,
+  { ledger, accepted, votedBefore }: KeptJob,
+): void {
+  const { job, commands, opaque } = ledger;
   core.keeping.kept.delete(job);
   core.timers.clear(`job:${job}`);
   // What runs here obeys no lower epoch than it saw.
@@ -110,13 +114,12 @@ function forget(core: With<'keeping' | 'executing'>, { ledger, accepted }: KeptJ
     ({ stored }) => stored.order.job === job,
   );
   if (!runs) persist(core, { table: 'promises', job, key: job, value: null });
-  for (const slot of accepted.keys())
+  for (const slot of [...accepted.keys(), ...votedBefore.keys()])
     persist(core, { table: 'accepted', job, key: slot, value: null });
   const keys = [
-    ...['spec', 'admission', 'grant', ...committed.keys()],
+    ...['spec', 'admission', 'grant', ...rowsOf(ledger), ...Object.values(WANTED_KEYS)],
     ...[...commands.keys()].map((id) => `command/${id}`),
     ...[...opaque.keys()].map((id) => `opaque/${id}`),
-    ...[...states.keys()].map((execution) => `state/${execution}`),
   ];
   for (const key of keys) persist(core, { table: 'records', job, key, value: null });
 }

@@ -24,6 +24,8 @@ export interface KeptJob {
   /** The highest epoch heard of: who is believed to lead. */
   seen: Epoch;
   readonly accepted: Map<Slot, AcceptedValue>;
+  /** Attempts of an exclusive job that it voted for in versions before, by their version: it never heard the end of that. */
+  readonly votedBefore: Map<Slot, number>;
   /** Who brought it (`bringerOf`); '' after a restart, when its sponsor stands for him: what is on disk of a job are its records. */
   broughtBy: string;
   /** Counts the TotalTimeout; after a restart it is set back by what had passed (`age.ts`). */

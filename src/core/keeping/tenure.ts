@@ -46,7 +46,7 @@ function assignmentOf({ ledger, accepted }: KeptJob, execution: ExecutionId): As
 
 /** Of this version or a later one. A leader that is up to no good may leave some out. */
 function hasLater(
-  { ledger, accepted }: KeptJob,
+  { ledger, accepted, votedBefore }: KeptJob,
   { version, partition, attempt }: AssignBody,
 ): boolean {
   const current = ledger.spec.body.version;
@@ -55,7 +55,7 @@ function hasLater(
     const first = number === version ? attempt + 1 : 0;
     for (let later = first; later < attemptsMax(ledger.spec.body); later += 1) {
       const slot = assignSlot(number, partition, later);
-      if (accepted.has(slot) || committed.has(slot)) return true;
+      if (accepted.has(slot) || votedBefore.has(slot) || committed.has(slot)) return true;
     }
   }
   return false;

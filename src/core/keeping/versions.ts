@@ -3,30 +3,27 @@
  * is none any more meanwhile, so that one of those who keep it leads it, and commits the next version. Whoever
  * speaks of an earlier version than the job's is told which that is, with the proof.
  */
+import { partitionPolicyOf } from '../../job/partition-policy.ts';
 import { allow, pointsFor } from '../mesh/allowance.ts';
 import { welcomeAdmission } from '../mesh/welcome.ts';
 import { shut } from '../node/door.ts';
-import type { Message } from '../contract/messages.ts';
-import type { Wanted } from '../contract/messages.ts';
+import type { Message, SlotValue, Wanted } from '../contract/messages.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
 import type { Node, With } from '../node/state.ts';
 import { changes, currentOf } from '../record/chain.ts';
 import { keeperNodes } from '../record/keeper-set.ts';
 import type { NodeId } from '../record/ids.ts';
-import { dropWanted, mergeWanted } from '../record/past.ts';
+import { dropWanted, isShort, mergeWanted } from '../record/past.ts';
+import type { Slot } from '../record/records.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { StoredRecord } from '../contract/stored.ts';
-import { closeSlot, slotOf } from '../record/slot.ts';
 import { checkWanted } from '../record/versions.ts';
-import { configsIn, eachKept } from './books.ts';
+import { configsIn, eachKept, rowsOf, WANTED_KEYS } from './books.ts';
 import { isGuest } from './changing.ts';
 import { tellKeepers } from './guests.ts';
 import type { KeptJob } from './state.ts';
 
-/** Rows of the table `records`. */
-const WANTED_KEY = 'wanted';
-const FALLBACK_KEY = 'wanted-fallback';
 /** Nodes that asked for a version and are told which it is as soon as that is decided. */
 const ASKERS_MAX = 16;
 /** Of an allowance: beside its votes a version has its spec in it. */
@@ -90,8 +87,8 @@ export function takeWanted(core: Node, kept: KeptJob, wanted: Wanted): void {
       key,
       value: record === null ? null : { record, votes: [] },
     });
-  row(WANTED_KEY, wanted.spec);
-  row(FALLBACK_KEY, wanted.fallback);
+  row(WANTED_KEYS.spec, wanted.spec);
+  row(WANTED_KEYS.fallback, wanted.fallback);
   note(core, 'job.version-wanted', { job, version: wanted.spec.body.version });
   touch(core, job);
 }
@@ -104,7 +101,7 @@ export function forgetStale(core: Node, kept: KeptJob): void {
   if (!isStale(core, kept)) return;
   const { job } = kept.ledger;
   dropWanted(kept.ledger);
-  for (const key of [WANTED_KEY, FALLBACK_KEY])
+  for (const key of Object.values(WANTED_KEYS))
     persist(core, { table: 'records', job, key, value: null });
 }
 
@@ -115,7 +112,10 @@ export function lookForStale(core: With<'keeping'>): void {
 
 /** As it lies on the disk, when all that was committed is there. */
 export function restoreWanted(ledger: Ledger, rows: ReadonlyMap<string, StoredRecord>): void {
-  const [spec, fallback] = [rows.get(WANTED_KEY)?.record, rows.get(FALLBACK_KEY)?.record];
+  const [spec, fallback] = [
+    rows.get(WANTED_KEYS.spec)?.record,
+    rows.get(WANTED_KEYS.fallback)?.record,
+  ];
   if (spec?.type !== 'spec') return;
   mergeWanted(ledger, { spec, fallback: fallback?.type === 'spec' ? fallback : null });
 }
@@ -167,12 +167,18 @@ export function versionChanged(core: Node, kept: KeptJob, known: ReadonlySet<str
   const gone = (key: string): void => persist(core, { table: 'records', job, key, value: null });
   for (const key of known) if (!rowsOf(ledger).has(key)) gone(key);
   if (ledger.wanted === null) {
-    gone(WANTED_KEY);
-    gone(FALLBACK_KEY);
+    gone(WANTED_KEYS.spec);
+    gone(WANTED_KEYS.fallback);
   }
   for (const [slot, { value }] of kept.accepted) {
     if (value.type === 'config' || value.body.version > version) continue;
     kept.accepted.delete(slot);
+    if (rememberVote(kept, slot, value)) continue;
+    persist(core, { table: 'accepted', job, key: slot, value: null });
+  }
+  for (const [slot, of] of kept.votedBefore) {
+    if (!isShort(ledger, of)) continue;
+    kept.votedBefore.delete(slot);
     persist(core, { table: 'accepted', job, key: slot, value: null });
   }
   kept.held = null;
@@ -182,17 +188,19 @@ export function versionChanged(core: Node, kept: KeptJob, known: ReadonlySet<str
   touch(core, job);
 }
 
-/** Keys of the rows that a ledger has of its versions. */
-export function rowsOf({ committed, states, others }: Ledger): ReadonlySet<string> {
-  const keys = new Set<string>();
-  for (const facts of [
-    { committed, states, version: null, close: null, spec: null },
-    ...others.values(),
-  ]) {
-    for (const slot of facts.committed.keys()) keys.add(slot);
-    for (const execution of facts.states.keys()) keys.add(`state/${execution}`);
-    if (facts.version !== null) keys.add(slotOf(facts.version.record));
-    if (facts.close !== null) keys.add(closeSlot(facts.close.record.body.version));
-  }
-  return keys;
+/**
+ * A vote for a further attempt of an exclusive job keeps the one before from running on: whether it was decided or not,
+ * and whatever version there is now, as long as that one may ask.
+ * @returns whether it is such a vote, of a version before
+ */
+export function rememberVote(
+  { ledger, votedBefore }: KeptJob,
+  slot: Slot,
+  value: SlotValue,
+): boolean {
+  const { body } = ledger.spec;
+  if (value.type !== 'assign' || value.body.version >= body.version) return false;
+  if (partitionPolicyOf(body.spec) !== 'exclusive') return false;
+  votedBefore.set(slot, value.body.version);
+  return true;
 }

@@ -5,15 +5,20 @@ import { PREDECESSOR_MS, TENURE_MS } from '../../../../src/core/contract/limits.
 import type { Message } from '../../../../src/core/contract/messages.ts';
 import type { ReplacedFor } from '../../../../src/core/record/records.ts';
 import { Cluster } from '../cluster.ts';
+import { versionSlot } from '../../../../src/core/record/slot.ts';
 import {
   acceptOf,
   admitted,
   assignOf,
+  at,
+  certify,
   closeOf,
   committed,
   idOf,
   jobWith,
+  nextSpec,
   stateOf,
+  suite,
 } from '../fixtures.ts';
 
 /** Nodes 1, 2 and 3 keep the job, 1 leads it; node 0 is the executor and no keeper. */
@@ -148,19 +153,14 @@ describe('the executor of an exclusive job', () => {
     assert.ok(last?.until !== undefined && last.until <= executor.cluster.now, 'only to end it');
   });
 
-  it('waits with a further attempt until the one before has ended, wherever it is', () => {
-    const executor = new Executor('lost');
-    executor.goOn(PREDECESSOR_MS - 500, [1, 2, 3]);
-    assert.deepEqual([executor.questions().length, executor.runs()], [0, 0]);
-    executor.goOn(1_000, [1, 2, 3]);
-    assert.equal(executor.runs(), 1);
-  });
-
-  it('begins a further attempt at once when the one before has failed', () => {
-    const executor = new Executor('failed');
-    executor.answer([1, 2]);
-    assert.equal(executor.runs(), 1);
-  });
+  for (const why of ['lost', 'failed'] as const)
+    it(`waits with a further attempt until one that its leader calls ${why} has ended, wherever it is`, () => {
+      const executor = new Executor(why);
+      executor.goOn(PREDECESSOR_MS - 500, [1, 2, 3]);
+      assert.deepEqual([executor.questions().length, executor.runs()], [0, 0]);
+      executor.goOn(1_000, [1, 2, 3]);
+      assert.equal(executor.runs(), 1);
+    });
 
   it('is not begun any more when another result was accepted meanwhile', () => {
     const executor = new Executor('lost');
@@ -222,6 +222,21 @@ describe('a keeper of an exclusive job', () => {
       cluster.restart(0);
       assert.equal(answers(cluster, 7), false);
     }
+  });
+
+  it('does not, either, when the job has another version meanwhile and it never heard the end of its vote', () => {
+    const cluster = keeper();
+    propose(cluster, 1);
+    const spec = nextSpec(own.spec, exclusive);
+    const of = { spec: suite.envelopeOf(spec), fallback: null, message: '' };
+    const version = suite.seal('version', { job: about, version: 2, ...of }, at(3), 'node');
+    const values = [certify(version, versionSlot(2), own.keepers, own.epoch)];
+    cluster.message(0, 1, { type: 'commit', job: about, values });
+    assert.equal(cluster.job(0).records.spec.body.version, 2);
+    assert.equal(answers(cluster, 7), false);
+    cluster.restart(0);
+    assert.equal(answers(cluster, 7), false);
+    assert.equal(cluster.store(0).rows('accepted').length, 1);
   });
 
   it('does not when the job has ended', () => {

@@ -9,14 +9,18 @@ import {
   admitted,
   advertOf,
   assignOf,
+  at,
   certify,
   committed,
   configOf,
   grantOf,
   idOf,
   jobWith,
+  nextSpec,
   stateOf,
   storeOf,
+  suite,
+  suiteOf,
 } from '../fixtures.ts';
 
 const AFTER_MS = 60_000;
@@ -288,5 +292,28 @@ describe('a node that is to come', () => {
     assert.deepEqual(left(), [2, 1, 0], 'a guest promises nothing');
     cluster.advance(180_000);
     assert.deepEqual([cluster.inspect(0).jobs, left()], [[], [0, 0, 0]]);
+  });
+
+  it('nor of versions before the one that it has', () => {
+    const cluster = new Cluster({ nodes: 1, program: () => [] });
+    cluster.message(0, 1, asked);
+    const about = { job: other.spec.body.job, epoch: other.epoch };
+    const values = [{ slot: slotOf(comes), value: comes }];
+    cluster.message(0, 1, { type: 'propose', ...about, values, states: [], commands: [] });
+    const next = nextSpec(spec, jobWith({}, { Env: { V: '2' } }));
+    const of = { spec: suite.envelopeOf(next), fallback: null, message: '' };
+    const version = suiteOf(1).seal(
+      'version',
+      { job: about.job, version: 2, ...of },
+      at(3),
+      'node',
+    );
+    const second = certify(version, slotOf(version), other.keepers, other.epoch);
+    const first = committed(other, assignOf(other, { node: 7 }));
+    cluster.message(0, 1, { type: 'commit', job: about.job, values: [first, second] });
+    assert.equal(cluster.job(0).records.spec.body.version, 2);
+    cluster.advance(180_000);
+    assert.deepEqual(cluster.inspect(0).jobs, []);
+    assert.deepEqual(cluster.store(0).rows('records'), []);
   });
 });
