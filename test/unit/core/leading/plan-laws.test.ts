@@ -173,6 +173,7 @@ function build(from: Pool, type: JobType, given: Case): { facts: readonly Fact[]
           sendAt: NOW,
           gaveUp: one.gone === null ? null : (GONE[one.gone] ?? null),
           failedAt: null,
+          backAt: null,
         });
       for (const [drawnPhase, sequence] of one.said) {
         const phase = PHASES[drawnPhase] ?? 'running';
