@@ -50,7 +50,7 @@ export const policies: Mutations = {
     {
       name: 'a successor does not wait for the end of the one before',
       within: 'newTenure',
-      text: "unbegun === true && replaces !== 'failed' && !isFirst",
+      text: 'unbegun === true && !isFirst',
       instead: 'false',
       why: 'two run for as long as one tenure lasts',
     },
