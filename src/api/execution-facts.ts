@@ -103,7 +103,8 @@ function standingOf(
       why: mine ? '' : `the result of ${accepted.execution} was accepted instead`,
     };
   }
-  if (isTerminalPhase(phase)) return { phase, wanted: false, why: last?.failure?.message ?? '' };
+  if (isTerminalPhase(phase) && phase !== 'cancelled')
+    return { phase, wanted: false, why: last?.failure?.message ?? '' };
   if (accepted !== null && accepted.execution !== one.body.execution) {
     return {
       phase: 'cancelled',
@@ -115,11 +116,21 @@ function standingOf(
     return { phase: 'cancelled', wanted: false, why: `the job is ${close.outcome}` };
   if (successor !== null)
     return { phase: 'cancelled', wanted: false, why: `version ${successor} took its place` };
+  // Its node ended it because it had heard of the one in its place.
+  if (phase === 'cancelled') {
+    const replaced = one.standsAs < latestAttempt;
+    const why = last?.failure?.message ?? '';
+    return {
+      phase,
+      wanted: false,
+      why: replaced ? `attempt ${latestAttempt + 1} took its place` : why,
+    };
+  }
   if (one.standsAs < latestAttempt) {
     return {
       phase: 'lost',
       wanted: false,
-      why: `nothing was heard of it; attempt ${latestAttempt} replaced it`,
+      why: `nothing was heard of it; attempt ${latestAttempt + 1} replaced it`,
     };
   }
   return { phase, wanted: true, why: last === undefined ? '' : pausedWhy(last) };

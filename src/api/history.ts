@@ -4,7 +4,13 @@
  * the order in which this peer first showed each event, and a reader that pages never misses one.
  */
 import { JOB_TYPES } from '../job/types.ts';
-import type { AssignBody, CommandBody, StateBody, Signed } from '../core/record/records.ts';
+import type {
+  AssignBody,
+  CommandBody,
+  StateBody,
+  Signed,
+  VersionBody,
+} from '../core/record/records.ts';
 import type { JobRecords } from '../core/contract/messages.ts';
 import { isTerminalPhase, shortNode } from './execution-facts.ts';
 import { rfc3339 } from './times.ts';
@@ -101,6 +107,10 @@ function assignMessage({ node, attempt, adopts }: AssignBody, counted: boolean):
   return adopts === null ? `Assigned to ${place}` : `Back on ${place}: it takes its place again`;
 }
 
+/** Of one that came by itself also why the one before was given up. */
+const versionMessage = ({ version, message }: VersionBody): string =>
+  `Version ${version} is the job's${message === '' ? '' : `: ${message}`}`;
+
 function committedEvent(
   record: JobRecords['committed'][number]['record'],
   counted: boolean,
@@ -131,7 +141,7 @@ function committedEvent(
         ...base,
         execution: null,
         topic: 'Job Updated',
-        message: `Version ${record.body.version} is the job's`,
+        message: versionMessage(record.body),
         details: record.body.message === '' ? {} : { Reason: record.body.message },
       };
     case 'close': {

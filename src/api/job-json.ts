@@ -183,6 +183,13 @@ function neighboursOf(all: readonly ExecutionFacts[]): Neighbours {
   };
 }
 
+/** A program that does not run for now is not told as running, though its execution goes on. */
+function phaseText({ standing, states }: ExecutionFacts): string {
+  const retryMs = states.at(-1)?.body.retryMs ?? null;
+  if (!standing.wanted || retryMs === null) return standing.phase;
+  return retryMs === 0 ? 'resting' : 'restarting';
+}
+
 const AWAY = 'nothing is heard of its node; it goes on when the node is back';
 
 /**
@@ -225,7 +232,7 @@ export function executionsJson(
       ModifyTime: nanosOf(changed),
       Attempt: facts.attempt,
       Restarts: facts.states.at(-1)?.body.restarts ?? 0,
-      Phase: standing.phase,
+      Phase: phaseText(facts),
     };
   });
 }

@@ -100,7 +100,7 @@ export interface ExecutionJson {
   readonly Attempt: number;
   /** shoal's own: how often its node started its program again. */
   readonly Restarts: number;
-  /** shoal's own: the phase in words (`assigned`, `preparing`, …, `completed`). */
+  /** shoal's own: the phase in words (`assigned`, `preparing`, …, `completed`), `restarting` or `resting` while its program waits. */
   readonly Phase: string;
 }
 

@@ -41,10 +41,11 @@ export const executionColumns: readonly Column<ExecutionJson>[] = [
   { title: 'Rev.', value: (one) => String(one.Revision) },
   { title: 'State', value: (one) => capitalised(one.Phase) },
   { title: 'Desired', value: (one) => DESIRED[one.DesiredState.StateType] ?? '' },
+  { title: 'Comment', value: (one) => one.ComputeState.Message, maxWidth: 80 },
 ];
 
 export const executionDetailColumns: readonly Column<ExecutionJson>[] = [
-  ...executionColumns.filter(({ title }) => title !== 'Job Version'),
+  ...executionColumns.filter(({ title }) => title !== 'Job Version' && title !== 'Comment'),
   {
     title: 'Exit',
     // Of what goes on, that of the run before.
@@ -83,12 +84,22 @@ const base: readonly Column<NodeStateJson>[] = [
   },
 ];
 
+/** What every node says of its machine, and which tells nothing of what its operator wanted; comes last. */
+const OF_MACHINE: ReadonlySet<string> = new Set([
+  'Operating-System',
+  'Architecture',
+  'os_type',
+  'os_arch',
+  'name',
+]);
+
 const groups: Readonly<Record<string, readonly Column<NodeStateJson>[]>> = {
   labels: [
     {
       title: 'Labels',
       value: (node) =>
         Object.entries(node.Info.Labels)
+          .sort(([a], [b]) => Number(OF_MACHINE.has(a)) - Number(OF_MACHINE.has(b)))
           .map(([key, value]) => `${key}=${value}`)
           .join(' '),
       maxWidth: 60,

@@ -61,19 +61,25 @@ function summary(
   executions: readonly ExecutionJson[],
   answer: JobAnswer,
   startedAt: number,
+  /** Whether the reason was seen before: once, the bids may just be on their way. */
+  lasts: boolean,
 ): string {
   const count = (phases: readonly string[]): number =>
     executions.filter(({ Phase }) => phases.includes(Phase)).length;
   const done = count(['completed']);
   const running = count(['running', 'publishing']);
-  const coming = count(['assigned', 'received', 'preparing', 'starting']);
-  const parts = [`${done}/${Math.max(answer.Job.Count, executions.length)} done`];
+  const coming = count(['assigned', 'received', 'preparing', 'starting', 'restarting']);
+  const ends = answer.Job.Type === 'batch' || answer.Job.Type === 'ops';
+  const total = Math.max(answer.Job.Count, executions.length);
+  const parts = ends && total > 0 ? [`${done}/${total} done`] : [];
   if (running > 0) parts.push(`${running} running`);
   if (coming > 0) parts.push(`${coming} starting`);
   const [why] = reasonsOf(answer);
   const missing = (answer.Keepers?.Explanation ?? '') !== '';
-  if (why !== undefined && (missing || running + coming === 0)) parts.push(`waiting: ${why}`);
-  return `${answer.Job.State.StateType}: ${parts.join(', ')} (${formatDuration(Math.floor((Date.now() - startedAt) / 1000) * 1000)})`;
+  if (lasts && why !== undefined && (missing || running + coming + done === 0))
+    parts.push(`waiting: ${why}`);
+  const what = [answer.Job.State.StateType, parts.join(', ')].filter(Boolean).join(': ');
+  return `${what} (${formatDuration(Math.floor((Date.now() - startedAt) / 1000) * 1000)})`;
 }
 
 class Waiter {
@@ -162,10 +168,9 @@ class Waiter {
       .catch(() => null);
     // Whatever it is, the next look at the history meets it too, and says so.
     if (answer === null) return;
-    this.#line.now(summary(answer.Executions?.Items ?? [], answer, this.#startedAt));
     const reason = reasonsOf(answer).map(plainLine).join('; ');
-    // Seen twice, it is a reason; once, the bids may just be on their way.
     const lasting = reason !== '' && reason === this.#lastReason;
+    this.#line.now(summary(answer.Executions?.Items ?? [], answer, this.#startedAt, lasting));
     this.#lastReason = reason;
     if (!lasting || reason === this.#toldReason || io.terminal.stderr) return;
     this.#toldReason = reason;

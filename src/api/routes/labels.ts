@@ -17,9 +17,9 @@ function setOf(value: unknown): LabelChange['set'] {
     throw invalid('Set', JSON.stringify(value), 'an object of labels');
   const entries = Object.entries(value as Readonly<Record<string, unknown>>);
   for (const [key, text] of entries) {
-    checkKey('Set', key);
+    checkKey('Label', key);
     if (typeof text !== 'string' || text.length > LABEL_VALUE_MAX)
-      throw invalid(`Set.${key}`, JSON.stringify(text), `a text of at most ${LABEL_VALUE_MAX}`);
+      throw invalid(`Label ${key}`, JSON.stringify(text), `a text of at most ${LABEL_VALUE_MAX}`);
   }
   return Object.fromEntries(entries as [string, string][]);
 }
@@ -28,7 +28,7 @@ function removeOf(value: unknown): LabelChange['remove'] {
   if (value === undefined) return [];
   if (!Array.isArray(value) || value.length > LABELS_MAX)
     throw invalid('Remove', JSON.stringify(value), `a list of at most ${LABELS_MAX} keys`);
-  return value.map((key) => checkKey('Remove', key));
+  return value.map((key) => checkKey('Label', key));
 }
 
 export function labelRoutes(app: FastifyInstance, { service }: RouteContext): void {

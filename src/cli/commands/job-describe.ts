@@ -68,6 +68,8 @@ const ORDER = [
   'preparing',
   'starting',
   'running',
+  'restarting',
+  'resting',
   'publishing',
   'completed',
   'failed',
@@ -158,6 +160,12 @@ async function newest(
 const moreText = ({ Job }: JobAnswer, hidden: number): string =>
   `${hidden} older executions are not shown: shoal job executions ${shortId(Job.ID)} --limit ${hidden + FEW}`;
 
+/** What each node decides for itself does not wait because others do not match. */
+const headingOf = ({ Type, State }: JobAnswer['Job']): string =>
+  State.StateType === 'Running' && (Type === 'daemon' || Type === 'ops')
+    ? 'Where it does not run'
+    : 'Why it waits';
+
 export const jobDescribe: CommandCode<Options> = async ({ io, client }, [ref], options) => {
   const answer = await client().get<JobAnswer>(jobPath(jobRef(ref)), {
     namespace: options.namespace,
@@ -170,7 +178,7 @@ export const jobDescribe: CommandCode<Options> = async ({ io, client }, [ref], o
   await printLines(io, header(answer));
   await section(
     io,
-    'Why it waits',
+    headingOf(answer.Job),
     reasonsOf(answer).map((line) => `- ${plainLine(line)}`),
   );
   await section(io, 'Summary', summary(answer));

@@ -25,7 +25,7 @@ const executionsText = (count: number): string =>
 
 function beginText({ Executions, LeavesBy }: DrainJson): string {
   if (Executions === 0) return 'The peer takes nothing new. Nothing runs there: it leaves now.';
-  return `The peer takes nothing new. It leaves when ${executionsText(Executions)} and their jobs are done, at ${plainLine(LeavesBy)} at the latest.`;
+  return `The peer takes nothing new. It leaves when ${executionsText(Executions)} ${Executions === 1 ? 'is' : 'are'} done or ${Executions === 1 ? 'runs' : 'run'} elsewhere, at ${plainLine(LeavesBy)} at the latest.`;
 }
 
 function warnings({ OnlyHere }: DrainJson): readonly string[] {

@@ -154,6 +154,10 @@ test('of a daemon a place is shown whose node is away, or does not match it any 
   const failure = { code: 'not-matching', class: 'node', message: 'no match' } as const;
   job.report('running', { retryMs: 0, failure }, 0, 0, NODE_A);
   assert.deepEqual(await whys(), ['no match', away]);
+  const { json } = await api.call('GET', `/orchestrator/jobs/${job.id}/executions`);
+  const items = json['Items'] as never as readonly { readonly Phase: string }[];
+  const phases = items.map(({ Phase }) => Phase);
+  assert.ok(phases.includes('resting'), `told as ${phases.join(', ')}`);
 });
 
 test('an execution that was replaced without a word counts as failed, one of a stopped job as cancelled', async () => {
@@ -167,7 +171,7 @@ test('an execution that was replaced without a word counts as failed, one of a s
   };
   assert.deepEqual(await stateOf(0), {
     StateType: 10,
-    Message: 'nothing was heard of it; attempt 1 replaced it',
+    Message: 'nothing was heard of it; attempt 2 replaced it',
   });
   job.stop('enough');
   assert.deepEqual(await stateOf(1), { StateType: 11, Message: 'the job is stopped' });

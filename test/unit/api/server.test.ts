@@ -535,12 +535,12 @@ test('labels of a peer are set and taken away, or what is wrong with them is tol
   assert.equal(status, 200);
   assert.deepEqual((JSON.parse(text) as LabelsJson).Labels, { room: 'a', 'x/y': '' });
   const wrong: readonly (readonly [unknown, RegExp])[] = [
-    [{ Set: { 'a b': 'c' } }, /Set: "a b"/],
-    [{ Set: { a: 1 } }, /Set\.a: 1/],
-    [{ Set: { a: 'x'.repeat(257) } }, /Set\.a/],
+    [{ Set: { 'a b': 'c' } }, /Label: "a b"/],
+    [{ Set: { a: 1 } }, /Label a: 1/],
+    [{ Set: { a: 'x'.repeat(257) } }, /Label a/],
     [{ Set: [] }, /an object of labels/],
     [{ Remove: 'a' }, /Remove: "a"/],
-    [{ Remove: ['-'] }, /Remove: "-"/],
+    [{ Remove: ['-'] }, /Label: "-"/],
     [{ Set: { a: 'b' }, Remove: ['a'] }, /Remove: a/],
   ];
   for (const [body, expected] of wrong) {
