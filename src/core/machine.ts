@@ -15,7 +15,7 @@ import { createCore } from './node/create-core.ts';
 import { behindMs, fellBehind, isBehind } from './mesh/backlog.ts';
 import { onLag } from './mesh/detector.ts';
 import { confirmLead } from './consensus/candidacy.ts';
-import { isResting } from './executing/state.ts';
+import { isPending } from './executing/reporting.ts';
 import { doubtCalls } from './executing/enrol.ts';
 import { excuseSilence } from './leading/silence.ts';
 import { after, asMillis } from './record/ids.ts';
@@ -79,7 +79,7 @@ export function createMachine(config: MachineConfig, suite: Suite, restored: Res
     sizes: () => sizesOf(core),
     load: () => ({
       jobsKept: core.keeping.kept.size + core.keeping.shelf.size - core.keeping.warm.size,
-      executions: [...core.executing.executions.values()].filter((one) => !isResting(one)).length,
+      executions: [...core.executing.executions.values()].filter(isPending).length,
       jobsSetAside: [...core.troubles.values()].filter(({ state }) => state === 'aside').length,
     }),
     keeperNumbers: (missed) => keeperNumbers(core, missed),

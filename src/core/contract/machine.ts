@@ -29,6 +29,7 @@ export interface Machine {
   /** How much this node has to do; cheap. */
   load(): {
     readonly jobsKept: number;
+    /** That a node which leaves stays for; see `isPending`. */
     readonly executions: number;
     readonly jobsSetAside: number;
   };

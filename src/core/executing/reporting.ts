@@ -2,6 +2,7 @@
  * What becomes of an execution is told to the leader on the way and to every keeper at the end, until W of
  * them have it on disk.
  */
+import { JOB_TYPES } from '../../job/types.ts';
 import { chainOf, currentOf } from '../record/chain.ts';
 import { isDue, said, seldom } from '../node/repeat.ts';
 import { isQuorum, keeperNodes } from '../record/keeper-set.ts';
@@ -10,6 +11,7 @@ import { isTerminal } from '../record/ledger.ts';
 import type { StoredExecution } from '../contract/stored.ts';
 import type { Message } from '../contract/messages.ts';
 import { persist, send } from '../node/outbox.ts';
+import { isResting } from './state.ts';
 import type { LocalExecution } from './state.ts';
 import type { Node, With } from '../node/state.ts';
 
@@ -30,7 +32,7 @@ export function report(core: Node, execution: LocalExecution): void {
   const ended = isTerminal(state.body.phase);
   const configuration = currentOf(chainOf(stored));
   const keepers = keeperNodes(configuration);
-  const settled = ended && isQuorum(configuration, acked);
+  const settled = isSettled(execution);
   const targets = ended && !settled ? keepers : [epoch.leader];
   const open = new Set(targets.filter((node) => !acked.has(node)));
   if (settled) {
@@ -43,6 +45,18 @@ export function report(core: Node, execution: LocalExecution): void {
   said(core, resend);
   core.timers.set(executionTimer(order.execution), resend.at);
 }
+
+/** How it ended is on disk at W keepers. */
+const isSettled = ({ stored, acked }: LocalExecution): boolean =>
+  isTerminal(stored.state.body.phase) && isQuorum(currentOf(chainOf(stored)), acked);
+
+/**
+ * A node that leaves stays for it: it runs, or its job has still to learn how it ended. A job that never ends by
+ * itself is never closed, and leaves no result to be fetched: of that the end is enough.
+ */
+export const isPending = (execution: LocalExecution): boolean =>
+  !isResting(execution) &&
+  (JOB_TYPES[execution.stored.order.jobType].ends || !isSettled(execution));
 
 /** It was taken up by this node's own decision, and its leader has not heard of that, or not of how it goes now. */
 const isEnrolling = ({ stored, acked, epoch }: LocalExecution): boolean =>

@@ -561,3 +561,15 @@ describe('a service that fits nowhere', () => {
     assert.equal(reply.answer.waiting?.refusals[0]?.refusal.code, 'engine-missing');
   });
 });
+
+describe('a node that leaves', () => {
+  it('does not wait for the end of a service whose replica it gave away', () => {
+    const service = new Service();
+    const { node, execution } = service.last;
+    service.cluster.input(node, { type: 'drain', on: true });
+    assert.deepEqual(service.stopped(), [[node, execution]]);
+    service.cluster.until('it runs elsewhere', () => service.last.node !== node, 30_000);
+    service.cluster.advance(5_000);
+    assert.equal(service.cluster.machine(node).load().executions, 0);
+  });
+});
