@@ -116,7 +116,7 @@ export function createNodeMetrics(deps: {
   );
   gauge(
     'shoal_executions',
-    'Executions of this node that are not forgotten.',
+    'Executions that run here, or whose job has still to learn how they ended.',
     () => deps.machine.load().executions,
   );
   return {
