@@ -30,8 +30,11 @@ const COMMON: BuildOptions = {
   external: ['*.node', 'cpu-features', 'node-datachannel'],
 };
 
-/** @param outdir emptied first. */
-export async function buildAll(outdir: string = dist): Promise<void> {
+/**
+ * @param outdir emptied first.
+ * @param failpoints places at which tests may break it (`src/lib/failpoint.ts`); the shipped program has none.
+ */
+export async function buildAll(outdir: string = dist, failpoints = false): Promise<void> {
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
     version: string;
   };
@@ -45,12 +48,13 @@ export async function buildAll(outdir: string = dist): Promise<void> {
     minifyWhitespace: true,
     chunkNames: 'chunk-[hash]',
     banner: { js: banner },
-    define: { SHOAL_VERSION: JSON.stringify(version) },
+    define: { SHOAL_VERSION: JSON.stringify(version), SHOAL_FAILPOINTS: String(failpoints) },
   });
   // It runs under the permission model and may read nothing but itself: one file, no imports.
   await build({
     ...COMMON,
     outdir,
+    define: { SHOAL_FAILPOINTS: 'false' },
     entryPoints: { 'wasm-runner': join(root, 'src/engines/wasm/runner.ts') },
   });
 }

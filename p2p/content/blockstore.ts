@@ -18,6 +18,7 @@ import { NotFoundError } from 'interface-store';
 import type { CID } from 'multiformats/cid';
 import { createLimiter } from '../../src/lib/limiter.ts';
 import type { Log } from '../log.ts';
+import { failpoint } from '../../src/lib/failpoint.ts';
 
 /** Multicodec of sha2-256, the only hash that blocks of this mesh are named by. */
 const SHA2_256 = 0x12;
@@ -214,7 +215,9 @@ async function writeAside(file: string, bytes: Uint8Array): Promise<FileState> {
     } finally {
       await closeFile(handle);
     }
+    failpoint('block.written');
     await rename(temporary, file);
+    failpoint('block.renamed');
     return state;
   } catch (error) {
     await rm(temporary, { force: true });

@@ -24,6 +24,7 @@ import type { Loader } from './files.ts';
 import { importBytes, importPath } from './import.ts';
 import type { Log } from '../log.ts';
 import { createMender } from './mender.ts';
+import { failpoint } from '../../src/lib/failpoint.ts';
 
 /** Nobody gives up asking whether something is here. */
 const NEVER = new AbortController().signal;
@@ -77,7 +78,9 @@ export function createContentStore(deps: ContentDeps): HostContent {
   });
 
   const pinRoot = async (cid: CID): Promise<void> => {
+    failpoint('pin.before');
     await deps.datastore.put(pinKey(cid), Buffer.from(JSON.stringify({ at: Date.now() })));
+    failpoint('pin.after');
     guard.changed();
     deps.provide(cid);
   };

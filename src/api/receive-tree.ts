@@ -2,12 +2,13 @@
  * Puts an uploaded file tree into a directory of the daemon's own, from where the content store reads
  * it. The client's paths are only ever taken below that directory.
  */
-import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ShoalError } from '../failures/shoal-error.ts';
 import type { Failure } from '../failures/failure.ts';
 import { TREE_ENTRIES_MAX, whyUnsafe } from '../lib/safe-path.ts';
 import { decodeTree, TreeFormatError, type TreeItem } from '../lib/tree-stream.ts';
+import { failpoint } from '../lib/failpoint.ts';
 
 const refuse = (failure: Failure): never => {
   throw new ShoalError(failure);
@@ -80,6 +81,12 @@ function asFailure(error: unknown): unknown {
   return error;
 }
 
+/** Removes what a process left that died in the middle of uploads: nobody goes on with them. Before the first one. */
+export async function clearSpool(spoolDir: string): Promise<void> {
+  for (const name of await readdir(spoolDir).catch(() => []))
+    await rm(join(spoolDir, name), { recursive: true, force: true });
+}
+
 /** Receives a tree, hands its directory to `use`, and removes it again whatever happens. */
 export async function withReceivedTree<T>(
   source: AsyncIterable<Uint8Array>,
@@ -93,7 +100,10 @@ export async function withReceivedTree<T>(
     await writeTree(root, source, maxBytes).catch((error: unknown) => {
       throw asFailure(error);
     });
-    return await use(root);
+    failpoint('upload.received');
+    const used = await use(root);
+    failpoint('upload.added');
+    return used;
   } finally {
     await rm(root, { recursive: true, force: true });
   }

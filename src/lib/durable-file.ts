@@ -4,6 +4,7 @@
  */
 import { open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { failpoint } from './failpoint.ts';
 
 /** Replaces `path` with `text`; on return it is on disk. Mode 0600. */
 export async function writeDurably(path: string, text: string): Promise<void> {
@@ -11,11 +12,14 @@ export async function writeDurably(path: string, text: string): Promise<void> {
   const file = await open(draft, 'w', 0o600);
   try {
     await file.writeFile(text);
+    failpoint('file.written');
     await file.sync();
   } finally {
     await file.close();
   }
+  failpoint('file.synced');
   await rename(draft, path);
+  failpoint('file.renamed');
   await syncDirectory(dirname(path));
 }
 

@@ -16,6 +16,7 @@ import type { Log } from '../lib/log.ts';
 import { BATCH_MAX, createInbox } from './inbox.ts';
 import type { Arrived, GossipInput, LocalInput, MessageInput } from './inbox.ts';
 import type { Outward, Owed } from './owed.ts';
+import { failpoint } from '../lib/failpoint.ts';
 
 /** What the driver leaves to others. */
 export type Performed = Exclude<Effect, { type: 'persist' | 'reply' | 'reload' }>;
@@ -169,13 +170,16 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
       ({ type }) => type !== 'persist' && type !== 'reload',
     ) as Outward[];
     performAll(written(writes) ? outward : ports.owed.add(writes, outward));
+    failpoint('effects.done');
   }
 
   /** @returns false when it has to wait, because of the disk or behind what waits already. */
   function written(writes: readonly StoreWrite[]): boolean {
     if (!ports.owed.isEmpty()) return false;
     if (writes.length === 0) return true;
+    failpoint('commit.before');
     if (ports.persist(writes)) {
+      failpoint('commit.after');
       committedAt = performance.now();
       return true;
     }
@@ -223,8 +227,10 @@ export function createDriver(machine: Machine, ports: DriverPorts): Driver {
   }
 
   function answer(request: RequestId, reply: Reply): void {
+    failpoint('reply.before');
     waiting.get(request)?.(reply);
     waiting.delete(request);
+    failpoint('reply.after');
   }
 
   /** Keeps exactly one timer. */

@@ -14,6 +14,7 @@ import type { LocalInput } from './inbox.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Retention } from './retention.ts';
 import type { Runner } from './runner/runner.ts';
+import { failpoint } from '../lib/failpoint.ts';
 
 /** What performs the effects of the core. */
 export interface EffectPorts {
@@ -32,8 +33,11 @@ export interface EffectPorts {
 
 /** Never throws: an effect that fails costs that effect, and the core hears of it where it waits. */
 export function perform(hands: EffectPorts, effect: Performed): void {
-  if (!hands.defects.contain(`effect.${effect.type}`, () => carryOut(hands, effect)))
-    hands.defects.contain(`effect.${effect.type}`, () => giveUp(hands, effect));
+  const { type } = effect;
+  failpoint('effect.before', type);
+  if (!hands.defects.contain(`effect.${type}`, () => carryOut(hands, effect)))
+    hands.defects.contain(`effect.${type}`, () => giveUp(hands, effect));
+  failpoint('effect.after', type);
 }
 
 /** The core waits for what these two report; everything else it repeats or does not need. */

@@ -50,6 +50,8 @@ import { createJobLookup, createService } from './service.ts';
 import { createJoining, realTime } from './joining.ts';
 import { answerTails, logSourceOf } from './logs/tails.ts';
 import { startWatchdog } from './watchdog.ts';
+import { clearSpool } from '../api/receive-tree.ts';
+import { failpoint } from '../lib/failpoint.ts';
 
 /** A running peer. */
 export interface Peer {
@@ -95,6 +97,7 @@ async function compose(
   closeDataDirs(dataDir, log);
   for (const aside of makeDataDirs(dataDir)) log.warn({ aside }, 'data.set-aside');
   const lock = lockDataDir(dataDir);
+  failpoint('lock.taken');
   closers.add(() => lock.release());
   const identity = openIdentity(config);
   const { codec, rowCodec, suite } = identity;
@@ -102,6 +105,7 @@ async function compose(
   closers.add(() => store.close());
   for (const problem of store.problems) log.warn({ ...problem }, 'store.problem');
   const host = await openHost(loaded, version, identity, log, closers);
+  failpoint('host.started');
   const peerLog = log.child({ node: host.nodeId.slice(-8) });
 
   const counted = createCountedClock(store.kv, machineClocks(), (error) =>
@@ -329,6 +333,7 @@ async function compose(
     metrics: () => metrics.text(),
   });
   answerTails(host, logSource);
+  await clearSpool(join(dataDir, 'spool'));
   const api = await createApiServer(service, {
     host: config.api.host,
     port: config.api.port,
@@ -348,6 +353,7 @@ async function compose(
   });
   closers.add(() => api.stop());
   const address = await api.start();
+  failpoint('api.listening');
   if (address.socketProblem !== '')
     peerLog.warn({ problem: address.socketProblem }, 'api.no-socket');
   driver.push({ type: 'wake' });
@@ -401,6 +407,7 @@ function persisted(store: Store, writes: readonly StoreWrite[]): boolean {
 
 /** Tells the mesh, ends what runs here so that it can go on elsewhere, then closes everything. */
 async function leave(driver: Driver, runner: Runner, closers: Closers): Promise<void> {
+  failpoint('leave.begun');
   driver.push({ type: 'drain', on: true });
   for (const execution of runner.keep()) runner.cancel(execution, 'the peer is shutting down');
   const deadline = Date.now() + LEAVE_MS;
@@ -408,5 +415,6 @@ async function leave(driver: Driver, runner: Runner, closers: Closers): Promise<
     await new Promise((r) => setTimeout(r, 50));
   // The last states are on their way once the driver has handled them and the streams have flushed.
   await new Promise((r) => setTimeout(r, 200));
+  failpoint('leave.told');
   await closers.run();
 }

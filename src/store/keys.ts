@@ -11,14 +11,17 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readdirSync,
   rmSync,
-  unlinkSync,
   writeSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { ShoalError } from '../failures/shoal-error.ts';
+import { failpoint } from '../lib/failpoint.ts';
 
 const SEED_BYTES = 32;
+/** The end of a draft's name: the process that wrote it. */
+const DRAFT = /\.\d+\.new$/;
 const SEED_TEXT = /^[0-9a-f]{64}\n?$/;
 /** Anything for the group or for others. */
 const SHARED_BITS = 0o077;
@@ -34,6 +37,7 @@ const KEY_FILE_MAX_BYTES = 1_024;
 export function loadKey(path: string, random: (length: number) => Uint8Array): Uint8Array {
   try {
     if (!existsSync(path)) createKey(path, random(SEED_BYTES));
+    removeDrafts(path);
     return readSeed(path);
   } catch (error) {
     throw asKeyError(path, error);
@@ -54,14 +58,26 @@ function createKey(path: string, seed: Uint8Array): void {
   } finally {
     closeSync(file);
   }
+  failpoint('key.written');
   try {
     linkSync(draft, path);
     syncDirectory(directory);
+    failpoint('key.linked');
   } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error;
+    // Another was quicker, and has removed this draft, too.
+    if (codeOf(error) !== 'EEXIST' && !existsSync(path)) throw error;
   } finally {
-    unlinkSync(draft);
+    rmSync(draft, { force: true });
   }
+}
+
+/** What a process that died in the middle left: a key that is nobody's, and no secret to leave about. */
+function removeDrafts(path: string): void {
+  const directory = dirname(path);
+  const left = readdirSync(directory).filter(
+    (name) => name.startsWith(`${basename(path)}.`) && DRAFT.test(name),
+  );
+  for (const name of left) rmSync(join(directory, name), { force: true });
 }
 
 function syncDirectory(path: string): void {

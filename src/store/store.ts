@@ -21,6 +21,7 @@ import { createRowWriter } from './row-writer.ts';
 import type { RowWrite } from './row-writer.ts';
 import { scan } from './scan.ts';
 import { closeSqlite, inTransaction, sqliteFault, storeUnusable } from './sqlite.ts';
+import { failpoint } from '../lib/failpoint.ts';
 
 export interface StoreDeps {
   readonly codec: RowCodec;
@@ -66,6 +67,7 @@ export function openStore(dir: string, deps: StoreDeps): Store {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     generation = openGeneration(join(dir, 'store.generation'));
     const checked = openChecked({ path, generation, ...deps });
+    failpoint('store.opened');
     return createStore({ path, generation, codec: deps.codec, ...checked });
   } catch (error) {
     generation?.close();
@@ -110,7 +112,12 @@ function createStore(parts: Parts): Store {
   return {
     id: identity.store,
     problems,
-    kv: createKeyValues(database, commit),
+    kv: createKeyValues(database, (work) => {
+      failpoint('kv.before');
+      const result = commit(work);
+      failpoint('kv.after');
+      return result;
+    }),
     restore() {
       const everything = restored ?? scan(database, codec).restored;
       restored = null;
@@ -129,12 +136,15 @@ function createStore(parts: Parts): Store {
       const next = commit(() => {
         const promised = identity.promised.slice();
         for (const row of rows) writeRow(row, promised);
+        failpoint('store.rows-written');
         const changed = { ...identity, generation: identity.generation + 1, promised };
         write(changed);
         return changed;
       });
+      failpoint('store.committed');
       identity = next;
       count(generation, next.generation);
+      failpoint('store.counted');
     },
     close() {
       if (!database.isOpen) return;

@@ -348,11 +348,15 @@ export class Mesh {
 
 /**
  * A mesh without peers; taken down after the tests of the file. Call it outside of all hooks and tests.
+ * @param failpoints of a program that a test may break at its named places.
  * @param network where each peer has its own, with as many places as there will be peers; null = loopback.
  */
-export async function createMesh(network: Network | null = null): Promise<Mesh> {
+export async function createMesh(
+  network: Network | null = null,
+  { failpoints = false }: { readonly failpoints?: boolean } = {},
+): Promise<Mesh> {
   const directory = await mkdtemp(join(tmpdir(), 'shoal-mesh-'));
-  const mesh = new Mesh(directory, await createProgram(), network);
+  const mesh = new Mesh(directory, await createProgram(failpoints), network);
   afterEach(async (context) => {
     if ('passed' in context && !context.passed)
       process.stderr.write(`${context.name}\n${await mesh.describe()}\n`);

@@ -26,8 +26,7 @@ export async function leftOvers(peer: Peer): Promise<readonly string[]> {
     readdir(join(peer.dataDir, path)).catch(() => []);
   for (const execution of await below('executions'))
     for (const name of await below(`executions/${execution}`))
-      if (WORKING.has(name) || name.endsWith('.new'))
-        found.push(`${peer.name}: executions/${execution}/${name}`);
+      if (WORKING.has(name)) found.push(`${peer.name}: executions/${execution}/${name}`);
   for (const name of await below('spool')) found.push(`${peer.name}: spool/${name}`);
   if ((await dockerMissing()) === false)
     for (const name of await containersOf(peer.nodeId)) found.push(`${peer.name}: ${name}`);

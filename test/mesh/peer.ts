@@ -135,13 +135,12 @@ export class Peer {
     });
     await until(
       `${this.name} is ready`,
-      () => {
-        if (this.#child === null)
-          throw new Error(`${this.name} ended while it started:\n${this.tail()}`);
-        return /^ready /m.test(this.#ownLog());
-      },
+      // What a probe throws means "not yet", so that it has ended is told afterwards.
+      () => this.#child === null || /^ready /m.test(this.#ownLog()),
       { deadlineMs: START_MS, describe: () => this.tail() },
     );
+    if (this.#child === null)
+      throw new Error(`${this.name} ended while it started:\n${this.tail()}`);
     this.nodeId = this.#printed('peer id');
     this.address = this.#printed('bootstrap');
     this.apiPort = Number(new URL(this.#printed('api')).port);

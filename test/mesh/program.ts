@@ -36,15 +36,16 @@ async function isFresh(): Promise<boolean> {
   return Math.min(...built) > Math.max(...sources);
 }
 
-export async function createProgram(): Promise<Program> {
+/** @param failpoints a build at whose named places tests may break it */
+export async function createProgram(failpoints = false): Promise<Program> {
   const directory = await mkdtemp(join(tmpdir(), 'shoal-program-'));
   await mkdir(join(directory, 'scripts'));
   await cp(join(root, 'scripts/shoal'), join(directory, 'scripts/shoal'));
   await cp(join(root, 'package.json'), join(directory, 'package.json'));
   await symlink(join(root, 'node_modules'), join(directory, 'node_modules'));
   const dist = join(directory, 'dist');
-  if (await isFresh()) await cp(join(root, 'dist'), dist, { recursive: true });
-  else await buildAll(dist);
+  if (!failpoints && (await isFresh())) await cp(join(root, 'dist'), dist, { recursive: true });
+  else await buildAll(dist, failpoints);
   return {
     command: join(directory, 'scripts/shoal'),
     directory,

@@ -9,7 +9,7 @@ import { docker, noop, wasm } from './specs.ts';
 /** `failed` may be the end of a job that nobody could keep from failing: a node it needed is gone. */
 type Kind = 'noop' | 'wasm' | 'docker' | 'ops' | 'service';
 
-interface Submitted {
+export interface Submitted {
   readonly id: string;
   readonly kind: Kind;
   readonly count: number;
@@ -94,7 +94,7 @@ export function createWorkload(mesh: Mesh, kinds: readonly Kind[], label = 'load
 const countOf = (kind: Kind): number => (kind === 'noop' ? 2 : 1);
 
 /** The state in which all peers say that it ended. */
-async function endOf(
+export async function endOf(
   mesh: Mesh,
   peers: readonly Peer[],
   { id, kind, count }: Submitted,

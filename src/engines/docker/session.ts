@@ -18,6 +18,7 @@ import type { Stopper } from './stopper.ts';
 import { createUsageMeter } from './usage.ts';
 import { inspectPatiently, watchContainer } from './watch.ts';
 import type { ContainerState, Ending, Watch } from './watch.ts';
+import { failpoint } from '../../lib/failpoint.ts';
 
 export interface SessionOptions {
   readonly api: DockerApi;
@@ -42,6 +43,7 @@ const LOG_AGAIN_MS = 500;
  */
 export async function superviseContainer(options: SessionOptions): Promise<EngineOutcome> {
   const { api, config, run, id } = options;
+  failpoint('container.created');
   const files = await openOutputFiles(run.stdoutPath, run.stderrPath, run.outputMaxBytes).catch(
     () => null,
   );
@@ -82,6 +84,7 @@ async function startWatched(
   try {
     output.follow(await api.attach(id));
     await api.start(id);
+    failpoint('container.started');
   } catch (error) {
     if (await didStart(options, error)) {
       output.repeat();
@@ -129,7 +132,9 @@ async function seeThrough(
   });
   await output.finish(ending.type === 'ended');
   const earlier = found === null ? null : await readStopReason(run.scratchDir);
+  failpoint('container.ended');
   await api.remove(id).catch(() => undefined); // what cannot be removed now is swept later
+  failpoint('container.removed');
   return outcomeOf({
     order: run.order,
     ending,

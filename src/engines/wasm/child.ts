@@ -27,6 +27,7 @@ import { capture } from './output.ts';
 import { usageOf } from './process-table.ts';
 import type { ProcessUsage } from './process-table.ts';
 import type { RunnerOrder, RunnerReport } from './wire.ts';
+import { failpoint } from '../../lib/failpoint.ts';
 
 export interface ChildRun {
   readonly file: string;
@@ -70,6 +71,7 @@ export async function runChild(
   };
   const ended = endOf(child);
   onPid(child.pid ?? null);
+  failpoint('wasm.spawned');
   const stopWatching = watchLimits(child, run, watch, kill);
   const onAbort = (): void => kill(cancelled());
   signal.addEventListener('abort', onAbort);

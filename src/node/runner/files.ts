@@ -21,6 +21,7 @@ import type { ExecutionId } from '../../core/record/ids.ts';
 import type { Mount } from '../../engines/engine.ts';
 import { removeTree } from '../../lib/remove-tree.ts';
 import { readIfThere, writeDurably } from '../../lib/durable-file.ts';
+import { failpoint } from '../../lib/failpoint.ts';
 
 export type FinalEvent = Exclude<RunEvent, { readonly type: 'phase' }>;
 
@@ -84,8 +85,11 @@ export function executionFiles(executionsDir: string, execution: ExecutionId): E
   const empty = async (paths: readonly string[]): Promise<void> => {
     for (const path of paths) await removeTree(path);
   };
-  const write: ExecutionFiles['write'] = (name, fact) =>
-    writeDurably(join(directory, `${name}.json`), JSON.stringify(fact));
+  const write: ExecutionFiles['write'] = async (name, fact) => {
+    failpoint('execution-file.before', name);
+    await writeDurably(join(directory, `${name}.json`), JSON.stringify(fact));
+    failpoint('execution-file.after', name);
+  };
   let begun: Promise<void> = Promise.resolve();
   return {
     directory,

@@ -27,6 +27,7 @@ import { TIMEOUT, createGuard } from './guard.ts';
 import type { Filled, Guard } from './guard.ts';
 import { outputHead } from './output.ts';
 import { isOwn, stage } from './staging.ts';
+import { failpoint } from '../../lib/failpoint.ts';
 
 /** The part of the configuration that the runner needs. */
 export interface RunnerSettings {
@@ -131,6 +132,7 @@ async function run(carried: OrderRun): Promise<Outcome> {
   const outcome =
     (prepared === null ? null : await takeUp(carried, engine, prepared)) ??
     (await begin(carried, engine));
+  failpoint('run.ended');
   const ended = { exitCode: outcome.exitCode, usage: outcome.usage };
   // With nothing to publish the last event is what is written next, and says the same.
   if (publishes(order)) files.beginWrite('outcome', ended);
@@ -167,9 +169,11 @@ async function begin(carried: OrderRun, engine: Engine): Promise<Outcome> {
   const { files, order, settings, signal, sources } = carried;
   carried.phase('preparing');
   await files.reset();
+  failpoint('execution.reset');
   files.beginWrite('order', order);
   const inputMaxBytes = Math.min(settings.inputMaxBytes, diskBytesOf(carried));
   const prepared = await stage({ order, files, sources, inputMaxBytes, signal });
+  failpoint('run.staged');
   await files.settled();
   await files.write('prepared', prepared);
   signal.throwIfAborted();
@@ -338,6 +342,7 @@ async function publish(
   });
   // Once it is told that the program is over, no crash makes it run again.
   await Promise.all([assembled, files.settled()]);
+  failpoint('result.assembled');
   carried.phase('publishing');
   const limits = {
     entriesMax: settings.resultEntriesMax,
@@ -348,6 +353,7 @@ async function publish(
   const published = await inTurn(carried, checked.entries, () =>
     publisher.publish(files.results, signal),
   );
+  failpoint('result.published');
   const dropped = checked.dropped.length + published.dropped.length;
   if (dropped > 0)
     log.warn(

@@ -17,6 +17,7 @@ import { executionFiles } from './files.ts';
 import type { FinalEvent } from './files.ts';
 import { createSweeper } from './sweep.ts';
 import { createWarden } from './warden.ts';
+import { failpoint } from '../../lib/failpoint.ts';
 
 export interface RunnerOptions extends RunPorts {
   /** Directory of all executions; made when it is not there. */
@@ -214,9 +215,11 @@ async function carryThrough(setup: Setup, tell: (event: FinalEvent) => void): Pr
     await mkdir(carried.files.directory, { recursive: true, mode: 0o700 });
     await Promise.all([carried.files.write('final', event), carried.files.settled()]);
     tell(event);
+    failpoint('run.told');
     await carried.files
       .clear()
       .catch((error: unknown) => log.warn({ error }, 'execution.not-cleared'));
+    failpoint('execution.cleared');
   } catch (error) {
     // Even the files cannot be written: the core still has to hear that this node cannot do it.
     log.error({ error }, 'execution.broken');

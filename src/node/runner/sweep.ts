@@ -32,6 +32,8 @@ interface Kept {
 export function createSweeper(
   options: SweepOptions,
 ): (active: () => ReadonlySet<ExecutionId>) => Promise<void> {
+  /** Only a process that died leaves working files of what is over: this one clears up at once. */
+  let isFirst = true;
   return async (active) => {
     await mkdir(options.executionsDir, { recursive: true, mode: 0o700 });
     const present = (await readdir(options.executionsDir))
@@ -42,14 +44,23 @@ export function createSweeper(
     const kept: Kept[] = [];
     for (const execution of present.filter((each) => !running.has(each))) {
       try {
+        if (isFirst) await clearOver(options, execution);
         await sweepOne(options, execution, kept);
       } catch (error) {
         options.log.warn({ error, execution }, 'execution.sweep-failed');
       }
     }
+    isFirst = false;
     await trim(kept, options.settings.logsMaxBytes);
     for (const engine of options.engines.values()) await sweepEngine(engine, active(), options.log);
   };
+}
+
+/** It died between the last event, or the word that nobody needs it, and the clearing up. */
+async function clearOver({ executionsDir }: SweepOptions, execution: ExecutionId): Promise<void> {
+  const files = executionFiles(executionsDir, execution);
+  const isOver = (await files.read('final')) ?? (await files.read('forgotten'));
+  if (isOver !== null) await files.clear();
 }
 
 async function sweepOne(

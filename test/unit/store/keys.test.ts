@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   chownSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -151,4 +152,16 @@ test('each way in which a swarm key file is wrong is told', (context) => {
       why,
     );
   }
+});
+
+test('what a process left that died while it made a key is removed, and the key stays what it is', (context) => {
+  const path = join(temporary(context), 'node.key');
+  const key = loadKey(path, randomBytes);
+  const drafts = [`${path}.17.new`, `${path}.new`, `${path}s.17.new`];
+  for (const draft of drafts) writeFileSync(draft, 'x');
+  assert.deepEqual(loadKey(path, randomBytes), key);
+  assert.deepEqual(
+    drafts.map((draft) => existsSync(draft)),
+    [false, true, true],
+  );
 });

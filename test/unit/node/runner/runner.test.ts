@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { readFile, readdir } from 'node:fs/promises';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { asExecutionId } from '../../../../src/core/record/ids.ts';
@@ -417,6 +417,23 @@ describe('the files of an execution', () => {
     now += 1;
     await w.runner.sweep();
     assert.deepEqual(await readdir(w.executionsDir), []);
+  });
+
+  it('are cleared by the first sweep when the process that was about to do so died', async () => {
+    for (const forgotten of [false, true]) {
+      await using w = await world();
+      const at = (path: string): string => join(w.executionsDir, 'e-1', path);
+      w.runner.start(shell('echo done', { ...outputs, ...ipfs }), false);
+      await w.last();
+      await eventually('the working files are gone', () => !existsSync(at('scratch')));
+      if (forgotten) w.runner.forget(e1);
+      await eventually('it is forgotten', () => existsSync(at('forgotten.json')) === forgotten);
+      for (const left of ['results', 'scratch']) await mkdir(at(left));
+      await writeFile(at('results/large'), 'x');
+      await w.runner.sweep();
+      for (const gone of ['results', 'scratch']) assert.ok(!existsSync(at(gone)), gone);
+      assert.equal(await readFile(at('logs/stdout'), 'utf8'), 'done\n');
+    }
   });
 
   it('make room for later ones when the logs of all take too much, the oldest first', async () => {
