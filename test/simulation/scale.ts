@@ -10,7 +10,7 @@ import type { Input } from '../../src/core/contract/input.ts';
 import { createMachine } from '../../src/core/machine.ts';
 import type { JobId } from '../../src/core/record/ids.ts';
 import type { Job } from '../../src/job/model.ts';
-import { createFacts } from './facts.ts';
+import { createFacts, endOf } from './facts.ts';
 import { NO_FAULTS } from './faults.ts';
 import { wireBytes } from './frames.ts';
 import type { Observer } from './observer.ts';
@@ -133,7 +133,7 @@ export function measureScale(options: ScaleOptions): ScaleFigures {
 
   const isShort = new Set(jobs.short.map(({ spec }) => spec.Name));
   const jobsClosed = [...facts.jobs.values()].filter(
-    ({ chosen, spec }) => chosen.has('close/1') && isShort.has(spec?.spec.Name ?? ''),
+    (job) => endOf(job) !== undefined && isShort.has(job.spec?.spec.Name ?? ''),
   ).length;
   if (jobsClosed === 0) throw new Error('No job came to its end.');
   const { ranOn, lastAt } = everywhere.figures();
