@@ -103,6 +103,8 @@ export interface LogRequest {
   readonly execution: string | null;
   /** 0: the current one. */
   readonly version: number;
+  /** Executions of every version that is still known, whatever `version` says. */
+  readonly allVersions: boolean;
   /** Start from now instead of from the beginning. */
   readonly tail: boolean;
   /** Stay until the execution ends instead of ending at what there is. */

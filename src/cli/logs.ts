@@ -16,6 +16,8 @@ export interface LogOptions {
   readonly tail: boolean;
   /** undefined = the current one. */
   readonly version?: number | undefined;
+  /** The latest execution of all versions, or one of any of them. */
+  readonly allVersions?: boolean | undefined;
 }
 
 /**
@@ -35,6 +37,7 @@ export async function printLogs(
     follow: options.follow,
     tail: options.tail,
     job_version: options.version,
+    all_job_versions: options.allVersions,
   };
   try {
     for await (const frame of client().frames(`${jobPath(options.job)}/logs`, query, stop.signal)) {

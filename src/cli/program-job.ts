@@ -180,9 +180,12 @@ export function addJobCommands(program: Command, run: Run): void {
     .argument('<job>', JOB)
     .option('-e, --execution-id <id>', 'of this execution (default: the latest)')
     .option('-f, --follow', 'stay until it ends')
-    .option('-t, --tail', 'from now on instead of from the beginning')
-    .addOption(version('(default: the current one)'));
-  runs(withNamespace(logs), run, async () => (await import('./commands/job-logs.ts')).jobLogs);
+    .option('-t, --tail', 'from now on instead of from the beginning');
+  runs(
+    withNamespace(withVersions(logs)),
+    run,
+    async () => (await import('./commands/job-logs.ts')).jobLogs,
+  );
   const stop = job
     .command('stop')
     .description('stop a job')

@@ -137,19 +137,7 @@ export function createService(deps: ServiceDeps): ShoalService {
     submit: (job, options) => submit(deps, job, options),
     stop: (ref, namespace, reason) => stop(deps, ref, namespace, reason),
     getJob: (ref, namespace, whole, version = 0) => viewOf(deps, ref, namespace, whole, version),
-    versions: async (ref, namespace) => {
-      const present = await viewOf(deps, ref, namespace, true, 0);
-      const { job, version, spec } = present.records.spec.body;
-      const first = Math.max(1, version - PAST_MAX);
-      const earlier = await Promise.all(
-        Array.from({ length: version - first }, (_, at) =>
-          viewOf(deps, job, spec.Namespace, true, first + at),
-        ),
-      );
-      // Of one that nobody knows any more the present one is told.
-      const known = earlier.filter(({ records }) => records.spec.body.version < version);
-      return [...known, present];
-    },
+    versions: (ref, namespace) => versionsOf(deps, ref, namespace),
     rerun: (ref, namespace, options) => rerun(deps, ref, namespace, options),
     listJobs: async ({ namespace, limit }) => {
       const reply = await ask(deps, { type: 'jobs', namespace, limit });
@@ -310,6 +298,25 @@ function submitted(
 }
 
 // — versions
+
+/** Those of a job that are still known, the present one last. */
+async function versionsOf(
+  deps: ServiceDeps,
+  ref: string,
+  namespace: string,
+): Promise<readonly JobView[]> {
+  const present = await viewOf(deps, ref, namespace, true, 0);
+  const { job, version, spec } = present.records.spec.body;
+  const first = Math.max(1, version - PAST_MAX);
+  const earlier = await Promise.all(
+    Array.from({ length: version - first }, (_, at) =>
+      viewOf(deps, job, spec.Namespace, true, first + at),
+    ),
+  );
+  // Of one that nobody knows any more the present one is told.
+  const known = earlier.filter(({ records }) => records.spec.body.version < version);
+  return [...known, present];
+}
 
 /** The own owner's job of this name; another owner's is simply another job. */
 async function namesake(deps: ServiceDeps, { Name, Namespace }: Job): Promise<FoundJob | null> {
@@ -474,11 +481,8 @@ async function* logs(
   request: LogRequest,
   signal: AbortSignal,
 ): AsyncGenerator<LogLine> {
-  const first = await findJob(deps, request.job, request.namespace, 0, request.version);
-  const { records } = await wholeJob(deps, first);
-  demandVersion(records, request.version);
-  const ledger = ledgerOf(records);
-  const { execution, node, result } = chooseExecution(ledger, request.execution);
+  const ledgers = (await recordsFor(deps, request)).map(ledgerOf);
+  const { execution, node, result } = chooseExecution(ledgers, request.execution);
   const options = { tail: request.tail, follow: request.follow };
   if (node === deps.self) {
     yield* deps.localLogs(execution, options, result, signal);
@@ -498,12 +502,27 @@ async function* logs(
   }
 }
 
-/** The execution named, else the newest one that was not discarded. */
+/** Of the version that is looked at, or of all. */
+async function recordsFor(
+  deps: ServiceDeps,
+  { job, namespace, version, allVersions }: LogRequest,
+): Promise<readonly JobRecords[]> {
+  if (allVersions) return (await versionsOf(deps, job, namespace)).map(({ records }) => records);
+  const { records } = await wholeJob(deps, await findJob(deps, job, namespace, 0, version));
+  demandVersion(records, version);
+  return [records];
+}
+
+/** The execution named, else the newest one that was not discarded; of ledgers of one job, one at least. */
 function chooseExecution(
-  ledger: Ledger,
+  ledgers: readonly Ledger[],
   ref: string | null,
 ): { execution: ExecutionId; node: NodeId; result: Published | null } {
-  const all = [...ledger.partitions.values()].flatMap((partition) => attemptsOf(partition));
+  const all = ledgers.flatMap((ledger) =>
+    [...ledger.partitions.values()].flatMap((partition) =>
+      attemptsOf(partition).map((attempt) => ({ ...attempt, accept: partition.accept })),
+    ),
+  );
   const found = all
     .filter((attempt) => ref === null || attempt.assign.record.body.execution.startsWith(ref))
     .sort((a, b) => a.assign.record.hlc - b.assign.record.hlc);
@@ -512,10 +531,10 @@ function chooseExecution(
   );
   const chosen = live.at(-1) ?? found.at(-1);
   if (chosen === undefined) {
-    throw new ShoalError({ code: 'execution-not-found', ref: ref ?? `of job ${ledger.job}` });
+    throw new ShoalError({ code: 'execution-not-found', ref: ref ?? `of job ${ledgers[0]?.job}` });
   }
-  const { execution, node, partition } = chosen.assign.record.body;
-  const accepted = ledger.partitions.get(partition)?.accept?.record.body;
+  const { execution, node } = chosen.assign.record.body;
+  const accepted = chosen.accept?.record.body;
   const holders = accepted?.execution === execution ? accepted.holders : [node];
   const cid = chosen.state?.body.result?.cid;
   const result = cid === undefined ? null : { cid, holders };

@@ -64,6 +64,12 @@ describe('five peers', () => {
     const all = await mesh.ok(first, ['job', 'history', id, '--all-versions', '--output', 'json']);
     const told = (JSON.parse(all) as { JobVersion: number }[]).map(({ JobVersion }) => JobVersion);
     assert.deepEqual([...new Set(told)].sort(), [1, 2, 3]);
+    const of = ['job', 'executions', id, '-v', '1', '--output', 'json'];
+    const [earlier] = JSON.parse(await mesh.ok(first, of)) as readonly { ID: string }[];
+    const logs = ['job', 'logs', id, '-e', earlier?.ID ?? assert.fail()];
+    assert.equal((await mesh.cli(first, logs)).code, 3, 'it is none of the current version');
+    const line = await mesh.ok(first, [...logs, '--all-versions']);
+    assert.ok(line.startsWith(`noop ${earlier?.ID}`), line);
   });
 
   test('a service goes over to its next version, also when its leader is killed meanwhile', async () => {

@@ -28,6 +28,7 @@ function requestOf(request: FastifyRequest): LogRequest {
     version: count(request, 'job_version') ?? 0,
     tail: flag(request, 'tail'),
     follow: flag(request, 'follow'),
+    allVersions: flag(request, 'all_job_versions'),
   };
 }
 

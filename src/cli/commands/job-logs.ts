@@ -9,6 +9,7 @@ interface Options {
   readonly follow?: boolean;
   readonly tail?: boolean;
   readonly version?: number;
+  readonly allVersions?: boolean;
 }
 
 export const jobLogs: CommandCode<Options> = (context, [ref], options) =>
@@ -19,4 +20,5 @@ export const jobLogs: CommandCode<Options> = (context, [ref], options) =>
     follow: options.follow === true,
     tail: options.tail === true,
     version: options.version,
+    allVersions: options.allVersions,
   });

@@ -249,6 +249,8 @@ export class FakeService implements ShoalService {
   /** Thrown by the next call of anything that reaches for a job. */
   fail: unknown = null;
   logsOpened = 0;
+  /** Those asked for in order. */
+  readonly logRequests: LogRequest[] = [];
   logsClosed = 0;
   readonly #tokens = new Map<string, FakeJob>();
   #records = 0;
@@ -374,6 +376,7 @@ export class FakeService implements ShoalService {
   }
 
   async *logs(request: LogRequest, signal: AbortSignal): AsyncGenerator<LogLine> {
+    this.logRequests.push(request);
     const job = this.find(request.job, request.namespace);
     if (
       request.execution !== null &&

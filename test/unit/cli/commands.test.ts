@@ -163,6 +163,21 @@ test('logs: both streams apart, errors with their code', async () => {
   assert.match(unknown.err, /^Error: No execution e-12345678/);
 });
 
+test('logs are asked for of one version, of the current one or of all', async () => {
+  const { cli, job } = await withJob();
+  job.assign();
+  for (const flags of [[], ['-v', '1'], ['--all-versions']])
+    assert.equal((await cli.run(['job', 'logs', job.id, ...flags])).code, 0);
+  assert.deepEqual(
+    cli.api.service.logRequests.map(({ version, allVersions }) => [version, allVersions]),
+    [
+      [0, false],
+      [1, false],
+      [0, true],
+    ],
+  );
+});
+
 test('following logs ends on Ctrl-C with 130, at the source too', async () => {
   const { cli, job } = await withJob();
   job.assign();
