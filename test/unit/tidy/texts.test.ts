@@ -74,4 +74,12 @@ describe('test/README.md', () => {
     assert.deepEqual(listed('hard'), [...hardKinds].sort());
     assert.deepEqual(listed('strict'), [...STRICT_NAMES].sort());
   });
+
+  it('names tests of real peers that are there', () => {
+    const table = section(testing, '## Real peers');
+    const named = found(table, /^\| (`.*?) \|/gm).flatMap((row) => found(row, /`([a-z-]+)`/g));
+    const gone = named.filter((name) => !existsSync(join(ROOT, `test/mesh/${name}.test.ts`)));
+    assert.deepEqual(gone, []);
+    assert.ok(named.length > 30);
+  });
 });
