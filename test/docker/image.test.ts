@@ -103,6 +103,23 @@ describe('a registry on loopback', { skip: skipRegistry }, () => {
     }
   });
 
+  test('the time of a pull is none of the program’s', async () => {
+    const timeoutMs = 1_000;
+    const slow: RequestListener = ({ url = '' }, response) => {
+      const pass = (): unknown =>
+        response.writeHead(307, { location: `http://${host}${url}` }).end();
+      if (url.includes('/manifests/')) setTimeout(pass, timeoutMs + 500);
+      else pass();
+    };
+    await withServer(slow, async (other) => {
+      const image = `${other}/tools/busybox:1`;
+      const { outcome, stdout } = await runOnce({ params: params(image), timeoutMs });
+      await docker('rmi', image);
+      assert.equal(shortOf(outcome), 'exited 0');
+      assert.equal(stdout, 'ran\n');
+    });
+  });
+
   test('an image that grows beyond the limit when it is unpacked is not kept', async () => {
     const image = `${host}/tools/zeros:1`;
     const directory = await mkdtemp(join(tmpdir(), 'shoal-zeros-'));

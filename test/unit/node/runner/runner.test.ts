@@ -8,6 +8,7 @@ import { executionFiles } from '../../../../src/node/runner/files.ts';
 import { encodeDataUrl } from '../../../../src/job/inline.ts';
 import type { Source } from '../../../../src/storage/source.ts';
 import { inputOf } from '../../storage/support.ts';
+import type { Engine } from '../../../../src/engines/engine.ts';
 import { createShellEngine } from '../shell-engine.ts';
 import { eventually, failureOf, shell, world } from '../support.ts';
 
@@ -203,6 +204,27 @@ describe('limits of an execution', () => {
     assert.match(last.failure.message, /Execution timed out after 0\.3s/);
     assert.equal(last.output?.stdout, 'begun\n', 'it had begun, so its time was its own');
     assert.ok(last.usage !== null && last.usage.wallMs >= 250, String(last.usage?.wallMs));
+  });
+
+  it('count no time in which its engine brings an image here', async () => {
+    const shellEngine = createShellEngine(true);
+    let arrive = (): void => {};
+    const pulling: Engine = {
+      ...shellEngine,
+      async run(...call) {
+        await new Promise<void>((resolve) => (arrive = resolve));
+        return await shellEngine.run(...call);
+      },
+    };
+    await using w = await world({ engines: new Map([['shell', pulling]]) });
+    w.runner.start(shell('echo begun', {}, { timeoutMs: 300 }), false);
+    await w.phase('starting');
+    const budget = performance.now() + 350;
+    await eventually('the budget has passed', () => performance.now() > budget);
+    arrive();
+    const last = await w.last();
+    assert.equal(failureOf(last), 'ended');
+    assert.equal(last.type === 'ended' && last.output?.stdout, 'begun\n');
   });
 
   it('end a program that fills the disk, while it runs or at its end', async () => {
