@@ -38,7 +38,7 @@ export interface NodeView {
 }
 
 export interface Violation {
-  /** `S2`, `L1`, …: the invariant's name in the list of promises. */
+  /** `S2`, `L1`, …: its number in the table of checkers in `test/README.md`, or the name of a strict one. */
   readonly checker: string;
   readonly node: NodeId | null;
   readonly job: JobId | null;
