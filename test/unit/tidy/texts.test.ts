@@ -31,6 +31,13 @@ function checkers(): ReadonlySet<string> {
   return names;
 }
 
+/** Tests that are named, and are neither a file nor a folder. */
+const testsMissing = (text: string): readonly string[] =>
+  found(text, /`((?:unit|mesh|docker|contract|simulation)\/[a-z\d/-]+)`/g).filter((name) => {
+    const path = join(ROOT, 'test', name);
+    return !existsSync(`${path}.test.ts`) && !existsSync(path);
+  });
+
 describe('the invariants in src/README.md', () => {
   it('are numbered one after the other, each once', () => {
     const numbers = found(invariants, /^\| I(\d+) \|/gm).map(Number);
@@ -42,14 +49,7 @@ describe('the invariants in src/README.md', () => {
   });
 
   it('name tests that are there, or folders of them', () => {
-    const named = found(
-      invariants,
-      /`((?:unit|mesh|docker|contract|simulation)\/[a-z\d/-]+)`/g,
-    ).filter((name) => {
-      const path = join(ROOT, 'test', name);
-      return !existsSync(`${path}.test.ts`) && !existsSync(path);
-    });
-    assert.deepEqual(named, []);
+    assert.deepEqual(testsMissing(invariants), []);
   });
 
   it('rest on every checker of the simulator, and on no other', () => {
@@ -57,6 +57,16 @@ describe('the invariants in src/README.md', () => {
     // Merging is looked at by itself, in `merge.test.ts`.
     assert.deepEqual([...named].sort(), [...checkers(), 'S16'].sort());
   });
+});
+
+describe('the limits in src/README.md and p2p/README.md', () => {
+  for (const file of ['src/README.md', 'p2p/README.md']) {
+    const limits = section(read(file), '## Limits');
+
+    it(`name the tests that look at them, which are there: ${file}`, () => {
+      assert.deepEqual(testsMissing(limits), []);
+    });
+  }
 });
 
 describe('test/README.md', () => {
