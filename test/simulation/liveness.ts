@@ -5,7 +5,7 @@
 import type { Inspection } from '../../src/core/contract/inspection.ts';
 import type { SlotValue } from '../../src/core/contract/messages.ts';
 import { isQuorum, members } from '../../src/core/record/keeper-set.ts';
-import { configSlot } from '../../src/core/record/slot.ts';
+import { closeSlot, configSlot } from '../../src/core/record/slot.ts';
 import type { Signed } from '../../src/core/record/records.ts';
 import { JOB_TYPES } from '../../src/job/types.ts';
 import type { CheckersContext } from './checkers.ts';
@@ -208,7 +208,9 @@ function checkKeepers(
 
 /** A keeper is there that has the end of the job on its disk. */
 const canProve = (context: LivenessContext, facts: JobFacts): boolean =>
-  context.nodes.some(({ up, store }) => up && store.get('records', facts.job, 'close') !== null);
+  context.nodes.some(
+    ({ up, store }) => up && store.get('records', facts.job, closeSlot(facts.version)) !== null,
+  );
 
 /** Closed jobs are let go when their time is over, or when there are too many. */
 function mayBeGone(context: LivenessContext, facts: JobFacts): boolean {

@@ -27,7 +27,12 @@ export function createPartitions(world: World, random: Random): Partitions {
     for (const [from, to] of links) {
       if (type === 'peer-disconnected' && random.chance(world.faults().silentRate)) continue;
       if (world.neighbours(from).includes(to))
-        world.hint(type, from, to, random.integer(0, 15_000));
+        queue.after(random.integer(0, 15_000), () => {
+          // A connection outlives a cut that is over before anybody noticed.
+          const linked =
+            network.linked(from.index, to.index) && network.linked(to.index, from.index);
+          if (type === 'peer-connected' || !linked) world.hint(type, from, to, 0);
+        });
     }
   };
 

@@ -6,12 +6,13 @@ import { refusalsFor } from '../../src/core/placing/eligibility.ts';
 import { keeperCount } from '../../src/core/keeping/choose-keepers.ts';
 import type { Effect } from '../../src/core/contract/effect.ts';
 import type { StoreWrite } from '../../src/core/contract/stored.ts';
-import type { JobId, NodeId, StoreId } from '../../src/core/record/ids.ts';
+import type { JobId, NodeId } from '../../src/core/record/ids.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { JobFacts } from './facts.ts';
 import { endOf, keepersNow, slotText } from './facts.ts';
 import { nodeIdOf } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';
+import { createFinished } from './finished.ts';
 import { createFrames } from './frames.ts';
 import type { NodeView, Observer } from './observer.ts';
 
@@ -119,51 +120,11 @@ export function createStrict(context: StrictContext): Strict {
   };
 }
 
-// — finished stays finished
+// — no time is taken away
 
 type RowsObserver = Required<Pick<Observer, 'onStart' | 'onDurable'>> & {
   onHandled(node: NodeView, effects: readonly Effect[]): void;
 };
-
-/** What only a job that goes on gives reason to say. */
-const OPEN: ReadonlySet<string> = new Set(['admitted', 'promise', 'voted', 'propose', 'prepare']);
-
-function createFinished(context: StrictContext): RowsObserver {
-  const durable = new Map<StoreId, Set<JobId>>();
-  /** As far as the process of the node has handled it: its effects may still wait for the disk. */
-  const handled = new Map<NodeId, Set<JobId>>();
-  return {
-    onStart: (node) => handled.set(node.id, new Set(durable.get(node.store.id))),
-    onDurable: (node, writes) => {
-      for (const { table, key, job, value } of writes) {
-        if (table !== 'records' || key !== 'close/1' || value === null) continue;
-        durable.set(node.store.id, (durable.get(node.store.id) ?? new Set()).add(job));
-      }
-    },
-    onHandled: (node, effects) => {
-      const known = handled.get(node.id) ?? new Set();
-      for (const effect of effects) {
-        if (effect.type !== 'send' || !OPEN.has(effect.message.type)) continue;
-        const { message } = effect;
-        if (!('job' in message) || !known.has(message.job)) continue;
-        // Whoever asks again is answered, while the job is kept.
-        const kept = node.inspect().jobs.some(({ job }) => job === message.job);
-        if (message.type === 'admitted' && kept) continue;
-        const text = `sends ${message.type} for a job whose end it had on disk`;
-        context.violation('finished', node, message.job, text);
-      }
-      for (const effect of effects) {
-        if (effect.type !== 'persist') continue;
-        for (const { table, key, job, value } of effect.writes) {
-          if (table === 'records' && key === 'close/1' && value !== null) known.add(job);
-        }
-      }
-      handled.set(node.id, known);
-    },
-  };
-}
-
-// — no time is taken away
 
 /**
  * A job is as old as its first keeper's knowledge of it. Its owner waits since before that; a full or slow
