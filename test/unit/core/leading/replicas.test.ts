@@ -391,9 +391,10 @@ describe('whatever became of the attempts of a replica', () => {
   it('another is wanted only when none lives that was not told to stop', () => {
     each(({ ledger, observed }, plan) => {
       if (plan.vacancies.size === 0) return;
-      const lives = planJob(ledger, observed).begun.concat([...observed.watch.values()]);
-      for (const { assign, gaveUp, startBy } of lives) {
-        const { execution } = assign.record.body;
+      // What is seen for the first time, as it was adopted since, is what counts of its execution.
+      const lives = new Map(observed.watch);
+      for (const begun of plan.begun) lives.set(begun.assign.record.body.execution, begun);
+      for (const [execution, { gaveUp, startBy }] of lives) {
         const phase = ledger.states.get(execution)?.body.phase;
         const over = phase === 'failed' || phase === 'cancelled';
         const missed = startBy !== null && startBy <= NOW;
