@@ -20,6 +20,7 @@ import { outdate } from './outlook.ts';
 import { onlyBusy } from './queueing.ts';
 import type { Leader, Rolling } from './state.ts';
 import { isRolled, retireOne } from './turning.ts';
+import { upAs } from './workload.ts';
 
 /** A replica of the new version that has run for so long came up: what fails at its start has failed by then. */
 const UP_MS = 10_000;
@@ -106,15 +107,6 @@ function mayMakeRoom(
 function stop(core: Node, kept: KeptJob, lead: Leader, { assign }: Attempt): void {
   const { execution, node } = assign.record.body;
   retireOne(core, kept, lead, execution, node);
-}
-
-/** Names what has been running since then without an end; null while it does not run. */
-function upAs({ assign, state }: Attempt, lead: Leader): string | null {
-  const { execution } = assign.record.body;
-  // Its node has told an earlier process of this one how it goes, and says now only that it goes on.
-  if (state === null) return lead.watch.get(execution)?.startBy === null ? execution : null;
-  if (state.body.phase !== 'running' || state.body.retryMs !== null) return null;
-  return `${execution} ${state.body.restarts}`;
 }
 
 /** Why the replicas of this version are taken not to come up; null while they may. */

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import type { NodeId } from '../../../../src/core/record/ids.ts';
 import type { Resources } from '../../../../src/job/model.ts';
 import { Cluster } from '../cluster.ts';
-import { advertOf, idOf, jobWith } from '../fixtures.ts';
+import { advertOf, idOf, jobWith, stateOf } from '../fixtures.ts';
 
 const HONEST = 8;
 const HOSTILE = 9;
@@ -133,6 +133,35 @@ describe('a node that does not begin what it is given', () => {
     cluster.message(0, HOSTILE, { ...bid, ...truth });
     cluster.advance(300);
     assert.equal(given(), 17);
+  });
+
+  it('gets the next replica of a service once the one before runs, as that never ends', () => {
+    const cluster = new Cluster({ nodes: 1, profile: () => ({ engines: {} }) });
+    cluster.submit(0, jobWith({ Type: 'service', Count: 40 }, { resources: small }));
+    cluster.input(0, { type: 'peer-connected', node: idOf(HOSTILE) });
+    const advert = advertOf(HOSTILE, { capacity: size });
+    cluster.message(0, HOSTILE, { type: 'advert', advert });
+    const { job } = cluster.job(0);
+    const bid = { type: 'bid', job, version: 1, round: 0, running: 0, executions: 16 } as const;
+    const given = (): number => {
+      const before = cluster.job(0).records.committed.length;
+      cluster.message(0, HOSTILE, { ...bid, ...truth });
+      cluster.advance(300);
+      return cluster.job(0).records.committed.length - before;
+    };
+    assert.equal(given(), 16);
+    cluster.advance(6_000);
+    assert.equal(given(), 1);
+    const last = cluster.messages('assign').at(-1)?.message.assigns.at(-1)?.record;
+    assert.ok(last);
+    const { execution } = last.body;
+    cluster.message(0, HOSTILE, { type: 'started', job, executions: [execution] });
+    const preparing = stateOf(last, HOSTILE, { phase: 'preparing' });
+    cluster.message(0, HOSTILE, { type: 'states', states: [preparing] });
+    assert.equal(given(), 0, 'nobody knows yet whether it comes up');
+    const running = stateOf(last, HOSTILE, { phase: 'running', sequence: 2 });
+    cluster.message(0, HOSTILE, { type: 'states', states: [running] });
+    assert.equal(given(), 1);
   });
 
   it('is given as much as others again after a while', () => {
