@@ -119,15 +119,21 @@ function isUndecided(facts: JobFacts, able: readonly NodeView[]): boolean {
   });
 }
 
+/** Who leads asks anew about a change of keepers that hangs, after thirty seconds of a clock that may be too fast. */
+const HANGING_MS = 27_000;
+
 /** L7: epochs that began after the mesh had every reason to be calm. */
 export function checkCalm(context: LivenessContext): void {
   for (const facts of context.facts.jobs.values()) {
-    let leader = '';
+    let before = { leader: '', config: '', at: -Infinity };
     for (const [epoch, at] of facts.epochs) {
       // With a change of the keepers, or of one that hangs, the epoch of their leader changes: nobody stands against it.
-      const before = leader;
-      leader = epoch.slice(epoch.lastIndexOf('.'));
-      if (leader === before || /^0\.[1-9][0-9]*\.1\./.test(epoch)) continue;
+      const leader = epoch.slice(epoch.lastIndexOf('.'));
+      const config = epoch.split('.').slice(0, 2).join('.');
+      const isAnew = config !== before.config || at - before.at >= HANGING_MS;
+      const isOwn = leader === before.leader && isAnew;
+      before = { leader, config, at };
+      if (isOwn || /^0\.[1-9][0-9]*\.1\./.test(epoch)) continue;
       if (at < context.healedAt() + CALM_AFTER_MS) continue;
       context.violation('L7', null, facts.job, `epoch ${epoch} began at ${at} ms`);
     }

@@ -1,0 +1,120 @@
+/** What looks at a healed mesh excuses what it says that it excuses, and no more. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { DEFAULT_LIMITS } from '../../src/core/contract/limits.ts';
+import { configSlot } from '../../src/core/record/slot.ts';
+import { admitted, configOf, idOf, jobWith, storeOf } from '../unit/core/fixtures.ts';
+import type { JobFacts } from './facts.ts';
+import type { LivenessContext } from './liveness.ts';
+import { checkCalm, checkReplaced } from './liveness.ts';
+import type { NodeView } from './observer.ts';
+import { profileOf } from './profile.ts';
+import { checkReplicas } from './services.ts';
+import { createSimStore } from './sim-store.ts';
+
+const OF = admitted(jobWith({ Type: 'service', Count: 1 }), [0, 1, 2]);
+const JOB = OF.spec.body.job;
+const HOUR_MS = 3_600_000;
+const NOTHING = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+
+const factsOf = (more: Partial<JobFacts> = {}): JobFacts => ({
+  job: JOB,
+  spec: OF.spec.body,
+  admissions: new Map(),
+  admitted: { body: OF.admission.record.body, at: 0 },
+  configs: new Map(),
+  version: 1,
+  chosen: new Map(),
+  epochs: new Map(),
+  ...more,
+});
+
+const nodeAt = (index: number, up = true): NodeView =>
+  ({ id: idOf(index), up, store: createSimStore(storeOf(index)) }) as unknown as NodeView;
+
+/** An hour after the faults. */
+function seen(
+  check: (context: LivenessContext) => void,
+  facts: JobFacts,
+  nodes: readonly NodeView[],
+): readonly string[] {
+  const checkers: string[] = [];
+  check({
+    now: () => HOUR_MS,
+    healedAt: () => 0,
+    nodes,
+    limits: DEFAULT_LIMITS,
+    facts: { jobs: new Map([[JOB, facts]]) },
+    stopAsked: () => false,
+    violation: (checker: string) => checkers.push(checker),
+  } as unknown as LivenessContext);
+  return checkers;
+}
+
+describe('a job whose keepers are gone', () => {
+  /** The proposed change of keepers, on the disk of those that voted for it. */
+  const change = configOf(OF, [0, 1, 3], [0, 1, 2]);
+  const slot = configSlot({ major: 0, minor: 1 });
+  function replaced(up: readonly number[], voted: readonly number[]): readonly string[] {
+    const nodes = [0, 1, 2, 3, 4].map((index) => nodeAt(index, up.includes(index)));
+    for (const index of voted) {
+      const value = { epoch: OF.epoch, value: change };
+      nodes[index]?.store.apply([{ table: 'accepted', job: JOB, key: slot, value }]);
+    }
+    return seen((context) => checkReplaced(context, 0), factsOf(), nodes);
+  }
+
+  it('is seen when nobody proposed another', () => {
+    assert.deepEqual(replaced([0, 1, 3, 4], []), ['L10']);
+  });
+
+  it('is excused when those that are gone may have decided, with one who is there, who follows them', () => {
+    assert.deepEqual(replaced([0, 1, 3, 4], [0]), []);
+  });
+
+  it('is seen when so many refused that the others cannot have decided anything', () => {
+    const [one, other] = [replaced([0, 1, 2, 3, 4], [0]), replaced([0, 1, 3, 4], [4])];
+    assert.deepEqual(one, ['L10']);
+    assert.deepEqual(other, ['L10']);
+  });
+});
+
+describe('an epoch that begins in a calm mesh', () => {
+  const calm = (...epochs: readonly (readonly [string, number])[]): number =>
+    seen(checkCalm, factsOf({ epochs: new Map(epochs) }), []).length;
+
+  it('of another leader is seen, but for the first one after a change of keepers', () => {
+    assert.equal(calm(['0.0.1.a', 1_000_000], ['0.0.2.b', 1_100_000]), 2);
+    assert.equal(calm(['0.1.1.a', 1_000_000]), 0);
+    assert.equal(calm(['0.1.2.a', 1_000_000]), 1);
+  });
+
+  it('of the same leader is excused as often as a change that hangs is asked about, and no more often', () => {
+    assert.equal(calm(['0.0.1.a', 0], ['0.0.2.a', 1_000_000], ['0.0.3.a', 1_030_000]), 0);
+    assert.equal(calm(['0.0.1.a', 0], ['0.0.2.a', 1_000_000], ['0.0.3.a', 1_001_000]), 1);
+  });
+});
+
+describe('a replica that does not run', () => {
+  const roomy = {
+    ...nodeAt(0),
+    profile: profileOf(0, idOf(0)),
+    inspect: () => ({ capacity: profileOf(0, idOf(0)).capacity, reserved: NOTHING, held: NOTHING }),
+  } as unknown as NodeView;
+  const after = (tries: number, node: NodeView): readonly string[] => {
+    const slots = Array.from({ length: tries }, (_, at) => `assign/1/0/${at}`);
+    const chosen = new Map(slots.map((slot) => [slot, {} as never]));
+    return seen(checkReplicas, factsOf({ chosen }), [node]);
+  };
+
+  it('is seen where a node has room, and excused where none is there that has', () => {
+    assert.deepEqual(after(0, roomy), ['L8']);
+    assert.deepEqual(after(0, { ...roomy, up: false }), []);
+    assert.deepEqual(after(0, { ...roomy, leaving: true }), []);
+  });
+
+  it('is excused while the pause after many tries may last, and not after fewer', () => {
+    assert.deepEqual(after(6, roomy), ['L8']);
+    assert.deepEqual(after(7, roomy), []);
+  });
+});
