@@ -8,7 +8,7 @@ import { JOB_TYPES } from '../../src/job/types.ts';
 import type { LivenessContext } from './liveness.ts';
 import { openJobs } from './liveness.ts';
 import type { NodeView } from './observer.ts';
-import { COMPLETE_MS, hasRoom } from './services.ts';
+import { COMPLETE_MS, hasRoom, isFree } from './services.ts';
 
 /** Beside what services need to be complete: the longest pause of a program that ended again and again. */
 const PAUSE_MAX_MS = 300_000;
@@ -28,7 +28,9 @@ export function checkDaemons(context: LivenessContext): void {
       if (!matches && node.runs().some((run) => run.active && run.order.job === job))
         context.violation('L9', node, job, 'does not match it and runs it');
       if (!matches || executions.some(isWanted)) continue;
-      if (executions.length === 0 && !hasRoom(node, spec)) continue;
+      // One that rests goes on when what runs there meanwhile leaves it the room.
+      const mayRun = executions.length === 0 ? hasRoom : isFree;
+      if (!mayRun(node, spec)) continue;
       context.violation('L9', node, job, 'matches it, has room and does not run it');
     }
   }

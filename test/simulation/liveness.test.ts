@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DEFAULT_LIMITS } from '../../src/core/contract/limits.ts';
+import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import { configSlot } from '../../src/core/record/slot.ts';
 import { admitted, configOf, idOf, jobWith, storeOf } from '../unit/core/fixtures.ts';
+import { checkDaemons } from './daemons.ts';
 import type { JobFacts } from './facts.ts';
 import type { LivenessContext } from './liveness.ts';
 import { checkCalm, checkReplaced } from './liveness.ts';
@@ -116,5 +118,30 @@ describe('a replica that does not run', () => {
   it('is excused while the pause after many tries may last, and not after fewer', () => {
     assert.deepEqual(after(6, roomy), ['L8']);
     assert.deepEqual(after(7, roomy), []);
+  });
+});
+
+describe('a daemon that rests where it matches', () => {
+  const { capacity } = profileOf(0, idOf(0));
+  function seenWith(held: typeof NOTHING): readonly string[] {
+    const store = createSimStore(storeOf(0));
+    const value = { order: { job: JOB }, state: { body: { phase: 'received', retryMs: 0 } } };
+    const row = { table: 'executions', job: JOB, key: 'e-1', value };
+    store.apply([row as unknown as StoreWrite]);
+    const node = {
+      ...nodeAt(0),
+      store,
+      profile: profileOf(0, idOf(0)),
+      runs: () => [],
+      inspect: () => ({ capacity, reserved: NOTHING, held }),
+    } as unknown as NodeView;
+    const { body } = admitted(jobWith({ Type: 'daemon', Count: 0 }), [0]).spec;
+    return seen(checkDaemons, factsOf({ spec: { ...body, job: JOB } }), [node]);
+  }
+
+  it('is seen while there is room for it, if only just, and excused while others have it', () => {
+    const aboutHalf = capacity.cpuMillis / 2 + 1;
+    assert.deepEqual(seenWith({ ...NOTHING, cpuMillis: aboutHalf }), ['L9']);
+    assert.deepEqual(seenWith({ ...NOTHING, cpuMillis: capacity.cpuMillis }), []);
   });
 });

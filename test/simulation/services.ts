@@ -107,14 +107,20 @@ const rolledAt = ({ chosen, version, spec }: JobFacts): number =>
     : (chosen.get(`version/${version}`)?.at ?? 0) + COMPLETE_MS + (spec?.spec.Count ?? 1) * ROLL_MS;
 
 /** One more replica would fit there now, though half of the node is not for one owner alone. */
-export function hasRoom(node: NodeView, spec: SpecBody): boolean {
+export const hasRoom = (node: NodeView, spec: SpecBody): boolean =>
+  isFree(node, spec, half(node.profile.capacity));
+
+/** What runs there leaves it the room for one more, and so much beside it. */
+export function isFree(node: NodeView, spec: SpecBody, spare = NOTHING): boolean {
   if (!node.up || node.paused || node.leaving || node.broken) return false;
   const { profile } = node;
   if (refusalsFor(profile, spec).length > 0) return false;
   const { capacity, reserved, held } = node.inspect();
-  const free = minus(minus(minus(capacity, reserved), held), half(capacity));
+  const free = minus(minus(minus(capacity, reserved), held), spare);
   return busyRefusals(takenBy(spec.spec.Task, profile.overheads), free).length === 0;
 }
+
+const NOTHING: Resources = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
 
 const half = (of: Resources): Resources => ({
   cpuMillis: of.cpuMillis / 2,
