@@ -87,6 +87,13 @@ export const policies: Mutations = {
       why: 'a hostile leader leaves one out, and two run at once',
     },
     {
+      name: 'a keeper forgets with the next version of a job whom it had replaced in the one before',
+      within: 'hasLater',
+      text: 'votedBefore.has(slot) || ',
+      instead: '',
+      why: 'two run at once until their turn comes to give way',
+    },
+    {
       name: 'any node may ask for the tenure of an execution',
       within: 'onTenureWanted',
       text: ' || assigned.node !== from',

@@ -11,6 +11,15 @@ export const versions: Mutations = {
       why: 'a job has two next versions',
     },
   ],
+  'src/core/jobs.ts': [
+    {
+      name: 'a replica that waits for its turn ends with the next word of its program',
+      within: 'endIfOver',
+      text: 'if (ledger?.close === null) endVersionsBefore(core, order.job, ledger.spec.body.version);',
+      instead: 'if (false) return;',
+      why: 'a service is down while it goes over to another version',
+    },
+  ],
   'src/core/leading/rolling.ts': [
     {
       name: 'replicas of the version before stop at once',
@@ -25,6 +34,20 @@ export const versions: Mutations = {
       text: '< TRIES_MAX',
       instead: '< Number.POSITIVE_INFINITY',
       why: 'a service does not go back to what ran',
+    },
+    {
+      name: 'one replica after the other makes room for a version that has none',
+      within: 'mayMakeRoom',
+      text: 'if (last === undefined || upAs(last, lead) === null) return false;',
+      instead: '',
+      why: 'a service ends when it goes over to what does not fit',
+    },
+    {
+      name: 'a job goes back to the version before while it is being stopped',
+      within: 'rollBack',
+      text: 'if (stopAmong(ledger.commands.values(), version - 1) !== null) return false;',
+      instead: '',
+      why: 'what its owner stopped runs again',
     },
   ],
   'src/core/record/versions.ts': [
