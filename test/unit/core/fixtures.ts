@@ -180,7 +180,7 @@ export function assignOf(
 ): Signed<'assign'> {
   const about = {
     job: job.spec.body.job,
-    version: 1,
+    version: job.spec.body.version,
     partition: what.partition ?? 0,
     attempt: what.attempt ?? 0,
     node: idOf(what.node),

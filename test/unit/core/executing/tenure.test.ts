@@ -19,6 +19,7 @@ import {
   nextSpec,
   stateOf,
   suite,
+  suiteOf,
 } from '../fixtures.ts';
 
 /** Nodes 1, 2 and 3 keep the job, 1 leads it; node 0 is the executor and no keeper. */
@@ -31,13 +32,14 @@ class Executor {
   readonly cluster = new Cluster({ nodes: 1, program: () => [] });
   readonly execution;
 
-  constructor(replaces: ReplacedFor | null = null) {
-    const { spec, admission } = job;
-    const about = { job: id, version: 1, leader: idOf(1), admission, grant: null, spec };
+  constructor(replaces: ReplacedFor | null = null, version = 1) {
+    const { admission } = job;
+    const spec = version === 1 ? job.spec : nextSpec(job.spec, exclusive);
+    const about = { job: id, version, leader: idOf(1), admission, grant: null, spec };
     const announcement = { ...about, round: 0, need: 1, notAgain: [] };
     this.cluster.message(0, 1, { type: 'invite', announcement });
     const place = replaces === null ? {} : { attempt: 1, replaces };
-    const assign = assignOf(job, { node: 0, ...place });
+    const assign = assignOf({ ...job, spec }, { node: 0, ...place });
     this.execution = assign.body.execution;
     const assigns = [committed(job, assign)];
     const message = { type: 'assign', spec, admission, grant: null, assigns, holders: [] } as const;
@@ -162,6 +164,14 @@ describe('the executor of an exclusive job', () => {
       assert.equal(executor.runs(), 1);
     });
 
+  it('waits with the first attempt of a later version, too', () => {
+    const second = new Executor(null, 2);
+    second.goOn(PREDECESSOR_MS - 500, [1, 2, 3]);
+    assert.deepEqual([second.questions().length, second.runs()], [0, 0]);
+    second.goOn(1_000, [1, 2, 3]);
+    assert.equal(second.runs(), 1);
+  });
+
   it('is not begun any more when another result was accepted meanwhile', () => {
     const executor = new Executor('lost');
     const state = stateOf(assignOf(job, { node: 5 }), 5, { phase: 'completed' });
@@ -224,15 +234,32 @@ describe('a keeper of an exclusive job', () => {
     }
   });
 
-  it('does not, either, when the job has another version meanwhile and it never heard the end of its vote', () => {
-    const cluster = keeper();
-    propose(cluster, 1);
+  const toSecond = (cluster: Cluster): void => {
     const spec = nextSpec(own.spec, exclusive);
     const of = { spec: suite.envelopeOf(spec), fallback: null, message: '' };
     const version = suite.seal('version', { job: about, version: 2, ...of }, at(3), 'node');
     const values = [certify(version, versionSlot(2), own.keepers, own.epoch)];
     cluster.message(0, 1, { type: 'commit', job: about, values });
     assert.equal(cluster.job(0).records.spec.body.version, 2);
+  };
+
+  it('does not once it has voted for one of a later version that takes its place', () => {
+    const cluster = keeper();
+    toSecond(cluster);
+    assert.equal(answers(cluster, 7), true, 'nothing has taken its place yet');
+    const { body, hlc } = assignOf(own, { node: 8 });
+    const value = suiteOf(1).seal('assign', { ...body, version: 2 }, hlc, 'node');
+    const values = [{ slot: 'assign/2/0/0', value }] as const;
+    const { epoch } = own;
+    cluster.message(0, 1, { type: 'propose', job: about, epoch, values, states: [], commands: [] });
+    assert.equal(cluster.messages('voted').length, 1);
+    assert.equal(answers(cluster, 7), false);
+  });
+
+  it('does not, either, when the job has another version meanwhile and it never heard the end of its vote', () => {
+    const cluster = keeper();
+    propose(cluster, 1);
+    toSecond(cluster);
     assert.equal(answers(cluster, 7), false);
     cluster.restart(0);
     assert.equal(answers(cluster, 7), false);

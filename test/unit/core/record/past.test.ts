@@ -144,6 +144,8 @@ describe('a spec that is wanted', () => {
     assert.notEqual(wants(second.spec, second.spec), 'good');
     for (const change of [{ Type: 'batch' as const }, { Name: 'another' }, { Namespace: 'other' }])
       assert.notEqual(wants(nextSpec(first.spec, jobWith({ Type: 'service', ...change }))), 'good');
+    const late = { of: third.spec.id, how: 'update', reason: '' } as const;
+    assert.notEqual(wants(nextSpec(first.spec, second.spec.body.spec, { follows: late })), 'good');
     const follows = { of: first.spec.id, how: 'rollback', reason: '' } as const;
     assert.notEqual(wants(nextSpec(first.spec, first.spec.body.spec, { follows })), 'good');
   });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Limits } from '../../../../src/core/contract/limits.ts';
+import type { CertifiedValue } from '../../../../src/core/contract/messages.ts';
 import type { Certified, Signed } from '../../../../src/core/record/records.ts';
 import { slotOf, VERSIONS_MAX } from '../../../../src/core/record/slot.ts';
 import { checkWanted } from '../../../../src/core/record/versions.ts';
@@ -93,6 +94,40 @@ describe('a version that the owner wants of a job that is over', () => {
     assert.equal(cluster.machine(0).sizes()['shelf'], 1);
     cluster.restart(0);
     assert.equal(cluster.machine(0).sizes()['shelf'], 1);
+  });
+});
+
+describe('the version to go back to', () => {
+  it('does not begin a job anew that its owner has stopped meanwhile', () => {
+    const service = (V: string): Job => jobWith({ Type: 'service' }, { Env: { V } });
+    const cluster = keeper();
+    const job = jobOf(1, service('1'));
+    const { job: id } = job.spec.body;
+    const second = nextSpec(job.spec, service('2'));
+    const follows = { of: second.id, how: 'rollback', reason: '' } as const;
+    const third = nextSpec(second, service('1'), { follows });
+    const versionOf = (spec: Signed<'spec'>, fallback: Signed<'spec'> | null) => {
+      const sealed = fallback === null ? null : suite.envelopeOf(fallback);
+      const of = { spec: suite.envelopeOf(spec), fallback: sealed, message: '' };
+      const { version } = spec.body;
+      return suiteOf(1).seal('version', { job: id, version, ...of }, at(3), 'node');
+    };
+    const next = versionOf(second, third);
+    const end = closeOf(job, { outcome: 'stopped', version: 2 });
+    keep(cluster, job);
+    const propose = (): number => {
+      const back = versionOf(third, null);
+      const values = [{ slot: slotOf(back), value: back }];
+      const about = { job: id, epoch: job.epoch, values, states: [], commands: [] };
+      cluster.message(0, 1, { type: 'propose', ...about });
+      return cluster.messages('voted').length;
+    };
+    const commit = (value: CertifiedValue): void =>
+      void cluster.message(0, 1, { type: 'commit', job: id, values: [value] });
+    commit(certify(next, slotOf(next), [1, 0, 2], job.epoch));
+    commit(committed(job, end));
+    assert.equal(propose(), 0);
+    assert.equal(cluster.job(0).state, 'Stopped');
   });
 });
 

@@ -124,6 +124,35 @@ describe('an update of a job that is over', () => {
     );
   });
 
+  it('is decided by all who keep it, though only one of them heard of it before its owner was gone', () => {
+    const mesh = new Mesh(jobWith(), { program: () => DONE });
+    mesh.until('it is completed', () => state(mesh, 0) === 'Completed');
+    mesh.cluster.advance(120_000);
+    let heard: string | null = null;
+    mesh.cluster.lose = ({ from, to, message }) => {
+      if (message.type !== 'update' || from === to) return false;
+      heard ??= to;
+      return to !== heard;
+    };
+    mesh.ask(4, jobWith({}, CHANGED));
+    mesh.cluster.crash(4);
+    mesh.cluster.lose = () => false;
+    mesh.until('it is completed again', () =>
+      [0, 1, 2, 3].every((node) => mesh.version(node) === 2 && state(mesh, node) === 'Completed'),
+    );
+  });
+
+  it('runs, though the version before was stopped', () => {
+    const mesh = new Mesh(jobWith(), { program: () => RUNNING });
+    mesh.until('it runs', () => mesh.running().length === 1);
+    const request = mesh.cluster.request(4, { type: 'stop', job: mesh.job, reason: '' });
+    mesh.until('it is stopped', () => mesh.cluster.reply(request) !== null);
+    assert.equal(mesh.update(4, jobWith({}, CHANGED)), 2);
+    mesh.until('it runs again', () => mesh.running().join() === '2');
+    mesh.cluster.advance(60_000);
+    assert.equal(mesh.running().join(), '2');
+  });
+
   it('survives a restart of all keepers before it is decided', () => {
     const mesh = new Mesh(jobWith(), { program: () => DONE });
     mesh.until('it is completed', () => state(mesh, 0) === 'Completed');
