@@ -50,6 +50,7 @@ export const newLeader = (core: Node, ledger: Ledger, epoch: Epoch): Leader => (
   grant: null,
   confirming: null,
   rolling: null,
+  gone: new Map(),
   hung: 0,
   change: null,
   askedBy: new Map(),

@@ -147,25 +147,28 @@ export function rollBack(core: Node, kept: KeptJob, lead: Leader, why: string): 
 
 /** As far as their nodes say that they run, or were heard lately. */
 function oldsOf(core: Node, ledger: Ledger, lead: Leader): Olds {
-  const { others, spec } = ledger;
   const olds = new Map<number, Attempt[]>();
-  const versions = [...others].filter(([version]) => version < spec.body.version);
-  for (const [, { partitions }] of versions.sort(([a], [b]) => a - b))
+  const versions = [...ledger.others].filter(
+    ([version, { assigned }]) =>
+      version < ledger.spec.body.version && lead.gone.get(version) !== assigned.size,
+  );
+  for (const [version, { partitions, assigned }] of versions.sort(([a], [b]) => a - b)) {
+    let isGone = true;
     for (const [index, partition] of partitions) {
       const last = attemptsOf(partition).at(-1);
-      if (last === undefined || !lives(core, ledger, lead, last)) continue;
+      if (last === undefined || isOver(last, lead)) continue;
+      isGone = false;
+      if (silentAt(core, ledger, lead, last) <= core.now) continue;
       olds.set(index, [...(olds.get(index) ?? []), last]);
     }
+    if (isGone) lead.gone.set(version, assigned.size);
+  }
   return olds;
 }
 
-function lives(core: Node, ledger: Ledger, lead: Leader, attempt: Attempt): boolean {
-  const { assign, state } = attempt;
-  const { execution } = assign.record.body;
-  if (lead.cancelled.has(execution)) return false;
-  if (state !== null && isTerminal(state.body.phase)) return false;
-  return silentAt(core, ledger, lead, attempt) > core.now;
-}
+/** For good. */
+const isOver = ({ assign, state }: Attempt, { cancelled }: Leader): boolean =>
+  cancelled.has(assign.record.body.execution) || (state !== null && isTerminal(state.body.phase));
 
 function silentAt(core: Node, ledger: Ledger, lead: Leader, attempt: Attempt): Millis {
   const { execution } = attempt.assign.record.body;

@@ -98,6 +98,8 @@ export interface Leader {
   confirming: Candidacy | null;
   /** null: all replicas are of this version. */
   rolling: Rolling | null;
+  /** Versions before of which no replica is left, and how many executions of each were known then: an event costs no more for them. */
+  readonly gone: Map<number, number>;
   /** How often a change of keepers hung, in this configuration. */
   hung: number;
   /** A change of keepers that it has in mind. */
