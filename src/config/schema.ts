@@ -7,6 +7,15 @@ import { TIMER_MAX_MS } from '../lib/timer.ts';
 import * as z from 'zod';
 import { DEFAULT_LIMITS } from '../core/contract/limits.ts';
 import { isIpAddress } from '../job/addresses.ts';
+import {
+  isLabelValue,
+  LABEL_KEY,
+  LABEL_KEY_EXPECTED,
+  LABEL_VALUE_EXPECTED,
+  LABEL_VALUE_MAX,
+  LABELS_EXPECTED,
+  tooManyLabels,
+} from './labels.ts';
 import { isAmount, isByteAmount, isShare } from './amounts.ts';
 
 const HOUR_MS = 3_600_000;
@@ -47,12 +56,6 @@ export function looksLikeKey(text: string): boolean {
   );
 }
 
-/** Labels of a peer travel in each of its adverts: 100 of them, with values of some words. */
-export const LABELS_MAX = 100;
-export const LABEL_VALUE_MAX = 256;
-export const LABEL_KEY = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;
-export const LABEL_KEY_EXPECTED = 'letters, digits, ".", "_", "-", "/", at most 63';
-
 const node = z.strictObject({
   dataDir: z
     .string()
@@ -67,11 +70,11 @@ const node = z.strictObject({
   labels: z
     .record(
       z.string().regex(LABEL_KEY, `expected ${LABEL_KEY_EXPECTED}`),
-      z.string().max(LABEL_VALUE_MAX),
+      z.string().max(LABEL_VALUE_MAX).refine(isLabelValue, `expected ${LABEL_VALUE_EXPECTED}`),
     )
     .refine(
-      (labels) => Object.keys(labels).length <= LABELS_MAX,
-      `expected at most ${LABELS_MAX} labels`,
+      (labels) => tooManyLabels(Object.entries(labels)) === null,
+      `expected ${LABELS_EXPECTED}`,
     )
     .default({})
     .describe('labels that jobs can select this peer by, beside the automatic ones'),

@@ -4,7 +4,13 @@
  */
 import { join } from 'node:path';
 import type { LabelChange } from '../api/service.ts';
-import { LABEL_KEY, LABEL_VALUE_MAX, LABELS_MAX } from '../config/schema.ts';
+import {
+  isLabelValue,
+  LABEL_KEY,
+  LABELS_EXPECTED,
+  LABELS_MAX,
+  tooManyLabels,
+} from '../config/labels.ts';
 import { ShoalError } from '../failures/shoal-error.ts';
 import { readIfThere, writeDurably } from '../lib/durable-file.ts';
 import type { Log } from '../lib/log.ts';
@@ -28,7 +34,7 @@ export async function openLabels(
   log: Log,
 ): Promise<NodeLabels> {
   const path = join(dataDir, 'labels.json');
-  let changed = await readChanges(path, log);
+  let changed = await readChanges(path, configured, log);
   let last: Promise<unknown> = Promise.resolve();
   const now = (): Labels => Object.fromEntries(merged(configured, changed));
 
@@ -40,13 +46,13 @@ export async function openLabels(
       else next.delete(key);
     }
     for (const [key, value] of Object.entries(set)) next.set(key, value);
-    const count = merged(configured, next).size;
-    if (count > LABELS_MAX || next.size > 2 * LABELS_MAX)
+    const tooMany = tooManyLabels(merged(configured, next));
+    if (tooMany !== null || next.size > 2 * LABELS_MAX)
       throw new ShoalError({
         code: 'request-invalid',
         place: 'labels',
-        value: `${count} labels`,
-        expected: `at most ${LABELS_MAX}`,
+        value: tooMany ?? `${next.size} labels that were set or taken away`,
+        expected: LABELS_EXPECTED,
       });
     await writeDurably(path, `${JSON.stringify(Object.fromEntries(next))}\n`);
     changed = next;
@@ -75,19 +81,23 @@ function merged(configured: Labels, changed: Changes): ReadonlyMap<string, strin
 /** null: taken away. */
 type Changes = ReadonlyMap<string, string | null>;
 
-/** What cannot be read counts as never set: the peer runs under its configuration, and says so. */
-async function readChanges(path: string, log: Log): Promise<Changes> {
+/** What cannot be read, or is too much beside the configuration, counts as never set: the peer runs under its configuration, and says so. */
+async function readChanges(path: string, configured: Labels, log: Log): Promise<Changes> {
   try {
     const text = await readIfThere(path);
     if (text === null) return new Map();
     const value: unknown = JSON.parse(text);
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw new TypeError('it is no object');
-    return new Map(
+    const changes = new Map(
       Object.entries(value as Readonly<Record<string, unknown>>).filter(
         (entry): entry is [string, string | null] => isLabel(entry[0], entry[1]),
       ),
     );
+    // The configuration may have grown since.
+    const tooMany = tooManyLabels(merged(configured, changes));
+    if (tooMany !== null) throw new RangeError(`with the configuration there are ${tooMany}`);
+    return changes;
   } catch (error) {
     log.warn({ error, path }, 'labels.not-read');
     return new Map();
@@ -95,5 +105,4 @@ async function readChanges(path: string, log: Log): Promise<Changes> {
 }
 
 const isLabel = (key: string, value: unknown): boolean =>
-  LABEL_KEY.test(key) &&
-  (value === null || (typeof value === 'string' && value.length <= LABEL_VALUE_MAX));
+  LABEL_KEY.test(key) && (value === null || isLabelValue(value));

@@ -1,6 +1,12 @@
 /** `/shoal/labels`: the labels that jobs can select this peer by, as its operator gave them. */
 import type { FastifyInstance } from 'fastify';
-import { LABEL_KEY, LABEL_KEY_EXPECTED, LABEL_VALUE_MAX, LABELS_MAX } from '../../config/schema.ts';
+import {
+  isLabelValue,
+  LABEL_KEY,
+  LABEL_KEY_EXPECTED,
+  LABEL_VALUE_EXPECTED,
+  LABELS_MAX,
+} from '../../config/labels.ts';
 import { bodyOf, invalid, member, send } from '../http.ts';
 import type { LabelChange } from '../service.ts';
 import type { LabelsJson } from '../types.ts';
@@ -18,8 +24,8 @@ function setOf(value: unknown): LabelChange['set'] {
   const entries = Object.entries(value as Readonly<Record<string, unknown>>);
   for (const [key, text] of entries) {
     checkKey('Label', key);
-    if (typeof text !== 'string' || text.length > LABEL_VALUE_MAX)
-      throw invalid(`Label ${key}`, JSON.stringify(text), `a text of at most ${LABEL_VALUE_MAX}`);
+    if (!isLabelValue(text))
+      throw invalid(`Label ${key}`, JSON.stringify(text), LABEL_VALUE_EXPECTED);
   }
   return Object.fromEntries(entries as [string, string][]);
 }

@@ -58,4 +58,26 @@ describe('labels of a peer', () => {
     await labels.change({ set: { a: 'b' }, remove: [] });
     assert.equal(await readFile(join(path, 'labels.json'), 'utf8'), '{"a":"b"}\n');
   });
+
+  it('are no more than an advert has room for, and what others would read in another way is no value', async (context) => {
+    const path = await directory(context);
+    const labels = await open(path, { a: '1' });
+    const large = Object.fromEntries(
+      Array.from({ length: 90 }, (_, at) => [`k${at}`, '漢'.repeat(256)]),
+    );
+    await assert.rejects(labels.change({ set: large, remove: [] }), /69\d\d\d bytes/);
+    assert.deepEqual(labels.now(), { a: '1' });
+    const text = JSON.stringify({ b: 'x\0', c: '\ud800', d: '1' });
+    await writeFile(join(path, 'labels.json'), text);
+    assert.deepEqual((await open(path)).now(), { d: '1' });
+  });
+
+  it('are those of the configuration alone when it has grown so that there would be too many', async (context) => {
+    const path = await directory(context);
+    const many = (name: string, count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, at) => [`${name}${at}`, 'v']));
+    await (await open(path)).change({ set: many('k', 60), remove: [] });
+    assert.deepEqual((await open(path, many('c', 60))).now(), many('c', 60));
+    assert.equal(Object.keys((await open(path, many('c', 40))).now()).length, 100);
+  });
 });
