@@ -2,6 +2,7 @@
 import { own } from '../job/own.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ShoalError } from '../failures/shoal-error.ts';
+import { VERSIONS_MAX } from '../core/record/slot.ts';
 import { matches } from '../job/constraints.ts';
 import type { Constraint } from '../job/model.ts';
 import { parseSelector } from '../job/selector.ts';
@@ -58,9 +59,30 @@ export function param(request: FastifyRequest, name: string): string {
   return own(request.params as Readonly<Record<string, string | undefined>>, name) ?? '';
 }
 
+/** What the wire carries of a namespace, and of a version: other peers would take more for a fault of this one. */
+const NAMESPACE_MAX = 1_024;
+
+/** @throws ShoalError `request-invalid`. */
+export function namespaceIn(given: string): string {
+  if (given.length <= NAMESPACE_MAX) return given;
+  throw invalid('namespace', given, `at most ${NAMESPACE_MAX} characters`);
+}
+
+/** A version of a job; 0: the current one. @throws ShoalError `request-invalid`. */
+export function versionIn(place: string, given: unknown): number {
+  if (typeof given === 'number' && Number.isInteger(given) && given >= 0 && given <= VERSIONS_MAX)
+    return given;
+  const expected = `a whole number of at most ${VERSIONS_MAX}; 0 is the current one`;
+  throw invalid(place, JSON.stringify(given), expected);
+}
+
+/** The version asked for; 0: the current one. */
+export const versionOf = (request: FastifyRequest): number =>
+  versionIn('job_version', count(request, 'job_version') ?? 0);
+
 /** The namespace of a lookup; Bacalhau's default is the namespace `default`. */
 export const namespaceOf = (request: FastifyRequest): string =>
-  text(request, 'namespace') || 'default';
+  namespaceIn(text(request, 'namespace')) || 'default';
 
 /** The body as an object. @throws ShoalError `request-invalid`. */
 export function bodyOf(request: FastifyRequest): Readonly<Record<string, unknown>> {

@@ -5,13 +5,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ShoalError } from '../../failures/shoal-error.ts';
 import { executionFacts, isTerminalPhase } from '../execution-facts.ts';
-import { count, flag, invalid, namespaceOf, param, send, text } from '../http.ts';
+import { count, flag, invalid, namespaceOf, param, send, text, versionOf } from '../http.ts';
 import { isOver } from '../job-json.ts';
 import { decodeToken, encodeToken, LIMIT_MAX, type Page } from '../paging.ts';
 import type { JobView } from '../service.ts';
 import type { HistoryJson } from '../types.ts';
 import type { RouteContext } from './context.ts';
-import { checkVersion, versionOf } from './jobs.ts';
+import { checkVersion } from './jobs.ts';
 
 const LIMIT_DEFAULT = 100;
 

@@ -13,16 +13,18 @@ import { stringifySorted } from '../../lib/exact-json.ts';
 import { diffLines } from '../diff.ts';
 import {
   bodyOf,
-  count,
   flag,
   invalid,
   labelFilter,
   member,
+  namespaceIn,
   namespaceOf,
   pageOf,
   param,
   send,
   text,
+  versionIn,
+  versionOf,
 } from '../http.ts';
 import { executionsJson, jobAnswer, resultsJson, specJson, summaryJson } from '../job-json.ts';
 import { cut, LIMIT_MAX, type Page } from '../paging.ts';
@@ -62,9 +64,6 @@ function minKeepersOf(body: Readonly<Record<string, unknown>>): number {
     return given;
   throw invalid('MinKeepers', JSON.stringify(given), `a whole number of at most ${KEEPERS_MAX}`);
 }
-
-/** The version asked for; 0: the current one. */
-export const versionOf = (request: FastifyRequest): number => count(request, 'job_version') ?? 0;
 
 /** Of old versions nothing is kept. @throws ShoalError `request-invalid`. */
 export function checkVersion(request: FastifyRequest, { current, records }: JobView): void {
@@ -165,13 +164,14 @@ function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
   });
   app.put('/orchestrator/jobs/:id/rerun', async (request, reply) => {
     const body = bodyOf(request);
-    const [version, reason] = [member(body, 'JobVersion') ?? 0, member(body, 'Reason')];
-    if (typeof version !== 'number' || !Number.isSafeInteger(version) || version < 0)
-      throw invalid('JobVersion', JSON.stringify(version), 'a whole number; 0 is the current one');
+    const version = versionIn('JobVersion', member(body, 'JobVersion') ?? 0);
+    const reason = member(body, 'Reason');
     const namespace = member(body, 'Namespace');
     const done = await service.rerun(
       param(request, 'id'),
-      typeof namespace === 'string' && namespace !== '' ? namespace : namespaceOf(request),
+      typeof namespace === 'string' && namespace !== ''
+        ? namespaceIn(namespace)
+        : namespaceOf(request),
       { version, reason: typeof reason === 'string' ? reason : '' },
     );
     return send(reply, {
@@ -281,7 +281,7 @@ export function jobRoutes(app: FastifyInstance, context: RouteContext): void {
   lookupRoutes(app, context);
   app.get('/orchestrator/jobs', async (request, reply) => {
     const page = pageOf(request, reply);
-    const namespace = text(request, 'namespace');
+    const namespace = namespaceIn(text(request, 'namespace'));
     const wanted = labelFilter(request);
     const all = await service.listJobs({
       namespace: namespace === '' || namespace === '*' ? null : namespace,

@@ -6,7 +6,7 @@ import type { WebSocket } from '@fastify/websocket';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { describe } from '../../failures/table.ts';
 import { failureOf } from '../failures.ts';
-import { count, flag, namespaceOf, param, text } from '../http.ts';
+import { flag, namespaceOf, param, text, versionOf } from '../http.ts';
 import type { LogRequest } from '../service.ts';
 import { Permits } from '../permits.ts';
 import type { LogFrame } from '../types.ts';
@@ -25,7 +25,7 @@ function requestOf(request: FastifyRequest): LogRequest {
     job: param(request, 'id'),
     namespace: namespaceOf(request),
     execution: text(request, 'execution_id') || null,
-    version: count(request, 'job_version') ?? 0,
+    version: versionOf(request),
     tail: flag(request, 'tail'),
     follow: flag(request, 'follow'),
     allVersions: flag(request, 'all_job_versions'),

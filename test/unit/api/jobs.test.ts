@@ -440,6 +440,21 @@ test('a version that is not known is refused by its number, and running once mor
   assert.equal((await api.call('PUT', path, { JobVersion: 'x' })).status, 400);
 });
 
+test('a version or a namespace that no other peer could read is refused before it is asked for', async () => {
+  const api = await createTestApi();
+  const job = await submitted(api);
+  const path = `/orchestrator/jobs/${job.id}`;
+  for (const query of ['job_version=10001', `namespace=${'n'.repeat(1_025)}`])
+    for (const part of ['', '/history', '/results']) {
+      const answer = await api.call('GET', `${path}${part}?${query}`);
+      assert.equal(answer.status, 400);
+      assert.match(answer.text, /at most 10000|at most 1024/);
+    }
+  for (const body of [{ JobVersion: 10_001 }, { Namespace: 'n'.repeat(1_025) }])
+    assert.equal((await api.call('PUT', `${path}/rerun`, body)).status, 400);
+  assert.equal(api.service.reruns.length, 0);
+});
+
 test('the spec of a text is the spec of its JSON', async () => {
   const api = await createTestApi();
   const job = await submitted(api);
