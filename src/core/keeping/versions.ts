@@ -128,8 +128,8 @@ export function tellVersion(core: With<'mesh'>, to: NodeId, { ledger }: KeptJob)
   send(core, to, { type: 'version', job, version, ...changes(configs) });
 }
 
-/** Jobs of which some keepers have missed a version: a proof of some 3 KB each. */
-const UNTOLD_MAX = 1_000;
+/** Jobs of which some keepers have missed a version: its proof has its specs in it, some 3 KB each and 64 KiB at most. */
+const UNTOLD_MAX = 256;
 
 /** The job is over, in a version that these keepers have not heard of: they ask for nothing, as it is over for them. */
 export function rememberUntold(

@@ -77,25 +77,47 @@ export function lookAgain(core: Node): void {
   core.timers.set('live', after(core.now, pauseMs));
 }
 
-/** The oldest of the owner that has most goes, those that run here and the own owner's last. */
+/**
+ * The oldest of the owner that has most goes; what runs here and the own owner's last, as other owners are made up in
+ * a moment.
+ */
 function makeRoom(core: With<'placing' | 'executing'>, newcomer: PublicKey): void {
   const { live } = core.placing;
-  const counts = new Map<PublicKey, number>();
-  for (const { spec } of live.values())
-    counts.set(spec.body.owner, (counts.get(spec.body.owner) ?? 0) + 1);
-  const isForeign = newcomer !== core.suite.owner;
-  if (isForeign && (counts.get(newcomer) ?? 0) > LIVE_PER_OWNER_MAX) dropOldest(core, newcomer);
+  const here = runningHere(core);
+  const ofNewcomer = [...live.values()].filter(({ spec }) => spec.body.owner === newcomer).length;
+  if (newcomer !== core.suite.owner && ofNewcomer > LIVE_PER_OWNER_MAX)
+    dropOldest(core, newcomer, here);
   if (live.size <= LIVE_MAX) return;
-  let most: PublicKey | null = null;
-  for (const [owner, count] of counts) {
-    if (owner === core.suite.owner) continue;
-    if (most === null || count > (counts.get(most) ?? 0)) most = owner;
-  }
-  dropOldest(core, most ?? core.suite.owner);
+  const most = mostOf(core, (job) => !here.has(job)) ?? mostOf(core, () => true);
+  dropOldest(core, most ?? core.suite.owner, here);
 }
 
-function dropOldest(core: With<'placing' | 'executing'>, owner: PublicKey): void {
-  const here = new Set([...core.executing.own.values()].map(({ stored }) => stored.order.job));
+/** The other owner that has most of these; null when no other has any. */
+function mostOf(
+  { placing, suite }: With<'placing'>,
+  which: (job: JobId) => boolean,
+): PublicKey | null {
+  const counts = new Map<PublicKey, number>();
+  let most: PublicKey | null = null;
+  for (const [job, { spec }] of placing.live) {
+    const { owner } = spec.body;
+    if (owner === suite.owner || !which(job)) continue;
+    const count = (counts.get(owner) ?? 0) + 1;
+    counts.set(owner, count);
+    if (most === null || count > (counts.get(most) ?? 0)) most = owner;
+  }
+  return most;
+}
+
+/** What only waits here has not shown that it is worth more. */
+const runningHere = ({ executing }: With<'executing'>): ReadonlySet<JobId> =>
+  new Set(
+    [...executing.own.values()].flatMap(({ stored: { order, queued } }) =>
+      queued === true ? [] : [order.job],
+    ),
+  );
+
+function dropOldest(core: With<'placing'>, owner: PublicKey, here: ReadonlySet<JobId>): void {
   let oldest: JobId | null = null;
   for (const [job, { spec }] of core.placing.live) {
     if (spec.body.owner !== owner) continue;

@@ -31,10 +31,15 @@ function withDeaf(heard: string[] = []): Cluster {
   return cluster;
 }
 
-const announcementOf = (n: number, Type: Job['Type'] = 'daemon', owner = 0): Announcement => {
+const announcementOf = (
+  n: number,
+  Type: Job['Type'] = 'daemon',
+  owner = 0,
+  change: Partial<Omit<Job, 'Task'>> = {},
+): Announcement => {
   const nonce = n.toString(16).padStart(32, '0');
   const signer = suiteOf(1, owner);
-  const job = admitted(jobWith({ Type, Count: 0 }), [1, 2, 3], { nonce }, signer);
+  const job = admitted(jobWith({ Type, Count: 0, ...change }), [1, 2, 3], { nonce }, signer);
   return {
     job: job.spec.body.job,
     version: 1,
@@ -208,5 +213,23 @@ describe('the index of such jobs', () => {
     const cluster = mesh(1, { owner: () => 9, profile: () => ({ capacity: small }) });
     for (let n = 0; n < LIVE_MAX; n += 1) handOn(cluster, 4, announcementOf(n, 'daemon', 1));
     assert.equal(cluster.machine(0).sizes()['live'], LIVE_MAX / 2);
+  });
+
+  it('keeps what runs here, however many owners somebody makes up', () => {
+    const cluster = mesh(1, { owner: () => 9 });
+    const honest = announcementOf(0, 'daemon', 1);
+    handOn(cluster, 4, honest);
+    cluster.until('it runs', () => starts(cluster, 0) === 1);
+    const Constraints = [{ Key: 'room', Operator: '=', Values: ['nowhere'] }] as const;
+    for (let n = 1; n <= LIVE_MAX + 8; n += 1)
+      handOn(cluster, 4, announcementOf(n, 'daemon', 9 + n, { Constraints }));
+    const lists = cluster.messages('live').length;
+    cluster.input(0, { type: 'peer-connected', node: idOf(5) });
+    const told = cluster
+      .messages('live')
+      .slice(lists)
+      .flatMap(({ message }) => message.jobs);
+    assert.equal(told.length, LIVE_MAX);
+    assert.ok(told.some(({ job }) => job === honest.job));
   });
 });
