@@ -124,7 +124,7 @@ export const enrolment: Mutations = {
     {
       name: 'one owner may fill the index of jobs for every node',
       within: 'makeRoom',
-      text: '(counts.get(newcomer) ?? 0) > LIVE_PER_OWNER_MAX',
+      text: 'ofNewcomer > LIVE_PER_OWNER_MAX',
       instead: 'false',
       why: 'it pushes those of others out, and newcomers do not learn of them',
     },

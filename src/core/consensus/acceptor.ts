@@ -27,7 +27,7 @@ import { resultsOf } from './proposer.ts';
 import type { Epoch, Signed, Slot, StateBody } from '../record/records.ts';
 import { endOf } from '../keeping/books.ts';
 import { persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
-import { takeWanted, tellVersion } from '../keeping/versions.ts';
+import { mayReopen, takeWanted, tellVersion } from '../keeping/versions.ts';
 import { checkWanted, mayBeNext, specsOf } from '../record/versions.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { checkCommand } from '../record/verify.ts';
@@ -127,7 +127,7 @@ function raisePromise(core: Node, kept: KeptJob, epoch: Epoch): void {
 }
 
 export function onPropose(
-  core: With<'mesh'>,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'propose' }>,
@@ -138,7 +138,7 @@ export function onPropose(
   if (epoch.leader !== from || !mayLead(kept, epoch, from)) {
     return refuse(core, from, 'not-keeper', false);
   }
-  if (close !== null) wakeFor(core, kept, message);
+  if (close !== null && mayReopen(core, from, kept)) wakeFor(core, kept, message);
   // A closed job takes no other values; the close must answer.
   if (kept.ledger.close !== null) return tellLedger(core, from, kept);
   if (!mayFollow(core, from, kept, epoch)) return;

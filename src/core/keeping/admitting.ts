@@ -39,6 +39,7 @@ import {
   tooLong,
 } from '../record/verify.ts';
 import { bringerOf, welcomeAdmission } from '../mesh/welcome.ts';
+import { mayReopen } from './versions.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** A job voted for and not activated within this: its sponsor may be gone, the keepers help themselves. */
@@ -242,26 +243,33 @@ export function onActivate(
     activate(core, from, spec, message);
   } else if (kept !== undefined) {
     takeChanges(core, from, kept, message.configs);
-    takeVersion(core, kept, message);
+    takeVersion(core, from, kept, message);
   }
   send(core, from, { type: 'activated', job });
 }
 
 /** Which version a job has that goes on here; that it is one is proven like all that was decided. */
-export function takeVersion(core: Node, kept: KeptJob, { version }: Versioned): void {
+export function takeVersion(
+  core: With<'mesh' | 'keeping'>,
+  from: NodeId,
+  kept: KeptJob,
+  { version }: Versioned,
+): void {
   if (version === undefined || kept.ledger.version?.record.id === version.record.id) return;
-  if (checkCommitted(core.suite, kept.ledger, version) === 'good') learn(core, kept, version);
+  if (checkCommitted(core.suite, kept.ledger, version) !== 'good') return;
+  if (mayReopen(core, from, kept)) learn(core, kept, version);
+  else refuse(core, from, 'over-limit', false);
 }
 
 /** Somebody proves which version the job has. */
 export function onVersionLearned(
-  core: Node,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   kept: KeptJob,
   { version, configs }: Extract<Message, { type: 'version' }>,
 ): void {
   takeChanges(core, from, kept, configs);
-  takeVersion(core, kept, { version });
+  takeVersion(core, from, kept, { version });
 }
 
 /** That its spec is the one of its version: of the first the admission says so. */

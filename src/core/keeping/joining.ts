@@ -91,7 +91,7 @@ export function onJoin(
   const kept = known ?? invite(core, from, message);
   if (kept === null) return;
   for (const config of message.configs ?? []) learn(core, kept, config);
-  takeVersion(core, kept, message);
+  takeVersion(core, from, kept, message);
   kept.guestAt = core.now;
   onChange(core, from, kept, { type: 'change', job, next });
 }

@@ -31,7 +31,7 @@ import {
   leaderShown,
   shun,
 } from './oversight.ts';
-import { lookForStale, tellVersion } from './versions.ts';
+import { lookForStale, mayReopen, tellVersion } from './versions.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { countAge, forgetAge } from './age.ts';
@@ -59,7 +59,7 @@ const UNKNOWN_POINTS = 1;
 const RANK_STEP_MS = 1_500;
 
 export function onCommit(
-  core: With<'mesh'>,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   kept: KeptJob,
   message: Extract<Message, { type: 'commit' }>,
@@ -79,6 +79,11 @@ export function onCommit(
       const { record, votes } = value;
       if (record.type === 'close' && !isGrounded(kept.ledger, record)) {
         learnClose(core, kept, { record, votes });
+        continue;
+      }
+      // It comes again; till then the job is over here.
+      if (record.type === 'version' && !mayReopen(core, from, kept)) {
+        refuse(core, from, 'over-limit', false);
         continue;
       }
       if (!learn(core, kept, value)) continue;

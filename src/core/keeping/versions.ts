@@ -53,7 +53,8 @@ export function onUpdate(
     return;
   }
   // No answer: whoever wants it asks again, and others that keep the job may have room.
-  if (!mayGoOn(core, from, kept)) return refuse(core, from, 'over-limit', false);
+  if (shut(core) !== null || !mayReopen(core, from, kept))
+    return refuse(core, from, 'over-limit', false);
   kept.askers.add(from);
   for (const oldest of kept.askers) {
     if (kept.askers.size <= ASKERS_MAX) break;
@@ -67,11 +68,14 @@ export function onUpdate(
 }
 
 /** A job that is over costs nothing but disk: one that is to go on needs a place among those that live, like a new one. */
-function mayGoOn(core: With<'mesh' | 'keeping'>, from: NodeId, { ledger }: KeptJob): boolean {
+export function mayReopen(
+  core: With<'mesh' | 'keeping'>,
+  from: NodeId,
+  { ledger }: KeptJob,
+): boolean {
   if (ledger.close === null) return true;
   const { kept, warm, pending } = core.keeping;
-  const live = kept.size - warm.size + pending.size;
-  if (shut(core) !== null || live >= core.config.limits.jobsMax) return false;
+  if (kept.size - warm.size + pending.size >= core.config.limits.jobsMax) return false;
   return welcomeAdmission(core, from, ledger.spec.body.owner) === 'good';
 }
 

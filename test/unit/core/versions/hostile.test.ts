@@ -80,6 +80,28 @@ describe('a version that the owner wants of a job that is over', () => {
     assert.equal(Number(kept) - Number(warm), 2);
   });
 
+  it('finds none either when its keepers have decided it, or propose to', () => {
+    const cluster = keeper({ jobsMax: 4 });
+    const jobs = [0, 1, 2, 3, 4, 5].map((n) => jobOf(n));
+    for (const job of jobs) {
+      keep(cluster, job);
+      close(cluster, job);
+    }
+    for (const { spec, epoch } of jobs) {
+      const { job } = spec.body;
+      const next = suite.envelopeOf(nextSpec(spec, jobWith({ Count: 2 })));
+      const body = { job, version: 2, spec: next, fallback: null, message: '' };
+      const value = suiteOf(1).seal('version', body, at(5), 'node');
+      const version = certify(value, 'version/2', [1, 2], epoch);
+      const values = [{ slot: 'version/2', value }] as const;
+      cluster.message(0, 1, { type: 'propose', job, epoch, values, states: [], commands: [] });
+      cluster.message(0, 1, { type: 'commit', job, values: [version] });
+      cluster.message(0, 7, { type: 'version', job, version });
+    }
+    const { kept, warm } = cluster.machine(0).sizes();
+    assert.equal(Number(kept) - Number(warm), 2);
+  });
+
   it('keeps it from being over only as long as it may be voted for', () => {
     const cluster = keeper();
     const job = jobOf(1);
