@@ -4,7 +4,7 @@
  *   npm run simulate -- --nodes 1000 --jobs 500 --seed 7     one quiet mesh: what it costs
  *   npm run simulate -- --seeds 1000 --faults                many small meshes with everything going wrong
  *   npm run simulate -- --replay 4711                        one seed with faults, its timeline on failure
- *   npm run simulate -- --soak 60 --seed 500000              an hour of seeds with everything, a line for each 1,000
+ *   npm run simulate -- --soak 60 --seed 500000              an hour of seeds with what the suite mixes, a line for each 1,000
  *   npm run simulate -- --report --nodes 3000                what a job costs against the size of the mesh
  *
  * Exit code: 0 = all promises kept, 1 = a promise broken, 2 = wrong usage.
@@ -35,9 +35,9 @@ const USAGE = `Usage: npm run simulate -- [options]
   --seed N      the seed; the first one with --seeds (default 1)
   --seeds N     run N seeds, one after the other
   --soak M      run seed after seed for M minutes, 1 to 1440, with the faults, the trouble
-                and the promises to the letter of the suite; a summary for each 1,000
+                that the suite mixes and all promises to the letter; a summary for each 1,000
   --report      quiet meshes of growing size, up to --nodes (default 1000), with as many
-                jobs as nodes: what they cost and how fast they are, as a table and a plot
+                jobs as nodes, 200 at least: what they cost and how fast they are, as a table and a plot
   --first       stop at the first seed that fails
   --faults      draw crashes, partitions, losses and the rest from the seed
   --hard KINDS  with trouble beyond the usual faults: all, or some of

@@ -72,7 +72,7 @@ const BEGIN_MS = 10_000;
 /** Of each kind of message the first so many, and then every so-manieth, is encoded for its size. */
 const WEIGHED_FIRST = 20;
 const WEIGHED_EACH = 500;
-/** Every so-manieth gossip about a job is timed: to read a clock takes a tenth of what is measured. */
+/** Every so-manieth gossip about a job is timed: reading the clock costs, too. */
 const TIMED_EACH = 50;
 
 /** @throws Error when the mesh does what it never should: no job was admitted. */

@@ -57,7 +57,7 @@ const alive = (core: With<'mesh'>, member: Member): boolean =>
 const ALIVE_STALE_MS = 500;
 /** Among so many a change must show at once; among thousands it may take a moment. */
 const FEW = 64;
-/** How stale their count may be, for each of them: one look at a member costs some 50 ns, so this is 10 µs a second. */
+/** How stale their count may be, for each of them: so counting costs the same share of the time, however many there are. */
 const COUNT_STALE_MS = 5;
 
 /** Members believed alive, this node not included: most of them hearsay, good for counting. */
