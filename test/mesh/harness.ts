@@ -47,7 +47,11 @@ export interface StartOptions {
 }
 
 /** Enough for every test, whatever the machine has; tests that need a limit give their own. */
-const ROOMY = ['--cpu', '4', '--memory', '2GB', '--disk', '2GB'];
+const ROOM = { '--cpu': '4', '--memory': '2GB', '--disk': '2GB' };
+
+/** What a peer has, as far as its own flags do not say it. */
+const roomBeside = (flags: readonly string[]): readonly string[] =>
+  Object.entries(ROOM).flatMap(([flag, value]) => (flags.includes(flag) ? [] : [flag, value]));
 
 export class Mesh {
   readonly directory: string;
@@ -86,7 +90,7 @@ export class Mesh {
       name,
       command: this.#program.command,
       directory: join(this.directory, name),
-      flags: [...key, ...ROOMY, ...bootstrap, '--noop', ...flags],
+      flags: [...key, ...roomBeside(flags), ...bootstrap, '--noop', ...flags],
       env: this.#env,
       place: this.#placeOf(this.peers.length),
     });

@@ -36,7 +36,16 @@ const DAEMON: Stand = {
     '[ "$1" = --query ] && [ "$AGGREGATE_DURATION" = 10 ] && wc -l < /app/logs/access.log > /app/state/lines; sleep 3600',
   change: 'ENTRYPOINT ["/bin/agent"]',
 };
+const SERVICE: Stand = {
+  image: 'my-kinesis-consumer:latest',
+  program: 'consumer',
+  script:
+    '[ "$1" = -stream-arn ] && [ "$DEFAULT_USER_NAME" = root ] && hostname >> /app/state/runs; sleep 3600',
+  change: 'ENTRYPOINT ["/bin/consumer"]',
+};
 const BATCH_CID = 'QmSYE8dVx6RTdDFFhBu51JjFG1fwwPdUJoXZ4ZNXvfoK2V';
+/** The promise of the mesh, from the death of a node until its replica runs elsewhere. */
+const REPLACED_MS = 30_000;
 const specPath = (name: string): string => join(root, 'test/fixtures/specs', name);
 
 const mesh = await createMesh();
@@ -209,5 +218,57 @@ describe('the daemon spec', { skip: await dockerMissing() }, () => {
     await mesh.ok(first, ['job', 'stop', id]);
     await mesh.reaches(first, id, 'Stopped');
     await mesh.inPhase(first, id, 'cancelled', 2);
+  });
+});
+
+describe('the service spec', { skip: await dockerMissing() }, () => {
+  test('waits for a peer with the labels that it asks for, runs there, and elsewhere when that peer is killed', async () => {
+    mesh.watchContainers();
+    const first = mesh.peers[0] ?? (await mesh.add());
+    mesh.defer(await importImage(mesh.directory, SERVICE));
+    const logs = mesh.path('consumer-logs');
+    await mkdir(logs);
+    const state = mesh.path('consumer-state');
+    await mkdir(state);
+    await chmod(state, 0o777);
+    const spec = offline(await readFile(specPath('service.yaml'), 'utf8'))
+      .replace('/data/log-orchestration/logs', logs)
+      .replace('/data/log-orchestration/state', state);
+    const flags = [
+      ...['--label', 'Architecture=arm64', '--label', 'region=us-west-2', '--memory', '4GB'],
+      ...['--allow-path', logs, '--allow-path', `${state}:rw`],
+    ];
+    const runs = async (): Promise<number> =>
+      (await readFile(join(state, 'runs'), 'utf8').catch(() => '')).split('\n').length - 1;
+    const id = (await mesh.ok(first, ['job', 'run', '-', '--id-only', '--no-wait'], spec)).trim();
+    await mesh.until('the description says what no node has', async () => {
+      const text = await mesh.ok(first, ['job', 'describe', id]);
+      return /Architecture = arm64/.test(text) && /region = us-west-2/.test(text);
+    });
+    await mesh.add({ flags });
+    await mesh.joined();
+    await mesh.inPhase(first, id, 'running', 1);
+    await mesh.until('its program runs', async () => (await runs()) === 1);
+    await mesh.add({ flags });
+    await mesh.joined();
+    const [execution] = await mesh.executions(first, id);
+    const { NodeID } = execution ?? assert.fail('nothing runs');
+    await mesh.peerOf(NodeID).kill();
+    await mesh.until(
+      'it runs elsewhere',
+      async () =>
+        (await mesh.executions(first, id)).some(
+          (one) => one.Phase === 'running' && one.NodeID !== NodeID,
+        ) && (await runs()) === 2,
+      REPLACED_MS,
+    );
+    await mesh.ok(first, ['job', 'stop', id]);
+    await mesh.reaches(first, id, 'Stopped');
+    // Its container outlived it: who comes back to a job that was stopped ends it.
+    await mesh.peerOf(NodeID).start();
+    await mesh.until(
+      'nothing of it is left',
+      async () => (await docker('ps', '--quiet', '--filter', `ancestor=${SERVICE.image}`)) === '',
+    );
   });
 });
