@@ -102,6 +102,11 @@ const REFUSALS: Variants<Refusal, 'code'> = {
     code: literal('other-store'),
     store: storeId,
   }),
+  'versions-full': map<OneRefusal<'versions-full'>>({
+    code: literal('versions-full'),
+    bytes: count,
+    maxBytes: count,
+  }),
   damaged: map<OneRefusal<'damaged'>>({ code: literal('damaged') }),
   over: map<OneRefusal<'over'>>({ code: literal('over') }),
   'wrong-time': map<OneRefusal<'wrong-time'>>({

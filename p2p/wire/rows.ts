@@ -129,6 +129,12 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
     shelved: map<RowOf<'shelved'>>({
       until: common.moment,
       what: oneOf({ records: true, token: true, nothing: true }),
+      past: optional(
+        map<NonNullable<RowOf<'shelved'>['past']>>({
+          owner: common.publicKey,
+          bytes: common.bytes,
+        }),
+      ),
     }),
     counts: map<RowOf<'counts'>>({ count: common.moment }),
   };

@@ -82,6 +82,8 @@ export function explainRefusal(refusal: Refusal): string {
       return 'the job has expired';
     case 'over':
       return 'the job is over';
+    case 'versions-full':
+      return `earlier versions that still run take ${refusal.bytes} of ${refusal.maxBytes} bytes there`;
     case 'other-store':
     case 'damaged':
       return noSay(refusal);

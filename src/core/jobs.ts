@@ -6,6 +6,7 @@ import { learnClose, tickKept } from './keeping/keeper.ts';
 import type { Message } from './contract/messages.ts';
 import { countAnew } from './keeping/age.ts';
 import { rememberEnd } from './keeping/books.ts';
+import { notePast } from './keeping/past-books.ts';
 import { isOver } from './keeping/shelf.ts';
 import { forgetStale, tellVersion } from './keeping/versions.ts';
 import type { KeptJob } from './keeping/state.ts';
@@ -34,6 +35,7 @@ function turnJob(core: Core, kept: KeptJob): void {
   const { job, spec, version } = kept.ledger;
   kept.isTurned = false;
   countAnew(core, kept);
+  notePast(core, kept);
   dropInterest(core, job);
   dropLive(core, job, spec.body.version - 1);
   endVersionsBefore(core, job, spec.body.version);

@@ -37,6 +37,7 @@ import { resumeStop } from './asking/stop.ts';
 import { createSubmission } from './keeping/sponsor.ts';
 import { note, touch } from './node/outbox.ts';
 import { rememberEnd } from './keeping/books.ts';
+import { notePast } from './keeping/past-books.ts';
 import { rememberVote, restoreWanted } from './keeping/versions.ts';
 import type { KeptJob } from './keeping/state.ts';
 import type { Core, With } from './node/state.ts';
@@ -209,6 +210,7 @@ function resume(core: With<'mesh' | 'keeping'>, kept: KeptJob, passedMs: number)
   const { job, close } = kept.ledger;
   kept.isResumed = true;
   resumeAge(core, kept, passedMs);
+  if (kept.ledger.others.size > 0) notePast(core, kept);
   if (close !== null) {
     rememberEnd(core, job, { close, configs: kept.ledger.configs });
     // The last process knew of the end, and had not heard the rest.

@@ -81,7 +81,13 @@ import {
   onStopTooLate,
   stopElsewhere,
 } from './asking/stop.ts';
-import { onUpdateAck, onUpdateTooLate, onVersionTold, updateElsewhere } from './asking/update.ts';
+import {
+  onUpdateAck,
+  onUpdateRefused,
+  onUpdateTooLate,
+  onVersionTold,
+  updateElsewhere,
+} from './asking/update.ts';
 import { onUpdate, tellUntold } from './keeping/versions.ts';
 
 /** Of an allowance: a spec may be 64 KiB. */
@@ -342,7 +348,10 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     onCommandAck(core, from, message);
     onUpdateAck(core, from, message);
   },
-  'command-refused': onCommandRefused,
+  'command-refused'(core, from, message) {
+    onCommandRefused(core, from, message);
+    onUpdateRefused(core, from, message);
+  },
   'status-wanted': (core, from, { jobs }) => onStatusWanted(core, from, jobs),
   leading: (core, from, { jobs }) => onLeading(core, from, jobs),
   'not-leading': (core, from, { jobs }) => onNotLeading(core, from, jobs),

@@ -331,6 +331,13 @@ export const FAILURES: Rows = {
     ({ job, version }) =>
       `Job ${job} changed meanwhile: it is version ${version} now. Look at it and decide anew.`,
   ),
+  'versions-full': passing(
+    503,
+    'ResourceExhausted',
+    4,
+    ({ job, bytes, maxBytes }) =>
+      `Job ${job} gets no further version for now: earlier versions that still run take ${bytes} of the ${maxBytes} bytes that its keepers have for them. Wait until services have gone over to their latest versions, or stop some.`,
+  ),
   'not-owner': final(
     403,
     'Forbidden',

@@ -75,6 +75,8 @@ export interface Updating {
   readonly acked: Set<NodeId>;
   /** Keepers that know nothing but that the job was once. */
   readonly over: Set<NodeId>;
+  /** Keepers that have no room for it. */
+  readonly refused: Set<NodeId>;
   /** Whoever asked is answered then. */
   readonly until: Millis;
   readonly resend: Repeat;

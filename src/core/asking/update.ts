@@ -62,6 +62,7 @@ export function updateJob(
     chain: chainOf(records),
     acked: new Set(),
     over: new Set(),
+    refused: new Set(),
     until: after(core.now, core.config.limits.admitTimeoutMs),
     resend: toSay(core),
   });
@@ -173,6 +174,22 @@ export function onUpdateAck(
   const update = asking.updates.get(job);
   if (update?.wanted.spec.id === command && isKeeper(currentOf(update.chain), from))
     update.acked.add(from);
+}
+
+/** A keeper has no room for a further version: when those that are left are too few, nothing comes of it now. */
+export function onUpdateRefused(
+  core: With<'asking'>,
+  from: NodeId,
+  { job, command, refusal }: Extract<Message, { type: 'command-refused' }>,
+): void {
+  const update = core.asking.updates.get(job);
+  if (update?.wanted.spec.id !== command || refusal.code !== 'versions-full') return;
+  const keepers = currentOf(update.chain);
+  if (!isKeeper(keepers, from)) return;
+  update.refused.add(from);
+  const willing = keeperNodes(keepers).filter((node) => !update.refused.has(node));
+  const { code, bytes, maxBytes } = refusal;
+  if (!isQuorum(keepers, willing)) end(core, job, { code, job, bytes, maxBytes });
 }
 
 /** A keeper knows of the job only that it was once: when most say so, nothing can follow it. */

@@ -32,6 +32,10 @@ export interface Limits {
   /** Jobs of which nothing is kept but that they are over. */
   readonly tombsMax: number;
   readonly retentionMs: number;
+  /** What a node keeps of versions before the current ones: of one job, of one owner, in all. */
+  readonly pastJobMaxBytes: number;
+  readonly pastOwnerMaxBytes: number;
+  readonly pastMaxBytes: number;
   /** How long each holder looks after a result. */
   readonly resultRetentionMs: number;
   /** A holder that is away for so long is none any more. */
@@ -138,6 +142,12 @@ export const DEFAULT_LIMITS: Limits = {
   tombsMax: 1_000_000,
   /** Ledgers of closed jobs are kept for a week. */
   retentionMs: 7 * 24 * 3_600_000,
+  /** Sixteen of the largest specs, or how some 300 executions went. */
+  pastJobMaxBytes: 1_000_000,
+  /** A thousand jobs in twenty versions of the usual size; in memory while they live, else on the disk. */
+  pastOwnerMaxBytes: 64_000_000,
+  /** Twice as much in memory at most, if all of them live. */
+  pastMaxBytes: 256_000_000,
   resultRetentionMs: 7 * 24 * 3_600_000,
   /** A restart of a machine is over by then; a copy made in vain costs a transfer and its room on a disk. */
   holderLostMs: 300_000,

@@ -61,6 +61,13 @@ export type Problem =
   | { readonly code: 'job-terminal'; readonly job: JobId; readonly state: string }
   /** It has this version by now: what was asked for was about an earlier one. */
   | { readonly code: 'job-changed'; readonly job: JobId; readonly version: number }
+  /** So many of its keepers have no room for a further version that it cannot be one: the bytes of one of them. */
+  | {
+      readonly code: 'versions-full';
+      readonly job: JobId;
+      readonly bytes: number;
+      readonly maxBytes: number;
+    }
   | { readonly code: 'not-owner'; readonly job: JobId; readonly owner: PublicKey }
   | {
       readonly code: 'keepers-unreachable';

@@ -1,7 +1,7 @@
 /** The rows of the durable store, as the core writes and reads them. Types only. */
 import type { SlotValue } from './messages.ts';
 import type { ExecutionOrder } from '../record/execution.ts';
-import type { ExecutionId, JobId, NodeId, StoreId } from '../record/ids.ts';
+import type { ExecutionId, JobId, NodeId, PublicKey, StoreId } from '../record/ids.ts';
 import type { Roots } from '../record/chain.ts';
 import type { Opaque } from '../record/opaque.ts';
 import type { AnyRecord, Certified, Epoch, Signed, Slot } from '../record/records.ts';
@@ -118,6 +118,8 @@ export interface Shelved {
   readonly until: number;
   /** What the other rows have of it: all its records, an admission that this node sponsored, or nothing. */
   readonly what: 'records' | 'token' | 'nothing';
+  /** What its records have of versions before its last; absent: nothing. */
+  readonly past?: { readonly owner: PublicKey; readonly bytes: number };
 }
 
 export interface Counted {

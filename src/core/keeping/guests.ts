@@ -14,6 +14,7 @@ import type { JobId, NodeId } from '../record/ids.ts';
 import type { Signed } from '../record/records.ts';
 import { rowsOf, WANTED_KEYS } from './books.ts';
 import { isGuest } from './changing.ts';
+import { dropPast } from './past-books.ts';
 import type { KeptJob } from './state.ts';
 
 /** Who kept the job asks so often how it stands; who never did forgets it after twice as long. */
@@ -108,6 +109,7 @@ function forget(
 ): void {
   const { job, commands, opaque } = ledger;
   core.keeping.kept.delete(job);
+  dropPast(core, job);
   core.timers.clear(`job:${job}`);
   // What runs here obeys no lower epoch than it saw.
   const runs = [...core.executing.executions.values()].some(

@@ -12,6 +12,7 @@ import { countedMs } from '../node/counted.ts';
 import { note, persist, refuse, wallMs } from '../node/outbox.ts';
 import { currentOf } from '../record/chain.ts';
 import { endOf } from './books.ts';
+import { dropPast, enterPast, pastOnShelf } from './past-books.ts';
 import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import type { Certified, Signed, Slot } from '../record/records.ts';
 import type { Restored } from '../contract/stored.ts';
@@ -90,7 +91,8 @@ export function putOnShelf(core: With<'asking' | 'keeping'>, { ledger }: KeptJob
   if (core.keeping.shelf.has(job)) return;
   const { retentionMs, closedJobsMax } = core.config.limits;
   const until = countedMs(core) + Math.max(retentionMs, goodForMs(spec, wallMs(core)));
-  persist(core, { table: 'shelved', job, key: 'shelved', value: { until, what: 'records' } });
+  const value = { until, what: 'records', ...pastOnShelf(core, job) } as const;
+  persist(core, { table: 'shelved', job, key: 'shelved', value });
   core.keeping.shelf.add(job, until);
   remember(core.keeping.cards, job, cardOf(core, ledger), CARDS_MAX);
   core.timers.set('shelf-expiry', after(core.now, EXPIRY_MS));
@@ -166,22 +168,23 @@ export function onOver(core: With<'asking' | 'keeping'>, from: NodeId, kept: Kep
   if (!all && !proven) return;
   note(core, 'job.forgotten', { job });
   const until = countedMs(core) + goodForMs(spec, wallMs(core));
-  for (const table of ['promises', 'accepted'] as const)
-    persist(core, { table, job, key: '*' as Slot, value: null });
   forgetRows(core, job);
   persist(core, { table: 'shelved', job, key: 'shelved', value: { until, what: 'nothing' } });
   core.keeping.tombs.add(job, until);
 }
 
-/** Everything of a job that is over, but not the mark that says so. */
+/** Everything of a job that is over, but not the mark that says so: nothing is promised, or voted for, of it any more. */
 function forgetRows(core: With<'asking' | 'keeping'>, job: JobId): void {
   for (const table of ['records', 'submissions'] as const)
     persist(core, { table, job, key: '*', value: null });
+  for (const table of ['promises', 'accepted'] as const)
+    persist(core, { table, job, key: '*' as Slot, value: null });
   core.keeping.shelf.delete(job);
   core.keeping.cards.delete(job);
   core.keeping.kept.delete(job);
   core.keeping.warm.delete(job);
   core.keeping.submissions.delete(job);
+  dropPast(core, job);
   core.timers.clear(`job:${job}`);
   // What was heard of it before this node kept it is long out of date.
   unindex(core, job);
@@ -209,6 +212,7 @@ export function restoreShelf(core: With<'asking' | 'keeping'>, rows: Restored['s
   const latest = countedMs(core) + Math.max(core.config.limits.retentionMs, GOOD_FOR_MAX_MS);
   for (const { job, value, card } of rows) {
     ({ records, token, nothing })[value.what].add(job, Math.min(value.until, latest));
+    if (value.past !== undefined) enterPast(core, job, value.past);
     const outline = card === null ? null : outlineOf(core, card);
     if (outline !== null) remember(core.keeping.cards, job, cardOf(core, outline), CARDS_MAX);
   }
@@ -288,6 +292,7 @@ export function recall(
 export function takeRecalled(core: With<'keeping'>, job: JobId): readonly Input[] {
   const waiting = core.keeping.recalls.get(job) ?? [];
   core.keeping.recalls.delete(job);
+  core.keeping.trimmed.delete(job);
   const { shelf, tokens, tombs, kept, submissions, cards } = core.keeping;
   // Nothing readable is left of it, so nothing is asked for again; but it does not run again either.
   const lost = shelf.has(job) ? !kept.has(job) : tokens.has(job) && !submissions.has(job);

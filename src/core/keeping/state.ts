@@ -1,6 +1,8 @@
 /** The jobs that this node keeps, votes for or sponsors, and those it knows to be over. */
 import type { Input } from '../contract/input.ts';
 import { JobSet } from './job-set.ts';
+import { createPastBooks } from './past-books.ts';
+import type { PastBooks } from './past-books.ts';
 import type { Repeat } from '../node/repeat.ts';
 import type { AcceptedValue } from '../contract/messages.ts';
 import type { Card } from './shelf.ts';
@@ -112,7 +114,7 @@ export interface Submission {
 }
 
 /** The books of a keeper and sponsor. */
-export interface Keeping {
+export interface Keeping extends PastBooks {
   readonly kept: Map<JobId, KeptJob>;
   readonly pending: Map<JobId, PendingJob>;
   readonly submissions: Map<JobId, Submission>;
@@ -155,4 +157,5 @@ export const createKeeping = (): Keeping => ({
   recalls: new Map(),
   untold: new Map(),
   closed: new Map(),
+  ...createPastBooks(),
 });

@@ -22,6 +22,7 @@ import { checkWanted } from '../record/versions.ts';
 import { configsIn, eachKept, rowsOf, WANTED_KEYS } from './books.ts';
 import { isGuest } from './changing.ts';
 import { tellKeepers } from './guests.ts';
+import { noRoomForPast } from './past-books.ts';
 import type { KeptJob } from './state.ts';
 
 /** Nodes that asked for a version and are told which it is as soon as that is decided. */
@@ -55,6 +56,9 @@ export function onUpdate(
   // No answer: whoever wants it asks again, and others that keep the job may have room.
   if (shut(core) !== null || !mayReopen(core, from, kept))
     return refuse(core, from, 'over-limit', false);
+  const full = noRoomForPast(core, spec.body.owner);
+  if (full !== null)
+    return send(core, from, { type: 'command-refused', job, command: spec.id, refusal: full });
   kept.askers.add(from);
   for (const oldest of kept.askers) {
     if (kept.askers.size <= ASKERS_MAX) break;

@@ -35,6 +35,8 @@ export interface Ledger extends Roots {
   version: Certified<'version'> | null;
   /** By version: those before, and of later ones what came before the version itself. `past.ts` bounds them. */
   readonly others: Map<number, Facts>;
+  /** Versions before this one had too much in them, and were let go: they have no place any more. */
+  pastFrom: number;
   /** The version after this, as its owner wants it. */
   wanted: Wanted | null;
   /** Derived from `committed`: the later configurations, in order and without a gap. */
@@ -73,6 +75,7 @@ export function createLedger(spec: Signed<'spec'>, admission: Certified<'admissi
     spec,
     version: null,
     others: new Map(),
+    pastFrom: 0,
     wanted: null,
     admission,
     configs: [],

@@ -20,7 +20,7 @@ export function factsOf(ledger: Ledger, version: number): Facts | null {
   if (version === current) return ledger;
   const known = ledger.others.get(version);
   if (known !== undefined) return known;
-  if (version < current - PAST_MAX) return null;
+  if (version < Math.max(current - PAST_MAX, ledger.pastFrom)) return null;
   const fresh = newFacts(null);
   ledger.others.set(version, fresh);
   return fresh;
@@ -102,7 +102,7 @@ const factsIn = ({ partitions, assigned, states, version, committed, spec }: Led
   close: closeAmong(committed, spec),
 });
 
-const shortened = ({ spec, version, close }: Facts): Facts => ({
+export const shortened = ({ spec, version, close }: Facts): Facts => ({
   ...newFacts(spec),
   version,
   close,

@@ -38,6 +38,8 @@ export type Refusal =
   | { readonly code: 'expired' }
   /** It is named as a keeper with a store that it has no more; its store is this one. It will never have a say in the job. */
   | { readonly code: 'other-store'; readonly store: StoreId }
+  /** What its keeper has of earlier versions of this owner's jobs that still run, or of those of all: bytes. */
+  | { readonly code: 'versions-full'; readonly bytes: number; readonly maxBytes: number }
   /** What its store knew of the job is damaged, so that it has no say in it any more. */
   | { readonly code: 'damaged' }
   /** The job ended already, by what this keeper knows. */

@@ -50,6 +50,10 @@ const CASES: Cases = {
     'a keeper that was chosen for it has another store since: submit the job again with another idempotency token',
   ],
   over: [{}, 'the job is over'],
+  'versions-full': [
+    { bytes: 2, maxBytes: 1 },
+    'earlier versions that still run take 2 of 1 bytes there',
+  ],
   damaged: [
     {},
     'what a keeper knew of it is damaged there: submit the job again with another idempotency token',

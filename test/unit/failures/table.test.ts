@@ -21,6 +21,7 @@ const examples: Details = {
   'no-changes': { name: 'VALUE' },
   'job-pending': { job, state: 'VALUE' },
   'job-changed': { job, version: 0 },
+  'versions-full': { job, bytes: 4711, maxBytes: 1 },
   'not-owner': { job, owner: ownerKey(1) },
   'keepers-unreachable': { job, reached: 1, needed: 4711 },
   'too-few-keepers': { job: null, keepers: 1, minKeepers: 4711, peers: 2 },

@@ -19,7 +19,18 @@ import { createCrypto } from '../../../../src/store/crypto.ts';
 import { ownerKey } from '../../../simulation/fast-suite.ts';
 import { Cluster, DONE } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
-import { WALL, closeOf, admitted, committed, idOf, jobWith, storeOf } from '../fixtures.ts';
+import {
+  WALL,
+  admitted,
+  at,
+  closeOf,
+  committed,
+  idOf,
+  jobWith,
+  nextSpec,
+  storeOf,
+  suiteOf,
+} from '../fixtures.ts';
 
 const request = asRequestId('q');
 const token = 'a'.repeat(32);
@@ -350,6 +361,28 @@ describe('what is finished stays finished', () => {
       assert.deepEqual(cluster.store(0).rows(table), [], table);
     const { shelf, cards } = cluster.machine(0).sizes();
     assert.deepEqual([shelf, cards], [0, 0]);
+  });
+
+  it('until then with what this keeper promised, and voted for as a further version', () => {
+    const limits = { retentionMs: 60_000 };
+    const cluster = new Cluster({ nodes: 1, program: () => [], limits });
+    const job = admitted(jobWith(), [1, 0, 2]);
+    const { job: id } = job.spec.body;
+    const epoch = { ...job.epoch, number: 1, leader: idOf(2) };
+    const spec = suiteOf(2).envelopeOf(nextSpec(job.spec, jobWith({ Count: 2 })));
+    const sealed = { job: id, version: 2, spec, fallback: null, message: '' };
+    const value = suiteOf(2).seal('version', sealed, at(5), 'node');
+    const proposal = { epoch, values: [{ slot: 'version/2', value }] } as const;
+    cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
+    cluster.message(0, 2, { type: 'propose', job: id, ...proposal, states: [], commands: [] });
+    const values = [committed(job, closeOf(job))];
+    cluster.message(0, 1, { type: 'commit', job: id, values });
+    cluster.advance(60_000);
+    const rows = () =>
+      (['promises', 'accepted'] as const).map((table) => cluster.store(0).rows(table).length);
+    assert.deepEqual(rows(), [1, 1]);
+    cluster.advance(2 * DAY);
+    assert.deepEqual(rows(), [0, 0]);
   });
 
   it('when the disk cannot read it any more: it is asked of others, and does not run again here', () => {

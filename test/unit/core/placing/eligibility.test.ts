@@ -52,6 +52,7 @@ type Lasting = Exclude<
   | 'wrong-time'
   | 'other-store'
   | 'damaged'
+  | 'versions-full'
   | 'over'
   | 'unsupported'
 >;

@@ -7,6 +7,7 @@ import type { CertifiedValue } from '../../../../src/core/contract/messages.ts';
 import { createLedger, mergeCommitted, mergeState } from '../../../../src/core/record/ledger.ts';
 import type { Ledger } from '../../../../src/core/record/ledger.ts';
 import { mergeWanted, PAST_MAX, pastOf } from '../../../../src/core/record/past.ts';
+import { pastBytes, trimPast } from '../../../../src/core/record/past-room.ts';
 import type { Signed } from '../../../../src/core/record/records.ts';
 import { closeSlot, versionSlot } from '../../../../src/core/record/slot.ts';
 import { checkWanted, mayBeNext } from '../../../../src/core/record/versions.ts';
@@ -164,5 +165,67 @@ describe('a spec that is wanted', () => {
     assert.equal(may(other), false);
     assert.equal(may(third.spec), true);
     assert.equal(may(versions[3]?.spec ?? assert.fail()), false);
+  });
+});
+
+describe('versions that are past', () => {
+  const values = versionsOf('batch', admitted(jobWith(), [0, 1, 2]));
+  const ofBatch = (): Ledger => merged(values.slice(0, 6).flatMap(valuesOf), values[0]);
+  /** The version, and whether it is known how it ran. */
+  const left = ({ others }: Ledger) =>
+    [...others].map(([version, { committed }]) => [version, committed.size > 0]);
+
+  it('make room from the oldest on: first how they ran, then all of them', () => {
+    const ledger = ofBatch();
+    const all = pastBytes(ledger);
+    const full = [1, 2, 3, 4, 5].map((version) => [version, version > 3]);
+    assert.deepEqual(left(ledger), full);
+    assert.equal(trimPast(ledger, all), all);
+    assert.deepEqual(left(ledger), full);
+    assert.ok(trimPast(ledger, all - 1) < all);
+    assert.deepEqual(left(ledger)[3], [4, false]);
+    assert.deepEqual(left(ledger)[4], [5, true]);
+    for (let bytes = pastBytes(ledger); bytes > 0; ) {
+      const before = left(ledger).length;
+      bytes = trimPast(ledger, bytes - 1);
+      assert.equal(bytes, pastBytes(ledger));
+      assert.ok(before - left(ledger).length <= 1);
+    }
+    assert.equal(ledger.spec.body.version, 6);
+  });
+
+  it('do not come back when somebody shows them again', () => {
+    const ledger = ofBatch();
+    trimPast(ledger, 0);
+    for (const value of values.slice(0, 5).flatMap(valuesOf))
+      mergeCommitted(ledger, value, suite.specIn);
+    assert.deepEqual(left(ledger), []);
+  });
+
+  it('stay where a replica of them still runs, and where the job may go back to them', () => {
+    const past = versions.slice(0, 4);
+    const ledger = merged(past.flatMap(valuesOf));
+    const ended = (of: Admitted): void => {
+      const { version } = of.spec.body;
+      const known = ledger.others.get(version)?.partitions.get(0)?.attempts.get(0)?.assign.record;
+      if (known !== undefined) mergeState(ledger, stateOf(known, 1, { phase: 'cancelled' }));
+    };
+    const [first, second, third] = past as [Admitted, Admitted, Admitted];
+    for (const one of [first, third]) ended(one);
+    trimPast(ledger, 0);
+    assert.deepEqual(left(ledger), [
+      [2, true],
+      [3, false],
+    ]);
+    ended(second);
+    trimPast(ledger, 0);
+    assert.deepEqual(left(ledger), []);
+    const fourth = past[3] as Admitted;
+    const follows = { of: fourth.spec.id, how: 'rollback', reason: '' } as const;
+    const back = nextSpec(fourth.spec, third.spec.body.spec, { follows });
+    const again = merged([...past.slice(0, 3).flatMap(valuesOf), versionOf(fourth.spec, back)]);
+    for (const { partitions } of again.others.values()) partitions.clear();
+    trimPast(again, 0);
+    assert.deepEqual(left(again), [[3, false]]);
   });
 });

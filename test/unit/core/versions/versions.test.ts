@@ -5,6 +5,7 @@ import type { RunEvent } from '../../../../src/core/record/execution.ts';
 import type { JobId } from '../../../../src/core/record/ids.ts';
 import type { Reply } from '../../../../src/core/contract/reply.ts';
 import type { Job } from '../../../../src/job/model.ts';
+import { DEFAULT_LIMITS } from '../../../../src/core/contract/limits.ts';
 import { Cluster, DONE } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
 import { WALL, idOf, jobWith } from '../fixtures.ts';
@@ -103,6 +104,22 @@ describe('an update of a job that runs', () => {
       ['job-changed', 'updated'],
     );
     mesh.until('it runs once', () => mesh.running().join() === '2');
+  });
+});
+
+describe('an update of a service', () => {
+  it('waits while more than there is room for still runs in versions before, and its owner is told', () => {
+    const limits = { ...DEFAULT_LIMITS, pastOwnerMaxBytes: 1 };
+    const mesh = new Mesh(jobWith({ Type: 'service' }), { program: () => RUNNING, limits });
+    mesh.until('it runs', () => mesh.running().join() === '1');
+    assert.equal(mesh.update(4, jobWith({ Type: 'service' }, CHANGED)), 2);
+    const spec = jobWith({ Type: 'service' }, { Env: { VERSION: 'third' } });
+    const reply = mesh.reply(mesh.ask(3, spec));
+    assert.ok(reply?.type === 'failed' && reply.problem.code === 'versions-full');
+    assert.equal(reply.problem.maxBytes, 1);
+    mesh.until('it has gone over', () => mesh.running().join() === '2');
+    mesh.cluster.advance(60_000);
+    assert.equal(mesh.update(3, spec), 3);
   });
 });
 

@@ -127,6 +127,7 @@ const refusalTable: { readonly [C in Refusal['code']]: Arbitrary<Of<Refusal, 'co
   'store-full': record({ code: is('store-full') }),
   expired: record({ code: is('expired') }),
   'other-store': record({ code: is('other-store'), store: storeIds }),
+  'versions-full': record({ code: is('versions-full'), bytes: counts, maxBytes: counts }),
   damaged: record({ code: is('damaged') }),
   over: record({ code: is('over') }),
   'wrong-time': record({ code: is('wrong-time'), notAfter: moments, wall: moments }),

@@ -17,6 +17,7 @@ import {
   few,
   jobIds,
   jobTypes,
+  publicKeys,
   storeIds,
   nodeIds,
   ordinals,
@@ -85,10 +86,17 @@ const rows: { readonly [T in Table]: Arbitrary<RowOf<T>> } = {
     since: moments,
     made: counts,
   }),
-  shelved: record<RowOf<'shelved'>>({
-    until: moments,
-    what: fc.constantFrom('records', 'token', 'nothing'),
-  }),
+  shelved: fc.oneof(
+    record<RowOf<'shelved'>>({
+      until: moments,
+      what: fc.constantFrom('records', 'token', 'nothing'),
+    }),
+    record<RowOf<'shelved'>>({
+      until: moments,
+      what: fc.constant('records' as const),
+      past: record({ owner: publicKeys, bytes: counts }),
+    }),
+  ),
   counts: record<RowOf<'counts'>>({ count: moments }),
 };
 
