@@ -3,6 +3,8 @@
  * body in memory is exactly what is encoded.
  */
 import { KEEPERS_MAX } from '../../src/core/contract/limits.ts';
+import type { ExecutionFailure } from '../../src/core/record/execution.ts';
+import { PASSED_MAX, PAUSE_WHY_MAX, PAUSES_MAX } from '../../src/core/record/course.ts';
 import type {
   AcceptBody,
   AdmissionBody,
@@ -13,6 +15,7 @@ import type {
   CommandBody,
   ConfigBody,
   GrantBody,
+  Pause,
   RecordType,
   SpecBody,
   Follows,
@@ -147,6 +150,26 @@ const state = map<StateBody>({
   failure: nullable(common.executionFailure),
   output: nullable(common.outputHead),
   usage: nullable(common.usage),
+  reached: optional(list(nullable(moment), PASSED_MAX)),
+  pauses: optional(
+    list(
+      map<Pause>({
+        at: moment,
+        restarts: common.count,
+        retryMs: moment,
+        exitCode: nullable(exitCode),
+        failure: nullable(
+          map<ExecutionFailure>({
+            code: common.code,
+            class: common.failureClass,
+            message: text(PAUSE_WHY_MAX),
+          }),
+        ),
+        resumedMs: nullable(moment),
+      }),
+      PAUSES_MAX,
+    ),
+  ),
 });
 
 const accept = map<AcceptBody>({

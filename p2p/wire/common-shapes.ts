@@ -6,6 +6,7 @@
  */
 import type {
   ExecutionFailure,
+  FailureClass,
   OutputHead,
   ResultRef,
   Usage,
@@ -83,9 +84,16 @@ export const resources: Shape<Resources> = map<Resources>({
 
 export const result: Shape<ResultRef | null> = nullable(map<ResultRef>({ cid, bytes }));
 
+export const failureClass: Shape<FailureClass> = oneOf({
+  spec: true,
+  node: true,
+  transient: true,
+  limit: true,
+});
+
 export const executionFailure: Shape<ExecutionFailure> = map<ExecutionFailure>({
   code,
-  class: oneOf({ spec: true, node: true, transient: true, limit: true }),
+  class: failureClass,
   message: sentence,
 });
 

@@ -2,6 +2,7 @@
 import { JOB_TYPES } from '../../job/types.ts';
 import { heardOf } from './lease.ts';
 import { chainOf } from '../record/chain.ts';
+import type { ExecutionFailure } from '../record/execution.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import { fullPastMax } from '../record/past.ts';
@@ -35,12 +36,14 @@ export function onCancel(
   cancel(core, execution, WHY[because.record.type]);
 }
 
-const WHY: Readonly<Record<CertifiedValue['record']['type'], string>> = {
-  close: 'job closed',
-  accept: 'another result was accepted',
-  assign: 'another replica stands in its place',
-  version: 'another version of the job took its place',
-  config: '',
+const why = (code: string, message: string): ExecutionFailure => ({ code, class: 'node', message });
+
+const WHY: Readonly<Record<CertifiedValue['record']['type'], ExecutionFailure>> = {
+  close: why('job-closed', 'job closed'),
+  accept: why('not-accepted', 'another result was accepted'),
+  assign: why('replaced', 'another replica stands in its place'),
+  version: why('version-replaced', 'another version of the job took its place'),
+  config: why('cancelled', ''),
 };
 
 function justifies({ record }: CertifiedValue, { stored }: LocalExecution): boolean {
@@ -60,12 +63,14 @@ function justifies({ record }: CertifiedValue, { stored }: LocalExecution): bool
 export function cancel(
   core: With<'mesh' | 'placing' | 'executing'>,
   execution: LocalExecution,
-  why: string,
+  why: ExecutionFailure,
 ): void {
   const { state, order, queued } = execution.stored;
   if (execution.cancelling || isTerminal(state.body.phase) || queued === true) return;
   execution.cancelling = true;
-  note(core, 'execution.cancelled', { job: order.job, execution: order.execution, why });
+  execution.cancelledFor = why;
+  const told = { job: order.job, execution: order.execution, why: why.message };
+  note(core, 'execution.cancelled', told);
   // Nothing runs that could be ended.
   const isIdle = isResting(execution) && !execution.isEnding;
   if (isPausing(execution) || isIdle || execution.stored.unbegun === true) {
@@ -74,10 +79,10 @@ export function cancel(
   }
   // Begun by the process before this one, and not taken up: it may have ended, and is asked how.
   if (execution.tenure?.runs === false) core.out.push(runOf(execution, true));
-  core.out.push({ type: 'cancel-run', execution: order.execution, why });
+  core.out.push({ type: 'cancel-run', execution: order.execution, why: why.message });
 }
 
-const LEAVING = 'its node is leaving';
+const LEAVING = why('draining', 'its node is leaving');
 
 /**
  * This node is leaving: what never ends by itself goes on elsewhere, at once, or rests where every node runs it;
@@ -88,7 +93,7 @@ export function moveEndless(core: With<'mesh' | 'placing' | 'executing'>): void 
     const { counted, ends } = JOB_TYPES[execution.stored.order.jobType];
     if (counted && !ends) cancel(core, execution, LEAVING);
     if (!counted && !ends && !execution.cancelling && !isResting(execution))
-      rest(core, execution, { code: 'draining', class: 'node', message: LEAVING });
+      rest(core, execution, LEAVING);
   }
 }
 
@@ -101,7 +106,7 @@ export function endExecutions(
   for (const execution of core.executing.executions.values()) {
     const { order } = execution.stored;
     if (order.job !== job || order.version > version) continue;
-    if (!isForgotten(core, execution)) cancel(core, execution, 'job closed');
+    if (!isForgotten(core, execution)) cancel(core, execution, WHY.close);
   }
 }
 

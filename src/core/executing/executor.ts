@@ -245,6 +245,7 @@ export function addExecution(
     asked: 0,
     resend: toSay(core),
     cancelling: false,
+    cancelledFor: null,
     doubtedUntil: null,
     runsSince: null,
     isEnding: false,

@@ -10,12 +10,25 @@ import type { ExecutionId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { StoredExecution } from '../contract/stored.ts';
 import type { Message } from '../contract/messages.ts';
-import { persist, send } from '../node/outbox.ts';
+import { persist, seal, send } from '../node/outbox.ts';
+import { courseAfter } from '../record/course.ts';
+import type { Signed, StateBody } from '../record/records.ts';
 import { isResting } from './state.ts';
 import type { LocalExecution } from './state.ts';
 import type { Node, With } from '../node/state.ts';
 
 export const executionTimer = (execution: ExecutionId): string => `exec:${execution}`;
+
+/** The next state of an execution: the last one with what changed, and how it came there. */
+export const nextState = (
+  core: Node,
+  { state }: StoredExecution,
+  change: Partial<StateBody>,
+): Signed<'state'> => {
+  const { body } = state;
+  const sequence = body.sequence + 1;
+  return seal(core, 'state', { ...body, ...change, sequence, ...courseAfter(state) });
+};
 
 export function saveExecution(core: Node, stored: StoredExecution): void {
   const { job, execution } = stored.order;

@@ -3,7 +3,6 @@
  * is started again here after a pause. It stays one execution: its lease goes on, and its phase stays what it was.
  */
 import { countedMs } from '../node/counted.ts';
-import { seal } from '../node/outbox.ts';
 import { anew } from '../node/repeat.ts';
 import type { Node, With } from '../node/state.ts';
 import type { ExecutionFailure, Interruption } from '../record/execution.ts';
@@ -13,7 +12,7 @@ import { isTerminal } from '../record/ledger.ts';
 import { RESTART_FIRST_MS, RESTART_MAX_MS, STEADY_MS } from '../contract/limits.ts';
 import type { StoredExecution } from '../contract/stored.ts';
 import type { StateBody } from '../record/records.ts';
-import { report, saveExecution } from './reporting.ts';
+import { nextState, report, saveExecution } from './reporting.ts';
 import { isResting, runOf } from './state.ts';
 import type { LocalExecution } from './state.ts';
 
@@ -45,9 +44,7 @@ function pause(core: Node, execution: LocalExecution, last: LastRun): void {
   const inRow = endsInRow(core, execution) + 1;
   const retryMs = pauseMs(inRow);
   const restarts = stored.order.restarts + 1;
-  const before = stored.state.body;
-  const sequence = before.sequence + 1;
-  const state = seal(core, 'state', { ...before, sequence, restarts, retryMs, ...last });
+  const state = nextState(core, stored, { restarts, retryMs, ...last });
   execution.runsSince = null;
   const order = { ...stored.order, restarts };
   const backoff = { inRow, until: countedMs(core) + retryMs };
@@ -70,10 +67,7 @@ export function rest(core: Node, execution: LocalExecution, why: ExecutionFailur
   const { queued, ...stored } = execution.stored;
   const { execution: id } = stored.order;
   const isRunning = queued !== true && !isPausing(execution) && !isResting(execution);
-  const before = stored.state.body;
-  const sequence = before.sequence + 1;
-  const now = { sequence, retryMs: 0, exitCode: null, failure: why };
-  const state = seal(core, 'state', { ...before, ...now });
+  const state = nextState(core, execution.stored, { retryMs: 0, exitCode: null, failure: why });
   const backoff = { inRow: endsInRow(core, execution), until: null };
   execution.runsSince = null;
   execution.isEnding ||= isRunning;
@@ -104,9 +98,7 @@ export function tickRestart(core: With<'executing'>, id: ExecutionId): void {
   if (doubtedUntil !== null && core.now < doubtedUntil)
     return core.timers.set(restartTimer(id), doubtedUntil);
   const { stored } = execution;
-  const before: StateBody = stored.state.body;
-  const sequence = before.sequence + 1;
-  const state = seal(core, 'state', { ...before, sequence, retryMs: null });
+  const state = nextState(core, stored, { retryMs: null });
   update(core, execution, { ...stored, state, backoff: { ...backoff, until: null } });
   core.out.push(runOf(execution, false));
 }

@@ -1,7 +1,7 @@
 /** What the runner tells of an execution, as the states that this node signs. */
 import { JOB_TYPES } from '../../job/types.ts';
 import { workTaken } from '../mesh/welcome.ts';
-import { note, seal } from '../node/outbox.ts';
+import { note } from '../node/outbox.ts';
 import { anew } from '../node/repeat.ts';
 import type { With } from '../node/state.ts';
 import { reconsider } from '../placing/bidder.ts';
@@ -11,7 +11,7 @@ import type { Phase, RunEvent } from '../record/execution.ts';
 import type { ExecutionId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { StateBody } from '../record/records.ts';
-import { report, saveExecution } from './reporting.ts';
+import { nextState, report, saveExecution } from './reporting.ts';
 import { isPausing, pauseProgram, restartTimer } from './restarting.ts';
 import { isResting, noteExecution } from './state.ts';
 import type { LocalExecution } from './state.ts';
@@ -49,11 +49,11 @@ export function onRunEvent(
   core.timers.clear(restartTimer(id));
   // It came to an end just as it was stopped.
   const body = again
-    ? afterEvent(before, { type: 'cancelled', output: event.output })
-    : afterEvent(before, event);
+    ? afterEvent(execution, { type: 'cancelled', output: event.output })
+    : afterEvent(execution, event);
   // Phases only move forward: a resumed run that starts over reports nothing until it is further.
   if (PHASES[body.phase] <= PHASES[before.phase]) return;
-  const state = seal(core, 'state', { ...body, sequence: before.sequence + 1 });
+  const state = nextState(core, execution.stored, body);
   execution.stored = { ...execution.stored, state };
   noteExecution(core, execution);
   execution.acked.clear();
@@ -86,7 +86,8 @@ const goesOn = (execution: LocalExecution): boolean =>
   !JOB_TYPES[execution.stored.order.jobType].ends &&
   !execution.cancelling;
 
-function afterEvent(before: StateBody, event: RunEvent): StateBody {
+function afterEvent({ stored, cancelledFor }: LocalExecution, event: RunEvent): StateBody {
+  const before = stored.state.body;
   switch (event.type) {
     case 'phase':
       return { ...before, phase: event.phase };
@@ -115,7 +116,7 @@ function afterEvent(before: StateBody, event: RunEvent): StateBody {
         phase: 'cancelled',
         retryMs: null,
         exitCode: null,
-        failure: null,
+        failure: cancelledFor,
         output: event.output,
       };
   }

@@ -6,6 +6,7 @@ import type { ExecutionId, JobId, Millis, NodeId, RecordId, StoreId } from '../r
 import { asMillis } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { Configuration, Epoch } from '../record/records.ts';
+import type { ExecutionFailure } from '../record/execution.ts';
 import type { Packed } from '../record/suite.ts';
 import type { Effect } from '../contract/effect.ts';
 import type { Message } from '../contract/messages.ts';
@@ -25,6 +26,8 @@ export interface LocalExecution {
   asked: number;
   readonly resend: Repeat;
   cancelling: boolean;
+  /** Why, for whoever looks at how it ended; null while it is not. */
+  cancelledFor: ExecutionFailure | null;
   /**
    * It waited for room, or out its pause, while this node was off, and its job may be over since: until then its leader
    * is asked before it begins. null: its leader has said that it goes on, or it did not wait.

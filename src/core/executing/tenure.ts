@@ -15,10 +15,17 @@ import type { ExecutionId, NodeId } from '../record/ids.ts';
 import { isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import { isTerminal } from '../record/ledger.ts';
 import { cancel } from './ending.ts';
+import type { ExecutionFailure } from '../record/execution.ts';
 import { saveExecution } from './reporting.ts';
 import { isPausing, resumePause } from './restarting.ts';
 import { runOf, tenureTimer } from './state.ts';
 import type { LocalExecution, Tenure } from './state.ts';
+
+const CUT_OFF: ExecutionFailure = {
+  code: 'cut-off',
+  class: 'node',
+  message: 'too few of its keepers could be reached in time',
+};
 
 /** Questions whose answers still count: those of the time of one tenure, and a few that came to nothing. */
 const ASKED_MAX = 8;
@@ -47,7 +54,7 @@ export function tickTenure(core: With<'mesh' | 'placing' | 'executing'>, id: Exe
   if (overAt <= core.now) {
     const { job } = execution.stored.order;
     note(core, 'execution.tenure-over', { job, execution: id });
-    return cancel(core, execution, 'too few of its keepers could be reached in time');
+    return cancel(core, execution, CUT_OFF);
   }
   if (tenure.askAt <= core.now) ask(core, execution, tenure);
   core.timers.set(tenureTimer(id), overAt < tenure.askAt ? overAt : tenure.askAt);

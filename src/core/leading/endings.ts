@@ -24,7 +24,10 @@ export function exhaustedEnding(
   index: number,
   failed: number,
 ): Ending {
-  const last = attempts.findLast((attempt) => attempt.state?.body.failure != null)?.state ?? null;
+  // Of one that was told to stop it says why that was.
+  const isTold = ({ state }: Attempt): boolean =>
+    state?.body.failure != null && state.body.phase !== 'cancelled';
+  const last = attempts.findLast(isTold)?.state ?? null;
   const why = last?.body.failure?.message ?? 'the node was lost or did not take it up';
   return {
     outcome: 'failed',

@@ -161,6 +161,27 @@ export interface StateBody {
   readonly failure: ExecutionFailure | null;
   readonly output: OutputHead | null;
   readonly usage: Usage | null;
+  /**
+   * When it reached each phase that it passed through, from `received` on, as far as an earlier state told of it; null:
+   * it did not. The first is a moment by the wall clock of its node, each other counts from the one before;
+   * milliseconds. At most 5. Absent: nothing was before, or its program told of none.
+   */
+  readonly reached?: readonly (number | null)[];
+  /** When its program was over for a while before, the latest last: the last 8 times. Absent: never. */
+  readonly pauses?: readonly Pause[];
+}
+
+/** A time for which the program of an execution was over, to be started again. */
+export interface Pause {
+  /** When it ended; wall clock of its node, milliseconds. */
+  readonly at: number;
+  /** As `StateBody` has them of the present one, the reason in at most 200 characters. */
+  readonly restarts: number;
+  readonly retryMs: number;
+  readonly exitCode: number | null;
+  readonly failure: ExecutionFailure | null;
+  /** So much later it was started again, milliseconds; null: it was not. */
+  readonly resumedMs: number | null;
 }
 
 export interface AcceptBody {

@@ -471,8 +471,8 @@ describe('stopping a service', () => {
             .flatMap(({ message }) => message.states)
             .at(-1) ?? assert.fail('it is told');
         assert.deepEqual(
-          [body.phase, body.exitCode, body.failure, body.retryMs],
-          ['cancelled', null, null, null],
+          [body.phase, body.exitCode, body.failure?.code, body.retryMs],
+          ['cancelled', null, 'job-closed', null],
         );
       }
   });

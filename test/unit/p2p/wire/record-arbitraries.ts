@@ -186,6 +186,42 @@ const follows = record({
   how: fc.constantFrom('update', 'rerun', 'rollback'),
   reason: texts,
 });
+const state = {
+  ...place,
+  execution: executionIds,
+  node: nodeIds,
+  sequence: ordinals,
+  phase: fc.constantFrom(
+    'received',
+    'preparing',
+    'starting',
+    'running',
+    'publishing',
+    'completed',
+    'failed',
+    'cancelled',
+    'lost',
+  ),
+  restarts: counts,
+  retryMs: fc.option(moments),
+  exitCode: fc.option(exitCodes),
+  result: results,
+  failure: fc.option(failures),
+  output: fc.option(outputs),
+  usage: fc.option(usages),
+} as const;
+const reached = fc.array(fc.option(moments), { maxLength: 5 });
+const pauses = fc.array(
+  record({
+    at: moments,
+    restarts: counts,
+    retryMs: moments,
+    exitCode: fc.option(exitCodes),
+    failure: fc.option(failures),
+    resumedMs: fc.option(moments),
+  }),
+  { maxLength: 8 },
+);
 const envelopes = fc.uint8Array({ maxLength: 64 });
 
 export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]> } = {
@@ -220,30 +256,11 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     node: nodeIds,
     epoch: epochs,
   }),
-  state: record({
-    ...place,
-    execution: executionIds,
-    node: nodeIds,
-    sequence: ordinals,
-    phase: fc.constantFrom(
-      'received',
-      'preparing',
-      'starting',
-      'running',
-      'publishing',
-      'completed',
-      'failed',
-      'cancelled',
-      'lost',
-    ),
-    restarts: counts,
-    retryMs: fc.option(moments),
-    exitCode: fc.option(exitCodes),
-    result: results,
-    failure: fc.option(failures),
-    output: fc.option(outputs),
-    usage: fc.option(usages),
-  }),
+  state: fc.oneof(
+    record(state),
+    record({ ...state, reached }),
+    record({ ...state, reached, pauses }),
+  ),
   accept: record({
     ...place,
     execution: executionIds,
