@@ -11,7 +11,7 @@ import { isKeeper, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts
 import { isChosen, validVote } from '../record/certificate.ts';
 import { changes, configurationAt, currentOf, everKept, sameConfig } from '../record/chain.ts';
 import { hasPlace, slotOf } from '../record/slot.ts';
-import { mayBeDecided, PROMISING_MS, waitsForMore } from './open-change.ts';
+import { mayBeDecided, mayHang, PROMISING_MS, waitsForMore } from './open-change.ts';
 import { highestAbove } from './outdated.ts';
 import { jobTimer, propose } from './proposer.ts';
 import { chunkOfValue, isPulled, pullOf, snapshotOf, takePage } from './snapshot.ts';
@@ -251,7 +251,8 @@ export function onPage(core: With<'mesh'>, from: NodeId, kept: KeptJob, page: Pa
   takeRecords(core, from, kept, page);
   for (const accepted of page.accepted) {
     inherit(core, kept, candidacy, accepted);
-    if (accepted.value.type === 'config') promise.changes.add(accepted.value.id);
+    if (accepted.value.type === 'config' || accepted.value.type === 'version')
+      promise.changes.add(accepted.value.id);
   }
   // What it told may have ended this candidacy.
   if (candidacyOf(kept.lead) === candidacy) proceed(core, from, kept, candidacy);
@@ -350,14 +351,14 @@ function takeOffice(
     (accepted) =>
       !kept.ledger.committed.has(accepted.slot) &&
       (former === null || compareEpochs(accepted.epoch, former.epoch) >= 0) &&
-      (accepted.value.type !== 'config' || mayBeDecided(kept, candidacy, accepted)),
+      (!mayHang(core, accepted.value) || mayBeDecided(kept, candidacy, accepted)),
   );
   const states = [...kept.ledger.states.values()].filter((state) =>
     open.some(({ value }) => restsOn(value, state.body.execution)),
   );
   const support = { states, commands: [...kept.ledger.commands.values()] };
   // A change of keepers hangs when those that it replaces are back: nothing else waits for it.
-  for (const { slot, value } of open) if (value.type !== 'config') lead.commits.inherited.add(slot);
+  for (const { slot, value } of open) if (!mayHang(core, value)) lead.commits.inherited.add(slot);
   propose(
     core,
     kept,
@@ -368,7 +369,7 @@ function takeOffice(
   // Nobody in the new quorum has voted for anything else there.
   if (former !== null && !confirmed)
     for (const { value, ...own } of former.commits.proposals.values())
-      if (value.type !== 'config') propose(core, kept, lead, [value], own);
+      if (!mayHang(core, value)) propose(core, kept, lead, [value], own);
   if (!confirmed) commitAgain(core, kept, lead, promises);
   if (former !== null && !confirmed) tellExecutors(core, kept, lead);
   touch(core, job);

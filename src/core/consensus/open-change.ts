@@ -3,12 +3,14 @@
  * keepers are gone, so it may hang for ever: those are back, or who would have voted for it is not. Its slot is free
  * again for whoever knows that it was never decided: when so many keepers say that they did not accept it that the
  * others, and those who say nothing, are too few to have decided it. What is proposed last is enough to look at: who
- * proposed it had to propose whatever was decided before.
+ * proposed it had to propose whatever was decided before. So it is with a version that its owner wanted until a moment
+ * that has passed: nobody votes for it any more, and the next one has the same slot.
  */
-import type { AcceptedValue } from '../contract/messages.ts';
+import type { AcceptedValue, SlotValue } from '../contract/messages.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import type { Leader } from '../leading/state.ts';
 import { heardLately } from '../mesh/reach.ts';
+import { wallMs } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
 import { isChosen } from '../record/certificate.ts';
 import { configurationAt, electorate, voters } from '../record/chain.ts';
@@ -26,7 +28,14 @@ export const PROMISING_MS = 2_000;
 const HANGING_MS = 30_000;
 const HANGING_MAX_MS = 960_000;
 
-/** Whether this change of keepers may have been decided, for all that the promises say. */
+/** For this not everybody votes who could: it may hang. */
+export function mayHang(core: Node, value: SlotValue): boolean {
+  if (value.type !== 'version') return value.type === 'config';
+  const spec = core.suite.specIn(value.body.spec);
+  return spec === null || spec.body.notAfter < wallMs(core);
+}
+
+/** Whether this may have been decided, for all that the promises say. */
 export function mayBeDecided(
   kept: KeptJob,
   candidacy: Candidacy,
@@ -49,10 +58,14 @@ function hasAccepted(
   return [...accepted.values()].some((own) => own.value.id === value.id);
 }
 
-/** The changes among what was told to be accepted that are not known to have been decided. */
-const openChanges = ({ ledger }: KeptJob, { inherited }: Candidacy): readonly AcceptedValue[] =>
+/** What was told to be accepted, may hang, and is not known to have been decided. */
+const openChanges = (
+  core: Node,
+  { ledger }: KeptJob,
+  { inherited }: Candidacy,
+): readonly AcceptedValue[] =>
   [...inherited.values()].filter(
-    ({ slot, value }) => value.type === 'config' && !ledger.committed.has(slot),
+    ({ slot, value }) => mayHang(core, value) && !ledger.committed.has(slot),
   );
 
 /** One more promise may show that a change was never decided: those that are there have a moment for theirs. */
@@ -64,15 +77,15 @@ export function waitsForMore(core: With<'mesh'>, kept: KeptJob, candidacy: Candi
     if (promise !== undefined) return !isPulled(promise.pull);
     return core.mesh.watches.get(node)?.dead !== true && heardLately(core, node);
   };
-  if (!openChanges(kept, candidacy).some((open) => mayBeDecided(kept, candidacy, open)))
+  if (!openChanges(core, kept, candidacy).some((open) => mayBeDecided(kept, candidacy, open)))
     return false;
   return keeperNodes(configurationAt(kept.ledger, grant.body.epoch)).some(isMissing);
 }
 
-/** What this leader proposed for its keepers is not voted for. */
+/** What this leader proposed is not voted for, and may never be. */
 export function changeHangs(core: Node, { commits, hung }: Leader): boolean {
   const hangingMs = Math.min(HANGING_MS * 2 ** hung, HANGING_MAX_MS);
   for (const { value, since } of commits.proposals.values())
-    if (value.type === 'config') return core.now - since >= hangingMs;
+    if (core.now - since >= hangingMs && mayHang(core, value)) return true;
   return false;
 }

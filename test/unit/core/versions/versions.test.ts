@@ -31,8 +31,7 @@ class Mesh {
     return this.cluster.reply(request);
   }
 
-  ask(node: number, spec: Job): string {
-    const notAfter = WALL + 86_400_000;
+  ask(node: number, spec: Job, notAfter = WALL + 86_400_000): string {
     const { job } = this;
     return this.cluster.request(node, {
       type: 'update',
@@ -91,6 +90,24 @@ describe('an update of a job that runs', () => {
         mesh.cluster.inspect(node).executions.every(({ version }) => version === 2),
       ),
     );
+  });
+
+  it('that nobody voted for in time makes room for the next one, while the same node leads', () => {
+    const mesh = new Mesh(jobWith(), { program: () => RUNNING });
+    const { cluster } = mesh;
+    cluster.lose = ({ message }) =>
+      message.type === 'propose' && message.values.some(({ value }) => value.type === 'version');
+    mesh.ask(4, jobWith({}, { Env: { BY: '4' } }), WALL + cluster.now + 10_000);
+    cluster.advance(20_000);
+    const leads = (): readonly boolean[] =>
+      NODES.map((node) => cluster.inspect(node).jobs[0]?.leading !== null);
+    const leader = leads();
+    cluster.lose = () => false;
+    const asked = mesh.ask(3, jobWith({}, CHANGED));
+    cluster.until('it is decided', () => cluster.reply(asked) !== null, 20_000);
+    assert.equal(cluster.reply(asked)?.type, 'updated');
+    assert.equal(mesh.version(3), 2);
+    assert.deepEqual(leads(), leader);
   });
 
   it('is one of two that come at once, and the other is told which', () => {
