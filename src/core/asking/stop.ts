@@ -12,6 +12,7 @@ import { anew, isDue, said, toSay } from '../node/repeat.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import type { JobRecords, Message } from '../contract/messages.ts';
+import type { Reply } from '../contract/reply.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import { closeIn } from '../record/ledger.ts';
 import type { CloseBody, Signed } from '../record/records.ts';
@@ -43,10 +44,7 @@ export function stopJob(
 ): void {
   const { job, owner } = records.spec.body;
   const close = closeIn(records);
-  if (close !== null) {
-    const state = close.body.outcome;
-    return reply(core, request, { type: 'failed', problem: { code: 'job-terminal', job, state } });
-  }
+  if (close !== null) return reply(core, request, overAnswer(core, close.body, rootsOf(records)));
   if (owner !== core.suite.owner) {
     return reply(core, request, { type: 'failed', problem: { code: 'not-owner', job, owner } });
   }
@@ -246,15 +244,18 @@ export function onStopTooLate(core: With<'asking'>, { close, configs = [] }: End
 }
 
 /** The job is closed: nothing is left to stop. */
-export function stopOvertaken(
-  core: With<'asking'>,
-  job: JobId,
-  { outcome, version }: CloseBody,
-): void {
+export function stopOvertaken(core: With<'asking'>, job: JobId, close: CloseBody): void {
   const stop = core.asking.stops.get(job);
-  if (stop === undefined || version < versionOf(stop)) return;
-  const problem = { code: 'job-terminal', job, state: outcome } as const;
-  for (const { request } of stop.waiting.splice(0))
-    reply(core, request, { type: 'failed', problem });
+  if (stop === undefined || close.version < versionOf(stop)) return;
+  const answer = overAnswer(core, close, stop.roots);
+  for (const { request } of stop.waiting.splice(0)) reply(core, request, answer);
   end(core, job);
+}
+
+/** Whoever asked for a stop is told that the job is over. Stopped is what it should be, whoever was first. */
+function overAnswer(core: Node, { job, outcome }: CloseBody, roots: Roots): Reply {
+  if (outcome !== 'stopped')
+    return { type: 'failed', problem: { code: 'job-terminal', job, state: outcome } };
+  const needed = quorumSize(currentOf(chainOf(roots)));
+  return { type: 'stopping', job, signed: needed, needed, notAfter: wallMs(core), refused: null };
 }

@@ -53,6 +53,29 @@ describe('a stop', () => {
     cluster.until('it is stopped', isStopped, 60_000);
   });
 
+  it('that is carried out before the keepers are heard to have it has succeeded', () => {
+    const { cluster, stop, isStopped } = running();
+    cluster.lose = ({ message }) => message.type === 'command-ack';
+    const request = stop();
+    cluster.until('it is stopped', isStopped, 2_000);
+    cluster.until('it is answered', () => cluster.reply(request) !== null, 10_000);
+    const reply = cluster.reply(request);
+    assert.ok(reply?.type === 'stopping' && reply.signed >= reply.needed, JSON.stringify(reply));
+  });
+
+  it('of a job that is stopped has succeeded', () => {
+    const { cluster, keepers, stop, isStopped } = running();
+    stop();
+    cluster.until('it is stopped', isStopped, 10_000);
+    const [keeper = assert.fail()] = keepers;
+    const { job } = cluster.job(keeper);
+    const request = asRequestId('again');
+    cluster.input(keeper, { type: 'stop', request, job, reason: 'enough' });
+    cluster.advance(1_000);
+    const reply = cluster.reply(request);
+    assert.ok(reply?.type === 'stopping' && reply.signed >= reply.needed, JSON.stringify(reply));
+  });
+
   it('goes on when the peer that it was given to was killed meanwhile', () => {
     const { cluster, asker, keepers, stop, isStopped } = running();
     for (const node of keepers.slice(1)) cluster.pause(node);
