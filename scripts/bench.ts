@@ -18,13 +18,16 @@ import { closedJobs } from '../test/bench/closed-jobs.ts';
 import { largeCount } from '../test/bench/count.ts';
 import { crowd } from '../test/bench/crowd.ts';
 import { cut } from '../test/bench/cut.ts';
-import { failover } from '../test/bench/failover.ts';
+import { blackHole, failover } from '../test/bench/failover.ts';
+import { heal } from '../test/bench/heal.ts';
 import { commandLine, memory } from '../test/bench/footprint.ts';
 import { dockerLatency, wasmLatency } from '../test/bench/latency.ts';
 import { BUSY_LOAD, describeMachine, load } from '../test/bench/machine.ts';
 import { hotFunctions } from '../test/bench/profile.ts';
 import { markdown } from '../test/bench/report.ts';
 import type { Report } from '../test/bench/report.ts';
+import { liveJobs } from '../test/bench/live-jobs.ts';
+import { daemonJoins, replaced, stopping } from '../test/bench/services.ts';
 import { noopThroughput, wasmThroughput } from '../test/bench/throughput.ts';
 import { transfer } from '../test/bench/transfer.ts';
 
@@ -35,6 +38,20 @@ const BENCHES: readonly Bench[] = [
   { name: 'jobs-wasm', about: 'many WebAssembly jobs', run: wasmThroughput },
   { name: 'transfer', about: 'a large file from peer to peer', run: transfer },
   { name: 'failover', about: 'the leader of a job is killed', run: failover },
+  { name: 'stop', about: 'a service on five peers is stopped', run: stopping },
+  { name: 'daemon', about: 'peers join a mesh that runs a daemon', run: daemonJoins },
+  {
+    name: 'black-hole',
+    about: 'the leader of a job is cut off (ten minutes)',
+    run: blackHole,
+    apart: true,
+  },
+  {
+    name: 'replaced',
+    about: 'the peer of a replica is killed, or cut off (ten minutes)',
+    run: replaced,
+    apart: true,
+  },
   { name: 'crowd', about: 'many peers that start at once (ten minutes)', run: crowd, apart: true },
   {
     name: 'count',
@@ -43,7 +60,19 @@ const BENCHES: readonly Bench[] = [
     apart: true,
   },
   { name: 'cut', about: 'six peers are cut in two and healed (an hour)', run: cut, apart: true },
+  {
+    name: 'heal',
+    about: 'six peers with 1,000 live jobs are cut in two and healed (ten minutes)',
+    run: heal,
+    apart: true,
+  },
   { name: 'memory', about: 'an idle peer', run: memory },
+  {
+    name: 'live-jobs',
+    about: 'nine peers with a hundred jobs that run (four minutes)',
+    run: liveJobs,
+    apart: true,
+  },
   { name: 'closed-jobs', about: 'memory after thousands of jobs', run: closedJobs },
   { name: 'cli', about: 'the command line', run: commandLine },
   { name: 'core', about: 'codecs, signatures and the core alone', run: core },
@@ -51,7 +80,7 @@ const BENCHES: readonly Bench[] = [
 
 const USAGE = `Usage: npm run bench -- [options]
 
-  --only NAME    measure this only; may be given several times (crowd, count and cut only so):
+  --only NAME    measure this only; may be given several times (what says how long it takes, only so):
 ${BENCHES.map(({ name, about }) => `                   ${name.padEnd(11)} ${about}`).join('\n')}
   --quick        fewer and shorter runs
   --json FILE    write the result as JSON too

@@ -14,7 +14,7 @@ export interface TaskSpec {
 }
 
 export interface JobSpec {
-  readonly Type: 'batch';
+  readonly Type: 'batch' | 'service' | 'daemon';
   readonly Count: number;
   readonly Tasks: readonly TaskSpec[];
 }

@@ -47,6 +47,10 @@ export interface Mesh extends AsyncDisposable {
   /** Since the first one was started, until all were ready; until each saw all. Milliseconds. */
   readonly readyMs: number;
   readonly joinedMs: number;
+  /** Starts one more, which joins through the first. Resolves when it is ready; that it has joined is another matter. */
+  add(): Promise<Peer>;
+  /** Waits until each sees all others. */
+  joined(): Promise<void>;
   /** Restarts a killed peer in its place and waits until all see each other again. */
   revive(peer: Peer): Promise<void>;
 }
@@ -75,6 +79,12 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   const peers: Peer[] = [];
   const began = performance.now();
   const took = { readyMs: 0, joinedMs: 0 };
+  const start = async (index: number): Promise<Peer> => {
+    const bootstrap = peers[0] === undefined ? [] : ['--bootstrap', peers[0].address];
+    const peer = await startPeer({ ...options, directory, running, index, bootstrap, ports: null });
+    peers[index] = peer;
+    return peer;
+  };
   const mesh: Mesh = {
     peers,
     get readyMs() {
@@ -83,6 +93,8 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     get joinedMs() {
       return took.joinedMs;
     },
+    add: () => start(peers.length),
+    joined: () => meshed(peers, options.size),
     async revive(peer) {
       peers[peer.index] = await peer.restart();
       await meshed(peers, options.size);
@@ -94,11 +106,6 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     },
   };
   try {
-    const start = async (index: number): Promise<void> => {
-      const bootstrap = peers[0] === undefined ? [] : ['--bootstrap', peers[0].address];
-      const setup = { ...options, directory, running, index, bootstrap, ports: null };
-      peers[index] = await startPeer(setup);
-    };
     await start(0);
     const others = Array.from({ length: options.size - 1 }, (_, index) => index + 1);
     if (options.together === true) await Promise.all(others.map(start));

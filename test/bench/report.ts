@@ -22,11 +22,12 @@ function figure(value: number): string {
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(Math.abs(value) >= 10 ? 1 : 2);
 }
 
-function targetText({ target, met, median, unit }: Row): string {
+function targetText({ target, met, median, p99, unit }: Row): string {
   if (target === null) return '–';
   const sign = target.wanted === 'at most' ? '≤' : '≥';
-  const share = `${((100 * median) / target.limit).toFixed(0)} % of it`;
-  const who = target.of === 'every run' ? ', every run' : '';
+  const judged = target.of === 'p99' ? p99 : median;
+  const share = `${((100 * judged) / target.limit).toFixed(0)} % of it`;
+  const who = { median: '', p99: ', p99', 'every run': ', every run' }[target.of];
   return `${met === true ? '✓' : '✗'} ${sign} ${figure(target.limit)} ${unit}${who} (${share})`;
 }
 
