@@ -78,6 +78,7 @@ const config = map<ConfigBody>({
   config: common.configId,
   keepers: list(common.keeper, KEEPERS_MAX, 1),
   former: list(common.keeper, KEEPERS_MAX),
+  reseeds: optional(common.configId),
 });
 
 const vote = map<VoteBody>({

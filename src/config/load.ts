@@ -104,6 +104,7 @@ export function limitsOf(config: Config): Limits {
     maxAttempts: config.jobs.maxAttempts,
     retentionMs: config.jobs.retentionMs,
     keeperReplaceAfterMs: config.jobs.keeperReplaceAfterMs,
+    reseedAfterMs: config.jobs.reseedAfterMs,
     resultRetentionMs: config.results.retentionMs,
     holderLostMs: config.results.holderLostMs,
   };

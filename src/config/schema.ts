@@ -307,6 +307,10 @@ const jobs = z.strictObject({
   keeperReplaceAfterMs: ms(5_000)
     .default(DEFAULT_LIMITS.keeperReplaceAfterMs)
     .describe('a keeper of a job that is away for this long is replaced by another peer'),
+  /** Shorter than a usual outage of a network it would have jobs run on both sides of it. */
+  reseedAfterMs: ms(5_000)
+    .default(DEFAULT_LIMITS.reseedAfterMs)
+    .describe('a job goes on with other keepers when a majority of them is away for this long'),
 });
 
 const storage = z.strictObject({

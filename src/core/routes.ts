@@ -19,6 +19,7 @@ import { onForfeit } from './keeping/guests.ts';
 import { onChange, onJoin } from './keeping/joining.ts';
 import { joinAgain, onChangeAgreed } from './leading/succession.ts';
 import { onAcknowledged, onVoted } from './consensus/proposer.ts';
+import { onReseedVoted } from './leading/reseeding.ts';
 import { loseContent, onHolder, storeChanged, takerIsBack } from './executing/entrusted.ts';
 import { onEntrust, onLocalReplica, onReplicate } from './executing/copier.ts';
 import { markBack } from './node/containment.ts';
@@ -300,7 +301,10 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   page: ifKept(onPage),
   outdated: ifKept(onOutdated),
   propose: asKept(onPropose),
-  voted: ifKept(onVoted),
+  voted: ifKept((core, from, kept, message) => {
+    onReseedVoted(core, from, kept, message);
+    onVoted(core, from, kept, message);
+  }),
   commit: asKept(onCommit),
   change: asKept(onChange),
   join: onJoin,

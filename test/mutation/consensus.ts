@@ -215,14 +215,14 @@ export const consensus: Mutations = {
     },
     {
       name: 'a change of keepers needs no majority',
-      within: 'extended',
-      text: ' || !validCertificate(certified, { job, configurations }, slot, suite)',
-      instead: '',
+      within: 'branchOf',
+      text: '!validCertificate(certified, way, configSlot(body.config), suite)',
+      instead: 'false',
       why: 'whoever talks to an executor gives its job keepers of his own',
     },
     {
       name: 'a known change of keepers may come again, as anything',
-      within: 'extended',
+      within: 'branchOf',
       text: 'compareConfigs(body.config, before) <= 0',
       instead: 'false',
       why: 'whoever hands a job over names keepers of his own at the end of a proven list',

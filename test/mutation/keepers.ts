@@ -6,7 +6,7 @@ export const keepers: Mutations = {
     {
       name: 'a keeper is given up after a moment of silence',
       within: 'goneBecause',
-      text: "core.now - watch.since >= keeperReplaceAfterMs ? 'away' : null",
+      text: "core.now - watch.since >= awayMs ? 'away' : null",
       instead: "'away'",
       why: 'every restart of a peer moves all of its jobs',
     },
@@ -20,7 +20,7 @@ export const keepers: Mutations = {
     {
       name: 'a keeper that leaves is believed at once',
       within: 'goneBecause',
-      text: 'core.now - shutSince >= keeperReplaceAfterMs',
+      text: 'core.now - shutSince >= awayMs',
       instead: 'true',
       why: 'a disk that is full for a second moves all jobs of its peer',
     },

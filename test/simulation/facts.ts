@@ -3,7 +3,7 @@
  * or reached a disk. Certificates are counted here by code of its own, not by the core's. The
  * checkers judge; this file only reports two values for one slot and certificates that prove nothing.
  */
-import { firstConfiguration } from '../../src/core/record/chain.ts';
+import { compareConfigs, FIRST_CONFIG, firstConfiguration } from '../../src/core/record/chain.ts';
 import type { JobId, NodeId } from '../../src/core/record/ids.ts';
 import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { Gossip, JobRecords, Message, SlotValue } from '../../src/core/contract/messages.ts';
@@ -307,12 +307,20 @@ export function createFacts(context: FactsContext): Facts {
 
 type Electors = Pick<ConfigBody, 'keepers' | 'former'>;
 
-/** Who has a say in an epoch: by admission, as there might be two of them, or by the change that was chosen. */
+/**
+ * Who has a say in an epoch: by admission, as there might be two of them, or by the change that was chosen; of one that
+ * re-seeds the job those that it names.
+ */
 function electorsOf(facts: JobFacts, { config }: Epoch): ReadonlyMap<string, Electors> {
   if (config.major === 0 && config.minor === 0)
     return new Map([...facts.admissions].map(([id, { keepers }]) => [id, { keepers, former: [] }]));
   const value = facts.chosen.get(`config/${config.major}/${config.minor}`)?.record;
-  return new Map(value?.type === 'config' ? [[value.id, value.body]] : []);
+  if (value?.type === 'config') return new Map([[value.id, value.body]]);
+  return new Map(
+    [...facts.configs].filter(
+      ([, one]) => one.reseeds !== undefined && compareConfigs(one.config, config) === 0,
+    ),
+  );
 }
 
 /** A majority of those that come, and of those that were. */
@@ -326,7 +334,10 @@ function isQuorum({ keepers, former }: Electors, voted: ReadonlySet<string>): bo
 export function keepersNow(facts: JobFacts): Configuration | null {
   let latest: ConfigBody | null = null;
   for (const { record } of facts.chosen.values())
-    if (record.type === 'config' && record.body.config.minor > (latest?.config.minor ?? 0))
+    if (
+      record.type === 'config' &&
+      compareConfigs(record.body.config, latest?.config ?? FIRST_CONFIG) > 0
+    )
       latest = record.body;
   if (latest !== null) return latest;
   return facts.admitted === null ? null : firstConfiguration(facts.admitted.body);

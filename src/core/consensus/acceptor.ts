@@ -56,8 +56,7 @@ function mayLead({ ledger }: KeptJob, epoch: Epoch, node: NodeId): boolean {
 function isKnown(core: Node, from: NodeId, { ledger }: KeptJob, { config }: Epoch): boolean {
   if (configurationOf(ledger, config) !== null) return true;
   refuse(core, from, 'not-keeper', false);
-  if (config.major === currentOf(ledger).config.major && everKept(ledger, from))
-    send(core, from, { type: 'job-wanted', job: ledger.job });
+  if (everKept(ledger, from)) send(core, from, { type: 'job-wanted', job: ledger.job });
   return false;
 }
 

@@ -302,6 +302,8 @@ function inherit(
   const { slot, value } = accepted;
   if (slotOf(value) !== slot || value.body.job !== kept.ledger.job) return;
   if (!hasPlace(kept.ledger.spec, value)) return;
+  // Those that it names have decided it by themselves, or nobody has.
+  if (value.type === 'config' && value.body.reseeds !== undefined) return;
   if (!everKept(kept.ledger, core.suite.nodeOf(value.by)) || !core.suite.verify(value)) return;
   if (!mayBeTrue(core, kept.ledger.configurations[0], accepted, grant.body.epoch)) return;
   const known = inherited.get(slot);
@@ -371,7 +373,8 @@ function takeOffice(
     for (const { value, ...own } of former.commits.proposals.values())
       if (!mayHang(core, value)) propose(core, kept, lead, [value], own);
   if (!confirmed) commitAgain(core, kept, lead, promises);
-  if (former !== null && !confirmed) tellExecutors(core, kept, lead);
+  // Where the job was re-seeded they may know one of its keepers at most.
+  if ((former !== null || epoch.config.major > 0) && !confirmed) tellExecutors(core, kept, lead);
   touch(core, job);
 }
 

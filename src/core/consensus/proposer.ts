@@ -292,8 +292,9 @@ function noteCommitted(core: Node, value: CertifiedValue): void {
       return note(core, 'job.accepted', { job, partition, execution, exitCode });
     }
     case 'config': {
-      const { config, keepers } = record.body;
+      const { config, keepers, reseeds } = record.body;
       const at = `${config.major}.${config.minor}`;
+      if (reseeds !== undefined) note(core, 'job.reseeded', { job, config: at });
       return note(core, 'job.keepers-changed', { job, config: at, keepers: keepers.length });
     }
     case 'version':

@@ -6,6 +6,8 @@
 import { allow } from '../mesh/allowance.ts';
 import type { Message, Page } from '../contract/messages.ts';
 import type { KeptJob } from '../keeping/state.ts';
+import { configsIn } from '../keeping/books.ts';
+import { takeBranch } from '../keeping/branches.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
 import { sameEpoch } from '../record/ballot.ts';
@@ -106,10 +108,12 @@ export function askPage(core: Node, from: NodeId, job: JobId, pull: Pull): void 
 }
 
 /** Merges what another keeper knows of the job. */
-export function takeRecords(core: Node, from: NodeId, kept: KeptJob, page: Page): void {
+export function takeRecords(core: With<'mesh'>, from: NodeId, kept: KeptJob, page: Page): void {
   const { ledger } = kept;
   const { suite } = core;
+  takeBranch(core, from, kept, configsIn(page.committed));
   for (const value of page.committed) {
+    if (value.record.type === 'config') continue;
     if (ledger.committed.has(slotOf(value.record))) continue;
     const verdict = checkCommitted(suite, ledger, value);
     if (verdict === 'good') learn(core, kept, value);

@@ -88,6 +88,10 @@ export type NoteEvent =
   | 'job.kept-elsewhere'
   /** Its leader asks the keepers about others in the place of some. */
   | 'job.keepers-asked'
+  /** Too many of its keepers are gone: one that is left asks for votes to go on with others. */
+  | 'job.reseeding'
+  /** Others keep it in their place. */
+  | 'job.reseeded'
   | 'job.assigned'
   | 'job.attempt-failed'
   | 'job.accepted'

@@ -42,6 +42,8 @@ export interface Limits {
   readonly holderLostMs: number;
   /** A keeper that is away for so long is replaced. */
   readonly keeperReplaceAfterMs: number;
+  /** A job is re-seeded when a majority of its keepers is away for so long. */
+  readonly reseedAfterMs: number;
 }
 
 /** A spec is good for at most this long: nobody's job is in the books for years. */
@@ -153,4 +155,6 @@ export const DEFAULT_LIMITS: Limits = {
   holderLostMs: 300_000,
   /** Most machines that are only started again are back by then; five keepers survive the loss of two meanwhile. */
   keeperReplaceAfterMs: 60_000,
+  /** The same: nobody decides anything for the job meanwhile, and two that go on beside each other may run it twice. */
+  reseedAfterMs: 60_000,
 };

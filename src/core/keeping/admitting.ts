@@ -7,13 +7,7 @@ import { saveGuest } from './guests.ts';
 import { LEAD_CHECK_MS, newOversight } from './oversight.ts';
 import { isOver, takeDownSubmission } from './shelf.ts';
 import { hasVote, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts';
-import {
-  chainOf,
-  configurationOf,
-  currentOf,
-  firstConfiguration,
-  firstOf,
-} from '../record/chain.ts';
+import { chainOf, currentOf, firstConfiguration, firstOf } from '../record/chain.ts';
 import type { Chain, Roots } from '../record/chain.ts';
 import { learn } from '../consensus/proposer.ts';
 import { specsOf } from '../record/versions.ts';
@@ -38,6 +32,7 @@ import {
   checkSpec,
   tooLong,
 } from '../record/verify.ts';
+import { takeBranch } from './branches.ts';
 import { bringerOf, welcomeAdmission } from '../mesh/welcome.ts';
 import { mayReopen } from './versions.ts';
 import type { Node, With } from '../node/state.ts';
@@ -242,7 +237,7 @@ export function onActivate(
     }
     activate(core, from, spec, message);
   } else if (kept !== undefined) {
-    takeChanges(core, from, kept, message.configs);
+    takeBranch(core, from, kept, message.configs ?? []);
     takeVersion(core, from, kept, message);
   }
   send(core, from, { type: 'activated', job });
@@ -268,7 +263,7 @@ export function onVersionLearned(
   kept: KeptJob,
   { version, configs }: Extract<Message, { type: 'version' }>,
 ): void {
-  takeChanges(core, from, kept, configs);
+  takeBranch(core, from, kept, configs ?? []);
   takeVersion(core, from, kept, { version });
 }
 
@@ -281,21 +276,6 @@ export function isProven(
   if (version === undefined || specsOf(suite, spec, version.record.body)?.spec.id !== spec.id)
     return false;
   return checkCommitted(suite, chainOf(roots), version) === 'good';
-}
-
-/** It is here already; how its keepers changed since may not be. */
-function takeChanges(
-  core: Node,
-  from: NodeId,
-  kept: KeptJob,
-  configs: Roots['configs'] = [],
-): void {
-  for (const config of configs) {
-    if (configurationOf(kept.ledger, config.record.body.config) !== null) continue;
-    const verdict = checkCommitted(core.suite, kept.ledger, config);
-    if (verdict !== 'good') return refuse(core, from, verdict.code, false);
-    learn(core, kept, config);
-  }
 }
 
 /** A job that others voted for fills the books of this keeper no less than one that it voted for. */
@@ -371,6 +351,11 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     closedAt: null,
     changedAt: null,
     agreedTo: null,
+    orphanedAt: null,
+    intactSince: null,
+    reseeding: null,
+    boundAt: asMillis(Number.NEGATIVE_INFINITY),
+    keepersAskedAt: null,
     forfeited: new Set(),
     guestAt: core.now,
     unsaved: false,

@@ -15,21 +15,21 @@ import type { KeptJob } from './state.ts';
  */
 export type Gone = 'away' | 'leaving' | 'other-store' | 'forfeited';
 
-/** Why the job could do without this keeper; null while it should not. */
+/** Why the job could do without this keeper, which is away when it was missed for so long; null while it should not. */
 export function goneBecause(
   core: With<'mesh'>,
   { forfeited }: KeptJob,
   { node, store }: Keeper,
+  awayMs = core.config.limits.keeperReplaceAfterMs,
 ): Gone | null {
-  const { keeperReplaceAfterMs } = core.config.limits;
   if (forfeited.has(store)) return 'forfeited';
   if (node === core.self) return shut(core) === null ? null : 'leaving';
   const member = core.mesh.members.get(node);
   if (member !== undefined && member.advert.body.store !== store) return 'other-store';
   const { shutSince = null } = member ?? {};
-  if (shutSince !== null && core.now - shutSince >= keeperReplaceAfterMs) return 'leaving';
+  if (shutSince !== null && core.now - shutSince >= awayMs) return 'leaving';
   const watch = core.mesh.watches.get(node);
   // What lies here unheard may be a word of it.
   if (watch?.dead !== true || isBehind(core)) return null;
-  return core.now - watch.since >= keeperReplaceAfterMs ? 'away' : null;
+  return core.now - watch.since >= awayMs ? 'away' : null;
 }

@@ -3,7 +3,6 @@
  * those that go, the newcomers whether they would keep the job. Who agreed votes for it when it is proposed, also by
  * the next leader: it may hang otherwise, as those that go are back and a keeper is gone that may have voted.
  */
-import { learn } from '../consensus/proposer.ts';
 import { tellLedger } from '../consensus/transfer.ts';
 import type { Message } from '../contract/messages.ts';
 import { bringerOf } from '../mesh/welcome.ts';
@@ -11,19 +10,29 @@ import { shut } from '../node/door.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
 import type { With } from '../node/state.ts';
 import { compareEpochs } from '../record/ballot.ts';
-import { chainOf, changes, currentOf, everKept, follows } from '../record/chain.ts';
+import {
+  chainOf,
+  changes,
+  continues,
+  currentOf,
+  everKept,
+  follows,
+  isNamedRight,
+} from '../record/chain.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
 import { hasVote, isKeeper } from '../record/keeper-set.ts';
 import { ledgerOf } from '../record/ledger.ts';
-import type { Configuration } from '../record/records.ts';
+import type { Configuration, Signed } from '../record/records.ts';
 import { checkActivation } from '../record/verify.ts';
 import { activate, hasRoom, isProven, keep, takeVersion } from './admitting.ts';
 import { endOf } from './books.ts';
+import { takeBranch } from './branches.ts';
 import { beyond, hasSay, wouldVote } from './changing.ts';
 import { goneBecause } from './gone.ts';
 import { tellChanges, tellForfeit } from './guests.ts';
 import { LEAD_CHECK_MS } from './oversight.ts';
+import { voteToReseed, wouldReseed } from './orphans.ts';
 import { isOver } from './shelf.ts';
 import type { KeptJob } from './state.ts';
 
@@ -45,12 +54,24 @@ export function onChange(
     if (everKept(ledger, from)) tellChanges(core, from, kept);
     return refuse(core, from, 'not-keeper', false);
   }
+  if (body.reseeds !== undefined) return onReseed(core, from, kept, next);
   if (!follows(current, body) || !hasSay(core, current, body)) return;
   if (kept.agreedTo !== next.id && !wouldVote(core, kept, body))
     return askGoers(core, kept, current, body);
   if (!core.suite.verify(next)) return refuse(core, from, 'bad-signature', true);
   kept.agreedTo = next.id;
   send(core, from, { type: 'change-agreed', job: ledger.job, of: next.id });
+}
+
+/** A keeper that is left asks for a vote to re-seed the job. */
+function onReseed(core: With<'mesh'>, from: NodeId, kept: KeptJob, next: Signed<'config'>): void {
+  const { job } = kept.ledger;
+  if (!continues(currentOf(kept.ledger), next.body) || !hasSay(core, next.body)) return;
+  if (core.suite.nodeOf(next.by) !== from || !isNamedRight(core.suite, next.body))
+    return refuse(core, from, 'contradiction', true);
+  if (!wouldReseed(core, kept, next)) return;
+  if (!core.suite.verify(next)) return refuse(core, from, 'bad-signature', true);
+  send(core, from, { type: 'voted', job, votes: [voteToReseed(core, kept, next)] });
 }
 
 /** One that lost what it promised of this job says so when it is asked about it. */
@@ -79,7 +100,8 @@ export function onJoin(
   if (!isProven(core, message)) return refuse(core, from, 'bad-certificate', false);
   const chain = chainOf(message);
   const current = currentOf(chain);
-  if (next.body.job !== job || !isKeeper(current, from) || !follows(current, next.body))
+  const mayCome = follows(current, next.body) || continues(current, next.body);
+  if (next.body.job !== job || !isKeeper(current, from) || !mayCome)
     return refuse(core, from, 'contradiction', false);
   if (!hasVote({ ...next.body, former: [] }, core.self, core.config.store))
     return refuse(core, from, 'not-keeper', false);
@@ -90,7 +112,7 @@ export function onJoin(
     return refuse(core, from, 'over-limit', false);
   const kept = known ?? invite(core, from, message);
   if (kept === null) return;
-  for (const config of message.configs ?? []) learn(core, kept, config);
+  takeBranch(core, from, kept, message.configs ?? []);
   takeVersion(core, from, kept, message);
   kept.guestAt = core.now;
   onChange(core, from, kept, { type: 'change', job, next });

@@ -21,6 +21,7 @@ import type { JobId, NodeId } from '../record/ids.ts';
 import { entrust } from '../leading/entrusting.ts';
 import { progress } from '../leading/lead.ts';
 import { signOfLife } from '../leading/silence.ts';
+import { lookForOrphans, tickReseeding } from '../leading/reseeding.ts';
 import { lookForChanges } from '../leading/succession.ts';
 import {
   failingOf,
@@ -35,7 +36,8 @@ import { lookForStale, mayReopen, tellVersion } from './versions.ts';
 import type { CertifiedValue, Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { countAge, forgetAge } from './age.ts';
-import { eachKept, endOf, rememberEnd } from './books.ts';
+import { configsIn, eachKept, endOf, rememberEnd } from './books.ts';
+import { takeBranch } from './branches.ts';
 import { handOver } from './hand-over.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
 import { isGuest } from './changing.ts';
@@ -66,11 +68,13 @@ export function onCommit(
 ): void {
   const slots: Slot[] = [];
   takeMore(core, from, kept, message.more ?? []);
+  takeBranch(core, from, kept, configsIn(message.values));
   // The end last: a keeper knows a job's results before it knows that it is completed.
   const values = [...message.values].sort((a, b) => Number(isClose(a)) - Number(isClose(b)));
   for (const value of values) {
     const slot = slotOf(value.record);
     if (kept.ledger.committed.get(slot)?.record.id !== value.record.id) {
+      if (value.record.type === 'config') continue;
       const verdict = checkCommitted(core.suite, kept.ledger, value);
       if (verdict !== 'good') {
         refuse(core, from, verdict.code, false);
@@ -266,6 +270,7 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
     }
   }
   tickMissing(core, kept);
+  tickReseeding(core, kept);
   if (kept.candidateAt !== null && core.now >= kept.candidateAt) {
     kept.candidateAt = null;
     standForLeader(core, kept);
@@ -309,6 +314,7 @@ export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'execut
       send(core, leader, { type: 'status-wanted', jobs: jobs.slice(at, at + CHECKED_MAX) });
   }
   lookForChanges(core);
+  lookForOrphans(core);
   lookForStale(core);
   tickGuests(core);
   if (core.keeping.kept.size > core.keeping.warm.size) {

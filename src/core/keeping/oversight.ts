@@ -124,8 +124,13 @@ export function isShunned(core: With<'mesh'>, kept: KeptJob, node: NodeId): bool
 }
 
 /** It is heard, and has lost nothing of what it promised. */
-function isThere(core: With<'mesh'>, { forfeited }: KeptJob, { node, store }: Keeper): boolean {
+export function isThere(
+  core: With<'mesh'>,
+  { forfeited }: KeptJob,
+  { node, store }: Keeper,
+): boolean {
   if (node === core.self) return true;
+  if (core.mesh.watches.get(node)?.dead === true) return false;
   const known = core.mesh.members.get(node)?.advert.body.store ?? store;
   return heardWithin(core, node, THERE_MS) && known === store && !forfeited.has(store);
 }

@@ -58,6 +58,16 @@ export interface KeptJob {
   changedAt: Millis | null;
   /** The change of keepers that it last agreed to: it votes for it, though those that it replaces are back. */
   agreedTo: RecordId | null;
+  /** Since when this keeper sees that those that are left are too few; null while they are enough. */
+  orphanedAt: Millis | null;
+  /** Since when this keeper has heard enough others without a break; null while it does not. */
+  intactSince: Millis | null;
+  /** What it asks votes for to re-seed the job. */
+  reseeding: Reseeding | null;
+  /** When it last voted to re-seed it. */
+  boundAt: Millis;
+  /** When it last asked those that keep the job whether they are there, as it was to keep it without them. */
+  keepersAskedAt: Millis | null;
   /** Stores of keepers, or of nodes that were asked to be some, that say they have lost what they promised of it. */
   readonly forfeited: Set<StoreId>;
   /** Not a keeper: when it was last asked to become one, or asked a keeper how the job stands. */
@@ -70,6 +80,14 @@ export interface KeptJob {
   missing: Missing | null;
   /** What comes of a job that is over. */
   fetching: Fetching | null;
+}
+
+/** A configuration that shall go on with an orphaned job. */
+export interface Reseeding {
+  readonly next: Signed<'config'>;
+  readonly votes: Map<NodeId, Signed<'vote'>>;
+  readonly since: Millis;
+  readonly resend: Repeat;
 }
 
 /** An admission this keeper has voted for and nobody activated yet. */

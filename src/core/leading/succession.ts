@@ -247,7 +247,7 @@ function changed(
 }
 
 /** The best of those that could come, on other hosts than the rest where there is a choice. */
-function bestOf(
+export function bestOf(
   core: With<'mesh'>,
   kept: KeptJob,
   others: readonly KeeperCandidate[],
@@ -257,7 +257,7 @@ function bestOf(
   const hosts = new Set(rest.map(({ node }) => core.mesh.hosts.get(node) ?? ''));
   const apart = others.filter(({ host, silent }) => !silent && (host === '' || !hosts.has(host)));
   const among = apart.length > 0 ? apart : others;
-  if (among.length === 0) return [];
+  if (among.length === 0 || count === 0) return [];
   const [best] = chooseKeepers(kept.ledger.job, among, 1, core.now, core.suite);
   if (best === undefined) return [];
   if (count === 1) return [best];

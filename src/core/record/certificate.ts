@@ -4,7 +4,7 @@
  */
 import type { NodeId } from './ids.ts';
 import { hasVote, isQuorum } from './keeper-set.ts';
-import { electorate, voters } from './chain.ts';
+import { configurationOf, electorate, isNamedRight, voters, witnesses } from './chain.ts';
 import type { Chain } from './chain.ts';
 import { sameEpoch } from './ballot.ts';
 import type { AnyRecord, Certified, Epoch, RecordType, Signed, Slot } from './records.ts';
@@ -45,6 +45,7 @@ export function validCertificate<T extends RecordType>(
   const of = record as unknown as AnyRecord;
   const most = voters(electorate(chain, of, first.body.epoch)).length;
   if (votes.length > most || !suite.verify(of)) return false;
+  if (of.type === 'config' && !isNamedRight(suite, of.body)) return false;
   const signers = new Set<NodeId>();
   for (const vote of votes) {
     if (!sameEpoch(vote.body.epoch, first.body.epoch)) return false;
@@ -54,7 +55,7 @@ export function validCertificate<T extends RecordType>(
   return isChosen(chain, of, first.body.epoch, signers);
 }
 
-/** Whether these have a say in the record under this epoch, and are enough. */
+/** Whether these have a say in the record under this epoch, and are enough; with a witness among them where one is needed. */
 export function isChosen(
   chain: Chain,
   record: AnyRecord,
@@ -62,7 +63,10 @@ export function isChosen(
   signers: ReadonlySet<NodeId>,
 ): boolean {
   const sets = electorate(chain, record, epoch);
-  return sets.length > 0 && sets.every((one) => isQuorum(one, signers));
+  if (sets.length === 0 || !sets.every((one) => isQuorum(one, signers))) return false;
+  if (record.type !== 'config' || record.body.reseeds === undefined) return true;
+  const before = configurationOf(chain, record.body.reseeds);
+  return before !== null && witnesses(before, record.body).some((node) => signers.has(node));
 }
 
 /** The ballot under which a certified value was chosen. */

@@ -5,20 +5,28 @@
  * that its epoch names, and never takes the keepers from the admission.
  */
 import { KEEPERS_MAX } from '../contract/limits.ts';
-import { isKeeper, keeperNodes } from './keeper-set.ts';
+import { hasVote, isKeeper, keeperNodes } from './keeper-set.ts';
 import type { JobId, NodeId } from './ids.ts';
 import type {
   AdmissionBody,
   AnyRecord,
   Certified,
+  ConfigBody,
   ConfigId,
   Configuration,
   Epoch,
   Keeper,
 } from './records.ts';
+import type { Suite } from './suite.ts';
 
 /** Changes of one job's keepers: each is some 2 KB that everybody carries who must know who leads. */
 export const CONFIGS_MAX = 64;
+/** How often one job is re-seeded: whoever can do so has each time seen a majority of its keepers gone. */
+const RESEEDS_MAX = 8;
+/** Majors of one generation, of which those that re-seed one configuration with other keepers each have their own: 24 bits of a hash. */
+const GENERATION = 2 ** 24;
+/** Of no job is the major that high. */
+export const MAJOR_MAX = (RESEEDS_MAX + 1) * GENERATION;
 
 /** What has configurations, the first to the latest. */
 export interface Chain {
@@ -53,6 +61,29 @@ export const compareConfigs = (a: ConfigId, b: ConfigId): number =>
   a.major - b.major || a.minor - b.minor;
 
 export const sameConfig = (a: ConfigId, b: ConfigId): boolean => compareConfigs(a, b) === 0;
+
+/** How often the job was re-seeded up to this configuration. */
+const generationOf = ({ major }: ConfigId): number => Math.floor(major / GENERATION);
+
+/** The name of the configuration before this one. */
+export const parentOf = ({ config, reseeds }: Configuration): ConfigId =>
+  reseeds ?? { major: config.major, minor: config.minor - 1 };
+
+/**
+ * The name of the configuration that re-seeds a job with these keepers. It rests on all that matters about it, so that
+ * two that are made beside each other are never taken for one: epochs, votes and slots of one count for no other.
+ */
+export function reseedId(
+  suite: Pick<Suite, 'hash'>,
+  job: JobId,
+  before: ConfigId,
+  keepers: readonly Keeper[],
+): ConfigId {
+  const set = keepers.map(({ node, store }) => `${node} ${store}`).join(' ');
+  const hash = suite.hash(`shoal/reseed|${job}|${before.major} ${before.minor}|${set}`);
+  const own = Number.parseInt(hash.slice(0, 6), 16);
+  return { major: (generationOf(before) + 1) * GENERATION + own, minor: before.minor + 1 };
+}
 
 /** The configuration that an admission makes. */
 export const firstConfiguration = ({ keepers }: AdmissionBody): Configuration => ({
@@ -104,6 +135,7 @@ export function follows(before: Configuration, next: Configuration): boolean {
   const { keepers, former, config } = next;
   if (config.major !== before.config.major || config.minor !== before.config.minor + 1)
     return false;
+  if (next.reseeds !== undefined) return false;
   if (!areKeepers(keepers) || next.config.minor > CONFIGS_MAX) return false;
   if (former.length > 0) {
     return (
@@ -118,6 +150,33 @@ export function follows(before: Configuration, next: Configuration): boolean {
   if (before.former.length > 0) return sameKeepers(keepers, before.keepers);
   return missing(keepers, before.keepers) + missing(before.keepers, keepers) <= 1;
 }
+
+/**
+ * Whether this configuration re-seeds a job that was kept by that one, for which it needs nobody else of those than a
+ * *witness*: a keeper, with its store, that says so with its vote. Whether its name is that of `reseedId` who votes
+ * for it looks at, and who believes in it.
+ */
+export function continues(before: Configuration, { config, ...next }: Configuration): boolean {
+  if (next.reseeds === undefined || !sameConfig(next.reseeds, before.config)) return false;
+  if (!areKeepers(next.keepers) || next.former.length > 0) return false;
+  if (config.minor !== before.config.minor + 1 || config.minor > CONFIGS_MAX) return false;
+  const generation = generationOf(config);
+  if (generation !== generationOf(before.config) + 1 || generation > RESEEDS_MAX) return false;
+  return witnesses(before, next).length > 0;
+}
+
+/** Those of a configuration that re-seeds a job which kept it before. */
+export const witnesses = (
+  before: Configuration,
+  { keepers }: Pick<Configuration, 'keepers'>,
+): readonly NodeId[] =>
+  keepers.filter(({ node, store }) => hasVote(before, node, store)).map(({ node }) => node);
+
+/** Whether a configuration that re-seeds the job has the name that its keepers give it. */
+export const isNamedRight = (
+  suite: Pick<Suite, 'hash'>,
+  { job, config, keepers, reseeds }: ConfigBody,
+): boolean => reseeds === undefined || sameConfig(config, reseedId(suite, job, reseeds, keepers));
 
 /** A set that may keep a job: 1 … 5 different nodes. */
 function areKeepers(keepers: readonly Keeper[]): boolean {
@@ -134,13 +193,19 @@ const sameKeepers = (a: readonly Keeper[], b: readonly Keeper[]): boolean =>
 
 /**
  * Of which configurations a majority must vote for a record under an epoch, each by its own rule: the
- * epoch's, and for a later configuration that one as well. Empty when nobody can vote so.
+ * epoch's, and for a later configuration that one as well; for one that re-seeds the job that one alone, under an epoch
+ * of its own. Empty when nobody can vote so.
  */
 export function electorate(
   chain: Chain,
   record: AnyRecord,
   epoch: Epoch,
 ): readonly Configuration[] {
+  if (record.type === 'config' && record.body.reseeds !== undefined) {
+    const parent = configurationOf(chain, record.body.reseeds);
+    const isOwn = sameConfig(epoch.config, record.body.config);
+    return parent !== null && isOwn && continues(parent, record.body) ? [record.body] : [];
+  }
   const own = configurationOf(chain, epoch.config);
   if (own === null) return [];
   if (record.type !== 'config') return [own];

@@ -4,7 +4,14 @@
  * same ledger (invariant I12). Records are checked *before* they come here (`verify.ts`).
  */
 import { compareEpochs } from './ballot.ts';
-import { currentOf, firstConfiguration, rootsOf } from './chain.ts';
+import {
+  compareConfigs,
+  FIRST_CONFIG,
+  firstConfiguration,
+  parentOf,
+  rootsOf,
+  sameConfig,
+} from './chain.ts';
 import type { Roots } from './chain.ts';
 import { attemptOf, noteAssigned, partitionOf } from './facts.ts';
 import type { Attempt, Facts, Partition } from './facts.ts';
@@ -117,7 +124,7 @@ export function mergeCommitted(
   ledger.modifiedAt = Math.max(ledger.modifiedAt, record.hlc);
   switch (record.type) {
     case 'config':
-      lengthenChain(ledger);
+      deriveChain(ledger);
       break;
     case 'assign':
       noteAssigned(facts, record.body);
@@ -136,14 +143,33 @@ export function mergeCommitted(
   return 'new';
 }
 
-/** Configurations may come in any order, from disk for one; each counts when all before it are here. */
-function lengthenChain(ledger: Ledger): void {
-  for (;;) {
-    const { major, minor } = currentOf(ledger).config;
-    const next = ledger.committed.get(configSlot({ major, minor: minor + 1 }));
-    if (next?.record.type !== 'config') return;
-    ledger.configs.push({ record: next.record, votes: next.votes });
-    ledger.configurations.push(next.record.body);
+/**
+ * Configurations may come in any order, from disk for one; each counts when all before it are here. The highest is the
+ * latest: where the job was re-seeded that may lead away from others.
+ */
+function deriveChain(ledger: Ledger): void {
+  const known: Certified<'config'>[] = [];
+  for (const { record, votes } of ledger.committed.values())
+    if (record.type === 'config') known.push({ record, votes });
+  known.sort((a, b) => compareConfigs(b.record.body.config, a.record.body.config));
+  const way = known.map((last) => wayTo(ledger, last)).find((found) => found !== null) ?? [];
+  ledger.configs.splice(0, Infinity, ...way);
+  ledger.configurations.splice(1, Infinity, ...way.map(({ record }) => record.body));
+}
+
+/** This configuration and all before it but the admission's; null when some of them are not here. */
+function wayTo(
+  { committed }: Ledger,
+  last: Certified<'config'>,
+): readonly Certified<'config'>[] | null {
+  const way = [last];
+  for (let { body } = last.record; ; ) {
+    const parent = parentOf(body);
+    if (sameConfig(parent, FIRST_CONFIG)) return way.reverse();
+    const before = committed.get(configSlot(parent));
+    if (before?.record.type !== 'config' || compareConfigs(parent, body.config) >= 0) return null;
+    way.push({ record: before.record, votes: before.votes });
+    body = before.record.body;
   }
 }
 

@@ -8,8 +8,9 @@ import type { ExecutionFailure, OutputHead, Phase, ResultRef, Usage } from './ex
 import type { ExecutionId, Hlc, JobId, NodeId, PublicKey, RecordId, StoreId } from './ids.ts';
 
 /**
- * A place in the chain of a job's configurations; compared by major, then minor. The admission is (0, 0);
- * a change of keepers is the next minor, and a job that is taken up anew without its majority the next major.
+ * The name of a configuration of a job; compared by major, then minor. The admission is (0, 0), and each is one minor
+ * after the one before. A change of keepers leaves the major as it is; whoever re-seeds the job without a majority of
+ * them makes another, higher one, which nobody makes for other keepers (`reseedId`).
  */
 export interface ConfigId {
   readonly major: number;
@@ -36,6 +37,8 @@ export interface Configuration {
   readonly keepers: readonly Keeper[];
   /** Joint: all that kept the job before, of whom a majority must agree as well; else empty. */
   readonly former: readonly Keeper[];
+  /** Of one that re-seeds the job: the configuration before it, of which a majority is gone for good. */
+  readonly reseeds?: ConfigId;
 }
 
 export interface SpecBody {
@@ -70,7 +73,7 @@ export interface AdmissionBody {
   readonly sponsor: NodeId;
 }
 
-/** A later configuration, committed in its slot by those before it and its own. */
+/** A later configuration, committed in its slot by those before it and its own, or by its own alone when it re-seeds the job. */
 export interface ConfigBody extends Configuration {
   readonly job: JobId;
 }

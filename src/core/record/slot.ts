@@ -4,7 +4,7 @@
  * never be taken for one of another.
  */
 import { JOB_TYPES } from '../../job/types.ts';
-import { CONFIGS_MAX } from './chain.ts';
+import { CONFIGS_MAX, MAJOR_MAX } from './chain.ts';
 import type { AssignBody, Committed, ConfigId, Signed, Slot, SpecBody } from './records.ts';
 
 /** A value that a leader commits in a slot. */
@@ -83,7 +83,7 @@ export const VERSIONS_MAX = 10_000;
  * Only the version whose spec is here has any; what another one has room for is not known.
  */
 export function hasPlace({ body: spec }: Signed<'spec'>, { type, body }: Value): boolean {
-  if (type === 'config') return body.config.major === 0 && body.config.minor <= CONFIGS_MAX;
+  if (type === 'config') return body.config.minor <= CONFIGS_MAX && body.config.major < MAJOR_MAX;
   // Of which spec it must be is for those to look at who vote; who was away may learn of several at once.
   if (type === 'version') return body.version >= spec.version && body.version <= VERSIONS_MAX;
   if (body.version !== spec.version) return false;

@@ -6,9 +6,12 @@ import {
   chainOf,
   compareConfigs,
   configurationOf,
+  currentOf,
   everKept,
   FIRST_CONFIG,
   firstOf,
+  parentOf,
+  sameConfig,
 } from './chain.ts';
 import type { Chain, Changes, Roots } from './chain.ts';
 import { isKeeper } from './keeper-set.ts';
@@ -18,11 +21,12 @@ import { firstEpoch, sameEpoch } from './ballot.ts';
 import type { JobId, NodeId, PublicKey } from './ids.ts';
 import { asJobId, uuidOf } from './ids.ts';
 import { ruleOf } from './commands.ts';
+import { partitionPolicyOf } from '../../job/partition-policy.ts';
 import { problemsOfJob } from '../../job/recheck.ts';
 import { KEEPERS_MAX, SPEC_VALID_MAX_MS } from '../contract/limits.ts';
 import type { RefuseCode } from '../contract/effect.ts';
 import type { CertifiedValue } from '../contract/messages.ts';
-import type { Certified, Configuration, Epoch, Signed } from './records.ts';
+import type { Certified, ConfigId, Epoch, Signed, SpecBody } from './records.ts';
 import type { Suite } from './suite.ts';
 
 /** Clocks of the mesh may differ by this before the longest valid spec is refused. */
@@ -90,6 +94,12 @@ export function checkAdmission(
   return suite.verify(admission) ? 'good' : bad('bad-signature');
 }
 
+/** Whether a job of this kind is re-seeded at all: not when its owner wants nothing to run beside what may still run. */
+export function isReseedable({ spec }: Pick<SpecBody, 'spec'>): boolean {
+  const policy = partitionPolicyOf(spec);
+  return policy !== 'wait' && policy !== 'exclusive';
+}
+
 /** Spec, certified admission and later configurations: all that is needed to become, or to trust, a keeper. */
 export function checkActivation(
   suite: Suite,
@@ -99,6 +109,8 @@ export function checkActivation(
 ): Verdict {
   const specVerdict = checkSpec(suite, spec, wall);
   if (specVerdict !== 'good') return specVerdict;
+  const isReseeded = roots.configs?.some(({ record }) => record.body.reseeds !== undefined);
+  if (isReseeded === true && !isReseedable(spec.body)) return bad('contradiction');
   const verdict = checkAdmission(suite, spec, roots.admission.record);
   return verdict === 'good' ? checkRoots(suite, roots) : verdict;
 }
@@ -111,28 +123,50 @@ export function checkRoots(suite: Suite, { admission, configs = [] }: Roots): Ve
 }
 
 /**
- * A chain with these configurations at its end, those that it has already left out; null when one does not follow.
- * They come in their order: what was left out is not looked at, and who believes in the list must not find it at the end.
+ * The chain that these configurations lead to, those that it has already left out, or the chain as it is when they lead
+ * to a lower one; null when one of them does not follow. They come in their order: what was left out is not looked at,
+ * and who believes in the list must not find it at the end.
  */
 export function extended(
   suite: Suite,
   chain: Chain,
   configs: NonNullable<Changes['configs']>,
 ): Chain | null {
+  const told = branchOf(suite, chain, configs);
+  if (told === null) return null;
+  return compareConfigs(currentOf(told).config, currentOf(chain).config) < 0 ? chain : told;
+}
+
+/** The same whichever is the higher: where the job was re-seeded a chain may part from another. */
+function branchOf(
+  suite: Suite,
+  chain: Chain,
+  configs: NonNullable<Changes['configs']>,
+): Chain | null {
   const { job } = chain;
-  const configurations: [Configuration, ...Configuration[]] = [...chain.configurations];
+  let configurations = chain.configurations;
   let before = FIRST_CONFIG;
   for (const certified of configs) {
     const { body } = certified.record;
     if (compareConfigs(body.config, before) <= 0) return null;
     before = body.config;
     if (configurationOf({ job, configurations }, body.config) !== null) continue;
-    const slot = configSlot(body.config);
-    if (body.job !== job || !validCertificate(certified, { job, configurations }, slot, suite))
-      return null;
-    configurations.push(body);
+    const until = upTo(configurations, parentOf(body));
+    if (until === null || body.job !== job) return null;
+    const way = { job, configurations: until };
+    if (!validCertificate(certified, way, configSlot(body.config), suite)) return null;
+    configurations = [...until, body];
   }
   return { job, configurations };
+}
+
+/** The configurations up to the one of this name. */
+function upTo(
+  [first, ...later]: Chain['configurations'],
+  last: ConfigId,
+): Chain['configurations'] | null {
+  const at = [first, ...later].findIndex(({ config }) => sameConfig(config, last));
+  return at < 0 ? null : [first, ...later.slice(0, at)];
 }
 
 export function checkGrant(suite: Suite, chain: Chain, grant: Certified<'grant'>): Verdict {

@@ -94,7 +94,9 @@ describe('a node that is asked to keep a job', () => {
     const { cluster, keepers, leader, others } = long(5, { limits: { ...limits, jobsMax: 1 } });
     const goer = keepers.find((node) => node !== leader) ?? assert.fail();
     const [full, empty] = [others[0] ?? assert.fail(), others[1] ?? assert.fail()];
-    const other = admitted(jobWith(), [full, 7, 8], { nonce: 'e'.repeat(32) });
+    // Nobody goes on with it without its keepers.
+    const exclusive = jobWith({ Meta: { 'shoal/partition-policy': 'exclusive' } });
+    const other = admitted(exclusive, [full, 7, 8], { nonce: 'e'.repeat(32) });
     cluster.message(full, 7, { type: 'activate', ...other });
     assert.equal(cluster.inspect(full).jobs.length, 1, 'it has no room for more');
     cluster.crash(goer);

@@ -26,6 +26,7 @@ import {
 import type { NodeId } from '../../../../src/core/record/ids.ts';
 import type {
   Bodies,
+  ConfigId,
   Epoch,
   Keeper,
   RecordType,
@@ -68,8 +69,10 @@ export const dictionaries = fc.dictionary(texts, texts, { maxKeys: 4, noNullProt
 export const few = <T>(arbitrary: Arbitrary<T>): Arbitrary<T[]> =>
   fc.array(arbitrary, { maxLength: 3 });
 
+const configIds = record<ConfigId>({ major: ordinals, minor: ordinals });
+
 export const epochs: Arbitrary<Epoch> = record({
-  config: record({ major: ordinals, minor: ordinals }),
+  config: configIds,
   number: ordinals,
   leader: nodeIds,
 });
@@ -172,6 +175,13 @@ const close = {
   evidence: few(recordIds),
 };
 
+const config = {
+  job: jobIds,
+  config: configIds,
+  keepers: fc.array(keepers, { minLength: 1, maxLength: 5 }),
+  former: fc.array(keepers, { maxLength: 5 }),
+};
+
 const spec = {
   job: jobIds,
   owner: publicKeys,
@@ -233,12 +243,7 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     keepers: fc.array(keepers, { minLength: 1, maxLength: 5 }),
     sponsor: nodeIds,
   }),
-  config: record({
-    job: jobIds,
-    config: record({ major: ordinals, minor: ordinals }),
-    keepers: fc.array(keepers, { minLength: 1, maxLength: 5 }),
-    former: fc.array(keepers, { maxLength: 5 }),
-  }),
+  config: fc.oneof(record(config), record({ ...config, reseeds: configIds })),
   vote: record({ job: jobIds, of: recordIds, slot: slots, epoch: epochs, store: storeIds }),
   command: record({
     job: jobIds,

@@ -1,0 +1,62 @@
+/** A job whose keepers are gone for good, all but too few, goes on with others. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { chainOf, currentOf } from '../../../../src/core/record/chain.ts';
+import { keeperNodes } from '../../../../src/core/record/keeper-set.ts';
+import { Cluster } from '../cluster.ts';
+import type { ClusterOptions } from '../cluster.ts';
+import { jobWith } from '../fixtures.ts';
+
+const AFTER_MS = 60_000;
+/** It is seen at the next look, and takes two rounds. */
+const WITHIN_MS = AFTER_MS + 30_000;
+const running = () => [{ type: 'phase', phase: 'running' }] as const;
+
+const jobOn = (cluster: Cluster, node: number) => cluster.machine(node).inspect().jobs[0];
+const leads = (cluster: Cluster, node: number): boolean => jobOn(cluster, node)?.leading != null;
+
+/** The configuration of the job that this node knows. */
+function currentBy(cluster: Cluster, node: number) {
+  const job = jobOn(cluster, node) ?? assert.fail(`node ${node} knows the job`);
+  const { config, keepers, former } = currentOf(chainOf(job.records));
+  const nodes = keeperNodes({ config, keepers, former }).map((id) => cluster.indexOf(id));
+  return { config, nodes: nodes.sort((a, b) => a - b) };
+}
+
+/** A job that runs on, on a mesh of so many nodes. */
+function long(nodes: number, options: Partial<ClusterOptions> = {}) {
+  const cluster = new Cluster({ nodes, program: running, ...options });
+  cluster.submit(0, jobWith());
+  const all = [...Array(nodes).keys()];
+  const leader = all.find((node) => leads(cluster, node)) ?? assert.fail('somebody leads');
+  const keepers = currentBy(cluster, leader).nodes;
+  return { cluster, leader, keepers, others: all.filter((node) => !keepers.includes(node)) };
+}
+
+describe('a job whose keepers are gone, all but too few', () => {
+  it('goes on with those that are left and others, led by one of them', () => {
+    const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
+    const left = keepers.find((node) => node !== leader) ?? assert.fail();
+    for (const node of keepers) if (node !== left) cluster.crash(node);
+    cluster.until('it is led', () => leads(cluster, left), WITHIN_MS);
+    const { config, nodes } = currentBy(cluster, left);
+    assert.ok(config.major > 0);
+    assert.equal(config.minor, 1);
+    assert.equal(nodes.length, 3);
+    assert.ok(nodes.every((node) => node === left || others.includes(node)));
+    for (const node of nodes) assert.deepEqual(currentBy(cluster, node).config, config);
+  });
+
+  it('comes to its end', () => {
+    const { cluster, keepers, leader } = long(6, { limits: { keepersMax: 3 } });
+    const [left] = keepers.filter((node) => node !== leader);
+    assert.ok(left !== undefined);
+    for (const node of keepers) if (node !== left) cluster.crash(node);
+    cluster.until('it is led', () => leads(cluster, left), WITHIN_MS);
+    const { job } = jobOn(cluster, left) ?? assert.fail();
+    const { nodes } = currentBy(cluster, left);
+    cluster.request(left, { type: 'stop', job, reason: 'enough' });
+    const isOver = () => nodes.every((node) => cluster.inspect(node).jobs[0]?.state === 'Stopped');
+    cluster.until('it is over', isOver, 60_000);
+  });
+});
