@@ -15,7 +15,10 @@ export interface Page {
 /** More than this in one answer is never given, whatever is asked. */
 export const LIMIT_MAX = 1000;
 
-export function encodeToken(page: Page): string {
+/** What a token should be. */
+export const EARLIER = 'the NextToken of an earlier answer';
+
+function encodeToken(page: Page): string {
   const text = `${page.orderBy}:${page.reverse ? 'Y' : 'N'}:${page.limit}:${page.offset}`;
   return Buffer.from(text, 'utf8').toString('base64url');
 }
@@ -29,7 +32,7 @@ export function decodeToken(token: string): Page {
       code: 'request-invalid',
       place: 'next_token',
       value: token.slice(0, 80),
-      expected: 'the NextToken of an earlier answer',
+      expected: EARLIER,
     });
   }
   const [, orderBy = '', reverse, limit, offset] = match;

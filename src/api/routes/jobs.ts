@@ -27,6 +27,7 @@ import {
   versionOf,
 } from '../http.ts';
 import { executionsJson, jobAnswer, resultsJson, specJson, summaryJson } from '../job-json.ts';
+import { toToken } from '../history-token.ts';
 import { cut, LIMIT_MAX, type Page } from '../paging.ts';
 import { explainRefusal } from '../explain.ts';
 import type { JobView, Stopped } from '../service.ts';
@@ -207,8 +208,13 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
     checkVersion(request, view);
     return view;
   };
-  const told = ({ records }: JobView): readonly HistoryJson[] =>
-    history.tell(records).filter(({ JobVersion }) => JobVersion === records.spec.body.version);
+  const firstEvents = (view: JobView): ListJson<HistoryJson> => {
+    const { items, next, isLast } = history.page([view], history.start, LIMIT_MAX, () => true);
+    return {
+      NextToken: isLast ? '' : toToken({ place: next, limit: LIMIT_MAX }),
+      Items: items,
+    };
+  };
   const executionsIn = async (view: JobView): Promise<readonly ExecutionJson[]> => {
     const { counted, ends } = JOB_TYPES[view.records.spec.body.spec.Type];
     if (counted || ends) return executionsJson(view);
@@ -240,7 +246,7 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
       ...(withExecutions
         ? { Counts: countsOf(executions), Executions: firstPage(inPages(executions)) }
         : {}),
-      ...(include.has('history') ? { History: firstPage(told(view)) } : {}),
+      ...(include.has('history') ? { History: firstEvents(view) } : {}),
     };
     return send(reply, answer);
   });

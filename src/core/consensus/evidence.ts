@@ -12,6 +12,7 @@ import { mayKeep, mergeOpaque } from '../record/opaque.ts';
 import { ENROLLED_MAX } from '../record/slot.ts';
 import type { Opaque } from '../record/opaque.ts';
 import type { Signed } from '../record/records.ts';
+import { persistState } from '../keeping/books.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { enrolling, outdate } from '../leading/outlook.ts';
 import { leaderIn } from '../leading/state.ts';
@@ -68,10 +69,7 @@ export function takeState(
   if (assigned || JOB_TYPES[Type].counted) outdate(kept, placeOf(facts, state.body).partition);
   else enrolling(kept, state.body.execution);
   // Only how an execution ended must survive; what it is doing now is told again with its lease.
-  if (isTerminal(state.body.phase)) {
-    const key = `state/${state.body.execution}`;
-    persist(core, { table: 'records', job, key, value: { record: state, votes: [] } });
-  }
+  if (isTerminal(state.body.phase)) persistState(core, state);
   touch(core, job);
   return true;
 }

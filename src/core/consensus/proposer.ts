@@ -14,7 +14,7 @@ import { workDone } from '../keeping/oversight.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, NodeId } from '../record/ids.ts';
 import type { Proposal } from './state.ts';
-import { mergeCommitted, moreOf } from '../record/ledger.ts';
+import { lastWordOf, mergeCommitted, moreOf } from '../record/ledger.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { CertifiedValue, Message, SlotValue } from '../contract/messages.ts';
 import type { Signed, Slot } from '../record/records.ts';
@@ -23,7 +23,7 @@ import { keepersChanged, saveGuest } from '../keeping/guests.ts';
 import { outdate } from '../leading/outlook.ts';
 import type { Closing, Leader } from '../leading/state.ts';
 import { note, observe, persist, refuse, send, touch } from '../node/outbox.ts';
-import { persistCommitted, rowsOf } from '../keeping/books.ts';
+import { persistCommitted, persistState, rowsOf } from '../keeping/books.ts';
 import { versionChanged } from '../keeping/versions.ts';
 import { specsOf } from '../record/versions.ts';
 import type { Node, With } from '../node/state.ts';
@@ -58,7 +58,10 @@ export function propose(
   for (const value of values) {
     const slot = slotOf(value);
     if (lead.commits.proposals.has(slot) || kept.ledger.committed.has(slot)) continue;
-    const proposal = { slot, value, ...support, votes: new Map(), since: core.now };
+    // What it told its leader alone: nobody else would ever hear of it.
+    const last = value.type === 'assign' ? lastWordOf(kept.ledger, value.body) : null;
+    const states = last === null ? support.states : [...support.states, last];
+    const proposal = { slot, value, ...support, states, votes: new Map(), since: core.now };
     lead.commits.proposals.set(slot, proposal);
     fresh.push(slot);
     outdate(kept, partitionIn(value));
@@ -267,6 +270,8 @@ export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean
   // A second place of one node: which of the two counts is decided anew.
   outdate(kept, before ?? null);
   persistCommitted(core, job, slot, value);
+  const last = record.type === 'assign' ? lastWordOf(kept.ledger, record.body) : null;
+  if (last !== null) persistState(core, last);
   if (rows !== null) versionChanged(core, kept, rows);
   if (kept.accepted.delete(slot)) persist(core, { table: 'accepted', job, key: slot, value: null });
   noteCommitted(core, value);

@@ -9,7 +9,7 @@ import { changes } from '../record/chain.ts';
 import type { Changes } from '../record/chain.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import type { Ledger } from '../record/ledger.ts';
-import type { Certified, Slot } from '../record/records.ts';
+import type { Certified, Signed, Slot } from '../record/records.ts';
 import { closeSlot, slotOf } from '../record/slot.ts';
 import type { Node, With } from '../node/state.ts';
 
@@ -33,6 +33,13 @@ export function persistCommitted(core: Node, job: JobId, slot: Slot, value: Cert
     key: slot,
     value: { record: value.record, votes: value.votes },
   });
+}
+
+/** Stores how an execution ended, or what was heard of it last. */
+export function persistState(core: Node, state: Signed<'state'>): void {
+  const { job, execution } = state.body;
+  const value = { record: state, votes: [] };
+  persist(core, { table: 'records', job, key: `state/${execution}`, value });
 }
 
 /** Proofs that jobs are over, some 1.5 KB each: of those this node kept they are on disk, too. */

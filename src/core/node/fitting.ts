@@ -80,20 +80,26 @@ const byList =
 
 type Proposed = MessageOf<'propose'>['values'][number];
 
+const listOf = <T>(one: T | undefined): readonly T[] => (one === undefined ? [] : [one]);
+
 /** Each value travels with what it rests on: the keeper looks for it in the same message. */
 const byValue: Cut<'propose'> = (message, suite) => {
   const { values, states, commands } = message;
   if (values.length + states.length <= FITS_ALWAYS) return [message];
   const byExecution = new Map<ExecutionId, Signed<'state'>>();
   const byId = new Map<RecordId, Signed<'state'>>();
+  const byPartition = new Map<number, Signed<'state'>>();
   for (const state of states) {
+    byPartition.set(state.body.partition, state);
     byExecution.set(state.body.execution, state);
     byId.set(state.id, state);
   }
   const supportOf = ({ value }: Proposed): readonly Signed<'state'>[] => {
     if (value.type === 'close') return value.body.evidence.flatMap((id) => byId.get(id) ?? []);
-    const state = value.type === 'accept' ? byExecution.get(value.body.execution) : undefined;
-    return state === undefined ? [] : [state];
+    if (value.type === 'accept') return listOf(byExecution.get(value.body.execution));
+    // What was heard last of the attempt before.
+    const takesOver = value.type === 'assign' && value.body.replaces !== null;
+    return takesOver ? listOf(byPartition.get(value.body.partition)) : [];
   };
   const bytesOf = (proposed: Proposed): number =>
     supportOf(proposed).reduce(

@@ -302,6 +302,16 @@ export function attemptsOf(partition: Partition | undefined): readonly Attempt[]
   return [...partition.attempts.entries()].sort(([a], [b]) => a - b).map(([, attempt]) => attempt);
 }
 
+/** What is known of an execution that another takes the place of, and whose node has not said how it ended. */
+export function lastWordOf(
+  { partitions, spec }: Pick<Ledger, 'partitions' | 'spec'>,
+  { version, partition, attempt, replaces }: AssignBody,
+): Signed<'state'> | null {
+  if (replaces === null || version !== spec.body.version) return null;
+  const state = partitions.get(partition)?.attempts.get(attempt - 1)?.state ?? null;
+  return state === null || isTerminal(state.body.phase) ? null : state;
+}
+
 /** How the job ended, as records handed over by another node have it. */
 export function closeIn({ spec, committed }: JobRecords): Signed<'close'> | null {
   const { version } = spec.body;

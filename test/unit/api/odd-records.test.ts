@@ -174,7 +174,8 @@ test('thirty thousand executions are listed in time that grows with their number
   const from = performance.now();
   const listed = executionsJson({ records, current: 1 } as never);
   const book = new HistoryBook();
-  for (let poll = 0; poll < 5; poll += 1) book.tell(records as never);
+  const told = [{ records, current: 1 }] as never;
+  for (let poll = 0; poll < 5; poll += 1) book.page(told, book.start, 1_000, () => true);
   assert.ok(performance.now() - from < 5_000, `${performance.now() - from} ms`);
   assert.equal(listed.length, 30_000);
   assert.deepEqual(
@@ -185,59 +186,4 @@ test('thirty thousand executions are listed in time that grows with their number
       ['e-0-1', ''],
     ],
   );
-});
-
-test('the events that are remembered are bounded, and an order told stays while they are', () => {
-  const [view] = fc.sample(views, { numRuns: 1, seed: 2 });
-  assert.ok(view);
-  const recordsOf = (job: string, events: number) =>
-    ({
-      ...view.records,
-      spec: { ...view.records.spec, body: { ...view.records.spec.body, job } },
-      committed: [],
-      states: [],
-      commands: Array.from({ length: events }, (_, at) => ({
-        id: `${job}-${at}`,
-        hlc: at,
-        body: { reason: 'x' },
-      })),
-    }) as never;
-  const book = new HistoryBook();
-  const first = book.tell(recordsOf('first', 10)).map(({ SeqNum }) => SeqNum);
-  assert.deepEqual(
-    book
-      .tell(recordsOf('first', 11))
-      .slice(0, 12)
-      .map(({ SeqNum }) => SeqNum),
-    first,
-  );
-  for (let job = 0; job < 20; job += 1) book.tell(recordsOf(`job-${job}`, 20_000));
-  assert.ok(book.size <= 200_000 + 20_000, `${book.size} events`);
-});
-
-test('so are those of one job that restarts its programs for months; the others keep their numbers', () => {
-  const [view] = fc.sample(views, { numRuns: 1, seed: 2 });
-  assert.ok(view);
-  const recordsOf = (restarts: number) =>
-    ({
-      ...view.records,
-      spec: { ...view.records.spec, hlc: 0 },
-      committed: [],
-      commands: [{ id: 'stop', hlc: 0, body: { reason: 'x' } }],
-      // Of each of its executions the latest state.
-      states: Array.from({ length: 10_000 }, (_, at) => ({
-        id: `${at}-${restarts}`,
-        hlc: restarts,
-        body: { execution: `e-${at}`, phase: 'running', restarts, retryMs: null },
-      })),
-    }) as never;
-  const book = new HistoryBook();
-  let events = book.tell(recordsOf(1));
-  for (let restarts = 2; restarts <= 25; restarts += 1) events = book.tell(recordsOf(restarts));
-  assert.ok(events.length <= 200_000 && book.size <= 200_000, `${book.size} events`);
-  assert.equal(events.length, book.size);
-  const last = events.at(-1)?.SeqNum ?? 0;
-  assert.deepEqual([events[0]?.SeqNum, last > 250_000], [1, true], 'what is a record yet stays');
-  const again = book.tell(recordsOf(26)).slice(-10_000);
-  assert.deepEqual([again[0]?.SeqNum, again.at(-1)?.SeqNum], [last + 1, last + 10_000]);
 });

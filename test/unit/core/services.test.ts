@@ -259,6 +259,33 @@ describe('a replica whose node is away', () => {
     assert.deepEqual(service.stopped(), []);
   });
 
+  it('leaves what it told its leader alone with all who keep the job, also when they are started again', () => {
+    const service = new Service(LED);
+    const { cluster } = service;
+    const { node, execution } = service.last;
+    cluster.until('its leader knows', () => service.state(execution).phase === 'running');
+    const known = service.state(execution);
+    cluster.crash(node);
+    cluster.until('it is replaced', () => service.runs().length === 2, 30_000);
+    cluster.advance(5_000);
+    const others = [0, 1, 2, 3, 4].filter((one) => one !== node);
+    const told = () =>
+      others.map(
+        (one) =>
+          cluster.job(one).records.states.find(({ body }) => body.execution === execution)?.body,
+      );
+    assert.deepEqual(
+      told(),
+      others.map(() => known),
+    );
+    for (const one of others) cluster.crash(one);
+    for (const one of others) cluster.restart(one);
+    assert.deepEqual(
+      told(),
+      others.map(() => known),
+    );
+  });
+
   it('is replaced as soon when its own node led: who leads next knows that it is dead', () => {
     const service = new Service({
       profile: (node) => (node === LEADER || node === 4 ? {} : { engines: {} }),
