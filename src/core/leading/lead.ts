@@ -135,8 +135,9 @@ export function takeRenewal(
 function isUnheard({ ledger, lead }: KeptJob, execution: ExecutionId): boolean {
   const { spec, states, assigned } = ledger;
   const { counted, ends } = JOB_TYPES[spec.body.spec.Type];
-  if (states.has(execution)) return false;
-  if (!counted) return !assigned.has(execution) && !isOfPast(ledger, execution);
+  // Of a version that is over it is not asked how far it is, but whether its turn to stop has come.
+  if (states.has(execution) || isOfPast(ledger, execution)) return false;
+  if (!counted) return !assigned.has(execution);
   const watched = lead?.stage === 'leader' ? lead.watch.get(execution) : undefined;
   return !ends && watched !== undefined && watched.backAt !== null;
 }

@@ -23,7 +23,6 @@ import { liveOn } from '../leading/workload.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** A refused connection is strong evidence, but a restarting process deserves a second try. */
-const UNREACHABLE_TRIES = 2;
 const UNREACHABLE_RETRY_MS = 700;
 const HELPERS = 3;
 /** A keeper that does not lead is replaced after a minute: there is time to find out that it is away. */
@@ -46,7 +45,7 @@ const newWatch = (core: Node): Watch => ({
   asked: [],
   vouched: new Set(),
   suspectSince: null,
-  unreachable: 0,
+  unreachable: 'no',
   dead: false,
   triedAt: core.now,
 });
@@ -235,15 +234,19 @@ export function onDisconnected(core: With<'mesh' | 'keeping'>, node: NodeId): vo
 export function onUnreachable(core: With<'mesh' | 'keeping'>, node: NodeId): void {
   const watch = core.mesh.watches.get(node);
   if (watch === undefined || watch.dead) return;
-  watch.unreachable += 1;
-  if (watch.unreachable >= UNREACHABLE_TRIES) return declareDead(core, node, watch);
+  if (watch.unreachable === 'again') return declareDead(core, node, watch);
+  // That a dial failed is heard of seconds later, and of several at once: before the second try they count as one.
+  if (watch.unreachable === 'once') return;
+  watch.unreachable = 'once';
   watch.sentAt = core.now;
   core.timers.set(`retry:${node}`, after(core.now, UNREACHABLE_RETRY_MS));
 }
 
 export function retryUnreachable(core: With<'mesh'>, node: NodeId): void {
   const watch = core.mesh.watches.get(node);
-  if (watch !== undefined && !watch.dead && watch.unreachable > 0) probe(core, node, watch);
+  if (watch === undefined || watch.dead || watch.unreachable === 'no') return;
+  watch.unreachable = 'again';
+  probe(core, node, watch);
 }
 
 /** This node itself was late: every suspicion it holds is void. */

@@ -33,7 +33,8 @@ export interface Watch {
   asked: readonly NodeId[];
   readonly vouched: Set<NodeId>;
   suspectSince: Millis | null;
-  unreachable: number;
+  /** It could not be reached since; `again`: and is tried a second time. */
+  unreachable: 'no' | 'once' | 'again';
   dead: boolean;
   /** When it was last asked although it is dead. */
   triedAt: Millis;

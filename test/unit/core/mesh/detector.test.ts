@@ -104,6 +104,19 @@ describe('an executor', () => {
     cluster.until('it runs again', () => cluster.effects('run').length > 1);
     assert.ok(cluster.now - diedAt < 12_000, `after ${cluster.now - diedAt} ms`);
   });
+
+  it('that lives is not given up for what failed while it was away, though all of that is heard of at once', () => {
+    const { cluster, leader } = led();
+    const [run] = cluster.effects('run');
+    const where = cluster.steps.find(({ effects }) => run && effects.includes(run))?.node;
+    assert.ok(where !== undefined && where !== leader, 'it runs elsewhere');
+    for (let message = 0; message < 5; message += 1)
+      cluster.input(leader, { type: 'unreachable', node: idOf(where) });
+    cluster.advance(60_000);
+    const dead = cluster.effects('note', leader).filter(({ event }) => event === 'peer.dead');
+    assert.deepEqual(dead, []);
+    assert.equal(cluster.effects('run').length, 1, 'nothing is run again');
+  });
 });
 
 describe('a node that did not run for a while', () => {

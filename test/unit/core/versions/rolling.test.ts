@@ -77,6 +77,24 @@ describe('a replica that waits for its turn to give way', () => {
   });
 });
 
+describe('a replica of a version before whose node was away while another took its place', () => {
+  it('is stopped when its node is back, as those in its place were', () => {
+    const service = new Service();
+    const { cluster } = service;
+    const leads = (node: number): boolean => cluster.inspect(node).jobs.some(({ leading }) => leading !== null);
+    const away = [0, 1, 2, 3, 4].find(
+      (node) => !leads(node) && cluster.inspect(node).executions.length > 0,
+    );
+    assert.ok(away !== undefined);
+    cluster.pause(away);
+    service.until('another runs in its place', () => service.running().length > COUNT);
+    service.update('2');
+    service.until('all are of the second', () => service.running().join() === '1,2,2,2');
+    cluster.resume(away);
+    service.until('the one that is back has ended', () => service.running().join() === '2,2,2');
+  });
+});
+
 describe('a service that is stopped while it does not come up', () => {
   it('ends, and does not go back to the version before', () => {
     const service = new Service(({ version }) => (version === 2 ? [...RUNNING, exits] : RUNNING));
