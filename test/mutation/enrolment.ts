@@ -6,7 +6,7 @@ export const enrolment: Mutations = {
     {
       name: 'a node does again what it has done by its own decision',
       within: 'takeUp',
-      text: 'isDone(core, spec)',
+      text: 'isDone(core, spec.body)',
       instead: 'false',
       why: 'whoever repeats an announcement has a program run again',
     },

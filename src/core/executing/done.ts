@@ -1,7 +1,7 @@
 /**
  * What this node has taken up by its own decision: announcements of it may be repeated by anybody until its spec
  * has expired, and must not have it done again, when it is forgotten because its job is over, nor when its row was
- * damaged. On disk, as a moment of counted time for each job.
+ * damaged. What does not end is named here once it is over. On disk, as a moment of counted time for each job.
  */
 import type { Restored } from '../contract/stored.ts';
 import { countedMs } from '../node/counted.ts';
@@ -9,7 +9,7 @@ import { persist, wallMs } from '../node/outbox.ts';
 import type { With } from '../node/state.ts';
 import { asJobId, uuidOf } from '../record/ids.ts';
 import type { JobId } from '../record/ids.ts';
-import type { Signed } from '../record/records.ts';
+import type { Signed, SpecBody } from '../record/records.ts';
 import { GOOD_FOR_MAX_MS, goodForMs } from '../record/verify.ts';
 
 /** Rows of the table `counts`. */
@@ -22,7 +22,7 @@ const EXPIRED_AT_A_TIME = 16;
 export function rememberDone(core: With<'executing'>, spec: Signed<'spec'>): void {
   const { done } = core.executing;
   const now = countedMs(core);
-  const job = nameOf(core, spec);
+  const job = nameOf(core, spec.body);
   const until = now + goodForMs(spec, wallMs(core));
   persist(core, { table: 'counts', job, key: DONE_KEY, value: { count: Math.ceil(until) } });
   done.add(job, until);
@@ -31,12 +31,14 @@ export function rememberDone(core: With<'executing'>, spec: Signed<'spec'>): voi
   if (done.size > DONE_MAX && oldest !== null) forget(core, oldest);
 }
 
-/** Its row was lost, or it is over, and this node has not heard of that. */
-export const isDone = (core: With<'executing'>, spec: Signed<'spec'>): boolean =>
+/** Its row was lost, or it is over. */
+export const isDone = (core: With<'executing'>, spec: JobVersion): boolean =>
   core.executing.done.has(nameOf(core, spec));
 
+type JobVersion = Pick<SpecBody, 'job' | 'version'>;
+
 /** What a version of a job is called here: each of them is done once. */
-function nameOf({ suite }: With<'executing'>, { body: { job, version } }: Signed<'spec'>): JobId {
+function nameOf({ suite }: With<'executing'>, { job, version }: JobVersion): JobId {
   if (version === 1) return job;
   return asJobId(`j-${uuidOf(suite.hash(`shoal/done|${job}|${version}`))}`);
 }

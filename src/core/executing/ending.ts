@@ -1,5 +1,6 @@
 /** The end of executions: stopped when the proof says so, forgotten when their job is closed. */
 import { JOB_TYPES } from '../../job/types.ts';
+import { rememberDone } from './done.ts';
 import { heardOf } from './lease.ts';
 import { chainOf } from '../record/chain.ts';
 import type { ExecutionFailure } from '../record/execution.ts';
@@ -113,11 +114,14 @@ export function endExecutions(
 /** @returns whether it was over, or had not begun, so that nothing of it is left here */
 function isForgotten(
   core: With<'keeping' | 'executing'>,
-  { stored: { order, state, queued } }: LocalExecution,
+  { stored: { order, spec, state, queued } }: LocalExecution,
 ): boolean {
   if (!isTerminal(state.body.phase) && queued !== true) return false;
   const { job, execution: id } = order;
   dropExecution(core, id);
+  // Neighbours, and old messages, may tell of it for as long as its spec is good.
+  const { counted, ends } = JOB_TYPES[order.jobType];
+  if (!counted && !ends) rememberDone(core, spec);
   core.timers.clear(executionTimer(id));
   core.timers.clear(restartTimer(id));
   core.timers.clear(tenureTimer(id));

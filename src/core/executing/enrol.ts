@@ -88,8 +88,8 @@ export function takeUp(
     refuse(core, leader, 'outdated-epoch', false);
     return null;
   }
-  // Its row was lost, or it is over, and this node has not heard of that.
-  if (ends && isDone(core, spec)) return [{ code: 'expired' }];
+  // Its row was lost, or it is over, and whoever tells of it has not heard of that.
+  if (isDone(core, spec.body)) return [{ code: 'expired' }];
   const { profile } = core;
   if (profile === null) return null;
   const lasting = refusalsFor(profile, spec.body);

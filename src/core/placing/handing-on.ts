@@ -7,14 +7,13 @@ import { LIVE_MAX, LIVE_WANTED_MAX } from '../contract/limits.ts';
 import type { LiveLine, Message } from '../contract/messages.ts';
 import { considerLive, takeUpLive } from '../executing/matching.ts';
 import { endOf } from '../keeping/books.ts';
-import { isOver } from '../keeping/shelf.ts';
 import { allow, pointsFor } from '../mesh/allowance.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
 import type { With } from '../node/state.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { checkProof } from './announcements.ts';
-import { isEverywhere, isNews, lookAgain, rememberLive } from './live.ts';
+import { hasEnded, isEverywhere, isNews, lookAgain, rememberLive } from './live.ts';
 
 /** Of an allowance: a list makes this node look each line up; a spec may be 64 KiB, and the proof of an end has all its votes. */
 const LINES_PER_POINT = 64;
@@ -26,7 +25,7 @@ type Live = With<'mesh' | 'keeping' | 'placing' | 'executing'>;
 export function tickLive(core: Live): void {
   const { live } = core.placing;
   for (const [job, { spec }] of live)
-    if (spec.body.notAfter < wallMs(core) || isOver(core, job, spec.body.version)) live.delete(job);
+    if (spec.body.notAfter < wallMs(core) || hasEnded(core, spec.body)) live.delete(job);
   if (live.size === 0) return;
   considerLive(core);
   const neighbours = [...core.mesh.connected];
@@ -63,7 +62,7 @@ export function onLive(
       if (!allow(core, from, JOB_POINTS + pointsFor(end.configs?.length ?? 0))) return;
       told.add(job);
       send(core, from, { type: 'closed', job, ...end });
-    } else if (!isOver(core, job, version) && isNews(core, line) && wanted.size < LIVE_WANTED_MAX)
+    } else if (!hasEnded(core, line) && isNews(core, line) && wanted.size < LIVE_WANTED_MAX)
       wanted.add(job);
   }
   for (const job of wanted) remember(core.placing.liveWanted, job, from, LIVE_MAX);

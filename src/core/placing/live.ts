@@ -6,6 +6,7 @@ import { JOB_TYPES } from '../../job/types.ts';
 import { LIVE_MAX } from '../contract/limits.ts';
 import type { Announcement, LiveLine } from '../contract/messages.ts';
 import type { StoredExecution } from '../contract/stored.ts';
+import { isDone } from '../executing/done.ts';
 import { isOver } from '../keeping/shelf.ts';
 import type { Node, With } from '../node/state.ts';
 import { compareEpochs } from '../record/ballot.ts';
@@ -39,7 +40,7 @@ export function rememberLive(
 ): LiveJob | null {
   const { job, version } = announcement;
   const epoch = grantedEpoch(chainOf(announcement), announcement.grant);
-  if (!isNews(core, { job, version, epoch }) || isOver(core, job, version)) return null;
+  if (!isNews(core, { job, version, epoch }) || hasEnded(core, { job, version })) return null;
   const told = { round: 0, need: ENROLLED_MAX, notAgain: [] };
   const live: LiveJob = { announcement: { ...announcement, ...told, spec }, spec, epoch };
   const { size } = core.placing.live;
@@ -61,6 +62,12 @@ export function recallLive(
   const announced = { job, version, leader, ...rootsOf(stored), grant: null, round: 0, need: 1 };
   rememberLive(core, { ...announced, spec, notAgain: [] }, spec);
 }
+
+/** As far as this node knows, which may have run it and have forgotten the rest. */
+export const hasEnded = (
+  core: With<'keeping' | 'executing'>,
+  line: Pick<LiveLine, 'job' | 'version'>,
+): boolean => isOver(core, line.job, line.version) || isDone(core, line);
 
 export function isNews({ placing }: With<'placing'>, { job, version, epoch }: LiveLine): boolean {
   const known = placing.live.get(job);

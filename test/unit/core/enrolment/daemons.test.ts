@@ -172,6 +172,31 @@ describe('a job for every node that goes on', () => {
     assert.deepEqual(mesh.all(), [1, 1, 1, 1, 1]);
   });
 
+  it('is not begun again where it ran, though its keeper is gone and somebody tells of it long after its end', () => {
+    const mesh = begun([], { limits: { keepersMax: 1 } });
+    const { cluster } = mesh;
+    const nodes = [0, 1, 2, 3, 4];
+    const keeper = nodes.find((node) => cluster.inspect(node).jobs.some(({ leading }) => leading));
+    assert.ok(keeper !== undefined, 'it has a keeper');
+    const told = cluster.effects('gossip', keeper).find(({ gossip }) => gossip.type === 'announce');
+    assert.ok(told?.gossip.type === 'announce');
+    const { spec } = cluster.job(keeper).records;
+    const announcement = { ...told.gossip.announcement, spec };
+    cluster.request(keeper, { type: 'stop', job: cluster.job(keeper).job, reason: '' });
+    const running = (): number => nodes.flatMap((node) => cluster.inspect(node).executions).length;
+    cluster.until('it has ended everywhere', () => running() === 0);
+    const others = nodes.filter((node) => node !== keeper);
+    for (const node of nodes) cluster.crash(node);
+    for (const node of others) cluster.restart(node);
+    cluster.advance(30_000);
+    const before = cluster.sent.length;
+    for (const node of others) cluster.message(node, keeper, { type: 'invite', announcement });
+    cluster.advance(120_000);
+    assert.deepEqual(mesh.all(), [1, 1, 1, 1, 1]);
+    const handedOn = cluster.sent.slice(before).filter(({ message }) => message.type === 'live');
+    assert.deepEqual(handedOn, []);
+  });
+
   it('keeps the place of a node that is gone, and goes on there when it is back', () => {
     const mesh = begun();
     const execution = mesh.execution(2);

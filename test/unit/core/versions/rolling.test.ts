@@ -81,7 +81,8 @@ describe('a replica of a version before whose node was away while another took i
   it('is stopped when its node is back, as those in its place were', () => {
     const service = new Service();
     const { cluster } = service;
-    const leads = (node: number): boolean => cluster.inspect(node).jobs.some(({ leading }) => leading !== null);
+    const leads = (node: number): boolean =>
+      cluster.inspect(node).jobs.some(({ leading }) => leading !== null);
     const away = [0, 1, 2, 3, 4].find(
       (node) => !leads(node) && cluster.inspect(node).executions.length > 0,
     );
