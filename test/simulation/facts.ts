@@ -343,6 +343,16 @@ export function keepersNow(facts: JobFacts): Configuration | null {
   return facts.admitted === null ? null : firstConfiguration(facts.admitted.body);
 }
 
+/** Who kept it before that; null when its keepers are the first. */
+export function keepersBefore(facts: JobFacts): Configuration | null {
+  const now = keepersNow(facts);
+  if (now === null || now.config.minor === 0) return null;
+  const { major, minor } = now.config;
+  const before = facts.chosen.get(`config/${major}/${minor - 1}`)?.record;
+  if (before?.type === 'config') return before.body;
+  return facts.admitted === null ? null : firstConfiguration(facts.admitted.body);
+}
+
 /** Why this certificate proves nothing; null when it is good. */
 function weakness(certified: Certified<RecordType>, facts: JobFacts): string | null {
   const { record, votes } = certified;

@@ -8,8 +8,9 @@ import { admitted, configOf, idOf, jobWith, storeOf } from '../unit/core/fixture
 import { checkDaemons } from './daemons.ts';
 import type { JobFacts } from './facts.ts';
 import type { LivenessContext } from './liveness.ts';
-import { checkCalm, checkReplaced } from './liveness.ts';
+import { checkCalm, checkReplaced, isUntold } from './liveness.ts';
 import type { NodeView } from './observer.ts';
+import { nodeKey } from './fast-suite.ts';
 import { profileOf } from './profile.ts';
 import { checkReplicas } from './services.ts';
 import { createSimStore } from './sim-store.ts';
@@ -34,15 +35,23 @@ const factsOf = (more: Partial<JobFacts> = {}): JobFacts => ({
 const nodeAt = (index: number, up = true): NodeView =>
   ({ id: idOf(index), up, store: createSimStore(storeOf(index)) }) as unknown as NodeView;
 
-/** An hour after the faults. */
+const roomyNode = (): NodeView =>
+  ({
+    ...nodeAt(0),
+    profile: profileOf(0, idOf(0)),
+    inspect: () => ({ capacity: profileOf(0, idOf(0)).capacity, reserved: NOTHING, held: NOTHING }),
+  }) as unknown as NodeView;
+
+/** @param now since the faults; an hour after them unless told */
 function seen(
   check: (context: LivenessContext) => void,
   facts: JobFacts,
   nodes: readonly NodeView[],
+  now = HOUR_MS,
 ): readonly string[] {
   const checkers: string[] = [];
   check({
-    now: () => HOUR_MS,
+    now: () => now,
     healedAt: () => 0,
     nodes,
     limits: DEFAULT_LIMITS,
@@ -70,8 +79,12 @@ describe('a job whose keepers are gone', () => {
     assert.deepEqual(replaced([0, 1, 3, 4], []), ['L10']);
   });
 
-  it('is excused when those that are gone may have decided, with one who is there, who follows them', () => {
-    assert.deepEqual(replaced([0, 1, 3, 4], [0]), []);
+  it('is excused when those that are gone may have decided, and one who is there does not miss who should go', () => {
+    assert.deepEqual(replaced([0, 1, 4], [0]), []);
+  });
+
+  it('is seen when those that are there need only do what all of them are for', () => {
+    assert.deepEqual(replaced([0, 1, 3, 4], [0, 1, 3]), ['L10']);
   });
 
   it('is seen when so many refused that the others cannot have decided anything', () => {
@@ -98,11 +111,7 @@ describe('an epoch that begins in a calm mesh', () => {
 });
 
 describe('a replica that does not run', () => {
-  const roomy = {
-    ...nodeAt(0),
-    profile: profileOf(0, idOf(0)),
-    inspect: () => ({ capacity: profileOf(0, idOf(0)).capacity, reserved: NOTHING, held: NOTHING }),
-  } as unknown as NodeView;
+  const roomy = roomyNode();
   const after = (tries: number, node: NodeView): readonly string[] => {
     const slots = Array.from({ length: tries }, (_, at) => `assign/1/0/${at}`);
     const chosen = new Map(slots.map((slot) => [slot, {} as never]));
@@ -118,6 +127,54 @@ describe('a replica that does not run', () => {
   it('is excused while the pause after many tries may last, and not after fewer', () => {
     assert.deepEqual(after(6, roomy), ['L8']);
     assert.deepEqual(after(7, roomy), []);
+  });
+});
+
+describe('a replica that runs nowhere while its job waits for who is cut off', () => {
+  const meta = { 'shoal/partition-policy': 'wait', 'shoal/lost-after': '2m' };
+  const waiting = admitted(jobWith({ Type: 'service', Count: 1, Meta: meta }), [0, 1, 2]).spec.body;
+  const at = (now: number): readonly string[] =>
+    seen(checkReplicas, factsOf({ spec: { ...waiting, job: JOB } }), [roomyNode()], now);
+
+  it('is excused for as long as its owner said after the faults, and no longer', () => {
+    assert.deepEqual(at(90_000 + 120_000 - 1), []);
+    assert.deepEqual(at(90_000 + 120_000), ['L8']);
+  });
+});
+
+describe('a service that goes over to another version', () => {
+  const began = 1_000_000;
+  const at = (now: number, count: number): readonly string[] => {
+    const { body } = admitted(jobWith({ Type: 'service', Count: count }), [0, 1, 2]).spec;
+    const chosen = new Map([['version/2', { at: began } as never]]);
+    const facts = factsOf({ spec: { ...body, job: JOB }, version: 2, chosen });
+    return seen(checkReplicas, facts, [roomyNode()], now);
+  };
+
+  it('has a minute for each replica, beside the time in which a loss is replaced, and no more', () => {
+    assert.deepEqual(at(began + 90_000 + 60_000 - 1, 1), []);
+    assert.deepEqual(at(began + 90_000 + 60_000, 1), ['L8']);
+    assert.deepEqual(at(began + 90_000 + 3 * 60_000 - 1, 3), []);
+    assert.deepEqual(at(began + 90_000 + 3 * 60_000, 3), ['L8', 'L8', 'L8']);
+  });
+});
+
+describe('a keeper that takes a job for over in the version before', () => {
+  const close = (version: number, at: number) =>
+    [`close/${version}`, { record: { by: nodeKey(0) }, at }] as const;
+  const facts = (...ends: readonly (readonly [string, unknown])[]): JobFacts =>
+    factsOf({ version: 2, chosen: new Map(ends) as JobFacts['chosen'] });
+  const leader = (since: number) => [{ ...nodeAt(0), undisturbedSince: since }];
+
+  it('is excused when the one who led the next to its end was stopped or started again since, and else not', () => {
+    const both = facts(close(1, 10), close(2, 20));
+    assert.ok(isUntold(both, 1, leader(30)));
+    assert.ok(!isUntold(both, 1, leader(15)));
+    assert.ok(!isUntold(both, 2, leader(30)));
+  });
+
+  it('is not excused when the one before was never over', () => {
+    assert.ok(!isUntold(facts(close(2, 20)), 1, leader(30)));
   });
 });
 

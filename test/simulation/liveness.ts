@@ -6,11 +6,13 @@ import type { Inspection } from '../../src/core/contract/inspection.ts';
 import type { SlotValue } from '../../src/core/contract/messages.ts';
 import { isQuorum, members } from '../../src/core/record/keeper-set.ts';
 import { closeSlot, configSlot } from '../../src/core/record/slot.ts';
-import type { Signed } from '../../src/core/record/records.ts';
+import type { RecordId } from '../../src/core/record/ids.ts';
+import type { ConfigBody, Configuration, Keeper, Signed } from '../../src/core/record/records.ts';
 import { JOB_TYPES } from '../../src/job/types.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { JobFacts } from './facts.ts';
-import { endOf, keepersNow, slotText, valueText } from './facts.ts';
+import { nodeIdOf } from './fast-suite.ts';
+import { endOf, keepersBefore, keepersNow, slotText, valueText } from './facts.ts';
 import type { NodeView } from './observer.ts';
 import type { ClientJob } from './workload.ts';
 import { isAccepted } from './workload.ts';
@@ -92,32 +94,63 @@ export function checkReplaced(context: LivenessContext, dueMs: number): void {
 
 /**
  * A change hangs of which nobody who is there can tell whether it was decided: those of its voters that are gone may
- * have made it up, or did, and told nobody. Nothing may take its place.
+ * have made it up, or did, and told nobody; and those that are there are too few, or some of them against it. Nothing
+ * may take its place.
  */
 function isUndecided(facts: JobFacts, able: readonly NodeView[]): boolean {
   const now = keepersNow(facts);
+  const before = keepersBefore(facts);
   if (now === null) return false;
-  const last = configSlot(now.config);
-  if (
-    now.config.minor > 0 &&
-    able.every(({ store }) => store.get('records', facts.job, last) === null)
-  )
-    return true;
+  if (before !== null && nobodyKnows(facts, now, able)) return isOpen(facts, before, now, able);
   const slot = configSlot({ major: now.config.major, minor: now.config.minor + 1 });
-  const open = able.flatMap(({ store }) => store.get('accepted', facts.job, slot)?.value.id ?? []);
-  return [...new Set(open)].some((id) => {
-    const refused = able.filter(
-      ({ store }) => store.get('accepted', facts.job, slot)?.value.id !== id,
-    );
-    const without = members(now).filter((keeper) =>
-      refused.every((node) => node.id !== keeper.node || node.store.id !== keeper.store),
-    );
-    return isQuorum(
-      now,
-      without.map(({ node }) => node),
-    );
-  });
+  const open = new Map<RecordId, ConfigBody>();
+  for (const { store } of able) {
+    const value = store.get('accepted', facts.job, slot)?.value;
+    if (value?.type === 'config') open.set(value.id, value.body);
+  }
+  return [...open.values()].some((change) => isOpen(facts, now, change, able));
 }
+
+const nobodyKnows = (facts: JobFacts, { config }: Configuration, able: readonly NodeView[]) =>
+  able.every(({ store }) => store.get('records', facts.job, configSlot(config)) === null);
+
+/**
+ * Those that did not refuse it may have decided it; and those that are there will not: they are too few, or one of them
+ * refused it, whom others believe that do not miss the same keeper any more.
+ */
+function isOpen(
+  { job }: JobFacts,
+  of: Configuration,
+  change: Configuration,
+  able: readonly NodeView[],
+): boolean {
+  const slot = configSlot(change.config);
+  const isFor = ({ store }: NodeView): boolean => {
+    const value = store.get('accepted', job, slot)?.value;
+    return value?.type === 'config' && sameKeepers(value.body, change);
+  };
+  const among = ({ node, store }: Keeper, nodes: readonly NodeView[]): boolean =>
+    nodes.some((one) => one.id === node && one.store.id === store);
+  const there = able.filter(isFor);
+  const refused = able.filter((node) => !there.includes(node));
+  const decide = (which: (keeper: Keeper) => boolean): boolean =>
+    [of, change].every((set) =>
+      isQuorum(
+        set,
+        members(set)
+          .filter(which)
+          .map(({ node }) => node),
+      ),
+    );
+  const isRefused = members(of).some((keeper) => among(keeper, refused));
+  return (
+    decide((keeper) => !among(keeper, refused)) &&
+    (isRefused || !decide((keeper) => among(keeper, there)))
+  );
+}
+
+const sameKeepers = (one: Configuration, other: Configuration): boolean =>
+  JSON.stringify([one.keepers, one.former]) === JSON.stringify([other.keepers, other.former]);
 
 /** Who leads asks anew about a change of keepers that hangs, after thirty seconds of a clock that may be too fast. */
 const HANGING_MS = 27_000;
@@ -191,8 +224,7 @@ function checkKeepers(
     // It does not know yet, or any more, that it keeps the job.
     if (!job.keeper) continue;
     const known = new Map(job.records.committed.map(({ record }) => [slotText(record), record]));
-    // It was away, and whoever would have told it of the version was started again meanwhile.
-    if (job.records.spec.body.version < facts.version) continue;
+    if (isUntold(facts, job.records.spec.body.version, context.nodes)) continue;
     if (close !== undefined && known.get(`close/${facts.version}`)?.id !== close.id) {
       // It was away, and of the keepers that are left nobody has more than the word that it is over.
       if (mayBeGone(context, facts) && !canProve(context, facts)) continue;
@@ -210,6 +242,18 @@ function checkKeepers(
       context.violation('L3', node, facts.job, `is Completed without accept/${partition}`);
     }
   }
+}
+
+/**
+ * The job was over for this keeper, ran once more while it was away, and whoever would have told it was stopped
+ * or started again since the end.
+ */
+export function isUntold(facts: JobFacts, known: number, nodes: readonly NodeView[]): boolean {
+  const close = endOf(facts);
+  if (known >= facts.version || close === undefined || !facts.chosen.has(closeSlot(known)))
+    return false;
+  const leader = nodes.find(({ id }) => id === nodeIdOf(close.record.by));
+  return leader === undefined || leader.undisturbedSince >= close.at;
 }
 
 /** A keeper is there that has the end of the job on its disk. */

@@ -81,13 +81,14 @@ export function checkReplicas(context: LivenessContext): void {
   for (const facts of openJobs(context)) {
     const { job, spec, chosen } = facts;
     if (spec === null || JOB_TYPES[spec.spec.Type].ends || context.stopAsked(job)) continue;
-    // Its owner wants it to be waited for.
-    if (lostAfterOf(spec.spec) !== null) continue;
     // They go over one after the other.
     if (context.now() < rolledAt(facts)) continue;
     for (let partition = 0; partition < spec.spec.Count; partition += 1) {
       const at = context.nodes.filter((node) => node.up && runsReplica(node, job, partition));
       if (at.length === 1) continue;
+      // Its owner wants it to be waited for, by whoever leads since the faults.
+      const waitMs = lostAfterOf(spec.spec) ?? 0;
+      if (at.length === 0 && context.now() < context.healedAt() + COMPLETE_MS + waitMs) continue;
       // It failed on one node after the other: its leader waits for a minute and more.
       const tries = [...chosen.keys()].filter((slot) =>
         slot.startsWith(`assign/${facts.version}/${partition}/`),

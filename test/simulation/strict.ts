@@ -6,10 +6,11 @@ import { refusalsFor } from '../../src/core/placing/eligibility.ts';
 import { keeperCount } from '../../src/core/keeping/choose-keepers.ts';
 import type { Effect } from '../../src/core/contract/effect.ts';
 import type { StoreWrite } from '../../src/core/contract/stored.ts';
-import type { JobId, NodeId } from '../../src/core/record/ids.ts';
+import type { JobId, NodeId, RecordId } from '../../src/core/record/ids.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { JobFacts } from './facts.ts';
 import { endOf, keepersNow, slotText } from './facts.ts';
+import { isUntold } from './liveness.ts';
 import { nodeIdOf } from './fast-suite.ts';
 import type { FaultPlan } from './faults.ts';
 import { createFinished } from './finished.ts';
@@ -69,6 +70,8 @@ export function createStrict(context: StrictContext): Strict {
   const finished = createFinished(context);
   const ages = createAges(context);
   const frames: Observer = wanted.has('frames') ? createFrames(context) : {};
+  /** When each value was first proposed: a later leader may bring to its end what one before it began. */
+  const proposedAt = new Map<RecordId, number>();
   const seen = new Set<string>();
   const once = (what: string): boolean => !seen.has(what) && seen.add(what).size > 0;
 
@@ -79,7 +82,13 @@ export function createStrict(context: StrictContext): Strict {
     const facts = context.facts.jobs.get(job);
     if (facts === undefined || !once(`${note.event} ${JSON.stringify(note.data)}`)) return;
     if (note.event === 'job.assigned' && wanted.has('losses')) {
-      checkLoss(context, facts, Number(note.data['partition']), Number(note.data['attempt']));
+      checkLoss(
+        context,
+        facts,
+        Number(note.data['partition']),
+        Number(note.data['attempt']),
+        proposedAt,
+      );
     }
     if (note.event === 'job.closed') {
       if (wanted.has('timeouts')) checkTimeout(context, facts, ages.of(job));
@@ -101,6 +110,12 @@ export function createStrict(context: StrictContext): Strict {
         frames.onDurable?.(node, writes);
         finished.onDurable(node, writes);
         ages.onDurable(node, writes);
+      },
+      onSend: (node, to, message) => {
+        frames.onSend?.(node, to, message);
+        if (message.type !== 'propose') return;
+        for (const { value } of message.values)
+          if (!proposedAt.has(value.id)) proposedAt.set(value.id, context.now());
       },
       onEffect: (node, effect) => {
         if (effect.type === 'note') onNote(node, effect);
@@ -190,6 +205,7 @@ function checkLoss(
   facts: JobFacts,
   partition: number,
   attempt: number,
+  proposedAt: ReadonlyMap<RecordId, number>,
 ): void {
   const assigned = facts.chosen.get(`assign/${facts.version}/${partition}/${attempt}`)?.record;
   if (assigned?.type !== 'assign' || !isFair(context.faults())) return;
@@ -198,12 +214,13 @@ function checkLoss(
   // With a full disk a node says nothing that rests on what it cannot write.
   if (context.faults().fullDisksPerMinute > 0) return;
   const leader = context.nodes().find(({ id }) => id === nodeIdOf(assigned.by));
+  const sinceMs = context.now() - (proposedAt.get(assigned.id) ?? context.now());
   for (let before = 0; before < attempt && leader !== undefined; before += 1) {
     const earlier = facts.chosen.get(`assign/${facts.version}/${partition}/${before}`)?.record;
     if (earlier?.type !== 'assign') continue;
     const { execution, node: id } = earlier.body;
     const node = context.nodes().find((candidate) => candidate.id === id);
-    if (node === undefined || !inTouch(context, leader, node, CALM_MS)) continue;
+    if (node === undefined || !inTouch(context, leader, node, CALM_MS + sinceMs)) continue;
     const runs = node.runs().some((run) => run.active && run.order.execution === execution);
     if (!runs) continue;
     const next = facts.chosen.get(`assign/${facts.version}/${partition}/${before + 1}`)?.record;
@@ -265,6 +282,7 @@ function checkLedgers(context: StrictContext): void {
       if (context.isHostile(node)) continue;
       const job = node.inspect().jobs.find((candidate) => candidate.job === facts.job);
       if (job === undefined) continue;
+      if (isUntold(facts, job.records.spec.body.version, context.nodes())) continue;
       const text = job.records.committed
         .map(({ record }) => `${slotText(record)}=${record.id}`)
         .sort()
