@@ -4,6 +4,7 @@
  */
 import type { NodeId } from '../../src/core/record/ids.ts';
 import { asHlc } from '../../src/core/record/ids.ts';
+import type { Limits } from '../../src/core/contract/limits.ts';
 import type { Message } from '../../src/core/contract/messages.ts';
 import type { Facts } from './facts.ts';
 import { createDisks } from './disks.ts';
@@ -11,6 +12,7 @@ import type { Disks } from './disks.ts';
 import { createFastSuite, forge, nodeKey, ownerKey } from './fast-suite.ts';
 import { healed } from './faults.ts';
 import type { Observer } from './observer.ts';
+import { createOrphans } from './orphans.ts';
 import { createPartitions } from './partitions.ts';
 import type { Random } from './random.ts';
 import type { DiskFate, SimNode } from './sim-node.ts';
@@ -23,7 +25,7 @@ export interface Chaos {
    * Begins to break things, as often as the world's present plan says.
    * @param isWaiting whether a client has no receipt yet
    */
-  begin(world: World, facts: Facts, keepersMax: number, isWaiting: () => boolean): void;
+  begin(world: World, facts: Facts, limits: Limits, isWaiting: () => boolean): void;
   /** Ends every fault and brings nodes back; some may stay dead where every job can do without. */
   heal(): void;
 }
@@ -47,7 +49,7 @@ export function createChaos(random: Random): Chaos {
         else if (random.chance(0.05)) recorded[random.integer(0, RECORDED_MAX - 1)] = entry;
       },
     },
-    begin: (world, facts, keepersMax, isWaiting) => {
+    begin: (world, facts, { keepersMax, reseedAfterMs }, isWaiting) => {
       const disks = createDisks(world, facts, keepersMax, random);
       const clocks = random.fork('clocks at restarts');
       const spare = Math.floor((Math.min(keepersMax, world.nodes.length) - 1) / 2);
@@ -64,6 +66,7 @@ export function createChaos(random: Random): Chaos {
         over: false,
       };
       schedule(begun);
+      orphan(begun, reseedAfterMs, isWaiting);
     },
     heal: () => {
       if (begun !== null) heal(begun);
@@ -183,6 +186,32 @@ function schedule(chaos: Begun): void {
   );
 }
 
+function orphan(chaos: Begun, reseedAfterMs: number, isWaiting: () => boolean): void {
+  const { world, facts, departed } = chaos;
+  const orphans = createOrphans({
+    world,
+    facts,
+    random: chaos.random.fork('keepers that go'),
+    reseedAfterMs,
+    departed,
+    isWaiting,
+    depart: (node) => goForGood(chaos, node),
+    leave: (node, ms) => {
+      if (node.up) end(chaos, node, () => 'kept', ms);
+    },
+  });
+  world.everyMinute(
+    (plan) => plan.orphansPerMinute,
+    chaos.random.fork('orphans'),
+    () => orphans.orphan(),
+  );
+  world.everyMinute(
+    (plan) => plan.strandingsPerMinute,
+    chaos.random.fork('strandings'),
+    () => orphans.strand(),
+  );
+}
+
 function setClock({ world, clocks }: Begun, node: SimNode): void {
   const { skewMs } = world.faults();
   node.skewMs = clocks.integer(-skewMs, skewMs);
@@ -195,12 +224,17 @@ function crash(chaos: Begun, node: SimNode): void {
   end(chaos, node, chaos.disks.fateOf);
 }
 
-/** The process ends, and is started again a while later. */
-function end(chaos: Begun, node: SimNode, fate: (node: SimNode) => DiskFate): void {
+/** The process ends, and is started again a while later. @param ms after so long; else as the plan says */
+function end(
+  chaos: Begun,
+  node: SimNode,
+  fate: (node: SimNode) => DiskFate,
+  ms: number | null = null,
+): void {
   const { world, random } = chaos;
   const plan = world.faults();
   world.crashNode(node, () => fate(node));
-  world.queue.after(random.integer(plan.restartMinMs, plan.restartMaxMs), () => {
+  world.queue.after(ms ?? random.integer(plan.restartMinMs, plan.restartMaxMs), () => {
     if (node.up || chaos.over || chaos.departed.has(node.id)) return;
     if (chaos.clocks.chance(plan.skewAtRestartRate)) setClock(chaos, node);
     world.tell(`${node.id} starts again`, node, null);
@@ -235,6 +269,11 @@ function depart(chaos: Begun, node: SimNode): void {
   if (departed.has(node.id) || node.index < world.owners.length) return;
   if (departed.size + 1 > chaos.deadMax()) return;
   if (!disks.survive(new Set([...departed, node.id]))) return;
+  goForGood(chaos, node);
+}
+
+function goForGood({ world, departed, disks }: Begun, node: SimNode): void {
+  if (departed.has(node.id)) return;
   departed.add(node.id);
   disks.leave(node);
   world.tell(`${node.id} goes for good`, node, null);

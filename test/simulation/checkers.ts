@@ -13,6 +13,7 @@ import type { Message } from '../../src/core/contract/messages.ts';
 import type { Epoch, Signed } from '../../src/core/record/records.ts';
 import type { Facts, FactsContext } from './facts.ts';
 import { epochText, majorityOf } from './facts.ts';
+import { isDecided, lineOf } from './lines.ts';
 import type { NodeView, Observer } from './observer.ts';
 
 export interface CheckersContext extends FactsContext {
@@ -23,6 +24,8 @@ export interface CheckersContext extends FactsContext {
   /** The owner asked for this job's stop. */
   stopAsked(job: JobId): boolean;
 }
+
+const inLine = (job: JobId, line: number): string => `${job}|${line}`;
 
 const RESOURCES = ['cpuMillis', 'memoryBytes', 'diskBytes', 'gpus'] as const;
 const TERMINAL: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'lost']);
@@ -44,9 +47,10 @@ function compareBallots(a: Epoch, b: Epoch): number {
 
 /** What one store has had on disk, whatever became of it later: a promise once made must hold. */
 interface Remembered {
-  readonly promised: Map<JobId, Epoch>;
-  /** The version that a job was seen to have. */
-  readonly versions: Map<JobId, number>;
+  /** By job and line: a node that leaves one has no say in it any more. */
+  readonly promised: Map<string, Epoch>;
+  /** The version that a job was seen to have, by job and line. */
+  readonly versions: Map<string, number>;
   /** `job|slot|value|epoch` of every acceptance, `job|record` of every record. */
   readonly held: Set<string>;
 }
@@ -68,7 +72,11 @@ export function createCheckers(context: CheckersContext): Checkers {
     const { id } = node.store;
     const known = memory.get(id);
     if (known !== undefined) return known;
-    const fresh: Remembered = { promised: new Map(), versions: new Map(), held: new Set() };
+    const fresh: Remembered = {
+      promised: new Map(),
+      versions: new Map(),
+      held: new Set(),
+    };
     memory.set(id, fresh);
     return fresh;
   };
@@ -120,7 +128,7 @@ export function createCheckers(context: CheckersContext): Checkers {
         }
         if (reply.type === 'updated') {
           const { job, version } = reply;
-          if (context.facts.jobs.get(job)?.chosen.has(`version/${version}`) !== true)
+          if (!isDecided(context.facts.jobs.get(job), `version/${version}`))
             context.violation('S22', node, job, `says that version ${version} is decided`);
         }
         if (reply.type !== 'receipt') return;
@@ -188,11 +196,12 @@ function checkMemory(
   past: Remembered,
 ): void {
   for (const job of seen.jobs) {
-    const before = past.promised.get(job.job);
+    const line = job.promised?.config.major ?? lineOf(job.records);
+    const before = past.promised.get(inLine(job.job, line));
     // A closed job has no ballots any more: its close is all that matters.
     const closed = job.records.committed.some(({ record }) => record.type === 'close');
     const { version } = job.records.spec.body;
-    const known = past.versions.get(job.job) ?? 1;
+    const known = past.versions.get(inLine(job.job, lineOf(job.records))) ?? 1;
     if (version < known)
       context.violation('S22', node, job.job, `is at version ${version}, and was at ${known}`);
 
@@ -222,13 +231,11 @@ function checkWrites(
     if (write.table === 'accepted') checkAccepted(context, node, write, past);
     if (write.table === 'executions') checkExecution(context, node, write);
     if (write.table === 'records' && write.value !== null) {
-      const { record } = write.value;
+      const { record, votes } = write.value;
       past.held.add(`${write.job}|${record.id}`);
-      if (record.type === 'version')
-        past.versions.set(
-          write.job,
-          Math.max(record.body.version, past.versions.get(write.job) ?? 1),
-        );
+      if (record.type !== 'version') continue;
+      const key = inLine(write.job, votes[0]?.body.epoch.config.major ?? 0);
+      past.versions.set(key, Math.max(record.body.version, past.versions.get(key) ?? 1));
     }
   }
 }
@@ -243,12 +250,13 @@ function checkPromise(
   const keeps =
     node.store.get('records', job, 'admission') !== null && !node.store.forfeits.has(job);
   if (value === null || !keeps) return;
-  const before = past.promised.get(job);
+  const key = inLine(job, value.config.major);
+  const before = past.promised.get(key);
   if (before !== undefined && compareBallots(value, before) < 0) {
     const both = `${epochText(before)} to ${epochText(value)}`;
     context.violation('S8', node, job, `lowers its promise from ${both}`);
   }
-  past.promised.set(job, value);
+  past.promised.set(key, value);
 }
 
 function checkAccepted(
@@ -259,13 +267,17 @@ function checkAccepted(
 ): void {
   if (write.value === null) return;
   const { epoch, value } = write.value;
-  const promised = past.promised.get(write.job);
-  if (promised !== undefined && compareBallots(epoch, promised) < 0) {
-    const both = `${write.key} in ${epochText(epoch)}, promised ${epochText(promised)}`;
+  const promised = past.promised.get(inLine(write.job, epoch.config.major));
+  const lately = node.store.get('promises', write.job, write.job);
+  const hasLeft = lately !== null && lately.config.major > epoch.config.major;
+  const floor = hasLeft ? lately : promised;
+  if (floor !== undefined && compareBallots(epoch, floor) < 0) {
+    const both = `${write.key} in ${epochText(epoch)}, promised ${epochText(floor)}`;
     context.violation('S9', node, write.job, `accepts ${both}`);
   }
   const before = node.store.get('accepted', write.job, write.key);
-  if (before !== null && compareBallots(epoch, before.epoch) < 0) {
+  const isSameLine = before?.epoch.config.major === epoch.config.major;
+  if (before !== null && isSameLine && compareBallots(epoch, before.epoch) < 0) {
     context.violation('S8', node, write.job, `${write.key} falls back to ${epochText(epoch)}`);
   }
   past.held.add(`${write.job}|${write.key}|${value.id}|${epochText(epoch)}`);
@@ -336,7 +348,7 @@ function checkMessage(
     }
     case 'promise': {
       const { job, epoch } = message;
-      const promised = past.promised.get(job);
+      const promised = past.promised.get(inLine(job, epoch.config.major));
       // The first epoch comes with the admission itself.
       if (promised === undefined && epoch.number === 0) return;
       if (promised !== undefined && compareBallots(promised, epoch) >= 0) return;

@@ -8,7 +8,7 @@ import { JOB_TYPES } from '../../src/job/types.ts';
 import type { LivenessContext } from './liveness.ts';
 import { openJobs } from './liveness.ts';
 import type { NodeView } from './observer.ts';
-import { COMPLETE_MS, hasRoom, isFree } from './services.ts';
+import { COMPLETE_MS, hasRoom, isFree, isSettling } from './services.ts';
 
 /** Beside what services need to be complete: the longest pause of a program that ended again and again. */
 const PAUSE_MAX_MS = 300_000;
@@ -16,8 +16,9 @@ const PAUSE_MAX_MS = 300_000;
 /** Called every few seconds while healed. */
 export function checkDaemons(context: LivenessContext): void {
   if (context.now() < context.healedAt() + COMPLETE_MS) return;
-  for (const { job, spec } of openJobs(context)) {
-    if (spec === null || context.stopAsked(job)) continue;
+  for (const facts of openJobs(context)) {
+    const { job, spec } = facts;
+    if (spec === null || context.stopAsked(job) || isSettling(context, facts)) continue;
     const { counted, ends } = JOB_TYPES[spec.spec.Type];
     if (counted || ends) continue;
     for (const node of context.nodes) {

@@ -3,8 +3,13 @@
  * or reached a disk. Certificates are counted here by code of its own, not by the core's. The
  * checkers judge; this file only reports two values for one slot and certificates that prove nothing.
  */
-import { compareConfigs, FIRST_CONFIG, firstConfiguration } from '../../src/core/record/chain.ts';
-import type { JobId, NodeId } from '../../src/core/record/ids.ts';
+import {
+  compareConfigs,
+  FIRST_CONFIG,
+  firstConfiguration,
+  parentOf,
+} from '../../src/core/record/chain.ts';
+import type { JobId, NodeId, RecordId } from '../../src/core/record/ids.ts';
 import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { Gossip, JobRecords, Message, SlotValue } from '../../src/core/contract/messages.ts';
 import type {
@@ -25,25 +30,38 @@ import type { NodeView, Observer } from './observer.ts';
 export interface JobFacts {
   readonly job: JobId;
   spec: SpecBody | null;
+  /** Of its first version. */
+  first: SpecBody | null;
   /** Every admission seen, by record id; more than one certified is a violation. */
   readonly admissions: Map<string, AdmissionBody>;
   /** W keepers signed this admission. */
   admitted: { readonly body: AdmissionBody; readonly at: number } | null;
   /** Every later configuration that was proposed, by record id. */
-  readonly configs: Map<string, ConfigBody>;
-  /** Of the job: the latest that was chosen. */
+  readonly configs: Map<RecordId, ConfigBody>;
+  /** What was chosen in each line, by the major of its configurations. A job that was never re-seeded has one, 0. */
+  readonly lines: Map<number, Chosen>;
+  /** The line that is looked at: the highest, until the nodes have come together and go by another. */
+  line: number;
+  /** Of the job: the latest that was chosen in this line. */
   version: number;
-  /** Certified values by slot. */
-  readonly chosen: Map<string, { readonly record: SlotValue; readonly at: number }>;
+  /** Certified values by slot: of this line, or of those that it came from. */
+  readonly chosen: Chosen;
   /** Epochs that some keeper promised, as text, with the first time. */
   readonly epochs: Map<string, number>;
 }
+
+/** Certified values by slot. */
+export type Chosen = Map<string, { readonly record: SlotValue; readonly at: number }>;
 
 export interface Facts {
   readonly jobs: Map<JobId, JobFacts>;
   readonly observer: Observer;
   /** When the job's close was certified; null while it is open. */
   closedAt(job: JobId): number | null;
+  /** Who signed that it holds this record, or has it accepted, as `node|store`. */
+  signers(of: RecordId): ReadonlySet<string>;
+  /** From now on the job is what it is in this line. */
+  follow(job: JobId, line: number): void;
 }
 
 export interface FactsContext {
@@ -96,6 +114,36 @@ function turn(facts: JobFacts, { body }: Signed<'version'>): void {
   facts.spec = specIn(body.spec)?.body ?? facts.spec;
 }
 
+/** The line and those that it came from, the latest first. */
+function wayTo(facts: JobFacts, line: number): readonly number[] {
+  const way = [line];
+  for (;;) {
+    const { reseeds } =
+      [...facts.configs.values()].find(
+        ({ config, reseeds: from }) => config.major === way.at(-1) && from !== undefined,
+      ) ?? {};
+    if (reseeds === undefined) return way;
+    way.push(reseeds.major);
+  }
+}
+
+/** What was chosen in this line counts before what was in those before it. */
+function follow(facts: JobFacts, line: number): void {
+  facts.line = line;
+  facts.version = 1;
+  facts.spec = facts.first ?? facts.spec;
+  facts.chosen.clear();
+  for (const major of wayTo(facts, line))
+    for (const [slot, value] of facts.lines.get(major) ?? [])
+      if (!facts.chosen.has(slot)) facts.chosen.set(slot, value);
+  for (const { record } of facts.chosen.values())
+    if (record.type === 'version' && record.body.version > facts.version) turn(facts, record);
+}
+
+/** It is in the line that is looked at, or in one that this came from. */
+const isSeen = (facts: JobFacts, major: number): boolean =>
+  wayTo(facts, facts.line).includes(major);
+
 /** The end of its latest version. */
 export const endOf = (facts: JobFacts | undefined) => facts?.chosen.get(`close/${facts.version}`);
 
@@ -108,6 +156,7 @@ export function createFacts(context: FactsContext): Facts {
   const ballots = new Map<string, string>();
   /** Voters by value and ballot. */
   const voters = new Map<string, Set<string>>();
+  const signers = new Map<string, Set<string>>();
 
   const factsOf = (job: JobId): JobFacts => {
     const known = jobs.get(job);
@@ -115,9 +164,12 @@ export function createFacts(context: FactsContext): Facts {
     const fresh: JobFacts = {
       job,
       spec: null,
+      first: null,
       admissions: new Map(),
       admitted: null,
       configs: new Map(),
+      lines: new Map(),
+      line: 0,
       version: 1,
       chosen: new Map(),
       epochs: new Map(),
@@ -130,12 +182,25 @@ export function createFacts(context: FactsContext): Facts {
     if (verify(admission)) factsOf(admission.body.job).admissions.set(admission.id, admission.body);
   };
 
-  const choose = (node: NodeView, value: SlotValue): void => {
+  const seeSpec = (spec: SpecBody): void => {
+    const facts = factsOf(spec.job);
+    if (spec.version === 1) facts.first ??= spec;
+    facts.spec ??= spec;
+  };
+
+  const choose = (node: NodeView, value: SlotValue, { config }: Epoch): void => {
     const facts = factsOf(value.body.job);
     const slot = slotText(value);
-    const known = facts.chosen.get(slot);
+    const line = facts.lines.get(config.major) ?? new Map();
+    facts.lines.set(config.major, line);
+    const known = line.get(slot);
     if (known === undefined) {
-      facts.chosen.set(slot, { record: value, at: context.now() });
+      line.set(slot, { record: value, at: context.now() });
+      if (config.major > facts.line) follow(facts, config.major);
+      if (!isSeen(facts, config.major)) return;
+      const seen = facts.chosen.get(slot);
+      if (seen === undefined || config.major === facts.line)
+        facts.chosen.set(slot, { record: value, at: context.now() });
       if (value.type === 'version' && value.body.version > facts.version) turn(facts, value);
       return;
     }
@@ -161,13 +226,15 @@ export function createFacts(context: FactsContext): Facts {
     const ballot = `${job}|${slot}|${of}|${epochText(epoch)}`;
     const set = voters.get(ballot) ?? new Set();
     voters.set(ballot, set.add(`${signer}|${store}`));
+    if (proposed.get(of)?.type === 'config')
+      signers.set(of, (signers.get(of) ?? new Set()).add(`${signer}|${store}`));
     const value = proposed.get(of);
     if (value?.type === 'config' && !isQuorum(value.body, set)) return;
     for (const [id, electors] of electorsOf(facts, epoch)) {
       if ((slot === 'admission' && of !== id) || !isQuorum(electors, set)) continue;
       const admission = facts.admissions.get(id);
       if (slot === 'admission' && admission !== undefined) admit(node, id, admission);
-      if (value !== undefined) choose(node, value);
+      if (value !== undefined) choose(node, value, epoch);
     }
   };
 
@@ -213,7 +280,7 @@ export function createFacts(context: FactsContext): Facts {
   };
 
   const seeRecords = (node: NodeView, records: JobRecords): void => {
-    factsOf(records.spec.body.job).spec ??= records.spec.body;
+    seeSpec(records.spec.body);
     seeCertified(node, records.admission);
     if (records.grant !== null) seeCertified(node, records.grant);
     for (const value of records.committed) seeCertified(node, value);
@@ -222,12 +289,12 @@ export function createFacts(context: FactsContext): Facts {
   const seeMessage = (node: NodeView, message: Message): void => {
     switch (message.type) {
       case 'admit':
-        factsOf(message.spec.body.job).spec ??= message.spec.body;
+        seeSpec(message.spec.body);
         return seeAdmission(message.admission);
       case 'admitted':
         return seeVote(node, message.vote);
       case 'activate':
-        factsOf(message.spec.body.job).spec ??= message.spec.body;
+        seeSpec(message.spec.body);
         return seeCertified(node, message.admission);
       case 'promise':
         return seeVote(node, message.vote);
@@ -271,7 +338,7 @@ export function createFacts(context: FactsContext): Facts {
     if (write.table === 'records') {
       const { record, votes } = write.value;
       if (record.type === 'opaque') return;
-      if (record.type === 'spec') factsOf(write.job).spec ??= record.body;
+      if (record.type === 'spec') seeSpec(record.body);
       if (record.type === 'admission') seeAdmission(record);
       // An admission under way lies there with its keeper's own vote: no certificate yet.
       if (write.key === 'pending') votes.forEach((vote) => seeVote(node, vote));
@@ -295,6 +362,8 @@ export function createFacts(context: FactsContext): Facts {
   return {
     jobs,
     closedAt: (job) => endOf(jobs.get(job))?.at ?? null,
+    signers: (of) => signers.get(of) ?? new Set(),
+    follow: (job, line) => follow(factsOf(job), line),
     observer: {
       onSend: (node, _to, message) => seeMessage(node, message),
       onGossip: (node, gossip: Gossip) => {
@@ -314,7 +383,8 @@ type Electors = Pick<ConfigBody, 'keepers' | 'former'>;
 function electorsOf(facts: JobFacts, { config }: Epoch): ReadonlyMap<string, Electors> {
   if (config.major === 0 && config.minor === 0)
     return new Map([...facts.admissions].map(([id, { keepers }]) => [id, { keepers, former: [] }]));
-  const value = facts.chosen.get(`config/${config.major}/${config.minor}`)?.record;
+  const slot = `config/${config.major}/${config.minor}`;
+  const value = facts.lines.get(config.major)?.get(slot)?.record;
   if (value?.type === 'config') return new Map([[value.id, value.body]]);
   return new Map(
     [...facts.configs].filter(
@@ -347,8 +417,8 @@ export function keepersNow(facts: JobFacts): Configuration | null {
 export function keepersBefore(facts: JobFacts): Configuration | null {
   const now = keepersNow(facts);
   if (now === null || now.config.minor === 0) return null;
-  const { major, minor } = now.config;
-  const before = facts.chosen.get(`config/${major}/${minor - 1}`)?.record;
+  const { major, minor } = parentOf(now);
+  const before = facts.chosen.get(`config/${major}/${minor}`)?.record;
   if (before?.type === 'config') return before.body;
   return facts.admitted === null ? null : firstConfiguration(facts.admitted.body);
 }

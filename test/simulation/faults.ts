@@ -105,6 +105,10 @@ export interface FaultPlan {
   readonly strangersPerMinute: number;
   /** Nodes that go and never come back. */
   readonly departuresPerMinute: number;
+  /** Jobs that lose a majority of their keepers at once, for good. */
+  readonly orphansPerMinute: number;
+  /** And for so long that others go on with them. */
+  readonly strandingsPerMinute: number;
 }
 
 /** A quiet local network: nothing goes wrong, everything takes a little time. */
@@ -164,6 +168,8 @@ export const NO_FAULTS: FaultPlan = {
   liars: 0,
   strangersPerMinute: 0,
   departuresPerMinute: 0,
+  orphansPerMinute: 0,
+  strandingsPerMinute: 0,
 };
 
 /** Draws one plan. `nodes`: size of the mesh, bounds the number of black holes. */

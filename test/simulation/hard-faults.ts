@@ -152,6 +152,38 @@ const kinds = {
       plan: { ...part.plan, departuresPerMinute: random.between(0.3, 3) },
     };
   },
+  /**
+   * Majorities of keepers go for good, or for so long that others go on with the job; splits last as long. All jobs are
+   * there before the first go, as whoever submits just after their death asks them for ever.
+   */
+  orphans: (part, random) => {
+    const reseedAfterMs = random.pick([10_000, 20_000, DEFAULT_LIMITS.reseedAfterMs]);
+    const keeperReplaceAfterMs = random.pick([10_000, DEFAULT_LIMITS.keeperReplaceAfterMs]);
+    const safetyMs = Math.max(part.safetyMs, random.pick([200_000, 400_000]));
+    return {
+      ...part,
+      nodes: Math.max(part.nodes, 6),
+      limits: { ...part.limits, reseedAfterMs, keeperReplaceAfterMs },
+      workload: {
+        ...part.workload,
+        spreadMs: Math.min(part.workload.spreadMs, 60_000),
+        runMaxMs: Math.max(part.workload.runMaxMs, 60_000),
+        serviceRate: Math.max(part.workload.serviceRate, 0.3),
+        daemonRate: Math.max(part.workload.daemonRate, 0.2),
+        opsRate: Math.max(part.workload.opsRate, 0.2),
+      },
+      safetyMs,
+      lingerMs: Math.max(part.lingerMs, CHANGES * (keeperReplaceAfterMs + CHANGE_MS)),
+      plan: {
+        ...part.plan,
+        orphansPerMinute: random.pick([0, 0.5, 1]),
+        strandingsPerMinute: random.pick([0, 0.5, 1]),
+        partitionsPerMinute: random.pick([0, 0.5, 1]),
+        partitionMinMs: reseedAfterMs,
+        partitionMaxMs: 4 * reseedAfterMs,
+      },
+    };
+  },
   /** Owners choose what becomes of executions that are cut off. */
   policies: (part) => ({ ...part, workload: { ...part.workload, policyRate: 0.9 } }),
   /** Owners that change their minds, and have run once more what is over. */
@@ -176,6 +208,7 @@ export const hardKinds = Object.keys(kinds) as readonly HardKind[];
 
 const APART: ReadonlySet<HardKind> = new Set([
   'departures',
+  'orphans',
   'counts',
   'policies',
   'updates',

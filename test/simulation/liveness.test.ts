@@ -23,6 +23,9 @@ const NOTHING = { cpuMillis: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
 const factsOf = (more: Partial<JobFacts> = {}): JobFacts => ({
   job: JOB,
   spec: OF.spec.body,
+  first: OF.spec.body,
+  lines: new Map(),
+  line: 0,
   admissions: new Map(),
   admitted: { body: OF.admission.record.body, at: 0 },
   configs: new Map(),

@@ -13,6 +13,7 @@ import type { CheckersContext } from './checkers.ts';
 import type { JobFacts } from './facts.ts';
 import { nodeIdOf } from './fast-suite.ts';
 import { endOf, keepersBefore, keepersNow, slotText, valueText } from './facts.ts';
+import { isOrphaned, isReseeded, isStuck, reseededAt } from './lines.ts';
 import type { NodeView } from './observer.ts';
 import type { ClientJob } from './workload.ts';
 import { isAccepted } from './workload.ts';
@@ -32,10 +33,10 @@ const CALM_AFTER_MS = 150_000;
 /** A job that the mesh owes an end: someone holds, or could hold, a receipt. */
 const isOwed = (facts: JobFacts): boolean => facts.admitted !== null && facts.spec !== null;
 
-/** Jobs that are still open, clients' and orphans alike. */
+/** Jobs that are still open and can come to an end, clients' and others alike. */
 export function openJobs(context: LivenessContext): readonly JobFacts[] {
   return [...context.facts.jobs.values()].filter(
-    (facts) => isOwed(facts) && endOf(facts) === undefined,
+    (facts) => isOwed(facts) && endOf(facts) === undefined && !isStuck(facts, context.nodes),
   );
 }
 
@@ -47,6 +48,9 @@ export const openClients = (context: LivenessContext): readonly ClientJob[] =>
 export function checkStops(context: LivenessContext): void {
   for (const client of context.clients) {
     for (const ticket of client.tickets.values()) {
+      // It was taken by keepers that may be gone, and those after them may not have heard of it.
+      const facts = context.facts.jobs.get(ticket.job);
+      if (facts !== undefined && (isReseeded(facts) || isOrphaned(facts, context.nodes))) continue;
       // It may have been taken before another version was.
       if (ticket.stopTakenAt === null || client.updates.length > 0) continue;
       const due = Math.max(ticket.stopTakenAt, context.healedAt()) + STOP_BOUND_MS;
@@ -166,8 +170,8 @@ export function checkCalm(context: LivenessContext): void {
       const isAnew = config !== before.config || at - before.at >= HANGING_MS;
       const isOwn = leader === before.leader && isAnew;
       before = { leader, config, at };
-      if (isOwn || /^0\.[1-9][0-9]*\.1\./.test(epoch)) continue;
-      if (at < context.healedAt() + CALM_AFTER_MS) continue;
+      if (isOwn || /^\d+\.[1-9]\d*\.1\./.test(epoch)) continue;
+      if (at < Math.max(context.healedAt(), reseededAt(facts) ?? 0) + CALM_AFTER_MS) continue;
       context.violation('L7', null, facts.job, `epoch ${epoch} began at ${at} ms`);
     }
   }

@@ -31,6 +31,9 @@ import type { MachineFactory } from './sim-node.ts';
 import { createEnrolment } from './enrolment.ts';
 import { checkDaemons } from './daemons.ts';
 import { checkReplicas, createRestartsChecker } from './services.ts';
+import { isReseeded } from './lines.ts';
+import { createLines } from './reseeding.ts';
+import type { Lines } from './reseeding.ts';
 import { createStrict } from './strict.ts';
 import type { Strict, StrictContext } from './strict.ts';
 import { createStatistics } from './statistics.ts';
@@ -88,6 +91,7 @@ export function simulate(
     checkStops(live);
     checkReplicas(live);
     checkDaemons(live);
+    run.lines.check();
     if (options.lingerMs > 0) checkReplaced(live, options.lingerMs - LOOK_MS);
   }
   const settledMs = world.queue.now() - live.healedAt();
@@ -121,6 +125,7 @@ interface Run {
   readonly facts: Facts;
   readonly checkers: Checkers;
   readonly strict: Strict;
+  readonly lines: Lines;
   readonly live: LivenessContext;
   readonly clients: Clients;
   readonly statistics: Statistics;
@@ -172,6 +177,7 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
       -links(one, other, (a, b) => -built.network.changedAt(a, b)),
   } satisfies StrictContext;
   const strict = createStrict(promises);
+  const lines = createLines(() => together);
   const statistics = createStatistics(now);
   const timeline = options.timeline ? createTimeline(now) : null;
   const chaos = createChaos(random.fork('chaos'));
@@ -182,6 +188,7 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
     createPoliciesChecker({ ...base, nodes: () => world?.nodes ?? [] }),
     createResultsChecker({ ...base, nodes: () => world?.nodes ?? [], repairMs: REPAIR_MS }),
     createEnrolment(promises),
+    lines.observer,
     ...(options.strict.length > 0 ? [strict.observer] : []),
     statistics.observer,
     chaos.observer,
@@ -220,13 +227,26 @@ function prepare(options: SimulationOptions, create: MachineFactory): Run {
     clients: jobs,
     healedAt: () => healedAt,
   };
+  const together = { ...promises, ...live };
   const isWaiting = (): boolean => openClients(live).length > 0;
-  chaos.begin(built, facts, options.limits.keepersMax, isWaiting);
+  chaos.begin(built, facts, options.limits, isWaiting);
   const heal = (): void => {
     healedAt = now();
     chaos.heal();
   };
-  return { world, facts, checkers, strict, live, clients, statistics, timeline, violations, heal };
+  return {
+    world,
+    facts,
+    checkers,
+    strict,
+    lines,
+    live,
+    clients,
+    statistics,
+    timeline,
+    violations,
+    heal,
+  };
 }
 
 /** The less of the two directions. */
@@ -236,13 +256,14 @@ const links = (one: NodeView, other: NodeView, of: (from: number, to: number) =>
 /** Nobody is left to stop a service whose client asked elsewhere meanwhile: its owner does now. */
 function stopServices(run: Run): void {
   if (run.live.now() < run.live.healedAt() + SERVICES_MS) return;
-  for (const { job, spec } of openJobs(run.live)) {
+  for (const facts of openJobs(run.live)) {
+    const { job, spec } = facts;
     if (spec === null || JOB_TYPES[spec.spec.Type].ends) continue;
     const client = run.live.clients.find((candidate) => candidate.spec.Name === spec.spec.Name);
     if (client === undefined) continue;
     const ticket = client.tickets.get(job);
-    // It may have been stopped in an earlier version.
-    const isOld = client.updates.length > 0 && ticket?.stopTakenAt != null;
+    // It may have been stopped in an earlier version, or by keepers that are gone.
+    const isOld = (client.updates.length > 0 || isReseeded(facts)) && ticket?.stopTakenAt != null;
     if (ticket?.stopAskedAt != null && !isOld) continue;
     if (ticket !== undefined) ticket.stopTakenAt = null;
     run.clients.stop(client, job);

@@ -12,6 +12,7 @@ import { JOB_TYPES } from '../../src/job/types.ts';
 import type { CheckersContext } from './checkers.ts';
 import type { LivenessContext } from './liveness.ts';
 import type { JobFacts } from './facts.ts';
+import { isOrphaned, reseededAt } from './lines.ts';
 import { openJobs } from './liveness.ts';
 import type { NodeView, Observer } from './observer.ts';
 
@@ -81,6 +82,7 @@ export function checkReplicas(context: LivenessContext): void {
   for (const facts of openJobs(context)) {
     const { job, spec, chosen } = facts;
     if (spec === null || JOB_TYPES[spec.spec.Type].ends || context.stopAsked(job)) continue;
+    if (isSettling(context, facts)) continue;
     // They go over one after the other.
     if (context.now() < rolledAt(facts)) continue;
     for (let partition = 0; partition < spec.spec.Count; partition += 1) {
@@ -100,6 +102,11 @@ export function checkReplicas(context: LivenessContext): void {
     }
   }
 }
+
+/** Nobody decides anything for it, or those who do were others a moment ago. */
+export const isSettling = (context: LivenessContext, facts: JobFacts): boolean =>
+  isOrphaned(facts, context.nodes) ||
+  context.now() < (reseededAt(facts) ?? Number.NEGATIVE_INFINITY) + COMPLETE_MS;
 
 /** When all replicas are of the latest version. */
 const rolledAt = ({ chosen, version, spec }: JobFacts): number =>

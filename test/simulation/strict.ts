@@ -172,16 +172,14 @@ function createAges(context: StrictContext): RowsObserver & { of(job: JobId): nu
 
 // — healthy work goes on, possible work is taken
 
-const calmFor = (context: StrictContext, node: NodeView, ms: number): boolean =>
+/** Who can speak with whom, and since when. */
+export type Touch = Pick<StrictContext, 'now' | 'linked' | 'linkedSince'>;
+
+const calmFor = (context: Touch, node: NodeView, ms: number): boolean =>
   node.up && !node.paused && !node.leaving && context.now() - node.undisturbedSince >= ms;
 
 /** Both were there and could speak with each other all the time. */
-export function inTouch(
-  context: StrictContext,
-  one: NodeView,
-  other: NodeView,
-  ms: number,
-): boolean {
+export function inTouch(context: Touch, one: NodeView, other: NodeView, ms: number): boolean {
   if (!calmFor(context, one, ms) || !calmFor(context, other, ms)) return false;
   if (one === other) return true;
   return context.linked(one, other) && context.now() - context.linkedSince(one, other) >= ms;
