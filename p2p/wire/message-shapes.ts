@@ -50,6 +50,7 @@ const announcementOf = (records: RecordShapes): Shape<Announcement> =>
     round: ordinal,
     need: common.partitions,
     spec: nullable(records.spec),
+    decided: optional(records.version),
     notAgain: nodes,
   });
 
@@ -208,7 +209,8 @@ function changeShapes({ spec, admission, configs, version, sealedConfig: next }:
 }
 
 function executionShapes(records: RecordShapes) {
-  const { spec, admission, configs, grant, assign, states, certifiedValue, close } = records;
+  const { spec, admission, configs, version, grant, assign, states, certifiedValue, close } =
+    records;
   const executions = list(executionId, MANY);
   type Renewed = OneMessage<'renew'>['executions'][number];
   type Seen = OneMessage<'states-ack'>['seen'][number];
@@ -220,6 +222,7 @@ function executionShapes(records: RecordShapes) {
       spec,
       admission,
       configs,
+      version: optional(version),
       grant,
       assigns: list(assign, MANY),
       holders: nodes,

@@ -96,6 +96,7 @@ function createRowShapes(envelopes: Envelopes): { readonly [T in Table]: Shape<R
       spec: records.spec,
       admission: records.admission,
       configs: records.configs,
+      version: optional(records.version),
       assign: nullable(records.assign),
       state: records.state,
       queued: optional(literal(true)),

@@ -13,7 +13,8 @@ import {
   onCoVote,
   onVersionLearned,
 } from './keeping/admitting.ts';
-import { onAnnouncement, onSpec } from './placing/announcements.ts';
+import { onAnnouncement, onSpec, onVersionShown } from './placing/announcements.ts';
+import { changes } from './record/chain.ts';
 import { onBidClosed, reconsider, onCloseHeard } from './placing/bidder.ts';
 import { onForfeit } from './keeping/guests.ts';
 import { onChange, onJoin } from './keeping/joining.ts';
@@ -281,10 +282,11 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   'live-wanted': onLiveWanted,
   'live-job': onLiveJob,
   'spec-wanted'(core, from, { job, version }) {
-    const kept = core.keeping.kept.get(job);
-    const spec = kept?.ledger.spec;
-    if (spec?.body.version === version && allow(core, from, SPEC_POINTS))
-      send(core, from, { type: 'spec', spec });
+    const ledger = core.keeping.kept.get(job)?.ledger;
+    if (ledger?.spec.body.version !== version || !allow(core, from, SPEC_POINTS)) return;
+    const { spec, version: decided, configs } = ledger;
+    if (decided === null) send(core, from, { type: 'spec', spec });
+    else send(core, from, { type: 'version', job, version: decided, ...changes(configs) });
   },
   spec: (core, from, { spec }) => onSpec(core, from, spec),
   bid(core, from, message) {
@@ -344,6 +346,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
     onVersionTold(core, from, message);
     onStopOutdated(core, from, message);
     onVersionHeard(core, from, message);
+    onVersionShown(core, from, message);
     const kept = core.keeping.kept.get(message.job);
     if (kept !== undefined) onVersionLearned(core, from, kept, message);
   },

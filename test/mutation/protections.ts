@@ -96,7 +96,7 @@ export const protections: Mutations = {
     {
       name: 'resources are held for who does not prove that he leads',
       within: 'onAnnouncement',
-      text: 'checkProof(core, announcement, known)',
+      text: 'checkProof(core, told, spec)',
       instead: "('good' as Verdict)",
       why: 'nodes are kept busy by jobs that do not exist',
     },

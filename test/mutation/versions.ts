@@ -2,6 +2,58 @@
 import type { Mutations } from './mutation.ts';
 
 export const versions: Mutations = {
+  'src/core/placing/announcements.ts': [
+    {
+      name: 'a version runs though nobody decided it, because its leader calls for it',
+      within: 'isDecided',
+      text: 'return isProven(suite, { ...rootsOf(roots), ...version, spec });',
+      instead: 'return true || isProven(suite, { ...rootsOf(roots), ...version, spec });',
+      why: 'a hostile leader or neighbour has run what the owner signed and its keepers did not choose',
+    },
+  ],
+  'src/core/executing/executor.ts': [
+    {
+      name: 'an assignment comes with a spec that is not the one of its version',
+      within: 'onAssign',
+      text: 'if (!isProven(core.suite, message))',
+      instead: 'if (false)',
+      why: 'of two specs that the owner signed for one version the leader chooses which runs',
+    },
+  ],
+  'src/core/record/past-room.ts': [
+    {
+      name: 'a version that still runs is forgotten to make room',
+      within: 'stillRuns',
+      text: 'if (!counted || ends) return false;',
+      instead: 'return false;',
+      why: 'the leader does not know the replicas that are still to give way',
+    },
+  ],
+  'src/core/keeping/past-books.ts': [
+    {
+      name: 'one owner fills the books with versions that are past',
+      within: 'hasTooMuch',
+      text: '> config.limits.pastOwnerMaxBytes',
+      instead: '> Number.POSITIVE_INFINITY',
+      why: 'a keeper runs out of memory',
+    },
+  ],
+  'src/core/consensus/open-change.ts': [
+    {
+      name: 'a version that nobody may vote for any more keeps its slot',
+      within: 'mayHang',
+      text: 'spec.body.notAfter < wallMs(core)',
+      instead: 'false',
+      why: 'no further version is decided while this node leads',
+    },
+    {
+      name: 'what hangs is asked about twice as late',
+      within: null,
+      text: 'const HANGING_MS = 30_000;',
+      instead: 'const HANGING_MS = 60_000;',
+      why: 'the keepers of a job, or its next version, wait twice as long',
+    },
+  ],
   'src/core/keeping/keeper.ts': [
     {
       name: 'what was voted for as the next version is forgotten with the end of this one',

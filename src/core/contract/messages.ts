@@ -214,7 +214,8 @@ export type Message =
       readonly grant: Certified<'grant'> | null;
       readonly assigns: readonly Certified<'assign'>[];
       readonly holders: readonly NodeId[];
-    } & Roots)
+    } & Roots &
+      Versioned)
   | { readonly type: 'started'; readonly job: JobId; readonly executions: readonly ExecutionId[] }
   | {
       readonly type: 'not-started';
@@ -418,8 +419,10 @@ export interface Announcement extends Roots {
   readonly round: number;
   /** Executions wanted. */
   readonly need: number;
-  /** The spec itself when it fits (≤ 16 KiB), else null: ask the leader with `spec-wanted`. */
+  /** The spec itself when it fits (≤ 16 KiB), else null: ask the leader with `spec-wanted`. Null where `decided` has it. */
   readonly spec: Signed<'spec'> | null;
+  /** Of every version but the first: that it was decided, with its spec inside; absent when it does not fit. */
+  readonly decided?: Certified<'version'>;
   /** Nodes that are not to bid: they failed this job already. At most 64. */
   readonly notAgain: readonly NodeId[];
 }

@@ -1,5 +1,5 @@
 /** The rows of the durable store, as the core writes and reads them. Types only. */
-import type { SlotValue } from './messages.ts';
+import type { SlotValue, Versioned } from './messages.ts';
 import type { ExecutionOrder } from '../record/execution.ts';
 import type { ExecutionId, JobId, NodeId, PublicKey, StoreId } from '../record/ids.ts';
 import type { Roots } from '../record/chain.ts';
@@ -74,7 +74,7 @@ export interface StoredRecord {
   readonly votes: readonly Signed<'vote'>[];
 }
 
-export interface StoredExecution extends Roots {
+export interface StoredExecution extends Roots, Versioned {
   readonly order: ExecutionOrder;
   /** As its owner signed it: with the admission all that another keeper needs to take the job up. */
   readonly spec: Signed<'spec'>;

@@ -113,6 +113,7 @@ export function takeUp(
     order,
     spec,
     ...rootsOf(announcement),
+    ...(announcement.decided === undefined ? {} : { version: announcement.decided }),
     assign: null,
     state,
     ...(queued ? { queued: true } : {}),

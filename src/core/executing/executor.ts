@@ -29,6 +29,7 @@ import { note, observe, refuse, seal, send, wallMs } from '../node/outbox.ts';
 import { noteExecution, runOf, versionHeard } from './state.ts';
 import type { LocalExecution } from './state.ts';
 import { newTenure, tickTenure } from './tenure.ts';
+import { isProven, versionedOf } from '../record/versions.ts';
 import { checkActivation, checkCommitted, checkGrant, grantedEpoch } from '../record/verify.ts';
 import { holdUnused, holdUsed } from '../mesh/welcome.ts';
 import type { With } from '../node/state.ts';
@@ -50,6 +51,8 @@ export function onAssign(
   const close = ended >= spec.body.version || versionHeard(core, job) > spec.body.version;
   const verdict = checkActivation(core.suite, spec, message, wallMs(core));
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+  // Of two specs that its owner signed for one version, one is it.
+  if (!isProven(core.suite, message)) return refuse(core, from, 'bad-certificate', true);
   const chain = chainOf(message);
   if (grant !== null) {
     const granted = checkGrant(core.suite, chain, grant);
@@ -142,6 +145,7 @@ function take(
     order,
     spec,
     ...rootsOf(message),
+    ...versionedOf(message),
     assign,
     state,
     ...(exclusive ? { unbegun: true } : {}),

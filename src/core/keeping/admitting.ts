@@ -10,7 +10,7 @@ import { hasVote, isQuorum, keeperNodes, rankOf } from '../record/keeper-set.ts'
 import { chainOf, currentOf, firstConfiguration, firstOf } from '../record/chain.ts';
 import type { Chain, Roots } from '../record/chain.ts';
 import { learn } from '../consensus/proposer.ts';
-import { specsOf } from '../record/versions.ts';
+import { isProven } from '../record/versions.ts';
 import { shut } from '../node/door.ts';
 import { firstEpoch } from '../record/ballot.ts';
 import { after, asMillis } from '../record/ids.ts';
@@ -224,7 +224,7 @@ export function onActivate(
   if (kept === undefined && !isOver(core, job, spec.body.version)) {
     const verdict = checkActivation(core.suite, spec, message, wallMs(core));
     if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
-    if (!isProven(core, message)) return refuse(core, from, 'bad-certificate', false);
+    if (!isProven(core.suite, message)) return refuse(core, from, 'bad-certificate', false);
     if (!asKeeper(core, chainOf(message))) return refuse(core, from, 'not-keeper', false);
     const voted = core.keeping.pending.get(job)?.admission.id;
     if (voted !== undefined && voted !== admission.record.id) {
@@ -265,17 +265,6 @@ export function onVersionLearned(
 ): void {
   takeBranch(core, from, kept, configs ?? []);
   takeVersion(core, from, kept, { version });
-}
-
-/** That its spec is the one of its version: of the first the admission says so. */
-export function isProven(
-  { suite }: Node,
-  { spec, version, ...roots }: { readonly spec: Signed<'spec'> } & Roots & Versioned,
-): boolean {
-  if (spec.body.version === 1) return true;
-  if (version === undefined || specsOf(suite, spec, version.record.body)?.spec.id !== spec.id)
-    return false;
-  return checkCommitted(suite, chainOf(roots), version) === 'good';
 }
 
 /** A job that others voted for fills the books of this keeper no less than one that it voted for. */

@@ -25,7 +25,8 @@ import { hasVote, isKeeper } from '../record/keeper-set.ts';
 import { ledgerOf } from '../record/ledger.ts';
 import type { Configuration, Signed } from '../record/records.ts';
 import { checkActivation } from '../record/verify.ts';
-import { activate, hasRoom, isProven, keep, takeVersion } from './admitting.ts';
+import { isProven } from '../record/versions.ts';
+import { activate, hasRoom, keep, takeVersion } from './admitting.ts';
 import { endOf } from './books.ts';
 import { takeBranch } from './branches.ts';
 import { beyond, hasSay, wouldVote } from './changing.ts';
@@ -97,7 +98,7 @@ export function onJoin(
   if (core.keeping.forfeits.has(job)) return tellForfeit(core, from, job);
   const verdict = checkActivation(core.suite, spec, message, wallMs(core));
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
-  if (!isProven(core, message)) return refuse(core, from, 'bad-certificate', false);
+  if (!isProven(core.suite, message)) return refuse(core, from, 'bad-certificate', false);
   const chain = chainOf(message);
   const current = currentOf(chain);
   const mayCome = follows(current, next.body) || continues(current, next.body);

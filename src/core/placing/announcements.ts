@@ -6,12 +6,16 @@ import { JOB_TYPES } from '../../job/types.ts';
 import { enrol } from '../executing/enrol.ts';
 import { versionHeard } from '../executing/state.ts';
 import { memberCount } from '../mesh/members.ts';
-import type { Announcement } from '../contract/messages.ts';
+import type { Announcement, Message } from '../contract/messages.ts';
+import type { StoredExecution } from '../contract/stored.ts';
 import { answer, rememberOf } from './bidder.ts';
 import { isEverywhere, rememberLive } from './live.ts';
 import { drawn } from './sortition.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
+import { rootsOf } from '../record/chain.ts';
+import type { Ledger } from '../record/ledger.ts';
 import type { Signed } from '../record/records.ts';
+import { isProven } from '../record/versions.ts';
 import { reached } from '../mesh/reach.ts';
 import { endOf } from '../keeping/books.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
@@ -31,7 +35,7 @@ export function onAnnouncement(
   invited: boolean,
   called = invited,
 ): void {
-  const { job, version, round, need, spec, leader } = announcement;
+  const { job, version, round, need, leader } = announcement;
   if (invited && from !== leader) return refuse(core, from, 'wrong-signer', true);
   // A bid must reach somebody: one who is only named would be dialled for nothing.
   if (leader !== core.self && !core.mesh.members.has(leader) && !reached(core, leader))
@@ -42,21 +46,39 @@ export function onAnnouncement(
   if (core.profile === null || versionHeard(core, job) > version) return;
   const lot = { job, version, round, need };
   if (!invited && !drawn(core.suite, lot, core.self, memberCount(core))) return;
-  const known = spec ?? keptSpec(core, job, version) ?? takenUp(core, job, version);
+  const told = withSpec(core, announcement);
+  const { spec } = told;
   // That this node leads proves nothing either, unless it says so itself.
   const isOwn = invited && from === core.self;
-  const verdict = isOwn ? 'good' : checkProof(core, announcement, known);
+  const verdict = isOwn ? 'good' : checkProof(core, told, spec);
   // Who repeats gossip has not looked into it.
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault && invited);
-  if (known === null) {
+  if (spec === null) {
     const awaiting = { ...announcement, called };
     rememberOf(core.placing.awaitingSpec, awaiting, (other) => other.leader === leader);
     return send(core, leader, { type: 'spec-wanted', job, version });
   }
-  const heard = { ...announcement, spec: known };
-  if (isEverywhere(known)) rememberLive(core, heard, known);
-  if (JOB_TYPES[known.body.spec.Type].counted) answer(core, heard, known.body, invited);
-  else enrol(core, heard, known, called);
+  if (isEverywhere(spec)) rememberLive(core, told, spec);
+  if (JOB_TYPES[spec.body.spec.Type].counted) answer(core, told, spec.body, invited);
+  else enrol(core, told, spec, called);
+}
+
+/** The announcement with its spec, and what made that the job's, as far as they are in it or known here. */
+export function withSpec(
+  core: With<'keeping' | 'executing'>,
+  announcement: Announcement,
+): Announcement {
+  const { job, version, spec, decided } = announcement;
+  if (decided !== undefined)
+    return { ...announcement, spec: core.suite.specIn(decided.record.body.spec) };
+  if (spec !== null) return announcement;
+  const here = keptHere(core, job, version) ?? takenUp(core, job, version);
+  if (here === null) return announcement;
+  return {
+    ...announcement,
+    spec: here.spec,
+    ...(here.version == null ? {} : { decided: here.version }),
+  };
 }
 
 /** Of what this node took up itself it has the spec, though it does not keep the job. */
@@ -64,15 +86,15 @@ function takenUp(
   { executing }: With<'executing'>,
   job: JobId,
   version: number,
-): Signed<'spec'> | null {
+): StoredExecution | null {
   for (const { stored } of executing.own.values())
-    if (stored.order.job === job && stored.order.version === version) return stored.spec;
+    if (stored.order.job === job && stored.order.version === version) return stored;
   return null;
 }
 
-function keptSpec({ keeping }: With<'keeping'>, job: JobId, version: number) {
-  const spec = keeping.kept.get(job)?.ledger.spec;
-  return spec?.body.version === version ? spec : null;
+function keptHere({ keeping }: With<'keeping'>, job: JobId, version: number): Ledger | null {
+  const ledger = keeping.kept.get(job)?.ledger;
+  return ledger?.spec.body.version === version ? ledger : null;
 }
 
 /** The job was admitted and its leader leads it; the spec may still be on its way. */
@@ -92,7 +114,32 @@ export function checkProof(
   const led = checkLeader(core.suite, announcement, grant, leader);
   if (led !== 'good' || spec === null) return led;
   const sound = checkSpec(core.suite, spec, wallMs(core));
-  return sound === 'good' ? checkAdmission(core.suite, spec, admission.record) : sound;
+  const second = sound === 'good' ? checkAdmission(core.suite, spec, admission.record) : sound;
+  if (second !== 'good' || isDecided(core, announcement, spec)) return second;
+  return { code: 'bad-certificate', fault: true };
+}
+
+/** What its owner signed need not have become a version: without that no node runs it. */
+function isDecided(
+  { suite }: Node,
+  { decided, ...roots }: Announcement,
+  spec: Signed<'spec'>,
+): boolean {
+  const version = decided === undefined ? {} : { version: decided };
+  return isProven(suite, { ...rootsOf(roots), ...version, spec });
+}
+
+/** The leader shows which version the job has, with its spec inside. */
+export function onVersionShown(
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
+  from: NodeId,
+  { job, version: decided }: Extract<Message, { type: 'version' }>,
+): void {
+  const awaiting = core.placing.awaitingSpec.get(job);
+  if (awaiting?.leader !== from || awaiting.version !== decided.record.body.version) return;
+  core.placing.awaitingSpec.delete(job);
+  const { called, ...announcement } = awaiting;
+  onAnnouncement(core, from, { ...announcement, decided }, true, called);
 }
 
 export function onSpec(

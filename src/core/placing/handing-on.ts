@@ -12,7 +12,7 @@ import { refuse, send, wallMs } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
 import type { With } from '../node/state.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
-import { checkProof } from './announcements.ts';
+import { checkProof, withSpec } from './announcements.ts';
 import { hasEnded, isEverywhere, isNews, lookAgain, rememberLive } from './live.ts';
 
 /** Of an allowance: a list makes this node look each line up; a spec may be 64 KiB, and the proof of an end has all its votes. */
@@ -88,7 +88,8 @@ export function onLiveJob(
   from: NodeId,
   { announcement }: Extract<Message, { type: 'live-job' }>,
 ): void {
-  const { job, spec } = announcement;
+  const { job } = announcement;
+  const { spec } = withSpec(core, announcement);
   if (core.placing.liveWanted.get(job) !== from) return;
   core.placing.liveWanted.delete(job);
   if (spec === null || !isEverywhere(spec)) return refuse(core, from, 'contradiction', true);

@@ -30,7 +30,7 @@ export const isEverywhere = ({ body }: Signed<'spec'>): boolean => {
 };
 
 /**
- * @param announcement proven, with its spec
+ * @param announcement proven, as its spec is; it is handed on with that in it
  * @returns what is known of it now; null when that is no more than before
  */
 export function rememberLive(
@@ -42,7 +42,8 @@ export function rememberLive(
   const epoch = grantedEpoch(chainOf(announcement), announcement.grant);
   if (!isNews(core, { job, version, epoch }) || hasEnded(core, { job, version })) return null;
   const told = { round: 0, need: ENROLLED_MAX, notAgain: [] };
-  const live: LiveJob = { announcement: { ...announcement, ...told, spec }, spec, epoch };
+  const inside = announcement.decided === undefined ? spec : null;
+  const live: LiveJob = { announcement: { ...announcement, ...told, spec: inside }, spec, epoch };
   const { size } = core.placing.live;
   core.placing.live.set(job, live);
   if (core.placing.live.size > size) makeRoom(core, spec.body.owner);
@@ -60,7 +61,8 @@ export function recallLive(
   const { job, version } = spec.body;
   const { leader } = grantedEpoch(chainOf(stored), null);
   const announced = { job, version, leader, ...rootsOf(stored), grant: null, round: 0, need: 1 };
-  rememberLive(core, { ...announced, spec, notAgain: [] }, spec);
+  const decided = stored.version === undefined ? {} : { decided: stored.version };
+  rememberLive(core, { ...announced, spec, ...decided, notAgain: [] }, spec);
 }
 
 /** As far as this node knows, which may have run it and have forgotten the rest. */

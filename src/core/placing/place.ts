@@ -3,6 +3,7 @@
  * refusals, choose, assign, see them started. Only the leader runs this.
  */
 import { currentOf, rootsOf } from '../record/chain.ts';
+import { groundOf } from '../record/past.ts';
 import { keeperNodes } from '../record/keeper-set.ts';
 import { soundBid } from './bids.ts';
 import { hasEnough, isChosen, liveOn } from '../leading/workload.ts';
@@ -112,10 +113,10 @@ function announcementOf(
   need: number,
   round = Math.max(0, lead.seeking.round - 1),
 ): Announcement {
-  const { spec } = kept.ledger;
+  const { spec, version: decided } = kept.ledger;
+  const bytes = decided === null ? specBytes(spec) : certifiedBytes(decided, core.suite);
   // Beside what proves who leads there must be room for it.
-  const small =
-    specBytes(spec) + changesBytes(core, kept) <= core.config.limits.announceSpecMaxBytes;
+  const small = bytes + changesBytes(core, kept) <= core.config.limits.announceSpecMaxBytes;
   return {
     job: kept.ledger.job,
     version: spec.body.version,
@@ -124,7 +125,8 @@ function announcementOf(
     grant: ownGrant(core, kept),
     round,
     need,
-    spec: small ? spec : null,
+    spec: small && decided === null ? spec : null,
+    ...(small && decided !== null ? { decided } : {}),
     notAgain: [...lead.outlook.failures]
       .filter(([, count]) => count >= 2)
       .map(([node]) => node)
@@ -418,10 +420,9 @@ export function sendAssignments(core: With<'mesh' | 'keeping'>, kept: KeptJob, l
     }
     core.timers.set(jobTimer(kept), watched.sendAt);
   }
-  const { spec } = kept.ledger;
-  const roots = rootsOf(kept.ledger);
+  const ground = groundOf(kept.ledger);
   const grant = ownGrant(core, kept);
   for (const [node, assigns] of due) {
-    send(core, node, { type: 'assign', spec, ...roots, grant, assigns, holders: [] });
+    send(core, node, { type: 'assign', ...ground, grant, assigns, holders: [] });
   }
 }

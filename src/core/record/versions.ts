@@ -2,12 +2,14 @@
  * Which spec may be the next version of a job. Its owner has signed it for that: for this job, this number, in the
  * place of that version. Nobody else can make one; which of several it is, those who keep the job decide, once.
  */
-import type { Wanted } from '../contract/messages.ts';
+import type { Versioned, Wanted } from '../contract/messages.ts';
+import { chainOf } from './chain.ts';
+import type { Roots } from './chain.ts';
 import type { Ledger } from './ledger.ts';
 import type { Signed, VersionBody } from './records.ts';
 import type { Suite } from './suite.ts';
 import { VERSIONS_MAX } from './slot.ts';
-import { checkSpec } from './verify.ts';
+import { checkCommitted, checkSpec } from './verify.ts';
 import type { Verdict } from './verify.ts';
 
 /** Of both specs of a version together: beside them its envelope has a sentence and some ids. */
@@ -72,6 +74,20 @@ export function specsOf(
   return specs.every((one) => checkVersionOf(suite, known, one, 0) === 'good')
     ? { spec, fallback }
     : null;
+}
+
+export const versionedOf = ({ version }: Versioned): Versioned =>
+  version === undefined ? {} : { version };
+
+/** That its spec is the one of its version: of the first the admission says so. */
+export function isProven(
+  suite: Suite,
+  { spec, version, ...roots }: { readonly spec: Signed<'spec'> } & Roots & Versioned,
+): boolean {
+  if (spec.body.version === 1) return true;
+  if (version === undefined || specsOf(suite, spec, version.record.body)?.spec.id !== spec.id)
+    return false;
+  return checkCommitted(suite, chainOf(roots), version) === 'good';
 }
 
 /** The spec that the owner signed for the case that the current version does not come up. */

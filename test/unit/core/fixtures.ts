@@ -3,6 +3,7 @@
  * `index` has the id `idOf(index)`, the store `storeOf(index)` and signs with `suiteOf(index)`; all of
  * them hold owner key 0 unless told otherwise.
  */
+import type { Announcement } from '../../../src/core/contract/messages.ts';
 import { firstConfiguration } from '../../../src/core/record/chain.ts';
 import type { ResultRef } from '../../../src/core/record/execution.ts';
 import { firstEpoch } from '../../../src/core/record/ballot.ts';
@@ -288,6 +289,41 @@ export const committed = <T extends 'assign' | 'accept' | 'close'>(
   job: Admitted,
   record: Signed<T>,
 ): Certified<T> => certify(record, slotOf(record as Signed<'close'>), job.keepers, job.epoch);
+
+/** That its keepers decided this spec to be the job's next version. */
+export function decidedOf(
+  job: Admitted,
+  spec: Signed<'spec'>,
+  fallback: Signed<'spec'> | null = null,
+): Certified<'version'> {
+  const sealed = fallback === null ? null : suite.envelopeOf(fallback);
+  const body: Bodies['version'] = {
+    job: spec.body.job,
+    version: spec.body.version,
+    spec: suite.envelopeOf(spec),
+    fallback: sealed,
+    message: '',
+  };
+  const record = suiteOf(job.keepers[0] ?? 0).seal('version', body, at(3), 'node');
+  return certify(record, slotOf(record), job.keepers, job.epoch);
+}
+
+/** As its first leader announces the job. */
+export const announcementOf = (
+  { spec, admission, keepers }: Admitted,
+  change: Partial<Announcement> = {},
+): Announcement => ({
+  job: spec.body.job,
+  version: spec.body.version,
+  leader: idOf(keepers[0] ?? 0),
+  admission,
+  grant: null,
+  round: 0,
+  need: 1,
+  spec,
+  notAgain: [],
+  ...change,
+});
 
 /** What node number `index` says of itself. */
 export function advertOf(index: number, change: Partial<AdvertBody> = {}): Signed<'advert'> {

@@ -8,17 +8,18 @@ import { snapshotWith } from './promising.ts';
 import { FIRST_CONFIG } from '../../../src/core/record/chain.ts';
 import { Cluster, DONE, refusals } from './cluster.ts';
 import {
+  WALL,
   admitted,
   advertOf,
+  announcementOf,
+  at,
   certify,
   grantOf,
   idOf,
   jobWith,
-  at,
+  stateOf,
   storeOf,
   suiteOf,
-  stateOf,
-  WALL,
 } from './fixtures.ts';
 import { forge, nodeKey } from '../../simulation/fast-suite.ts';
 
@@ -307,17 +308,7 @@ describe('a hold', () => {
     const cluster = new Cluster({ nodes: 1, program: () => [] });
     cluster.message(0, 1, {
       type: 'invite',
-      announcement: {
-        job: job.spec.body.job,
-        version: 1,
-        leader: idOf(1),
-        admission: job.admission,
-        grant: null,
-        round: 0,
-        need: 1,
-        spec: job.spec,
-        notAgain: [],
-      },
+      announcement: announcementOf(job),
     });
     cluster.message(0, 9, { type: 'bid-closed', job: job.spec.body.job, version: 1 });
     assert.equal(cluster.machine(0).inspect().holds.length, 1);
@@ -328,17 +319,7 @@ describe('a hold', () => {
     const cluster = new Cluster({ nodes: 1, program: () => [] });
     cluster.message(0, 1, {
       type: 'invite',
-      announcement: {
-        job: id,
-        version: 1,
-        leader: idOf(1),
-        admission: job.admission,
-        grant: null,
-        round: 0,
-        need: 1,
-        spec: job.spec,
-        notAgain: [],
-      },
+      announcement: announcementOf(job),
     });
     const close = suiteOf(9).seal(
       'close',

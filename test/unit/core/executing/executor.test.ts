@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Effect } from '../../../../src/core/contract/effect.ts';
 import type { Inspection } from '../../../../src/core/contract/inspection.ts';
-import type { Announcement, Message } from '../../../../src/core/contract/messages.ts';
+import type { Message } from '../../../../src/core/contract/messages.ts';
 import type { Certified, Epoch, Signed } from '../../../../src/core/record/records.ts';
 import { forge, nodeKey } from '../../../simulation/fast-suite.ts';
 import { Cluster, DONE, refusals } from '../cluster.ts';
@@ -12,6 +12,7 @@ import {
   WALL,
   acceptOf,
   admitted,
+  announcementOf,
   assignOf,
   certify,
   closeOf,
@@ -35,17 +36,7 @@ const later: Epoch = { config: { major: 0, minor: 0 }, number: 2, leader: idOf(2
 const granted = (epoch: Epoch, by: number): Certified<'grant'> =>
   certify(grantOf(job, epoch, by), 'grant', [2, 3], epoch);
 
-const announcement: Announcement = {
-  job: id,
-  version: 1,
-  leader: idOf(1),
-  admission: job.admission,
-  grant: null,
-  round: 0,
-  need: 2,
-  spec: job.spec,
-  notAgain: [],
-};
+const announcement = announcementOf(job, { need: 2 });
 const assigning = (change: Partial<MessageOf<'assign'>> = {}): MessageOf<'assign'> => ({
   type: 'assign',
   spec: job.spec,

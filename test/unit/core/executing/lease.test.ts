@@ -3,7 +3,16 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Epoch } from '../../../../src/core/record/records.ts';
 import { Cluster } from '../cluster.ts';
-import { admitted, assignOf, certify, committed, grantOf, idOf, jobWith } from '../fixtures.ts';
+import {
+  admitted,
+  announcementOf,
+  assignOf,
+  certify,
+  committed,
+  grantOf,
+  idOf,
+  jobWith,
+} from '../fixtures.ts';
 
 /** Nodes 1, 2 and 3 keep the job, 1 leads it; node 0 is the executor and no keeper. */
 const job = admitted(jobWith(), [1, 2, 3]);
@@ -12,9 +21,7 @@ const id = job.spec.body.job;
 function running(): Cluster {
   const { spec, admission } = job;
   const cluster = new Cluster({ nodes: 1, program: () => [] });
-  const about = { job: id, version: 1, leader: idOf(1), admission, grant: null, spec };
-  const announcement = { ...about, round: 0, need: 1, notAgain: [] };
-  cluster.message(0, 1, { type: 'invite', announcement });
+  cluster.message(0, 1, { type: 'invite', announcement: announcementOf(job) });
   const assigns = [committed(job, assignOf(job, { node: 0 }))];
   cluster.message(0, 1, { type: 'assign', spec, admission, grant: null, assigns, holders: [] });
   assert.equal(cluster.effects('run').length, 1);

@@ -9,11 +9,13 @@ import { versionSlot } from '../../../../src/core/record/slot.ts';
 import {
   acceptOf,
   admitted,
+  announcementOf,
   assignOf,
   at,
   certify,
   closeOf,
   committed,
+  decidedOf,
   idOf,
   jobWith,
   nextSpec,
@@ -35,15 +37,17 @@ class Executor {
   constructor(replaces: ReplacedFor | null = null, version = 1) {
     const { admission } = job;
     const spec = version === 1 ? job.spec : nextSpec(job.spec, exclusive);
-    const about = { job: id, version, leader: idOf(1), admission, grant: null, spec };
-    const announcement = { ...about, round: 0, need: 1, notAgain: [] };
+    const decided = version === 1 ? null : decidedOf(job, spec);
+    const announced = decided === null ? {} : { spec: null, decided };
+    const announcement = announcementOf({ ...job, spec }, announced);
     this.cluster.message(0, 1, { type: 'invite', announcement });
     const place = replaces === null ? {} : { attempt: 1, replaces };
     const assign = assignOf({ ...job, spec }, { node: 0, ...place });
     this.execution = assign.body.execution;
     const assigns = [committed(job, assign)];
-    const message = { type: 'assign', spec, admission, grant: null, assigns, holders: [] } as const;
-    this.cluster.message(0, 1, message);
+    const proof = decided === null ? {} : { version: decided };
+    const message = { type: 'assign', spec, admission, ...proof, grant: null, assigns } as const;
+    this.cluster.message(0, 1, { ...message, holders: [] });
   }
 
   /** Its questions to keeper 3. */

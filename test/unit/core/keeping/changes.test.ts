@@ -7,6 +7,7 @@ import { Cluster, refusals } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';
 import {
   admitted,
+  announcementOf,
   assignOf,
   at,
   certify,
@@ -213,17 +214,7 @@ describe('a leader of a job whose keepers changed often', () => {
 
 describe('an executor', () => {
   const mine = assignOf(job, { node: 0 });
-  const announcement = {
-    job: id,
-    version: 1,
-    leader: idOf(1),
-    admission: job.admission,
-    grant: null,
-    round: 0,
-    need: 2,
-    spec: job.spec,
-    notAgain: [],
-  };
+  const announcement = announcementOf(job, { need: 2 });
   const running = (): Cluster => {
     const cluster = quiet();
     cluster.message(0, 1, { type: 'invite', announcement });

@@ -11,6 +11,7 @@ import type { Signed } from '../../../../src/core/record/records.ts';
 import { Cluster, refusals } from '../cluster.ts';
 import {
   admissionOf,
+  announcementOf,
   assignOf,
   certify,
   closeOf,
@@ -35,20 +36,8 @@ function admittedBy(by: number, keepers: readonly number[]): Admitted {
   return { spec, admission: certify(record, 'admission', keepers, epoch), keepers, epoch };
 }
 
-const announcing = (
-  { admission, keepers: [leader = 0] }: Admitted,
-  told: Signed<'spec'> | null = spec,
-): Announcement => ({
-  job,
-  version: 1,
-  leader: idOf(leader),
-  admission,
-  grant: null,
-  round: 0,
-  need: 1,
-  spec: told,
-  notAgain: [],
-});
+const announcing = (of: Admitted, told: Signed<'spec'> | null = spec): Announcement =>
+  announcementOf(of, { job, spec: told });
 
 /** Node 0, connected to all that speak here. */
 function node(): Cluster {

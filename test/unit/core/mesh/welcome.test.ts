@@ -8,6 +8,7 @@ import type { Admitted } from '../fixtures.ts';
 import {
   admitted,
   advertOf,
+  announcementOf,
   assignOf,
   certify,
   committed,
@@ -38,18 +39,8 @@ const jobOf = (
     { nonce: String(nonce).padStart(32, '0') },
     suiteOf(leader, owner),
   );
-const announcing = (job: Admitted, change: Partial<Announcement> = {}): Announcement => ({
-  job: job.spec.body.job,
-  version: 1,
-  leader: idOf(job.keepers[0] ?? 0),
-  admission: job.admission,
-  grant: null,
-  round: 0,
-  need: 16,
-  spec: job.spec,
-  notAgain: [],
-  ...change,
-});
+const announcing = (job: Admitted, change: Partial<Announcement> = {}): Announcement =>
+  announcementOf(job, { need: 16, ...change });
 const invite = (cluster: Cluster, job: Admitted, change: Partial<Announcement> = {}) =>
   cluster.message(0, job.keepers[0] ?? 0, {
     type: 'invite',

@@ -7,7 +7,15 @@ import { createLedger, summaryOf } from '../../../../src/core/record/ledger.ts';
 import type { Job } from '../../../../src/job/model.ts';
 import { Cluster, refusals } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
-import { admitted, closeOf, committed, idOf, jobWith, suiteOf } from '../fixtures.ts';
+import {
+  admitted,
+  announcementOf,
+  closeOf,
+  committed,
+  idOf,
+  jobWith,
+  suiteOf,
+} from '../fixtures.ts';
 
 const daemon = (change: Partial<Omit<Job, 'Task'>> = {}): Job =>
   jobWith({ Type: 'daemon', Count: 0, ...change });
@@ -31,7 +39,7 @@ function withDeaf(heard: string[] = []): Cluster {
   return cluster;
 }
 
-const announcementOf = (
+const announced = (
   n: number,
   Type: Job['Type'] = 'daemon',
   owner = 0,
@@ -39,18 +47,9 @@ const announcementOf = (
 ): Announcement => {
   const nonce = n.toString(16).padStart(32, '0');
   const signer = suiteOf(1, owner);
-  const job = admitted(jobWith({ Type, Count: 0, ...change }), [1, 2, 3], { nonce }, signer);
-  return {
-    job: job.spec.body.job,
-    version: 1,
-    leader: idOf(1),
-    admission: job.admission,
-    grant: null,
-    round: 0,
-    need: 1,
-    spec: job.spec,
-    notAgain: [],
-  };
+  return announcementOf(
+    admitted(jobWith({ Type, Count: 0, ...change }), [1, 2, 3], { nonce }, signer),
+  );
 };
 
 const epochOf = ({ leader }: Announcement) => ({
@@ -138,17 +137,17 @@ describe('a node that comes when nobody calls any more', () => {
 describe('what a neighbour hands on is not believed', () => {
   it('when it was not asked for', () => {
     const cluster = mesh(1);
-    cluster.message(0, 4, { type: 'live-job', announcement: announcementOf(1) });
+    cluster.message(0, 4, { type: 'live-job', announcement: announced(1) });
     assert.equal(cluster.inspect(0).executions.length, 0);
   });
 
   it('when nobody admitted it, when another leads it, or when it is for some nodes only', () => {
-    const good = announcementOf(1);
+    const good = announced(1);
     const wrong: readonly (readonly [Announcement, string])[] = [
       [{ ...good, admission: { ...good.admission, votes: [] } }, 'bad-certificate'],
       [{ ...good, leader: idOf(2) }, 'wrong-signer'],
       [{ ...good, spec: null }, 'contradiction'],
-      [announcementOf(1, 'ops'), 'contradiction'],
+      [announced(1, 'ops'), 'contradiction'],
     ];
     for (const [announcement, code] of wrong) {
       const cluster = mesh(1);
@@ -159,7 +158,7 @@ describe('what a neighbour hands on is not believed', () => {
 
   it('but what is proven is, whoever hands it on', () => {
     const cluster = mesh(1);
-    assert.deepEqual(refusals(handOn(cluster, 4, announcementOf(1))), []);
+    assert.deepEqual(refusals(handOn(cluster, 4, announced(1))), []);
     assert.equal(cluster.inspect(0).executions.length, 1);
   });
 });
@@ -167,7 +166,7 @@ describe('what a neighbour hands on is not believed', () => {
 describe('gossip of its end', () => {
   it('ends such a job where it is proven, and nowhere else', () => {
     const cluster = mesh(1);
-    const announcement = announcementOf(1);
+    const announcement = announced(1);
     const { spec, admission } = announcement;
     assert.ok(spec);
     const job = { spec, admission, keepers: [1, 2, 3], epoch: epochOf(announcement) };
@@ -189,7 +188,7 @@ describe('a neighbour that tells of jobs that are over', () => {
   it('hears of each that it is, once in a list, and as far as its allowance goes', () => {
     const cluster = mesh(1);
     const lines = Array.from({ length: 8 }, (_, n) => {
-      const announcement = announcementOf(n);
+      const announcement = announced(n);
       const { spec, admission } = announcement;
       assert.ok(spec);
       const job = { spec, admission, keepers: [1, 2, 3], epoch: epochOf(announcement) };
@@ -211,18 +210,18 @@ describe('the index of such jobs', () => {
   it('is bounded, one owner has half of it, and what runs here is the last to go', () => {
     const small = { cpuMillis: 10, memoryBytes: 1_000_000, diskBytes: 0, gpus: 0 };
     const cluster = mesh(1, { owner: () => 9, profile: () => ({ capacity: small }) });
-    for (let n = 0; n < LIVE_MAX; n += 1) handOn(cluster, 4, announcementOf(n, 'daemon', 1));
+    for (let n = 0; n < LIVE_MAX; n += 1) handOn(cluster, 4, announced(n, 'daemon', 1));
     assert.equal(cluster.machine(0).sizes()['live'], LIVE_MAX / 2);
   });
 
   it('keeps what runs here, however many owners somebody makes up', () => {
     const cluster = mesh(1, { owner: () => 9 });
-    const honest = announcementOf(0, 'daemon', 1);
+    const honest = announced(0, 'daemon', 1);
     handOn(cluster, 4, honest);
     cluster.until('it runs', () => starts(cluster, 0) === 1);
     const Constraints = [{ Key: 'room', Operator: '=', Values: ['nowhere'] }] as const;
     for (let n = 1; n <= LIVE_MAX + 8; n += 1)
-      handOn(cluster, 4, announcementOf(n, 'daemon', 9 + n, { Constraints }));
+      handOn(cluster, 4, announced(n, 'daemon', 9 + n, { Constraints }));
     const lists = cluster.messages('live').length;
     cluster.input(0, { type: 'peer-connected', node: idOf(5) });
     const told = cluster

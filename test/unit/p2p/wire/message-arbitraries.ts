@@ -175,7 +175,7 @@ const answerTable: Arbitraries<Answer> = {
   specs: record<Of<Answer, 'type', 'specs'>>({ type: is('specs'), specs: few(signed('spec')) }),
 };
 
-const announcement: Arbitrary<Announcement> = withChanges<Announcement>({
+const announced = {
   job: jobIds,
   version: ordinals,
   leader: nodeIds,
@@ -185,9 +185,21 @@ const announcement: Arbitrary<Announcement> = withChanges<Announcement>({
   need: fc.nat(1_000_000),
   spec: fc.option(signed('spec')),
   notAgain: few(nodeIds),
-});
+};
+const announcement: Arbitrary<Announcement> = fc.oneof(
+  withChanges<Announcement>(announced),
+  withChanges<Announcement>({ ...announced, decided: certified('version') }),
+);
 
 type M<T extends MessageType> = Of<Message, 'type', T>;
+const assigning = {
+  type: is('assign'),
+  spec: signed('spec'),
+  admission: certified('admission'),
+  grant: grants,
+  assigns: few(certified('assign')),
+  holders: few(nodeIds),
+};
 const about = { job: jobIds, execution: executionIds };
 const config = record({ major: ordinals, minor: ordinals });
 const tenure = { ...about, config, turn: moments };
@@ -307,14 +319,10 @@ export const messageArbitraries: Arbitraries<Message> = {
     job: jobIds,
     version: ordinals,
   }),
-  assign: withChanges<M<'assign'>>({
-    type: is('assign'),
-    spec: signed('spec'),
-    admission: certified('admission'),
-    grant: grants,
-    assigns: few(certified('assign')),
-    holders: few(nodeIds),
-  }),
+  assign: fc.oneof(
+    withChanges<M<'assign'>>(assigning),
+    withChanges<M<'assign'>>({ ...assigning, version: certified('version') }),
+  ),
   started: record<M<'started'>>({
     type: is('started'),
     job: jobIds,

@@ -66,6 +66,7 @@ const rows: { readonly [T in Table]: Arbitrary<RowOf<T>> } = {
   executions: fc.oneof(
     record<RowOf<'executions'>>(execution),
     record<RowOf<'executions'>>({ ...execution, queued: fc.constant<true>(true) }),
+    record<RowOf<'executions'>>({ ...execution, version: certified('version') }),
     record<RowOf<'executions'>>({
       ...execution,
       backoff: record<NonNullable<StoredExecution['backoff']>>({
