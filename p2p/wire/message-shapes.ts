@@ -27,7 +27,7 @@ import * as common from './common-shapes.ts';
 import type { Envelopes } from './envelope.ts';
 import { createRecordShapes, MANY } from './record-shapes.ts';
 import type { RecordShapes } from './record-shapes.ts';
-import { fraction, integer, list, literal, map, nullable, oneOf, optional } from './shape.ts';
+import { flag, fraction, integer, list, literal, map, nullable, oneOf, optional } from './shape.ts';
 import type { Shape } from './shape.ts';
 
 const { cid, count, epoch, executionId, jobId, nodeId, nodes, ordinal, resources } = common;
@@ -204,6 +204,19 @@ function changeShapes({ spec, admission, configs, version, sealedConfig: next }:
       type: literal('change-agreed'),
       job: jobId,
       of: common.recordId,
+    }),
+    branch: map<OneMessage<'branch'>>({
+      type: literal('branch'),
+      job: jobId,
+      turn: common.count,
+      configs,
+    }),
+    'branch-known': map<OneMessage<'branch-known'>>({
+      type: literal('branch-known'),
+      job: jobId,
+      turn: common.count,
+      intact: flag,
+      configs,
     }),
   };
 }

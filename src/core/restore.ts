@@ -16,7 +16,8 @@ import { after } from './record/ids.ts';
 import type { JobId } from './record/ids.ts';
 import { leaderGone } from './keeping/keeper.ts';
 import { askRest } from './consensus/missing.ts';
-import { chainOf, firstConfiguration } from './record/chain.ts';
+import { hasLeft } from './keeping/changing.ts';
+import { chainOf, configurationOf, firstConfiguration } from './record/chain.ts';
 import { grantedEpoch } from './record/verify.ts';
 import { hasVote } from './record/keeper-set.ts';
 import { createLedger, isTerminal, mergeStored } from './record/ledger.ts';
@@ -99,12 +100,12 @@ function restoreOne(
   rows: Rows,
 ): void {
   const { promise } = rows;
-  const kept = restoreJob(core, rows.records, rows.accepted);
+  const kept = restoreJob(core, rows.records, rows.accepted, promise);
   if (kept !== null) {
     if (promise !== null && compareEpochs(promise, kept.promised) > 0) {
       kept.first = { epoch: promise, at: core.now };
       kept.promised = promise;
-      kept.seen = promise;
+      if (!hasLeft(kept)) kept.seen = promise;
     }
     for (const { key, value } of rows.accepted)
       if (!rememberVote(kept, key, value.value)) kept.accepted.set(key, { slot: key, ...value });
@@ -116,7 +117,9 @@ function restoreOne(
     const { assign } = stored;
     const certified =
       assign === null ? grantedEpoch(chainOf(stored), null) : certifiedEpoch(assign);
-    const later = promise !== null && compareEpochs(promise, certified) > 0;
+    // A keeper may have promised it in a branch that does not lead to this execution any more.
+    const isOn = promise !== null && configurationOf(chainOf(stored), promise.config) !== null;
+    const later = isOn && compareEpochs(promise, certified) > 0;
     const execution = addExecution(core, stored, later ? promise : certified);
     const isOver = isTerminal(stored.state.body.phase);
     recallLive(core, stored);
@@ -150,6 +153,7 @@ function restoreJob(
   core: With<'mesh' | 'keeping'>,
   rows: ReadonlyMap<string, StoredRecord>,
   accepted: Rows['accepted'],
+  promise: Epoch | null,
 ): KeptJob | null {
   const spec = rows.get('spec')?.record;
   if (spec?.type !== 'spec') return null;
@@ -168,7 +172,9 @@ function restoreJob(
   restoreWanted(ledger, rows);
   // Another store id: the promises of the store that voted are gone, and with them this keeper.
   const named = [...ledger.configurations, ...configurationsIn(accepted)];
-  if (!named.some((one) => hasVote(one, core.self, core.config.store))) return null;
+  const isNamed = named.some((one) => hasVote(one, core.self, core.config.store));
+  // What it promised binds it, also in a branch that it does not go by any more.
+  if (!isNamed && promise === null) return null;
   return keep(core, ledger);
 }
 

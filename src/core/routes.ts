@@ -20,6 +20,7 @@ import { onForfeit } from './keeping/guests.ts';
 import { onChange, onJoin } from './keeping/joining.ts';
 import { joinAgain, onChangeAgreed } from './leading/succession.ts';
 import { onAcknowledged, onVoted } from './consensus/proposer.ts';
+import { onBranch, onBranchKnown } from './keeping/branches.ts';
 import { onReseedVoted } from './leading/reseeding.ts';
 import { loseContent, onHolder, storeChanged, takerIsBack } from './executing/entrusted.ts';
 import { onEntrust, onLocalReplica, onReplicate } from './executing/copier.ts';
@@ -311,6 +312,8 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   change: asKept(onChange),
   join: onJoin,
   'change-agreed': ifKept(onChangeAgreed),
+  branch: asKept(onBranch),
+  'branch-known': ifKept(onBranchKnown),
   'commit-ack': ifKept((core, from, kept, { slots }) => onAcknowledged(core, from, kept, slots)),
   assign: onAssign,
   started: ifKept(onStarted),
@@ -381,6 +384,7 @@ const WANTS_RECORDS: ReadonlySet<MessageType> = new Set([
   'commit',
   'join',
   'change',
+  'branch',
   'command',
   'update',
   'version',

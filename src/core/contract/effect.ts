@@ -92,6 +92,10 @@ export type NoteEvent =
   | 'job.reseeding'
   /** Others keep it in their place. */
   | 'job.reseeded'
+  /** This node goes by other configurations of it than before, as they parted where it was re-seeded. */
+  | 'job.turned'
+  /** As a quorum of the keepers of the other ones says that they go on. */
+  | 'job.yielded'
   | 'job.assigned'
   | 'job.attempt-failed'
   | 'job.accepted'

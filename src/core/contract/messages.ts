@@ -205,6 +205,15 @@ export type Message =
       Versioned)
   /** The answer to both: yes, and also when it is proposed later. */
   | { readonly type: 'change-agreed'; readonly job: JobId; readonly of: RecordId }
+  /** Of a job that was re-seeded: I go by these configurations; by which do you? */
+  | ({ readonly type: 'branch'; readonly job: JobId; readonly turn: number } & Changes)
+  /** The answer: by these, and whether I keep the job in the last of them and never missed a majority there. */
+  | ({
+      readonly type: 'branch-known';
+      readonly job: JobId;
+      readonly turn: number;
+      readonly intact: boolean;
+    } & Changes)
   /** These are on the keeper's disk. */
   | { readonly type: 'commit-ack'; readonly job: JobId; readonly slots: readonly Slot[] }
   // — leader and executor

@@ -1,9 +1,12 @@
 /** The end of executions: stopped when the proof says so, forgotten when their job is closed. */
 import { JOB_TYPES } from '../../job/types.ts';
 import { rememberDone } from './done.ts';
-import { heardOf } from './lease.ts';
+import { heardOf } from './obeying.ts';
 import { chainOf } from '../record/chain.ts';
 import type { ExecutionFailure } from '../record/execution.ts';
+import { followEnd } from '../keeping/branches.ts';
+import { outranks } from '../record/branch.ts';
+import { slotOf } from '../record/slot.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import { fullPastMax } from '../record/past.ts';
@@ -15,7 +18,7 @@ import { isPausing, rest, restartTimer } from './restarting.ts';
 import { onRunEvent } from './run-events.ts';
 import { dropExecution, isResting, runOf, tenureTimer } from './state.ts';
 import type { LocalExecution } from './state.ts';
-import { checkCommitted, extended } from '../record/verify.ts';
+import { branchOf, checkCommitted } from '../record/verify.ts';
 import type { With } from '../node/state.ts';
 
 /** As long as messages of the version before may be on their way. */
@@ -23,7 +26,7 @@ const VERSIONS_HEARD_MAX = 1_024;
 
 /** Stops an execution when the proof says that another result stands or the job is closed. */
 export function onCancel(
-  core: With<'mesh' | 'placing' | 'executing'>,
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
   from: NodeId,
   message: Extract<Message, { type: 'cancel' }>,
 ): void {
@@ -44,10 +47,17 @@ const WHY: Readonly<Record<CertifiedValue['record']['type'], ExecutionFailure>> 
   accept: why('not-accepted', 'another result was accepted'),
   assign: why('replaced', 'another replica stands in its place'),
   version: why('version-replaced', 'another version of the job took its place'),
-  config: why('cancelled', ''),
+  config: why('kept-elsewhere', 'its job goes on with other keepers, who did not assign it'),
 };
 
-function justifies({ record }: CertifiedValue, { stored }: LocalExecution): boolean {
+/** Its job was re-seeded, or those that re-seeded it have yielded: whoever keeps it now did not assign this. */
+export const endPassedOver = (
+  core: With<'mesh' | 'placing' | 'executing'>,
+  execution: LocalExecution,
+): void => cancel(core, execution, WHY.config);
+
+function justifies(because: CertifiedValue, { stored }: LocalExecution): boolean {
+  const { record } = because;
   const { version, partition, execution } = stored.state.body;
   if (record.type === 'version') return record.body.version > version;
   if (record.type === 'config' || record.body.version !== version) return false;
@@ -58,6 +68,9 @@ function justifies({ record }: CertifiedValue, { stored }: LocalExecution): bool
   if (!counted || stored.assign === null) return false;
   // Of what ends the first result counts, whichever attempt brings it.
   if (record.type === 'accept') return true;
+  // It was begun again when the job was re-seeded, as nobody there knew of this one.
+  if (slotOf(record) === slotOf(stored.assign.record))
+    return outranks(because, stored.assign) === true;
   return !ends && record.body.attempt > stored.assign.record.body.attempt;
 }
 
@@ -175,7 +188,7 @@ function endBefore(
 }
 
 export function onClosed(
-  core: With<'keeping' | 'placing' | 'executing'>,
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
   from: NodeId,
   message: Extract<Message, { type: 'closed' }>,
 ): boolean {
@@ -188,15 +201,15 @@ export function onClosed(
   const kept = known === undefined || known.ledger.spec.body.version > version ? undefined : known;
   const live = core.placing.live.get(job)?.announcement;
   const announced = live === undefined || live.version > version ? undefined : chainOf(live);
-  const heard = kept?.ledger ?? announced;
+  const heard = kept?.ledger ?? announced ?? (execution && chainOf(execution.stored));
   // Of a shelved job the end is known already.
-  if (execution === undefined && heard === undefined) {
+  if (heard === undefined) {
     // Nothing of it here; the sender may stop telling us.
     send(core, from, { type: 'closed-ack', job, version: close.record.body.version });
     return false;
   }
-  const told = heard === undefined ? null : extended(core.suite, heard, configs);
-  const chain = execution === undefined ? told : heardOf(core, execution, configs);
+  // Whether that is a lower branch than the one that this node goes by: after an end nothing should have been decided.
+  const chain = branchOf(core.suite, heard, configs);
   if (chain === null) {
     refuse(core, from, 'bad-certificate', false);
     return false;
@@ -206,6 +219,7 @@ export function onClosed(
     refuse(core, from, verdict.code, false);
     return false;
   }
+  if (kept !== undefined && !followEnd(core, from, kept, close, configs)) return false;
   send(core, from, { type: 'closed-ack', job, version: close.record.body.version });
   return true;
 }

@@ -2,6 +2,8 @@
  * Executions on this node: take assignments that are certified and fresh,
  * write them down before they start. What becomes of them is in `reporting.ts`, `lease.ts`, `ending.ts`.
  */
+import { mayObey } from './obeying.ts';
+import { hasLeft } from '../keeping/changing.ts';
 import { partitionPolicyOf } from '../../job/partition-policy.ts';
 import { JOB_TYPES } from '../../job/types.ts';
 import { remember } from '../node/remember.ts';
@@ -60,6 +62,8 @@ export function onAssign(
   }
   const epoch = grantedEpoch(chain, grant);
   if (epoch.leader !== from) return refuse(core, from, 'wrong-signer', true);
+  if (!mayObey(core, job, epoch, message.configs))
+    return refuse(core, from, 'outdated-epoch', false);
   const seen = highestEpochSeen(core, job);
   if (seen !== null && compareEpochs(epoch, seen) < 0) {
     return refuse(core, from, 'outdated-epoch', false);
@@ -99,7 +103,9 @@ export function onAssign(
 }
 
 export function highestEpochSeen(core: With<'keeping' | 'executing'>, job: JobId): Epoch | null {
-  let highest: Epoch | null = core.keeping.kept.get(job)?.promised ?? null;
+  const kept = core.keeping.kept.get(job);
+  let highest: Epoch | null = null;
+  if (kept !== undefined) highest = hasLeft(kept) ? kept.seen : kept.promised;
   for (const { stored, epoch } of core.executing.executions.values()) {
     if (stored.order.job !== job) continue;
     if (highest === null || compareEpochs(epoch, highest) > 0) highest = epoch;
@@ -245,6 +251,7 @@ export function addExecution(
     epoch,
     leaderHeardAt: core.now,
     hinted: null,
+    left: new Set(),
     acked: new Set(),
     asked: 0,
     resend: toSay(core),

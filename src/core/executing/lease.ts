@@ -1,19 +1,29 @@
 /** The lease of an execution: renewed with its leader, whoever that is by now. */
-import { chainOf, configurationOf, currentOf, everKept, sameConfig } from '../record/chain.ts';
-import type { Chain, Changes } from '../record/chain.ts';
+import {
+  chainOf,
+  compareConfigs,
+  configurationOf,
+  currentOf,
+  everKept,
+  firstOf,
+  sameConfig,
+} from '../record/chain.ts';
 import { compareEpochs } from '../record/ballot.ts';
-import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
+import { certifiedEpoch } from '../record/certificate.ts';
+import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Epoch } from '../record/records.ts';
 import { beginQueued } from './queue.ts';
-import { report, saveExecution } from './reporting.ts';
+import { goBy, heardOf, isForeign } from './obeying.ts';
+import { report } from './reporting.ts';
 import { isPausing, resumePause } from './restarting.ts';
 import { eachLive } from './state.ts';
 import { persist, send } from '../node/outbox.ts';
 import type { LocalExecution } from './state.ts';
-import { checkGrant, extended, grantedEpoch } from '../record/verify.ts';
+import { branchOf, checkGrant, grantedEpoch } from '../record/verify.ts';
+import { endPassedOver } from './ending.ts';
 import type { Node, With } from '../node/state.ts';
 
 /** One message for each node that is told, whatever number of executions it covers. */
@@ -72,18 +82,21 @@ export function onRenewed(
 }
 
 export function onLeads(
-  core: With<'keeping' | 'executing'>,
+  core: With<'mesh' | 'keeping' | 'placing' | 'executing'>,
   from: NodeId,
   message: Extract<Message, { type: 'leads' }>,
 ): void {
   const { job, epoch, grant } = message;
   for (const [id, execution] of core.executing.executions) {
     if (execution.stored.order.job !== job) continue;
+    followBack(core, from, execution, message);
     const chain = heardOf(core, execution, message.configs);
+    if (isPassedOver(execution)) endPassedOver(core, execution);
     if (grant !== null && checkGrant(core.suite, chain, grant) !== 'good') continue;
     const proven = grantedEpoch(chain, grant);
     const known = compareEpochs(proven, execution.epoch);
     if (known > 0) adopt(core, id, proven);
+    if (known > 0) tellAssigned(core, execution, proven);
     // It waits for a word of whoever leads it.
     if (known > 0 && execution.doubtedUntil !== null && proven.leader !== from)
       send(core, proven.leader, { type: 'renew', executions: [{ job, execution: id }] });
@@ -102,22 +115,43 @@ export function onLeads(
 }
 
 /**
- * Who keeps the job of an execution, with the changes that somebody tells of, as far as they are proven:
- * what is learnt is written down, since whoever told may be gone when this node is started again.
+ * A keeper that this node knows tells of other keepers than those that it obeys, though they were re-seeded: it has
+ * yielded to those before. When a quorum has, this node does, too.
  */
-export function heardOf(
-  core: Node,
+function followBack(
+  core: With<'keeping'>,
+  from: NodeId,
   execution: LocalExecution,
-  configs: Changes['configs'] = [],
-): Chain {
-  const { stored } = execution;
-  const chain = chainOf(stored);
-  const fresh = configs.filter(({ record }) => configurationOf(chain, record.body.config) === null);
-  const longer = fresh.length === 0 ? null : extended(core.suite, chain, fresh);
-  if (longer === null) return chain;
-  execution.stored = { ...stored, configs: [...(stored.configs ?? []), ...fresh] };
-  saveExecution(core, execution.stored);
-  return longer;
+  { configs = [], grant }: Extract<Message, { type: 'leads' }>,
+): void {
+  const { stored, left } = execution;
+  const current = currentOf(chainOf(stored));
+  if (current.config.major === 0 || !isKeeper(current, from)) return;
+  const first = firstOf(stored.admission.record.body);
+  const told = branchOf(core.suite, first, configs);
+  if (told === null || compareConfigs(currentOf(told).config, current.config) >= 0) return;
+  left.add(from);
+  if (!isQuorum(current, left)) return;
+  goBy(core, execution, told, configs);
+  const proven = grant !== null && checkGrant(core.suite, told, grant) === 'good' ? grant : null;
+  execution.epoch = grantedEpoch(told, proven);
+  execution.hinted = null;
+  saveEpoch(core, told.job, execution.epoch);
+}
+
+/** Those that a job was re-seeded with may not know what the keepers before them decided last. */
+function tellAssigned(core: Node, { stored: { assign } }: LocalExecution, epoch: Epoch): void {
+  if (assign === null || epoch.config.major === certifiedEpoch(assign).config.major) return;
+  const { job } = assign.record.body;
+  send(core, epoch.leader, { type: 'commit', job, values: [assign] });
+}
+
+/** It was assigned by keepers that are not on the way to those that the node obeys. */
+function isPassedOver({ stored }: LocalExecution): boolean {
+  const { assign } = stored;
+  return (
+    assign !== null && configurationOf(chainOf(stored), certifiedEpoch(assign).config) === null
+  );
 }
 
 /**
@@ -148,7 +182,8 @@ export function adopt(core: With<'keeping' | 'executing'>, id: ExecutionId, epoc
 export function saveEpoch(core: With<'keeping'>, job: JobId, epoch: Epoch): void {
   const kept = core.keeping.kept.get(job);
   if (kept !== undefined) {
-    if (compareEpochs(epoch, kept.promised) <= 0) return;
+    // What runs here obeys another branch: that promises nothing.
+    if (compareEpochs(epoch, kept.promised) <= 0 || isForeign(kept, epoch.config)) return;
     kept.promised = epoch;
   }
   persist(core, { table: 'promises', job, key: job, value: epoch });

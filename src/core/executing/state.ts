@@ -20,6 +20,8 @@ export interface LocalExecution {
   leaderHeardAt: Millis;
   /** Who leads by the word of a keeper, under an epoch that is not obeyed here: it is told that this lives. */
   hinted: NodeId | null;
+  /** Keepers that have yielded to others than those that it obeys. */
+  readonly left: Set<NodeId>;
   /** Keepers that have the last state on disk. */
   readonly acked: Set<NodeId>;
   /** How often one of them was asked since whether the job is closed. */

@@ -32,7 +32,7 @@ import {
   checkSpec,
   tooLong,
 } from '../record/verify.ts';
-import { takeBranch } from './branches.ts';
+import { createRound, takeBranch } from './branches.ts';
 import { bringerOf, welcomeAdmission } from '../mesh/welcome.ts';
 import { mayReopen } from './versions.ts';
 import type { Node, With } from '../node/state.ts';
@@ -342,6 +342,7 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     agreedTo: null,
     orphanedAt: null,
     intactSince: null,
+    round: createRound(core.now),
     reseeding: null,
     boundAt: asMillis(Number.NEGATIVE_INFINITY),
     keepersAskedAt: null,

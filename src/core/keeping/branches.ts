@@ -1,17 +1,59 @@
 /**
- * Which configurations this node goes by, when somebody proves others. A job that was re-seeded may have two *branches*
- * of them, as those that seemed to be gone were only cut off: the higher one counts, but for a keeper that has been in
- * touch with enough others of its own all the time.
+ * Which configurations this node goes by. A job that was re-seeded may have two *branches* of them, as those that seemed
+ * to be gone were only cut off. The higher one counts, but where a quorum of the lower one's keepers never missed each
+ * other: a keeper of those stays, and whoever goes by the higher asks them, in rounds, and yields when a quorum says so.
  */
 import { learn } from '../consensus/proposer.ts';
-import { refuse } from '../node/outbox.ts';
-import type { With } from '../node/state.ts';
-import { compareConfigs, configurationOf, currentOf } from '../record/chain.ts';
-import type { Changes } from '../record/chain.ts';
-import type { NodeId } from '../record/ids.ts';
-import { extended, isReseedable } from '../record/verify.ts';
+import type { Message } from '../contract/messages.ts';
+import { allow, pointsFor } from '../mesh/allowance.ts';
+import { isNear } from '../mesh/reach.ts';
+import { note, persist, refuse, send, touch } from '../node/outbox.ts';
+import type { Node, With } from '../node/state.ts';
+import { makeAnew } from '../record/ledger.ts';
+import { certifiedEpoch } from '../record/certificate.ts';
+import {
+  changes,
+  compareConfigs,
+  configurationOf,
+  currentOf,
+  everKept,
+  firstOf,
+  provenBy,
+  sameConfig,
+} from '../record/chain.ts';
+import type { Chain, Changes } from '../record/chain.ts';
+import type { Millis, NodeId } from '../record/ids.ts';
+import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
+import type { Certified } from '../record/records.ts';
+import { branchOf, extended, isReseedable } from '../record/verify.ts';
+import { rowsOf } from './books.ts';
+import { keepersChanged } from './guests.ts';
 import { isIntact } from './orphans.ts';
 import type { KeptJob } from './state.ts';
+
+/** Between two rounds: those of two branches that meet are to be of one mind within a minute. */
+const ROUND_MS = 20_000;
+
+/** What others say of the branch that this node goes by. */
+export interface Round {
+  /** The number of the last question; an answer to one before says nothing. */
+  turn: number;
+  askedAt: Millis;
+  /** Nodes that go by it, too. */
+  readonly same: Set<NodeId>;
+  /** A lower one that a keeper of it says to go on. */
+  rival: { readonly chain: Chain; readonly configs: readonly Certified<'config'>[] } | null;
+  /** Keepers of that one that said so in this round. */
+  readonly intact: Set<NodeId>;
+}
+
+export const createRound = (now: Millis): Round => ({
+  turn: 0,
+  askedAt: now,
+  same: new Set(),
+  rival: null,
+  intact: new Set(),
+});
 
 /** Takes over what is proven of who keeps the job since. */
 export function takeBranch(
@@ -31,5 +73,133 @@ export function takeBranch(
   if (compareConfigs(other, own) <= 0) return;
   if (other.major !== own.major && (isIntact(core, kept) || !isReseedable(ledger.spec.body)))
     return refuse(core, from, 'outdated-epoch', false);
-  for (const config of fresh) learn(core, kept, config);
+  if (provenBy(told, ledger.configs).length === ledger.configs.length)
+    for (const config of fresh) learn(core, kept, config);
+  else turnTo(core, kept, provenBy(told, [...ledger.configs, ...fresh]));
+}
+
+/**
+ * The job is over in some branch. @returns false when this keeper does not follow: it is a higher one, and those that
+ * this one keeps the job with were there all the time
+ */
+export function followEnd(
+  core: With<'mesh'>,
+  from: NodeId,
+  kept: KeptJob,
+  close: Certified<'close'>,
+  configs: NonNullable<Changes['configs']>,
+): boolean {
+  const { ledger } = kept;
+  const { config } = certifiedEpoch(close);
+  if (ledger.close !== null || configurationOf(ledger, config) !== null) return true;
+  takeBranch(core, from, kept, configs);
+  if (configurationOf(ledger, config) !== null) return true;
+  if (compareConfigs(config, currentOf(ledger).config) > 0) return false;
+  const told = branchOf(core.suite, ledger, configs);
+  if (told === null) return false;
+  turnTo(core, kept, provenBy(told, [...ledger.configs, ...configs]));
+  return true;
+}
+
+/** From now on this node goes by these configurations, and what belongs to others is forgotten. */
+function turnTo(core: Node, kept: KeptJob, configs: readonly Certified<'config'>[]): void {
+  const { ledger } = kept;
+  const { job } = ledger;
+  const known = rowsOf(ledger);
+  makeAnew(ledger, configs, core.suite.specIn);
+  const here = rowsOf(ledger);
+  for (const key of known)
+    if (!here.has(key)) persist(core, { table: 'records', job, key, value: null });
+  const { spec, grant, committed } = ledger;
+  persist(core, { table: 'records', job, key: 'spec', value: { record: spec, votes: [] } });
+  for (const [key, { record, votes }] of committed)
+    if (record.type === 'config' && !known.has(key))
+      persist(core, { table: 'records', job, key, value: { record, votes } });
+  if (grant === null) persist(core, { table: 'records', job, key: 'grant', value: null });
+  kept.held = null;
+  kept.fetching = null;
+  kept.outdated.clear();
+  kept.round = createRound(core.now);
+  note(core, 'job.turned', { job, config: configText(currentOf(ledger).config) });
+  keepersChanged(core, kept);
+  touch(core, job);
+}
+
+const configText = ({ major, minor }: { major: number; minor: number }): string =>
+  `${major}.${minor}`;
+
+// — rounds
+
+/** Asks those that kept the job before it was re-seeded by what they go. Called every few seconds. */
+export function askBranches(core: With<'mesh' | 'keeping'>): void {
+  for (const kept of core.keeping.kept.values()) {
+    const { ledger, round } = kept;
+    if (ledger.close !== null || currentOf(ledger).config.major === 0) continue;
+    if (core.now - round.askedAt >= ROUND_MS) askRound(core, kept);
+  }
+}
+
+function askRound(core: With<'mesh'>, kept: KeptJob): void {
+  const { ledger, round } = kept;
+  const { job, configs, configurations } = ledger;
+  round.turn += 1;
+  round.askedAt = core.now;
+  round.intact.clear();
+  const nodes = new Set(configurations.flatMap((one) => keeperNodes(one)));
+  for (const node of keeperNodes(currentOf(ledger))) nodes.delete(node);
+  for (const node of round.same) nodes.delete(node);
+  if (round.rival !== null)
+    for (const node of keeperNodes(currentOf(round.rival.chain))) nodes.add(node);
+  nodes.delete(core.self);
+  const { turn } = round;
+  for (const node of nodes)
+    if (isNear(core, node)) send(core, node, { type: 'branch', job, turn, ...changes(configs) });
+}
+
+/** Somebody asks by which configurations this node goes, and says by which it does. */
+export function onBranch(
+  core: With<'mesh' | 'keeping'>,
+  from: NodeId,
+  kept: KeptJob,
+  { job, turn, configs = [] }: Extract<Message, { type: 'branch' }>,
+): void {
+  const { ledger } = kept;
+  if (!allow(core, from, pointsFor(ledger.configs.length + configs.length))) return;
+  const told = branchOf(core.suite, firstOf(ledger.admission.record.body), configs);
+  if (told === null) return refuse(core, from, 'bad-certificate', false);
+  if (!everKept(told, from)) return refuse(core, from, 'not-keeper', false);
+  const { close } = ledger;
+  if (close !== null)
+    return send(core, from, { type: 'closed', job, close, ...changes(ledger.configs) });
+  takeBranch(core, from, kept, configs);
+  const intact = isIntact(core, kept);
+  send(core, from, { type: 'branch-known', job, turn, intact, ...changes(ledger.configs) });
+}
+
+export function onBranchKnown(
+  core: With<'mesh'>,
+  from: NodeId,
+  kept: KeptJob,
+  { turn, intact, configs = [] }: Extract<Message, { type: 'branch-known' }>,
+): void {
+  const { ledger, round } = kept;
+  if (turn !== round.turn || ledger.close !== null) return;
+  if (!allow(core, from, pointsFor(configs.length))) return;
+  const own = currentOf(ledger).config;
+  const told = branchOf(core.suite, firstOf(ledger.admission.record.body), configs);
+  if (told === null) return refuse(core, from, 'bad-certificate', false);
+  if (configurationOf(told, own) !== null && everKept(ledger, from)) round.same.add(from);
+  const last = currentOf(told);
+  if (compareConfigs(last.config, own) > 0) return takeBranch(core, from, kept, configs);
+  if (!intact || sameConfig(last.config, own) || !isKeeper(last, from)) return;
+  const known = round.rival;
+  if (known === null || !sameConfig(currentOf(known.chain).config, last.config)) {
+    // All of its keepers are asked, and soon.
+    round.rival = { chain: told, configs };
+    return askRound(core, kept);
+  }
+  round.intact.add(from);
+  if (!isQuorum(last, round.intact)) return;
+  note(core, 'job.yielded', { job: ledger.job, config: configText(last.config) });
+  turnTo(core, kept, provenBy(told, configs));
 }

@@ -22,9 +22,16 @@ export const beyond = (keepers: readonly Keeper[], others: readonly Keeper[]): r
     ({ node, store }) => !others.some((other) => other.node === node && other.store === store),
   );
 
+/**
+ * It promised something in a higher branch of the job than the one that it goes by now. Of what it had promised in this
+ * one it may have lost some, and what it promised there binds it: it votes no more.
+ */
+export const hasLeft = ({ ledger, promised }: KeptJob): boolean =>
+  promised.config.major > currentOf(ledger).config.major;
+
 /** It knows the job and has no say in it. */
-export const isGuest = ({ self }: Node, { ledger }: KeptJob): boolean =>
-  !isKeeper(currentOf(ledger), self);
+export const isGuest = ({ self }: Node, kept: KeptJob): boolean =>
+  !isKeeper(currentOf(kept.ledger), self) || hasLeft(kept);
 
 /** How long keepers stay at least before others take their place: nobody uses up a chain in minutes. */
 function pauseMs(core: With<'mesh'>, { config }: Configuration): number {

@@ -7,13 +7,14 @@ import { allow, pointsFor } from '../mesh/allowance.ts';
 import type { Message } from '../contract/messages.ts';
 import { note, persist, send, touch } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
-import { changes, currentOf, everKept } from '../record/chain.ts';
+import { firstEpoch } from '../record/ballot.ts';
+import { changes, configurationOf, currentOf, everKept } from '../record/chain.ts';
 import { keeperNodes, members } from '../record/keeper-set.ts';
 import { slotOf } from '../record/slot.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import type { Signed } from '../record/records.ts';
 import { rowsOf, WANTED_KEYS } from './books.ts';
-import { isGuest } from './changing.ts';
+import { hasLeft, isGuest } from './changing.ts';
 import { dropPast } from './past-books.ts';
 import type { KeptJob } from './state.ts';
 
@@ -29,7 +30,7 @@ export function tellChanges(core: With<'mesh'>, to: NodeId, { ledger }: KeptJob)
 
 /** It is to keep the job and does not yet: nobody may rely on what it knows, which it forgets when nothing comes of it. */
 export const isAspirant = (core: Node, kept: KeptJob): boolean =>
-  isGuest(core, kept) && !everKept(kept.ledger, core.self);
+  isGuest(core, kept) && !hasLeft(kept) && !everKept(kept.ledger, core.self);
 
 /** What it votes for, or keeps from now on, is on its disk from the ground up. */
 export function saveGuest(core: Node, kept: KeptJob): void {
@@ -47,6 +48,11 @@ export function keepersChanged(core: Node, kept: KeptJob): void {
   const { ledger } = kept;
   const current = currentOf(ledger);
   if (current.former.length === 0) kept.changedAt = core.now;
+  if (kept.lead !== null && configurationOf(ledger, kept.lead.epoch.config) === null)
+    kept.lead = null;
+  // Of another branch: nobody leads there for this node.
+  if (configurationOf(ledger, kept.seen.config) === null)
+    kept.seen = ledger.grant?.record.body.epoch ?? firstEpoch(ledger.configurations[0]);
   if (!isGuest(core, kept)) saveGuest(core, kept);
   else {
     kept.candidateAt = null;

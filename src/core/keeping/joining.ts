@@ -29,7 +29,7 @@ import { isProven } from '../record/versions.ts';
 import { activate, hasRoom, keep, takeVersion } from './admitting.ts';
 import { endOf } from './books.ts';
 import { takeBranch } from './branches.ts';
-import { beyond, hasSay, wouldVote } from './changing.ts';
+import { beyond, hasLeft, hasSay, wouldVote } from './changing.ts';
 import { goneBecause } from './gone.ts';
 import { tellChanges, tellForfeit } from './guests.ts';
 import { LEAD_CHECK_MS } from './oversight.ts';
@@ -55,6 +55,7 @@ export function onChange(
     if (everKept(ledger, from)) tellChanges(core, from, kept);
     return refuse(core, from, 'not-keeper', false);
   }
+  if (hasLeft(kept)) return tellForfeit(core, from, ledger.job);
   if (body.reseeds !== undefined) return onReseed(core, from, kept, next);
   if (!follows(current, body) || !hasSay(core, current, body)) return;
   if (kept.agreedTo !== next.id && !wouldVote(core, kept, body))

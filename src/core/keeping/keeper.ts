@@ -3,7 +3,7 @@
  * leader when it is gone, and let the job go when its time is over.
  */
 import { putOnShelf, recall, takeDown } from './shelf.ts';
-import { configurationOf, currentOf, everKept } from '../record/chain.ts';
+import { changes, configurationOf, currentOf, everKept } from '../record/chain.ts';
 import { ruleOf, stopAmong } from '../record/commands.ts';
 import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { allow } from '../mesh/allowance.ts';
@@ -37,10 +37,10 @@ import type { CertifiedValue, Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { countAge, forgetAge } from './age.ts';
 import { configsIn, eachKept, endOf, rememberEnd } from './books.ts';
-import { takeBranch } from './branches.ts';
+import { askBranches, takeBranch } from './branches.ts';
 import { handOver } from './hand-over.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
-import { isGuest } from './changing.ts';
+import { hasLeft, isGuest } from './changing.ts';
 import { isAspirant, passOn, tellChanges, tellForfeit, tellKeepers, tickGuests } from './guests.ts';
 import type { KeptJob } from './state.ts';
 import { checkCommand, checkCommitted } from '../record/verify.ts';
@@ -91,6 +91,7 @@ export function onCommit(
         continue;
       }
       if (!learn(core, kept, value)) continue;
+      tellStanding(core, from, kept, value);
     }
     slots.push(slot);
   }
@@ -98,6 +99,16 @@ export function onCommit(
   if (values.some(isClose)) takeWhole(core, from, kept, values);
   if (slots.length > 0 && !isAspirant(core, kept))
     send(core, from, { type: 'commit-ack', job: message.job, slots });
+}
+
+/** What somebody runs was begun again elsewhere, as nobody knew of it when the job was re-seeded. */
+function tellStanding(core: Node, from: NodeId, kept: KeptJob, { record }: CertifiedValue): void {
+  const { job, committed, configs } = kept.ledger;
+  const because = committed.get(slotOf(record));
+  if (record.type !== 'assign' || record.body.node !== from) return;
+  if (because === undefined || because.record.id === record.id) return;
+  const { execution } = record.body;
+  send(core, from, { type: 'cancel', job, execution, because, ...changes(configs) });
 }
 
 const isClose = ({ record }: CertifiedValue): boolean => record.type === 'close';
@@ -315,6 +326,7 @@ export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'execut
   }
   lookForChanges(core);
   lookForOrphans(core);
+  askBranches(core);
   lookForStale(core);
   tickGuests(core);
   if (core.keeping.kept.size > core.keeping.warm.size) {
@@ -360,6 +372,7 @@ export function onStatusWanted(
       answering &&= allow(core, from, UNKNOWN_POINTS);
       if (answering) not.push(job);
     } else if (kept.ledger.close === null && isAbout(core, from, kept)) {
+      if (hasLeft(kept)) tellForfeit(core, from, job);
       not.push(job);
     } else if (!everKept(kept.ledger, from)) {
       refuse(core, from, 'not-keeper', false);

@@ -47,7 +47,7 @@ export function isOrphaned(core: With<'mesh'>, kept: KeptJob): boolean {
 /** This keeper hears so many of the others that they can decide something together. */
 function isInTouch(core: With<'mesh'>, kept: KeptJob): boolean {
   const current = currentOf(kept.ledger);
-  if (!hasSay(core, current)) return false;
+  if (isGuest(core, kept) || !hasSay(core, current)) return false;
   const there = members(current).filter((keeper) => isThere(core, kept, keeper));
   return isQuorum(
     current,

@@ -5,6 +5,7 @@ import { createPastBooks } from './past-books.ts';
 import type { PastBooks } from './past-books.ts';
 import type { Repeat } from '../node/repeat.ts';
 import type { AcceptedValue } from '../contract/messages.ts';
+import type { Round } from './branches.ts';
 import type { Card } from './shelf.ts';
 import type { Missing } from '../consensus/missing.ts';
 import type { Fetching, Held } from '../consensus/transfer.ts';
@@ -62,6 +63,8 @@ export interface KeptJob {
   orphanedAt: Millis | null;
   /** Since when this keeper has heard enough others without a break; null while it does not. */
   intactSince: Millis | null;
+  /** What others say of the branch that it goes by, when the job was re-seeded. */
+  round: Round;
   /** What it asks votes for to re-seed the job. */
   reseeding: Reseeding | null;
   /** When it last voted to re-seed it. */

@@ -150,6 +150,8 @@ const cuts: { readonly [T in MessageType]: Cut<T> } = {
   change: bounded,
   join: bounded,
   'change-agreed': bounded,
+  branch: bounded,
+  'branch-known': bounded,
   'commit-ack': byList('slots', () => ID_BYTES),
   assign: byList('assigns', certifiedBytes),
   started: byList('executions', () => ID_BYTES),

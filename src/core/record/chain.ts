@@ -111,6 +111,15 @@ export const chainOf = ({ admission, configs = [] }: Roots): Chain => ({
 export const configurationOf = ({ configurations }: Chain, id: ConfigId): Configuration | null =>
   configurations.find(({ config }) => sameConfig(config, id)) ?? null;
 
+/** What proves this chain, among the changes that are known. */
+export const provenBy = (
+  { configurations }: Chain,
+  known: readonly Certified<'config'>[],
+): Certified<'config'>[] =>
+  configurations.flatMap(
+    ({ config }) => known.find(({ record }) => sameConfig(record.body.config, config)) ?? [],
+  );
+
 /** The latest configuration. */
 export const currentOf = ({ configurations }: Chain): Configuration =>
   configurations.at(-1) ?? configurations[0];

@@ -5,6 +5,7 @@
  */
 import { compareEpochs } from './ballot.ts';
 import {
+  chainOf,
   compareConfigs,
   FIRST_CONFIG,
   firstConfiguration,
@@ -15,10 +16,11 @@ import {
 import type { Roots } from './chain.ts';
 import { attemptOf, noteAssigned, partitionOf } from './facts.ts';
 import type { Attempt, Facts, Partition } from './facts.ts';
-import { deriveClose, factsOf, isShort, takeVersion } from './past.ts';
+import { deriveClose, factsOf, isShort, mergeWanted, takeVersion } from './past.ts';
 import { configSlot, slotOf } from './slot.ts';
 import type { Phase } from './execution.ts';
 import type { ExecutionId, JobId, NodeId, RecordId } from './ids.ts';
+import { isOff, outranks, stayingOf } from './branch.ts';
 import { keptOf } from './commands.ts';
 import { mergeOpaque } from './opaque.ts';
 import type { Opaque } from './opaque.ts';
@@ -100,7 +102,7 @@ export function createLedger(spec: Signed<'spec'>, admission: Certified<'admissi
 }
 
 /**
- * Adds a committed value. One slot has one value for ever.
+ * Adds a committed value. One slot has one value for ever; where the job was re-seeded another one may take its place.
  * @param specIn opens the spec of a later version; without it such a version is left out
  */
 export function mergeCommitted(
@@ -110,21 +112,27 @@ export function mergeCommitted(
 ): Merged {
   const { record } = certified;
   const slot = slotOf(record);
-  if (record.type === 'version')
-    return takeVersion(ledger, certified as Certified<'version'>, specIn);
+  if (isOff(ledger, certified)) return 'known';
+  if (record.type === 'version') {
+    const merged = takeVersion(ledger, certified as Certified<'version'>, specIn);
+    const known = factsOf(ledger, record.body.version)?.version ?? null;
+    return merged !== 'contradiction' || known === null
+      ? merged
+      : takePlace(ledger, certified, known, specIn);
+  }
   // Its keepers are those of all versions.
   const facts = record.type === 'config' ? ledger : factsOf(ledger, record.body.version);
   const isLate =
     record.type !== 'config' && record.type !== 'close' && isShort(ledger, record.body.version);
   if (facts === null || isLate) return 'known';
   const known = facts.committed.get(slot);
-  if (known !== undefined)
-    return known.record.id === certified.record.id ? 'known' : 'contradiction';
+  if (known?.record.id === record.id) return 'known';
+  if (known !== undefined) return takePlace(ledger, certified, known, specIn);
   facts.committed.set(slot, certified);
   ledger.modifiedAt = Math.max(ledger.modifiedAt, record.hlc);
   switch (record.type) {
     case 'config':
-      deriveChain(ledger);
+      deriveChain(ledger, specIn);
       break;
     case 'assign':
       noteAssigned(facts, record.body);
@@ -147,7 +155,7 @@ export function mergeCommitted(
  * Configurations may come in any order, from disk for one; each counts when all before it are here. The highest is the
  * latest: where the job was re-seeded that may lead away from others.
  */
-function deriveChain(ledger: Ledger): void {
+function deriveChain(ledger: Ledger, specIn: Suite['specIn'] | null): void {
   const known: Certified<'config'>[] = [];
   for (const { record, votes } of ledger.committed.values())
     if (record.type === 'config') known.push({ record, votes });
@@ -155,7 +163,55 @@ function deriveChain(ledger: Ledger): void {
   const way = known.map((last) => wayTo(ledger, last)).find((found) => found !== null) ?? [];
   ledger.configs.splice(0, Infinity, ...way);
   ledger.configurations.splice(1, Infinity, ...way.map(({ record }) => record.body));
+  for (const value of ledger.committed.values())
+    if (isOff(ledger, value)) return makeAnew(ledger, way, specIn);
 }
+
+/**
+ * Makes a ledger anew of its own records and these configurations, without what is off their way.
+ * @param without a value that another has taken the place of
+ */
+export function makeAnew(
+  ledger: Ledger,
+  configs: readonly Certified<'config'>[],
+  specIn: Suite['specIn'] | null,
+  without: CertifiedValue | null = null,
+): void {
+  const { admission, commands, opaque, wanted } = ledger;
+  const chain = chainOf({ admission, configs });
+  const { spec, values, states, grant } = stayingOf(ledger, chain, without);
+  const fresh = createLedger(spec, admission);
+  for (const value of [...configs, ...values]) mergeCommitted(fresh, value, specIn);
+  for (const state of states) mergeState(fresh, state);
+  if (grant !== null) mergeGrant(fresh, grant);
+  for (const command of commands.values()) mergeCommand(fresh, command);
+  for (const record of opaque.values()) mergeOpaque(fresh, record);
+  if (wanted !== null) mergeWanted(fresh, wanted);
+  Object.assign(ledger, fresh);
+}
+
+/** There is another value in its slot. */
+function takePlace(
+  ledger: Ledger,
+  fresh: CertifiedValue,
+  known: CertifiedValue,
+  specIn: Suite['specIn'] | null,
+): Merged {
+  if (isSameSet(fresh, known)) return 'known';
+  const isMore = outranks(fresh, known);
+  if (isMore === null) return 'contradiction';
+  if (!isMore) return 'known';
+  makeAnew(ledger, [...ledger.configs], specIn, known);
+  return mergeCommitted(ledger, fresh, specIn);
+}
+
+/** Two records that re-seed the job with the same keepers say the same. */
+const isSameSet = ({ record: a }: CertifiedValue, { record: b }: CertifiedValue): boolean =>
+  a.type === 'config' &&
+  b.type === 'config' &&
+  a.body.reseeds !== undefined &&
+  b.body.reseeds !== undefined &&
+  sameConfig(a.body.config, b.body.config);
 
 /** This configuration and all before it but the admission's; null when some of them are not here. */
 function wayTo(

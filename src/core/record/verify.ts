@@ -138,7 +138,7 @@ export function extended(
 }
 
 /** The same whichever is the higher: where the job was re-seeded a chain may part from another. */
-function branchOf(
+export function branchOf(
   suite: Suite,
   chain: Chain,
   configs: NonNullable<Changes['configs']>,

@@ -241,6 +241,8 @@ const messages: Makers<Message> = {
     admission: job.admission,
     next: configOf(job, [1, 2, 0], [1, 2, 3]),
   }),
+  branch: ({ id }) => ({ type: 'branch', job: id, turn: 1 }),
+  'branch-known': ({ id }) => ({ type: 'branch-known', job: id, turn: 0, intact: true }),
   'change-agreed': ({ job, id }) => ({
     type: 'change-agreed',
     job: id,

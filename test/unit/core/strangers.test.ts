@@ -168,6 +168,8 @@ const messages: Expected<Message> = {
     ['refuse contradiction'],
   ],
   'change-agreed': [{ type: 'change-agreed', job: id, of: next.id }, []],
+  branch: [{ type: 'branch', job: id, turn: 1 }, ['send job-wanted']],
+  'branch-known': [{ type: 'branch-known', job: id, turn: 0, intact: true }, []],
   'commit-ack': [{ type: 'commit-ack', job: id, slots: ['assign/1/0/0', 'close/1'] }, []],
   activated: [{ type: 'activated', job: id }, []],
   'closed-ack': [{ type: 'closed-ack', job: id, version: 1 }, []],

@@ -60,3 +60,53 @@ describe('a job whose keepers are gone, all but too few', () => {
     cluster.until('it is over', isOver, 60_000);
   });
 });
+
+/** No message gets from one side to the other. */
+function split(cluster: Cluster, side: readonly number[]): void {
+  const isHere = (id: Parameters<Cluster['indexOf']>[0]): boolean =>
+    side.includes(cluster.indexOf(id));
+  cluster.lose = ({ from, to }) => isHere(from) !== isHere(to);
+}
+
+function heal(cluster: Cluster): void {
+  cluster.lose = () => false;
+}
+
+describe('keepers that only seemed to be gone', () => {
+  it('go on, when they never missed each other, and those that re-seeded the job yield to them', () => {
+    const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
+    const [left] = keepers.filter((node) => node !== leader);
+    assert.ok(left !== undefined);
+    const stay = keepers.filter((node) => node !== left);
+    cluster.advance(AFTER_MS + 20_000);
+    split(cluster, [left, ...others]);
+    cluster.until('it is re-seeded', () => leads(cluster, left), WITHIN_MS + 20_000);
+    heal(cluster);
+    const all = [...keepers, ...others];
+    const isOne = () =>
+      all.every((node) => {
+        const job = jobOn(cluster, node);
+        return job === undefined || currentBy(cluster, node).config.major === 0;
+      });
+    cluster.until('they yield', isOne, 60_000);
+    assert.ok(stay.some((node) => leads(cluster, node)));
+    assert.ok([left, ...others].every((node) => !leads(cluster, node)));
+  });
+
+  it('follow, when they were alone', () => {
+    const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
+    const [left, ...gone] = [...keepers.filter((node) => node !== leader), leader];
+    assert.ok(left !== undefined);
+    for (const node of gone) cluster.crash(node);
+    cluster.until('it is re-seeded', () => leads(cluster, left), WITHIN_MS);
+    for (const node of gone) cluster.restart(node);
+    const { config } = currentBy(cluster, left);
+    const isOne = () =>
+      [...keepers, ...others].every((node) => {
+        const known = jobOn(cluster, node) === undefined ? null : currentBy(cluster, node).config;
+        return known === null || known.major === config.major;
+      });
+    cluster.until('they follow', isOne, 60_000);
+    assert.ok(leads(cluster, left));
+  });
+});

@@ -307,6 +307,13 @@ export const messageArbitraries: Arbitraries<Message> = {
     admission: certified('admission'),
     next: signed('config'),
   }),
+  branch: withChanges<M<'branch'>>({ type: is('branch'), job: jobIds, turn: counts }),
+  'branch-known': withChanges<M<'branch-known'>>({
+    type: is('branch-known'),
+    job: jobIds,
+    turn: counts,
+    intact: fc.boolean(),
+  }),
   'change-agreed': record<M<'change-agreed'>>({
     type: is('change-agreed'),
     job: jobIds,
