@@ -82,8 +82,10 @@ export function checkEnded(context: LivenessContext): void {
 export function checkReplaced(context: LivenessContext, dueMs: number): void {
   if (context.now() < context.healedAt() + dueMs) return;
   for (const facts of openJobs(context)) {
-    // Who has lost what it promised of a job keeps it no more.
-    const able = context.nodes.filter(({ up, store }) => up && !store.forfeits.has(facts.job));
+    // Who has lost what it promised of a job keeps it no more, nor who promised in a higher line that was given up.
+    const able = context.nodes.filter(
+      ({ up, store }) => up && !store.forfeits.has(facts.job) && !hasLeft(store, facts),
+    );
     const up = new Set(able.map(({ id }) => id));
     const most = Math.min(context.limits.keepersMax, up.size);
     const wanted = most % 2 === 1 ? most : most - 1;
@@ -95,6 +97,10 @@ export function checkReplaced(context: LivenessContext, dueMs: number): void {
     context.violation('L10', null, facts.job, text);
   }
 }
+
+const hasLeft = (store: NodeView['store'], facts: JobFacts): boolean =>
+  (store.get('promises', facts.job, facts.job)?.config.major ?? 0) >
+  (keepersNow(facts)?.config.major ?? 0);
 
 /**
  * A change hangs of which nobody who is there can tell whether it was decided: those of its voters that are gone may

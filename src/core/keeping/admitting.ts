@@ -342,6 +342,7 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     agreedTo: null,
     orphanedAt: null,
     intactSince: null,
+    elsewhere: new Map(),
     round: createRound(core.now),
     reseeding: null,
     boundAt: asMillis(Number.NEGATIVE_INFINITY),

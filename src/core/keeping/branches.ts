@@ -71,6 +71,8 @@ export function takeBranch(
   if (told === null) return refuse(core, from, 'bad-certificate', false);
   const [own, other] = [currentOf(ledger).config, currentOf(told).config];
   if (compareConfigs(other, own) <= 0) return;
+  if (other.major !== own.major && isKeeper(currentOf(ledger), from))
+    kept.elsewhere.set(from, core.now);
   if (other.major !== own.major && (isIntact(core, kept) || !isReseedable(ledger.spec.body)))
     return refuse(core, from, 'outdated-epoch', false);
   if (provenBy(told, ledger.configs).length === ledger.configs.length)

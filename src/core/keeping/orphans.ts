@@ -44,11 +44,18 @@ export function isOrphaned(core: With<'mesh'>, kept: KeptJob): boolean {
   );
 }
 
+/** So long a keeper counts as gone that goes by another branch: it says so in each of its rounds. */
+const ELSEWHERE_MS = 60_000;
+
 /** This keeper hears so many of the others that they can decide something together. */
 function isInTouch(core: With<'mesh'>, kept: KeptJob): boolean {
   const current = currentOf(kept.ledger);
   if (isGuest(core, kept) || !hasSay(core, current)) return false;
-  const there = members(current).filter((keeper) => isThere(core, kept, keeper));
+  const there = members(current).filter(
+    (keeper) =>
+      isThere(core, kept, keeper) &&
+      core.now - (kept.elsewhere.get(keeper.node) ?? -Infinity) >= ELSEWHERE_MS,
+  );
   return isQuorum(
     current,
     there.map(({ node }) => node),

@@ -63,6 +63,8 @@ export interface KeptJob {
   orphanedAt: Millis | null;
   /** Since when this keeper has heard enough others without a break; null while it does not. */
   intactSince: Millis | null;
+  /** Keepers that said that they go by another branch, and when. */
+  readonly elsewhere: Map<NodeId, Millis>;
   /** What others say of the branch that it goes by, when the job was re-seeded. */
   round: Round;
   /** What it asks votes for to re-seed the job. */
