@@ -5,7 +5,14 @@
 import { JOB_TYPES } from '../job/types.ts';
 import type { Phase } from '../core/record/execution.ts';
 import type { JobRecords } from '../core/contract/messages.ts';
-import type { AcceptBody, CloseBody, Signed, StateBody } from '../core/record/records.ts';
+import type {
+  AcceptBody,
+  AssignBody,
+  CloseBody,
+  ReplacedFor,
+  Signed,
+  StateBody,
+} from '../core/record/records.ts';
 
 export interface ExecutionFacts {
   readonly id: string;
@@ -86,63 +93,75 @@ function pausedWhy({ retryMs, restarts, failure, exitCode }: StateBody): string 
   return `${end} (restart ${restarts} after ${retryMs / 1_000} s)`;
 }
 
-function standingOf(
-  one: Gathered,
-  close: CloseBody | null,
-  successor: number | null,
-  accepted: AcceptBody | null,
-  latestAttempt: number,
-): Standing {
+/** What the others know of an execution. */
+interface Around {
+  readonly close: CloseBody | null;
+  readonly successor: Successor | null;
+  readonly accepted: AcceptBody | null;
+  readonly latestAttempt: number;
+  /** Why another took its place, if one did. */
+  readonly replaces: ReplacedFor;
+}
+
+const REPLACED: Readonly<Record<ReplacedFor, Pick<Standing, 'phase' | 'why'>>> = {
+  failed: { phase: 'failed', why: 'it failed' },
+  lost: { phase: 'lost', why: 'nothing was heard of it' },
+  missed: { phase: 'cancelled', why: 'its node did not begin it' },
+  overdue: { phase: 'lost', why: 'it ran for longer than it may' },
+  surplus: { phase: 'cancelled', why: 'an older replica was back' },
+};
+
+function standingOf(one: Gathered, around: Around): Standing {
+  const { close, successor, accepted, latestAttempt } = around;
   const last = one.states.at(-1)?.body;
   const phase = last?.phase ?? (one.accept === null ? 'assigned' : 'completed');
-  if (phase === 'completed') {
-    const mine = accepted === null || accepted.execution === one.body.execution;
+  const own = last?.failure?.message ?? '';
+  const isOther = accepted !== null && accepted.execution !== one.body.execution;
+  const other = isOther ? `the result of ${accepted.execution} was accepted instead` : '';
+  if (phase === 'completed') return { phase, wanted: false, why: other };
+  if (isTerminalPhase(phase) && phase !== 'cancelled') return { phase, wanted: false, why: own };
+  if (isOther) return { phase: 'cancelled', wanted: false, why: other };
+  // What was before the end of the job, its end does not change.
+  if (one.standsAs < latestAttempt) {
+    const { phase: given, why } = REPLACED[around.replaces];
+    const by = `attempt ${latestAttempt + 1}`;
+    if (phase !== 'cancelled')
+      return { phase: given, wanted: false, why: `${why}; ${by} replaced it` };
+    const left = last?.failure?.code === 'draining';
     return {
       phase,
       wanted: false,
-      why: mine ? '' : `the result of ${accepted.execution} was accepted instead`,
-    };
-  }
-  if (isTerminalPhase(phase) && phase !== 'cancelled')
-    return { phase, wanted: false, why: last?.failure?.message ?? '' };
-  if (accepted !== null && accepted.execution !== one.body.execution) {
-    return {
-      phase: 'cancelled',
-      wanted: false,
-      why: `the result of ${accepted.execution} was accepted instead`,
+      why: left ? `${own}; ${by} replaced it` : `${by} took its place`,
     };
   }
   if (close !== null)
     return { phase: 'cancelled', wanted: false, why: `the job is ${close.outcome}` };
+  if (successor !== null && phase !== 'cancelled' && successor.rolls)
+    return { phase, wanted: false, why: `version ${successor.version} takes its place` };
   if (successor !== null)
-    return { phase: 'cancelled', wanted: false, why: `version ${successor} took its place` };
-  // Its node ended it because it had heard of the one in its place.
-  if (phase === 'cancelled') {
-    const replaced = one.standsAs < latestAttempt;
-    const why = last?.failure?.message ?? '';
     return {
-      phase,
+      phase: 'cancelled',
       wanted: false,
-      why: replaced ? `attempt ${latestAttempt + 1} took its place` : why,
+      why: `version ${successor.version} took its place`,
     };
-  }
-  if (one.standsAs < latestAttempt) {
-    return {
-      phase: 'lost',
-      wanted: false,
-      why: `nothing was heard of it; attempt ${latestAttempt + 1} replaced it`,
-    };
-  }
+  if (phase === 'cancelled') return { phase, wanted: false, why: own };
   return { phase, wanted: true, why: last === undefined ? '' : pausedWhy(last) };
+}
+
+/** The version that a job has now, when it is another one than the records'. */
+export interface Successor {
+  readonly version: number;
+  /** It takes the place of this one replica by replica, and has not of all of them. */
+  readonly rolls: boolean;
 }
 
 /**
  * Every execution of the job, by partition, attempt and id.
- * @param successor the version that the job has now, when it is another one than the records'
+ * @param successor null: it is the version of the records
  */
 export function executionFacts(
   records: JobRecords,
-  successor: number | null = null,
+  successor: Successor | null = null,
 ): readonly ExecutionFacts[] {
   const gathered = [...gather(records).values()];
   const close = closeOf(records)?.body ?? null;
@@ -155,6 +174,10 @@ export function executionFacts(
       latest.set(one.body.partition, Math.max(latest.get(one.body.partition) ?? 0, one.standsAs));
     }
   }
+  const replacing = new Map<string, AssignBody>();
+  for (const { record } of records.committed)
+    if (record.type === 'assign' && record.body.replaces !== null)
+      replacing.set(`${record.body.partition}/${record.body.attempt}`, record.body);
   const facts = gathered.map((one) => ({
     id: one.body.execution,
     node: one.body.node,
@@ -165,13 +188,13 @@ export function executionFacts(
     assign: one.assign,
     states: one.states,
     accept: one.accept,
-    standing: standingOf(
-      one,
+    standing: standingOf(one, {
       close,
       successor,
-      byPartition ? (accepted.get(one.body.partition) ?? null) : null,
-      byPartition ? (latest.get(one.body.partition) ?? 0) : 0,
-    ),
+      accepted: byPartition ? (accepted.get(one.body.partition) ?? null) : null,
+      latestAttempt: byPartition ? (latest.get(one.body.partition) ?? 0) : 0,
+      replaces: replacing.get(`${one.body.partition}/${one.standsAs + 1}`)?.replaces ?? 'lost',
+    }),
   }));
   const order = (a: ExecutionFacts, b: ExecutionFacts): number =>
     a.partition - b.partition || a.attempt - b.attempt || (a.id < b.id ? -1 : 1);

@@ -195,13 +195,15 @@ const AWAY = 'nothing is heard of its node; it goes on when the node is back';
 /**
  * Every execution of the job, by partition and attempt.
  * @param isAway whether nothing is heard of a node: what every node runs keeps its place there
+ * @param rolls whether the present version, when it is a later one, has not taken the place of all of them yet
  */
 export function executionsJson(
   { records, current }: Pick<JobView, 'records' | 'current'>,
   isAway: (node: string) => boolean = () => false,
+  rolls = false,
 ): ExecutionJson[] {
   const { job, spec, version } = records.spec.body;
-  const all = executionFacts(records, version < current ? current : null);
+  const all = executionFacts(records, version < current ? { version: current, rolls } : null);
   const neighbours = neighboursOf(all);
   return all.map((facts) => {
     const { previous, next } = neighbours(facts);

@@ -5,7 +5,6 @@
 import { JOB_TYPES } from '../job/types.ts';
 import type { JobRecords } from '../core/contract/messages.ts';
 import { firstConfiguration } from '../core/record/chain.ts';
-import { stepsOf } from '../core/record/course.ts';
 import type {
   AssignBody,
   CommandBody,
@@ -16,6 +15,7 @@ import type {
 } from '../core/record/records.ts';
 import { shortNode } from './execution-facts.ts';
 import { executionEvents, givenUp } from './execution-story.ts';
+import { cameUp } from './rolling.ts';
 import type { JobView } from './service.ts';
 import { RANKS } from './story-event.ts';
 import type { StoryEvent } from './story-event.ts';
@@ -228,16 +228,7 @@ function rolledEvent(records: JobRecords): StoryEvent[] {
   const { version, spec } = records.spec.body;
   const { counted, ends } = JOB_TYPES[spec.Type];
   if (version === 1 || !counted || ends) return [];
-  const upAt = new Map<number, number>();
-  const places = new Map(assignsIn(records).map(({ body }) => [body.execution, body.partition]));
-  for (const state of records.states) {
-    const partition = places.get(state.body.execution);
-    const running = stepsOf(state).find(
-      (step) => step.type === 'phase' && step.phase === 'running',
-    );
-    if (partition === undefined || running === undefined) continue;
-    upAt.set(partition, Math.min(running.at, upAt.get(partition) ?? running.at));
-  }
+  const upAt = cameUp(records);
   if (upAt.size < spec.Count) return [];
   const replicas = spec.Count === 1 ? 'Its replica is' : `All ${spec.Count} replicas are`;
   return [

@@ -75,6 +75,10 @@ describe('a peer that is drained', () => {
         ({ NodeID, Phase }) => NodeID !== before.NodeID && Phase === 'running',
       ),
     );
+    const story = await mesh.ok(other, ['job', 'history', id]);
+    assert.match(story, /Cancelled: its node is leaving/);
+    assert.match(story, /Moved, as its node left; attempt 2 on/);
+    assert.doesNotMatch(story, /Lost/);
     await mesh.ok(other, ['job', 'stop', id]);
   });
 });

@@ -82,6 +82,10 @@ describe('five peers', () => {
       ['job', 'run', '-', '--no-wait'],
       service('clock', { Milliseconds: STAYS - 1 }),
     );
+    await mesh.until('both versions are shown side by side', async () => {
+      const text = await mesh.ok(other, ['job', 'describe', id]);
+      return /^1 .*Running/m.test(text) && /^2 /m.test(text);
+    });
     const leader = mesh.leaders(id)[0] ?? assert.fail('nobody leads it');
     const witness = peers.find((peer) => peer !== leader) ?? assert.fail();
     await leader.kill();

@@ -30,6 +30,7 @@ import { executionsJson, jobAnswer, resultsJson, specJson, summaryJson } from '.
 import { toToken } from '../history-token.ts';
 import { cut, LIMIT_MAX, type Page } from '../paging.ts';
 import { explainRefusal } from '../explain.ts';
+import { isRolling } from '../rolling.ts';
 import type { JobView, Stopped } from '../service.ts';
 import type { ExecutionJson, HistoryJson, JobAnswer, ListJson, StopAnswer } from '../types.ts';
 import type { RouteContext } from './context.ts';
@@ -215,9 +216,9 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
       Items: items,
     };
   };
-  const executionsIn = async (view: JobView): Promise<readonly ExecutionJson[]> => {
+  const executionsIn = async (view: JobView, rolls = false): Promise<readonly ExecutionJson[]> => {
     const { counted, ends } = JOB_TYPES[view.records.spec.body.spec.Type];
-    if (counted || ends) return executionsJson(view);
+    if (counted || ends) return executionsJson(view, () => false, rolls);
     const now = Date.now();
     const heard = new Set(
       (await service.nodes())
@@ -230,7 +231,8 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
   const executionsOf = async (request: FastifyRequest): Promise<readonly ExecutionJson[]> => {
     if (!flag(request, 'all_job_versions')) return executionsIn(await lookup(request, true));
     const views = await service.versions(param(request, 'id'), namespaceOf(request));
-    return (await Promise.all(views.map(executionsIn))).flat();
+    const rolls = views.some(isRolling);
+    return (await Promise.all(views.map((view) => executionsIn(view, rolls)))).flat();
   };
   app.get('/orchestrator/jobs/:id', async (request, reply) => {
     const include = new Set(

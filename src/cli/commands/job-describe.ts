@@ -1,7 +1,7 @@
 /** `job describe`: everything about a job on one page, and in words why it waits. */
 import { formatDuration } from '../../lib/units.ts';
 import type { ExecutionJson, HistoryJson, JobAnswer, KeepersJson } from '../../api/types.ts';
-import { executionDetailColumns, historyColumns } from '../columns.ts';
+import { executionColumns, executionDetailColumns, historyColumns } from '../columns.ts';
 import type { CommandCode } from '../command.ts';
 import { own } from '../../job/own.ts';
 import { lostAfterOf, partitionPolicyOf } from '../../job/partition-policy.ts';
@@ -112,6 +112,7 @@ async function histories(
   io: Io,
   events: readonly HistoryJson[],
   executions: readonly ExecutionJson[],
+  olds: readonly ExecutionJson[],
 ): Promise<void> {
   const shown = historyColumns.filter(
     ({ title }) => title === 'Time' || title === 'Topic' || title === 'Event',
@@ -123,9 +124,11 @@ async function histories(
     shown,
     {},
   );
-  if (executions.length > 0) {
+  if (executions.length + olds.length > 0) {
     await printHeading(io, 'Executions');
-    await printList(io, executions, executionDetailColumns, {});
+    const version = executionColumns.filter(({ title }) => title === 'Job Version');
+    const columns = olds.length === 0 ? [] : version;
+    await printList(io, [...executions, ...olds], [...columns, ...executionDetailColumns], {});
   }
   for (const { ID } of executions) {
     await printHeading(io, `Execution ${shortId(ID)} History`);
@@ -157,6 +160,23 @@ async function newest(
   return all.length > MANY ? all.slice(0, FEW) : all;
 }
 
+const ENDED: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'lost']);
+
+/** Replicas of earlier versions that still go on, while a service goes over to this one; the newest first. */
+async function rolledFrom(
+  client: Client,
+  { Job, Counts }: JobAnswer,
+  { namespace, version }: Options,
+): Promise<readonly ExecutionJson[]> {
+  const { Type, State, Version, Count, ID: job } = Job;
+  const isUp = (own(Counts ?? {}, 'running') ?? 0) >= Count;
+  if (Type !== 'service' || State.StateType !== 'Running' || Version === 1 || isUp) return [];
+  if (version !== undefined) return [];
+  const query = { job, namespace, allVersions: true, limit: MANY, orderBy: 'created_at' };
+  const { items } = await executionsOf(client, { ...query, reverse: true });
+  return items.filter(({ JobVersion, Phase }) => JobVersion < Version && !ENDED.has(Phase));
+}
+
 const moreText = ({ Job }: JobAnswer, hidden: number): string =>
   `${hidden} older executions are not shown: shoal job executions ${shortId(Job.ID)} --limit ${hidden + FEW}`;
 
@@ -182,7 +202,8 @@ export const jobDescribe: CommandCode<Options> = async ({ io, client }, [ref], o
     reasonsOf(answer).map((line) => `- ${plainLine(line)}`),
   );
   await section(io, 'Summary', summary(answer));
-  await histories(io, answer.History?.Items ?? [], newestFirst);
+  const olds = await rolledFrom(client(), answer, options);
+  await histories(io, answer.History?.Items ?? [], newestFirst, olds);
   const hidden = total(answer) - newestFirst.length;
   if (hidden > 0) await printLines(io, ['', moreText(answer, hidden)]);
   await section(io, 'Standard Output', standardOutput(newestFirst));

@@ -16,7 +16,7 @@ import { note, persist, refuse, send } from '../node/outbox.ts';
 import { remember } from '../node/remember.ts';
 import { isPausing, rest, restartTimer } from './restarting.ts';
 import { onRunEvent } from './run-events.ts';
-import { dropExecution, isResting, runOf, tenureTimer } from './state.ts';
+import { dropExecution, isResting, LEAVING, runOf, tenureTimer } from './state.ts';
 import type { LocalExecution } from './state.ts';
 import { branchOf, checkCommitted } from '../record/verify.ts';
 import type { With } from '../node/state.ts';
@@ -95,8 +95,6 @@ export function cancel(
   if (execution.tenure?.runs === false) core.out.push(runOf(execution, true));
   core.out.push({ type: 'cancel-run', execution: order.execution, why: why.message });
 }
-
-const LEAVING = why('draining', 'its node is leaving');
 
 /**
  * This node is leaving: what never ends by itself goes on elsewhere, at once, or rests where every node runs it;

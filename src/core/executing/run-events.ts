@@ -7,13 +7,13 @@ import type { With } from '../node/state.ts';
 import { reconsider } from '../placing/bidder.ts';
 import { rememberLocal } from '../placing/state.ts';
 import { isInterruption } from '../record/execution.ts';
-import type { Phase, RunEvent } from '../record/execution.ts';
+import type { ExecutionFailure, Phase, RunEvent } from '../record/execution.ts';
 import type { ExecutionId } from '../record/ids.ts';
 import { isTerminal } from '../record/ledger.ts';
 import type { StateBody } from '../record/records.ts';
 import { nextState, report, saveExecution } from './reporting.ts';
 import { isPausing, pauseProgram, restartTimer } from './restarting.ts';
-import { isResting, noteExecution } from './state.ts';
+import { isResting, LEAVING, noteExecution } from './state.ts';
 import type { LocalExecution } from './state.ts';
 
 const PHASES: Readonly<Record<Phase, number>> = {
@@ -48,9 +48,10 @@ export function onRunEvent(
   }
   core.timers.clear(restartTimer(id));
   // It came to an end just as it was stopped.
-  const body = again
-    ? afterEvent(execution, { type: 'cancelled', output: event.output })
-    : afterEvent(execution, event);
+  const seen = again ? ({ type: 'cancelled', output: event.output } as const) : event;
+  // Nobody told a node that leaves to end what it runs.
+  const why = execution.cancelledFor ?? (core.draining ? LEAVING : null);
+  const body = afterEvent(before, seen, why);
   // Phases only move forward: a resumed run that starts over reports nothing until it is further.
   if (PHASES[body.phase] <= PHASES[before.phase]) return;
   const state = nextState(core, execution.stored, body);
@@ -86,8 +87,8 @@ const goesOn = (execution: LocalExecution): boolean =>
   !JOB_TYPES[execution.stored.order.jobType].ends &&
   !execution.cancelling;
 
-function afterEvent({ stored, cancelledFor }: LocalExecution, event: RunEvent): StateBody {
-  const before = stored.state.body;
+/** @param why it was told to stop; null when it was not */
+function afterEvent(before: StateBody, event: RunEvent, why: ExecutionFailure | null): StateBody {
   switch (event.type) {
     case 'phase':
       return { ...before, phase: event.phase };
@@ -116,7 +117,7 @@ function afterEvent({ stored, cancelledFor }: LocalExecution, event: RunEvent): 
         phase: 'cancelled',
         retryMs: null,
         exitCode: null,
-        failure: cancelledFor,
+        failure: why,
         output: event.output,
       };
   }

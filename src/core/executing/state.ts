@@ -43,6 +43,13 @@ export interface LocalExecution {
   readonly tenure: Tenure | null;
 }
 
+/** Why an execution was ended or rests whose node is about to leave. */
+export const LEAVING: ExecutionFailure = {
+  code: 'draining',
+  class: 'node',
+  message: 'its node is leaving',
+};
+
 /** For how long the keepers of an exclusive job let this program run. */
 export interface Tenure {
   /** Not asked for before: the program of an earlier attempt may still run. */
