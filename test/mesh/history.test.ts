@@ -51,7 +51,9 @@ describe('five peers', () => {
     const others = mesh.peers.filter((peer) => peer !== first && peer !== executor);
     const untold = others.slice(0, 2);
     const isWhole = (story: readonly HistoryJson[]): boolean =>
-      story.some(({ ExecutionID, Event }) => ExecutionID === young && /^Canc/.test(Event.Message));
+      story.some(
+        ({ ExecutionID, Event }) => ExecutionID === young && Event.Message.startsWith('Cancelled'),
+      );
     const stories = await mesh.until('both have heard of the end', async () => {
       const told = await Promise.all(untold.map((peer) => storyAt(peer, id)));
       return told.every(isWhole) ? told : null;
