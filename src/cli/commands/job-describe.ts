@@ -173,8 +173,11 @@ async function rolledFrom(
   if (Type !== 'service' || State.StateType !== 'Running' || Version === 1 || isUp) return [];
   if (version !== undefined) return [];
   const query = { job, namespace, allVersions: true, limit: MANY, orderBy: 'created_at' };
-  const { items } = await executionsOf(client, { ...query, reverse: true });
-  return items.filter(({ JobVersion, Phase }) => JobVersion < Version && !ENDED.has(Phase));
+  // Without them there is still all of the present version to show.
+  const told = await executionsOf(client, { ...query, reverse: true }).catch(() => null);
+  return (told?.items ?? []).filter(
+    ({ JobVersion, Phase }) => JobVersion < Version && !ENDED.has(Phase),
+  );
 }
 
 const moreText = ({ Job }: JobAnswer, hidden: number): string =>

@@ -94,6 +94,7 @@ test('every route and command shows odd records without a defect', async () => {
   await fc.assert(
     fc.asyncProperty(views, summaries, nodes, async (view, jobs, members) => {
       service.getJob = async () => view;
+      service.versions = async () => [view];
       service.listJobs = async () => jobs;
       service.nodes = async () => members;
       const job = '/orchestrator/jobs/j-1234567';

@@ -47,3 +47,12 @@ test('replicas of both versions are shown while it goes over, and of the present
   assert.deepEqual(await shown([0, 1], [0]), ['2 Running', '1 Running', '1 Running']);
   assert.deepEqual(await shown([1], [0, 1]), ['Running', 'Running']);
 });
+
+test('what cannot be had of the earlier versions keeps nobody from the present one', async () => {
+  const cli = await createCli();
+  cli.api.service.getJob = async () => viewOf(second.spec, [0]);
+  cli.api.service.versions = async () => assert.fail('nobody answers');
+  const { code, out } = await cli.run(['job', 'describe', first.spec.body.job]);
+  assert.equal(code, 0);
+  assert.match(out, /\nExecutions\n/);
+});
