@@ -142,14 +142,14 @@ export const services: Mutations = {
     {
       name: 'a node that comes and goes is taken back each time',
       within: 'whoStays',
-      text: 'inRow >= FLAPPING',
+      text: 'losses >= FLAPPING',
       instead: 'false',
       why: 'its replica moves every minute, and its attempts are used up',
     },
     {
       name: 'failures of nodes do not back off',
       within: null,
-      text: "fate !== 'failed' && inRow <= 1",
+      text: "fate !== 'failed' && losses <= 1",
       instead: 'true',
       why: 'the attempts of a service are used up within minutes',
     },

@@ -72,7 +72,32 @@ export const versions: Mutations = {
       why: 'a service is down while it goes over to another version',
     },
   ],
+  'src/core/leading/turning.ts': [
+    {
+      name: 'what was proposed of the version before is proposed on',
+      within: 'turn',
+      text: "if (value.type !== 'config') commits.proposals.delete(slot);",
+      instead: "if (value.type === 'version') commits.proposals.delete(slot);",
+      why: 'a leader repeats for ever what nobody votes for any more',
+    },
+  ],
+  'src/core/leading/replica-plan.ts': [
+    {
+      name: 'a replica that moves has failed',
+      within: 'hasMoved',
+      text: 'next.assign.record.hlc - assign.record.hlc >= MOVED_MS',
+      instead: 'false',
+      why: 'when nodes leave one after the other a service is down for minutes',
+    },
+  ],
   'src/core/leading/rolling.ts': [
+    {
+      name: 'a replica that was taken back has failed twice as often',
+      within: 'failing',
+      text: '...executions.values()',
+      instead: '...attempts',
+      why: 'a service goes back to the version before though the new one comes up',
+    },
     {
       name: 'replicas of the version before stop at once',
       within: 'goOn',

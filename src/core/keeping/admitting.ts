@@ -309,7 +309,9 @@ export function activate(
   core.timers.set('leaders', after(core.now, LEAD_CHECK_MS));
   countAge(core, kept);
   // It was away, or was not told: the others may be far ahead, and whom it takes for the leader may be gone.
-  if (pending === undefined || core.now - pending.since < ORPHAN_MS) return;
+  const isLate =
+    pending === undefined ? from !== spec.body.sponsor : core.now - pending.since >= ORPHAN_MS;
+  if (!isLate) return;
   for (const node of keeperNodes(currentOf(ledger)))
     if (node !== core.self) send(core, node, { type: 'status-wanted', jobs: [job] });
 }

@@ -9,7 +9,7 @@ import { isKeeper, keeperNodes } from '../record/keeper-set.ts';
 import { allow } from '../mesh/allowance.ts';
 import { slotOf } from '../record/slot.ts';
 import { isGrounded, jobTimer, learn } from '../consensus/proposer.ts';
-import { compareEpochs, withinReach } from '../record/ballot.ts';
+import { compareEpochs, sameEpoch, withinReach } from '../record/ballot.ts';
 import { standForLeader, stepDown } from '../consensus/candidacy.ts';
 import { takeCommand, takeMore, takeState } from '../consensus/evidence.ts';
 import { highestAbove, mayGoOn, noteOutdated, waitsInVain } from '../consensus/outdated.ts';
@@ -405,9 +405,32 @@ export function onLeading(
   for (const { job, epoch } of jobs) {
     core.atHand = job;
     const kept = core.keeping.kept.get(job);
-    if (kept === undefined || kept.seen.leader !== from || epoch.leader !== from) continue;
+    if (kept === undefined || epoch.leader !== from) continue;
+    if (isTold(core, kept, epoch)) {
+      kept.seen = epoch;
+      kept.candidateAt = null;
+      judgeAnew(core, kept);
+    }
+    if (kept.seen.leader !== from) continue;
     if (compareEpochs(epoch, kept.seen) >= 0) leaderShown(core, kept);
   }
+}
+
+/**
+ * A keeper that has just come takes the first one for the leader, until it asked. Later on the word of one keeper is
+ * not enough: it could have the others wait for a leader that there is none.
+ */
+function isTold(core: Node, kept: KeptJob, epoch: Epoch): boolean {
+  const { first, seen, lead, ledger } = kept;
+  if (lead !== null || core.now - first.at >= LEAD_CHECK_MS) return false;
+  const configuration = configurationOf(ledger, epoch.config);
+  return (
+    sameEpoch(seen, first.epoch) &&
+    compareEpochs(epoch, seen) > 0 &&
+    configuration !== null &&
+    isKeeper(configuration, epoch.leader) &&
+    withinReach(epoch, first.epoch, core.now - first.at)
+  );
 }
 
 export function onNotLeading(

@@ -108,6 +108,8 @@ function makeRoom(core: With<'keeping'>, owner: PublicKey): void {
       saveOnShelf(core, job);
     } else {
       dropPast(core, job);
+      // One that could not be handled is let alone.
+      if (!keeping.shelf.has(job)) continue;
       keeping.trimmed.add(job);
       core.out.push({ type: 'reload', job });
     }

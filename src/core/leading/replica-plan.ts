@@ -14,6 +14,7 @@ import type { Attempt, Ledger } from '../record/ledger.ts';
 import type { ReplacedFor } from '../record/records.ts';
 import { assignSlot, attemptsMax } from '../record/slot.ts';
 import { exhaustedEnding, fatalEnding } from './endings.ts';
+import { replacedFor } from './fate.ts';
 import type { Fate } from './fate.ts';
 import type { Observed, PartitionPlan } from './partition-plan.ts';
 import { viewOf, wake } from './view.ts';
@@ -21,6 +22,11 @@ import type { View } from './view.ts';
 
 /** Another node runs it within 30 s of a loss, of which a whole lease may take 20, however many there were before. */
 const LOST_PAUSE_MAX_MS = 5_000;
+/**
+ * A node that leaves had run it for so long at least; one that gives back at once what it takes could use up all
+ * attempts of a service otherwise.
+ */
+const MOVED_MS = 60_000;
 /** Attempts in a row of which one that comes back is not taken back: its node comes and goes. */
 const FLAPPING = 4;
 /** Renewals of its lease in which a node that is back tells how far its replica is: one may be lost. */
@@ -48,7 +54,8 @@ export function planReplica(
   const exclusive = partitionPolicyOf(ledger.spec.body.spec) === 'exclusive';
   const living = views.filter((view) => view.fate === 'live' && !isStopping(view, observed));
   // What took the place of an exclusive one may have begun, so none of those before it stays.
-  const stays = whoStays(exclusive ? living.filter((view) => view === last) : living, last, inRow);
+  const losses = lossesIn(attempts, inRow);
+  const stays = whoStays(exclusive ? living.filter((view) => view === last) : living, last, losses);
   const attempt = (attempts.at(-1)?.assign.record.body.attempt ?? -1) + 1;
   const isFull = attempt >= attemptsMax(ledger.spec.body);
   if (last !== undefined && stays === last) return stopOthers(draft, living, last, observed);
@@ -65,7 +72,7 @@ export function planReplica(
     if (!isProposed) draft.adoption = { attempt, replaces, adopted };
     return;
   }
-  const notBefore = last === undefined ? observed.now : pauseEnd(draft, last, inRow, observed);
+  const notBefore = last === undefined ? observed.now : pauseEnd(draft, last, losses, observed);
   if (notBefore > observed.now) return wake(draft, notBefore);
   // One of the version before runs in its place.
   if (isProposed || observed.held?.has(index) === true) return;
@@ -113,10 +120,10 @@ function isWell({ attempt: { state } }: View): boolean {
 function whoStays(
   living: readonly View[],
   last: View | undefined,
-  inRow: number,
+  losses: number,
 ): View | undefined {
   const isAlive = last !== undefined && living.includes(last);
-  if (isAlive && isWell(last) && inRow >= FLAPPING) return last;
+  if (isAlive && isWell(last) && losses >= FLAPPING) return last;
   const byAge = living.toSorted((a, b) => ageOf(a) - ageOf(b));
   return byAge.find(isWell) ?? (isAlive ? last : byAge[0]);
 }
@@ -163,16 +170,37 @@ function troubles(attempts: readonly Attempt[], last: View | undefined, now: Mil
   return count;
 }
 
-/** When the next attempt may start; a first loss is replaced at once. */
-function pauseEnd(draft: PartitionPlan, last: View, inRow: number, observed: Observed): Millis {
-  const { now, limits } = observed;
-  const { failedAt } = last.watched;
-  if (failedAt === null && last.fate !== 'failed') draft.failed.push(executionOf(last));
-  return after(failedAt ?? now, pauseMs(last.fate, inRow, limits.retryBackoffMs));
+/** Its node stopped it after a while, as it leaves: that says nothing of the next one. */
+function hasMoved({ assign, state }: Attempt, next: Attempt): boolean {
+  if (state?.body.phase !== 'cancelled' || replacedFor(next) !== 'missed') return false;
+  return next.assign.record.hlc - assign.record.hlc >= MOVED_MS;
 }
 
-function pauseMs(fate: Fate, inRow: number, firstMs: number): number {
-  if (fate !== 'failed' && inRow <= 1) return 0;
+/** The same of the last one. */
+function moves({ attempt: { state }, watched: { firstAt, failedAt } }: View, now: Millis): boolean {
+  return state?.body.phase === 'cancelled' && (failedAt ?? now) - firstAt >= MOVED_MS;
+}
+
+/** Of the attempts in a row. */
+function lossesIn(attempts: readonly Attempt[], inRow: number): number {
+  const row = attempts.slice(attempts.length - inRow);
+  return row.filter((attempt, at) => {
+    const next = row[at + 1];
+    return next === undefined || !hasMoved(attempt, next);
+  }).length;
+}
+
+/** When the next attempt may start; a first loss is replaced at once, and so is what moves. */
+function pauseEnd(draft: PartitionPlan, last: View, losses: number, observed: Observed): Millis {
+  const { now, limits } = observed;
+  if (moves(last, now)) return now;
+  const { failedAt } = last.watched;
+  if (failedAt === null && last.fate !== 'failed') draft.failed.push(executionOf(last));
+  return after(failedAt ?? now, pauseMs(last.fate, losses, limits.retryBackoffMs));
+}
+
+function pauseMs(fate: Fate, losses: number, firstMs: number): number {
+  if (fate !== 'failed' && losses <= 1) return 0;
   const mostMs = fate === 'lost' ? LOST_PAUSE_MAX_MS : RESTART_MAX_MS;
-  return Math.min(firstMs * 2 ** Math.min(inRow - 1, 20), mostMs);
+  return Math.min(firstMs * 2 ** Math.min(losses - 1, 20), mostMs);
 }

@@ -111,7 +111,11 @@ function stop(core: Node, kept: KeptJob, lead: Leader, { assign }: Attempt): voi
 
 /** Why the replicas of this version are taken not to come up; null while they may. */
 function failing(attempts: readonly Attempt[]): string | null {
-  const failures = attempts.map(({ state }) => {
+  // What goes on as a further attempt is one execution all the same.
+  const executions = new Map(
+    attempts.map((attempt) => [attempt.assign.record.body.execution, attempt] as const),
+  );
+  const failures = [...executions.values()].map(({ state }) => {
     if (state === null) return 0;
     return state.body.restarts + (state.body.phase === 'failed' ? 1 : 0);
   });

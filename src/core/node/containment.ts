@@ -6,9 +6,11 @@
  */
 import { jobOfMessage } from './about.ts';
 import { after } from '../record/ids.ts';
-import type { JobId, Millis, RequestId } from '../record/ids.ts';
+import { currentOf } from '../record/chain.ts';
+import type { JobId, Millis, NodeId, RequestId } from '../record/ids.ts';
+import { keeperNodes } from '../record/keeper-set.ts';
 import { executionTimer } from '../executing/reporting.ts';
-import { note, reply } from './outbox.ts';
+import { note, reply, send } from './outbox.ts';
 import { remember } from './remember.ts';
 import { dropExecution } from '../executing/state.ts';
 import type { Node, With } from './state.ts';
@@ -94,15 +96,24 @@ function dropJob(
   const state = aside ? 'aside' : 'reading';
   const trouble: Trouble = { strikes, state, why: why.slice(0, 300), at: core.now };
   remember(core.troubles, job, trouble, TROUBLES_MAX);
+  const others = aside ? followersOf(core, job) : [];
   const running = forgetJob(core, job);
   if (!aside) {
     core.out.push({ type: 'reload', job });
     return;
   }
   note(core, 'job.set-aside', { job, why: trouble.why });
+  for (const node of others) send(core, node, { type: 'not-leading', jobs: [job] });
   for (const execution of running) {
     core.out.push({ type: 'cancel-run', execution, why: 'the job cannot be handled on this node' });
   }
+}
+
+/** Who keeps the job and takes this node for its leader. */
+function followersOf(core: With<'keeping'>, job: JobId): readonly NodeId[] {
+  const kept = core.keeping.kept.get(job);
+  if (kept === undefined || kept.seen.leader !== core.self || kept.ledger.close !== null) return [];
+  return keeperNodes(currentOf(kept.ledger)).filter((node) => node !== core.self);
 }
 
 const holds = (core: With<'asking' | 'keeping' | 'placing' | 'executing'>, job: JobId): boolean =>

@@ -138,6 +138,30 @@ describe('admissions that nobody activates', () => {
     }
   });
 
+  it('are led by whoever says so then, when a keeper brings them, and by no other later on', () => {
+    for (const [waitMs, stands] of [
+      [0, false],
+      [20_000, true],
+    ] as const) {
+      const cluster = new Cluster({ nodes: 1 });
+      const { spec, admission } = asked(1);
+      const { job } = spec.body;
+      const first = firstEpoch(firstConfiguration(admission.body));
+      const certified = certify(admission, 'admission', [7, 8], first);
+      cluster.message(0, 8, { type: 'activate', spec, admission: certified });
+      assert.deepEqual(
+        cluster.messages('status-wanted').map(({ to }) => to),
+        [idOf(7), idOf(8)],
+      );
+      cluster.advance(waitMs);
+      const epoch = { ...first, number: 2, leader: idOf(8) };
+      cluster.message(0, 8, { type: 'leading', jobs: [{ job, epoch }] });
+      cluster.message(0, 7, { type: 'not-leading', jobs: [job] });
+      cluster.advance(5_000);
+      assert.equal(cluster.messages('prepare').length > 0, stands);
+    }
+  });
+
   it('are nothing to a node that has another store since: it cannot vote for them', () => {
     const before = new Cluster({ nodes: 1 });
     before.message(0, 7, asked(1));

@@ -59,6 +59,8 @@ const failed = (overAgoMs: number, of: FailureClass = 'node'): Told => ({
   failure: of,
   overAgoMs,
 });
+/** Its node leaves, and stopped it in order. */
+const MOVED: Told = { phase: 'cancelled', replaced: 'missed', overAgoMs: 60_000 };
 const becauseOf = (told: Told | undefined): ReplacedFor =>
   told?.replaced ?? told?.gone ?? (told?.phase === 'failed' ? 'failed' : 'surplus');
 
@@ -297,6 +299,45 @@ const laws: readonly (readonly [string, readonly Told[], object])[] = [
     'one that its leaving node cancelled is replaced at once',
     [{ phase: 'cancelled', overAgoMs: 0 }],
     { wants: ['1 missed'] },
+  ],
+  [
+    'however many nodes left before, and whatever failed before that',
+    [
+      { ...failed(60_000), agoMs: 400_000 },
+      { ...failed(60_000), agoMs: 390_000 },
+      { ...MOVED, agoMs: 380_000 },
+      { ...MOVED, agoMs: 300_000 },
+      { ...MOVED, agoMs: 200_000, overAgoMs: 0 },
+    ],
+    { wants: ['5 missed'] },
+  ],
+  [
+    'nor is a loss the second one because it moved before',
+    [
+      { ...MOVED, agoMs: 300_000 },
+      { ...MOVED, agoMs: 200_000 },
+      { ...MOVED, agoMs: 100_000 },
+      { ...lost, overAgoMs: 0 },
+    ],
+    { wants: ['4 lost'] },
+  ],
+  [
+    'but two of those are, whatever lies between them',
+    [
+      { ...lost, agoMs: 200_000 },
+      { ...MOVED, agoMs: 100_000 },
+      { ...lost, overAgoMs: 500 },
+    ],
+    { wakeInMs: 1_500 },
+  ],
+  [
+    'nor has it moved when its node gave it back as soon as it had it',
+    [
+      { ...MOVED, agoMs: 3_000 },
+      { ...MOVED, agoMs: 2_000 },
+      { ...MOVED, agoMs: 1_000, overAgoMs: 500 },
+    ],
+    { wakeInMs: 3_500 },
   ],
 ];
 

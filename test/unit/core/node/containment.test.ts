@@ -133,6 +133,22 @@ describe('a job that cannot be handled', () => {
     assert.equal(defects(cluster).length, 2, 'it is not looked at any more');
   });
 
+  it('is led by nobody here any more, and those who keep it are told so at once', () => {
+    const { cluster, flaw } = flawed();
+    const { spec, admission } = admitted(nowhere, [0, 1, 2]);
+    cluster.message(0, 1, { type: 'activate', spec, admission });
+    flaw.type = 'close';
+    cluster.until('it is read again', () => defects(cluster).length === 1);
+    assert.deepEqual(cluster.messages('not-leading'), []);
+    flaw.type = 'grant';
+    cluster.until('it is aside', () => cluster.machine(0).load().jobsSetAside === 1);
+    const told = cluster.messages('not-leading').map(({ to, message }) => [to, ...message.jobs]);
+    assert.deepEqual(told, [
+      [idOf(1), spec.body.job],
+      [idOf(2), spec.body.job],
+    ]);
+  });
+
   it('is not spoken of while it is aside: no vote, no promise, no second start', () => {
     const { cluster, flaw } = flawed();
     const job = admitted(jobWith(), [1, 2, 0]);

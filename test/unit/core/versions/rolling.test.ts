@@ -6,6 +6,13 @@ import { RUNNING, Service, exits, taking } from './service.ts';
 
 const COUNT = 3;
 const STARTING: readonly RunEvent[] = [{ type: 'phase', phase: 'starting' }];
+const NODES = [0, 1, 2, 3, 4];
+const broke: RunEvent = {
+  type: 'failed',
+  failure: { code: 'it-broke', class: 'node', message: 'it broke' },
+  output: null,
+  usage: null,
+};
 const fatal: RunEvent = {
   type: 'failed',
   failure: { code: 'image-not-found', class: 'spec', message: 'no such image' },
@@ -96,6 +103,30 @@ describe('a replica of a version before whose node was away while another took i
   });
 });
 
+describe('a replica of a new version that was thought lost and taken back', () => {
+  it('has failed no more often than it did', () => {
+    let count = 0;
+    const service = new Service(({ version }) => {
+      if (version !== 2) return RUNNING;
+      count += 1;
+      if (count === 3) return STARTING;
+      return count < 3 ? [...RUNNING, exits] : RUNNING;
+    });
+    const { cluster } = service;
+    service.update('2');
+    service.until('it has ended twice', () => count === 2);
+    const away = NODES.find((node) =>
+      cluster.inspect(node).executions.some(({ version }) => version === 2),
+    );
+    assert.ok(away !== undefined && cluster.job(away).leading === null);
+    cluster.pause(away);
+    service.until('another takes its place', () => count === 3);
+    cluster.resume(away);
+    service.until('all are of the second', () => service.running().join() === '2,2,2');
+    assert.equal(service.message, '');
+  });
+});
+
 describe('a service that is stopped while it does not come up', () => {
   it('ends, and does not go back to the version before', () => {
     const service = new Service(({ version }) => (version === 2 ? [...RUNNING, exits] : RUNNING));
@@ -115,6 +146,40 @@ describe('a service that is stopped while it does not come up', () => {
     const known = cluster.inspect(0).jobs.find((one) => one.job === job);
     assert.equal(known?.state, 'Stopped');
     assert.equal(service.running().join(), '');
+  });
+});
+
+describe('a service that is stopped just as it fails once too often', () => {
+  it('ends, though its leader learns of both at once', () => {
+    let count = 0;
+    const service = new Service(({ version }) => {
+      if (version !== 2) return RUNNING;
+      count += 1;
+      return count < 3 ? [...RUNNING, broke] : RUNNING;
+    });
+    const { cluster, job } = service;
+    const leads = (node: number): boolean =>
+      cluster.inspect(node).jobs.some((one) => one.job === job && one.leading !== null);
+    service.update('2');
+    service.until('it is tried for the last time', () => count === 3);
+    const leader = NODES.find(leads) ?? assert.fail();
+    cluster.pause(leader);
+    cluster.advance(4_000);
+    // It asks whether it still leads, and decides nothing until it knows.
+    cluster.lose = ({ message }) => message.type === 'promise';
+    cluster.resume(leader);
+    const by = NODES.find((node) => node !== leader) ?? assert.fail();
+    const request = cluster.request(by, { type: 'stop', job, reason: '' });
+    for (const node of NODES)
+      for (const { execution, version } of cluster.inspect(node).executions)
+        if (version === 2) cluster.report(node, execution, [broke]);
+    cluster.advance(500);
+    cluster.lose = () => false;
+    service.until('it is stopped', () => cluster.reply(request) !== null);
+    service.goOn(60_000);
+    assert.equal(cluster.inspect(0).jobs.find((one) => one.job === job)?.state, 'Stopped');
+    assert.equal(service.running().join(), '');
+    assert.equal(cluster.effects('run').filter(({ order }) => order.version > 2).length, 0);
   });
 });
 
@@ -141,6 +206,10 @@ describe('a service whose next version finds no room beside it', () => {
     service.fill(5, taking(1_500));
     service.update('2', taking(3_000));
     service.goOn(180_000);
+    assert.ok(service.least >= 4, `${service.least} ran`);
+    // Its place is free, and neither of the version before nor of this one: that counts for a later one, too.
+    service.update('3', taking(3_000));
+    service.goOn(60_000);
     assert.ok(service.least >= 4, `${service.least} ran`);
   });
 

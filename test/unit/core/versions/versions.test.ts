@@ -110,6 +110,37 @@ describe('an update of a job that runs', () => {
     assert.deepEqual(leads(), leader);
   });
 
+  it('is all that its leader proposes from then on', () => {
+    const mesh = new Mesh(jobWith(), { program: () => RUNNING });
+    const { cluster } = mesh;
+    const [running] = NODES.flatMap((node) =>
+      cluster.inspect(node).executions.map(({ execution }) => ({ node, execution })),
+    );
+    assert.ok(running !== undefined);
+    const proposed = (version: number, from = 0): number =>
+      cluster.sent
+        .slice(from)
+        .filter(
+          ({ message }) =>
+            message.type === 'propose' &&
+            message.values.some(({ slot }) => slot.startsWith(`assign/${version}/`)),
+        ).length;
+    cluster.lose = ({ message }) =>
+      message.type === 'voted' &&
+      message.votes.some(({ body }) => body.slot.startsWith('assign/1/'));
+    const before = proposed(1);
+    const failure = { code: 'it-broke', class: 'node', message: 'it broke' } as const;
+    cluster.report(running.node, running.execution, [
+      { type: 'failed', failure, output: null, usage: null },
+    ]);
+    mesh.until('another attempt is proposed', () => proposed(1) > before);
+    mesh.update(4, jobWith({}, CHANGED));
+    const after = cluster.sent.length;
+    mesh.until('it runs', () => mesh.running().join() === '2');
+    cluster.advance(60_000);
+    assert.equal(proposed(1, after), 0);
+  });
+
   it('is one of two that come at once, and the other is told which', () => {
     const mesh = new Mesh(jobWith(), { program: () => RUNNING });
     mesh.cluster.lose = ({ message }) => message.type === 'update';
