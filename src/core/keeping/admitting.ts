@@ -309,9 +309,8 @@ export function activate(
   core.timers.set('leaders', after(core.now, LEAD_CHECK_MS));
   countAge(core, kept);
   // It was away, or was not told: the others may be far ahead, and whom it takes for the leader may be gone.
-  const isLate =
-    pending === undefined ? from !== spec.body.sponsor : core.now - pending.since >= ORPHAN_MS;
-  if (!isLate) return;
+  const isFirst = configs.length === 0 && version === undefined;
+  if (isFirst && (pending === undefined || core.now - pending.since < ORPHAN_MS)) return;
   for (const node of keeperNodes(currentOf(ledger)))
     if (node !== core.self) send(core, node, { type: 'status-wanted', jobs: [job] });
 }

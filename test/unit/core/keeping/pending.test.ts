@@ -138,7 +138,7 @@ describe('admissions that nobody activates', () => {
     }
   });
 
-  it('are led by whoever says so then, when a keeper brings them, and by no other later on', () => {
+  it('are led by whoever says so then, and by no other later on', () => {
     for (const [waitMs, stands] of [
       [0, false],
       [20_000, true],
@@ -148,11 +148,9 @@ describe('admissions that nobody activates', () => {
       const { job } = spec.body;
       const first = firstEpoch(firstConfiguration(admission.body));
       const certified = certify(admission, 'admission', [7, 8], first);
+      cluster.message(0, 7, { type: 'admit', spec, admission });
+      cluster.advance(15_000);
       cluster.message(0, 8, { type: 'activate', spec, admission: certified });
-      assert.deepEqual(
-        cluster.messages('status-wanted').map(({ to }) => to),
-        [idOf(7), idOf(8)],
-      );
       cluster.advance(waitMs);
       const epoch = { ...first, number: 2, leader: idOf(8) };
       cluster.message(0, 8, { type: 'leading', jobs: [{ job, epoch }] });
