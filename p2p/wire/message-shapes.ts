@@ -6,6 +6,7 @@
 import {
   BID_EXECUTIONS_MAX,
   HOLDERS_MAX,
+  JOBS_NAMED_MAX,
   LIVE_MAX,
   LIVE_WANTED_MAX,
 } from '../../src/core/contract/limits.ts';
@@ -308,7 +309,7 @@ function executionShapes(records: RecordShapes) {
 
 function otherShapes(records: RecordShapes) {
   const nonce = common.moment;
-  const jobs = list<JobId>(jobId, 256);
+  const jobs = list<JobId>(jobId, JOBS_NAMED_MAX);
   return {
     command: map<OneMessage<'command'>>({ type: literal('command'), command: records.command }),
     'command-refused': map<OneMessage<'command-refused'>>({
@@ -325,7 +326,10 @@ function otherShapes(records: RecordShapes) {
     'status-wanted': map<OneMessage<'status-wanted'>>({ type: literal('status-wanted'), jobs }),
     leading: map<OneMessage<'leading'>>({
       type: literal('leading'),
-      jobs: list(map<{ readonly job: JobId; readonly epoch: Epoch }>({ job: jobId, epoch }), 256),
+      jobs: list(
+        map<{ readonly job: JobId; readonly epoch: Epoch }>({ job: jobId, epoch }),
+        JOBS_NAMED_MAX,
+      ),
     }),
     'not-leading': map<OneMessage<'not-leading'>>({ type: literal('not-leading'), jobs }),
     advert: map<OneMessage<'advert'>>({ type: literal('advert'), advert: records.advert }),

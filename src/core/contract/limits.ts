@@ -60,6 +60,8 @@ export const BID_EXECUTIONS_MAX = 16;
 export const MESSAGE_FILL_BYTES = 262_144;
 /** Items of one list, however small: what reading a message may cost is limited, too. */
 export const MESSAGE_ITEMS_MAX = 2_000;
+/** Jobs that one message names, of which keepers ask each other who leads them. */
+export const JOBS_NAMED_MAX = 256;
 /** Lines of one answer to a question. */
 export const LIST_MAX = 1_000;
 /** Before a program that does not end is started again for the first time; doubles with each end soon after it. */

@@ -11,9 +11,6 @@ import { keeperNodes } from '../record/keeper-set.ts';
 import { leaderIn } from '../leading/state.ts';
 import { eachKept } from './books.ts';
 
-/** Jobs of one message; what the wire carries. */
-const TOLD_MAX = 256;
-
 /** It is there, by its last word, and does not leave itself. */
 const isStaying = (core: With<'mesh'>, node: NodeId): boolean =>
   core.mesh.members.get(node)?.advert.body.keeps === true &&
@@ -33,7 +30,5 @@ export function handOver(core: With<'mesh' | 'keeping'>): void {
       if (node !== core.self) told.set(node, jobs);
     }
   }
-  for (const [node, jobs] of told)
-    for (let at = 0; at < jobs.length; at += TOLD_MAX)
-      send(core, node, { type: 'not-leading', jobs: jobs.slice(at, at + TOLD_MAX) });
+  for (const [node, jobs] of told) send(core, node, { type: 'not-leading', jobs });
 }

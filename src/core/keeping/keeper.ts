@@ -53,8 +53,6 @@ export const keeps = ({ ledger }: KeptJob, node: NodeId): boolean =>
 const COMMITS_MAX = 64;
 /** Jobs of which one message may make this node say that they are closed. */
 const CLOSED_TOLD = 256;
-/** Jobs of one question; what the wire carries. */
-const CHECKED_MAX = 256;
 /** Of an allowance, for each job that is not here. */
 const UNKNOWN_POINTS = 1;
 /** Each rank below the first living one waits this much longer before it stands for leader. */
@@ -320,10 +318,7 @@ export function checkLeaders(core: With<'mesh' | 'keeping' | 'placing' | 'execut
     overdue ||= isOverdue(core, kept);
     if (isOwing(core, kept)) asked.set(leader, [...(asked.get(leader) ?? []), kept.ledger.job]);
   }
-  for (const [leader, jobs] of asked) {
-    for (let at = 0; at < jobs.length; at += CHECKED_MAX)
-      send(core, leader, { type: 'status-wanted', jobs: jobs.slice(at, at + CHECKED_MAX) });
-  }
+  for (const [leader, jobs] of asked) send(core, leader, { type: 'status-wanted', jobs });
   lookForChanges(core);
   lookForOrphans(core);
   askBranches(core);

@@ -32,8 +32,6 @@ import type { Leader, Succession } from './state.ts';
 const ASKING_MS = 30_000;
 /** Keepers ask every ten seconds who leads. */
 const IDLE_MS = 60_000;
-/** Jobs of one question, as the wire carries them; the others are asked about the next time. */
-const ASKED_MAX = 256;
 /** So long all that are there are waited for. */
 const AGREEING_MS = 5_000;
 /** A newcomer is given so long to fetch what was committed before it is a keeper like the others. */
@@ -67,8 +65,7 @@ function askIdle(core: With<'mesh' | 'keeping'>): void {
       asked.set(node, [...(asked.get(node) ?? []), kept.ledger.job]);
     }
   }
-  for (const [node, jobs] of asked)
-    send(core, node, { type: 'status-wanted', jobs: jobs.slice(0, ASKED_MAX) });
+  for (const [node, jobs] of asked) send(core, node, { type: 'status-wanted', jobs });
 }
 
 /** Whatever is due for the change that the leader has in mind; called whenever something about the job changes. */

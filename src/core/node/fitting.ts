@@ -3,7 +3,7 @@
  * cut here, by the bytes that it will have on the wire, into as many as it takes. Each part is a message
  * of its own: it may be lost, repeated or overtaken like any other, and means the same without the rest.
  */
-import { MESSAGE_FILL_BYTES, MESSAGE_ITEMS_MAX } from '../contract/limits.ts';
+import { JOBS_NAMED_MAX, MESSAGE_FILL_BYTES, MESSAGE_ITEMS_MAX } from '../contract/limits.ts';
 import type { CertifiedValue, Message, MessageType } from '../contract/messages.ts';
 import type { ExecutionId, RecordId } from '../record/ids.ts';
 import type { AnyRecord, Signed } from '../record/records.ts';
@@ -15,8 +15,6 @@ const FITS_ALWAYS = 12;
 const ITEM_BYTES = 96;
 /** An id as text, with a number beside it. */
 const ID_BYTES = 64;
-/** A node's id, an epoch and a job. */
-const LED_BYTES = 192;
 
 type MessageOf<T extends MessageType> = Extract<Message, { readonly type: T }>;
 type Cut<T extends MessageType> = (
@@ -121,6 +119,18 @@ const restsOnCommands = ({ type }: { readonly type: string }): boolean =>
 /** Its parts are bounded one by one, or it was measured when it was made: a spec, certificates, a page. */
 const bounded = <T extends MessageType>(message: MessageOf<T>): readonly Message[] => [message];
 
+/** Few enough that their bytes need not be counted. */
+const byJobs = (
+  message: MessageOf<'status-wanted' | 'leading' | 'not-leading'>,
+): readonly Message[] => {
+  const { jobs } = message;
+  if (jobs.length <= JOBS_NAMED_MAX) return [message];
+  const parts = Array.from({ length: Math.ceil(jobs.length / JOBS_NAMED_MAX) }, (_, at) =>
+    jobs.slice(at * JOBS_NAMED_MAX, (at + 1) * JOBS_NAMED_MAX),
+  );
+  return parts.map((part) => ({ ...message, jobs: part }) as Message);
+};
+
 const cuts: { readonly [T in MessageType]: Cut<T> } = {
   admit: bounded,
   admitted: bounded,
@@ -174,9 +184,9 @@ const cuts: { readonly [T in MessageType]: Cut<T> } = {
   command: bounded,
   'command-refused': bounded,
   'command-ack': bounded,
-  'status-wanted': byList('jobs', () => ID_BYTES),
-  leading: byList('jobs', () => LED_BYTES),
-  'not-leading': byList('jobs', () => ID_BYTES),
+  'status-wanted': byJobs,
+  leading: byJobs,
+  'not-leading': byJobs,
   advert: bounded,
   ping: bounded,
   pong: bounded,

@@ -167,3 +167,24 @@ describe('a proposal in several parts', () => {
     assert.ok(last.states.some(({ id }) => id === state.id));
   });
 });
+
+describe('jobs that keepers ask each other about', () => {
+  const named = Array.from({ length: 600 }, () => job);
+  for (const message of [
+    { type: 'status-wanted', jobs: named },
+    { type: 'not-leading', jobs: named },
+    { type: 'leading', jobs: named.map((one) => ({ job: one, epoch })) },
+  ] as const satisfies readonly Message[])
+    it(`are as many in each message of type ${message.type} as it carries`, () => {
+      const parts = fitting(suite, message) as readonly (typeof message)[];
+      assert.deepEqual(
+        parts.map(({ jobs }) => jobs.length),
+        [256, 256, 88],
+      );
+      for (const part of parts)
+        assert.deepEqual(messages.decodeMessage(messages.encodeMessage(part)), {
+          ok: true,
+          message: part,
+        });
+    });
+});
