@@ -237,7 +237,7 @@ export function onActivate(
     }
     activate(core, from, spec, message);
   } else if (kept !== undefined) {
-    takeBranch(core, from, kept, message.configs ?? []);
+    takeBranch(core, from, kept, message.configs ?? [], message.version);
     takeVersion(core, from, kept, message);
   }
   send(core, from, { type: 'activated', job });
@@ -263,7 +263,7 @@ export function onVersionLearned(
   kept: KeptJob,
   { version, configs }: Extract<Message, { type: 'version' }>,
 ): void {
-  takeBranch(core, from, kept, configs ?? []);
+  takeBranch(core, from, kept, configs ?? [], version);
   takeVersion(core, from, kept, { version });
 }
 

@@ -7,9 +7,11 @@ import { learn } from '../consensus/proposer.ts';
 import type { Message } from '../contract/messages.ts';
 import { allow, pointsFor } from '../mesh/allowance.ts';
 import { isNear } from '../mesh/reach.ts';
-import { note, persist, refuse, send, touch } from '../node/outbox.ts';
+import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
+import { firstEpoch } from '../record/ballot.ts';
 import { makeAnew } from '../record/ledger.ts';
+import type { Ledger } from '../record/ledger.ts';
 import { certifiedEpoch } from '../record/certificate.ts';
 import {
   changes,
@@ -22,13 +24,17 @@ import {
   sameConfig,
 } from '../record/chain.ts';
 import type { Chain, Changes } from '../record/chain.ts';
+import { asMillis } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
 import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import type { Certified } from '../record/records.ts';
-import { branchOf, extended, isReseedable } from '../record/verify.ts';
+import { branchOf, checkCommitted, extended, isReseedable } from '../record/verify.ts';
+import { checkWanted, specsOf } from '../record/versions.ts';
 import { rowsOf } from './books.ts';
+import { isGuest } from './changing.ts';
 import { keepersChanged } from './guests.ts';
 import { isIntact } from './orphans.ts';
+import { takeWanted } from './versions.ts';
 import type { KeptJob } from './state.ts';
 
 /** Between two rounds: those of two branches that meet are to be of one mind within a minute. */
@@ -45,6 +51,8 @@ export interface Round {
   rival: { readonly chain: Chain; readonly configs: readonly Certified<'config'>[] } | null;
   /** Keepers of that one that said so in this round. */
   readonly intact: Set<NodeId>;
+  /** When it last asked at once, as it heard of another one. */
+  hastenedAt: Millis;
 }
 
 export const createRound = (now: Millis): Round => ({
@@ -53,14 +61,19 @@ export const createRound = (now: Millis): Round => ({
   same: new Set(),
   rival: null,
   intact: new Set(),
+  hastenedAt: asMillis(Number.NEGATIVE_INFINITY),
 });
 
-/** Takes over what is proven of who keeps the job since. */
+/**
+ * Takes over what is proven of who keeps the job since.
+ * @param version what the job has there, by who tells of it; for whom the job is over it goes on with a later one only
+ */
 export function takeBranch(
   core: With<'mesh'>,
   from: NodeId,
   kept: KeptJob,
   configs: NonNullable<Changes['configs']>,
+  version?: Certified<'version'>,
 ): void {
   const { ledger } = kept;
   const fresh = configs
@@ -75,9 +88,40 @@ export function takeBranch(
     kept.elsewhere.set(from, core.now);
   if (other.major !== own.major && (isIntact(core, kept) || !isReseedable(ledger.spec.body)))
     return refuse(core, from, 'outdated-epoch', false);
-  if (provenBy(told, ledger.configs).length === ledger.configs.length)
-    for (const config of fresh) learn(core, kept, config);
-  else turnTo(core, kept, provenBy(told, [...ledger.configs, ...fresh]));
+  const isLonger = provenBy(told, ledger.configs).length === ledger.configs.length;
+  if (!isLonger && isOverFor(core, ledger, told, version)) return tellEnd(core, from, ledger);
+  if (isLonger) for (const config of fresh) learn(core, kept, config);
+  else return turnTo(core, kept, provenBy(told, [...ledger.configs, ...fresh]));
+  if (everKept(ledger, core.self)) bind(core, kept);
+}
+
+/** It is over here, and not proven to have gone on there with a version after that. */
+function isOverFor(
+  core: Node,
+  { close }: Ledger,
+  told: Chain,
+  version: Certified<'version'> | undefined,
+): boolean {
+  if (close === null) return false;
+  const isLater = version !== undefined && version.record.body.version > close.record.body.version;
+  return !isLater || checkCommitted(core.suite, told, version) !== 'good';
+}
+
+function tellEnd(core: Node, to: NodeId, { job, close, configs }: Ledger): void {
+  if (close !== null) send(core, to, { type: 'closed', job, close, ...changes(configs) });
+}
+
+/**
+ * To go by a higher branch is as good as a promise there: what it learns in it may take the place of what it had accepted
+ * or learned in the lower one, so it must not vote in that one again.
+ */
+function bind(core: Node, kept: KeptJob): void {
+  const { ledger, promised } = kept;
+  const current = currentOf(ledger);
+  if (current.config.major <= promised.config.major) return;
+  const { job } = ledger;
+  kept.promised = firstEpoch(current);
+  persist(core, { table: 'promises', job, key: job, value: kept.promised });
 }
 
 /**
@@ -106,8 +150,9 @@ export function followEnd(
 /** From now on this node goes by these configurations, and what belongs to others is forgotten. */
 function turnTo(core: Node, kept: KeptJob, configs: readonly Certified<'config'>[]): void {
   const { ledger } = kept;
-  const { job } = ledger;
+  const { job, version } = ledger;
   const known = rowsOf(ledger);
+  const hasKept = everKept(ledger, core.self);
   makeAnew(ledger, configs, core.suite.specIn);
   const here = rowsOf(ledger);
   for (const key of known)
@@ -122,9 +167,23 @@ function turnTo(core: Node, kept: KeptJob, configs: readonly Certified<'config'>
   kept.fetching = null;
   kept.outdated.clear();
   kept.round = createRound(core.now);
+  if (hasKept) bind(core, kept);
   note(core, 'job.turned', { job, config: configText(currentOf(ledger).config) });
   keepersChanged(core, kept);
+  if (version !== null && ledger.version?.record.id !== version.record.id)
+    wantAgain(core, kept, version);
   touch(core, job);
+}
+
+/** A version was decided in the other branch alone. Its owner wants it all the same: here it is decided anew. */
+function wantAgain(core: Node, kept: KeptJob, { record }: Certified<'version'>): void {
+  const { suite, self } = core;
+  const { job, spec } = kept.ledger;
+  const wanted = specsOf(suite, spec, record.body);
+  if (wanted === null || checkWanted(suite, spec, wanted, wallMs(core)) !== 'good') return;
+  if (!isGuest(core, kept)) takeWanted(core, kept, wanted);
+  for (const node of keeperNodes(currentOf(kept.ledger)))
+    if (node !== self) send(core, node, { type: 'update', job, ...wanted });
 }
 
 const configText = ({ major, minor }: { major: number; minor: number }): string =>
@@ -137,7 +196,10 @@ export function askBranches(core: With<'mesh' | 'keeping'>): void {
   for (const kept of core.keeping.kept.values()) {
     const { ledger, round } = kept;
     if (ledger.close !== null || currentOf(ledger).config.major === 0) continue;
-    if (core.now - round.askedAt >= ROUND_MS) askRound(core, kept);
+    if (core.now - round.askedAt < ROUND_MS) continue;
+    // Nobody has spoken for it since: another one may.
+    if (round.intact.size === 0) round.rival = null;
+    askRound(core, kept);
   }
 }
 
@@ -170,9 +232,7 @@ export function onBranch(
   const told = branchOf(core.suite, firstOf(ledger.admission.record.body), configs);
   if (told === null) return refuse(core, from, 'bad-certificate', false);
   if (!everKept(told, from)) return refuse(core, from, 'not-keeper', false);
-  const { close } = ledger;
-  if (close !== null)
-    return send(core, from, { type: 'closed', job, close, ...changes(ledger.configs) });
+  if (ledger.close !== null) return tellEnd(core, from, ledger);
   takeBranch(core, from, kept, configs);
   const intact = isIntact(core, kept);
   send(core, from, { type: 'branch-known', job, turn, intact, ...changes(ledger.configs) });
@@ -191,17 +251,33 @@ export function onBranchKnown(
   const told = branchOf(core.suite, firstOf(ledger.admission.record.body), configs);
   if (told === null) return refuse(core, from, 'bad-certificate', false);
   if (configurationOf(told, own) !== null && everKept(ledger, from)) round.same.add(from);
-  const last = currentOf(told);
-  if (compareConfigs(last.config, own) > 0) return takeBranch(core, from, kept, configs);
-  if (!intact || sameConfig(last.config, own) || !isKeeper(last, from)) return;
-  const known = round.rival;
-  if (known === null || !sameConfig(currentOf(known.chain).config, last.config)) {
-    // All of its keepers are asked, and soon.
+  const { config } = currentOf(told);
+  if (compareConfigs(config, own) > 0) return takeBranch(core, from, kept, configs);
+  if (!intact || sameConfig(config, own) || !isKeeper(currentOf(told), from)) return;
+  if (isBetter(told, round.rival?.chain ?? null)) {
     round.rival = { chain: told, configs };
+    round.intact.clear();
+    // All of its keepers are asked, and soon; but not by each that tells of yet another one.
+    if (core.now - round.hastenedAt < ROUND_MS) return;
+    round.hastenedAt = core.now;
     return askRound(core, kept);
   }
+  const { rival } = round;
+  // It may not know the latest change of those that go on.
+  if (rival === null || configurationOf(rival.chain, config) === null) return;
   round.intact.add(from);
+  const last = currentOf(rival.chain);
   if (!isQuorum(last, round.intact)) return;
   note(core, 'job.yielded', { job: ledger.job, config: configText(last.config) });
-  turnTo(core, kept, provenBy(told, configs));
+  turnTo(core, kept, provenBy(rival.chain, rival.configs));
+}
+
+/**
+ * Of several that are said to go on the one of the keepers before counts, whom nobody made up alone, and of one the
+ * latest that is known: else those who are asked in turn for two would never be enough for either.
+ */
+function isBetter(told: Chain, known: Chain | null): boolean {
+  if (known === null) return true;
+  const [a, b] = [currentOf(told).config, currentOf(known).config];
+  return a.major < b.major || (a.major === b.major && a.minor > b.minor);
 }

@@ -14,7 +14,7 @@ import { slotOf } from '../record/slot.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import type { Signed } from '../record/records.ts';
 import { rowsOf, WANTED_KEYS } from './books.ts';
-import { hasLeft, isGuest } from './changing.ts';
+import { isGuest } from './changing.ts';
 import { dropPast } from './past-books.ts';
 import type { KeptJob } from './state.ts';
 
@@ -28,9 +28,12 @@ export function tellChanges(core: With<'mesh'>, to: NodeId, { ledger }: KeptJob)
   send(core, to, { type: 'commit', job, values: [...configs] });
 }
 
-/** It is to keep the job and does not yet: nobody may rely on what it knows, which it forgets when nothing comes of it. */
+/**
+ * It is to keep the job and does not yet: nobody may rely on what it knows, which it forgets when nothing comes of it.
+ * Who promised something where the job was re-seeded may have kept it in another branch.
+ */
 export const isAspirant = (core: Node, kept: KeptJob): boolean =>
-  isGuest(core, kept) && !hasLeft(kept) && !everKept(kept.ledger, core.self);
+  isGuest(core, kept) && kept.promised.config.major === 0 && !everKept(kept.ledger, core.self);
 
 /** What it votes for, or keeps from now on, is on its disk from the ground up. */
 export function saveGuest(core: Node, kept: KeptJob): void {

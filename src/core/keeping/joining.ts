@@ -114,7 +114,7 @@ export function onJoin(
     return refuse(core, from, 'over-limit', false);
   const kept = known ?? invite(core, from, message);
   if (kept === null) return;
-  takeBranch(core, from, kept, message.configs ?? []);
+  takeBranch(core, from, kept, message.configs ?? [], message.version);
   takeVersion(core, from, kept, message);
   kept.guestAt = core.now;
   onChange(core, from, kept, { type: 'change', job, next });

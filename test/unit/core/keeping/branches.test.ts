@@ -1,0 +1,264 @@
+/** What a node keeps, and what it must not do any more, as it goes from one branch of a job to another. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { firstEpoch } from '../../../../src/core/record/ballot.ts';
+import { chainOf, currentOf, FIRST_CONFIG, reseedId } from '../../../../src/core/record/chain.ts';
+import type { CertifiedValue } from '../../../../src/core/contract/messages.ts';
+import type { Certified, ConfigId, Epoch } from '../../../../src/core/record/records.ts';
+import { slotOf } from '../../../../src/core/record/slot.ts';
+import { Cluster } from '../cluster.ts';
+import type { MessageOf } from '../cluster.ts';
+import {
+  admitted,
+  advertOf,
+  assignOf,
+  at,
+  certify,
+  closeOf,
+  grantOf,
+  idOf,
+  jobWith,
+  nextSpec,
+  storeOf,
+  suite,
+  suiteOf,
+} from '../fixtures.ts';
+import type { Admitted } from '../fixtures.ts';
+
+const setOf = (nodes: readonly number[]) =>
+  nodes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
+
+/** Node `by` re-seeds the job with these, two of whom vote for it. */
+function reseed(of: Admitted, by: number, keepers: readonly number[]): Certified<'config'> {
+  const { job } = of.spec.body;
+  const config = reseedId(suite, job, FIRST_CONFIG, setOf(keepers));
+  const body = { job, config, keepers: setOf(keepers), former: [], reseeds: FIRST_CONFIG };
+  const record = suiteOf(by).seal('config', body, at(5), 'node');
+  return certify(record, slotOf(record), keepers.slice(0, 2), firstEpoch(body));
+}
+
+/** Those before go on: the next configuration after the one of this minor. */
+function goOn(
+  of: Admitted,
+  minor: number,
+  keepers: readonly number[],
+  former: readonly number[],
+  voters: readonly number[],
+): Certified<'config'> {
+  const config = { major: 0, minor: minor + 1 };
+  const body = { job: of.spec.body.job, config, keepers: setOf(keepers), former: setOf(former) };
+  const record = suiteOf(1).seal('config', body, at(5), 'node');
+  return certify(record, slotOf(record), voters, epochOf({ major: 0, minor }, 1, minor));
+}
+
+const epochOf = (config: ConfigId, leader: number, number = 1): Epoch => ({
+  config,
+  number,
+  leader: idOf(leader),
+});
+
+/** Node 0, of a job that these keep. The others are played by the test. */
+class Lone extends Cluster {
+  readonly of: Admitted;
+
+  constructor(keepers: readonly number[], configs: readonly Certified<'config'>[] = []) {
+    // It could not run the job itself, so that it finds nothing undone.
+    super({ nodes: 1, program: () => [], profile: () => ({ engines: {} }) });
+    this.of = admitted(jobWith(), keepers);
+    for (const node of [1, 2, 3, 4, 5])
+      this.message(0, node, { type: 'advert', advert: advertOf(node) });
+    const changed = configs.length === 0 ? {} : { configs };
+    this.message(0, 1, { type: 'activate', ...this.of, ...changed });
+  }
+
+  get id() {
+    return this.of.spec.body.job;
+  }
+
+  get config(): ConfigId {
+    const { records } = this.inspect(0).jobs[0] ?? assert.fail('it knows the job');
+    return currentOf(chainOf(records)).config;
+  }
+
+  tell(from: number, ...values: readonly CertifiedValue[]): void {
+    this.message(0, from, { type: 'commit', job: this.id, values });
+  }
+
+  promises(from: number, epoch: Epoch): boolean {
+    const before = this.messages('promise').length;
+    const grant = grantOf(this.of, epoch, from);
+    this.message(0, from, { type: 'prepare', job: this.id, grant });
+    return this.messages('promise').length > before;
+  }
+
+  /** Hears the others for a while, as often as keepers speak to each other. */
+  pass(ms: number): void {
+    for (const end = this.now + ms; this.now < end; ) {
+      for (const node of [1, 2, 3, 4, 5]) this.message(0, node, { type: 'pong', nonce: 0 });
+      this.advance(1_000);
+    }
+  }
+
+  get turn(): number {
+    return this.messages('branch').at(-1)?.message.turn ?? assert.fail('it asks');
+  }
+
+  /** A keeper of the branch that these lead to says that it goes on. */
+  answer(from: number, configs: readonly Certified<'config'>[] = []): void {
+    const changed = configs.length === 0 ? {} : { configs };
+    const about = { job: this.id, turn: this.turn, intact: true };
+    this.message(0, from, { type: 'branch-known', ...about, ...changed });
+  }
+
+  rows(table: 'promises' | 'records'): readonly string[] {
+    return this.store(0)
+      .rows(table)
+      .map(({ key }) => key);
+  }
+}
+
+const trio = [1, 0, 2];
+const three = admitted(jobWith(), trio);
+/** Keeper 2 re-seeded it, with node 0 and without. */
+const ours = reseed(three, 2, [2, 0, 3]);
+const theirs = reseed(three, 2, [2, 3, 4]);
+/** Keepers 1 and 0 replaced 2. */
+const joint = goOn(three, 0, [1, 0, 6], trio, [1, 0, 6]);
+
+describe('a keeper that goes by a higher branch of a job, and by the lower one again', () => {
+  it('votes no more in the lower one, where what it had accepted is lost, though it promised nothing', () => {
+    for (const again of [false, true]) {
+      const lone = new Lone(trio);
+      const value = assignOf(lone.of, { node: 7 });
+      const [slot, epoch] = [slotOf(value), lone.of.epoch];
+      const proposed: MessageOf<'propose'> = {
+        type: 'propose',
+        job: lone.id,
+        epoch,
+        values: [{ slot, value }],
+        states: [],
+        commands: [],
+      };
+      lone.message(0, 1, proposed);
+      assert.equal(lone.messages('voted').length, 1);
+      lone.tell(2, theirs);
+      const { config } = theirs.record.body;
+      const other = assignOf(lone.of, { node: 8, by: 2 }, epochOf(config, 2));
+      lone.tell(2, certify(other, slot, [2, 3], epochOf(config, 2)));
+      lone.pass(30_000);
+      for (const from of [1, 1, 2]) lone.answer(from);
+      assert.deepEqual(lone.config, FIRST_CONFIG);
+      if (again) lone.restart(0);
+      assert.equal(lone.promises(1, epochOf(FIRST_CONFIG, 1, 3)), false);
+    }
+  });
+
+  it('remembers that it kept the job there, when nobody of the higher one knows it', () => {
+    const alone = goOn(three, 1, [1, 2, 0], [], [1, 2, 0]);
+    const of = admitted(jobWith(), [1, 2, 3]);
+    const came = goOn(of, 0, [1, 2, 0], [1, 2, 3], [1, 2]);
+    const lone = new Lone([1, 2, 3], [came, alone]);
+    assert.equal(lone.promises(1, epochOf({ major: 0, minor: 2 }, 1, 3)), true);
+    lone.tell(3, reseed(of, 3, [3, 4, 5]));
+    assert.ok(lone.config.major > 0);
+    lone.pass(180_000);
+    assert.equal(lone.inspect(0).jobs.length, 1, 'else it would vote a second time');
+    assert.equal(lone.rows('promises').length, 1);
+  });
+});
+
+describe('a job that is over in the lower branch', () => {
+  const end = (lone: Lone): CertifiedValue => {
+    const close = closeOf(lone.of, { outcome: 'failed', code: 'attempts-exhausted' });
+    return certify(close, slotOf(close), [1, 0, 6], epochOf(joint.record.body.config, 1));
+  };
+
+  it('stays so for who is told of the higher one, and tells of its end', () => {
+    const lone = new Lone(trio);
+    lone.tell(1, joint, end(lone));
+    assert.equal(lone.inspect(0).jobs[0]?.state, 'Failed');
+    lone.tell(2, theirs);
+    assert.equal(lone.inspect(0).jobs[0]?.state, 'Failed');
+    assert.deepEqual(lone.config, joint.record.body.config);
+    const told = lone.messages('closed').filter(({ to }) => to === idOf(2));
+    assert.equal(told.length, 1);
+  });
+
+  it('goes on where a later version was decided in the higher one, and that is proven', () => {
+    const { config } = theirs.record.body;
+    const next = nextSpec(three.spec, jobWith());
+    const body = {
+      job: three.spec.body.job,
+      version: 2,
+      spec: suite.envelopeOf(next),
+      fallback: null,
+      message: '',
+    };
+    const record = suiteOf(2).seal('version', body, at(6), 'node');
+    const decided = certify(record, slotOf(record), [2, 3], epochOf(config, 2));
+    const forged = certify(record, slotOf(record), [2], epochOf(config, 2));
+    for (const [version, is] of [
+      [forged, 'Failed'],
+      [decided, 'Pending'],
+    ] as const) {
+      const lone = new Lone(trio);
+      lone.tell(1, joint, end(lone));
+      lone.message(0, 2, { type: 'version', job: lone.id, version, configs: [theirs] });
+      assert.equal(lone.inspect(0).jobs[0]?.state, is);
+    }
+  });
+});
+
+describe('what the owner wants', () => {
+  it('is wanted again where a branch that decided it is left', () => {
+    const lone = new Lone(trio);
+    const next = nextSpec(three.spec, jobWith({ Labels: { of: 'two' } }));
+    const body = {
+      job: lone.id,
+      version: 2,
+      spec: suite.envelopeOf(next),
+      fallback: null,
+      message: '',
+    };
+    const record = suiteOf(1).seal('version', body, at(6), 'node');
+    const epoch = epochOf(joint.record.body.config, 1);
+    lone.tell(1, joint, certify(record, slotOf(record), [1, 0, 6], epoch));
+    assert.equal(lone.inspect(0).jobs[0]?.records.spec.id, next.id);
+    lone.tell(2, ours);
+    assert.equal(lone.inspect(0).jobs[0]?.records.spec.id, three.spec.id);
+    const told = lone.messages('update').filter(({ message }) => message.spec.id === next.id);
+    assert.deepEqual(new Set(told.map(({ to }) => to)), new Set([idOf(2), idOf(3)]));
+    assert.ok(lone.rows('records').includes('wanted'));
+  });
+});
+
+describe('rounds', () => {
+  const two = goOn(three, 0, [1, 2], [], [1, 2]);
+
+  function reseeded(): Lone {
+    const lone = new Lone(trio);
+    lone.tell(2, ours);
+    lone.pass(30_000);
+    return lone;
+  }
+
+  it('have those who go on counted together, whichever of their changes each of them knows', () => {
+    const lone = reseeded();
+    for (let times = 0; times < 3; times += 1) {
+      lone.answer(2, [two]);
+      lone.answer(1);
+      if (lone.config.major === 0) break;
+    }
+    assert.deepEqual(lone.config, two.record.body.config);
+  });
+
+  it('are not asked at once by each that tells of yet another branch', () => {
+    const lone = reseeded();
+    const before = lone.turn;
+    lone.answer(1);
+    assert.equal(lone.turn, before + 1);
+    for (let times = 0; times < 3; times += 1)
+      for (const configs of [[two], []]) lone.answer(2, configs);
+    assert.equal(lone.turn, before + 1);
+  });
+});
