@@ -29,6 +29,7 @@ const PEERS_MAX = 10;
 const AWAY_MAX = 2;
 const SETTLE_MS = 300_000;
 const WARM_UP_MS = 20_000;
+const ROOM_MS = 200;
 /** What may be there more in the end: caches fill, and members are remembered. */
 const HEAP_GROWTH_BYTES = 40e6;
 const FILES_GROWTH = 40;
@@ -73,8 +74,11 @@ const between = ({ random }: Churn, low: number, high: number): number =>
   low + random() * (high - low);
 const oneOf = <T>({ random }: Churn, all: readonly T[]): T | undefined =>
   all[Math.floor(random() * all.length)];
+/** One that has no name yet is still being started for the first time. */
 const calm = ({ mesh, away, left }: Churn): readonly Peer[] =>
-  mesh.peers.filter((peer) => peer.running && !away.has(peer) && !left.has(peer));
+  mesh.peers.filter(
+    (peer) => peer.running && peer.nodeId !== '' && !away.has(peer) && !left.has(peer),
+  );
 
 /** What may happen to a peer, and how it is itself again. */
 const TROUBLES: Readonly<Record<string, (churn: Churn, peer: Peer) => Promise<void>>> = {
@@ -118,10 +122,11 @@ async function disturb(churn: Churn): Promise<void> {
   }
 }
 
-/** One joins, and another leaves for good when there are many. */
+/** One joins, as soon as there are enough to join through, and another leaves for good when there are many. */
 async function turnOver(churn: Churn): Promise<void> {
   const { mesh, left, away } = churn;
-  if (mesh.peers.length >= PEERS_MAX || away.size >= AWAY_MAX) return;
+  while (away.size >= AWAY_MAX) await delay(ROOM_MS);
+  if (mesh.peers.length >= PEERS_MAX) return;
   const through = oneOf(churn, calm(churn));
   if (through === undefined) return;
   await mesh.add({ through: [through] });
