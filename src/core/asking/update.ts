@@ -16,7 +16,7 @@ import { isKeeper, isQuorum, keeperNodes, quorumSize } from '../record/keeper-se
 import { closeIn } from '../record/ledger.ts';
 import type { Follows, Signed } from '../record/records.ts';
 import { VERSIONS_MAX } from '../record/slot.ts';
-import { checkCommitted, extended } from '../record/verify.ts';
+import { checkCommitted, extended, fitsKeepers } from '../record/verify.ts';
 import { SPECS_MAX_BYTES, checkWanted, specsOf } from '../record/versions.ts';
 
 export interface UpdateInput {
@@ -30,6 +30,10 @@ export interface UpdateInput {
 /** Jobs whose next version is under way here. */
 const UPDATES_MAX = 1_000;
 const REASON_MAX = 500;
+
+const RESEEDED =
+  "Meta['shoal/partition-policy']: this job goes on with other keepers since too many were lost, and what it ran before " +
+  'may run still, so `wait` and `exclusive` would not hold; submit a new job';
 
 const timerOf = (job: JobId): string => `update:${job}`;
 
@@ -48,6 +52,8 @@ export function updateJob(
   if (known.version >= VERSIONS_MAX)
     return fail({ code: 'job-terminal', job, state: `at its last version (${VERSIONS_MAX})` });
   const wanted = sign(core, records, input);
+  if (!fitsKeepers(records, wanted.spec.body))
+    return fail({ code: 'spec-invalid', problems: [RESEEDED] });
   const verdict = checkWanted(core.suite, records.spec, wanted, wallMs(core));
   if (verdict !== 'good') {
     const bytes = core.suite.sizeOf(wanted.spec);

@@ -68,6 +68,8 @@ export type Problem =
       readonly bytes: number;
       readonly maxBytes: number;
     }
+  /** What this job, as it stands, cannot become. */
+  | { readonly code: 'spec-invalid'; readonly problems: readonly string[] }
   | { readonly code: 'not-owner'; readonly job: JobId; readonly owner: PublicKey }
   | {
       readonly code: 'keepers-unreachable';

@@ -28,7 +28,7 @@ import { asMillis } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
 import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import type { Certified } from '../record/records.ts';
-import { branchOf, checkCommitted, extended, isReseedable } from '../record/verify.ts';
+import { branchOf, checkCommitted, extended, fitsKeepers, isReseedable } from '../record/verify.ts';
 import { checkWanted, specsOf } from '../record/versions.ts';
 import { rowsOf } from './books.ts';
 import { isGuest } from './changing.ts';
@@ -181,6 +181,7 @@ function wantAgain(core: Node, kept: KeptJob, { record }: Certified<'version'>):
   const { job, spec } = kept.ledger;
   const wanted = specsOf(suite, spec, record.body);
   if (wanted === null || checkWanted(suite, spec, wanted, wallMs(core)) !== 'good') return;
+  if (!fitsKeepers(kept.ledger, wanted.spec.body)) return;
   if (!isGuest(core, kept)) takeWanted(core, kept, wanted);
   for (const node of keeperNodes(currentOf(kept.ledger)))
     if (node !== self) send(core, node, { type: 'update', job, ...wanted });

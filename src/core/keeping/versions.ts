@@ -18,6 +18,7 @@ import { dropWanted, isShort, mergeWanted } from '../record/past.ts';
 import type { Slot } from '../record/records.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { StoredRecord } from '../contract/stored.ts';
+import { fitsKeepers } from '../record/verify.ts';
 import { checkWanted } from '../record/versions.ts';
 import { configsIn, eachKept, rowsOf, WANTED_KEYS } from './books.ts';
 import { isGuest } from './changing.ts';
@@ -47,6 +48,7 @@ export function onUpdate(
   if (ledger.wanted?.spec.id !== spec.id && !allow(core, from, VERSION_POINTS)) return;
   const verdict = checkWanted(core.suite, ledger.spec, wanted, wallMs(core));
   if (verdict !== 'good') return refuse(core, from, verdict.code, verdict.fault);
+  if (!fitsKeepers(ledger, spec.body)) return refuse(core, from, 'contradiction', false);
   if (isGuest(core, kept)) {
     tellKeepers(core, from, kept);
     for (const node of keeperNodes(currentOf(ledger)))
@@ -101,10 +103,13 @@ export function takeWanted(core: Node, kept: KeptJob, wanted: Wanted): void {
   touch(core, job);
 }
 
-const isStale = (core: Node, { ledger: { wanted } }: KeptJob): boolean =>
-  wanted !== null && wanted.spec.body.notAfter < wallMs(core);
+const isStale = (core: Node, { ledger }: KeptJob): boolean => {
+  const { wanted } = ledger;
+  if (wanted === null) return false;
+  return wanted.spec.body.notAfter < wallMs(core) || !fitsKeepers(ledger, wanted.spec.body);
+};
 
-/** What its owner wanted until a moment that has passed nobody votes for any more, so it keeps no job from being over. */
+/** What its owner wanted until a moment that has passed, or before the job was re-seeded, nobody votes for any more, so it keeps no job from being over. */
 export function forgetStale(core: Node, kept: KeptJob): void {
   if (!isStale(core, kept)) return;
   const { job } = kept.ledger;

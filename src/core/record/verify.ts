@@ -100,6 +100,10 @@ export function isReseedable({ spec }: Pick<SpecBody, 'spec'>): boolean {
   return policy !== 'wait' && policy !== 'exclusive';
 }
 
+/** Whether a job of this kind can be kept by these: of one that was re-seeded others may run what it ran before. */
+export const fitsKeepers = ({ configs = [] }: Changes, body: Pick<SpecBody, 'spec'>): boolean =>
+  isReseedable(body) || configs.every(({ record }) => record.body.reseeds === undefined);
+
 /** Spec, certified admission and later configurations: all that is needed to become, or to trust, a keeper. */
 export function checkActivation(
   suite: Suite,
@@ -109,8 +113,7 @@ export function checkActivation(
 ): Verdict {
   const specVerdict = checkSpec(suite, spec, wall);
   if (specVerdict !== 'good') return specVerdict;
-  const isReseeded = roots.configs?.some(({ record }) => record.body.reseeds !== undefined);
-  if (isReseeded === true && !isReseedable(spec.body)) return bad('contradiction');
+  if (!fitsKeepers(roots, spec.body)) return bad('contradiction');
   const verdict = checkAdmission(suite, spec, roots.admission.record);
   return verdict === 'good' ? checkRoots(suite, roots) : verdict;
 }

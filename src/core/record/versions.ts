@@ -9,7 +9,7 @@ import type { Ledger } from './ledger.ts';
 import type { Signed, VersionBody } from './records.ts';
 import type { Suite } from './suite.ts';
 import { VERSIONS_MAX } from './slot.ts';
-import { checkCommitted, checkSpec } from './verify.ts';
+import { checkCommitted, checkSpec, fitsKeepers } from './verify.ts';
 import type { Verdict } from './verify.ts';
 
 /** Of both specs of a version together: beside them its envelope has a sentence and some ids. */
@@ -90,17 +90,24 @@ export function isProven(
   return checkCommitted(suite, chainOf(roots), version) === 'good';
 }
 
-/** The spec that the owner signed for the case that the current version does not come up. */
-export function fallbackOf(suite: Suite, { spec, version }: Ledger): Signed<'spec'> | null {
+/**
+ * The spec that the owner signed for the case that the current version does not come up. null when there is none, or
+ * its program must run nowhere beside another and the job was re-seeded meanwhile.
+ */
+export function fallbackOf(suite: Suite, ledger: Ledger): Signed<'spec'> | null {
+  const { spec, version } = ledger;
   const sealed = version?.record.body.fallback ?? null;
   const fallback = sealed === null ? null : suite.specIn(sealed);
-  return fallback?.body.version === spec.body.version + 1 ? fallback : null;
+  if (fallback?.body.version !== spec.body.version + 1) return null;
+  return fitsKeepers(ledger, fallback.body) ? fallback : null;
 }
 
 /** Whether a keeper may vote for this as the version after the current one. */
 export function mayBeNext(suite: Suite, ledger: Ledger, body: VersionBody, wall: number): boolean {
   const specs = specsOf(suite, ledger.spec, body);
   if (specs === null || body.version !== ledger.spec.body.version + 1) return false;
+  // Nobody would ever run it.
+  if (!fitsKeepers(ledger, specs.spec.body)) return false;
   // Gone back is only to what the owner signed together with the version at hand.
   if (specs.spec.body.follows?.how === 'rollback')
     return specs.fallback === null && specs.spec.id === fallbackOf(suite, ledger)?.id;

@@ -5,6 +5,8 @@ import { firstEpoch } from '../../../../src/core/record/ballot.ts';
 import { chainOf, currentOf, FIRST_CONFIG, reseedId } from '../../../../src/core/record/chain.ts';
 import type { CertifiedValue } from '../../../../src/core/contract/messages.ts';
 import type { Certified, ConfigId, Epoch } from '../../../../src/core/record/records.ts';
+import { createLedger, mergeCommitted } from '../../../../src/core/record/ledger.ts';
+import { fallbackOf } from '../../../../src/core/record/versions.ts';
 import { slotOf } from '../../../../src/core/record/slot.ts';
 import { Cluster } from '../cluster.ts';
 import type { MessageOf } from '../cluster.ts';
@@ -229,6 +231,52 @@ describe('what the owner wants', () => {
     const told = lone.messages('update').filter(({ message }) => message.spec.id === next.id);
     assert.deepEqual(new Set(told.map(({ to }) => to)), new Set([idOf(2), idOf(3)]));
     assert.ok(lone.rows('records').includes('wanted'));
+  });
+});
+
+describe('a version whose program must run nowhere beside another', () => {
+  const Meta = { 'shoal/partition-policy': 'exclusive' };
+  const next = nextSpec(three.spec, jobWith({ Meta }));
+  const body = {
+    job: three.spec.body.job,
+    version: 2,
+    spec: suite.envelopeOf(next),
+    fallback: null,
+    message: '',
+  };
+
+  it('is neither wanted nor voted for where the job was re-seeded, and is before', () => {
+    for (const is of [true, false]) {
+      const lone = new Lone(trio);
+      if (!is) lone.tell(2, ours);
+      const [leader, config] = is ? [1, FIRST_CONFIG] : [2, ours.record.body.config];
+      lone.message(0, 9, { type: 'update', job: lone.id, spec: next, fallback: null });
+      assert.equal(lone.rows('records').includes('wanted'), is);
+      const value = suiteOf(leader).seal('version', body, at(6), 'node');
+      const epoch = epochOf(config, leader);
+      const values = [{ slot: slotOf(value), value }];
+      const support = { states: [], commands: [] };
+      lone.message(0, leader, { type: 'propose', job: lone.id, epoch, values, ...support });
+      assert.equal(lone.messages('voted').length > 0, is);
+      lone.tell(2, ours);
+      assert.ok(!lone.rows('records').includes('wanted'), 'nor any more when it is re-seeded');
+    }
+  });
+
+  it('is not gone back to, either', () => {
+    const back = { of: next.id, how: 'rollback', reason: '' } as const;
+    const policy = jobWith({ Meta });
+    const was = admitted(policy, trio);
+    const spec = nextSpec(was.spec, jobWith());
+    const fallback = nextSpec(spec, policy, { follows: { ...back, of: spec.id } });
+    const about = { spec: suite.envelopeOf(spec), fallback: suite.envelopeOf(fallback) };
+    const value = { job: was.spec.body.job, version: 2, ...about, message: '' };
+    const record = suiteOf(1).seal('version', value, at(6), 'node');
+    const ledger = createLedger(was.spec, was.admission);
+    mergeCommitted(ledger, certify(record, slotOf(record), [1, 0], was.epoch), suite.specIn);
+    assert.equal(fallbackOf(suite, ledger)?.id, fallback.id);
+    mergeCommitted(ledger, reseed(was, 2, [2, 0, 3]));
+    assert.equal(fallbackOf(suite, ledger), null);
   });
 });
 

@@ -61,6 +61,29 @@ describe('a job whose keepers are gone, all but too few', () => {
   });
 });
 
+describe('a job that was re-seeded', () => {
+  it('has no version whose program must run nowhere beside another, and its owner is told why', () => {
+    const { cluster, keepers, leader } = long(6, { limits: { keepersMax: 3 } });
+    const [left] = keepers.filter((node) => node !== leader);
+    assert.ok(left !== undefined);
+    for (const node of keepers) if (node !== left) cluster.crash(node);
+    cluster.until('it is led', () => leads(cluster, left), WITHIN_MS);
+    const { job, records } = jobOn(cluster, left) ?? assert.fail();
+    const { notAfter } = records.spec.body;
+    const about = { type: 'update', job, how: 'update', reason: '', notAfter } as const;
+    for (const policy of ['exclusive', 'wait']) {
+      const Meta = { 'shoal/partition-policy': policy, 'shoal/lost-after': '10m' };
+      const request = cluster.request(left, { ...about, spec: jobWith({ Meta }) });
+      const reply = cluster.reply(request);
+      assert.ok(reply?.type === 'failed' && reply.problem.code === 'spec-invalid', policy);
+      assert.match(reply.problem.problems.join(), /submit a new job/);
+    }
+    const request = cluster.request(left, { ...about, spec: jobWith({ Labels: { of: 'two' } }) });
+    cluster.until('it has another version', () => cluster.reply(request) !== null, 60_000);
+    assert.equal(cluster.reply(request)?.type, 'updated');
+  });
+});
+
 /** No message gets from one side to the other. */
 function split(cluster: Cluster, side: readonly number[]): void {
   const isHere = (id: Parameters<Cluster['indexOf']>[0]): boolean =>
