@@ -236,6 +236,10 @@ function checkKeepers(
     const known = new Map(job.records.committed.map(({ record }) => [slotText(record), record]));
     if (isUntold(facts, job.records.spec.body.version, context.nodes)) continue;
     if (close !== undefined && known.get(`close/${facts.version}`)?.id !== close.id) {
+      // Another line came to its end apart from this one.
+      const own = known.get(`close/${facts.version}`)?.id;
+      const ends = [...facts.lines.values()].map((line) => line.get(`close/${facts.version}`));
+      if (own !== undefined && ends.some((end) => end?.record.id === own)) continue;
       // It was away, and of the keepers that are left nobody has more than the word that it is over.
       if (mayBeGone(context, facts) && !canProve(context, facts)) continue;
       const text = `says ${job.state}, but the close is ${valueText(close)}`;

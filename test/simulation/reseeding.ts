@@ -119,7 +119,7 @@ function checkVoters(
   }
 }
 
-/** L3: whoever knows of the end knows of the same, and all others go by one line. */
+/** L3: all go by one line, or know of an end: lines that came to theirs apart each have their own. */
 function checkOneLine(context: LinesContext, apart: Since): void {
   const reseeded = [...context.facts.jobs.values()].filter(isReseeded);
   if (reseeded.length === 0) return;
@@ -133,7 +133,7 @@ function checkOneLine(context: LinesContext, apart: Since): void {
       if (job === undefined || !job.keeper || context.isHostile(node)) continue;
       const close = closeIn(job.records);
       const line = close === undefined ? lineOf(job.records) : lineWith(facts, close);
-      const what = close === undefined ? `line ${line}` : `the end ${close.id.slice(0, 8)}`;
+      const what = close === undefined ? `line ${line}` : 'an end';
       told.set(what, [...(told.get(what) ?? []), node.id]);
       lines.add(line);
     }
