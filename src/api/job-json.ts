@@ -286,13 +286,14 @@ function waitingJson(view: WaitingView): WaitingJson {
   };
 }
 
-const keepersJson = (view: KeepersView, wanted: number): KeepersJson => ({
+const keepersJson = (view: KeepersView, wanted: number, reseeded: number): KeepersJson => ({
   Total: view.total,
   Nodes: view.nodes,
   Wanted: wanted,
   Answering: view.total - view.silent.length,
   Silent: view.silent,
   Leader: view.leader,
+  Reseeded: reseeded,
   Explanation: explainKeepers(view),
 });
 
@@ -303,9 +304,11 @@ export const isOver = (state: JobState): boolean =>
 /** The answer about one job without its lists. */
 export function jobAnswer(view: JobView): JobAnswer {
   const waits = view.waiting !== null && !isOver(view.state);
+  const { configs = [] } = view.records;
+  const reseeded = configs.filter(({ record }) => record.body.reseeds !== undefined).length;
   return {
     Job: jobJson(view),
     Waiting: waits ? waitingJson(view.waiting) : null,
-    Keepers: view.keepers === null ? null : keepersJson(view.keepers, view.keepersWanted),
+    Keepers: view.keepers === null ? null : keepersJson(view.keepers, view.keepersWanted, reseeded),
   };
 }

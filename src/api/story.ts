@@ -103,16 +103,21 @@ function keeperEvents(view: Told): StoryEvent[] {
   let before = firstConfiguration(admission.record.body).keepers;
   const events: StoryEvent[] = [];
   for (const { record } of configs) {
-    const { keepers, config } = record.body;
+    const { keepers, config, reseeds } = record.body;
+    const kept = before.length;
     const [came, went] = [without(keepers, before), without(before, keepers)];
     before = keepers;
     if (came.length + went.length === 0 || record.hlc < from || record.hlc >= until) continue;
     const say = (nodes: readonly string[], what: string): string =>
       nodes.length === 0 ? '' : `${nodes.map(shortNode).join(', ')} ${what}`;
     const both = [say(came, 'came'), say(went, 'went')].filter(Boolean).join(', ');
+    const what =
+      reseeds === undefined
+        ? 'Keepers changed'
+        : `Re-seeded, as too many of its keepers were gone (${went.length} of ${kept})`;
     events.push({
       ...headingOf(record, version),
-      ...{ rank: RANKS.keepers, topic: 'State Update', message: `Keepers changed: ${both}` },
+      ...{ rank: RANKS.keepers, topic: 'State Update', message: `${what}: ${both}` },
       details: {
         Came: came.join(','),
         Went: went.join(','),

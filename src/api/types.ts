@@ -168,6 +168,8 @@ export interface KeepersJson {
   /** Node ids of those that do not answer. */
   readonly Silent: readonly string[];
   readonly Leader: string;
+  /** How often it went on with other keepers, as too many of those before were gone. */
+  readonly Reseeded: number;
   /** In words, when the job cannot go on without them; else ''. */
   readonly Explanation: string;
 }

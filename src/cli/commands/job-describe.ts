@@ -25,11 +25,14 @@ interface Options {
   readonly pretty?: boolean;
 }
 
-function keepersText({ Total, Nodes, Wanted, Answering, Silent, Leader }: KeepersJson): string {
+function keepersText(keepers: KeepersJson): string {
+  const { Total, Nodes, Wanted, Answering, Silent, Leader, Reseeded } = keepers;
   const silent = Silent.length === 0 ? '' : ` (not ${Silent.map(shortNode).join(', ')})`;
   const few = Total < Wanted ? `; submitted now it would have ${Wanted}` : '';
   const names = Nodes.map(shortNode).join(', ');
-  return `${names}: ${Answering} of ${Total} answer${silent}, led by ${shortNode(Leader)}${few}`;
+  const times = Reseeded === 1 ? 'once' : `${Reseeded} times`;
+  const reseeded = Reseeded > 0 ? `; re-seeded ${times}` : '';
+  return `${names}: ${Answering} of ${Total} answer${silent}, led by ${shortNode(Leader)}${few}${reseeded}`;
 }
 
 /** What becomes of its executions when their nodes are cut off. */

@@ -239,6 +239,20 @@ describe('the story of a job', () => {
     assert.deepEqual([event.Time, others], [new Date(at(20_000)).toISOString(), []]);
   });
 
+  it('says when it was re-seeded, and how many of its keepers were gone', () => {
+    const next = configOf(job, [3, 4, 5], []);
+    const record = timed(
+      { ...next, body: { ...next.body, reseeds: { major: 0, minor: 0 } } },
+      20_000,
+    );
+    const [event] = whole(viewOf({ configs: [{ record, votes: [] }] })).slice(2);
+    const who = `${short(4)}, ${short(5)} came, ${short(1)}, ${short(2)} went`;
+    assert.equal(
+      event?.Event.Message,
+      `Re-seeded, as too many of its keepers were gone (2 of 3): ${who}`,
+    );
+  });
+
   const service = admitted(jobWith({ Type: 'service', Count: 2 }), [1, 2, 3]);
   const later = nextSpec(service.spec, jobWith({ Type: 'service', Count: 2, Labels: { a: 'b' } }));
   const ofLater = { ...service, spec: later };
