@@ -21,8 +21,8 @@ import type { KeptJob } from './state.ts';
 const ANSWER_MS = 3_000;
 /** Who asks long after that has them asked anew. */
 const ANSWERED_MS = 60_000;
-/** Who voted for one set of keepers votes for no other so soon: both would go on beside each other. */
-const BOUND_MS = 30_000;
+/** Who voted for one set of keepers votes for no other so soon, as both might go on beside each other; so long one is tried. */
+export const BOUND_MS = 30_000;
 
 /** It is not over, as far as this node knows, and may be re-seeded. */
 export const mayBeReseeded = ({ ledger, endedAt }: KeptJob): boolean =>

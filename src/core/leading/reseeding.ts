@@ -14,6 +14,7 @@ import { keeperCount } from '../keeping/choose-keepers.ts';
 import type { KeeperCandidate } from '../keeping/choose-keepers.ts';
 import { tellChanges } from '../keeping/guests.ts';
 import {
+  BOUND_MS,
   isMissed,
   isOrphaned,
   mayBeReseeded,
@@ -39,8 +40,6 @@ import { bestOf } from './succession.ts';
 
 /** Each that is left begins so much later than the one before it: most of the time the first has done it by then. */
 const RANK_STEP_MS = 10_000;
-/** Who was asked so long ago does not vote: it is tried anew, with others. */
-const ASKING_MS = 30_000;
 
 /** Looks for jobs that nobody can decide anything for any more. Called every few seconds. */
 export function lookForOrphans(core: With<'mesh' | 'keeping'>): void {
@@ -54,7 +53,8 @@ export function lookForOrphans(core: With<'mesh' | 'keeping'>): void {
     const left = members(currentOf(kept.ledger)).filter((keeper) => isLeft(core, kept, keeper));
     const rank = left.findIndex(({ node }) => node === core.self);
     if (kept.reseeding !== null || rank < 0) continue;
-    if (core.now - kept.orphanedAt < rank * RANK_STEP_MS) continue;
+    const since = Math.max(kept.orphanedAt, kept.boundAt + BOUND_MS);
+    if (core.now - since < rank * RANK_STEP_MS) continue;
     const next = nextOf(core, kept, left);
     if (next !== null) begin(core, kept, next);
   }
@@ -108,7 +108,8 @@ export function tickReseeding(core: With<'mesh'>, kept: KeptJob): void {
   const { reseeding, ledger } = kept;
   if (reseeding === null) return;
   const { next, votes, since, resend } = reseeding;
-  const isLate = core.now - since >= ASKING_MS;
+  // Who was asked does not vote: it is tried anew, with others.
+  const isLate = core.now - since >= BOUND_MS;
   // Some of those before are back, or another node did it.
   const isPast = ledger.close !== null || !continues(currentOf(ledger), next.body);
   if (isPast || isLate || !isOrphaned(core, kept)) {
