@@ -75,9 +75,9 @@ export function goBy(
   chain: Chain,
   known: NonNullable<Changes['configs']>,
 ): void {
-  const { admission } = execution.stored;
+  const { configs: _, ...stored } = execution.stored;
   const configs = provenBy(chain, known);
-  execution.stored = { ...execution.stored, ...rootsOf({ admission, configs }) };
+  execution.stored = { ...stored, ...rootsOf({ ...stored, configs }) };
   execution.left.clear();
   saveExecution(core, execution.stored);
 }
