@@ -5,6 +5,7 @@ import { keepers } from './keepers.ts';
 import type { Mutation } from './mutation.ts';
 import { policies } from './policies.ts';
 import { protections } from './protections.ts';
+import { reseeding } from './reseeding.ts';
 import { services } from './services.ts';
 import { versions } from './versions.ts';
 import { work } from './work.ts';
@@ -17,6 +18,7 @@ export interface Planted {
 export const mutations: readonly Planted[] = [
   consensus,
   keepers,
+  reseeding,
   work,
   enrolment,
   protections,

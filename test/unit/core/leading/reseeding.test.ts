@@ -59,6 +59,31 @@ describe('a job whose keepers are gone, all but too few', () => {
     const isOver = () => nodes.every((node) => cluster.inspect(node).jobs[0]?.state === 'Stopped');
     cluster.until('it is over', isOver, 60_000);
   });
+
+  it('keeps all that are left of them, as each may know what was decided', () => {
+    const { cluster, leader, keepers } = long(7);
+    assert.equal(keepers.length, 5);
+    const left = keepers.filter((node) => node !== leader).slice(0, 2);
+    for (const node of keepers) if (!left.includes(node)) cluster.crash(node);
+    const isLed = () => left.some((node) => leads(cluster, node));
+    cluster.until('it is led', isLed, WITHIN_MS);
+    const { config, nodes } = currentBy(cluster, left[0] ?? assert.fail());
+    assert.ok(config.major > 0 && left.every((node) => nodes.includes(node)));
+    assert.equal(nodes.length, 3);
+  });
+
+  it('waits with the last one while that reaches nobody: it may be the one that is cut off', () => {
+    const { cluster, keepers } = long(5, { limits: { keepersMax: 3 } });
+    const [left] = keepers;
+    assert.ok(left !== undefined);
+    for (const node of [0, 1, 2, 3, 4]) if (node !== left) cluster.crash(node);
+    cluster.advance(5 * WITHIN_MS);
+    assert.equal(currentBy(cluster, left).config.major, 0);
+    const other = [0, 1, 2, 3, 4].find((node) => !keepers.includes(node)) ?? assert.fail();
+    cluster.restart(other);
+    cluster.until('it goes on with another', () => leads(cluster, left), WITHIN_MS);
+    assert.deepEqual(currentBy(cluster, left).nodes, [left]);
+  });
 });
 
 describe('a job that was re-seeded', () => {
