@@ -1,5 +1,6 @@
 /** Which part of the core a timer wakes. */
 import { tickExpiry, tickShelf } from './keeping/shelf.ts';
+import { tickPast } from './keeping/past-books.ts';
 import { tickAges } from './keeping/age.ts';
 import { tickPending } from './keeping/admitting.ts';
 import { tickHolds } from './placing/bidder.ts';
@@ -52,6 +53,8 @@ export function ring(core: Core, key: string): void {
       return tickShelf(core);
     case 'shelf-expiry':
       return tickExpiry(core);
+    case 'past':
+      return tickPast(core);
     case 'ages':
       return tickAges(core);
     case 'leaders':

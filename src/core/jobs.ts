@@ -6,7 +6,7 @@ import { learnClose, tickKept } from './keeping/keeper.ts';
 import type { Message } from './contract/messages.ts';
 import { countAnew } from './keeping/age.ts';
 import { rememberEnd } from './keeping/books.ts';
-import { notePast } from './keeping/past-books.ts';
+import { noteGrown, notePast } from './keeping/past-books.ts';
 import { isOver } from './keeping/shelf.ts';
 import { forgetStale, tellVersion } from './keeping/versions.ts';
 import type { KeptJob } from './keeping/state.ts';
@@ -19,6 +19,7 @@ import type { Core, With } from './node/state.ts';
 export function tickJob(core: Core, kept: KeptJob): void {
   forgetStale(core, kept);
   if (kept.isTurned) turnJob(core, kept);
+  noteGrown(core, kept);
   const closing = kept.ledger.close !== null && kept.closedAt === null;
   tickKept(core, kept);
   if (!closing || kept.ledger.close === null) return;

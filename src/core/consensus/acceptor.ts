@@ -27,7 +27,7 @@ import { resultsOf } from './proposer.ts';
 import type { Epoch, Signed, Slot, StateBody } from '../record/records.ts';
 import { endOf } from '../keeping/books.ts';
 import { persist, refuse, seal, send, wallMs } from '../node/outbox.ts';
-import { mayReopen, takeWanted, tellVersion } from '../keeping/versions.ts';
+import { hasRoomFor, mayReopen, takeWanted, tellVersion } from '../keeping/versions.ts';
 import { checkWanted, mayBeNext, specsOf } from '../record/versions.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { checkCommand } from '../record/verify.ts';
@@ -159,12 +159,12 @@ export function onPropose(
 
 /** The next version of a job that is over here: its owner wants it, and whoever proposes it has heard of that first. */
 function wakeFor(
-  core: Node,
+  core: With<'keeping'>,
   kept: KeptJob,
   { values }: Extract<Message, { type: 'propose' }>,
 ): void {
   for (const { value } of values) {
-    if (value.type !== 'version') continue;
+    if (value.type !== 'version' || !hasRoomFor(core, kept, value.body)) continue;
     const wanted = specsOf(core.suite, kept.ledger.spec, value.body);
     if (wanted === null) continue;
     if (checkWanted(core.suite, kept.ledger.spec, wanted, wallMs(core)) === 'good')
@@ -188,7 +188,7 @@ function takeSupport(
 
 /** Accepts a value under an epoch that is not below the promise; the vote says it is on disk. */
 function accept(
-  core: With<'mesh'>,
+  core: With<'mesh' | 'keeping'>,
   from: NodeId,
   kept: KeptJob,
   epoch: Epoch,
@@ -238,7 +238,7 @@ function accept(
 }
 
 /** The evidence a value needs lies in this keeper's ledger (invariants I4 and I13). */
-function wellFounded(core: With<'mesh'>, kept: KeptJob, value: SlotValue): boolean {
+function wellFounded(core: With<'mesh' | 'keeping'>, kept: KeptJob, value: SlotValue): boolean {
   const { ledger } = kept;
   switch (value.type) {
     case 'assign':
@@ -261,7 +261,10 @@ function wellFounded(core: With<'mesh'>, kept: KeptJob, value: SlotValue): boole
       return hasResults(kept, value, version);
     }
     case 'version':
-      return mayBeNext(core.suite, ledger, value.body, wallMs(core));
+      return (
+        mayBeNext(core.suite, ledger, value.body, wallMs(core)) &&
+        hasRoomFor(core, kept, value.body)
+      );
   }
 }
 

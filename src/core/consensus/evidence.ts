@@ -5,6 +5,7 @@ import { executionIdOf } from '../record/execution-id.ts';
 import { isTerminal, mergeCommand, mergeState, placeOf } from '../record/ledger.ts';
 import type { Merged } from '../record/ledger.ts';
 import { factsOf } from '../record/past.ts';
+import { stateBytes } from '../record/past-room.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import { currentOf } from '../record/chain.ts';
 import { isKeeper } from '../record/keeper-set.ts';
@@ -66,6 +67,7 @@ export function takeState(
   }
   if (mergeState(kept.ledger, state) !== 'new') return true;
   observe(core, state.hlc);
+  if (isPast) kept.pastGrownBytes += stateBytes(state);
   if (assigned || JOB_TYPES[Type].counted) outdate(kept, placeOf(facts, state.body).partition);
   else enrolling(kept, state.body.execution);
   // Only how an execution ended must survive; what it is doing now is told again with its lease.

@@ -340,6 +340,7 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     oversight: newOversight(core.now),
     closedAt: null,
     changedAt: null,
+    pastGrownBytes: 0,
     agreedTo: null,
     orphanedAt: null,
     intactSince: null,

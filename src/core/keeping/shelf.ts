@@ -301,6 +301,7 @@ export function takeRecalled(core: With<'keeping'>, job: JobId): readonly Input[
     shelf.delete(job);
     tokens.delete(job);
     cards.delete(job);
+    dropPast(core, job);
   }
   return waiting;
 }

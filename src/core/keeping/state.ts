@@ -57,6 +57,8 @@ export interface KeptJob {
   closedAt: Millis | null;
   /** When the keepers last changed while this process kept the job; null when they did not. */
   changedAt: Millis | null;
+  /** What came to versions that are past since `past-books.ts` counted them, bytes. */
+  pastGrownBytes: number;
   /** The change of keepers that it last agreed to: it votes for it, though those that it replaces are back. */
   agreedTo: RecordId | null;
   /** Since when this keeper sees that those that are left are too few; null while they are enough. */

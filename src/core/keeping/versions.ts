@@ -15,7 +15,7 @@ import { changes, currentOf } from '../record/chain.ts';
 import { keeperNodes } from '../record/keeper-set.ts';
 import type { NodeId } from '../record/ids.ts';
 import { dropWanted, isShort, mergeWanted } from '../record/past.ts';
-import type { Slot } from '../record/records.ts';
+import type { Slot, VersionBody } from '../record/records.ts';
 import type { Ledger } from '../record/ledger.ts';
 import type { StoredRecord } from '../contract/stored.ts';
 import { fitsKeepers } from '../record/verify.ts';
@@ -58,7 +58,9 @@ export function onUpdate(
   // No answer: whoever wants it asks again, and others that keep the job may have room.
   if (shut(core) !== null || !mayReopen(core, from, kept))
     return refuse(core, from, 'over-limit', false);
-  const full = noRoomForPast(core, spec.body.owner);
+  // What it has taken up once it does not refuse later.
+  const isTaken = ledger.wanted?.spec.id === spec.id;
+  const full = isTaken ? null : noRoomForPast(core, spec.body.owner);
   if (full !== null)
     return send(core, from, { type: 'command-refused', job, command: spec.id, refusal: full });
   kept.askers.add(from);
@@ -71,6 +73,17 @@ export function onUpdate(
   if (leader !== core.self && leader !== from)
     send(core, leader, { type: 'update', job, spec, fallback });
   send(core, from, { type: 'command-ack', job, command: spec.id });
+}
+
+/** Also for a leader that brings a version which its owner did not ask this keeper for; going back is never kept from. */
+export function hasRoomFor(
+  core: With<'keeping'>,
+  { ledger }: KeptJob,
+  { spec: sealed }: VersionBody,
+): boolean {
+  const spec = core.suite.specIn(sealed);
+  if (spec === null || ledger.wanted?.spec.id === spec.id) return spec !== null;
+  return spec.body.follows?.how === 'rollback' || noRoomForPast(core, spec.body.owner) === null;
 }
 
 /** A job that is over costs nothing but disk: one that is to go on needs a place among those that live, like a new one. */

@@ -11,6 +11,8 @@ import type { Certified, Signed } from './records.ts';
 
 /** Of a record or a vote on the disk, beside the texts in it: most have 500 to 800. */
 const RECORD_BYTES = 700;
+/** Of a pause in a state, beside the text in it. */
+const PAUSE_BYTES = 120;
 
 /** About so many bytes on the disk of all versions before the current one. */
 export const pastBytes = (ledger: Ledger): number =>
@@ -27,10 +29,17 @@ function bytesOf({ version, close, committed, states }: Facts): number {
   return bytes + versionBytes(version) + (close === null ? 0 : RECORD_BYTES);
 }
 
-function stateBytes({ body: { output, failure } }: Signed<'state'>): number {
-  const { stdout = '', stderr = '' } = output ?? {};
-  return RECORD_BYTES + stdout.length + stderr.length + (failure?.message.length ?? 0);
+/** About so many bytes of what its node signed, which may be all text. */
+export function stateBytes({ body }: Signed<'state'>): number {
+  const { output, failure, pauses = [] } = body;
+  const told = [output?.stdout, output?.stderr, failure?.message];
+  for (const pause of pauses) told.push(pause.failure?.message ?? '');
+  const texts = told.reduce<number>((sum, text = '') => sum + textBytes(text), 0);
+  return RECORD_BYTES + pauses.length * PAUSE_BYTES + texts;
 }
+
+/** In other letters than those of English a character has up to three. */
+const textBytes = (text: string): number => (/[^ -~\s]/.test(text) ? 3 : 1) * text.length;
 
 /** Of the first one the spec is what the job rests on, whatever becomes of it here. */
 function versionBytes(certified: Certified<'version'> | null): number {
@@ -41,7 +50,8 @@ function versionBytes(certified: Certified<'version'> | null): number {
 
 /**
  * Lets go of what is oldest until the rest takes no more than `maxBytes`, or must not go: of a job that goes over
- * replica by replica a version that still runs, and the one that the current one may go back to.
+ * replica by replica a version that still runs, and the one that the current one may go back to. Of one that is over
+ * nothing runs, whatever was last heard of it.
  * @returns about how many bytes are left
  */
 export function trimPast(ledger: Ledger, maxBytes: number): number {
@@ -63,13 +73,16 @@ export function trimPast(ledger: Ledger, maxBytes: number): number {
   return bytes;
 }
 
-const mayComeBack = ({ spec, version }: Ledger, before: number): boolean =>
-  version !== null && version.record.body.fallback !== null && before === spec.body.version - 1;
+const mayComeBack = ({ spec, version, close }: Ledger, before: number): boolean =>
+  close === null &&
+  version !== null &&
+  version.record.body.fallback !== null &&
+  before === spec.body.version - 1;
 
 /** Where replicas give way one after the other, who leads must know those that have not yet. */
-function stillRuns({ spec }: Ledger, { partitions }: Facts): boolean {
+function stillRuns({ spec, close }: Ledger, { partitions }: Facts): boolean {
   const { counted, ends } = JOB_TYPES[spec.body.spec.Type];
-  if (!counted || ends) return false;
+  if (!counted || ends || close !== null) return false;
   for (const partition of partitions.values()) {
     const last = attemptsOf(partition).at(-1);
     if (last !== undefined && (last.state === null || !isTerminal(last.state.body.phase)))

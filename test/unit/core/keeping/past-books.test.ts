@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Limits } from '../../../../src/core/contract/limits.ts';
 import type { JobId } from '../../../../src/core/record/ids.ts';
+import { versionSlot } from '../../../../src/core/record/slot.ts';
 import type { Signed } from '../../../../src/core/record/records.ts';
 import type { Job, JobType } from '../../../../src/job/model.ts';
 import { Cluster } from '../cluster.ts';
@@ -15,29 +16,45 @@ import {
   committed,
   jobWith,
   nextSpec,
+  stateOf,
   suite,
   suiteOf,
 } from '../fixtures.ts';
 import type { Admitted } from '../fixtures.ts';
+import type { Suite } from '../../../../src/core/record/suite.ts';
 
 const TEXT_BYTES = 50_000;
 /** The spec, what is around it, and the votes. */
 const VERSION_BYTES = TEXT_BYTES + 4_000;
 const VERSIONS = 12;
 
-const specOf = (version: number, Type: JobType): Job =>
-  jobWith({ Type }, { Env: { TEXT: String(version).padStart(TEXT_BYTES, '.') } });
+const specOf = (version: number, Type: JobType, textBytes: number): Job =>
+  jobWith({ Type }, { Env: { TEXT: String(version).padStart(textBytes, '.') } });
+
+interface Made {
+  readonly type?: JobType;
+  readonly textBytes?: number;
+  /** Another owner than the usual one. */
+  readonly owner?: number;
+}
 
 /** Node 0 keeps a job with 1 and 2, of which the former leads. */
 class Kept {
   readonly cluster: Cluster;
   readonly job: Admitted;
+  readonly textBytes: number;
+  readonly signer: Suite;
+  /** What was assigned in each version, the first one first. */
+  readonly assigned: Signed<'assign'>[] = [];
   latest: Signed<'spec'>;
 
-  constructor(cluster: Cluster, n: number, type: JobType = 'batch') {
+  constructor(cluster: Cluster, n: number, made: Made = {}) {
+    const { type = 'batch', textBytes = TEXT_BYTES, owner = 0 } = made;
     this.cluster = cluster;
-    const nonce = n.toString(16).padStart(32, '0');
-    this.job = admitted(specOf(1, type), [1, 0, 2], { nonce });
+    this.textBytes = textBytes;
+    this.signer = suiteOf(0, owner);
+    const change = { nonce: n.toString(16).padStart(32, '0'), owner: this.signer.owner };
+    this.job = admitted(specOf(1, type, textBytes), [1, 0, 2], change, this.signer);
     this.latest = this.job.spec;
     const { spec, admission } = this.job;
     cluster.message(0, 1, { type: 'activate', spec, admission });
@@ -47,14 +64,21 @@ class Kept {
     return this.job.spec.body.job;
   }
 
+  specOf(version: number): Job {
+    return specOf(version, this.latest.body.spec.Type, this.textBytes);
+  }
+
+  versionOf(spec: Signed<'spec'>): Signed<'version'> {
+    const { job, version } = spec.body;
+    const sealed = { spec: suite.envelopeOf(spec), fallback: null, message: '' };
+    return suiteOf(1).seal('version', { job, version, ...sealed }, at(3), 'node');
+  }
+
   turn(to = VERSIONS): this {
     while (this.latest.body.version < to) {
-      const version = this.latest.body.version + 1;
-      const spec = nextSpec(this.latest, specOf(version, this.latest.body.spec.Type));
-      const sealed = { spec: suite.envelopeOf(spec), fallback: null, message: '' };
-      const body = { job: this.id, version, ...sealed };
-      const record = suiteOf(1).seal('version', body, at(3), 'node');
-      const value = certify(record, `version/${version}`, [1, 2], this.job.epoch);
+      const spec = this.next();
+      const slot = versionSlot(spec.body.version);
+      const value = certify(this.versionOf(spec), slot, [1, 2], this.job.epoch);
       this.cluster.message(0, 1, { type: 'commit', job: this.id, values: [value] });
       this.latest = spec;
     }
@@ -70,11 +94,14 @@ class Kept {
     return this;
   }
 
+  next(): Signed<'spec'> {
+    return nextSpec(this.latest, this.specOf(this.latest.body.version + 1), {}, this.signer);
+  }
+
   /** Something of the current version runs. */
   run(): this {
-    const { body, hlc } = assignOf(this.job, { node: 3 });
-    const { version } = this.latest.body;
-    const assign = suiteOf(1).seal('assign', { ...body, version }, hlc, 'node');
+    const assign = assignOf({ ...this.job, spec: this.latest }, { node: 3 });
+    this.assigned.push(assign);
     this.cluster.message(0, 1, {
       type: 'commit',
       job: this.id,
@@ -94,8 +121,22 @@ class Kept {
       .sort((a, b) => a - b);
   }
 
-  update() {
-    const spec = nextSpec(this.latest, specOf(VERSIONS + 1, this.latest.body.spec.Type));
+  /** Keys of its rows on the disk that begin so. */
+  rows(prefix: string): readonly string[] {
+    const { records } = this.cluster.store(0).restoreJob(this.id);
+    return records.map(({ key }) => key).filter((key) => key.startsWith(prefix));
+  }
+
+  /** Its leader brings the next version. */
+  propose(): void {
+    const value = this.versionOf(this.next());
+    const { epoch } = this.job;
+    const values = [{ slot: versionSlot(value.body.version), value }];
+    const support = { states: [], commands: [] };
+    this.cluster.message(0, 1, { type: 'propose', job: this.id, epoch, values, ...support });
+  }
+
+  update(spec = this.next()) {
     return this.cluster.message(0, 7, { type: 'update', job: this.id, spec, fallback: null });
   }
 }
@@ -137,8 +178,8 @@ describe('versions that are past', () => {
 
   it('that still run keep a further one away, and its owner is told', () => {
     const cluster = keeper({ pastOwnerMaxBytes: 5 * VERSION_BYTES });
-    const kept = new Kept(cluster, 1, 'service');
-    const few = new Kept(cluster, 2, 'service');
+    const kept = new Kept(cluster, 1, { type: 'service' });
+    const few = new Kept(cluster, 2, { type: 'service' });
     for (let version = 1; version < VERSIONS; version += 1) kept.run().turn(version + 1);
     assert.deepEqual(kept.versions, all);
     kept.update();
@@ -147,5 +188,85 @@ describe('versions that are past', () => {
     assert.equal(cluster.messages('command-ack').length, 0);
     few.update();
     assert.equal(cluster.messages('command-refused').length, 2, 'of each job of this owner');
+  });
+
+  it('of jobs that are over make room, whatever was last heard of what ran', () => {
+    const cluster = keeper({ pastOwnerMaxBytes: 5 * VERSION_BYTES });
+    const over = [1, 2].map((n) => {
+      const kept = new Kept(cluster, n, { type: 'service' });
+      for (let version = 1; version < 5; version += 1) kept.run().turn(version + 1);
+      return kept.close();
+    });
+    const live = new Kept(cluster, 3).turn(4);
+    live.update();
+    assert.equal(cluster.messages('command-refused').length, 0);
+    assert.deepEqual(over[0]?.versions, [5]);
+  });
+
+  it('of more jobs than are in memory make room a few at a time, until there is enough', () => {
+    const cluster = keeper({ pastOwnerMaxBytes: 400_000 });
+    const many = Array.from({ length: 140 }, (_, n) =>
+      new Kept(cluster, n, { type: 'service', textBytes: 1 }).run().turn(2).close(),
+    );
+    const left = (): number => many.filter((kept) => kept.rows('assign/').length > 0).length;
+    assert.equal(left(), 140);
+    new Kept(cluster, 200).turn(3);
+    assert.equal(left(), 132);
+    cluster.advance(60_000);
+    const settled = left();
+    assert.ok(settled < 130 && settled > 100, `${settled} are left`);
+    cluster.advance(60_000);
+    assert.equal(left(), settled);
+  });
+
+  it('grow as long as their executions tell of themselves, and are counted with that', () => {
+    const cluster = keeper({ pastJobMaxBytes: 200_000 });
+    const kept = new Kept(cluster, 1, { type: 'service', textBytes: 1 });
+    for (let version = 1; version < VERSIONS; version += 1) kept.run().turn(version + 1);
+    const text = '€'.repeat(2_048);
+    const output = { stdout: text, stderr: text, stdoutTruncated: true, stderrTruncated: true };
+    const failure = { code: 'crashed', class: 'node', message: text } as const;
+    const end = { phase: 'failed', output, failure } as const;
+    for (const assign of kept.assigned) {
+      const states = [stateOf(assign, 3, end)];
+      cluster.message(0, 3, { type: 'states', states });
+    }
+    const rows = kept.rows('state/').length;
+    assert.ok(rows > 5 && rows <= 10, `${rows} of ${kept.assigned.length}`);
+  });
+
+  it('refuse no version that was taken up already', () => {
+    const cluster = keeper({ pastOwnerMaxBytes: 2 * VERSION_BYTES });
+    const kept = new Kept(cluster, 1);
+    const other = new Kept(cluster, 2, { type: 'service' });
+    kept.update();
+    for (let version = 1; version < 5; version += 1) other.run().turn(version + 1);
+    kept.update();
+    assert.equal(cluster.messages('command-ack').length, 2);
+    other.update();
+    assert.equal(cluster.messages('command-refused').length, 1);
+  });
+
+  it('of a few owners that have filled all there is keep no other from another version', () => {
+    const cluster = keeper({ pastMaxBytes: 4 * VERSION_BYTES });
+    const large = new Kept(cluster, 1, { type: 'service', owner: 1 });
+    const small = new Kept(cluster, 2, { type: 'service', owner: 2 });
+    for (let version = 1; version < 7; version += 1) large.run().turn(version + 1);
+    small.run().turn(2);
+    for (const kept of [large, small]) kept.update();
+    assert.equal(cluster.messages('command-refused').length, 1);
+    const [taken] = cluster.messages('command-ack');
+    assert.equal(taken?.message.job, small.id);
+  });
+
+  it('have no room for what a leader proposes unasked either', () => {
+    const cluster = keeper({ pastOwnerMaxBytes: 2 * VERSION_BYTES });
+    const kept = new Kept(cluster, 1, { type: 'service' });
+    const votes = () => cluster.messages('voted').length;
+    kept.run().turn(2).run().propose();
+    assert.equal(votes(), 1);
+    for (let version = 2; version < 5; version += 1) kept.turn(version + 1).run();
+    kept.propose();
+    assert.equal(votes(), 1);
   });
 });
