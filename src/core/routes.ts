@@ -377,6 +377,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
 const WANTS_RECORDS: ReadonlySet<MessageType> = new Set([
   'admit',
   'activate',
+  'assign',
   'job-wanted',
   'prepare',
   'page-wanted',

@@ -24,7 +24,7 @@ export const versions: Mutations = {
     {
       name: 'a version that still runs is forgotten to make room',
       within: 'stillRuns',
-      text: 'if (!counted || ends) return false;',
+      text: 'if (!counted || ends || close !== null) return false;',
       instead: 'return false;',
       why: 'the leader does not know the replicas that are still to give way',
     },
@@ -33,9 +33,16 @@ export const versions: Mutations = {
     {
       name: 'one owner fills the books with versions that are past',
       within: 'hasTooMuch',
-      text: '> config.limits.pastOwnerMaxBytes',
+      text: '> core.config.limits.pastOwnerMaxBytes',
       instead: '> Number.POSITIVE_INFINITY',
       why: 'a keeper runs out of memory',
+    },
+    {
+      name: 'all jobs make room at once',
+      within: 'makeRoom',
+      text: 'looked.size >= TRIMMED_AT_ONCE',
+      instead: 'false',
+      why: 'a node reads thousands of jobs from its disk before it does anything else',
     },
   ],
   'src/core/consensus/open-change.ts': [

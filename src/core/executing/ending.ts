@@ -1,6 +1,7 @@
 /** The end of executions: stopped when the proof says so, forgotten when their job is closed. */
 import { JOB_TYPES } from '../../job/types.ts';
 import { rememberDone } from './done.ts';
+import { forgetEpoch } from './lease.ts';
 import { heardOf } from './obeying.ts';
 import { chainOf } from '../record/chain.ts';
 import type { ExecutionFailure } from '../record/execution.ts';
@@ -138,9 +139,7 @@ function isForgotten(
   core.timers.clear(tenureTimer(id));
   persist(core, { table: 'executions', job, key: id, value: null });
   core.out.push({ type: 'forget-run', execution: id });
-  // What a keeper promised of a job that is over binds it all the same.
-  if (!core.keeping.kept.has(job) && !core.keeping.shelf.has(job))
-    persist(core, { table: 'promises', job, key: job, value: null });
+  forgetEpoch(core, job);
   return true;
 }
 

@@ -28,7 +28,7 @@ import type { Epoch, Signed } from '../record/records.ts';
 import { grantedEpoch } from '../record/verify.ts';
 import { addExecution, highestEpochSeen, orderOf, stateBody } from './executor.ts';
 import { isDone, rememberDone } from './done.ts';
-import { adopt, saveEpoch } from './lease.ts';
+import { adopt, forgetEpoch, saveEpoch } from './lease.ts';
 import { executionTimer, report, saveExecution } from './reporting.ts';
 import { dropExecution } from './state.ts';
 import type { LocalExecution } from './state.ts';
@@ -186,10 +186,12 @@ function forgetEnded(core: With<'mesh' | 'keeping' | 'executing'>, asker: Asker)
 const hasEnded = ({ stored }: LocalExecution): boolean => isTerminal(stored.state.body.phase);
 
 function forget(core: With<'keeping' | 'executing'>, { stored }: LocalExecution): void {
-  const { job, execution: id } = stored.order;
+  const { job, execution: id, jobType } = stored.order;
   dropExecution(core, id);
+  // What ends is named there since it began.
+  if (!JOB_TYPES[jobType].ends) rememberDone(core, stored.spec);
   core.timers.clear(executionTimer(id));
   persist(core, { table: 'executions', job, key: id, value: null });
-  if (!core.keeping.kept.has(job)) persist(core, { table: 'promises', job, key: job, value: null });
+  forgetEpoch(core, job);
   core.out.push({ type: 'forget-run', execution: id });
 }

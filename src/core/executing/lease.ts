@@ -178,6 +178,12 @@ export function adopt(core: With<'keeping' | 'executing'>, id: ExecutionId, epoc
   saveEpoch(core, execution.stored.order.job, epoch);
 }
 
+/** Nothing of the job is here any more. What a keeper promised of it binds it all the same, also when it is over. */
+export function forgetEpoch(core: With<'keeping'>, job: JobId): void {
+  if (core.keeping.kept.has(job) || core.keeping.shelf.has(job)) return;
+  persist(core, { table: 'promises', job, key: job, value: null });
+}
+
 /** What an executor obeys must not sink by a restart: who keeps the job, too, promises no less. */
 export function saveEpoch(core: With<'keeping'>, job: JobId, epoch: Epoch): void {
   const kept = core.keeping.kept.get(job);
@@ -186,5 +192,7 @@ export function saveEpoch(core: With<'keeping'>, job: JobId, epoch: Epoch): void
     if (compareEpochs(epoch, kept.promised) <= 0 || isForeign(kept, epoch.config)) return;
     kept.promised = epoch;
   }
+  // The row of a job on the shelf says what its keeper promised, and that may be more.
+  if (kept === undefined && core.keeping.shelf.has(job)) return;
   persist(core, { table: 'promises', job, key: job, value: epoch });
 }

@@ -72,6 +72,7 @@ const bounds: Readonly<Record<string, number>> = {
   past: 0,
   pastOfOwner: 0,
   trimmed: 0,
+  bare: 0,
   closed: 0,
   lookups: 0,
   replicas: 64,

@@ -5,11 +5,11 @@ import { RESTART_MAX_MS } from '../../../../src/core/contract/limits.ts';
 import type { Profile } from '../../../../src/core/contract/profile.ts';
 import type { RunEvent } from '../../../../src/core/record/execution.ts';
 import type { ExecutionId, JobId } from '../../../../src/core/record/ids.ts';
-import type { Job } from '../../../../src/job/model.ts';
+import type { Job, JobType } from '../../../../src/job/model.ts';
 import { profileOf } from '../../../simulation/profile.ts';
 import { Cluster } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
-import { idOf, jobWith } from '../fixtures.ts';
+import { admitted, announcementOf, closeOf, committed, idOf, jobWith } from '../fixtures.ts';
 
 const NODES = 5;
 const RUNNING: readonly RunEvent[] = [{ type: 'phase', phase: 'running' }];
@@ -195,6 +195,28 @@ describe('a job for every node that goes on', () => {
     assert.deepEqual(mesh.all(), [1, 1, 1, 1, 1]);
     const handedOn = cluster.sent.slice(before).filter(({ message }) => message.type === 'live');
     assert.deepEqual(handedOn, []);
+  });
+
+  it('is not begun again where it was stopped and forgotten for others, before its keepers heard of that', () => {
+    const jobOf = (Type: JobType, n: number) =>
+      admitted(jobWith({ Type, Count: 0 }), [1, 2, 3], { nonce: n.toString(16).padStart(32, '0') });
+    const stopped = jobOf('daemon', 0);
+    const { job } = stopped.spec.body;
+    const cluster = new Cluster({
+      nodes: 1,
+      program: ({ jobType }) => (jobType === 'ops' ? [fails('spec')] : []),
+    });
+    const invite = (one: typeof stopped): unknown =>
+      cluster.message(0, 1, { type: 'invite', announcement: announcementOf(one) });
+    const runs = () => cluster.effects('run').filter(({ order }) => order.jobType === 'daemon');
+    invite(stopped);
+    const execution = runs()[0]?.order.execution ?? assert.fail();
+    const because = committed(stopped, closeOf(stopped, { outcome: 'stopped' }));
+    cluster.message(0, 1, { type: 'cancel', job, execution, because });
+    for (let n = 1; n <= 2_048; n += 1) invite(jobOf('ops', n));
+    assert.ok(cluster.inspect(0).executions.every((one) => one.execution !== execution));
+    invite(stopped);
+    assert.equal(runs().length, 1);
   });
 
   it('keeps the place of a node that is gone, and goes on there when it is back', () => {

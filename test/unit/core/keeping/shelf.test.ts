@@ -22,9 +22,13 @@ import type { ClusterOptions } from '../cluster.ts';
 import {
   WALL,
   admitted,
+  announcementOf,
   at,
+  certify,
   closeOf,
   committed,
+  decidedOf,
+  grantOf,
   idOf,
   jobWith,
   nextSpec,
@@ -383,6 +387,33 @@ describe('what is finished stays finished', () => {
     assert.deepEqual(rows(), [1, 1]);
     cluster.advance(2 * DAY);
     assert.deepEqual(rows(), [0, 0]);
+  });
+
+  it('with what this keeper promised, whoever calls it to the next version in a lower epoch', () => {
+    const cluster = new Cluster({ nodes: 1, program: () => [] });
+    const job = admitted(jobWith({ Type: 'daemon', Count: 0 }), [1, 0, 2]);
+    const { job: id } = job.spec.body;
+    const [lower, epoch] = [2, 3].map((number) => ({ ...job.epoch, number, leader: idOf(2) }));
+    assert.ok(lower !== undefined && epoch !== undefined);
+    cluster.message(0, 1, { type: 'activate', spec: job.spec, admission: job.admission });
+    const nothing = { values: [], states: [], commands: [] };
+    cluster.message(0, 2, { type: 'propose', job: id, epoch, ...nothing });
+    const values = [committed(job, closeOf(job, { outcome: 'failed' }))];
+    cluster.message(0, 1, { type: 'commit', job: id, values });
+    cluster.advance(60_000);
+    const promised = () =>
+      cluster
+        .store(0)
+        .rows('promises')
+        .map(({ value }) => value);
+    assert.deepEqual(promised(), [epoch]);
+    const spec = nextSpec(job.spec, jobWith({ Type: 'daemon', Count: 0 }, { Env: { V: '2' } }));
+    const decided = decidedOf(job, spec);
+    const grant = certify(grantOf(job, lower, 2), 'grant', [1, 2], lower);
+    const called = { leader: idOf(2), spec: null, decided, grant };
+    const announcement = announcementOf({ ...job, spec }, called);
+    cluster.message(0, 2, { type: 'invite', announcement });
+    assert.deepEqual(promised(), [epoch]);
   });
 
   it('when the disk cannot read it any more: it is asked of others, and does not run again here', () => {
