@@ -6,7 +6,8 @@
 import type { Decoded } from '../../p2p/gossip.ts';
 import { isSendersFault } from '../../p2p/wire/cbor.ts';
 import type { MessageCodec } from '../../p2p/wire/messages.ts';
-import type { Gossip } from '../core/contract/messages.ts';
+import type { Announcement, Gossip } from '../core/contract/messages.ts';
+import type { Signed } from '../core/record/records.ts';
 import type { Suite } from '../core/record/suite.ts';
 import { checkAdvert, checkSpec } from '../core/record/verify.ts';
 import type { Verdict } from '../core/record/verify.ts';
@@ -27,11 +28,18 @@ export function gossipReader(
   };
 }
 
+/** Of a later version it is inside what says that it was decided: whose votes the core looks at. */
+const specIn = ({ spec, decided }: Announcement, suite: Suite): Signed<'spec'> | null =>
+  decided === undefined ? spec : suite.specIn(decided.record.body.spec);
+
 function verdictOn(gossip: Gossip, suite: Suite, wall: number): Verdict {
   switch (gossip.type) {
     case 'announce': {
-      const { spec, job } = gossip.announcement;
-      if (spec === null) return 'good';
+      const { decided, job } = gossip.announcement;
+      const spec = specIn(gossip.announcement, suite);
+      // Of a later program the spec inside may be one that cannot be read here.
+      if (spec === null)
+        return decided === undefined ? 'good' : { code: 'contradiction', fault: false };
       if (spec.body.job !== job) return { code: 'contradiction', fault: true };
       return checkSpec(suite, spec, wall);
     }

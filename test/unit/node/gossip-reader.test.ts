@@ -45,6 +45,20 @@ test('an announcement whose spec its owner signed is let in, with the spec or wi
   assert.equal(said(announce({ spec: null })), 'in');
 });
 
+test('of a later version the spec is looked at where it is: in what says that it was decided', () => {
+  const [version] = fc.sample(signed('version'), 1);
+  assert.ok(version !== undefined);
+  const decided = (inside: typeof spec): Partial<Announcement> => {
+    const body = { ...version.body, job, version: 1, spec: suite.envelopeOf(inside) };
+    return { spec: null, decided: { record: { ...version, body }, votes: [] } };
+  };
+  assert.equal(said(announce(decided(spec))), 'in');
+  assert.equal(said(announce(decided(unsigned(spec)))), 'fault: bad-signature');
+  assert.equal(said(announce(decided(expired))), 'ignored: expired');
+  const other = jobIdOf(suite, suite.owner, 'b'.repeat(32));
+  assert.equal(said(announce({ ...decided(spec), job: other })), 'fault: contradiction');
+});
+
 test('what nobody honest passes on is the fault of the neighbour that did', () => {
   assert.equal(said(announce({ spec: unsigned(spec) })), 'fault: bad-signature');
   const other = jobIdOf(suite, suite.owner, 'b'.repeat(32));

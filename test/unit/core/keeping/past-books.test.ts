@@ -167,6 +167,14 @@ describe('versions that are past', () => {
     assert.deepEqual(second.versions, all);
     assert.deepEqual(first.versions, [VERSIONS], 'the last one is what it is');
     assert.equal(cluster.machine(0).sizes()['past'], 2);
+    const onShelf = cluster
+      .store(0)
+      .rows('shelved')
+      .filter(({ value }) => value?.past !== undefined);
+    assert.deepEqual(
+      onShelf.map(({ job }) => job),
+      [second.id],
+    );
   });
 
   it('of all owners make room, whoever has more', () => {
@@ -217,6 +225,19 @@ describe('versions that are past', () => {
     assert.ok(settled < 130 && settled > 100, `${settled} are left`);
     cluster.advance(60_000);
     assert.equal(left(), settled);
+  });
+
+  it('are left in peace when all of them are needed', () => {
+    const timers = ([pastOwnerMaxBytes]: readonly number[]): number | undefined => {
+      const cluster = keeper(pastOwnerMaxBytes === undefined ? {} : { pastOwnerMaxBytes });
+      for (let n = 1; n <= 10; n += 1) {
+        const kept = new Kept(cluster, n, { type: 'service', textBytes: 1 });
+        kept.run().turn(2).run().turn(3);
+      }
+      cluster.advance(60_000);
+      return cluster.machine(0).sizes()['timers'];
+    };
+    assert.equal(timers([1]), timers([]));
   });
 
   it('grow as long as their executions tell of themselves, and are counted with that', () => {

@@ -202,6 +202,18 @@ describe('versions that are past', () => {
     assert.deepEqual(left(ledger), []);
   });
 
+  it('make room where the job might go back to them, too, once it is over', () => {
+    const [first, second] = values as [Admitted, Admitted];
+    const follows = { of: second.spec.id, how: 'rollback', reason: '' } as const;
+    const fallback = nextSpec(second.spec, first.spec.body.spec, { follows });
+    const ledger = merged([...valuesOf(first), versionOf(second.spec, fallback)], first);
+    trimPast(ledger, 0);
+    assert.deepEqual(left(ledger), [[1, false]]);
+    for (const value of valuesOf(second).slice(-1)) mergeCommitted(ledger, value);
+    trimPast(ledger, 0);
+    assert.deepEqual(left(ledger), []);
+  });
+
   it('stay where a replica of them still runs, and where the job may go back to them', () => {
     const past = versions.slice(0, 4);
     const runs = (of: Admitted) => valuesOf(of).filter(({ record }) => record.type !== 'close');
