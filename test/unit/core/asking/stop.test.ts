@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { asRequestId } from '../../../../src/core/record/ids.ts';
-import { Cluster } from '../cluster.ts';
-import { idOf, jobWith } from '../fixtures.ts';
+import { Cluster, DONE } from '../cluster.ts';
+import { idOf, jobWith, WALL } from '../fixtures.ts';
 
 const program = () => [{ type: 'phase', phase: 'running' }] as const;
 const NODES = [0, 1, 2, 3];
@@ -74,6 +74,29 @@ describe('a stop', () => {
     cluster.advance(1_000);
     const reply = cluster.reply(request);
     assert.ok(reply?.type === 'stopping' && reply.signed >= reply.needed, JSON.stringify(reply));
+  });
+
+  it('of a version goes on though the one before has ended', () => {
+    const cluster = new Cluster({
+      nodes: NODES.length,
+      program: (order) => (order.version === 1 ? DONE : program()),
+    });
+    cluster.submit(0, jobWith());
+    cluster.until('it is over', () => cluster.job(0).state === 'Completed', 60_000);
+    const { job, records } = cluster.job(0);
+    const end = records.committed.find(({ record }) => record.type === 'close');
+    assert.ok(end?.record.type === 'close');
+    const close = { record: end.record, votes: end.votes };
+    const again = { how: 'update', reason: '', notAfter: WALL + DAY_MS } as const;
+    const spec = jobWith({}, { Env: { V: '2' } });
+    const updated = cluster.request(0, { type: 'update', job, spec, ...again });
+    cluster.until('it is updated', () => cluster.reply(updated) !== null, 60_000);
+    cluster.lose = ({ message }) => message.type === 'command';
+    const request = cluster.request(0, { type: 'stop', job, reason: 'enough' });
+    cluster.message(0, 1, { type: 'closed', job, close });
+    assert.equal(cluster.reply(request), null);
+    cluster.lose = () => false;
+    cluster.until('it is stopped', () => cluster.job(0).state === 'Stopped', 60_000);
   });
 
   it('goes on when the peer that it was given to was killed meanwhile', () => {
