@@ -1,8 +1,7 @@
 /** The end of executions: stopped when the proof says so, forgotten when their job is closed. */
 import { JOB_TYPES } from '../../job/types.ts';
 import { rememberDone } from './done.ts';
-import { forgetEpoch } from './lease.ts';
-import { heardOf } from './obeying.ts';
+import { forgetEpoch, heardOf } from './obeying.ts';
 import { chainOf } from '../record/chain.ts';
 import type { ExecutionFailure } from '../record/execution.ts';
 import { followEnd } from '../keeping/branches.ts';

@@ -178,12 +178,6 @@ export function adopt(core: With<'keeping' | 'executing'>, id: ExecutionId, epoc
   saveEpoch(core, execution.stored.order.job, epoch);
 }
 
-/** Nothing of the job is here any more. What a keeper promised of it binds it all the same, also when it is over. */
-export function forgetEpoch(core: With<'keeping'>, job: JobId): void {
-  if (core.keeping.kept.has(job) || core.keeping.shelf.has(job)) return;
-  persist(core, { table: 'promises', job, key: job, value: null });
-}
-
 /** What an executor obeys must not sink by a restart: who keeps the job, too, promises no less. */
 export function saveEpoch(core: With<'keeping'>, job: JobId, epoch: Epoch): void {
   const kept = core.keeping.kept.get(job);

@@ -1,6 +1,7 @@
 /** Which keepers an execution obeys. */
 import { isGuest } from '../keeping/changing.ts';
 import type { KeptJob } from '../keeping/state.ts';
+import { persist } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
 import { chainOf, configurationOf, currentOf, provenBy, rootsOf } from '../record/chain.ts';
 import type { Chain, Changes } from '../record/chain.ts';
@@ -80,4 +81,10 @@ export function goBy(
   execution.stored = { ...stored, ...rootsOf({ ...stored, configs }) };
   execution.left.clear();
   saveExecution(core, execution.stored);
+}
+
+/** Nothing of the job is here any more. What a keeper promised of it binds it all the same, also when it is over. */
+export function forgetEpoch(core: With<'keeping'>, job: JobId): void {
+  if (core.keeping.kept.has(job) || core.keeping.shelf.has(job)) return;
+  persist(core, { table: 'promises', job, key: job, value: null });
 }
