@@ -145,6 +145,26 @@ describe('keepers that only seemed to be gone', () => {
     assert.ok([left, ...others].every((node) => !leads(cluster, node)));
   });
 
+  it('do not begin anew what they have brought to its end, and tell of that', () => {
+    const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
+    const [left] = keepers.filter((node) => node !== leader);
+    assert.ok(left !== undefined);
+    split(cluster, [left, ...others]);
+    cluster.until('it is re-seeded', () => leads(cluster, left), WITHIN_MS + 20_000);
+    const { job, records } = jobOn(cluster, left) ?? assert.fail();
+    cluster.request(leader, { type: 'stop', job, reason: 'enough' });
+    const stateOn = (node: number) => cluster.inspect(node).jobs[0]?.state;
+    cluster.until('one side has stopped it', () => stateOn(leader) === 'Stopped');
+    const values = records.configs ?? assert.fail('it has other keepers');
+    const effects = cluster.message(leader, left, { type: 'commit', job, values });
+    assert.equal(stateOn(leader), 'Stopped');
+    assert.ok(effects.some((effect) => effect.type === 'send' && effect.message.type === 'closed'));
+    heal(cluster);
+    const all = [...keepers, ...others];
+    const isOver = () => all.every((node) => (stateOn(node) ?? 'Stopped') === 'Stopped');
+    cluster.until('the others stop it, too', isOver, 60_000);
+  });
+
   it('follow, when they were alone', () => {
     const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
     const [left, ...gone] = [...keepers.filter((node) => node !== leader), leader];
