@@ -176,6 +176,8 @@ const kinds = {
       lingerMs: Math.max(part.lingerMs, CHANGES * (keeperReplaceAfterMs + CHANGE_MS)),
       plan: {
         ...part.plan,
+        // So that one side comes to an end without the other.
+        stopRate: Math.max(part.plan.stopRate, 0.3),
         orphansPerMinute: random.pick([0, 0.5, 1]),
         strandingsPerMinute: random.pick([0, 0.5, 1]),
         partitionsPerMinute: random.pick([0, 0.5, 1]),

@@ -99,6 +99,7 @@ export function simulate(
   for (let rested = 0; rested < REST_MS && !broken(); rested += STEP_MS) {
     advance(STEP_MS);
     checkStops(live);
+    run.lines.check();
   }
   if (!broken()) {
     for (const node of world.nodes) run.checkers.inspect(node);
