@@ -145,6 +145,26 @@ describe('keepers that only seemed to be gone', () => {
     assert.ok([left, ...others].every((node) => !leads(cluster, node)));
   });
 
+  it('have what was begun without them ended, once those that did so have yielded', () => {
+    const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
+    const isRunning = (node: number): boolean =>
+      cluster.inspect(node).executions.some(({ phase }) => phase === 'running');
+    const [left] = keepers.filter((node) => node !== leader && !isRunning(node));
+    assert.ok(left !== undefined);
+    const all = [...keepers, ...others];
+    const [first] = all.filter(isRunning);
+    cluster.advance(AFTER_MS + 20_000);
+    split(
+      cluster,
+      [left, ...others].filter((node) => node !== first),
+    );
+    cluster.until('it is begun again', () => all.filter(isRunning).length > 1, 3 * AFTER_MS);
+    heal(cluster);
+    cluster.until('that is ended', () => all.filter(isRunning).length === 1, 90_000);
+    cluster.advance(AFTER_MS);
+    assert.deepEqual(all.filter(isRunning), [first]);
+  });
+
   it('do not begin anew what they have brought to its end, and tell of that', () => {
     const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
     const [left] = keepers.filter((node) => node !== leader);
