@@ -53,9 +53,14 @@ function mayLead({ ledger }: KeptJob, epoch: Epoch, node: NodeId): boolean {
 }
 
 /** Others may keep the job since this node last heard of it; who speaks for them has the proof. */
-function isKnown(core: Node, from: NodeId, { ledger }: KeptJob, { config }: Epoch): boolean {
+function isKnown(core: Node, from: NodeId, kept: KeptJob, { config }: Epoch): boolean {
+  const { ledger, promised } = kept;
   if (configurationOf(ledger, config) !== null) return true;
   refuse(core, from, 'not-keeper', false);
+  if (hasYielded(kept) && promised.config.major === config.major) {
+    tellForfeit(core, from, ledger.job);
+    return false;
+  }
   if (everKept(ledger, from)) send(core, from, { type: 'job-wanted', job: ledger.job });
   return false;
 }
@@ -94,6 +99,10 @@ export function onPrepare(
   send(core, from, { type: 'promise', job, epoch, vote, digest });
 }
 
+/** It promised something in a higher branch, and has gone back: it has no say in this one any more, nor in that. */
+const hasYielded = ({ ledger, promised }: KeptJob): boolean =>
+  promised.config.major > currentOf(ledger).config.major;
+
 /** Whether this keeper follows to the epoch that another one asks for, or is in already. */
 function mayFollow(core: With<'mesh'>, from: NodeId, kept: KeptJob, epoch: Epoch): boolean {
   const { first, promised, ledger } = kept;
@@ -106,7 +115,8 @@ function mayFollow(core: With<'mesh'>, from: NodeId, kept: KeptJob, epoch: Epoch
   const order = compareEpochs(epoch, promised);
   if (order < 0) {
     refuse(core, from, 'outdated-epoch', false);
-    send(core, from, { type: 'outdated', job: ledger.job, promised });
+    if (hasYielded(kept)) tellForfeit(core, from, ledger.job);
+    else send(core, from, { type: 'outdated', job: ledger.job, promised });
     return false;
   }
   const far = !withinReach(epoch, first.epoch, core.now - first.at);

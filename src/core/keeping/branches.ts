@@ -31,8 +31,8 @@ import type { Certified } from '../record/records.ts';
 import { branchOf, checkCommitted, extended, fitsKeepers, isReseedable } from '../record/verify.ts';
 import { checkWanted, specsOf } from '../record/versions.ts';
 import { rowsOf } from './books.ts';
-import { isGuest } from './changing.ts';
-import { keepersChanged } from './guests.ts';
+import { hasSay, isGuest } from './changing.ts';
+import { keepersChanged, tellForfeit } from './guests.ts';
 import { isIntact } from './orphans.ts';
 import { takeWanted } from './versions.ts';
 import type { KeptJob } from './state.ts';
@@ -84,6 +84,7 @@ export function takeBranch(
   if (told === null) return refuse(core, from, 'bad-certificate', false);
   const [own, other] = [currentOf(ledger).config, currentOf(told).config];
   if (compareConfigs(other, own) <= 0) return;
+  if (hasLeft(core, kept, told)) return refuse(core, from, 'outdated-epoch', false);
   if (other.major !== own.major && isKeeper(currentOf(ledger), from))
     kept.elsewhere.set(from, core.now);
   if (other.major !== own.major && (isIntact(core, kept) || !isReseedable(ledger.spec.body)))
@@ -93,6 +94,13 @@ export function takeBranch(
   if (isLonger) for (const config of fresh) learn(core, kept, config);
   else return turnTo(core, kept, provenBy(told, [...ledger.configs, ...fresh]));
   if (everKept(ledger, core.self)) bind(core, kept);
+}
+
+/** It had a say there, yielded, and has forgotten since what was decided: with its votes that could be decided again. */
+function hasLeft(core: Node, { ledger, promised }: KeptJob, told: Chain): boolean {
+  const { major } = promised.config;
+  if (major <= currentOf(ledger).config.major) return false;
+  return told.configurations.some((one) => one.config.major === major && hasSay(core, one));
 }
 
 /** It is over here, and not proven to have gone on there with a version after that. */
@@ -271,6 +279,9 @@ export function onBranchKnown(
   if (!isQuorum(last, round.intact)) return;
   note(core, 'job.yielded', { job: ledger.job, config: configText(last.config) });
   turnTo(core, kept, provenBy(rival.chain, rival.configs));
+  // What it promised since binds it: those that keep the job are to do without its votes.
+  if (!hasSay(core, last) || compareConfigs(kept.promised.config, last.config) <= 0) return;
+  for (const node of keeperNodes(last)) if (node !== core.self) tellForfeit(core, node, ledger.job);
 }
 
 /**

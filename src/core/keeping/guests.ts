@@ -81,7 +81,7 @@ export function onForfeit(
   touch(core, job);
 }
 
-export const tellForfeit = (core: With<'keeping'>, to: NodeId, job: JobId): void =>
+export const tellForfeit = (core: Node, to: NodeId, job: JobId): void =>
   send(core, to, { type: 'not-admitted', job, refusal: { code: 'damaged' } });
 
 /** Who keeps the job now, for whoever runs or stops it. */

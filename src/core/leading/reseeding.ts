@@ -54,7 +54,9 @@ export function lookForOrphans(core: With<'mesh' | 'keeping'>): void {
     const rank = left.findIndex(({ node }) => node === core.self);
     if (kept.reseeding !== null || rank < 0) continue;
     const since = Math.max(kept.orphanedAt, kept.boundAt + BOUND_MS);
-    if (core.now - since < rank * RANK_STEP_MS) continue;
+    // Those that went back to others tell that at once: who did not yet has the time to do the same.
+    const waitMs = kept.forfeited.size > 0 ? core.config.limits.reseedAfterMs : 0;
+    if (core.now - since < waitMs + rank * RANK_STEP_MS) continue;
     const next = nextOf(core, kept, left);
     if (next !== null) begin(core, kept, next);
   }

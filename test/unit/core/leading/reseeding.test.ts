@@ -145,6 +145,25 @@ describe('keepers that only seemed to be gone', () => {
     assert.ok([left, ...others].every((node) => !leads(cluster, node)));
   });
 
+  it('lose their say when they yield: they do not go back, and are replaced where they kept the job before', () => {
+    const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
+    const [left] = keepers.filter((node) => node !== leader);
+    const [comer] = others;
+    assert.ok(left !== undefined && comer !== undefined);
+    cluster.advance(AFTER_MS + 20_000);
+    split(cluster, [left, ...others]);
+    cluster.until('it is re-seeded', () => leads(cluster, left), WITHIN_MS + 20_000);
+    const { job, records } = jobOn(cluster, left) ?? assert.fail();
+    heal(cluster);
+    cluster.until('it yields', () => currentBy(cluster, left).config.major === 0, 60_000);
+    const values = records.configs ?? assert.fail('it had other keepers');
+    cluster.message(left, comer, { type: 'commit', job, values });
+    assert.equal(currentBy(cluster, left).config.major, 0);
+    const isReplaced = (): boolean => !currentBy(cluster, leader).nodes.includes(left);
+    cluster.until('it is replaced', isReplaced, 60_000);
+    assert.equal(currentBy(cluster, leader).config.major, 0);
+  });
+
   it('have what was begun without them ended, once those that did so have yielded', () => {
     const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
     const isRunning = (node: number): boolean =>
