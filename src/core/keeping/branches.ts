@@ -55,8 +55,9 @@ export interface Round {
   hastenedAt: Millis;
 }
 
-export const createRound = (now: Millis): Round => ({
-  turn: 0,
+/** @param turn of the last one before, so that no answer to that is taken for one to this */
+export const createRound = (now: Millis, turn = 0): Round => ({
+  turn,
   askedAt: now,
   same: new Set(),
   rival: null,
@@ -91,7 +92,7 @@ export function takeBranch(
     return refuse(core, from, 'outdated-epoch', false);
   const isLonger = provenBy(told, ledger.configs).length === ledger.configs.length;
   if (!isLonger && isOverFor(core, ledger, told, version)) return tellEnd(core, from, ledger);
-  if (isLonger) for (const config of fresh) learn(core, kept, config);
+  if (isLonger) goOnTo(core, kept, fresh);
   else return turnTo(core, kept, provenBy(told, [...ledger.configs, ...fresh]));
   if (everKept(ledger, core.self)) bind(core, kept);
 }
@@ -117,6 +118,14 @@ function isOverFor(
 
 function tellEnd(core: Node, to: NodeId, { job, close, configs }: Ledger): void {
   if (close !== null) send(core, to, { type: 'closed', job, close, ...changes(configs) });
+}
+
+/** These follow those that the node goes by: when the job was re-seeded, nobody has said yet that he goes by them. */
+export function goOnTo(core: Node, kept: KeptJob, configs: readonly Certified<'config'>[]): void {
+  const { major } = currentOf(kept.ledger).config;
+  for (const config of configs) learn(core, kept, config);
+  if (currentOf(kept.ledger).config.major !== major)
+    kept.round = createRound(core.now, kept.round.turn);
 }
 
 /**
@@ -174,7 +183,7 @@ function turnTo(core: Node, kept: KeptJob, configs: readonly Certified<'config'>
   kept.held = null;
   kept.fetching = null;
   kept.outdated.clear();
-  kept.round = createRound(core.now);
+  kept.round = createRound(core.now, kept.round.turn);
   if (hasKept) bind(core, kept);
   note(core, 'job.turned', { job, config: configText(currentOf(ledger).config) });
   keepersChanged(core, kept);

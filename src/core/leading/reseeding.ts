@@ -6,10 +6,11 @@
  * stand in nobody's way (`reseedId`).
  */
 import { standForLeader } from '../consensus/candidacy.ts';
-import { jobTimer, learn } from '../consensus/proposer.ts';
+import { jobTimer } from '../consensus/proposer.ts';
 import type { Message } from '../contract/messages.ts';
 import { RESEED } from '../contract/features.ts';
 import { eachKept } from '../keeping/books.ts';
+import { goOnTo } from '../keeping/branches.ts';
 import { keeperCount } from '../keeping/choose-keepers.ts';
 import type { KeeperCandidate } from '../keeping/choose-keepers.ts';
 import { tellChanges } from '../keeping/guests.ts';
@@ -31,7 +32,7 @@ import { isDue, said, toSay } from '../node/repeat.ts';
 import type { Node, With } from '../node/state.ts';
 import { firstEpoch } from '../record/ballot.ts';
 import { isChosen, validVote } from '../record/certificate.ts';
-import { CONFIGS_MAX, continues, currentOf, reseedId } from '../record/chain.ts';
+import { CONFIGS_MAX, continues, currentOf, reseedId, sameConfig } from '../record/chain.ts';
 import { isKeeper, keeperNodes, members } from '../record/keeper-set.ts';
 import { groundOf } from '../record/past.ts';
 import type { Configuration, Keeper } from '../record/records.ts';
@@ -161,7 +162,8 @@ function conclude(core: With<'mesh'>, kept: KeptJob, { next, votes }: Reseeding)
   for (const node of keeperNodes(currentOf(kept.ledger))) told.add(node);
   told.delete(core.self);
   kept.reseeding = null;
-  if (!learn(core, kept, { record: next, votes: [...votes.values()] })) return;
+  goOnTo(core, kept, [{ record: next, votes: [...votes.values()] }]);
+  if (!sameConfig(currentOf(kept.ledger).config, next.body.config)) return;
   for (const node of told) tellChanges(core, node, kept);
   kept.lead = null;
   standForLeader(core, kept);

@@ -164,6 +164,23 @@ describe('keepers that only seemed to be gone', () => {
     assert.equal(currentBy(cluster, leader).config.major, 0);
   });
 
+  it('are asked anew each time, also those that followed the time before', () => {
+    const { cluster, leader, keepers, others } = long(4, { limits: { keepersMax: 3 } });
+    const gone = keepers.filter((node) => node !== leader);
+    for (const node of gone) cluster.crash(node);
+    const major = () => currentBy(cluster, leader).config.major;
+    cluster.until('it is re-seeded', () => major() > 0, WITHIN_MS);
+    for (const node of gone) cluster.restart(node);
+    const isWhole = () => currentBy(cluster, leader).nodes.length === 3;
+    cluster.until('it has three keepers again', isWhole, 3 * AFTER_MS);
+    const first = major();
+    cluster.advance(AFTER_MS + 20_000);
+    split(cluster, [leader, ...others]);
+    cluster.until('it is re-seeded once more', () => major() !== first, WITHIN_MS + 20_000);
+    heal(cluster);
+    cluster.until('that one yields', () => major() === first, 60_000);
+  });
+
   it('have what was begun without them ended, once those that did so have yielded', () => {
     const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
     const isRunning = (node: number): boolean =>
