@@ -167,7 +167,7 @@ export const reseeding: Mutations = {
     {
       name: 'all that are left begin at once',
       within: 'lookForOrphans',
-      text: 'core.now - since < rank * RANK_STEP_MS',
+      text: 'core.now - since < waitMs + rank * RANK_STEP_MS',
       instead: 'core.now < since',
       why: 'each has its own set of keepers',
     },

@@ -86,12 +86,15 @@ export function takeBranch(
   const [own, other] = [currentOf(ledger).config, currentOf(told).config];
   if (compareConfigs(other, own) <= 0) return;
   if (hasLeft(core, kept, told)) return refuse(core, from, 'outdated-epoch', false);
-  if (other.major !== own.major && isKeeper(currentOf(ledger), from))
-    kept.elsewhere.set(from, core.now);
-  if (other.major !== own.major && (isIntact(core, kept) || !isReseedable(ledger.spec.body)))
+  const isOther = other.major !== own.major;
+  const isOver = isOther && isOverFor(core, ledger, told, version);
+  // However this node takes it: whoever keeps the job there is to hear of that.
+  if (isOver) tellEnd(core, from, ledger);
+  if (isOther && isKeeper(currentOf(ledger), from)) kept.elsewhere.set(from, core.now);
+  if (isOther && (isIntact(core, kept) || !isReseedable(ledger.spec.body)))
     return refuse(core, from, 'outdated-epoch', false);
   const isLonger = provenBy(told, ledger.configs).length === ledger.configs.length;
-  if (!isLonger && isOverFor(core, ledger, told, version)) return tellEnd(core, from, ledger);
+  if (isOver && !isLonger) return;
   if (isLonger) goOnTo(core, kept, fresh);
   else return turnTo(core, kept, provenBy(told, [...ledger.configs, ...fresh]));
   if (everKept(ledger, core.self)) bind(core, kept);
