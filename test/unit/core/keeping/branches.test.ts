@@ -5,7 +5,12 @@ import { firstEpoch } from '../../../../src/core/record/ballot.ts';
 import { chainOf, currentOf, FIRST_CONFIG, reseedId } from '../../../../src/core/record/chain.ts';
 import type { CertifiedValue } from '../../../../src/core/contract/messages.ts';
 import type { Certified, ConfigId, Epoch } from '../../../../src/core/record/records.ts';
-import { createLedger, mergeCommitted } from '../../../../src/core/record/ledger.ts';
+import {
+  createLedger,
+  makeAnew,
+  mergeCommitted,
+  mergeGrant,
+} from '../../../../src/core/record/ledger.ts';
 import { fallbackOf } from '../../../../src/core/record/versions.ts';
 import { slotOf } from '../../../../src/core/record/slot.ts';
 import { Cluster } from '../cluster.ts';
@@ -63,10 +68,14 @@ const epochOf = (config: ConfigId, leader: number, number = 1): Epoch => ({
 class Lone extends Cluster {
   readonly of: Admitted;
 
-  constructor(keepers: readonly number[], configs: readonly Certified<'config'>[] = []) {
+  constructor(
+    keepers: readonly number[],
+    configs: readonly Certified<'config'>[] = [],
+    spec = jobWith(),
+  ) {
     // It could not run the job itself, so that it finds nothing undone.
     super({ nodes: 1, program: () => [], profile: () => ({ engines: {} }) });
-    this.of = admitted(jobWith(), keepers);
+    this.of = admitted(spec, keepers);
     for (const node of [1, 2, 3, 4, 5])
       this.message(0, node, { type: 'advert', advert: advertOf(node) });
     const changed = configs.length === 0 ? {} : { configs };
@@ -166,6 +175,71 @@ describe('a keeper that goes by a higher branch of a job, and by the lower one a
     lone.pass(180_000);
     assert.equal(lone.inspect(0).jobs.length, 1, 'else it would vote a second time');
     assert.equal(lone.rows('promises').length, 1);
+  });
+});
+
+describe('a keeper that yields', () => {
+  it('takes nobody of the other branch for its leader any more, also after a restart', () => {
+    for (const again of [false, true]) {
+      const lone = new Lone(trio);
+      lone.tell(2, ours);
+      assert.equal(lone.promises(2, epochOf(ours.record.body.config, 2)), true);
+      lone.pass(30_000);
+      for (const from of [1, 1, 2]) lone.answer(from);
+      assert.deepEqual(lone.config, FIRST_CONFIG);
+      if (again) lone.restart(0);
+      const { execution } = assignOf(lone.of, { node: 7 }).body;
+      lone.message(0, 7, { type: 'renew', executions: [{ job: lone.id, execution }] });
+      const told = lone.messages('leads').at(-1)?.message ?? assert.fail('it says who leads');
+      assert.deepEqual(told.epoch.config, FIRST_CONFIG);
+    }
+  });
+
+  it('forgets who was elected there', () => {
+    const ledger = createLedger(three.spec, three.admission);
+    mergeCommitted(ledger, ours);
+    const epoch = epochOf(ours.record.body.config, 2);
+    mergeGrant(ledger, certify(grantOf(three, epoch, 2), 'grant', [2, 0], epoch));
+    makeAnew(ledger, [ours], null);
+    assert.ok(ledger.grant !== null);
+    makeAnew(ledger, [], null);
+    assert.equal(ledger.grant, null);
+  });
+});
+
+describe('a keeper that stays', () => {
+  it('does so when no second program may run, however short it has heard the others', () => {
+    const Meta = { 'shoal/partition-policy': 'exclusive' };
+    const lone = new Lone(trio, [], jobWith({ Meta }));
+    lone.tell(2, reseed(lone.of, 2, [2, 3, 4]));
+    assert.deepEqual(lone.config, FIRST_CONFIG);
+  });
+
+  it('does not take the job for over because it is in the higher branch', () => {
+    const lone = new Lone(trio);
+    lone.pass(80_000);
+    const close = closeOf(lone.of, { outcome: 'failed', code: 'attempts-exhausted' });
+    const epoch = epochOf(theirs.record.body.config, 2);
+    const over = certify(close, slotOf(close), [2, 3], epoch);
+    lone.message(0, 2, { type: 'closed', job: lone.id, close: over, configs: [theirs] });
+    assert.equal(lone.inspect(0).jobs[0]?.state, 'Pending');
+    assert.equal(lone.messages('closed-ack').length, 0);
+    const before = new Lone(trio);
+    before.message(0, 2, { type: 'closed', job: lone.id, close: over, configs: [theirs] });
+    assert.equal(before.inspect(0).jobs[0]?.state, 'Failed', 'who has not heard them follows');
+  });
+
+  it('re-seeds nothing because others say that they leave: they vote as long as they are there', () => {
+    const lone = new Lone(trio);
+    for (const node of [1, 2])
+      lone.message(0, node, {
+        type: 'advert',
+        advert: advertOf(node, { keeps: false, sequence: 2 }),
+      });
+    lone.pass(100_000);
+    const { record } = reseed(three, 1, [1, 0, 5]);
+    lone.message(0, 1, { type: 'change', job: lone.id, next: record });
+    assert.equal(lone.messages('voted').length, 0);
   });
 });
 

@@ -47,6 +47,22 @@ describe('a job whose keepers are gone, all but too few', () => {
     for (const node of nodes) assert.deepEqual(currentBy(cluster, node).config, config);
   });
 
+  it('is not taken for theirs by a vote that somebody repeats in the name of another', () => {
+    const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
+    const left = keepers.find((node) => node !== leader) ?? assert.fail();
+    for (const node of keepers) if (node !== left) cluster.crash(node);
+    cluster.lose = ({ to, message }) => message.type === 'voted' && cluster.indexOf(to) === left;
+    const isVoted = () => cluster.messages('voted').some(({ to }) => cluster.indexOf(to) === left);
+    cluster.until('somebody votes', isVoted, WITHIN_MS);
+    const [vote] = cluster.messages('voted').filter(({ to }) => cluster.indexOf(to) === left);
+    assert.ok(vote !== undefined);
+    for (const node of others)
+      if (node !== cluster.indexOf(vote.from)) cluster.message(left, node, vote.message);
+    assert.equal(currentBy(cluster, left).config.major, 0);
+    cluster.message(left, cluster.indexOf(vote.from), vote.message);
+    assert.ok(currentBy(cluster, left).config.major > 0);
+  });
+
   it('comes to its end', () => {
     const { cluster, keepers, leader } = long(6, { limits: { keepersMax: 3 } });
     const [left] = keepers.filter((node) => node !== leader);
