@@ -15,7 +15,7 @@ import { compareEpochs } from '../record/ballot.ts';
 import type { ExecutionOrder, Phase } from '../record/execution.ts';
 import { after } from '../record/ids.ts';
 import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
-import { adopt, saveEpoch } from './lease.ts';
+import { adopt, isPassedOver, saveEpoch } from './lease.ts';
 import type { StoredExecution } from '../contract/stored.ts';
 import type { Message } from '../contract/messages.ts';
 import { bidOn } from '../placing/bidder.ts';
@@ -171,7 +171,8 @@ function take(
 
 /**
  * An execution goes on as a further attempt: what stood before it stops it no more, whoever shows that
- * again, also after a restart.
+ * again, also after a restart. The same when keepers that re-seeded its job gave it to this node once more: by what it
+ * stood as before, nobody that it obeys assigned it.
  */
 function standAs(
   core: With<'executing'>,
@@ -180,9 +181,12 @@ function standAs(
 ): void {
   const { body } = assign.record;
   const execution = core.executing.executions.get(body.execution);
-  if (execution === undefined || body.adopts !== execution.stored.order.attempt) return;
+  if (execution === undefined || execution.stored.assign === null) return;
   const { stored } = execution;
-  if (stored.assign === null || body.attempt <= stored.assign.record.body.attempt) return;
+  const isFurther =
+    body.adopts === stored.order.attempt &&
+    body.attempt > execution.stored.assign.record.body.attempt;
+  if (!isFurther && !isPassedOver(execution)) return;
   if (!hasPlace(stored.spec, assign.record)) return;
   if (checkCommitted(core.suite, chainOf(message), assign) !== 'good') return;
   execution.stored = { ...stored, assign };

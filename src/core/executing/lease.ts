@@ -147,7 +147,7 @@ function tellAssigned(core: Node, { stored: { assign } }: LocalExecution, epoch:
 }
 
 /** It was assigned by keepers that are not on the way to those that the node obeys. */
-function isPassedOver({ stored }: LocalExecution): boolean {
+export function isPassedOver({ stored }: LocalExecution): boolean {
   const { assign } = stored;
   return (
     assign !== null && configurationOf(chainOf(stored), certifiedEpoch(assign).config) === null
