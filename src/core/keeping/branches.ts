@@ -95,6 +95,7 @@ export function takeBranch(
     return refuse(core, from, 'outdated-epoch', false);
   const isLonger = provenBy(told, ledger.configs).length === ledger.configs.length;
   if (isOver && !isLonger) return;
+  if (isOther) kept.intactSince = null;
   if (isLonger) goOnTo(core, kept, fresh);
   else return turnTo(core, kept, provenBy(told, [...ledger.configs, ...fresh]));
   if (everKept(ledger, core.self)) bind(core, kept);

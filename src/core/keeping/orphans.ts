@@ -14,7 +14,7 @@ import { isReseedable } from '../record/verify.ts';
 import { hasSay, isGuest } from './changing.ts';
 import { goneBecause } from './gone.ts';
 import { saveGuest } from './guests.ts';
-import { isThere } from './oversight.ts';
+import { isThere, THERE_MS } from './oversight.ts';
 import type { KeptJob } from './state.ts';
 
 /** A node that does not keep the job has asked those that do whether they are there, and waits so long for a word of them. */
@@ -66,6 +66,12 @@ function isInTouch(core: With<'mesh'>, kept: KeptJob): boolean {
 export function noteTouch(core: With<'mesh'>, kept: KeptJob): void {
   if (!isInTouch(core, kept)) kept.intactSince = null;
   else kept.intactSince ??= core.now;
+}
+
+/** This node was away itself: the others may have missed it for as long. */
+export function loseTouch(core: With<'keeping'>, awayMs: number): void {
+  if (awayMs < THERE_MS) return;
+  for (const kept of core.keeping.kept.values()) kept.intactSince = null;
 }
 
 /** Nobody has a reason to re-seed the job: this keeper of it has been in touch with enough others for as long as that takes. */

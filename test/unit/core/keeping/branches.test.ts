@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { firstEpoch } from '../../../../src/core/record/ballot.ts';
-import { chainOf, currentOf, FIRST_CONFIG, reseedId } from '../../../../src/core/record/chain.ts';
+import {
+  chainOf,
+  compareConfigs,
+  currentOf,
+  FIRST_CONFIG,
+  reseedId,
+} from '../../../../src/core/record/chain.ts';
 import type { CertifiedValue } from '../../../../src/core/contract/messages.ts';
 import type { Certified, ConfigId, Epoch } from '../../../../src/core/record/records.ts';
 import {
@@ -213,6 +219,28 @@ describe('a keeper that stays', () => {
     const lone = new Lone(trio, [], jobWith({ Meta }));
     lone.tell(2, reseed(lone.of, 2, [2, 3, 4]));
     assert.deepEqual(lone.config, FIRST_CONFIG);
+  });
+
+  it('has not stayed when it was away itself, or went by another branch a moment ago', () => {
+    const lone = new Lone(trio);
+    lone.pass(80_000);
+    lone.tell(2, theirs);
+    assert.deepEqual(lone.config, FIRST_CONFIG);
+    lone.now += 120_000;
+    for (const node of [1, 2, 3]) lone.message(0, node, { type: 'pong', nonce: 0 });
+    lone.tell(2, theirs);
+    assert.deepEqual(lone.config, theirs.record.body.config);
+    const young = new Lone(trio);
+    young.pass(30_000);
+    const [lower, higher] = [ours, reseed(three, 2, [2, 0, 4])].sort((a, b) =>
+      compareConfigs(a.record.body.config, b.record.body.config),
+    );
+    assert.ok(lower !== undefined && higher !== undefined);
+    for (const one of [lower, higher]) {
+      young.tell(2, one);
+      assert.deepEqual(young.config, one.record.body.config);
+      young.pass(50_000);
+    }
   });
 
   it('does not take the job for over because it is in the higher branch', () => {
