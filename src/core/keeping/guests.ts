@@ -51,6 +51,8 @@ export function keepersChanged(core: Node, kept: KeptJob): void {
   const { ledger } = kept;
   const current = currentOf(ledger);
   if (current.former.length === 0) kept.changedAt = core.now;
+  // Nobody has promised anything to these: who has no say for another reason says so when it is asked.
+  if (current.reseeds !== undefined) kept.forfeited.clear();
   if (kept.lead !== null && configurationOf(ledger, kept.lead.epoch.config) === null)
     kept.lead = null;
   // Of another branch: nobody leads there for this node.
@@ -74,7 +76,8 @@ export function onForfeit(
 ): void {
   const kept = core.keeping.kept.get(job);
   if (kept === undefined || refusal.code !== 'damaged') return;
-  const asked = kept.lead?.stage === 'leader' ? (kept.lead.change?.next.body.keepers ?? []) : [];
+  const change = kept.lead?.stage === 'leader' ? kept.lead.change : null;
+  const asked = [change, kept.reseeding].flatMap((one) => one?.next.body.keepers ?? []);
   const keeper = [...members(currentOf(kept.ledger)), ...asked].find(({ node }) => node === from);
   if (keeper === undefined || kept.forfeited.has(keeper.store)) return;
   kept.forfeited.add(keeper.store);

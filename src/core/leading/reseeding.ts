@@ -78,12 +78,13 @@ function nextOf(core: With<'mesh'>, kept: KeptJob, left: readonly Keeper[]): Con
   const { keepersMax } = core.config.limits;
   const first = left.filter(({ node }) => node === core.self);
   const staying = [...first, ...left.filter(({ node }) => node !== core.self)].slice(0, keepersMax);
-  const around = keeperCandidates(core).filter(
-    ({ node, store }) =>
-      !kept.forfeited.has(store) && staying.every((keeper) => keeper.node !== node),
+  const around = keeperCandidates(core).filter(({ node }) =>
+    staying.every((keeper) => keeper.node !== node),
   );
   if (staying.length + around.length < 2) return null;
-  const others = around.filter((candidate) => mayAsk(core, candidate));
+  const others = around.filter(
+    (candidate) => !kept.forfeited.has(candidate.store) && mayAsk(core, candidate),
+  );
   const most = keeperCount(staying.length + others.length, keepersMax);
   const comers = bestOf(core, kept, others, staying, Math.max(0, most - staying.length));
   const keepers = [...staying, ...comers];

@@ -55,12 +55,20 @@ class Lone extends Cluster {
     super({ nodes: 1, program: () => [], profile: () => ({ engines: {} }) });
     this.#of = of;
     this.speaking = speaking;
-    for (const node of [1, 2, 3, 4, 5])
-      this.message(0, node, { type: 'advert', advert: advertOf(node) });
+    this.#tell([1, 2, 3, 4, 5]);
   }
 
   get id() {
     return this.#of.spec.body.job;
+  }
+
+  #tell(nodes: readonly number[]): void {
+    for (const node of nodes)
+      this.message(0, node, { type: 'advert', advert: advertOf(node, { features: ['reseed'] }) });
+  }
+
+  numberOf(id: string): number {
+    return [1, 2, 3, 4, 5].find((node) => idOf(node) === id) ?? assert.fail('one of these');
   }
 
   activate(): void {
@@ -68,6 +76,7 @@ class Lone extends Cluster {
   }
 
   pass(ms: number): void {
+    this.#tell(this.speaking);
     for (const end = this.now + ms; this.now < end; ) {
       for (const node of this.speaking) this.message(0, node, { type: 'pong', nonce: 0 });
       this.message(0, 1, { type: 'leading', jobs: [{ job: this.id, epoch: this.#of.epoch }] });
@@ -159,6 +168,33 @@ describe('a keeper that is asked to vote for others to go on with its job', () =
       [slotOf(next)],
     );
     assert.deepEqual(lone.config, FIRST_CONFIG);
+  });
+});
+
+describe('a keeper that goes on with its job', () => {
+  it('does so without those who may vote for nothing of it any more, and by itself when nobody else is left', () => {
+    const of = admitted(jobWith(), [0, 2, 3]);
+    const lone = new Lone(of, [4, 5]);
+    lone.activate();
+    lone.pass(AFTER_MS);
+    lone.pass(20_000);
+    const asked = new Set(lone.messages('join').map(({ to }) => lone.numberOf(to)));
+    assert.ok(asked.size > 0);
+    for (let turn = 0; turn < 6; turn += 1) {
+      for (const node of lone.messages('join').map(({ to }) => lone.numberOf(to)))
+        lone.message(0, node, { type: 'not-admitted', job: lone.id, refusal: { code: 'damaged' } });
+      for (let part = 0; part < 4; part += 1) lone.pass(40_000);
+    }
+    assert.ok(lone.effects('note').some(({ event }) => event === 'job.reseeded'));
+  });
+
+  it('does so by itself when those that it reaches have lost what they promised of it', () => {
+    const of = admitted(jobWith(), [0, 2, 3]);
+    const lone = new Lone(of, [3]);
+    lone.activate();
+    lone.message(0, 3, { type: 'not-admitted', job: lone.id, refusal: { code: 'damaged' } });
+    for (let part = 0; part < 8; part += 1) lone.pass(30_000);
+    assert.ok(lone.effects('note').some(({ event }) => event === 'job.reseeded'));
   });
 });
 
