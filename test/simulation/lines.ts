@@ -49,7 +49,11 @@ export function isStuck(facts: JobFacts, nodes: readonly NodeView[]): boolean {
   if (!isOrphaned(facts, nodes)) return false;
   const policy = facts.spec === null ? null : partitionPolicyOf(facts.spec.spec);
   if (policy === 'wait' || policy === 'exclusive') return true;
-  return keepersThere(facts, nodes).length === 0 || nodes.filter(({ up }) => up).length < 2;
+  // One that was never told that the job is admitted does not know of it.
+  const left = keepersThere(facts, nodes).filter(
+    ({ store }) => store.get('records', facts.job, 'admission') !== null,
+  );
+  return left.length === 0 || nodes.filter(({ up }) => up).length < 2;
 }
 
 /** When it was re-seeded last in the line that is looked at; null when never. */

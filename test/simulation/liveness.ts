@@ -189,6 +189,7 @@ export function checkRest(context: LivenessContext): void {
   for (const node of context.nodes) if (node.up) inspections.set(node, node.inspect());
   for (const facts of context.facts.jobs.values()) {
     if (!isOwed(facts)) continue;
+    if (endOf(facts) === undefined && isStuck(facts, context.nodes)) continue;
     checkKeepers(context, facts, inspections);
     checkClose(context, facts);
     checkAttempts(context, facts);

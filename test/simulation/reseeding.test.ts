@@ -41,6 +41,14 @@ interface Mesh {
   readonly signers?: readonly number[];
 }
 
+/** It knows that the job is admitted. */
+function storeWith(index: number) {
+  const store = createSimStore(storeOf(index));
+  const value = { record: OF.admission.record, votes: [] };
+  store.apply([{ table: 'records', job: SPEC.job, key: 'admission', value }]);
+  return store;
+}
+
 function play({ up = [0, 1, 2, 3, 4], meta = {}, reseeded = false, ...mesh }: Mesh) {
   let now = 1_000_000;
   const seen: string[] = [];
@@ -83,7 +91,7 @@ function play({ up = [0, 1, 2, 3, 4], meta = {}, reseeded = false, ...mesh }: Me
         index,
         up: up.includes(index),
         undisturbedSince: now - (mesh.calmMs ?? 0),
-        store: createSimStore(storeOf(index)),
+        store: storeWith(index),
         inspect: () => ({
           jobs:
             mesh.goBy?.[index] === undefined
@@ -167,12 +175,9 @@ describe('a job that was re-seeded', () => {
     assert.deepEqual(play({ reseeded: true, goBy }).after(60_001), ['L3']);
   });
 
-  it('is seen when they know of two ends, or some go on after it', () => {
-    for (const goBy of [
-      { 0: 'one', 1: 'other' },
-      { 0: 'one', 1: LINE },
-    ])
-      assert.deepEqual(play({ reseeded: true, goBy }).after(60_001), ['L3']);
+  it('is seen when some go on after an end that others know of', () => {
+    const goBy = { 0: 'one', 1: LINE };
+    assert.deepEqual(play({ reseeded: true, goBy }).after(60_001), ['L3']);
   });
 
   it('is what it is in the line that all go by', () => {
