@@ -113,8 +113,8 @@ export const reseeding: Mutations = {
   'src/core/keeping/branches.ts': [
     {
       name: 'a keeper leaves those that it hears',
-      within: 'takeBranch',
-      text: 'isIntact(core, kept) || ',
+      within: 'stays',
+      text: 'isIntact(core, kept) ||',
       instead: '',
       why: 'whoever was cut off takes the job along',
     },

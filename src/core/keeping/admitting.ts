@@ -346,6 +346,7 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     intactSince: null,
     elsewhere: new Map(),
     round: createRound(core.now),
+    yieldedAt: asMillis(Number.NEGATIVE_INFINITY),
     reseeding: null,
     boundAt: asMillis(Number.NEGATIVE_INFINITY),
     keepersAskedAt: null,

@@ -39,6 +39,8 @@ import type { KeptJob } from './state.ts';
 
 /** Between two rounds: those of two branches that meet are to be of one mind within a minute. */
 const ROUND_MS = 20_000;
+/** Who has yielded is not turned back for so long by others that will, in a round of their own: each would turn the other. */
+const YIELDED_MS = 3 * ROUND_MS;
 
 /** What others say of the branch that this node goes by. */
 export interface Round {
@@ -91,8 +93,7 @@ export function takeBranch(
   // However this node takes it: whoever keeps the job there is to hear of that.
   if (isOver) tellEnd(core, from, ledger);
   if (isOther && isKeeper(currentOf(ledger), from)) kept.elsewhere.set(from, core.now);
-  if (isOther && (isIntact(core, kept) || !isReseedable(ledger.spec.body)))
-    return refuse(core, from, 'outdated-epoch', false);
+  if (isOther && stays(core, kept)) return refuse(core, from, 'outdated-epoch', false);
   const isLonger = provenBy(told, ledger.configs).length === ledger.configs.length;
   if (isOver && !isLonger) return;
   if (isOther) kept.intactSince = null;
@@ -100,6 +101,12 @@ export function takeBranch(
   else return turnTo(core, kept, provenBy(told, [...ledger.configs, ...fresh]));
   if (everKept(ledger, core.self)) bind(core, kept);
 }
+
+/** Whether it goes by no higher branch. */
+const stays = (core: With<'mesh'>, kept: KeptJob): boolean =>
+  isIntact(core, kept) ||
+  core.now - kept.yieldedAt < YIELDED_MS ||
+  !isReseedable(kept.ledger.spec.body);
 
 /** It had a say there, yielded, and has forgotten since what was decided: with its votes that could be decided again. */
 function hasLeft(core: Node, { ledger, promised }: KeptJob, told: Chain): boolean {
@@ -290,6 +297,7 @@ export function onBranchKnown(
   round.intact.add(from);
   const last = currentOf(rival.chain);
   if (!isQuorum(last, round.intact)) return;
+  kept.yieldedAt = core.now;
   note(core, 'job.yielded', { job: ledger.job, config: configText(last.config) });
   turnTo(core, kept, provenBy(rival.chain, rival.configs));
   // What it promised since binds it: those that keep the job are to do without its votes.

@@ -69,6 +69,8 @@ export interface KeptJob {
   readonly elsewhere: Map<NodeId, Millis>;
   /** What others say of the branch that it goes by, when the job was re-seeded. */
   round: Round;
+  /** When it last left a higher branch, as those before had never missed each other. */
+  yieldedAt: Millis;
   /** What it asks votes for to re-seed the job. */
   reseeding: Reseeding | null;
   /** When it last voted to re-seed it. */

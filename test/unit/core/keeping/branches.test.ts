@@ -201,6 +201,19 @@ describe('a keeper that yields', () => {
     }
   });
 
+  it('is not turned back by who has not yet, though it had no say there, and follows later', () => {
+    const lone = new Lone(trio);
+    lone.tell(2, theirs);
+    lone.pass(30_000);
+    for (const from of [1, 1, 2]) lone.answer(from);
+    assert.deepEqual(lone.config, FIRST_CONFIG);
+    lone.tell(2, theirs);
+    assert.deepEqual(lone.config, FIRST_CONFIG);
+    lone.pass(61_000);
+    lone.tell(2, theirs);
+    assert.deepEqual(lone.config, theirs.record.body.config);
+  });
+
   it('forgets who was elected there', () => {
     const ledger = createLedger(three.spec, three.admission);
     mergeCommitted(ledger, ours);
