@@ -53,7 +53,7 @@ function mayLead({ ledger }: KeptJob, epoch: Epoch, node: NodeId): boolean {
 }
 
 /** Others may keep the job since this node last heard of it; who speaks for them has the proof. */
-function isKnown(core: Node, from: NodeId, kept: KeptJob, { config }: Epoch): boolean {
+function isKnown(core: With<'mesh'>, from: NodeId, kept: KeptJob, { config }: Epoch): boolean {
   const { ledger, promised } = kept;
   if (configurationOf(ledger, config) !== null) return true;
   refuse(core, from, 'not-keeper', false);
@@ -62,6 +62,8 @@ function isKnown(core: Node, from: NodeId, kept: KeptJob, { config }: Epoch): bo
     return false;
   }
   if (everKept(ledger, from)) send(core, from, { type: 'job-wanted', job: ledger.job });
+  // It came in a lower branch that this node has left: nobody of the higher one knows it.
+  else if (compareConfigs(config, currentOf(ledger).config) < 0) tellChanges(core, from, kept);
   return false;
 }
 

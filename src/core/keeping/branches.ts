@@ -55,6 +55,8 @@ export interface Round {
   readonly intact: Set<NodeId>;
   /** When it last asked at once, as it heard of another one. */
   hastenedAt: Millis;
+  /** When it last asked those that were said to keep the job in a higher one. */
+  checkedAt: Millis;
 }
 
 /** @param turn of the last one before, so that no answer to that is taken for one to this */
@@ -65,6 +67,7 @@ export const createRound = (now: Millis, turn = 0): Round => ({
   rival: null,
   intact: new Set(),
   hastenedAt: asMillis(Number.NEGATIVE_INFINITY),
+  checkedAt: asMillis(Number.NEGATIVE_INFINITY),
 });
 
 /**
@@ -94,6 +97,11 @@ export function takeBranch(
   if (isOver) tellEnd(core, from, ledger);
   if (isOther && isKeeper(currentOf(ledger), from)) kept.elsewhere.set(from, core.now);
   if (isOther && stays(core, kept)) return refuse(core, from, 'outdated-epoch', false);
+  if (isOther && isHearsay(core, from, kept, told)) {
+    askKeepers(core, kept, told);
+    const ownLine = fresh.filter(({ record }) => record.body.config.major === own.major);
+    return takeBranch(core, from, kept, ownLine, version);
+  }
   const isLonger = provenBy(told, ledger.configs).length === ledger.configs.length;
   if (isOver && !isLonger) return;
   if (isOther) kept.intactSince = null;
@@ -113,6 +121,26 @@ function hasLeft(core: Node, { ledger, promised }: KeptJob, told: Chain): boolea
   const { major } = promised.config;
   if (major <= currentOf(ledger).config.major) return false;
   return told.configurations.some((one) => one.config.major === major && hasSay(core, one));
+}
+
+/**
+ * Whoever has a say loses it as he goes to a branch in which he has none. So he goes on the word of a keeper of that one
+ * only: all of those may be gone, or have yielded, and then nobody would be left in either.
+ */
+const isHearsay = (core: Node, from: NodeId, kept: KeptJob, told: Chain): boolean =>
+  kept.ledger.close === null &&
+  !isGuest(core, kept) &&
+  !hasSay(core, currentOf(told)) &&
+  !isKeeper(currentOf(told), from);
+
+/** Those that are said to keep the job in a higher branch are asked whether they do. */
+function askKeepers(core: With<'mesh'>, { ledger, round }: KeptJob, told: Chain): void {
+  if (core.now - round.checkedAt < ROUND_MS) return;
+  round.checkedAt = core.now;
+  const { job, configs } = ledger;
+  for (const node of keeperNodes(currentOf(told)))
+    if (isNear(core, node))
+      send(core, node, { type: 'branch', job, turn: round.turn, ...changes(configs) });
 }
 
 /** It is over here, and not proven to have gone on there with a version after that. */

@@ -184,6 +184,45 @@ describe('a keeper that goes by a higher branch of a job, and by the lower one a
   });
 });
 
+describe('a keeper that is told of a higher branch in which it has no say', () => {
+  const asked = (lone: Lone) =>
+    lone.messages('branch').flatMap(({ to, message }) => (message.job === lone.id ? [to] : []));
+
+  it('goes there on the word of a keeper of it only, whom it asks, and not every time', () => {
+    const lone = new Lone(trio);
+    for (const from of [1, 5, 1]) lone.tell(from, theirs);
+    assert.deepEqual(lone.config, FIRST_CONFIG, 'all of its keepers may be gone');
+    assert.deepEqual(asked(lone), [idOf(2), idOf(3), idOf(4)]);
+    assert.equal(lone.promises(1, epochOf(FIRST_CONFIG, 1, 3)), true);
+    lone.pass(25_000);
+    lone.tell(1, theirs);
+    assert.equal(asked(lone).length, 6);
+    lone.answer(3, [theirs]);
+    assert.deepEqual(lone.config, theirs.record.body.config);
+  });
+
+  it('learns by it how its own one went on', () => {
+    const after = { ...theirs.record.body, reseeds: { major: 0, minor: 1 } };
+    const config = reseedId(suite, after.job, after.reseeds, after.keepers);
+    const record = suiteOf(2).seal('config', { ...after, config }, at(7), 'node');
+    const reseeded = certify(record, slotOf(record), [2, 3], firstEpoch(record.body));
+    const lone = new Lone(trio);
+    lone.tell(5, joint, reseeded);
+    assert.deepEqual(lone.config, joint.record.body.config);
+  });
+
+  it('tells whoever came in the lower one that it has left it', () => {
+    const lone = new Lone(trio);
+    lone.tell(2, theirs);
+    assert.equal(lone.promises(5, epochOf({ major: 0, minor: 2 }, 5)), false);
+    const told = lone.messages('commit').filter(({ to }) => to === idOf(5));
+    assert.deepEqual(
+      told.flatMap(({ message }) => message.values.map(({ record }) => record.id)),
+      [theirs.record.id],
+    );
+  });
+});
+
 describe('a keeper that yields', () => {
   it('takes nobody of the other branch for its leader any more, also after a restart', () => {
     for (const again of [false, true]) {
