@@ -1,5 +1,6 @@
 /** Which part of the core a timer wakes. */
 import { tickExpiry, tickShelf } from './keeping/shelf.ts';
+import { tickBranchEnd } from './keeping/crossing.ts';
 import { tickPast } from './keeping/past-books.ts';
 import { tickAges } from './keeping/age.ts';
 import { tickPending } from './keeping/admitting.ts';
@@ -79,6 +80,8 @@ export function ring(core: Core, key: string): void {
       return tickLookup(core, asRequestId(id));
     case 'stop':
       return tickStop(core, asJobId(id));
+    case 'branch-end':
+      return tickBranchEnd(core, asJobId(id));
     case 'update':
       return tickUpdate(core, asJobId(id));
     case 'job': {

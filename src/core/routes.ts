@@ -21,6 +21,7 @@ import { onChange, onJoin } from './keeping/joining.ts';
 import { joinAgain, onChangeAgreed } from './leading/succession.ts';
 import { onAcknowledged, onVoted } from './consensus/proposer.ts';
 import { onBranch, onBranchKnown } from './keeping/branches.ts';
+import { endTold, tellBranchEnds } from './keeping/crossing.ts';
 import { onReseedVoted } from './leading/reseeding.ts';
 import { loseContent, onHolder, storeChanged, takerIsBack } from './executing/entrusted.ts';
 import { onEntrust, onLocalReplica, onReplicate } from './executing/copier.ts';
@@ -186,6 +187,7 @@ function isBack(core: Core, node: NodeId): void {
   standSooner(core, node);
   takerIsBack(core, node);
   tellUntold(core, node);
+  tellBranchEnds(core, node);
 }
 
 /** The job that somebody here asks for is read back first when it is on the shelf. */
@@ -330,10 +332,13 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   'tenure-wanted': ifKept(onTenureWanted),
   tenure: onTenure,
   cancel: onCancel,
-  'closed-ack': ifKept((core, from, kept, { version }) =>
-    onAcknowledged(core, from, kept, [closeSlot(version)]),
-  ),
+  'closed-ack'(core, from, { job, version }) {
+    endTold(core, from, job);
+    const kept = core.keeping.kept.get(job);
+    if (kept !== undefined) onAcknowledged(core, from, kept, [closeSlot(version)]);
+  },
   closed(core, from, message) {
+    endTold(core, from, message.job);
     onStopTooLate(core, message);
     if (onClosed(core, from, message)) onProvenClose(core, message);
   },
@@ -356,6 +361,7 @@ const handlers: { readonly [T in MessageType]: Handler<T> } = {
   command: (core, from, { command }) => onCommand(core, from, command),
   'command-ack'(core, from, message) {
     onCommandAck(core, from, message);
+    endTold(core, from, message.job);
     onUpdateAck(core, from, message);
   },
   'command-refused'(core, from, message) {

@@ -32,6 +32,7 @@ import { branchOf, checkCommitted, extended, fitsKeepers, isReseedable } from '.
 import { checkWanted, specsOf } from '../record/versions.ts';
 import { rowsOf } from './books.ts';
 import { hasSay, isGuest } from './changing.ts';
+import { handWishes, tellEnd, tellWishes } from './crossing.ts';
 import { keepersChanged, tellForfeit } from './guests.ts';
 import { isIntact } from './orphans.ts';
 import { takeWanted } from './versions.ts';
@@ -89,6 +90,8 @@ export function takeBranch(
   const told = extended(core.suite, ledger, fresh);
   if (told === null) return refuse(core, from, 'bad-certificate', false);
   const [own, other] = [currentOf(ledger).config, currentOf(told).config];
+  // Those there may go on with what is over here.
+  if (compareConfigs(other, own) < 0 && other.major !== own.major) tellEnd(core, from, ledger);
   if (compareConfigs(other, own) <= 0) return;
   if (hasLeft(core, kept, told)) return refuse(core, from, 'outdated-epoch', false);
   const isOther = other.major !== own.major;
@@ -105,8 +108,9 @@ export function takeBranch(
   const isLonger = provenBy(told, ledger.configs).length === ledger.configs.length;
   if (isOver && !isLonger) return;
   if (isOther) kept.intactSince = null;
-  if (isLonger) goOnTo(core, kept, fresh);
-  else return turnTo(core, kept, provenBy(told, [...ledger.configs, ...fresh]));
+  if (!isLonger) return turnTo(core, kept, provenBy(told, [...ledger.configs, ...fresh]));
+  goOnTo(core, kept, fresh);
+  if (isOther) handWishes(core, ledger);
   if (everKept(ledger, core.self)) bind(core, kept);
 }
 
@@ -153,10 +157,6 @@ function isOverFor(
   if (close === null) return false;
   const isLater = version !== undefined && version.record.body.version > close.record.body.version;
   return !isLater || checkCommitted(core.suite, told, version) !== 'good';
-}
-
-function tellEnd(core: Node, to: NodeId, { job, close, configs }: Ledger): void {
-  if (close !== null) send(core, to, { type: 'closed', job, close, ...changes(configs) });
 }
 
 /** These follow those that the node goes by: when the job was re-seeded, nobody has said yet that he goes by them. */
@@ -228,6 +228,7 @@ function turnTo(core: Node, kept: KeptJob, configs: readonly Certified<'config'>
   keepersChanged(core, kept);
   if (version !== null && ledger.version?.record.id !== version.record.id)
     wantAgain(core, kept, version);
+  if (ledger.close === null) handWishes(core, ledger);
   touch(core, job);
 }
 
@@ -273,8 +274,11 @@ function askRound(core: With<'mesh'>, kept: KeptJob): void {
     for (const node of keeperNodes(currentOf(round.rival.chain))) nodes.add(node);
   nodes.delete(core.self);
   const { turn } = round;
-  for (const node of nodes)
-    if (isNear(core, node)) send(core, node, { type: 'branch', job, turn, ...changes(configs) });
+  for (const node of nodes) {
+    if (!isNear(core, node)) continue;
+    send(core, node, { type: 'branch', job, turn, ...changes(configs) });
+    tellWishes(core, node, ledger);
+  }
 }
 
 /** Somebody asks by which configurations this node goes, and says by which it does. */
@@ -293,6 +297,7 @@ export function onBranch(
   takeBranch(core, from, kept, configs);
   const intact = isIntact(core, kept);
   send(core, from, { type: 'branch-known', job, turn, intact, ...changes(ledger.configs) });
+  tellWishes(core, from, ledger);
 }
 
 export function onBranchKnown(

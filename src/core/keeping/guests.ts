@@ -15,6 +15,7 @@ import type { JobId, NodeId } from '../record/ids.ts';
 import type { Signed } from '../record/records.ts';
 import { rowsOf, WANTED_KEYS } from './books.ts';
 import { isGuest } from './changing.ts';
+import { tellWishes } from './crossing.ts';
 import { dropPast } from './past-books.ts';
 import type { KeptJob } from './state.ts';
 
@@ -108,8 +109,10 @@ export function tickGuests(core: With<'mesh' | 'keeping' | 'executing'>): void {
     if (idleMs < GUEST_MS) continue;
     if (!isAspirant(core, kept)) {
       kept.guestAt = core.now;
-      for (const node of keeperNodes(currentOf(kept.ledger)))
+      for (const node of keeperNodes(currentOf(kept.ledger))) {
         send(core, node, { type: 'status-wanted', jobs: [job] });
+        tellWishes(core, node, kept.ledger);
+      }
     } else if (idleMs >= 2 * GUEST_MS) forget(core, kept);
   }
 }

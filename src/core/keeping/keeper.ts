@@ -38,6 +38,7 @@ import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { countAge, forgetAge } from './age.ts';
 import { configsIn, eachKept, endOf, rememberEnd } from './books.ts';
 import { askBranches, takeBranch } from './branches.ts';
+import { beginTelling } from './crossing.ts';
 import { handOver } from './hand-over.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
 import { hasLeft, isGuest } from './changing.ts';
@@ -269,6 +270,8 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
     // Whoever has just begun to stand for leader has nothing to lead; a leader sees the end through.
     if (kept.lead?.stage === 'candidate') kept.lead = null;
     rememberEnd(core, job, { close, configs: kept.ledger.configs });
+    // Read back from the disk it was told before.
+    if (!core.keeping.shelf.has(job)) beginTelling(core, kept.ledger);
     if (kept.missing === null) putOnShelf(core, kept);
     forgetAge(core, kept);
     // What it promised binds it beyond the end, and so does what it voted for as the version after it.

@@ -72,6 +72,7 @@ export function takeDown(core: With<'keeping'>, kept: KeptJob): void {
   closed.delete(job);
   warm.delete(job);
   cards.delete(job);
+  core.keeping.branchEnds.delete(job);
   kept.closedAt = null;
   kept.endedAt = null;
   kept.missing = null;

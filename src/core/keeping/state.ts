@@ -6,6 +6,7 @@ import type { PastBooks } from './past-books.ts';
 import type { Repeat } from '../node/repeat.ts';
 import type { AcceptedValue } from '../contract/messages.ts';
 import type { Round } from './branches.ts';
+import type { BranchEnd } from './crossing.ts';
 import type { Card } from './shelf.ts';
 import type { Missing } from '../consensus/missing.ts';
 import type { Fetching, Held } from '../consensus/transfer.ts';
@@ -161,6 +162,8 @@ export interface Keeping extends PastBooks {
   readonly recalls: Map<JobId, Input[]>;
   /** Keepers that were not there when a job that was over had another version: it is over for them. */
   readonly untold: Map<JobId, Untold>;
+  /** Re-seeded jobs that are over here, and may go on with those that kept them before. */
+  readonly branchEnds: Map<JobId, BranchEnd>;
   /** The newest jobs known to be closed, with the proof packed. */
   readonly closed: Map<JobId, Packed>;
 }
@@ -183,6 +186,7 @@ export const createKeeping = (): Keeping => ({
   cards: new Map(),
   recalls: new Map(),
   untold: new Map(),
+  branchEnds: new Map(),
   closed: new Map(),
   ...createPastBooks(),
 });

@@ -69,6 +69,7 @@ const bounds: Readonly<Record<string, number>> = {
   cards: 0,
   recalls: 0,
   untold: 0,
+  branchEnds: 0,
   past: 0,
   pastOfOwner: 0,
   trimmed: 0,

@@ -237,6 +237,51 @@ describe('keepers that only seemed to be gone', () => {
     cluster.until('the others stop it, too', isOver, 60_000);
   });
 
+  it('take the stop that their owner gave to those that re-seeded it and are over with it', () => {
+    for (const isReplaced of [false, true]) {
+      const { cluster, leader, keepers, others } = long(7, { limits: { keepersMax: 3 } });
+      const [left] = keepers.filter((node) => node !== leader);
+      const [spare, ...away] = others;
+      assert.ok(left !== undefined && spare !== undefined);
+      const { job } = jobOn(cluster, left) ?? assert.fail();
+      cluster.advance(AFTER_MS + 20_000);
+      split(cluster, [left, ...away, ...(isReplaced ? [] : [spare])]);
+      cluster.until('it is re-seeded', () => leads(cluster, left), WITHIN_MS + 20_000);
+      const isWhole = () => currentBy(cluster, leader).nodes.includes(spare);
+      if (isReplaced) cluster.until('the others replace it', isWhole, 3 * AFTER_MS);
+      cluster.request(left, { type: 'stop', job, reason: 'enough' });
+      const stateOn = (node: number) => cluster.inspect(node).jobs[0]?.state;
+      cluster.until('one side has stopped it', () => stateOn(left) === 'Stopped');
+      cluster.advance(AFTER_MS);
+      assert.equal(stateOn(leader), 'Running');
+      heal(cluster);
+      const all = [...keepers, ...others];
+      const isOver = () => all.every((node) => (stateOn(node) ?? 'Stopped') === 'Stopped');
+      cluster.until('the others stop it, too', isOver, 60_000);
+    }
+  });
+
+  it('are given the stop that one who yields has and could not carry out', () => {
+    const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
+    const [left] = keepers.filter((node) => node !== leader);
+    assert.ok(left !== undefined);
+    const { job } = jobOn(cluster, left) ?? assert.fail();
+    cluster.advance(AFTER_MS + 20_000);
+    split(cluster, [left, ...others]);
+    cluster.until('it is re-seeded', () => leads(cluster, left), WITHIN_MS + 20_000);
+    const [asked] = others;
+    assert.ok(asked !== undefined);
+    cluster.lose = ({ to, message: { type } }) =>
+      type === 'propose' || (type === 'command' && cluster.indexOf(to) !== left);
+    cluster.request(asked, { type: 'stop', job, reason: 'enough' });
+    assert.equal(jobOn(cluster, left)?.records.commands.length, 1);
+    for (const node of others) cluster.crash(node);
+    heal(cluster);
+    const isOver = () =>
+      keepers.every((node) => cluster.inspect(node).jobs[0]?.state === 'Stopped');
+    cluster.until('it is over', isOver, 2 * AFTER_MS);
+  });
+
   it('follow, when they were alone', () => {
     const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
     const [left, ...gone] = [...keepers.filter((node) => node !== leader), leader];
