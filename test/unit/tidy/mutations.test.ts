@@ -28,6 +28,22 @@ describe('the table of planted mistakes', () => {
     assert.deepEqual(wrong, []);
   });
 
+  it('has a row in test/README.md for each, and no other, with their number', () => {
+    const text = readFileSync(join(root, 'test', 'README.md'), 'utf8');
+    const [, table = ''] = text.split('| mistake | planted in |');
+    const rows = [...table.matchAll(/^\| (.+?) \| `([\w/.-]+)` \| /gm)].map(
+      ([, name, file]) => `${name} | ${file}`,
+    );
+    const wanted = mutations.map(
+      ({ file, mutation }) => `${mutation.name} | ${file.replace(/^src\/(core\/)?/, '')}`,
+    );
+    assert.deepEqual(rows.sort(), wanted.sort());
+    assert.ok(
+      text.includes(`All ${mutations.length} mistakes are in the table`),
+      `${mutations.length}`,
+    );
+  });
+
   it('has a name and a reason of its own for each, and changes something', () => {
     const names = new Set(mutations.map(({ mutation }) => mutation.name));
     assert.equal(names.size, mutations.length);
