@@ -145,15 +145,24 @@ export function takeAdvert(
   known.advert = advert;
   known.heardAt = core.now;
   known.shutSince = advert.body.keeps ? null : (known.shutSince ?? core.now);
+  if (core.mesh.members.size > FEW) {
+    core.mesh.members.delete(node);
+    core.mesh.members.set(node, known);
+  }
 }
 
-/** Several at a time: to find them all are looked at, which not every new one must cost. */
+/**
+ * Several at a time, as those that are reached are looked at in vain. Where there are many members, who was heard of
+ * last stands last: in a mesh of thousands nearly every advert is of a node that this one has forgotten.
+ */
 function dropOldest(core: With<'mesh'>, count: number): void {
-  const unreached = [...core.mesh.members.values()].filter(
-    ({ advert }) => !reached(core, advert.body.node),
-  );
-  unreached.sort((a, b) => a.heardAt - b.heardAt);
-  for (const { advert } of unreached.slice(0, count)) core.mesh.members.delete(advert.body.node);
+  let left = count;
+  for (const node of core.mesh.members.keys()) {
+    if (left <= 0) return;
+    if (reached(core, node)) continue;
+    core.mesh.members.delete(node);
+    left -= 1;
+  }
 }
 
 /** What this node offers; null before it has a profile. Changes nothing. */

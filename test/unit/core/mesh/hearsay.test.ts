@@ -11,9 +11,15 @@ const addresses = (index: number): readonly string[] => [
   `/ip4/10.9.${index >> 8}.${index & 255}/tcp/1`,
 ];
 /** Adverts of nodes that do not exist, brought by many neighbours so that no rate keeps them out. */
-function madeUp(cluster: Cluster, nodes: readonly number[], count: number): void {
-  for (let index = 0; index < count; index += 1) {
-    const advert = advertOf(FALSE_FROM + index, { addresses: addresses(index) });
+function madeUp(
+  cluster: Cluster,
+  nodes: readonly number[],
+  count: number,
+  sequence = 1,
+  first = 0,
+): void {
+  for (let index = first; index < first + count; index += 1) {
+    const advert = advertOf(FALSE_FROM + index, { addresses: addresses(index), sequence });
     const gossip = { type: 'advert', advert } as const;
     for (const node of nodes)
       cluster.input(node, { type: 'gossip', from: idOf(90 + (index % 9)), gossip });
@@ -62,6 +68,19 @@ describe('among made-up adverts', () => {
       .sightings()
       .map(({ advert }) => advert.node);
     for (const node of [1, 2]) assert.ok(known.includes(idOf(node)));
+  });
+
+  it('of those that were not, those stay that were heard of last', () => {
+    const cluster = new Cluster({ nodes: 1 });
+    madeUp(cluster, [0], 2_000);
+    cluster.advance(60_000);
+    madeUp(cluster, [0], 100, 2);
+    madeUp(cluster, [0], 1_000, 1, 2_000);
+    const sightings = cluster.machine(0).sightings();
+    const known = new Set(sightings.map(({ advert }) => advert.node));
+    const kept = (from: number, to: number): number =>
+      [...Array(to - from).keys()].filter((at) => known.has(idOf(FALSE_FROM + from + at))).length;
+    assert.deepEqual([kept(0, 100), kept(100, 900), kept(2_000, 3_000)], [100, 0, 1_000]);
   });
 });
 
