@@ -20,7 +20,7 @@ import {
   isNamedRight,
 } from '../record/chain.ts';
 import { after } from '../record/ids.ts';
-import type { NodeId } from '../record/ids.ts';
+import type { JobId, NodeId } from '../record/ids.ts';
 import { hasVote, isKeeper } from '../record/keeper-set.ts';
 import { ledgerOf } from '../record/ledger.ts';
 import type { Configuration, Signed } from '../record/records.ts';
@@ -112,6 +112,9 @@ export function onJoin(
     return refuse(core, from, 'contradiction', false);
   if (known === undefined && (shut(core) !== null || !hasRoom(core, from, spec)))
     return refuse(core, from, 'over-limit', false);
+  // It would promise nothing here, which is for now only: it goes back when a quorum of those has.
+  if (known === undefined && obeysHigher(core, current, job))
+    return refuse(core, from, 'outdated-epoch', false);
   const kept = known ?? invite(core, from, message);
   if (kept === null) return;
   takeBranch(core, from, kept, message.configs ?? [], message.version);
@@ -119,6 +122,12 @@ export function onJoin(
   kept.guestAt = core.now;
   onChange(core, from, kept, { type: 'change', job, next });
 }
+
+/** What runs here obeys the keepers of a higher branch, and could not obey these. */
+const obeysHigher = (core: With<'executing'>, { config }: Configuration, job: JobId): boolean =>
+  [...core.executing.executions.values()].some(
+    ({ stored, epoch }) => stored.order.job === job && epoch.config.major > config.major,
+  );
 
 function invite(
   core: With<'mesh' | 'keeping' | 'executing'>,

@@ -114,6 +114,31 @@ describe('an execution whose job was re-seeded', () => {
     assert.ok(told().includes(idOf(1)));
   });
 
+  it('keeps its node from keeping the job with those before, which has lost nothing for all that', () => {
+    const { cluster, job, id, leads } = scene();
+    const next: Signed<'config'> = suiteOf(1).seal(
+      'config',
+      {
+        job: id,
+        config: { major: 0, minor: 1 },
+        keepers: setOf([1, 2, 0]),
+        former: setOf([1, 2, 3]),
+      },
+      at(6),
+      'node',
+    );
+    const { spec, admission } = job;
+    cluster.advance(30_000);
+    cluster.message(0, 3, leads);
+    cluster.message(0, 1, { type: 'join', spec, admission, next });
+    assert.equal(cluster.messages('not-admitted').length, 0, 'it would be asked never again');
+    assert.equal(cluster.messages('change-agreed').length, 0);
+    const back = { type: 'leads', job: id, epoch: job.epoch, grant: null } as const;
+    for (const from of [4, 5]) cluster.message(0, from, back);
+    cluster.message(0, 1, { type: 'join', spec, admission, next });
+    assert.equal(cluster.messages('change-agreed').length, 1);
+  });
+
   it('that the keepers which it obeys now did not assign ends', () => {
     const { job, id, epoch, configs, leads } = scene();
     const cluster = new Cluster({ nodes: 1, program: () => [] });
