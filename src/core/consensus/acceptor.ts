@@ -4,6 +4,7 @@
  */
 import { stopAmong } from '../record/commands.ts';
 import {
+  changes,
   compareConfigs,
   configurationOf,
   currentOf,
@@ -61,9 +62,12 @@ function isKnown(core: With<'mesh'>, from: NodeId, kept: KeptJob, { config }: Ep
     tellForfeit(core, from, ledger.job);
     return false;
   }
-  if (everKept(ledger, from)) send(core, from, { type: 'job-wanted', job: ledger.job });
-  // It came in a lower branch that this node has left: nobody of the higher one knows it.
-  else if (compareConfigs(config, currentOf(ledger).config) < 0) tellChanges(core, from, kept);
+  // It goes by a lower branch that this node has left, or has never known, and would take it for one that goes along.
+  if (compareConfigs(config, currentOf(ledger).config) < 0) {
+    const { job, close, configs } = ledger;
+    if (close === null) tellChanges(core, from, kept);
+    else send(core, from, { type: 'closed', job, close, ...changes(configs) });
+  } else if (everKept(ledger, from)) send(core, from, { type: 'job-wanted', job: ledger.job });
   return false;
 }
 

@@ -73,14 +73,14 @@ export const createRound = (now: Millis, turn = 0): Round => ({
 
 /**
  * Takes over what is proven of who keeps the job since.
- * @param version what the job has there, by who tells of it; for whom the job is over it goes on with a later one only
+ * @param latest what was decided there, by who tells of it; for whom the job is over it goes on with a later version only
  */
 export function takeBranch(
   core: With<'mesh'>,
   from: NodeId,
   kept: KeptJob,
   configs: NonNullable<Changes['configs']>,
-  version?: Certified<'version'>,
+  latest?: Certified<'version'> | Certified<'close'>,
 ): void {
   const { ledger } = kept;
   const fresh = configs
@@ -95,15 +95,16 @@ export function takeBranch(
   if (compareConfigs(other, own) <= 0) return;
   if (hasLeft(core, kept, told)) return refuse(core, from, 'outdated-epoch', false);
   const isOther = other.major !== own.major;
-  const isOver = isOther && isOverFor(core, ledger, told, version);
+  const isOver = isOther && isOverFor(core, ledger, told, latest);
   // However this node takes it: whoever keeps the job there is to hear of that.
   if (isOver) tellEnd(core, from, ledger);
   if (isOther && isKeeper(currentOf(ledger), from)) kept.elsewhere.set(from, core.now);
   if (isOther && stays(core, kept)) return refuse(core, from, 'outdated-epoch', false);
-  if (isOther && isHearsay(core, from, kept, told)) {
+  // An end counts whoever tells of it: nobody has to go on with the job then.
+  if (isOther && latest?.record.type !== 'close' && isHearsay(core, from, kept, told)) {
     askKeepers(core, kept, told);
     const ownLine = fresh.filter(({ record }) => record.body.config.major === own.major);
-    return takeBranch(core, from, kept, ownLine, version);
+    return takeBranch(core, from, kept, ownLine, latest);
   }
   const isLonger = provenBy(told, ledger.configs).length === ledger.configs.length;
   if (isOver && !isLonger) return;
@@ -152,11 +153,11 @@ function isOverFor(
   core: Node,
   { close }: Ledger,
   told: Chain,
-  version: Certified<'version'> | undefined,
+  latest: Certified<'version'> | Certified<'close'> | undefined,
 ): boolean {
   if (close === null) return false;
-  const isLater = version !== undefined && version.record.body.version > close.record.body.version;
-  return !isLater || checkCommitted(core.suite, told, version) !== 'good';
+  const isLater = latest !== undefined && latest.record.body.version > close.record.body.version;
+  return !isLater || checkCommitted(core.suite, told, latest) !== 'good';
 }
 
 /** These follow those that the node goes by: when the job was re-seeded, nobody has said yet that he goes by them. */
@@ -194,7 +195,7 @@ export function followEnd(
   const { ledger } = kept;
   const { config } = certifiedEpoch(close);
   if (ledger.close !== null || configurationOf(ledger, config) !== null) return true;
-  takeBranch(core, from, kept, configs);
+  takeBranch(core, from, kept, configs, close);
   if (configurationOf(ledger, config) !== null) return true;
   if (compareConfigs(config, currentOf(ledger).config) > 0) return false;
   const told = branchOf(core.suite, ledger, configs);

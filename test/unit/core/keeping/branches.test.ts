@@ -201,6 +201,15 @@ describe('a keeper that is told of a higher branch in which it has no say', () =
     assert.deepEqual(lone.config, theirs.record.body.config);
   });
 
+  it('follows its end on the word of anybody', () => {
+    const lone = new Lone(trio);
+    const close = closeOf(lone.of, { outcome: 'failed', code: 'attempts-exhausted' });
+    const epoch = epochOf(theirs.record.body.config, 2);
+    const over = certify(close, slotOf(close), [2, 3], epoch);
+    lone.message(0, 1, { type: 'closed', job: lone.id, close: over, configs: [theirs] });
+    assert.equal(lone.inspect(0).jobs[0]?.state, 'Failed');
+  });
+
   it('learns by it how its own one went on', () => {
     const after = { ...theirs.record.body, reseeds: { major: 0, minor: 1 } };
     const config = reseedId(suite, after.job, after.reseeds, after.keepers);
@@ -211,15 +220,26 @@ describe('a keeper that is told of a higher branch in which it has no say', () =
     assert.deepEqual(lone.config, joint.record.body.config);
   });
 
-  it('tells whoever came in the lower one that it has left it', () => {
-    const lone = new Lone(trio);
-    lone.tell(2, theirs);
-    assert.equal(lone.promises(5, epochOf({ major: 0, minor: 2 }, 5)), false);
-    const told = lone.messages('commit').filter(({ to }) => to === idOf(5));
-    assert.deepEqual(
-      told.flatMap(({ message }) => message.values.map(({ record }) => record.id)),
-      [theirs.record.id],
-    );
+  it('tells whoever asks for its vote in the lower one that it has left it, or that the job is over', () => {
+    for (const candidate of [1, 5]) {
+      const lone = new Lone(trio);
+      lone.tell(2, theirs);
+      assert.equal(lone.promises(candidate, epochOf({ major: 0, minor: 2 }, candidate)), false);
+      const told = lone.messages('commit').filter(({ to }) => to === idOf(candidate));
+      const ids = told.flatMap(({ message }) => message.values.map(({ record }) => record.id));
+      assert.deepEqual(ids, [theirs.record.id]);
+      const close = closeOf(lone.of, { outcome: 'failed', code: 'attempts-exhausted' });
+      lone.tell(2, certify(close, slotOf(close), [2, 3], epochOf(theirs.record.body.config, 2)));
+      const before = lone.messages('closed').length;
+      lone.promises(candidate, epochOf({ major: 0, minor: 2 }, candidate, 2));
+      assert.deepEqual(
+        lone
+          .messages('closed')
+          .slice(before)
+          .map(({ to }) => to),
+        [idOf(candidate)],
+      );
+    }
   });
 });
 
