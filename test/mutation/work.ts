@@ -41,6 +41,13 @@ export const work: Mutations = {
       why: 'one job has two sets of keepers',
     },
     {
+      name: 'whoever knows a job votes for its admission',
+      within: 'onAdmit',
+      text: 'if (!mayVoteFor(core, from, known)) return;',
+      instead: '',
+      why: 'a node signs for what another store has promised',
+    },
+    {
       name: 'a keeper votes for an admission that it does not write down',
       within: 'onAdmit',
       text: "persist(core, {\n    table: 'records',\n    job,\n    key: 'pending',",

@@ -71,6 +71,7 @@ export function onAdmit(
   if (known !== undefined) {
     // The first admission stands: a second one for the same job would be a second keeper set.
     if (known.id !== admission.id) return refuse(core, from, 'contradiction', false);
+    if (!mayVoteFor(core, from, known)) return;
     // Of a guest it may not be on the disk yet.
     if (kept !== undefined) saveGuest(core, kept);
     return send(core, from, { type: 'admitted', job, vote: admissionVote(core, known) });
@@ -87,12 +88,7 @@ export function onAdmit(
   // Nothing here says that a later version is one: whoever activates such a job brings the proof.
   if (admission.body.spec !== spec.id || spec.body.version !== 1)
     return refuse(core, from, 'contradiction', true);
-  const named = admission.body.keepers.some(({ node }) => node === core.self);
-  if (!named) return refuse(core, from, 'not-keeper', false);
-  if (!asKeeper(core, firstOf(admission.body))) {
-    // For good: who asks would ask in vain for as long as the job is valid.
-    return send(core, from, { type: 'not-admitted', job, refusal: noSay(core, job) });
-  }
+  if (!mayVoteFor(core, from, admission)) return;
   const full = liveJobs(core) >= core.config.limits.jobsMax;
   const refusal = shut(core) ?? (full ? ({ code: 'store-full' } as const) : null);
   if (refusal !== null) return send(core, from, { type: 'not-admitted', job, refusal });
@@ -128,6 +124,17 @@ export function onAdmit(
   });
   core.timers.set(`pending:${job}`, after(core.now, ORPHAN_MS));
   send(core, from, { type: 'admitted', job, vote });
+}
+
+/** It names this node with the store that it has; who asks is told when not, also where the job is known here. */
+function mayVoteFor(core: With<'keeping'>, from: NodeId, { body }: Signed<'admission'>): boolean {
+  const { job } = body;
+  const named = body.keepers.some(({ node }) => node === core.self);
+  if (!named) refuse(core, from, 'not-keeper', false);
+  if (!named || asKeeper(core, firstOf(body))) return named;
+  // For good: who asks would ask in vain for as long as the job is valid.
+  send(core, from, { type: 'not-admitted', job, refusal: noSay(core, job) });
+  return false;
 }
 
 /** Its time is over, or too far ahead, by this clock: who asks cannot know that. */

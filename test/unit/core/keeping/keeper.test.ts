@@ -16,6 +16,7 @@ import {
   admissionOf,
   admitted,
   assignOf,
+  at,
   certify,
   closeOf,
   committed,
@@ -107,6 +108,34 @@ describe('an admission', () => {
       cluster.message(0, 1, admit).map(({ type }) => type),
       ['send'],
     );
+  });
+
+  it('that comes again is not voted for by who keeps the job with the store of a later change alone', () => {
+    const setOf = (nodes: readonly number[]) =>
+      nodes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
+    const before = [...setOf([1, 2]), { node: idOf(0), store: storeOf(9) }];
+    for (const [first, answer] of [
+      [
+        before,
+        { type: 'not-admitted', job: id, refusal: { code: 'other-store', store: storeOf(0) } },
+      ],
+      [setOf([1, 2, 3]), null],
+    ] as const) {
+      const record = admissionOf(job.spec, [], { keepers: first });
+      const admission = certify(record, 'admission', [1, 2], job.epoch);
+      const configs = [setOf([1, 2]), setOf([1, 2, 0])].map((keepers, minor) => {
+        const body = { job: id, config: { major: 0, minor: minor + 1 }, keepers, former: [] };
+        const change = suiteOf(1).seal('config', body, at(5), 'node');
+        const epoch = { ...job.epoch, config: { major: 0, minor: minor } };
+        return certify(change, slotOf(change), [1, 2], epoch);
+      });
+      const cluster = machine();
+      cluster.message(0, 1, { type: 'activate', spec: job.spec, admission, configs });
+      assert.equal(cluster.inspect(0).jobs[0]?.keeper, true);
+      const effects = cluster.message(0, 1, { ...admit, admission: record });
+      assert.deepEqual(sends(effects), answer === null ? [] : [answer]);
+      assert.deepEqual(refusals(effects), answer === null ? ['not-keeper'] : []);
+    }
   });
 
   const spec = job.spec;
