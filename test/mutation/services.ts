@@ -102,6 +102,13 @@ export const services: Mutations = {
       instead: 'false',
       why: 'a service is shown as starting for ever, and an older one that is well is not taken back',
     },
+    {
+      name: 'a leader that was started again is told nothing that it heard before',
+      within: 'onLeads',
+      text: '!isKept && execution.acked.delete(from)',
+      instead: 'assign === null && execution.acked.delete(from)',
+      why: 'an older replica that is well is stopped, as nobody hears that it is',
+    },
   ],
   'src/core/leading/replica-plan.ts': [
     {
@@ -182,6 +189,13 @@ export const services: Mutations = {
       text: 'watched.backAt !== null',
       instead: 'false',
       why: 'its node takes another for the leader, and tells that one',
+    },
+    {
+      name: 'a replica that is too many is asked how far it is',
+      within: 'isUnheard',
+      text: ' || lead.cancelled.has(execution)',
+      instead: '',
+      why: 'a lost message leaves a service with more than its Count where that was never heard',
     },
     {
       name: 'a replica that is too many is told so once',

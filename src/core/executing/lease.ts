@@ -9,6 +9,7 @@ import {
   sameConfig,
 } from '../record/chain.ts';
 import { compareEpochs } from '../record/ballot.ts';
+import { isTerminal } from '../record/ledger.ts';
 import { certifiedEpoch } from '../record/certificate.ts';
 import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import { after } from '../record/ids.ts';
@@ -107,9 +108,11 @@ export function onLeads(
     const isPast = !sameConfig(proven.config, currentOf(chain).config);
     if (known >= 0 && proven.leader === from && hint === null && !isPast) {
       execution.leaderHeardAt = core.now;
-      // Whom this node told that it enrolled may have been started again since.
-      const isOwn = execution.stored.assign === null && execution.acked.delete(from);
-      if (known > 0 || isOwn) report(core, execution);
+      // Whom this node told how far it is may have been started again since, and knows of the end alone.
+      const { assign, state } = execution.stored;
+      const isKept = assign !== null && isTerminal(state.body.phase);
+      const isUnknown = !isKept && execution.acked.delete(from);
+      if (known > 0 || isUnknown) report(core, execution);
     }
   }
 }

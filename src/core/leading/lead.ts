@@ -138,8 +138,10 @@ function isUnheard({ ledger, lead }: KeptJob, execution: ExecutionId): boolean {
   // Of a version that is over it is not asked how far it is, but whether its turn to stop has come.
   if (states.has(execution) || isOfPast(ledger, execution)) return false;
   if (!counted) return !assigned.has(execution);
-  const watched = lead?.stage === 'leader' ? lead.watch.get(execution) : undefined;
-  return !ends && watched !== undefined && watched.backAt !== null;
+  // What is stopped, as it said nothing in time, is told so again and not asked: the word of that may be lost.
+  if (ends || lead?.stage !== 'leader' || lead.cancelled.has(execution)) return false;
+  const watched = lead.watch.get(execution);
+  return watched !== undefined && watched.backAt !== null;
 }
 
 /** What makes a running execution pointless: the accepted result, or of what does not end the attempt that stands. */

@@ -311,6 +311,19 @@ describe('a replica whose node is away', () => {
     assert.equal(service.state(old.execution).phase, 'running');
   });
 
+  it('is stopped when nobody hears how far it is, though the word of that is lost once', () => {
+    // Its node keeps nothing of the job, and knows of it what it is told.
+    const service = new Service({ ...LED, program: () => [], limits: { keepersMax: 1 } });
+    const { cluster } = service;
+    const old = awayAndReplaced(service);
+    const isFirst = () => cluster.messages('cancel').length === 1;
+    cluster.lose = ({ from, message }) =>
+      message.type === 'cancel' ? isFirst() : message.type === 'states' && from === idOf(old.node);
+    cluster.until('it is stopped', () => service.stopped().length > 0, 60_000);
+    assert.deepEqual(service.stopped(), [[old.node, old.execution]]);
+    assert.equal(cluster.messages('cancel').length, 2);
+  });
+
   it('stays for every later leader, also when what stopped it once is shown to it again', () => {
     const service = new Service(LED);
     const { cluster } = service;

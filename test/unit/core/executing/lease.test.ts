@@ -68,6 +68,20 @@ describe('an executor', () => {
     assert.equal(after, before, 'and no more once somebody leads above it');
   });
 
+  it('tells its leader anew how far it is when that asks, as it may have been started again', () => {
+    const cluster = running();
+    const [run] = cluster.effects('run');
+    cluster.report(0, run?.order.execution ?? assert.fail(), [{ type: 'phase', phase: 'running' }]);
+    const told = () => cluster.messages('states').filter(({ to }) => to === idOf(1));
+    const { execution, sequence } = told().at(-1)?.message.states[0]?.body ?? assert.fail();
+    cluster.message(0, 1, { type: 'states-ack', seen: [{ execution, sequence }] });
+    const before = told().length;
+    cluster.advance(5_000);
+    assert.equal(told().length, before, 'it was heard');
+    cluster.message(0, 1, { type: 'leads', job: id, epoch: job.epoch, grant: null });
+    assert.equal(told().length, before + 1);
+  });
+
   it('takes nobody else for its leader, who would keep it from looking for that', () => {
     for (const [from, isAsked] of [
       [7, true],
