@@ -230,6 +230,11 @@ function checkWrites(
     if (write.table === 'promises') checkPromise(context, node, write, past);
     if (write.table === 'accepted') checkAccepted(context, node, write, past);
     if (write.table === 'executions') checkExecution(context, node, write);
+    if (write.table === 'records' && write.value === null) {
+      // Who turns to another line forgets what it knew of this one: it comes back without a say alone, and is told anew.
+      const left = /^config\/(\d+)\//.exec(write.key);
+      if (left !== null) past.versions.delete(inLine(write.job, Number(left[1])));
+    }
     if (write.table === 'records' && write.value !== null) {
       const { record, votes } = write.value;
       past.held.add(`${write.job}|${record.id}`);
