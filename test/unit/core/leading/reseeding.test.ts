@@ -5,7 +5,7 @@ import { chainOf, currentOf } from '../../../../src/core/record/chain.ts';
 import { keeperNodes } from '../../../../src/core/record/keeper-set.ts';
 import { Cluster } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
-import { jobWith } from '../fixtures.ts';
+import { idOf, jobWith } from '../fixtures.ts';
 
 const AFTER_MS = 60_000;
 /** It is seen at the next look, and takes two rounds. */
@@ -280,6 +280,58 @@ describe('keepers that only seemed to be gone', () => {
     const isOver = () =>
       keepers.every((node) => cluster.inspect(node).jobs[0]?.state === 'Stopped');
     cluster.until('it is over', isOver, 2 * AFTER_MS);
+  });
+
+  it('hear of a stop also long after it was carried out, when they connect again', () => {
+    const { cluster, leader, keepers, others } = long(6, { limits: { keepersMax: 3 } });
+    const [left] = keepers.filter((node) => node !== leader);
+    assert.ok(left !== undefined);
+    const stay = keepers.filter((node) => node !== left);
+    const { job } = jobOn(cluster, left) ?? assert.fail();
+    cluster.advance(AFTER_MS + 20_000);
+    const away = [left, ...others];
+    const meet = (type: 'peer-connected' | 'peer-disconnected'): void => {
+      for (const [one, other] of stay.flatMap((here) =>
+        away.map((there) => [here, there] as const),
+      )) {
+        cluster.input(one, { type, node: idOf(other) });
+        cluster.input(other, { type, node: idOf(one) });
+      }
+    };
+    split(cluster, away);
+    meet('peer-disconnected');
+    cluster.until('it is re-seeded', () => leads(cluster, left), WITHIN_MS + 20_000);
+    cluster.request(left, { type: 'stop', job, reason: 'enough' });
+    cluster.advance(20 * 60_000);
+    const stateOn = (node: number) => cluster.inspect(node).jobs[0]?.state;
+    assert.equal(stateOn(left), 'Stopped');
+    assert.ok(stay.every((node) => stateOn(node) === 'Running'));
+    heal(cluster);
+    meet('peer-connected');
+    const isOver = () => stay.every((node) => stateOn(node) === 'Stopped');
+    cluster.until('the others stop it, too', isOver, 60_000);
+  });
+
+  it('are given the version that one who yields knows to be wanted', () => {
+    const { cluster, leader, keepers, others } = long(7, { limits: { keepersMax: 3 } });
+    const [left] = keepers.filter((node) => node !== leader);
+    const [spare, asked, ...away] = others;
+    assert.ok(left !== undefined && spare !== undefined && asked !== undefined);
+    const { job, records } = jobOn(cluster, left) ?? assert.fail();
+    const { notAfter } = records.spec.body;
+    cluster.advance(AFTER_MS + 20_000);
+    split(cluster, [left, asked, ...away]);
+    cluster.until('it is re-seeded', () => leads(cluster, left), WITHIN_MS + 20_000);
+    const isWhole = () => currentBy(cluster, leader).nodes.includes(spare);
+    cluster.until('the others replace it', isWhole, 3 * AFTER_MS);
+    cluster.lose = ({ to, message: { type } }) =>
+      type === 'propose' || (type === 'update' && cluster.indexOf(to) !== left);
+    const spec = jobWith({ Labels: { of: 'two' } });
+    cluster.request(asked, { type: 'update', job, how: 'update', reason: '', notAfter, spec });
+    for (const node of [asked, ...away]) cluster.crash(node);
+    heal(cluster);
+    const isNew = () => jobOn(cluster, leader)?.records.spec.body.version === 2;
+    cluster.until('it has that version', isNew, 2 * AFTER_MS);
   });
 
   it('follow, when they were alone', () => {
