@@ -130,7 +130,7 @@ export function takeRenewal(
 
 /**
  * Its node is to tell of itself anew: it enrolled with a leader before, or with this one before it was started again;
- * or it was away, and how far its replica is it told another, whom it still takes for the leader.
+ * or how far its replica is it told another, whom it still takes for the leader, or this one before that.
  */
 function isUnheard({ ledger, lead }: KeptJob, execution: ExecutionId): boolean {
   const { spec, states, assigned } = ledger;
@@ -140,8 +140,7 @@ function isUnheard({ ledger, lead }: KeptJob, execution: ExecutionId): boolean {
   if (!counted) return !assigned.has(execution);
   // What is stopped, as it said nothing in time, is told so again and not asked: the word of that may be lost.
   if (ends || lead?.stage !== 'leader' || lead.cancelled.has(execution)) return false;
-  const watched = lead.watch.get(execution);
-  return watched !== undefined && watched.backAt !== null;
+  return lead.watch.has(execution);
 }
 
 /** What makes a running execution pointless: the accepted result, or of what does not end the attempt that stands. */
