@@ -32,7 +32,10 @@ export function renewLeases(core: With<'keeping' | 'executing'>): void {
   const told = new Map<NodeId, { job: JobId; execution: ExecutionId }[]>();
   for (const [id, execution] of eachLive(core)) {
     // How far it is was lost on the way, or another leads now who has not heard it.
-    if (!execution.acked.has(execution.epoch.leader)) report(core, execution);
+    if (!execution.acked.has(execution.epoch.leader)) {
+      report(core, execution);
+      tellAssigned(core, execution);
+    }
     for (const node of whomToTell(core, execution)) {
       const list = told.get(node) ?? [];
       list.push({ job: execution.stored.order.job, execution: id });
@@ -97,7 +100,7 @@ export function onLeads(
     const proven = grantedEpoch(chain, grant);
     const known = compareEpochs(proven, execution.epoch);
     if (known > 0) adopt(core, id, proven);
-    if (known > 0) tellAssigned(core, execution, proven);
+    if (known > 0) tellAssigned(core, execution);
     // It waits for a word of whoever leads it.
     if (known > 0 && execution.doubtedUntil !== null && proven.leader !== from)
       send(core, proven.leader, { type: 'renew', executions: [{ job, execution: id }] });
@@ -142,8 +145,8 @@ function followBack(
   saveEpoch(core, told.job, execution.epoch);
 }
 
-/** Those that a job was re-seeded with may not know what the keepers before them decided last. */
-function tellAssigned(core: Node, { stored: { assign } }: LocalExecution, epoch: Epoch): void {
+/** Those that a job was re-seeded with may not know what the keepers before them decided last, nor from the first word of it. */
+function tellAssigned(core: Node, { stored: { assign }, epoch }: LocalExecution): void {
   if (assign === null || epoch.config.major === certifiedEpoch(assign).config.major) return;
   const { job } = assign.record.body;
   send(core, epoch.leader, { type: 'commit', job, values: [assign] });

@@ -311,6 +311,24 @@ describe('a replica whose node is away', () => {
     assert.equal(service.state(old.execution).phase, 'running');
   });
 
+  it('is asked how far it is by its leader that was started again meanwhile, as that knows of the end alone', () => {
+    const service = new Service({ profile: (node) => (node === 1 ? {} : { engines: {} }) });
+    const { cluster } = service;
+    const known = () =>
+      [0, 2, 3, 4].flatMap((node) =>
+        cluster
+          .inspect(node)
+          .jobs.flatMap(({ leading, records }) =>
+            leading === null ? [] : [{ node, phase: records.states[0]?.body.phase }],
+          ),
+      )[0];
+    const { node } = known() ?? assert.fail('it is led by a node that does not run it');
+    cluster.crash(node);
+    cluster.restart(node);
+    cluster.until('its leader knows that it runs', () => known()?.phase === 'running', 30_000);
+    assert.equal(known()?.node, node);
+  });
+
   it('is stopped when nobody hears how far it is, though the word of that is lost once', () => {
     // Its node keeps nothing of the job, and knows of it what it is told.
     const service = new Service({ ...LED, program: () => [], limits: { keepersMax: 1 } });

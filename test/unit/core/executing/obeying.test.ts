@@ -76,7 +76,11 @@ describe('an execution whose job was re-seeded', () => {
       .flatMap(({ to, message }) =>
         to === idOf(3) ? message.values.map(({ record }) => record.id) : [],
       );
-    assert.deepEqual(taught, [assign.record.id], 'they may not know that it was assigned');
+    assert.deepEqual(
+      [...new Set(taught)],
+      [assign.record.id],
+      'they may not know that it was assigned',
+    );
   });
 
   it('goes on with its leader as long as that answers', () => {
