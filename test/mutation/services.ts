@@ -186,7 +186,7 @@ export const services: Mutations = {
     {
       name: 'who was away is not asked how far its replica is',
       within: 'isUnheard',
-      text: 'watched.backAt !== null',
+      text: 'lead.watch.has(execution)',
       instead: 'false',
       why: 'its node takes another for the leader, and tells that one',
     },
