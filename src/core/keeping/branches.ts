@@ -18,6 +18,7 @@ import {
   compareConfigs,
   configurationOf,
   currentOf,
+  earlierKeepers,
   everKept,
   firstOf,
   provenBy,
@@ -264,12 +265,11 @@ export function askBranches(core: With<'mesh' | 'keeping'>): void {
 
 function askRound(core: With<'mesh'>, kept: KeptJob): void {
   const { ledger, round } = kept;
-  const { job, configs, configurations } = ledger;
+  const { job, configs } = ledger;
   round.turn += 1;
   round.askedAt = core.now;
   round.intact.clear();
-  const nodes = new Set(configurations.flatMap((one) => keeperNodes(one)));
-  for (const node of keeperNodes(currentOf(ledger))) nodes.delete(node);
+  const nodes = earlierKeepers(ledger);
   for (const node of round.same) nodes.delete(node);
   if (round.rival !== null)
     for (const node of keeperNodes(currentOf(round.rival.chain))) nodes.add(node);

@@ -10,7 +10,7 @@ import { anew, isDue, said, toSay } from '../node/repeat.ts';
 import type { Repeat } from '../node/repeat.ts';
 import { remember } from '../node/remember.ts';
 import type { Node, With } from '../node/state.ts';
-import { changes, currentOf } from '../record/chain.ts';
+import { changes, currentOf, earlierKeepers } from '../record/chain.ts';
 import { ruleOf, stopAmong } from '../record/commands.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, Millis, NodeId } from '../record/ids.ts';
@@ -74,11 +74,9 @@ function tellProof(core: Node, to: NodeId, end: End, stop: Signed<'command'> | n
 
 /** The job is over in the branch of this keeper: who kept it before it was re-seeded is told, as he may go on with it. */
 export function beginTelling(core: With<'keeping'>, ledger: Ledger): void {
-  const { job, configurations } = ledger;
-  const current = currentOf(ledger);
-  if (current.config.major === 0) return;
-  const nodes = new Set(configurations.flatMap((one) => keeperNodes(one)));
-  for (const node of keeperNodes(current)) nodes.delete(node);
+  const { job } = ledger;
+  if (currentOf(ledger).config.major === 0) return;
+  const nodes = earlierKeepers(ledger);
   nodes.delete(core.self);
   const stop = stopOf(ledger);
   const end: BranchEnd = {

@@ -131,6 +131,13 @@ export function configurationAt(chain: Chain, { config }: Epoch): Configuration 
   return found;
 }
 
+/** All that kept the job before, and do not now. */
+export function earlierKeepers(chain: Chain): Set<NodeId> {
+  const nodes = new Set(chain.configurations.flatMap((one) => keeperNodes(one)));
+  for (const node of keeperNodes(currentOf(chain))) nodes.delete(node);
+  return nodes;
+}
+
 /** Whether the node has ever kept the job: what it signed then may be proposed again later. */
 export const everKept = ({ configurations }: Chain, node: NodeId): boolean =>
   configurations.some((configuration) => isKeeper(configuration, node));

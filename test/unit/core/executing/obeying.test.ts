@@ -71,16 +71,20 @@ describe('an execution whose job was re-seeded', () => {
     cluster.advance(20_000);
     cluster.message(0, 3, leads);
     assert.deepEqual(told(), [idOf(3)]);
-    const taught = cluster
-      .messages('commit')
-      .flatMap(({ to, message }) =>
-        to === idOf(3) ? message.values.map(({ record }) => record.id) : [],
-      );
+    const taught = () =>
+      cluster
+        .messages('commit')
+        .flatMap(({ to, message }) =>
+          to === idOf(3) ? message.values.map(({ record }) => record.id) : [],
+        );
     assert.deepEqual(
-      [...new Set(taught)],
+      [...new Set(taught())],
       [assign.record.id],
       'they may not know that it was assigned',
     );
+    const before = taught().length;
+    cluster.advance(5_000);
+    assert.ok(taught().length > before, 'nobody has said that he heard it');
   });
 
   it('goes on with its leader as long as that answers', () => {
