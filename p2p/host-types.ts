@@ -87,6 +87,8 @@ export interface Host {
   dial(address: string): Promise<NodeId>;
   /** Counts a fault that only the core can see; enough of them close the connection for a while. */
   penalise(peer: NodeId, fault: PeerFault): void;
+  /** It is kept out for a while, for its faults. */
+  isSentAway(peer: NodeId): boolean;
   /** For gauges; costs a few additions. */
   gauges(): HostGauges;
   readonly libp2p: Libp2p;

@@ -218,6 +218,7 @@ export async function createHost(config: HostConfig, deps: HostDeps): Promise<Ho
     penalise(peer, kind) {
       if (peer !== nodeId) fault(peer, kind);
     },
+    isSentAway: (peer) => standing.coolingMs(peer) > 0,
     gauges: () => ({
       members: presence.members().length,
       connections: node.getConnections().length,

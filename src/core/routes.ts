@@ -92,6 +92,7 @@ import {
   onVersionTold,
   updateElsewhere,
 } from './asking/update.ts';
+import { noteSentAway } from './mesh/welcome.ts';
 import { onUpdate, tellUntold } from './keeping/versions.ts';
 
 /** Of an allowance: a spec may be 64 KiB. */
@@ -128,6 +129,7 @@ export function dispatch(core: Core, input: Input): void {
     case 'peer-disconnected':
       core.mesh.connected.delete(input.node);
       doubtMember(core, input.node);
+      if (input.sentAway === true) noteSentAway(core, input.node);
       return onDisconnected(core, input.node);
     case 'unreachable':
       return onUnreachable(core, input.node);

@@ -258,7 +258,8 @@ async function compose(
       driver.push({ type: 'peer-host', node, host: host.hostOf(node) });
       driver.push({ type: 'peer-connected', node });
     },
-    onDisconnected: (node) => driver.push({ type: 'peer-disconnected', node }),
+    onDisconnected: (node) =>
+      driver.push({ type: 'peer-disconnected', node, sentAway: host.isSentAway(node) }),
     onUnreachable: (node) => driver.push({ type: 'unreachable', node }),
   });
   host.gossip.listen((gossip, from) => driver.push({ type: 'gossip', from, gossip }));

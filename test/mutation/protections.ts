@@ -13,6 +13,13 @@ export const protections: Mutations = {
   ],
   'src/core/mesh/welcome.ts': [
     {
+      name: 'whom a node has sent away it takes for a keeper like others',
+      within: 'noteSentAway',
+      text: 'remember(unanswered, node, { at: core.now, wasThere: true }, KEYS_MAX);',
+      instead: '',
+      why: 'a handful of hostile members keep jobs from being admitted',
+    },
+    {
       name: 'one peer brings any number of admissions',
       within: 'welcomeAdmission',
       text: "many ? 'later' : 'good'",

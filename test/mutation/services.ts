@@ -114,9 +114,23 @@ export const services: Mutations = {
     {
       name: 'a replica that is back is never taken back',
       within: 'whoStays',
-      text: 'byAge.find(isWell)',
-      instead: 'undefined',
+      text: 'return may ?? ',
+      instead: 'return ',
       why: 'what ran for weeks is stopped for what has just begun',
+    },
+    {
+      name: 'what a new leader has yet to hear of gives way to what it has heard of',
+      within: 'whoStays',
+      text: 'isWell(view) || (view === last && toldBy(view, limits) > now)',
+      instead: 'isWell(view)',
+      why: 'a replica that was taken back is stopped as its leader changes',
+    },
+    {
+      name: 'others are stopped before the one that stands has said that it runs',
+      within: 'stopOthers',
+      text: 'told > own ? told : own',
+      instead: 'told',
+      why: 'the only one that is known to run is stopped for one that may not',
     },
     {
       name: 'a replica is stopped before another is known to stand',
@@ -135,8 +149,8 @@ export const services: Mutations = {
     {
       name: 'a node that is back has no time to say how far its replica is',
       within: 'toldBy',
-      text: 'watched.backAt === null',
-      instead: 'true',
+      text: 'seenAt : after(seenAt, TELLINGS * leaseRenewMs)',
+      instead: 'seenAt : seenAt',
       why: 'what ran for weeks is stopped for what has just begun',
     },
     {

@@ -16,8 +16,8 @@ export type Input =
   | { readonly type: 'peer-connected'; readonly node: NodeId }
   /** The host at the other end of a connection, as this end sees it; comes before `peer-connected`. */
   | { readonly type: 'peer-host'; readonly node: NodeId; readonly host: string }
-  /** A hint: the last connection closed. */
-  | { readonly type: 'peer-disconnected'; readonly node: NodeId }
+  /** A hint: the last connection closed. `sentAway`: by this node, for what the other did wrong. */
+  | { readonly type: 'peer-disconnected'; readonly node: NodeId; readonly sentAway?: boolean }
   /** A message could not be handed over. */
   | { readonly type: 'unreachable'; readonly node: NodeId }
   | {

@@ -55,7 +55,8 @@ export function planReplica(
   const living = views.filter((view) => view.fate === 'live' && !isStopping(view, observed));
   // What took the place of an exclusive one may have begun, so none of those before it stays.
   const losses = lossesIn(attempts, inRow);
-  const stays = whoStays(exclusive ? living.filter((view) => view === last) : living, last, losses);
+  const eligible = exclusive ? living.filter((view) => view === last) : living;
+  const stays = whoStays(eligible, last, losses, observed);
   const attempt = (attempts.at(-1)?.assign.record.body.attempt ?? -1) + 1;
   const isFull = attempt >= attemptsMax(ledger.spec.body);
   if (last !== undefined && stays === last) return stopOthers(draft, living, last, observed);
@@ -116,41 +117,50 @@ function isWell({ attempt: { state } }: View): boolean {
   return state !== null && state.body.phase === 'running' && state.body.retryMs === null;
 }
 
-/** Of those that live: the oldest that is well, else the one that stands, else the oldest. */
+/**
+ * Of those that live: the oldest that is well, else the one that stands, else the oldest. What stands is not given up
+ * for a younger one before it had time to say how far it is: a new leader may hear the younger first.
+ */
 function whoStays(
   living: readonly View[],
   last: View | undefined,
   losses: number,
+  { now, limits }: Observed,
 ): View | undefined {
   const isAlive = last !== undefined && living.includes(last);
   if (isAlive && isWell(last) && losses >= FLAPPING) return last;
   const byAge = living.toSorted((a, b) => ageOf(a) - ageOf(b));
-  return byAge.find(isWell) ?? (isAlive ? last : byAge[0]);
+  const may = byAge.find((view) => isWell(view) || (view === last && toldBy(view, limits) > now));
+  return may ?? (isAlive ? last : byAge[0]);
 }
 
-/** Once the one that stands has said so. */
+/** Once the one that stands has said so, and of each other how far it is is known, or does not come. */
 function stopOthers(
   draft: PartitionPlan,
   living: readonly View[],
   last: View,
-  observed: Observed,
+  { now, limits }: Observed,
 ): void {
   if (last.watched.startBy !== null) return;
   const because = last.attempt.assign;
+  const own = toldBy(last, limits);
   for (const view of living) {
-    const told = view === last ? null : toldBy(view, observed.limits);
-    if (told !== null && told > observed.now) wake(draft, told);
-    else if (view !== last) draft.surplus.push({ assign: view.attempt.assign, because });
+    if (view === last) continue;
+    const told = toldBy(view, limits);
+    const until = told > own ? told : own;
+    if (until > now) wake(draft, until);
+    else draft.surplus.push({ assign: view.attempt.assign, because });
   }
 }
 
 /**
- * Until when a node that is back must say how far its replica is; null when it has. What it said while it was
- * away it said to another leader, and that it lives is heard before that it runs.
+ * Until when a node may be about to say how far its replica is, counted from when this leader saw that it lives; a moment
+ * that is past when it has. What it said to another leader this one does not know, and that it lives is heard before
+ * that it runs.
  */
-function toldBy({ attempt: { state }, watched }: View, { leaseRenewMs }: Limits): Millis | null {
-  if (watched.backAt === null || state?.body.phase === 'running') return null;
-  return after(watched.backAt, TELLINGS * leaseRenewMs);
+function toldBy({ attempt: { state }, watched }: View, { leaseRenewMs }: Limits): Millis {
+  const seenAt = watched.backAt ?? watched.firstAt;
+  return state?.body.phase === 'running' ? seenAt : after(seenAt, TELLINGS * leaseRenewMs);
 }
 
 /**

@@ -337,6 +337,13 @@ export function noteSilent(core: With<'mesh'>, keeper: NodeId, askedAt: Millis):
   remember(unanswered, keeper, { at: core.now, wasThere }, KEYS_MAX);
 }
 
+/** This node hung up on it: it will answer nothing that it is asked, though others still tell of it. */
+export function noteSentAway(core: With<'mesh'>, node: NodeId): void {
+  const { unanswered } = core.mesh.welcome;
+  unanswered.delete(node);
+  remember(unanswered, node, { at: core.now, wasThere: true }, KEYS_MAX);
+}
+
 export const noteAnswered = (core: With<'mesh'>, keeper: NodeId): boolean =>
   core.mesh.welcome.unanswered.delete(keeper);
 

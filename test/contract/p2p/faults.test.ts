@@ -73,6 +73,8 @@ test('faults that only the core sees end in the same way, and a node never punis
   await until('it knows why', () => problemOf(faulty, strict) === 'handshake-failed');
   assert.deepEqual(strict.host.peers(), []);
   assert.equal(strict.host.gauges().standing.cooling, 1);
+  assert.ok(strict.host.isSentAway(faulty.host.nodeId));
+  assert.ok(!strict.host.isSentAway(strict.host.nodeId));
 });
 
 test('a hello that is none, and gossip that nobody honest passes on, count as faults', async () => {

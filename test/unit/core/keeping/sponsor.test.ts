@@ -209,6 +209,22 @@ describe('an admission', () => {
     assert.fail('no sponsor that is no keeper');
   });
 
+  it('names those that its sponsor sent away only when there are not enough others', () => {
+    const away = [4, 5, 6, 7].map(idOf);
+    for (let seed = 0; seed < 10; seed += 1) {
+      const cluster = new Cluster({ nodes: 8, program: () => [] });
+      for (const node of away)
+        cluster.input(0, { type: 'peer-disconnected', node, sentAway: true });
+      // Others pass on what they say of themselves.
+      cluster.advance(60_000);
+      cluster.submit(0, jobWith(), String(seed).padStart(32, '0'));
+      const [asked] = cluster.messages('admit');
+      const keepers = asked?.message.admission.body.keepers ?? assert.fail('it asks');
+      assert.equal(keepers.length, 5);
+      assert.equal(keepers.filter(({ node }) => away.includes(node)).length, 1);
+    }
+  });
+
   describe('that its keepers have no room for now', () => {
     /** Node 0 asks 1 and 2, whose disks have become full meanwhile. */
     function turnedDown(): { cluster: Cluster; job: JobId } {

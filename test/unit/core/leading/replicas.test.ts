@@ -263,6 +263,29 @@ const laws: readonly (readonly [string, readonly Told[], object])[] = [
     { stops: ['0 by 1'], ...waits },
   ],
   [
+    'one that was taken back stays while a new leader has yet to hear of it how far it is',
+    [
+      { replaced: 'lost' },
+      { ...runs, replaced: 'surplus' },
+      { adopts: 0, startsInMs: leaseLostMs, agoMs: 0 },
+    ],
+    { wakeInMs: leaseLostMs },
+  ],
+  [
+    'also when it has been heard, and said nothing of that: the younger one is not stopped yet',
+    [{ replaced: 'lost' }, { ...runs, replaced: 'surplus' }, { adopts: 0 }],
+    { wakeInMs: 2 * leaseRenewMs - 1_000 },
+  ],
+  [
+    'and no longer when it does not say so',
+    [
+      { replaced: 'lost' },
+      { ...runs, replaced: 'surplus' },
+      { adopts: 0, agoMs: 2 * leaseRenewMs },
+    ],
+    { adopts: ['1 as 3, surplus'], ...waits },
+  ],
+  [
     'one that was taken back, was lost and is back again is taken back again',
     [
       { ...runs, replaced: 'lost', agoMs: 2 * STEADY_MS },
