@@ -187,6 +187,20 @@ export const reseeding: Mutations = {
       instead: '',
       why: 'its promise is raised by orders, and it votes no more',
     },
+    {
+      name: 'a new keeper forgets which branch its node obeys',
+      within: 'takeObeyed',
+      text: 'takeBranch(core, epoch.leader, kept, stored.configs ?? []);\n',
+      instead: '',
+      why: 'it has no say in the one, and knows nothing of the other',
+    },
+    {
+      name: 'a new keeper promises nothing of what its node obeys',
+      within: 'takeObeyed',
+      text: 'compareEpochs(epoch, kept.promised) <= 0',
+      instead: 'compareEpochs(epoch, kept.promised) !== 0',
+      why: 'it leads below what its own execution obeys',
+    },
   ],
   'src/core/executing/lease.ts': [
     {

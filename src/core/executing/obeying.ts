@@ -1,8 +1,10 @@
 /** Which keepers an execution obeys. */
-import { isGuest } from '../keeping/changing.ts';
+import { takeBranch } from '../keeping/branches.ts';
+import { hasLeft, isGuest } from '../keeping/changing.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { persist } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
+import { compareEpochs } from '../record/ballot.ts';
 import { chainOf, configurationOf, currentOf, provenBy, rootsOf } from '../record/chain.ts';
 import type { Chain, Changes } from '../record/chain.ts';
 import type { JobId } from '../record/ids.ts';
@@ -68,6 +70,23 @@ export function mayObey(
 /** It is of another branch than the one that the job is kept by here. */
 export const isForeign = ({ ledger }: KeptJob, config: ConfigId): boolean =>
   config.major !== currentOf(ledger).config.major && configurationOf(ledger, config) === null;
+
+/**
+ * It begins to keep the job, and may run some of it already: it goes by the keepers that it obeys there where these are
+ * of a higher branch, and what it obeys it promises.
+ */
+export function takeObeyed(core: With<'mesh' | 'executing'>, kept: KeptJob): void {
+  const { job } = kept.ledger;
+  for (const { stored, epoch } of core.executing.executions.values()) {
+    if (stored.order.job !== job) continue;
+    takeBranch(core, epoch.leader, kept, stored.configs ?? []);
+    if (compareEpochs(epoch, kept.promised) <= 0) continue;
+    kept.first = { epoch, at: core.now };
+    kept.promised = epoch;
+    if (!hasLeft(kept)) kept.seen = epoch;
+    persist(core, { table: 'promises', job, key: job, value: epoch });
+  }
+}
 
 /** From now on it obeys those. */
 export function goBy(

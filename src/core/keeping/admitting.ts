@@ -2,6 +2,7 @@
  * A keeper's part in admissions: vote for one, wait for its activation, help itself when none comes,
  * and take the job into keeping.
  */
+import { takeObeyed } from '../executing/obeying.ts';
 import { countAge } from './age.ts';
 import { saveGuest } from './guests.ts';
 import { LEAD_CHECK_MS, newOversight } from './oversight.ts';
@@ -12,7 +13,7 @@ import type { Chain, Roots } from '../record/chain.ts';
 import { learn } from '../consensus/proposer.ts';
 import { isProven } from '../record/versions.ts';
 import { shut } from '../node/door.ts';
-import { firstEpoch } from '../record/ballot.ts';
+import { firstEpoch, sameEpoch } from '../record/ballot.ts';
 import { after, asMillis } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { leadFirstEpoch } from '../leading/lead.ts';
@@ -147,7 +148,7 @@ function tellTime(core: Node, from: NodeId, { body }: Signed<'spec'>): void {
  * Nobody activated the job: its sponsor may be gone, and the other keepers may never have heard of it.
  * Hand it to them as the sponsor would; W votes activate it.
  */
-export function tickPending(core: With<'mesh' | 'keeping'>, job: JobId): void {
+export function tickPending(core: With<'mesh' | 'keeping' | 'executing'>, job: JobId): void {
   const pending = core.keeping.pending.get(job);
   if (pending === undefined) return;
   const age = core.now - pending.since;
@@ -199,7 +200,7 @@ function dropPending(core: With<'keeping'>, job: JobId): void {
 
 /** A co-keeper's vote for a job nobody activated. The sponsor's own collecting is in `sponsor.ts`. */
 export function onCoVote(
-  core: With<'mesh' | 'keeping'>,
+  core: With<'mesh' | 'keeping' | 'executing'>,
   from: NodeId,
   message: Extract<Message, { type: 'admitted' }>,
 ): void {
@@ -211,7 +212,7 @@ export function onCoVote(
 }
 
 function activateByVotes(
-  core: With<'mesh' | 'keeping'>,
+  core: With<'mesh' | 'keeping' | 'executing'>,
   { spec, admission, votes, from }: PendingJob,
 ): boolean {
   if (!isQuorum(firstConfiguration(admission.body), votes.keys())) return false;
@@ -221,7 +222,7 @@ function activateByVotes(
 }
 
 export function onActivate(
-  core: With<'mesh' | 'keeping'>,
+  core: With<'mesh' | 'keeping' | 'executing'>,
   from: NodeId,
   message: Extract<Message, { type: 'activate' }>,
 ): void {
@@ -285,7 +286,7 @@ export const hasRoom = (
   welcomeAdmission(core, from, spec.body.owner) === 'good';
 
 export function activate(
-  core: With<'mesh' | 'keeping'>,
+  core: With<'mesh' | 'keeping' | 'executing'>,
   from: NodeId,
   spec: Signed<'spec'>,
   { admission, configs = [], version }: Roots & Versioned,
@@ -307,16 +308,19 @@ export function activate(
   kept.broughtBy = bringerOf(core, from);
   for (const config of configs) learn(core, kept, config);
   if (version !== undefined) learn(core, kept, version);
+  takeObeyed(core, kept);
   // However long ago they changed, it is no news here.
   kept.changedAt = null;
   note(core, 'job.activated', { job, rank: rankOf(currentOf(ledger), core.self) });
   // Of a later configuration the leader was elected.
-  if (configs.length === 0 && version === undefined && kept.promised.leader === core.self)
-    leadFirstEpoch(core, kept);
+  const isFirst =
+    configs.length === 0 &&
+    version === undefined &&
+    sameEpoch(kept.promised, firstEpoch(currentOf(ledger)));
+  if (isFirst && kept.promised.leader === core.self) leadFirstEpoch(core, kept);
   core.timers.set('leaders', after(core.now, LEAD_CHECK_MS));
   countAge(core, kept);
   // It was away, or was not told: the others may be far ahead, and whom it takes for the leader may be gone.
-  const isFirst = configs.length === 0 && version === undefined;
   if (isFirst && (pending === undefined || core.now - pending.since < ORPHAN_MS)) return;
   for (const node of keeperNodes(currentOf(ledger)))
     if (node !== core.self) send(core, node, { type: 'status-wanted', jobs: [job] });

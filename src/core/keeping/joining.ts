@@ -3,13 +3,13 @@
  * those that go, the newcomers whether they would keep the job. Who agreed votes for it when it is proposed, also by
  * the next leader: it may hang otherwise, as those that go are back and a keeper is gone that may have voted.
  */
+import { takeObeyed } from '../executing/obeying.ts';
 import { tellLedger } from '../consensus/transfer.ts';
 import type { Message } from '../contract/messages.ts';
 import { bringerOf } from '../mesh/welcome.ts';
 import { shut } from '../node/door.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
 import type { With } from '../node/state.ts';
-import { compareEpochs } from '../record/ballot.ts';
 import {
   chainOf,
   changes,
@@ -146,9 +146,7 @@ function invite(
   const kept = keep(core, ledger);
   kept.broughtBy = bringerOf(core, from);
   kept.unsaved = true;
-  // What it obeys as an executor it promises as a keeper.
-  for (const { stored, epoch } of core.executing.executions.values())
-    if (stored.order.job === job && compareEpochs(epoch, kept.promised) > 0) kept.promised = epoch;
+  takeObeyed(core, kept);
   core.timers.set('leaders', after(core.now, LEAD_CHECK_MS));
   return kept;
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { firstEpoch } from '../../../../src/core/record/ballot.ts';
-import { FIRST_CONFIG, reseedId } from '../../../../src/core/record/chain.ts';
+import { chainOf, currentOf, FIRST_CONFIG, reseedId } from '../../../../src/core/record/chain.ts';
 import type { Signed } from '../../../../src/core/record/records.ts';
 import { slotOf } from '../../../../src/core/record/slot.ts';
 import type { Job } from '../../../../src/job/model.ts';
@@ -178,5 +178,76 @@ describe('an execution whose job was re-seeded', () => {
     assert.equal(cluster.effects('cancel-run').length, 0, 'one keeper alone may have lied');
     cluster.message(0, 3, { type: 'cancel', job: id, execution, because, configs });
     assert.equal(cluster.effects('cancel-run').length, 1);
+  });
+});
+
+describe('a node that runs a job which it is to keep', () => {
+  /** It is the first that was chosen to keep the job, and voted for that or not; it never heard that the job began. */
+  function chosen(hasVoted: boolean) {
+    const job = admitted(jobWith(), [0, 1, 2]);
+    const id = job.spec.body.job;
+    const keepers = setOf([2, 3, 4]);
+    const config = reseedId(suite, id, FIRST_CONFIG, keepers);
+    const body = { job: id, config, keepers, former: [], reseeds: FIRST_CONFIG };
+    const record: Signed<'config'> = suiteOf(2).seal('config', body, at(5), 'node');
+    const configs = [certify(record, slotOf(record), [2, 3], firstEpoch(body))];
+    const epoch = { config, number: 1, leader: idOf(2) };
+    const grant = certify(grantOf(job, epoch, 2), 'grant', [2, 3], epoch);
+    const assign = assignOf(job, { node: 0, by: 2 }, epoch);
+    const assigns = [certify(assign, slotOf(assign), [2, 3], epoch)];
+    const cluster = new Cluster({ nodes: 1, program: () => [] });
+    const { spec, admission } = job;
+    if (hasVoted) cluster.message(0, 1, { type: 'admit', spec, admission: admission.record });
+    const announcement = announcementOf(job, { leader: idOf(2), configs, grant });
+    cluster.message(0, 2, { type: 'invite', announcement });
+    const told = { spec, admission, configs, grant };
+    cluster.message(0, 2, { type: 'assign', ...told, assigns, holders: [] });
+    assert.equal(cluster.effects('run').length, 1);
+    return { cluster, job, epoch };
+  }
+
+  it('keeps it by those that it was re-seeded with, when it is told late that the job began', () => {
+    for (const hasVoted of [true, false]) {
+      const { cluster, job, epoch } = chosen(hasVoted);
+      const { spec, admission } = job;
+      cluster.message(0, 1, { type: 'activate', spec, admission });
+      const [kept] = cluster.inspect(0).jobs;
+      assert.ok(kept !== undefined);
+      assert.equal(kept.leading, null, 'it was to lead those before');
+      assert.deepEqual(currentOf(chainOf(kept.records)).config, epoch.config);
+      const grant = grantOf(job, { ...job.epoch, number: 3, leader: idOf(1) }, 1);
+      cluster.message(0, 1, { type: 'prepare', job: spec.body.job, grant });
+      assert.equal(cluster.messages('promise').length, 0);
+      const promised = cluster.store(0).rows('promises').at(-1);
+      assert.deepEqual(promised?.value, epoch);
+    }
+  });
+
+  it('keeps it by the leader that it obeys, though nobody re-seeded it', () => {
+    const job = admitted(jobWith(), [0, 1, 2]);
+    const { spec, admission } = job;
+    const id = spec.body.job;
+    const epoch = { ...job.epoch, number: 2, leader: idOf(1) };
+    const grant = certify(grantOf(job, epoch, 1), 'grant', [1, 2], epoch);
+    const assign = assignOf(job, { node: 0, by: 1 }, epoch);
+    const assigns = [certify(assign, slotOf(assign), [1, 2], epoch)];
+    const cluster = new Cluster({ nodes: 1, program: () => [] });
+    cluster.message(0, 1, {
+      type: 'invite',
+      announcement: announcementOf(job, { leader: idOf(1), grant }),
+    });
+    cluster.message(0, 1, { type: 'assign', spec, admission, grant, assigns, holders: [] });
+    assert.equal(cluster.effects('run').length, 1);
+    cluster.message(0, 2, { type: 'activate', spec, admission });
+    assert.equal(cluster.inspect(0).jobs[0]?.leading, null);
+    const lower = grantOf(job, { ...epoch, number: 1 }, 1);
+    cluster.message(0, 1, { type: 'prepare', job: id, grant: lower });
+    assert.equal(cluster.messages('promise').length, 0);
+    cluster.message(0, 2, {
+      type: 'prepare',
+      job: id,
+      grant: grantOf(job, { ...epoch, number: 3, leader: idOf(2) }, 2),
+    });
+    assert.equal(cluster.messages('promise').length, 1);
   });
 });
