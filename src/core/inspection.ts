@@ -8,7 +8,7 @@ import type { Inspection, Sighting } from './contract/inspection.ts';
 import { aliveMembers, ownOffer } from './mesh/members.ts';
 import { mayRun } from './placing/eligibility.ts';
 import type { JobId } from './record/ids.ts';
-import { isWaiting } from './placing/place.ts';
+import { isQueued } from './placing/place.ts';
 import { NOTHING } from './placing/resources.ts';
 import type { Core, With } from './node/state.ts';
 
@@ -22,7 +22,7 @@ export function inspect(core: With<'mesh' | 'keeping' | 'placing' | 'executing'>
       keeper: !isGuest(core, kept),
       leading: leaderIn(kept.lead)?.epoch ?? null,
       promised: kept.promised,
-      state: stateOf(kept.ledger, isWaiting(kept)),
+      state: stateOf(kept.ledger, isQueued(core, kept)),
       records: recordsOf(kept.ledger),
     })),
     executions: [...core.executing.executions.values()].map(({ stored, epoch }) => ({

@@ -19,18 +19,17 @@ import type {
   Updated,
 } from '../api/service.ts';
 import { ShoalError } from '../failures/shoal-error.ts';
-import { asNodeId } from '../core/record/ids.ts';
 import type { ExecutionId, NodeId } from '../core/record/ids.ts';
-import { attemptsOf, closeIn, ledgerOf, stateOf } from '../core/record/ledger.ts';
-import type { Ledger } from '../core/record/ledger.ts';
+import { closeIn, ledgerOf, PENDING_MS, stateOf } from '../core/record/ledger.ts';
 import type { Machine } from '../core/contract/machine.ts';
 import type { KeepersView, Reply } from '../core/contract/reply.ts';
-import type { Answer, JobRecords, Query } from '../core/contract/messages.ts';
+import type { Answer, JobRecords, JobState, Query } from '../core/contract/messages.ts';
 import { PAST_MAX } from '../core/record/past.ts';
 import { decodeDataUrl } from '../job/inline.ts';
 import type { InputSource, Job } from '../job/model.ts';
 import { jobToBacalhau } from '../job/to-bacalhau.ts';
 import { stringifySorted } from '../lib/exact-json.ts';
+import { pause } from '../lib/abort.ts';
 import type { ContentStore } from '../lib/content.ts';
 import type { KeyValues } from '../store/key-values.ts';
 import type { Drain } from './draining.ts';
@@ -40,6 +39,7 @@ import { createJobAnswers } from './job-answers.ts';
 import type { JobAnswers } from './job-answers.ts';
 import { wholeOf } from './whole-job.ts';
 import { decodeLogLines } from './logs/frames.ts';
+import { executionToShow } from './logs/following.ts';
 
 export interface ServiceDeps {
   readonly driver: Driver;
@@ -106,6 +106,8 @@ type FoundJob = Extract<Answer, { readonly type: 'job' }> & {
 
 /** A keeper learns at once when a job is over; how far it is may be shown this late, milliseconds. */
 const KEEPER_ANSWER_MS = 500;
+/** Before it runs somewhere: nobody waits for longer than for that. */
+const SOON_MS = 50;
 /** Another node learns nothing by itself. */
 const OTHER_ANSWER_MS = 100;
 
@@ -116,8 +118,10 @@ export function createJobLookup({
 }: Pick<ServiceDeps, 'driver' | 'self'>): JobAnswers<FoundJob> {
   return createJobAnswers<FoundJob>({
     ask: (ref, namespace, version) => findJob({ driver }, ref, namespace, 0, version),
+    jobOf: ({ records }) => records.spec.body.job,
     keepMs: ({ records }) => {
       if (closeIn(records) !== null) return 0;
+      if (!records.committed.some(({ record }) => record.type === 'assign')) return SOON_MS;
       const keeps = records.admission.record.body.keepers.some(({ node }) => node === self);
       return keeps ? KEEPER_ANSWER_MS : OTHER_ANSWER_MS;
     },
@@ -141,6 +145,7 @@ export function createService(deps: ServiceDeps): ShoalService {
     rerun: (ref, namespace, options) => rerun(deps, ref, namespace, options),
     listJobs: async ({ namespace, limit }) => {
       const reply = await ask(deps, { type: 'jobs', namespace, limit });
+      deps.jobs.toldAll();
       return reply.type === 'listed' ? reply.jobs : [];
     },
     nodes: async () => nodeViews(deps),
@@ -212,9 +217,17 @@ async function viewOf(
   const wanted = whole || closeIn(first.records) !== null;
   const { records, waiting, keepers } = wanted ? await wholeJob(deps, first) : first;
   const current = first.current ?? records.spec.body.version;
-  const state = stateOf(ledgerOf(records), waiting !== null);
+  const state = stateIn({ records, waiting });
   const keepersWanted = deps.machine.keeperNumbers(deps.missed()).wanted;
   return { records, current, waiting, keepers, keepersWanted, state };
+}
+
+/** Nobody who is asked elsewhere tells for how long the job has been looking for nodes; since it was decided, at most. */
+function stateIn({ records, waiting }: Pick<FoundJob, 'records' | 'waiting'>): JobState {
+  const { votes } = records.admission;
+  const ledger = ledgerOf(records);
+  const decidedAt = votes.reduce((latest, vote) => Math.max(latest, vote.hlc), ledger.modifiedAt);
+  return stateOf(ledger, waiting !== null && Date.now() - decidedAt >= PENDING_MS);
 }
 
 // — submitting
@@ -377,7 +390,7 @@ async function rerun(
 ): Promise<Updated> {
   const present = await findJob(deps, ref, namespace, 0);
   const { job, spec } = present.records.spec.body;
-  const state = stateOf(ledgerOf(present.records), present.waiting !== null);
+  const state = stateIn(present);
   if (state === 'Pending' || state === 'Queued')
     throw new ShoalError({ code: 'job-pending', job, state });
   const { records } =
@@ -481,8 +494,12 @@ async function* logs(
   request: LogRequest,
   signal: AbortSignal,
 ): AsyncGenerator<LogLine> {
-  const ledgers = (await recordsFor(deps, request)).map(ledgerOf);
-  const { execution, node, result } = chooseExecution(ledgers, request.execution);
+  const { execution, node, result } = await executionToShow({
+    look: () => recordsFor(deps, request),
+    ref: request.execution,
+    follow: request.follow,
+    pause: (ms) => pause(ms, signal),
+  });
   const options = { tail: request.tail, follow: request.follow };
   if (node === deps.self) {
     yield* deps.localLogs(execution, options, result, signal);
@@ -509,34 +526,8 @@ async function recordsFor(
 ): Promise<readonly JobRecords[]> {
   if (allVersions) return (await versionsOf(deps, job, namespace)).map(({ records }) => records);
   const { records } = await wholeJob(deps, await findJob(deps, job, namespace, 0, version));
+  // Whoever reads logs knows that it runs.
+  deps.jobs.changed(records.spec.body.job);
   demandVersion(records, version);
   return [records];
-}
-
-/** The execution named, else the newest one that was not discarded; of ledgers of one job, one at least. */
-function chooseExecution(
-  ledgers: readonly Ledger[],
-  ref: string | null,
-): { execution: ExecutionId; node: NodeId; result: Published | null } {
-  const all = ledgers.flatMap((ledger) =>
-    [...ledger.partitions.values()].flatMap((partition) =>
-      attemptsOf(partition).map((attempt) => ({ ...attempt, accept: partition.accept })),
-    ),
-  );
-  const found = all
-    .filter((attempt) => ref === null || attempt.assign.record.body.execution.startsWith(ref))
-    .sort((a, b) => a.assign.record.hlc - b.assign.record.hlc);
-  const live = found.filter(
-    ({ state }) => state?.body.phase !== 'cancelled' && state?.body.phase !== 'failed',
-  );
-  const chosen = live.at(-1) ?? found.at(-1);
-  if (chosen === undefined) {
-    throw new ShoalError({ code: 'execution-not-found', ref: ref ?? `of job ${ledgers[0]?.job}` });
-  }
-  const { execution, node } = chosen.assign.record.body;
-  const accepted = chosen.accept?.record.body;
-  const holders = accepted?.execution === execution ? accepted.holders : [node];
-  const cid = chosen.state?.body.result?.cid;
-  const result = cid === undefined ? null : { cid, holders };
-  return { execution, node: asNodeId(node), result };
 }

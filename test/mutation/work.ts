@@ -479,6 +479,13 @@ export const work: Mutations = {
       instead: 'void ({',
       why: 'their resources are held for nothing',
     },
+    {
+      name: 'a job is said to be queued before anybody has answered',
+      within: 'isQueued',
+      text: 'core.now - since >= PENDING_MS',
+      instead: 'true',
+      why: 'clients that wait for its first execution give up at once',
+    },
   ],
   'src/core/executing/executor.ts': [
     {

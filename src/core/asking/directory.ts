@@ -26,7 +26,7 @@ import type {
   Question,
 } from '../contract/messages.ts';
 import { resolve } from './names.ts';
-import { isWaiting, waitingView } from '../placing/place.ts';
+import { isQueued, waitingView } from '../placing/place.ts';
 import type { CloseOutcome, Signed } from '../record/records.ts';
 import { refuse, send, wallMs } from '../node/outbox.ts';
 import { isGuest } from '../keeping/changing.ts';
@@ -182,7 +182,7 @@ export function summaries(core: With<'mesh' | 'keeping'>, namespace: string | nu
 
 function keptSummary(core: With<'mesh'>, kept: KeptJob): JobSummary {
   const { ledger } = kept;
-  const summary = summaryOf(ledger, isWaiting(kept));
+  const summary = summaryOf(ledger, isQueued(core, kept));
   return { ...summary, createdAt: createdAt(core, ledger.spec) };
 }
 

@@ -20,6 +20,7 @@ import type { Vacancy } from './ranking.ts';
 import type { Certified, Signed } from '../record/records.ts';
 import type { KeptJob } from '../keeping/state.ts';
 import { certifiedBytes } from '../node/fitting.ts';
+import { PENDING_MS } from '../record/ledger.ts';
 import { leaderIn } from '../leading/state.ts';
 import type { Leader, Watched } from '../leading/state.ts';
 import { reasonsOf } from '../leading/queueing.ts';
@@ -363,10 +364,17 @@ function firstOfGone(core: With<'mesh'>, isOpen: (member: Member) => boolean): M
 }
 
 /** This node leads it, or tries to, and it waits for nodes or for keepers. */
-export function isWaiting({ lead, ledger }: KeptJob): boolean {
+function isWaiting({ lead, ledger }: KeptJob): boolean {
   if (lead === null || ledger.close !== null) return false;
   const sure = leaderIn(lead);
   return sure === null || sure.seeking.waitingSince !== null;
+}
+
+/** It has been waiting for longer than the first answers take. */
+export function isQueued(core: Node, kept: KeptJob): boolean {
+  if (!isWaiting(kept)) return false;
+  const since = leaderIn(kept.lead)?.seeking.waitingSince ?? null;
+  return since === null || core.now - since >= PENDING_MS;
 }
 
 /** The most frequent reasons, as far as an answer has room for what nodes wrote into them. */

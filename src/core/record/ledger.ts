@@ -376,7 +376,13 @@ export function closeIn({ spec, committed }: JobRecords): Signed<'close'> | null
   return null;
 }
 
-/** What a person calls the state of the job. `waiting`: the leader found nobody to run it yet. */
+/**
+ * Milliseconds for which nodes are looked for, until it is said that there is none now: the first answers are
+ * on their way. Clients take `Queued` for a sign that nothing will happen soon.
+ */
+export const PENDING_MS = 2_000;
+
+/** What a person calls the state of the job. `waiting`: its leader found nobody to run it for `PENDING_MS`. */
 export function stateOf(ledger: Pick<Ledger, 'close' | 'partitions'>, waiting: boolean): JobState {
   const outcome = ledger.close?.record.body.outcome;
   if (outcome === 'completed') return 'Completed';

@@ -12,6 +12,7 @@ function counting(keepMs: (answer: string) => number = () => 100) {
   let asked = 0;
   const answers = createJobAnswers<string>({
     ask: async (ref) => `${ref} ${(asked += 1)}`,
+    jobOf: () => JOB,
     keepMs,
     now: () => now,
   });
@@ -64,6 +65,17 @@ test('names, prefixes and answers without a time are not kept', async () => {
   assert.equal(over.asked(), 2);
 });
 
+test('whoever was told of a job by its name, or in a list of all, is not told less by its id', async () => {
+  const { answers, asked } = counting();
+  for (const tell of [() => answers.get('word-count', 'default'), async () => answers.toldAll()]) {
+    const before = await answers.get(JOB, 'default');
+    const asking = asked();
+    await tell();
+    assert.notEqual(await answers.get(JOB, 'default'), before);
+    assert.ok(asked() > asking);
+  }
+});
+
 test('a failure is told to those who wait for it and then forgotten', async () => {
   let fails = true;
   const answers = createJobAnswers<string>({
@@ -71,6 +83,7 @@ test('a failure is told to those who wait for it and then forgotten', async () =
       if (fails) throw new Error('nobody answers');
       return 'found';
     },
+    jobOf: () => JOB,
     keepMs: () => 100,
     now: () => 0,
   });

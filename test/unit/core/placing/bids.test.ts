@@ -227,7 +227,9 @@ describe('nodes that wait with a job', () => {
     const cluster = new Cluster({ nodes: 1, profile: () => ({ engines: {} }) });
     const Timeouts = { ExecutionTimeout: 0, QueueTimeout: 30, TotalTimeout: 0 };
     cluster.submit(0, jobWith({}, { Timeouts }));
-    cluster.advance(29_000);
+    cluster.advance(1_500);
+    assert.equal(cluster.job(0).state, 'Pending', 'the first answers may be on their way');
+    cluster.advance(27_500);
     assert.equal(cluster.job(0).state, 'Queued');
     cluster.advance(2_000);
     const [close] = cluster.job(0).records.committed.map(({ record }) => record);
