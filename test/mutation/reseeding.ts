@@ -218,4 +218,13 @@ export const reseeding: Mutations = {
       why: 'a replica runs for ever that nobody counts',
     },
   ],
+  'src/core/record/ledger.ts': [
+    {
+      name: 'a second record of the keepers that re-seeded a job is another value',
+      within: 'saysTheSame',
+      text: 'sameConfig(a.body.config, b.body.config)',
+      instead: 'a.hlc === b.hlc',
+      why: 'who knows the other one is told for ever',
+    },
+  ],
 };

@@ -144,6 +144,10 @@ function follow(facts: JobFacts, line: number): void {
 const isSeen = (facts: JobFacts, major: number): boolean =>
   wayTo(facts, facts.line).includes(major);
 
+/** One set of keepers may be asked twice to re-seed the job: the name says who keeps it and since when, so both are one. */
+const isSameSet = ({ body: a }: SlotValue, { body: b }: SlotValue): boolean =>
+  'reseeds' in a && 'reseeds' in b && JSON.stringify(a) === JSON.stringify(b);
+
 /** The end of its latest version. */
 export const endOf = (facts: JobFacts | undefined) => facts?.chosen.get(`close/${facts.version}`);
 
@@ -204,7 +208,7 @@ export function createFacts(context: FactsContext): Facts {
       if (value.type === 'version' && value.body.version > facts.version) turn(facts, value);
       return;
     }
-    if (known.record.id === value.id) return;
+    if (known.record.id === value.id || isSameSet(known.record, value)) return;
     const checker = value.type === 'assign' ? 'S4' : 'S2';
     const both = `${valueText(known.record)} and ${valueText(value)}`;
     context.violation(checker, node, value.body.job, `two certified values in ${slot}: ${both}`);

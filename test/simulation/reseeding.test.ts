@@ -3,10 +3,23 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Effect } from '../../src/core/contract/effect.ts';
 import { DEFAULT_LIMITS } from '../../src/core/contract/limits.ts';
+import { firstEpoch } from '../../src/core/record/ballot.ts';
 import { reseedId } from '../../src/core/record/chain.ts';
 import type { ConfigBody } from '../../src/core/record/records.ts';
 import { asRecordId } from '../../src/core/record/ids.ts';
-import { admitted, closeOf, idOf, jobWith, storeOf, suite } from '../unit/core/fixtures.ts';
+import { slotOf } from '../../src/core/record/slot.ts';
+import {
+  admitted,
+  at,
+  certify,
+  closeOf,
+  idOf,
+  jobWith,
+  storeOf,
+  suite,
+  suiteOf,
+} from '../unit/core/fixtures.ts';
+import { createFacts } from './facts.ts';
 import type { Chosen, JobFacts } from './facts.ts';
 import { NO_FAULTS } from './faults.ts';
 import { isStuck } from './lines.ts';
@@ -199,5 +212,27 @@ describe('a vote to re-seed a job', () => {
     assert.deepEqual(play({ reseeded: true, calmMs, signers: [0], up: [0, 3, 4] }).reseed(), []);
     assert.deepEqual(play({ reseeded: true, calmMs: calmMs - 1, signers: [0] }).reseed(), []);
     assert.deepEqual(play({ reseeded: true, calmMs, signers: [] }).reseed(), []);
+  });
+});
+
+describe('two records of one configuration that re-seeds a job', () => {
+  /** Two of its keepers vote for each. */
+  const shown = (...bodies: readonly ConfigBody[]): readonly string[] => {
+    const seen: string[] = [];
+    const violation = (checker: string) => seen.push(checker);
+    const { observer } = createFacts({ now: () => 0, violation });
+    const values = bodies.map((body, index) => {
+      const record = suiteOf(0).seal('config', body, at(index), 'node');
+      return certify(record, slotOf(record), [0, 3], firstEpoch(body));
+    });
+    const node = { id: idOf(0) } as unknown as NodeView;
+    observer.onSend?.(node, idOf(3), { type: 'commit', job: SPEC.job, values });
+    return seen;
+  };
+
+  it('are one when they name the same keepers, and two otherwise', () => {
+    assert.deepEqual(shown(RESEED, RESEED), []);
+    const others = { ...RESEED, keepers: KEEPERS.slice(0, 2) };
+    assert.deepEqual(shown(RESEED, others), ['S2']);
   });
 });

@@ -15,7 +15,7 @@ import { takeCommand, takeMore, takeState } from '../consensus/evidence.ts';
 import { highestAbove, mayGoOn, noteOutdated, waitsInVain } from '../consensus/outdated.ts';
 import { askRest, takeWhole, tickMissing } from '../consensus/missing.ts';
 import { tellLedger } from '../consensus/transfer.ts';
-import { placeOf } from '../record/ledger.ts';
+import { placeOf, saysTheSame } from '../record/ledger.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, NodeId } from '../record/ids.ts';
 import { entrust } from '../leading/entrusting.ts';
@@ -72,7 +72,9 @@ export function onCommit(
   const values = [...message.values].sort((a, b) => Number(isClose(a)) - Number(isClose(b)));
   for (const value of values) {
     const slot = slotOf(value.record);
-    if (kept.ledger.committed.get(slot)?.record.id !== value.record.id) {
+    const known = kept.ledger.committed.get(slot);
+    const isKnown = known !== undefined && saysTheSame(known, value);
+    if (!isKnown) {
       if (value.record.type === 'config') continue;
       const verdict = checkCommitted(core.suite, kept.ledger, value);
       if (verdict !== 'good') {

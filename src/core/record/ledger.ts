@@ -126,7 +126,6 @@ export function mergeCommitted(
     record.type !== 'config' && record.type !== 'close' && isShort(ledger, record.body.version);
   if (facts === null || isLate) return 'known';
   const known = facts.committed.get(slot);
-  if (known?.record.id === record.id) return 'known';
   if (known !== undefined) return takePlace(ledger, certified, known, specIn);
   facts.committed.set(slot, certified);
   ledger.modifiedAt = Math.max(ledger.modifiedAt, record.hlc);
@@ -197,7 +196,7 @@ function takePlace(
   known: CertifiedValue,
   specIn: Suite['specIn'] | null,
 ): Merged {
-  if (isSameSet(fresh, known)) return 'known';
+  if (saysTheSame(fresh, known)) return 'known';
   const isMore = outranks(fresh, known);
   if (isMore === null) return 'contradiction';
   if (!isMore) return 'known';
@@ -205,13 +204,17 @@ function takePlace(
   return mergeCommitted(ledger, fresh, specIn);
 }
 
-/** Two records that re-seed the job with the same keepers say the same. */
-const isSameSet = ({ record: a }: CertifiedValue, { record: b }: CertifiedValue): boolean =>
-  a.type === 'config' &&
-  b.type === 'config' &&
-  a.body.reseeds !== undefined &&
-  b.body.reseeds !== undefined &&
-  sameConfig(a.body.config, b.body.config);
+/** They are one record; or both re-seed the job with the same keepers, which have one name. */
+export const saysTheSame = (
+  { record: a }: CertifiedValue,
+  { record: b }: CertifiedValue,
+): boolean =>
+  a.id === b.id ||
+  (a.type === 'config' &&
+    b.type === 'config' &&
+    a.body.reseeds !== undefined &&
+    b.body.reseeds !== undefined &&
+    sameConfig(a.body.config, b.body.config));
 
 /** This configuration and all before it but the admission's; null when some of them are not here. */
 function wayTo(

@@ -242,6 +242,23 @@ describe('a keeper that learns that others go on with its job', () => {
     return lone.messages('branch-known').slice(before)[0]?.message;
   }
 
+  it('has it also from who knows another record of the same, which was made when the first vote was late', () => {
+    const lone = new Lone(of);
+    lone.activate();
+    commit(lone);
+    const { config } = theirs.record.body;
+    const again = suiteOf(3).seal('config', theirs.record.body, at(9), 'node');
+    const values = [certified(again, [3, 4])];
+    lone.message(0, 3, { type: 'commit', job: lone.id, values });
+    assert.deepEqual(lone.config, config);
+    const acked = lone.messages('commit-ack').filter(({ to }) => to === idOf(3));
+    assert.deepEqual(
+      acked.flatMap(({ message }) => message.slots),
+      [slotOf(again)],
+      'it would be told for ever',
+    );
+  });
+
   it('stays when it has heard enough of its own all the time, and says so', () => {
     const lone = new Lone(of);
     lone.activate();
