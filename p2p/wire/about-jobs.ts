@@ -152,6 +152,7 @@ export const jobSummary: Shape<JobSummary> = map<JobSummary>({
   labels: common.labels,
   createdAt: common.moment,
   modifiedAt: common.moment,
+  exitCode: optional(common.exitCode),
 });
 
 const waiting: Shape<WaitingView> = map<WaitingView>({

@@ -29,7 +29,6 @@ import {
   atLeast,
   byKind,
   flag,
-  integer,
   list,
   literal,
   map,
@@ -41,11 +40,10 @@ import {
 } from './shape.ts';
 import type { Shape } from './shape.ts';
 
-const { epoch, executionId, index, jobId, moment, nodeId, ordinal, recordId } = common;
+const { epoch, executionId, exitCode, index, jobId, moment, nodeId, ordinal, recordId } = common;
 
 /** What the envelope of a version has room for. */
 const SPEC_MAX_BYTES = 65_536;
-const exitCode: Shape<number> = integer(-0x8000_0000, 0xffff_ffff);
 const names: Shape<readonly string[]> = list(text(64, 1), 64);
 
 const spec = map<SpecBody>({
@@ -193,6 +191,7 @@ const close = map<CloseBody>({
   message: common.sentence,
   evidence: list(recordId, 256),
   enrolled: optional(common.partitions),
+  exitCode: optional(common.exitCode),
 });
 
 const version = map<VersionBody>({

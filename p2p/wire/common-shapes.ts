@@ -82,6 +82,9 @@ export const resources: Shape<Resources> = map<Resources>({
   gpus: integer(0, GPUS_MAX),
 });
 
+/** Windows gives unsigned ones, signals of some runtimes negative ones. */
+export const exitCode: Shape<number> = integer(-0x8000_0000, 0xffff_ffff);
+
 export const result: Shape<ResultRef | null> = nullable(map<ResultRef>({ cid, bytes }));
 
 export const failureClass: Shape<FailureClass> = oneOf({

@@ -58,6 +58,9 @@ function backBecause({ spec, committed }: JobRecords): string {
   return '';
 }
 
+const exitCodeJson = (code: number | undefined): Pick<JobJson, 'ExitCode'> =>
+  code === undefined ? {} : { ExitCode: code };
+
 /** The job itself. `Revision` counts the records, so it rises with every change. */
 function jobJson(view: JobView): JobJson {
   const { records, state } = view;
@@ -67,6 +70,7 @@ function jobJson(view: JobView): JobJson {
     ...specJson(spec.body.spec),
     Name: spec.body.spec.Name || spec.body.job,
     State: { StateType: state, Message: messageOf(view) },
+    ...exitCodeJson(closeOf(records)?.body.exitCode),
     Version: spec.body.version,
     VersionTime: nanosOf(spec.hlc),
     Revision: 1 + records.commands.length + records.committed.length + records.states.length,
@@ -78,7 +82,7 @@ function jobJson(view: JobView): JobJson {
 
 type SpecJson = Omit<
   JobJson,
-  'ID' | 'State' | 'Version' | 'VersionTime' | 'Revision' | 'CreateTime' | 'ModifyTime'
+  'ID' | 'State' | 'ExitCode' | 'Version' | 'VersionTime' | 'Revision' | 'CreateTime' | 'ModifyTime'
 >;
 
 /** What the owner asked for, as Bacalhau writes it. */
@@ -119,6 +123,7 @@ export function summaryJson(summary: ListedJob): JobJson {
     Tasks: [{ ...EMPTY_TASK, Engine: { Type: summary.engine, Params: {} } }],
     // The list of this peer is all that is asked: what others say of their jobs is not proved here.
     State: { StateType: summary.state, Message: summary.vouched ? '' : HEARSAY },
+    ...exitCodeJson(summary.exitCode),
     Version: summary.version,
     VersionTime: nanosOf(summary.createdAt),
     Revision: 1,

@@ -52,6 +52,8 @@ export interface JobJson {
   readonly Tasks: readonly TaskJson[];
   readonly State: StateJson<string>;
   readonly Version: number;
+  /** shoal's own: of a completed job, the first exit code of its programs that is not 0; absent when all ended with 0. */
+  readonly ExitCode?: number;
   /** shoal's own: when its owner signed this version, as `CreateTime`. */
   readonly VersionTime: Nanos;
   readonly Revision: number;

@@ -89,14 +89,17 @@ export function integerOption(flags: string, description: string, min: number): 
   });
 }
 
-/** The flags of everything that prints a list. */
-export function withListOutput(command: Command): Command {
+const outputOption = (formats: readonly string[], preset: string): Option =>
+  new Option('-o, --output <format>', 'how to print').choices([...formats]).default(preset);
+
+/**
+ * The flags of everything that prints a list.
+ * @param named its rows have names, which `--output name` prints alone, whole, one on a line
+ */
+export function withListOutput(command: Command, { named }: { readonly named: boolean }): Command {
+  const formats = ['table', 'wide', 'csv', 'json', 'yaml'];
   return command
-    .addOption(
-      new Option('--output <format>', 'how to print')
-        .choices(['table', 'csv', 'json', 'yaml'])
-        .default('table'),
-    )
+    .addOption(outputOption(named ? [...formats, 'name'] : formats, 'table'))
     .option('--pretty', 'indent JSON')
     .option('--hide-header', 'leave the column titles out')
     .option('--no-style', 'no colours')
@@ -109,11 +112,7 @@ export function withValueOutput(
   formats: readonly string[],
   preset: string,
 ): Command {
-  return command
-    .addOption(
-      new Option('--output <format>', 'how to print').choices([...formats]).default(preset),
-    )
-    .option('--pretty', 'indent JSON');
+  return command.addOption(outputOption(formats, preset)).option('--pretty', 'indent JSON');
 }
 
 export const withNamespace = (command: Command): Command =>

@@ -7,8 +7,9 @@ import { ShoalError } from '../failures/shoal-error.ts';
 import type { Run } from './command.ts';
 import { errorText, tell } from './errors.ts';
 import type { ExitCode } from '../failures/table.ts';
-import type { Io } from './io.ts';
+import { write, type Io } from './io.ts';
 import { createProgram } from './program.ts';
+import { VERSION } from './version.ts';
 
 /** `--wait=false` as Bacalhau's scripts write it, in commander's form. */
 const SWITCHES = new Set([
@@ -42,9 +43,16 @@ export function normaliseSwitches(argv: readonly string[]): string[] {
 /** Whether errors are wanted as JSON, even when the arguments do not parse. */
 function wantsJson(argv: readonly string[]): boolean {
   return argv.some(
-    (arg, index) => arg === '--output=json' || (arg === '--output' && argv[index + 1] === 'json'),
+    (arg, index) =>
+      arg === '--output=json' ||
+      arg === '-ojson' ||
+      ((arg === '--output' || arg === '-o') && argv[index + 1] === 'json'),
   );
 }
+
+/** `help job run` is `job run --help`: commander knows it for commands of the first level alone. */
+const withHelp = (argv: readonly string[]): readonly string[] =>
+  argv[0] === 'help' && argv.length > 1 ? [...argv.slice(1), '--help'] : argv;
 
 /** Commander's own complaint as a failure of ours; null when it only printed help. */
 function usageOf(error: CommanderError): ShoalError | null {
@@ -75,7 +83,12 @@ export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
       await complete(createProgram(state), argv);
       return 0;
     }
-    await createProgram(state).parseAsync(normaliseSwitches(argv), { from: 'user' });
+    // Not an option of the program: commander would take it from `job describe JOB --version N`.
+    if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
+      await write(io.stdout, `shoal ${VERSION}\n`);
+      return 0;
+    }
+    await createProgram(state).parseAsync(normaliseSwitches(withHelp(argv)), { from: 'user' });
     return state.exitCode;
   } catch (error) {
     const failure = error instanceof CommanderError ? usageOf(error) : error;

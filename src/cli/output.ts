@@ -4,9 +4,10 @@
  */
 import { stringifyExact } from '../lib/exact-json.ts';
 import { write, type Io } from './io.ts';
-import { painter, plainLine, plainText } from './text.ts';
+import { tableLines, type Shape } from './table.ts';
+import { painter, plainLine, plainText, type Style } from './text.ts';
 
-export type OutputFormat = 'table' | 'csv' | 'json' | 'yaml';
+export type OutputFormat = 'table' | 'wide' | 'csv' | 'json' | 'yaml' | 'name';
 
 export interface OutputOptions {
   readonly output?: OutputFormat;
@@ -17,30 +18,36 @@ export interface OutputOptions {
   readonly wide?: boolean;
 }
 
-export interface Column<T> {
-  readonly title: string;
+export interface Column<T> extends Shape {
   /** May hold remote text; it is made harmless here. */
   readonly value: (item: T) => string;
-  /** Characters shown unless `--wide`; the rest becomes `…`. */
-  readonly maxWidth?: number;
+  readonly style?: (item: T) => Style | null;
 }
 
-/** A list in the format asked for. */
+/**
+ * A list in the format asked for.
+ * @param nameOf what `--output name` prints of each
+ */
 export async function printList<T>(
   io: Io,
   items: readonly T[],
   columns: readonly Column<T>[],
   options: OutputOptions,
+  nameOf: (item: T) => string = () => '',
 ): Promise<void> {
   const format = options.output ?? 'table';
   if (format === 'json' || format === 'yaml') {
     await printValue(io, items, format, options.pretty === true);
     return;
   }
+  if (format === 'name') return printLines(io, items.map(nameOf).map(plainLine));
+  const isWide = options.wide === true || format === 'wide';
   const rows = items.map((item) => columns.map((column) => plainLine(column.value(item))));
   const titles = columns.map((column) => column.title);
   const lines =
-    format === 'csv' ? csv(titles, rows, options) : table(io, titles, rows, columns, options);
+    format === 'csv'
+      ? csv(titles, rows, options)
+      : table(io, { items, columns, rows, isWide }, options);
   await write(io.stdout, lines.map((line) => `${line}\n`).join(''));
 }
 
@@ -55,32 +62,30 @@ function csv(
   return all.map((row) => row.map(cell).join(','));
 }
 
+interface Table<T> {
+  readonly items: readonly T[];
+  readonly columns: readonly Column<T>[];
+  readonly rows: readonly (readonly string[])[];
+  /** Nothing is shortened or left out, whatever the terminal. */
+  readonly isWide: boolean;
+}
+
 function table<T>(
   io: Io,
-  titles: readonly string[],
-  rows: readonly (readonly string[])[],
-  columns: readonly Column<T>[],
+  { items, columns, rows, isWide }: Table<T>,
   options: OutputOptions,
 ): string[] {
   const paint = painter(io, 'stdout', options.style === false);
-  const shorten = (text: string, index: number): string => {
-    const max = columns[index]?.maxWidth;
-    return options.wide === true || max === undefined || text.length <= max
-      ? text
-      : `${text.slice(0, max - 1)}…`;
-  };
-  const shown = rows.map((row) => row.map(shorten));
-  const upper = titles.map((title) => title.toUpperCase());
-  const withHeader = options.hideHeader === true ? shown : [upper, ...shown];
-  const widths = titles.map((_, index) =>
-    Math.max(0, ...withHeader.map((row) => (row[index] ?? '').length)),
-  );
-  return withHeader.map((row, line) => {
-    const text = row
-      .map((cell, index) => cell.padEnd(widths[index] ?? 0))
-      .join('  ')
-      .trimEnd();
-    return line === 0 && options.hideHeader !== true ? paint('bold', text) : text;
+  const cut = (text: string, max = Number.POSITIVE_INFINITY): string =>
+    isWide || text.length <= max ? text : `${text.slice(0, max - 1)}…`;
+  const shown = rows.map((row) => row.map((text, index) => cut(text, columns[index]?.maxWidth)));
+  const titles =
+    options.hideHeader === true ? null : columns.map(({ title }) => title.toUpperCase());
+  const width = io.terminal.stdout && !isWide ? io.columns() : Number.POSITIVE_INFINITY;
+  return tableLines(columns, shown, titles, width, (text, row, column) => {
+    const item = items[row];
+    const style = item === undefined ? 'bold' : (columns[column]?.style?.(item) ?? null);
+    return style === null ? text : paint(style, text);
   });
 }
 

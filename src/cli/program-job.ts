@@ -61,7 +61,7 @@ function addRun(job: Command, run: Run): void {
     )
     .option('--hide-warnings', 'print no warnings');
   runs(
-    withValueOutput(command, ['text', 'json'], 'text'),
+    withValueOutput(command, ['text', 'json', 'yaml', 'name'], 'text'),
     run,
     async () => (await import('./commands/job-run.ts')).jobRun,
   );
@@ -72,7 +72,7 @@ function addRun(job: Command, run: Run): void {
       .argument('[file]', FILE),
   ).option('--hide-warnings', 'print no warnings');
   runs(
-    withValueOutput(diff, ['text', 'json'], 'text'),
+    withValueOutput(diff, ['text', 'json', 'yaml'], 'text'),
     run,
     async () => (await import('./commands/job-diff.ts')).jobDiff,
   );
@@ -94,7 +94,7 @@ function addRun(job: Command, run: Run): void {
       ),
     );
   runs(
-    withNamespace(withValueOutput(rerun, ['text', 'json'], 'text')),
+    withNamespace(withValueOutput(rerun, ['text', 'json', 'yaml', 'name'], 'text')),
     run,
     async () => (await import('./commands/job-rerun.ts')).jobRerun,
   );
@@ -105,35 +105,24 @@ function addRun(job: Command, run: Run): void {
       .argument('[file]', FILE),
   );
   runs(
-    withValueOutput(validate, ['text', 'json'], 'text'),
+    withValueOutput(validate, ['text', 'json', 'yaml'], 'text'),
     run,
     async () => (await import('./commands/job-validate.ts')).jobValidate,
   );
 }
 
 function addLists(job: Command, run: Run): void {
-  const list = job
-    .command('list')
-    .description('list jobs')
-    .option('--namespace <name>', 'only this namespace; * for all', 'default')
-    .option(
-      '--labels <selector>',
-      'only jobs with these labels, e.g. "team=a, stage in (test, live)"',
-    )
-    .addOption(integerOption('--limit <n>', 'at most this many', 1).default(10))
-    .option('--next-token <token>', 'go on where an earlier list ended')
-    .option('--order-by <field>', 'created_at or modified_at', 'created_at')
-    .option('--order-reversed', 'oldest first');
-  runs(withListOutput(list), run, async () => (await import('./commands/job-list.ts')).jobList);
+  addList(job.command('list').alias('ls'), run);
   const executions = job
     .command('executions')
+    .alias('ps')
     .description('list the executions of a job')
     .argument('<job>', JOB)
     .addOption(integerOption('--limit <n>', 'at most this many', 1).default(20))
     .option('--order-by <field>', 'created_at or modified_at', 'created_at')
     .option('--order-reversed', 'newest first');
   runs(
-    withListOutput(withNamespace(withVersions(executions))),
+    withListOutput(withNamespace(withVersions(executions)), { named: true }),
     run,
     async () => (await import('./commands/job-executions.ts')).jobExecutions,
   );
@@ -144,7 +133,7 @@ function addLists(job: Command, run: Run): void {
     .option('--event-type <type>', 'all, job or execution', 'all')
     .option('--execution-id <id>', 'only this execution');
   runs(
-    withListOutput(withNamespace(withVersions(history))),
+    withListOutput(withNamespace(withVersions(history)), { named: false }),
     run,
     async () => (await import('./commands/job-history.ts')).jobHistory,
   );
@@ -153,15 +142,36 @@ function addLists(job: Command, run: Run): void {
     .description('list the versions of a job')
     .argument('<job>', JOB);
   runs(
-    withListOutput(withNamespace(versions)),
+    withListOutput(withNamespace(versions), { named: false }),
     run,
     async () => (await import('./commands/job-versions.ts')).jobVersions,
+  );
+}
+
+/** `job list`, which `shoal ps` and `shoal ls` are, too. */
+function addList(list: Command, run: Run): void {
+  list
+    .description('list jobs')
+    .option('--namespace <name>', 'only this namespace; * for all', 'default')
+    .option(
+      '--labels <selector>',
+      'only jobs with these labels, e.g. "team=a, stage in (test, live)"',
+    )
+    .addOption(integerOption('--limit <n>', 'at most this many', 1).default(10))
+    .option('--next-token <token>', 'go on where an earlier list ended')
+    .option('--order-by <field>', 'created_at or modified_at', 'created_at')
+    .option('--order-reversed', 'oldest first');
+  runs(
+    withListOutput(list, { named: true }),
+    run,
+    async () => (await import('./commands/job-list.ts')).jobList,
   );
 }
 
 /** The `job` group. */
 export function addJobCommands(program: Command, run: Run): void {
   const job = program.command('job').description('submit, watch and stop jobs');
+  addList(program.command('ps').alias('ls'), run);
   addRun(job, run);
   addLists(job, run);
   const describe = job

@@ -15,6 +15,7 @@ function addNodeCommands(program: Command, run: Run): void {
   const node = program.command('node').description('members of the mesh');
   const list = node
     .command('list')
+    .alias('ls')
     .description('list the nodes this peer knows')
     .option('--labels <selector>', 'only nodes with these labels, e.g. "region=eu, gpu"')
     .option('--filter-status <status>', 'only connected or disconnected ones')
@@ -24,7 +25,11 @@ function addNodeCommands(program: Command, run: Run): void {
     )
     .option('--order-reversed', 'last first')
     .option('--show <groups>', 'columns: labels, version, features, capacity', 'labels,capacity');
-  runs(withListOutput(list), run, async () => (await import('./commands/node-list.ts')).nodeList);
+  runs(
+    withListOutput(list, { named: true }),
+    run,
+    async () => (await import('./commands/node-list.ts')).nodeList,
+  );
   const describe = node
     .command('describe')
     .description('show one node')
@@ -65,7 +70,7 @@ function addContentCommands(program: Command, run: Run): void {
     .description('add a file or directory to this peer and print its CID')
     .argument('<path>', 'file, directory, or - for stdin');
   runs(
-    withValueOutput(add, ['text', 'json'], 'text'),
+    withValueOutput(add, ['text', 'json', 'yaml', 'name'], 'text'),
     run,
     async () => (await import('./commands/cid-add.ts')).cidAdd,
   );
@@ -108,13 +113,21 @@ function addAgentCommands(program: Command, run: Run): void {
 function addOwnCommands(program: Command, run: Run): void {
   const version = program
     .command('version')
-    .description('versions of this command and of the peer')
+    .description('versions of this command and of the peer; `shoal --version` is this one alone')
     .option('--client', 'of this command only');
-  runs(withListOutput(version), run, async () => (await import('./commands/version.ts')).version);
+  runs(
+    withListOutput(version, { named: false }),
+    run,
+    async () => (await import('./commands/version.ts')).version,
+  );
   const doctor = program
     .command('doctor')
     .description('check the peer and say what to do; exit code 3 when there is a problem');
-  runs(withListOutput(doctor), run, async () => (await import('./commands/doctor.ts')).doctor);
+  runs(
+    withListOutput(doctor, { named: false }),
+    run,
+    async () => (await import('./commands/doctor.ts')).doctor,
+  );
   program
     .command('completion')
     .description('print the completion script of a shell')

@@ -16,7 +16,7 @@ import { plainText } from '../text.ts';
 import { Progress } from '../transfer.ts';
 
 interface Options {
-  readonly output: 'text' | 'json';
+  readonly output: 'text' | 'json' | 'yaml' | 'name';
   readonly pretty?: boolean;
 }
 
@@ -85,14 +85,11 @@ export const cidAdd: CommandCode<Options> = async ({ io, client }, [given = ''],
     progress.end();
     for (const left of [...dropped, ...added.Dropped])
       io.stderr.write(`Left out: ${plainText(left)}\n`);
-    if (options.output === 'json')
-      await printValue(
-        io,
-        { ...added, Dropped: [...dropped, ...added.Dropped] },
-        'json',
-        options.pretty === true,
-      );
-    else await printLines(io, [added.CID]);
+    const { output, pretty } = options;
+    if (output === 'json' || output === 'yaml') {
+      const value = { ...added, Dropped: [...dropped, ...added.Dropped] };
+      await printValue(io, value, output, pretty === true);
+    } else await printLines(io, [added.CID]);
   } catch (error) {
     if (stop.signal.aborted)
       throw new ShoalError(

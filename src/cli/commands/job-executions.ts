@@ -24,6 +24,6 @@ export const jobExecutions: CommandCode<Options> = async ({ io, client }, [ref],
     orderBy: options.orderBy,
     reverse: options.orderReversed === true,
   });
-  await printList(io, items, executionColumns, options);
+  await printList(io, items, executionColumns, options, ({ ID }) => ID);
   if (more) io.stderr.write('There are more: raise --limit.\n');
 };

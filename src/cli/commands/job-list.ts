@@ -24,7 +24,7 @@ export const jobList: CommandCode<Options> = async ({ io, client }, _args, optio
     order_by: options.orderBy,
     reverse: options.orderReversed !== true,
   });
-  await printList(io, page.Items, jobColumns, options);
+  await printList(io, page.Items, jobColumns, options, ({ ID }) => ID);
   if (page.NextToken !== '')
     io.stderr.write(`There are more: --next-token ${plainLine(page.NextToken)}\n`);
 };

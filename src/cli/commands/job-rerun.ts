@@ -2,10 +2,8 @@
 import type { JobAnswer, RerunAnswer } from '../../api/types.ts';
 import type { CommandCode } from '../command.ts';
 import { jobPath, jobRef } from '../ids.ts';
-import { write } from '../io.ts';
-import { printLines, printValue } from '../output.ts';
 import { plainLine } from '../text.ts';
-import { attend, type AttendOptions } from './job-run.ts';
+import { attend, begun, type AttendOptions } from './job-run.ts';
 
 interface Options extends AttendOptions {
   readonly namespace: string;
@@ -23,11 +21,8 @@ export const jobRerun: CommandCode<Options> = async (context, [ref], options) =>
     Namespace: options.namespace,
   });
   const id = plainLine(jobRef(answer.JobID));
-  if (options.idOnly === true) await write(io.stdout, `${id}\n`);
-  else if (options.output === 'json' && !options.wait)
-    await printValue(io, answer, 'json', options.pretty === true);
-  else if (options.output !== 'json')
-    await printLines(io, [`Job ${id} runs once more, as version ${answer.JobVersion}.`]);
+  const text = `Job ${id} runs once more, as version ${answer.JobVersion}.`;
+  await begun(io, { id, text, answer }, options);
   if (!options.wait) return;
   const { Job } = await client.get<JobAnswer>(jobPath(id), { job_version: answer.JobVersion });
   const job = { id, type: Job.Type, namespace: Job.Namespace, version: answer.JobVersion };

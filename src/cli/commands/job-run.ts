@@ -25,7 +25,7 @@ export interface AttendOptions {
   readonly waitTimeoutSecs?: number;
   readonly download?: boolean;
   readonly outputDir?: string;
-  readonly output: 'text' | 'json';
+  readonly output: 'text' | 'json' | 'yaml' | 'name';
   readonly pretty?: boolean;
 }
 
@@ -46,8 +46,23 @@ interface Attended {
   readonly version: number | undefined;
 }
 
+/** Nothing but the id. */
+export const wantsId = ({ idOnly, output }: AttendOptions): boolean =>
+  idOnly === true || output === 'name';
+
+/** The answer as a program reads it; false when a person does, or nobody. */
+export async function printed(
+  io: Io,
+  value: unknown,
+  { output, pretty }: AttendOptions,
+): Promise<boolean> {
+  if (output !== 'json' && output !== 'yaml') return false;
+  await printValue(io, value, output, pretty === true);
+  return true;
+}
+
 function warn(io: Io, warnings: readonly string[], options: JobRunOptions): void {
-  if (options.hideWarnings === true || options.idOnly === true) return;
+  if (options.hideWarnings === true || wantsId(options)) return;
   for (const warning of warnings) io.stderr.write(`Warning: ${plainText(warning)}\n`);
 }
 
@@ -100,8 +115,7 @@ async function dryRun(
     .client()
     .send<DiffAnswer>('PUT', '/orchestrator/jobs/diff', { Job: jobToBacalhau(job) });
   warn(io, [...warnings, ...answer.Warnings], options);
-  if (options.output === 'json') await printValue(io, answer, 'json', options.pretty === true);
-  else await write(io.stdout, `${plainText(answer.Diff)}\n`);
+  if (!(await printed(io, answer, options))) await write(io.stdout, `${plainText(answer.Diff)}\n`);
 }
 
 function outcomeLines({ answer, ended, results }: Outcome): string[] {
@@ -155,7 +169,7 @@ export async function attend(
   const { io } = context;
   const { id, type, namespace, version } = job;
   const client = context.client();
-  const silent = options.idOnly === true || options.output === 'json';
+  const silent = options.output !== 'text' || wantsId(options);
   const untilRunning = type === 'service' || type === 'daemon';
   const waiting = {
     io,
@@ -179,9 +193,8 @@ export async function attend(
     return;
   }
   const outcome = await outcomeOf(client, id, namespace, version);
-  if (options.output === 'json')
-    await printValue(io, outcomeValue(outcome), 'json', options.pretty === true);
-  else if (!silent && options.follow !== true) await printLines(io, outcomeLines(outcome));
+  const told = await printed(io, outcomeValue(outcome), options);
+  if (!told && !silent && options.follow !== true) await printLines(io, outcomeLines(outcome));
   if (options.download === true && outcome.results.length > 0) {
     await fetchResults(context, {
       job: id,
@@ -194,6 +207,17 @@ export async function attend(
   checkOutcome(outcome);
 }
 
+/** What is said once the job is there: its end says the rest, if it is waited for. */
+export async function begun(
+  io: Io,
+  { id, text, answer }: { readonly id: string; readonly text: string; readonly answer: object },
+  options: AttendOptions & { readonly wait: boolean },
+): Promise<void> {
+  if (wantsId(options)) await write(io.stdout, `${id}\n`);
+  else if (options.output === 'text') await printLines(io, [text]);
+  else if (!options.wait) await printed(io, answer, options);
+}
+
 export const jobRun: CommandCode<JobRunOptions> = async (context, [file], options) => {
   const { io } = context;
   const spec = await readSpec(io, file, options);
@@ -203,13 +227,8 @@ export const jobRun: CommandCode<JobRunOptions> = async (context, [file], option
   const version = answer.JobVersion > 1 ? answer.JobVersion : undefined;
   const again = version === undefined ? '' : ` as version ${version}`;
   warn(io, [...new Set([...spec.warnings, ...answer.Warnings])], options);
-  if (options.idOnly === true) await write(io.stdout, `${id}\n`);
-  else if (options.output === 'json' && !options.wait)
-    await printValue(io, answer, 'json', options.pretty === true);
-  else if (options.output !== 'json')
-    await printLines(io, [
-      `Job ${id} is submitted${again}${answer.Receipt.Again ? ' (it was already)' : ''}.`,
-    ]);
+  const submitted = `Job ${id} is submitted${again}${answer.Receipt.Again ? ' (it was already)' : ''}.`;
+  await begun(io, { id, text: submitted, answer }, options);
   if (!options.wait) return;
   const { Type: type, Namespace: namespace } = spec.job;
   await attend(context, { id, type, namespace, version }, options);

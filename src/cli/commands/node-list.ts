@@ -35,5 +35,5 @@ export const nodeList: CommandCode<Options> = async ({ io, client }, _args, opti
       reverse: options.orderReversed === true,
     },
   );
-  await printList(io, Nodes, nodeColumns(show), options);
+  await printList(io, Nodes, nodeColumns(show), options, ({ Info }) => Info.NodeID);
 };

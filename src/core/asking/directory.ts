@@ -10,7 +10,7 @@ import { allow, pointsFor } from '../mesh/allowance.ts';
 import { asJobId, isJobId } from '../record/ids.ts';
 import type { JobId, NodeId, RequestId } from '../record/ids.ts';
 import { createdAt, hintNodes, indexJob } from './job-index.ts';
-import { recordsOf, summaryOf } from '../record/ledger.ts';
+import { exitCodeOf, recordsOf, summaryOf } from '../record/ledger.ts';
 import { pastOf } from '../record/past.ts';
 import { certifiedBytes, recordBytes } from '../node/fitting.ts';
 import { partitionsIn } from '../record/slot.ts';
@@ -83,7 +83,12 @@ export function onGossipClosed(
   if (known === undefined) return;
   if (known.summary.version > record.body.version) return;
   const modifiedAt = Math.min(Math.floor(record.hlc), wallMs(core));
-  known.summary = { ...known.summary, state: STATE_AFTER[record.body.outcome], modifiedAt };
+  const told = {
+    state: STATE_AFTER[record.body.outcome],
+    modifiedAt,
+    ...exitCodeOf(message.close),
+  };
+  known.summary = { ...known.summary, ...told };
   hintNodes(
     known,
     votes.slice(0, 3).map((vote) => core.suite.nodeOf(vote.by)),

@@ -28,8 +28,11 @@ export function takeList(
   jobs: readonly JobSummary[],
 ): void {
   const unknown: JobId[] = [];
-  for (const { job, state, modifiedAt } of jobs) {
-    const told = { state, modifiedAt: Math.min(modifiedAt, wallMs(core)) };
+  for (const { job, state, modifiedAt, exitCode } of jobs) {
+    const told = {
+      ...{ state, modifiedAt: Math.min(modifiedAt, wallMs(core)) },
+      ...(exitCode === undefined ? {} : { exitCode }),
+    };
     const known = lookup.told.get(job);
     if (known === undefined || newer(told, known)) lookup.told.set(job, told);
     if (!isKnown(core, job) && !core.asking.index.has(job)) unknown.push(job);
@@ -62,7 +65,7 @@ export function takeSpecs(
 const ended = ({ state }: Pick<JobSummary, 'state'>): boolean =>
   state === 'Completed' || state === 'Failed' || state === 'Stopped';
 
-type Progress = Pick<JobSummary, 'state' | 'modifiedAt'>;
+type Progress = Pick<JobSummary, 'state' | 'modifiedAt' | 'exitCode'>;
 
 function newer(a: Progress, b: Progress): boolean {
   if (ended(a) !== ended(b)) return ended(a);

@@ -24,7 +24,7 @@ export interface IndexEntry {
 }
 
 /** How far a job is, as another node says. */
-export type Told = Pick<JobSummary, 'state' | 'modifiedAt'>;
+export type Told = Pick<JobSummary, 'state' | 'modifiedAt' | 'exitCode'>;
 
 /** A look-up under way for a local request. */
 export interface Lookup {

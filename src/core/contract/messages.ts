@@ -407,6 +407,8 @@ export interface JobSummary {
   /** Wall clock, milliseconds. */
   readonly createdAt: number;
   readonly modifiedAt: number;
+  /** As its end tells it, see `CloseBody`. */
+  readonly exitCode?: number;
 }
 
 /** A line as it is shown here. */

@@ -202,14 +202,29 @@ function acceptResults(core: With<'mesh'>, kept: KeptJob, lead: Leader, plan: Pl
     acceptOf(core, kept, lead, state),
   );
   if (plan.complete) {
-    values.push(seal(core, 'close', { job, version, ...completionOf(kept.ledger), evidence: [] }));
+    values.push(
+      seal(core, 'close', {
+        job,
+        version,
+        ...completionOf(kept.ledger, plan.accepts),
+        evidence: [],
+      }),
+    );
   }
   if (values.length > 0) propose(core, kept, lead, values, { ...noSupport, states: plan.accepts });
 }
 
-/** How the end of a completed job is told. */
-function completionOf({ spec, assigned }: Ledger) {
-  const completed = { outcome: 'completed', code: 'completed' } as const;
+/**
+ * How the end of a completed job is told.
+ * @param accepts what is accepted together with it
+ */
+function completionOf(ledger: Ledger, accepts: Plan['accepts']) {
+  const { spec, assigned } = ledger;
+  const exitCode = firstExitCode(ledger, accepts);
+  const completed = {
+    ...({ outcome: 'completed', code: 'completed' } as const),
+    ...(exitCode === 0 ? {} : { exitCode }),
+  };
   if (JOB_TYPES[spec.body.spec.Type].counted)
     return { ...completed, message: 'All partitions have a result.' };
   // Once a node, though two leaders may each have given it a place.
@@ -217,6 +232,16 @@ function completionOf({ spec, assigned }: Ledger) {
   const enrolled = [...assigned.values()].filter((one) => one.version === version).length;
   const message = enrolled === 1 ? 'Its node completed it.' : `All ${enrolled} nodes completed it.`;
   return { ...completed, message, enrolled };
+}
+
+/** Other than 0, by partition; 0 when no program ended with one. */
+function firstExitCode(ledger: Ledger, accepts: Plan['accepts']): number {
+  const codes = new Map<number, number>();
+  for (const [partition, { accept }] of ledger.partitions)
+    codes.set(partition, accept?.record.body.exitCode ?? 0);
+  for (const { body } of accepts) codes.set(placeOf(ledger, body).partition, body.exitCode ?? 0);
+  const [first] = [...codes].filter(([, code]) => code !== 0).sort(([a], [b]) => a - b);
+  return first?.[1] ?? 0;
 }
 
 function acceptOf(

@@ -418,5 +418,12 @@ export function summaryOf(ledger: Outline, waiting: boolean): JobSummary {
     labels: spec.Labels,
     createdAt: Math.floor(ledger.spec.hlc),
     modifiedAt: Math.floor(ledger.modifiedAt),
+    ...exitCodeOf(ledger.close),
   };
 }
+
+/** What the end of a job tells of the exit codes of its programs. */
+export const exitCodeOf = (close: Certified<'close'> | null): { readonly exitCode?: number } => {
+  const exitCode = close?.record.body.exitCode;
+  return exitCode === undefined ? {} : { exitCode };
+};

@@ -217,6 +217,11 @@ export interface CloseBody {
    * before the results of all. Absent otherwise.
    */
   readonly enrolled?: number;
+  /**
+   * Of a completed job: the exit code other than 0 of the first of its partitions that ended with one. Absent when
+   * none did, so that a list can tell them apart without the results.
+   */
+  readonly exitCode?: number;
 }
 
 /**

@@ -82,6 +82,7 @@ export class FakeJob {
   readonly #commands: Signed<'command'>[] = [];
   readonly #committed: CertifiedResult[] = [];
   readonly #states: Signed<'state'>[] = [];
+  #exitCode = 0;
 
   constructor(service: FakeService, spec: Job, nonce: string) {
     this.#service = service;
@@ -171,8 +172,13 @@ export class FakeJob {
     outcome: CloseOutcome,
     code = outcome as string,
     message = `all partitions are ${outcome}`,
+    exitCode = 0,
   ): void {
-    const body = { job: asJobId(this.id), version: 1, outcome, code, message, evidence: [] };
+    const body = {
+      ...{ job: asJobId(this.id), version: 1, outcome, code, message, evidence: [] },
+      ...(exitCode === 0 ? {} : { exitCode }),
+    };
+    this.#exitCode = exitCode;
     this.#committed.push({ record: this.#service.sign('close', body), votes: [] });
     this.state =
       outcome === 'completed' ? 'Completed' : outcome === 'failed' ? 'Failed' : 'Stopped';
@@ -231,6 +237,7 @@ export class FakeJob {
       labels: spec.Labels,
       createdAt: this.#spec.hlc,
       modifiedAt: this.#spec.hlc,
+      ...(this.#exitCode === 0 ? {} : { exitCode: this.#exitCode }),
       vouched: true,
     };
   }

@@ -19,6 +19,8 @@ export interface CliOptions {
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly tty?: boolean;
+  /** Width of the terminal, characters; default 200. */
+  readonly columns?: number;
   /** Handed a function that presses Ctrl-C, and the text on stderr so far whenever it grows. */
   readonly onErr?: (text: string, interrupt: () => void) => void;
 }
@@ -31,6 +33,9 @@ export interface Cli {
   readonly started: FlagRecord[];
   run(args: readonly string[], options?: CliOptions): Promise<Ran>;
 }
+
+// Times are shown as the clocks of this process have them.
+process.env['TZ'] = 'UTC';
 
 class Sink extends Writable {
   text = '';
@@ -66,7 +71,7 @@ export async function runAlone(
     terminal: { stdin: false, stdout: tty, stderr: tty },
     env: options.env ?? {},
     cwd,
-    columns: () => 200,
+    columns: () => options.columns ?? 200,
     onInterrupt: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);

@@ -26,11 +26,11 @@ test('job list is a table, CSV, exact JSON or YAML', async () => {
     (await cli.run(['job', 'list', ...flags])).out;
   assert.equal(
     await list(),
-    `CREATED              ID          NAME    JOB     TYPE   STATE\n2026-01-02 03:04:06  ${job.id.slice(0, 10)}  a, "b"  docker  batch  Pending\n`,
+    `CREATED               ID          NAME    JOB     TYPE   STATE\n2026-01-02 03:04:06Z  ${job.id.slice(0, 10)}  a, "b"  docker  batch  Pending\n`,
   );
   assert.equal(
     await list('--output', 'csv', '--hide-header'),
-    `2026-01-02 03:04:06,${job.id.slice(0, 10)},"a, ""b""",docker,batch,Pending\n`,
+    `2026-01-02 03:04:06Z,${job.id.slice(0, 10)},"a, ""b""",docker,batch,Pending\n`,
   );
   const json = await list('--output', 'json');
   assert.match(json, /"CreateTime":1767323046000000000,/);
@@ -263,7 +263,7 @@ test('wrong usage ends with 2 and a hint', async () => {
     [['job', 'get', 'a', 'b'], /too many arguments/i],
     [['job', 'list', '--limit'], /argument missing/i],
     [['job', 'list', '--limit', 'abc'], /whole number/],
-    [['job', 'list', '--output', 'xml'], /Allowed choices are table, csv, json, yaml/],
+    [['job', 'list', '--output', 'xml'], /Allowed choices are table, wide, csv, json, yaml, name/],
     [['job', 'list', '--limit', '1', '--limit', '2'], /--limit is given twice/],
     [['--api-port', '1', 'job', 'list', '--api-port', '2'], /--api-port is given twice/],
     [['job', 'describe', 'j-12345'], /at least 6 digits/],

@@ -54,6 +54,31 @@ describe('one machine alone', () => {
     assert.deepEqual(attempts, [0, 1, 2]);
   });
 
+  it('tells with its end the first exit code that is not 0', () => {
+    const exits = (codes: readonly number[]): Cluster =>
+      new Cluster({
+        nodes: 1,
+        program: ({ partition }) =>
+          DONE.map((event) =>
+            event.type === 'ended' ? { ...event, exitCode: codes[partition] ?? 0 } : event,
+          ),
+      });
+    const told = (codes: readonly number[]): unknown => {
+      const cluster = exits(codes);
+      cluster.submit(0, jobWith({ Count: codes.length }));
+      const { records } = cluster.job(0);
+      const close = records.committed.find(({ record }) => record.type === 'close');
+      assert.ok(close?.record.type === 'close');
+      const query = { type: 'jobs', namespace: null, limit: 9 } as const;
+      const reply = cluster.reply(cluster.request(0, { type: 'query', query }));
+      assert.ok(reply?.type === 'listed');
+      assert.equal(reply.jobs[0]?.exitCode, close.record.body.exitCode);
+      return close.record.body.exitCode;
+    };
+    assert.equal(told([0, 0]), undefined);
+    assert.equal(told([0, 7, 9]), 7);
+  });
+
   it('does not try a wrong spec again', () => {
     const cluster = new Cluster({ nodes: 1, program: failing('spec') });
     cluster.submit(0, jobWith());

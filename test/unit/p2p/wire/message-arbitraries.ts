@@ -134,7 +134,7 @@ const refusalTable: { readonly [C in Refusal['code']]: Arbitrary<Of<Refusal, 'co
 };
 const refusal: Arbitrary<Refusal> = fc.oneof(...Object.values(refusalTable));
 
-const summaries: Arbitrary<JobSummary> = record<JobSummary>({
+const summary = {
   job: jobIds,
   version: ordinals,
   name: texts,
@@ -146,7 +146,11 @@ const summaries: Arbitrary<JobSummary> = record<JobSummary>({
   labels: dictionaries,
   createdAt: moments,
   modifiedAt: moments,
-});
+} as const;
+const summaries: Arbitrary<JobSummary> = fc.oneof(
+  record<JobSummary>(summary),
+  record<JobSummary>({ ...summary, exitCode: fc.integer({ min: 1, max: 255 }) }),
+);
 
 const waiting: Arbitrary<WaitingView> = record<WaitingView>({
   nodesKnown: counts,

@@ -281,7 +281,11 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     fallback: fc.option(envelopes),
     message: texts,
   }),
-  close: fc.oneof(record(close), record({ ...close, enrolled: fc.nat(1_000_000) })),
+  close: fc.oneof(
+    record(close),
+    record({ ...close, enrolled: fc.nat(1_000_000) }),
+    record({ ...close, exitCode: fc.integer({ min: 1, max: 255 }) }),
+  ),
   advert: record({
     node: nodeIds,
     store: storeIds,
