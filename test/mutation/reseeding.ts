@@ -109,6 +109,13 @@ export const reseeding: Mutations = {
       instead: 'core.now >= kept.intactSince',
       why: 'both branches go on for ever',
     },
+    {
+      name: 'a keeper that goes by another branch is waited for',
+      within: 'isMissed',
+      text: 'if (isElsewhere(core, kept, keeper.node, core.config.limits.reseedAfterMs)) return true;\n',
+      instead: '',
+      why: 'the job stands still: it votes in neither when those there are gone',
+    },
   ],
   'src/core/keeping/branches.ts': [
     {
@@ -138,6 +145,13 @@ export const reseeding: Mutations = {
       text: 'if (!here.has(key)) persist',
       instead: 'if (here.has(key)) persist',
       why: 'after a restart it is decided again',
+    },
+    {
+      name: 'who went before by the branch that a keeper goes by now is missed',
+      within: 'askAnew',
+      text: 'kept.elsewhere.clear();\n',
+      instead: '',
+      why: 'the job is re-seeded once more, for nothing',
     },
   ],
   'src/core/keeping/changing.ts': [

@@ -52,13 +52,17 @@ interface Mesh {
   /** How long all links and nodes have been as they are. */
   readonly calmMs?: number;
   readonly signers?: readonly number[];
+  /** Nodes that promised something in another line. */
+  readonly gone?: readonly number[];
 }
 
-/** It knows that the job is admitted. */
-function storeWith(index: number) {
+/** It knows that the job is admitted, and may have promised something in the other line. */
+function storeWith(index: number, hasGone: boolean) {
   const store = createSimStore(storeOf(index));
   const value = { record: OF.admission.record, votes: [] };
   store.apply([{ table: 'records', job: SPEC.job, key: 'admission', value }]);
+  const promised = firstEpoch(RESEED);
+  if (hasGone) store.apply([{ table: 'promises', job: SPEC.job, key: SPEC.job, value: promised }]);
   return store;
 }
 
@@ -104,7 +108,7 @@ function play({ up = [0, 1, 2, 3, 4], meta = {}, reseeded = false, ...mesh }: Me
         index,
         up: up.includes(index),
         undisturbedSince: now - (mesh.calmMs ?? 0),
-        store: storeWith(index),
+        store: storeWith(index, mesh.gone?.includes(index) ?? false),
         inspect: () => ({
           jobs:
             mesh.goBy?.[index] === undefined
@@ -212,6 +216,12 @@ describe('a vote to re-seed a job', () => {
     assert.deepEqual(play({ reseeded: true, calmMs, signers: [0], up: [0, 3, 4] }).reseed(), []);
     assert.deepEqual(play({ reseeded: true, calmMs: calmMs - 1, signers: [0] }).reseed(), []);
     assert.deepEqual(play({ reseeded: true, calmMs, signers: [] }).reseed(), []);
+  });
+
+  it('is not when one that is heard has gone by another line, where it votes now', () => {
+    const calm = { reseeded: true, calmMs, signers: [0] };
+    assert.deepEqual(play({ ...calm, up: [0, 1, 3], gone: [1] }).reseed(), []);
+    assert.deepEqual(play({ ...calm, up: [0, 1, 3] }).reseed(), ['S24']);
   });
 });
 

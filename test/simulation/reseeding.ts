@@ -105,7 +105,8 @@ function checkVoters(
       continue;
     const heard = members(before).filter((keeper) => {
       const other = nodeOf(keeper, context.nodes);
-      return other !== undefined && inTouch(context, voter, other, ms);
+      if (other === undefined || hasGone(other, facts, before)) return false;
+      return inTouch(context, voter, other, ms);
     });
     if (
       !isQuorum(
@@ -118,6 +119,10 @@ function checkVoters(
     context.violation('S24', voter, facts.job, text);
   }
 }
+
+/** It promised something in a higher line: in this one it votes for nothing any more. */
+const hasGone = ({ store }: NodeView, { job }: JobFacts, { config }: Configuration): boolean =>
+  (store.get('promises', job, job)?.config.major ?? 0) > config.major;
 
 /** L3: all go by one line, or know of an end: lines that came to theirs apart each have their own. */
 function checkOneLine(context: LinesContext, apart: Since): void {

@@ -35,7 +35,7 @@ import { rowsOf } from './books.ts';
 import { hasSay, isGuest } from './changing.ts';
 import { handWishes, tellEnd, tellWishes } from './crossing.ts';
 import { keepersChanged, tellForfeit } from './guests.ts';
-import { isIntact } from './orphans.ts';
+import { isIntact, noteElsewhere } from './orphans.ts';
 import { takeWanted } from './versions.ts';
 import type { KeptJob } from './state.ts';
 
@@ -99,7 +99,7 @@ export function takeBranch(
   const isOver = isOther && isOverFor(core, ledger, told, latest);
   // However this node takes it: whoever keeps the job there is to hear of that.
   if (isOver) tellEnd(core, from, ledger);
-  if (isOther && isKeeper(currentOf(ledger), from)) kept.elsewhere.set(from, core.now);
+  if (isOther && isKeeper(currentOf(ledger), from)) noteElsewhere(core, kept, from);
   if (isOther && stays(core, kept)) return refuse(core, from, 'outdated-epoch', false);
   // An end counts whoever tells of it: nobody has to go on with the job then.
   if (isOther && latest?.record.type !== 'close' && isHearsay(core, from, kept, told)) {
@@ -165,8 +165,13 @@ function isOverFor(
 export function goOnTo(core: Node, kept: KeptJob, configs: readonly Certified<'config'>[]): void {
   const { major } = currentOf(kept.ledger).config;
   for (const config of configs) learn(core, kept, config);
-  if (currentOf(kept.ledger).config.major !== major)
-    kept.round = createRound(core.now, kept.round.turn);
+  if (currentOf(kept.ledger).config.major !== major) askAnew(core, kept);
+}
+
+/** It goes by another branch: what others said of the one before says nothing of this. */
+function askAnew(core: Node, kept: KeptJob): void {
+  kept.round = createRound(core.now, kept.round.turn);
+  kept.elsewhere.clear();
 }
 
 /**
@@ -224,7 +229,7 @@ function turnTo(core: Node, kept: KeptJob, configs: readonly Certified<'config'>
   kept.held = null;
   kept.fetching = null;
   kept.outdated.clear();
-  kept.round = createRound(core.now, kept.round.turn);
+  askAnew(core, kept);
   if (hasKept) bind(core, kept);
   note(core, 'job.turned', { job, config: configText(currentOf(ledger).config) });
   keepersChanged(core, kept);

@@ -7,6 +7,7 @@ import type { Node, With } from '../node/state.ts';
 import { heardWithin } from '../mesh/reach.ts';
 import { firstEpoch } from '../record/ballot.ts';
 import { currentOf } from '../record/chain.ts';
+import type { NodeId } from '../record/ids.ts';
 import { isQuorum, members } from '../record/keeper-set.ts';
 import type { Keeper, Signed } from '../record/records.ts';
 import { slotOf } from '../record/slot.ts';
@@ -28,8 +29,30 @@ export const BOUND_MS = 30_000;
 export const mayBeReseeded = ({ ledger, endedAt }: KeptJob): boolean =>
   ledger.close === null && endedAt === null && isReseedable(ledger.spec.body);
 
-/** This keeper has missed that one for long enough, or it is not what it was. */
+/** So long a keeper counts as gone that goes by another branch: it says so in each of its rounds. */
+const ELSEWHERE_MS = 60_000;
+
+/** A keeper of these goes by another branch. */
+export function noteElsewhere(core: Node, { elsewhere }: KeptJob, node: NodeId): void {
+  const { now } = core;
+  const known = elsewhere.get(node);
+  const isNew = known === undefined || now - known.at >= ELSEWHERE_MS;
+  elsewhere.set(node, { since: isNew ? now : known.since, at: now });
+}
+
+/** It does, and has for so long. */
+function isElsewhere(core: Node, { elsewhere }: KeptJob, node: NodeId, forMs: number): boolean {
+  const known = elsewhere.get(node);
+  if (known === undefined || core.now - known.at >= ELSEWHERE_MS) return false;
+  return core.now - known.since >= forMs;
+}
+
+/**
+ * This keeper has missed that one for long enough, or it is not what it was. Who goes by another branch votes for nothing
+ * in this one, though all that keep the job there may be gone.
+ */
 export function isMissed(core: With<'mesh'>, kept: KeptJob, keeper: Keeper): boolean {
+  if (isElsewhere(core, kept, keeper.node, core.config.limits.reseedAfterMs)) return true;
   const why = goneBecause(core, kept, keeper, core.config.limits.reseedAfterMs);
   return why !== null && why !== 'leaving';
 }
@@ -44,17 +67,12 @@ export function isOrphaned(core: With<'mesh'>, kept: KeptJob): boolean {
   );
 }
 
-/** So long a keeper counts as gone that goes by another branch: it says so in each of its rounds. */
-const ELSEWHERE_MS = 60_000;
-
 /** This keeper hears so many of the others that they can decide something together. */
 function isInTouch(core: With<'mesh'>, kept: KeptJob): boolean {
   const current = currentOf(kept.ledger);
   if (isGuest(core, kept) || !hasSay(core, current)) return false;
   const there = members(current).filter(
-    (keeper) =>
-      isThere(core, kept, keeper) &&
-      core.now - (kept.elsewhere.get(keeper.node) ?? -Infinity) >= ELSEWHERE_MS,
+    (keeper) => isThere(core, kept, keeper) && !isElsewhere(core, kept, keeper.node, 0),
   );
   return isQuorum(
     current,

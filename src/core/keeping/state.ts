@@ -66,8 +66,8 @@ export interface KeptJob {
   orphanedAt: Millis | null;
   /** Since when this keeper has heard enough others without a break; null while it does not. */
   intactSince: Millis | null;
-  /** Keepers that said that they go by another branch, and when. */
-  readonly elsewhere: Map<NodeId, Millis>;
+  /** Keepers that say that they go by another branch: since when without a break, and when last. */
+  readonly elsewhere: Map<NodeId, { readonly since: Millis; readonly at: Millis }>;
   /** What others say of the branch that it goes by, when the job was re-seeded. */
   round: Round;
   /** When it last left a higher branch, as those before had never missed each other. */

@@ -128,6 +128,28 @@ describe('a keeper that is asked to vote for others to go on with its job', () =
     assert.equal(lone.votes(next), false);
   });
 
+  it('does when one of them has gone by another branch for as long, and will not vote in this one', () => {
+    const alone = certified(reseedOf(job, [3], 3), [3]);
+    const lone = new Lone(job, [1, 2, 5]);
+    lone.activate();
+    const pass = (rounds: number, isElsewhere: boolean): void => {
+      for (let turn = 1; turn <= rounds; turn += 1) {
+        lone.pass(20_000);
+        if (isElsewhere)
+          lone.message(0, 2, { type: 'branch', job: lone.id, turn, configs: [alone] });
+      }
+    };
+    pass(3, false);
+    pass(3, true);
+    assert.equal(lone.votes(next), false);
+    pass(4, false);
+    pass(3, true);
+    assert.equal(lone.votes(next), false, 'it was back in between');
+    pass(1, true);
+    assert.equal(lone.votes(next), true);
+    assert.deepEqual(lone.config, FIRST_CONFIG);
+  });
+
   it('votes for no other set soon after it voted for one', () => {
     const lone = orphan();
     assert.ok(lone.votes(next));
@@ -282,6 +304,27 @@ describe('a keeper that learns that others go on with its job', () => {
     assert.deepEqual(lone.config, FIRST_CONFIG, 'the first that says so');
     commit(lone);
     assert.deepEqual(lone.config, theirs.record.body.config);
+  });
+
+  it('misses nobody there for having gone before it', () => {
+    const lone = new Lone(of, [1, 2, 4, 5]);
+    lone.activate();
+    const ours = certified(reseedOf(of, [2, 0, 3], 2), [2, 3]);
+    const tell = (turn: number, from = 2) =>
+      lone.message(0, from, { type: 'branch', job: lone.id, turn, configs: [ours] });
+    for (let turn = 1; turn <= 8; turn += 1) {
+      lone.pass(20_000);
+      if (turn > 4) tell(turn);
+    }
+    assert.deepEqual(lone.config, FIRST_CONFIG);
+    tell(1, 1);
+    lone.pass(10_000);
+    // Of the three keepers there one has lost what it promised.
+    lone.message(0, 3, { type: 'advert', advert: advertOf(3, { store: storeOf(9) }) });
+    tell(9);
+    assert.deepEqual(lone.config, ours.record.body.config);
+    lone.pass(25_000);
+    assert.ok(!lone.effects('note').some(({ event }) => event === 'job.reseeding'));
   });
 
   it('says nothing to strangers', () => {
