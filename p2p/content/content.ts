@@ -99,7 +99,7 @@ export function createContentStore(deps: ContentDeps): HostContent {
         return { cid: cid.toString(), bytes, dropped };
       }),
 
-    addStream: (source, signal) =>
+    addStream: (source, signal, mode = null) =>
       guard.using(null, async () => {
         let bytes = 0;
         const counted = async function* (): AsyncGenerator<Uint8Array> {
@@ -109,7 +109,7 @@ export function createContentStore(deps: ContentDeps): HostContent {
             yield chunk;
           }
         };
-        const cid = await importBytes(counted(), blocks);
+        const cid = await importBytes(counted(), blocks, mode);
         await pinRoot(cid);
         return { cid: cid.toString(), bytes };
       }),
@@ -151,9 +151,8 @@ export function createContentStore(deps: ContentDeps): HostContent {
       const root = parseCid(text);
       const release = guard.hold(root);
       try {
-        for await (const entry of walkTree(root, loaderOf(root, options))) {
-          yield { path: entry.path, kind: entry.kind, bytes: entry.bytes };
-        }
+        for await (const { cid: _, ...entry } of walkTree(root, loaderOf(root, options)))
+          yield entry;
       } finally {
         release();
       }

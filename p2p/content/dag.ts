@@ -8,6 +8,7 @@ import * as dagPb from '@ipld/dag-pb';
 import { UnixFS } from 'ipfs-unixfs';
 import { CID } from 'multiformats/cid';
 import { ShoalError } from '../../src/failures/shoal-error.ts';
+import { keptMode } from '../../src/lib/tree-modes.ts';
 import { brief, reasonOf } from '../log.ts';
 
 const DAG_CBOR = 0x71;
@@ -24,8 +25,10 @@ export interface BlockLink {
 export interface BlockFacts {
   readonly kind: BlockKind;
   readonly links: readonly BlockLink[];
-  /** File bytes inside this very block. */
+  /** File bytes inside this very block; of a symlink what it holds. */
   readonly payload: Uint8Array;
+  /** Permission bits that the block says, where they are kept and not those of any file or directory. */
+  readonly mode?: number;
   /** Size of the whole file or, for directories, of everything below, as the block claims; bytes. */
   readonly claimedBytes: number;
   /** Hex digits that a shard puts before each name. */
@@ -88,28 +91,23 @@ function pbFacts(bytes: Uint8Array): BlockFacts {
     return { kind: 'other', links, payload: NOTHING, claimedBytes: below, namePrefix: 0 };
   }
   const unixfs = UnixFS.unmarshal(node.Data);
+  const mode = keptMode(unixfs.mode ?? 0, unixfs.isDirectory() ? 'directory' : 'file');
+  const none = { payload: NOTHING, namePrefix: 0, ...(mode === null ? {} : { mode }) };
+  const payload = unixfs.data ?? NOTHING;
   switch (unixfs.type) {
     case 'file':
-    case 'raw': {
-      const payload = unixfs.data ?? NOTHING;
-      return {
-        kind: 'file',
-        links,
-        payload,
-        claimedBytes: Number(unixfs.fileSize()),
-        namePrefix: 0,
-      };
-    }
+    case 'raw':
+      return { ...none, kind: 'file', links, payload, claimedBytes: Number(unixfs.fileSize()) };
     case 'directory':
-      return { kind: 'directory', links, payload: NOTHING, claimedBytes: below, namePrefix: 0 };
+      return { ...none, kind: 'directory', links, claimedBytes: below };
     case 'hamt-sharded-directory': {
       const namePrefix = Math.max(1, (Number(unixfs.fanout ?? 256n) - 1).toString(16).length);
-      return { kind: 'shard', links, payload: NOTHING, claimedBytes: below, namePrefix };
+      return { ...none, kind: 'shard', links, claimedBytes: below, namePrefix };
     }
     case 'symlink':
-      return { kind: 'symlink', links: [], payload: NOTHING, claimedBytes: 0, namePrefix: 0 };
+      return { ...none, kind: 'symlink', links: [], payload, claimedBytes: 0 };
     default:
-      return { kind: 'other', links, payload: NOTHING, claimedBytes: below, namePrefix: 0 };
+      return { ...none, kind: 'other', links, claimedBytes: below };
   }
 }
 

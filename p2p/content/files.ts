@@ -1,16 +1,19 @@
 /**
  * UnixFS trees as they are read: a depth-first walk with limits, and writing a tree to disk. Names in
  * a DAG come from strangers, so each is checked before it touches a path. Fetches nothing itself:
- * blocks come through a loader. Creates no symlinks.
+ * blocks come through a loader. Symlinks are made last of all, and only those that stay inside.
  */
 import {
-  NAME_MAX_BYTES,
   TREE_DEPTH_MAX,
   TREE_ENTRIES_MAX,
   TREE_PATHS_MAX_BYTES,
+  whyNameUnsafe,
+  whyNotHere,
 } from '../../src/lib/safe-path.ts';
+import { removeTree } from '../../src/lib/remove-tree.ts';
+import { givenMode, whyLinkLeaves } from '../../src/lib/tree-modes.ts';
 import { randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, rename, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, rename, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import type { CID } from 'multiformats/cid';
 import { ShoalError } from '../../src/failures/shoal-error.ts';
@@ -48,19 +51,9 @@ export interface TreeEntry extends ContentEntry {
 
 /** @throws ShoalError `path-unsafe`. */
 export function checkName(name: string): void {
-  const why = badName(name);
+  const why = whyNameUnsafe(name);
   if (why !== null)
     throw new ShoalError({ code: 'path-unsafe', path: brief(JSON.stringify(name)), why });
-}
-
-function badName(name: string): string | null {
-  if (name === '') return 'an entry has an empty name';
-  if (name === '.' || name === '..') return 'it leads out of its directory';
-  if (name.includes('/') || name.includes('\\')) return 'a name contains a path separator';
-  if (name.includes('\0')) return 'a name contains a NUL character';
-  if (Buffer.byteLength(name) > NAME_MAX_BYTES)
-    return `a name is longer than ${NAME_MAX_BYTES} bytes`;
-  return null;
 }
 
 const notFiles = (cid: CID): ShoalError =>
@@ -161,17 +154,18 @@ export async function* walkTree(root: CID, loader: Loader): AsyncGenerator<TreeE
       return;
     }
     const facts = factsOf(cid, await loader.load(cid));
-    if (facts.kind === 'file' || facts.kind === 'symlink') {
-      yield {
-        path: at,
-        kind: facts.kind,
-        bytes: facts.kind === 'file' ? facts.claimedBytes : 0,
-        cid,
-      };
+    const mode = facts.mode === undefined ? {} : { mode: facts.mode };
+    if (facts.kind === 'file') {
+      yield { path: at, kind: 'file', bytes: facts.claimedBytes, cid, ...mode };
+      return;
+    }
+    if (facts.kind === 'symlink') {
+      const link = Buffer.from(facts.payload).toString();
+      yield { path: at, kind: 'symlink', bytes: 0, cid, link };
       return;
     }
     if (facts.kind === 'other') throw notFiles(cid);
-    yield { path: at, kind: 'directory', bytes: 0, cid };
+    yield { path: at, kind: 'directory', bytes: 0, cid, ...mode };
     const batch: BlockLink[] = [];
     const flush = async function* (): AsyncGenerator<TreeEntry> {
       const heads = batch.map((link) => link.cid).filter(mayHaveLinks);
@@ -288,40 +282,69 @@ export async function writeTree(
     },
   };
   let kind: 'file' | 'directory' = 'file';
+  const last: TreeEntry[] = [];
   try {
     for await (const entry of walkTree(root, loader)) {
       options.onWrite?.(null);
-      const target = entry.path === '' ? partial : path.join(partial, ...entry.path.split('/'));
+      checkHere(entry);
+      const target = below(partial, entry);
       if (entry.kind === 'directory') {
         if (entry.path === '') kind = 'directory';
         await mkdir(target, { mode: 0o755 });
       } else if (entry.kind === 'file') {
-        await writeFile(target, readFileBytes(entry.cid, loader), limit.spend);
+        const mode = givenMode(entry.mode, 'file');
+        await writeFile(target, mode, readFileBytes(entry.cid, loader), limit.spend);
       }
+      if (entry.kind === 'symlink' || (entry.kind === 'directory' && entry.mode !== undefined))
+        last.push(entry);
+    }
+    // Nothing is written through a link, nor into a directory that is closed already.
+    for (const entry of last.reverse()) {
+      const target = below(partial, entry);
+      if (entry.kind === 'symlink') await symlink(entry.link ?? '', target);
+      else await chmod(target, givenMode(entry.mode, 'directory'));
     }
     if (await exists(destination)) {
       throw new ShoalError({ code: 'path-unsafe', path: destination, why: 'it exists already' });
     }
     await rename(partial, destination);
   } catch (error) {
-    await rm(partial, { recursive: true, force: true });
+    await removeTree(partial);
     throw error;
   }
   return { kind, bytes: options.maxBytes - limit.left };
 }
 
+const below = (root: string, { path: at }: TreeEntry): string =>
+  at === '' ? root : path.join(root, ...at.split('/'));
+
+/** @throws ShoalError `path-unsafe` – it cannot be written on this machine, or is a link that leads out. */
+function checkHere(entry: TreeEntry): void {
+  const refuse = (why: string): never => {
+    throw new ShoalError({ code: 'path-unsafe', path: entry.path || '/', why });
+  };
+  if (entry.kind === 'symlink' && entry.path === '')
+    refuse('it is a symbolic link, not a file or directory');
+  const why =
+    whyNotHere(entry.path, process.platform) ??
+    (entry.kind === 'symlink' ? whyLinkLeaves(entry.path, entry.link ?? '') : null);
+  if (why !== null) refuse(why);
+}
+
 async function writeFile(
   target: string,
+  mode: number,
   bytes: AsyncIterable<Uint8Array>,
   spend: (bytes: number) => void,
 ): Promise<void> {
   // Two entries of one name in a hostile directory meet here: `wx` refuses the second.
-  const file = await open(target, 'wx', 0o644);
+  const file = await open(target, 'wx', mode | 0o200);
   try {
     for await (const chunk of bytes) {
       spend(chunk.byteLength);
       await file.writeFile(chunk);
     }
+    await file.chmod(mode);
   } finally {
     await file.close();
   }

@@ -4,6 +4,9 @@
  * may have been swapped between looking and opening. Pins nothing.
  */
 import { NAME_MAX_BYTES, TREE_DEPTH_MAX, TREE_ENTRIES_MAX } from '../../src/lib/safe-path.ts';
+import { escapedName } from '../../src/lib/escaped-name.ts';
+import { keptMode, whyLinkLeaves } from '../../src/lib/tree-modes.ts';
+import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:fs';
 import { lstat, open, readdir, readlink, realpath } from 'node:fs/promises';
 import path from 'node:path';
@@ -35,6 +38,7 @@ interface Candidate {
   readonly path: string;
   readonly content?: AsyncIterable<Uint8Array>;
   readonly link?: string;
+  readonly mode?: number;
 }
 
 /** @throws ShoalError `path-not-found`, `path-unsafe` (too many entries, too deep, no file). */
@@ -50,7 +54,8 @@ export async function importPath(
   const info = await lstat(root);
   const tally: Tally = { bytes: 0, entries: 0, dropped: [] };
   if (info.isFile()) {
-    const cid = await importBytes(fileBytes(root, tally, signal), blocks);
+    const mode = keptMode(info.mode, 'file');
+    const cid = await importBytes(fileBytes(root, tally, signal), blocks, mode);
     return { cid, bytes: tally.bytes, dropped: [] };
   }
   if (!info.isDirectory()) {
@@ -72,12 +77,16 @@ export async function importPath(
   return { cid: cid ?? (await emptyDirectory(blocks)), bytes: tally.bytes, dropped: tally.dropped };
 }
 
-/** One file of 1 MiB chunks, raw leaves, CIDv1: what `ipfs add --cid-version=1` of today makes. */
+/**
+ * One file of 1 MiB chunks, raw leaves, CIDv1: what `ipfs add --cid-version=1` of today makes.
+ * @param mode permission bits that it says, as `keptMode` gives them.
+ */
 export async function importBytes(
   bytes: AsyncIterable<Uint8Array>,
   blocks: BlockFiles,
+  mode: number | null,
 ): Promise<CID> {
-  return unixfs({ blockstore: blocks }).addByteStream(bytes);
+  return unixfs({ blockstore: blocks }).addByteStream(bytes, mode === null ? {} : { mode });
 }
 
 const emptyDirectory = (blocks: BlockFiles): Promise<CID> =>
@@ -100,39 +109,42 @@ async function* walkDirectory(
     signal.throwIfAborted();
     tally.entries += 1;
     if (tally.entries > TREE_ENTRIES_MAX) throw refuse(`more than ${TREE_ENTRIES_MAX} entries`);
-    const name = textOf(raw);
+    const name = raw.toString('utf8');
     const at = below === '' ? name : `${below}/${name}`;
     const drop = (why: string): void => {
       tally.dropped.push(`${at}: ${why}`);
     };
-    if (!Buffer.from(name).equals(raw)) {
-      drop('its name is not UTF-8');
+    // A DAG holds names as text.
+    if (!isUtf8(raw)) {
+      tally.dropped.push(`${escapedName(below, raw)}: its name is not UTF-8`);
       continue;
     }
-    if (raw.byteLength > NAME_MAX_BYTES || name.includes('\\')) {
-      drop('its name cannot be kept');
+    if (raw.byteLength > NAME_MAX_BYTES) {
+      drop(`its name has more than ${NAME_MAX_BYTES} bytes`);
       continue;
     }
     const file = path.join(root, at);
     const info = await lstat(file);
     if (info.isDirectory()) {
-      yield { path: at };
+      yield { path: at, ...modeOf(info.mode, 'directory') };
       yield* walkDirectory(root, at, depth + 1, tally, signal);
     } else if (info.isFile()) {
-      yield { path: at, content: fileBytes(file, tally, signal) };
+      yield { path: at, content: fileBytes(file, tally, signal), ...modeOf(info.mode, 'file') };
     } else if (info.isSymbolicLink()) {
       const link = await readlink(file);
-      const inside = path.relative(root, path.resolve(path.dirname(file), link));
-      const leaves = path.isAbsolute(link) || inside === '..' || inside.startsWith(`..${path.sep}`);
-      if (leaves) drop('a symlink that leads out of the directory');
-      else yield { path: at, link };
+      const why = whyLinkLeaves(at, link);
+      if (why === null) yield { path: at, link };
+      else drop(why);
     } else {
       drop('neither a file nor a directory');
     }
   }
 }
 
-const textOf = (name: Buffer): string => name.toString('utf8');
+function modeOf(mode: number, kind: 'file' | 'directory'): { readonly mode?: number } {
+  const kept = keptMode(mode, kind);
+  return kept === null ? {} : { mode: kept };
+}
 
 async function* fileBytes(
   file: string,

@@ -2,12 +2,14 @@
  * Puts an uploaded file tree into a directory of the daemon's own, from where the content store reads
  * it. The client's paths are only ever taken below that directory.
  */
-import { mkdir, mkdtemp, open, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, open, readdir, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ShoalError } from '../failures/shoal-error.ts';
 import type { Failure } from '../failures/failure.ts';
-import { TREE_ENTRIES_MAX, whyUnsafe } from '../lib/safe-path.ts';
+import { TREE_ENTRIES_MAX, whyNotWritten } from '../lib/safe-path.ts';
 import { decodeTree, TreeFormatError, type TreeItem } from '../lib/tree-stream.ts';
+import { givenMode, whyLinkLeaves } from '../lib/tree-modes.ts';
+import { removeTree } from '../lib/remove-tree.ts';
 import { failpoint } from '../lib/failpoint.ts';
 
 const refuse = (failure: Failure): never => {
@@ -25,9 +27,25 @@ async function writeItem(root: string, item: TreeItem): Promise<void> {
   const file = await open(target, 'wx', 0o600);
   try {
     for await (const chunk of item.data) await file.writeFile(chunk);
+    await file.chmod(givenMode(item.mode, 'file'));
   } finally {
     await file.close();
   }
+}
+
+/** Last of all: nothing is ever written through one, and a closed directory can still be filled. */
+async function writeRest(
+  root: string,
+  links: ReadonlyMap<string, string>,
+  modes: ReadonlyMap<string, number>,
+): Promise<void> {
+  for (const [path, link] of links) {
+    const target = join(root, ...path.split('/'));
+    await mkdir(dirname(target), { recursive: true });
+    await symlink(link, target);
+  }
+  for (const [path, mode] of [...modes].reverse())
+    await chmod(join(root, ...path.split('/')), givenMode(mode, 'directory'));
 }
 
 async function writeTree(
@@ -37,8 +55,10 @@ async function writeTree(
 ): Promise<void> {
   let entries = 0;
   let bytes = 0;
+  const links = new Map<string, string>();
+  const modes = new Map<string, number>();
   for await (const item of decodeTree(source)) {
-    const why = whyUnsafe(item.path);
+    const why = whyNotWritten(item.path) ?? whyLinkLeaves(item.path, item.link ?? '.');
     if (why !== null) refuse({ code: 'path-unsafe', path: item.path.slice(0, 200), why });
     entries += 1;
     bytes += item.bytes;
@@ -51,8 +71,11 @@ async function writeTree(
       });
     }
     if (bytes > maxBytes) refuse({ code: 'content-too-large', cid: 'The upload', bytes, maxBytes });
-    await writeItem(root, item);
+    if (item.link !== undefined) links.set(item.path, item.link);
+    else await writeItem(root, item);
+    if (item.kind === 'directory' && item.mode !== undefined) modes.set(item.path, item.mode);
   }
+  await writeRest(root, links, modes);
 }
 
 function asFailure(error: unknown): unknown {
@@ -84,7 +107,7 @@ function asFailure(error: unknown): unknown {
 /** Removes what a process left that died in the middle of uploads: nobody goes on with them. Before the first one. */
 export async function clearSpool(spoolDir: string): Promise<void> {
   for (const name of await readdir(spoolDir).catch(() => []))
-    await rm(join(spoolDir, name), { recursive: true, force: true });
+    await removeTree(join(spoolDir, name));
 }
 
 /** Receives a tree, hands its directory to `use`, and removes it again whatever happens. */
@@ -105,6 +128,6 @@ export async function withReceivedTree<T>(
     failpoint('upload.added');
     return used;
   } finally {
-    await rm(root, { recursive: true, force: true });
+    await removeTree(root);
   }
 }

@@ -355,6 +355,10 @@ export type ContentLine =
         readonly path: string;
         readonly kind: 'file' | 'directory' | 'symlink';
         readonly bytes: number;
+        /** Of a symlink: what it holds. */
+        readonly link?: string;
+        /** Permission bits, where the tree says some. */
+        readonly mode?: number;
       };
     }
   | { readonly end: { readonly entries: number; readonly bytes: number } }

@@ -28,8 +28,10 @@ export interface Client {
     body: unknown,
     signal?: AbortSignal,
   ): Promise<T>;
+  /** @throws what `bytes` throws, as it is. */
   upload<T>(
     path: string,
+    query: Query,
     mediaType: string,
     bytes: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
@@ -188,7 +190,10 @@ export class HttpClient implements Client {
     }
     const answered = new Promise<IncomingMessage>((resolve, reject) => {
       request.once('response', resolve);
-      request.once('error', (error) => reject(transportError(error, this.address)));
+      // What went wrong with our own bytes says nothing about the peer.
+      request.once('error', (error) =>
+        reject(error === body?.errored ? error : transportError(error, this.address)),
+      );
     });
     // What breaks the body breaks the request, and so the answer; nothing to wait for here.
     if (body === null) request.end();
@@ -241,15 +246,15 @@ export class HttpClient implements Client {
 
   async upload<T>(
     path: string,
+    query: Query,
     mediaType: string,
     bytes: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<T> {
     const body = Readable.from(bytes, { objectMode: false });
-    const url = withQuery(this.#base, path, {});
-    return this.#json<T>(
-      await this.#request('POST', url, { 'content-type': mediaType }, body, signal, 0),
-    );
+    const url = withQuery(this.#base, path, query);
+    const headers = { 'content-type': mediaType };
+    return this.#json<T>(await this.#request('POST', url, headers, body, signal, 0));
   }
 
   async download(path: string, query: Query, signal: AbortSignal): Promise<Readable> {

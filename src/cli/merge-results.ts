@@ -5,6 +5,7 @@
 import { createReadStream } from 'node:fs';
 import { appendFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openUpOwn } from '../lib/descriptor.ts';
 import { ShoalError } from '../failures/shoal-error.ts';
 
 /** Every result has these at its root. */
@@ -28,6 +29,8 @@ export async function mergeResults(results: readonly RawResult[], target: string
   await rm(target, { recursive: true, force: true });
   const owners = new Map<string, string>();
   for (const result of results) await findConflicts(result, '', owners, results.length > 1);
+  const [only, ...others] = results;
+  if (only !== undefined && others.length === 0) return rename(only.directory, target);
   await mkdir(target, { recursive: true });
   for (const { directory } of results) await move(directory, target, results.length > 1);
 }
@@ -57,6 +60,8 @@ async function findConflicts(
 }
 
 async function move(source: string, target: string, appends: boolean): Promise<void> {
+  // What lies in a directory that is closed, even to its owner, can be moved all the same.
+  await openUpOwn(source);
   const entries = (await readdir(source, { withFileTypes: true })).sort((a, b) =>
     a.name < b.name ? -1 : 1,
   );

@@ -14,9 +14,12 @@ import { basename, dirname, join, relative } from 'node:path';
 import { ShoalError } from '../failures/shoal-error.ts';
 import { openDirectory, pathOf } from '../lib/descriptor.ts';
 import { removeTree } from '../lib/remove-tree.ts';
+import { walkTree } from '../lib/walk-tree.ts';
 
 const MARK = '.shoal-partial.json';
 const MARK_MAX_BYTES = 1 << 20;
+/** Nobody stops the looking. */
+const NEVER = new AbortController().signal;
 
 async function kindOf(path: string): Promise<'nothing' | 'empty' | 'something' | 'foreign'> {
   const found = await lstat(path).catch(() => null);
@@ -52,7 +55,7 @@ export interface Partial {
   readonly path: string;
   /** Puts `from`, which lies in it, in the place of the target, and removes the rest. */
   complete(from: string): Promise<void>;
-  /** Lets go of it; what is in it stays for another try unless it was completed. */
+  /** Lets go of it. What was fetched stays for another try unless it was completed; without any file it is removed. */
   close(): Promise<void>;
 }
 
@@ -90,10 +93,21 @@ function partialOf({ parent, directory, name, target }: Opened): Partial {
       await emptyOut(directory, parent, name);
     },
     async close() {
-      await directory.close();
-      await parent.close();
+      try {
+        if (await holdsNothing(directory)) await emptyOut(directory, parent, name);
+      } finally {
+        await directory.close();
+        await parent.close();
+      }
     },
   };
+}
+
+/** Nothing but its mark and directories; nothing at all once it was completed. */
+async function holdsNothing(directory: FileHandle): Promise<boolean> {
+  for await (const { path, stat } of walkTree(`${pathOf(directory)}/.`, NEVER))
+    if (!stat.isDirectory() && path().toString() !== MARK) return false;
+  return true;
 }
 
 /** What an earlier try left of the same content; what it left of another is removed. */

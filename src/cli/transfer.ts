@@ -1,21 +1,21 @@
 /**
  * Fetches the files of a CID through the peer into a directory of ours, one at a time. What is there
  * already in full is not fetched again, so an interrupted transfer goes on where it stopped. Names
- * come from strangers: nothing is written outside of the directory, and no symlink is ever made. That
- * nobody else writes to the directory meanwhile is seen to in `partial.ts`.
+ * come from strangers: nothing is written outside of the directory, and symlinks are made last of all, only
+ * those that stay inside. That nobody else writes to the directory meanwhile is seen to in `partial.ts`.
  */
 import type { StatsFs } from 'node:fs';
-import { lstat, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, rename, rm, statfs, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { ShoalError } from '../failures/shoal-error.ts';
 import type { Failure } from '../failures/failure.ts';
-import { TREE_ENTRIES_MAX, whyUnsafe } from '../lib/safe-path.ts';
+import { errorCode } from '../lib/durable-file.ts';
+import { givenMode } from '../lib/tree-modes.ts';
 import { formatBytes } from '../lib/units.ts';
-import type { ContentLine } from '../api/types.ts';
 import type { Client } from './client.ts';
-import { RemoteError } from './errors.ts';
 import type { Io } from './io.ts';
+import { foldOf, holdable, readList } from './listing.ts';
+import type { Entry } from './listing.ts';
 import { StatusLine } from './status-line.ts';
 
 const PROGRESS_MS = 200;
@@ -23,12 +23,6 @@ const PROGRESS_MS = 200;
 const refuse = (failure: Failure, cause?: unknown): never => {
   throw new ShoalError(failure, { cause });
 };
-
-interface Entry {
-  readonly path: string;
-  readonly kind: 'file' | 'directory' | 'symlink';
-  readonly bytes: number;
-}
 
 /** Bytes so far and per second, on the line in place. */
 export class Progress {
@@ -78,53 +72,14 @@ export interface TransferOptions {
   readonly signal: AbortSignal;
 }
 
-/** @throws ShoalError `content-corrupt` – the list breaks off. */
-async function listOf({
-  client,
-  cid,
-  holders,
-  signal,
-}: TransferOptions): Promise<readonly Entry[]> {
-  const answer = await client.download(
-    `/shoal/content/${encodeURIComponent(cid)}/list`,
-    { holder: holders },
-    signal,
-  );
-  const entries: Entry[] = [];
-  for await (const text of createInterface({
-    input: answer,
-    crlfDelay: Number.POSITIVE_INFINITY,
-  })) {
-    const line = JSON.parse(text) as ContentLine;
-    if ('error' in line) throw new RemoteError(line.error);
-    if ('end' in line) return entries;
-    entries.push(line.entry);
-    if (entries.length > TREE_ENTRIES_MAX)
-      refuse({ code: 'content-too-large', cid, bytes: entries.length, maxBytes: TREE_ENTRIES_MAX });
-  }
-  return refuse({ code: 'content-corrupt', cid, why: 'its list of files breaks off' });
+async function listOf(options: TransferOptions): Promise<readonly Entry[]> {
+  const { client, cid, holders, signal } = options;
+  const place = `/shoal/content/${encodeURIComponent(cid)}/list`;
+  return readList(await client.download(place, { holder: holders }, signal), cid);
 }
 
-/** Refuses names that would leave the directory or fall together on some disks; drops symlinks. */
-function checked(entries: readonly Entry[], progress: Progress): readonly Entry[] {
-  const seen = new Map<string, string>();
-  return entries.filter(({ path, kind }) => {
-    if (path === '') return kind === 'file';
-    const why = whyUnsafe(path);
-    if (why !== null) refuse({ code: 'path-unsafe', path, why });
-    const folded = path.normalize('NFC').toLowerCase();
-    const other = seen.get(folded);
-    if (other !== undefined)
-      refuse({
-        code: 'path-unsafe',
-        path,
-        why: `it and "${other}" are the same name on some disks`,
-      });
-    seen.set(folded, path);
-    if (kind === 'symlink') progress.say(`Left out: ${path} is a symbolic link`);
-    return kind !== 'symlink';
-  });
-}
+/** What a disk says of a name that it cannot hold, or not beside another one. */
+const NOT_HELD: ReadonlySet<string | null> = new Set(['EILSEQ', 'EINVAL', 'ENAMETOOLONG']);
 
 async function sizeOf(path: string): Promise<number | null> {
   return lstat(path).then(
@@ -136,7 +91,7 @@ async function sizeOf(path: string): Promise<number | null> {
 async function fetchFile(
   entry: Entry,
   target: string,
-  { client, cid, destination, holders, progress, signal }: TransferOptions,
+  { client, cid, destination, holders, progress, shown, signal }: TransferOptions,
 ): Promise<void> {
   // Beside the whole, as a name in it may be as long as a name can be, or be this one.
   const part = `${destination}.shoal-part`;
@@ -148,29 +103,31 @@ async function fetchFile(
   );
   // Never through a link or into a file that is there, though nobody else should get here.
   await rm(part, { force: true });
-  const file = await open(part, 'wx', 0o644);
+  const mode = givenMode(entry.mode, 'file');
+  const file = await open(part, 'wx', mode | 0o200);
   let bytes = 0;
+  let asked = entry.bytes;
   try {
     for await (const chunk of answer) {
       const piece = chunk as Buffer;
       bytes += piece.length;
-      if (bytes > entry.bytes) break;
+      if (bytes > asked) {
+        asked = bytes + SPACE_STEP_BYTES;
+        await checkSpace(dirname(part), SPACE_STEP_BYTES, shown);
+      }
       await file.writeFile(piece);
       progress.add(piece.length);
     }
+    await file.chmod(mode);
     await file.sync();
   } finally {
     await file.close();
   }
-  if (bytes !== entry.bytes)
-    refuse({
-      code: 'content-corrupt',
-      cid,
-      why: `${entry.path || 'the file'} has ${bytes} bytes instead of ${entry.bytes}`,
-    });
   await rename(part, target);
 }
 
+/** A file that is larger than its tree says is asked about again each time it has grown by this. */
+const SPACE_STEP_BYTES = 64 << 20;
 /** Of the disk that is fetched to, so much is left to everything else on it: the smaller of both. */
 const MARGIN_BYTES = 200_000_000;
 const MARGIN_SHARE = 0.02;
@@ -213,27 +170,53 @@ function asInterrupt(error: unknown, { cid, signal }: TransferOptions): unknown 
 
 async function transfer(options: TransferOptions): Promise<'file' | 'directory'> {
   const { destination, fileName, progress } = options;
-  const entries = checked(await listOf(options), progress);
-  const isFile = entries.length === 1 && entries[0]?.path === '';
-  progress.total = entries.reduce((bytes, entry) => bytes + entry.bytes, 0);
+  const listed = await listOf(options);
+  const isFile = listed.length === 1 && listed[0]?.path === '' && listed[0].kind === 'file';
   const root = isFile && fileName === null ? dirname(destination) : destination;
   await mkdir(root, { recursive: true });
+  const leaveOut = (path: string, why: string): void => progress.say(`Left out: ${path}: ${why}`);
+  const entries = holdable(listed, await foldOf(root), process.platform, leaveOut);
+  progress.total = entries.reduce((bytes, entry) => bytes + entry.bytes, 0);
   await checkSpace(root, progress.total, options.shown);
-  for (const entry of entries) {
-    const target = isFile
-      ? fileName === null
-        ? destination
-        : join(destination, fileName)
-      : join(destination, ...entry.path.split('/'));
-    if (entry.kind === 'directory') {
-      await mkdir(target, { recursive: true });
-      continue;
+  const whole = fileName === null ? destination : join(destination, fileName);
+  const targetOf = (path: string): string =>
+    path === '' ? whole : join(destination, ...path.split('/'));
+  const each = async (some: readonly Entry[], work: typeof place): Promise<void> => {
+    for (const entry of some) {
+      await work(entry, targetOf(entry.path), options).catch((error: unknown) => {
+        if (!NOT_HELD.has(errorCode(error))) throw error;
+        leaveOut(entry.path, `this disk cannot hold its name (${errorCode(error)})`);
+      });
     }
-    await mkdir(dirname(target), { recursive: true });
-    if ((await sizeOf(target)) === entry.bytes) progress.add(entry.bytes);
-    else await fetchFile(entry, target, options);
-  }
+  };
+  await each(
+    entries.filter(({ kind }) => kind !== 'symlink'),
+    place,
+  );
+  // Nothing is written through a link, nor into a directory that is closed already.
+  await each(entries.filter(({ kind }) => kind !== 'file').reverse(), finish);
   return isFile ? 'file' : 'directory';
+}
+
+async function place(entry: Entry, target: string, options: TransferOptions): Promise<void> {
+  if (entry.kind === 'directory') {
+    await mkdir(target, { recursive: true });
+    return;
+  }
+  await mkdir(dirname(target), { recursive: true });
+  // What bears its name is whole: a part has another. How large it is says the list, which may be wrong.
+  const there = await sizeOf(target);
+  if (there !== null) options.progress.add(there);
+  else await fetchFile(entry, target, options);
+}
+
+async function finish(entry: Entry, target: string): Promise<void> {
+  if (entry.kind === 'symlink') {
+    await mkdir(dirname(target), { recursive: true });
+    // One that an earlier try made.
+    await rm(target, { force: true });
+    await symlink(entry.link ?? '', target);
+  } else if (entry.mode !== undefined) await chmod(target, givenMode(entry.mode, 'directory'));
 }
 
 /** @throws ShoalError `path-unsafe`, `content-corrupt`, `interrupted`; RemoteError as the peer says. */

@@ -28,23 +28,33 @@ export interface ContentEntry {
   readonly path: string;
   readonly kind: 'file' | 'directory' | 'symlink';
   readonly bytes: number;
+  /** Of a symlink: what it holds, unchecked. */
+  readonly link?: string;
+  /** Permission bits (0o000 to 0o777), where the tree says some. */
+  readonly mode?: number;
 }
 
 export interface ContentStore {
   /**
-   * Imports a file or directory of the host and pins it. Symlinks that are relative and stay inside
-   * are kept as UnixFS symlinks, others dropped; sockets, fifos and devices are dropped.
+   * Imports a file or directory of the host and pins it. Symlinks that stay inside (`whyLinkLeaves`)
+   * are kept as UnixFS symlinks, others dropped; sockets, fifos and devices are dropped. Of modes that
+   * are kept which `keptMode` names.
    * @returns the root and what was dropped, each with its reason.
    */
   add(
     path: string,
     signal: AbortSignal,
   ): Promise<ContentRef & { readonly dropped: readonly string[] }>;
-  /** Imports a stream as one file and pins it. */
-  addStream(bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<ContentRef>;
+  /** Imports a stream as one file and pins it. `mode`: its permission bits, null = those of any file. */
+  addStream(
+    bytes: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+    mode?: number | null,
+  ): Promise<ContentRef>;
   /**
    * Makes the whole DAG local (from holders when it is not), then writes it to `destination`, which
-   * must not exist: a file for a file root, a directory for a directory root. Never creates symlinks.
+   * must not exist: a file for a file root, a directory for a directory root. Creates symlinks that stay
+   * inside, after everything else; modes are as `keptMode` names them.
    * @throws ShoalError `content-not-found`, `content-too-large`, `content-corrupt`, `cid-invalid`.
    */
   writeTo(

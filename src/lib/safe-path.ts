@@ -14,7 +14,10 @@ export const NAME_MAX_BYTES = 255;
 /** PATH_MAX of Linux is 4096; the rest is for the directory that somebody puts it into. */
 export const PATH_MAX_BYTES = 3_000;
 
-/** @returns why the path is refused, in words that fit after "refused: "; null when it is safe. */
+/**
+ * @returns why the path is refused, in words that fit after "refused: "; null when it is safe. What only this
+ * machine's files cannot be called is no reason, see `whyNotHere`.
+ */
 export function whyUnsafe(path: string): string | null {
   if (path.startsWith('/')) return 'it is absolute';
   if (new TextEncoder().encode(path).length > PATH_MAX_BYTES)
@@ -28,14 +31,32 @@ export function whyUnsafe(path: string): string | null {
   return null;
 }
 
-function whyNameUnsafe(name: string): string | null {
+/** As `whyUnsafe`, for one name in a directory. */
+export function whyNameUnsafe(name: string): string | null {
   if (name === '') return 'it has an empty name in it';
   if (name === '.' || name === '..') return `it has "${name}" in it`;
+  if (name.includes('/')) return 'it has a slash in a name';
   if (name.includes('\0')) return 'it has a NUL in it';
-  if (name.includes('\\')) return 'it has a backslash in it';
-  if (/^[a-z]:/i.test(name)) return 'it names a drive';
-  if (WINDOWS_DEVICE.test(name)) return `"${name}" is a device name on Windows`;
   if (new TextEncoder().encode(name).length > NAME_MAX_BYTES)
     return `a name in it is longer than ${NAME_MAX_BYTES} bytes`;
   return null;
 }
+
+/**
+ * @returns why a path that is safe cannot be a file of this machine, in words that fit after "left out: ";
+ * null when it can. On Linux every name can; Windows takes a backslash for a separator, and `aux.c` for a device.
+ */
+export function whyNotHere(path: string, platform: NodeJS.Platform): string | null {
+  if (platform !== 'win32') return null;
+  for (const name of path.split('/')) {
+    const [wrong] = /[\\:*?"<>|]/.exec(name) ?? [];
+    if (wrong !== undefined) return `no file is called so on Windows, for its ${wrong}`;
+    if (WINDOWS_DEVICE.test(name)) return `"${name}" is a device on Windows`;
+    if (/[. ]$/.test(name)) return 'Windows drops the end of its name';
+  }
+  return null;
+}
+
+/** @returns why nothing may be written at the path here, whichever it is; null when it may. */
+export const whyNotWritten = (path: string): string | null =>
+  whyUnsafe(path) ?? whyNotHere(path, process.platform);

@@ -1,15 +1,19 @@
 /**
  * A file tree as one stream of bytes: for each entry a 4-byte big-endian length, that many bytes of
- * JSON (`{path, kind, bytes}`), then exactly `bytes` bytes of data; a length of 0 ends it. A stream
+ * JSON (`{path, kind, bytes}`, and `mode` or `link` where there is one), then exactly `bytes` bytes of data; a length of 0 ends it. A stream
  * that stops earlier is an error, so a broken upload is never taken for a whole one. What a path may
  * be is not decided here.
  */
 
 export interface TreeEntry {
   readonly path: string;
-  readonly kind: 'file' | 'directory';
-  /** 0 for a directory. */
+  readonly kind: 'file' | 'directory' | 'symlink';
+  /** 0 for what is no file. */
   readonly bytes: number;
+  /** Permission bits, where they are not those of any file or directory. */
+  readonly mode?: number;
+  /** Of a symlink: what it holds. */
+  readonly link?: string;
 }
 
 /** `data` must be read to its end before the next entry is asked for. */
@@ -35,8 +39,9 @@ function lengthBytes(length: number): Uint8Array {
 
 /** @throws TreeFormatError – an item has fewer or more bytes than it said. */
 export async function* encodeTree(items: AsyncIterable<TreeItem>): AsyncGenerator<Uint8Array> {
-  for await (const { path, kind, bytes, data } of items) {
-    const header = new TextEncoder().encode(JSON.stringify({ path, kind, bytes }));
+  for await (const { data, ...entry } of items) {
+    const { path, bytes } = entry;
+    const header = new TextEncoder().encode(JSON.stringify(entry));
     yield lengthBytes(header.length);
     yield header;
     let sent = 0;
@@ -89,19 +94,25 @@ function entryOf(header: Uint8Array): TreeEntry {
   } catch (cause) {
     throw new TreeFormatError('an entry has no readable header', { cause });
   }
-  const { path, kind, bytes } = (value ?? {}) as Readonly<Record<string, unknown>>;
-  if (typeof path !== 'string' || (kind !== 'file' && kind !== 'directory')) {
+  const { path, kind, bytes, mode, link } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  const isKind = kind === 'file' || kind === 'directory' || kind === 'symlink';
+  if (typeof path !== 'string' || !isKind)
     throw new TreeFormatError('an entry has neither path nor kind');
-  }
   if (
     typeof bytes !== 'number' ||
     !Number.isSafeInteger(bytes) ||
     bytes < 0 ||
-    (kind === 'directory' && bytes > 0)
+    (kind !== 'file' && bytes > 0)
   ) {
     throw new TreeFormatError(`${path} has no usable size`);
   }
-  return { path, kind, bytes };
+  if (mode !== undefined && (typeof mode !== 'number' || !Number.isInteger(mode) || mode < 0))
+    throw new TreeFormatError(`${path} has no usable mode`);
+  if (kind === 'symlink') {
+    if (typeof link !== 'string') throw new TreeFormatError(`${path} is a link to nothing`);
+    return { path, kind, bytes, link };
+  }
+  return { path, kind, bytes, ...(mode === undefined ? {} : { mode }) };
 }
 
 /** @throws TreeFormatError – not a tree, or it ends too early. */

@@ -6,9 +6,10 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type { BigIntStats } from 'node:fs';
-import { link, lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, link, lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode } from '../lib/durable-file.ts';
+import { escaped } from '../lib/escaped-name.ts';
 import { removeTree } from '../lib/remove-tree.ts';
 import { PATH_MAX_BYTES, TREE_PATHS_MAX_BYTES } from '../lib/safe-path.ts';
 import { walkTree } from '../lib/walk-tree.ts';
@@ -58,6 +59,8 @@ export async function assembleResult(parts: ResultParts): Promise<void> {
     linkOrEmpty(parts.stderrPath, join(parts.directory, 'stderr')),
     writeAnew(join(parts.directory, 'exitCode'), String(parts.exitCode)),
   ]);
+  // As any file, whatever the umask here is: all results of the same bytes have the same name.
+  for (const name of RESERVED) await chmod(join(parts.directory, name), 0o644);
   for (const name of parts.names) {
     try {
       await rename(join(parts.outputsDirectory, name), join(parts.directory, name));
@@ -129,7 +132,7 @@ function problemOf(path: Buffer, stat: BigIntStats): string | null {
   return isKept ? null : 'not a file, directory or symlink';
 }
 
-const shown = (path: Buffer): string => path.toString().slice(0, 200);
+const shown = (path: Buffer): string => escaped(path).slice(0, 200);
 
 const tooMany = (max: number): StorageError =>
   new StorageError(

@@ -9,6 +9,7 @@ import { ShoalError } from '../../failures/shoal-error.ts';
 import type { FetchOptions } from '../../lib/content.ts';
 import { stringifyExact } from '../../lib/exact-json.ts';
 import { whyUnsafe } from '../../lib/safe-path.ts';
+import { keptMode } from '../../lib/tree-modes.ts';
 import { TREE_MEDIA_TYPE } from '../../lib/tree-stream.ts';
 import { errorJson, failureOf } from '../failures.ts';
 import { clientSignal, invalid, param, send, text, texts } from '../http.ts';
@@ -50,6 +51,13 @@ async function started<T>(source: AsyncIterable<T>): Promise<AsyncGenerator<T>> 
   })();
 }
 
+/** Permission bits in octal digits, as `chmod` takes them. */
+function modeOf(given: string): number | null {
+  if (given === '') return null;
+  if (!/^[0-7]{3}$/.test(given)) throw invalid('mode', given, 'three octal digits, such as 755');
+  return keptMode(Number.parseInt(given, 8), 'file');
+}
+
 function upload({ service, spoolDir, uploadMaxBytes, stopping }: RouteContext) {
   const uploads = new Permits(UPLOADS_MAX);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
@@ -71,7 +79,8 @@ function upload({ service, spoolDir, uploadMaxBytes, stopping }: RouteContext) {
       );
       return send(reply, { CID: added.cid, Bytes: added.bytes, Dropped: added.dropped });
     }
-    const added = await service.content.addStream(limited(bytes, uploadMaxBytes), signal);
+    const mode = modeOf(text(request, 'mode'));
+    const added = await service.content.addStream(limited(bytes, uploadMaxBytes), signal, mode);
     return send(reply, { CID: added.cid, Bytes: added.bytes, Dropped: [] });
   };
 }

@@ -1,8 +1,11 @@
 /** `cid add`: sends a file, a directory or stdin to the peer and prints the CID. */
+import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { ShoalError } from '../../failures/shoal-error.ts';
+import { escapedName } from '../../lib/escaped-name.ts';
+import { keptMode, whyLinkLeaves } from '../../lib/tree-modes.ts';
 import {
   TREE_MEDIA_TYPE,
   TreeFormatError,
@@ -20,7 +23,7 @@ interface Options {
   readonly pretty?: boolean;
 }
 
-async function* none(): AsyncGenerator<Uint8Array> {}
+async function* nothing(): AsyncGenerator<Uint8Array> {}
 
 async function* counted(
   bytes: AsyncIterable<Uint8Array>,
@@ -32,28 +35,61 @@ async function* counted(
   }
 }
 
-/** Every file and directory below `root`, in the order of their names. What is neither is left out. */
+interface Source {
+  readonly kind: 'stdin' | 'file' | 'directory';
+  /** Of a file, where it is not that of any file. */
+  readonly mode: number | null;
+}
+
+/** Every entry below `root`, in the order of their names. What a tree cannot hold is left out. */
 async function* walk(root: string, prefix: string, dropped: string[]): AsyncGenerator<TreeItem> {
-  for (const name of (await readdir(join(root, prefix))).sort()) {
-    const path = prefix === '' ? name : `${prefix}/${name}`;
+  // By bytes: a name need not be text.
+  const names = await readdir(join(root, prefix), { encoding: 'buffer' });
+  for (const raw of names.sort(Buffer.compare)) {
+    if (!isUtf8(raw)) {
+      dropped.push(`${escapedName(prefix, raw)}: its name is not UTF-8`);
+      continue;
+    }
+    const path = prefix === '' ? raw.toString() : `${prefix}/${raw.toString()}`;
     const full = join(root, path);
     const found = await lstat(full);
+    const none = { path, bytes: 0, data: nothing() };
     if (found.isDirectory()) {
-      yield { path, kind: 'directory', bytes: 0, data: none() };
+      yield { ...none, kind: 'directory', ...modeOf(found.mode, 'directory') };
       yield* walk(root, path, dropped);
-    } else if (found.isFile())
-      yield { path, kind: 'file', bytes: found.size, data: createReadStream(full) };
-    else if (found.isSymbolicLink())
-      dropped.push(`${path}: it is a symbolic link (to ${await readlink(full)})`);
-    else dropped.push(`${path}: it is neither a file nor a directory`);
+    } else if (found.isFile()) {
+      const data = createReadStream(full);
+      yield { path, kind: 'file', bytes: found.size, data, ...modeOf(found.mode, 'file') };
+    } else if (found.isSymbolicLink()) {
+      const link = await readlink(full);
+      const why = whyLinkLeaves(path, link);
+      if (why === null) yield { ...none, kind: 'symlink', link };
+      else dropped.push(`${path}: ${why}`);
+    } else dropped.push(`${path}: it is neither a file nor a directory`);
   }
 }
 
-async function sourceOf(path: string, given: string): Promise<'file' | 'directory'> {
+function modeOf(mode: number, kind: 'file' | 'directory'): { readonly mode?: number } {
+  const kept = keptMode(mode, kind);
+  return kept === null ? {} : { mode: kept };
+}
+
+/** What this user may not read, or is gone meanwhile, in words: the system's own name a code and our call. */
+function unreadable(error: unknown, given: string): ShoalError | null {
+  const { code, path = given } = (error ?? {}) as {
+    readonly code?: string;
+    readonly path?: string;
+  };
+  if (code === undefined || !['EACCES', 'EPERM', 'ENOENT', 'EIO'].includes(code)) return null;
+  const why = code === 'ENOENT' ? 'it is not there any more' : `it may not be read (${code})`;
+  return new ShoalError({ code: 'path-unsafe', path, why }, { cause: error });
+}
+
+async function sourceOf(path: string, given: string): Promise<Source> {
   const found = await stat(path).catch(() => null);
   if (found === null) throw new ShoalError({ code: 'path-not-found', path: given });
-  if (found.isDirectory()) return 'directory';
-  if (found.isFile()) return 'file';
+  if (found.isDirectory()) return { kind: 'directory', mode: null };
+  if (found.isFile()) return { kind: 'file', mode: keptMode(found.mode, 'file') };
   throw new ShoalError({
     code: 'usage',
     what: `${given} is neither a file nor a directory.`,
@@ -63,7 +99,9 @@ async function sourceOf(path: string, given: string): Promise<'file' | 'director
 
 export const cidAdd: CommandCode<Options> = async ({ io, client }, [given = ''], options) => {
   const path = resolve(io.cwd, given);
-  const kind = given === '-' ? 'stdin' : await sourceOf(path, given);
+  const source: Source =
+    given === '-' ? { kind: 'stdin', mode: null } : await sourceOf(path, given);
+  const { kind, mode } = source;
   const progress = new Progress(io, 'Adding');
   const dropped: string[] = [];
   const stop = new AbortController();
@@ -78,6 +116,7 @@ export const cidAdd: CommandCode<Options> = async ({ io, client }, [given = ''],
   try {
     const added = await client().upload<ContentJson>(
       '/shoal/content',
+      mode === null ? {} : { mode: mode.toString(8) },
       mediaType,
       counted(bytes, progress),
       stop.signal,
@@ -96,6 +135,8 @@ export const cidAdd: CommandCode<Options> = async ({ io, client }, [given = ''],
         { code: 'interrupted', what: 'Interrupted; nothing was added.' },
         { cause: error },
       );
+    const refused = unreadable(error, given);
+    if (refused !== null) throw refused;
     if (error instanceof TreeFormatError)
       throw new ShoalError(
         { code: 'usage', what: `${error.message}.`, hint: 'Add it when nothing writes to it.' },

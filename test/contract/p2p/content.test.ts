@@ -1,7 +1,18 @@
 /** Laws of the content store and of block transfer, with real nodes, files and faulty holders. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { withBitswap } from '@helia/bitswap';
@@ -72,7 +83,10 @@ async function tree(directory: string): Promise<Record<string, string>> {
   for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
     const file = path.join(entry.parentPath, entry.name);
     const name = path.relative(directory, file);
-    found[name] = entry.isDirectory() ? '/' : (await readFile(file)).toString('base64');
+    const mode = ((await lstat(file)).mode & 0o777).toString(8);
+    if (entry.isSymbolicLink()) found[name] = `-> ${await readlink(file)}`;
+    else if (entry.isDirectory()) found[name] = `/ ${mode}`;
+    else found[name] = `${mode} ${(await readFile(file)).toString('base64')}`;
   }
   return found;
 }
@@ -86,11 +100,15 @@ async function directoryOf(node: TestNode, names: readonly [string, CID][]): Pro
     .map(([Name, Hash]) => ({ Name, Hash, Tsize: 1 }))
     .sort((a, b) => Buffer.compare(Buffer.from(a.Name), Buffer.from(b.Name)));
   const bytes = dagPb.encode({ Data: new UnixFS({ type: 'directory' }).marshal(), Links });
+  return (await blockOf(node, bytes)).toString();
+}
+
+async function blockOf(node: TestNode, bytes: Uint8Array): Promise<CID> {
   const cid = CID.createV1(DAG_PB, await sha256.digest(bytes));
   const blocks = createBlockFiles(node.config.blocksPath, quiet);
   await blocks.open();
   await blocks.write(cid, bytes);
-  return cid.toString();
+  return cid;
 }
 
 describe('trees', () => {
@@ -102,13 +120,19 @@ describe('trees', () => {
     await writeFile(path.join(source, 'a file.txt'), 'hello');
     await writeFile(path.join(source, 'deep/zero'), '');
     await writeFile(path.join(source, 'deep/er/großes.bin'), randomBytes(3_500_000));
-    const expected = await tree(source);
+    for (const odd of ['aux.c', 'c:', 'b\\s', 'Case', 'case', 'caf\u00e9', 'cafe\u0301'])
+      await writeFile(path.join(source, 'deep/er', odd), odd);
+    await writeFile(path.join(source, 'run'), '#!', { mode: 0o755 });
+    await mkdir(path.join(source, 'closed'));
+    await writeFile(path.join(source, 'closed/key'), 'k', { mode: 0o600 });
+    await chmod(path.join(source, 'closed'), 0o500);
     await symlink('deep/zero', path.join(source, 'inside'));
+    const expected = await tree(source);
     await symlink('/etc/passwd', path.join(source, 'outside'));
     await symlink('../../x', path.join(source, 'deep/up'));
 
     const ref = await a.host.content.add(source, never);
-    assert.equal(ref.bytes, 3_500_005);
+    assert.equal(ref.bytes, 3_500_037);
     assert.equal(ref.dropped.length, 2, ref.dropped.join());
     const target = out(b);
     const written = await b.host.content.writeTo(ref.cid, target, from([a]));
@@ -122,12 +146,22 @@ describe('trees', () => {
       [
         'directory  0',
         'file a file.txt 5',
+        'directory closed 0',
+        'file closed/key 1',
         'directory deep 0',
         'directory deep/er 0',
+        'file deep/er/Case 4',
+        'file deep/er/aux.c 5',
+        'file deep/er/b\\s 3',
+        'file deep/er/c: 2',
+        'file deep/er/cafe\u0301 6',
+        'file deep/er/caf\u00e9 5',
+        'file deep/er/case 4',
         'directory deep/er/empty 0',
         'file deep/er/großes.bin 3500000',
         'file deep/zero 0',
         'symlink inside 0',
+        'file run 2',
       ],
     );
     await fails(b.host.content.writeTo(ref.cid, target, from([a])), 'path-unsafe');
@@ -159,6 +193,25 @@ describe('trees', () => {
     await fails(missing(), 'path-not-found');
   });
 
+  test('a link is written only where it stays inside, and never as the whole', async () => {
+    const node = await nodes.start();
+    const { content } = node.host;
+    const linkTo = async (target: string): Promise<CID> => {
+      const data = new UnixFS({ type: 'symlink', data: Buffer.from(target) }).marshal();
+      return blockOf(node, dagPb.encode({ Data: data, Links: [] }));
+    };
+    for (const target of ['/etc/passwd', '../x', 'a/../../x', '']) {
+      const root = await directoryOf(node, [['l', await linkTo(target)]]);
+      await fails(content.writeTo(root, out(node), from([])), 'path-unsafe');
+    }
+    const alone = await linkTo('a.txt');
+    const error = await fails(
+      content.writeTo(alone.toString(), out(node), from([])),
+      'path-unsafe',
+    );
+    assert.match(error.message, /it is a symbolic link, not a file or directory/);
+  });
+
   test('a tree that repeats its links is stopped by what it takes when it is written', async () => {
     const node = await nodes.start();
     const { content } = node.host;
@@ -187,7 +240,7 @@ describe('trees', () => {
     const { content } = node.host;
     const file = await content.addStream(chunksOf(Buffer.from('x')), never);
     const cid = CID.parse(file.cid);
-    for (const name of ['', '.', '..', 'a/b', 'a\\b', 'a\0b', '../../up']) {
+    for (const name of ['', '.', '..', 'a/b', 'a\0b', '../../up']) {
       const root = await directoryOf(node, [
         ['ok', cid],
         [name, cid],

@@ -1,8 +1,9 @@
 /** A content store in memory: a CID is made from the hash of what it names. Not IPFS; the API cannot tell. */
 import { createHash } from 'node:crypto';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ShoalError } from '../../../src/failures/shoal-error.ts';
+import { keptMode } from '../../../src/lib/tree-modes.ts';
 import type {
   ContentEntry,
   ContentRef,
@@ -10,16 +11,22 @@ import type {
   FetchOptions,
 } from '../../../src/lib/content.ts';
 
-type Tree = ReadonlyMap<string, Uint8Array | null>;
+/** A file's bytes, null for a directory, or the target of a symlink. */
+type Node = Uint8Array | null | { readonly link: string };
+type Tree = ReadonlyMap<string, Node>;
+
+const bytesOf = (node: Node): Uint8Array => (node instanceof Uint8Array ? node : Buffer.alloc(0));
 
 const sum = (tree: Tree): number =>
-  [...tree.values()].reduce((bytes, data) => bytes + (data?.length ?? 0), 0);
+  [...tree.values()].reduce((bytes, node) => bytes + bytesOf(node).length, 0);
+
+const kindOf = (node: Node): ContentEntry['kind'] =>
+  node === null ? 'directory' : node instanceof Uint8Array ? 'file' : 'symlink';
 
 function cidOf(tree: Tree): string {
   const hash = createHash('sha256');
-  for (const [path, data] of [...tree].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    hash.update(`${path}\0${data === null ? 'd' : 'f'}\0`).update(data ?? '');
-  }
+  for (const [path, node] of [...tree].sort(([a], [b]) => (a < b ? -1 : 1)))
+    hash.update(`${path}\0${kindOf(node)}\0`).update(bytesOf(node));
   return `bafy${hash.digest('hex')}`;
 }
 
@@ -29,12 +36,20 @@ export class FakeContent implements ContentStore {
   breakAt: string | null = null;
   /** How often each path was read. */
   readonly reads = new Map<string, number>();
+  /** Permission bits of paths, where they are not the usual ones, of all trees. */
+  readonly modes = new Map<string, number>();
+  /** Paths whose size a list says wrong. */
+  readonly wrongSizes = new Map<string, number>();
 
   /** Stores a tree; `''` as only path is a single file, `null` a directory. */
-  put(tree: Readonly<Record<string, string | null>>): ContentRef {
+  put(
+    tree: Readonly<Record<string, string | null | { readonly link: string }>>,
+    modes: Readonly<Record<string, number>> = {},
+  ): ContentRef {
     const entries = Object.entries(tree).map(
-      ([path, text]) => [path, text === null ? null : Buffer.from(text)] as const,
+      ([path, node]) => [path, typeof node === 'string' ? Buffer.from(node) : node] as const,
     );
+    for (const [path, mode] of Object.entries(modes)) this.modes.set(path, mode);
     return this.#keep(new Map(entries));
   }
 
@@ -58,12 +73,19 @@ export class FakeContent implements ContentStore {
   }
 
   async add(path: string): Promise<ContentRef & { readonly dropped: readonly string[] }> {
-    const tree = new Map<string, Uint8Array | null>();
+    const tree = new Map<string, Node>();
     const walk = async (directory: string, prefix: string): Promise<void> => {
       for (const name of (await readdir(directory)).sort()) {
         const full = join(directory, name);
-        const isDirectory = (await stat(full)).isDirectory();
+        const found = await lstat(full);
+        const isDirectory = found.isDirectory();
+        if (found.isSymbolicLink()) {
+          tree.set(`${prefix}${name}`, { link: await readlink(full) });
+          continue;
+        }
         tree.set(`${prefix}${name}`, isDirectory ? null : await readFile(full));
+        const mode = keptMode(found.mode, isDirectory ? 'directory' : 'file');
+        if (mode !== null) this.modes.set(`${prefix}${name}`, mode);
         if (isDirectory) await walk(full, `${prefix}${name}/`);
       }
     };
@@ -71,9 +93,14 @@ export class FakeContent implements ContentStore {
     return { ...this.#keep(tree), dropped: [] };
   }
 
-  async addStream(bytes: AsyncIterable<Uint8Array>): Promise<ContentRef> {
+  async addStream(
+    bytes: AsyncIterable<Uint8Array>,
+    _signal: AbortSignal,
+    mode: number | null = null,
+  ): Promise<ContentRef> {
     const chunks: Uint8Array[] = [];
     for await (const chunk of bytes) chunks.push(chunk);
+    if (mode !== null) this.modes.set('', mode);
     return this.#keep(new Map([['', Buffer.concat(chunks)]]));
   }
 
@@ -88,14 +115,22 @@ export class FakeContent implements ContentStore {
   async *list(cid: string, options: FetchOptions): AsyncGenerator<ContentEntry> {
     const tree = this.#get(cid, options);
     if (!tree.has('')) yield { path: '', kind: 'directory', bytes: 0 };
-    for (const [path, data] of tree) {
-      yield { path, kind: data === null ? 'directory' : 'file', bytes: data?.length ?? 0 };
+    for (const [path, node] of tree) {
+      const bytes = this.wrongSizes.get(path) ?? bytesOf(node).length;
+      const mode = this.modes.get(path);
+      yield {
+        path,
+        kind: kindOf(node),
+        bytes,
+        ...(mode === undefined ? {} : { mode }),
+        ...(node !== null && 'link' in node ? { link: node.link } : {}),
+      };
     }
   }
 
   async *read(cid: string, path: string, options: FetchOptions): AsyncGenerator<Uint8Array> {
     const data = this.#get(cid, options).get(path);
-    if (data === undefined || data === null) throw new ShoalError({ code: 'path-not-found', path });
+    if (!(data instanceof Uint8Array)) throw new ShoalError({ code: 'path-not-found', path });
     this.reads.set(path, (this.reads.get(path) ?? 0) + 1);
     if (this.breakAt === path) {
       yield data.subarray(0, Math.floor(data.length / 2));

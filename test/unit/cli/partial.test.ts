@@ -41,6 +41,14 @@ describe('a directory that is filled beside its place', () => {
     assert.deepEqual(await readdir(join(here.path, 'deep')), ['out']);
   });
 
+  it('is gone again when no file came to lie in it', async () => {
+    await using here = await treePlace();
+    const partial = await openPartial(join(here.path, 'out'), 'one');
+    await mkdir(join(partial.path, 'content/empty'), { recursive: true });
+    await partial.close();
+    assert.deepEqual(await readdir(here.path), []);
+  });
+
   it('is filled and put in place though its name is exchanged meanwhile', async () => {
     await using here = await treePlace();
     await mkdir(join(here.path, 'victim'));
@@ -80,6 +88,7 @@ describe('a directory that is filled beside its place', () => {
     await using here = await treePlace();
     const target = join(here.path, 'out');
     const first = await openPartial(target, 'one');
+    await writeFile(join(first.path, 'half'), 'half');
     await first.close();
     const [planted = ''] = await readdir(here.path);
     await chown(join(here.path, planted), NOBODY, NOBODY);

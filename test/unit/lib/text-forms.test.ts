@@ -4,6 +4,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseExact, stringifyExact, stringifySorted } from '../../../src/lib/exact-json.ts';
 import { whyUnsafe } from '../../../src/lib/safe-path.ts';
+import { escapedName } from '../../../src/lib/escaped-name.ts';
+import { whyLinkLeaves } from '../../../src/lib/tree-modes.ts';
 import { formatBytes, formatDuration } from '../../../src/lib/units.ts';
 
 test('moments of any size survive JSON', () => {
@@ -57,6 +59,10 @@ test('a path is safe only when each of its names is', () => {
     'a b',
     'console',
     '...',
+    'a\\b',
+    'c:',
+    'NUL',
+    'com1.txt',
     `${'x'.repeat(200)}/`.repeat(14) + 'b',
   ])
     assert.equal(whyUnsafe(path), null, path);
@@ -70,17 +76,26 @@ test('a path is safe only when each of its names is', () => {
     '..',
     'a/..',
     'a/./b',
-    'a\\b',
-    'c:',
-    'C:/x',
-    'NUL',
-    'com1.txt',
     'a\0',
     'x'.repeat(256),
     'a/'.repeat(70) + 'b',
     `${'x'.repeat(200)}/`.repeat(15) + 'b',
   ];
   for (const path of bad) assert.notEqual(whyUnsafe(path), null, JSON.stringify(path));
+});
+
+test('a link is kept only when it stays inside, whatever other links lead to', () => {
+  const stays = { l: 'a', 'd/l': '../a/b', 'a/b/l': '../..', 'd/self': '.', 'd/m': './x/./y' };
+  for (const [at, link] of Object.entries(stays)) assert.equal(whyLinkLeaves(at, link), null, link);
+  const leaves = { l: '..', 'd/l': '../../x', m: '/etc', n: 'a/../b', 'a/o': '', p: 'x\0' };
+  for (const [at, link] of Object.entries(leaves))
+    assert.notEqual(whyLinkLeaves(at, link), null, link);
+});
+
+test('a name that is no text is shown with its bytes', () => {
+  const latin = Buffer.from([0x63, 0x61, 0x66, 0xe9, 0x2e, 0xc3, 0xa9, 0xc3]);
+  assert.equal(escapedName('', latin), 'caf\\xe9.\u00e9\\xc3');
+  assert.equal(escapedName('d', Buffer.from('a')), 'd/a');
 });
 
 test('the same job gives the same text, in whatever order its keys came', () => {

@@ -40,7 +40,7 @@ async function remoteFile(): Promise<{
   const source = async function* (): AsyncGenerator<Uint8Array> {
     yield bytes;
   };
-  const root = await importBytes(source(), remote);
+  const root = await importBytes(source(), remote, null);
   const top = await remote.read(root);
   assert(top !== null);
   return {
