@@ -5,6 +5,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import type { DrainJson, LabelsJson } from '../../../src/api/types.ts';
@@ -468,6 +469,18 @@ test('content goes in as a tree or a stream and comes out by path', async () => 
   assert.deepEqual(await readdir(spoolDir), [], 'nothing is left behind');
 });
 
+/** A tree of a symlink and files that are named after it. */
+async function linkBytes(path: string, link: string, files: readonly string[]): Promise<Buffer> {
+  const data = (): AsyncIterable<Uint8Array> => Readable.from([]);
+  const items = async function* (): AsyncGenerator<TreeItem> {
+    yield { path, kind: 'symlink', bytes: 0, link, data: data() };
+    for (const file of files) yield { path: file, kind: 'file', bytes: 0, data: data() };
+  };
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of encodeTree(items())) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
 test('uploads that would escape, repeat, break off or be too large are refused and leave nothing', async () => {
   const spoolDir = await mkdtemp(join(tmpdir(), 'shoal-spool-'));
   after(() => rm(spoolDir, { recursive: true, force: true }));
@@ -476,7 +489,9 @@ test('uploads that would escape, repeat, break off or be too large are refused a
   const cases: readonly (readonly [string, Uint8Array, number])[] = [
     ['..', await treeBytes({ '../x': 'x' }), 400],
     ['absolute', await treeBytes({ '/etc/x': 'x' }), 400],
-    ['device', await treeBytes({ 'a/NUL.txt': 'x' }), 400],
+    ['out by a link', await linkBytes('l', '../x', []), 400],
+    ['absolute link', await linkBytes('l', '/etc', []), 400],
+    ['through a link', await linkBytes('l', 'a', ['a/x', 'l/x']), 400],
     ['below a file', await treeBytes({ a: 'x', 'a/b': 'y' }), 400],
     ['broken off', whole.subarray(0, -5), 400],
     ['garbage', Buffer.from('ffffffffffff'), 400],
