@@ -42,7 +42,7 @@ export function checkPeerAddress(text: string, self: NodeId | null): AddressChec
   const peer = parts.findLast((part) => part.name === 'p2p')?.value;
   if (peer === undefined) {
     return bad(
-      'it does not name the peer; it must end in /p2p/ and the peer id, as `shoal id` prints it',
+      'it does not name the peer; it must end in /p2p/ and the peer id, as `shoal serve` prints it after "bootstrap"',
     );
   }
   try {
@@ -51,7 +51,7 @@ export function checkPeerAddress(text: string, self: NodeId | null): AddressChec
     return bad(`"${brief(peer)}" is not a peer id`);
   }
   if (!parts.some((part) => part.name === 'tcp')) {
-    return bad('it has no TCP port, e.g. /ip4/192.0.2.1/tcp/4001/p2p/…');
+    return bad('it has no TCP port, e.g. /ip4/192.0.2.1/tcp/4711/p2p/…');
   }
   if (peer === self) return bad('it is the address of this peer itself');
   return { ok: true, value: { peer: asNodeId(peer), address } };

@@ -39,6 +39,14 @@ const multiaddr = z
   .string()
   .regex(/^(\/[^/\s]+)+$/, 'expected a multiaddr such as /ip4/192.0.2.7/tcp/4711');
 
+/** Who is dialled proves that it is the one named. */
+const bootstrapAddress = z
+  .string()
+  .regex(
+    /^(\/[^/\s]+)+$/,
+    'expected the address of a peer as its `shoal serve` prints it, such as /ip4/192.0.2.7/tcp/4711/p2p/12D3KooW…',
+  );
+
 /** Files hold keys, so what looks like a key itself is a mistake that must not be printed. */
 const keyFile = z
   .string()
@@ -99,13 +107,19 @@ const network = z.strictObject({
   listenFallback: z
     .boolean()
     .default(true)
-    .describe('take another port when a port of the default listen addresses is in use'),
+    .describe(
+      'take other ports when those of the default listen addresses and of the API are in use',
+    ),
   announce: z
     .array(multiaddr)
     .max(20)
     .default([])
     .describe('addresses told to peers instead of those found'),
-  bootstrap: z.array(multiaddr).max(100).default([]).describe('peers to join the mesh through'),
+  bootstrap: z
+    .array(bootstrapAddress)
+    .max(100)
+    .default([])
+    .describe('peers to join the mesh through'),
   /** Only on request: a peer tells its presence to nobody who was not named. */
   mdns: z.boolean().default(false).describe('look for peers on the local network'),
   swarmKey: keyFile

@@ -38,7 +38,13 @@ export type Failure =
   | { readonly code: 'logs-unavailable'; readonly execution: string; readonly why: string }
   /** The daemon and its surroundings. */
   | { readonly code: 'port-in-use'; readonly address: string }
-  | { readonly code: 'data-dir-locked'; readonly path: string; readonly pid: number }
+  /** `bootstrap`: an address of the peer that has it; '' when it does not say. */
+  | {
+      readonly code: 'data-dir-locked';
+      readonly path: string;
+      readonly pid: number;
+      readonly bootstrap: string;
+    }
   | { readonly code: 'store-unusable'; readonly path: string; readonly why: string }
   | { readonly code: 'daemon-unreachable'; readonly address: string }
   | { readonly code: 'peer-unreachable'; readonly node: string; readonly why: string }

@@ -169,8 +169,8 @@ export const FAILURES: Rows = {
     409,
     'ResourceInUse',
     3,
-    ({ path, pid }) =>
-      `${path} is in use by the shoal peer with process id ${pid}. Stop it, or use another --data-dir.`,
+    ({ path, pid, bootstrap }) =>
+      `${path} is in use by the shoal peer with process id ${pid}. Stop it, or start a second one beside it: shoal serve --data-dir ${path}-2 --bootstrap ${bootstrap || 'ADDRESS (which that one printed after "bootstrap")'}`,
   ),
   'store-unusable': final(
     503,

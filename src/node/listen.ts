@@ -1,6 +1,6 @@
 /**
- * Finds ports that are free for the listen addresses of the default configuration, so that a second
- * peer on one machine starts without being told how. An address that somebody wrote down is never
+ * Finds ports that are free for the listen addresses and the API of the default configuration, so that a
+ * second peer on one machine starts without being told how. An address that somebody wrote down is never
  * changed.
  */
 import { createServer } from 'node:net';
@@ -39,6 +39,10 @@ export async function planListen(
   }
   return { addresses: planned, moved };
 }
+
+/** The port of the API: another one, which the system chooses, where the default one is in use. */
+export const planApiPort = async (host: string, port: number, movable: boolean): Promise<number> =>
+  !movable || port === 0 || (await isFree(host, port)) ? port : 0;
 
 function isFree(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {

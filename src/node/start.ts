@@ -22,6 +22,7 @@ import type { Store } from '../store/store.ts';
 import { announcingContent } from './announcing-content.ts';
 import { createBreaking } from './breaking.ts';
 import { clientsContent } from './clients-content.ts';
+import { createCompany } from './company.ts';
 import { startClockWatch } from './clock-watch.ts';
 import { closeDataDirs, makeDataDirs } from './data-dirs.ts';
 import { createCountedClock, machineClocks } from './counted-clock.ts';
@@ -48,6 +49,7 @@ import type { Runner } from './runner/runner.ts';
 import { catchTheUncaught } from './last-resort.ts';
 import { createJobLookup, createService } from './service.ts';
 import { createJoining, realTime } from './joining.ts';
+import { planApiPort } from './listen.ts';
 import { answerTails, logSourceOf } from './logs/tails.ts';
 import { startWatchdog } from './watchdog.ts';
 import { clearSpool } from '../api/receive-tree.ts';
@@ -74,12 +76,17 @@ const LEAVE_MS = 8_000;
 const STOP_MS = 5_000;
 
 /** @throws ShoalError for everything a person can put right: configuration, keys, ports, locks, stores. */
-export async function startPeer(loaded: LoadedConfig, version: string): Promise<Peer> {
+export async function startPeer(
+  loaded: LoadedConfig,
+  version: string,
+  /** Takes lines for whoever sits at the terminal. */
+  tell: (line: string) => void = () => {},
+): Promise<Peer> {
   const { config } = loaded;
   const log = createLog(config.logging.level, process.stderr);
   const closers = new Closers(log);
   try {
-    return await compose(loaded, version, log, closers);
+    return await compose(loaded, version, { log, closers, tell });
   } catch (error) {
     await closers.run();
     throw error;
@@ -89,8 +96,7 @@ export async function startPeer(loaded: LoadedConfig, version: string): Promise<
 async function compose(
   loaded: LoadedConfig,
   version: string,
-  log: Log,
-  closers: Closers,
+  { log, closers, tell }: { log: Log; closers: Closers; tell: (line: string) => void },
 ): Promise<Peer> {
   const { config } = loaded;
   const { dataDir } = config.node;
@@ -239,6 +245,20 @@ async function compose(
   await disk.start();
   await profiler.start();
   closers.add(() => profiler.stop());
+  const company = createCompany({
+    wanted: config.network.bootstrap.length > 0,
+    connected: () => host.peers().length,
+    problems: () =>
+      host
+        .status()
+        .flatMap(({ peer, problem }) => (problem === null ? [] : [{ peer, why: problem.why }])),
+    tell,
+    after: (ms, call) => {
+      const timer = setTimeout(call, ms);
+      return () => clearTimeout(timer);
+    },
+  });
+  closers.add(() => company.stop());
   host.messages.listen({
     onFrame: (from, frame) => {
       let room: Promise<void> | undefined;
@@ -257,9 +277,14 @@ async function compose(
     onConnected: (node) => {
       driver.push({ type: 'peer-host', node, host: host.hostOf(node) });
       driver.push({ type: 'peer-connected', node });
+      peerLog.info({ peer: node, connected: host.peers().length }, 'peer.connected');
+      company.came(node);
     },
-    onDisconnected: (node) =>
-      driver.push({ type: 'peer-disconnected', node, sentAway: host.isSentAway(node) }),
+    onDisconnected: (node) => {
+      driver.push({ type: 'peer-disconnected', node, sentAway: host.isSentAway(node) });
+      peerLog.info({ peer: node, connected: host.peers().length }, 'peer.disconnected');
+      company.went(node);
+    },
     onUnreachable: (node) => driver.push({ type: 'unreachable', node }),
   });
   host.gossip.listen((gossip, from) => driver.push({ type: 'gossip', from, gossip }));
@@ -335,9 +360,17 @@ async function compose(
   });
   answerTails(host, logSource);
   await clearSpool(join(dataDir, 'spool'));
+  const { origins } = loaded;
+  const isFixed = origins.has('api.port') || origins.has('api.host');
+  const apiPort = await planApiPort(
+    config.api.host,
+    config.api.port,
+    config.network.listenFallback && !isFixed,
+  );
+  if (apiPort !== config.api.port) peerLog.warn({ from: config.api.port }, 'api.moved');
   const api = await createApiServer(service, {
     host: config.api.host,
-    port: config.api.port,
+    port: apiPort,
     insecure: config.api.insecure,
     allowedHosts: [],
     allowedOrigins: [],

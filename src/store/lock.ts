@@ -29,7 +29,7 @@ export function lockDataDir(dir: string): DataDirLock {
   } catch (error) {
     if (sqliteFault(error) !== 'busy') throw storeUnusable(path, error);
     throw new ShoalError(
-      { code: 'data-dir-locked', path: dir, pid: readPid(pidPath) },
+      { code: 'data-dir-locked', path: dir, pid: readPid(pidPath), bootstrap: '' },
       { cause: error },
     );
   }

@@ -98,7 +98,9 @@ test('a directory has one peer; the lock ends with its process, however that end
     () => lockDataDir(dir),
     (error) => {
       assert.ok(error instanceof ShoalError);
-      assert.deepEqual(error.failure, { code: 'data-dir-locked', path: dir, pid: holder.pid });
+      assert.deepEqual(error.failure, {
+        ...{ code: 'data-dir-locked', path: dir, pid: holder.pid, bootstrap: '' },
+      });
       return true;
     },
   );

@@ -45,7 +45,7 @@ const examples: Details = {
   'result-not-ready': { job: 'VALUE', state: 'Running' },
   'logs-unavailable': { execution: 'VALUE', why: 'it is gone' },
   'port-in-use': { address: 'VALUE' },
-  'data-dir-locked': { path: 'VALUE', pid: 4711 },
+  'data-dir-locked': { path: 'VALUE', pid: 4711, bootstrap: '' },
   'store-unusable': { path: 'VALUE', why: 'it is read-only' },
   'daemon-unreachable': { address: 'VALUE' },
   'peer-unreachable': { node: 'VALUE', why: 'no route' },
