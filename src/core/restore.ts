@@ -220,7 +220,7 @@ function resume(core: With<'mesh' | 'keeping'>, kept: KeptJob, passedMs: number)
   if (close !== null) {
     rememberEnd(core, job, { close, configs: kept.ledger.configs });
     // The last process knew of the end, and had not heard the rest.
-    if (!core.keeping.shelf.has(job)) askRest(core, kept);
+    if (!core.keeping.shelf.has(job)) askRest(core, kept, close);
     touch(core, job);
     return;
   }

@@ -153,6 +153,13 @@ export const reseeding: Mutations = {
       instead: '',
       why: 'the job is re-seeded once more, for nothing',
     },
+    {
+      name: 'who never kept a job where it is over is told of the end alone',
+      within: 'tellOver',
+      text: 'if (everKept(ledger, to)) return;',
+      instead: 'if (currentOf(ledger).keepers.length > 0) return;',
+      why: 'it goes on for ever: it can ask nobody for the results',
+    },
   ],
   'src/core/keeping/changing.ts': [
     {
@@ -239,6 +246,15 @@ export const reseeding: Mutations = {
       text: 'sameConfig(a.body.config, b.body.config)',
       instead: 'a.hlc === b.hlc',
       why: 'who knows the other one is told for ever',
+    },
+  ],
+  'src/core/consensus/missing.ts': [
+    {
+      name: 'those that brought a job to its end before it was re-seeded are not asked',
+      within: 'askRest',
+      text: 'for (const node of keeperNodes(ended)) unheard.add(node);',
+      instead: 'unheard.delete(core.self);',
+      why: 'the results that they know never come when nobody else is left',
     },
   ],
 };

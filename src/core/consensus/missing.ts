@@ -11,9 +11,10 @@ import { send } from '../node/outbox.ts';
 import type { Node, With } from '../node/state.ts';
 import { after } from '../record/ids.ts';
 import type { JobId, Millis, NodeId } from '../record/ids.ts';
-import { currentOf } from '../record/chain.ts';
+import { certifiedEpoch } from '../record/certificate.ts';
+import { configurationOf, currentOf } from '../record/chain.ts';
 import { keeperNodes } from '../record/keeper-set.ts';
-import type { Slot } from '../record/records.ts';
+import type { Certified, Slot } from '../record/records.ts';
 import { slotOf } from '../record/slot.ts';
 import { jobTimer } from './proposer.ts';
 import { chunkOfValue } from './snapshot.ts';
@@ -41,9 +42,13 @@ export interface Missing {
 }
 
 /** Asks the other keepers for all they know of a job of whose end this one has heard by the way. */
-export function askRest(core: Node, kept: KeptJob): void {
+export function askRest(core: Node, kept: KeptJob, end: Certified<'close'>): void {
   const { ledger } = kept;
   const unheard = new Set(keeperNodes(currentOf(ledger)));
+  // Of one that was re-seeded those that brought it to its end may know all of it alone.
+  const ended = configurationOf(ledger, certifiedEpoch(end).config);
+  if (ended !== null && ended.config.major !== currentOf(ledger).config.major)
+    for (const node of keeperNodes(ended)) unheard.add(node);
   unheard.delete(core.self);
   ask(core, ledger.job, unheard);
   // Of a job that is still open here its keepers are asked anyway, until it is not.

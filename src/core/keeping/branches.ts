@@ -3,6 +3,7 @@
  * to be gone were only cut off. The higher one counts, but where a quorum of the lower one's keepers never missed each
  * other: a keeper of those stays, and whoever goes by the higher asks them, in rounds, and yields when a quorum says so.
  */
+import { tellFew, TOLD_AT_ONCE } from '../consensus/missing.ts';
 import { learn } from '../consensus/proposer.ts';
 import type { Message } from '../contract/messages.ts';
 import { allow, pointsFor } from '../mesh/allowance.ts';
@@ -92,13 +93,13 @@ export function takeBranch(
   if (told === null) return refuse(core, from, 'bad-certificate', false);
   const [own, other] = [currentOf(ledger).config, currentOf(told).config];
   // Those there may go on with what is over here.
-  if (compareConfigs(other, own) < 0 && other.major !== own.major) tellEnd(core, from, ledger);
+  if (compareConfigs(other, own) < 0 && other.major !== own.major) tellOver(core, from, ledger);
   if (compareConfigs(other, own) <= 0) return;
   if (hasLeft(core, kept, told)) return refuse(core, from, 'outdated-epoch', false);
   const isOther = other.major !== own.major;
   const isOver = isOther && isOverFor(core, ledger, told, latest);
   // However this node takes it: whoever keeps the job there is to hear of that.
-  if (isOver) tellEnd(core, from, ledger);
+  if (isOver) tellOver(core, from, ledger);
   if (isOther && isKeeper(currentOf(ledger), from)) noteElsewhere(core, kept, from);
   if (isOther && stays(core, kept)) return refuse(core, from, 'outdated-epoch', false);
   // An end counts whoever tells of it: nobody has to go on with the job then.
@@ -114,6 +115,20 @@ export function takeBranch(
   goOnTo(core, kept, fresh);
   if (isOther) handWishes(core, ledger);
   if (everKept(ledger, core.self)) bind(core, kept);
+}
+
+/**
+ * It is over here, and may go on there. Who kept it here asks for what the end rests on; who did not has nobody to ask
+ * when all who did are gone.
+ */
+function tellOver(core: With<'mesh'>, to: NodeId, ledger: Ledger): void {
+  const { job, close, committed } = ledger;
+  if (close === null) return;
+  tellEnd(core, to, ledger);
+  if (everKept(ledger, to)) return;
+  const values = [...committed.values()].filter(({ record }) => record.type !== 'close');
+  values.push(close);
+  for (let at = 0; at < values.length; at += TOLD_AT_ONCE) tellFew(core, to, job, values.slice(at));
 }
 
 /** Whether it goes by no higher branch. */
@@ -299,7 +314,7 @@ export function onBranch(
   const told = branchOf(core.suite, firstOf(ledger.admission.record.body), configs);
   if (told === null) return refuse(core, from, 'bad-certificate', false);
   if (!everKept(told, from)) return refuse(core, from, 'not-keeper', false);
-  if (ledger.close !== null) return tellEnd(core, from, ledger);
+  if (ledger.close !== null) return tellOver(core, from, ledger);
   takeBranch(core, from, kept, configs);
   const intact = isIntact(core, kept);
   send(core, from, { type: 'branch-known', job, turn, intact, ...changes(ledger.configs) });

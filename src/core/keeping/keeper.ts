@@ -125,7 +125,7 @@ export function learnClose(core: Node, kept: KeptJob, close: Certified<'close'>)
   if (!everKept(kept.ledger, core.self)) return void learn(core, kept, close);
   if (close.record.body.outcome === 'completed') kept.endedAt ??= core.now;
   else learn(core, kept, close);
-  askRest(core, kept);
+  askRest(core, kept, close);
 }
 
 export function onStates(

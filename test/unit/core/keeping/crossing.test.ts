@@ -1,4 +1,4 @@
-/** What a keeper of a re-seeded job tells those that kept it before, when it is over. */
+/** What keepers of the branches of a job tell each other when it is over in one of them. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { firstEpoch } from '../../../../src/core/record/ballot.ts';
@@ -6,13 +6,17 @@ import { FIRST_CONFIG, reseedId } from '../../../../src/core/record/chain.ts';
 import { slotOf } from '../../../../src/core/record/slot.ts';
 import { Cluster } from '../cluster.ts';
 import {
+  acceptOf,
   admitted,
   advertOf,
+  assignOf,
   at,
   certify,
   closeOf,
+  committed,
   idOf,
   jobWith,
+  stateOf,
   stopOf,
   storeOf,
   suite,
@@ -100,5 +104,58 @@ describe('the end of a re-seeded job', () => {
     const cluster = lone();
     for (let n = 1; n <= 1_005; n += 1) endOn(cluster, n);
     assert.equal(cluster.machine(0).sizes().branchEnds, 1_000);
+  });
+});
+
+describe('a job that is over for those before it was re-seeded', () => {
+  const of = admitted(jobWith(), [1, 0, 2]);
+  const { job } = of.spec.body;
+  const assign = committed(of, assignOf(of, { node: 7 }));
+  const accept = committed(of, acceptOf(of, stateOf(assign.record, 7, { phase: 'completed' })));
+  const close = committed(of, closeOf(of, { outcome: 'completed', code: 'completed' }));
+  const whole = [assign, accept, close];
+
+  /** Keeper 2 went on with these. */
+  function reseed(keepers: readonly number[]) {
+    const set = keepers.map((index) => ({ node: idOf(index), store: storeOf(index) }));
+    const config = reseedId(suite, job, FIRST_CONFIG, set);
+    const body = { job, config, keepers: set, former: [], reseeds: FIRST_CONFIG };
+    const record = suiteOf(2).seal('config', body, at(5), 'node');
+    return certify(record, slotOf(record), keepers.slice(0, 2), firstEpoch(body));
+  }
+
+  it('is told as a whole to who never kept it there, and has nobody to ask', () => {
+    const cluster = lone();
+    cluster.message(0, 1, { type: 'activate', ...of });
+    cluster.message(0, 1, { type: 'commit', job, values: whole });
+    assert.equal(cluster.inspect(0).jobs[0]?.state, 'Completed');
+    const configs = [reseed([2, 3, 4])];
+    const told = (node: number): readonly string[] => {
+      const before = cluster.messages('commit').length;
+      cluster.message(0, node, { type: 'branch', job, turn: 1, configs });
+      const commits = cluster.messages('commit').slice(before);
+      return commits.flatMap(({ message }) => message.values.map(({ record }) => record.type));
+    };
+    assert.deepEqual(told(3), ['assign', 'accept', 'close']);
+    assert.deepEqual(told(2), [], 'it asks for it');
+    assert.deepEqual(told(9), [], 'it keeps it nowhere');
+  });
+
+  it('is over for who goes on when it is told all of that', () => {
+    const cluster = lone();
+    cluster.message(0, 2, { type: 'activate', ...of, configs: [reseed([2, 0, 3])] });
+    cluster.message(0, 1, { type: 'closed', job, close });
+    assert.notEqual(cluster.inspect(0).jobs[0]?.state, 'Completed');
+    cluster.message(0, 1, { type: 'commit', job, values: whole });
+    assert.equal(cluster.inspect(0).jobs[0]?.state, 'Completed');
+  });
+
+  it('is asked about with those that brought it to its end', () => {
+    const cluster = lone();
+    cluster.message(0, 2, { type: 'activate', ...of, configs: [reseed([2, 0, 3])] });
+    const before = cluster.messages('status-wanted').length;
+    cluster.message(0, 1, { type: 'closed', job, close });
+    const asked = cluster.messages('status-wanted').slice(before);
+    assert.deepEqual(new Set(asked.map(({ to }) => to)), new Set([1, 2, 3].map(idOf)));
   });
 });
