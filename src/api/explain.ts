@@ -4,91 +4,21 @@
  */
 import type { WaitingView } from '../core/contract/messages.ts';
 import type { KeepersView } from '../core/contract/reply.ts';
-import type { Refusal, ResourceName } from '../core/record/refusals.ts';
-import type { Constraint } from '../job/model.ts';
+import { refusalWords } from '../core/record/refusal-words.ts';
+import type { Refusal } from '../core/record/refusals.ts';
 import { noSay } from '../failures/no-say.ts';
 import { wrongTime } from '../failures/wrong-time.ts';
-import { formatBytes } from '../lib/units.ts';
-
-/** `2.5 cores`, `4.0 GB`, `1 GPU`. */
-function amount(resource: ResourceName, value: number): string {
-  switch (resource) {
-    case 'cpu':
-      return `${(value / 1000).toFixed(value % 1000 === 0 ? 0 : 1)} cores`;
-    case 'memory':
-    case 'disk':
-      return formatBytes(value);
-    case 'gpu':
-      return `${value} ${value === 1 ? 'GPU' : 'GPUs'}`;
-  }
-}
-
-function constraintText(constraint: Constraint): string {
-  const { Key, Operator, Values } = constraint;
-  switch (Operator) {
-    case 'exists':
-      return `${Key} exists`;
-    case '!':
-      return `${Key} does not exist`;
-    case 'in':
-    case 'notin':
-      return `${Key} ${Operator} (${Values.join(', ')})`;
-    case 'gt':
-      return `${Key} > ${Values[0] ?? ''}`;
-    case 'lt':
-      return `${Key} < ${Values[0] ?? ''}`;
-    case '=':
-    case '!=':
-      return `${Key} ${Operator} ${Values[0] ?? ''}`;
-  }
-}
-
-const withDetail = (detail: string): string => (detail === '' ? '' : ` (${detail})`);
 
 /** One refusal in words, without the number of nodes. */
 export function explainRefusal(refusal: Refusal): string {
   switch (refusal.code) {
-    case 'engine-missing':
-      return `engine ${refusal.engine} is not available${withDetail(refusal.detail)}`;
-    case 'publisher-missing':
-      return `publisher ${refusal.publisher} is not available`;
-    case 'source-missing':
-      return `input source ${refusal.source} is not available`;
-    case 'constraint':
-      return `constraint ${constraintText(refusal.constraint)} does not hold (${refusal.actual ?? 'no such label'})`;
-    case 'too-big':
-      return `${refusal.resource}: wants ${amount(refusal.resource, refusal.wanted)}, has ${amount(refusal.resource, refusal.capacity)} in all (never fits)`;
-    case 'busy':
-      return `${refusal.resource}: wants ${amount(refusal.resource, refusal.wanted)}, has ${amount(refusal.resource, refusal.free)} free (busy)`;
-    case 'network':
-      return `network ${refusal.network} is not allowed there${withDetail(refusal.detail)}`;
-    case 'path-not-allowed':
-      return `the path ${refusal.path} may not be ${refusal.writable ? 'written' : 'read'} there (--allow-path)`;
-    case 'env-not-allowed':
-      return `the variable ${refusal.variable} is not set or may not be forwarded there`;
-    case 'owner-not-allowed':
-      return 'jobs of this owner are not taken there';
-    case 'namespace-not-allowed':
-      return `jobs of namespace ${refusal.namespace} are not taken there`;
-    case 'image-not-allowed':
-      return `the image ${refusal.image} is not allowed there`;
-    case 'unsupported':
-      return `not supported there: ${refusal.feature}`;
-    case 'draining':
-      return 'the node is shutting down and takes nothing new';
-    case 'store-full':
-      return "the node's disk is full";
-    case 'expired':
-      return 'the job has expired';
-    case 'over':
-      return 'the job is over';
-    case 'versions-full':
-      return `earlier versions that still run take ${refusal.bytes} of ${refusal.maxBytes} bytes there`;
     case 'other-store':
     case 'damaged':
       return noSay(refusal);
     case 'wrong-time':
       return wrongTime(refusal);
+    default:
+      return refusalWords(refusal);
   }
 }
 

@@ -72,7 +72,10 @@ describe('five peers, of which three have the label that a job asks for', () => 
     }
 
     const unmatched = (await mesh.reaches(first, nobody, 'Failed')).Job.State.Message;
-    assert.match(unmatched, /No node took the job up\. Reasons: constraint \(5 nodes\)/);
+    assert.match(
+      unmatched,
+      /available: 5, suitable: 0\.\n• 5 of 5 nodes: constraint [^]*\nNo node took the job up\./,
+    );
     const failed = (await mesh.reaches(first, failing, 'Failed')).Job.State.Message;
     assert.match(failed, /3 of 3 nodes did not complete it: n-.{8}: no salt is left; n-/);
   });

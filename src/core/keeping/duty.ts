@@ -39,6 +39,7 @@ export function workDue(
     isProposed: () => false,
     enrolment: enrolmentOf(kept.ledger, { ...kept, wallMs: 0 }, null, 0, {
       isPlacing: false,
+      available: () => 0,
       declines: new Map(),
     }),
     limits: { ...limits, retryBackoffMs: 0 },

@@ -3,6 +3,7 @@ import { JOB_TYPES } from '../../job/types.ts';
 import { changes } from '../record/chain.ts';
 import { jobTimer, noSupport, propose, restsOnResults } from '../consensus/proposer.ts';
 import type { KeptJob } from '../keeping/state.ts';
+import { aliveMembers } from '../mesh/members.ts';
 import { isNear } from '../mesh/reach.ts';
 import { behindMs } from '../mesh/backlog.ts';
 import { noteWork } from '../mesh/welcome.ts';
@@ -99,7 +100,11 @@ export const observedBy = (
     ageOf(core, kept),
     lead.epoch.number === 0 ? null : lead.since,
     core.config.limits.leaseLostMs,
-    { isPlacing: proposesPlaces(lead), declines: lead.seeking.declines },
+    {
+      isPlacing: proposesPlaces(lead),
+      available: () => aliveMembers(core).length + 1,
+      declines: lead.seeking.declines,
+    },
   ),
   limits: core.config.limits,
 });

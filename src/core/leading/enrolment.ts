@@ -34,6 +34,8 @@ export interface Enrolment {
   readonly calledUntil: Millis | null;
   /** Places are being given to nodes. */
   readonly isPlacing: boolean;
+  /** The nodes that are there. */
+  readonly available: () => number;
   /** Who told why it does not run the job. */
   readonly declines: ReadonlyMap<NodeId, Declined>;
 }
@@ -53,7 +55,7 @@ export function enrolmentOf(
   age: Age,
   since: Millis | null,
   leaseLostMs: number,
-  seen: Pick<Enrolment, 'isPlacing' | 'declines'>,
+  seen: Pick<Enrolment, 'isPlacing' | 'available' | 'declines'>,
 ): Enrolment | null {
   if (JOB_TYPES[spec.body.spec.Type].counted) return null;
   const first = after(age.activatedAt, CALLED_MS);
@@ -104,7 +106,7 @@ const WHY: Readonly<Record<Exclude<Fate, 'live'>, string>> = {
 /** @param of what its partitions come to */
 export function enrolmentEnd(
   { partitions, spec }: Ledger,
-  { until, calledUntil, isPlacing, declines }: Enrolment,
+  { until, calledUntil, isPlacing, available, declines }: Enrolment,
   now: Millis,
   of: { readonly open: number; readonly endings: ReadonlyMap<number, Ending> },
 ): { readonly calling: boolean; readonly complete: boolean; readonly ending: Ending | null } {
@@ -119,7 +121,8 @@ export function enrolmentEnd(
   if (of.open > 0 || isPlacing) return over;
   if (of.endings.size > 0) return { ...over, ending: failedEnding(of.endings, partitions.size) };
   if (partitions.size > 0) return { ...over, complete: true };
-  return { ...over, ending: notEnough(declines, 'not-enough-nodes', 'No node took the job up.') };
+  const search = { requested: 1, available, declines };
+  return { ...over, ending: notEnough(search, 'not-enough-nodes', 'No node took the job up.') };
 }
 
 function failedEnding(endings: ReadonlyMap<number, Ending>, enrolled: number): Ending {

@@ -9,6 +9,7 @@ import { JOB_TYPES } from '../../job/types.ts';
 import { after } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
 import type { Declined } from '../placing/state.ts';
+import { betterOf, refusalWords } from '../record/refusal-words.ts';
 import type { Refusal } from '../record/refusals.ts';
 import type { Ending } from './partition-plan.ts';
 
@@ -21,8 +22,10 @@ const FAIL_FAST_MS = 1_500;
  * thousand nodes by that time; who is silent for longer is not there.
  */
 export const PATIENCE_MS = 60_000;
-/** Reasons that are told of. */
+/** Reasons that are told of, and those that the end of a job names, each as long as that: nodes write into them. */
 const REASONS_MAX = 20;
+const REASONS_TOLD = 3;
+const WORDS_MAX = 250;
 
 /** What came of looking for nodes so far. */
 export interface Search {
@@ -30,6 +33,9 @@ export interface Search {
   readonly since: Millis;
   /** Since when this node has been running. */
   readonly startedAt: Millis;
+  /** Executions that want a node, and the nodes that are there. */
+  readonly requested: number;
+  readonly available: () => number;
   /** Offers not used yet. */
   readonly bids: number;
   readonly declines: ReadonlyMap<NodeId, Declined>;
@@ -59,8 +65,8 @@ export function queueEnding({ Type, Task }: Job, search: Search, now: Millis): V
     // An offer is taken within a moment.
     if (now < until || bids > 0) return wait(now < until ? until : null);
     const seconds = Task.Timeouts.QueueTimeout;
-    const message = `No node took the job within its QueueTimeout of ${seconds} s.`;
-    return { over: true, ending: notEnough(declines, 'queue-timeout', message) };
+    const why = `No node took the job within its QueueTimeout of ${seconds} s.`;
+    return { over: true, ending: notEnough(search, 'queue-timeout', why) };
   }
   const settledAt = after(
     search.startedAt,
@@ -72,16 +78,35 @@ export function queueEnding({ Type, Task }: Job, search: Search, now: Millis): V
   if (search.someCould()) return wait(null);
   const patientUntil = after(since, PATIENCE_MS);
   if (now < patientUntil && search.someMayAnswer()) return wait(patientUntil);
-  const message = 'No node of the mesh can run the job, and its QueueTimeout is 0.';
-  return { over: true, ending: notEnough(declines, 'not-enough-nodes', message) };
+  const why = 'No node of the mesh can run the job, and its QueueTimeout is 0.';
+  return { over: true, ending: notEnough(search, 'not-enough-nodes', why) };
 }
 
-export function notEnough(declines: Search['declines'], code: string, message: string): Ending {
+/**
+ * Nobody can run it. The words are Bacalhau's, as far as the reasons, for which scripts look.
+ * @param why it does not wait any longer
+ */
+export function notEnough(
+  { requested, available, declines }: Pick<Search, 'requested' | 'available' | 'declines'>,
+  code: string,
+  why: string,
+): Ending {
+  const nodes = Math.max(available(), declines.size);
+  const counts = `requested: ${requested}, available: ${nodes}, suitable: 0.`;
+  const all = nodes === 1 ? '1 node' : `${nodes} nodes`;
   const reasons = reasonsOf(declines)
-    .slice(0, 3)
-    .map(({ refusal, nodes }) => `${refusal.code} (${nodes} ${nodes === 1 ? 'node' : 'nodes'})`);
-  const why = reasons.length > 0 ? ` Reasons: ${reasons.join(', ')}.` : '';
-  return { outcome: 'failed', code, message: `${message}${why}`, evidence: [] };
+    .slice(0, REASONS_TOLD)
+    .map((one) => `\n• ${one.nodes} of ${all}: ${wordsOf(one.refusal)}`);
+  const message = `not enough nodes to run job. ${counts}${reasons.join('')}\n${why}`;
+  return { outcome: 'failed', code, message, evidence: [] };
+}
+
+function wordsOf(refusal: Refusal): string {
+  const { code } = refusal;
+  // What a keeper says who shall keep a job, no node says that is to run it.
+  if (code === 'other-store' || code === 'damaged' || code === 'wrong-time') return code;
+  const words = refusalWords(refusal);
+  return words.length > WORDS_MAX ? `${words.slice(0, WORDS_MAX)}…` : words;
 }
 
 /** What a node says of itself in a refusal; two that differ only in these are one reason. */
@@ -109,6 +134,7 @@ export function reasonsOf(
     for (const refusal of refusals) {
       const key = sameReason(refusal);
       const entry = counts.get(key) ?? { refusal, nodes: 0 };
+      entry.refusal = betterOf(entry.refusal, refusal);
       entry.nodes += 1;
       counts.set(key, entry);
     }

@@ -325,6 +325,8 @@ export function searchOf(core: With<'mesh'>, kept: KeptJob, lead: Leader): Searc
   return {
     since,
     startedAt: core.startedAt,
+    requested: lead.seeking.open,
+    available: () => aliveMembers(core).length + 1,
     bids: bids.size,
     declines,
     someCould: () => hasOffered || liveOn(kept, null).length > 0 || isAssigning(lead),

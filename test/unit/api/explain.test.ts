@@ -14,18 +14,21 @@ type Cases = {
 const region: Constraint = { Key: 'region', Operator: 'in', Values: ['eu', 'us'] };
 
 const CASES: Cases = {
-  'engine-missing': [{ engine: 'docker', detail: '' }, 'engine docker is not available'],
-  'publisher-missing': [{ publisher: 's3' }, 'publisher s3 is not available'],
-  'source-missing': [{ source: 's3' }, 'input source s3 is not available'],
+  'engine-missing': [
+    { engine: 'docker', detail: '' },
+    'does not support docker: the engine is not available',
+  ],
+  'publisher-missing': [{ publisher: 's3' }, 'does not support s3: the publisher is not available'],
+  'source-missing': [{ source: 's3' }, 'does not support s3: the input source is not available'],
   constraint: [
     { constraint: region, actual: null },
     'constraint region in (eu, us) does not hold (no such label)',
   ],
   'too-big': [
     { resource: 'cpu', wanted: 64_000, capacity: 7_500 },
-    'cpu: wants 64 cores, has 7.5 cores in all (never fits)',
+    'cpu: wants 64 cores, the largest has 7.5 cores in all (never fits)',
   ],
-  busy: [{ resource: 'gpu', wanted: 2, free: 1 }, 'gpu: wants 2 GPUs, has 1 GPU free (busy)'],
+  busy: [{ resource: 'gpu', wanted: 2, free: 1 }, 'gpu: wants 2 GPUs, at most 1 GPU free (busy)'],
   network: [
     { network: 'Host', detail: 'see --allow-network' },
     'network Host is not allowed there (see --allow-network)',

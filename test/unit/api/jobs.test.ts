@@ -318,7 +318,7 @@ test('a job that waits says why in words', async () => {
   const { json } = await api.call('GET', `/orchestrator/jobs/${job.id}`);
   assert.deepEqual(json['Waiting']?.['Explanation'], [
     '2 of 3 nodes: constraint region = us-west-2 does not hold (eu-central-1)',
-    '1 of 3 nodes: memory: wants 4.0 GB, has 2.1 GB free (busy)',
+    '1 of 3 nodes: memory: wants 4 GB, at most 2.1 GB free (busy)',
   ]);
   assert.match(String(json['Job']?.['State']?.['Message']), /us-west-2/);
 });

@@ -170,7 +170,10 @@ test('without a terminal the reason to wait is a line, said once', async () => {
     if (text.includes('Waiting:')) interrupt();
   };
   const { err } = await cli.run(['job', 'run'], { stdin, onErr });
-  assert.match(err, /^Waiting: 2 of 2 nodes: engine docker is not available \(not installed\)$/m);
+  assert.match(
+    err,
+    /^Waiting: 2 of 2 nodes: does not support docker: the engine is not available \(not installed\)$/m,
+  );
 });
 
 test('on a terminal progress is one line that is rewritten and taken away', async () => {

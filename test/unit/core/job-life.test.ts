@@ -127,7 +127,30 @@ describe('one machine alone', () => {
       .records.committed.find(({ record }) => record.type === 'close')?.record;
     assert.ok(close?.type === 'close');
     assert.equal(close.body.code, 'not-enough-nodes');
-    assert.match(close.body.message, /engine-missing \(1 node\)/);
+    assert.equal(
+      close.body.message,
+      'not enough nodes to run job. requested: 1, available: 1, suitable: 0.\n' +
+        '• 1 of 1 node: does not support lua: the engine is not available (no such engine here)\n' +
+        'No node of the mesh can run the job, and its QueueTimeout is 0.',
+    );
+  });
+
+  it('says of a job that is too big for all of them what the largest has', () => {
+    const sizes = [2_000, 4_000, 3_000];
+    const rest = { memoryBytes: 1e9, diskBytes: 1e9, gpus: 0 };
+    const cluster = new Cluster({
+      nodes: 3,
+      profile: (index) => ({ capacity: { ...rest, cpuMillis: sizes[index] ?? 0 } }),
+    });
+    const resources = { ...rest, cpuMillis: 8_000 };
+    cluster.submit(0, jobWith({}, { resources }));
+    cluster.until('the job ends', () => cluster.job(0).state === 'Failed');
+    const [close] = cluster.job(0).records.committed.map(({ record }) => record);
+    assert.ok(close?.type === 'close');
+    assert.match(
+      close.body.message,
+      /available: 3, suitable: 0\.\n• 3 of 3 nodes: cpu: wants 8 cores, the largest has 4 cores in all/,
+    );
   });
 
   it('ends a job at its TotalTimeout and stops what runs', () => {

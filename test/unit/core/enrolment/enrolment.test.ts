@@ -104,7 +104,7 @@ describe('a job that each node takes up by its own decision', () => {
     cluster.submit(0, ops(labelled('nowhere')));
     const close = ended(cluster);
     assert.deepEqual([close?.outcome, close?.code], ['failed', 'not-enough-nodes']);
-    assert.match(close?.message ?? '', /constraint \(4 nodes\)/);
+    assert.match(close?.message ?? '', /4 of 4 nodes: constraint room = nowhere does not hold/);
   });
 
   it('tells each program what Bacalhau tells it: no number among others', () => {

@@ -200,7 +200,13 @@ function build(from: Pool, type: JobType, given: Case): { facts: readonly Fact[]
     isProposed: () => false,
     enrolment: counted
       ? null
-      : { until: after(NOW, 5_000), calledUntil: null, isPlacing: false, declines: new Map() },
+      : {
+          until: after(NOW, 5_000),
+          calledUntil: null,
+          isPlacing: false,
+          available: () => 1,
+          declines: new Map(),
+        },
     limits: DEFAULT_LIMITS,
   };
   return { facts, seen };

@@ -104,6 +104,8 @@ function becauseOf(told: Told | undefined): ReplacedFor {
 const SEARCH: Search = {
   since: asMillis(NOW - 60_000),
   startedAt: asMillis(0),
+  requested: 1,
+  available: () => 3,
   bids: 0,
   declines: new Map(),
   someCould: () => false,
