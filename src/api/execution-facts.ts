@@ -101,7 +101,15 @@ interface Around {
   readonly latestAttempt: number;
   /** Why another took its place, if one did. */
   readonly replaces: ReplacedFor;
+  readonly totalTimeoutSeconds: number;
 }
+
+/** What the close of a job says that took longer than it may. */
+const TOTAL_TIMEOUT = 'total-timeout';
+
+/** The words of Bacalhau, and of an execution that has a time of its own: clients look for them. */
+const timedOut = (seconds: number): string =>
+  `Execution timed out after ${seconds}s, the TotalTimeout of its job`;
 
 const REPLACED: Readonly<Record<ReplacedFor, Pick<Standing, 'phase' | 'why'>>> = {
   failed: { phase: 'failed', why: 'it failed' },
@@ -134,6 +142,8 @@ function standingOf(one: Gathered, around: Around): Standing {
       why: left ? `${own}; ${by} replaced it` : `${by} took its place`,
     };
   }
+  if (close?.code === TOTAL_TIMEOUT)
+    return { phase: 'failed', wanted: false, why: timedOut(around.totalTimeoutSeconds) };
   if (close !== null)
     return { phase: 'cancelled', wanted: false, why: `the job is ${close.outcome}` };
   if (successor !== null && phase !== 'cancelled' && successor.rolls)
@@ -193,6 +203,7 @@ export function executionFacts(
       successor,
       accepted: byPartition ? (accepted.get(one.body.partition) ?? null) : null,
       latestAttempt: byPartition ? (latest.get(one.body.partition) ?? 0) : 0,
+      totalTimeoutSeconds: records.spec.body.spec.Task.Timeouts.TotalTimeout,
       replaces: replacing.get(`${one.body.partition}/${one.standsAs + 1}`)?.replaces ?? 'lost',
     }),
   }));

@@ -7,6 +7,7 @@ import type { Step } from '../core/record/course.ts';
 import type { Phase } from '../core/record/execution.ts';
 import type { AssignBody, ReplacedFor, Signed } from '../core/record/records.ts';
 import { isTerminalPhase, shortNode } from './execution-facts.ts';
+import { newState } from './execution-states.ts';
 import { RANKS } from './story-event.ts';
 import type { StoryEvent } from './story-event.ts';
 
@@ -61,7 +62,7 @@ function phaseTold({ body }: Signed<'state'>, phase: Phase): Told {
   const { execution, node, failure, exitCode } = body;
   const { topic, message: word } = PHASES[phase];
   const key = `${execution}/${phase}`;
-  const details: Record<string, string> = { NodeID: node, NewState: phase };
+  const details: Record<string, string> = { NodeID: node, ...newState(phase) };
   if (!isTerminalPhase(phase)) return { key, topic, message: word, details };
   if (exitCode !== null) details['ExitCode'] = String(exitCode);
   if (phase === 'completed')
@@ -98,7 +99,7 @@ function restartTold(
       ...{
         key: `${execution}/resumed/${restarts}`,
         topic,
-        details: { ...details, NewState: 'running' },
+        details: { ...details, ...newState('running') },
       },
       message: `Started again (restart ${restarts})`,
     };
@@ -113,7 +114,7 @@ function restartTold(
       : `${end}; it is started again after ${retryMs / 1_000} s (restart ${restarts})`,
     details: {
       ...details,
-      NewState: rests ? 'resting' : 'restarting',
+      ...newState(rests ? 'resting' : 'restarting'),
       ...(exitCode === null ? {} : { ExitCode: String(exitCode) }),
       ...(failure === null ? {} : errorOf(failure, false)),
     },
@@ -137,6 +138,13 @@ const GIVEN_UP: Readonly<Record<ReplacedFor, string>> = {
   surplus: 'Surplus: an older replica was back',
 };
 const MOVED = 'Moved, as its node left';
+const PHASE_AFTER: Readonly<Record<ReplacedFor, Phase>> = {
+  failed: 'failed',
+  lost: 'lost',
+  missed: 'cancelled',
+  overdue: 'lost',
+  surplus: 'cancelled',
+};
 
 /**
  * That another attempt was committed in the place of one, which is why that was given up.
@@ -167,7 +175,7 @@ export function givenUp(
     message: `${moved ? MOVED : GIVEN_UP[replaces]}; ${next}`,
     details: {
       ...(before === null ? {} : { NodeID: before.node }),
-      NewState: moved ? 'moved' : replaces,
+      ...newState(moved ? 'moved' : PHASE_AFTER[replaces]),
       Reason: moved ? 'draining' : replaces,
       ...(isError ? { IsError: 'true', Retryable: 'true', FailsExecution: 'true' } : {}),
     },

@@ -16,6 +16,15 @@ const HINTS: Readonly<Partial<Record<FailureCode, string>>> = {
   'keepers-unreachable': 'Submit the same spec with the same idempotency token again.',
 };
 
+/** Parts of Bacalhau that say the same, for clients that look for them. */
+const COMPONENTS: Readonly<Partial<Record<FailureCode, string>>> = {
+  'job-not-found': 'JobStore',
+  'job-ambiguous': 'JobStore',
+  'version-not-found': 'JobStore',
+  'execution-not-found': 'JobStore',
+  'node-not-found': 'NodesManager',
+};
+
 /** The body and status of a failure. */
 export function errorJson(failure: Failure, requestId: string): ErrorJson {
   const answer = FAILURES[failure.code];
@@ -25,7 +34,7 @@ export function errorJson(failure: Failure, requestId: string): ErrorJson {
     Message: describe(failure),
     RequestID: requestId,
     Code: answer.apiCode,
-    Component: 'APIServer',
+    Component: COMPONENTS[failure.code] ?? 'APIServer',
     ...(hint === undefined ? {} : { Hint: hint }),
     Details: { ...placeOf(failure), code: failure.code, retryable: String(answer.again) },
   };

@@ -1,14 +1,15 @@
 /**
- * A job and its executions in Bacalhau's JSON, derived from the records. Pure and deterministic: the
+ * A job and its executions in Bacalhau's JSON, derived from the records. Deterministic: the
  * same records give the same text on every node.
  */
 import { JOB_TYPES } from '../job/types.ts';
-import type { Phase } from '../core/record/execution.ts';
 import type { JobRecords, JobState, ListedJob, WaitingView } from '../core/contract/messages.ts';
 import type { KeepersView } from '../core/contract/reply.ts';
 import { jobToBacalhau } from '../job/to-bacalhau.ts';
 import type { Job, Resources } from '../job/model.ts';
 import { closeOf, executionFacts, type ExecutionFacts } from './execution-facts.ts';
+import { evaluationIdOf } from './evaluation-id.ts';
+import { EXECUTION_STATES } from './execution-states.ts';
 import { explainKeepers, explainRefusal, explainWaiting } from './explain.ts';
 import type { JobView } from './service.ts';
 import { nanosOf } from './times.ts';
@@ -132,20 +133,6 @@ export function summaryJson(summary: ListedJob): JobJson {
   };
 }
 
-/** Bacalhau's numbers of `ComputeState`. */
-const COMPUTE_STATE: Readonly<Record<Phase | 'assigned', number>> = {
-  assigned: 3,
-  received: 5,
-  preparing: 5,
-  starting: 5,
-  running: 6,
-  publishing: 7,
-  completed: 9,
-  failed: 10,
-  cancelled: 11,
-  lost: 10,
-};
-
 /** Cores and bytes, zero members left out. */
 export function resourcesJson(resources: Resources): ResourcesJson {
   return {
@@ -210,6 +197,7 @@ export function executionsJson(
   const { job, spec, version } = records.spec.body;
   const all = executionFacts(records, version < current ? { version: current, rolls } : null);
   const neighbours = neighboursOf(all);
+  const evaluation = evaluationIdOf(job, version);
   return all.map((facts) => {
     const { previous, next } = neighbours(facts);
     const { standing } = facts;
@@ -220,15 +208,15 @@ export function executionsJson(
     return {
       ID: facts.id,
       Namespace: spec.Namespace,
-      EvalID: '',
+      EvalID: facts.version === version ? evaluation : evaluationIdOf(job, facts.version),
       Name: facts.id,
       NodeID: facts.node,
       JobID: job,
       JobVersion: facts.version,
       AllocatedResources: { Tasks: { [spec.Task.Name]: resourcesJson(spec.Task.resources) } },
       DesiredState: { StateType: standing.wanted ? 1 : 2, Message: why },
-      ComputeState: { StateType: COMPUTE_STATE[standing.phase], Message: why },
-      PublishedResult: result === null ? null : { Type: 'ipfs', Params: result.Params },
+      ComputeState: { StateType: EXECUTION_STATES[standing.phase].number, Message: why },
+      PublishedResult: result === null ? { Type: '' } : { Type: 'ipfs', Params: result.Params },
       RunOutput: runOutput(facts),
       PreviousExecution: previous,
       NextExecution: next,

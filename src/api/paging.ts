@@ -3,6 +3,7 @@
  * order and limit of the request that carries it.
  */
 import { ShoalError } from '../failures/shoal-error.ts';
+import { own } from '../job/own.ts';
 
 export interface Page {
   readonly orderBy: string;
@@ -52,4 +53,25 @@ export function cut<T>(
   const end = page.limit === 0 ? items.length : page.offset + page.limit;
   const next = end < items.length ? encodeToken({ ...page, offset: end }) : '';
   return { items: items.slice(page.offset, end), next };
+}
+
+export type Order<T> = (a: T, b: T) => number;
+
+/** By the order that the page names. @throws ShoalError `request-invalid`. */
+export function sorted<T>(
+  items: readonly T[],
+  page: Page,
+  orders: Readonly<Record<string, Order<T>>>,
+): T[] {
+  const order = own(orders, page.orderBy);
+  if (order === undefined) {
+    throw new ShoalError({
+      code: 'request-invalid',
+      place: 'order_by',
+      value: page.orderBy,
+      expected: Object.keys(orders).filter(Boolean).join(', '),
+    });
+  }
+  const list = [...items].sort(order);
+  return page.reverse ? list.reverse() : list;
 }

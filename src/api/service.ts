@@ -13,8 +13,6 @@ import type { AdvertBody, Certified } from '../core/record/records.ts';
 /** The answer to a submission: the job is on W keepers' disks. */
 export interface Submitted {
   readonly jobId: string;
-  /** Names this submission in Bacalhau's answers; a bare uuid is fine. */
-  readonly evaluationId: string;
   /** Complete sentences about what was ignored or will be slow. */
   readonly warnings: readonly string[];
   /** The keeper signatures: proof that the job is durable. */
@@ -38,7 +36,6 @@ export interface SubmitOptions {
 /** Another version of a job that is there. */
 export interface Updated {
   readonly jobId: string;
-  readonly evaluationId: string;
   readonly version: number;
   readonly warnings: readonly string[];
 }

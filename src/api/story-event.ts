@@ -24,6 +24,7 @@ export const RANKS = {
   command: 4,
   givenUp: 5,
   assign: 6,
+  running: 7,
   step: 10,
   accept: 50,
   rolled: 51,

@@ -3,10 +3,11 @@
  * records tells the same story, whenever it is asked.
  */
 import { JOB_TYPES } from '../job/types.ts';
-import type { JobRecords } from '../core/contract/messages.ts';
+import type { JobRecords, JobState } from '../core/contract/messages.ts';
 import { firstConfiguration } from '../core/record/chain.ts';
 import type {
   AssignBody,
+  CloseOutcome,
   CommandBody,
   Follows,
   Keeper,
@@ -14,6 +15,7 @@ import type {
   VersionBody,
 } from '../core/record/records.ts';
 import { shortNode } from './execution-facts.ts';
+import { newState } from './execution-states.ts';
 import { executionEvents, givenUp } from './execution-story.ts';
 import { cameUp } from './rolling.ts';
 import type { JobView } from './service.ts';
@@ -47,6 +49,7 @@ function versionEvents(view: Told): StoryEvent[] {
     ...keeperEvents(view),
     ...commandEvents(records),
     ...records.committed.map(({ record }) => committedEvent(record, counted)),
+    ...runningEvent(records),
     ...givenUpEvents(records),
     ...records.states.flatMap(executionEvents),
     ...rolledEvent(records),
@@ -175,7 +178,7 @@ function committedEvent(
       return {
         ...{ ...base, execution: record.body.execution, rank: RANKS.assign, topic: 'Scheduling' },
         message: assignText(record.body, counted),
-        details: { NodeID: record.body.node, NewState: 'assigned' },
+        details: { NodeID: record.body.node, ...newState('assigned') },
       };
     case 'accept': {
       const { execution, node, exitCode, result } = record.body;
@@ -205,10 +208,30 @@ function committedEvent(
           topic: 'State Update',
           message: `Job ${outcome}: ${message}`,
         },
-        details: { NewState: outcome, Reason: code, ...error },
+        details: { NewState: STATE_AFTER[outcome], Reason: code, ...error },
       };
     }
   }
+}
+
+const STATE_AFTER: Readonly<Record<CloseOutcome, JobState>> = {
+  completed: 'Completed',
+  failed: 'Failed',
+  stopped: 'Stopped',
+};
+
+/** With the first attempt of its first part: the same event, whatever else was assigned before and is told later. */
+function runningEvent(records: JobRecords): StoryEvent[] {
+  const { version } = records.spec.body;
+  const first = assignsIn(records).find(({ body }) => body.partition === 0 && body.attempt === 0);
+  if (first === undefined) return [];
+  return [
+    {
+      ...{ key: `running/${version}`, at: Math.floor(first.hlc), rank: RANKS.running },
+      ...{ execution: null, version, topic: 'State Update', message: 'Job running' },
+      details: { NewState: 'Running' },
+    },
+  ];
 }
 
 function assignsIn({ committed }: JobRecords): Signed<'assign'>[] {

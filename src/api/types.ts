@@ -89,7 +89,10 @@ export interface ExecutionJson {
   readonly AllocatedResources: { readonly Tasks: Readonly<Record<string, ResourcesJson>> };
   readonly DesiredState: StateJson<number>;
   readonly ComputeState: StateJson<number>;
-  readonly PublishedResult: SpecConfigJson | null;
+  /** Absent where there are many of a large job. */
+  readonly Job?: JobJson;
+  /** Without `Params`, and of the type '', for none. */
+  readonly PublishedResult: SpecConfigJson | { readonly Type: '' };
   readonly RunOutput: RunOutputJson | null;
   readonly PreviousExecution: string;
   readonly NextExecution: string;

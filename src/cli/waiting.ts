@@ -110,7 +110,7 @@ class Waiter {
         this.#show(events);
         token = page?.NextToken ?? token;
         if (page !== null && token === '') return 'over';
-        if (untilRunning && events.some(({ Event }) => Event.Details['NewState'] === 'running'))
+        if (untilRunning && events.some(({ Event }) => Event.Details['Phase'] === 'running'))
           return 'running';
         if (timeoutMs > 0 && Date.now() - this.#startedAt >= timeoutMs) return 'timeout';
         wait = events.length > 0 ? POLL_MIN_MS : Math.min(POLL_MAX_MS, wait * 1.5);

@@ -32,7 +32,8 @@ export type Failure =
   /** Jobs and executions. */
   | { readonly code: 'no-changes'; readonly name: string }
   | { readonly code: 'job-pending'; readonly job: string; readonly state: string }
-  | { readonly code: 'execution-not-found'; readonly ref: string }
+  /** `ref` '': the job has none at all. */
+  | { readonly code: 'execution-not-found'; readonly ref: string; readonly job: string }
   | { readonly code: 'node-not-found'; readonly ref: string }
   | { readonly code: 'result-not-ready'; readonly job: string; readonly state: string }
   | { readonly code: 'logs-unavailable'; readonly execution: string; readonly why: string }
@@ -64,6 +65,13 @@ export type Failure =
   | { readonly code: 'key-required' }
   | { readonly code: 'key-scope'; readonly scope: string; readonly needed: string }
   | { readonly code: 'not-supported'; readonly feature: string; readonly instead: string }
+  /** A version of a job that it never had, or of which nothing is kept any more. */
+  | {
+      readonly code: 'version-not-found';
+      readonly job: string;
+      readonly version: number;
+      readonly current: number;
+    }
   /** The command line. */
   | { readonly code: 'usage'; readonly what: string; readonly hint: string }
   | { readonly code: 'prefix-too-short'; readonly ref: string; readonly minDigits: number }

@@ -133,17 +133,23 @@ export const FAILURES: Rows = {
     3,
     ({ path, why }) => `The path "${path}" is refused: ${why}.`,
   ),
-  'execution-not-found': final(
+  'execution-not-found': final(404, 'NotFound', 3, ({ ref, job }) =>
+    ref === ''
+      ? `no executions found for job ${job}. It has not run anywhere yet; \`shoal job describe ${job}\` says why.`
+      : `execution not found: ${ref}. \`shoal job executions <job>\` lists them.`,
+  ),
+  'version-not-found': final(
     404,
     'NotFound',
     3,
-    ({ ref }) => `No execution ${ref}. \`shoal job executions <job>\` lists them.`,
+    ({ job, version, current }) =>
+      `job version ${version} not found for job ${job}. Its present version is ${current}; \`shoal job versions ${job}\` lists those that are still known.`,
   ),
   'node-not-found': final(
     404,
     'NotFound',
     3,
-    ({ ref }) => `No node ${ref} is known here. \`shoal node list\` lists them.`,
+    ({ ref }) => `node not found: ${ref}. \`shoal node list\` lists those known here.`,
   ),
   'result-not-ready': passing(
     409,
@@ -287,8 +293,8 @@ export const FAILURES: Rows = {
   internal: final(500, 'InternalError', 1, ({ what }) => `A defect in shoal: ${what}.`),
   'job-not-found': final(404, 'NotFound', 3, (failure) =>
     failure.silent.length === 0
-      ? `No job ${failure.ref} is known in this mesh. \`shoal job list\` lists them.`
-      : `No job ${failure.ref} is known to the peers that answered. ${unanswered(failure)} Ask again when they are back.`,
+      ? `job not found: ${failure.ref}. Nobody in this mesh knows it; \`shoal job list\` lists the jobs.`
+      : `job not found: ${failure.ref}. No peer that answered knows it. ${unanswered(failure)} Ask again when they are back.`,
   ),
   'job-unreachable': passing(
     503,
@@ -315,14 +321,14 @@ export const FAILURES: Rows = {
     'ResourceInUse',
     3,
     ({ name }) =>
-      `No changes detected: the job ${name} has this very spec. \`shoal job rerun ${name}\` runs it once more, \`--force\` makes it a new version all the same.`,
+      `no changes detected for new job spec: the job ${name} has this very one. \`shoal job rerun ${name}\` runs it once more, \`--force\` makes it a new version all the same.`,
   ),
   'job-pending': passing(
     409,
     'ResourceInUse',
     3,
     ({ job, state }) =>
-      `Cannot rerun job ${job} in state ${state}: it has not run yet. Wait until it runs, or stop it.`,
+      `cannot rerun job in state ${state}: ${job} has not run yet. Wait until it runs, or stop it.`,
   ),
   'job-changed': passing(
     409,

@@ -301,7 +301,6 @@ function submitted(
   const few = fewKeepers(keepers.length, wanted);
   return {
     jobId: job,
-    evaluationId: randomUUID(),
     warnings: few === null ? warnings : [...warnings, few],
     receipt,
     version,
@@ -397,18 +396,14 @@ async function rerun(
     version === 0 ? present : await findJob(deps, job, spec.Namespace, 0, version);
   demandVersion(records, version);
   const done = await update(deps, present, records.spec.body.spec, { how: 'rerun', reason });
-  return { jobId: job, evaluationId: randomUUID(), version: done.version, warnings: [] };
+  return { jobId: job, version: done.version, warnings: [] };
 }
 
-/** @throws ShoalError `request-invalid` */
+/** @throws ShoalError `version-not-found` */
 function demandVersion({ spec }: JobRecords, version: number): void {
   if (version === 0 || spec.body.version === version) return;
-  throw new ShoalError({
-    code: 'request-invalid',
-    place: 'version',
-    value: String(version),
-    expected: `${spec.body.version}, or an earlier one that is still known`,
-  });
+  const { job, version: current } = spec.body;
+  throw new ShoalError({ code: 'version-not-found', job, version, current });
 }
 
 /** Large inline files are added to IPFS and named by their CID; archives stay, their unpacking is part of `inline`. */

@@ -27,7 +27,10 @@ async function stagesOf(api: Api, job: string): Promise<string> {
   const { history } = await api.job(job);
   const start = Date.parse(history[0]?.Time ?? '');
   const stages = history
-    .map(({ Time, Event }) => ({ state: Event.Details['NewState'], at: Date.parse(Time) - start }))
+    .map(({ Time, Event }) => ({
+      state: Event.Details['Phase'] ?? Event.Details['NewState'],
+      at: Date.parse(Time) - start,
+    }))
     .filter(({ state }) => state !== undefined);
   return stages.map(({ state, at }) => `${state} ${at}`).join(', ');
 }

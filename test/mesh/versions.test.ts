@@ -47,7 +47,7 @@ describe('five peers', () => {
     assert.equal(idIn(printed), id);
     const same = await mesh.cli(other, ['job', 'run', '-'], JSON.stringify(spec));
     assert.equal(same.code, 3);
-    assert.match(same.stderr, /No changes detected.*--force/);
+    assert.match(same.stderr, /no changes detected.*--force/);
     const changed = JSON.stringify(noop({ Milliseconds: 20 }, { job: { Name: 'again' } }));
     const diff = await mesh.ok(other, ['job', 'diff', '-'], changed);
     assert.match(diff, /^-.*"Milliseconds": 10/m);

@@ -12,7 +12,7 @@ export function agentRoutes(app: FastifyInstance, { service, version }: RouteCon
   app.get('/agent/node', async (_request, reply) => {
     const self = (await service.nodes()).find((node) => node.self);
     if (self === undefined)
-      throw new ShoalError({ code: 'node-not-found', ref: 'of this peer itself' });
+      throw new ShoalError({ code: 'node-not-found', ref: 'this peer itself' });
     return send(reply, nodeInfoJson(self));
   });
   app.get('/agent/config', async (_request, reply) =>

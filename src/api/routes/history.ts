@@ -31,7 +31,11 @@ function executionOf(view: JobView, ref: string): { readonly id: string; readonl
   const facts = executionFacts(view.records).filter((one) => one.id.startsWith(ref));
   const [only] = facts;
   if (only === undefined || facts.length > 1)
-    throw new ShoalError({ code: 'execution-not-found', ref: ref.slice(0, 80) });
+    throw new ShoalError({
+      code: 'execution-not-found',
+      ref: ref.slice(0, 80),
+      job: view.records.spec.body.job,
+    });
   return { id: only.id, over: isTerminalPhase(only.standing.phase) };
 }
 

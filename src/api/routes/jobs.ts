@@ -1,6 +1,5 @@
 /** `/orchestrator/jobs`: submitting, looking up, listing and stopping jobs. */
 import { JOB_TYPES } from '../../job/types.ts';
-import { own } from '../../job/own.ts';
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ShoalError } from '../../failures/shoal-error.ts';
@@ -27,12 +26,21 @@ import {
   versionOf,
 } from '../http.ts';
 import { executionsJson, jobAnswer, resultsJson, specJson, summaryJson } from '../job-json.ts';
+import { evaluationIdOf } from '../evaluation-id.ts';
 import { toToken } from '../history-token.ts';
-import { cut, LIMIT_MAX, type Page } from '../paging.ts';
+import { countsOf, EXECUTION_ORDERS, firstPage, inPages, withJobs } from '../execution-lists.ts';
+import { cut, LIMIT_MAX, sorted, type Order } from '../paging.ts';
 import { explainRefusal } from '../explain.ts';
 import { isRolling } from '../rolling.ts';
 import type { JobView, Stopped } from '../service.ts';
-import type { ExecutionJson, HistoryJson, JobAnswer, ListJson, StopAnswer } from '../types.ts';
+import type {
+  ExecutionJson,
+  HistoryJson,
+  JobAnswer,
+  JobJson,
+  ListJson,
+  StopAnswer,
+} from '../types.ts';
 import type { RouteContext } from './context.ts';
 
 /** Jobs looked at for one list; the newest ones. */
@@ -67,69 +75,20 @@ function minKeepersOf(body: Readonly<Record<string, unknown>>): number {
   throw invalid('MinKeepers', JSON.stringify(given), `a whole number of at most ${KEEPERS_MAX}`);
 }
 
-/** Of old versions nothing is kept. @throws ShoalError `request-invalid`. */
+/** Of very old versions nothing is kept. @throws ShoalError `version-not-found`. */
 export function checkVersion(request: FastifyRequest, { current, records }: JobView): void {
   const asked = versionOf(request);
-  if (asked !== 0 && asked !== records.spec.body.version)
-    throw invalid(
-      'job_version',
-      String(asked),
-      `${current}, or an earlier one that is still known`,
-    );
-}
-
-/** The first of a list; the token continues it where the list itself is asked for. */
-const firstPage = <T>(items: readonly T[]): ListJson<T> => {
-  const page = { orderBy: '', reverse: false, limit: LIMIT_MAX, offset: 0 };
-  const { items: Items, next: NextToken } = cut(items, page);
-  return { NextToken, Items };
-};
-
-/** By partition and attempt while one answer has them all; more of them as the list goes on. */
-const inPages = (executions: readonly ExecutionJson[]): readonly ExecutionJson[] =>
-  executions.length <= LIMIT_MAX ? executions : [...executions].sort(executionCreated);
-
-/** Executions by their phase. */
-function countsOf(executions: readonly ExecutionJson[]): Readonly<Record<string, number>> {
-  const counts = new Map<string, number>();
-  for (const { Phase } of executions) counts.set(Phase, (counts.get(Phase) ?? 0) + 1);
-  return Object.fromEntries(counts);
+  const { job, version } = records.spec.body;
+  if (asked !== 0 && asked !== version)
+    throw new ShoalError({ code: 'version-not-found', job, version: asked, current });
 }
 
 const wholeList = <T>(items: readonly T[]): ListJson<T> => ({ NextToken: '', Items: items });
-
-type Order<T> = (a: T, b: T) => number;
-
-function sorted<T>(
-  items: readonly T[],
-  page: Page,
-  orders: Readonly<Record<string, Order<T>>>,
-): T[] {
-  const order = own(orders, page.orderBy);
-  if (order === undefined) {
-    throw invalid('order_by', page.orderBy, Object.keys(orders).filter(Boolean).join(', '));
-  }
-  const list = [...items].sort(order);
-  return page.reverse ? list.reverse() : list;
-}
 
 const created: Order<ListedJob> = (a, b) => a.createdAt - b.createdAt || (a.job < b.job ? -1 : 1);
 const modified: Order<ListedJob> = (a, b) =>
   a.modifiedAt - b.modifiedAt || (a.job < b.job ? -1 : 1);
 const JOB_ORDERS = { '': created, created_at: created, modified_at: modified };
-
-/** Nanoseconds: what is lost of them as a number is below the clock's own steps. */
-const executionCreated: Order<ExecutionJson> = (a, b) =>
-  Number(a.CreateTime) - Number(b.CreateTime);
-const executionModified: Order<ExecutionJson> = (a, b) =>
-  Number(a.ModifyTime) - Number(b.ModifyTime);
-const EXECUTION_ORDERS = {
-  '': executionCreated,
-  created_at: executionCreated,
-  create_time: executionCreated,
-  modified_at: executionModified,
-  modify_time: executionModified,
-};
 
 function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
   const submit = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
@@ -144,7 +103,7 @@ function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
     return send(reply, {
       JobID: done.jobId,
       JobVersion: done.version,
-      EvaluationID: done.evaluationId,
+      EvaluationID: evaluationIdOf(done.jobId, done.version),
       Warnings: [...warnings, ...done.warnings],
       Receipt: {
         Keepers: done.receipt.record.body.keepers.length,
@@ -179,7 +138,7 @@ function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
     return send(reply, {
       JobID: done.jobId,
       JobVersion: done.version,
-      EvaluationID: done.evaluationId,
+      EvaluationID: evaluationIdOf(done.jobId, done.version),
       Warnings: done.warnings,
     });
   });
@@ -228,11 +187,16 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
     return executionsJson(view, (node) => !heard.has(node));
   };
   /** Of the version asked for, or of all. */
-  const executionsOf = async (request: FastifyRequest): Promise<readonly ExecutionJson[]> => {
-    if (!flag(request, 'all_job_versions')) return executionsIn(await lookup(request, true));
-    const views = await service.versions(param(request, 'id'), namespaceOf(request));
-    const rolls = views.some(isRolling);
-    return (await Promise.all(views.map((view) => executionsIn(view, rolls)))).flat();
+  const executionsOf = async (
+    request: FastifyRequest,
+  ): Promise<{ readonly jobs: readonly JobJson[]; readonly all: readonly ExecutionJson[] }> => {
+    const everyVersion = flag(request, 'all_job_versions');
+    const views = everyVersion
+      ? await service.versions(param(request, 'id'), namespaceOf(request))
+      : [await lookup(request, true)];
+    const rolls = everyVersion && views.some(isRolling);
+    const all = (await Promise.all(views.map((view) => executionsIn(view, rolls)))).flat();
+    return { jobs: views.map((view) => jobAnswer(view).Job), all };
   };
   app.get('/orchestrator/jobs/:id', async (request, reply) => {
     const include = new Set(
@@ -243,10 +207,15 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
     const withExecutions = include.has('executions');
     const view = await lookup(request, withExecutions);
     const executions = withExecutions ? await executionsIn(view) : [];
+    const told = jobAnswer(view);
+    const page = firstPage(inPages(executions));
     const answer: JobAnswer = {
-      ...jobAnswer(view),
+      ...told,
       ...(withExecutions
-        ? { Counts: countsOf(executions), Executions: firstPage(inPages(executions)) }
+        ? {
+            Counts: countsOf(executions),
+            Executions: { ...page, Items: withJobs(page.Items, [told.Job]) },
+          }
         : {}),
       ...(include.has('history') ? { History: firstEvents(view) } : {}),
     };
@@ -254,9 +223,9 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
   });
   app.get('/orchestrator/jobs/:id/executions', async (request, reply) => {
     const page = pageOf(request, reply);
-    const executions = await executionsOf(request);
-    const { items, next } = cut(sorted(executions, page, EXECUTION_ORDERS), page);
-    return send(reply, { NextToken: next, Items: items });
+    const { all, jobs } = await executionsOf(request);
+    const { items, next } = cut(sorted(all, page, EXECUTION_ORDERS), page);
+    return send(reply, { NextToken: next, Items: withJobs(items, jobs) });
   });
   app.get('/orchestrator/jobs/:id/versions', async (request, reply) =>
     send(

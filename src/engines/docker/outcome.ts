@@ -63,7 +63,7 @@ function stoppedFailure(reason: StopReason, order: ExecutionOrder): ExecutionFai
     case 'cancelled':
       return cancelled();
     case 'execution-timeout': {
-      const text = `The program ran longer than ${order.timeoutMs / 1000} s. Raise Timeouts.ExecutionTimeout if it needs more.`;
+      const text = `Execution timed out after ${order.timeoutMs / 1000}s. Raise Timeouts.ExecutionTimeout if it needs more.`;
       return failureOf('execution-timeout', 'limit', text);
     }
     case 'output-not-written':

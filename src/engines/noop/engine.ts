@@ -77,7 +77,7 @@ async function runNoop(
     return failed('cancelled', 'transient', 'The execution was stopped on request.');
   }
   if (tooLong)
-    return failed('execution-timeout', 'limit', `Execution timed out after ${timeoutMs / 1000} s.`);
+    return failed('execution-timeout', 'limit', `Execution timed out after ${timeoutMs / 1000}s.`);
   if (params.fail !== null)
     return failed('noop-failed', params.failClass, params.fail.slice(0, 1_000));
   return {

@@ -46,7 +46,7 @@ export const timedOut = (timeoutMs: number): ExecutionFailure =>
   failure(
     'execution-timeout',
     'limit',
-    `Execution timed out after ${timeoutMs / 1000} s. Raise Timeouts.ExecutionTimeout if need be.`,
+    `Execution timed out after ${timeoutMs / 1000}s. Raise Timeouts.ExecutionTimeout if need be.`,
   );
 
 export const cpuExceeded = (cpuSeconds: number): ExecutionFailure =>

@@ -39,8 +39,8 @@ export async function executionToShow({ look, ref, follow, pause }: Following): 
     if (chosen !== null) return chosen;
     const comes = follow && ref === null && views.some((records) => closeIn(records) === null);
     if (comes && (await pause(ms))) continue;
-    const of = `of job ${views[0]?.spec.body.job}`;
-    throw new ShoalError({ code: 'execution-not-found', ref: ref ?? of });
+    const job = views[0]?.spec.body.job ?? '';
+    throw new ShoalError({ code: 'execution-not-found', ref: ref ?? '', job });
   }
 }
 

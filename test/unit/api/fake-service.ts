@@ -294,7 +294,6 @@ export class FakeService implements ShoalService {
     const receipt = fake.view().records.admission;
     return {
       jobId: fake.id,
-      evaluationId: uuidOf(hash(fake.id)),
       warnings: [],
       receipt,
       version: fake.view().records.spec.body.version,
@@ -346,8 +345,7 @@ export class FakeService implements ShoalService {
   async rerun(ref: string, namespace: string, options: RerunOptions): Promise<Updated> {
     const { id: jobId } = this.find(ref, namespace);
     this.reruns.push(options);
-    const evaluationId = uuidOf(hash(options.reason));
-    return { jobId, evaluationId, version: 2, warnings: [] };
+    return { jobId, version: 2, warnings: [] };
   }
 
   async listJobs(query: {
@@ -391,7 +389,7 @@ export class FakeService implements ShoalService {
         .view()
         .records.states.some(({ body }) => body.execution.startsWith(request.execution ?? ''))
     ) {
-      throw new ShoalError({ code: 'execution-not-found', ref: request.execution });
+      throw new ShoalError({ code: 'execution-not-found', ref: request.execution, job: job.id });
     }
     this.logsOpened += 1;
     try {

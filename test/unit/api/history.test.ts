@@ -97,6 +97,7 @@ describe('the story of an execution', () => {
       'Job submitted',
       'Job admitted: on disk at 3 of 3 keepers',
       `Assigned to n-${first.body.node.slice(-8)} (attempt 1)`,
+      'Job running',
       'Received by the node',
       'Fetching inputs',
       'Running',
@@ -117,12 +118,13 @@ describe('the story of an execution', () => {
       }
       assert.deepEqual(heard, whole(view(states.at(-1))));
     }
-    const [, , , , , pause, again] = whole(view(statesOf(first, CRASHES).at(-1)));
+    const [, , , , , , pause, again] = whole(view(statesOf(first, CRASHES).at(-1)));
     assert.equal(pause?.Event.Message, 'It used 2 GB.; it is started again after 1 s (restart 1)');
     assert.deepEqual(pause?.Event.Details, {
       NodeID: first.body.node,
       Restarts: '1',
-      NewState: 'restarting',
+      NewState: 'BidAccepted',
+      Phase: 'restarting',
       IsError: 'true',
       ErrorCode: 'out-of-memory',
       Hint: 'Raise the limit in the job, or let it use less.',
@@ -139,7 +141,7 @@ describe('the story of an execution', () => {
     ]).flat();
     const told = texts(view(statesOf(first, [{ phase: 'running' }, ...loop]).at(-1)));
     assert.equal(told.filter((text) => text.startsWith('Its program ended')).length, 8);
-    assert.deepEqual(told.slice(5, 7), [
+    assert.deepEqual(told.slice(6, 8), [
       'Started again 12 times before; no more is told of that',
       'Its program ended with exit code 1; it is started again after 1 s (restart 13)',
     ]);
@@ -152,7 +154,8 @@ describe('the story of an execution', () => {
     assert.equal(end?.Event.Message, 'Cancelled: job closed');
     assert.deepEqual(end.Event.Details, {
       NodeID: first.body.node,
-      NewState: 'cancelled',
+      NewState: 'Cancelled',
+      Phase: 'cancelled',
       Reason: 'job-closed',
     });
   });
@@ -175,20 +178,25 @@ describe('an attempt that was given up', () => {
 
   it('is told with the reason that was committed, at that moment', () => {
     const on = `attempt 2 on n-${second('lost').body.node.slice(-8)} takes its place`;
-    const reasons: readonly (readonly [ReplacedFor, string])[] = [
-      ['failed', 'Given up, as it failed'],
-      ['lost', 'Lost: nothing was heard of it for a whole lease'],
-      ['missed', 'Missed: its node refused it, or did not begin it in time'],
-      ['overdue', 'Overdue: it ran for longer than it may'],
-      ['surplus', 'Surplus: an older replica was back'],
+    const reasons: readonly (readonly [ReplacedFor, string, string, string])[] = [
+      ['failed', 'Failed', 'failed', 'Given up, as it failed'],
+      ['lost', 'Failed', 'lost', 'Lost: nothing was heard of it for a whole lease'],
+      [
+        'missed',
+        'Cancelled',
+        'cancelled',
+        'Missed: its node refused it, or did not begin it in time',
+      ],
+      ['overdue', 'Failed', 'lost', 'Overdue: it ran for longer than it may'],
+      ['surplus', 'Cancelled', 'cancelled', 'Surplus: an older replica was back'],
     ];
-    for (const [replaces, words] of reasons) {
+    for (const [replaces, state, phase, words] of reasons) {
       const event = told(second(replaces));
       assert.equal(event?.Message, `${words}; ${on}`);
       assert.equal(event.Timestamp, new Date(at(9_000)).toISOString());
       assert.deepEqual(
-        [event.Details['NewState'], event.Details['Reason'], event.Details['NodeID']],
-        [replaces, replaces, first.body.node],
+        ['NewState', 'Phase', 'Reason', 'NodeID'].map((name) => event.Details[name]),
+        [state, phase, replaces, first.body.node],
       );
     }
   });
@@ -293,6 +301,7 @@ describe('the story of a job', () => {
       [
         ['Version 2 submitted', 2],
         ["Version 2 is the job's", 15_000],
+        ['Job running', 17_000],
         [`Keepers changed: ${short(4)} came, ${short(3)} went`, 20_000],
         ['All 2 replicas are of version 2', 29_000],
       ],

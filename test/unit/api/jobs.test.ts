@@ -135,6 +135,83 @@ test('executions have integer states, output, results and the attempt they repla
   });
 });
 
+test('an execution has its job beside it, the evaluation that its submission named, and a result of no type', async () => {
+  const api = await createTestApi();
+  const answer = await api.call('PUT', '/orchestrator/jobs', { Job: SPEC });
+  const job = api.service.jobs.at(-1) as FakeJob;
+  job.assign();
+  const path = `/orchestrator/jobs/${job.id}`;
+  const listed = (await api.call('GET', `${path}/executions`)).json['Items']?.[0];
+  const told = (await api.call('GET', `${path}?include=executions`)).json;
+  for (const one of [listed, told['Executions']?.['Items']?.[0]]) {
+    assert.deepEqual(one?.['Job'], told['Job']);
+    assert.equal(one?.['EvalID'], answer.json['EvaluationID']);
+    assert.match(String(one?.['EvalID']), /^[0-9a-f-]{36}$/);
+    assert.deepEqual(one?.['PublishedResult'], { Type: '' });
+  }
+});
+
+test('many executions of a large job are listed without it', async () => {
+  const api = await createTestApi();
+  const job = await submitted(api, { Count: 20, Meta: { note: 'x'.repeat(60_000) } });
+  for (let partition = 0; partition < 20; partition += 1) job.assign(partition);
+  const path = `/orchestrator/jobs/${job.id}/executions`;
+  const { json, text } = await api.call('GET', path);
+  assert.equal(json['Items']?.length, 20);
+  assert.ok(text.length < 100_000, `${text.length} characters`);
+  const few = (await api.call('GET', `${path}?limit=2`)).json;
+  assert.equal(few['Items']?.[1]?.['Job']?.['ID'], job.id);
+});
+
+test('an execution that ran out of the time of its job has failed, in the words of Bacalhau', async () => {
+  const api = await createTestApi();
+  const Tasks = [{ ...SPEC.Tasks[0], Timeouts: { TotalTimeout: 1 } }];
+  const job = await submitted(api, { Tasks });
+  job.assign();
+  job.report('running');
+  job.close('failed', 'total-timeout', 'The job took longer than its TotalTimeout of 1 s.');
+  const { json } = await api.call('GET', `/orchestrator/jobs/${job.id}/executions`);
+  const state = json['Items']?.[0]?.['ComputeState'];
+  assert.equal(state?.['StateType'], 10);
+  assert.match(String(state?.['Message']), /^Execution timed out after 1s/);
+});
+
+test('the history says in the words of Bacalhau when a job runs and how it ended', async () => {
+  const api = await createTestApi();
+  const job = await submitted(api);
+  job.complete();
+  job.close('completed');
+  const { json } = await api.call('GET', `/orchestrator/jobs/${job.id}/history`);
+  const items = json['Items'] as never as readonly {
+    readonly Type: string;
+    readonly Event: { readonly Details: { readonly NewState?: string } };
+  }[];
+  const states = (type: string) =>
+    items.flatMap((item) => (item.Type === type ? (item.Event.Details.NewState ?? []) : []));
+  assert.deepEqual(states('JobLevel'), ['Running', 'Completed']);
+  assert.deepEqual(states('ExecutionLevel'), ['AskForBidAccepted', 'Running', 'Completed']);
+});
+
+test('what is not found is told in the words and under the component of Bacalhau', async () => {
+  const api = await createTestApi();
+  const job = await submitted(api);
+  const cases: readonly (readonly [string, string, RegExp])[] = [
+    ['/orchestrator/jobs/nothing', 'JobStore', /^job not found: nothing/],
+    ['/orchestrator/jobs/nothing/executions', 'JobStore', /^job not found: nothing/],
+    [
+      `/orchestrator/jobs/${job.id}/history?execution_id=e-1234`,
+      'JobStore',
+      /^execution not found: e-1234/,
+    ],
+    ['/orchestrator/nodes/nobody', 'NodesManager', /^node not found: nobody/],
+  ];
+  for (const [path, component, words] of cases) {
+    const { status, json } = await api.call('GET', path);
+    assert.deepEqual([status, json['Code'], json['Component']], [404, 'NotFound', component]);
+    assert.match(String(json['Message']), words);
+  }
+});
+
 test('of a daemon a place is shown whose node is away, or does not match it any more', async () => {
   const api = await createTestApi();
   const job = await submitted(api, { Type: 'daemon', Count: 0 });
@@ -225,7 +302,7 @@ test('history keeps its token until all is told and the job is over', async () =
     seen.push(...(json['Items'] as never as { SeqNum: number }[]).map((item) => item.SeqNum));
     next = String(json['NextToken']);
   }
-  assert.deepEqual(seen, [3, 4, 5, 6, 7]);
+  assert.deepEqual(seen, [3, 4, 5, 6, 7, 8]);
 });
 
 test('an event whose record arrives late is told at the end, not lost between pages', async () => {
@@ -244,7 +321,7 @@ test('an event whose record arrives late is told at the end, not lost between pa
     `/orchestrator/jobs/${job.id}/history?next_token=${String(before.json['NextToken'])}`,
   );
   assert.equal(early.length, 1);
-  assert.equal(after.json['Items']?.length, 1);
+  assert.equal(after.json['Items']?.length, 2);
   assert.equal(after.json['Items']?.[0]?.['Event']?.['Topic'], 'Scheduling');
 });
 
@@ -426,7 +503,15 @@ test('a version that is not known is refused by its number, and running once mor
   const job = await submitted(api);
   const versions = await api.call('GET', `/orchestrator/jobs/${job.id}/versions`);
   assert.equal(versions.json['Items']?.[0]?.['Version'], 1);
-  assert.equal((await api.call('GET', `/orchestrator/jobs/${job.id}?job_version=2`)).status, 400);
+  for (const part of ['?', '/executions?', '/history?', '/results?']) {
+    const { status, json } = await api.call(
+      'GET',
+      `/orchestrator/jobs/${job.id}${part}job_version=2`,
+    );
+    assert.equal(status, 404);
+    assert.ok(String(json['Message']).startsWith(`job version 2 not found for job ${job.id}.`));
+    assert.deepEqual([json['Code'], json['Component']], ['NotFound', 'JobStore']);
+  }
   const path = `/orchestrator/jobs/${job.id}/rerun`;
   const again = await api.call('PUT', path, { JobVersion: 1, Reason: 'why not', Namespace: '' });
   assert.deepEqual(Object.keys(again.json).sort(), [

@@ -164,7 +164,15 @@ test('thirty thousand executions are listed in time that grows with their number
       type: 'assign',
       id: execution,
       hlc: 1,
-      body: { execution, node: 'n', version: 1, partition, attempt, adopts: null },
+      body: {
+        execution,
+        node: 'n',
+        version: 1,
+        partition,
+        attempt,
+        adopts: null,
+        replaces: 'lost',
+      },
     } as unknown as Signed<'assign'>;
   };
   const committed = Array.from({ length: 30_000 }, (_, at) => ({

@@ -351,7 +351,7 @@ test('logs come as frames over a real socket and end with a normal close; errors
   assert.equal(heard.code, 1000);
   const missing = await listen(`${base}/j-ffffffff/logs`);
   assert.equal(missing.frames[0]?.code, 'job-not-found');
-  assert.match(String(missing.frames[0]?.error), /No job/);
+  assert.match(String(missing.frames[0]?.error), /^job not found: /);
   assert.equal(missing.code, 1000);
 });
 

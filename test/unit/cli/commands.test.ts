@@ -160,7 +160,7 @@ test('logs: both streams apart, errors with their code', async () => {
   assert.equal(missing.code, 2, 'logs have no --output');
   const unknown = await cli.run(['job', 'logs', job.id, '-e', 'e-12345678']);
   assert.equal(unknown.code, 3);
-  assert.match(unknown.err, /^Error: No execution e-12345678/);
+  assert.match(unknown.err, /^Error: execution not found: e-12345678/);
 });
 
 test('logs are asked for of one version, of the current one or of all', async () => {
@@ -331,7 +331,7 @@ test('the address comes from flags, then SHOAL_, then BACALHAU_ variables; the k
   const env = { SHOAL_API_KEY: 'secret-key' };
   assert.equal((await cli.run(['job', 'list'], { env })).code, 0);
   const logs = await cli.run(['job', 'logs', 'nothing'], { env });
-  assert.match(logs.err, /No job nothing/, 'the websocket carries the key too');
+  assert.match(logs.err, /job not found: nothing/, 'the websocket carries the key too');
   assert.equal(
     (await cli.run(['job', 'list', '--api-port', port], { env: { ...env, SHOAL_API_PORT: '1' } }))
       .code,
