@@ -19,7 +19,8 @@ export interface Network {
   /** Delivers (0, 1 or 2 times) after a delay; `undelivered` runs when the sender would notice. */
   unicast(from: number, to: number, deliver: () => void, undelivered: () => void): void;
   /** Delivers to every node that can be reached, relays included. */
-  broadcast(from: number, deliver: (to: number) => void): void;
+  /** `share`: of those who can be reached so many are, drawn one by one. */
+  broadcast(from: number, share: number, deliver: (to: number) => void): void;
   /** Cuts the one-way link; cuts are counted, each needs its own `restore`. */
   cut(from: number, to: number): void;
   restore(from: number, to: number): void;
@@ -92,9 +93,10 @@ export function createNetwork(context: NetworkContext): Network {
     return [...seen];
   };
 
-  const broadcast = (from: number, deliver: (to: number) => void): void => {
+  const broadcast = (from: number, share: number, deliver: (to: number) => void): void => {
     const plan = context.faults();
     for (const to of reachable(from)) {
+      if (share < 1 && !random.chance(share)) continue;
       if (random.chance(plan.gossipLossRate)) continue;
       // Two to three hops on the average.
       queue.after(delay() + Math.floor(random.next() * 2 * (plan.delayMs + plan.jitterMs)), () =>

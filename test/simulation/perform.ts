@@ -32,6 +32,8 @@ export interface WorldOptions {
   readonly forgetsAtRestart: readonly Table[];
   /** A planted bug in transit: what is really sent in place of a message. */
   readonly tamper: ((message: Message) => Message) | null;
+  /** Of the nodes that may hear an advert so many take it in, 0 to 1; all of them unless it is given. */
+  readonly advertShare?: number;
 }
 
 /** What the parts of a world share while it is being put together. */
@@ -64,7 +66,8 @@ export function createPerformer(site: Site): (node: SimNode, effect: Effect) => 
         if (options.freeze) freezeDeep(gossip);
         observer.onGossip(node, gossip);
         const input = { type: 'gossip', from: node.id, gossip } as const;
-        return network.broadcast(node.index, (to) => (nodes[to] as SimNode).hear(input));
+        const share = gossip.type === 'advert' ? (options.advertShare ?? 1) : 1;
+        return network.broadcast(node.index, share, (to) => (nodes[to] as SimNode).hear(input));
       }
       case 'run':
         return site.runners[node.index]?.run(
