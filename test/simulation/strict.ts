@@ -72,6 +72,7 @@ export function createStrict(context: StrictContext): Strict {
   const frames: Observer = wanted.has('frames') ? createFrames(context) : {};
   /** When each value was first proposed: a later leader may bring to its end what one before it began. */
   const proposedAt = new Map<RecordId, number>();
+  const emptiedAt = new Map<NodeId, number>();
   const seen = new Set<string>();
   const once = (what: string): boolean => !seen.has(what) && seen.add(what).size > 0;
 
@@ -102,6 +103,9 @@ export function createStrict(context: StrictContext): Strict {
         finished.onStart(node);
         ages.onStart(node);
       },
+      onCrash: (node, diskLost) => {
+        if (diskLost !== null) emptiedAt.set(node.id, context.now());
+      },
       onHandled: (node, _input, effects) => {
         ages.onHandled(node, effects);
         if (wanted.has('finished')) finished.onHandled(node, effects);
@@ -122,6 +126,8 @@ export function createStrict(context: StrictContext): Strict {
         if (effect.type === 'run' && !effect.resume && wanted.has('finished')) {
           const closedAt = context.facts.closedAt(effect.order.job);
           if (closedAt === null || context.now() - closedAt < LATEST_START_MS) return;
+          // It lost its store since, and an old message came again.
+          if ((emptiedAt.get(node.id) ?? 0) > closedAt) return;
           // A program that does not end goes on where it is, however long its node is cut off.
           if (effect.order.restarts > 0) return;
           const text = `starts ${effect.order.execution} long after the close`;
