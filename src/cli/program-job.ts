@@ -186,9 +186,10 @@ export function addJobCommands(program: Command, run: Run): void {
   );
   const logs = job
     .command('logs')
-    .description('print the output of an execution')
+    .description('print the output of a job; of several partitions each line says which')
     .argument('<job>', JOB)
-    .option('-e, --execution-id <id>', 'of this execution (default: the latest)')
+    .option('-e, --execution-id <id>', 'of this execution (default: the latest of each partition)')
+    .addOption(integerOption('--partition <n>', 'of this partition alone', 0))
     .option('-f, --follow', 'stay until it ends')
     .option('-t, --tail', 'from now on instead of from the beginning');
   runs(

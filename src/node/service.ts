@@ -39,7 +39,7 @@ import { createJobAnswers } from './job-answers.ts';
 import type { JobAnswers } from './job-answers.ts';
 import { wholeOf } from './whole-job.ts';
 import { decodeLogLines } from './logs/frames.ts';
-import { executionToShow } from './logs/following.ts';
+import { executionToShow, type Chosen, type Following } from './logs/following.ts';
 
 export interface ServiceDeps {
   readonly driver: Driver;
@@ -489,13 +489,39 @@ async function* logs(
   request: LogRequest,
   signal: AbortSignal,
 ): AsyncGenerator<LogLine> {
-  const { execution, node, result } = await executionToShow({
-    look: () => recordsFor(deps, request),
-    ref: request.execution,
-    follow: request.follow,
-    pause: (ms) => pause(ms, signal),
+  const look = () => recordsFor(deps, request);
+  const wait = (ms: number) => pause(ms, signal);
+  const chosen = await executionToShow({
+    ...{ look, pause: wait, ref: request.execution, follow: request.follow },
   });
-  const options = { tail: request.tail, follow: request.follow };
+  const { execution } = chosen;
+  let began = false;
+  try {
+    for await (const line of linesOf(deps, chosen, request, signal)) {
+      began = true;
+      yield line;
+    }
+  } catch (error) {
+    const why =
+      began || signal.aborted
+        ? null
+        : await failureOf({ look, pause: wait, follow: request.follow }, execution);
+    if (why === null) throw error;
+    throw new ShoalError({ code: 'logs-unavailable', execution, why }, { cause: error });
+  }
+  if (began || request.tail || signal.aborted) return;
+  const why = await failureOf({ look, pause: wait, follow: request.follow }, execution);
+  if (why !== null) throw new ShoalError({ code: 'logs-unavailable', execution, why });
+}
+
+/** From its node, or, where that is away or has deleted them, from the holders of what it published. */
+async function* linesOf(
+  deps: ServiceDeps,
+  { execution, node, result }: Chosen,
+  { tail, follow }: LogRequest,
+  signal: AbortSignal,
+): AsyncGenerator<LogLine> {
+  const options = { tail, follow };
   if (node === deps.self) {
     yield* deps.localLogs(execution, options, result, signal);
     return;
@@ -508,10 +534,28 @@ async function* logs(
       yield line;
     }
   } catch (error) {
-    // Its node is away, or has deleted them; what was published has holders of its own.
     if (began || result === null || signal.aborted) throw error;
     yield* deps.resultLogs(result, options, signal);
   }
+}
+
+/** Its end is told by other messages than its output, a moment before or after. */
+const END_LOOKS = 10;
+const END_LOOK_MS = 200;
+
+/** Why an execution that printed nothing failed, which is what somebody looks for in its output; null when it did not. */
+async function failureOf(
+  { look, pause: wait, follow }: Omit<Following, 'ref'>,
+  execution: ExecutionId,
+): Promise<string | null> {
+  for (let left = follow ? END_LOOKS : 1; left > 0; left -= 1) {
+    const { failure, over } = await executionToShow({
+      ...{ look, pause: wait, ref: execution, follow: false },
+    });
+    if (failure !== null) return `it printed nothing and failed: ${failure}`;
+    if (over || left === 1 || !(await wait(END_LOOK_MS))) return null;
+  }
+  return null;
 }
 
 /** Of the version that is looked at, or of all. */

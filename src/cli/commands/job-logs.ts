@@ -8,6 +8,7 @@ interface Options {
   readonly executionId?: string;
   readonly follow?: boolean;
   readonly tail?: boolean;
+  readonly partition?: number;
   readonly version?: number;
   readonly allVersions?: boolean;
 }
@@ -19,6 +20,7 @@ export const jobLogs: CommandCode<Options> = (context, [ref], options) =>
     execution: options.executionId === undefined ? '' : jobRef(options.executionId),
     follow: options.follow === true,
     tail: options.tail === true,
+    partition: options.partition,
     version: options.version,
     allVersions: options.allVersions,
   });

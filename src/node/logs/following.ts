@@ -6,7 +6,7 @@ import { ShoalError } from '../../failures/shoal-error.ts';
 import type { ExecutionId, NodeId } from '../../core/record/ids.ts';
 import { asNodeId } from '../../core/record/ids.ts';
 import type { JobRecords } from '../../core/contract/messages.ts';
-import { attemptsOf, closeIn, ledgerOf } from '../../core/record/ledger.ts';
+import { attemptsOf, closeIn, isTerminal, ledgerOf } from '../../core/record/ledger.ts';
 import type { Ledger } from '../../core/record/ledger.ts';
 import type { Published } from './logs.ts';
 
@@ -15,6 +15,10 @@ export interface Chosen {
   readonly node: NodeId;
   /** null when it has published nothing, or not yet. */
   readonly result: Published | null;
+  /** What it failed of, in words; null when it did not, or not yet. */
+  readonly failure: string | null;
+  /** Whether its end is known here. */
+  readonly over: boolean;
 }
 
 /** Between two looks at a job without executions, milliseconds: at first, and at last when none comes. */
@@ -63,5 +67,10 @@ function newest(ledgers: readonly Ledger[], ref: string | null): Chosen | null {
   const accepted = chosen.accept?.record.body;
   const holders = accepted?.execution === execution ? accepted.holders : [node];
   const cid = chosen.state?.body.result?.cid;
-  return { execution, node: asNodeId(node), result: cid === undefined ? null : { cid, holders } };
+  const last = chosen.state?.body;
+  return {
+    ...{ execution, node: asNodeId(node), result: cid === undefined ? null : { cid, holders } },
+    failure: last?.failure?.message ?? null,
+    over: last !== undefined && isTerminal(last.phase),
+  };
 }
