@@ -6,6 +6,7 @@ import { stepsOf } from '../core/record/course.ts';
 import type { Step } from '../core/record/course.ts';
 import type { Phase } from '../core/record/execution.ts';
 import type { AssignBody, ReplacedFor, Signed } from '../core/record/records.ts';
+import { formatBytes } from '../lib/units.ts';
 import { isTerminalPhase, shortNode } from './execution-facts.ts';
 import { newState } from './execution-states.ts';
 import { RANKS } from './story-event.ts';
@@ -33,15 +34,33 @@ const HINTS = {
   transient: 'It is tried again.',
 } as const;
 
+/** Where each node decides for itself, its node is all there is to say of an execution. */
+export const inPartition = (partition: number, counted: boolean): Record<string, string> =>
+  counted ? { Partition: String(partition) } : {};
+
+const LAST_HINT = 'That was the last attempt.';
+
 type Told = Pick<StoryEvent, 'key' | 'topic' | 'message' | 'details'>;
 
-/** All that its node tells of an execution. */
-export function executionEvents(record: Signed<'state'>): StoryEvent[] {
+/**
+ * All that its node tells of an execution.
+ * @param isLast nothing takes its place when it fails
+ * @param counted it is of a partition of the job
+ */
+export function executionEvents(
+  record: Signed<'state'>,
+  isLast: boolean,
+  counted: boolean,
+): StoryEvent[] {
   const { execution, version } = record.body;
   const steps = stepsOf(record);
-  const events = steps.map((step, at): StoryEvent => {
-    const told = step.type === 'phase' ? phaseTold(record, step.phase) : restartTold(record, step);
-    return { at: step.at, rank: RANKS.step + at, execution, version, ...told };
+  const events = steps.flatMap((step, at): StoryEvent[] => {
+    const told =
+      step.type === 'phase' ? phaseTold(record, step.phase, isLast) : restartTold(record, step);
+    const details = { ...told.details, ...inPartition(record.body.partition, counted) };
+    const event = { at: step.at, rank: RANKS.step + at, execution, version, ...told, details };
+    const isDone = step.type === 'phase' && step.phase === 'completed';
+    return isDone ? [event, ...copyTold(record, event)] : [event];
   });
   const untold = untoldIn(steps);
   if (untold === null) return events;
@@ -58,7 +77,22 @@ export function executionEvents(record: Signed<'state'>): StoryEvent[] {
   ];
 }
 
-function phaseTold({ body }: Signed<'state'>, phase: Phase): Told {
+const partitionOf = ({ details: { Partition } }: StoryEvent): Record<string, string> =>
+  Partition === undefined ? {} : { Partition };
+
+/** Before a result counts a second node has it, if there is one. */
+function copyTold({ body: { node, result } }: Signed<'state'>, done: StoryEvent): StoryEvent[] {
+  if (result === null) return [];
+  const message = `Result ${result.cid} (${formatBytes(result.bytes)}) is at ${shortNode(node)}; a copy at a second peer is wanted before it counts`;
+  return [
+    {
+      ...{ ...done, key: `${done.key}/copy`, rank: done.rank + 0.5, topic: 'Publishing Results' },
+      ...{ message, details: { ...partitionOf(done), NodeID: node, CID: result.cid } },
+    },
+  ];
+}
+
+function phaseTold({ body }: Signed<'state'>, phase: Phase, isLast: boolean): Told {
   const { execution, node, failure, exitCode } = body;
   const { topic, message: word } = PHASES[phase];
   const key = `${execution}/${phase}`;
@@ -72,17 +106,22 @@ function phaseTold({ body }: Signed<'state'>, phase: Phase): Told {
   // It was told to.
   if (phase === 'cancelled')
     return { key, topic, message, details: { ...details, Reason: failure.code } };
-  return { key, topic, message, details: { ...details, ...errorOf(failure, true) } };
+  return { key, topic, message, details: { ...details, ...errorOf(failure, true, isLast) } };
 }
 
 type Failure = NonNullable<Signed<'state'>['body']['failure']>;
 
-function errorOf({ code, class: kind }: Failure, isEnd: boolean): Record<string, string> {
+function errorOf(
+  { code, class: kind }: Failure,
+  isEnd: boolean,
+  isLast = false,
+): Record<string, string> {
+  const passes = kind === 'node' || kind === 'transient';
   return {
     IsError: 'true',
     ErrorCode: code,
-    Hint: HINTS[kind],
-    Retryable: String(!isEnd || kind === 'node' || kind === 'transient'),
+    Hint: isLast && passes ? LAST_HINT : HINTS[kind],
+    Retryable: String(!isEnd || (passes && !isLast)),
     FailsExecution: String(isEnd),
   };
 }
@@ -132,7 +171,7 @@ function untoldIn(steps: readonly Step[]): { readonly at: number; readonly count
 
 const GIVEN_UP: Readonly<Record<ReplacedFor, string>> = {
   failed: 'Given up, as it failed',
-  lost: 'Lost: nothing was heard of it for a whole lease',
+  lost: 'Lost: nothing was heard of its node for a whole lease',
   missed: 'Missed: its node refused it, or did not begin it in time',
   overdue: 'Overdue: it ran for longer than it may',
   surplus: 'Surplus: an older replica was back',
@@ -165,6 +204,10 @@ export function givenUp(
       ? `attempt ${attempt + 1} on ${shortNode(node)} takes its place`
       : `attempt ${adopts + 1} on ${shortNode(node)} is back and takes its place`;
   const isError = replaces === 'lost' || replaces === 'overdue';
+  const why =
+    replaces === 'lost' && before !== null
+      ? `${shortNode(before.node)} is lost: nothing was heard of it for a whole lease`
+      : GIVEN_UP[replaces];
   return {
     key: `${record.id}/replaces`,
     at: Math.floor(record.hlc),
@@ -172,11 +215,12 @@ export function givenUp(
     execution: before?.execution ?? null,
     version,
     topic: 'Execution',
-    message: `${moved ? MOVED : GIVEN_UP[replaces]}; ${next}`,
+    message: `${moved ? MOVED : why}; ${next}`,
     details: {
       ...(before === null ? {} : { NodeID: before.node }),
       ...newState(moved ? 'moved' : PHASE_AFTER[replaces]),
       Reason: moved ? 'draining' : replaces,
+      ...inPartition(record.body.partition, true),
       ...(isError ? { IsError: 'true', Retryable: 'true', FailsExecution: 'true' } : {}),
     },
   };

@@ -2,21 +2,24 @@
  * The story of a job, told from its records alone: one event per fact, in Bacalhau's shape. Whoever has the same
  * records tells the same story, whenever it is asked.
  */
+import { DEFAULT_LIMITS } from '../core/contract/limits.ts';
 import { JOB_TYPES } from '../job/types.ts';
 import type { JobRecords, JobState } from '../core/contract/messages.ts';
 import { firstConfiguration } from '../core/record/chain.ts';
 import type {
+  AcceptBody,
   AssignBody,
   CloseOutcome,
   CommandBody,
   Follows,
   Keeper,
   Signed,
+  StateBody,
   VersionBody,
 } from '../core/record/records.ts';
 import { shortNode } from './execution-facts.ts';
 import { newState } from './execution-states.ts';
-import { executionEvents, givenUp } from './execution-story.ts';
+import { executionEvents, givenUp, inPartition } from './execution-story.ts';
 import { cameUp } from './rolling.ts';
 import type { JobView } from './service.ts';
 import { RANKS } from './story-event.ts';
@@ -44,6 +47,7 @@ const versionOf = ({ records }: Told): number => records.spec.body.version;
 function versionEvents(view: Told): StoryEvent[] {
   const { records } = view;
   const { counted } = JOB_TYPES[records.spec.body.spec.Type];
+  const isLast = lastAttempts(records);
   return [
     ...submissionEvents(records),
     ...keeperEvents(view),
@@ -51,9 +55,27 @@ function versionEvents(view: Told): StoryEvent[] {
     ...records.committed.map(({ record }) => committedEvent(record, counted)),
     ...runningEvent(records),
     ...givenUpEvents(records),
-    ...records.states.flatMap(executionEvents),
+    ...records.states.flatMap((state) => executionEvents(state, isLast(state.body), counted)),
     ...rolledEvent(records),
   ];
+}
+
+/** Whether no attempt follows one that fails: as many were made as a job has, or as each node makes, or the job is over. */
+function lastAttempts({ spec, committed }: JobRecords): (body: StateBody) => boolean {
+  const { counted, ends } = JOB_TYPES[spec.body.spec.Type];
+  if (!ends) return () => false;
+  if (!counted) return () => true;
+  let isOver = false;
+  const latest = new Map<number, number>();
+  for (const { record } of committed) {
+    if (record.type === 'close') isOver = true;
+    if (record.type !== 'assign') continue;
+    const { partition, attempt } = record.body;
+    latest.set(partition, Math.max(attempt, latest.get(partition) ?? 0));
+  }
+  return ({ partition, attempt }) =>
+    attempt + 1 >= DEFAULT_LIMITS.maxAttempts ||
+    (isOver && attempt >= (latest.get(partition) ?? 0));
 }
 
 type Heading = Pick<StoryEvent, 'key' | 'at' | 'execution' | 'version'>;
@@ -164,6 +186,10 @@ function assignText({ node, attempt, adopts }: AssignBody, counted: boolean): st
   return adopts === null ? `Assigned to ${place}` : `Back on ${place}: it takes its place again`;
 }
 
+/** Who has it, the one that made it first. */
+const heldText = ({ result, holders }: AcceptBody): string =>
+  result === null || holders.length === 0 ? '' : `; it is at ${holders.map(shortNode).join(', ')}`;
+
 /** Of one that came by itself also why the one before was given up. */
 const versionText = ({ version, message }: VersionBody): string =>
   `Version ${version} is the job's${message === '' ? '' : `: ${message}`}`;
@@ -178,14 +204,22 @@ function committedEvent(
       return {
         ...{ ...base, execution: record.body.execution, rank: RANKS.assign, topic: 'Scheduling' },
         message: assignText(record.body, counted),
-        details: { NodeID: record.body.node, ...newState('assigned') },
+        details: {
+          NodeID: record.body.node,
+          ...newState('assigned'),
+          ...inPartition(record.body.partition, counted),
+        },
       };
     case 'accept': {
       const { execution, node, exitCode, result } = record.body;
       return {
         ...{ ...base, execution, rank: RANKS.accept, topic: 'State Update' },
-        message: `Result of ${shortNode(node)} accepted (exit code ${exitCode})`,
-        details: { NodeID: node, ...(result === null ? {} : { CID: result.cid }) },
+        message: `Result of ${shortNode(node)} accepted (exit code ${exitCode})${heldText(record.body)}`,
+        details: {
+          NodeID: node,
+          ...(result === null ? {} : { CID: result.cid }),
+          ...inPartition(record.body.partition, counted),
+        },
       };
     }
     case 'version':

@@ -163,8 +163,8 @@ class Partitions {
     if (this.#told > 0 || this.#signal.aborted) return;
     if (this.#failed !== null) throw this.#failed;
     const { job, partition } = this.#options;
-    const ref = `of ${partition === undefined ? '' : `partition ${partition} of `}job ${job}`;
-    throw new ShoalError({ code: 'execution-not-found', ref });
+    const ref = partition === undefined ? '' : `partition ${partition} of job ${job}`;
+    throw new ShoalError({ code: 'execution-not-found', ref, job });
   }
 }
 

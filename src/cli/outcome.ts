@@ -61,8 +61,8 @@ async function everyOne(
   return (await executionsOf(client, query)).items;
 }
 
-/** @throws ShoalError `job-failed`, `program-failed` – what makes a command end with 5. */
-export function checkOutcome({ answer, ended }: Outcome): void {
+/** @throws ShoalError `job-failed`. */
+export function checkState({ answer }: Outcome): void {
   const { ID, State } = answer.Job;
   if (State.StateType === 'Failed' || State.StateType === 'Stopped') {
     throw new ShoalError({
@@ -72,6 +72,13 @@ export function checkOutcome({ answer, ended }: Outcome): void {
       why: State.Message || 'no reason was given',
     });
   }
+}
+
+/** @throws ShoalError `job-failed`, `program-failed` – what makes a command end with 5. */
+export function checkOutcome(outcome: Outcome): void {
+  checkState(outcome);
+  const { answer, ended } = outcome;
+  const { ID } = answer.Job;
   const exitCodes = ended.map(({ exitCode }) => exitCode).filter((code) => code !== 0);
   if (exitCodes.length > 0)
     throw new ShoalError({ code: 'program-failed', job: ID, exitCodes: [...new Set(exitCodes)] });

@@ -98,8 +98,12 @@ export async function readSpec(
   const text =
     options.template === false ? source.text : await rendered(source, variablesOf(io, options));
   const parsed = parseJob(text, { sourceName: source.sourceName });
-  if (!parsed.ok)
-    throw new ShoalError({ code: 'spec-invalid', problems: parsed.problems.map(formatProblem) });
+  if (!parsed.ok) {
+    // A key that is misspelt is often why another one is missing.
+    const warnings = parsed.warnings.map((warning) => `Warning: ${formatProblem(warning)}`);
+    const problems = [...parsed.problems.map(formatProblem), ...warnings];
+    throw new ShoalError({ code: 'spec-invalid', problems });
+  }
   return { job: parsed.job, warnings: parsed.warnings.map(formatProblem) };
 }
 
@@ -111,6 +115,6 @@ async function rendered(
   const { renderTemplate } = await import('../job/template.ts');
   const result = renderTemplate(text, variables, sourceName);
   if (!result.ok)
-    throw new ShoalError({ code: 'spec-invalid', problems: [formatProblem(result.problem)] });
+    throw new ShoalError({ code: 'spec-invalid', problems: result.problems.map(formatProblem) });
   return result.text;
 }

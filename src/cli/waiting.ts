@@ -13,8 +13,11 @@ import { jobPath } from './ids.ts';
 import type { Io } from './io.ts';
 import { reasonsOf } from './reasons.ts';
 import { StatusLine } from './status-line.ts';
-import { painter, plainLine, shortId, type Painter } from './text.ts';
+import { wrapped } from './table.ts';
+import { msOfText, painter, plainLine, shortId, timeOfDay, type Painter } from './text.ts';
 
+/** Columns of a terminal that has room for the topic of an event. */
+const WIDE = 110;
 const POLL_MIN_MS = 150;
 const POLL_MAX_MS = 1000;
 /** While nothing happens, the reason is asked for at this interval. */
@@ -45,16 +48,25 @@ export interface WaitOptions {
   readonly timeoutMs: number;
 }
 
-/** `e-…` with 8 digits, blank for a job-level event. */
-function eventLine(event: HistoryJson, paint: Painter): string[] {
+/** `e-…` with 8 digits and its partition, blank for a job-level event. */
+function eventLines(event: HistoryJson, paint: Painter, width: number): string[] {
   const { Details, Message } = event.Event;
   const failed = Details['IsError'] === 'true';
-  const time = plainLine(event.Time.slice(11, 19));
-  const execution = plainLine(shortId(event.ExecutionID ?? ''));
-  const text = `${plainLine(event.Event.Topic).padEnd(22)}${plainLine(Message)}`;
-  const line = `${paint('dim', time)}  ${execution.padEnd(10)}  ${failed ? paint('red', text) : text}`;
-  const hint = plainLine(Details['Hint'] ?? '');
-  return failed && hint !== '' ? [line, `${' '.repeat(22)}Hint: ${hint}`] : [line];
+  const time = timeOfDay(msOfText(event.Time));
+  const partition = Details['Partition'];
+  const of = partition === undefined ? '' : ` [${plainLine(partition)}]`;
+  const execution = `${plainLine(shortId(event.ExecutionID ?? ''))}${of}`;
+  const head = `${paint('dim', time)}  ${execution.padEnd(14)}  `;
+  const indent = ' '.repeat(time.length + 18);
+  // What happened says what it is about; the topic is what there may be no room for.
+  const topic = width < WIDE ? '' : plainLine(event.Event.Topic).padEnd(22);
+  const hint = failed ? plainLine(Details['Hint'] ?? '') : '';
+  const lines = (text: string): string =>
+    wrapped(text, Math.max(20, width - indent.length))
+      .map((line) => (failed ? paint('red', line) : line))
+      .join(`\n${indent}`);
+  const told = `${head}${lines(`${topic}${plainLine(Message)}`)}`;
+  return hint === '' ? [told] : [told, `${indent}${lines(`Hint: ${hint}`)}`];
 }
 
 function summary(
@@ -64,13 +76,20 @@ function summary(
   /** Whether the reason was seen before: once, the bids may just be on their way. */
   lasts: boolean,
 ): string {
+  // A partition that was tried twice is one all the same.
   const count = (phases: readonly string[]): number =>
-    executions.filter(({ Phase }) => phases.includes(Phase)).length;
+    new Set(
+      executions
+        .filter(({ Phase }) => phases.includes(Phase))
+        .map(({ PartitionIndex }) => PartitionIndex),
+    ).size;
   const done = count(['completed']);
   const running = count(['running', 'publishing']);
   const coming = count(['assigned', 'received', 'preparing', 'starting', 'restarting']);
-  const ends = answer.Job.Type === 'batch' || answer.Job.Type === 'ops';
-  const total = Math.max(answer.Job.Count, executions.length);
+  const { Type, Count } = answer.Job;
+  const ends = Type === 'batch' || Type === 'ops';
+  const nodes = new Set(executions.map(({ PartitionIndex }) => PartitionIndex)).size;
+  const total = Type === 'ops' ? nodes : Count;
   const parts = ends && total > 0 ? [`${done}/${total} done`] : [];
   if (running > 0) parts.push(`${running} running`);
   if (coming > 0) parts.push(`${coming} starting`);
@@ -91,6 +110,8 @@ class Waiter {
   #lastReason = '';
   #toldReason = '';
   #reasonAt = 0;
+  /** Peers that keep the job; 0 = not known. */
+  #keepers = 0;
 
   constructor(options: WaitOptions) {
     this.#options = options;
@@ -142,7 +163,10 @@ class Waiter {
     } catch (error) {
       const code = codeOf(error);
       const patienceMs = PATIENCE_MS.get(code ?? '');
-      if (patienceMs === undefined || Date.now() - this.#heardAt > patienceMs) throw error;
+      if (patienceMs === undefined) throw error;
+      const silentMs = Date.now() - this.#heardAt;
+      if (silentMs > patienceMs)
+        throw code === 'daemon-unreachable' ? this.#deserted(silentMs, error) : error;
       const what =
         code === 'daemon-unreachable'
           ? `The peer at ${client.address} is away`
@@ -152,15 +176,28 @@ class Waiter {
     }
   }
 
+  /** The peer that was asked is gone; what becomes of the job is another matter. */
+  #deserted(silentMs: number, cause: unknown): ShoalError {
+    const { client, job } = this.#options;
+    const silent = `it has not answered for ${Math.round(silentMs / 1000)} s`;
+    const goesOn =
+      this.#keepers === 1
+        ? `Job ${job} is kept by it alone, and goes on when it is started again`
+        : `Job ${job} goes on without it; follow it through any other peer: shoal --api-host HOST job describe ${job}`;
+    const failure = { code: 'peer-unreachable', node: client.address } as const;
+    return new ShoalError({ ...failure, why: `${silent}. ${goesOn}` }, { cause });
+  }
+
   #show(events: readonly HistoryJson[]): void {
-    for (const event of events) {
-      for (const text of eventLine(event, this.#paint)) this.#line.sayStyled(text);
-    }
+    const { io } = this.#options;
+    const width = io.terminal.stderr ? io.columns() : Number.POSITIVE_INFINITY;
+    for (const event of events)
+      for (const text of eventLines(event, this.#paint, width)) this.#line.sayStyled(text);
   }
 
   /** The line in place on a terminal; elsewhere a line for each reason that lasts. */
   async #explain(): Promise<void> {
-    if (this.#options.quiet || Date.now() - this.#reasonAt < REASON_MS) return;
+    if (Date.now() - this.#reasonAt < REASON_MS) return;
     this.#reasonAt = Date.now();
     const { client, job, namespace, version, io } = this.#options;
     const answer = await client
@@ -168,6 +205,8 @@ class Waiter {
       .catch(() => null);
     // Whatever it is, the next look at the history meets it too, and says so.
     if (answer === null) return;
+    this.#keepers = answer.Keepers?.Total ?? this.#keepers;
+    if (this.#options.quiet) return;
     const reason = reasonsOf(answer).map(plainLine).join('; ');
     const lasting = reason !== '' && reason === this.#lastReason;
     this.#line.now(summary(answer.Executions?.Items ?? [], answer, this.#startedAt, lasting));

@@ -11,7 +11,7 @@ import { closest, show, type Place, type Problem } from './problem.ts';
 
 export type Rendered =
   | { readonly ok: true; readonly text: string }
-  | { readonly ok: false; readonly problem: Problem };
+  | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** Pieces of text that a rendered spec may have; what has more characters than `TEXT_MAX` is not read anyway. */
 const PIECES_MAX = 250_000;
@@ -28,8 +28,12 @@ type Variables = ReadonlyMap<string, string>;
 /** What the library prints for a nil value; Go's parser refuses a nil where it would be printed. */
 const NO_VALUE = '<no value>';
 
+/** Variables without a value that are told at once. */
+const MISSING_MAX = 50;
+
 /**
- * Renders `text` with `variables` as the data (`{{.name}}`, `{{index . "na-me"}}`). Never throws.
+ * Renders `text` with `variables` as the data (`{{.name}}`, `{{index . "na-me"}}`). Never throws. Of variables
+ * without a value all are told: each is taken for empty, and the rest is read on.
  * @param sourceName file name for the place of a problem.
  */
 export function renderTemplate(
@@ -37,19 +41,42 @@ export function renderTemplate(
   variables: Variables,
   sourceName = 'template',
 ): Rendered {
-  const engine = createBoundedEngine();
   // Own Map: what a template can reach must be nothing but texts.
   const data = new Map(variables);
+  const missing: Problem[] = [];
+  for (;;) {
+    const once = renderOnce(text, data, sourceName, variables);
+    if (once.missing === null) {
+      if (missing.length > 0) return { ok: false, problems: missing };
+      return once.rendered;
+    }
+    missing.push(...(once.rendered.ok ? [] : once.rendered.problems));
+    data.set(once.missing, '');
+    if (missing.length >= MISSING_MAX) return { ok: false, problems: missing };
+  }
+}
+
+interface Once {
+  readonly rendered: Rendered;
+  /** A variable that has no value. */
+  readonly missing: string | null;
+}
+
+/** @param given the variables that have a value, of which one may have been meant */
+function renderOnce(text: string, data: Variables, sourceName: string, given: Variables): Once {
+  const engine = createBoundedEngine();
   try {
     const template = engine.parse(text);
     const unknown = [...template.referencedFunctions()].find((name) => name in Object.prototype);
     if (unknown !== undefined) {
       const place = placeOfText(text, unknown, sourceName);
-      return failed(place, `function ${show(unknown)} is not defined`);
+      return { rendered: failed(place, `function ${show(unknown)} is not defined`), missing: null };
     }
-    return print(template, data, text, sourceName);
+    return { rendered: print(template, data, text, sourceName), missing: null };
   } catch (error) {
-    return explain(error, data, sourceName);
+    const name = error instanceof MissingFieldError ? (error.path[0] ?? '') : '';
+    const missing = name === '' || data.has(name) ? null : name;
+    return { rendered: explain(error, data, sourceName, given), missing };
   }
 }
 
@@ -67,14 +94,14 @@ function print(
   return { ok: true, text: parts.join('') };
 }
 
-function explain(error: unknown, data: Variables, sourceName: string): Rendered {
+function explain(error: unknown, data: Variables, sourceName: string, given: Variables): Rendered {
   if (error instanceof MissingFieldError) {
     const name = error.path[0] ?? '';
     const place = { source: sourceName, line: error.pos.line, column: error.pos.column };
     if (error.path.length > 1 && data.has(name)) {
       return failed(place, `${show(name)} is a text and has no field ${show(error.path[1])}`);
     }
-    const near = closest(name, [...data.keys()]);
+    const near = closest(name, [...given.keys()]);
     const hint = near === null ? '' : ` Did you mean ${show(near)}?`;
     return failed(
       place,
@@ -92,7 +119,7 @@ function explain(error: unknown, data: Variables, sourceName: string): Rendered 
 }
 
 function failed(place: Place | null, message: string): Rendered {
-  return { ok: false, problem: { place, path: '', code: 'template', message } };
+  return { ok: false, problems: [{ place, path: '', code: 'template', message }] };
 }
 
 /** Where a word first stands in an action, for the cases in which the library does not say. */

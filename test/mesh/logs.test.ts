@@ -31,7 +31,7 @@ describe('the logs of a job', () => {
     assert.match(one, /^noop e-\S+ partition 1\n$/);
     const none = await mesh.cli(second, ['job', 'logs', id, '--partition', '7']);
     assert.equal(none.code, 3);
-    assert.match(none.stderr, /No execution of partition 7 of job/);
+    assert.match(none.stderr, /execution not found: partition 7 of job/);
   });
 
   test('are followed of every partition, those that begin later among them', async () => {

@@ -5,7 +5,7 @@ import type { JobAnswer } from '../../api/types.ts';
 import type { CommandCode, CommandContext } from '../command.ts';
 import { jobPath, jobRef } from '../ids.ts';
 import { mergeResults } from '../merge-results.ts';
-import { outcomeOf, type Outcome } from '../outcome.ts';
+import { checkState, outcomeOf, type Outcome } from '../outcome.ts';
 import { printLines } from '../output.ts';
 import { checkTarget, openPartial } from '../partial.ts';
 import { shortId, shortNode } from '../text.ts';
@@ -121,7 +121,8 @@ export const jobGet: CommandCode<Options> = async (context, [given], options) =>
   checkReady(outcome);
   if (outcome.results.length === 0) {
     const why = Job.Tasks[0]?.Publisher.Type ? '' : ' Its task names no publisher.';
-    return printLines(io, [`Job ${Job.ID} has no results.${why}`]);
+    await printLines(io, [`Job ${Job.ID} has no results.${why}`]);
+    return checkState(outcome);
   }
   await fetchResults(context, {
     job: Job.ID,
@@ -130,4 +131,6 @@ export const jobGet: CommandCode<Options> = async (context, [given], options) =>
     raw: options.raw === true,
     overwrite: options.overwrite === true,
   });
+  // What there was of it is there, and is not all that was wanted.
+  checkState(outcome);
 };

@@ -154,8 +154,9 @@ async function followLogs(
   try {
     await printLogs(context, { ...what, follow: true, tail: false });
   } catch (error) {
-    const code = codeOf(error);
-    if (code !== 'logs-unavailable' && code !== 'execution-not-found') throw error;
+    // A peer that is gone is waited for below, as the job goes on.
+    const passing = ['logs-unavailable', 'execution-not-found', 'daemon-unreachable'];
+    if (!passing.includes(codeOf(error) ?? '')) throw error;
     context.io.stderr.write(`${tell(error).message}\n`);
   }
 }

@@ -130,6 +130,7 @@ describe('the story of an execution', () => {
       Hint: 'Raise the limit in the job, or let it use less.',
       Retryable: 'true',
       FailsExecution: 'false',
+      Partition: '0',
     });
     assert.equal(again?.Event.Message, 'Started again (restart 1)');
   });
@@ -157,6 +158,7 @@ describe('the story of an execution', () => {
       NewState: 'Cancelled',
       Phase: 'cancelled',
       Reason: 'job-closed',
+      Partition: '0',
     });
   });
 });
@@ -180,7 +182,12 @@ describe('an attempt that was given up', () => {
     const on = `attempt 2 on n-${second('lost').body.node.slice(-8)} takes its place`;
     const reasons: readonly (readonly [ReplacedFor, string, string, string])[] = [
       ['failed', 'Failed', 'failed', 'Given up, as it failed'],
-      ['lost', 'Failed', 'lost', 'Lost: nothing was heard of it for a whole lease'],
+      [
+        'lost',
+        'Failed',
+        'lost',
+        `n-${first.body.node.slice(-8)} is lost: nothing was heard of it for a whole lease`,
+      ],
       [
         'missed',
         'Cancelled',

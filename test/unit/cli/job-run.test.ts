@@ -30,7 +30,7 @@ test('a job that is completed ends with 0, tells its events on stderr and the ou
   assert.equal(code, 0, err);
   assert.match(out, new RegExp(`^Job ${id} is submitted\\.\nJob ${id} is Completed`));
   assert.match(out, /partition 0 on n-Aaaaaaaa: exit code 0/);
-  assert.match(err, /^03:04:0\d {2}e-[0-9a-f]{8} {2}Running Execution {5}Running$/m);
+  assert.match(err, /^03:04:0\dZ {2}e-[0-9a-f]{8} \[0\] {2}Running Execution {5}Running$/m);
   assert.ok(!err.includes('\u001b'), 'no escape sequence where there is no terminal');
 });
 

@@ -20,7 +20,7 @@ const VARIABLES = new Map([
 function readSpec(name: string): Job {
   const text = readFileSync(new URL(`../../fixtures/specs/${name}`, import.meta.url), 'utf8');
   const rendered = renderTemplate(text, VARIABLES, name);
-  assert.ok(rendered.ok, rendered.ok ? '' : formatProblem(rendered.problem));
+  assert.ok(rendered.ok, rendered.ok ? '' : rendered.problems.map(formatProblem).join('\n'));
   const result = parseJob(rendered.text, { sourceName: name });
   assert.ok(result.ok, result.ok ? '' : result.problems.map(formatProblem).join('\n'));
   assert.deepEqual(result.warnings, []);

@@ -36,7 +36,7 @@ const KNOWN_DIFFERENCES = new Map([
 
 function render(template: string, variables: ReadonlyMap<string, string> = VARIABLES): string {
   const result = renderTemplate(template, variables, 'job.yaml');
-  return result.ok ? result.text : `error: ${formatProblem(result.problem)}`;
+  return result.ok ? result.text : `error: ${result.problems.map(formatProblem).join('; ')}`;
 }
 
 describe('templates', () => {
@@ -53,7 +53,7 @@ describe('templates', () => {
         assert.equal(
           result.ok,
           error === undefined,
-          result.ok ? result.text : result.problem.message,
+          result.ok ? result.text : result.problems[0]?.message,
         );
         if (result.ok) assert.equal(result.text, text);
       });
