@@ -96,9 +96,16 @@ export const reseeding: Mutations = {
       why: 'it never heard of keepers that are there',
     },
     {
+      name: 'a keeper that is started again ends that the others are intact',
+      within: 'noteTouch',
+      text: 'core.now - kept.touchedAt >= core.config.limits.reseedAfterMs',
+      instead: '!isInTouch(core, kept)',
+      why: 'then one hostile keeper takes the job over from all',
+    },
+    {
       name: 'nobody is in touch with his own keepers',
       within: 'isIntact',
-      text: 'isInTouch(core, kept)',
+      text: 'mayBeEnough(core, kept)',
       instead: 'false',
       why: 'a job moves to whoever was cut off from it',
     },
@@ -117,13 +124,73 @@ export const reseeding: Mutations = {
       why: 'the job stands still: it votes in neither when those there are gone',
     },
   ],
-  'src/core/keeping/branches.ts': [
+  'src/core/consensus/proposer.ts': [
+    {
+      name: 'a job that is over takes the end of another branch',
+      within: 'learn',
+      text: 'kept.ledger.close?.record.body.version === record.body.version',
+      instead: 'record.body.version < 0',
+      why: 'its keepers, and who was told, show different ends by who was in memory',
+    },
+  ],
+  'src/core/keeping/staying.ts': [
     {
       name: 'a keeper leaves those that it hears',
       within: 'stays',
       text: 'isIntact(core, kept) ||',
       instead: '',
       why: 'whoever was cut off takes the job along',
+    },
+    {
+      name: 'who was started again goes over without asking',
+      within: 'mayLeave',
+      text: 'claimed === null ||',
+      instead: 'claimed !== null ||',
+      why: 'one hostile keeper takes a healthy job over',
+    },
+    {
+      name: 'one that is not intact is enough to go over',
+      within: 'verdictOf',
+      text: '!areQuorum(current, mayBe)',
+      instead: 'others.size > 0',
+      why: 'the one that lies decides whether it is believed',
+    },
+    {
+      name: 'silence counts though nobody was asked',
+      within: 'mayLeave',
+      text: "verdict === 'leave' && !isOld",
+      instead: "verdict === 'leave'",
+      why: 'whoever tells of a branch twice, a minute apart, is believed',
+    },
+    {
+      name: 'a vote of long ago is enough to go over',
+      within: 'mayLeave',
+      text: 'core.now - kept.boundAt < 2 * BOUND_MS',
+      instead: 'core.now >= kept.boundAt',
+      why: 'what was voted for in need is kept, and used when all is well again',
+    },
+    {
+      name: 'who goes by the branch before says so for that of now',
+      within: 'onChecked',
+      text: 'intact && sameConfig(currentOf(told).config, current.config)',
+      instead: 'intact',
+      why: 'keepers that are intact elsewhere hold a node back from them',
+    },
+  ],
+  'src/core/keeping/branches.ts': [
+    {
+      name: 'an answer to any question says who is intact',
+      within: 'onBranchKnown',
+      text: 'turn === round.check?.turn',
+      instead: 'round.check !== null && turn !== round.turn',
+      why: 'what was true a minute ago decides',
+    },
+    {
+      name: 'what was decided after an end stays',
+      within: 'goBackToEnd',
+      text: 'before.length < configs.length',
+      instead: 'before.length > configs.length',
+      why: 'the keepers of one job that is over tell different stories of it',
     },
     {
       name: 'one keeper is enough to yield to',
@@ -211,7 +278,7 @@ export const reseeding: Mutations = {
     {
       name: 'a new keeper forgets which branch its node obeys',
       within: 'takeObeyed',
-      text: 'takeBranch(core, epoch.leader, kept, stored.configs ?? []);\n',
+      text: 'takeBranch(core, core.self, kept, stored.configs ?? []);\n',
       instead: '',
       why: 'it has no say in the one, and knows nothing of the other',
     },

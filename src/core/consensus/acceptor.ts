@@ -4,7 +4,6 @@
  */
 import { stopAmong } from '../record/commands.ts';
 import {
-  changes,
   compareConfigs,
   configurationOf,
   currentOf,
@@ -18,6 +17,7 @@ import { noteOutdated } from './outdated.ts';
 import { hold, letGo, mayAsk, tellLedger } from './transfer.ts';
 import { compareEpochs, sameEpoch, withinReach } from '../record/ballot.ts';
 import { hasSay, bearsWith, wouldVote } from '../keeping/changing.ts';
+import { tellEnd } from '../keeping/crossing.ts';
 import { saveGuest, tellChanges, tellForfeit } from '../keeping/guests.ts';
 import { isShunned, leaderShown } from '../keeping/oversight.ts';
 import { stepDown } from './candidacy.ts';
@@ -58,16 +58,15 @@ function isKnown(core: With<'mesh'>, from: NodeId, kept: KeptJob, { config }: Ep
   const { ledger, promised } = kept;
   if (configurationOf(ledger, config) !== null) return true;
   refuse(core, from, 'not-keeper', false);
-  if (hasYielded(kept) && promised.config.major === config.major) {
+  if (ledger.close === null && hasYielded(kept) && promised.config.major === config.major) {
     tellForfeit(core, from, ledger.job);
     return false;
   }
-  // It goes by a lower branch that this node has left, or has never known, and would take it for one that goes along.
-  if (compareConfigs(config, currentOf(ledger).config) < 0) {
-    const { job, close, configs } = ledger;
-    if (close === null) tellChanges(core, from, kept);
-    else send(core, from, { type: 'closed', job, close, ...changes(configs) });
-  } else if (everKept(ledger, from)) send(core, from, { type: 'job-wanted', job: ledger.job });
+  // It goes by another branch that this node has left, or has never known, and would take it for one that goes along.
+  const isLower = compareConfigs(config, currentOf(ledger).config) < 0;
+  if (ledger.close !== null) tellEnd(core, from, ledger);
+  else if (isLower) tellChanges(core, from, kept);
+  if (!isLower && everKept(ledger, from)) send(core, from, { type: 'job-wanted', job: ledger.job });
   return false;
 }
 

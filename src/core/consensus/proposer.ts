@@ -251,6 +251,9 @@ export function learn(core: Node, kept: KeptJob, value: CertifiedValue): boolean
   // It comes again when what it rests on is here.
   if (!isGrounded(kept.ledger, value.record)) return false;
   const { record } = value;
+  // What has come to its end here has told so: another branch had an end of its own.
+  if (record.type === 'close' && kept.ledger.close?.record.body.version === record.body.version)
+    return true;
   const fits = hasPlace(kept.ledger.spec, record) && isVersion(core, kept.ledger, record);
   const before =
     record.type === 'assign' ? kept.ledger.assigned.get(record.body.execution)?.partition : null;

@@ -79,7 +79,7 @@ export function takeObeyed(core: With<'mesh' | 'executing'>, kept: KeptJob): voi
   const { job } = kept.ledger;
   for (const { stored, epoch } of core.executing.executions.values()) {
     if (stored.order.job !== job) continue;
-    takeBranch(core, epoch.leader, kept, stored.configs ?? []);
+    takeBranch(core, core.self, kept, stored.configs ?? []);
     if (compareEpochs(epoch, kept.promised) <= 0) continue;
     kept.first = { epoch, at: core.now };
     kept.promised = epoch;

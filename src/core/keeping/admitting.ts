@@ -355,6 +355,7 @@ export function keep(core: With<'mesh' | 'keeping'>, ledger: Ledger): KeptJob {
     agreedTo: null,
     orphanedAt: null,
     intactSince: null,
+    touchedAt: core.now,
     elsewhere: new Map(),
     round: createRound(core.now),
     yieldedAt: asMillis(Number.NEGATIVE_INFINITY),

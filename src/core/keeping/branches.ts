@@ -30,21 +30,20 @@ import { asMillis } from '../record/ids.ts';
 import type { Millis, NodeId } from '../record/ids.ts';
 import { isKeeper, isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import type { Certified } from '../record/records.ts';
-import { branchOf, checkCommitted, extended, fitsKeepers, isReseedable } from '../record/verify.ts';
+import { branchOf, checkCommitted, extended, fitsKeepers } from '../record/verify.ts';
 import { checkWanted, specsOf } from '../record/versions.ts';
 import { rowsOf } from './books.ts';
 import { hasSay, isGuest } from './changing.ts';
 import { handWishes, tellEnd, tellWishes } from './crossing.ts';
 import { keepersChanged, tellForfeit } from './guests.ts';
 import { isIntact, noteElsewhere } from './orphans.ts';
+import { nextTurn, onChecked, stays, waits } from './staying.ts';
+import type { Check } from './staying.ts';
 import { takeWanted } from './versions.ts';
 import type { KeptJob } from './state.ts';
 
 /** Between two rounds: those of two branches that meet are to be of one mind within a minute. */
 const ROUND_MS = 20_000;
-/** Who has yielded is not turned back for so long by others that will, in a round of their own: each would turn the other. */
-const YIELDED_MS = 3 * ROUND_MS;
-
 /** What others say of the branch that this node goes by. */
 export interface Round {
   /** The number of the last question; an answer to one before says nothing. */
@@ -60,6 +59,8 @@ export interface Round {
   hastenedAt: Millis;
   /** When it last asked those that were said to keep the job in a higher one. */
   checkedAt: Millis;
+  /** What it asks those that keep the job here, as it is told of another one. */
+  check: Check | null;
 }
 
 /** @param turn of the last one before, so that no answer to that is taken for one to this */
@@ -71,10 +72,12 @@ export const createRound = (now: Millis, turn = 0): Round => ({
   intact: new Set(),
   hastenedAt: asMillis(Number.NEGATIVE_INFINITY),
   checkedAt: asMillis(Number.NEGATIVE_INFINITY),
+  check: null,
 });
 
 /**
  * Takes over what is proven of who keeps the job since.
+ * @param from who tells of it; this node itself where it goes by that already, as an executor
  * @param latest what was decided there, by who tells of it; for whom the job is over it goes on with a later version only
  */
 export function takeBranch(
@@ -102,14 +105,10 @@ export function takeBranch(
   if (isOver) tellOver(core, from, ledger);
   if (isOther && isKeeper(currentOf(ledger), from)) noteElsewhere(core, kept, from);
   if (isOther && stays(core, kept)) return refuse(core, from, 'outdated-epoch', false);
-  // An end counts whoever tells of it: nobody has to go on with the job then.
-  if (isOther && latest?.record.type !== 'close' && isHearsay(core, from, kept, told)) {
-    askKeepers(core, kept, told);
-    const ownLine = fresh.filter(({ record }) => record.body.config.major === own.major);
-    return takeBranch(core, from, kept, ownLine, latest);
-  }
+  if (isOther && waits(core, from, kept, told, latest))
+    return takeOwn(core, from, kept, fresh, latest);
+  if (isOver) return;
   const isLonger = provenBy(told, ledger.configs).length === ledger.configs.length;
-  if (isOver && !isLonger) return;
   if (isOther) kept.intactSince = null;
   if (!isLonger) return turnTo(core, kept, provenBy(told, [...ledger.configs, ...fresh]));
   goOnTo(core, kept, fresh);
@@ -131,37 +130,24 @@ function tellOver(core: With<'mesh'>, to: NodeId, ledger: Ledger): void {
   for (let at = 0; at < values.length; at += TOLD_AT_ONCE) tellFew(core, to, job, values.slice(at));
 }
 
-/** Whether it goes by no higher branch. */
-const stays = (core: With<'mesh'>, kept: KeptJob): boolean =>
-  isIntact(core, kept) ||
-  core.now - kept.yieldedAt < YIELDED_MS ||
-  !isReseedable(kept.ledger.spec.body);
+/** How the branch that this node goes by went on. */
+function takeOwn(
+  core: With<'mesh'>,
+  from: NodeId,
+  kept: KeptJob,
+  fresh: readonly Certified<'config'>[],
+  latest: Certified<'version'> | Certified<'close'> | undefined,
+): void {
+  const { major } = currentOf(kept.ledger).config;
+  const own = fresh.filter(({ record }) => record.body.config.major === major);
+  takeBranch(core, from, kept, own, latest);
+}
 
 /** It had a say there, yielded, and has forgotten since what was decided: with its votes that could be decided again. */
 function hasLeft(core: Node, { ledger, promised }: KeptJob, told: Chain): boolean {
   const { major } = promised.config;
   if (major <= currentOf(ledger).config.major) return false;
   return told.configurations.some((one) => one.config.major === major && hasSay(core, one));
-}
-
-/**
- * Whoever has a say loses it as he goes to a branch in which he has none. So he goes on the word of a keeper of that one
- * only: all of those may be gone, or have yielded, and then nobody would be left in either.
- */
-const isHearsay = (core: Node, from: NodeId, kept: KeptJob, told: Chain): boolean =>
-  kept.ledger.close === null &&
-  !isGuest(core, kept) &&
-  !hasSay(core, currentOf(told)) &&
-  !isKeeper(currentOf(told), from);
-
-/** Those that are said to keep the job in a higher branch are asked whether they do. */
-function askKeepers(core: With<'mesh'>, { ledger, round }: KeptJob, told: Chain): void {
-  if (core.now - round.checkedAt < ROUND_MS) return;
-  round.checkedAt = core.now;
-  const { job, configs } = ledger;
-  for (const node of keeperNodes(currentOf(told)))
-    if (isNear(core, node))
-      send(core, node, { type: 'branch', job, turn: round.turn, ...changes(configs) });
 }
 
 /** It is over here, and not proven to have gone on there with a version after that. */
@@ -185,7 +171,7 @@ export function goOnTo(core: Node, kept: KeptJob, configs: readonly Certified<'c
 
 /** It goes by another branch: what others said of the one before says nothing of this. */
 function askAnew(core: Node, kept: KeptJob): void {
-  kept.round = createRound(core.now, kept.round.turn);
+  kept.round = createRound(core.now, nextTurn(kept.round));
   kept.elsewhere.clear();
 }
 
@@ -215,7 +201,8 @@ export function followEnd(
 ): boolean {
   const { ledger } = kept;
   const { config } = certifiedEpoch(close);
-  if (ledger.close !== null || configurationOf(ledger, config) !== null) return true;
+  if (ledger.close !== null) return true;
+  if (configurationOf(ledger, config) !== null) return true;
   takeBranch(core, from, kept, configs, close);
   if (configurationOf(ledger, config) !== null) return true;
   if (compareConfigs(config, currentOf(ledger).config) > 0) return false;
@@ -254,6 +241,14 @@ function turnTo(core: Node, kept: KeptJob, configs: readonly Certified<'config'>
   touch(core, job);
 }
 
+/** After an end nothing should have been decided: who went by others that re-seeded the job since forgets those. */
+export function goBackToEnd(core: Node, kept: KeptJob, close: Certified<'close'>): void {
+  const { configs } = kept.ledger;
+  const { major } = certifiedEpoch(close).config;
+  const before = configs.filter(({ record }) => record.body.config.major <= major);
+  if (before.length < configs.length) turnTo(core, kept, before);
+}
+
 /** A version was decided in the other branch alone. Its owner wants it all the same: here it is decided anew. */
 function wantAgain(core: Node, kept: KeptJob, { record }: Certified<'version'>): void {
   const { suite, self } = core;
@@ -286,7 +281,7 @@ export function askBranches(core: With<'mesh' | 'keeping'>): void {
 function askRound(core: With<'mesh'>, kept: KeptJob): void {
   const { ledger, round } = kept;
   const { job, configs } = ledger;
-  round.turn += 1;
+  round.turn = nextTurn(round);
   round.askedAt = core.now;
   round.intact.clear();
   const nodes = earlierKeepers(ledger);
@@ -325,14 +320,17 @@ export function onBranchKnown(
   core: With<'mesh'>,
   from: NodeId,
   kept: KeptJob,
-  { turn, intact, configs = [] }: Extract<Message, { type: 'branch-known' }>,
+  message: Extract<Message, { type: 'branch-known' }>,
 ): void {
   const { ledger, round } = kept;
-  if (turn !== round.turn || ledger.close !== null) return;
+  const { turn, intact, configs = [] } = message;
+  const isCheck = turn === round.check?.turn;
+  if ((turn !== round.turn && !isCheck) || ledger.close !== null) return;
   if (!allow(core, from, pointsFor(configs.length))) return;
   const own = currentOf(ledger).config;
   const told = branchOf(core.suite, firstOf(ledger.admission.record.body), configs);
   if (told === null) return refuse(core, from, 'bad-certificate', false);
+  if (isCheck) return onChecked(core, from, kept, message, told);
   if (configurationOf(told, own) !== null && everKept(ledger, from)) round.same.add(from);
   const { config } = currentOf(told);
   if (compareConfigs(config, own) > 0) return takeBranch(core, from, kept, configs);

@@ -37,7 +37,7 @@ import type { CertifiedValue, Message } from '../contract/messages.ts';
 import type { Certified, Epoch, Signed, Slot } from '../record/records.ts';
 import { countAge, forgetAge } from './age.ts';
 import { configsIn, eachKept, endOf, rememberEnd } from './books.ts';
-import { askBranches, takeBranch } from './branches.ts';
+import { askBranches, goBackToEnd, takeBranch } from './branches.ts';
 import { beginTelling } from './crossing.ts';
 import { handOver } from './hand-over.ts';
 import { note, persist, refuse, send, touch, wallMs } from '../node/outbox.ts';
@@ -269,6 +269,7 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
   if (close !== null && kept.closedAt === null) {
     kept.closedAt = core.now;
     kept.candidateAt = null;
+    goBackToEnd(core, kept, close);
     // Whoever has just begun to stand for leader has nothing to lead; a leader sees the end through.
     if (kept.lead?.stage === 'candidate') kept.lead = null;
     rememberEnd(core, job, { close, configs: kept.ledger.configs });

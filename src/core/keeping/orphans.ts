@@ -15,7 +15,7 @@ import { isReseedable } from '../record/verify.ts';
 import { hasSay, isGuest } from './changing.ts';
 import { goneBecause } from './gone.ts';
 import { saveGuest } from './guests.ts';
-import { isThere, THERE_MS } from './oversight.ts';
+import { isThere } from './oversight.ts';
 import type { KeptJob } from './state.ts';
 
 /** A node that does not keep the job has asked those that do whether they are there, and waits so long for a word of them. */
@@ -41,7 +41,12 @@ export function noteElsewhere(core: Node, { elsewhere }: KeptJob, node: NodeId):
 }
 
 /** It does, and has for so long. */
-function isElsewhere(core: Node, { elsewhere }: KeptJob, node: NodeId, forMs: number): boolean {
+export function isElsewhere(
+  core: Node,
+  { elsewhere }: KeptJob,
+  node: NodeId,
+  forMs: number,
+): boolean {
   const known = elsewhere.get(node);
   if (known === undefined || core.now - known.at >= ELSEWHERE_MS) return false;
   return core.now - known.since >= forMs;
@@ -67,12 +72,16 @@ export function isOrphaned(core: With<'mesh'>, kept: KeptJob): boolean {
   );
 }
 
-/** This keeper hears so many of the others that they can decide something together. */
-function isInTouch(core: With<'mesh'>, kept: KeptJob): boolean {
+/** Those of its keepers for which this holds can decide something together, and this one is among them. */
+function areEnough(
+  core: With<'mesh'>,
+  kept: KeptJob,
+  counts: (keeper: Keeper) => boolean,
+): boolean {
   const current = currentOf(kept.ledger);
   if (isGuest(core, kept) || !hasSay(core, current)) return false;
   const there = members(current).filter(
-    (keeper) => isThere(core, kept, keeper) && !isElsewhere(core, kept, keeper.node, 0),
+    (keeper) => !isElsewhere(core, kept, keeper.node, 0) && counts(keeper),
   );
   return isQuorum(
     current,
@@ -80,23 +89,32 @@ function isInTouch(core: With<'mesh'>, kept: KeptJob): boolean {
   );
 }
 
-/** Called every few seconds, so that a break is seen. */
+/** This keeper hears so many of the others that they can decide something together. */
+const isInTouch = (core: With<'mesh'>, kept: KeptJob): boolean =>
+  areEnough(core, kept, (keeper) => isThere(core, kept, keeper));
+
+/** Not so many have gone over to others, or have lost what they promised, that nothing will be decided any more. */
+const mayBeEnough = (core: With<'mesh'>, kept: KeptJob): boolean =>
+  areEnough(core, kept, (keeper) => !isMissed(core, kept, keeper));
+
+/** Called every few seconds, so that a break is seen: one shorter than what re-seeds a job is none. */
 export function noteTouch(core: With<'mesh'>, kept: KeptJob): void {
-  if (!isInTouch(core, kept)) kept.intactSince = null;
-  else kept.intactSince ??= core.now;
+  if (core.now - kept.touchedAt >= core.config.limits.reseedAfterMs) kept.intactSince = null;
+  if (!isInTouch(core, kept)) return;
+  kept.touchedAt = core.now;
+  kept.intactSince ??= core.now;
 }
 
-/** This node was away itself: the others may have missed it for as long. */
-export function loseTouch(core: With<'keeping'>, awayMs: number): void {
-  if (awayMs < THERE_MS) return;
-  for (const kept of core.keeping.kept.values()) kept.intactSince = null;
-}
-
-/** Nobody has a reason to re-seed the job: this keeper of it has been in touch with enough others for as long as that takes. */
+/**
+ * Nobody has a reason to re-seed the job: this keeper of it has been in touch with enough others, and never missed them
+ * for as long as that takes. One that is started again does not end that for the rest, but those that go by another
+ * branch do when they are so many.
+ */
 export const isIntact = (core: With<'mesh'>, kept: KeptJob): boolean =>
   kept.intactSince !== null &&
   core.now - kept.intactSince >= core.config.limits.reseedAfterMs &&
-  isInTouch(core, kept);
+  core.now - kept.touchedAt < core.config.limits.reseedAfterMs &&
+  mayBeEnough(core, kept);
 
 /** The same for a node that is to keep the job and watches nobody: it asks them. */
 function hearsNone(core: With<'mesh'>, kept: KeptJob): boolean {

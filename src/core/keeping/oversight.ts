@@ -36,7 +36,7 @@ const SILENT_MS = 20_000;
 /** Between two looks for work left undone: each costs a plan of the job. */
 const LOOK_MS = 20_000;
 /** Keepers speak to each other every ten seconds at least. */
-export const THERE_MS = 30_000;
+const THERE_MS = 30_000;
 /** No promise for who failed as leader, at first and at most; doubles. It may have been slow only. */
 const SHUN_MS = 60_000;
 const SHUN_MAX_MS = 16 * SHUN_MS;

@@ -64,8 +64,10 @@ export interface KeptJob {
   agreedTo: RecordId | null;
   /** Since when this keeper sees that those that are left are too few; null while they are enough. */
   orphanedAt: Millis | null;
-  /** Since when this keeper has heard enough others without a break; null while it does not. */
+  /** Since when this keeper has heard enough others without a long break; null when it does not. */
   intactSince: Millis | null;
+  /** When it last did. */
+  touchedAt: Millis;
   /** Keepers that say that they go by another branch: since when without a break, and when last. */
   readonly elsewhere: Map<NodeId, { readonly since: Millis; readonly at: Millis }>;
   /** What others say of the branch that it goes by, when the job was re-seeded. */

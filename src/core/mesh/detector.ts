@@ -8,7 +8,6 @@ import { keeperNodes, majority } from '../record/keeper-set.ts';
 import { after } from '../record/ids.ts';
 import type { NodeId } from '../record/ids.ts';
 import { leaderGone, leaderOf } from '../keeping/keeper.ts';
-import { loseTouch } from '../keeping/orphans.ts';
 import { judgeAllAnew } from '../keeping/oversight.ts';
 import { loseNode } from '../leading/silence.ts';
 import { leaderIn } from '../leading/state.ts';
@@ -255,7 +254,6 @@ export function onLag(core: With<'mesh' | 'keeping'>, lateMs: number): void {
   if (lateMs < LAG_MS) return;
   note(core, 'loop.lagged', { ms: Math.round(lateMs) });
   judgeAllAnew(core);
-  loseTouch(core, lateMs);
   for (const [node, watch] of core.mesh.watches) {
     if (!watch.dead) core.mesh.watches.set(node, newWatch(core));
     // It may have been back meanwhile, and have gone again.

@@ -21,6 +21,7 @@ import {
   suiteOf,
 } from '../fixtures.ts';
 import type { Admitted } from '../fixtures.ts';
+import { convince } from './telling.ts';
 
 const AFTER_MS = 60_000;
 /** Node 0 is looked at. Of its job 1 leads; 2, 3 and 4 are gone. */
@@ -255,7 +256,7 @@ describe('a keeper that learns that others go on with its job', () => {
   /** Node 2 was cut off. */
   const theirs = certified(reseedOf(of, [2, 3, 4], 2), [2, 3]);
   const commit = (lone: Lone) =>
-    lone.message(0, 2, { type: 'commit', job: lone.id, values: [theirs] });
+    convince(lone, 2, { type: 'commit', job: lone.id, values: [theirs] });
 
   /** What it says when somebody who goes by the other branch asks. */
   function asked(lone: Lone, turn = 1) {
@@ -358,7 +359,7 @@ describe('a node that goes by the higher branch of a job', () => {
   function reseeded(): Lone {
     const lone = new Lone(of, [1, 2, 3, 4]);
     lone.activate();
-    lone.message(0, 3, { type: 'commit', job: lone.id, values: [ours] });
+    convince(lone, 3, { type: 'commit', job: lone.id, values: [ours] });
     lone.message(0, 3, { type: 'prepare', job: lone.id, grant: grantOf(of, higher, 3) });
     assert.equal(lone.messages('promise').length, 1);
     lone.pass(30_000);
