@@ -162,7 +162,14 @@ export interface LabelChange {
   readonly remove: readonly string[];
 }
 
+/** How long this peer keeps what an execution leaves, milliseconds after its end. */
+export interface Retention {
+  readonly resultsMs: number;
+  readonly logsMs: number;
+}
+
 export interface ShoalService {
+  readonly retention: Retention;
   /**
    * A job, or, when its owner has one of this name, the next version of that.
    * @throws ShoalError of every submission problem; see `Problem` in the core.

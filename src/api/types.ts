@@ -196,6 +196,8 @@ export interface JobAnswer {
   readonly Job: JobJson;
   /** shoal's own, with the executions: all of them by phase. */
   readonly Counts?: Readonly<Record<string, number>>;
+  /** shoal's own: how long the peer that answers keeps results and logs after an execution has ended; others may be set otherwise. */
+  readonly Retention?: { readonly ResultsSeconds: number; readonly LogsSeconds: number };
   /** At most 1,000, as of the history; a token says that there are more at the path of the list. */
   readonly Executions?: ListJson<ExecutionJson>;
   readonly History?: ListJson<HistoryJson>;

@@ -5,6 +5,7 @@ import type {
   HistoryJson,
   JobJson,
   ResourcesJson,
+  ResultJson,
   NodeStateJson,
 } from '../api/types.ts';
 import { formatBytes } from '../lib/units.ts';
@@ -72,6 +73,13 @@ export const historyColumns: readonly Column<HistoryJson>[] = [
   { title: 'Part.', value: partitionOf, spare: 2 },
   { title: 'Topic', value: (event) => event.Event.Topic, spare: 6 },
   { title: 'Event', value: (event) => event.Event.Message, wraps: true },
+];
+
+export const resultColumns: readonly Column<ResultJson>[] = [
+  { title: 'Part.', value: ({ Params }) => String(Params.Partition) },
+  { title: 'CID', value: ({ Params }) => Params.CID },
+  { title: 'Size', value: ({ Params }) => formatBytes(Params.Bytes), spare: 2 },
+  { title: 'At', value: ({ Params }) => Params.Holders.map(shortNode).join(' '), spare: 1 },
 ];
 
 const pair = (node: NodeStateJson, text: (resources: ResourcesJson) => string): string => {

@@ -4,6 +4,7 @@ import type { ExecutionJson, JobAnswer, ListJson, ResultJson } from '../api/type
 import type { Client } from './client.ts';
 import { executionsOf } from './executions.ts';
 import { jobPath } from './ids.ts';
+import { plainLine, shortNode } from './text.ts';
 
 export interface Outcome {
   readonly answer: JobAnswer;
@@ -59,6 +60,15 @@ async function everyOne(
   const limit = Number.POSITIVE_INFINITY;
   const query = { job, namespace, version, limit, orderBy: '', reverse: false };
   return (await executionsOf(client, query)).items;
+}
+
+/** The CID of each result, by which it is fetched from anywhere: `shoal cid get CID`. */
+export function resultLines(results: readonly ResultJson[], type: string): string[] {
+  const which = ({ Params: { Partition, NodeID } }: ResultJson): string =>
+    type === 'ops' ? shortNode(NodeID) : `partition ${Partition}`;
+  return results.map(
+    (result) => `Result of ${plainLine(which(result))}: ${plainLine(result.Params.CID)}`,
+  );
 }
 
 /** @throws ShoalError `job-failed`. */

@@ -32,6 +32,10 @@ export function amountOf(text: string, total: number, unit: 'count' | 'bytes'): 
   return Math.min(total, unit === 'bytes' ? bytesOf(text) : countOf(text));
 }
 
+/** More is asked for than a machine that has `total` can give. */
+export const exceeds = (text: string, total: number, unit: 'count' | 'bytes'): boolean =>
+  !isShare(text) && (unit === 'bytes' ? bytesOf(text) : countOf(text)) > total;
+
 function countOf(text: string): number {
   const match = COUNT.exec(text.trim());
   if (match === null) throw new RangeError(`not an amount: ${text}`);

@@ -16,6 +16,8 @@ export interface DoctorDeps {
   readonly store: Store;
   readonly machine: Pick<Machine, 'inspect' | 'keeperNumbers'>;
   readonly disk: DiskState;
+  /** Amounts of the configuration that the machine does not have. */
+  readonly limited: readonly string[];
 }
 
 const PROBE_MS = 10_000;
@@ -24,6 +26,7 @@ const LOW_DISK_BYTES = 1_000_000_000;
 export async function diagnose(deps: DoctorDeps): Promise<readonly Finding[]> {
   return [
     runtimeFinding(),
+    ...deps.limited.map(limitFinding),
     ...(await engineFindings(deps)),
     ...storeFindings(deps),
     diskFinding(deps),
@@ -39,6 +42,13 @@ const ok = (subject: string, detail: string): Finding => ({
   level: 'ok',
   detail,
   remedy: '',
+});
+
+const limitFinding = (detail: string): Finding => ({
+  subject: 'capacity',
+  level: 'warning',
+  detail,
+  remedy: 'Give an amount that the machine has, or a share such as 80%.',
 });
 
 function runtimeFinding(): Finding {

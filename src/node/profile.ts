@@ -6,7 +6,8 @@
 import type { Profile } from '../core/contract/profile.ts';
 import { asPublicKey } from '../core/record/ids.ts';
 import type { Resources } from '../job/model.ts';
-import { amountOf } from '../config/amounts.ts';
+import { amountOf, exceeds } from '../config/amounts.ts';
+import { formatBytes } from '../lib/units.ts';
 import type { Config } from '../config/schema.ts';
 import type { Engine, EngineStatus } from '../engines/engine.ts';
 import { withDeadline } from '../lib/abort.ts';
@@ -40,6 +41,8 @@ export interface Profiler {
   refresh(): Promise<void>;
   /** The last warnings of the engines, for status pages. */
   warnings(): readonly string[];
+  /** Amounts of the configuration that the machine does not have, in words. */
+  limited(): readonly string[];
   stop(): Promise<void>;
 }
 
@@ -51,6 +54,7 @@ export function createProfiler(options: ProfilerOptions): Profiler {
   const { config, log } = options;
   const stop = new AbortController();
   let facts: MachineFacts | null = null;
+  let limited: readonly string[] = [];
   let last = '';
   let looking: Promise<Profile> | null = null;
   let timer: NodeJS.Timeout | null = null;
@@ -59,6 +63,9 @@ export function createProfiler(options: ProfilerOptions): Profiler {
   const look = async (): Promise<Profile> => {
     // Disk is measured once: later it is filled by the very jobs that reserved it.
     const measured = facts ?? (await machineFacts(config.node.dataDir, '/'));
+    if (facts === null)
+      for (const problem of (limited = overstated(config.capacity, measured)))
+        log.warn({ problem }, 'capacity.limited');
     if (!options.diskFull()) facts = measured;
     const before = statuses;
     statuses = await probeAll(options.engines, stop.signal);
@@ -92,6 +99,7 @@ export function createProfiler(options: ProfilerOptions): Profiler {
       [...statuses].flatMap(([name, status]) =>
         status.warnings.map((warning) => `${name}: ${warning}`),
       ),
+    limited: () => limited,
     async stop() {
       stop.abort();
       if (timer !== null) clearInterval(timer);
@@ -189,6 +197,21 @@ export function capacityOf(capacity: Config['capacity'], facts: MachineFacts): R
     diskBytes: Math.floor(amountOf(capacity.disk, facts.diskBytes, 'bytes')),
     gpus: Math.floor(amountOf(capacity.gpu, facts.gpus.length, 'count')),
   };
+}
+
+/** Amounts that the machine does not have; what it has is given instead. */
+export function overstated(capacity: Config['capacity'], facts: MachineFacts): readonly string[] {
+  const { cores, memoryBytes, diskBytes, gpus } = facts;
+  const say = (name: keyof Config['capacity'], total: number, has: string): readonly string[] =>
+    exceeds(capacity[name], total, name === 'memory' || name === 'disk' ? 'bytes' : 'count')
+      ? [`--${name} ${capacity[name]} is more than this machine has: ${has} are offered`]
+      : [];
+  return [
+    ...say('cpu', cores, `${cores} cores`),
+    ...say('memory', memoryBytes, formatBytes(memoryBytes)),
+    ...say('disk', diskBytes, formatBytes(diskBytes)),
+    ...say('gpu', gpus.length, `${gpus.length} GPUs`),
+  ];
 }
 
 /** The names that Bacalhau's nodes have had over time, so that its specs select the same machines. */

@@ -11,6 +11,7 @@ import type {
   LogRequest,
   NodeView,
   RerunOptions,
+  Retention,
   SelfInfo,
   ShoalService,
   Stopped,
@@ -42,6 +43,7 @@ import { decodeLogLines } from './logs/frames.ts';
 import { executionToShow, type Chosen, type Following } from './logs/following.ts';
 
 export interface ServiceDeps {
+  readonly retention: Retention;
   readonly driver: Driver;
   readonly machine: Machine;
   /** For clients that ask about one job again and again. */
@@ -138,6 +140,7 @@ const INLINE_IN_RECORD_BYTES = 8_192;
 
 export function createService(deps: ServiceDeps): ShoalService {
   return {
+    retention: deps.retention,
     submit: (job, options) => submit(deps, job, options),
     stop: (ref, namespace, reason) => stop(deps, ref, namespace, reason),
     getJob: (ref, namespace, whole, version = 0) => viewOf(deps, ref, namespace, whole, version),

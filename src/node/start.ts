@@ -244,6 +244,7 @@ async function compose(
   });
   await disk.start();
   await profiler.start();
+  for (const problem of profiler.limited()) tell(`limited    ${problem}`);
   closers.add(() => profiler.stop());
   const company = createCompany({
     wanted: config.network.bootstrap.length > 0,
@@ -292,6 +293,7 @@ async function compose(
   const startedAt = Date.now();
   const logSource = logSourceOf(config, runner, content);
   const service = createService({
+    retention: { resultsMs: config.results.retentionMs, logsMs: config.storage.logRetentionMs },
     driver,
     machine,
     jobs,
@@ -342,7 +344,16 @@ async function compose(
           { value: JSON.parse(s.value) as unknown, origin: s.origin },
         ]),
       ),
-    doctor: () => diagnose({ config, engines, host, store, machine, disk: disk.state() }),
+    doctor: () =>
+      diagnose({
+        config,
+        engines,
+        host,
+        store,
+        machine,
+        disk: disk.state(),
+        limited: profiler.limited(),
+      }),
     changeLabels: async (change) => {
       const all = await labels.change(change);
       await profiler.refresh();

@@ -209,8 +209,10 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
     const executions = withExecutions ? await executionsIn(view) : [];
     const told = jobAnswer(view);
     const page = firstPage(inPages(executions));
+    const { resultsMs, logsMs } = service.retention;
     const answer: JobAnswer = {
       ...told,
+      Retention: { ResultsSeconds: resultsMs / 1_000, LogsSeconds: logsMs / 1_000 },
       ...(withExecutions
         ? {
             Counts: countsOf(executions),

@@ -1,7 +1,20 @@
 /** `job describe`: everything about a job on one page, and in words why it waits. */
 import { formatDuration } from '../../lib/units.ts';
-import type { ExecutionJson, HistoryJson, JobAnswer, KeepersJson } from '../../api/types.ts';
-import { executionColumns, executionDetailColumns, historyColumns } from '../columns.ts';
+import type {
+  ExecutionJson,
+  HistoryJson,
+  JobAnswer,
+  KeepersJson,
+  ListJson,
+  ResultJson,
+} from '../../api/types.ts';
+import {
+  executionColumns,
+  executionDetailColumns,
+  historyColumns,
+  resultColumns,
+} from '../columns.ts';
+import { stateText } from '../state.ts';
 import type { CommandCode } from '../command.ts';
 import { own } from '../../job/own.ts';
 import { lostAfterOf, partitionPolicyOf } from '../../job/partition-policy.ts';
@@ -54,7 +67,7 @@ function header({ Job, Keepers }: JobAnswer): string[] {
     ['Name', Job.Name],
     ['Namespace', Job.Namespace],
     ['Type', Job.Type],
-    ['State', Job.State.StateType],
+    ['State', stateText(Job)],
     ...(Job.State.Message === '' ? [] : [['Message', Job.State.Message] as const]),
     ...(counted ? [['Count', String(Job.Count)] as const] : []),
     ...policyOf(Job),
@@ -105,6 +118,30 @@ function standardOutput(executions: readonly ExecutionJson[]): string[] {
     : lines;
 }
 
+/** Where each result is, by which CID, and how long it stays. */
+async function results(
+  { io, client }: Parameters<CommandCode<Options>>[0],
+  { Job, Retention }: JobAnswer,
+  version: number | undefined,
+): Promise<void> {
+  if (Job.Type !== 'batch' && Job.Type !== 'ops') return;
+  const query = { namespace: Job.Namespace, job_version: version };
+  const { Items } = await client().get<ListJson<ResultJson>>(`${jobPath(Job.ID)}/results`, query);
+  if (Items.length > 0) {
+    await printHeading(io, 'Results');
+    const shown = Items.length > MANY ? Items.slice(0, FEW) : Items;
+    await printList(io, shown, resultColumns, {});
+    if (shown.length < Items.length)
+      await printLines(io, [`${Items.length - shown.length} more are not shown.`]);
+  }
+  if (Retention === undefined || !['Completed', 'Failed', 'Stopped'].includes(Job.State.StateType))
+    return;
+  const until = (seconds: number): string => dateTime(msOfNanos(Job.ModifyTime) + seconds * 1_000);
+  const { ResultsSeconds, LogsSeconds } = Retention;
+  const kept = Items.length === 0 ? [] : [`Results stay until ${until(ResultsSeconds)}.`];
+  await printLines(io, ['', ...kept, `Logs stay until ${until(LogsSeconds)}.`]);
+}
+
 async function section(io: Io, title: string, lines: readonly string[]): Promise<void> {
   if (lines.length === 0) return;
   await printHeading(io, title);
@@ -133,8 +170,9 @@ async function histories(
     const columns = olds.length === 0 ? [] : version;
     await printList(io, [...executions, ...olds], [...columns, ...executionDetailColumns], {});
   }
-  for (const { ID } of executions) {
-    await printHeading(io, `Execution ${shortId(ID)} History`);
+  for (const { ID, PartitionIndex, NodeID } of executions) {
+    const which = `partition ${PartitionIndex} on ${shortNode(NodeID)}`;
+    await printHeading(io, `Execution ${shortId(ID)} History (${which})`);
     await printList(
       io,
       events.filter(({ ExecutionID }) => ExecutionID === ID),
@@ -212,5 +250,6 @@ export const jobDescribe: CommandCode<Options> = async ({ io, client }, [ref], o
   await histories(io, answer.History?.Items ?? [], newestFirst, olds);
   const hidden = total(answer) - newestFirst.length;
   if (hidden > 0) await printLines(io, ['', moreText(answer, hidden)]);
+  await results({ io, client }, answer, options.version);
   await section(io, 'Standard Output', standardOutput(newestFirst));
 };

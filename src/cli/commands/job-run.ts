@@ -10,7 +10,7 @@ import { codeOf, tell } from '../errors.ts';
 import { jobRef } from '../ids.ts';
 import { write, type Io } from '../io.ts';
 import { printLogs } from '../logs.ts';
-import { checkOutcome, outcomeOf, type Outcome } from '../outcome.ts';
+import { checkOutcome, outcomeOf, resultLines, type Outcome } from '../outcome.ts';
 import { printLines, printValue } from '../output.ts';
 import { readSpec, type SpecSource, type TemplateOptions } from '../spec-source.ts';
 import { plainLine, plainText, shortNode } from '../text.ts';
@@ -128,6 +128,7 @@ function outcomeLines({ answer, ended, results }: Outcome): string[] {
     const which = Type === 'ops' ? shortNode(node) : `partition ${partition} on ${shortNode(node)}`;
     lines.push(`  ${which}: exit code ${exitCode}`);
   }
+  if (results.length > 0) lines.push('', ...resultLines(results, Type));
   lines.push('', `To see what happened:     shoal job describe ${ID}`);
   if (results.length > 0) lines.push(`To fetch the results:     shoal job get ${ID}`);
   return lines;

@@ -246,6 +246,7 @@ export class FakeJob {
 export class FakeService implements ShoalService {
   /** What a stop is answered with when too few keepers have it. */
   pendingStop: Stopped['pending'] = null;
+  readonly retention = { resultsMs: 7 * 86_400_000, logsMs: 3_600_000 };
   readonly content = new FakeContent();
   readonly jobs: FakeJob[] = [];
   readonly submitted: Job[] = [];

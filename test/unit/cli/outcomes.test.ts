@@ -82,6 +82,23 @@ test('whoever waits at a peer that is gone is told that the job goes on, and how
   assert.match(err, /--api-host HOST job describe j-/);
 });
 
+test('run and describe name the CID of each result, and describe how long results and logs stay', async () => {
+  const cli = await createCli();
+  const results = ['one', 'two'].map((stdout) => cli.api.service.content.put({ stdout }));
+  cli.api.service.onSubmit = (job) => {
+    for (const [partition, result] of results.entries()) job.complete(partition, { result });
+    job.close('completed');
+  };
+  const ran = await cli.run(['job', 'run'], { stdin: JSON.stringify({ ...SPEC, Count: 2 }) });
+  const described = await cli.run(['job', 'describe', SPEC.Name]);
+  for (const [partition, { cid }] of results.entries()) {
+    assert.match(ran.out, new RegExp(`^Result of partition ${partition}: ${cid}$`, 'm'));
+    assert.match(described.out, new RegExp(`^${partition} +${cid} `, 'm'));
+  }
+  assert.match(described.out, /^Results stay until 2026-01-09 \S+Z\.$/m);
+  assert.match(described.out, /^Logs stay until 2026-01-02 04:\S+Z\.$/m);
+});
+
 test('events fit a terminal of 80 columns', async () => {
   const cli = await createCli();
   await writeFile(join(cli.cwd, 'job.json'), stdin);

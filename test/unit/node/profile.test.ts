@@ -18,6 +18,7 @@ import {
   capacityOf,
   createProfiler,
   networksOf,
+  overstated,
 } from '../../../src/node/profile.ts';
 import { createShellEngine } from './shell-engine.ts';
 
@@ -188,6 +189,11 @@ it('capacity is what the operator gives of what the machine has', async () => {
     diskBytes: 1_000_000,
     gpus: 0,
   });
+  assert.deepEqual(overstated(byDefault, facts), []);
+  // Nobody is left to believe that it has what he wrote.
+  assert.deepEqual(overstated(chosen, facts), [
+    '--disk 1TB is more than this machine has: 1.0 MB are offered',
+  ]);
 });
 
 it('networks are allowed as the operator says, and the reason is told where they are not', () => {
