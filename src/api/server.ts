@@ -23,6 +23,7 @@ import { authRoutes } from './routes/auth.ts';
 import { contentRoutes } from './routes/content.ts';
 import type { RouteContext } from './routes/context.ts';
 import { drainRoutes } from './routes/drain.ts';
+import { fitRoutes } from './routes/fit.ts';
 import { labelRoutes } from './routes/labels.ts';
 import { historyRoutes } from './routes/history.ts';
 import { jobRoutes } from './routes/jobs.ts';
@@ -181,6 +182,7 @@ function addRoutes(app: FastifyInstance, context: RouteContext): void {
       contentRoutes(api, context);
       statusRoutes(api, context);
       drainRoutes(api, context);
+      fitRoutes(api, context);
       labelRoutes(api, context);
     },
     { prefix: BASE },

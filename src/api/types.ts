@@ -230,6 +230,16 @@ export interface SubmitAnswer {
   };
 }
 
+/** `PUT /api/v1/shoal/fit` with `{"Job": …}`. */
+export interface FitAnswer {
+  /** Those connected now, the peer that answers among them. */
+  readonly Nodes: number;
+  /** Those that could run it when nothing else ran. */
+  readonly Fit: number;
+  /** Why the others could not, in words. */
+  readonly Reasons: readonly string[];
+}
+
 export interface DiffAnswer {
   readonly Diff: string;
   readonly Warnings: readonly string[];

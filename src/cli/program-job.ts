@@ -101,7 +101,9 @@ function addRun(job: Command, run: Run): void {
   const validate = withTemplate(
     job
       .command('validate')
-      .description('check a spec without submitting it')
+      .description(
+        'check a spec without submitting it; where a peer answers, also whether any node could run it',
+      )
       .argument('[file]', FILE),
   );
   runs(

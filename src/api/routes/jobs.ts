@@ -47,7 +47,7 @@ import type { RouteContext } from './context.ts';
 const LIST_MAX = 10_000;
 
 /** The job of a body. @throws ShoalError `spec-invalid` with every problem. */
-function jobOf(body: Readonly<Record<string, unknown>>): {
+export function jobOf(body: Readonly<Record<string, unknown>>): {
   readonly job: Job;
   readonly warnings: readonly string[];
 } {

@@ -443,7 +443,10 @@ test('describe of a large job counts its executions and shows the newest; the li
   for (let partition = 0; partition < 1_200; partition += 1) job.assign(partition);
   const { out } = await cli.run(['job', 'describe', job.id]);
   assert.match(out, /^Assigned +1200$/m);
-  assert.equal(out.match(/^Execution e-[0-9a-f]{8} History \(partition \d+ on n-\S+\)$/gm)?.length, 20);
+  assert.equal(
+    out.match(/^Execution e-[0-9a-f]{8} History \(partition \d+ on n-\S+\)$/gm)?.length,
+    20,
+  );
   assert.match(
     out,
     /1180 older executions are not shown: shoal job executions j-\S+ --limit 1200\n/,
