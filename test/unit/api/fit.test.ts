@@ -35,7 +35,11 @@ test('what is missing is named by its kind', async () => {
   };
   const { err, code } = await cli.run(['job', 'validate'], { stdin: JSON.stringify(spec) });
   assert.equal(code, 3, err);
-  for (const reason of [/noop: the engine is not available/, /region = mars does not hold/, /s3: the input source is not available/])
+  for (const reason of [
+    /noop: the engine is not available/,
+    /region = mars does not hold/,
+    /s3: the input source is not available/,
+  ])
     assert.match(err, reason);
 });
 

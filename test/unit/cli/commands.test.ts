@@ -413,11 +413,13 @@ test('a reader that has enough ends the command quietly', async () => {
   assert.equal(code, 0);
 });
 
-test('the shell is helped: a script for each, and suggestions for commands and flags', async () => {
+test('the shell is helped: a script for each, and suggestions for commands, flags, jobs, nodes and files', async () => {
+  const { cli, job } = await withJob();
+  const env = { SHOAL_API_PORT: String(cli.port) };
   const printed = async (...args: string[]): Promise<string> => {
     let out = '';
     assert.equal(
-      await spawned(args, {}, (stream) => stream.on('data', (chunk) => (out += String(chunk)))),
+      await spawned(args, env, (stream) => stream.on('data', (chunk) => (out += String(chunk)))),
       0,
       args.join(' '),
     );
@@ -427,6 +429,24 @@ test('the shell is helped: a script for each, and suggestions for commands and f
     assert.match(await printed('completion', shell), /complete/i, shell);
   assert.match(await printed('complete', '--', 'job', 'd'), /^describe\t/m);
   assert.match(await printed('complete', '--', 'job', 'run', '--dry'), /^--dry-run/m);
+  assert.match(
+    await printed('complete', '--', 'job', 'describe', ''),
+    new RegExp(`^${job.id}\thello Pending\n:4$`, 'm'),
+  );
+  assert.match(await printed('complete', '--', 'node', 'describe', 'n-B'), /^n-Bbbbbbbb\t/m);
+  // `:0` leaves file names to the shell.
+  for (const words of [
+    ['job', 'run', ''],
+    ['cid', 'add', 'x'],
+    ['job', 'get', job.id, '--output-dir', ''],
+  ])
+    assert.equal(await printed('complete', '--', ...words), ':0\n', words.join(' '));
+  const nobody = await spawned(
+    ['complete', '--', 'job', 'stop', ''],
+    { SHOAL_API_PORT: '1' },
+    () => {},
+  );
+  assert.equal(nobody, 0);
 });
 
 test('describe names what becomes of executions that are cut off', async () => {
