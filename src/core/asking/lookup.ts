@@ -5,7 +5,7 @@
  * far the jobs of a list are, and that is marked.
  */
 import { chainOf, currentOf } from '../record/chain.ts';
-import { grantedEpoch } from '../record/verify.ts';
+import { grantedEpoch, isReseedable } from '../record/verify.ts';
 import { leaderIn } from '../leading/state.ts';
 import { isKeeper, keeperNodes, majority } from '../record/keeper-set.ts';
 import { LIST_MAX, SPECS_MAX } from '../contract/limits.ts';
@@ -329,7 +329,14 @@ function keepersOf(
     if (leads) return !heardLately(core, node);
     return lookup.keepersAsked && !lookup.answered.has(node);
   };
-  return { total: keepers.length, nodes: keepers, silent: keepers.filter(isSilent), leader };
+  const mayMove = isReseedable(records.spec.body);
+  return {
+    total: keepers.length,
+    nodes: keepers,
+    silent: keepers.filter(isSilent),
+    leader,
+    reseedAfterMs: mayMove ? core.config.limits.reseedAfterMs : null,
+  };
 }
 
 /** The jobs that the reference fits best: several only for the beginning of an id. */

@@ -44,6 +44,8 @@ export interface KeepersView {
   readonly silent: readonly NodeId[];
   /** Who is believed to lead. */
   readonly leader: NodeId;
+  /** After so long without a majority of them others keep the job, milliseconds; null: its policy lets none. */
+  readonly reseedAfterMs: number | null;
 }
 
 /** Whom a question reached: how many were asked, and some of those that did not answer. */

@@ -4,7 +4,7 @@
  */
 import { currentOf, rootsOf } from '../record/chain.ts';
 import { groundOf } from '../record/past.ts';
-import { keeperNodes } from '../record/keeper-set.ts';
+import { isQuorum, keeperNodes } from '../record/keeper-set.ts';
 import { soundBid } from './bids.ts';
 import { hasEnough, isChosen, liveOn } from '../leading/workload.ts';
 import { jobTimer, propose } from '../consensus/proposer.ts';
@@ -391,20 +391,22 @@ function fewReasons(declines: Search['declines']): WaitingView['refusals'] {
 const enrolledIn = ({ ledger: { spec, states } }: KeptJob): number =>
   JOB_TYPES[spec.body.spec.Type].counted ? 0 : states.size;
 
-/** What `job describe` shows of a job that waits; null when it does not. */
+/** What `job describe` shows of a job that waits, for keepers alone, too; null when it does not. */
 export function waitingView(core: With<'mesh'>, kept: KeptJob): WaitingView | null {
   const { lead, ledger } = kept;
-  if (!isWaiting(kept)) return null;
-  const { bids, declines, open } = lead?.stage === 'leader' ? lead.seeking : createSeeking(core);
   const keepers = keeperNodes(currentOf(ledger));
-  const reached = keepers.filter((node) => node === core.self || heardLately(core, node)).length;
+  const there = keepers.filter((node) => node === core.self || heardLately(core, node));
+  // Between two tries to lead it, too.
+  const isAlone = kept.seen.leader === core.self && !isQuorum(currentOf(ledger), there);
+  if (ledger.close !== null || (!isWaiting(kept) && !isAlone)) return null;
+  const { bids, declines, open } = lead?.stage === 'leader' ? lead.seeking : createSeeking(core);
   return {
     nodesKnown: aliveMembers(core).length + 1,
     // Who runs it by its own decision has answered, too.
     nodesAnswered: declines.size + bids.size + enrolledIn(kept),
     refusals: fewReasons(declines),
     partitionsWaiting: open,
-    keepersReached: reached,
+    keepersReached: there.length,
     keepers: keepers.length,
   };
 }

@@ -422,7 +422,8 @@ test('a job whose keepers are away says so, with those that are silent', async (
   const api = await createTestApi();
   const job = await submitted(api);
   const silent = [NODE_A, NODE_B];
-  job.keepers = { total: 3, nodes: [NODE_A], silent, leader: NODE_A };
+  const reseedAfterMs = 60_000;
+  job.keepers = { total: 3, nodes: [NODE_A], silent, leader: NODE_A, reseedAfterMs };
   const { json } = await api.call('GET', `/orchestrator/jobs/${job.id}`);
   const keepers = json['Keepers'] ?? assert.fail();
   assert.deepEqual(
@@ -431,8 +432,12 @@ test('a job whose keepers are away says so, with those that are silent', async (
   );
   const { Message } = json['Job']?.['State'] ?? assert.fail();
   assert.match(String(Message), /waits for keepers: 1 of 3 .* n-Aaaaaaaa \(its leader\)/);
+  assert.match(String(Message), /others take over when they stay away for 1m00s$/);
   assert.equal(keepers['Explanation'], Message);
-  job.keepers = { total: 3, nodes: [NODE_A], silent: [NODE_A], leader: NODE_A };
+  job.keepers = { ...job.keepers, reseedAfterMs: null };
+  const bound = await api.call('GET', `/orchestrator/jobs/${job.id}`);
+  assert.match(String(bound.json['Keepers']?.['Explanation']), /policy lets no others take/);
+  job.keepers = { ...job.keepers, silent: [NODE_A], reseedAfterMs };
   const other = await api.call('GET', `/orchestrator/jobs/${job.id}`);
   assert.match(String(other.json['Keepers']?.['Explanation']), /another one will lead/);
 });

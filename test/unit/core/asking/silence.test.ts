@@ -73,6 +73,7 @@ describe('a job that is looked up', () => {
       nodes: [1, 2, 3].map(idOf),
       silent: [],
       leader: idOf(1),
+      reseedAfterMs: 60_000,
     });
     assert.deepEqual(asked(asker), [1, 2, 3], 'and nobody else is asked');
   });
@@ -156,15 +157,15 @@ describe('a list', () => {
 });
 
 describe('a keeper that is asked about its own job', () => {
-  function three() {
+  function three(nodes: readonly number[] = [0, 1, 2]) {
     const program = () => [{ type: 'phase', phase: 'running' }] as const;
-    const cluster = new Cluster({ nodes: 3, program });
+    const cluster = new Cluster({ nodes: nodes.length, program });
     cluster.submit(0, jobWith());
     cluster.advance(1_000);
-    const leader = [0, 1, 2].find((n) => cluster.job(n).leading !== null) ?? assert.fail();
-    const [asker, other] = [0, 1, 2].filter((n) => n !== leader) as [number, number];
-    const ask = (node: number): Extract<Reply, { type: 'answer' }> => {
-      const ref = cluster.job(leader).job;
+    const leader = nodes.find((n) => cluster.job(n).leading !== null) ?? assert.fail();
+    const [asker, other] = nodes.filter((n) => n !== leader) as [number, number];
+    const first = cluster.job(leader).job;
+    const ask = (node: number, ref = first): Extract<Reply, { type: 'answer' }> => {
       const one = asRequestId(`q-${cluster.now}`);
       const about = { type: 'job', ref, namespace: 'default', from: 0 } as const;
       cluster.input(node, { type: 'query', request: one, query: about });
@@ -196,6 +197,29 @@ describe('a keeper that is asked about its own job', () => {
     cluster.resume(leader);
     cluster.resume(other);
     cluster.until('all are there again', () => ask(asker).keepers?.silent.length === 0, 60_000);
+  });
+
+  it('says that it waits for keepers all the time, also between two tries to lead it', () => {
+    const nodes = [0, 1, 2, 3, 4];
+    const { cluster, leader, asker, other, ask } = three(nodes);
+    for (const node of nodes) if (node !== asker && node !== other) cluster.pause(node);
+    cluster.advance(20_000);
+    for (let turn = 0; turn < 20; turn += 1) {
+      const { answer: told, keepers } = ask(asker);
+      assert.equal(keepers?.silent.length, 3);
+      assert.ok(keepers.silent.includes(idOf(leader)));
+      assert.equal(told.waiting?.keepersReached, 2, `${turn}`);
+      cluster.advance(500);
+    }
+  });
+
+  it('says so when no others will take their place', () => {
+    const { cluster, ask } = three();
+    const Meta = { 'shoal/partition-policy': 'exclusive' };
+    cluster.submit(0, jobWith({ Name: 'alone', Meta }), 'c'.repeat(32));
+    assert.equal(ask(0).keepers?.reseedAfterMs, 60_000);
+    const policies = cluster.inspect(0).jobs.map(({ job }) => ask(0, job).keepers?.reseedAfterMs);
+    assert.deepEqual(policies.toSorted(), [60_000, null]);
   });
 
   it('names all that are away when it leads', () => {
