@@ -40,8 +40,9 @@ function whyNotName(key: string): string | null {
   if (key.startsWith(SYSTEM_PREFIX)) {
     return `names beginning with ${SYSTEM_PREFIX} are the node's, got ${show(key)}`;
   }
-  if (/^[A-Z][A-Z0-9_]*$/.test(key)) return null;
-  return `expected a name of capital letters, digits and _, beginning with a letter, got ${show(key)}`;
+  // Programs of others ask for `http_proxy`, `my.setting`, `MY-NAME`: what a system takes is taken here.
+  if (key !== '' && !/[=\0]/.test(key)) return null;
+  return `expected a name without = and NUL, got ${show(key)}`;
 }
 
 /** `EnvironmentVariables`: `KEY=value` items; blanks around key and value belong to neither. */

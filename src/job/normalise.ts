@@ -256,10 +256,13 @@ function readInputs(report: Report, field: Field, read: ReadEngine): readonly In
   checkDuplicates(report, all, 'the target', (input) =>
     input.Target === '' ? '' : targetPath(input.Target),
   );
-  const targets = new Set(all.map(({ value }) => targetPath(value.Target)));
+  const targets = all.map(({ value }) => targetPath(value.Target));
   for (const { target, field: at } of read.modules) {
-    if (targets.has(targetPath(target))) continue;
-    const message = `no input source has the target ${show(target)}; the module must be one of the inputs`;
+    // It may lie in an input that is a directory; whether it does is seen when that is here.
+    const path = targetPath(target);
+    if (targets.some((one) => path === one || path.startsWith(one === '/' ? one : `${one}/`)))
+      continue;
+    const message = `no input source has the target ${show(target)}; the module must be one of the inputs, or lie in one`;
     report.problem(at, 'conflict', message);
   }
   return all.map(({ value }) => value);

@@ -36,9 +36,14 @@ export interface ResultParts {
   readonly stdoutPath: string;
   readonly stderrPath: string;
   readonly exitCode: number;
-  /** Where the program's ResultPaths are, one entry per name. */
-  readonly outputsDirectory: string;
-  readonly names: readonly string[];
+  readonly outputs: readonly NamedOutput[];
+}
+
+/** One ResultPath of the program. */
+export interface NamedOutput {
+  readonly name: string;
+  /** Where it lies now. */
+  readonly path: string;
 }
 
 const RESERVED = ['stdout', 'stderr', 'exitCode'];
@@ -61,9 +66,9 @@ export async function assembleResult(parts: ResultParts): Promise<void> {
   ]);
   // As any file, whatever the umask here is: all results of the same bytes have the same name.
   for (const name of RESERVED) await chmod(join(parts.directory, name), 0o644);
-  for (const name of parts.names) {
+  for (const { name, path } of parts.outputs) {
     try {
-      await rename(join(parts.outputsDirectory, name), join(parts.directory, name));
+      await rename(path, join(parts.directory, name));
     } catch (error) {
       if (errorCode(error) !== 'ENOENT') throw error;
     }

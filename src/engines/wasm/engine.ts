@@ -106,7 +106,7 @@ async function startRunner(
     nodePath: config.nodePath,
     runnerPath,
     tools,
-    readable: [...new Set([order.module, ...order.imports, ...sources])],
+    readable: [...new Set([order.module, ...order.imports.map(({ path }) => path), ...sources])],
     writable: order.mounts.filter(({ writable }) => writable).map(({ source }) => source),
     limits: { cpuSeconds: config.cpuSecondsMax, openFilesMax: config.openFilesMax },
     execution: task.execution,

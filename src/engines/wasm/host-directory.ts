@@ -1,7 +1,7 @@
 /**
  * An open directory of a program, on top of `host-tree.ts`: opens, lists, creates, renames and
- * removes. Read-only mounts refuse every change here, before the host is asked. Links of either
- * kind can be neither made nor followed. A directory is held by its path, so one that is renamed
+ * removes. Read-only mounts refuse every change here, before the host is asked. Symlinks are followed and
+ * read, but not made: Node's permission model has no call that makes one. A directory is held by its path, so one that is renamed
  * while open is gone for its descriptor.
  */
 import {
@@ -9,10 +9,12 @@ import {
   constants,
   fstatSync,
   ftruncateSync,
-  lutimesSync,
+  linkSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
+  readlinkSync,
   renameSync,
   rmdirSync,
   statSync,
@@ -21,20 +23,20 @@ import {
 import type { Stats } from 'node:fs';
 import { Fd, wasi } from '@bjorn3/browser_wasi_shim';
 import { attempt, ERRNO, WasiError } from './errno.ts';
-import {
-  filestatOf,
-  filestatWithoutHost,
-  filetypeOf,
-  HostFile,
-  inodeOf,
-  timesOf,
-} from './host-file.ts';
-import { exists, isDirectory } from './host-tree.ts';
+import { filestatOf, filestatWithoutHost, filetypeOf, HostFile, inodeOf } from './host-file.ts';
+import { newTimes, setTimes } from './file-times.ts';
+import { exists, isDirectory, isLink } from './host-tree.ts';
 import type { HostTree, Place } from './host-tree.ts';
 import type { Quota } from './quota.ts';
 
 /** Every right of preview 1: what may really be done is decided by the mount, not by rights. */
 const ALL_RIGHTS = (1n << 29n) - 1n;
+/** Of the lookup flags of a path the only one. */
+const LOOKUP_SYMLINK_FOLLOW = 1;
+
+const NOTHING = new Uint8Array();
+
+const follows = (lookup: number): boolean => (lookup & LOOKUP_SYMLINK_FOLLOW) !== 0;
 
 interface OpenFlags {
   readonly create: boolean;
@@ -97,17 +99,49 @@ export class HostDirectory extends Fd {
     return this.path_filestat_get(0, '.');
   }
 
+  // What POSIX says of a directory: it can be neither read as a file nor written, and has no position.
+  override fd_read(): { ret: number; data: Uint8Array } {
+    return { ret: ERRNO.ISDIR, data: NOTHING };
+  }
+  override fd_pread(): { ret: number; data: Uint8Array } {
+    return { ret: ERRNO.ISDIR, data: NOTHING };
+  }
+  override fd_write(): { ret: number; nwritten: number } {
+    return { ret: ERRNO.BADF, nwritten: 0 };
+  }
+  override fd_pwrite(): { ret: number; nwritten: number } {
+    return { ret: ERRNO.BADF, nwritten: 0 };
+  }
+  override fd_seek(): { ret: number; offset: bigint } {
+    return { ret: ERRNO.BADF, offset: 0n };
+  }
+  override fd_tell(): { ret: number; offset: bigint } {
+    return { ret: ERRNO.BADF, offset: 0n };
+  }
+  override fd_allocate(): number {
+    return ERRNO.BADF;
+  }
+  override fd_filestat_set_size(): number {
+    return ERRNO.BADF;
+  }
+  override fd_filestat_set_times(access: bigint, modified: bigint, flags: number): number {
+    return this.path_filestat_set_times(0, '.', access, modified, flags);
+  }
+  /** As for a file: nothing to do. */
+  override fd_sync(): number {
+    return ERRNO.OK;
+  }
+
   override path_filestat_get(
-    _flags: number,
+    flags: number,
     path: string,
   ): { ret: number; filestat: wasi.Filestat | null } {
     return attempt<{ ret: number; filestat: wasi.Filestat | null }>(
       () => {
-        const place = this.#existing(path);
+        const { host, stat } = this.#existing(path, follows(flags));
+        const exact = stat === null || host === null ? null : lstatSync(host, { bigint: true });
         const filestat =
-          place.stat === null
-            ? filestatWithoutHost(wasi.FILETYPE_DIRECTORY)
-            : filestatOf(place.stat);
+          exact === null ? filestatWithoutHost(wasi.FILETYPE_DIRECTORY) : filestatOf(exact);
         return { ret: ERRNO.OK, filestat };
       },
       (ret) => ({ ret, filestat: null }),
@@ -132,7 +166,7 @@ export class HostDirectory extends Fd {
   }
 
   override path_open(
-    _lookup: number,
+    lookup: number,
     path: string,
     oflags: number,
     rights: bigint,
@@ -142,8 +176,10 @@ export class HostDirectory extends Fd {
     return attempt<Opened>(
       () => {
         const flags = openFlagsOf(oflags, rights, fdflags);
-        const place = this.#tree.resolve(this.#path, path);
-        if (exists(place) && flags.create && flags.exclusive) throw new WasiError(ERRNO.EXIST);
+        const excludes = flags.create && flags.exclusive;
+        const place = this.#tree.resolve(this.#path, path, follows(lookup) && !excludes);
+        if (exists(place) && excludes) throw new WasiError(ERRNO.EXIST);
+        if (isLink(place)) throw new WasiError(ERRNO.LOOP);
         if (isDirectory(place)) {
           if (flags.truncate) throw new WasiError(ERRNO.ISDIR);
           const directory = new HostDirectory(this.#tree, this.#quota, place.path, null);
@@ -183,24 +219,46 @@ export class HostDirectory extends Fd {
   }
 
   override path_filestat_set_times(
-    _flags: number,
+    lookup: number,
     path: string,
     access: bigint,
     modified: bigint,
     flags: number,
   ): number {
     return this.#change(() => {
-      const place = this.#existing(path);
+      const place = this.#existing(path, follows(lookup));
       writableHostOf(place);
       const host = timedHostOf(place);
-      if (place.stat !== null) lutimesSync(host, ...timesOf(place.stat, access, modified, flags));
+      if (place.stat === null) return;
+      setTimes(host, newTimes(lstatSync(host, { bigint: true }), { access, modified, flags }));
     });
   }
 
   override path_readlink(path: string): { ret: number; data: string | null } {
-    // A symlink was refused on the way; anything else has no target.
-    const read = (): number => (exists(this.#existing(path)) ? ERRNO.INVAL : ERRNO.NOENT);
-    return { ret: attempt(read, (errno) => errno), data: null };
+    return attempt<{ ret: number; data: string | null }>(
+      () => {
+        const place = this.#existing(path);
+        if (!isLink(place)) throw new WasiError(ERRNO.INVAL);
+        return { ret: ERRNO.OK, data: readlinkSync(hostOf(place)) };
+      },
+      (ret) => ({ ret, data: null }),
+    );
+  }
+
+  /** Another name for a file: `path_link`, which the shim cannot express either. */
+  link(lookup: number, from: string, directory: HostDirectory, to: string): number {
+    return this.#change(() => {
+      const source = this.#existing(from, follows(lookup));
+      if (isDirectory(source)) throw new WasiError(ERRNO.PERM);
+      const host = writableHostOf(source);
+      const target = directory.#tree.resolve(directory.#path, to);
+      if (exists(target)) throw new WasiError(ERRNO.EXIST);
+      if (to.endsWith('/')) throw new WasiError(ERRNO.NOENT);
+      // Where others write, only one of both directories can be held.
+      if (source.parent !== null || target.parent !== null) throw new WasiError(ERRNO.NOTSUP);
+      const name = writableHostOf(target);
+      directory.#createEntry(() => linkSync(host, name));
+    });
   }
 
   /** `path_rename`, which the shim cannot express for files that it does not hold itself. */
@@ -231,8 +289,8 @@ export class HostDirectory extends Fd {
     );
   }
 
-  #existing(path: string): Place {
-    const place = this.#tree.resolve(this.#path, path);
+  #existing(path: string, follow = false): Place {
+    const place = this.#tree.resolve(this.#path, path, follow);
     if (!exists(place)) throw new WasiError(ERRNO.NOENT);
     return place;
   }
@@ -254,18 +312,22 @@ export class HostDirectory extends Fd {
   #names(): readonly string[] {
     const place = this.#tree.resolveInside(this.#path);
     if (!exists(place)) throw new WasiError(ERRNO.NOENT);
-    const names = new Set(place.mountedBelow);
+    const names = new Set(['.', '..', ...place.mountedBelow]);
     if (place.stat !== null && place.host !== null) {
       for (const name of readdirSync(place.host)) names.add(name);
     }
     return [...names];
   }
 
-  /** null for what the program is not to see: symlinks, and what is gone meanwhile. */
+  /** null for what the program is not to see: symlinks where others write, and what is gone meanwhile. */
   #entry(name: string): { ino: bigint; filetype: number } | null {
     return attempt<{ ino: bigint; filetype: number } | null>(
       () => {
-        const { stat } = this.#existing(name);
+        // The one above is named by its path: a descriptor leads no higher than itself.
+        const { stat } =
+          name === '..'
+            ? this.#tree.resolve([], this.#path.slice(0, -1).join('/') || '.')
+            : this.#existing(name);
         if (stat === null) return { ino: 1n, filetype: wasi.FILETYPE_DIRECTORY };
         return { ino: BigInt(stat.ino), filetype: filetypeOf(stat) };
       },

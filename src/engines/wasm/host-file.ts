@@ -2,18 +2,11 @@
  * An open file of the host as a program's descriptor. What may be opened is decided in
  * `host-directory.ts`.
  */
-import {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  lstatSync,
-  lutimesSync,
-  readSync,
-  writeSync,
-} from 'node:fs';
-import type { Stats } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, lstatSync, readSync, writeSync } from 'node:fs';
+import type { BigIntStats, Stats } from 'node:fs';
 import { Fd, wasi } from '@bjorn3/browser_wasi_shim';
 import { attempt, ERRNO, WasiError } from './errno.ts';
+import { atLeastZero, newTimes, setTimes, timesSaid } from './file-times.ts';
 import type { Quota } from './quota.ts';
 
 /** Bytes moved by one host call; a program that asks for more gets a short read or write. */
@@ -34,20 +27,20 @@ class HostFilestat extends wasi.Filestat {
   }
 }
 
-export function filetypeOf(stat: Pick<Stats, 'isDirectory' | 'isFile'>): number {
+export function filetypeOf(stat: Pick<Stats, 'isDirectory' | 'isFile' | 'isSymbolicLink'>): number {
   if (stat.isDirectory()) return wasi.FILETYPE_DIRECTORY;
+  if (stat.isSymbolicLink()) return wasi.FILETYPE_SYMBOLIC_LINK;
   return stat.isFile() ? wasi.FILETYPE_REGULAR_FILE : wasi.FILETYPE_UNKNOWN;
 }
 
-const nanoseconds = (milliseconds: number): bigint => BigInt(Math.trunc(milliseconds)) * 1_000_000n;
-
-export function filestatOf(stat: Stats): wasi.Filestat {
-  const filestat = new HostFilestat(BigInt(stat.ino), filetypeOf(stat), BigInt(stat.size));
-  filestat.dev = BigInt(stat.dev);
-  filestat.nlink = BigInt(stat.nlink);
-  filestat.atim = nanoseconds(Math.max(0, stat.atimeMs));
-  filestat.mtim = nanoseconds(Math.max(0, stat.mtimeMs));
-  filestat.ctim = nanoseconds(Math.max(0, stat.ctimeMs));
+export function filestatOf(stat: BigIntStats): wasi.Filestat {
+  const filestat = new HostFilestat(stat.ino, filetypeOf(stat), stat.size);
+  const times = timesSaid(stat);
+  filestat.dev = stat.dev;
+  filestat.nlink = stat.nlink;
+  filestat.atim = times.access;
+  filestat.mtim = times.modified;
+  filestat.ctim = atLeastZero(stat.ctimeNs);
   return filestat;
 }
 
@@ -56,23 +49,6 @@ export function filestatWithoutHost(filetype: number): wasi.Filestat {
   const filestat = new HostFilestat(1n, filetype, 0n);
   filestat.nlink = 1n;
   return filestat;
-}
-
-/** Access and modification time in seconds, from the arguments of the `set_times` calls. */
-export function timesOf(
-  stat: Stats,
-  access: bigint,
-  modified: bigint,
-  flags: number,
-): [number, number] {
-  const pick = (given: bigint, set: number, now: number, kept: number): number => {
-    if ((flags & now) !== 0) return Date.now() / 1000;
-    return (flags & set) === 0 ? kept / 1000 : Number(given) / 1e9;
-  };
-  return [
-    pick(access, wasi.FSTFLAGS_ATIM, wasi.FSTFLAGS_ATIM_NOW, stat.atimeMs),
-    pick(modified, wasi.FSTFLAGS_MTIM, wasi.FSTFLAGS_MTIM_NOW, stat.mtimeMs),
-  ];
 }
 
 export const inodeOf = (stat: Pick<Stats, 'dev' | 'ino'>): string => `${stat.dev}:${stat.ino}`;
@@ -119,6 +95,10 @@ export class HostFile extends Fd {
     return fstatSync(this.#descriptor);
   }
 
+  #exactStat(): BigIntStats {
+    return fstatSync(this.#descriptor, { bigint: true });
+  }
+
   override fd_close(): number {
     return attempt(
       () => {
@@ -148,7 +128,7 @@ export class HostFile extends Fd {
 
   override fd_filestat_get(): { ret: number; filestat: wasi.Filestat | null } {
     return attempt<{ ret: number; filestat: wasi.Filestat | null }>(
-      () => ({ ret: ERRNO.OK, filestat: filestatOf(this.#stat()) }),
+      () => ({ ret: ERRNO.OK, filestat: filestatOf(this.#exactStat()) }),
       (ret) => ({ ret, filestat: null }),
     );
   }
@@ -180,13 +160,17 @@ export class HostFile extends Fd {
     return attempt(
       () => {
         this.#requireWritable();
-        const times = timesOf(this.#stat(), access, modified, flags);
+        const times = newTimes(this.#exactStat(), {
+          access,
+          modified,
+          flags,
+        });
         // Node's permission model has no times by descriptor, so the file must still have its name.
         const host = this.#host();
         const named = lstatSync(host, { throwIfNoEntry: false });
         if (named === undefined || inodeOf(named) !== this.#inode)
           throw new WasiError(ERRNO.NOTSUP);
-        lutimesSync(host, ...times);
+        setTimes(host, times);
         return ERRNO.OK;
       },
       (errno) => errno,

@@ -1,14 +1,15 @@
 /**
  * The file tree that a program sees: one root, host files and directories mounted in it, and the
  * empty directories above the mounts. Resolves a path to a host path one component at a time and
- * refuses every symlink, so no name inside a mount can lead out of it. Opens and changes nothing.
+ * follows symlinks itself, as names of this tree, so none can lead the host out of a mount. Opens and
+ * changes nothing.
  *
  * Where others may write as well, a component may be exchanged for a link between looking and using.
  * There the walk goes through the directories itself (they become the working directory of the
  * process, one name at a time), sees that each is the one it looked at, and the caller uses one name
- * in the last of them, which no exchange can lead anywhere else.
+ * in the last of them, which no exchange can lead anywhere else. Symlinks are refused there.
  */
-import { lstatSync, statSync } from 'node:fs';
+import { lstatSync, readlinkSync, statSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { ERRNO, WasiError } from './errno.ts';
 import { inodeOf } from './host-file.ts';
@@ -17,6 +18,8 @@ import type { RunnerMount } from './wire.ts';
 /** NAME_MAX of Linux, and a depth that PATH_MAX allows only for names of one or two letters. */
 const NAME_BYTES_MAX = 255;
 const DEPTH_MAX = 1_024;
+/** As many as the kernel follows in one path. */
+const LINKS_MAX = 40;
 
 /** A mount point, or a directory that exists only because mounts lie below it. */
 interface TreeNode {
@@ -57,6 +60,8 @@ export const isDirectory = (place: Place): boolean =>
     ? place.mountedBelow.length > 0 || place.path.length === 0
     : place.stat.isDirectory();
 
+export const isLink = ({ stat }: Place): boolean => stat?.isSymbolicLink() === true;
+
 export const exists = (place: Place): boolean => place.stat !== null || isDirectory(place);
 
 const SELF = '.';
@@ -82,14 +87,15 @@ export class HostTree {
   }
 
   /**
-   * Resolves `path` below the directory `base`. `..` goes up to the root and no further.
-   * @returns the place; its last component may not exist.
-   * @throws WasiError NOENT, NOTDIR, LOOP, NOTCAPABLE, NAMETOOLONG, INVAL.
+   * Resolves `path` below the directory `base`, and never above it: a descriptor is all that a program has
+   * when it names a path by it. `follow`: a symlink as last component stands for what it leads to.
+   * @returns the place; its last component may not exist, or is a symlink.
+   * @throws WasiError NOENT, NOTDIR, LOOP, PERM, NAMETOOLONG, INVAL.
    */
-  resolve(base: readonly string[], path: string): Place {
+  resolve(base: readonly string[], path: string, follow = false): Place {
     if (path.includes('\0')) throw new WasiError(ERRNO.INVAL);
-    if (path.startsWith('/')) throw new WasiError(ERRNO.NOTCAPABLE);
-    const steps = this.#walk(base, path);
+    if (path.startsWith('/')) throw new WasiError(ERRNO.PERM);
+    const steps = this.#walk(base, path, follow);
     const { place } = lastOf(steps);
     if (!isShared(place)) return place;
     if (place.parent === null) return this.#within(steps);
@@ -100,7 +106,7 @@ export class HostTree {
 
   /** As `resolve` for the directory `base` itself, to be listed. */
   resolveInside(base: readonly string[]): Place {
-    return this.#within(this.#walk(base, SELF));
+    return this.#within(this.#walk(base, SELF, false));
   }
 
   /** The last step, seen from inside where it is a directory that others write to. */
@@ -111,21 +117,31 @@ export class HostTree {
     return { ...place, host: SELF };
   }
 
-  #walk(base: readonly string[], path: string): Step[] {
+  #walk(base: readonly string[], path: string, follow: boolean): Step[] {
     const steps: Step[] = [this.#rootStep()];
     for (const name of base) steps.push(this.#descend(steps, name));
-    for (const name of path.split('/')) {
+    const floor = steps.length;
+    const names = path.split('/');
+    let links = 0;
+    for (let name = names.shift(); name !== undefined; name = names.shift()) {
       // A trailing slash: as in POSIX, fine for a directory that is yet to be made.
       if (name === '' && !exists(lastOf(steps).place)) continue;
       requireDirectory(lastOf(steps).place);
       if (name === '' || name === '.') continue;
       if (name === '..') {
-        if (steps.length === 1) throw new WasiError(ERRNO.NOTCAPABLE);
+        if (steps.length === floor) throw new WasiError(ERRNO.PERM);
         steps.pop();
         continue;
       }
       if (steps.length > DEPTH_MAX) throw new WasiError(ERRNO.NAMETOOLONG);
-      steps.push(this.#descend(steps, name));
+      const step = this.#descend(steps, name);
+      if (!isLink(step.place) || (names.length === 0 && !follow)) {
+        steps.push(step);
+        continue;
+      }
+      links += 1;
+      if (links > LINKS_MAX) throw new WasiError(ERRNO.LOOP);
+      names.unshift(...namesOfLink(step.place));
     }
     return steps;
   }
@@ -164,6 +180,13 @@ export class HostTree {
   }
 }
 
+/** @throws WasiError PERM for one that leads to the root of the host. */
+function namesOfLink({ host }: Place): readonly string[] {
+  const target = readlinkSync(host ?? '');
+  if (target.startsWith('/')) throw new WasiError(ERRNO.PERM);
+  return target.split('/');
+}
+
 const isShared = ({ host, mount }: Pick<Place, 'host' | 'mount'>): boolean =>
   host !== null && mount !== null && mount.identity !== null;
 
@@ -187,7 +210,8 @@ function stepOf(
 ): Step {
   const { host } = place;
   const stat = host === null ? null : (lstatSync(host, { throwIfNoEntry: false }) ?? null);
-  if (stat?.isSymbolicLink()) throw new WasiError(ERRNO.LOOP);
+  // Where others write it may be another one by the time it is read.
+  if (stat?.isSymbolicLink() && isShared(place)) throw new WasiError(ERRNO.LOOP);
   const mountedBelow = node === null ? [] : [...node.children.keys()];
   return { node, place: { ...place, stat, fixed: node !== null, mountedBelow } };
 }

@@ -8,7 +8,7 @@ import { HostTree } from './host-tree.ts';
 import { checkMemories, ModuleError, readModule, textOf } from './module.ts';
 import { WASI_MODULE } from './system.ts';
 import type { System } from './system.ts';
-import type { RunnerMount, RunnerOrder } from './wire.ts';
+import type { ImportModule, RunnerMount, RunnerOrder } from './wire.ts';
 
 /** What a module without a memory may still call. */
 const MEMORYLESS_CALLS = ['proc_exit', 'sched_yield'];
@@ -74,23 +74,46 @@ function compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   }
 }
 
-/** @throws ModuleError when the module cannot run here. */
-export function load(
-  path: string,
-  order: RunnerOrder,
-  libraries: Libraries,
-  createOwnSystem: () => System,
-): Loaded {
+/** What modules are loaded with, and from. */
+export interface Loading {
+  readonly order: RunnerOrder;
+  readonly libraries: Libraries;
+  readonly createOwnSystem: () => System;
+}
+
+/**
+ * Loads a module, and before it those that it imports from and the job does not list.
+ * @param given names of its input, by which others may import from it.
+ * @throws ModuleError when the module cannot run here.
+ */
+export function load(path: string, given: readonly string[], loading: Loading): Loaded {
+  const { order, libraries } = loading;
   const bytes = readModuleFile(path, order);
   const facts = readModule(bytes);
   checkMemories(facts, order.memoryPagesMax);
   const module = compile(bytes);
-  const system = createOwnSystem();
+  const system = loading.createOwnSystem();
+  for (const { module: from } of WebAssembly.Module.imports(module)) {
+    const wanted = order.imports.find(({ names, onDemand }) => onDemand && names.includes(from));
+    if (from === WASI_MODULE || libraries.has(from) || wanted === undefined) continue;
+    // Once at most: one that imports from itself, by whatever way round, does not find it.
+    loadLibrary(wanted, { ...loading, order: without(order, wanted) });
+  }
   checkImports(module, system, libraries);
-  const file = (path.split('/').at(-1) ?? '').replace(/\.wasm$/, '');
-  const names =
-    facts.name === null ? [file] : [facts.name, facts.name.replace(/\.wasm$/, ''), file];
-  return { names, module, system };
+  const said = facts.name === null ? [] : [facts.name, facts.name.replace(/\.wasm$/, '')];
+  return { names: [...said, ...given], module, system };
+}
+
+const without = (order: RunnerOrder, one: ImportModule): RunnerOrder => ({
+  ...order,
+  imports: order.imports.filter((each) => each !== one),
+});
+
+/** As `load`, under its names. */
+export function loadLibrary({ path, names }: ImportModule, loading: Loading): void {
+  const library = { loaded: load(path, names, loading), instance: null };
+  for (const name of library.loaded.names)
+    if (!loading.libraries.has(name)) loading.libraries.set(name, library);
 }
 
 function checkImports(module: WebAssembly.Module, system: System, libraries: Libraries): void {
@@ -121,11 +144,27 @@ function checkImports(module: WebAssembly.Module, system: System, libraries: Lib
   }
 }
 
+/** Functions that Emscripten's own JavaScript brings along, which is not there outside of a browser. */
+const EMSCRIPTEN =
+  /^(_?emscripten_|_?embind_|__syscall_|invoke_|__cxa_|_?_?asmjs_|_localtime_js$|_mmap_js$)/;
+
 function unknownImport(from: string, name: string, kind: string): string {
-  const remedy = from.startsWith('wasi')
-    ? `only functions of ${WASI_MODULE} are offered`
-    : `no module of ImportModules before it is named "${from}" and exports that`;
-  return `it imports the ${kind} "${from}"."${name}", and ${remedy}`;
+  return `it imports the ${kind} "${from}"."${name}", and ${remedyOf(from, name)}`;
+}
+
+/** What to compile instead, by what is told of the compiler by what it wants. */
+function remedyOf(from: string, name: string): string {
+  const instead =
+    'build it for WASI preview 1 (target wasm32-wasip1 of Rust and clang, GOOS=wasip1 of Go)';
+  if (from === 'wasi_unstable') return `that is WASI of before preview 1: ${instead}`;
+  if (from.startsWith('wasi:')) return `that is WASI preview 2: ${instead}`;
+  if (from === 'env' && EMSCRIPTEN.test(name))
+    return `that is the JavaScript of Emscripten: ${instead}, or with emcc -sSTANDALONE_WASM -sPURE_WASI`;
+  if (from.startsWith('wbg') || from.startsWith('__wbindgen'))
+    return `that is the JavaScript of wasm-bindgen: ${instead}`;
+  if (from === 'gojs' || from === 'go') return `that is the JavaScript of Go's js/wasm: ${instead}`;
+  if (from.startsWith('wasi')) return `only functions of ${WASI_MODULE} are offered: ${instead}`;
+  return `no input source is named "${from}" (by its Target) and exports that`;
 }
 
 /** Links a module with those before it and runs its start function. */

@@ -146,7 +146,7 @@ function requireModule(bytes: Uint8Array): void {
   if (layer === 1) {
     throw new ModuleError(
       'wasm-component',
-      'it is a component; build a core module for WASI preview 1 (target wasm32-wasip1)',
+      'it is a component (WASI preview 2); build a core module for WASI preview 1 (target wasm32-wasip1 of Rust and clang, GOOS=wasip1 of Go)',
     );
   }
   if (version !== 1 || bytes[5] !== 0 || layer !== 0 || bytes[7] !== 0) {

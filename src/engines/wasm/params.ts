@@ -74,7 +74,7 @@ export function componentsOf(target: string): readonly string[] {
 }
 
 /**
- * Host path of the module that `target` names.
+ * Host path of the module that `target` names: an input, or what lies in one that is a directory.
  * @param bytesMax largest module accepted here.
  */
 export async function findModule(
@@ -82,15 +82,14 @@ export async function findModule(
   mounts: readonly Mount[],
   bytesMax: number,
 ): Promise<Found<string>> {
-  const wanted = componentsOf(target).join('/');
-  const mount = mounts.find((one) => componentsOf(one.target).join('/') === wanted);
-  if (mount === undefined) {
+  const place = placeOf(target, mounts);
+  if (place === null) {
     return wrong(
       'wasm-module-missing',
-      `No input source has the Target "${target}", where the module should be.`,
+      `No input source has the Target "${target}", where the module should be, or is a directory above it.`,
     );
   }
-  const file = await moduleFileOf(mount.source, target).catch((error: unknown) => {
+  const file = await moduleFileOf(place, target).catch((error: unknown) => {
     const failure = mountUnusable(target, error instanceof Error ? error.message : String(error));
     return { ok: false, failure } as const;
   });
@@ -103,7 +102,43 @@ export async function findModule(
   );
 }
 
-async function moduleFileOf(source: string, target: string): Promise<Found<string>> {
+interface ModulePlace {
+  readonly mount: Mount;
+  /** Names below it; none when the input itself has the target. */
+  readonly below: readonly string[];
+}
+
+/** The nearest mount at or above the target, as a program would find it. */
+function placeOf(target: string, mounts: readonly Mount[]): ModulePlace | null {
+  const wanted = componentsOf(target);
+  let nearest: ModulePlace | null = null;
+  for (const mount of mounts) {
+    const names = componentsOf(mount.target);
+    if (!names.every((name, at) => wanted[at] === name)) continue;
+    const below = wanted.slice(names.length);
+    if (nearest === null || below.length < nearest.below.length) nearest = { mount, below };
+  }
+  return nearest;
+}
+
+/** Below a directory by real names alone: a link there could lead to any file of this machine. */
+async function belowDirectory({ mount, below }: ModulePlace): Promise<string | null> {
+  let path = mount.source;
+  for (const name of below) {
+    if (!(await lstat(path).catch(() => null))?.isDirectory()) return null;
+    path = join(path, name);
+  }
+  return (await lstat(path).catch(() => null)) === null ? null : path;
+}
+
+async function moduleFileOf(place: ModulePlace, target: string): Promise<Found<string>> {
+  const source = await belowDirectory(place);
+  if (source === null) {
+    return wrong(
+      'wasm-module-missing',
+      `The input at "${place.mount.target}" holds no ${place.below.join('/')}, where the module should be.`,
+    );
+  }
   const stat = await lstat(source).catch(() => null);
   if (stat?.isFile()) return found(source);
   if (!stat?.isDirectory()) {

@@ -10,7 +10,7 @@ import { failure, mountUnusable } from './failures.ts';
 import { componentsOf, findModule, readParams } from './params.ts';
 import type { Found } from './params.ts';
 import { MEMORY_PAGES_MAX, PAGE_BYTES } from './wire.ts';
-import type { RunnerMount, RunnerOrder } from './wire.ts';
+import type { ImportModule, RunnerMount, RunnerOrder } from './wire.ts';
 
 export interface WasmEngineConfig {
   /** Absolute path of the Node.js program, 24 or newer. */
@@ -49,7 +49,7 @@ export async function prepare(
       return { ok: false, failure: failure('wasm-params-invalid', 'spec', message) };
     }
   }
-  const mounts: RunnerMount[] = [];
+  const mounts: CheckedMount[] = [];
   for (const mount of run.mounts) {
     const checked = await checkMount(mount);
     if (!checked.ok) return checked;
@@ -60,19 +60,38 @@ export async function prepare(
     target: target.join('/'),
     writable,
   }));
-  const modules: string[] = [];
-  for (const target of [...params.value.importModules, params.value.entryModule]) {
+  const hidden = mounts.find(
+    (mount) => !mount.isFile && mounts.some((other) => begins(mount, other)),
+  );
+  if (hidden !== undefined) {
+    const why = `its path on this node, ${hidden.source}, is the beginning of the path of another input`;
+    return { ok: false, failure: mountUnusable(hidden.target.join('/'), why) };
+  }
+  const main = await findModule(params.value.entryModule, sources, config.maxModuleBytes);
+  if (!main.ok) return main;
+  const imports: ImportModule[] = [];
+  for (const target of params.value.importModules) {
     const module = await findModule(target, sources, config.maxModuleBytes);
     if (!module.ok) return module;
-    modules.push(module.value);
+    imports.push({ path: module.value, names: importNames(target), onDemand: false });
+  }
+  // Bacalhau's way needs no list: whoever names an input by its target imports from it.
+  for (const mount of mounts) {
+    const isListed = imports.some(({ path }) => path === mount.source);
+    if (isListed || mount.source === main.value || !mount.isFile) continue;
+    imports.push({
+      path: mount.source,
+      names: importNames(mount.target.join('/')),
+      onDemand: true,
+    });
   }
   const { memoryBytes } = granted(task.resources);
   return {
     ok: true,
     value: {
       ...commonOrder(config),
-      module: modules.at(-1) ?? '',
-      imports: modules.slice(0, -1),
+      module: main.value,
+      imports,
       entrypoint: params.value.entrypoint,
       args: ['', ...params.value.parameters],
       env: run.env,
@@ -82,6 +101,22 @@ export async function prepare(
     },
   };
 }
+
+interface CheckedMount extends RunnerMount {
+  readonly isFile: boolean;
+}
+
+/** `/lib/add.wasm` is also known as `lib/add.wasm`, `add.wasm` and `add`: guides write all of them. */
+function importNames(target: string): readonly string[] {
+  const names = componentsOf(target);
+  const path = names.join('/');
+  const file = names.at(-1) ?? '';
+  return [...new Set([target, path, `/${path}`, file, file.replace(/\.wasm$/, '')])];
+}
+
+/** Node's permission model lets nobody into a directory `/a` when `/ab` is allowed as well. */
+const begins = ({ source }: RunnerMount, { source: other }: RunnerMount): boolean =>
+  other.startsWith(source) && other !== source && other[source.length] !== '/';
 
 const pagesOf = (bytes: number): number =>
   Math.min(MEMORY_PAGES_MAX, Math.max(1, Math.floor(bytes / PAGE_BYTES)));
@@ -103,7 +138,7 @@ export function commonOrder(
 const inodeOfIdentity = (identity: string): string => identity.split(':').map(Number).join(':');
 
 /** The permission model compares real paths, so links above a mount are resolved here. */
-async function checkMount(mount: Mount): Promise<Found<RunnerMount>> {
+async function checkMount(mount: Mount): Promise<Found<CheckedMount>> {
   const refuse = (why: string): Found<never> => ({
     ok: false,
     failure: mountUnusable(mount.target, why),
@@ -124,6 +159,7 @@ async function checkMount(mount: Mount): Promise<Found<RunnerMount>> {
         source,
         target: componentsOf(mount.target),
         writable: mount.writable,
+        isFile: stat.isFile(),
         identity: mount.shared === undefined ? null : inodeOfIdentity(mount.shared.identity),
       },
     };

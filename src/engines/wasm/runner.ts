@@ -9,7 +9,7 @@ import { setFlagsFromString } from 'node:v8';
 import { WASIProcExit } from '@bjorn3/browser_wasi_shim';
 import { HostDirectory } from './host-directory.ts';
 import { HostTree } from './host-tree.ts';
-import { callIfThere, instantiate, load, requireEntry } from './load.ts';
+import { callIfThere, instantiate, load, loadLibrary, requireEntry } from './load.ts';
 import type { Libraries } from './load.ts';
 import { ModuleError, textOf } from './module.ts';
 import { Quota } from './quota.ts';
@@ -104,11 +104,9 @@ function run(order: RunnerOrder, onMemory: (memory: WebAssembly.Memory) => void)
   const newSystem = (): System => createSystem({ args, env, descriptors, openFilesMax });
 
   const libraries: Libraries = new Map();
-  for (const path of order.imports) {
-    const library = { loaded: load(path, order, libraries, newSystem), instance: null };
-    for (const name of library.loaded.names) if (!libraries.has(name)) libraries.set(name, library);
-  }
-  const main = load(order.module, order, libraries, newSystem);
+  const loading = { order, libraries, createOwnSystem: newSystem };
+  for (const module of order.imports) if (!module.onDemand) loadLibrary(module, loading);
+  const main = load(order.module, [], loading);
   requireEntry(main.module, order.entrypoint);
 
   report({ type: 'started' });

@@ -157,7 +157,13 @@ function descriptorCalls(
       at(directory).path_remove_directory(text(path, length)),
     path_unlink_file: (directory, path, length) =>
       at(directory).path_unlink_file(text(path, length)),
-    path_link: () => ERRNO.NOTSUP,
+    path_link: (fromDirectory, lookup, from, fromLength, toDirectory, to, toLength) => {
+      const source = at(fromDirectory);
+      const target = at(toDirectory);
+      if (!(source instanceof HostDirectory) || !(target instanceof HostDirectory))
+        return ERRNO.NOTDIR;
+      return source.link(Number(lookup), text(from, fromLength), target, text(to, toLength));
+    },
     path_symlink: () => ERRNO.NOTSUP,
     fd_renumber: (from, to) => {
       const source = at(from);

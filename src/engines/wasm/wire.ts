@@ -15,12 +15,21 @@ export interface RunnerMount {
   readonly identity: string | null;
 }
 
+export interface ImportModule {
+  /** Host path. */
+  readonly path: string;
+  /** Names of inputs by which others may import it, beside the one that it gives itself. */
+  readonly names: readonly string[];
+  /** Loaded only when a module imports from it: the job does not list it. */
+  readonly onDemand: boolean;
+}
+
 /** Everything one runner process needs; it reads nothing else but the files named here. */
 export interface RunnerOrder {
   /** Host path of the entry module. */
   readonly module: string;
-  /** Host paths of the modules to instantiate first, in this order. */
-  readonly imports: readonly string[];
+  /** The modules to instantiate first, in this order. */
+  readonly imports: readonly ImportModule[];
   readonly entrypoint: string;
   /** `argv`, the leading empty string included. */
   readonly args: readonly string[];

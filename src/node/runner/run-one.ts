@@ -26,7 +26,7 @@ import type { ExecutionFacts, ExecutionFiles, FinalEvent } from './files.ts';
 import { TIMEOUT, createGuard } from './guard.ts';
 import type { Filled, Guard } from './guard.ts';
 import { outputHead } from './output.ts';
-import { isOwn, stage } from './staging.ts';
+import { isOwn, outputsOf, stage } from './staging.ts';
 import { failpoint } from '../../lib/failpoint.ts';
 
 /** The part of the configuration that the runner needs. */
@@ -337,8 +337,7 @@ async function publish(
     stdoutPath: files.stdoutPath,
     stderrPath: files.stderrPath,
     exitCode: outcome.exitCode,
-    outputsDirectory: files.outputs,
-    names: order.task.ResultPaths.map((path) => path.Name),
+    outputs: outputsOf(order, await files.read('prepared')),
   });
   // Once it is told that the program is over, no crash makes it run again.
   await Promise.all([assembled, files.settled()]);

@@ -10,6 +10,7 @@ import type { InputSource } from '../../job/model.ts';
 import { createLimiter } from '../../lib/limiter.ts';
 import { LOOKS_UNBOUNDED, chargedBytes } from '../../lib/walk-tree.ts';
 import { resultNameProblem } from '../../storage/results.ts';
+import type { NamedOutput } from '../../storage/results.ts';
 import { StorageError, sourceOf } from '../../storage/source.ts';
 import type { Source, Staged } from '../../storage/source.ts';
 import { openUp } from './files.ts';
@@ -52,6 +53,12 @@ export async function stage(options: StagingOptions): Promise<ExecutionFacts['pr
   };
 }
 
+/**
+ * All as long as each other: where one path begins another one (`in/1`, `in/10`), Node's permission model lets
+ * nobody into the shorter one.
+ */
+const placeOf = (index: number): string => String(index).padStart(5, '0');
+
 function checkNames(order: ExecutionOrder): void {
   const seen = new Set<string>();
   for (const { Name } of order.task.ResultPaths) {
@@ -78,7 +85,7 @@ async function stageInputs(options: StagingOptions): Promise<readonly Mount[]> {
     try {
       signal.throwIfAborted();
       const source = sourceOf(sources, input.Source.Type);
-      const destination = join(files.inputs, String(index));
+      const destination = join(files.inputs, placeOf(index));
       return await source.stage(input, {
         order,
         destination,
@@ -122,14 +129,26 @@ async function makeOutputs(
   files: ExecutionFiles,
 ): Promise<readonly Mount[]> {
   const mounts: Mount[] = [];
-  for (const { Name, Path } of order.task.ResultPaths) {
-    const source = join(files.outputs, Name);
+  for (const [index, { Path }] of order.task.ResultPaths.entries()) {
+    const source = join(files.outputs, placeOf(index));
     await mkdir(source);
     // The program may run as any user; the directory above is closed to everyone else.
     await openUp(source, true);
     mounts.push({ source, target: Path, writable: true });
   }
   return mounts;
+}
+
+/** Where the results of an order lie, in the order of its ResultPaths. */
+export function outputsOf(
+  { task }: ExecutionOrder,
+  prepared: ExecutionFacts['prepared'] | null,
+): readonly NamedOutput[] {
+  const first = (prepared?.mounts.length ?? 0) - task.ResultPaths.length;
+  return task.ResultPaths.flatMap(({ Name }, index) => {
+    const mount = prepared?.mounts[first + index];
+    return mount === undefined ? [] : [{ name: Name, path: mount.source }];
+  });
 }
 
 /** True for a copy that belongs to this execution; other directories are the operator's. */

@@ -52,7 +52,7 @@ const RAW: readonly (readonly [string, Job, RegExp])[] = [
   ['a port of the system', port({ Static: 80 }), /expected 0 \(any\) or 1024/],
   ['a host name to listen on', port({ HostNetwork: 'eth0' }), /expected an IP address/],
   ['a port name that adds a variable', port({ Name: 'A=1\nLD_PRELOAD=/x' }), /expected a name of/],
-  ['a variable with an equals sign', taskWith({ Env: { 'A=B': 'c' } }), /expected a name of/],
+  ['a variable with an equals sign', taskWith({ Env: { 'A=B': 'c' } }), /expected a name without/],
   ['a variable of the node', taskWith({ Env: { BACALHAU_JOB_ID: 'x' } }), /are the node's/],
   ['the node’s variable in the list', docker({ EnvironmentVariables: ['SHOAL_X=1'] }), /node's/],
   ['a timeout beyond the ages', timeouts(Number.MAX_SAFE_INTEGER), /10000000000/],

@@ -24,8 +24,7 @@ describe('a result', () => {
       stdoutPath: at('stdout'),
       stderrPath: at('stderr'),
       exitCode: 3,
-      outputsDirectory: at('outputs'),
-      names: ['data', 'never-made'],
+      outputs: ['data', 'never-made'].map((name) => ({ name, path: at(`outputs/${name}`) })),
     };
     await assembleResult(parts);
     await assembleResult(parts);

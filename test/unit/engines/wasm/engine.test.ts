@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, copyFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Json } from '../../../../src/job/model.ts';
@@ -145,6 +152,96 @@ test('the entry module may be the only .wasm file of a directory, under a relati
   });
   const nowhere = await bench.run({ module: 'empty', params: { EntryModule: '/nowhere.wasm' } });
   assert.deepEqual(failureOf(nowhere), { code: 'wasm-module-missing', class: 'spec' });
+});
+
+test('the entry module may lie inside of a directory, and a link there leads nowhere', async () => {
+  const source = bench.folder('tree-with-module');
+  mkdirSync(join(source, 'bin'));
+  copyFileSync(join(FIXTURES, 'args.wasm'), join(source, 'bin/tool.wasm'));
+  symlinkSync('../../../..', join(source, 'out'));
+  const program = (EntryModule: string): Program => ({
+    module: 'empty',
+    params: { EntryModule, ...parameters('5') },
+    mounts: [{ source, target: '/app', writable: false }],
+  });
+  assert.equal(exitCodeOf(await bench.run(program('/app/bin/tool.wasm'))), 5);
+  assert.equal(exitCodeOf(await bench.run(program('app/bin'))), 5);
+  for (const missing of ['/app/tool.wasm', '/app/out/etc/passwd', '/app/bin/tool.wasm/x'])
+    assert.deepEqual(
+      failureOf(await bench.run(program(missing))),
+      { code: 'wasm-module-missing', class: 'spec' },
+      missing,
+    );
+});
+
+/** Calls `answer` of the module `from` and exits with what it says. */
+const asks = (from: string): Buffer => {
+  const name = Buffer.from(from);
+  const imported = Buffer.concat([
+    Buffer.of(2, name.length),
+    name,
+    Buffer.from('\x06answer\0\0'),
+    Buffer.from('\x16wasi_snapshot_preview1\x09proc_exit\0\x02'),
+  ]);
+  return Buffer.concat([
+    Buffer.from('0061736d01000000' + '010c036000017f6000006001' + '7f00' + '02', 'hex'),
+    Buffer.of(imported.length),
+    imported,
+    Buffer.from('03020101' + '0503010001' + '071302', 'hex'),
+    Buffer.from('\x06memory\x02\0\x06_start\0\x02'),
+    Buffer.from('0a08010600' + '10001001' + '0b', 'hex'),
+  ]);
+};
+const ANSWERS = Buffer.from(
+  '0061736d01000000' +
+    '0105016000017f' +
+    '03020100' +
+    '070a0106616e73776572' +
+    '0000' +
+    '0a06010400412a0b',
+  'hex',
+);
+
+test('a module is imported by the target of its input, listed or not, and by no path of the node', async () => {
+  const folder = bench.folder('by-target');
+  writeFileSync(join(folder, '1'), ANSWERS);
+  const ask = async (from: string, ImportModules: Json): Promise<unknown> => {
+    const module = join(folder, 'main.wasm');
+    writeFileSync(module, asks(from));
+    const mounts = [{ source: join(folder, '1'), target: '/sub/lib.wasm', writable: false }];
+    const ran = await bench.run({ module, params: { ImportModules }, mounts });
+    return ran.outcome.type === 'exited' ? ran.outcome.exitCode : failureOf(ran).code;
+  };
+  for (const list of [['sub/lib.wasm'], []])
+    for (const from of ['sub/lib.wasm', '/sub/lib.wasm', 'lib.wasm', 'lib'])
+      assert.equal(await ask(from, list), 42, `${from} ${list.length}`);
+  for (const from of ['1', join(folder, '1'), 'by-target', 'other'])
+    assert.equal(await ask(from, ['sub/lib.wasm']), 'wasm-unknown-import', from);
+});
+
+test('what is built for another world is told from the rest, with what to build instead', async () => {
+  const folder = bench.folder('other-worlds');
+  const worlds = {
+    wasi_unstable: /before preview 1/,
+    'wasi:cli/run@0.2.0': /preview 2/,
+    wbg: /wasm-bindgen/,
+  };
+  for (const [from, words] of Object.entries(worlds)) {
+    const module = join(folder, 'module.wasm');
+    writeFileSync(module, asks(from));
+    const { outcome } = await bench.run({ module });
+    const message = outcome.type === 'failed' ? outcome.failure.message : '';
+    assert.match(message, words);
+    assert.match(message, /wasm32-wasip1/);
+  }
+  const emscripten = join(folder, 'emscripten.wasm');
+  const wat = readFileSync(join(FIXTURES, 'bad-import.wasm')).toString('latin1');
+  writeFileSync(emscripten, wat.replace('launch_missiles', 'emscripten_exit'), 'latin1');
+  const { outcome } = await bench.run({ module: emscripten });
+  assert.match(
+    outcome.type === 'failed' ? outcome.failure.message : '',
+    /Emscripten.*STANDALONE_WASM/,
+  );
 });
 
 test('parameters of the wrong kind are refused', async () => {
