@@ -1,6 +1,6 @@
 /**
  * Inputs of type `ipfs`: a DAG fetched by its CID, from the nodes likely to hold it first, and
- * written to a copy that belongs to one execution alone. Read-only inside.
+ * written to a copy that belongs to one execution alone, so it may write to it.
  */
 import type { ContentStore } from '../lib/content.ts';
 import { inputError } from './content-failures.ts';
@@ -29,7 +29,7 @@ export function createIpfsSource(content: ContentStore): Source {
           onWrite: (bytes) => spend(bytes ?? ENTRY_BYTES),
         });
         return {
-          mounts: [{ source: context.destination, target: input.Target, writable: false }],
+          mounts: [{ source: context.destination, target: input.Target, writable: true }],
           bytes: written.bytes,
           cleanup: async () => {},
         };

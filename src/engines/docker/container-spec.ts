@@ -13,10 +13,11 @@
  *   root would not prevent either, as the result directories are writable.
  * - The program runs as the image's own user unless `user` is set. Result directories belong to the
  *   node and many images have files only root may read. Without capabilities this root may not
- *   override file permissions, change owners, mount, trace, or reach the host; what remains is that
+ *   override file permissions (but see `capabilitiesFor`), change owners, mount, trace, or reach the host; what remains is that
  *   files it writes belong to root. A node that takes jobs of strangers sets `user`, or runs a
  *   rootless engine, where that root is nobody.
  */
+import { dirname } from 'node:path';
 import type { ContainerCreateOptions, HostConfig, PortMap } from 'dockerode';
 import type { Network, Resources } from '../../job/model.ts';
 import { granted } from '../../job/resources.ts';
@@ -99,7 +100,7 @@ function hostConfigOf(
     ...(mode === 'bridge' ? { PortBindings: portBindings(ports) } : {}),
     Privileged: false,
     CapDrop: ['ALL'],
-    CapAdd: [...config.capabilities],
+    CapAdd: [...new Set([...config.capabilities, ...capabilitiesFor(run)])],
     SecurityOpt: ['no-new-privileges:true'],
     ReadonlyRootfs: config.readonlyRootfs,
     ...(config.readonlyRootfs ? { Tmpfs: tmpfs(config) } : {}),
@@ -135,6 +136,16 @@ function hostConfigOf(
       BindOptions: { Propagation: 'rprivate' as const },
     })),
   };
+}
+
+/**
+ * A directory of this machine that its operator opened to jobs mostly belongs to an ordinary user, and root
+ * without capabilities may neither write there nor read what is private; so the job could not do what it was
+ * allowed to. Not DAC_READ_SEARCH, which opens every file of the disk by its number.
+ */
+function capabilitiesFor({ mounts, scratchDir }: EngineRun): readonly string[] {
+  const own = `${dirname(scratchDir)}/`;
+  return mounts.some(({ source }) => !source.startsWith(own)) ? ['DAC_OVERRIDE'] : [];
 }
 
 /** Memory without swap. Both limits are always set: 0 would mean none to Docker. */

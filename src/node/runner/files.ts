@@ -32,6 +32,8 @@ export interface ExecutionFacts {
     readonly mounts: readonly Mount[];
     /** Bytes that its copies of read-only inputs take. */
     readonly inputBytes: number;
+    /** What counting its copies took at first, as in `Looks`; absent in what an earlier version prepared. */
+    readonly inputLooks?: number;
     /** Its own copies that it may write to. */
     readonly writableInputs: readonly string[];
   };

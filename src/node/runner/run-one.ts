@@ -211,7 +211,8 @@ async function diskFilled(
   enough: number,
   signal: AbortSignal,
 ): Promise<Filled> {
-  const looks = { left: settings.diskLooksMax };
+  // What it was given must be looked at each time as well, and is no fault of the program.
+  const looks = { left: settings.diskLooksMax + (prepared.inputLooks ?? 0) };
   // Without result paths nothing is in there: the program does not see it.
   const outputs = order.task.ResultPaths.length > 0 ? [files.outputs] : [];
   const paths = [files.stdoutPath, files.stderrPath, ...outputs, ...prepared.writableInputs];

@@ -8,12 +8,13 @@ import type { ExecutionOrder } from '../../core/record/execution.ts';
 import type { Mount } from '../../engines/engine.ts';
 import type { InputSource } from '../../job/model.ts';
 import { createLimiter } from '../../lib/limiter.ts';
-import { LOOKS_UNBOUNDED, chargedBytes } from '../../lib/walk-tree.ts';
+import { chargedBytes } from '../../lib/walk-tree.ts';
 import { resultNameProblem } from '../../storage/results.ts';
 import type { NamedOutput } from '../../storage/results.ts';
 import { StorageError, sourceOf } from '../../storage/source.ts';
 import type { Source, Staged } from '../../storage/source.ts';
 import { openUp } from './files.ts';
+import { makeMountPoints } from './mount-points.ts';
 import type { ExecutionFacts, ExecutionFiles } from './files.ts';
 
 export interface StagingOptions {
@@ -39,17 +40,23 @@ export async function stage(options: StagingOptions): Promise<ExecutionFacts['pr
   const outputs = await makeOutputs(order, files);
   signal.throwIfAborted();
   const own = inputs.filter((mount) => isOwn(mount, files));
-  const fixed = own.filter((mount) => !mount.writable);
-  // Measured once: nobody can write to them any more.
-  const sizes = await Promise.all(
-    fixed.map((mount) =>
-      chargedBytes(mount.source, Number.POSITIVE_INFINITY, LOOKS_UNBOUNDED, signal),
-    ),
-  );
+  await makeMountPoints([...own, ...outputs], [...inputs, ...outputs]);
+  // The program may run as any user; the directory above is closed to everyone else.
+  for (const mount of [...own, ...outputs]) await openUp(mount.source, mount.writable);
+  // Measured once: what nobody can write to stays as it is, and what is there already is no fault of the program.
+  const looks = { left: Number.MAX_SAFE_INTEGER };
+  const measured = (mount: Mount): ReturnType<typeof chargedBytes> =>
+    chargedBytes(mount.source, Number.POSITIVE_INFINITY, looks, signal);
+  const writable = own.filter((mount) => mount.writable);
+  for (const mount of writable) await measured(mount);
+  const inputLooks = Number.MAX_SAFE_INTEGER - looks.left;
+  let inputBytes = 0;
+  for (const mount of own) if (!mount.writable) inputBytes += (await measured(mount)).bytes;
   return {
     mounts: [...inputs, ...outputs],
-    inputBytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
-    writableInputs: own.filter((mount) => mount.writable).map((mount) => mount.source),
+    inputBytes,
+    inputLooks,
+    writableInputs: writable.map((mount) => mount.source),
   };
 }
 
@@ -105,9 +112,7 @@ async function stageInputs(options: StagingOptions): Promise<readonly Mount[]> {
   options.signal.throwIfAborted();
   if (failed.signal.aborted) throw failed.signal.reason;
   const staged = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  const mounts = staged.flatMap((each) => each.mounts);
-  for (const mount of mounts) if (isOwn(mount, files)) await openUp(mount.source, mount.writable);
-  return mounts;
+  return staged.flatMap((each) => each.mounts);
 }
 
 /** One for all inputs, which are staged side by side: each alone could fill it. */
@@ -132,8 +137,6 @@ async function makeOutputs(
   for (const [index, { Path }] of order.task.ResultPaths.entries()) {
     const source = join(files.outputs, placeOf(index));
     await mkdir(source);
-    // The program may run as any user; the directory above is closed to everyone else.
-    await openUp(source, true);
     mounts.push({ source, target: Path, writable: true });
   }
   return mounts;

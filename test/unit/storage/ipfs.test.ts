@@ -25,7 +25,7 @@ describe('inputs by CID', () => {
       here.context('a', { order: orderOf('e-1', {}, { holders }), maxBytes: 77 }),
     );
     assert.deepEqual(staged.mounts, [
-      { source: join(here.path, 'a'), target: '/inputs', writable: false },
+      { source: join(here.path, 'a'), target: '/inputs', writable: true },
     ]);
     assert.equal(staged.bytes, 5);
     assert.equal(await readFile(join(here.path, 'a/sub/x'), 'utf8'), 'hello');

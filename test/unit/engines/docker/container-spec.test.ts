@@ -69,8 +69,8 @@ const runOf = (task: Task): EngineRun => ({
     timeoutMs: 0,
   },
   mounts: [
-    { source: '/in', target: '/inputs', writable: false },
-    { source: '/out', target: '/outputs', writable: true },
+    { source: '/own/in', target: '/inputs', writable: false },
+    { source: '/own/out', target: '/outputs', writable: true },
   ],
   env: { A: '1' },
   stdoutPath: '/o',
@@ -78,7 +78,7 @@ const runOf = (task: Task): EngineRun => ({
   outputMaxBytes: 1,
   diskBytes: 2048,
   fileMaxBytes: 2048,
-  scratchDir: '/s',
+  scratchDir: '/own/scratch',
   elapsedMs: 0,
   atOnce: new AbortController().signal,
 });
@@ -123,12 +123,25 @@ test('a container gets every lock, its limits, and the labels it is found by', (
   assert.deepEqual(
     host.Mounts?.map((mount) => [mount.Type, mount.Source, mount.Target, mount.ReadOnly]),
     [
-      ['bind', '/in', '/inputs', true],
-      ['bind', '/out', '/outputs', false],
+      ['bind', '/own/in', '/inputs', true],
+      ['bind', '/own/out', '/outputs', false],
     ],
   );
   assert.equal(options.User, undefined);
   assert.equal(host.Binds, undefined);
+});
+
+test('a place that the operator opened can be used whoever it belongs to, and only then', () => {
+  const run = runOf(taskOf({}));
+  const place = { source: '/srv/data', target: '/data', writable: true };
+  const options = createOptionsOf(
+    { ...run, mounts: [...run.mounts, place] },
+    params,
+    [],
+    config,
+    abilities,
+  );
+  assert.deepEqual(options.HostConfig?.CapAdd, ['DAC_OVERRIDE']);
 });
 
 test('the operator’s policy shows: user, read-only root, capabilities given back', () => {
