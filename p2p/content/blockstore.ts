@@ -6,7 +6,6 @@
  * not changed since. A damaged one is removed, and whoever listens may fetch it again. Knows nothing of
  * DAGs.
  */
-import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -17,11 +16,10 @@ import type { Blockstore, InputPair, Pair } from 'interface-blockstore';
 import { NotFoundError } from 'interface-store';
 import type { CID } from 'multiformats/cid';
 import { createLimiter } from '../../src/lib/limiter.ts';
+import { inlined, isVerifiable, matches } from './hashes.ts';
 import type { Log } from '../log.ts';
 import { failpoint } from '../../src/lib/failpoint.ts';
 
-/** Multicodec of sha2-256, the only hash that blocks of this mesh are named by. */
-const SHA2_256 = 0x12;
 /** Files open at once; the usual limit per process is 1,024 and sockets need most of them. */
 const OPEN_FILES = 64;
 /** Blocks remembered as verified, about 100 bytes each; beyond that the memory starts anew. */
@@ -51,6 +49,8 @@ export interface BlockFiles extends Blockstore {
   keyOf(cid: CID): BlockKey;
   /** The block in one piece, or null when it is not here. @throws when the disk fails. */
   read(cid: CID): Promise<Uint8Array | null>;
+  /** Bytes of the block as its file has them, unread; null when it is not here. */
+  size(cid: CID): Promise<number | null>;
   /** Stores bytes whose hash the caller has checked. */
   write(cid: CID, bytes: Uint8Array): Promise<void>;
   /** Every file, for garbage collection and for the size of the store. */
@@ -60,13 +60,6 @@ export interface BlockFiles extends Blockstore {
   onPut(listener: (key: BlockKey) => void): void;
   /** Told of every block that was found damaged, and is not here any more. */
   onDamaged(listener: (cid: CID) => void): void;
-}
-
-/** True when the bytes are what the CID says; false for a hash other than sha2-256 too. */
-export function matches(cid: CID, bytes: Uint8Array): boolean {
-  if (cid.multihash.code !== SHA2_256) return false;
-  const digest = createHash('sha256').update(bytes).digest();
-  return digest.equals(cid.multihash.digest);
 }
 
 const codeOf = (error: unknown): string =>
@@ -99,14 +92,17 @@ export function createBlockFiles(directory: string, log: Log): BlockFiles {
   const fresh = (key: BlockKey): boolean =>
     performance.now() - (verified.get(key)?.at ?? -Infinity) < TRUST_MS;
 
-  const read = (cid: CID): Promise<Uint8Array | null> =>
+  const read = async (cid: CID): Promise<Uint8Array | null> =>
+    inlined(cid) ?? (await readFile(cid));
+
+  const readFile = (cid: CID): Promise<Uint8Array | null> =>
     limited(async () => {
       const key = keyOf(cid);
       const found = await readBlock(fileOf(key));
       if (found === null) return null;
       const { bytes, file } = found;
       if (fresh(key) && unchanged(key, file)) return bytes;
-      if (cid.multihash.code === SHA2_256 && !matches(cid, bytes)) {
+      if (isVerifiable(cid) && !matches(cid, bytes)) {
         // Cut short by a crash, or rotten: to everyone above it is missing, and is fetched again.
         log.warn({ cid: cid.toString(), bytes: bytes.byteLength }, 'blocks.damaged');
         verified.delete(key);
@@ -119,6 +115,7 @@ export function createBlockFiles(directory: string, log: Log): BlockFiles {
     });
 
   const write = async (cid: CID, bytes: Uint8Array): Promise<void> => {
+    if (inlined(cid) !== null) return;
     const key = keyOf(cid);
     for (const listener of listeners) listener(key);
     const there = verified.has(key) ? await limited(() => stateOf(fileOf(key))) : null;
@@ -130,6 +127,8 @@ export function createBlockFiles(directory: string, log: Log): BlockFiles {
     open: () => inner.open(),
     keyOf,
     read,
+    size: async (cid) =>
+      inlined(cid)?.byteLength ?? (await limited(() => stateOf(fileOf(keyOf(cid)))))?.bytes ?? null,
     write,
     async remove(key) {
       verified.delete(key);
@@ -139,6 +138,7 @@ export function createBlockFiles(directory: string, log: Log): BlockFiles {
     onDamaged: (listener) => damageListeners.push(listener),
     files: () => listFiles(inner.path),
     async has(cid) {
+      if (inlined(cid) !== null) return true;
       const key = keyOf(cid);
       const there = await limited(() => stateOf(fileOf(key)));
       if (there === null) return false;
@@ -190,7 +190,7 @@ async function joined(
 const openFile = promisify(fs.open);
 const writeFile = promisify(fs.write);
 const closeFile = promisify(fs.close);
-const readFile = promisify(fs.read);
+const readAt = promisify(fs.read);
 const statFile = promisify(fs.fstat);
 let temporaries = 0;
 const underWay = new Set<string>();
@@ -253,7 +253,7 @@ async function readBlock(
     const bytes = Buffer.allocUnsafeSlow(Math.min(state.bytes, READ_MAX));
     let at = 0;
     while (at < bytes.byteLength) {
-      const { bytesRead } = await readFile(handle, bytes, at, bytes.byteLength - at, null);
+      const { bytesRead } = await readAt(handle, bytes, at, bytes.byteLength - at, null);
       if (bytesRead === 0) break;
       at += bytesRead;
     }

@@ -16,7 +16,8 @@ import { readWhileFetched } from './arrivals.ts';
 import type { BlockFiles } from './blockstore.ts';
 import { collect, createGuard } from './collector.ts';
 import type { Collected } from './collector.ts';
-import { parseCid } from './dag.ts';
+import { parseCid, parsePlace } from './dag.ts';
+import type { ContentPlace } from './dag.ts';
 import { pinKey, pinnedRoots } from './pins.ts';
 import type { Fetcher } from './fetch.ts';
 import { resolvePath, walkTree, writeTree } from './files.ts';
@@ -77,6 +78,10 @@ export function createContentStore(deps: ContentDeps): HostContent {
     prefetch: (cids) => fetcher.ensure(root, cids, false, options),
   });
 
+  /** What of a place is meant: its root, or what lies at the path below that. */
+  const meantBy = async ({ root, path }: ContentPlace, options: FetchOptions): Promise<CID> =>
+    path === '' ? root : resolvePath(root, path, loaderOf(root, options));
+
   const pinRoot = async (cid: CID): Promise<void> => {
     failpoint('pin.before');
     await deps.datastore.put(pinKey(cid), Buffer.from(JSON.stringify({ at: Date.now() })));
@@ -87,7 +92,9 @@ export function createContentStore(deps: ContentDeps): HostContent {
 
   const sizeOf = async (root: CID, options: FetchOptions): Promise<number> => {
     let bytes = 0;
-    for await (const entry of walkTree(root, loaderOf(root, options))) bytes += entry.bytes;
+    // All of it is here: what is counted is what there is, not what somebody says.
+    const loader = { ...loaderOf(root, options), sizeHere: blocks.size };
+    for await (const entry of walkTree(root, loader)) bytes += entry.bytes;
     return bytes;
   };
 
@@ -115,16 +122,14 @@ export function createContentStore(deps: ContentDeps): HostContent {
       }),
 
     writeTo(text, destination, options) {
-      const root = parseCid(text);
+      const place = parsePlace(text);
+      const { root } = place;
       return guard.using(root, async () => {
-        await fetcher.ensure(root, [root], true, options);
-        const { kind, bytes } = await writeTree(
-          root,
-          destination,
-          loaderOf(root, options),
-          options,
-        );
-        return { cid: root.toString(), bytes, kind };
+        const meant = await meantBy(place, options);
+        await fetcher.ensure(root, [meant], true, options);
+        const loader = loaderOf(root, options);
+        const { kind, bytes } = await writeTree(meant, destination, loader, options);
+        return { cid: meant.toString(), bytes, kind };
       });
     },
 
@@ -148,10 +153,12 @@ export function createContentStore(deps: ContentDeps): HostContent {
     },
 
     async *list(text, options): AsyncGenerator<ContentEntry> {
-      const root = parseCid(text);
+      const place = parsePlace(text);
+      const { root } = place;
       const release = guard.hold(root);
       try {
-        for await (const { cid: _, ...entry } of walkTree(root, loaderOf(root, options)))
+        const meant = await meantBy(place, options);
+        for await (const { cid: _, ...entry } of walkTree(meant, loaderOf(root, options)))
           yield entry;
       } finally {
         release();
@@ -159,10 +166,10 @@ export function createContentStore(deps: ContentDeps): HostContent {
     },
 
     async *read(text, at, options): AsyncGenerator<Uint8Array> {
-      const root = parseCid(text);
+      const { root, path } = parsePlace(text);
       const release = guard.hold(root);
       try {
-        const file = await resolvePath(root, at, loaderOf(root, options));
+        const file = await meantBy({ root, path: `${path}/${at}` }, options);
         yield* readWhileFetched(deps, root, file, options);
       } finally {
         release();

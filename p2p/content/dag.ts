@@ -9,6 +9,7 @@ import { UnixFS } from 'ipfs-unixfs';
 import { CID } from 'multiformats/cid';
 import { ShoalError } from '../../src/failures/shoal-error.ts';
 import { keptMode } from '../../src/lib/tree-modes.ts';
+import { isVerifiable } from './hashes.ts';
 import { brief, reasonOf } from '../log.ts';
 
 const DAG_CBOR = 0x71;
@@ -125,6 +126,21 @@ function cborLinks(value: unknown): BlockLink[] {
   return found.reverse();
 }
 
+/** A tree or file, and where it lies. */
+export interface ContentPlace {
+  readonly root: CID;
+  /** Below the root, `/`-separated; '' = the root itself. */
+  readonly path: string;
+}
+
+/** As `parseCid`, with a path below the CID. @throws ShoalError `cid-invalid`. */
+export function parsePlace(text: string): ContentPlace {
+  const [root = '', ...names] = withoutScheme(text).replace(/\/+$/, '').split('/');
+  return { root: parseCid(root), path: names.join('/') };
+}
+
+const withoutScheme = (text: string): string => text.trim().replace(/^(ipfs:\/\/|\/ipfs\/)/, '');
+
 /**
  * Reads a CID as people write it, with or without `ipfs://` or `/ipfs/`; version 0 is turned into 1.
  * @throws ShoalError `cid-invalid`.
@@ -132,24 +148,24 @@ function cborLinks(value: unknown): BlockLink[] {
 export function parseCid(text: string): CID {
   const bad = (why: string, cause?: unknown): ShoalError =>
     new ShoalError({ code: 'cid-invalid', value: brief(text, 120), why }, { cause });
-  const bare = text.trim().replace(/^(ipfs:\/\/|\/ipfs\/)/, '');
+  const bare = withoutScheme(text);
   if (bare === '') throw bad('it is empty');
-  if (bare.includes('/'))
-    throw bad('a path after the CID is not part of it; name the path separately');
+  if (bare.includes('/')) throw bad('a path after the CID is not part of it');
   let cid: CID;
   try {
     cid = CID.parse(bare).toV1();
   } catch (error) {
     throw bad(brief(reasonOf(error), 120), error);
   }
-  if (cid.multihash.code === IDENTITY && cid.multihash.digest.byteLength > IDENTITY_MAX_BYTES) {
+  const { code, digest } = cid.multihash;
+  if (code === IDENTITY && digest.byteLength > IDENTITY_MAX_BYTES) {
     throw bad(
-      `it carries ${cid.multihash.digest.byteLength} bytes in itself; at most ${IDENTITY_MAX_BYTES} are allowed`,
+      `it carries ${digest.byteLength} bytes in itself; at most ${IDENTITY_MAX_BYTES} are allowed`,
     );
   }
-  if (cid.multihash.code !== IDENTITY && cid.multihash.code !== 0x12) {
+  if (code !== IDENTITY && !isVerifiable(cid)) {
     throw bad(
-      `its hash function 0x${cid.multihash.code.toString(16)} is not supported; sha2-256 is`,
+      `its hash function 0x${code.toString(16)} is not supported; sha2-256 and sha2-512 are`,
     );
   }
   return cid;

@@ -12,6 +12,7 @@ import type { FetchOptions } from '../../src/lib/content.ts';
 import { createLimiter } from '../../src/lib/limiter.ts';
 import type { BlockFiles } from './blockstore.ts';
 import { BLOCKS_MAX, factsOf, mayHaveLinks, PENDING_MAX, tooMuch } from './dag.ts';
+import { inlined } from './hashes.ts';
 import { count, createJudge } from './wanted.ts';
 import type { Tally } from './wanted.ts';
 import { reasonOf } from '../log.ts';
@@ -112,7 +113,9 @@ export function createFetcher(deps: FetchDeps): Fetcher {
     const name = (cid: CID): void => {
       links += 1;
       const key = cid.toString();
-      if (cid.multihash.code === 0 || seen.has(key)) return;
+      // A block that is its own name is here; what it names may not be.
+      const isLeaf = inlined(cid) !== null && !mayHaveLinks(cid);
+      if (isLeaf || seen.has(key)) return;
       seen.add(key);
       stack.push(cid);
       if (stack.length > PENDING_MAX || links > BLOCKS_MAX)

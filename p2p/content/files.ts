@@ -41,6 +41,8 @@ const FILE_BYTES_PER_BLOCK = 1_024;
 /** Gives a block, from wherever it is. @throws ShoalError when it cannot be had. */
 export interface Loader {
   load(cid: CID): Promise<Uint8Array>;
+  /** Bytes of a block that is here already; null when it is not. Absent: nobody needs to know. */
+  sizeHere?(cid: CID): Promise<number | null>;
   /** Makes these single blocks quick to load. */
   prefetch(cids: readonly CID[]): Promise<void>;
 }
@@ -148,9 +150,9 @@ export async function* walkTree(root: CID, loader: Loader): AsyncGenerator<TreeE
   ): AsyncGenerator<TreeEntry> {
     countEntry(census, at);
     if (depth > TREE_DEPTH_MAX) throw tooDeep();
-    // A raw block is a whole small file: its parent says how large it is.
+    // A raw block is a whole small file. Its parent says how large it is, as a hint until it is here.
     if (cid.code === RAW && at !== '') {
-      yield { path: at, kind: 'file', bytes: claimed, cid };
+      yield { path: at, kind: 'file', bytes: (await loader.sizeHere?.(cid)) ?? claimed, cid };
       return;
     }
     const facts = factsOf(cid, await loader.load(cid));

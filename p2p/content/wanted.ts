@@ -3,7 +3,7 @@
  * says, and as long as all of it is no more than was agreed. Decides only; `fetch.ts` receives and writes.
  */
 import type { CID } from 'multiformats/cid';
-import { matches } from './blockstore.ts';
+import { matches } from './hashes.ts';
 import { factsOf, mayHaveLinks, PENDING_MAX, tooMuch } from './dag.ts';
 
 /**

@@ -23,7 +23,9 @@ const HASHES = [0x12, 0x13];
 /** Bytes; a longer identity "hash" is a way to smuggle data past block limits. */
 export const IDENTITY_MAX_BYTES = 128;
 /** Characters; no CID with the hashes above is as long in any base. */
-const TEXT_MAX = 512;
+const CID_MAX = 512;
+/** Characters, with the path below it. */
+const TEXT_MAX = CID_MAX + 3_000;
 
 const decoder = base32.decoder
   .or(base58btc.decoder)
@@ -32,7 +34,10 @@ const decoder = base32.decoder
   .or(base64.decoder)
   .or(base64url.decoder);
 
-/** The CID without `ipfs://` or `/ipfs/`: CIDv0 as it is, CIDv1 in base32. Never throws. */
+/**
+ * The CID without `ipfs://` or `/ipfs/`: CIDv0 as it is, CIDv1 in base32; a path below it stays behind it.
+ * Never throws.
+ */
 export function normaliseCid(text: string): CidText {
   const trimmed = text.trim();
   if (trimmed.length > TEXT_MAX) return { ok: false, why: `is longer than ${TEXT_MAX} characters` };
@@ -41,16 +46,24 @@ export function normaliseCid(text: string): CidText {
     .replace(/^\/?ipfs\//, '')
     .replace(/\/+$/, '');
   if (bare === '') return { ok: false, why: 'is empty' };
-  if (bare.includes('/')) {
-    return {
-      ok: false,
-      why: 'names a path below a CID; give the CID of that file or directory itself',
-    };
-  }
-  const cid = parseCid(bare);
-  if (cid === null) return { ok: false, why: whyNot(bare) };
-  const why = whyUnusable(cid);
-  return why === null ? { ok: true, cid: cid.toString() } : { ok: false, why };
+  const slash = bare.indexOf('/');
+  const root = slash < 0 ? bare : bare.slice(0, slash);
+  const path = slash < 0 ? '' : bare.slice(slash + 1);
+  if (root.length > CID_MAX) return { ok: false, why: `is longer than ${CID_MAX} characters` };
+  const cid = parseCid(root);
+  if (cid === null) return { ok: false, why: whyNot(root) };
+  const why = whyUnusable(cid) ?? whyNotPath(path);
+  if (why !== null) return { ok: false, why };
+  return { ok: true, cid: path === '' ? cid.toString() : `${cid.toString()}/${path}` };
+}
+
+/** Names below a CID are the tree's own: nothing leads up, and nothing is asked of a gateway. */
+function whyNotPath(path: string): string | null {
+  if (path === '') return null;
+  const isPath = path.split('/').every((name) => !['', '.', '..'].includes(name));
+  return isPath && !path.includes('\0')
+    ? null
+    : 'names no path below a CID: it has an empty name, . or .. in it';
 }
 
 function parseCid(bare: string): CID | null {

@@ -1,5 +1,5 @@
 /**
- * The port to content-addressed data: bytes go in and come out by CID. `p2p/content/content.ts` is the
+ * The port to content-addressed data: bytes go in and come out by CID, and out by `CID/path` as well. `p2p/content/content.ts` is the
  * adapter (Helia and the direct block streams); sources, publishers and the API are its users.
  */
 

@@ -23,6 +23,7 @@ export function inputError(error: unknown, what: string): unknown {
         return new StorageError('limit', 'input-too-large', text, { cause: error });
       case 'cid-invalid':
       case 'content-corrupt':
+      case 'path-not-found':
       // Its names, its depth or the number of its entries: the same on every node.
       case 'path-unsafe':
         return new StorageError('spec', 'input-invalid', text, { cause: error });

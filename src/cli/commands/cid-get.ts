@@ -9,12 +9,12 @@ interface Options {
   readonly overwrite?: boolean;
 }
 
-/** `ipfs://CID`, `/ipfs/CID` and the CID itself are the same. */
+/** `ipfs://CID`, `/ipfs/CID` and the CID itself are the same; a path may follow. */
 const bare = (text: string): string => text.replace(/^(ipfs:\/\/|\/ipfs\/)/, '').replace(/\/$/, '');
 
 export const cidGet: CommandCode<Options> = async ({ io, client }, [given = '', path], options) => {
   const cid = bare(given);
-  const target = resolve(io.cwd, path ?? encodeURIComponent(cid));
+  const target = resolve(io.cwd, path ?? encodeURIComponent(cid.split('/').at(-1) ?? cid));
   await checkTarget(target, io.cwd, options.overwrite === true);
   const partial = await openPartial(target, cid);
   const stop = new AbortController();

@@ -136,7 +136,8 @@ function firstOf(core: With<'mesh'>, before: Hold | null, leader: NodeId): Milli
 /** Share of the job's IPFS inputs that are complete on this node, 0 … 1. */
 function localityOf(core: With<'placing'>, spec: SpecBody): number {
   const cids = spec.spec.Task.InputSources.filter((input) => input.Source.Type === 'ipfs').map(
-    (input) => String(input.Source.Params['CID'] ?? ''),
+    // Of a path below a CID: whether its root is here, which is what is known.
+    (input) => String(input.Source.Params['CID'] ?? '').replace(/\/.*$/, ''),
   );
   if (cids.length === 0) return 0;
   return cids.filter((cid) => core.placing.local.has(cid)).length / cids.length;

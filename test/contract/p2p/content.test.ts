@@ -261,7 +261,7 @@ describe('trees', () => {
       content.writeTo(large.cid, out(node), from([], { maxBytes: 1_999_999 })),
       'content-too-large',
     );
-    for (const bad of ['', 'nonsense', 'bafy', `${file.cid}/x`])
+    for (const bad of ['', 'nonsense', 'bafy', `${file.cid}/x`, '/x'])
       await fails(content.has(bad), 'cid-invalid');
     const left = (await readdir(node.directory)).filter((name) => name !== 'blocks');
     assert.deepEqual(left, []);

@@ -254,6 +254,12 @@ describe('CIDs', () => {
       assert.deepEqual(normaliseCid(text), { ok: true, cid: V1 });
   });
 
+  it('keep the path below them', () => {
+    const cases = { [`ipfs://${V1}/a/b c`]: `${V1}/a/b c`, [`/ipfs/${V0}/x/`]: `${V0}/x` };
+    for (const [text, cid] of Object.entries(cases))
+      assert.deepEqual(normaliseCid(text), { ok: true, cid });
+  });
+
   it('are refused with the reason', () => {
     const cases: readonly (readonly [string, RegExp])[] = [
       ['', /is empty/],
@@ -262,6 +268,7 @@ describe('CIDs', () => {
       [`${V0.slice(0, -1)}0`, /cut off, mistyped/],
       [V1.slice(0, -4), /cut off, mistyped/],
       [`${V0}/a/../b`, /path below a CID/],
+      [`${V0}//b`, /path below a CID/],
       ['hello world', /cut off, mistyped/],
       ['x'.repeat(1000), /longer than/],
       ['bafyreifjjcie6lypi6ny7amxnfftagclbuxndqonfipmb64f2km2devei4', /codec 0x71/],
