@@ -90,6 +90,8 @@ export interface LogLine {
   readonly stream: 'stdout' | 'stderr';
   /** Text with its line end; the last one of a stream may lack it. */
   readonly line: string;
+  /** What was written, where that is no UTF-8. */
+  readonly bytes?: Buffer;
 }
 
 export interface LogRequest {

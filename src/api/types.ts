@@ -381,7 +381,12 @@ export type ContentLine =
 
 /** A frame of the log websocket. Type 1 = stdout, 2 = stderr, 0 = none (an error). */
 export interface LogFrame {
-  readonly value: { readonly Type: 0 | 1 | 2; readonly Line: string };
+  readonly value: {
+    readonly Type: 0 | 1 | 2;
+    readonly Line: string;
+    /** shoal's own: what was written, in base64, where that is no UTF-8 and `Line` cannot say it. */
+    readonly Bytes?: string;
+  };
   readonly error?: string;
   /** shoal's own: the failure code beside `error`. */
   readonly code?: string;

@@ -57,8 +57,8 @@ export function processIo(startDaemon: Io['startDaemon']): Io {
 }
 
 /** Writes and, when the reader is slow, waits for it. */
-export async function write(stream: Writable, text: string): Promise<void> {
-  if (text === '' || stream.write(text)) return;
+export async function write(stream: Writable, text: string | Uint8Array): Promise<void> {
+  if (text.length === 0 || stream.write(text)) return;
   await new Promise<void>((resolve) => {
     const done = (): void => {
       stream.off('drain', done);

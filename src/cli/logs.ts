@@ -35,12 +35,19 @@ const LOOK_MS = 1_000;
 /** What goes before each line; '' where there is one partition. */
 type Prefix = string;
 
+interface Shown {
+  readonly to: 'stdout' | 'stderr';
+  readonly line: string;
+  /** What was written, where it is no text. */
+  readonly exact: Buffer | null;
+}
+
 /** The frames of one execution, or of the one that the peer chooses. */
 async function* frames(
   { client }: CommandContext,
   options: LogOptions,
   signal: AbortSignal,
-): AsyncGenerator<{ readonly to: 'stdout' | 'stderr'; readonly line: string }> {
+): AsyncGenerator<Shown> {
   const query = {
     namespace: options.namespace,
     execution_id: options.execution,
@@ -60,7 +67,9 @@ async function* frames(
         ...{ Status: 0, Message, RequestID: '', Code: '', Component: '', Details },
       });
     }
-    yield { to: frame.value.Type === 2 ? 'stderr' : 'stdout', line: frame.value.Line };
+    const { Type, Line, Bytes } = frame.value;
+    const exact = Bytes === undefined ? null : Buffer.from(Bytes, 'base64');
+    yield { to: Type === 2 ? 'stderr' : 'stdout', line: Line, exact };
   }
 }
 
@@ -73,7 +82,13 @@ async function show(
 ): Promise<void> {
   const { io } = context;
   const begins = { stdout: true, stderr: true };
-  for await (const { to, line } of frames(context, options, signal)) {
+  for await (const { to, line, exact } of frames(context, options, signal)) {
+    if (exact !== null && !io.terminal[to]) {
+      if (begins[to]) await write(io[to], prefix);
+      await write(io[to], exact);
+      begins[to] = line.endsWith('\n');
+      continue;
+    }
     const text = io.terminal[to] ? plainText(line) : line;
     const marked =
       prefix === ''

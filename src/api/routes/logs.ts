@@ -80,9 +80,11 @@ async function stream(
   try {
     leave = followers.take();
     context.streaming.add(request.raw.socket);
-    for await (const { stream: from, line } of context.service.logs(requestOf(request), signal)) {
+    for await (const line of context.service.logs(requestOf(request), signal)) {
       if (signal.aborted) break;
-      await sendFrame(socket, { value: { Type: from === 'stdout' ? 1 : 2, Line: line } });
+      const exact = line.bytes === undefined ? {} : { Bytes: line.bytes.toString('base64') };
+      const Type = line.stream === 'stdout' ? 1 : 2;
+      await sendFrame(socket, { value: { Type, Line: line.line, ...exact } });
     }
   } catch (error) {
     if (gone.signal.aborted) return;

@@ -1,22 +1,30 @@
 /**
  * Log lines as bytes, for sending them from the executor to whoever asked: one byte for the stream,
- * four for the length (big endian), then UTF-8. Bounded, because the sender may be anybody.
+ * four for the length (big endian), then what the program wrote. Bounded, because the sender may be anybody.
  */
+import { isUtf8 } from 'node:buffer';
 import { ShoalError } from '../../failures/shoal-error.ts';
 
 export interface LogLine {
   readonly stream: 'stdout' | 'stderr';
   /** With its line break, unless it is the unfinished end or a piece of a very long line. */
   readonly line: string;
+  /** What was written, where that is no UTF-8; `line` then has U+FFFD in the place of what is none. */
+  readonly bytes?: Buffer;
 }
 
-/** Longer lines are sent in pieces. Bytes of UTF-8. */
+export function logLineOf(stream: LogLine['stream'], bytes: Buffer): LogLine {
+  const line = bytes.toString('utf8');
+  return isUtf8(bytes) ? { stream, line } : { stream, line, bytes };
+}
+
+/** Longer lines are sent in pieces. */
 export const LINE_MAX_BYTES = 16_384;
 const HEAD_BYTES = 5;
 const CODES = { stdout: 1, stderr: 2 } as const;
 
 export function encodeLogLine(line: LogLine): Uint8Array {
-  const text = Buffer.from(line.line);
+  const text = line.bytes ?? Buffer.from(line.line);
   const frame = Buffer.allocUnsafe(HEAD_BYTES + text.length);
   frame.writeUInt8(CODES[line.stream], 0);
   frame.writeUInt32BE(text.length, 1);
@@ -41,9 +49,9 @@ export async function* decodeLogLines(
       if ((code !== CODES.stdout && code !== CODES.stderr) || length > LINE_MAX_BYTES)
         throw damaged(execution);
       if (rest.length < HEAD_BYTES + length) break;
-      const line = rest.toString('utf8', HEAD_BYTES, HEAD_BYTES + length);
+      const bytes = rest.subarray(HEAD_BYTES, HEAD_BYTES + length);
       rest = rest.subarray(HEAD_BYTES + length);
-      yield { stream: code === CODES.stdout ? 'stdout' : 'stderr', line };
+      yield logLineOf(code === CODES.stdout ? 'stdout' : 'stderr', bytes);
     }
   }
   if (rest.length > 0) throw damaged(execution);

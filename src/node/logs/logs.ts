@@ -4,13 +4,12 @@
  * arrival when following, and stdout first otherwise.
  */
 import { open, stat } from 'node:fs/promises';
-import { StringDecoder } from 'node:string_decoder';
 import { ShoalError } from '../../failures/shoal-error.ts';
 import type { ExecutionId } from '../../core/record/ids.ts';
 import { pause } from '../../lib/abort.ts';
 import type { ContentStore } from '../../lib/content.ts';
 import { errorCode } from '../../lib/durable-file.ts';
-import { LINE_MAX_BYTES } from './frames.ts';
+import { LINE_MAX_BYTES, logLineOf } from './frames.ts';
 import type { LogLine } from './frames.ts';
 import { executionFiles } from '../runner/files.ts';
 
@@ -121,47 +120,63 @@ class Cursor {
   }
 }
 
-/** Bytes of one stream into lines; pieces of at most `LINE_MAX_BYTES`. */
+const LINE_FEED = 0x0a;
+
+/** Bytes of one stream into lines; pieces of at most `LINE_MAX_BYTES`. Every byte comes out, whatever it is. */
 class LineSplitter {
   readonly #stream: LogLine['stream'];
-  readonly #decoder = new StringDecoder('utf8');
-  #rest = '';
+  #rest: Buffer = Buffer.alloc(0);
 
   constructor(stream: LogLine['stream']) {
     this.#stream = stream;
   }
 
   *push(bytes: Buffer): Iterable<LogLine> {
-    const pieces = (this.#rest + this.#decoder.write(bytes)).split(/(?<=\n)/);
-    const last = pieces.at(-1) ?? '';
-    this.#rest = last.endsWith('\n') ? '' : last;
-    for (const piece of this.#rest === '' ? pieces : pieces.slice(0, -1)) yield* this.#cut(piece);
+    const whole = Buffer.concat([this.#rest, bytes]);
+    let at = 0;
+    for (let end = whole.indexOf(LINE_FEED); end >= 0; end = whole.indexOf(LINE_FEED, at)) {
+      yield* this.#cut(whole.subarray(at, end + 1));
+      at = end + 1;
+    }
+    this.#rest = whole.subarray(at);
     if (this.#rest.length > LINE_MAX_BYTES) yield* this.rest();
   }
 
-  /** What has no line break yet. */
+  /** What has no line break yet, but for a character that is still being written. */
   *rest(): Iterable<LogLine> {
-    const piece = this.#rest;
-    this.#rest = '';
-    yield* this.#cut(piece);
+    const whole = this.#rest;
+    const end = whole.length - begunCharacter(whole);
+    this.#rest = whole.subarray(end);
+    yield* this.#cut(whole.subarray(0, end));
   }
 
   *end(): Iterable<LogLine> {
-    this.#rest += this.#decoder.end();
-    yield* this.rest();
+    const whole = this.#rest;
+    this.#rest = Buffer.alloc(0);
+    yield* this.#cut(whole);
   }
 
-  /** A character takes at most three bytes per UTF-16 unit. Never cuts a pair of surrogates. */
-  *#cut(text: string): Iterable<LogLine> {
-    const step = Math.floor(LINE_MAX_BYTES / 3) - 1;
-    for (let at = 0; at < text.length; ) {
-      let end = Math.min(text.length, at + step);
-      const code = text.charCodeAt(end - 1);
-      if (end < text.length && code >= 0xd800 && code <= 0xdbff) end += 1;
-      yield { stream: this.#stream, line: text.slice(at, end) };
+  /** Never in the middle of a character, where it is text. */
+  *#cut(whole: Buffer): Iterable<LogLine> {
+    for (let at = 0; at < whole.length; ) {
+      const piece = whole.subarray(at, at + LINE_MAX_BYTES);
+      const isLast = at + piece.length === whole.length;
+      const end = at + piece.length - (isLast ? 0 : begunCharacter(piece));
+      yield logLineOf(this.#stream, whole.subarray(at, end));
       at = end;
     }
   }
+}
+
+/** Bytes at the end that begin a character of UTF-8 and do not end it; 0 to 3. */
+function begunCharacter(bytes: Buffer): number {
+  for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
+    const byte = bytes[bytes.length - back] ?? 0;
+    if ((byte & 0xc0) === 0x80) continue;
+    const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    return length > back ? back : 0;
+  }
+  return 0;
 }
 
 /** The output as it was published, wherever it ran. */

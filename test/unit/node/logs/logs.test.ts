@@ -104,6 +104,27 @@ describe('reading logs', () => {
     );
   });
 
+  it('loses nothing of what is no text either, over the wire and into frames', async () => {
+    await using files = await logFiles();
+    const every = Buffer.from(Array.from({ length: 256 }, (_, at) => at));
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 40_000 }), async (random) => {
+        const written = Buffer.concat([every, random]);
+        await writeFile(files.stdout, written);
+        const lines = await files.read(all);
+        const sent = lines.map(encodeLogLine);
+        const read = await collected(decodeLogLines(sent, 'e-1'));
+        for (const some of [lines, read])
+          assert.ok(
+            written.equals(
+              Buffer.concat(some.map(({ line, bytes }) => bytes ?? Buffer.from(line))),
+            ),
+          );
+      }),
+      { numRuns: 20 },
+    );
+  });
+
   it('follows a program to its end, each stream in the order in which it is printed', async () => {
     await using w = await world();
     w.runner.start(
