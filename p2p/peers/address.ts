@@ -39,6 +39,11 @@ export function checkPeerAddress(text: string, self: NodeId | null): AddressChec
     return bad(brief(error instanceof Error ? error.message : String(error)));
   }
   const parts = address.getComponents();
+  const other = parts.find(({ name }) => !DIALLED.has(name));
+  if (other !== undefined && parts.some(({ name }) => name === 'tcp'))
+    return bad(
+      `peers are dialled by TCP alone, as in /ip4/192.0.2.1/tcp/4711/p2p/…, and not by ${other.name}`,
+    );
   const peer = parts.findLast((part) => part.name === 'p2p')?.value;
   if (peer === undefined) {
     return bad(
@@ -50,9 +55,10 @@ export function checkPeerAddress(text: string, self: NodeId | null): AddressChec
   } catch {
     return bad(`"${brief(peer)}" is not a peer id`);
   }
-  if (!parts.some((part) => part.name === 'tcp')) {
-    return bad('it has no TCP port, e.g. /ip4/192.0.2.1/tcp/4711/p2p/…');
-  }
+  if (!parts.some((part) => part.name === 'tcp'))
+    return bad(
+      'it has no TCP port, e.g. /ip4/192.0.2.1/tcp/4711/p2p/…; peers are dialled by TCP alone',
+    );
   if (peer === self) return bad('it is the address of this peer itself');
   return { ok: true, value: { peer: asNodeId(peer), address } };
 }
@@ -70,6 +76,18 @@ export function reachOf(address: Multiaddr): Reach {
 /** Host and port of an address, whoever is there. */
 export const endpointOf = (address: Multiaddr): string =>
   address.toString().replace(/\/p2p\/.*$/, '');
+
+/** What an address may be made of: there is one transport. */
+const DIALLED: ReadonlySet<string> = new Set([
+  'ip4',
+  'ip6',
+  'ip6zone',
+  'dns',
+  'dns4',
+  'dns6',
+  'tcp',
+  'p2p',
+]);
 
 const HOSTS = new Set(['ip4', 'ip6', 'dns', 'dns4', 'dns6', 'dnsaddr']);
 

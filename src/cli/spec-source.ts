@@ -63,13 +63,18 @@ function variablesOf(io: Io, options: TemplateOptions): Map<string, string> {
     for (const [name, value] of Object.entries(io.env))
       if (value !== undefined && pattern.test(name)) variables.set(name, value);
   }
-  for (const pair of options.templateVars ?? []) {
-    const at = pair.indexOf('=');
-    if (at < 1) throw usage(`-V ${pair}: expected KEY=VALUE.`, '');
-    variables.set(pair.slice(0, at), pair.slice(at + 1));
+  for (const given of options.templateVars ?? []) {
+    for (const pair of pairsOf(given)) {
+      const at = pair.indexOf('=');
+      if (at < 1) throw usage(`-V ${pair}: expected KEY=VALUE.`, '');
+      variables.set(pair.slice(0, at), pair.slice(at + 1));
+    }
   }
   return variables;
 }
+
+/** Several in one word, as Bacalhau's flag takes them: `a=1,b=2`. A comma that no name follows is of the value. */
+const pairsOf = (given: string): readonly string[] => given.split(/,(?=[A-Za-z_]\w*=)/);
 
 /** A bare `*` means anything, as in a file name. */
 function environmentPattern(text: string): RegExp {

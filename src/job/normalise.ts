@@ -279,6 +279,12 @@ function readResultPaths(
   checkDuplicates(report, all, 'the path', (result) =>
     result.Path === '' ? '' : targetPath(result.Path),
   );
+  for (const { value, field: at } of all) {
+    const inside = all.find((other) => value.Name.startsWith(`${other.value.Name}/`));
+    if (inside === undefined || inside.value.Name === '') continue;
+    const message = `the name ${show(value.Name)} lies inside of the result ${show(inside.value.Name)}`;
+    report.problem(at, 'conflict', message);
+  }
   const targets = new Set(inputs.map((input) => targetPath(input.Target)));
   for (const { value, field: at } of all) {
     if (engine !== 'docker' || !targets.has(targetPath(value.Path))) continue;

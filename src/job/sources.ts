@@ -213,6 +213,9 @@ export function readInput(
   return { Source, Alias: readText(report, struct.get('Alias')), Target };
 }
 
+const isResultName = (name: string): boolean =>
+  !name.includes('\\') && name.split('/').every((part) => !['', '.', '..'].includes(part));
+
 /** Names in a result's root that the node writes itself. */
 const RESULT_FILES = ['stdout', 'stderr', 'exitcode'];
 
@@ -220,11 +223,14 @@ export function readResultPath(report: Report, field: Field, engine: string): Re
   const struct = readKnown(report, field, ['Name', 'Path']);
   if (struct === null) return null;
   const name = struct.get('Name');
-  const Name = readText(report, name).trim();
-  if (Name === '') reportMissing(report, name, 'the name of the result');
-  else if (/[/\\]/.test(Name) || Name === '.' || Name === '..') {
-    report.problem(name, 'unsafe', `expected a plain name for a directory, got ${show(Name)}`);
-  } else if (RESULT_FILES.includes(Name.toLowerCase())) {
+  const given = readText(report, name).trim();
+  // Guides name a result like its path: it then lies there below the result.
+  const Name = given.replace(/^\/+|\/+$/g, '');
+  if (given === '') reportMissing(report, name, 'the name of the result');
+  else if (!isResultName(Name)) {
+    const expected = 'a name for a directory, or a path of such names';
+    report.problem(name, 'unsafe', `expected ${expected}, got ${show(given)}`);
+  } else if (RESULT_FILES.includes((Name.split('/')[0] ?? '').toLowerCase())) {
     report.problem(name, 'reserved', `${show(Name)} is where the node puts a file of its own`);
   }
   const path = struct.get('Path');

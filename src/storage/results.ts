@@ -7,7 +7,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { BigIntStats } from 'node:fs';
 import { chmod, link, lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { errorCode } from '../lib/durable-file.ts';
 import { escaped } from '../lib/escaped-name.ts';
 import { removeTree } from '../lib/remove-tree.ts';
@@ -49,11 +49,17 @@ export interface NamedOutput {
 const RESERVED = ['stdout', 'stderr', 'exitCode'];
 const DROPPED_MAX = 100;
 
-/** Why a ResultPath cannot have this name; null when it can. */
+/** Why a ResultPath cannot have this name, which may be a path; null when it can. */
 export function resultNameProblem(name: string): string | null {
-  if (RESERVED.includes(name)) return `is the name of a file that every result has`;
-  const isSegment = name !== '' && name !== '.' && name !== '..' && !/[/\\\0]/.test(name);
-  return isSegment && Buffer.byteLength(name) <= 255 ? null : 'is not the name of a file';
+  const [first = '', ...others] = name.split('/');
+  if (RESERVED.includes(first)) return `is the name of a file that every result has`;
+  const isSegment = (part: string): boolean =>
+    part !== '' &&
+    part !== '.' &&
+    part !== '..' &&
+    !/[\\\0]/.test(part) &&
+    Buffer.byteLength(part) <= 255;
+  return [first, ...others].every(isSegment) ? null : 'is not the name of a file';
 }
 
 /** Puts the parts together. May be called again after a crash in the middle; what was moved stays moved. */
@@ -68,6 +74,7 @@ export async function assembleResult(parts: ResultParts): Promise<void> {
   for (const name of RESERVED) await chmod(join(parts.directory, name), 0o644);
   for (const { name, path } of parts.outputs) {
     try {
+      await mkdir(dirname(join(parts.directory, name)), { recursive: true });
       await rename(path, join(parts.directory, name));
     } catch (error) {
       if (errorCode(error) !== 'ENOENT') throw error;

@@ -261,6 +261,13 @@ test('templates take -V over -E, name the place of what is missing, and can be l
     cli.api.service.submitted.map(({ Name }) => Name),
     ['from-flag', 'from-env'],
   );
+  const two =
+    'Name: {{.a}} {{.b}}\nType: batch\nTasks:\n  - Name: main\n    Engine: {Type: noop}\n';
+  for (const [words, name] of Object.entries({ 'a=1,b=2,x': '1 2,x', 'a=1,2,b=3=4': '1,2 3=4' })) {
+    const run = ['job', 'run', '--no-wait', '--template-vars', words];
+    assert.equal((await cli.run(run, { stdin: two })).code, 0, words);
+    assert.equal(cli.api.service.submitted.at(-1)?.Name, name);
+  }
   const missing = await cli.run(['job', 'run', file]);
   assert.equal(missing.code, 2);
   assert.match(missing.err, /job\.yaml:1:\d+.*name/);

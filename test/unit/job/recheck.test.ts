@@ -62,7 +62,7 @@ const RAW: readonly (readonly [string, Job, RegExp])[] = [
   ['an input in /proc', inputAt('/x/../proc'), /proc/],
   ['an input without a target', inputAt(''), /missing/],
   ['a result over everything', resultAt('x', '/'), /hide the whole file system/],
-  ['a result name that leads out', resultAt('../evil', '/outputs'), /plain name/],
+  ['a result name that leads out', resultAt('../evil', '/outputs'), /a name for a directory/],
   ['an alias that no node writes', local('local'), /normal form/],
   ['a type in another case', local('LocalDirectory'), /normal form/],
   [

@@ -79,7 +79,8 @@ const REFUSED: readonly (readonly [string, Json, Json, readonly string[]])[] = [
   ['Env as a list', { Env: ['A=b'] }, {}, ['Tasks[0].Env: expected a map of texts, got a list of 1']],
   ['result path without publisher', { ResultPaths: [{ Name: 'o', Path: '/o' }] }, {}, ['Tasks[0].ResultPaths: result paths need a publisher; add "Publisher: {Type: ipfs}" to the task']],
   ['relative result path', result({ Name: 'o', Path: 'o' }), {}, ['Tasks[0].ResultPaths[0].Path: expected an absolute path, got "o"']],
-  ['result name with a slash', result({ Name: 'a/../../b', Path: '/o' }), {}, ['Tasks[0].ResultPaths[0].Name: expected a plain name for a directory, got "a/../../b"']],
+  ['result name with a slash', result({ Name: 'a/../../b', Path: '/o' }), {}, ['Tasks[0].ResultPaths[0].Name: expected a name for a directory, or a path of such names, got "a/../../b"']],
+  ['a result inside of another', { Publisher: { Type: 'ipfs' }, ResultPaths: [{ Name: '/o', Path: '/o' }, { Name: 'o/p', Path: '/p' }] }, {}, ['Tasks[0].ResultPaths[1]: the name "o/p" lies inside of the result "o"']],
   ['result name of a log file', result({ Name: 'stdout', Path: '/o' }), {}, ['Tasks[0].ResultPaths[0].Name: "stdout" is where the node puts a file of its own']],
   ['result path over an input', { ...input(IPFS), ...result({ Name: 'o', Path: '/in/' }) }, {}, ['Tasks[0].ResultPaths[0]: "/in/" is already the target of an input']],
   ['CPU', { Resources: { CPU: '-1' } }, {}, ['Tasks[0].Resources.CPU: expected cores such as 500m, 0.5 or 2, got "-1"']],
@@ -166,6 +167,14 @@ describe('rules of a job spec', () => {
       Network: { Type: 'Default', Domains: [], Ports: [] },
       Timeouts: { ExecutionTimeout: 0, QueueTimeout: 0, TotalTimeout: 0 },
     });
+  });
+
+  it('takes the name of a result like a path, as guides write it', () => {
+    const names = ['/outputs', 'outputs/', '//a/b'];
+    const found = names.map(
+      (Name) => jobOf(result({ Name, Path: '/o' })).Task.ResultPaths[0]?.Name,
+    );
+    assert.deepEqual(found, ['outputs', 'outputs', 'a/b']);
   });
 
   it('keeps an explicit Count of 0, and gives ops and daemon none', () => {

@@ -17,19 +17,26 @@ describe('a result', () => {
     await using here = await place();
     const at = (path: string): string => join(here.path, path);
     await mkdir(at('outputs/data'), { recursive: true });
+    await mkdir(at('outputs/1'));
     await writeFile(at('outputs/data/x'), 'x');
+    await writeFile(at('outputs/1/y'), 'y');
     await writeFile(at('stdout'), 'printed');
     const parts = {
       directory: at('results'),
       stdoutPath: at('stdout'),
       stderrPath: at('stderr'),
       exitCode: 3,
-      outputs: ['data', 'never-made'].map((name) => ({ name, path: at(`outputs/${name}`) })),
+      outputs: [
+        { name: 'data', path: at('outputs/data') },
+        { name: 'deep/er', path: at('outputs/1') },
+        { name: 'never-made', path: at('outputs/never-made') },
+      ],
     };
     await assembleResult(parts);
     await assembleResult(parts);
     assert.deepEqual((await readdir(at('results'))).sort(), [
       'data',
+      'deep',
       'exitCode',
       'stderr',
       'stdout',
@@ -38,15 +45,18 @@ describe('a result', () => {
     assert.equal(await readFile(at('results/stdout'), 'utf8'), 'printed');
     assert.equal(await readFile(at('results/stderr'), 'utf8'), '');
     assert.equal(await readFile(at('results/data/x'), 'utf8'), 'x');
+    assert.equal(await readFile(at('results/deep/er/y'), 'utf8'), 'y');
     assert.equal(await readFile(at('stdout'), 'utf8'), 'printed', 'the log stays where it is read');
   });
 
-  it('takes only names that are one plain file name', () => {
+  it('takes only names of files, and paths of them', () => {
     for (const name of [
       '',
       '.',
       '..',
-      'a/b',
+      'a//b',
+      '/a',
+      'stdout/x',
       '../x',
       'a\\b',
       'a\0',
@@ -57,7 +67,7 @@ describe('a result', () => {
     ]) {
       assert.notEqual(resultNameProblem(name), null, JSON.stringify(name));
     }
-    for (const name of ['outputs', '.hidden', 'a b', 'ü', 'x'.repeat(255)])
+    for (const name of ['outputs', '.hidden', 'a b', 'ü', 'a/b', 'x'.repeat(255)])
       assert.equal(resultNameProblem(name), null, name);
   });
 

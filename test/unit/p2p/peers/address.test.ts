@@ -30,6 +30,10 @@ test('each bad bootstrap address has its own reason', () => {
     [`/ip4/192.0.2.1/tcp/0/p2p/${ID}`]: /port is 0/,
     [`/ip4/192.0.2.1/tcp/70000/p2p/${ID}`]: /port is 70000/,
     [`/ip4/192.0.2.1/udp/4001/quic-v1/p2p/${ID}`]: /no TCP port/,
+    [`/ip4/192.0.2.1/tcp/4001/ws/p2p/${ID}`]: /TCP alone.* not by ws/,
+    [`/dns4/example.org/tcp/443/tls/ws/p2p/${ID}`]: /not by tls/,
+    [`/ip4/192.0.2.1/tcp/4001/p2p/${ID}/p2p-circuit/p2p/${ID}`]: /not by p2p-circuit/,
+    [`/dnsaddr/mesh.example/p2p/${ID}`]: /TCP alone/,
     [`/ip4/300.0.2.1/tcp/4001/p2p/${ID}`]: /./,
     [`/ip4/192.0.2.1/tcp/4001/p2p/${SELF}`]: /this peer itself/,
   };
