@@ -4,7 +4,13 @@
  */
 import { KEEPERS_MAX } from '../../src/core/contract/limits.ts';
 import type { ExecutionFailure } from '../../src/core/record/execution.ts';
-import { PASSED_MAX, PAUSE_WHY_MAX, PAUSES_MAX } from '../../src/core/record/course.ts';
+import {
+  LEFT_OUT_MAX,
+  LEFT_OUT_WHY_MAX,
+  PASSED_MAX,
+  PAUSE_WHY_MAX,
+  PAUSES_MAX,
+} from '../../src/core/record/course.ts';
 import type {
   AcceptBody,
   AdmissionBody,
@@ -169,6 +175,7 @@ const state = map<StateBody>({
       PAUSES_MAX,
     ),
   ),
+  leftOut: optional(list(text(LEFT_OUT_WHY_MAX), LEFT_OUT_MAX)),
 });
 
 const accept = map<AcceptBody>({

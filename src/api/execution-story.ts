@@ -62,6 +62,8 @@ export function executionEvents(
     const isDone = step.type === 'phase' && step.phase === 'completed';
     return isDone ? [event, ...copyTold(record, event)] : [event];
   });
+  const leftOut = leftOutIn(record, steps, counted);
+  if (leftOut !== null) events.push(leftOut);
   const untold = untoldIn(steps);
   if (untold === null) return events;
   const { at, count } = untold;
@@ -90,6 +92,31 @@ function copyTold({ body: { node, result } }: Signed<'state'>, done: StoryEvent)
       ...{ message, details: { ...partitionOf(done), NodeID: node, CID: result.cid } },
     },
   ];
+}
+
+/** What the result of an execution could not hold, when there is some. */
+function leftOutIn(
+  { body }: Signed<'state'>,
+  steps: readonly Step[],
+  counted: boolean,
+): StoryEvent | null {
+  const { execution, version, node, partition, leftOut = [] } = body;
+  const end = steps.at(-1);
+  if (leftOut.length === 0 || end === undefined) return null;
+  return {
+    key: `${execution}/left-out`,
+    at: end.at,
+    rank: RANKS.step + steps.length - 1.5,
+    execution,
+    version,
+    topic: PHASES.publishing.topic,
+    message: `Left out of the result: ${leftOut.join('; ')}`,
+    details: {
+      NodeID: node,
+      LeftOut: String(leftOut.length),
+      ...inPartition(partition, counted),
+    },
+  };
 }
 
 function phaseTold({ body }: Signed<'state'>, phase: Phase, isLast: boolean): Told {

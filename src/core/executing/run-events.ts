@@ -100,6 +100,7 @@ function afterEvent(before: StateBody, event: RunEvent, why: ExecutionFailure | 
         result: event.result,
         output: event.output,
         usage: event.usage,
+        ...(event.leftOut === undefined ? {} : { leftOut: event.leftOut }),
       };
     case 'failed':
       return {

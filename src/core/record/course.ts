@@ -11,6 +11,10 @@ const PASSED: readonly Phase[] = ['received', 'preparing', 'starting', 'running'
 export const PASSED_MAX = PASSED.length;
 /** Pauses that a state tells of beside its own; some 80 bytes each, so that a crash loop grows nothing. */
 export const PAUSES_MAX = 8;
+/** What a result could not hold is told of so many entries: who wants all of them looks at the node. */
+export const LEFT_OUT_MAX = 10;
+/** Characters of each. */
+export const LEFT_OUT_WHY_MAX = 200;
 /** UTF-16 units of why its program was over in each of them. */
 export const PAUSE_WHY_MAX = 200;
 

@@ -93,6 +93,8 @@ export type RunEvent =
       readonly result: ResultRef | null;
       readonly output: OutputHead;
       readonly usage: Usage;
+      /** As in a state. */
+      readonly leftOut?: readonly string[];
     }
   | {
       readonly type: 'failed';

@@ -31,8 +31,8 @@ function bytesOf({ version, close, committed, states }: Facts): number {
 
 /** About so many bytes of what its node signed, which may be all text. */
 export function stateBytes({ body }: Signed<'state'>): number {
-  const { output, failure, pauses = [] } = body;
-  const told = [output?.stdout, output?.stderr, failure?.message];
+  const { output, failure, pauses = [], leftOut = [] } = body;
+  const told = [output?.stdout, output?.stderr, failure?.message, ...leftOut];
   for (const pause of pauses) told.push(pause.failure?.message ?? '');
   const texts = told.reduce<number>((sum, text = '') => sum + textBytes(text), 0);
   return RECORD_BYTES + pauses.length * PAUSE_BYTES + texts;

@@ -172,6 +172,8 @@ export interface StateBody {
   readonly reached?: readonly (number | null)[];
   /** When its program was over for a while before, the latest last: the last 8 times. Absent: never. */
   readonly pauses?: readonly Pause[];
+  /** What its result could not hold, a sentence each: at most 10, of 200 characters. Absent: nothing. */
+  readonly leftOut?: readonly string[];
 }
 
 /** A time for which the program of an execution was over, to be started again. */

@@ -17,6 +17,7 @@ import type { Engine, EngineOutcome, EngineRun } from '../../engines/engine.ts';
 import type { Log } from '../../lib/log.ts';
 import { TIMER_MAX_MS } from '../../lib/timer.ts';
 import { chargedBytes } from '../../lib/walk-tree.ts';
+import { LEFT_OUT_MAX, LEFT_OUT_WHY_MAX } from '../../core/record/course.ts';
 import { DISK_FULL, diskError } from '../../storage/content-failures.ts';
 import { assembleResult, checkResult } from '../../storage/results.ts';
 import type { Publisher, Source } from '../../storage/source.ts';
@@ -99,13 +100,14 @@ class RunError extends Error {
 export async function carryOut(carried: OrderRun): Promise<FinalEvent> {
   try {
     const outcome = (await outcomeSoFar(carried)) ?? (await run(carried));
-    const result = await publish(carried, outcome);
+    const { result, leftOut } = await publish(carried, outcome);
     return {
       type: 'ended',
       exitCode: outcome.exitCode,
       result,
       output: await heads(carried),
       usage: outcome.usage,
+      ...(leftOut.length === 0 ? {} : { leftOut }),
     };
   } catch (error) {
     carried.signal.throwIfAborted();
@@ -325,13 +327,16 @@ function engineRunOf(
 const publishes = ({ jobType, task }: ExecutionOrder): boolean =>
   JOB_TYPES[jobType].ends && task.Publisher.Type !== '' && task.Publisher.Type !== 'noop';
 
-async function publish(
-  carried: OrderRun,
-  outcome: Outcome,
-): Promise<Extract<FinalEvent, { readonly type: 'ended' }>['result']> {
+interface PublishedResult {
+  readonly result: Extract<FinalEvent, { readonly type: 'ended' }>['result'];
+  /** As in a state. */
+  readonly leftOut: readonly string[];
+}
+
+async function publish(carried: OrderRun, outcome: Outcome): Promise<PublishedResult> {
   const { files, log, order, settings, signal } = carried;
   const type = order.task.Publisher.Type;
-  if (!publishes(order)) return null;
+  if (!publishes(order)) return { result: null, leftOut: [] };
   const publisher = publisherOf(carried.publishers, type);
   const assembled = assembleResult({
     directory: files.results,
@@ -354,13 +359,20 @@ async function publish(
     publisher.publish(files.results, signal),
   );
   failpoint('result.published');
-  const dropped = checked.dropped.length + published.dropped.length;
-  if (dropped > 0)
+  const dropped = [...checked.dropped, ...published.dropped];
+  if (dropped.length > 0)
     log.warn(
-      { dropped, first: (checked.dropped[0] ?? published.dropped[0] ?? '').slice(0, 200) },
+      { dropped: dropped.length, first: (dropped[0] ?? '').slice(0, 200) },
       'result.entries-dropped',
     );
-  return published.result;
+  return { result: published.result, leftOut: leftOutOf(dropped) };
+}
+
+/** As many as a state may tell, and how many there are beside them. */
+function leftOutOf(dropped: readonly string[]): readonly string[] {
+  const more = dropped.length - LEFT_OUT_MAX;
+  const told = more > 0 ? [...dropped.slice(0, LEFT_OUT_MAX - 1), `and ${more + 1} more`] : dropped;
+  return told.map((one) => one.slice(0, LEFT_OUT_WHY_MAX).toWellFormed());
 }
 
 /**

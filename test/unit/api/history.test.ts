@@ -105,6 +105,19 @@ describe('the story of an execution', () => {
     ]);
   });
 
+  it('says what the result could not hold, before its end', () => {
+    const leftOut = ['outputs/pipe: not a file', 'outputs/abs: a link'];
+    const ended = statesOf(first, [
+      { phase: 'publishing' },
+      { phase: 'completed', exitCode: 0, leftOut },
+    ]);
+    assert.deepEqual(texts(view(ended.at(-1))).slice(-3), [
+      'Publishing results',
+      'Left out of the result: outputs/pipe: not a file; outputs/abs: a link',
+      'Completed with exit code 0',
+    ]);
+  });
+
   it('is the same for who asked all the time and for who asks at the end, restarts and their reasons included', () => {
     for (const changes of [CRASHES, [...CRASHES, { phase: 'cancelled' as const }]]) {
       const states = statesOf(first, changes);

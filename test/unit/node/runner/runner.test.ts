@@ -379,6 +379,27 @@ describe('cancelling', () => {
     assert.deepEqual(w.told(), ['preparing', 'starting', 'running', 'cancelled']);
   });
 
+  it('tells what the result could not hold, and of many how many', async () => {
+    await using w = await world();
+    const script = 'cd "$AT_out"; echo x > kept; mkfifo pipe; ln -s /etc/passwd abs';
+    w.runner.start(shell(script, { ...outputs, ...ipfs }), false);
+    const last = await w.last();
+    assert.ok(last.type === 'ended');
+    const [pipe = '', link = ''] = (last.leftOut ?? []).toSorted().reverse();
+    assert.match(pipe, /data\/pipe: not a file, directory or symlink/);
+    assert.match(link, /data\/abs: /);
+    const many = shell(
+      'cd "$AT_out"; for i in $(seq 30); do mkfifo $i; done',
+      { ...outputs, ...ipfs },
+      { execution: asExecutionId('e-2') },
+    );
+    w.runner.start(many, false);
+    const other = await w.last('e-2');
+    assert.ok(other.type === 'ended');
+    assert.equal(other.leftOut?.length, 10);
+    assert.equal(other.leftOut?.at(-1), 'and 21 more');
+  });
+
   it('works while the result is published', async () => {
     await using w = await world();
     const release = w.content.hold();

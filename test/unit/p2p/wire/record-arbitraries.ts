@@ -265,6 +265,7 @@ export const bodyArbitraries: { readonly [T in RecordType]: Arbitrary<Bodies[T]>
     record(state),
     record({ ...state, reached }),
     record({ ...state, reached, pauses }),
+    record({ ...state, leftOut: fc.array(texts, { maxLength: 10 }) }),
   ),
   accept: record({
     ...place,
