@@ -130,14 +130,11 @@ describe('DAGs of others', () => {
     const [a, b] = await pair();
     const [one, two] = [await text(a, 'one', sha2), await text(a, 'two', sha2)];
     const sub = await directory(a, [{ name: 'x', cid: one }], sha2);
-    const root = await directory(
-      a,
-      [
-        { name: 'other', cid: two },
-        { name: 'sub', cid: sub },
-      ],
-      sha2,
-    );
+    const links = [
+      { name: 'other', cid: two },
+      { name: 'sub', cid: sub },
+    ];
+    const root = (await directory(a, links, sha2)).toString();
     assert.deepEqual(await files(b, `${root}/sub`, from([a])), { x: 'one' });
     assert.deepEqual(await files(b, `ipfs://${root}/sub/x`, from([a])), { '': 'one' });
     assert.equal(await b.host.content.has(two.toString()), false, 'only what was asked for came');
