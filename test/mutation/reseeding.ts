@@ -294,8 +294,8 @@ export const reseeding: Mutations = {
     {
       name: 'an executor goes back on the word of one',
       within: 'followBack',
-      text: 'if (!isQuorum(current, left)) return;\n',
-      instead: '',
+      text: '!isQuorum(current, left)',
+      instead: 'left.size === 0',
       why: 'one keeper that lies moves what runs',
     },
     {
@@ -304,6 +304,20 @@ export const reseeding: Mutations = {
       text: 'isPassedOver(execution)',
       instead: 'false',
       why: 'a replica runs for ever that nobody counts',
+    },
+    {
+      name: 'an executor asks none of those that kept its job before',
+      within: 'whomToTell',
+      text: 'isAlone(core, execution) ? chain.configurations : [currentOf(chain)]',
+      instead: '[currentOf(chain)]',
+      why: 'it runs on for ever for keepers that are gone',
+    },
+    {
+      name: 'an executor goes back while those that it obeys may only be silent',
+      within: 'isAlone',
+      text: 'core.now - leaderHeardAt >= core.config.limits.reseedAfterMs',
+      instead: 'core.now >= leaderHeardAt',
+      why: 'what runs well is lost to those before',
     },
   ],
   'src/core/record/ledger.ts': [
@@ -322,6 +336,15 @@ export const reseeding: Mutations = {
       text: 'for (const node of keeperNodes(ended)) unheard.add(node);',
       instead: 'unheard.delete(core.self);',
       why: 'the results that they know never come when nobody else is left',
+    },
+  ],
+  'src/core/leading/lead.ts': [
+    {
+      name: 'what nobody knows since a job was re-seeded is told to run on',
+      within: 'isUnheard',
+      text: 'if (!assigned.has(execution)) return true;\n',
+      instead: '',
+      why: 'its node never hears who keeps the job, and nobody which of two programs stands',
     },
   ],
 };

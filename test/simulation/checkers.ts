@@ -302,7 +302,10 @@ function checkExecution(
   if (before !== null) checkForward(context, node, before.state, write.value.state);
 }
 
-/** S9 for executors: within one process, no order from an epoch lower than one obeyed before. */
+/**
+ * S9 for executors: within one process, no order from an epoch lower than one obeyed before; but of a lower line when
+ * nothing here obeys a higher one any more.
+ */
 function checkObeyed(
   context: CheckersContext,
   node: NodeView,
@@ -318,10 +321,18 @@ function checkObeyed(
   const key = `${node.id}|${node.incarnation}|${job}`;
   const before = obeyed.get(key);
   if (before === undefined || compareBallots(epoch, before) > 0) obeyed.set(key, epoch);
+  else if (epoch.config.major < before.config.major && hasGoneBack(node, job, epoch))
+    obeyed.set(key, epoch);
   else if (compareBallots(epoch, before) < 0) {
     context.violation('S9', node, job, `obeys ${epochText(epoch)} after ${epochText(before)}`);
   }
 }
+
+/** Nothing that runs here obeys a higher line any more. */
+const hasGoneBack = (node: NodeView, job: JobId, { config }: Epoch): boolean =>
+  node
+    .inspect()
+    .executions.every((one) => one.job !== job || one.epoch.config.major <= config.major);
 
 function checkForward(
   context: CheckersContext,

@@ -4,11 +4,11 @@ import { describe, it } from 'node:test';
 import { DEFAULT_LIMITS } from '../../src/core/contract/limits.ts';
 import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import { configSlot } from '../../src/core/record/slot.ts';
-import { admitted, configOf, idOf, jobWith, storeOf } from '../unit/core/fixtures.ts';
+import { admitted, closeOf, configOf, idOf, jobWith, storeOf } from '../unit/core/fixtures.ts';
 import { checkDaemons } from './daemons.ts';
 import type { JobFacts } from './facts.ts';
 import type { LivenessContext } from './liveness.ts';
-import { checkCalm, checkReplaced, isUntold } from './liveness.ts';
+import { checkCalm, checkReplaced, checkRest, isUntold } from './liveness.ts';
 import type { NodeView } from './observer.ts';
 import { nodeKey } from './fast-suite.ts';
 import { profileOf } from './profile.ts';
@@ -64,7 +64,10 @@ function seen(
     healedAt: () => 0,
     nodes,
     limits: DEFAULT_LIMITS,
-    facts: { jobs: new Map([[JOB, facts]]) },
+    facts: {
+      jobs: new Map([[JOB, facts]]),
+      closedAt: () => facts.chosen.get('close/1')?.at ?? null,
+    },
     stopAsked: () => false,
     violation: (checker: string) => checkers.push(checker),
   } as unknown as LivenessContext);
@@ -209,5 +212,34 @@ describe('a daemon that rests where it matches', () => {
     const aboutHalf = capacity.cpuMillis / 2 + 1;
     assert.deepEqual(seenWith({ ...NOTHING, cpuMillis: aboutHalf }), ['L9']);
     assert.deepEqual(seenWith({ ...NOTHING, cpuMillis: capacity.cpuMillis }), []);
+  });
+});
+
+describe('a keeper that knows nothing of a job for which it voted', () => {
+  const lost = (
+    key: 'pending' | 'admission',
+    went: readonly number[] | null,
+  ): readonly string[] => {
+    const config = { major: 2 ** 24, minor: 1 };
+    const of = (went ?? []).map((index) => ({ node: idOf(index), store: storeOf(index) }));
+    const body = { job: JOB, config, keepers: of, former: [], reseeds: { major: 0, minor: 0 } };
+    const value = { record: { type: 'config', body }, at: 0 } as never;
+    const chosen: JobFacts['chosen'] = new Map(went === null ? [] : [[configSlot(config), value]]);
+    const lines = new Map(went === null ? [] : [[config.major, chosen]]);
+    const node = { ...nodeAt(1), inspect: () => ({ jobs: [] }), runs: () => [] };
+    const { record } = OF.admission;
+    node.store.apply([{ table: 'records', job: JOB, key, value: { record, votes: [] } }]);
+    const all = [0, 2, 3].map((index) => ({ ...nodeAt(index, false), runs: () => [] }));
+    const facts = factsOf({ chosen, lines });
+    const close = { ...closeOf(OF), type: 'close' } as never;
+    chosen.set('close/1', { record: close, at: 0 });
+    return seen(checkRest, facts, [node as unknown as NodeView, ...(all as never[])], 1_000);
+  };
+
+  it('is seen, but when others went on without it and it was never told that the job began', () => {
+    assert.ok(lost('pending', null).includes('S1'));
+    assert.ok(lost('admission', [0, 3]).includes('S1'));
+    assert.ok(lost('pending', [0, 1]).includes('S1'));
+    assert.ok(!lost('pending', [0, 3]).includes('S1'));
   });
 });

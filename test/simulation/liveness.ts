@@ -228,7 +228,7 @@ function checkKeepers(
     const job = inspection.jobs.find((candidate) => candidate.job === facts.job);
     if (job === undefined) {
       // One that never voted need not have heard of a job whose sponsor died.
-      if (holdsVote(facts, node) && !mayBeGone(context, facts))
+      if (holdsVote(facts, node) && !mayBeGone(context, facts) && !isLeftOut(facts, node))
         context.violation('S1', node, facts.job, 'a keeper lost the job');
       continue;
     }
@@ -292,6 +292,15 @@ function mayBeGone(context: LivenessContext, facts: JobFacts): boolean {
 const holdsVote = (facts: JobFacts, node: NodeView): boolean =>
   !node.store.forfeits.has(facts.job) &&
   node.store.rows('records').some((row) => row.job === facts.job);
+
+/**
+ * It voted for the job, and nobody who is left can prove to it that it began, as the votes that were with theirs are gone:
+ * those that went on with the job do so without it.
+ */
+const isLeftOut = (facts: JobFacts, { id, store }: NodeView): boolean =>
+  isReseeded(facts) &&
+  keepersNow(facts)?.keepers.every(({ node }) => node !== id) === true &&
+  store.get('records', facts.job, 'admission') === null;
 
 /** S6 and S7: a close rests on what its outcome claims. */
 function checkClose(context: LivenessContext, facts: JobFacts): void {

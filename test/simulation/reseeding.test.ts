@@ -5,7 +5,8 @@ import type { Effect } from '../../src/core/contract/effect.ts';
 import { DEFAULT_LIMITS } from '../../src/core/contract/limits.ts';
 import { firstEpoch } from '../../src/core/record/ballot.ts';
 import { reseedId } from '../../src/core/record/chain.ts';
-import type { ConfigBody } from '../../src/core/record/records.ts';
+import type { Message } from '../../src/core/contract/messages.ts';
+import type { ConfigBody, Epoch } from '../../src/core/record/records.ts';
 import { asRecordId } from '../../src/core/record/ids.ts';
 import { slotOf } from '../../src/core/record/slot.ts';
 import {
@@ -19,6 +20,8 @@ import {
   suite,
   suiteOf,
 } from '../unit/core/fixtures.ts';
+import { createCheckers } from './checkers.ts';
+import type { CheckersContext } from './checkers.ts';
 import { createFacts } from './facts.ts';
 import type { Chosen, JobFacts } from './facts.ts';
 import { NO_FAULTS } from './faults.ts';
@@ -244,5 +247,35 @@ describe('two records of one configuration that re-seeds a job', () => {
     assert.deepEqual(shown(RESEED, RESEED), []);
     const others = { ...RESEED, keepers: KEEPERS.slice(0, 2) };
     assert.deepEqual(shown(RESEED, others), ['S2']);
+  });
+});
+
+describe('an executor of a job that was re-seeded', () => {
+  /** It takes orders under these epochs, one after the other, while it runs something under the last. */
+  const seen = (runsUnder: Epoch, ...epochs: readonly Epoch[]): readonly string[] => {
+    const checkers: string[] = [];
+    const violation = (checker: string) => checkers.push(checker);
+    const context = { inspectEvery: 0, violation } as unknown as CheckersContext;
+    const { observer } = createCheckers(context);
+    const executions = [{ job: SPEC.job, epoch: runsUnder }];
+    const node = { id: idOf(9), incarnation: 1, inspect: () => ({ executions }) };
+    const run = { type: 'run', order: { job: SPEC.job } } as unknown as Effect;
+    for (const epoch of epochs) {
+      const { spec, admission } = OF;
+      const grant = { record: { body: { epoch } }, votes: [] };
+      const message = { type: 'assign', spec, admission, grant } as unknown as Message;
+      const input = { type: 'message', from: epoch.leader, message } as const;
+      observer.onHandled?.(node as unknown as NodeView, input, [run]);
+    }
+    return checkers;
+  };
+  const lower = { config: FIRST, number: 5, leader: idOf(1) };
+  const higher = { config: RESEED.config, number: 1, leader: idOf(3) };
+
+  it('is seen when it obeys those before while it runs something for these, and not later', () => {
+    assert.deepEqual(seen(higher, higher, lower), ['S9']);
+    assert.deepEqual(seen(lower, higher, lower), []);
+    assert.deepEqual(seen(lower, lower, { ...lower, number: 4 }), ['S9']);
+    assert.deepEqual(seen(lower, higher, lower, { ...lower, number: 4 }), ['S9']);
   });
 });

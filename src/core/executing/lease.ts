@@ -17,7 +17,7 @@ import type { ExecutionId, JobId, NodeId } from '../record/ids.ts';
 import type { Message } from '../contract/messages.ts';
 import type { Epoch } from '../record/records.ts';
 import { beginQueued } from './queue.ts';
-import { goBy, heardOf, isForeign } from './obeying.ts';
+import { goBy, heardOf, isForeign, keepsOther } from './obeying.ts';
 import { report } from './reporting.ts';
 import { isPausing, resumePause } from './restarting.ts';
 import { eachLive } from './state.ts';
@@ -48,7 +48,8 @@ export function renewLeases(core: With<'keeping' | 'executing'>): void {
 
 /**
  * The leader; when it has been silent for two renewals, the keepers in turn besides: one of them knows who
- * leads. It may be its answers alone that were lost, so it is told all the same.
+ * leads. It may be its answers alone that were lost, so it is told all the same. In the end those that kept the job
+ * before, too: all that keep it since it was re-seeded may be gone.
  */
 function whomToTell(core: With<'keeping'>, execution: LocalExecution): ReadonlySet<NodeId> {
   const { leaseRenewMs } = core.config.limits;
@@ -59,10 +60,16 @@ function whomToTell(core: With<'keeping'>, execution: LocalExecution): ReadonlyS
   const lead = core.keeping.kept.get(execution.stored.order.job)?.lead;
   if (lead?.stage === 'leader') nodes.add(core.self);
   if (silent < 2 * leaseRenewMs) return nodes;
-  const keepers = keeperNodes(currentOf(chainOf(execution.stored)));
+  const chain = chainOf(execution.stored);
+  const known = isAlone(core, execution) ? chain.configurations : [currentOf(chain)];
+  const keepers = [...new Set(known.flatMap((one) => keeperNodes(one)))];
   const keeper = keepers[Math.floor(silent / leaseRenewMs) % keepers.length];
   return keeper === undefined ? nodes : nodes.add(keeper);
 }
+
+/** None of those that it obeys has been heard for as long as it takes to re-seed the job. */
+const isAlone = (core: Node, { leaderHeardAt }: LocalExecution): boolean =>
+  core.now - leaderHeardAt >= core.config.limits.reseedAfterMs;
 
 /** Of whoever keeps the job: another would only keep this node from looking for its leader. */
 export function onRenewed(
@@ -103,7 +110,7 @@ export function onLeads(
     if (known > 0) tellAssigned(core, execution);
     // It waits for a word of whoever leads it.
     if (known > 0 && execution.doubtedUntil !== null && proven.leader !== from)
-      send(core, proven.leader, { type: 'renew', executions: [{ job, execution: id }] });
+      askLeader(core, execution, proven);
     const hint = known >= 0 && compareEpochs(epoch, proven) === 0 ? null : epoch;
     if (hint !== null) follow(core, from, execution, hint);
     else execution.hinted = null;
@@ -121,8 +128,9 @@ export function onLeads(
 }
 
 /**
- * A keeper that this node knows tells of other keepers than those that it obeys, though they were re-seeded: it has
- * yielded to those before. When a quorum has, this node does, too.
+ * A keeper of those that this node obeys tells of others, though the job was re-seeded with these: it has yielded to
+ * those before. When a quorum has, this node does, too; and when it hears none of these any more, and who leads others
+ * proves that it does.
  */
 function followBack(
   core: With<'keeping'>,
@@ -132,15 +140,21 @@ function followBack(
 ): void {
   const { stored, left } = execution;
   const current = currentOf(chainOf(stored));
-  if (current.config.major === 0 || !isKeeper(current, from)) return;
+  const isLeft = isAlone(core, execution);
+  if (current.config.major === 0 || !(isLeft || isKeeper(current, from))) return;
   const first = firstOf(stored.admission.record.body);
   const told = branchOf(core.suite, first, configs);
   if (told === null || compareConfigs(currentOf(told).config, current.config) >= 0) return;
-  left.add(from);
-  if (!isQuorum(current, left)) return;
-  goBy(core, execution, told, configs);
   const proven = grant !== null && checkGrant(core.suite, told, grant) === 'good' ? grant : null;
-  execution.epoch = grantedEpoch(told, proven);
+  const epoch = grantedEpoch(told, proven);
+  if (isKeeper(current, from)) left.add(from);
+  const mayGo = isLeft && !keepsOther(core, told);
+  if (!isQuorum(current, left) && !(mayGo && epoch.leader === from)) {
+    if (mayGo && everKept(told, from)) askLeader(core, execution, epoch);
+    return;
+  }
+  goBy(core, execution, told, configs);
+  execution.epoch = epoch;
   execution.hinted = null;
   saveEpoch(core, told.job, execution.epoch);
 }
@@ -170,6 +184,15 @@ function follow(core: Node, from: NodeId, local: LocalExecution, { leader }: Epo
   if (!isKeeper(keepers, from) || !isKeeper(keepers, leader) || leader === core.self) return;
   local.hinted = leader;
   if (leader === from || leader === hinted) return;
+  askLeader(core, local, { leader });
+}
+
+/** Whoever is said to lead tells so himself, with the proof. */
+function askLeader(
+  core: Node,
+  { stored }: LocalExecution,
+  { leader }: Pick<Epoch, 'leader'>,
+): void {
   const { job, execution } = stored.order;
   send(core, leader, { type: 'renew', executions: [{ job, execution }] });
 }

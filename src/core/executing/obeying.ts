@@ -67,6 +67,13 @@ export function mayObey(
   return true;
 }
 
+/** This node keeps the job itself, by another branch than that one. */
+export function keepsOther(core: With<'keeping'>, told: Chain): boolean {
+  const kept = core.keeping.kept.get(told.job);
+  if (kept === undefined || isGuest(core, kept)) return false;
+  return currentOf(kept.ledger).config.major !== currentOf(told).config.major;
+}
+
 /** It is of another branch than the one that the job is kept by here. */
 export const isForeign = ({ ledger }: KeptJob, config: ConfigId): boolean =>
   config.major !== currentOf(ledger).config.major && configurationOf(ledger, config) === null;

@@ -4,7 +4,7 @@
  * and does nothing when nothing is to be done.
  */
 import { JOB_TYPES } from '../../job/types.ts';
-import { changes, currentOf } from '../record/chain.ts';
+import { changes } from '../record/chain.ts';
 import { changeHangs } from '../consensus/open-change.ts';
 import { flushCommits, resendOpen } from '../consensus/proposer.ts';
 import {
@@ -138,8 +138,8 @@ function isUnheard({ ledger, lead }: KeptJob, execution: ExecutionId): boolean {
   // Of a version that is over it is not asked how far it is, but whether its turn to stop has come.
   if (states.has(execution) || isOfPast(ledger, execution)) return false;
   if (!counted) return !assigned.has(execution);
-  // Nobody here knows of it since the job was re-seeded: its node is to hear who keeps it, and tells who assigned it.
-  if (!assigned.has(execution) && currentOf(ledger).config.major > 0) return true;
+  // Others assigned it, when the job was re-seeded or before: its node is to hear who keeps it here, and tells who they are.
+  if (!assigned.has(execution)) return true;
   // What is stopped, as it said nothing in time, is told so again and not asked: the word of that may be lost.
   if (ends || lead?.stage !== 'leader' || lead.cancelled.has(execution)) return false;
   return lead.watch.has(execution);

@@ -122,6 +122,26 @@ describe('an execution whose job was re-seeded', () => {
     assert.ok(told().includes(idOf(1)));
   });
 
+  it('asks those before, too, when it hears none of these for long, and obeys who leads those then', () => {
+    const { cluster, job, leads, told } = scene();
+    cluster.advance(30_000);
+    cluster.message(0, 3, leads);
+    const back = { type: 'leads', job: leads.job, epoch: job.epoch, grant: null } as const;
+    cluster.advance(55_000);
+    cluster.message(0, 1, back);
+    assert.ok(!told().includes(idOf(1)), 'those may come back');
+    cluster.advance(5_000);
+    const asked = new Set(Array.from({ length: 8 }, () => told()).flat());
+    for (const node of [1, 2, 3, 4, 5]) assert.ok(asked.has(idOf(node)), idOf(node));
+    cluster.message(0, 2, back);
+    assert.equal(cluster.messages('renew').at(-1)?.to, idOf(1), 'it is asked whether it leads');
+    assert.ok(told().includes(idOf(3)));
+    cluster.message(0, 9, { ...back, epoch: { ...job.epoch, leader: idOf(9) } });
+    assert.ok(told().includes(idOf(3)), 'a stranger says that it does');
+    cluster.message(0, 1, back);
+    assert.deepEqual(told(), [idOf(1)]);
+  });
+
   it('keeps its node from keeping the job with those before, which has lost nothing for all that', () => {
     const { cluster, job, id, leads } = scene();
     const next: Signed<'config'> = suiteOf(1).seal(

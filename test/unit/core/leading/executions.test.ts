@@ -30,8 +30,11 @@ function vote(cluster: Cluster): readonly SlotValue[] {
   return proposals.map(({ value }) => value);
 }
 
-const told = (cluster: Cluster, type: 'cancel' | 'closed' | 'leads', node: number): number =>
-  cluster.messages(type).filter(({ to }) => to === idOf(node)).length;
+const told = (
+  cluster: Cluster,
+  type: 'cancel' | 'closed' | 'leads' | 'renewed',
+  node: number,
+): number => cluster.messages(type).filter(({ to }) => to === idOf(node)).length;
 
 /** The second attempt has a result, which stands. */
 function accepted(): Cluster {
@@ -94,6 +97,17 @@ describe('a leader', () => {
     const heard = told(cluster, 'closed', 7);
     cluster.advance(20_000);
     assert.equal(told(cluster, 'closed', 7), heard);
+  });
+
+  it('tells who keeps the job to a node that runs what nobody here knows, and does not have it wait', () => {
+    const cluster = leader([first]);
+    const other = assignOf(job, { node: 9, attempt: 1 }).body.execution;
+    const before = told(cluster, 'leads', 9);
+    cluster.message(0, 9, { type: 'renew', executions: [{ job: id, execution: other }] });
+    assert.equal(told(cluster, 'leads', 9), before + 1);
+    assert.equal(told(cluster, 'renewed', 9), 0);
+    cluster.message(0, 7, { type: 'renew', executions: [{ job: id, execution }] });
+    assert.equal(told(cluster, 'renewed', 7), 1);
   });
 
   it('hears a sign of life of an execution from its own node only', () => {
