@@ -227,6 +227,13 @@ export const reseeding: Mutations = {
       instead: 'if (currentOf(ledger).keepers.length > 0) return;',
       why: 'it goes on for ever: it can ask nobody for the results',
     },
+    {
+      name: 'who yielded follows nobody who re-seeds the job after that',
+      within: 'hasLeft',
+      text: 'if (currentOf(told).config.major !== major) return false;\n',
+      instead: '',
+      why: 'a job lacks keepers though they are there',
+    },
   ],
   'src/core/keeping/changing.ts': [
     {

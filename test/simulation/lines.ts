@@ -6,9 +6,10 @@ import type { JobRecords } from '../../src/core/contract/messages.ts';
 import { FIRST_CONFIG, firstConfiguration, sameConfig } from '../../src/core/record/chain.ts';
 import { isQuorum, members } from '../../src/core/record/keeper-set.ts';
 import type { ConfigId, Configuration, Keeper } from '../../src/core/record/records.ts';
+import { configSlot } from '../../src/core/record/slot.ts';
 import { partitionPolicyOf } from '../../src/job/partition-policy.ts';
 import type { JobFacts } from './facts.ts';
-import { keepersNow } from './facts.ts';
+import { keepersBefore, keepersNow } from './facts.ts';
 import type { NodeView } from './observer.ts';
 
 /** The line of which these records are. */
@@ -49,11 +50,23 @@ export function isStuck(facts: JobFacts, nodes: readonly NodeView[]): boolean {
   if (!isOrphaned(facts, nodes)) return false;
   const policy = facts.spec === null ? null : partitionPolicyOf(facts.spec.spec);
   if (policy === 'wait' || policy === 'exclusive') return true;
-  // One that was never told that the job is admitted does not know of it.
-  const left = keepersThere(facts, nodes).filter(
-    ({ store }) => store.get('records', facts.job, 'admission') !== null,
-  );
+  const left = keepersThere(facts, nodes).filter((node) => knows(facts, node));
   return left.length === 0 || nodes.filter(({ up }) => up).length < 2;
+}
+
+/**
+ * It was told that it keeps the job, or kept it before: who voted for it, or to re-seed it, cannot know what came of that
+ * when all that were told are gone.
+ */
+function knows(facts: JobFacts, { id, store }: NodeView): boolean {
+  if (store.get('records', facts.job, 'admission') === null) return false;
+  const now = keepersNow(facts);
+  if (now?.reseeds === undefined) return true;
+  const before = keepersBefore(facts);
+  return (
+    store.get('records', facts.job, configSlot(now.config)) !== null ||
+    (before !== null && members(before).some((one) => one.node === id && one.store === store.id))
+  );
 }
 
 /** When it was re-seeded last in the line that is looked at; null when never. */

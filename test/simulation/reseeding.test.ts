@@ -6,9 +6,10 @@ import { DEFAULT_LIMITS } from '../../src/core/contract/limits.ts';
 import { firstEpoch } from '../../src/core/record/ballot.ts';
 import { reseedId } from '../../src/core/record/chain.ts';
 import type { Message } from '../../src/core/contract/messages.ts';
+import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { ConfigBody, Epoch } from '../../src/core/record/records.ts';
 import { asRecordId } from '../../src/core/record/ids.ts';
-import { slotOf } from '../../src/core/record/slot.ts';
+import { configSlot, slotOf } from '../../src/core/record/slot.ts';
 import {
   admitted,
   at,
@@ -174,6 +175,23 @@ describe('a job whose keepers are too few', () => {
       assert.ok(isStuck(facts, nodes));
       assert.deepEqual(after(3_600_000), []);
     }
+  });
+
+  it('is not when all are gone that were told who keeps it now, or kept it before', () => {
+    const stuck = (up: readonly number[], told: readonly number[]): boolean => {
+      const { facts, nodes } = play({ up, reseeded: true });
+      const record = { type: 'config', body: RESEED } as never;
+      facts.chosen.set(configSlot(RESEED.config), { record, at: 0 });
+      for (const index of told) {
+        const key = configSlot(RESEED.config);
+        const write = { table: 'records', job: SPEC.job, key, value: { record, votes: [] } };
+        nodes[index]?.store.apply([write as StoreWrite]);
+      }
+      return isStuck(facts, nodes);
+    };
+    assert.ok(stuck([1, 4], []));
+    assert.ok(!stuck([1, 4], [4]));
+    assert.ok(!stuck([1, 0], []));
   });
 
   it('is not when its owner wants nothing to run beside what may still run', () => {

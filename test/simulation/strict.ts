@@ -4,6 +4,7 @@
  */
 import { refusalsFor } from '../../src/core/placing/eligibility.ts';
 import { keeperCount } from '../../src/core/keeping/choose-keepers.ts';
+import type { JobRecords } from '../../src/core/contract/messages.ts';
 import type { Effect } from '../../src/core/contract/effect.ts';
 import type { StoreWrite } from '../../src/core/contract/stored.ts';
 import type { JobId, NodeId, RecordId } from '../../src/core/record/ids.ts';
@@ -276,7 +277,8 @@ function checkCount(context: StrictContext, sponsor: NodeView, job: JobId, chose
 
 function checkLedgers(context: StrictContext): void {
   for (const facts of context.facts.jobs.values()) {
-    const first = new Map<string, string>();
+    // Two lines that came to their ends apart keep what they have.
+    const lines = new Map<string, Map<string, string>>();
     const now = keepersNow(facts)?.keepers ?? [];
     for (const { node: id, store } of facts.admitted?.body.keepers ?? []) {
       // Who was replaced may have missed what came before the end.
@@ -291,7 +293,9 @@ function checkLedgers(context: StrictContext): void {
         .map(({ record }) => `${slotText(record)}=${record.id}`)
         .sort()
         .join(' ');
-      first.set(text, id);
+      const end = endKnown(facts, job.records);
+      const first = lines.get(end) ?? new Map<string, string>();
+      lines.set(end, first.set(text, id));
       if (first.size < 2) continue;
       const both = [...first.values()].join(' and ');
       const counts = [...first.keys()].map((key) => key.split(' ').length).join(' and ');
@@ -299,4 +303,12 @@ function checkLedgers(context: StrictContext): void {
       break;
     }
   }
+}
+
+/** The end of this line of the job, as a keeper knows it; '' when it knows none that was decided. */
+function endKnown(facts: JobFacts, { committed }: JobRecords): string {
+  const slot = `close/${facts.version}`;
+  const own = committed.find(({ record }) => slotText(record) === slot)?.record.id;
+  const ends = [...facts.lines.values()].map((line) => line.get(slot)?.record.id);
+  return own !== undefined && ends.includes(own) ? own : '';
 }

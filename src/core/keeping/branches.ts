@@ -147,6 +147,8 @@ function takeOwn(
 function hasLeft(core: Node, { ledger, promised }: KeptJob, told: Chain): boolean {
   const { major } = promised.config;
   if (major <= currentOf(ledger).config.major) return false;
+  // Those who re-seeded the job after that count none of its votes there.
+  if (currentOf(told).config.major !== major) return false;
   return told.configurations.some((one) => one.config.major === major && hasSay(core, one));
 }
 

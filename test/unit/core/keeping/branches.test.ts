@@ -170,6 +170,19 @@ describe('a keeper that yields', () => {
     assert.deepEqual(lone.config, theirs.record.body.config);
   });
 
+  it('goes by those that went on from there without it, though no more by the ones that it left', () => {
+    const lone = new Lone(trio);
+    lone.tell(2, ours);
+    lone.pass(30_000);
+    for (const from of [1, 1, 2]) lone.answer(from);
+    lone.pass(61_000);
+    lone.tell(2, ours);
+    assert.deepEqual(lone.config, FIRST_CONFIG);
+    const later = reseed(three, 2, [2, 3, 4], ours.record.body.config);
+    lone.tell(2, ours, later);
+    assert.deepEqual(lone.config, later.record.body.config);
+  });
+
   it('forgets who was elected there', () => {
     const ledger = createLedger(three.spec, three.admission);
     mergeCommitted(ledger, ours);

@@ -25,10 +25,15 @@ const setOf = (nodes: readonly number[]) =>
   nodes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
 
 /** Node `by` re-seeds the job with these, two of whom vote for it. */
-export function reseed(of: Admitted, by: number, keepers: readonly number[]): Certified<'config'> {
+export function reseed(
+  of: Admitted,
+  by: number,
+  keepers: readonly number[],
+  reseeds = FIRST_CONFIG,
+): Certified<'config'> {
   const { job } = of.spec.body;
-  const config = reseedId(suite, job, FIRST_CONFIG, setOf(keepers));
-  const body = { job, config, keepers: setOf(keepers), former: [], reseeds: FIRST_CONFIG };
+  const config = reseedId(suite, job, reseeds, setOf(keepers));
+  const body = { job, config, keepers: setOf(keepers), former: [], reseeds };
   const record = suiteOf(by).seal('config', body, at(5), 'node');
   return certify(record, slotOf(record), keepers.slice(0, 2), firstEpoch(body));
 }
