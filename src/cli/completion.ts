@@ -8,6 +8,8 @@ import tab from '@bomb.sh/tab/commander';
 import type { JobJson, ListJson, NodeStateJson } from '../api/types.ts';
 import { withDeadline } from '../lib/abort.ts';
 import type { Client } from './client.ts';
+import type { CommandContext } from './command.ts';
+import { write } from './io.ts';
 import { plainLine, shortNode } from './text.ts';
 
 /** Who presses a key does not wait for longer. */
@@ -15,6 +17,9 @@ const ANSWER_MS = 1_000;
 const JOBS_MAX = 50;
 /** What a shell does with the answer: complete file names, or nothing but what is suggested. */
 const DIRECTIVE = { files: 0, none: 4 } as const;
+
+/** The library's script registers its function so that bash completes no files where that leaves them to it. */
+const BASH_WITH_FILES = 'complete -o default -F __shoal_complete shoal';
 
 /** A suggestion and what it stands for. */
 type Suggestion = readonly [string, string];
@@ -85,7 +90,7 @@ function optionsOfFiles(program: Command, words: string, known: Known) {
 export async function complete(
   program: Command,
   argv: readonly string[],
-  client: () => Client,
+  { io, client }: CommandContext,
 ): Promise<void> {
   const known = program.commands as Command[];
   known.splice(
@@ -103,4 +108,6 @@ export async function complete(
     suggestFor(root, program, { job, node });
   }
   await program.parseAsync([...argv], { from: 'user' });
+  if (argv[0] === 'completion' && argv[1] === 'bash')
+    await write(io.stdout, `${BASH_WITH_FILES}\n`);
 }

@@ -5,6 +5,7 @@
 import { CommanderError } from 'commander';
 import { ShoalError } from '../failures/shoal-error.ts';
 import type { Run } from './command.ts';
+import type { Client } from './client.ts';
 import { createClient } from './connection.ts';
 import { errorText, tell } from './errors.ts';
 import type { ExitCode } from '../failures/table.ts';
@@ -81,7 +82,8 @@ export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
   try {
     if (argv[0] === 'completion' || argv[0] === 'complete') {
       const { complete } = await import('./completion.ts');
-      await complete(createProgram(state), argv, () => (state.client ??= createClient({}, io.env)));
+      const client = (): Client => (state.client ??= createClient({}, io.env));
+      await complete(createProgram(state), argv, { io, client });
       return 0;
     }
     // Not an option of the program: commander would take it from `job describe JOB --version N`.

@@ -434,6 +434,7 @@ test('the shell is helped: a script for each, and suggestions for commands, flag
     new RegExp(`^${job.id}\thello Pending\n:4$`, 'm'),
   );
   assert.match(await printed('complete', '--', 'node', 'describe', 'n-B'), /^n-Bbbbbbbb\t/m);
+  assert.match(await printed('completion', 'bash'), /^complete -o default -F \S+ shoal\n$/m);
   // `:0` leaves file names to the shell.
   for (const words of [
     ['job', 'run', ''],
