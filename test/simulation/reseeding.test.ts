@@ -207,15 +207,15 @@ describe('a job whose keepers are too few', () => {
 });
 
 describe('a job that was re-seeded', () => {
-  it('is seen when its keepers go by two lines for more than a minute', () => {
+  it('is seen when its keepers go by two lines for more than two minutes', () => {
     const goBy = { 0: LINE, 1: 0, 2: 0, 3: LINE };
-    assert.deepEqual(play({ reseeded: true, goBy }).after(60_000), []);
-    assert.deepEqual(play({ reseeded: true, goBy }).after(60_001), ['L3']);
+    assert.deepEqual(play({ reseeded: true, goBy }).after(120_000), []);
+    assert.deepEqual(play({ reseeded: true, goBy }).after(120_001), ['L3']);
   });
 
   it('is seen when some go on after an end that others know of', () => {
     const goBy = { 0: 'one', 1: LINE };
-    assert.deepEqual(play({ reseeded: true, goBy }).after(60_001), ['L3']);
+    assert.deepEqual(play({ reseeded: true, goBy }).after(120_001), ['L3']);
   });
 
   it('is what it is in the line that all go by', () => {

@@ -26,8 +26,8 @@ import type { NodeView, Observer } from './observer.ts';
 import { inTouch, isFair } from './strict.ts';
 import type { StrictContext, Touch } from './strict.ts';
 
-/** All keepers go by one line so long after the faults. */
-const ONE_LINE_MS = 60_000;
+/** All keepers go by one line so long after the faults: those that are asked may be silent, which takes a minute of it. */
+const ONE_LINE_MS = 120_000;
 /** One that is left is found to be gone by then: three probes, one after the other, and a suspicion. */
 const NOTICED_MS = 30_000;
 /** Who is left begins in turn, and asks anew when nobody answers. */
