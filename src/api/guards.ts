@@ -25,6 +25,8 @@ export interface GuardedRequest {
   readonly origin: string | undefined;
   readonly fetchSite: string | undefined;
   readonly authorization: string | undefined;
+  /** It is an address that this peer gave out for a download, to somebody who had a key. */
+  readonly linked: boolean;
   readonly path: string;
 }
 
@@ -74,7 +76,7 @@ export function checkRequest(request: GuardedRequest, options: GuardOptions): vo
   if (foreign && (origin === undefined || !options.allowedOrigins.includes(origin))) {
     throw new ShoalError({ code: 'origin-refused', header: 'Sec-Fetch-Site', value: fetchSite });
   }
-  if (!request.trusted) checkKey(request, options.apiKeys);
+  if (!request.trusted && !request.linked) checkKey(request, options.apiKeys);
 }
 
 function checkKey(request: GuardedRequest, keys: readonly ApiKey[]): void {

@@ -216,7 +216,7 @@ export function executionsJson(
       AllocatedResources: { Tasks: { [spec.Task.Name]: resourcesJson(spec.Task.resources) } },
       DesiredState: { StateType: standing.wanted ? 1 : 2, Message: why },
       ComputeState: { StateType: EXECUTION_STATES[standing.phase].number, Message: why },
-      PublishedResult: result === null ? { Type: '' } : { Type: 'ipfs', Params: result.Params },
+      PublishedResult: result ?? { Type: '' },
       RunOutput: runOutput(facts),
       PreviousExecution: previous,
       NextExecution: next,

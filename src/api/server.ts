@@ -16,6 +16,7 @@ import { errorJson, failureOf } from './failures.ts';
 import { checkRequest, isLoopback, RateLimit, type GuardOptions } from './guards.ts';
 import { HistoryBook } from './history.ts';
 import { send } from './http.ts';
+import { ARCHIVE_PATH, createLinks, type Links } from './links.ts';
 import { listen, type Listening } from './listen.ts';
 import { addNotFound } from './not-found.ts';
 import { agentRoutes } from './routes/agent.ts';
@@ -93,7 +94,12 @@ const first = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value[0] : value;
 
 /** `trusted`: connections through the Unix socket. */
-function addGuards(app: FastifyInstance, options: ApiOptions, trusted: WeakSet<Socket>): void {
+function addGuards(
+  app: FastifyInstance,
+  options: ApiOptions,
+  trusted: WeakSet<Socket>,
+  links: Links | null,
+): void {
   const limit = new RateLimit(options.requestsPerSecond, () => performance.now());
   const headers = versionHeaders(options.version);
   app.addHook('onRequest', async (request, reply) => {
@@ -108,6 +114,10 @@ function addGuards(app: FastifyInstance, options: ApiOptions, trusted: WeakSet<S
         origin: first(request.headers.origin),
         fetchSite: first(request.headers['sec-fetch-site']),
         authorization: request.headers.authorization,
+        linked:
+          request.method === 'GET' &&
+          ARCHIVE_PATH.test(path) &&
+          links?.isGood(request.url) === true,
         path,
       },
       options,
@@ -263,12 +273,14 @@ export async function createApiServer(
   // First: its hook must have marked an upgrade before a guard can refuse it, or its socket stays open.
   await app.register(websocket, { options: { maxPayload: 4096 } });
   addNotFound(app);
-  addGuards(app, options, trusted);
+  const links = options.apiKeys.length === 0 ? null : createLinks(Date.now);
+  addGuards(app, options, trusted, links);
   addParsers(app);
   const { version, spoolDir, uploadMaxBytes, fetchMaxBytes, onDefect } = options;
   addRoutes(app, {
     service,
     history: new HistoryBook(),
+    links,
     version,
     spoolDir,
     uploadMaxBytes,

@@ -92,7 +92,7 @@ export interface ExecutionJson {
   /** Absent where there are many of a large job. */
   readonly Job?: JobJson;
   /** Without `Params`, and of the type '', for none. */
-  readonly PublishedResult: SpecConfigJson | { readonly Type: '' };
+  readonly PublishedResult: ResultJson | { readonly Type: '' };
   readonly RunOutput: RunOutputJson | null;
   readonly PreviousExecution: string;
   readonly NextExecution: string;
@@ -131,6 +131,8 @@ export interface HistoryJson {
 export interface ResultJson {
   readonly Type: string;
   readonly Params: {
+    /** Of the publisher `local`: where its archive is downloaded. */
+    readonly URL?: string;
     readonly CID: string;
     readonly Bytes: number;
     readonly Partition: number;

@@ -138,6 +138,7 @@ export function openRunner({
   ];
   const publishers = [
     createIpfsPublisher(content),
+    createIpfsPublisher(content, 'local'),
     createNoopPublisher(''),
     createNoopPublisher('noop'),
   ];
@@ -158,8 +159,8 @@ export function openRunner({
   });
 }
 
-/** Bytes that a spec has inside its record; more than any limit when it cannot be encoded at all. */
-export function specBytes(job: Job): number {
+/** Bytes that a spec has inside its record; more than `maxBytes` when it cannot be encoded at all. */
+export function specBytes(job: Job, maxBytes: number): number {
   const encoded = encodeBody('spec', {
     job: asJobId(`j-00000000-0000-8000-8000-000000000000`),
     owner: asPublicKey('0'.repeat(64)),
@@ -169,5 +170,7 @@ export function specBytes(job: Job): number {
     spec: job,
     notAfter: Date.now(),
   });
-  return encoded.ok ? encoded.bytes.length : Number.MAX_SAFE_INTEGER;
+  if (encoded.ok) return encoded.bytes.length;
+  // It has a text that is too long or too many values: what it takes as JSON is what can be told.
+  return Math.max(Buffer.byteLength(JSON.stringify(job)), maxBytes + 1);
 }

@@ -26,8 +26,7 @@ import type { Machine } from '../core/contract/machine.ts';
 import type { KeepersView, Reply } from '../core/contract/reply.ts';
 import type { Answer, JobRecords, JobState, Query } from '../core/contract/messages.ts';
 import { PAST_MAX } from '../core/record/past.ts';
-import { decodeDataUrl } from '../job/inline.ts';
-import type { InputSource, Job } from '../job/model.ts';
+import type { Job } from '../job/model.ts';
 import { jobToBacalhau } from '../job/to-bacalhau.ts';
 import { stringifySorted } from '../lib/exact-json.ts';
 import { pause } from '../lib/abort.ts';
@@ -56,6 +55,8 @@ export interface ServiceDeps {
   /** Size of the spec as a record, bytes. */
   readonly specBytes: (job: Job) => number;
   readonly specMaxBytes: number;
+  /** Has large inline inputs travel as content. */
+  readonly moveLargeInputs: (job: Job, warnings: string[]) => Promise<Job>;
   /** How long a submitted spec stays valid beyond its own timeout, milliseconds. */
   readonly specValidMs: number;
   /** Log lines of an execution of this node. */
@@ -135,8 +136,6 @@ export function createJobLookup({
 const NAME_MS = 500;
 /** A token is good for as long as a client may reasonably repeat itself. */
 const TOKEN_MS = 24 * 3_600_000;
-/** Inline inputs above this travel as content, by CID: a record holds at most 64 KiB. */
-const INLINE_IN_RECORD_BYTES = 8_192;
 
 export function createService(deps: ServiceDeps): ShoalService {
   return {
@@ -251,7 +250,7 @@ async function submit(
   await deps.joined();
   const before = await namesake(deps, job);
   const warnings: string[] = [];
-  const spec = await moveLargeInputs(deps, job, warnings);
+  const spec = await deps.moveLargeInputs(job, warnings);
   const bytes = deps.specBytes(spec);
   if (bytes > deps.specMaxBytes) {
     throw new ShoalError({ code: 'spec-too-large', bytes, maxBytes: deps.specMaxBytes });
@@ -407,41 +406,6 @@ function demandVersion({ spec }: JobRecords, version: number): void {
   if (version === 0 || spec.body.version === version) return;
   const { job, version: current } = spec.body;
   throw new ShoalError({ code: 'version-not-found', job, version, current });
-}
-
-/** Large inline files are added to IPFS and named by their CID; archives stay, their unpacking is part of `inline`. */
-async function moveLargeInputs(deps: ServiceDeps, job: Job, warnings: string[]): Promise<Job> {
-  const InputSources = await Promise.all(
-    job.Task.InputSources.map((input) => moveLargeInput(deps, input, warnings)),
-  );
-  return { ...job, Task: { ...job.Task, InputSources } };
-}
-
-async function moveLargeInput(
-  deps: ServiceDeps,
-  input: InputSource,
-  warnings: string[],
-): Promise<InputSource> {
-  const url = input.Source.Params['URL'];
-  if (
-    input.Source.Type !== 'inline' ||
-    typeof url !== 'string' ||
-    url.length <= INLINE_IN_RECORD_BYTES
-  )
-    return input;
-  const decoded = decodeDataUrl(url);
-  if (!decoded.ok || isGzip(decoded.bytes)) return input;
-  const { cid } = await deps.content.addStream(one(decoded.bytes), AbortSignal.timeout(60_000));
-  warnings.push(
-    `The inline input for ${input.Target} (${decoded.bytes.length} bytes) travels as ${cid}.`,
-  );
-  return { ...input, Source: { Type: 'ipfs', Params: { CID: cid } } };
-}
-
-const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
-
-async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }
 
 async function stop(

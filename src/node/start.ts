@@ -48,6 +48,7 @@ import { createRetention } from './retention.ts';
 import type { Runner } from './runner/runner.ts';
 import { catchTheUncaught } from './last-resort.ts';
 import { createJobLookup, createService } from './service.ts';
+import { moveLargeInputs } from './inline-inputs.ts';
 import { createJoining, realTime } from './joining.ts';
 import { planApiPort } from './listen.ts';
 import { answerTails, logSourceOf } from './logs/tails.ts';
@@ -235,7 +236,7 @@ async function compose(
     labels: labels.now,
     engines,
     sources: ['ipfs', 'inline', 'localdirectory'],
-    publishers: ['ipfs', 'noop'],
+    publishers: ['ipfs', 'local', 'noop'],
     addresses: () => host.addresses(),
     software: `shoal/${version}`,
     diskFull: () => disk.state().full,
@@ -292,17 +293,24 @@ async function compose(
 
   const startedAt = Date.now();
   const logSource = logSourceOf(config, runner, content);
+  const stored = clientsContent(content, () => disk.state().full);
+  const inline = {
+    content: stored,
+    spoolDir: join(dataDir, 'spool'),
+    maxBytes: config.storage.inlineMaxBytes,
+  };
   const service = createService({
     retention: { resultsMs: config.results.retentionMs, logsMs: config.storage.logRetentionMs },
     driver,
     machine,
     jobs,
     self: host.nodeId,
-    content: clientsContent(content, () => disk.state().full),
+    content: stored,
     kv: store.kv,
     now: counted.now,
-    specBytes: (job) => specBytes(job),
+    specBytes: (job) => specBytes(job, SPEC_MAX_BYTES),
     specMaxBytes: SPEC_MAX_BYTES,
+    moveLargeInputs: (job, warnings) => moveLargeInputs(inline, job, warnings),
     specValidMs: config.jobs.retentionMs,
     localLogs: (execution, options, result, signal) =>
       readLogs(logSource, execution, options, result, signal),

@@ -7,11 +7,12 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { decodeDataUrl } from '../job/inline.ts';
+import type { InputSource } from '../job/model.ts';
 import { errorCode } from '../lib/durable-file.ts';
 import { diskError } from './content-failures.ts';
 import { ENTRY_BYTES } from '../lib/walk-tree.ts';
 import { StorageError } from './source.ts';
-import type { Source, StageContext } from './source.ts';
+import type { StageContext, Staged } from './source.ts';
 import { TarError, isTar, readTar } from './tar.ts';
 
 const unzip = promisify(gunzip);
@@ -24,8 +25,17 @@ const GZIP_TYPES = [
 /** A 10 MB archive of empty files would otherwise make millions of them. */
 const ENTRIES_MAX = 10_000;
 
+/** What it needs is all in the input: whose execution it is for makes no difference. */
+type Context = Omit<StageContext, 'order'>;
+
+interface InlineSource {
+  readonly type: 'inline';
+  /** @throws StorageError; or the signal's reason when it aborts. */
+  stage(input: InputSource, context: Context): Promise<Staged>;
+}
+
 /** @param maxBytes of one input, as it is and once it is unpacked. */
-export function createInlineSource(maxBytes: number): Source {
+export function createInlineSource(maxBytes: number): InlineSource {
   return {
     type: 'inline',
     async stage(input, context) {
@@ -93,7 +103,7 @@ async function unpacked(bytes: Uint8Array, what: string, limit: number): Promise
 
 async function writeTree(
   archive: Uint8Array,
-  { destination, spend, signal }: StageContext,
+  { destination, spend, signal }: Context,
   what: string,
 ): Promise<number> {
   const entries = treeOf(archive, what);
@@ -143,7 +153,7 @@ function namesIn(entries: ReturnType<typeof readTar>, what: string): number {
   return names.size;
 }
 
-async function writeOne(bytes: Uint8Array, { destination, spend }: StageContext): Promise<number> {
+async function writeOne(bytes: Uint8Array, { destination, spend }: Context): Promise<number> {
   spend(ENTRY_BYTES + bytes.length);
   await writeFile(destination, bytes, { mode: 0o644, flag: 'wx' });
   return bytes.length;

@@ -1,5 +1,7 @@
 /** Real peers, asked as Bacalhau's clients ask: over HTTP and websockets alone, in their order and shapes. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
 import { before, describe, test } from 'node:test';
 import type { LogFrame } from '../../src/api/types.ts';
 import { createMesh } from './harness.ts';
@@ -52,6 +54,29 @@ describe('three peers', () => {
         assert.ok(['Running', 'Completed'].includes(Job.State.StateType), Job.State.StateType);
       }
     }
+  });
+
+  test('a result of the publisher local is downloaded from every peer, as a plain archive', async () => {
+    const id = await mesh.submit(first, noop({}, { task: { Publisher: { Type: 'local' } } }));
+    await mesh.reaches(first, id, 'Completed');
+    for (const peer of peers) {
+      const [result] = await mesh.results(peer, id);
+      assert.equal(result?.Type, 'urlDownload');
+      const answer = await fetch(result.Params.URL ?? assert.fail('a URL'));
+      assert.equal(answer.status, 200);
+      const archive = gunzipSync(await answer.arrayBuffer());
+      assert.match(archive.toString('latin1'), /stdout\0[^]*noop e-/);
+    }
+  });
+
+  test('a module of 180 KB that its client put into the spec runs, and the spec is small', async () => {
+    const module = Buffer.alloc(180_000, randomBytes(45_000));
+    const URL = `data:application/octet-stream;base64,${module.toString('base64')}`;
+    const InputSources = [{ Source: { Type: 'inline', Params: { URL } }, Target: '/main.wasm' }];
+    const id = await mesh.submit(first, noop({}, { task: { InputSources } }));
+    await mesh.reaches(first, id, 'Completed');
+    const { Job } = await mesh.job(first, id);
+    assert.equal(Job.Tasks[0]?.InputSources[0]?.Source.Type, 'ipfs');
   });
 
   test('a job that nobody can run is Pending at first and then Queued', async () => {

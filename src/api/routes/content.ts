@@ -2,15 +2,17 @@
  * `/shoal/content`: bytes into and out of the content store. The daemon never reads a path that a
  * client names: clients send bytes, and get bytes.
  */
-import { Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
+import { createGzip } from 'node:zlib';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { NODE_ID } from '../../core/record/ids.ts';
 import { ShoalError } from '../../failures/shoal-error.ts';
-import type { FetchOptions } from '../../lib/content.ts';
+import type { ContentStore, FetchOptions } from '../../lib/content.ts';
 import { stringifyExact } from '../../lib/exact-json.ts';
 import { whyUnsafe } from '../../lib/safe-path.ts';
-import { keptMode } from '../../lib/tree-modes.ts';
-import { TREE_MEDIA_TYPE } from '../../lib/tree-stream.ts';
+import { encodeTar } from '../../lib/tar-stream.ts';
+import { keptMode, whyLinkLeaves } from '../../lib/tree-modes.ts';
+import { TREE_MEDIA_TYPE, type TreeItem } from '../../lib/tree-stream.ts';
 import { errorJson, failureOf } from '../failures.ts';
 import { clientSignal, invalid, param, send, text, texts } from '../http.ts';
 import { withReceivedTree } from '../receive-tree.ts';
@@ -20,6 +22,8 @@ import type { RouteContext } from './context.ts';
 
 const HOLDERS_MAX = 16;
 const HOLDER = new RegExp(`^${NODE_ID}$`);
+/** The processors are there for jobs. */
+const GZIP_LEVEL = 1;
 /** Each upload fills the spool with up to the bytes of an input. */
 const UPLOADS_MAX = 16;
 /** Each fetch asks other peers, for as long as they take. */
@@ -108,6 +112,29 @@ async function* listLines(
   }
 }
 
+const ARCHIVE_NAME = /^[\w.-]{1,128}\.tar\.gz$/;
+
+/** What is below the root; a file is in its archive under the name that the archive has. */
+async function* treeOf(
+  content: ContentStore,
+  cid: string,
+  name: string,
+  options: FetchOptions,
+): AsyncGenerator<TreeItem> {
+  for await (const { path, kind, bytes, mode, link } of content.list(cid, options)) {
+    if (path === '' && kind === 'directory') continue;
+    if (kind === 'symlink' && whyLinkLeaves(path, link ?? '') !== null) continue;
+    const data = kind === 'file' ? content.read(cid, path, options) : nothing();
+    const more = {
+      ...(mode === undefined ? {} : { mode }),
+      ...(link === undefined ? {} : { link }),
+    };
+    yield { path: path || name, kind, bytes: kind === 'file' ? bytes : 0, data, ...more };
+  }
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
 export function contentRoutes(app: FastifyInstance, context: RouteContext): void {
   const fetches = new Permits(FETCHES_MAX);
   const optionsOf = (request: FastifyRequest, reply: FastifyReply): FetchOptions => {
@@ -127,6 +154,18 @@ export function contentRoutes(app: FastifyInstance, context: RouteContext): void
       listLines(context, param(request, 'cid'), optionsOf(request, reply), request.id),
     );
     return reply.type('application/x-ndjson; charset=utf-8').send(Readable.from(lines));
+  });
+  app.get('/shoal/content/:cid/archive/:name', async (request, reply) => {
+    const name = param(request, 'name');
+    if (!ARCHIVE_NAME.test(name)) throw invalid('name', name, 'a name that ends in .tar.gz');
+    const file = name.slice(0, -'.tar.gz'.length);
+    const options = optionsOf(request, reply);
+    const { content } = context.service;
+    const tar = await started(encodeTar(treeOf(content, param(request, 'cid'), file, options)));
+    const gzip = createGzip({ level: GZIP_LEVEL });
+    // What breaks in the middle cuts the connection off: nobody takes a part for the whole.
+    pipeline(Readable.from(tar, { objectMode: false }), gzip, () => {});
+    return reply.type('application/gzip').header('content-disposition', 'attachment').send(gzip);
   });
   app.get('/shoal/content/:cid/file', async (request, reply) => {
     const path = text(request, 'path');

@@ -1,11 +1,14 @@
 /** What every route file is handed. */
 import type { Socket } from 'node:net';
+import type { Links } from '../links.ts';
 import type { HistoryBook } from '../history.ts';
 import type { ShoalService } from '../service.ts';
 
 export interface RouteContext {
   readonly service: ShoalService;
   readonly history: HistoryBook;
+  /** null when no key is asked for. */
+  readonly links: Links | null;
   /** Version of shoal without a leading `v`. */
   readonly version: string;
   /** Directory for uploads under way; created when needed. */

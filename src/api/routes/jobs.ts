@@ -39,8 +39,10 @@ import type {
   JobAnswer,
   JobJson,
   ListJson,
+  ResultJson,
   StopAnswer,
 } from '../types.ts';
+import { archiveUrl, publishedExecutions, publishedResults } from '../links.ts';
 import type { RouteContext } from './context.ts';
 
 /** Jobs looked at for one list; the newest ones. */
@@ -161,7 +163,15 @@ async function presentSpec(service: RouteContext['service'], job: Job): Promise<
 /** Nodes say something of themselves every 20 s in a small mesh, seldomer in a large one. */
 const AWAY_MS = 120_000;
 
-function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext): void {
+/** The publisher that its job names. */
+const publisherOf = ({ records }: JobView): string =>
+  records.spec.body.spec.Task.Publisher.Type.toLowerCase();
+
+function lookupRoutes(app: FastifyInstance, { service, history, links }: RouteContext): void {
+  const urlsFor =
+    (request: FastifyRequest) =>
+    (result: ResultJson['Params']): string =>
+      archiveUrl(request, links, result);
   const lookup = async (request: FastifyRequest, whole: boolean): Promise<JobView> => {
     const id = param(request, 'id');
     const view = await service.getJob(id, namespaceOf(request), whole, versionOf(request));
@@ -195,8 +205,13 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
       ? await service.versions(param(request, 'id'), namespaceOf(request))
       : [await lookup(request, true)];
     const rolls = everyVersion && views.some(isRolling);
-    const all = (await Promise.all(views.map((view) => executionsIn(view, rolls)))).flat();
-    return { jobs: views.map((view) => jobAnswer(view).Job), all };
+    const urlOf = urlsFor(request);
+    const all = await Promise.all(
+      views.map(async (view) =>
+        publishedExecutions(await executionsIn(view, rolls), publisherOf(view), urlOf),
+      ),
+    );
+    return { jobs: views.map((view) => jobAnswer(view).Job), all: all.flat() };
   };
   app.get('/orchestrator/jobs/:id', async (request, reply) => {
     const include = new Set(
@@ -208,7 +223,9 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
     const view = await lookup(request, withExecutions);
     const executions = withExecutions ? await executionsIn(view) : [];
     const told = jobAnswer(view);
-    const page = firstPage(inPages(executions));
+    const page = firstPage(
+      publishedExecutions(inPages(executions), publisherOf(view), urlsFor(request)),
+    );
     const { resultsMs, logsMs } = service.retention;
     const answer: JobAnswer = {
       ...told,
@@ -244,7 +261,8 @@ function lookupRoutes(app: FastifyInstance, { service, history }: RouteContext):
     const { Type } = view.records.spec.body.spec;
     if (!JOB_TYPES[Type].ends)
       throw invalid('job', Type, 'a batch or ops job; others have no results');
-    return send(reply, wholeList(resultsJson(view.records)));
+    const results = resultsJson(view.records);
+    return send(reply, wholeList(publishedResults(results, publisherOf(view), urlsFor(request))));
   });
 }
 
