@@ -3,6 +3,7 @@
  * it serves, and one for the process that runs wasm programs. Bundled, a command starts in a fifth of
  * the time, and the daemon needs half the memory, because some 1,800 modules need not be found.
  */
+import { execFileSync } from 'node:child_process';
 import { rm, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -30,6 +31,19 @@ const COMMON: BuildOptions = {
   external: ['*.node', 'cpu-features', 'node-datachannel'],
 };
 
+/** Of the checkout that is built; '' when it is none, or git is not there. */
+function commit(): string {
+  try {
+    return execFileSync('git', ['rev-parse', 'HEAD'], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+  } catch {
+    return '';
+  }
+}
+
 /**
  * @param outdir emptied first.
  * @param failpoints places at which tests may break it (`src/lib/failpoint.ts`); the shipped program has none.
@@ -48,7 +62,11 @@ export async function buildAll(outdir: string = dist, failpoints = false): Promi
     minifyWhitespace: true,
     chunkNames: 'chunk-[hash]',
     banner: { js: banner },
-    define: { SHOAL_VERSION: JSON.stringify(version), SHOAL_FAILPOINTS: String(failpoints) },
+    define: {
+      SHOAL_VERSION: JSON.stringify(version),
+      SHOAL_COMMIT: JSON.stringify(commit()),
+      SHOAL_FAILPOINTS: String(failpoints),
+    },
   });
   // It runs under the permission model and may read nothing but itself: one file, no imports.
   await build({

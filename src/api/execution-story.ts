@@ -6,6 +6,8 @@ import { stepsOf } from '../core/record/course.ts';
 import type { Step } from '../core/record/course.ts';
 import type { Phase } from '../core/record/execution.ts';
 import type { AssignBody, ReplacedFor, Signed } from '../core/record/records.ts';
+import type { Network } from '../job/model.ts';
+import { lacksNetwork } from '../job/network-hint.ts';
 import { formatBytes } from '../lib/units.ts';
 import { isTerminalPhase, shortNode } from './execution-facts.ts';
 import { newState } from './execution-states.ts';
@@ -46,17 +48,21 @@ type Told = Pick<StoryEvent, 'key' | 'topic' | 'message' | 'details'>;
  * All that its node tells of an execution.
  * @param isLast nothing takes its place when it fails
  * @param counted it is of a partition of the job
+ * @param network that its job asked for
  */
 export function executionEvents(
   record: Signed<'state'>,
   isLast: boolean,
   counted: boolean,
+  network: Network,
 ): StoryEvent[] {
   const { execution, version } = record.body;
   const steps = stepsOf(record);
   const events = steps.flatMap((step, at): StoryEvent[] => {
     const told =
-      step.type === 'phase' ? phaseTold(record, step.phase, isLast) : restartTold(record, step);
+      step.type === 'phase'
+        ? phaseTold(record, step.phase, isLast, network)
+        : restartTold(record, step);
     const details = { ...told.details, ...inPartition(record.body.partition, counted) };
     const event = { at: step.at, rank: RANKS.step + at, execution, version, ...told, details };
     const isDone = step.type === 'phase' && step.phase === 'completed';
@@ -119,15 +125,24 @@ function leftOutIn(
   };
 }
 
-function phaseTold({ body }: Signed<'state'>, phase: Phase, isLast: boolean): Told {
-  const { execution, node, failure, exitCode } = body;
+function phaseTold(
+  { body }: Signed<'state'>,
+  phase: Phase,
+  isLast: boolean,
+  network: Network,
+): Told {
+  const { execution, node, failure, exitCode, output } = body;
   const { topic, message: word } = PHASES[phase];
   const key = `${execution}/${phase}`;
   const details: Record<string, string> = { NodeID: node, ...newState(phase) };
   if (!isTerminalPhase(phase)) return { key, topic, message: word, details };
   if (exitCode !== null) details['ExitCode'] = String(exitCode);
-  if (phase === 'completed')
-    return { key, topic, message: `Completed with exit code ${exitCode ?? 0}`, details };
+  const closed = exitCode === 0 ? null : lacksNetwork(network, output?.stderr ?? '');
+  if (closed !== null) details['Hint'] = closed;
+  if (phase === 'completed') {
+    const message = `Completed with exit code ${exitCode ?? 0}${closed === null ? '' : `: ${closed}`}`;
+    return { key, topic, message, details };
+  }
   if (failure === null) return { key, topic, message: word, details };
   const message = `${word}: ${failure.message}`;
   // It was told to.

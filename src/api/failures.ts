@@ -23,6 +23,7 @@ const COMPONENTS: Readonly<Partial<Record<FailureCode, string>>> = {
   'version-not-found': 'JobStore',
   'execution-not-found': 'JobStore',
   'node-not-found': 'NodesManager',
+  'node-approved': 'NodesManager',
 };
 
 /** The body and status of a failure. */

@@ -76,7 +76,9 @@ export function checkRequest(request: GuardedRequest, options: GuardOptions): vo
   if (foreign && (origin === undefined || !options.allowedOrigins.includes(origin))) {
     throw new ShoalError({ code: 'origin-refused', header: 'Sec-Fetch-Site', value: fetchSite });
   }
-  if (!request.trusted && !request.linked) checkKey(request, options.apiKeys);
+  // The question of a browser whether a page of an allowed origin may send something carries no key, and does nothing.
+  const asksFirst = request.method === 'OPTIONS' && origin !== undefined;
+  if (!request.trusted && !request.linked && !asksFirst) checkKey(request, options.apiKeys);
 }
 
 function checkKey(request: GuardedRequest, keys: readonly ApiKey[]): void {

@@ -89,14 +89,17 @@ export function orderNodes(
   return reverse ? sorted.reverse() : sorted;
 }
 
-/** Nodes are found by their whole id, its beginning, its last 8 characters (`n-…`) or nothing else. */
+/** Nodes are found by their whole id or its beginning, or by its last 8 characters (`n-…`) or the beginning of these. */
 const PREFIX_MIN = 12;
+const SHORT_MIN = 5;
 
 /** @throws ShoalError `node-not-found`; `request-invalid` when several fit. */
 export function findNode(nodes: readonly NodeView[], ref: string): NodeView {
   const fits = nodes.filter(
     ({ advert: { node } }) =>
-      node === ref || shortNode(node) === ref || (ref.length >= PREFIX_MIN && node.startsWith(ref)),
+      node === ref ||
+      (ref.length >= SHORT_MIN && shortNode(node).startsWith(ref)) ||
+      (ref.length >= PREFIX_MIN && node.startsWith(ref)),
   );
   const [only, other] = fits;
   if (only === undefined) throw new ShoalError({ code: 'node-not-found', ref: ref.slice(0, 80) });

@@ -93,6 +93,20 @@ const BASE = '/api/v1';
 const first = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value[0] : value;
 
+/** What pages of other origins may read of an answer beside its body. */
+const READABLE = { 'access-control-expose-headers': 'x-request-id, x-shoal-limit, retry-after' };
+/** What they may send; asked for first by their browser, which sends no key with that. */
+const PREFLIGHT = {
+  'access-control-allow-methods': 'GET, PUT, POST, DELETE',
+  'access-control-allow-headers': 'authorization, content-type, idempotency-key, x-request-id',
+  'access-control-max-age': '600',
+};
+
+const isPreflight = ({ method, headers }: FastifyRequest): boolean =>
+  method === 'OPTIONS' &&
+  headers.origin !== undefined &&
+  headers['access-control-request-method'] !== undefined;
+
 /** `trusted`: connections through the Unix socket. */
 function addGuards(
   app: FastifyInstance,
@@ -105,13 +119,16 @@ function addGuards(
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...headers, 'x-request-id': request.id, 'x-content-type-options': 'nosniff' });
     const path = request.url.split('?', 1)[0] ?? '';
+    const origin = first(request.headers.origin);
+    if (origin !== undefined && options.allowedOrigins.includes(origin))
+      reply.headers({ 'access-control-allow-origin': origin, vary: 'Origin', ...READABLE });
     const own = trusted.has(request.raw.socket);
     checkRequest(
       {
         method: request.method,
         trusted: own,
         host: request.headers.host,
-        origin: first(request.headers.origin),
+        origin,
         fetchSite: first(request.headers['sec-fetch-site']),
         authorization: request.headers.authorization,
         linked:
@@ -122,6 +139,7 @@ function addGuards(
       },
       options,
     );
+    if (isPreflight(request)) return reply.headers(PREFLIGHT).code(204).send();
     if (path !== `${BASE}/agent/alive` && path !== '/livez')
       limit.take(own ? 'socket' : request.ip);
   });
@@ -176,7 +194,7 @@ function answerError(
 }
 
 function addRoutes(app: FastifyInstance, context: RouteContext): void {
-  const redirects = { '/version': 'agent/version', '/livez': 'agent/alive' };
+  const redirects = { '/': 'agent/version', '/version': 'agent/version', '/livez': 'agent/alive' };
   for (const [from, to] of Object.entries(redirects)) {
     app.get(from, async (_request, reply) => reply.redirect(`${BASE}/${to}`, 301));
   }

@@ -46,7 +46,8 @@ const versionOf = ({ records }: Told): number => records.spec.body.version;
 
 function versionEvents(view: Told): StoryEvent[] {
   const { records } = view;
-  const { counted } = JOB_TYPES[records.spec.body.spec.Type];
+  const { Type, Task } = records.spec.body.spec;
+  const { counted } = JOB_TYPES[Type];
   const isLast = lastAttempts(records);
   return [
     ...submissionEvents(records),
@@ -55,7 +56,9 @@ function versionEvents(view: Told): StoryEvent[] {
     ...records.committed.map(({ record }) => committedEvent(record, counted)),
     ...runningEvent(records),
     ...givenUpEvents(records),
-    ...records.states.flatMap((state) => executionEvents(state, isLast(state.body), counted)),
+    ...records.states.flatMap((state) =>
+      executionEvents(state, isLast(state.body), counted, Task.Network),
+    ),
     ...rolledEvent(records),
   ];
 }

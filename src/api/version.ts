@@ -7,13 +7,18 @@ const BACALHAU_API = { major: '1', minor: '9', text: 'v1.9.3' } as const;
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' };
 
+declare const SHOAL_COMMIT: string | undefined;
+
+/** Put in when the program is built from a checkout; else ''. */
+const commit = (): string => (typeof SHOAL_COMMIT === 'string' ? SHOAL_COMMIT : '');
+
 /** `software`: shoal's version without a leading `v`. Operating system and architecture in Go's words. */
 export function versionJson(software: string): VersionJson {
   return {
     Major: BACALHAU_API.major,
     Minor: BACALHAU_API.minor,
     GitVersion: BACALHAU_API.text,
-    GitCommit: '',
+    GitCommit: commit(),
     BuildDate: '0001-01-01T00:00:00Z',
     GOOS: process.platform === 'win32' ? 'windows' : process.platform,
     GOARCH: own(ARCHITECTURES, process.arch) ?? process.arch,

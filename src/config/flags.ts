@@ -101,6 +101,13 @@ export const serveFlags: readonly ServeFlag[] = [
     'Unix socket of the API for this user (default: api.sock in the data directory); none = no socket',
   ),
   value('--api-keys', 'FILE', 'api.keys', 'file of API keys, lines of "read|submit|admin KEY"'),
+  list('--api-allow-host', 'NAME', 'api.allowedHosts', 'name by which clients reach the API'),
+  list(
+    '--api-allow-origin',
+    'ORIGIN',
+    'api.allowedOrigins',
+    'origin of web pages that may use the API, such as https://dash.example',
+  ),
 
   toggle('--no-docker', 'engines.docker.enabled', false, 'run no docker jobs'),
   value('--docker-socket', 'PATH', 'engines.docker.socket', 'socket of the Docker daemon'),

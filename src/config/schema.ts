@@ -129,6 +129,15 @@ const network = z.strictObject({
   connectionsMax: z.int().min(4).max(10_000).default(200).describe('open connections to peers'),
 });
 
+/** Lower-case: that is how hosts are compared. */
+const HOST_NAME =
+  /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/;
+
+/** As a browser sends it: scheme, host, and a port that is not the usual one. `*` is none, nor is `null`. */
+function isOrigin(text: string): boolean {
+  return /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+}
+
 const api = z.strictObject({
   /** Loopback: whoever reaches the API acts with this peer's owner key. */
   host: z.string().min(1).default('127.0.0.1').describe('address of the HTTP API'),
@@ -152,6 +161,22 @@ const api = z.strictObject({
   keys: keyFile
     .default('')
     .describe('file of API keys, lines of "read|submit|admin KEY"; empty = none are asked for'),
+  /** A page that has its name point here would otherwise be taken for our own. */
+  allowedHosts: z
+    .array(z.string().regex(HOST_NAME, 'expected a host name such as peer.example, without a port'))
+    .max(100)
+    .default([])
+    .describe('names beside localhost by which clients reach the HTTP API'),
+  /** Each is a site whose pages act with this peer's owner key, or with the key that they send. */
+  allowedOrigins: z
+    .array(
+      z
+        .string()
+        .refine(isOrigin, 'expected an origin such as https://dash.example:8443, without a path'),
+    )
+    .max(100)
+    .default([])
+    .describe('origins of web pages that may use the HTTP API beside its own'),
 });
 
 const docker = z.strictObject({
@@ -291,6 +316,11 @@ const policy = z.strictObject({
     .array(z.enum(['None', 'Default', 'Bridge', 'Host']))
     .default(['None', 'Default', 'Bridge'])
     .describe('network types that jobs may have here'),
+  /** Closed: what strangers run could reach whatever this machine reaches. */
+  defaultNetwork: z
+    .enum(['None', 'Bridge'])
+    .default('None')
+    .describe('what docker jobs get here that name no network type, or Default'),
   /** Loopback alone: another address opens what strangers run to everybody who reaches it. */
   portAddresses: z
     .array(z.string().refine(isIpAddress, 'expected an IP address such as 0.0.0.0'))

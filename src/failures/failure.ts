@@ -35,6 +35,7 @@ export type Failure =
   /** `ref` '': the job has none at all. */
   | { readonly code: 'execution-not-found'; readonly ref: string; readonly job: string }
   | { readonly code: 'node-not-found'; readonly ref: string }
+  | { readonly code: 'node-approved'; readonly node: string }
   | { readonly code: 'result-not-ready'; readonly job: string; readonly state: string }
   | { readonly code: 'logs-unavailable'; readonly execution: string; readonly why: string }
   /** The daemon and its surroundings. */

@@ -151,6 +151,13 @@ export const FAILURES: Rows = {
     3,
     ({ ref }) => `node not found: ${ref}. \`shoal node list\` lists those known here.`,
   ),
+  'node-approved': final(
+    409,
+    'ResourceInUse',
+    3,
+    ({ node }) =>
+      `node ${node} already approved: whoever knows the network id and the swarm key belongs to the mesh.`,
+  ),
   'result-not-ready': passing(
     409,
     'ResourceInUse',

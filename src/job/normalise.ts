@@ -6,8 +6,9 @@ import { JOB_TYPES, TYPE_NAMES } from './types.ts';
 import { readConstraints } from './constraints.ts';
 import { readEngine, type ReadEngine } from './engine-params.ts';
 import { readEnv } from './environment.ts';
-import type { InputSource, Job, JobType, ResultPath, Task, Timeouts } from './model.ts';
+import type { InputSource, Job, JobType, ResultPath, Task, Timeouts, Network } from './model.ts';
 import { readNetwork } from './network.ts';
+import { wantsNetwork } from './network-hint.ts';
 import { reportMissing } from './params.ts';
 import { checkPolicy, refuseShoalKeys } from './partition-policy.ts';
 import { targetPath } from './paths.ts';
@@ -241,9 +242,17 @@ function readTask(report: Report, field: Field): Task | null {
     ResultPaths,
     ResourcesConfig: texts,
     resources,
-    Network: readNetwork(report, struct.get('Network')),
+    Network: networkOf(report, struct, read),
     Timeouts: readTimeouts(report, struct.get('Timeouts')),
   };
+}
+
+/** An image runs anything, so what it is called with is all there is to guess by. */
+function networkOf(report: Report, struct: Struct, { engine }: ReadEngine): Network {
+  const network = readNetwork(report, struct.get('Network'));
+  const hint = engine.Type === 'docker' ? wantsNetwork(engine.Params, network) : null;
+  if (hint !== null) report.warningAtKey(struct.get('Engine'), 'doubtful', hint);
+  return network;
 }
 
 function readInputs(report: Report, field: Field, read: ReadEngine): readonly InputSource[] {

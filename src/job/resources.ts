@@ -10,6 +10,9 @@ import { show, type Field, type Report } from './problem.ts';
 /** For what the user leaves out; the values are Bacalhau's. */
 const DEFAULT_CPU = '500m';
 const DEFAULT_MEMORY = '512mb';
+
+/** What a task asks for that names nothing. */
+export const DEFAULT_TEXTS = { CPU: DEFAULT_CPU, Memory: DEFAULT_MEMORY } as const;
 /** For an explicit zero, with which nothing could run; the values are Bacalhau's. */
 const FALLBACK_CPU_MILLIS = 100;
 const FALLBACK_MEMORY_BYTES = 100 * 1024 * 1024;

@@ -51,6 +51,7 @@ export function createEngines(
         nodeLabel: nodeId,
         meshLabel: config.network.id,
         privateRegistries: config.policy.privateRegistries,
+        defaultNetwork: config.policy.defaultNetwork,
         dataLabel: dataDir,
         hostLabel: host,
         diskLooksMax: config.storage.diskLooksMax,

@@ -50,6 +50,7 @@ export async function dockerMissing(): Promise<string | false> {
 
 export function engineConfig(changes: Partial<DockerEngineConfig> = {}): DockerEngineConfig {
   return {
+    defaultNetwork: 'None',
     socketPath: null,
     nodeLabel: `test-${randomUUID()}`,
     meshLabel: 'test',

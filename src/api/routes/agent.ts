@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { ShoalError } from '../../failures/shoal-error.ts';
 import { send } from '../http.ts';
+import { configJson } from '../config-json.ts';
 import { nodeInfoJson } from '../node-json.ts';
 import { versionJson } from '../version.ts';
 import type { RouteContext } from './context.ts';
@@ -15,9 +16,7 @@ export function agentRoutes(app: FastifyInstance, { service, version }: RouteCon
       throw new ShoalError({ code: 'node-not-found', ref: 'this peer itself' });
     return send(reply, nodeInfoJson(self));
   });
-  app.get('/agent/config', async (_request, reply) =>
-    send(reply, { config: await service.config() }),
-  );
+  app.get('/agent/config', async (_request, reply) => send(reply, await configJson(service)));
   app.get('/agent/debug', async (_request, reply) => {
     const [self, findings] = await Promise.all([service.self(), service.doctor()]);
     return send(reply, { self, findings });

@@ -25,8 +25,9 @@ import {
   versionIn,
   versionOf,
 } from '../http.ts';
-import { executionsJson, jobAnswer, resultsJson, specJson, summaryJson } from '../job-json.ts';
+import { executionsJson, jobAnswer, resultsJson, specJson } from '../job-json.ts';
 import { evaluationIdOf } from '../evaluation-id.ts';
+import { wholeJobs } from '../job-lists.ts';
 import { toToken } from '../history-token.ts';
 import { countsOf, EXECUTION_ORDERS, firstPage, inPages, withJobs } from '../execution-lists.ts';
 import { cut, LIMIT_MAX, sorted, type Order } from '../paging.ts';
@@ -64,7 +65,9 @@ export function jobOf(body: Readonly<Record<string, unknown>>): {
 
 /** A token of the client, whatever its form, as one of bounded size. */
 function tokenOf(request: FastifyRequest, body: Readonly<Record<string, unknown>>): string | null {
-  const given = request.headers['idempotency-key'] ?? member(body, 'IdempotencyToken');
+  const given =
+    request.headers['idempotency-key'] ??
+    (text(request, 'idempotency_token') || member(body, 'IdempotencyToken'));
   if (typeof given !== 'string' || given === '') return null;
   return createHash('sha256').update(given).digest('hex');
 }
@@ -146,18 +149,17 @@ function submitRoutes(app: FastifyInstance, { service }: RouteContext): void {
   });
 }
 
-/** The spec of the job that has this name now; '' when there is none. */
+/** The spec of the job that has this name now. @throws ShoalError `job-not-found`, as Bacalhau's clients expect of a new one. */
 async function presentSpec(service: RouteContext['service'], job: Job): Promise<string> {
-  if (job.Name === '') return '';
-  try {
-    const view = await service.getJob(job.Name, job.Namespace, false);
-    return stringifySorted(specJson(view.records.spec.body.spec), 2);
-  } catch (error) {
-    const code = error instanceof ShoalError ? error.failure.code : '';
-    if (code === 'job-not-found' || code === 'job-unreachable' || code === 'job-ambiguous')
-      return '';
-    throw error;
-  }
+  if (job.Name === '')
+    throw new ShoalError({
+      code: 'job-not-found',
+      ref: '(a job without a name)',
+      asked: 0,
+      silent: [],
+    });
+  const view = await service.getJob(job.Name, job.Namespace, false);
+  return stringifySorted(specJson(view.records.spec.body.spec), 2);
 }
 
 /** Nodes say something of themselves every 20 s in a small mesh, seldomer in a large one. */
@@ -286,7 +288,7 @@ export function jobRoutes(app: FastifyInstance, context: RouteContext): void {
     });
     const jobs = all.filter((job) => wanted(job.labels));
     const { items, next } = cut(sorted(jobs, page, JOB_ORDERS), page);
-    return send(reply, { NextToken: next, Items: items.map(summaryJson) });
+    return send(reply, { NextToken: next, Items: await wholeJobs(service, items) });
   });
   app.delete('/orchestrator/jobs/:id', async (request, reply) => {
     const given = member(bodyOf(request), 'reason') ?? text(request, 'reason');

@@ -1,7 +1,8 @@
 /** `/orchestrator/nodes`: the members of the mesh as this peer knows them. */
 import type { FastifyInstance } from 'fastify';
 import { ShoalError } from '../../failures/shoal-error.ts';
-import { invalid, labelFilter, pageOf, param, send, text } from '../http.ts';
+import { shortNode } from '../execution-facts.ts';
+import { bodyOf, invalid, labelFilter, member, pageOf, param, send, text } from '../http.ts';
 import { findNode, nodeStateJson, orderNodes } from '../node-json.ts';
 import { cut } from '../paging.ts';
 import type { NodeView } from '../service.ts';
@@ -41,10 +42,14 @@ export function nodeRoutes(app: FastifyInstance, { service }: RouteContext): voi
   app.get('/orchestrator/nodes/:id', async (request, reply) =>
     send(reply, { Node: nodeStateJson(findNode(await service.nodes(), param(request, 'id'))) }),
   );
-  app.put('/orchestrator/nodes/:id', async () => {
+  app.put('/orchestrator/nodes/:id', async (request) => {
+    const { advert } = findNode(await service.nodes(), param(request, 'id'));
+    const action = member(bodyOf(request), 'Action');
+    if (typeof action === 'string' && action.toLowerCase() === 'approve')
+      throw new ShoalError({ code: 'node-approved', node: shortNode(advert.node) });
     throw new ShoalError({
       code: 'not-supported',
-      feature: 'Approving, rejecting or deleting a node',
+      feature: 'Rejecting or deleting a node',
       instead: 'Who belongs to a mesh is decided by its network id and swarm key.',
     });
   });

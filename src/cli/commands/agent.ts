@@ -11,10 +11,10 @@ interface Options {
 export const agentPart =
   (part: string): CommandCode<Options> =>
   async ({ io, client }, _args, options) => {
-    const answer = await client().get<{ readonly config?: unknown }>(`/agent/${part}`);
+    const answer = await client().get<{ readonly Settings?: unknown }>(`/agent/${part}`);
     await printValue(
       io,
-      part === 'config' ? answer.config : answer,
+      part === 'config' ? answer.Settings : answer,
       options.output,
       options.pretty === true,
     );

@@ -1,6 +1,7 @@
 /** `job run`: submits a spec and, unless told otherwise, stays until the job is over. */
 import { randomUUID } from 'node:crypto';
 import { ShoalError } from '../../failures/shoal-error.ts';
+import { stringifySorted } from '../../lib/exact-json.ts';
 import { jobToBacalhau } from '../../job/to-bacalhau.ts';
 import type { Job } from '../../job/model.ts';
 import type { DiffAnswer, SubmitAnswer } from '../../api/types.ts';
@@ -111,9 +112,16 @@ async function dryRun(
   options: JobRunOptions,
 ): Promise<void> {
   const { io } = context;
+  const spec = jobToBacalhau(job);
   const answer = await context
     .client()
-    .send<DiffAnswer>('PUT', '/orchestrator/jobs/diff', { Job: jobToBacalhau(job) });
+    .send<DiffAnswer>('PUT', '/orchestrator/jobs/diff', { Job: spec })
+    .catch((error: unknown): DiffAnswer => {
+      if (codeOf(error) !== 'job-not-found') throw error;
+      // A new one: all of it is what would change.
+      const lines = stringifySorted(spec, 2).split('\n');
+      return { Diff: lines.map((line) => `+ ${line}`).join('\n'), Warnings: [] };
+    });
   warn(io, [...warnings, ...answer.Warnings], options);
   if (!(await printed(io, answer, options))) await write(io.stdout, `${plainText(answer.Diff)}\n`);
 }

@@ -15,6 +15,8 @@ export interface DockerEngineConfig {
   readonly dataLabel: string;
   /** Names the machine, and the view of it that this process has. */
   readonly hostLabel: string;
+  /** What a job gets that names no network type. */
+  readonly defaultNetwork: 'None' | 'Bridge';
   /** `uid:gid` that every program runs as; null = the image's own user. */
   readonly user: string | null;
   /**

@@ -94,7 +94,7 @@ function hostConfigOf(
   config: DockerEngineConfig,
   abilities: Abilities,
 ): HostConfig {
-  const mode = networkMode(run.order.task.Network);
+  const mode = networkMode(run.order.task.Network, config.defaultNetwork);
   return {
     NetworkMode: mode,
     ...(mode === 'bridge' ? { PortBindings: portBindings(ports) } : {}),
@@ -174,8 +174,11 @@ function tmpfs(config: DockerEngineConfig): Record<string, string> {
   return { '/tmp': options, '/var/tmp': options, '/run': options };
 }
 
-/** `Default` means none here: a job reaches the network only when its spec says so. */
-export function networkMode(network: Network): 'none' | 'bridge' | 'host' {
+/** `Default` means none unless the operator of the node wants it otherwise. */
+export function networkMode(
+  network: Network,
+  byDefault: DockerEngineConfig['defaultNetwork'],
+): 'none' | 'bridge' | 'host' {
   switch (network.Type) {
     case 'Bridge':
       return 'bridge';
@@ -183,6 +186,7 @@ export function networkMode(network: Network): 'none' | 'bridge' | 'host' {
     case 'Full':
       return 'host';
     case 'Default':
+      return byDefault === 'Bridge' ? 'bridge' : 'none';
     case 'None':
     case 'HTTP':
       return 'none';

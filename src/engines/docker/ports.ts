@@ -24,10 +24,10 @@ const PORT_MIN = 1024;
 /** Free host ports for everything the job asks for. */
 export async function choosePorts(
   network: Network,
-  config: Pick<DockerEngineConfig, 'portFirst' | 'portLast' | 'portAddresses'>,
+  config: Pick<DockerEngineConfig, 'portFirst' | 'portLast' | 'portAddresses' | 'defaultNetwork'>,
 ): Promise<PortsResult> {
   const { portFirst: first, portLast: last } = config;
-  const mode = networkMode(network);
+  const mode = networkMode(network, config.defaultNetwork);
   if (mode === 'none') return { ok: true, ports: [] };
   const ports: BoundPort[] = [];
   const taken = new Set(network.Ports.map((port) => port.Static));

@@ -419,7 +419,7 @@ export class FakeService implements ShoalService {
   }
 
   async config(): Promise<Readonly<Record<string, unknown>>> {
-    return { api: { host: '127.0.0.1', port: 1234 }, swarmKey: '********' };
+    return { 'api.port': { value: 1234, origin: 'default' }, swarmKey: '********' };
   }
 
   async doctor(): Promise<readonly Finding[]> {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { ShoalError } from '../../../src/failures/shoal-error.ts';
 import { asJobId, asPublicKey } from '../../../src/core/record/ids.ts';
 import { parseJob } from '../../../src/job/parse.ts';
-import { createTestApi, SPEC, type TestApi } from './api-server.ts';
+import { createTestApi, SPEC, type Loose, type TestApi } from './api-server.ts';
 import { NODE_A, NODE_B, type FakeJob } from './fake-service.ts';
 
 const RESULT = { cid: 'bafyresult', bytes: 12 };
@@ -45,6 +45,8 @@ test('the same idempotency token gives the same job, from the header and from th
     IdempotencyToken: 'once',
   });
   assert.equal(again.json['JobID'], first.json['JobID']);
+  const query = await api.call('PUT', '/orchestrator/jobs?idempotency_token=once', { Job: SPEC });
+  assert.equal(query.json['JobID'], first.json['JobID']);
   assert.equal(again.json['Receipt']?.['Again'], true);
   assert.equal(api.service.jobs.length, 1);
 });
@@ -210,6 +212,53 @@ test('what is not found is told in the words and under the component of Bacalhau
     assert.deepEqual([status, json['Code'], json['Component']], [404, 'NotFound', component]);
     assert.match(String(json['Message']), words);
   }
+});
+
+test('a program that fails for want of the network is told so with its end, and no other is', async () => {
+  const api = await createTestApi();
+  const stderr = "wget: bad address 'example.com'\n";
+  const cases = [
+    ['Default', 1, stderr, true],
+    ['None', 1, stderr, true],
+    ['Bridge', 1, stderr, false],
+    ['Default', 0, stderr, false],
+    ['Default', 1, 'no such file\n', false],
+  ] as const;
+  for (const [Type, exitCode, text, told] of cases) {
+    const job = await submitted(api, { Tasks: [{ ...SPEC.Tasks[0], Network: { Type } }] });
+    job.assign();
+    job.report('completed', { exitCode, output: { ...OUTPUT, stderr: text } });
+    const { json } = await api.call('GET', `/orchestrator/jobs/${job.id}/history`);
+    const end = json['Items']?.at(-1)?.['Event'];
+    const words = new RegExp(
+      `exit code 1: it had no network, as .*${Type}\\. Ask for it with Network`,
+    );
+    assert.equal(words.test(String(end?.['Message'])), told, `${Type} ${exitCode}`);
+    assert.equal(end?.['Details']?.['Hint'] !== undefined, told);
+  }
+});
+
+test('a list has whole jobs in pages of up to 50, and the outline of one that nobody tells of in time', async () => {
+  const api = await createTestApi();
+  const job = await submitted(api, { Priority: 7 });
+  const silent = await submitted(api, { Name: 'silent', Priority: 7 });
+  job.assign();
+  job.close('failed', 'out-of-memory', 'It used 2 GB.');
+  const getJob = api.service.getJob.bind(api.service);
+  api.service.getJob = (ref, namespace) =>
+    ref === silent.id ? new Promise<never>(() => {}) : getJob(ref, namespace);
+  const listed = async (): Promise<Loose> =>
+    (await api.call('GET', '/orchestrator/jobs')).json['Items'] as Loose;
+  const [whole, outline] = await listed();
+  assert.deepEqual(whole, (await api.call('GET', `/orchestrator/jobs/${job.id}`)).json['Job']);
+  assert.equal(whole?.['State']?.['Message'], 'It used 2 GB.');
+  assert.deepEqual([whole?.['Priority'], outline?.['Priority']], [7, 0]);
+  assert.equal(outline?.['ID'], silent.id);
+  for (let more = 0; more < 49; more += 1) await submitted(api, { Name: `job-${more}` });
+  assert.deepEqual(
+    [...(await listed())].map(({ Priority }) => Number(Priority)).filter(Boolean),
+    [],
+  );
 });
 
 test('of a daemon a place is shown whose node is away, or does not match it any more', async () => {
@@ -461,7 +510,12 @@ test('stopping: a stopped job again succeeds, a completed one is refused, a reas
 test('a dry run shows what would change and submits nothing', async () => {
   const api = await createTestApi();
   const fresh = await api.call('PUT', '/orchestrator/jobs/diff', { Job: SPEC });
-  assert.match(String(fresh.json['Diff']), /^\+ \{/);
+  assert.deepEqual(
+    [fresh.status, fresh.json['Code']],
+    [404, 'NotFound'],
+    'clients print the spec then',
+  );
+  assert.match(String(fresh.json['Message']), /^job not found: hello/);
   await submitted(api);
   const changed = await api.call('PUT', '/orchestrator/jobs/diff', { Job: { ...SPEC, Count: 7 } });
   assert.match(String(changed.json['Diff']), /^- {3}"Count": 1,\n\+ {3}"Count": 7,$/m);

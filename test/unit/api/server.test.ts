@@ -54,8 +54,59 @@ test('pages of other sites are refused, the own origin and listed ones are not',
   for (const [headers, status] of cases) {
     const answer = await api.call('GET', '/orchestrator/jobs', undefined, headers);
     assert.equal(answer.status, status, JSON.stringify(headers));
-    assert.equal(answer.headers['access-control-allow-origin'], undefined);
+    const listed = headers['origin'] === 'https://dash.example' ? headers['origin'] : undefined;
+    assert.equal(answer.headers['access-control-allow-origin'], listed);
   }
+});
+
+test('a browser is told before it asks what a page of a listed origin may send, and of another nothing', async () => {
+  const api = await createTestApi({
+    allowedOrigins: ['https://dash.example'],
+    apiKeys: [apiKey('first-key')],
+  });
+  const ask = (origin: string, method = 'OPTIONS') =>
+    api.call(method, '/orchestrator/jobs', undefined, {
+      origin,
+      'access-control-request-method': 'PUT',
+      'sec-fetch-site': 'cross-site',
+    });
+  const listed = await ask('https://dash.example');
+  assert.equal(listed.status, 204);
+  assert.match(String(listed.headers['access-control-allow-headers']), /authorization/);
+  assert.equal(listed.headers['access-control-allow-origin'], 'https://dash.example');
+  for (const origin of ['https://evil.example', 'https://dash.example.evil', 'null']) {
+    const other = await ask(origin);
+    assert.equal(other.status, 403, origin);
+    assert.equal(other.headers['access-control-allow-origin'], undefined);
+  }
+  assert.equal((await ask('https://dash.example', 'GET')).status, 401, 'the request needs its key');
+});
+
+test('a host that is allowed is taken in any case, with any port, and no other because of it', async () => {
+  const api = await createTestApi({ allowedHosts: ['peer.example'] });
+  const status = async (host: string): Promise<number> =>
+    (await api.call('GET', '/agent/alive', undefined, { host })).status;
+  for (const host of ['peer.example', 'PEER.example:8080']) assert.equal(await status(host), 200);
+  for (const host of ['other.example', 'peer.example.evil', 'sub.peer.example'])
+    assert.equal(await status(host), 403, host);
+});
+
+test('a node is approved already, and found by the beginning of its short id', async () => {
+  const api = await createTestApi();
+  const path = '/orchestrator/nodes/n-Aaaa';
+  const approved = await api.call('PUT', path, {
+    Action: 'approve',
+    Message: '',
+    NodeID: 'n-Aaaa',
+  });
+  assert.deepEqual([approved.status, approved.json['Component']], [409, 'NodesManager']);
+  assert.match(String(approved.json['Message']), /^node n-Aaaaaaaa already approved/);
+  assert.equal((await api.call('PUT', path, { Action: 'reject' })).status, 501);
+  assert.equal(
+    (await api.call('PUT', '/orchestrator/nodes/n-zzzz', { Action: 'approve' })).status,
+    404,
+  );
+  assert.equal((await api.call('GET', '/orchestrator/nodes/n-a')).status, 404, 'too short');
 });
 
 test('with API keys every request needs one, liveness and the login exchange excepted', async () => {
@@ -261,7 +312,16 @@ test('agent, login and redirects answer as Bacalhau does', async () => {
   assert.deepEqual((await api.call('GET', '/agent/alive')).json, { Status: 'OK' });
   assert.equal((await api.call('GET', '/agent/version')).json['Shoal'], '0.1.0');
   assert.equal((await api.call('GET', '/agent/node')).json['NodeType'], 'Compute');
-  assert.equal((await api.call('GET', '/agent/config')).json['config']?.['swarmKey'], '********');
+  const settings = (await api.call('GET', '/agent/config')).json;
+  assert.equal(settings['Settings']?.['swarmKey'], '********');
+  assert.equal(settings['config']?.['API']?.['Port'], 1_234);
+  assert.equal(
+    settings['config']?.['JobDefaults']?.['Batch']?.['Task']?.['Resources']?.['CPU'],
+    '500m',
+  );
+  assert.deepEqual(settings['config']?.['Labels'], { region: 'eu' });
+  const root = await api.server.app.inject({ url: '/', headers: { host: 'localhost' } });
+  assert.deepEqual([root.statusCode, root.headers['location']], [301, '/api/v1/agent/version']);
   assert.equal((await api.call('GET', '/agent/authconfig')).json['Version'], '1.0.0');
   assert.equal((await api.call('GET', '/agent/debug')).status, 200);
   const methods = (await api.call('GET', '/auth')).json['Methods'];

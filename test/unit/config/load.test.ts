@@ -156,6 +156,38 @@ describe('loading the configuration', () => {
       await load({ flags: { '--api-host': host } });
   });
 
+  it('refuses what is no name of a host and no origin of a page, each with its place', async () => {
+    const hosts = ['peer.example:80', 'https://peer.example', 'Peer.example', '*', '', 'a..b'];
+    const origins = [
+      '*',
+      'null',
+      'dash.example',
+      'https://dash.example/',
+      'https://a.b/c',
+      'ftp://a.b',
+    ];
+    for (const [setting, values] of [
+      ['allowedHosts', hosts],
+      ['allowedOrigins', origins],
+    ] as const)
+      for (const value of values) {
+        const config = await fileWith(JSON.stringify({ api: { [setting]: [value] } }));
+        const problems = await problemsOf({ flags: { '--config': config } });
+        assert.equal(problems.length, 1, `${setting} ${value}`);
+        assert.match(problems[0] ?? '', new RegExp(`api\\.${setting}`));
+      }
+    const { config } = await load({
+      flags: {
+        '--api-allow-host': ['peer.example', 'peer_2'],
+        '--api-allow-origin': ['https://dash.example:8443', 'http://localhost:3000'],
+      },
+    });
+    assert.equal(config.api.allowedHosts.length + config.api.allowedOrigins.length, 4);
+    const closed = (await load()).config;
+    assert.deepEqual([closed.api.allowedHosts, closed.api.allowedOrigins], [[], []]);
+    assert.equal(closed.policy.defaultNetwork, 'None');
+  });
+
   it('takes none for no socket and everything else for a path', async () => {
     assert.equal((await load({ flags: { '--api-socket': 'none' } })).config.api.socket, 'none');
     const { config } = await load({ env: { SHOAL_API_SOCKET: 'own.sock', SHOAL_API_KEY: 'x' } });

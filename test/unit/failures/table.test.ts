@@ -43,6 +43,7 @@ const examples: Details = {
   'execution-not-found': { ref: 'VALUE', job },
   'version-not-found': { job, version: 4711, current: 1 },
   'node-not-found': { ref: 'VALUE' },
+  'node-approved': { node: 'VALUE' },
   'result-not-ready': { job: 'VALUE', state: 'Running' },
   'logs-unavailable': { execution: 'VALUE', why: 'it is gone' },
   'port-in-use': { address: 'VALUE' },

@@ -9,6 +9,7 @@ import type { EngineRun } from '../../../../src/engines/engine.ts';
 import type { Json, NetworkType, Resources, Task } from '../../../../src/job/model.ts';
 
 const config: DockerEngineConfig = {
+  defaultNetwork: 'None',
   socketPath: null,
   nodeLabel: asNodeId('node-a'),
   meshLabel: 'mesh-a',
@@ -188,7 +189,10 @@ test('only a spec that asks for a network gets one', () => {
     Full: 'host',
   };
   for (const [type, mode] of Object.entries(expected) as [NetworkType, string][]) {
-    assert.equal(networkMode({ Type: type, Domains: [], Ports: [] }), mode, type);
+    const network = { Type: type, Domains: [], Ports: [] };
+    assert.equal(networkMode(network, 'None'), mode, type);
+    const opened = type === 'Default' ? 'bridge' : mode;
+    assert.equal(networkMode(network, 'Bridge'), opened, `${type}, opened`);
   }
 });
 
