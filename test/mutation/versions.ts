@@ -65,9 +65,16 @@ export const versions: Mutations = {
     {
       name: 'what was voted for as the next version is forgotten with the end of this one',
       within: 'tickKept',
-      text: "if (value.type === 'version') continue;",
-      instead: '',
+      text: "value.type === 'version' || value.type",
+      instead: 'value.type',
       why: 'a job has two next versions',
+    },
+    {
+      name: 'keepers that were voted for are forgotten with the end of the job',
+      within: 'tickKept',
+      text: " || value.type === 'config'",
+      instead: '',
+      why: 'a job that is run again has two next sets of keepers',
     },
   ],
   'src/core/jobs.ts': [

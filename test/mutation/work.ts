@@ -184,6 +184,13 @@ export const work: Mutations = {
   ],
   'src/core/leading/partition-plan.ts': [
     {
+      name: 'a result that is being accepted is given up with its holder',
+      within: 'planResult',
+      text: 'single === undefined && (!proposed || results.length === 0)',
+      instead: 'single === undefined',
+      why: 'a job fails that has all its results',
+    },
+    {
       name: 'retries have no end',
       within: 'planAttempts',
       text: 'failures >= maxAttempts',

@@ -277,9 +277,9 @@ export function tickKept(core: With<'mesh' | 'asking' | 'keeping'>, kept: KeptJo
     if (!core.keeping.shelf.has(job)) beginTelling(core, kept.ledger);
     if (kept.missing === null) putOnShelf(core, kept);
     forgetAge(core, kept);
-    // What it promised binds it beyond the end, and so does what it voted for as the version after it.
+    // What it promised binds it beyond the end, and so does what it voted for as the version or the keepers after it.
     for (const [slot, { value }] of kept.accepted) {
-      if (value.type === 'version') continue;
+      if (value.type === 'version' || value.type === 'config') continue;
       persist(core, { table: 'accepted', job, key: slot, value: null });
       kept.accepted.delete(slot);
     }

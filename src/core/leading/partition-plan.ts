@@ -227,9 +227,10 @@ function planResult(
     return true;
   }
   const single = results.find(({ safety }) => safety === 'single');
-  if (single === undefined) return false;
+  // One that is proposed is accepted, though who has it is gone since: nothing else may be decided of it meanwhile.
+  if (single === undefined && (!proposed || results.length === 0)) return false;
   draft.open = true;
-  if (!proposed) draft.copy = single.state;
+  if (!proposed && single !== undefined) draft.copy = single.state;
   return true;
 }
 

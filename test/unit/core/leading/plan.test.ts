@@ -267,6 +267,15 @@ const laws: readonly (readonly [law: string, given: Given, expected: Expected])[
     { givenUp: ['0/0 lost'], vacancies: ['0/1'], tried: [1], replaces: ['lost'] },
   ],
   [
+    'and not while it is being accepted: that may be decided already',
+    {
+      partitions: [[{ phase: 'completed', result: RESULT, heardAgoMs: leaseLostMs }]],
+      away: [idOf(1)],
+      proposed: ['accept/1/0'],
+    },
+    {},
+  ],
+  [
     'an execution that was given up as lost is replaced without being lost again',
     { partitions: [[{ phase: 'running', gone: 'lost', heardAgoMs: leaseLostMs }]] },
     { vacancies: ['0/1'], tried: [1], replaces: ['lost'] },

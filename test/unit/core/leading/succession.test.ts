@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { currentOf, chainOf } from '../../../../src/core/record/chain.ts';
 import { keeperNodes } from '../../../../src/core/record/keeper-set.ts';
 import type { NodeId } from '../../../../src/core/record/ids.ts';
-import { Cluster } from '../cluster.ts';
+import { Cluster, DONE } from '../cluster.ts';
 import type { ClusterOptions } from '../cluster.ts';
 import { admitted, idOf, jobWith } from '../fixtures.ts';
 
@@ -204,6 +204,27 @@ describe('a node that was asked to keep a job and did not answer', () => {
     cluster.advance(100_000);
     assert.equal(asked(), before);
     cluster.until('it has three', () => keptBy(cluster, [0, 1, 2]), WITHIN_MS);
+  });
+});
+
+describe('a change of keepers that nobody has heard the votes for', () => {
+  it('binds those who voted beyond the end of the job, as it may have another version', () => {
+    const { cluster, keepers, leader } = long(5, { limits: { keepersMax: 3 } });
+    const [goer, stays] = keepers.filter((node) => node !== leader);
+    cluster.crash(goer ?? assert.fail());
+    cluster.lose = ({ message }) =>
+      message.type === 'voted' && message.votes.some(({ body }) => body.slot === 'config/0/1');
+    const slots = () =>
+      cluster
+        .store(stays ?? assert.fail())
+        .rows('accepted')
+        .map(({ key }) => key);
+    cluster.until('it is voted for', () => slots().includes('config/0/1'), WITHIN_MS);
+    for (const node of [0, 1, 2, 3, 4].filter((one) => one !== goer))
+      for (const { execution } of cluster.machine(node).inspect().executions)
+        cluster.report(node, execution, DONE.slice(1));
+    cluster.until('it is over', () => jobOn(cluster, stays ?? 0)?.state === 'Completed');
+    assert.deepEqual(slots(), ['config/0/1']);
   });
 });
 
