@@ -227,7 +227,7 @@ function checkWrites(
   past: Remembered,
 ): void {
   for (const write of writes) {
-    if (write.table === 'promises') checkPromise(context, node, write, past);
+    if (write.table === 'promises') checkPromise(context, node, write, writes, past);
     if (write.table === 'accepted') checkAccepted(context, node, write, past);
     if (write.table === 'executions') checkExecution(context, node, write);
     if (write.table === 'records' && write.value === null) {
@@ -249,12 +249,19 @@ function checkPromise(
   context: CheckersContext,
   node: NodeView,
   { job, value }: Extract<StoreWrite, { table: 'promises' }>,
+  writes: readonly StoreWrite[],
   past: Remembered,
 ): void {
   // A node that only executes the job, or has no say in it any more, keeps there the epoch it obeys: no promise to anyone.
-  const keeps =
-    node.store.get('records', job, 'admission') !== null && !node.store.forfeits.has(job);
-  if (value === null || !keeps) return;
+  const begins = writes.some(
+    (write) =>
+      write.table === 'records' &&
+      write.job === job &&
+      write.key === 'admission' &&
+      write.value !== null,
+  );
+  const keeps = begins || node.store.get('records', job, 'admission') !== null;
+  if (value === null || !keeps || node.store.forfeits.has(job)) return;
   const key = inLine(job, value.config.major);
   const before = past.promised.get(key);
   if (before !== undefined && compareBallots(value, before) < 0) {

@@ -63,6 +63,8 @@ const CALM_MS = 30_000;
 export const KNOWN_MS = 20_000;
 /** That a disk has room again is told by gossip, which may be lost, or never reach a node. */
 const GOSSIP_MS = 60_000;
+/** An end that was proposed longer ago may be that of a leader before. */
+const OWN_END_MS = 5_000;
 /** Nobody starts what was given away longer ago than this: messages of the slowest network are over. */
 const LATEST_START_MS = 150_000;
 
@@ -94,7 +96,7 @@ export function createStrict(context: StrictContext): Strict {
     }
     if (note.event === 'job.closed') {
       if (wanted.has('timeouts')) checkTimeout(context, facts, ages.of(job));
-      if (wanted.has('possible')) checkPossible(context, node, facts);
+      if (wanted.has('possible')) checkPossible(context, node, facts, proposedAt);
     }
   };
   return {
@@ -247,11 +249,18 @@ function checkTimeout(context: StrictContext, facts: JobFacts, tookMs: number): 
   context.violation('timeouts', null, facts.job, `total-timeout of ${totalMs} ms after ${tookMs}`);
 }
 
-function checkPossible(context: StrictContext, leader: NodeView, facts: JobFacts): void {
+function checkPossible(
+  context: StrictContext,
+  leader: NodeView,
+  facts: JobFacts,
+  proposedAt: ReadonlyMap<RecordId, number>,
+): void {
   const close = endOf(facts)?.record;
   const { spec } = facts;
   if (close?.type !== 'close' || close.body.code !== 'not-enough-nodes' || spec === null) return;
   if (!isFair(context.faults())) return;
+  // Who ends what one before it began had no choice.
+  if (context.now() - (proposedAt.get(close.id) ?? context.now()) > OWN_END_MS) return;
   for (const node of context.nodes()) {
     if (!inTouch(context, leader, node, CALM_MS)) continue;
     if (refusalsFor(node.profile, spec).length > 0) continue;
