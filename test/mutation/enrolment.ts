@@ -206,6 +206,13 @@ export const enrolment: Mutations = {
   ],
   'src/core/executing/ending.ts': [
     {
+      name: 'what waits for room in a past version is not ended by the word of its leader',
+      within: 'onCancel',
+      text: 'if (execution.stored.queued === true && isForgotten(core, execution)) return;',
+      instead: '',
+      why: 'a daemon is begun in two versions as soon as there is room',
+    },
+    {
       name: 'the result of one node cancels those of the others',
       within: 'justifies',
       text: '!counted || stored.assign === null',

@@ -37,6 +37,8 @@ export function onCancel(
   const verdict = checkCommitted(core.suite, chain, because);
   if (verdict !== 'good') return refuse(core, from, verdict.code, false);
   if (!justifies(because, execution)) return refuse(core, from, 'contradiction', false);
+  // What waits for room has not begun.
+  if (execution.stored.queued === true && isForgotten(core, execution)) return;
   cancel(core, execution, WHY[because.record.type]);
 }
 

@@ -18,9 +18,14 @@ class Mesh {
   readonly cluster: Cluster;
   readonly job: JobId;
 
-  constructor(job: Job, options: Partial<ClusterOptions> = {}) {
-    this.cluster = new Cluster({ nodes: 5, ...options });
-    const request = this.cluster.submit(0, job);
+  constructor(
+    job: Job,
+    options: Partial<ClusterOptions> = {},
+    cluster = new Cluster({ nodes: 5, ...options }),
+  ) {
+    this.cluster = cluster;
+    const jobs = cluster.inspect(0).jobs.length;
+    const request = this.cluster.submit(0, job, String(jobs).padStart(32, '0'));
     const receipt = this.reply(request);
     assert.equal(receipt?.type, 'receipt');
     this.job = receipt?.type === 'receipt' ? receipt.job : assert.fail();
@@ -61,6 +66,16 @@ class Mesh {
       cluster
         .inspect(node)
         .executions.filter(({ phase }) => phase === 'running')
+        .map(({ version }) => version),
+    );
+  }
+
+  /** The versions of this job in which nodes wait for room for it. */
+  waiting(): readonly number[] {
+    return NODES.flatMap((node) =>
+      this.cluster
+        .inspect(node)
+        .executions.filter(({ job, phase }) => job === this.job && phase === 'received')
         .map(({ version }) => version),
     );
   }
@@ -260,5 +275,24 @@ describe('an update of a job that is over', () => {
     }
     cluster.lose = () => false;
     mesh.until('it is the next one', () => NODES.every((node) => mesh.version(node) === 2));
+  });
+});
+
+describe('a job that each node runs and that waits for room', () => {
+  it('waits no more where its leader says that it has another version', () => {
+    const whole = { resources: { ...jobWith().Task.resources, cpuMillis: 3_000 } };
+    const daemon = jobWith({ Type: 'daemon', Count: 0 }, whole);
+    const mesh = new Mesh(daemon, { program: () => RUNNING });
+    mesh.until('it runs', () => mesh.running().length === NODES.length);
+    const waiting = new Mesh(daemon, {}, mesh.cluster);
+    waiting.until('it waits', () => waiting.waiting().join() === '1,1,1,1,1');
+    const jobs = (node: number) => mesh.cluster.inspect(node).jobs;
+    const leads = (node: number) =>
+      jobs(node).some(({ job, leading }) => job === waiting.job && leading !== null);
+    const leader = NODES.find(leads) ?? assert.fail();
+    const deaf = NODES.find((node) => node !== leader) ?? assert.fail();
+    mesh.cluster.lose = ({ to, message }) => to === idOf(deaf) && message.type !== 'cancel';
+    waiting.update(leader, { ...daemon, Task: { ...daemon.Task, ...CHANGED } });
+    waiting.until('only the next one waits', () => waiting.waiting().join() === '2,2,2,2,2');
   });
 });
