@@ -70,7 +70,10 @@ describe('five peers', () => {
       /^Its program ended with exit code 3; it is started again after 1 s \(restart 1\)$/,
       /^Started again \(restart 1\)$/,
     ];
-    const ends = [/^Lost: .*; attempt 2 on n-.* takes its place$/, /^Cancelled: job closed$/];
+    const ends = [
+      /^n-.* is lost: .*; attempt 2 on n-.* takes its place$/,
+      /^Cancelled: job closed$/,
+    ];
     for (const [at, of] of [execution, young].entries()) {
       const patterns = [...run, ends[at] ?? assert.fail()];
       const texts = said(of).filter((text) => text !== 'Fetching inputs');
@@ -81,7 +84,7 @@ describe('five peers', () => {
     assert.deepEqual(ofJob.slice(0, 1), ['Job submitted']);
     assert.match(
       ofJob.slice(1).join('\n'),
-      /^Job admitted: .*\nStop requested: enough\nJob stopped: /,
+      /^Job admitted: .*\nJob running\nStop requested: enough\nJob stopped: /,
     );
     assert.ok((one ?? []).every(({ SeqNum }, index) => SeqNum === index + 1));
 
