@@ -23,7 +23,10 @@ describe('jobs on three peers', () => {
   test('a job that nobody can run fails with the reason, and at once when it may not queue', async () => {
     const id = await mesh.submit(first, noop({}, { job: zone('moon') }));
     const { Job, Executions } = await mesh.reaches(first, id, 'Failed');
-    assert.match(Job.State.Message, /constraint \(3 nodes\)/);
+    assert.match(
+      Job.State.Message,
+      /suitable: 0\.\n• 3 of 3 nodes: constraint zone = moon does not hold/,
+    );
     assert.equal(Executions?.Items.length, 0, 'it was given to nobody');
   });
 
@@ -44,7 +47,7 @@ describe('jobs on three peers', () => {
     const timeouts = { Timeouts: { QueueTimeout: 2 } };
     const id = await mesh.submit(first, noop({}, { job: zone('venus'), task: timeouts }));
     const { Job } = await mesh.reaches(first, id, 'Failed');
-    assert.match(Job.State.Message, /QueueTimeout of 2 s.*constraint/);
+    assert.match(Job.State.Message, /constraint zone = venus.*\n.*QueueTimeout of 2 s/);
   });
 
   test('a job that takes longer than its TotalTimeout fails, and its program is ended', async () => {
@@ -53,7 +56,8 @@ describe('jobs on three peers', () => {
     await mesh.inPhase(first, id, 'running');
     const { Job } = await mesh.reaches(first, id, 'Failed');
     assert.match(Job.State.Message, /TotalTimeout of 3 s/);
-    await mesh.inPhase(first, id, 'cancelled');
+    const [execution] = await mesh.inPhase(first, id, 'failed');
+    assert.match(execution?.ComputeState.Message ?? '', /^Execution timed out after 3s/);
   });
 
   test('a failure that another node may not have is tried three times, on different nodes, and then named', async () => {
