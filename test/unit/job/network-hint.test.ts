@@ -39,7 +39,7 @@ test('what programs say that find no network is known, and only where there is n
     "wget: bad address 'example.com'",
     'curl: (6) Could not resolve host: example.com',
     'connect: Network is unreachable',
-    'Error: getaddrinfo EAI_AGAIN registry.npmjs.org',
+    'Error: getaddrinfo EAI_AGAIN packages.example.org',
     '[Errno -3] Temporary failure in name resolution',
   ];
   for (const line of lines) {
