@@ -3,7 +3,7 @@
  * Of one tree always the same bytes: no times, no owners. What a path may be is not decided here.
  */
 import { givenMode } from './tree-modes.ts';
-import { TreeFormatError, type TreeItem } from './tree-stream.ts';
+import { contentOf, type TreeItem } from './tree-stream.ts';
 
 const BLOCK = 512;
 const NAME_MAX_BYTES = 100;
@@ -72,15 +72,9 @@ function* describe(name: string, { kind, bytes, mode, link = '' }: TreeItem): It
 /** @throws TreeFormatError – an item has fewer or more bytes than it said. */
 export async function* encodeTar(items: AsyncIterable<TreeItem>): AsyncGenerator<Uint8Array> {
   for await (const item of items) {
-    const { path, kind, bytes, data } = item;
+    const { path, kind, bytes } = item;
     yield* describe(kind === 'directory' ? `${path}/` : path, item);
-    let sent = 0;
-    for await (const chunk of data) {
-      sent += chunk.length;
-      if (sent > bytes) break;
-      yield chunk;
-    }
-    if (sent !== bytes) throw new TreeFormatError(`${path} changed while it was read`);
+    yield* contentOf(item);
     yield padding(bytes);
   }
   yield new Uint8Array(2 * BLOCK);

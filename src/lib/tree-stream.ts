@@ -37,20 +37,25 @@ function lengthBytes(length: number): Uint8Array {
   return bytes;
 }
 
+/** What is in an item. @throws TreeFormatError – fewer or more bytes than it said. */
+export async function* contentOf({ path, bytes, data }: TreeItem): AsyncGenerator<Uint8Array> {
+  let sent = 0;
+  for await (const chunk of data) {
+    sent += chunk.length;
+    if (sent > bytes) break;
+    yield chunk;
+  }
+  if (sent !== bytes) throw new TreeFormatError(`${path} changed while it was read`);
+}
+
 /** @throws TreeFormatError – an item has fewer or more bytes than it said. */
 export async function* encodeTree(items: AsyncIterable<TreeItem>): AsyncGenerator<Uint8Array> {
-  for await (const { data, ...entry } of items) {
-    const { path, bytes } = entry;
+  for await (const item of items) {
+    const { data: _, ...entry } = item;
     const header = new TextEncoder().encode(JSON.stringify(entry));
     yield lengthBytes(header.length);
     yield header;
-    let sent = 0;
-    for await (const chunk of data) {
-      sent += chunk.length;
-      if (sent > bytes) break;
-      yield chunk;
-    }
-    if (sent !== bytes) throw new TreeFormatError(`${path} changed while it was read`);
+    yield* contentOf(item);
   }
   yield lengthBytes(0);
 }

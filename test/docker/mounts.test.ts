@@ -21,14 +21,14 @@ test('a result and an input lie below another input, be it for reading or writin
     await writeFile(join(tree ?? '', 'a.txt'), 'A');
     await writeFile(file ?? '', 'settings');
     const inputs = [
-      { source: tree ?? '', target: '/work', writable },
-      { source: file ?? '', target: '/work/etc/settings', writable: false },
+      { source: tree ?? '', target: '/app', writable },
+      { source: file ?? '', target: '/app/etc/settings', writable: false },
     ];
     const given = runOf(workspace, {
       inputs,
-      script: 'cd /work; cat a.txt etc/settings > build/both',
+      script: 'cd /app; cat a.txt etc/settings > build/both',
     });
-    const results = { source: workspace.results, target: '/work/build', writable: true };
+    const results = { source: workspace.results, target: '/app/build', writable: true };
     const run = { ...given, mounts: [...inputs, results] };
     await makeMountPoints(run.mounts, run.mounts);
     const outcome = await createDockerEngine(engineConfig()).run(run, () => {}, signal);

@@ -1,5 +1,5 @@
 /**
- * Where one input or result lies below another one (`/work`, `/work/build`), the upper one needs a place for it:
+ * Where one input or result lies below another one (`/app`, `/app/build`), the upper one needs a place for it:
  * an engine that mounts makes none on what it mounts for reading, and makes it as root elsewhere. Only copies of
  * the execution's own are changed, and never through a link of them.
  */

@@ -40,6 +40,9 @@ export const suiteOf = (index: number, owner = 0): Suite =>
   createFastSuite({ node: nodeKey(index), owner: ownerKey(owner), freeze: true });
 export const idOf = (index: number): NodeId => nodeIdOf(nodeKey(index));
 export const storeOf = (index: number): StoreId => asStoreId(String(index).padStart(32, '0'));
+/** Keepers with their first stores. */
+export const setOf = (nodes: readonly number[]) =>
+  nodes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
 export const suite = suiteOf(0);
 
 const task: Task = {
@@ -274,8 +277,6 @@ export function configOf(
   former: readonly number[],
   by = 1,
 ): Signed<'config'> {
-  const setOf = (nodes: readonly number[]) =>
-    nodes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
   const config = { major: 0, minor: 1 };
   const body = { job: job.spec.body.job, config, keepers: setOf(keepers), former: setOf(former) };
   return suiteOf(by).seal('config', body, at(5), 'node');

@@ -15,13 +15,10 @@ import {
   grantOf,
   idOf,
   jobWith,
-  storeOf,
+  setOf,
   suite,
   suiteOf,
 } from '../fixtures.ts';
-
-const setOf = (nodes: readonly number[]) =>
-  nodes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
 
 const job = admitted(jobWith({ Type: 'service' }), [1, 2, 3]);
 const { job: id } = job.spec.body;

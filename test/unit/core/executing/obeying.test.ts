@@ -17,13 +17,10 @@ import {
   grantOf,
   idOf,
   jobWith,
-  storeOf,
+  setOf,
   suite,
   suiteOf,
 } from '../fixtures.ts';
-
-const setOf = (nodes: readonly number[]) =>
-  nodes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
 
 /** Nodes 1, 2 and 3 keep the job, 1 leads it; node 0 runs it. Node 3 goes on with 4 and 5. */
 function scene(spec: Job = jobWith({ Type: 'service' })) {

@@ -23,6 +23,7 @@ import {
   grantOf,
   idOf,
   jobWith,
+  setOf,
   specOf,
   stateOf,
   stopOf,
@@ -111,8 +112,6 @@ describe('an admission', () => {
   });
 
   it('that comes again is not voted for by who keeps the job with the store of a later change alone', () => {
-    const setOf = (nodes: readonly number[]) =>
-      nodes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
     const before = [...setOf([1, 2]), { node: idOf(0), store: storeOf(9) }];
     for (const [first, answer] of [
       [

@@ -14,15 +14,12 @@ import {
   grantOf,
   idOf,
   jobWith,
-  storeOf,
+  setOf,
   suite,
   suiteOf,
 } from '../fixtures.ts';
 import type { Admitted } from '../fixtures.ts';
 import { convince } from './telling.ts';
-
-const setOf = (nodes: readonly number[]) =>
-  nodes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
 
 /** Node `by` re-seeds the job with these, two of whom vote for it. */
 export function reseed(

@@ -16,6 +16,7 @@ import {
   grantOf,
   idOf,
   jobWith,
+  setOf,
   storeOf,
   suite,
   suiteOf,
@@ -26,8 +27,6 @@ import { convince } from './telling.ts';
 const AFTER_MS = 60_000;
 /** Node 0 is looked at. Of its job 1 leads; 2, 3 and 4 are gone. */
 const job = admitted(jobWith(), [1, 0, 2, 3, 4]);
-const setOf = (nodes: readonly number[]) =>
-  nodes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
 
 /** Node `by` goes on with these. */
 function reseedOf(of: Admitted, keepers: readonly number[], by = 1, major = 0): Signed<'config'> {

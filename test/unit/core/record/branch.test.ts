@@ -27,6 +27,7 @@ import {
   extended,
 } from '../../../../src/core/record/verify.ts';
 import {
+  WALL,
   admitted,
   assignOf,
   at,
@@ -35,17 +36,15 @@ import {
   idOf,
   jobWith,
   nextSpec,
+  setOf,
   storeOf,
   suite,
   suiteOf,
-  WALL,
 } from '../fixtures.ts';
 
 const job = admitted(jobWith(), [0, 1, 2]);
 const id = job.spec.body.job;
 const first = firstOf(job.admission.record.body);
-const setOf = (indexes: readonly number[]) =>
-  indexes.map((index) => ({ node: idOf(index), store: storeOf(index) }));
 
 /** Keeper 2 goes on with others, under the votes of some of them. */
 function reseed(

@@ -65,24 +65,19 @@ describe('staging', () => {
 
   it('makes a place for what is mounted in another input, file or directory', async () => {
     await using here = await place();
-    const inputs = [
-      ipfs('/work'),
-      inline('/work/etc/config'),
-      ipfs('/work/src/lib'),
-      ipfs('other'),
-    ];
+    const inputs = [ipfs('/app'), inline('/app/etc/config'), ipfs('/app/src/lib'), ipfs('other')];
     const { mounts } = await staged(here.path, inputs, [
-      ['build', '/work/build'],
-      ['deep', '/work/src/lib/out/deep'],
+      ['build', '/app/build'],
+      ['deep', '/app/src/lib/out/deep'],
     ]);
     const at = (target: string): string =>
       mounts.find((one) => one.target === target)?.source ?? '';
-    const work = at('/work');
+    const work = at('/app');
     assert.deepEqual((await readdir(work)).sort(), ['a.txt', 'build', 'etc', 'src']);
     assert.equal(await readFile(join(work, 'etc/config'), 'utf8'), '');
     assert.ok((await stat(join(work, 'src/lib'))).isDirectory());
     assert.ok(
-      (await stat(join(at('/work/src/lib'), 'out/deep'))).isDirectory(),
+      (await stat(join(at('/app/src/lib'), 'out/deep'))).isDirectory(),
       'in the nearest one',
     );
     assert.equal((await stat(join(work, 'build'))).mode & 0o777, 0o777);
@@ -91,11 +86,11 @@ describe('staging', () => {
   it('says which file is in the way', async () => {
     await using here = await place();
     await assert.rejects(
-      staged(here.path, [ipfs('/work')], [['out', '/work/a.txt/out']]),
+      staged(here.path, [ipfs('/app')], [['out', '/app/a.txt/out']]),
       (error) =>
         error instanceof StorageError &&
         error.failure.class === 'spec' &&
-        /\/work\/a\.txt\/out.*a\.txt there is a file/.test(error.message),
+        /\/app\/a\.txt\/out.*a\.txt there is a file/.test(error.message),
     );
   });
 
@@ -105,7 +100,7 @@ describe('staging', () => {
     await mkdir(outside);
     await mkdir(join(here.path, 'tree'));
     await symlink('src', join(here.path, 'tree/link'));
-    const { mounts } = await staged(here.path, [ipfs('/work')], [['out', '/work/link/out']]);
+    const { mounts } = await staged(here.path, [ipfs('/app')], [['out', '/app/link/out']]);
     assert.deepEqual(await readdir(join(mounts[0]?.source ?? '', 'src')), []);
   });
 
